@@ -1,0 +1,1 @@
+"""How much of a representation each feature takes."""

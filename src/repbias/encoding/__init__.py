@@ -1,0 +1,1 @@
+"""Encoding models: ridge regression from a layer to every unit of a recording."""

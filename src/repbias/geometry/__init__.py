@@ -1,0 +1,1 @@
+"""Representational geometry: RDMs, their comparison, intervals and noise ceilings."""

@@ -1,0 +1,195 @@
+"""RDMs of network layers and of recordings, as rsatoolbox objects; stimuli are joined by id."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+from rsatoolbox.data import Dataset
+from rsatoolbox.rdm import RDMs, calc_rdm, load_rdm
+
+from repbias.geometry.spec import Distance
+from repbias.recordings.reliability import stimulus_means
+from repbias.spec import RepbiasError
+from repbias.store import Activations, Recording, StoreError, atomic
+
+logger = logging.getLogger(__name__)
+
+#: rsatoolbox's name of each distance; its "euclidean" is squared, divided by the channels.
+_METHODS = {
+    "correlation": "correlation",
+    "euclidean": "euclidean",
+    "squared_euclidean": "euclidean",
+}
+
+
+def dissimilarities(patterns: np.ndarray, distance: Distance) -> np.ndarray:
+    """Compute one RDM's upper triangle with rsatoolbox.
+
+    Parameters
+    ----------
+    patterns
+        (stimulus, channel).
+    distance
+        "correlation" (1 - Pearson across channels), "squared_euclidean" (divided by the number
+        of channels, as rsatoolbox does) or "euclidean" (its square root).
+
+    Returns
+    -------
+    numpy.ndarray
+        (pair,) float64, row-major upper triangle.
+
+    Raises
+    ------
+    RepbiasError
+        If a pattern is not finite, or constant where correlation needs variance.
+    """
+    # In float64 and centred: float32 loses everything where a large offset is shared.
+    x = np.asarray(patterns, dtype=np.float64)
+    if not np.isfinite(x).all():
+        raise RepbiasError(f"{(~np.isfinite(x)).any(axis=1).sum()} patterns are not finite")
+    if distance == "correlation":
+        constant = np.flatnonzero(np.ptp(x, axis=1) == 0)
+        if len(constant):
+            raise RepbiasError(
+                f"{len(constant)} of {len(x)} patterns are constant across channels (the first is "
+                f"number {constant[0]}), so correlation distance is undefined; use euclidean"
+            )
+    else:
+        x = x - x.mean(axis=0)
+    # No descriptor: given one, calc_rdm would sort the stimuli alphabetically.
+    rdm = calc_rdm(Dataset(x), method=_METHODS[distance]).get_vectors()[0]
+    return np.sqrt(np.maximum(rdm, 0)) if distance == "euclidean" else rdm
+
+
+def make_rdms(
+    vectors: np.ndarray, stimulus_ids: np.ndarray, distance: str, info: dict[str, list]
+) -> RDMs:
+    """Pack upper triangles with their stimuli's ids into an rsatoolbox object."""
+    return RDMs(
+        dissimilarities=np.atleast_2d(vectors),
+        dissimilarity_measure=distance,
+        rdm_descriptors={k: list(v) for k, v in info.items()},
+        pattern_descriptors={"stimulus_id": [str(i) for i in stimulus_ids]},
+    )
+
+
+def layer_rdms(activations: Activations, distance: Distance, n_stimuli: int | None) -> RDMs:
+    """Compute the RDM of every layer of every network and snapshot in an activations file.
+
+    Parameters
+    ----------
+    activations
+        The opened file.
+    distance
+        Dissimilarity between two stimuli.
+    n_stimuli
+        Use the first n stimuli; all if None.
+    """
+    ids = activations.stimulus_ids[:n_stimuli]
+    if len(ids) < 4:
+        raise RepbiasError(f"{activations.path}: {len(ids)} stimuli; RSA needs at least 4")
+    table = activations.networks
+    info: dict[str, list] = {k: [] for k in ("layer", *table)}
+    vectors = []
+    for row in range(len(activations)):
+        for layer in activations.layers:
+            patterns = activations.read(layer, row)[: len(ids)]
+            try:
+                vectors.append(dissimilarities(patterns, distance))
+            except RepbiasError as error:
+                name = table["network"][row]
+                raise RepbiasError(
+                    f"{activations.path}: network {name}, layer {layer}: {error}"
+                ) from error
+            info["layer"].append(layer)
+            for column, values in table.items():
+                info[column].append(values[row].item())
+    return make_rdms(np.stack(vectors), ids, distance, info)
+
+
+def save_rdms(path: str | Path, rdms: RDMs) -> None:
+    """Save RDMs in rsatoolbox's HDF5 format."""
+    with atomic(path) as temporary:
+        rdms.save(str(temporary), file_type="hdf5")
+
+
+def read_rdms(path: str | Path) -> RDMs:
+    """Load RDMs in rsatoolbox's HDF5 format.
+
+    Raises
+    ------
+    StoreError
+        If the file is missing, truncated or something else.
+    """
+    try:
+        return load_rdm(str(path), file_type="hdf5")
+    except (OSError, KeyError) as error:
+        raise StoreError(f"{path}: not a complete file of RDMs ({error})") from error
+
+
+def aligned_vectors(rdms: RDMs, stimulus_ids: np.ndarray, name: str) -> np.ndarray:
+    """Return upper triangles over the given stimuli in the given order.
+
+    Raises
+    ------
+    RepbiasError
+        If a stimulus has no row in the RDMs.
+    """
+    position = {str(s): i for i, s in enumerate(rdms.pattern_descriptors["stimulus_id"])}
+    missing = [s for s in stimulus_ids if str(s) not in position]
+    if missing:
+        raise RepbiasError(
+            f"{name}: {len(missing)} of {len(stimulus_ids)} stimuli have no row in the RDMs "
+            f"(the first is {missing[0]!r})"
+        )
+    rows = np.array([position[str(s)] for s in stimulus_ids])
+    if np.array_equal(rows, np.arange(len(position))):
+        return rdms.get_vectors()
+    return np.stack([m[np.ix_(rows, rows)][np.triu_indices(len(rows), 1)] for m in rdms.get_matrices()])
+
+
+def subject_rdms(recording: Recording, distance: Distance, name: str) -> RDMs:
+    """Return one RDM per subject.
+
+    From responses: averaged over repeats, over the units that were observed for every stimulus.
+    From RDMs: averaged over a subject's sessions.
+
+    Raises
+    ------
+    RepbiasError
+        If a subject has no unit that was observed for every stimulus, or an RDM is not finite.
+    """
+    ids = recording.stimulus_ids
+    if len(ids) < 4:
+        raise RepbiasError(f"recording '{name}': {len(ids)} stimuli; RSA needs at least 4")
+    if recording.rdms is not None:
+        measure = str(recording.info.get("distance", "unknown"))
+        subjects = list(dict.fromkeys(recording.rdm_info["subject"]))
+        vectors = [
+            recording.rdms[recording.rdm_info["subject"] == s].mean(axis=0) for s in subjects
+        ]
+        return make_rdms(np.stack(vectors), ids, measure, {"subject": subjects})
+    means = stimulus_means(recording)
+    subjects = list(dict.fromkeys(recording.units["subject"]))
+    vectors = []
+    for subject in subjects:
+        patterns = means[:, recording.units["subject"] == subject]
+        complete = ~np.isnan(patterns).any(axis=0)
+        if not complete.all():
+            logger.warning(
+                "recording '%s', %s: %d of %d units were not observed for every stimulus and are "
+                "left out of the RDM",
+                *(name, subject, (~complete).sum(), len(complete)),
+            )
+        if complete.sum() < 2:
+            raise RepbiasError(
+                f"recording '{name}', {subject}: {complete.sum()} units were observed for every "
+                "stimulus; an RDM needs at least 2"
+            )
+        try:
+            vectors.append(dissimilarities(patterns[:, complete], distance))
+        except RepbiasError as error:
+            raise RepbiasError(f"recording '{name}', {subject}: {error}") from error
+    return make_rdms(np.stack(vectors), ids, distance, {"subject": subjects})

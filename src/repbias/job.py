@@ -1,0 +1,68 @@
+"""What every script does around its one call: log to its file, and put errors into one line."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from repbias.spec import RepbiasError
+
+logger = logging.getLogger("repbias")
+
+
+@contextmanager
+def job(snakemake: Any) -> Iterator[None]:
+    """Run the body of a Snakemake script.
+
+    Progress and warnings go to the terminal and to the rule's log file. An error in the input
+    (:class:`RepbiasError`) is one clear message on the terminal; its traceback is in the log file.
+
+    Parameters
+    ----------
+    snakemake
+        The object that Snakemake puts into a script's namespace.
+    """
+    path = Path(snakemake.log[0])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    name = " ".join([snakemake.rule, *map(str, snakemake.wildcards)])
+    terminal = logging.StreamHandler(sys.stderr)
+    terminal.setFormatter(logging.Formatter(f"[{name}] %(message)s"))
+    file = logging.FileHandler(path, mode="w")
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[terminal, file], force=True)
+    logging.captureWarnings(True)
+    logger.setLevel(logging.INFO)
+    started = time.monotonic()
+    try:
+        _limit_threads(snakemake.threads)
+        yield
+    except RepbiasError as error:
+        logging.getLogger().removeHandler(terminal)
+        logger.exception("stopped")
+        sys.exit(f"[{name}] error: {error}\n(traceback in {path})")
+    except BaseException:
+        logging.getLogger().removeHandler(terminal)
+        logger.exception("stopped")
+        raise
+    finally:
+        file.flush()
+    file.handle(
+        logger.makeRecord(
+            "repbias", logging.INFO, "", 0, "done in %.1f s", (time.monotonic() - started,), None
+        )
+    )
+
+
+def _limit_threads(threads: int) -> None:
+    """Keep every numerical library to the rule's threads; spinning ones slow each other down.
+
+    The libraries read these variables when they are imported, which a script does later.
+    """
+    for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM"):
+        os.environ[f"{library}_NUM_THREADS"] = str(threads)

@@ -1,0 +1,1 @@
+"""Networks: ensembles trained as one, and the user's own models."""

@@ -1,0 +1,199 @@
+"""Activations of trained ensembles and of the user's own models, written block by block."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from repbias.networks.device import pick_device
+from repbias.networks.mlp import hidden_activations
+from repbias.networks.spec import MLP, PixelNetwork, Preprocess, TorchNetwork
+from repbias.spec import RepbiasError, nearest
+from repbias.stimuli.images import Images
+from repbias.store import Networks, Stimuli, write_activations
+
+logger = logging.getLogger(__name__)
+
+
+def write_ensemble_activations(
+    path: str | Path, networks: Networks, stimuli: Stimuli, spec: MLP
+) -> None:
+    """Write the activations of a condition on its test stimuli.
+
+    Every network appears untrained ("initial"), when it first mastered all targets ("acquired",
+    if it did) and at the end of training ("final").
+    """
+    inputs, labels, ids = stimuli.part("test")
+    rows = [
+        (checkpoint, n)
+        for checkpoint in networks.snapshots()
+        for n in range(len(networks.seeds))
+        if networks.checkpoint_steps[checkpoint, n] >= 0
+    ]
+    table = {
+        "network": [f"seed{networks.seeds[n]}" for _, n in rows],
+        "seed": [networks.seeds[n] for _, n in rows],
+        "snapshot": [networks.checkpoint_names[c] for c, _ in rows],
+        "step": [networks.checkpoint_steps[c, n] for c, n in rows],
+        "kept": [networks.kept[n] for _, n in rows],
+    }
+    layers = dict(zip(spec.layers, spec.hidden, strict=True))
+    named = dict(zip(stimuli.features, labels.T, strict=True))
+    with write_activations(path, ids, table, layers, named) as datasets:
+        for checkpoint in networks.snapshots():
+            hidden = hidden_activations(networks, checkpoint, inputs, spec.activation)
+            for row, (c, n) in enumerate(rows):
+                if c == checkpoint:
+                    for layer, values in zip(spec.layers, hidden, strict=True):
+                        datasets[layer][row] = values[n]
+
+
+def write_model_activations(
+    path: str | Path, name: str, spec: TorchNetwork | PixelNetwork, images: Images, device: str
+) -> None:
+    """Run a model over a set of images and write the chosen layers, batch by batch.
+
+    Parameters
+    ----------
+    path
+        The activations file.
+    name
+        The network's name in the configuration.
+    spec
+        Where the model comes from and which layers are wanted.
+    images
+        The stimuli.
+    device
+        "auto", "cpu", "cuda" or "mps".
+    """
+    batches = (
+        _pixel_batches(spec, images)
+        if isinstance(spec, PixelNetwork)
+        else _model_batches(spec, images, pick_device(device))
+    )
+    start, first = next(batches)
+    sizes = {layer: values.shape[1] for layer, values in first.items()}
+    for layer, size in sizes.items():
+        logger.info("%s: layer %s has %d units", name, layer, size)
+    table: dict[str, list[Any]] = {
+        "network": [name],
+        "seed": [0],
+        "snapshot": ["final"],
+        "step": [0],
+        "kept": [True],
+    }
+    with write_activations(path, np.array(images.ids), table, sizes) as datasets:
+        while True:
+            for layer, values in first.items():
+                datasets[layer][0, start : start + len(values)] = values
+            logger.info("%s: %d of %d images", name, start + len(values), len(images))
+            try:
+                start, first = next(batches)
+            except StopIteration:
+                break
+
+
+def _pixel_batches(
+    spec: PixelNetwork, images: Images
+) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    for start in range(0, len(images), 64):
+        stop = min(start + 64, len(images))
+        pixels = [
+            np.asarray(images.load(i).resize((spec.size, spec.size)), np.float32).ravel() / 255
+            for i in range(start, stop)
+        ]
+        yield start, {"pixels": np.stack(pixels)}
+
+
+def _model_batches(
+    spec: TorchNetwork, images: Images, device: torch.device
+) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    model = load_model(spec).to(device).eval()
+    transform = _transform(spec.preprocess)
+    with _hooks(model, spec) as outputs, torch.inference_mode():
+        for start in range(0, len(images), spec.batch_size):
+            stop = min(start + spec.batch_size, len(images))
+            batch = torch.stack([transform(images.load(i)) for i in range(start, stop)])
+            outputs.clear()
+            model(batch.to(device))
+            silent = [layer for layer in spec.layers if layer not in outputs]
+            if silent:
+                raise RepbiasError(f"{spec.factory}: layers {silent} took no part in the forward pass")
+            yield start, {layer: outputs[layer] for layer in spec.layers}
+
+
+def load_model(spec: TorchNetwork) -> nn.Module:
+    """Call the factory; check that it gives a module that has the layers.
+
+    Raises
+    ------
+    RepbiasError
+        If the import, the call or a layer fails, with the reason.
+    """
+    try:
+        model = _import(spec.factory)(**spec.arguments)
+    except (ImportError, AttributeError, TypeError) as error:
+        raise RepbiasError(f"{spec.factory}: cannot make the model: {error}") from error
+    if not isinstance(model, nn.Module):
+        raise RepbiasError(
+            f"{spec.factory}: expected a torch.nn.Module, got {type(model).__name__}"
+        )
+    names = [name for name, _ in model.named_modules() if name]
+    for layer in spec.layers:
+        if layer not in names:
+            raise RepbiasError(
+                f"{spec.factory}: the model has no layer {layer!r}; {nearest(layer, names)}"
+            )
+    return model
+
+
+def _import(path: str) -> Callable[..., Any]:
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _transform(preprocess: Preprocess | str) -> Callable[[Any], Tensor]:
+    if isinstance(preprocess, str):
+        return _import(preprocess)
+    mean = np.array(preprocess.mean, np.float32)
+    std = np.array(preprocess.std, np.float32)
+
+    def transform(image: Any) -> Tensor:
+        from PIL import Image
+
+        resized = image.resize((preprocess.size, preprocess.size), Image.Resampling.BILINEAR)
+        values = (np.asarray(resized, np.float32) / 255 - mean) / std
+        return torch.from_numpy(values).permute(2, 0, 1)
+
+    return transform
+
+
+@contextmanager
+def _hooks(model: nn.Module, spec: TorchNetwork) -> Iterator[dict[str, np.ndarray]]:
+    """Collect the layers' outputs as (image, unit) while the model runs."""
+    outputs: dict[str, np.ndarray] = {}
+
+    def keep(layer: str) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+            value = output[0] if isinstance(output, tuple | list) else output
+            if spec.pool and value.ndim == 4 and max(value.shape[2:]) > spec.pool:
+                value = nn.functional.adaptive_avg_pool2d(value, spec.pool)
+            outputs[layer] = value.flatten(1).float().cpu().numpy()
+
+        return hook
+
+    modules = dict(model.named_modules())
+    handles = [modules[layer].register_forward_hook(keep(layer)) for layer in spec.layers]
+    try:
+        yield outputs
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,160 @@
+"""What ``network:``, ``training:`` and ``networks:`` may say in the configuration."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from repbias.spec import Spec, nearest
+
+
+class MLP(Spec):
+    """A multi-layer perceptron with one sigmoid output per feature."""
+
+    kind: Literal["mlp"] = "mlp"
+    hidden: list[Annotated[int, Field(ge=1)]] = Field([256, 128, 64, 64], min_length=1)
+    """Units of the hidden layers, which are called hidden1, hidden2, ..."""
+    activation: Literal["leaky_relu", "relu", "tanh", "gelu"] = "leaky_relu"
+    """Nonlinearity of the hidden layers."""
+    init: Literal["lecun", "he", "torch"] = "lecun"
+    """Initial weights: normal with variance 1/n or 2/n, or PyTorch's default."""
+    analysed_layer: str | None = None
+    """The layer that claims are about; the last hidden layer when left out."""
+
+    @property
+    def layers(self) -> list[str]:
+        """Names of the hidden layers."""
+        return [f"hidden{i + 1}" for i in range(len(self.hidden))]
+
+    @property
+    def analysed(self) -> str:
+        """Name of the analysed layer."""
+        return self.analysed_layer or self.layers[-1]
+
+    @model_validator(mode="after")
+    def _layer_exists(self) -> MLP:
+        if self.analysed not in self.layers:
+            raise ValueError(
+                f"analysed_layer {self.analysed!r} is not a hidden layer; "
+                f"{nearest(self.analysed, self.layers)}"
+            )
+        return self
+
+
+class Training(Spec):
+    """How the networks of a condition are trained."""
+
+    targets: list[str] | None = None
+    """The features that training rewards; all when left out."""
+    optimizer: Literal["sgd", "adam", "adamw"] = "adam"
+    """The optimiser."""
+    learning_rate: float = Field(3e-4, gt=0)
+    """Step size."""
+    momentum: float = Field(0.0, ge=0, lt=1)
+    """Momentum of SGD."""
+    weight_decay: float = Field(0.0, ge=0)
+    """L2 penalty (decoupled with adamw)."""
+    batch_size: int = Field(128, ge=1)
+    """Stimuli per step."""
+    max_steps: int = Field(4000, ge=1)
+    """Training ends here at the latest."""
+    mastery: float = Field(0.99, gt=0.5, le=1)
+    """Validation accuracy at which a feature counts as acquired."""
+    extra_steps: int = Field(500, ge=0)
+    """Steps after every target is acquired; then the network stops."""
+    evaluate_every: int = Field(25, ge=1)
+    """Steps between evaluations on the validation set."""
+    checkpoints: int = Field(12, ge=2, le=200)
+    """Checkpoints over training, evenly spaced on a logarithmic scale."""
+    inclusion: float = Field(0.95, ge=0, le=1)
+    """Test accuracy that every target must reach for the network to enter effect estimates."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Training:
+        if self.momentum and self.optimizer != "sgd":
+            raise ValueError(
+                f"momentum {self.momentum} goes with optimizer 'sgd', not '{self.optimizer}'"
+            )
+        if self.evaluate_every > self.max_steps:
+            raise ValueError(
+                f"evaluate_every ({self.evaluate_every}) is larger than max_steps "
+                f"({self.max_steps}): the networks would never be evaluated"
+            )
+        if self.targets is not None and not self.targets:
+            raise ValueError("targets is empty: name at least one feature, or leave it out")
+        return self
+
+
+class Preprocess(Spec):
+    """How an image becomes a network's input."""
+
+    size: int = Field(224, ge=1)
+    """Images are resized to size x size pixels (bilinear)."""
+    mean: list[float] = Field([0.485, 0.456, 0.406], min_length=3, max_length=3)
+    """Subtracted from RGB values in 0..1."""
+    std: list[float] = Field([0.229, 0.224, 0.225], min_length=3, max_length=3)
+    """Divides RGB values after the mean is subtracted."""
+
+
+class TorchNetwork(Spec):
+    """A PyTorch model of the user's own."""
+
+    kind: Literal["torch"]
+    factory: str
+    """`package.module:callable`; called with `arguments`, it returns a torch.nn.Module."""
+    arguments: dict[str, Any] = {}
+    """Keyword arguments of the factory."""
+    layers: list[str] = Field(min_length=1)
+    """Names of modules (as in `model.named_modules()`), from input to output."""
+    preprocess: Preprocess | str = Preprocess()
+    """Settings, or `package.module:callable` that maps a PIL image to a tensor."""
+    pool: int | None = Field(7, ge=1)
+    """Feature maps larger than pool x pool are average-pooled to it; null keeps every unit."""
+    batch_size: int = Field(32, ge=1)
+    """Images per forward pass."""
+
+    @field_validator("factory")
+    @classmethod
+    def _importable(cls, path: str) -> str:
+        return check_import_path(path)
+
+    @field_validator("preprocess")
+    @classmethod
+    def _preprocess_importable(cls, value: Preprocess | str) -> Preprocess | str:
+        return check_import_path(value) if isinstance(value, str) else value
+
+
+class PixelNetwork(Spec):
+    """The image itself, as the baseline that every network must beat."""
+
+    kind: Literal["pixels"]
+    size: int = Field(32, ge=1)
+    """Images are resized to size x size pixels."""
+
+
+#: One entry of ``networks:``.
+Network = Annotated[TorchNetwork | PixelNetwork, Field(discriminator="kind")]
+
+
+def check_import_path(path: str) -> str:
+    """Check that `package.module:callable` can be found, without importing it."""
+    module, colon, name = path.partition(":")
+    if not colon or not name.isidentifier():
+        raise ValueError("expected 'package.module:callable'")
+    top, *rest = module.split(".")
+    try:
+        found = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        found = None
+    if found is None:
+        raise ValueError(f"no module named {top!r} is installed or on PYTHONPATH")
+    for place in found.submodule_search_locations or []:
+        inside = Path(place).joinpath(*rest)
+        if inside.is_dir() or inside.with_suffix(".py").is_file():
+            return path
+    if rest:
+        raise ValueError(f"package {top!r} has no module {module!r}")
+    return path

@@ -1,0 +1,1 @@
+"""Recordings of brains, real and simulated, in one canonical form."""

@@ -1,0 +1,172 @@
+"""Averages over repeats, and how reliable they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from repbias.store import Recording, as_table
+
+#: What the ceiling of a unit means, stored beside every number.
+UNIT_CONVENTION = "sqrt of split-half reliability, Spearman-Brown corrected"
+UNAVAILABLE = "unavailable"
+
+
+def stimulus_means(recording: Recording) -> np.ndarray:
+    """Average the responses over repeats (and time bins, if there are any).
+
+    Returns
+    -------
+    numpy.ndarray
+        (stimulus, unit), in the order of `recording.stimulus_ids`; NaN where a unit was never
+        observed.
+    """
+    tensor = by_repeat(recording)
+    observed = ~np.isnan(tensor)
+    counts = observed.sum(axis=1)
+    sums = np.where(observed, tensor, 0).sum(axis=1)
+    return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+
+
+def by_repeat(recording: Recording) -> np.ndarray:
+    """Arrange trials as (stimulus, repeat, unit), padded with NaN; time bins are averaged."""
+    responses = recording.responses
+    if responses.ndim == 3:
+        responses = responses.mean(axis=2)
+    ids = recording.stimulus_ids
+    position = {stimulus: i for i, stimulus in enumerate(ids)}
+    rows = np.array([position[s] for s in recording.trials["stimulus_id"]])
+    # The how-manieth trial of its stimulus each trial is, whatever the order in the file.
+    order = np.lexsort([recording.trials["repeat"], rows])
+    counts = np.bincount(rows, minlength=len(ids))
+    turn = np.empty(len(rows), int)
+    turn[order] = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+    tensor = np.full((len(ids), counts.max(), responses.shape[1]), np.nan)
+    tensor[rows, turn] = responses
+    return tensor
+
+
+def random_halves(
+    tensor: np.ndarray, n_splits: int, seed: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Split the repeats of every stimulus and unit into random halves and average each.
+
+    Parameters
+    ----------
+    tensor
+        (stimulus, repeat, unit), NaN where not observed.
+    n_splits
+        How many times.
+    seed
+        Of the splits.
+
+    Yields
+    ------
+    tuple of numpy.ndarray
+        Two averages of shape (stimulus, unit) over disjoint halves of equal size; with an odd
+        number of repeats one trial is left out, NaN where there are fewer than two.
+    """
+    rng = np.random.default_rng(seed)
+    observed = ~np.isnan(tensor)
+    half = observed.sum(axis=1, keepdims=True) // 2
+    values = np.where(observed, tensor, 0)
+    for _ in range(n_splits):
+        # One order of the trials for all units: simultaneous noise stays in one half.
+        keys = rng.random(tensor.shape[:2])[:, :, None]
+        rank = np.where(observed, keys, 2.0).argsort(axis=1).argsort(axis=1)
+        first, second = rank < half, (rank >= half) & (rank < 2 * half)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            yield (
+                (values * (first & observed)).sum(axis=1) / half[:, 0],
+                (values * (second & observed)).sum(axis=1) / half[:, 0],
+            )
+
+
+@dataclass
+class Reliability:
+    """Split-half reliability of every unit.
+
+    Attributes
+    ----------
+    half : (unit,) mean correlation between halves; NaN where unavailable
+    full : (unit,) reliability of the average over all repeats (mean of 2r / (1 + r) over splits)
+    lower : (unit,) 2.5th percentile of `full` over splits
+    """
+
+    half: np.ndarray
+    full: np.ndarray
+    lower: np.ndarray
+
+    @property
+    def ceiling(self) -> np.ndarray:
+        """Highest correlation that a perfect model reaches with the averages, per unit.
+
+        NaN where it is unavailable, or where the reliability's lower bound is not above 0.05: a
+        score divided by such a ceiling would be noise.
+        """
+        trusted = self.lower > 0.05
+        return np.sqrt(np.where(trusted, self.full, np.nan))
+
+
+def split_half_reliability(recording: Recording, n_splits: int = 50, seed: int = 0) -> Reliability:
+    """Estimate the reliability of every unit's averages over repeats.
+
+    Spearman-Brown: if halves correlate with r, the whole has reliability 2r / (1 + r) (Spearman
+    1910; Brown 1910).
+    """
+    tensor = by_repeat(recording)
+    repeated = (~np.isnan(tensor)).sum(axis=1) >= 2
+    n_units = tensor.shape[2]
+    if (repeated.sum(axis=0) < 3).all():
+        nothing = np.full(n_units, np.nan)
+        return Reliability(nothing, nothing, nothing)
+    halves = np.array(
+        [_column_correlation(a, b) for a, b in random_halves(tensor, n_splits, seed)]
+    )
+    whole = 2 * halves / (1 + halves)
+    return Reliability(
+        halves.mean(axis=0), whole.mean(axis=0), np.percentile(whole, 2.5, axis=0)
+    )
+
+
+def _column_correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    both = np.isnan(a) | np.isnan(b)
+    a, b = np.where(both, np.nan, a), np.where(both, np.nan, b)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        a, b = a - np.nanmean(a, axis=0), b - np.nanmean(b, axis=0)
+        return np.nansum(a * b, axis=0) / np.sqrt(
+            np.nansum(a**2, axis=0) * np.nansum(b**2, axis=0)
+        )
+
+
+def reliability_table(name: str, recording: Recording) -> pd.DataFrame:
+    """Summarise a recording's units: reliability, ceiling, repeats.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per unit; empty for recordings of RDMs.
+    """
+    if recording.responses is None:
+        return as_table("reliability")
+    reliability = split_half_reliability(recording)
+    counts = (~np.isnan(by_repeat(recording))).sum(axis=1)
+    table = pd.DataFrame(
+        {
+            "recording": name,
+            "subject": recording.units["subject"],
+            "region": recording.units["region"],
+            "unit": recording.units["unit"],
+            "repeats": counts.mean(axis=0),
+            "split_half": reliability.half,
+            "reliability": reliability.full,
+            "ceiling": reliability.ceiling,
+            "convention": np.where(
+                np.isnan(reliability.ceiling), UNAVAILABLE, UNIT_CONVENTION
+            ),
+        }
+    )
+    return as_table("reliability", table)

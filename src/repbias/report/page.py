@@ -1,0 +1,240 @@
+"""The self-contained HTML report."""
+
+from __future__ import annotations
+
+import base64
+import os
+import platform
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+import repbias
+from repbias.store import atomic, read_table
+
+LIBRARIES = ("torch", "numpy", "scipy", "rsatoolbox", "himalaya", "h5py", "pandas", "snakemake")
+
+CAPTIONS = {
+    "learning": (
+        "Learning and representation",
+        "Top: validation accuracy of every network. Bottom: variance of the analysed layer that "
+        "each feature explains, as a share of the final representation's variance (M1b), so that "
+        "all points share a scale. A line ends where its network stopped.",
+    ),
+    "variance": (
+        "Variance explained by feature",
+        "R² from feature to representation (M1) on test stimuli in the analysed layer. Dots are "
+        "networks that met the inclusion criterion; circles are means with 95 % bootstrap "
+        "intervals over seeds. Equal accuracy does not mean equal variance.",
+    ),
+    "rsa_models": (
+        "Networks compared with each other",
+        "Similarity of RDMs between all networks, by task; for models of your own, between all "
+        "layers.",
+    ),
+    "rsa_recordings": (
+        "Networks compared with recordings: RSA",
+        "Mean over subjects; lines are means over networks, dots single networks, bars 95 % "
+        "intervals (the table says what they generalise to). The grey band is the noise ceiling; "
+        "where there is none, it could not be estimated from the data.",
+    ),
+    "encoding": (
+        "Networks compared with recordings: encoding",
+        "Correlation of nested cross-validated ridge predictions with responses to left-out "
+        "stimuli, raw; the dotted line is the mean ceiling of the units. Bars: 95 % bootstrap "
+        "intervals over units, for single networks.",
+    ),
+    "planted_truth": (
+        "Planted truth",
+        "Which layer scores highest, over the trained networks of the generating condition. The "
+        "outlined layer generated the recording. Only one of the networks is the generator itself.",
+    ),
+}
+
+
+def write_page(
+    path: str | Path,
+    tables: Iterable[str],
+    figures: Iterable[str],
+    config: str,
+    benchmarks: str,
+) -> None:
+    """Write the report: one HTML file that needs nothing else, not even a network.
+
+    Parameters
+    ----------
+    path
+        The HTML file.
+    tables
+        CSV files of :data:`repbias.store.TABLES`.
+    figures
+        SVG files; each has a CSV file of its data beside it.
+    config
+        The resolved configuration (YAML).
+    benchmarks
+        Folder of Snakemake's benchmark files.
+    """
+    frames = {Path(p).stem: read_table(p, Path(p).stem) for p in tables}
+    text = Path(config).read_text(encoding="utf-8")
+    study = yaml.safe_load(text)
+    steps = step_times(benchmarks)
+    environment = Environment(
+        loader=PackageLoader("repbias.report", "."),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = number
+    page = environment.get_template("report.html.j2").render(
+        title=study["title"] or study["study"],
+        study=study,
+        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        conditions=condition_rows(frames["learning"], frames["variance_explained"]),
+        recordings=recording_rows(frames),
+        claims=_rows(frames["claims"]),
+        planted=planted_rows(frames["planted_truth"]),
+        figures=[_figure(Path(p)) for p in figures],
+        config=text,
+        steps=steps,
+        seconds=sum(row["seconds"] for row in steps),
+        versions={"repbias": repbias.__version__, **{name: version(name) for name in LIBRARIES}},
+        machine=machine(),
+    )
+    with atomic(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def condition_rows(learning: pd.DataFrame, variance: pd.DataFrame) -> list[dict[str, Any]]:
+    """Summarise every condition: networks kept and dropped, steps, final accuracy."""
+    rows = []
+    for (experiment, condition), part in learning.groupby(["experiment", "condition"], sort=False):
+        last = part.sort_values("step").groupby(["network", "feature"]).tail(1)
+        networks = last.drop_duplicates("network")
+        targets = last[last["target"]]
+        rows.append(
+            {
+                "experiment": experiment,
+                "condition": condition,
+                "networks": len(networks),
+                "kept": int(networks["kept"].sum()),
+                "dropped": int((~networks["kept"]).sum()),
+                "steps": networks["step"].median(),
+                "accuracy": targets.groupby("feature", sort=False)["accuracy"].mean().to_dict(),
+            }
+        )
+    return rows
+
+
+def recording_rows(frames: dict[str, pd.DataFrame]) -> list[dict[str, Any]]:
+    """Summarise every recording: size, reliability, ceiling, and how its best layer scores."""
+    rows = []
+    for recording, part in frames["rsa_recordings"].groupby("recording", sort=False):
+        units = frames["reliability"][frames["reliability"]["recording"] == recording]
+        first = part.iloc[0]
+        rows.append(
+            {
+                "recording": recording,
+                "subjects": int(first["n_subjects"]),
+                "stimuli": int(first["n_stimuli"]),
+                "units": len(units) or None,
+                "repeats": units["repeats"].mean(),
+                "reliability": units["reliability"].mean(),
+                "untrusted": int(units["ceiling"].isna().sum()),
+                "comparator": first["comparator"],
+                "ceiling_low": first["ceiling_low"],
+                "ceiling_high": first["ceiling_high"],
+                "convention": first["ceiling_convention"],
+                "interval": first["interval"],
+            }
+        )
+    return rows
+
+
+def planted_rows(planted: pd.DataFrame) -> list[dict[str, Any]]:
+    """Summarise how often the generating layer is named."""
+    rows = []
+    keys = ["recording", "method", "measure", "true_layer"]
+    for key, part in planted.groupby(keys, sort=False):
+        itself = part[part["is_generator"]]
+        others = part[~part["is_generator"]]
+        rows.append(
+            dict(zip(keys, key, strict=True))
+            | {
+                "itself": itself["named_layer"].iloc[0] if len(itself) else None,
+                "others_correct": int(others["correct"].sum()),
+                "others": len(others),
+                "chance": part["chance"].iloc[0],
+            }
+        )
+    return rows
+
+
+def step_times(folder: str | Path) -> list[dict[str, Any]]:
+    """Sum Snakemake's benchmarks by rule: jobs, seconds, CPU seconds, peak memory."""
+    rows = []
+    for rule in sorted(Path(folder).iterdir()) if Path(folder).is_dir() else []:
+        files = [rule] if rule.suffix == ".tsv" else sorted(rule.rglob("*.tsv"))
+        if not files:
+            continue
+        table = pd.concat([pd.read_csv(f, sep="\t", na_values="-") for f in files])
+        rows.append(
+            {
+                "rule": rule.stem,
+                "jobs": len(table),
+                "seconds": float(table["s"].sum()),
+                "cpu": float(table["cpu_time"].sum()),
+                "memory": float(table["max_rss"].max()),
+            }
+        )
+    return sorted(rows, key=lambda row: -row["seconds"])
+
+
+def machine() -> dict[str, str]:
+    """Say what hardware and system this is."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {
+        "system": f"{platform.system()} {platform.release()}",
+        "processor": _processor(),
+        "cores": str(os.cpu_count()),
+        "memory": f"{memory:.0f} GiB",
+        "Python": platform.python_version(),
+    }
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """Format a number for a table; a dash where there is none."""
+    if value is None or pd.isna(value):
+        return "–"
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return table.to_dict(orient="records")
+
+
+def _figure(path: Path) -> dict[str, str]:
+    svg = path.read_bytes()
+    title, caption = CAPTIONS[path.stem]
+    return {
+        "name": path.stem,
+        "title": title,
+        "caption": caption,
+        "data": base64.b64encode(svg).decode(),
+    }

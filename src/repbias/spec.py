@@ -1,0 +1,78 @@
+"""The base of every model in the configuration, and the error that bad input raises.
+
+Each room of the package owns the models of its own section of ``config.yaml``;
+:mod:`repbias.study` composes them. So a job that needs one section imports one room.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+
+class RepbiasError(ValueError):
+    """Input that cannot be used; the message says where, what was found and what was expected."""
+
+
+class Spec(BaseModel):
+    """A section of the configuration: unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True
+    )
+
+
+def nearest(word: str, allowed: Iterable[str]) -> str:
+    """Say which of the allowed words is meant, and list them.
+
+    Examples
+    --------
+    >>> nearest("optimzer", ["optimizer", "batch_size"])
+    "did you mean 'optimizer'? (allowed: batch_size, optimizer)"
+    """
+    options = sorted(map(str, allowed))
+    close = difflib.get_close_matches(str(word), options, n=1)
+    listed = ", ".join(options) or "nothing"
+    return f"did you mean {close[0]!r}? (allowed: {listed})" if close else f"allowed: {listed}"
+
+
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+
+
+def expand_variables(text: str) -> str:
+    """Replace ``${NAME}`` and ``${NAME:-default}`` by environment variables.
+
+    Examples
+    --------
+    >>> expand_variables("${REPBIAS_NOT_SET:-../shared}/images.zip")
+    '../shared/images.zip'
+    """
+
+    def value(match: re.Match[str]) -> str:
+        name, default = match.groups()
+        found = os.environ.get(name, default)
+        if found is None:
+            raise ValueError(f"the environment variable {name} is not set")
+        return found
+
+    return _VARIABLE.sub(value, str(text))
+
+
+#: Names become folders, files and Snakemake wildcards.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*$", max_length=80)]
+
+
+def _must_exist(path: Path) -> Path:
+    if not path.exists():
+        raise ValueError(f"no such file or folder (looked in {path.resolve()})")
+    return path
+
+
+#: A path that must exist before any job starts; environment variables are expanded.
+InputPath = Annotated[Path, BeforeValidator(expand_variables), AfterValidator(_must_exist)]

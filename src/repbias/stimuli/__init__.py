@@ -1,0 +1,1 @@
+"""Stimuli whose features are known and statistically controlled."""

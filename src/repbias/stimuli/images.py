@@ -1,0 +1,110 @@
+"""Stimulus images from a folder, an archive or an array file, read one at a time."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from repbias.arrays import ARRAY_SUFFIXES, load_array
+from repbias.spec import RepbiasError
+from repbias.stimuli.spec import ImageSet
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm")
+
+
+@dataclass
+class Images:
+    """A set of images: sorted ids, and a function that loads the i-th as RGB."""
+
+    ids: list[str]
+    load: Callable[[int], Image]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def open_images(spec: ImageSet) -> Images:
+    """Open a set of images without decoding them.
+
+    An image's id is its file name without the ending; images are sorted by it. Images of an
+    array (image, height, width[, 3]) are called image1, image2, ... with leading zeros.
+
+    Raises
+    ------
+    RepbiasError
+        If there is no image, two have the same id, or the source cannot be read.
+    """
+    path = Path(spec.path)
+    if path.is_dir():
+        files = [p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES]
+        return _named(path, {str(p): p.read_bytes for p in files})
+    if path.suffix.lower() in ARRAY_SUFFIXES:
+        return _from_array(path, spec.variable)
+    if zipfile.is_zipfile(path):
+        archive = zipfile.ZipFile(path)
+        members = [n for n in archive.namelist() if _is_image(n)]
+        return _named(path, {n: (lambda n=n: archive.read(n)) for n in members})
+    if tarfile.is_tarfile(path):
+        tar = tarfile.open(path)  # noqa: SIM115  (stays open as long as the images are used)
+        files_in_tar = [m for m in tar.getmembers() if m.isfile() and _is_image(m.name)]
+        return _named(path, {m.name: (lambda m=m: tar.extractfile(m).read()) for m in files_in_tar})
+    raise RepbiasError(
+        f"{path}: neither a folder, a zip or tar archive, nor an array file "
+        f"({', '.join(ARRAY_SUFFIXES)})"
+    )
+
+
+def _is_image(name: str) -> bool:
+    pure = PurePosixPath(name)
+    return pure.suffix.lower() in IMAGE_SUFFIXES and not pure.name.startswith(".")
+
+
+def _named(path: Path, sources: dict[str, Callable[[], bytes]]) -> Images:
+    from PIL import Image, UnidentifiedImageError
+
+    if not sources:
+        raise RepbiasError(f"{path}: no images found (looked for {', '.join(IMAGE_SUFFIXES)})")
+    by_id: dict[str, str] = {}
+    for name in sorted(sources):
+        stem = PurePosixPath(name).stem
+        if stem in by_id:
+            raise RepbiasError(f"{path}: two images have the id {stem!r}: {by_id[stem]}, {name}")
+        by_id[stem] = name
+    ids = sorted(by_id)
+
+    def load(i: int) -> Image.Image:
+        name = by_id[ids[i]]
+        try:
+            with Image.open(io.BytesIO(sources[name]())) as image:
+                return image.convert("RGB")
+        except (UnidentifiedImageError, OSError) as error:
+            raise RepbiasError(f"{path}: {name} is not a readable image ({error})") from error
+
+    return Images(ids, load)
+
+
+def _from_array(path: Path, variable: str | None) -> Images:
+    from PIL import Image
+
+    array = load_array(path, variable)
+    while array.ndim > 3 and array.shape[0] == 1:  # a 1 x n MATLAB structure array
+        array = array[0]
+    is_rgb = array.ndim == 4 and array.shape[-1] == 3
+    if array.dtype != np.uint8 or not (is_rgb or array.ndim == 3):
+        raise RepbiasError(
+            f"{path}: images must be uint8 of shape (image, height, width[, 3]), "
+            f"found {array.dtype} of shape {array.shape}"
+        )
+    width = len(str(len(array)))
+    ids = [f"image{i + 1:0{width}d}" for i in range(len(array))]
+    return Images(ids, lambda i: Image.fromarray(array[i]).convert("RGB"))

@@ -1,0 +1,94 @@
+"""What ``stimuli:`` and ``images:`` may say in the configuration."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from repbias.spec import InputPath, Name, Spec, nearest
+from repbias.stimuli.features import FUNCTIONS
+
+
+class Feature(Spec):
+    """A binary feature, computed from the first k bits of its own domain of the input."""
+
+    function: str = Field(json_schema_extra={"enum": list(FUNCTIONS)})
+    """Which function of the bits the feature is."""
+    k: int | None = Field(None, ge=1)
+    """How many bits the function reads; each function has its own default."""
+    bits: int = Field(16, ge=1, le=64)
+    """Size of the feature's domain; bits after the first k carry no label."""
+    gain: float = Field(1.0, gt=0)
+    """Factor on the domain's input values ("availability")."""
+
+    @field_validator("function")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in FUNCTIONS:
+            raise ValueError(f"unknown feature function; {nearest(name, FUNCTIONS)}")
+        return name
+
+    @property
+    def reads(self) -> int:
+        """How many bits the function reads."""
+        return self.k or FUNCTIONS[self.function].default_k
+
+    @model_validator(mode="after")
+    def _possible(self) -> Feature:
+        function = FUNCTIONS[self.function]
+        if function.fixed and self.reads != function.default_k:
+            raise ValueError(
+                f"'{self.function}' reads exactly {function.default_k} bits, but k is {self.k}; "
+                "leave k out"
+            )
+        if function.odd and self.reads % 2 == 0:
+            raise ValueError(f"'{self.function}' needs an odd k, but k is {self.reads}")
+        if self.reads > self.bits:
+            raise ValueError(f"k is {self.reads}, more than the domain's bits ({self.bits})")
+        return self
+
+
+class Bits(Spec):
+    """Strings of bits: one domain per feature, then noise bits."""
+
+    kind: Literal["bits"] = "bits"
+    features: dict[Name, Feature] = Field(min_length=1)
+    """The features by name; they are independent in every split."""
+    noise_bits: int = Field(0, ge=0, le=512)
+    """Bits that no feature reads."""
+    coding: Literal["signed", "binary"] = "signed"
+    """Input values of a bit: -1 and 1, or 0 and 1."""
+    n_train: int = Field(8192, ge=8)
+    """Training stimuli."""
+    n_validation: int = Field(1024, ge=8)
+    """Stimuli that decide stopping, and that encoding weights of M1 are fitted on."""
+    n_test: int = Field(1024, ge=8)
+    """Stimuli that every result is measured on."""
+    seed: int = Field(0, ge=0)
+    """Seed of the stimuli."""
+
+    @property
+    def n_inputs(self) -> int:
+        """Length of an input."""
+        return sum(f.bits for f in self.features.values()) + self.noise_bits
+
+    @model_validator(mode="after")
+    def _room_enough(self) -> Bits:
+        needed = self.n_train + self.n_validation + self.n_test
+        # Stratified sampling without duplicates needs slack: at most half of all strings.
+        if self.n_inputs < 40 and needed > 2**self.n_inputs // 2:
+            raise ValueError(
+                f"{needed} different stimuli do not fit into {self.n_inputs} bits "
+                f"(at most {2**self.n_inputs // 2}); add noise_bits or ask for fewer"
+            )
+        return self
+
+
+class ImageSet(Spec):
+    """Images that were shown: a folder, a zip or tar archive, or an array in a file."""
+
+    path: InputPath
+    """Folder, archive, or .npy, .npz, .h5 or .mat file."""
+    variable: str | None = None
+    """For array files: the variable; dots step into MAT structures."""

@@ -1,0 +1,449 @@
+"""Every HDF5 layout and table: one writer and one reader each.
+
+Files are written under a temporary name and renamed when complete, so a file that exists under
+its own name is whole. Every file names its format and version; readers check both.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+
+import repbias
+from repbias.spec import RepbiasError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT_VERSION = 1
+
+_NETWORK = ("experiment", "condition", "network", "seed")
+_SIDE = ("condition", "network", "seed", "layer", "step", "kept")
+#: Every table and its columns, in order; docs/file-formats.md explains them.
+TABLES: dict[str, tuple[str, ...]] = {
+    "learning": (*_NETWORK, "step", "feature", "target", "accuracy", "loss", "kept"),
+    "variance_explained": (
+        *(*_NETWORK, "layer", "step", "feature", "r2"),
+        *("r2_of_final", "snapshot", "kept"),
+    ),
+    "rsa_models": (
+        *("experiment", "comparator", "snapshot"),
+        *(f"{column}_a" for column in _SIDE),
+        *(f"{column}_b" for column in _SIDE),
+        "similarity",
+    ),
+    "rsa_recordings": (
+        *("recording", "comparator", *_NETWORK, "snapshot", "step", "kept", "layer"),
+        *("similarity", "ci_low", "ci_high", "interval"),
+        *("ceiling_low", "ceiling_high", "ceiling_convention", "n_subjects", "n_stimuli"),
+    ),
+    "encoding": (
+        *("recording", "subject", "region", "unit"),
+        *(*_NETWORK, "snapshot", "step", "kept", "layer"),
+        *("r", "r2", "ceiling", "ceiling_convention", "r_normalised"),
+        *("log10_alpha", "alpha_at_edge", "n_stimuli"),
+    ),
+    "reliability": (
+        *("recording", "subject", "region", "unit", "repeats"),
+        *("split_half", "reliability", "ceiling", "convention"),
+    ),
+    "planted_truth": (
+        *("recording", "method", "measure", "condition", "network", "seed", "is_generator"),
+        *("true_layer", "named_layer", "correct", "score_true", "score_named", "margin", "chance"),
+    ),
+    "claims": (
+        *("claim", "statement", "verdict", "effect", "ci_low", "ci_high"),
+        *("n_kept", "n_dropped", "reference", "provenance"),
+    ),
+}
+
+
+class StoreError(RepbiasError):
+    """A file of ours that is truncated, of another format or version, or incomplete."""
+
+
+@contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; rename it to `path` only if the block succeeds."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The suffix stays last: some writers choose the format by it.
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def create(path: str | Path, kind: str) -> Iterator[h5py.File]:
+    """Open a new HDF5 file of a kind ("stimuli", "networks", ...) for atomic writing."""
+    with atomic(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["repbias_kind"] = kind
+        file.attrs["repbias_format"] = FORMAT_VERSION
+        file.attrs["repbias_version"] = repbias.__version__
+        yield file
+
+
+@contextmanager
+def open_checked(path: str | Path, kind: str) -> Iterator[h5py.File]:
+    """Open one of our HDF5 files for reading.
+
+    Raises
+    ------
+    StoreError
+        If the file is missing, truncated, or not of this kind and version.
+    """
+    try:
+        file = h5py.File(path, "r")
+    except FileNotFoundError as error:
+        raise StoreError(f"{path}: no such file") from error
+    except OSError as error:
+        raise StoreError(f"{path}: not a complete HDF5 file ({error})") from error
+    with file:
+        found = file.attrs.get("repbias_kind")
+        if found != kind:
+            raise StoreError(f"{path}: expected a file of kind {kind!r}, found {found!r}")
+        version = file.attrs.get("repbias_format")
+        if version != FORMAT_VERSION:
+            raise StoreError(
+                f"{path}: format version {version}, but this is repbias "
+                f"{repbias.__version__}, which reads version {FORMAT_VERSION}"
+            )
+        try:
+            yield file
+        except (KeyError, OSError) as error:
+            raise StoreError(f"{path}: incomplete or damaged ({error})") from error
+
+
+def _put_columns(group: h5py.Group, columns: Mapping[str, Any]) -> None:
+    for name, values in columns.items():
+        values = np.asarray(values)
+        if values.dtype.kind in "UO":
+            group.create_dataset(name, data=values.astype(object), dtype=h5py.string_dtype())
+        else:
+            group.create_dataset(name, data=values)
+
+
+def _get_columns(group: h5py.Group) -> dict[str, np.ndarray]:
+    return {name: _get(dataset) for name, dataset in group.items()}
+
+
+def _get(dataset: h5py.Dataset) -> np.ndarray:
+    if h5py.check_string_dtype(dataset.dtype):
+        return np.array(dataset.asstr()[()], dtype=str)
+    return dataset[()]
+
+
+@dataclass
+class Stimuli:
+    """Generated stimuli.
+
+    Attributes
+    ----------
+    inputs : (stimulus, input) float32
+    ids : (stimulus,) str
+    split : (stimulus,) str, one of "train", "validation", "test"
+    features : names of the features
+    labels : (stimulus, feature) uint8
+    audit : what the independence audit measured, by split
+    """
+
+    inputs: np.ndarray
+    ids: np.ndarray
+    split: np.ndarray
+    features: list[str]
+    labels: np.ndarray
+    audit: dict[str, Any] = field(default_factory=dict)
+
+    def part(self, split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the inputs, labels and ids of one split."""
+        rows = self.split == split
+        return self.inputs[rows], self.labels[rows], self.ids[rows]
+
+    def write(self, path: str | Path) -> None:
+        """Write the stimuli file."""
+        with create(path, "stimuli") as file:
+            _put_columns(file, {"inputs": self.inputs, "id": self.ids, "split": self.split})
+            file.create_dataset("labels", data=self.labels)
+            file.attrs["features"] = json.dumps(self.features)
+            file.attrs["audit"] = json.dumps(self.audit)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Stimuli:
+        """Read a stimuli file."""
+        with open_checked(path, "stimuli") as file:
+            return cls(
+                inputs=file["inputs"][()],
+                ids=_get(file["id"]),
+                split=_get(file["split"]),
+                features=json.loads(file.attrs["features"]),
+                labels=file["labels"][()],
+                audit=json.loads(file.attrs["audit"]),
+            )
+
+
+@dataclass
+class Networks:
+    """Trained networks of one condition, all seeds.
+
+    Attributes
+    ----------
+    seeds : (network,) int
+    features : names of the output units
+    targets : names of the features that training rewards
+    kept : (network,) bool, whether the inclusion criterion was met on the test set
+    test_accuracy : (network, feature) float
+    acquired : (network, feature) int, first evaluated step at which validation accuracy reached
+        the mastery criterion; -1 if never
+    curves : "step" (evaluation,), "loss" (evaluation, network) and "accuracy" (evaluation,
+        network, feature), both on the validation set; NaN after a network has stopped
+    checkpoint_names : (checkpoint,) str: "initial", "grid", "acquired" or "final"
+    checkpoint_steps : (checkpoint, network) int, -1 where the network has no such checkpoint
+    weights : parameter name to (checkpoint, network, ...) float32
+    """
+
+    seeds: np.ndarray
+    features: list[str]
+    targets: list[str]
+    kept: np.ndarray
+    test_accuracy: np.ndarray
+    acquired: np.ndarray
+    curves: dict[str, np.ndarray]
+    checkpoint_names: np.ndarray
+    checkpoint_steps: np.ndarray
+    weights: dict[str, np.ndarray]
+
+    def snapshots(self) -> list[int]:
+        """Return the indices of the named checkpoints: untrained, acquired and final."""
+        return [i for i, name in enumerate(self.checkpoint_names) if name != "grid"]
+
+    def write(self, path: str | Path) -> None:
+        """Write the networks file."""
+        with create(path, "networks") as file:
+            for name in ("features", "targets"):
+                file.attrs[name] = json.dumps(getattr(self, name))
+            _put_columns(
+                file.create_group("networks"),
+                {
+                    "seed": self.seeds,
+                    "kept": self.kept,
+                    "test_accuracy": self.test_accuracy,
+                    "acquired": self.acquired,
+                },
+            )
+            _put_columns(file.create_group("curves"), self.curves)
+            _put_columns(
+                file.create_group("checkpoints"),
+                {"name": self.checkpoint_names, "step": self.checkpoint_steps},
+            )
+            _put_columns(file.create_group("weights"), self.weights)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Networks:
+        """Read a networks file."""
+        with open_checked(path, "networks") as file:
+            table = _get_columns(file["networks"])
+            return cls(
+                seeds=table["seed"],
+                features=json.loads(file.attrs["features"]),
+                targets=json.loads(file.attrs["targets"]),
+                kept=table["kept"],
+                test_accuracy=table["test_accuracy"],
+                acquired=table["acquired"],
+                curves=_get_columns(file["curves"]),
+                checkpoint_names=_get(file["checkpoints/name"]),
+                checkpoint_steps=file["checkpoints/step"][()],
+                weights=_get_columns(file["weights"]),
+            )
+
+
+@dataclass
+class Activations:
+    """An activations file, opened for reading; layers are read when asked for.
+
+    Attributes
+    ----------
+    stimulus_ids : (stimulus,) str
+    networks : columns "network", "seed", "snapshot", "step", "kept", one row per network and
+        snapshot
+    layers : names of the layers, from input to output
+    labels : feature name to (stimulus,) labels; empty where none are known
+    """
+
+    path: Path
+    stimulus_ids: np.ndarray
+    networks: dict[str, np.ndarray]
+    layers: list[str]
+    labels: dict[str, np.ndarray]
+
+    @classmethod
+    def open(cls, path: str | Path) -> Activations:
+        """Read everything but the activations themselves."""
+        with open_checked(path, "activations") as file:
+            return cls(
+                path=Path(path),
+                stimulus_ids=_get(file["stimuli/id"]),
+                networks=_get_columns(file["networks"]),
+                layers=json.loads(file.attrs["layers"]),
+                labels=_get_columns(file["labels"]),
+            )
+
+    def __len__(self) -> int:
+        return len(self.networks["network"])
+
+    def read(self, layer: str, row: int) -> np.ndarray:
+        """Return one network's activations of shape (stimulus, unit), float32."""
+        with open_checked(self.path, "activations") as file:
+            return file["layers"][layer][row]
+
+
+@contextmanager
+def write_activations(
+    path: str | Path,
+    stimulus_ids: np.ndarray,
+    networks: Mapping[str, Any],
+    layers: Mapping[str, int],
+    labels: Mapping[str, np.ndarray] | None = None,
+) -> Iterator[Mapping[str, h5py.Dataset]]:
+    """Create an activations file and give its layers, to be filled block by block.
+
+    Parameters
+    ----------
+    path
+        Where to write.
+    stimulus_ids
+        (stimulus,) str.
+    networks
+        Columns "network", "seed", "snapshot", "step", "kept".
+    layers
+        Name to number of units, in order from input to output.
+    labels
+        Feature name to (stimulus,) labels.
+
+    Yields
+    ------
+    mapping
+        Layer name to a dataset of shape (network, stimulus, unit), float32.
+    """
+    n_networks, n_stimuli = len(networks["network"]), len(stimulus_ids)
+    with create(path, "activations") as file:
+        file.attrs["layers"] = json.dumps(list(layers))
+        _put_columns(file.create_group("stimuli"), {"id": stimulus_ids})
+        _put_columns(file.create_group("networks"), networks)
+        _put_columns(file.create_group("labels"), labels or {})
+        group = file.create_group("layers")
+        yield {
+            name: group.create_dataset(
+                name,
+                shape=(n_networks, n_stimuli, n_units),
+                dtype=np.float32,
+                # One network at a time is read; blocks of about a megabyte.
+                chunks=(1, max(1, min(n_stimuli, 2**18 // n_units)), n_units),
+            )
+            for name, n_units in layers.items()
+        }
+
+
+@dataclass
+class Recording:
+    """A canonical recording: trial responses of many units, or only RDMs.
+
+    Attributes
+    ----------
+    responses : (trial, unit) or (trial, unit, time) float; NaN where a unit was not observed
+    trials : columns "stimulus_id", "repeat", and what else the file says of a trial
+    units : columns "unit", "subject", "region", and what else the file says of a unit
+    stimuli : columns "stimulus_id" and what else is known of a stimulus
+    rdms : (rdm, pair) float, pairs in the row-major upper triangle of `stimuli`'s order
+    rdm_info : columns "subject" and what else the file says of an RDM
+    info : free facts: modality, response_unit, where the data came from, time bins
+    """
+
+    stimuli: dict[str, np.ndarray]
+    responses: np.ndarray | None = None
+    trials: dict[str, np.ndarray] = field(default_factory=dict)
+    units: dict[str, np.ndarray] = field(default_factory=dict)
+    rdms: np.ndarray | None = None
+    rdm_info: dict[str, np.ndarray] = field(default_factory=dict)
+    info: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def stimulus_ids(self) -> np.ndarray:
+        """Ids of the stimuli, in the recording's order."""
+        return self.stimuli["stimulus_id"]
+
+    def write(self, path: str | Path) -> None:
+        """Write the canonical recording file."""
+        with create(path, "recording") as file:
+            _put_columns(file.create_group("stimuli"), self.stimuli)
+            file.attrs["info"] = json.dumps(self.info)
+            if self.responses is not None:
+                file.create_dataset("responses", data=self.responses)
+                _put_columns(file.create_group("trials"), self.trials)
+                _put_columns(file.create_group("units"), self.units)
+            if self.rdms is not None:
+                file.create_dataset("rdms", data=self.rdms)
+                _put_columns(file.create_group("rdm_info"), self.rdm_info)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Recording:
+        """Read a canonical recording file."""
+        with open_checked(path, "recording") as file:
+            recording = cls(
+                stimuli=_get_columns(file["stimuli"]), info=json.loads(file.attrs["info"])
+            )
+            if "responses" in file:
+                recording.responses = file["responses"][()]
+                recording.trials = _get_columns(file["trials"])
+                recording.units = _get_columns(file["units"])
+            if "rdms" in file:
+                recording.rdms = file["rdms"][()]
+                recording.rdm_info = _get_columns(file["rdm_info"])
+            return recording
+
+
+def as_table(name: str, rows: Any = ()) -> pd.DataFrame:
+    """Return rows (a frame, or a list of mappings) as the named table, columns in order."""
+    import pandas as pd
+
+    frame = pd.DataFrame(rows) if len(rows) else pd.DataFrame(columns=TABLES[name])
+    return frame[list(TABLES[name])]
+
+
+def write_table(path: str | Path, name: str, frame: pd.DataFrame) -> None:
+    """Write one of :data:`TABLES` as CSV; nine digits, so float32 survives."""
+    with atomic(path) as temporary:
+        as_table(name, frame).to_csv(temporary, index=False, float_format="%.9g")
+
+
+def read_table(path: str | Path, name: str) -> pd.DataFrame:
+    """Read one of :data:`TABLES`, or a part of it.
+
+    Raises
+    ------
+    StoreError
+        If the file is missing or its columns are not the table's.
+    """
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path}: not a readable table ({error})") from error
+    if tuple(table.columns) != TABLES[name]:
+        raise StoreError(
+            f"{path}: expected the columns {list(TABLES[name])}, found {list(table.columns)}"
+        )
+    return table

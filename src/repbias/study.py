@@ -1,0 +1,406 @@
+"""What ``config.yaml`` may say, and the conditions it expands to.
+
+``python -m repbias.study`` prints the JSON schema that editors use.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Iterator
+from itertools import product
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from repbias.bias.spec import Bias
+from repbias.claims import CLAIMS
+from repbias.encoding.spec import Encoding
+from repbias.geometry.spec import Geometry
+from repbias.networks.spec import MLP, Network, Training
+from repbias.recordings.readers import RecordingSpec
+from repbias.recordings.simulate import SimulatedRecording
+from repbias.spec import Name, RepbiasError, Spec, nearest
+from repbias.stimuli.spec import Bits, ImageSet
+
+
+class ConfigError(RepbiasError):
+    """A configuration with problems, all of them listed."""
+
+    def __init__(self, source: str, problems: list[str]) -> None:
+        self.problems = problems
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        super().__init__("\n  ".join([f"{source}: {count}", *problems]))
+
+
+class Condition(Spec):
+    """Stimuli, network and training of one group of networks that differ in their seed only."""
+
+    stimuli: Bits
+    """What is shown."""
+    network: MLP = MLP()
+    """The architecture."""
+    training: Training = Training()
+    """How it is trained."""
+    seeds: int = Field(10, ge=1, le=1000)
+    """How many networks; their seeds are 0, 1, 2, ..."""
+
+    @model_validator(mode="after")
+    def _targets_exist(self) -> Condition:
+        for target in self.training.targets or []:
+            if target not in self.stimuli.features:
+                raise ValueError(
+                    f"training.targets: no feature {target!r}; "
+                    f"{nearest(target, self.stimuli.features)}"
+                )
+        if self.training.batch_size > self.stimuli.n_train:
+            raise ValueError(
+                f"training.batch_size is {self.training.batch_size}, more than stimuli.n_train "
+                f"({self.stimuli.n_train})"
+            )
+        return self
+
+
+class Experiment(Condition):
+    """A condition, and the settings that vary from it: the levels of `vary` are crossed."""
+
+    vary: dict[str, dict[str, Any] | list[Any]] = {}
+    """Dotted path of a setting to its levels: a list, or a mapping of names to values."""
+
+    def expand(self) -> dict[str, Condition]:
+        """Return the conditions by name, such as ``optimizer=adam,batch_size=128``.
+
+        Raises
+        ------
+        ConfigError
+            If a path does not exist or a level is not possible.
+        """
+        base = self.model_dump(exclude={"vary"})
+        problems: list[str] = []
+        axes = []
+        for path, levels in self.vary.items():
+            if path not in _paths(base):
+                problems.append(f"vary: no setting {path!r}; {nearest(path, _paths(base))}")
+                continue
+            named = _named_levels(path, levels, problems)
+            axes.append([(path, name, value) for name, value in named.items()])
+        if problems:
+            raise ConfigError("vary", problems)
+        short = _short_names(list(self.vary))
+        conditions = {}
+        for combination in product(*axes):
+            settings = copy.deepcopy(base)
+            for path, _, value in combination:
+                _set(settings, path, value)
+            name = ",".join(f"{short[path]}={level}" for path, level, _ in combination) or "base"
+            try:
+                conditions[name] = Condition.model_validate(settings)
+            except ValidationError as error:
+                for problem in explain(error, Condition):
+                    problems.append(f"vary, condition {name}: {problem}")
+        if problems:
+            raise ConfigError("vary", problems)
+        return conditions
+
+
+class Study(Spec):
+    """A study: everything that one ``config.yaml`` says."""
+
+    study: Name
+    """Name of the study; results go to results/<study>/."""
+    title: str = ""
+    """Title of the report."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where networks are computed; `auto` takes CUDA, then MPS, then the CPU."""
+    experiments: dict[Name, Experiment] = {}
+    """Networks trained on generated stimuli."""
+    images: dict[Name, ImageSet] = {}
+    """Sets of stimulus images."""
+    networks: dict[Name, Network] = {}
+    """Models of your own, run on every set of images."""
+    recordings: dict[Name, RecordingSpec] = {}
+    """Recordings that the networks are compared with."""
+    geometry: Geometry = Geometry()
+    """RSA."""
+    encoding: Encoding = Encoding()
+    """Encoding models."""
+    bias: Bias = Bias()
+    """Variance explained."""
+    claims: dict[str, dict[str, str]] = {}
+    """Claims to decide, each with the conditions and features that fill its roles."""
+
+    def conditions(self) -> Iterator[tuple[str, str, Condition]]:
+        """Go through (experiment, condition name, condition)."""
+        for experiment, spec in self.experiments.items():
+            for name, condition in spec.expand().items():
+                yield experiment, name, condition
+
+    def condition(self, experiment: str, name: str) -> Condition:
+        """Return one condition."""
+        return self.experiments[experiment].expand()[name]
+
+    def groups(self) -> dict[str, list[str]]:
+        """Return, for each experiment its conditions, and for each image set the networks."""
+        groups = {e: list(spec.expand()) for e, spec in self.experiments.items()}
+        return groups | {name: list(self.networks) for name in self.images if self.networks}
+
+    def shown_to(self, recording: str) -> str:
+        """Return the experiment or image set whose stimuli a recording was made with."""
+        spec = self.recordings[recording]
+        if isinstance(spec, SimulatedRecording):
+            return spec.source.split("/")[0]
+        return spec.stimuli
+
+    def simulated(self) -> dict[str, SimulatedRecording]:
+        """Return the simulated recordings."""
+        return {
+            name: spec
+            for name, spec in self.recordings.items()
+            if isinstance(spec, SimulatedRecording)
+        }
+
+    def figures(self) -> list[str]:
+        """Return the figures that the report shows: those for which there are data."""
+        trained = ["learning", "variance"] if self.experiments else []
+        networks = ["rsa_models"] if self.groups() else []
+        recorded = ["rsa_recordings"] if self.recordings else []
+        if any(spec.kind != "rdms" for spec in self.recordings.values()):
+            recorded.append("encoding")
+        return trained + networks + recorded + (["planted_truth"] if self.simulated() else [])
+
+
+def load_study(config: dict[str, Any], source: str = "config") -> Study:
+    """Check a configuration and return the study.
+
+    Parameters
+    ----------
+    config
+        What the YAML file says.
+    source
+        The file's name, for messages.
+
+    Raises
+    ------
+    ConfigError
+        With every problem found: its path, the value, and what is allowed.
+    """
+    try:
+        study = Study.model_validate(config)
+    except ValidationError as error:
+        raise ConfigError(source, explain(error, Study)) from None
+    problems = list(_inconsistencies(study))
+    if problems:
+        raise ConfigError(source, problems)
+    return study
+
+
+def _inconsistencies(study: Study) -> Iterator[str]:
+    """Go through what is wrong between the sections."""
+    expanded: dict[str, dict[str, Condition]] = {}
+    for name, experiment in study.experiments.items():
+        try:
+            expanded[name] = experiment.expand()
+        except ConfigError as error:
+            yield from (f"experiments.{name}.{problem}" for problem in error.problems)
+    if len(expanded) < len(study.experiments):
+        return
+    if not study.experiments and not (study.images and study.networks):
+        yield "nothing to do: give experiments, or images and networks"
+    for name in study.experiments.keys() & study.images.keys():
+        yield f"images.{name}: an experiment has the same name; rename one"
+    if study.networks and not study.images:
+        yield "networks: there are no images to show them; add a section images"
+    conditions = {
+        f"{experiment}/{name}": condition
+        for experiment, names in expanded.items()
+        for name, condition in names.items()
+    }
+    for name, recording in study.recordings.items():
+        where = f"recordings.{name}"
+        if isinstance(recording, SimulatedRecording):
+            yield from _simulated_problems(where, recording, conditions, study)
+        elif recording.stimuli not in study.images:
+            yield (
+                f"{where}.stimuli: no images are called {recording.stimuli!r}; "
+                f"{nearest(recording.stimuli, study.images)}"
+            )
+    for name, roles in study.claims.items():
+        yield from _claim_problems(f"claims.{name}", name, roles, conditions)
+
+
+def _simulated_problems(
+    where: str, recording: SimulatedRecording, conditions: dict[str, Condition], study: Study
+) -> Iterator[str]:
+    if recording.source not in conditions:
+        yield (
+            f"{where}.source: no condition {recording.source!r}; "
+            f"{nearest(recording.source, conditions)}"
+        )
+        return
+    condition = conditions[recording.source]
+    if recording.layer not in condition.network.layers:
+        yield (
+            f"{where}.layer: {recording.source} has no layer {recording.layer!r}; "
+            f"{nearest(recording.layer, condition.network.layers)}"
+        )
+    if recording.seed_of_network >= condition.seeds:
+        yield (
+            f"{where}.seed_of_network: {recording.source} has seeds 0 to {condition.seeds - 1}, "
+            f"found {recording.seed_of_network}"
+        )
+    available = min(condition.stimuli.n_test, study.geometry.n_stimuli)
+    if recording.n_stimuli > available:
+        yield (
+            f"{where}.n_stimuli: {recording.n_stimuli} is more than the stimuli of the RDMs "
+            f"({available}: the smaller of geometry.n_stimuli and the condition's n_test)"
+        )
+    folds = study.encoding.folds * study.encoding.inner_folds
+    if recording.n_stimuli < folds:
+        yield f"{where}.n_stimuli: {recording.n_stimuli} are too few for encoding's {folds} folds"
+
+
+def _claim_problems(
+    where: str, name: str, roles: dict[str, str], conditions: dict[str, Condition]
+) -> Iterator[str]:
+    if name not in CLAIMS:
+        yield f"{where}: unknown claim; {nearest(name, CLAIMS)}"
+        return
+    wanted = CLAIMS[name].roles
+    for role in roles.keys() - wanted.keys():
+        yield f"{where}.{role}: {name} has no such role; {nearest(role, wanted)}"
+    for role in wanted.keys() - roles.keys():
+        yield f"{where}.{role}: missing; name a {wanted[role]}"
+    filled = {r: v for r, v in roles.items() if wanted.get(r) == "condition"}
+    for role, value in filled.items():
+        if value not in conditions:
+            yield f"{where}.{role}: no condition {value!r}; {nearest(value, conditions)}"
+    known = [conditions[c] for c in filled.values() if c in conditions]
+    for role, value in roles.items():
+        if wanted.get(role) == "feature" and known and value not in known[0].stimuli.features:
+            features = known[0].stimuli.features
+            yield f"{where}.{role}: no feature {value!r}; {nearest(value, features)}"
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """Put pydantic's errors into words: path, what was found, what is allowed."""
+    lines = []
+    for item in error.errors(include_url=False):
+        path, container = _locate(item["loc"], model)
+        where = ".".join(path) or "top level"
+        if item["type"] == "extra_forbidden":
+            keys = container.model_fields if _is_model(container) else []
+            lines.append(f"{where}: unknown key; {nearest(path[-1], keys)}")
+        elif item["type"] == "missing":
+            lines.append(f"{where}: missing")
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            if item["type"] == "literal_error":
+                allowed = re.findall(r"'([^']*)'", message)
+                message = nearest(str(item["input"]), allowed)
+            found = item["input"]
+            shown = "" if isinstance(found, dict | BaseModel) else f"found {found!r}; "
+            lines.append(f"{where}: {shown}{message[:1].lower()}{message[1:]}")
+    return lines
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _locate(loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[list[str], Any]:
+    """Return the path as the user wrote it (without union tags), and the innermost container."""
+    path: list[str] = []
+    container: Any = model
+    annotation: Any = model
+    for key in loc:
+        container = annotation
+        members = _members(annotation)
+        tagged = [m for m in members if _is_model(m) and key in _tags(m)]
+        if tagged:  # the tag of a union, not a key
+            annotation = tagged[0]
+            container = annotation
+            continue
+        annotation = None
+        for member in members:
+            if _is_model(member) and key in member.model_fields:
+                container = member
+                annotation = member.model_fields[key].annotation
+            elif get_origin(member) is dict:
+                annotation = get_args(member)[1]
+            elif get_origin(member) is list:
+                annotation = get_args(member)[0]
+        if key != "[key]":
+            path.append(str(key))
+    return path, container
+
+
+def _members(annotation: Any) -> list[Any]:
+    """Unwrap Annotated and unions into their members."""
+    if hasattr(annotation, "__metadata__"):
+        return _members(annotation.__origin__)
+    if get_origin(annotation) is not None and get_origin(annotation) not in (dict, list, tuple):
+        return [m for a in get_args(annotation) for m in _members(a)]
+    return [annotation]
+
+
+def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
+    kind = model.model_fields.get("kind")
+    return get_args(kind.annotation) if kind else ()
+
+
+def _paths(settings: dict[str, Any], prefix: str = "") -> list[str]:
+    paths = []
+    for key, value in settings.items():
+        paths.append(prefix + key)
+        if isinstance(value, dict):
+            paths += _paths(value, f"{prefix}{key}.")
+    return paths
+
+
+def _set(settings: dict[str, Any], path: str, value: Any) -> None:
+    *parents, last = path.split(".")
+    for key in parents:
+        settings = settings[key]
+    settings[last] = value
+
+
+def _named_levels(
+    path: str, levels: dict[str, Any] | list[Any], problems: list[str]
+) -> dict[str, Any]:
+    if isinstance(levels, list):
+        if any(isinstance(value, list | dict) for value in levels):
+            problems.append(f"vary.{path}: give each list or mapping a name (name: value)")
+            return {}
+        levels = {str(value): value for value in levels}
+    if not levels:
+        problems.append(f"vary.{path}: no levels")
+    for name in levels:
+        if not re.fullmatch(r"[A-Za-z0-9_.+-]+", str(name)):
+            problems.append(
+                f"vary.{path}: the level {name!r} cannot be part of a file name; name it with "
+                "letters, digits and _ . + - (name: value)"
+            )
+    return {str(name): value for name, value in levels.items()}
+
+
+def _short_names(paths: list[str]) -> dict[str, str]:
+    """Return the shortest endings of the paths that tell them apart."""
+    short = {}
+    for path in paths:
+        parts = path.split(".")
+        for n in range(1, len(parts) + 1):
+            ending = ".".join(parts[-n:])
+            if sum(p == ending or p.endswith("." + ending) for p in paths) == 1:
+                break
+        short[path] = ending
+    return short
+
+
+def json_schema() -> str:
+    """Return the JSON schema of a configuration file."""
+    return json.dumps(Study.model_json_schema(), indent=2) + "\n"
+
+
+if __name__ == "__main__":
+    print(json_schema(), end="")

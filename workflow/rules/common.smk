@@ -1,0 +1,92 @@
+"""The study, and what the rules derive from it."""
+
+try:
+    STUDY = load_study(config, ", ".join(map(str, workflow.configfiles)) or "--config")
+except RepbiasError as error:
+    raise WorkflowError(str(error))
+
+#: Everything is written below this folder.
+OUT = f"results/{STUDY.study}"
+ENV = "../../envs/repbias.yaml"
+#: (experiment, condition) to the condition; experiment or image set to its conditions or networks.
+CONDITIONS = {(experiment, name): spec for experiment, name, spec in STUDY.conditions()}
+GROUPS = STUDY.groups()
+
+#: Tables that are gathered from one part per condition or recording.
+PARTS = {
+    "learning": [f"{e}/{c}" for e, c in CONDITIONS],
+    "variance_explained": [f"{e}/{c}" for e, c in CONDITIONS],
+    "rsa_models": list(GROUPS),
+    "rsa_recordings": list(STUDY.recordings),
+    "encoding": list(STUDY.recordings),
+    "reliability": list(STUDY.recordings),
+}
+TABLES = [*PARTS, "claims", "planted_truth"]
+
+
+def names(values):
+    """A wildcard constraint: one of these names, to the letter."""
+    return "|".join(map(re.escape, sorted(set(values)))) or "(?!)"
+
+
+wildcard_constraints:
+    experiment=names(STUDY.experiments),
+    condition=names(c for _, c in CONDITIONS),
+    images=names(STUDY.images),
+    network=names(STUDY.networks),
+    group=names(GROUPS),
+    member=names(m for members in GROUPS.values() for m in members),
+    recording=names(STUDY.recordings),
+    table=names(TABLES),
+
+
+def settings(section):
+    """The part of a condition that a step depends on, as plain values."""
+
+    def of(wildcards):
+        condition = CONDITIONS[wildcards.experiment, wildcards.condition]
+        value = getattr(condition, section)
+        return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
+
+    return of
+
+
+def code(script):
+    """The fingerprint of what a script runs; a change of it reruns the rule."""
+    return code_fingerprint(Path(workflow.basedir) / "workflow/scripts" / script)
+
+
+def of_group(kind):
+    """The files of every condition or network that a recording is compared with."""
+
+    def paths(wildcards):
+        group = STUDY.shown_to(wildcards.recording)
+        return [f"{OUT}/{kind}/{group}/{member}.h5" for member in GROUPS.get(group, [])]
+
+    return paths
+
+
+rule gather_table:
+    input:
+        lambda w: [f"{OUT}/tables/parts/{w.table}/{part}.csv" for part in PARTS[w.table]],
+    output:
+        OUT + "/tables/{table}.csv",
+    log:
+        OUT + "/logs/gather_table/{table}.log",
+    benchmark:
+        OUT + "/benchmarks/gather_table/{table}.tsv"
+    wildcard_constraints:
+        table=names(PARTS),
+    localrule: True
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("gather_table.py"),
+    conda:
+        ENV
+    message:
+        "Gather table {wildcards.table}"
+    script:
+        "../scripts/gather_table.py"

@@ -1,0 +1,77 @@
+rule train:
+    input:
+        stimuli=rules.generate_stimuli.output[0],
+    output:
+        networks=OUT + "/networks/{experiment}/{condition}.h5",
+        learning=OUT + "/tables/parts/learning/{experiment}/{condition}.csv",
+    log:
+        OUT + "/logs/train/{experiment}/{condition}.log",
+    benchmark:
+        OUT + "/benchmarks/train/{experiment}/{condition}.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=120,
+    params:
+        network=settings("network"),
+        training=settings("training"),
+        seeds=settings("seeds"),
+        device=STUDY.device,
+        code=code("train.py"),
+    conda:
+        ENV
+    message:
+        "Train {params.seeds} networks of {wildcards.experiment}/{wildcards.condition}"
+    script:
+        "../scripts/train.py"
+
+
+rule ensemble_activations:
+    input:
+        stimuli=rules.generate_stimuli.output[0],
+        networks=rules.train.output.networks,
+    output:
+        OUT + "/activations/{experiment}/{condition}.h5",
+    log:
+        OUT + "/logs/ensemble_activations/{experiment}/{condition}.log",
+    benchmark:
+        OUT + "/benchmarks/ensemble_activations/{experiment}/{condition}.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        network=settings("network"),
+        code=code("ensemble_activations.py"),
+    conda:
+        ENV
+    message:
+        "Write activations of {wildcards.experiment}/{wildcards.condition}"
+    script:
+        "../scripts/ensemble_activations.py"
+
+
+rule model_activations:
+    input:
+        images=lambda w: str(STUDY.images[w.images].path),
+    output:
+        OUT + "/activations/{images}/{network}.h5",
+    log:
+        OUT + "/logs/model_activations/{images}/{network}.log",
+    benchmark:
+        OUT + "/benchmarks/model_activations/{images}/{network}.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        images=lambda w: STUDY.images[w.images].model_dump(mode="json"),
+        network=lambda w: STUDY.networks[w.network].model_dump(mode="json"),
+        device=STUDY.device,
+        code=code("model_activations.py"),
+    conda:
+        ENV
+    message:
+        "Run {wildcards.network} on {wildcards.images}"
+    script:
+        "../scripts/model_activations.py"

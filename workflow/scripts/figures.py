@@ -1,0 +1,8 @@
+"""Draw every figure as SVG, with its data as CSV."""
+
+from repbias.job import job
+
+with job(snakemake):
+    from repbias.report.figures import draw_figures
+
+    draw_figures(snakemake.output.svg, snakemake.input.tables, snakemake.params.layers)

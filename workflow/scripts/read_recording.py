@@ -1,0 +1,15 @@
+"""Read a recording into its canonical file."""
+
+from repbias.job import job
+
+with job(snakemake):
+    import numpy as np
+    from pydantic import TypeAdapter
+
+    from repbias.recordings.readers import RecordingSpec, read_recording
+    from repbias.stimuli.images import open_images
+    from repbias.stimuli.spec import ImageSet
+
+    spec = TypeAdapter(RecordingSpec).validate_python(snakemake.params.recording)
+    ids = np.array(open_images(ImageSet(**snakemake.params.images)).ids)
+    read_recording(spec, ids).write(snakemake.output[0])

@@ -1,0 +1,14 @@
+"""Write the self-contained HTML report."""
+
+from repbias.job import job
+
+with job(snakemake):
+    from repbias.report.page import write_page
+
+    write_page(
+        snakemake.output[0],
+        tables=snakemake.input.tables,
+        figures=snakemake.input.figures,
+        config=snakemake.input.config,
+        benchmarks=snakemake.params.benchmarks,
+    )

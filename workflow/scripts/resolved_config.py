@@ -1,0 +1,11 @@
+"""Write the configuration with every default filled in."""
+
+from repbias.job import job
+
+with job(snakemake):
+    import yaml
+
+    from repbias.store import atomic
+
+    with atomic(snakemake.output[0]) as path:
+        path.write_text(yaml.safe_dump(snakemake.params.study, sort_keys=False))
