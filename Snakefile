@@ -5,11 +5,9 @@ import sys
 from pathlib import Path
 
 # The package and a user's own modules are found without an installation, in every job.
-for place in (os.getcwd(), str(Path(workflow.basedir) / "src")):
-    sys.path.insert(0, place)
-    os.environ["PYTHONPATH"] = os.pathsep.join(
-        [place, *filter(None, [os.environ.get("PYTHONPATH")])]
-    )
+PLACES = [str(Path(workflow.basedir) / "src"), str(Path.cwd())]
+sys.path[:0] = PLACES
+os.environ.update(PYTHONPATH=os.pathsep.join([*PLACES, os.getenv("PYTHONPATH") or "."]))
 
 from repbias.fingerprint import code_fingerprint
 from repbias.spec import RepbiasError
@@ -25,11 +23,10 @@ include: "workflow/rules/common.smk"
 
 
 rule all:
-    input:
-        OUT + "/report.html",
-        OUT + "/config.yaml",
-        expand(OUT + "/tables/{table}.csv", table=TABLES),
     default_target: True
+    input:
+        expand("results/{study}/report.html", study=STUDY.study),
+        expand("results/{study}/tables/{table}.csv", study=STUDY.study, table=TABLES),
 
 
 include: "workflow/rules/stimuli.smk"

@@ -233,9 +233,7 @@ def _too_few(n_kept: int, n_dropped: int) -> Result:
     return Result(float("nan"), float("nan"), float("nan"), n_kept, n_dropped)
 
 
-def _contrast(
-    evidence: Evidence, more: tuple[str, str], less: tuple[str, str]
-) -> Result:
+def _contrast(evidence: Evidence, more: tuple[str, str], less: tuple[str, str]) -> Result:
     """Difference of mean similarities between two pairs of conditions.
 
     Networks are the random factor: seeds are resampled within each condition, the same sample on
@@ -281,9 +279,7 @@ def _similarities(
     index = [{s: i for i, s in enumerate(kept[c])} for c in pair]
     table = evidence.rsa
     for first, second in {pair, pair[::-1]}:
-        rows = table[
-            evidence.at(table, first, "_a") & evidence.at(table, second, "_b")
-        ]
+        rows = table[evidence.at(table, first, "_a") & evidence.at(table, second, "_b")]
         for a, b, value in rows[["seed_a", "seed_b", "similarity"]].itertuples(index=False):
             one, two = (a, b) if first == pair[0] else (b, a)
             if one != two and one in index[0] and two in index[1]:
@@ -297,7 +293,5 @@ def _weighted(similarity: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> 
     """Mean similarity under resampling counts (sample, network), pairs without a value left out."""
     there = ~np.isnan(similarity)
     total = np.einsum("bi,ij,bj->b", rows, there, columns, optimize=True)
-    summed = np.einsum(
-        "bi,ij,bj->b", rows, np.where(there, similarity, 0), columns, optimize=True
-    )
+    summed = np.einsum("bi,ij,bj->b", rows, np.where(there, similarity, 0), columns, optimize=True)
     return np.divide(summed, total, out=np.full(len(total), np.nan), where=total > 0)

@@ -30,7 +30,8 @@ def job(snakemake: Any) -> Iterator[None]:
     """
     path = Path(snakemake.log[0])
     path.parent.mkdir(parents=True, exist_ok=True)
-    name = " ".join([snakemake.rule, *map(str, snakemake.wildcards)])
+    parts = [value for key, value in snakemake.wildcards.items() if key != "study"]
+    name = " ".join([snakemake.rule, "/".join(parts)]).strip()
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setFormatter(logging.Formatter(f"[{name}] %(message)s"))
     file = logging.FileHandler(path, mode="w")

@@ -1,4 +1,4 @@
-"""Planted truth: do RSA and encoding name the layer that generated a simulated brain?"""
+"""Planted truth: whether RSA and encoding name the layer that generated a simulated brain."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from repbias.store import as_table
 
 if TYPE_CHECKING:
     import pandas as pd
+
 
 def planted_truth(
     truth: dict[str, dict[str, str | int]], rsa: pd.DataFrame, encoding: pd.DataFrame

@@ -6,6 +6,7 @@ its own name is whole. Every file names its format and version; readers check bo
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -77,6 +78,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last: some writers choose the format by it.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    for leftover in path.parent.glob(f".{glob.escape(path.stem)}.*.tmp{path.suffix}"):
+        leftover.unlink(missing_ok=True)  # of a run that was killed
     try:
         yield temporary
         with temporary.open("rb") as written:

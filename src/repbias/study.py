@@ -1,16 +1,13 @@
-"""What ``config.yaml`` may say, and the conditions it expands to.
-
-``python -m repbias.study`` prints the JSON schema that editors use.
-"""
+"""What ``config.yaml`` may say, and the conditions it expands to."""
 
 from __future__ import annotations
 
 import copy
-import json
 import re
 from collections.abc import Iterator
 from itertools import product
-from typing import Any, Literal, get_args, get_origin
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
@@ -315,7 +312,7 @@ def _locate(loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[list[st
     annotation: Any = model
     for key in loc:
         container = annotation
-        members = _members(annotation)
+        members = members(annotation)
         tagged = [m for m in members if _is_model(m) and key in _tags(m)]
         if tagged:  # the tag of a union, not a key
             annotation = tagged[0]
@@ -335,12 +332,12 @@ def _locate(loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[list[st
     return path, container
 
 
-def _members(annotation: Any) -> list[Any]:
+def members(annotation: Any) -> list[Any]:
     """Unwrap Annotated and unions into their members."""
     if hasattr(annotation, "__metadata__"):
-        return _members(annotation.__origin__)
-    if get_origin(annotation) is not None and get_origin(annotation) not in (dict, list, tuple):
-        return [m for a in get_args(annotation) for m in _members(a)]
+        return members(annotation.__origin__)
+    if get_origin(annotation) in (Union, UnionType):
+        return [m for a in get_args(annotation) for m in members(a)]
     return [annotation]
 
 
@@ -395,12 +392,3 @@ def _short_names(paths: list[str]) -> dict[str, str]:
                 break
         short[path] = ending
     return short
-
-
-def json_schema() -> str:
-    """Return the JSON schema of a configuration file."""
-    return json.dumps(Study.model_json_schema(), indent=2) + "\n"
-
-
-if __name__ == "__main__":
-    print(json_schema(), end="")

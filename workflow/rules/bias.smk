@@ -3,11 +3,13 @@ rule variance_explained:
         stimuli=rules.generate_stimuli.output[0],
         networks=rules.train.output.networks,
     output:
-        OUT + "/tables/parts/variance_explained/{experiment}/{condition}.csv",
+        "results/{study}/tables/parts/variance_explained/{experiment}/{condition}.csv",
     log:
-        OUT + "/logs/variance_explained/{experiment}/{condition}.log",
+        "results/{study}/logs/variance_explained/{experiment}/{condition}.log",
     benchmark:
-        OUT + "/benchmarks/variance_explained/{experiment}/{condition}.tsv"
+        "results/{study}/benchmarks/variance_explained/{experiment}/{condition}.tsv"
+    conda:
+        ENV
     threads: 1
     resources:
         mem_mb=2000,
@@ -16,8 +18,6 @@ rule variance_explained:
         network=settings("network"),
         definition=STUDY.bias.definition,
         code=code("variance_explained.py"),
-    conda:
-        ENV
     message:
         "Measure variance explained in {wildcards.experiment}/{wildcards.condition}"
     script:

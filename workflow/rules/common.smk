@@ -5,8 +5,6 @@ try:
 except RepbiasError as error:
     raise WorkflowError(str(error))
 
-#: Everything is written below this folder.
-OUT = f"results/{STUDY.study}"
 ENV = "../../envs/repbias.yaml"
 #: (experiment, condition) to the condition; experiment or image set to its conditions or networks.
 CONDITIONS = {(experiment, name): spec for experiment, name, spec in STUDY.conditions()}
@@ -30,6 +28,7 @@ def names(values):
 
 
 wildcard_constraints:
+    study=names([STUDY.study]),
     experiment=names(STUDY.experiments),
     condition=names(c for _, c in CONDITIONS),
     images=names(STUDY.images),
@@ -61,32 +60,9 @@ def of_group(kind):
 
     def paths(wildcards):
         group = STUDY.shown_to(wildcards.recording)
-        return [f"{OUT}/{kind}/{group}/{member}.h5" for member in GROUPS.get(group, [])]
+        return [
+            f"results/{wildcards.study}/{kind}/{group}/{member}.h5"
+            for member in GROUPS.get(group, [])
+        ]
 
     return paths
-
-
-rule gather_table:
-    input:
-        lambda w: [f"{OUT}/tables/parts/{w.table}/{part}.csv" for part in PARTS[w.table]],
-    output:
-        OUT + "/tables/{table}.csv",
-    log:
-        OUT + "/logs/gather_table/{table}.log",
-    benchmark:
-        OUT + "/benchmarks/gather_table/{table}.tsv"
-    wildcard_constraints:
-        table=names(PARTS),
-    localrule: True
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-    params:
-        code=code("gather_table.py"),
-    conda:
-        ENV
-    message:
-        "Gather table {wildcards.table}"
-    script:
-        "../scripts/gather_table.py"

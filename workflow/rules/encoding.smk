@@ -1,13 +1,15 @@
 rule encode_recording:
     input:
-        recording=OUT + "/recordings/{recording}.h5",
+        recording="results/{study}/recordings/{recording}.h5",
         activations=of_group("activations"),
     output:
-        OUT + "/tables/parts/encoding/{recording}.csv",
+        "results/{study}/tables/parts/encoding/{recording}.csv",
     log:
-        OUT + "/logs/encode_recording/{recording}.log",
+        "results/{study}/logs/encode_recording/{recording}.log",
     benchmark:
-        OUT + "/benchmarks/encode_recording/{recording}.tsv"
+        "results/{study}/benchmarks/encode_recording/{recording}.tsv"
+    conda:
+        ENV
     threads: 1
     resources:
         mem_mb=4000,
@@ -17,8 +19,6 @@ rule encode_recording:
         members=lambda w: GROUPS.get(STUDY.shown_to(w.recording), []),
         encoding=STUDY.encoding.model_dump(mode="json"),
         code=code("encode_recording.py"),
-    conda:
-        ENV
     message:
         "Predict recording {wildcards.recording} from networks (encoding)"
     script:

@@ -1,12 +1,14 @@
 rule rdms:
     input:
-        OUT + "/activations/{group}/{member}.h5",
+        "results/{study}/activations/{group}/{member}.h5",
     output:
-        OUT + "/rdms/{group}/{member}.h5",
+        "results/{study}/rdms/{group}/{member}.h5",
     log:
-        OUT + "/logs/rdms/{group}/{member}.log",
+        "results/{study}/logs/rdms/{group}/{member}.log",
     benchmark:
-        OUT + "/benchmarks/rdms/{group}/{member}.tsv"
+        "results/{study}/benchmarks/rdms/{group}/{member}.tsv"
+    conda:
+        ENV
     threads: 1
     resources:
         mem_mb=4000,
@@ -16,8 +18,6 @@ rule rdms:
         # Every image of a set is used; of generated stimuli the first n.
         n_stimuli=lambda w: STUDY.geometry.n_stimuli if w.group in STUDY.experiments else None,
         code=code("rdms.py"),
-    conda:
-        ENV
     message:
         "Compute RDMs of {wildcards.group}/{wildcards.member}"
     script:
@@ -26,13 +26,15 @@ rule rdms:
 
 rule rsa_models:
     input:
-        lambda w: [f"{OUT}/rdms/{w.group}/{member}.h5" for member in GROUPS[w.group]],
+        lambda w: [f"results/{w.study}/rdms/{w.group}/{member}.h5" for member in GROUPS[w.group]],
     output:
-        OUT + "/tables/parts/rsa_models/{group}.csv",
+        "results/{study}/tables/parts/rsa_models/{group}.csv",
     log:
-        OUT + "/logs/rsa_models/{group}.log",
+        "results/{study}/logs/rsa_models/{group}.log",
     benchmark:
-        OUT + "/benchmarks/rsa_models/{group}.tsv"
+        "results/{study}/benchmarks/rsa_models/{group}.tsv"
+    conda:
+        ENV
     threads: 1
     resources:
         mem_mb=4000,
@@ -41,8 +43,6 @@ rule rsa_models:
         members=lambda w: GROUPS[w.group],
         geometry=STUDY.geometry.model_dump(mode="json"),
         code=code("rsa_models.py"),
-    conda:
-        ENV
     message:
         "Compare all networks of {wildcards.group}"
     script:
@@ -51,14 +51,16 @@ rule rsa_models:
 
 rule rsa_recording:
     input:
-        recording=OUT + "/recordings/{recording}.h5",
+        recording="results/{study}/recordings/{recording}.h5",
         rdms=of_group("rdms"),
     output:
-        OUT + "/tables/parts/rsa_recordings/{recording}.csv",
+        "results/{study}/tables/parts/rsa_recordings/{recording}.csv",
     log:
-        OUT + "/logs/rsa_recording/{recording}.log",
+        "results/{study}/logs/rsa_recording/{recording}.log",
     benchmark:
-        OUT + "/benchmarks/rsa_recording/{recording}.tsv"
+        "results/{study}/benchmarks/rsa_recording/{recording}.tsv"
+    conda:
+        ENV
     threads: 1
     resources:
         mem_mb=4000,
@@ -68,8 +70,6 @@ rule rsa_recording:
         members=lambda w: GROUPS.get(STUDY.shown_to(w.recording), []),
         geometry=STUDY.geometry.model_dump(mode="json"),
         code=code("rsa_recording.py"),
-    conda:
-        ENV
     message:
         "Compare networks with recording {wildcards.recording} (RSA)"
     script:

@@ -2,12 +2,14 @@ rule train:
     input:
         stimuli=rules.generate_stimuli.output[0],
     output:
-        networks=OUT + "/networks/{experiment}/{condition}.h5",
-        learning=OUT + "/tables/parts/learning/{experiment}/{condition}.csv",
+        networks="results/{study}/networks/{experiment}/{condition}.h5",
+        learning="results/{study}/tables/parts/learning/{experiment}/{condition}.csv",
     log:
-        OUT + "/logs/train/{experiment}/{condition}.log",
+        "results/{study}/logs/train/{experiment}/{condition}.log",
     benchmark:
-        OUT + "/benchmarks/train/{experiment}/{condition}.tsv"
+        "results/{study}/benchmarks/train/{experiment}/{condition}.tsv"
+    conda:
+        ENV
     threads: 1
     resources:
         mem_mb=2000,
@@ -18,8 +20,6 @@ rule train:
         seeds=settings("seeds"),
         device=STUDY.device,
         code=code("train.py"),
-    conda:
-        ENV
     message:
         "Train {params.seeds} networks of {wildcards.experiment}/{wildcards.condition}"
     script:
@@ -31,11 +31,13 @@ rule ensemble_activations:
         stimuli=rules.generate_stimuli.output[0],
         networks=rules.train.output.networks,
     output:
-        OUT + "/activations/{experiment}/{condition}.h5",
+        "results/{study}/activations/{experiment}/{condition}.h5",
     log:
-        OUT + "/logs/ensemble_activations/{experiment}/{condition}.log",
+        "results/{study}/logs/ensemble_activations/{experiment}/{condition}.log",
     benchmark:
-        OUT + "/benchmarks/ensemble_activations/{experiment}/{condition}.tsv"
+        "results/{study}/benchmarks/ensemble_activations/{experiment}/{condition}.tsv"
+    conda:
+        ENV
     threads: 1
     resources:
         mem_mb=2000,
@@ -43,8 +45,6 @@ rule ensemble_activations:
     params:
         network=settings("network"),
         code=code("ensemble_activations.py"),
-    conda:
-        ENV
     message:
         "Write activations of {wildcards.experiment}/{wildcards.condition}"
     script:
@@ -55,11 +55,13 @@ rule model_activations:
     input:
         images=lambda w: str(STUDY.images[w.images].path),
     output:
-        OUT + "/activations/{images}/{network}.h5",
+        "results/{study}/activations/{images}/{network}.h5",
     log:
-        OUT + "/logs/model_activations/{images}/{network}.log",
+        "results/{study}/logs/model_activations/{images}/{network}.log",
     benchmark:
-        OUT + "/benchmarks/model_activations/{images}/{network}.tsv"
+        "results/{study}/benchmarks/model_activations/{images}/{network}.tsv"
+    conda:
+        ENV
     threads: 1
     resources:
         mem_mb=4000,
@@ -69,8 +71,6 @@ rule model_activations:
         network=lambda w: STUDY.networks[w.network].model_dump(mode="json"),
         device=STUDY.device,
         code=code("model_activations.py"),
-    conda:
-        ENV
     message:
         "Run {wildcards.network} on {wildcards.images}"
     script:

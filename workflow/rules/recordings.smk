@@ -3,13 +3,15 @@ rule read_recording:
         file=lambda w: str(STUDY.recordings[w.recording].path),
         images=lambda w: str(STUDY.images[STUDY.shown_to(w.recording)].path),
     output:
-        OUT + "/recordings/{recording}.h5",
+        "results/{study}/recordings/{recording}.h5",
     log:
-        OUT + "/logs/read_recording/{recording}.log",
+        "results/{study}/logs/read_recording/{recording}.log",
     benchmark:
-        OUT + "/benchmarks/read_recording/{recording}.tsv"
+        "results/{study}/benchmarks/read_recording/{recording}.tsv"
     wildcard_constraints:
         recording=names(STUDY.recordings.keys() - STUDY.simulated().keys()),
+    conda:
+        ENV
     threads: 1
     resources:
         mem_mb=2000,
@@ -18,8 +20,6 @@ rule read_recording:
         recording=lambda w: STUDY.recordings[w.recording].model_dump(mode="json"),
         images=lambda w: STUDY.images[STUDY.shown_to(w.recording)].model_dump(mode="json"),
         code=code("read_recording.py"),
-    conda:
-        ENV
     message:
         "Read recording {wildcards.recording}"
     script:
@@ -28,15 +28,17 @@ rule read_recording:
 
 rule simulate_recording:
     input:
-        lambda w: f"{OUT}/activations/{STUDY.recordings[w.recording].source}.h5",
+        lambda w: f"results/{w.study}/activations/{STUDY.recordings[w.recording].source}.h5",
     output:
-        OUT + "/recordings/{recording}.h5",
+        "results/{study}/recordings/{recording}.h5",
     log:
-        OUT + "/logs/simulate_recording/{recording}.log",
+        "results/{study}/logs/simulate_recording/{recording}.log",
     benchmark:
-        OUT + "/benchmarks/simulate_recording/{recording}.tsv"
+        "results/{study}/benchmarks/simulate_recording/{recording}.tsv"
     wildcard_constraints:
         recording=names(STUDY.simulated()),
+    conda:
+        ENV
     threads: 1
     resources:
         mem_mb=2000,
@@ -44,8 +46,6 @@ rule simulate_recording:
     params:
         recording=lambda w: STUDY.recordings[w.recording].model_dump(mode="json"),
         code=code("simulate_recording.py"),
-    conda:
-        ENV
     message:
         "Simulate recording {wildcards.recording}"
     script:
@@ -54,21 +54,21 @@ rule simulate_recording:
 
 rule reliability:
     input:
-        OUT + "/recordings/{recording}.h5",
+        "results/{study}/recordings/{recording}.h5",
     output:
-        OUT + "/tables/parts/reliability/{recording}.csv",
+        "results/{study}/tables/parts/reliability/{recording}.csv",
     log:
-        OUT + "/logs/reliability/{recording}.log",
+        "results/{study}/logs/reliability/{recording}.log",
     benchmark:
-        OUT + "/benchmarks/reliability/{recording}.tsv"
+        "results/{study}/benchmarks/reliability/{recording}.tsv"
+    conda:
+        ENV
     threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
     params:
         code=code("reliability.py"),
-    conda:
-        ENV
     message:
         "Estimate the reliability of {wildcards.recording}"
     script:

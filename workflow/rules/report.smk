@@ -1,13 +1,43 @@
+rule gather_table:
+    input:
+        lambda w: [
+            f"results/{w.study}/tables/parts/{w.table}/{part}.csv" for part in PARTS[w.table]
+        ],
+    output:
+        "results/{study}/tables/{table}.csv",
+    log:
+        "results/{study}/logs/gather_table/{table}.log",
+    benchmark:
+        "results/{study}/benchmarks/gather_table/{table}.tsv"
+    wildcard_constraints:
+        table=names(PARTS),
+    localrule: True
+    conda:
+        ENV
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("gather_table.py"),
+    message:
+        "Gather table {wildcards.table}"
+    script:
+        "../scripts/gather_table.py"
+
+
 rule claims:
     input:
-        variance=OUT + "/tables/variance_explained.csv",
-        rsa=OUT + "/tables/rsa_models.csv",
+        variance="results/{study}/tables/variance_explained.csv",
+        rsa="results/{study}/tables/rsa_models.csv",
     output:
-        OUT + "/tables/claims.csv",
+        "results/{study}/tables/claims.csv",
     log:
-        OUT + "/logs/claims.log",
+        "results/{study}/logs/claims.log",
     benchmark:
-        OUT + "/benchmarks/claims.tsv"
+        "results/{study}/benchmarks/claims.tsv"
+    conda:
+        ENV
     threads: 1
     resources:
         mem_mb=2000,
@@ -17,8 +47,6 @@ rule claims:
         layers={f"{e}/{c}": spec.network.analysed for (e, c), spec in CONDITIONS.items()},
         comparator=STUDY.geometry.comparators[0],
         code=code("claims.py"),
-    conda:
-        ENV
     message:
         "Decide the claims"
     script:
@@ -27,15 +55,17 @@ rule claims:
 
 rule planted_truth:
     input:
-        rsa=OUT + "/tables/rsa_recordings.csv",
-        encoding=OUT + "/tables/encoding.csv",
+        rsa="results/{study}/tables/rsa_recordings.csv",
+        encoding="results/{study}/tables/encoding.csv",
     output:
-        OUT + "/tables/planted_truth.csv",
+        "results/{study}/tables/planted_truth.csv",
     log:
-        OUT + "/logs/planted_truth.log",
+        "results/{study}/logs/planted_truth.log",
     benchmark:
-        OUT + "/benchmarks/planted_truth.tsv"
+        "results/{study}/benchmarks/planted_truth.tsv"
     localrule: True
+    conda:
+        ENV
     threads: 1
     resources:
         mem_mb=1000,
@@ -43,8 +73,6 @@ rule planted_truth:
     params:
         simulated={n: spec.model_dump(mode="json") for n, spec in STUDY.simulated().items()},
         code=code("planted_truth.py"),
-    conda:
-        ENV
     message:
         "Ask whether RSA and encoding name the generating layer"
     script:
@@ -53,12 +81,14 @@ rule planted_truth:
 
 rule resolved_config:
     output:
-        report(OUT + "/config.yaml", category="Study", caption="../report/config.rst"),
+        report("results/{study}/config.yaml", category="Study", caption="../report/config.rst"),
     log:
-        OUT + "/logs/resolved_config.log",
+        "results/{study}/logs/resolved_config.log",
     benchmark:
-        OUT + "/benchmarks/resolved_config.tsv"
+        "results/{study}/benchmarks/resolved_config.tsv"
     localrule: True
+    conda:
+        ENV
     threads: 1
     resources:
         mem_mb=500,
@@ -66,8 +96,6 @@ rule resolved_config:
     params:
         study=STUDY.model_dump(mode="json"),
         code=code("resolved_config.py"),
-    conda:
-        ENV
     message:
         "Write the configuration with every default filled in"
     script:
@@ -76,22 +104,24 @@ rule resolved_config:
 
 rule figures:
     input:
-        tables=expand(OUT + "/tables/{table}.csv", table=TABLES),
+        tables=expand("results/{{study}}/tables/{table}.csv", table=TABLES),
     output:
         svg=[
             report(
-                f"{OUT}/figures/{name}.svg",
+                f"results/{{study}}/figures/{name}.svg",
                 category="Figures",
                 caption=f"../report/{name}.rst",
                 labels={"figure": name},
             )
             for name in STUDY.figures()
         ],
-        csv=[f"{OUT}/figures/{name}.csv" for name in STUDY.figures()],
+        csv=[f"results/{{study}}/figures/{name}.csv" for name in STUDY.figures()],
     log:
-        OUT + "/logs/figures.log",
+        "results/{study}/logs/figures.log",
     benchmark:
-        OUT + "/benchmarks/figures.tsv"
+        "results/{study}/benchmarks/figures.tsv"
+    conda:
+        ENV
     threads: 1
     resources:
         mem_mb=2000,
@@ -99,8 +129,6 @@ rule figures:
     params:
         layers={f"{e}/{c}": spec.network.analysed for (e, c), spec in CONDITIONS.items()},
         code=code("figures.py"),
-    conda:
-        ENV
     message:
         "Draw the figures"
     script:
@@ -109,25 +137,25 @@ rule figures:
 
 rule report_page:
     input:
-        tables=expand(OUT + "/tables/{table}.csv", table=TABLES),
+        tables=expand("results/{{study}}/tables/{table}.csv", table=TABLES),
         figures=rules.figures.output.svg,
         config=rules.resolved_config.output[0],
     output:
-        report(OUT + "/report.html", category="Study", caption="../report/report.rst"),
+        report("results/{study}/report.html", category="Study", caption="../report/report.rst"),
     log:
-        OUT + "/logs/report_page.log",
+        "results/{study}/logs/report_page.log",
     benchmark:
-        OUT + "/benchmarks/report_page.tsv"
+        "results/{study}/benchmarks/report_page.tsv"
     localrule: True
+    conda:
+        ENV
     threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
     params:
-        benchmarks=OUT + "/benchmarks",
+        benchmarks=lambda w: f"results/{w.study}/benchmarks",
         code=code("report_page.py"),
-    conda:
-        ENV
     message:
         "Write {output[0]}"
     script:

@@ -1,10 +1,12 @@
 rule generate_stimuli:
     output:
-        OUT + "/stimuli/{experiment}/{condition}.h5",
+        "results/{study}/stimuli/{experiment}/{condition}.h5",
     log:
-        OUT + "/logs/generate_stimuli/{experiment}/{condition}.log",
+        "results/{study}/logs/generate_stimuli/{experiment}/{condition}.log",
     benchmark:
-        OUT + "/benchmarks/generate_stimuli/{experiment}/{condition}.tsv"
+        "results/{study}/benchmarks/generate_stimuli/{experiment}/{condition}.tsv"
+    conda:
+        ENV
     threads: 1
     resources:
         mem_mb=1000,
@@ -12,8 +14,6 @@ rule generate_stimuli:
     params:
         stimuli=settings("stimuli"),
         code=code("generate_stimuli.py"),
-    conda:
-        ENV
     message:
         "Generate stimuli for {wildcards.experiment}/{wildcards.condition}"
     script:

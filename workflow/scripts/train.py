@@ -15,5 +15,5 @@ with job(snakemake):
         snakemake.params.device,
     )
     networks.write(snakemake.output.networks)
-    table = learning_table(*snakemake.wildcards, networks)
+    table = learning_table(snakemake.wildcards.experiment, snakemake.wildcards.condition, networks)
     write_table(snakemake.output.learning, "learning", table)

@@ -8,7 +8,8 @@ with job(snakemake):
     from repbias.store import Networks, Stimuli, write_table
 
     table = variance_table(
-        *snakemake.wildcards,
+        snakemake.wildcards.experiment,
+        snakemake.wildcards.condition,
         Networks.read(snakemake.input.networks),
         Stimuli.read(snakemake.input.stimuli),
         MLP(**snakemake.params.network),

@@ -11,6 +11,7 @@ from repbias.networks.mlp import hidden_activations
 from repbias.networks.spec import MLP
 from repbias.store import Networks, Stimuli, as_table
 
+
 def variance_explained(
     feature_fit: np.ndarray,
     representation_fit: np.ndarray,
@@ -111,4 +112,5 @@ def variance_table(
                         }
                     )
     table = pd.DataFrame(rows).assign(experiment=experiment, condition=condition)
-    return as_table("variance_explained", table).sort_values(["seed", "layer", "feature", "step"], kind="stable")
+    table = as_table("variance_explained", table)
+    return table.sort_values(["seed", "layer", "feature", "step"], kind="stable")

@@ -20,6 +20,7 @@ from repbias.store import Activations, Recording, as_table
 
 logger = logging.getLogger(__name__)
 
+
 def encode_recording(
     name: str,
     recording: Recording,

@@ -226,5 +226,5 @@ def noise_ceiling(
     )
 
 
-def _rdms(vectors: np.ndarray, n_stimuli: int):  # noqa: ANN202
+def _rdms(vectors: np.ndarray, n_stimuli: int):
     return make_rdms(vectors, np.arange(n_stimuli).astype(str), "given", {})

@@ -147,7 +147,9 @@ def aligned_vectors(rdms: RDMs, stimulus_ids: np.ndarray, name: str) -> np.ndarr
     rows = np.array([position[str(s)] for s in stimulus_ids])
     if np.array_equal(rows, np.arange(len(position))):
         return rdms.get_vectors()
-    return np.stack([m[np.ix_(rows, rows)][np.triu_indices(len(rows), 1)] for m in rdms.get_matrices()])
+    return np.stack(
+        [m[np.ix_(rows, rows)][np.triu_indices(len(rows), 1)] for m in rdms.get_matrices()]
+    )
 
 
 def subject_rdms(recording: Recording, distance: Distance, name: str) -> RDMs:

@@ -16,6 +16,7 @@ from repbias.store import Recording, as_table
 
 logger = logging.getLogger(__name__)
 
+
 def rdm_table(condition: str, rdms: RDMs) -> pd.DataFrame:
     """Return what each RDM is of: condition, network, seed, snapshot, step, kept and layer."""
     info = {k: v for k, v in rdms.rdm_descriptors.items() if k != "index"}
@@ -101,7 +102,9 @@ def compare_with_recording(
     if not shown:
         return as_table("rsa_recordings")
     info = pd.concat([rdm_table(c, r) for c, r in shown.items()], ignore_index=True)
-    models = np.concatenate([aligned_vectors(r, ids, f"{experiment}/{c}") for c, r in shown.items()])
+    models = np.concatenate(
+        [aligned_vectors(r, ids, f"{experiment}/{c}") for c, r in shown.items()]
+    )
     tables = []
     for comparator in spec.comparators:
         result = evaluate(models, data, comparator, spec.bootstraps, spec.seed)

@@ -126,7 +126,9 @@ def _model_batches(
             model(batch.to(device))
             silent = [layer for layer in spec.layers if layer not in outputs]
             if silent:
-                raise RepbiasError(f"{spec.factory}: layers {silent} took no part in the forward pass")
+                raise RepbiasError(
+                    f"{spec.factory}: layers {silent} took no part in the forward pass"
+                )
             yield start, {layer: outputs[layer] for layer in spec.layers}
 
 

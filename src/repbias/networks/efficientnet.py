@@ -29,7 +29,7 @@ def pretrained() -> nn.Module:
     return model
 
 
-def _package():  # noqa: ANN202
+def _package():
     try:
         import efficientnet_lite_pytorch
     except ImportError as error:

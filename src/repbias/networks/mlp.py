@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ def initial_weights(spec: MLP, n_inputs: int, n_outputs: int, seed: int) -> dict
     generator = torch.Generator().manual_seed(seed)
     widths = [n_inputs, *spec.hidden, n_outputs]
     weights = {}
-    for i, (fan_in, fan_out) in enumerate(zip(widths[:-1], widths[1:], strict=True), start=1):
+    for i, (fan_in, fan_out) in enumerate(pairwise(widths), start=1):
         if spec.init == "torch":
             bound = 1 / math.sqrt(fan_in)
             draw = torch.rand(fan_in + 1, fan_out, generator=generator) * 2 * bound - bound

@@ -64,7 +64,7 @@ def train(
     n_train = int((stimuli.split == "train").sum())
     if training.batch_size > n_train:
         raise RepbiasError(
-            f"training.batch_size is {training.batch_size}, but there are {n_train} training stimuli"
+            f"training.batch_size is {training.batch_size}, but there are {n_train} stimuli"
         )
     where = pick_device(device)
     logger.info("training %d networks on %s", len(seeds), where)
@@ -215,9 +215,7 @@ class _Recorder:
         self.acquired[mastered & (self.acquired < 0) & active[:, None]] = step
         complete = mastered[:, self._rewarded].all(axis=1) & active
         self._save(-2, step, complete & (self._steps[-2] < 0))
-        overtime = (self._steps[-2] >= 0) & (
-            step >= self._steps[-2] + self._training.extra_steps
-        )
+        overtime = (self._steps[-2] >= 0) & (step >= self._steps[-2] + self._training.extra_steps)
         done = active & (overtime | (step == self._training.max_steps))
         self._save(-1, step, done)
         self.active &= ~done
@@ -264,9 +262,7 @@ def _concatenate(chunks: list[Networks]) -> Networks:
 
     def padded(curve: np.ndarray) -> np.ndarray:
         missing = len(longest.curves["step"]) - len(curve)
-        return np.pad(
-            curve, [(0, missing)] + [(0, 0)] * (curve.ndim - 1), constant_values=np.nan
-        )
+        return np.pad(curve, [(0, missing)] + [(0, 0)] * (curve.ndim - 1), constant_values=np.nan)
 
     first = chunks[0]
     return Networks(

@@ -123,13 +123,9 @@ def split_half_reliability(recording: Recording, n_splits: int = 50, seed: int =
     if (repeated.sum(axis=0) < 3).all():
         nothing = np.full(n_units, np.nan)
         return Reliability(nothing, nothing, nothing)
-    halves = np.array(
-        [_column_correlation(a, b) for a, b in random_halves(tensor, n_splits, seed)]
-    )
+    halves = np.array([_column_correlation(a, b) for a, b in random_halves(tensor, n_splits, seed)])
     whole = 2 * halves / (1 + halves)
-    return Reliability(
-        halves.mean(axis=0), whole.mean(axis=0), np.percentile(whole, 2.5, axis=0)
-    )
+    return Reliability(halves.mean(axis=0), whole.mean(axis=0), np.percentile(whole, 2.5, axis=0))
 
 
 def _column_correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -137,9 +133,7 @@ def _column_correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     a, b = np.where(both, np.nan, a), np.where(both, np.nan, b)
     with np.errstate(invalid="ignore", divide="ignore"):
         a, b = a - np.nanmean(a, axis=0), b - np.nanmean(b, axis=0)
-        return np.nansum(a * b, axis=0) / np.sqrt(
-            np.nansum(a**2, axis=0) * np.nansum(b**2, axis=0)
-        )
+        return np.nansum(a * b, axis=0) / np.sqrt(np.nansum(a**2, axis=0) * np.nansum(b**2, axis=0))
 
 
 def reliability_table(name: str, recording: Recording) -> pd.DataFrame:
@@ -164,9 +158,7 @@ def reliability_table(name: str, recording: Recording) -> pd.DataFrame:
             "split_half": reliability.half,
             "reliability": reliability.full,
             "ceiling": reliability.ceiling,
-            "convention": np.where(
-                np.isnan(reliability.ceiling), UNAVAILABLE, UNIT_CONVENTION
-            ),
+            "convention": np.where(np.isnan(reliability.ceiling), UNAVAILABLE, UNIT_CONVENTION),
         }
     )
     return as_table("reliability", table)

@@ -50,12 +50,11 @@ def simulate(spec: SimulatedRecording, activations: Activations) -> Recording:
     """
     if spec.layer not in activations.layers:
         raise RepbiasError(
-            f"{activations.path}: no layer {spec.layer!r}; {nearest(spec.layer, activations.layers)}"
+            f"{activations.path}: no layer {spec.layer!r}; "
+            f"{nearest(spec.layer, activations.layers)}"
         )
     table = activations.networks
-    rows = np.flatnonzero(
-        (table["seed"] == spec.seed_of_network) & (table["snapshot"] == "final")
-    )
+    rows = np.flatnonzero((table["seed"] == spec.seed_of_network) & (table["snapshot"] == "final"))
     if len(rows) != 1:
         raise RepbiasError(f"{activations.path}: no trained network of seed {spec.seed_of_network}")
     ids = activations.stimulus_ids[: spec.n_stimuli]

@@ -140,8 +140,9 @@ def rsa_models(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     axes = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
     image = None
     for axis, ((experiment, snapshot), part) in zip(axes, panels, strict=False):
-        image = _similarity_matrix(axis, part, per_layer=experiment not in _experiments(layers))
-        axis.set_title(f"{experiment}, {SNAPSHOT_NAMES[snapshot]}")
+        per_layer = experiment not in _experiments(layers)
+        image = _similarity_matrix(axis, part, per_layer)
+        axis.set_title(experiment if per_layer else f"{experiment}, {SNAPSHOT_NAMES[snapshot]}")
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
     if image is not None:
@@ -149,7 +150,7 @@ def rsa_models(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     return figure, table
 
 
-def _similarity_matrix(axis: Axes, part: pd.DataFrame, per_layer: bool):  # noqa: ANN202
+def _similarity_matrix(axis: Axes, part: pd.DataFrame, per_layer: bool):
     keys = ["condition", "network", "layer"] if per_layer else ["condition", "network"]
     sides = [part[[f"{k}_{s}" for k in keys]].set_axis(keys, axis=1) for s in "ab"]
     items = pd.concat(sides).drop_duplicates().reset_index(drop=True)
@@ -179,7 +180,7 @@ def _similarity_matrix(axis: Axes, part: pd.DataFrame, per_layer: bool):  # noqa
 def rsa_recordings(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     """RSA of every layer with every recording, with noise ceilings."""
     table = tables["rsa_recordings"]
-    table = table[table["snapshot"] != "acquired"]
+    table = table[(table["snapshot"] != "acquired") & table["kept"]]
     panels = list(table.groupby(["recording", "comparator"], sort=False))
     figure, axes = _panels(len(panels))
     for axis, ((recording, comparator), part) in zip(axes, panels, strict=True):
@@ -197,7 +198,8 @@ def encoding(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     """Held-out prediction of the recordings' units from every layer, with ceilings."""
     keys = ["recording", "experiment", "condition", "network", "snapshot", "layer"]
     rows = []
-    for key, part in tables["encoding"].groupby(keys, sort=False):
+    kept = tables["encoding"][tables["encoding"]["kept"].astype(bool)]
+    for key, part in kept.groupby(keys, sort=False):
         mean, low, high = mean_interval(part["r"].to_numpy())
         rows.append(
             dict(zip(keys, key, strict=True))
@@ -288,7 +290,7 @@ def _analysed(table: pd.DataFrame, layers: Layers) -> pd.DataFrame:
 def _panels(n: int) -> tuple[Figure, list[Axes]]:
     n_columns = min(3, max(1, n))
     n_rows = max(1, math.ceil(n / n_columns))
-    figure = Figure(figsize=(3.6 * n_columns, 3.2 * n_rows + 0.6))
+    figure = Figure(figsize=(max(3.6 * n_columns, 5.5), 3.2 * n_rows + 0.6))
     axes = list(figure.subplots(n_rows, n_columns, squeeze=False).ravel())
     for axis in axes[n:]:
         axis.set_axis_off()
@@ -300,15 +302,15 @@ def _layer_profile(axis: Axes, part: pd.DataFrame, value: str, interval: tuple[s
     order = list(dict.fromkeys(part["layer"]))
     conditions = list(dict.fromkeys(part["condition"]))
     for (condition, snapshot), line in part.groupby(["condition", "snapshot"], sort=False):
-        colour = COLOURS[conditions.index(condition) % len(COLOURS)]
+        untrained = snapshot == "initial"
+        colour = "0.55" if untrained else COLOURS[conditions.index(condition) % len(COLOURS)]
         means = line.groupby("layer", sort=False)[value].mean()
         x = [order.index(layer) for layer in means.index]
-        untrained = snapshot == "initial"
         axis.plot(
             *(x, means),
             marker="o", ms=4, color=colour, ls="--" if untrained else "-",
             mfc="white" if untrained else colour,
-            label=f"{condition}{', untrained' if untrained else ''}",
+            label="untrained" if untrained else condition,
         )  # fmt: skip
         if line["network"].nunique() == 1:
             bounds = line[list(interval)].to_numpy().T
@@ -320,7 +322,8 @@ def _layer_profile(axis: Axes, part: pd.DataFrame, value: str, interval: tuple[s
             )  # fmt: skip
     axis.axhline(0, color="0.7", lw=0.6, zorder=0)
     long = sum(map(len, order)) > 40
-    axis.set_xticks(range(len(order)), order, rotation=60 if long else 0, ha="right" if long else "center")  # noqa: E501
+    rotation, side = (60, "right") if long else (0, "center")
+    axis.set_xticks(range(len(order)), order, rotation=rotation, ha=side)
 
 
 def _legend(figure: Figure, features: list[str]) -> None:

@@ -41,7 +41,8 @@ CAPTIONS = {
     "rsa_recordings": (
         "Networks compared with recordings: RSA",
         "Mean over subjects; lines are means over networks, dots single networks, bars 95 % "
-        "intervals (the table says what they generalise to). The grey band is the noise ceiling; "
+        "intervals (the table says what they generalise to). The network that generated a simulated "
+        "recording is the dot far above its siblings. The grey band is the noise ceiling; "
         "where there is none, it could not be estimated from the data.",
     ),
     "encoding": (

@@ -76,9 +76,7 @@ def read(spec: ArrayRecording, stimulus_ids: np.ndarray) -> Recording:
     seen = ~np.isnan(rows).all(axis=(1, 2))
     if not seen.any():
         raise RepbiasError(f"{spec.path}: every response is NaN")
-    subjects = (
-        [f"subject{i + 1}" for i in range(n_subjects)] if n_subjects > 1 else [spec.subject]
-    )
+    subjects = [f"subject{i + 1}" for i in range(n_subjects)] if n_subjects > 1 else [spec.subject]
     width = len(str(n_units))
     return Recording(
         stimuli={"stimulus_id": ids},

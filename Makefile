@@ -1,0 +1,43 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SNAKEMAKE := $(BIN)/snakemake --workflow-profile workflow/profiles/default
+
+.PHONY: help run test lint schema clean
+
+help:  ## list what one can make
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
+
+run: $(VENV)/.installed  ## run the default study; ARGS="--configfile studies/v4.yaml" runs another
+	@# One run at a time; so a lock that is left is of a run that was killed.
+	@mkdir -p .snakemake; exec 9> .snakemake/make.lock; \
+	if command -v flock > /dev/null; then \
+		flock -n 9 || { echo "another 'make run' is at work in this folder"; exit 1; }; \
+		if ls .snakemake/locks/* > /dev/null 2>&1; then $(SNAKEMAKE) --unlock; fi; \
+	fi; \
+	$(SNAKEMAKE) --cores all $(ARGS)
+
+test: $(VENV)/.installed-test  ## run the test suite; ARGS="-k ridge" runs a part of it
+	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),--cov --cov-report=term --cov-fail-under=90)
+
+lint: $(VENV)/.installed-test  ## check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+schema: $(VENV)/.installed  ## write the schema and the reference of config.yaml anew
+	$(BIN)/python -m repbias.reference schema > workflow/schemas/config.schema.json
+	$(BIN)/python -m repbias.reference markdown > docs/configuration.md
+
+clean:  ## remove the environment; results stay
+	rm -rf $(VENV)
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -e .
+	@touch $@
+
+$(VENV)/.installed-test: pyproject.toml $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet -e '.[test]'
+	@touch $@

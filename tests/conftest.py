@@ -1,0 +1,51 @@
+"""Fixtures that several rooms of the tests share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from repbias.store import Activations, write_activations
+
+# Shared machines are slow at times, and a failure must come back when the test is run again.
+settings.register_profile("repbias", deadline=None, max_examples=25, derandomize=True)
+settings.load_profile("repbias")
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """Folder of the real recordings; tests that need it are skipped where it is absent."""
+    default = Path(__file__).parents[1] / ".." / "shared" / "data"
+    folder = Path(os.environ.get("REPBIAS_TEST_DATA", default))
+    if not folder.is_dir():
+        pytest.skip("real recordings are absent; set REPBIAS_TEST_DATA to their folder")
+    return folder
+
+
+@pytest.fixture
+def make_activations(tmp_path: Path) -> Callable[..., Activations]:
+    """Function that writes layers of shape (network, stimulus, unit) and opens the file."""
+
+    def make(layers: dict, ids: list, networks: list | None = None, name: str = "activations"):
+        n = len(next(iter(layers.values())))
+        rows = networks or [(seed, "final") for seed in range(n)]
+        table = {
+            "network": [f"seed{seed}" for seed, _ in rows],
+            "seed": [seed for seed, _ in rows],
+            "snapshot": [snapshot for _, snapshot in rows],
+            "step": [0 if snapshot == "initial" else 100 for _, snapshot in rows],
+            "kept": [True] * n,
+        }
+        path = tmp_path / f"{name}.h5"
+        sizes = {layer: values.shape[2] for layer, values in layers.items()}
+        with write_activations(path, np.array(ids), table, sizes) as datasets:
+            for layer, values in layers.items():
+                datasets[layer][...] = values
+        return Activations.open(path)
+
+    return make

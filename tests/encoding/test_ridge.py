@@ -1,0 +1,172 @@
+"""Nested cross-validated ridge regression against scikit-learn, and its symmetries."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from scipy.stats import ortho_group
+from sklearn.linear_model import Ridge
+from sklearn.metrics import mean_squared_error, r2_score
+from sklearn.model_selection import KFold
+
+from repbias.encoding.ridge import gram, predict, scores
+from repbias.encoding.spec import Encoding
+
+SMALL = Encoding(folds=3, inner_folds=3, n_alphas=5)
+
+
+def data(n=30, p=6, units=4, noise=1.0, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, p)) * rng.uniform(0.2, 3, size=p) + rng.normal(size=p)
+    y = x @ rng.normal(size=(p, units)) + noise * rng.normal(size=(n, units)) + 5
+    return x, y
+
+
+def reference(x, y, spec):
+    """Primal ridge in scikit-learn: centred by training fold, penalties by squared error."""
+    x = x - x.mean(axis=0)
+    x = x / np.sqrt((x**2).sum(axis=1).mean())
+    alphas = np.logspace(*spec.log10_alpha, spec.n_alphas)
+    predicted, chosen = np.empty_like(y), np.empty((spec.folds, y.shape[1]))
+    outer = KFold(spec.folds, shuffle=True, random_state=spec.seed)
+    for fold, (train, test) in enumerate(outer.split(x)):
+        x_mean, y_mean = x[train].mean(axis=0), y[train].mean(axis=0)
+        xt, yt = x[train] - x_mean, y[train] - y_mean
+        inner = list(KFold(spec.inner_folds, shuffle=True, random_state=spec.seed).split(xt))
+        for unit in range(y.shape[1]):
+            losses = [
+                np.mean(
+                    [
+                        mean_squared_error(
+                            yt[v, unit],
+                            Ridge(alpha=alpha, fit_intercept=False)
+                            .fit(xt[t], yt[t, unit])
+                            .predict(xt[v]),
+                        )
+                        for t, v in inner
+                    ]
+                )
+                for alpha in alphas
+            ]
+            best = alphas[np.argmin(losses)]
+            model = Ridge(alpha=best, fit_intercept=False).fit(xt, yt[:, unit])
+            predicted[test, unit] = model.predict(x[test] - x_mean) + y_mean[unit]
+            chosen[fold, unit] = best
+    return predicted, chosen
+
+
+@pytest.mark.parametrize(("n", "p"), [(32, 6), (30, 50)])
+def test_agrees_with_nested_cross_validation_in_scikit_learn(n, p):
+    """Fewer and more features than stimuli; folds of unequal size."""
+    x, y = data(n, p, noise=4)
+    spec = Encoding(folds=3, inner_folds=4, n_alphas=9, seed=7)
+    fit = predict(gram(x), y, spec)
+    predicted, chosen = reference(x, y, spec)
+    np.testing.assert_allclose(fit.alphas, chosen, rtol=1e-9)
+    assert len(np.unique(np.round(np.log10(chosen), 3))) > 1
+    np.testing.assert_allclose(fit.predicted, predicted, rtol=1e-8, atol=1e-8)
+
+
+def test_a_response_changes_no_prediction_of_its_own():
+    """No leakage: neither the fit, nor the centring, nor the choice of the penalty sees it."""
+    x, y = data()
+    before = predict(gram(x), y, SMALL).predicted
+    for i in range(0, 30, 7):
+        changed = y.copy()
+        changed[i] += 100
+        after = predict(gram(x), changed, SMALL).predicted
+        np.testing.assert_allclose(after[i], before[i], rtol=1e-12)
+        assert np.abs(after - before).max() > 1
+
+
+def test_noise_is_not_predicted():
+    """More features than stimuli; any leak would give large correlations."""
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(60, 100)), rng.normal(size=(60, 150))
+    fit = predict(gram(x), y, Encoding())
+    r, r2 = scores(fit.predicted, y)
+    assert r.mean() < 0.02
+    assert r2.mean() < 0.02
+
+
+def test_a_linear_response_is_predicted():
+    x, y = data(n=60, noise=0)
+    r, r2 = scores(predict(gram(x), y, Encoding()).predicted, y)
+    assert r.min() > 0.99
+    assert r2.min() > 0.99
+
+
+def test_features_without_variance_predict_the_training_mean():
+    _, y = data()
+    kernel = gram(np.ones((30, 4)))
+    np.testing.assert_array_equal(kernel, 0)
+    fit = predict(kernel, y, SMALL)
+    outer = KFold(3, shuffle=True, random_state=SMALL.seed)
+    for train, test in outer.split(y):
+        expected = np.broadcast_to(y[train].mean(axis=0), (len(test), 4))
+        np.testing.assert_allclose(fit.predicted[test], expected)
+
+
+@settings(max_examples=10)
+@given(seed=st.integers(0, 1000), scale=st.floats(1e-4, 1e4))
+def test_scale_shift_and_rotation_of_the_features_change_nothing(seed, scale):
+    x, y = data(seed=seed)
+    expected = predict(gram(x), y, SMALL)
+    moved = scale * (x @ ortho_group.rvs(6, random_state=seed)) + 3 * scale
+    found = predict(gram(moved), y, SMALL)
+    np.testing.assert_allclose(found.alphas, expected.alphas, rtol=1e-9)
+    np.testing.assert_allclose(found.predicted, expected.predicted, rtol=1e-7, atol=1e-8)
+
+
+@settings(max_examples=10)
+@given(seed=st.integers(0, 1000), scale=st.floats(0.01, 100), offset=st.floats(-100, 100))
+def test_predictions_follow_the_unit_of_the_responses(seed, scale, offset):
+    x, y = data(seed=seed)
+    expected = scale * predict(gram(x), y, SMALL).predicted + offset
+    found = predict(gram(x), scale * y + offset, SMALL).predicted
+    np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-8 * (scale + abs(offset)))
+
+
+def test_a_unit_is_predicted_alike_alone_and_with_others():
+    x, y = data()
+    together = predict(gram(x), y, SMALL).predicted
+    alone = predict(gram(x), y[:, [2]], SMALL).predicted
+    np.testing.assert_allclose(alone[:, 0], together[:, 2], rtol=1e-10)
+
+
+def test_the_kernel_has_a_mean_diagonal_of_one_even_from_float32_with_an_offset():
+    x, _ = data(p=40)
+    centred = x - x.mean(axis=0)
+    expected = centred @ centred.T / (centred**2).sum(axis=1).mean()
+    np.testing.assert_allclose(gram(x), expected, atol=1e-12)
+    shifted = (x + 1000).astype(np.float32)
+    np.testing.assert_allclose(gram(shifted), gram(shifted.astype(float)), atol=1e-12)
+    assert np.trace(gram(x)) == pytest.approx(30)
+
+
+def test_scores_are_those_of_numpy_and_scikit_learn():
+    rng = np.random.default_rng(2)
+    y = rng.normal(size=(20, 3))
+    predicted = 0.5 * y + rng.normal(size=(20, 3)) + 1
+    r, r2 = scores(predicted, y)
+    for unit in range(3):
+        assert r[unit] == pytest.approx(np.corrcoef(predicted[:, unit], y[:, unit])[0, 1])
+        assert r2[unit] == pytest.approx(r2_score(y[:, unit], predicted[:, unit]))
+
+
+def test_scores_in_closed_form():
+    """Perfect, reversed, constant; by the definitions r2 = 1 - residual / total."""
+    y = np.array([[-1.0], [0.0], [1.0]]) * np.ones(4)
+    predicted = np.array([[-1.0, 1.0, 0.0, 2.0], [0.0, 0.0, 0.0, 2.0], [1.0, -1.0, 0.0, 2.0]])
+    r, r2 = scores(predicted, y)
+    np.testing.assert_allclose(r, [1, -1, 0, 0], atol=1e-12)
+    np.testing.assert_allclose(r2, [1, 1 - 8 / 2, 0, 1 - 12 / 2], atol=1e-12)
+
+
+@pytest.mark.parametrize("settings", [{"folds": 1}, {"inner_folds": 1}, {"log10_alpha": (3, 3)}])
+def test_folds_and_penalties_that_make_no_sense_are_refused(settings):
+    with pytest.raises(ValidationError):
+        Encoding(**settings)

@@ -1,0 +1,226 @@
+"""Split-half reliability and its ceiling."""
+
+from __future__ import annotations
+
+import warnings
+from itertools import combinations, product
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from repbias.recordings.readers import read_recording
+from repbias.recordings.readers.array import ArrayRecording
+from repbias.recordings.reliability import (
+    random_halves,
+    reliability_table,
+    split_half_reliability,
+    stimulus_means,
+)
+from repbias.store import Recording
+
+
+def recording_of(tensor: np.ndarray) -> Recording:
+    """A recording of (stimulus, repeat, unit); repeats without any value are no trials."""
+    n_stimuli, n_repeats, n_units = tensor.shape
+    ids = np.array([f"s{i:04d}" for i in range(n_stimuli)])
+    seen = ~np.isnan(tensor).all(axis=2)
+    return Recording(
+        stimuli={"stimulus_id": ids},
+        responses=tensor[seen],
+        trials={
+            "stimulus_id": np.repeat(ids, n_repeats)[seen.ravel()],
+            "repeat": np.tile(np.arange(n_repeats), n_stimuli)[seen.ravel()],
+        },
+        units={
+            "unit": np.array([f"u{i}" for i in range(n_units)]),
+            "subject": np.full(n_units, "subject1"),
+            "region": np.full(n_units, "V4"),
+        },
+    )
+
+
+def simulated(n_stimuli, n_repeats, n_units, reliability, seed=0):
+    """Signal of variance 1 and trials whose correlation is `reliability`."""
+    rng = np.random.default_rng(seed)
+    signal = rng.normal(size=(n_stimuli, n_units))
+    noise = rng.normal(size=(n_stimuli, n_repeats, n_units))
+    return signal, signal[:, None] + noise * np.sqrt((1 - reliability) / reliability)
+
+
+def spearman_brown(r, k):
+    """Reliability of k measurements of which each has reliability r."""
+    return k * r / (1 + (k - 1) * r)
+
+
+@pytest.mark.parametrize("reliability", [0.2, 0.6])
+@pytest.mark.parametrize("n_repeats", [2, 4])
+def test_agrees_with_the_closed_form(reliability, n_repeats):
+    _, tensor = simulated(3000, n_repeats, 15, reliability)
+    found = split_half_reliability(recording_of(tensor), n_splits=10)
+    half, full = (spearman_brown(reliability, k) for k in (n_repeats / 2, n_repeats))
+    assert found.half.mean() == pytest.approx(half, abs=0.01)
+    assert found.full.mean() == pytest.approx(full, abs=0.01)
+
+
+@pytest.mark.parametrize("n_repeats", [2, 3, 4, 5])
+def test_the_ceiling_is_what_the_true_signal_reaches(n_repeats):
+    """Definition: the correlation of a perfect model with the averages over all repeats."""
+    signal, tensor = simulated(3000, n_repeats, 15, 0.5)
+    means = tensor.mean(axis=1)
+    reached = np.mean([np.corrcoef(signal[:, u], means[:, u])[0, 1] for u in range(15)])
+    ceiling = split_half_reliability(recording_of(tensor), n_splits=10).ceiling.mean()
+    assert ceiling == pytest.approx(reached, abs=0.01)
+
+
+def test_agrees_with_every_split_of_ragged_data():
+    """Independent: the mean over all possible splits, listed one by one."""
+    rng = np.random.default_rng(1)
+    tensor = rng.normal(size=(5, 1, 2)) + 0.7 * rng.normal(size=(5, 4, 2))
+    tensor[0, 2:, 0] = tensor[1, 1, 0] = tensor[2, 0, 0] = tensor[3, :3, 0] = np.nan
+    tensor[4, [0, 3], 1] = tensor[1, :3, 1] = np.nan
+    found = split_half_reliability(recording_of(tensor), n_splits=6000)
+    for u in range(2):
+        options = []
+        for row in tensor[:, :, u]:
+            values = row[~np.isnan(row)]
+            size = len(values) // 2
+            splits = [
+                (values[list(first)].mean(), values[list(second)].mean())
+                for first in combinations(range(len(values)), size)
+                for second in combinations(set(range(len(values))) - set(first), size)
+                if size
+            ]
+            if splits:
+                options.append(splits)
+        every = [np.corrcoef(np.array(split).T)[0, 1] for split in product(*options)]
+        standard_error = np.std(every) / np.sqrt(6000)
+        assert abs(found.half[u] - np.mean(every)) < 4 * standard_error
+
+
+@given(
+    counts=st.lists(st.lists(st.integers(0, 6), min_size=3, max_size=3), min_size=2, max_size=5),
+    seed=st.integers(0, 1000),
+)
+def test_halves_are_disjoint_equal_and_of_observed_trials(counts, seed):
+    """Trial t has the value 2**t, so a half's sum says which trials it holds."""
+    rng = np.random.default_rng(seed)
+    tensor = np.full((len(counts), 6, 3), np.nan)
+    for s, row in enumerate(counts):
+        for u, count in enumerate(row):
+            trials = rng.permutation(6)[:count]
+            tensor[s, trials, u] = 2.0**trials
+    (first, second), *_ = random_halves(tensor, 1, seed)
+    for s, row in enumerate(counts):
+        for u, count in enumerate(row):
+            size = count // 2
+            if not size:
+                assert np.isnan([first[s, u], second[s, u]]).all()
+                continue
+            observed = int(np.nansum(tensor[s, :, u]))
+            a, b = (round(half[s, u] * size) for half in (first, second))
+            assert a & b == 0
+            assert a.bit_count() == b.bit_count() == size
+            assert (a | b) & ~observed == 0
+
+
+def test_noise_that_units_share_in_a_trial_stays_in_one_half():
+    """Otherwise shared noise would look like signal in the RDMs of the halves."""
+    shared = np.random.default_rng(2).normal(size=(4000, 4, 1)) * np.ones(2)
+    first, second = next(random_halves(shared, 1, 0))
+    assert abs(np.corrcoef(first[:, 0], second[:, 1])[0, 1]) < 0.06
+
+
+def test_the_order_of_trials_in_the_file_does_not_matter():
+    _, tensor = simulated(30, 3, 4, 0.5)
+    tensor[0, 1] = tensor[5, 2, 0] = np.nan
+    recording, shuffled = recording_of(tensor), recording_of(tensor)
+    order = np.random.default_rng(0).permutation(len(shuffled.responses))
+    shuffled.responses = shuffled.responses[order]
+    shuffled.trials = {name: column[order] for name, column in shuffled.trials.items()}
+    np.testing.assert_array_equal(stimulus_means(shuffled), stimulus_means(recording))
+    a, b = split_half_reliability(shuffled), split_half_reliability(recording)
+    np.testing.assert_array_equal(a.full, b.full)
+
+
+def test_means_leave_out_what_was_not_observed_and_average_time_bins():
+    tensor = np.arange(24.0).reshape(2, 3, 4)
+    tensor[0, 0, 0] = tensor[1, :, 1] = np.nan
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        expected = np.nanmean(tensor, axis=1)
+    recording = recording_of(tensor)
+    np.testing.assert_allclose(stimulus_means(recording), expected)
+    recording.responses = np.stack([recording.responses - 1, recording.responses + 1], axis=2)
+    np.testing.assert_allclose(stimulus_means(recording), expected)
+
+
+def test_one_repeat_has_no_reliability():
+    _, tensor = simulated(50, 1, 3, 0.5)
+    table = reliability_table("v4", recording_of(tensor))
+    assert table[["split_half", "reliability", "ceiling"]].isna().all(axis=None)
+    assert set(table["convention"]) == {"unavailable"}
+    assert list(table["repeats"]) == [1, 1, 1]
+
+
+@pytest.mark.parametrize("n_repeated", [0, 1, 2])
+def test_a_unit_with_too_few_repeated_stimuli_has_no_reliability(n_repeated):
+    """Two points always correlate with 1 or -1, whatever the other units' repeats are."""
+    _, tensor = simulated(40, 4, 2, 0.9, seed=3)
+    tensor[n_repeated:, 1:, 0] = np.nan
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = split_half_reliability(recording_of(tensor))
+    assert np.isnan([found.half[0], found.full[0], found.ceiling[0]]).all()
+    assert found.ceiling[1] > 0.8
+
+
+def test_a_constant_unit_has_no_reliability():
+    _, tensor = simulated(40, 4, 2, 0.9)
+    tensor[:, :, 0] = 3.0
+    found = split_half_reliability(recording_of(tensor))
+    assert np.isnan(found.ceiling[0])
+    assert found.ceiling[1] > 0.8
+
+
+def test_the_ceiling_is_refused_near_zero():
+    """Pure noise: no unit of 200 may be normalised, although half the estimates are positive."""
+    tensor = np.random.default_rng(4).normal(size=(60, 4, 200))
+    found = split_half_reliability(recording_of(tensor))
+    assert (found.full > 0).sum() > 50
+    assert np.isnan(found.ceiling).mean() > 0.95
+    table = reliability_table("noise", recording_of(tensor))
+    refused = table["ceiling"].isna()
+    assert (table["convention"] == "unavailable").eq(refused).all()
+
+
+def test_reliability_stays_a_correlation():
+    """Spearman-Brown diverges at r = -1; a reliability is never below -1 or above 1."""
+    tensor = np.random.default_rng(5).normal(size=(4, 2, 50))
+    found = split_half_reliability(recording_of(tensor))
+    assert np.nanmin(found.full) >= -1
+    assert np.nanmax(found.full) <= 1
+
+
+def test_recordings_of_rdms_have_no_units():
+    recording = Recording(stimuli={"stimulus_id": np.array(["a", "b"])}, rdms=np.ones((1, 1)))
+    assert reliability_table("it", recording).empty
+
+
+def test_macaque_v4(test_data):
+    """Of the same 50 units: split-half .588, Spearman-Brown .730 (SOURCE.md of the data)."""
+    ids = np.array([f"image{i + 1:04d}" for i in range(640)])
+    path = test_data / "v4_cowley2023" / "responses_raw" / "responses_210325.npy"
+    spec = ArrayRecording(
+        kind="array",
+        path=path,
+        axes=["unit", "stimulus", "repeat"],
+        stimuli="objects",
+        stimulus_ids="sorted",
+    )
+    found = split_half_reliability(read_recording(spec, ids), n_splits=20)
+    assert found.half.mean() == pytest.approx(0.588, abs=0.005)
+    # Spearman-Brown of twice the half, which is the least that the full average has.
+    assert spearman_brown(found.half, 2).mean() == pytest.approx(0.730, abs=0.005)
+    assert found.full.mean() > 0.725

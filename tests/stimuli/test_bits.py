@@ -1,0 +1,305 @@
+"""Bit stimuli: balance, independence, identity across conditions, and loud failures."""
+
+import re
+from collections import Counter
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from repbias.spec import RepbiasError
+from repbias.stimuli.bits import audit, compute_labels, generate, identifiers
+from repbias.stimuli.spec import Bits
+from repbias.store import Stimuli
+
+SPLITS = ("train", "validation", "test")
+BALANCED = ("bit", "xor", "parity", "majority", "xor_of_xors")
+
+
+@st.composite
+def specs(draw) -> Bits:
+    """Draw feasible settings; up to 18 bits all strings are listed, above they are drawn."""
+    n_features = draw(st.integers(1, 3))
+    features = {
+        f"f{i}": {
+            "function": draw(st.sampled_from(BALANCED)),
+            "bits": draw(st.integers(5, 6)) if n_features == 1 else 5,
+            "gain": draw(st.sampled_from([0.5, 1.0, 3.0])),
+        }
+        for i in range(n_features)
+    }
+    sizes = st.integers(16, 40)
+    return Bits(
+        features=features,
+        noise_bits=draw(st.sampled_from([4, 5, 20])) if n_features < 3 else 4,
+        coding=draw(st.sampled_from(["signed", "binary"])),
+        n_train=draw(sizes),
+        n_validation=draw(sizes),
+        n_test=draw(sizes),
+        seed=draw(st.integers(0, 2**32)),
+    )
+
+
+def bits_of(stimuli: Stimuli) -> np.ndarray:
+    """Both codings give a positive value for a set bit."""
+    return (stimuli.inputs > 0).astype(np.uint8)
+
+
+def small(**changes) -> Bits:
+    settings = {
+        "features": {
+            "easy": {"function": "bit", "bits": 4},
+            "hard": {"function": "parity", "k": 3, "bits": 6},
+        },
+        "noise_bits": 3,
+        "n_train": 64,
+        "n_validation": 32,
+        "n_test": 32,
+    }
+    return Bits(**(settings | changes))
+
+
+@settings(deadline=None, max_examples=40)
+@given(specs())
+def test_splits_are_complete_disjoint_and_without_duplicates(spec):
+    stimuli = generate(spec)
+    sizes = {"train": spec.n_train, "validation": spec.n_validation, "test": spec.n_test}
+    assert Counter(stimuli.split.tolist()) == sizes
+    rows = bits_of(stimuli)
+    assert rows.shape == (sum(sizes.values()), spec.n_inputs)
+    assert len(np.unique(rows, axis=0)) == len(rows)
+    assert len(set(stimuli.ids.tolist())) == len(rows)
+
+
+@settings(deadline=None, max_examples=40)
+@given(specs())
+def test_every_prefix_of_a_split_has_all_combinations_equally_often(spec):
+    stimuli = generate(spec)
+    combinations = list(product([0, 1], repeat=len(spec.features)))
+    for split in SPLITS:
+        _, labels, _ = stimuli.part(split)
+        seen = Counter(dict.fromkeys(combinations, 0))
+        for row in labels.tolist():
+            seen[tuple(row)] += 1
+            assert max(seen.values()) - min(seen.values()) <= 1
+
+
+@settings(deadline=None, max_examples=20)
+@given(specs())
+def test_labels_are_those_of_the_inputs(spec):
+    stimuli = generate(spec)
+    bits, start = bits_of(stimuli).astype(int), 0
+    for column, feature in zip(stimuli.labels.T, spec.features.values(), strict=True):
+        read = bits[:, start : start + feature.reads].sum(axis=1)
+        expected = 2 * read > feature.reads if feature.function == "majority" else read % 2
+        np.testing.assert_array_equal(column, expected)
+        start += feature.bits
+
+
+@settings(deadline=None, max_examples=20)
+@given(specs(), st.randoms(use_true_random=False))
+def test_bits_that_no_feature_reads_carry_no_label(spec, random):
+    bits = bits_of(generate(spec))
+    read = np.concatenate(
+        [
+            *(np.arange(f.bits) < f.reads for f in spec.features.values()),
+            np.zeros(spec.noise_bits, bool),
+        ]
+    )
+    changed = bits.copy()
+    flips = [[random.getrandbits(1) for _ in row] for row in bits[:, ~read]]
+    changed[:, ~read] ^= np.array(flips, np.uint8)
+    np.testing.assert_array_equal(compute_labels(spec, changed), compute_labels(spec, bits))
+
+
+@settings(deadline=None, max_examples=20)
+@given(specs())
+def test_coding_and_gain(spec):
+    stimuli = generate(spec)
+    low = -1 if spec.coding == "signed" else 0
+    gains = [g for f in spec.features.values() for g in [f.gain] * f.bits]
+    gains += [1.0] * spec.noise_bits
+    assert stimuli.inputs.dtype == np.float32
+    for values, gain in zip(stimuli.inputs.T, gains, strict=True):
+        assert set(values.tolist()) == {low * gain, gain}
+
+
+@settings(deadline=None, max_examples=20)
+@given(specs())
+def test_the_seed_decides(spec):
+    first, again = generate(spec), generate(spec)
+    np.testing.assert_array_equal(first.inputs, again.inputs)
+    np.testing.assert_array_equal(first.ids, again.ids)
+    other = generate(spec.model_copy(update={"seed": spec.seed + 1}))
+    assert not np.array_equal(first.inputs, other.inputs)
+
+
+@settings(deadline=None, max_examples=20)
+@given(specs())
+def test_the_features_stay_the_same_when_only_coding_and_gain_change(spec):
+    features = {n: f.model_copy(update={"gain": 2.5}) for n, f in spec.features.items()}
+    other = generate(spec.model_copy(update={"features": features, "coding": "binary"}))
+    stimuli = generate(spec)
+    np.testing.assert_array_equal(stimuli.ids, other.ids)
+    np.testing.assert_array_equal(stimuli.labels, other.labels)
+
+
+@given(st.integers(1, 70), st.data())
+@settings(deadline=None, max_examples=50)
+def test_ids_are_equal_exactly_where_the_bits_are(width, data):
+    row = st.lists(st.integers(0, 1), min_size=width, max_size=width)
+    rows = data.draw(st.lists(row, min_size=2, max_size=10))
+    rows += [rows[0], [1 - rows[1][0], *rows[1][1:]]]  # one pair alike, one pair a bit apart
+    ids = identifiers(np.array(rows, np.uint8))
+    for (a, id_a), (b, id_b) in product(zip(rows, ids, strict=True), repeat=2):
+        assert (id_a == id_b) == (a == b)
+
+
+def test_ids_join_across_conditions_of_the_same_width():
+    one = generate(small(seed=1))
+    features = {"other": {"function": "majority", "bits": 10, "gain": 2.0}}
+    two = generate(small(features=features, coding="binary", seed=2))
+    by_id = dict(zip(one.ids, bits_of(one), strict=True))
+    shared = [i for i, name in enumerate(two.ids) if name in by_id]
+    assert len(shared) == len({*map(tuple, bits_of(one))} & {*map(tuple, bits_of(two))}) > 0
+    for i in shared:
+        np.testing.assert_array_equal(by_id[two.ids[i]], bits_of(two)[i])
+
+
+def test_unread_bits_are_uncorrelated_with_the_labels():
+    spec = small(n_train=4096, noise_bits=20)
+    inputs, labels, _ = generate(spec).part("train")
+    unread = np.r_[1:4, 7:10, 10:30]
+    together = np.corrcoef(inputs[:, unread].T, labels.T)[: len(unread), len(unread) :]
+    # 52 correlations of independent variables, each with a standard error of 1 / sqrt(n).
+    assert np.abs(together).max() < 4.5 / np.sqrt(len(inputs))
+
+
+def test_exactly_as_many_strings_as_there_are():
+    # AND of two bits is 1 for a quarter of the 128 strings, and half of 64 are asked for.
+    features = {"f": {"function": "and", "bits": 2}}
+    stimuli = generate(Bits(features=features, noise_bits=5, n_train=48, n_validation=8, n_test=8))
+    assert stimuli.labels.sum() == 32
+    assert len(set(stimuli.ids.tolist())) == 64
+
+
+def test_a_random_formula_is_the_same_in_every_split_and_size():
+    features = {"f": {"function": "dnf", "k": 5, "bits": 6}, "g": {"function": "dnf", "bits": 6}}
+    few, many = (generate(small(features=features, n_train=n)) for n in (64, 256))
+    label = dict(zip(many.ids, many.labels.tolist(), strict=True))
+    shared = [i for i, name in enumerate(few.ids) if name in label]
+    assert shared
+    assert [label[few.ids[i]] for i in shared] == few.labels[shared].tolist()
+    # Two features of the same kind are different formulas.
+    domain = np.array(list(product([0, 1], repeat=5)), np.uint8)
+    spec = small(features=features)
+    both = np.concatenate([domain, domain[:, :1], domain, domain[:, :4]], axis=1)
+    f, g = compute_labels(spec, both).T
+    assert not np.array_equal(f, g)
+
+
+class TestAudit:
+    def test_reports_what_it_measured(self):
+        stimuli = generate(small(n_train=66))
+        report = audit(stimuli)
+        assert report == stimuli.audit
+        for split, n in zip(SPLITS, (66, 32, 32), strict=True):
+            _, labels, _ = stimuli.part(split)
+            assert report[split]["n"] == n
+            assert report[split]["prevalence_easy"] == labels[:, 0].mean()
+            assert report[split]["prevalence_hard"] == labels[:, 1].mean()
+            # phi of a two by two table
+            (a, b), (c, d) = [
+                [np.sum((labels == (i, j)).all(axis=1)) for j in (0, 1)] for i in (0, 1)
+            ]
+            phi = (a * d - b * c) / np.sqrt((a + b) * (c + d) * (a + c) * (b + d))
+            assert report[split]["max_abs_phi"] == pytest.approx(abs(phi), abs=1e-12)
+
+    def test_duplicate_stimuli(self):
+        stimuli = generate(small())
+        stimuli.ids[-1] = stimuli.ids[0]  # across splits: training on a test stimulus
+        with pytest.raises(RepbiasError, match="occurs twice"):
+            audit(stimuli)
+
+    @pytest.mark.parametrize("value", [0, 1])
+    def test_constant_feature(self, value):
+        stimuli = generate(small())
+        stimuli.labels[stimuli.split == "validation", 1] = value
+        with pytest.raises(RepbiasError, match="'hard' is constant in validation"):
+            audit(stimuli)
+
+    @pytest.mark.parametrize("opposite", [False, True])
+    @pytest.mark.parametrize("n_test", [16, 64])
+    def test_two_names_for_one_feature(self, n_test, opposite):
+        stimuli = generate(small(n_test=n_test))
+        rows = stimuli.split == "test"
+        stimuli.labels[rows, 1] = stimuli.labels[rows, 0] ^ opposite
+        with pytest.raises(RepbiasError, match="'easy' and 'hard' correlate .* in test"):
+            audit(stimuli)
+
+    @pytest.mark.parametrize(("m", "fails"), [(96, True), (72, False)])
+    def test_correlation_is_allowed_up_to_five_standard_errors(self, m, fails):
+        # In 512 of the 1024 stimuli the features differ. Making them equal in m of these moves
+        # phi from 0 to m / 512; the limit is 5 / 32, which is 80 / 512.
+        stimuli = generate(small(n_train=1024))
+        rows = np.flatnonzero(stimuli.split == "train")
+        labels = stimuli.labels[rows]
+        differ = rows[labels[:, 0] != labels[:, 1]]
+        changed = differ[:m]
+        stimuli.labels[changed, 1] = stimuli.labels[changed, 0]
+        phi = np.corrcoef(stimuli.labels[rows].T)[0, 1]
+        assert phi == pytest.approx(m / 512)
+        if fails:
+            with pytest.raises(RepbiasError, match=re.escape(f"phi = {phi:.3f}")):
+                audit(stimuli)
+        else:
+            assert audit(stimuli)["train"]["max_abs_phi"] == pytest.approx(phi)
+
+    def test_one_feature_has_no_correlation(self):
+        spec = small(features={"only": {"function": "xor", "bits": 9}})
+        assert audit(generate(spec))["test"]["max_abs_phi"] == 0
+
+
+class TestInfeasible:
+    def test_more_stimuli_than_strings(self):
+        with pytest.raises(ValidationError, match=r"do not fit into 6 bits .*noise_bits"):
+            Bits(features={"f": {"function": "bit", "bits": 6}}, n_train=64)
+
+    def test_a_combination_that_is_too_rare_among_few_strings(self):
+        features = {"f": {"function": "and", "k": 4, "bits": 4}}
+        spec = Bits(features=features, noise_bits=2, n_train=8, n_validation=8, n_test=8)
+        # One string in sixteen has all four bits set: 4 of 64, but 12 are needed.
+        with pytest.raises(RepbiasError, match="with f=1: found 4 of 12"):
+            generate(spec)
+
+    def test_a_combination_that_is_too_rare_among_many_strings(self):
+        features = {"g": {"function": "bit"}, "f": {"function": "and", "k": 40, "bits": 40}}
+        spec = Bits(features=features, n_train=8, n_validation=8, n_test=8)
+        with pytest.raises(RepbiasError, match=r"f=1: found 0 of \d; add noise_bits"):
+            generate(spec)
+
+    def test_more_combinations_than_stimuli(self):
+        # 2^64 combinations of labels cannot be balanced over any number of stimuli.
+        features = {f"f{i}": {"function": "bit", "bits": 1} for i in range(64)}
+        with pytest.raises((RepbiasError, ValidationError), match="combinations"):
+            generate(Bits(features=features))
+
+    @pytest.mark.parametrize(
+        ("feature", "message"),
+        [
+            ({"function": "partiy"}, "did you mean 'parity'"),
+            ({"function": "xor", "k": 3}, "reads exactly 2 bits, but k is 3"),
+            ({"function": "majority", "k": 4}, "needs an odd k, but k is 4"),
+            (
+                {"function": "parity", "k": 5, "bits": 4},
+                r"k is 5, more than the domain's bits \(4\)",
+            ),
+            ({"function": "bit", "gain": 0}, "greater than 0"),
+        ],
+    )
+    def test_impossible_features(self, feature, message):
+        with pytest.raises(ValidationError, match=message):
+            small(features={"f": feature})

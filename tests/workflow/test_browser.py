@@ -1,0 +1,69 @@
+"""The report in a real browser: it shows its figures, fits a phone, and logs no error."""
+
+import shutil
+
+import pytest
+
+pytestmark = pytest.mark.skipif(
+    not (shutil.which("chromium") and shutil.which("chromedriver")),
+    reason="chromium and chromedriver are not installed (Debian: chromium chromium-driver)",
+)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    for flag in (
+        *("headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run"),
+        *("disable-background-networking", "disable-component-update", "disable-sync"),
+        f"user-data-dir={tmp_path_factory.mktemp('browser')}",
+    ):
+        options.add_argument(f"--{flag}")
+    driver = webdriver.Chrome(options, Service(shutil.which("chromedriver")))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(params=[(1280, 900), (390, 844)], ids=["laptop", "phone"])
+def page(request, browser, tiny):
+    width, height = request.param
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500},
+    )
+    browser.get((tiny.results / "report.html").as_uri())
+    return browser
+
+
+def test_figures_are_shown(page, tiny):
+    sizes = page.execute_script(
+        "return [...document.images].map(i => [i.alt, i.complete && i.naturalWidth, i.width])"
+    )
+    assert len(sizes) == len(list((tiny.results / "figures").glob("*.svg")))
+    assert all(natural > 100 and shown > 300 for _, natural, shown in sizes), sizes
+
+
+def test_claims_are_listed(page):
+    text = page.find_element("css selector", "#claims").text
+    for name in ("C1", "C19", "C25", "supported"):
+        assert name in text
+
+
+def test_no_error_is_logged_and_nothing_is_fetched(page):
+    assert [entry for entry in page.get_log("browser") if entry["level"] != "INFO"] == []
+    fetched = page.execute_script(
+        "return performance.getEntriesByType('resource').map(e => e.name)"
+    )
+    assert [name for name in fetched if not name.startswith("data:")] == []
+
+
+def test_the_page_does_not_scroll_sideways(page):
+    excess = page.execute_script(
+        "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    )
+    assert excess <= 0

@@ -1,0 +1,62 @@
+"""Run Snakemake for real, in a folder of its own."""
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+
+class Workspace:
+    """A working directory in which studies run with the repository's Snakefile."""
+
+    def __init__(self, folder, config):
+        self.folder = folder
+        self.config = folder / "study.yaml"
+        self.write(config)
+
+    def write(self, config):
+        self.config.write_text(yaml.safe_dump(config, sort_keys=False))
+
+    @property
+    def results(self):
+        return self.folder / "results" / yaml.safe_load(self.config.read_text())["study"]
+
+    def command(self, *arguments):
+        return [
+            *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")),
+            *("--directory", str(self.folder), "--configfile", str(self.config)),
+            *("--workflow-profile", str(ROOT / "workflow/profiles/default"), *arguments),
+        ]
+
+    def snakemake(self, *arguments, check=True):
+        """Run Snakemake; return its output, and its exit status as an attribute."""
+        done = subprocess.run(
+            self.command(*arguments),
+            cwd=self.folder,
+            env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=900,
+        )
+        assert not check or done.returncode == 0, done.stdout
+        return done
+
+    def jobs(self):
+        """Return the messages of the jobs that a run would execute."""
+        lines = self.snakemake("--dry-run").stdout.splitlines()
+        return [line.split(": ", 1)[1] for line in lines if re.match(r"Job \d+: ", line)]
+
+    def tables(self):
+        """Return a hash of every table."""
+        files = sorted((self.results / "tables").rglob("*.csv"))
+        return {
+            str(f.relative_to(self.results)): hashlib.sha256(f.read_bytes()).hexdigest()
+            for f in files
+        }
