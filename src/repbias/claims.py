@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 N_BOOTSTRAPS = 4000
+#: Fewer kept networks decide nothing: two make one pair, whose bootstrap has no spread.
+MIN_NETWORKS = 3
 
 
 @dataclass
@@ -48,10 +50,21 @@ class Evidence:
             & (table["snapshot"] == self.snapshot)
         )
 
+    def n_networks(self, condition: str) -> int:
+        """Count all networks of a condition, whether or not they enter an effect."""
+        experiment, name = condition.split("/", 1)
+        table = self.variance
+        rows = (table["experiment"] == experiment) & (table["condition"] == name)
+        return table.loc[rows, "seed"].nunique()
+
 
 @dataclass
 class Result:
-    """An effect, positive in the claimed direction, and what it rests on."""
+    """An effect, positive in the claimed direction, and what it rests on.
+
+    Networks are dropped that missed the inclusion criterion, or (at first mastery) that never
+    mastered all targets.
+    """
 
     effect: float
     ci_low: float
@@ -122,11 +135,11 @@ def claim(
 def easy_explains_more(evidence: Evidence, condition: str, easy: str, hard: str) -> Result:
     """Effect: mean over networks of R² easy minus R² hard."""
     table = evidence.variance[evidence.at(evidence.variance, condition)]
-    wide = table.pivot(index=["seed", "kept"], columns="feature", values="r2")
-    difference = (wide[easy] - wide[hard]).reset_index(name="difference")
-    kept = difference[difference["kept"]]["difference"].to_numpy()
-    dropped = len(difference) - len(kept)
-    if len(kept) < 2:
+    wide = table[table["kept"]].pivot(index="seed", columns="feature", values="r2")
+    wide = wide.reindex(columns=[easy, hard])
+    kept = (wide[easy] - wide[hard]).to_numpy()
+    dropped = evidence.n_networks(condition) - len(kept)
+    if len(kept) < MIN_NETWORKS:
         return _too_few(len(kept), dropped)
     draws = np.random.default_rng(0).integers(len(kept), size=(N_BOOTSTRAPS, len(kept)))
     low, high = np.percentile(kept[draws].mean(axis=1), [2.5, 97.5])
@@ -241,11 +254,10 @@ def _contrast(evidence: Evidence, more: tuple[str, str], less: tuple[str, str]) 
     that began with the same weights (same seed).
     """
     conditions = list(dict.fromkeys([*more, *less]))
-    seeds = {c: _seeds(evidence, c) for c in conditions}
-    kept = {c: s[k] for c, (s, k) in seeds.items()}
+    kept = {c: _kept_seeds(evidence, c) for c in conditions}
     n_kept = sum(map(len, kept.values()))
-    n_dropped = sum(int((~k).sum()) for _, k in seeds.values())
-    if min(map(len, kept.values())) < 2:
+    n_dropped = sum(map(evidence.n_networks, conditions)) - n_kept
+    if min(map(len, kept.values())) < MIN_NETWORKS:
         return _too_few(n_kept, n_dropped)
     similarity = {pair: _similarities(evidence, pair, kept) for pair in {more, less}}
 
@@ -260,15 +272,16 @@ def _contrast(evidence: Evidence, more: tuple[str, str], less: tuple[str, str]) 
         c: rng.multinomial(len(s), np.full(len(s), 1 / len(s)), size=N_BOOTSTRAPS)
         for c, s in kept.items()
     }
-    low, high = np.nanpercentile(effect(counts), [2.5, 97.5])
+    samples = effect(counts)
+    if np.isnan(samples).all():
+        return _too_few(n_kept, n_dropped)
+    low, high = np.nanpercentile(samples, [2.5, 97.5])
     return Result(float(effect(once)[0]), float(low), float(high), n_kept, n_dropped)
 
 
-def _seeds(evidence: Evidence, condition: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the seeds of a condition and whether each was kept."""
-    table = evidence.variance[evidence.at(evidence.variance, condition)]
-    table = table[["seed", "kept"]].drop_duplicates().sort_values("seed")
-    return table["seed"].to_numpy(int), table["kept"].to_numpy(bool)
+def _kept_seeds(evidence: Evidence, condition: str) -> np.ndarray:
+    table = evidence.variance
+    return np.sort(table.loc[evidence.at(table, condition) & table["kept"], "seed"].unique())
 
 
 def _similarities(
@@ -284,8 +297,6 @@ def _similarities(
             one, two = (a, b) if first == pair[0] else (b, a)
             if one != two and one in index[0] and two in index[1]:
                 matrix[index[0][one], index[1][two]] = value
-                if pair[0] == pair[1]:
-                    matrix[index[1][two], index[0][one]] = value
     return matrix
 
 

@@ -48,6 +48,8 @@ def planted_truth(
             for (method, measure, network, seed), part in chosen.groupby(keys, sort=False):
                 by_layer = part.groupby("layer", sort=False)["score"].mean()
                 ranked = by_layer.sort_values(ascending=False)
+                if by_layer.isna().all():
+                    continue
                 rows.append(
                     {
                         "recording": recording,

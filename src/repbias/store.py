@@ -28,6 +28,14 @@ FORMAT_VERSION = 1
 
 _NETWORK = ("experiment", "condition", "network", "seed")
 _SIDE = ("condition", "network", "seed", "layer", "step", "kept")
+#: Columns of numbers and truth values; all others are text.
+_NUMBERS = {
+    *("seed", "seed_a", "seed_b", "step", "step_a", "step_b", "kept", "kept_a", "kept_b"),
+    *("target", "accuracy", "loss", "r2", "r2_of_final", "similarity", "ci_low", "ci_high"),
+    *("ceiling_low", "ceiling_high", "n_subjects", "n_stimuli", "r", "ceiling", "r_normalised"),
+    *("log10_alpha", "alpha_at_edge", "repeats", "split_half", "reliability", "is_generator"),
+    *("correct", "score_true", "score_named", "margin", "chance", "effect", "n_kept", "n_dropped"),
+}
 #: Every table and its columns, in order; docs/file-formats.md explains them.
 TABLES: dict[str, tuple[str, ...]] = {
     "learning": (*_NETWORK, "step", "feature", "target", "accuracy", "loss", "kept"),
@@ -442,7 +450,13 @@ def read_table(path: str | Path, name: str) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        table = pd.read_csv(path)
+        table = pd.read_csv(
+            path,
+            dtype={column: str for column in TABLES[name] if column not in _NUMBERS},
+            # A layer may be called "0" and a condition "NA"; only an empty number is missing.
+            keep_default_na=False,
+            na_values={column: [""] for column in _NUMBERS},
+        )
     except (OSError, ValueError) as error:
         raise StoreError(f"{path}: not a readable table ({error})") from error
     if tuple(table.columns) != TABLES[name]:

@@ -273,6 +273,12 @@ def _claim_problems(
         if value not in conditions:
             yield f"{where}.{role}: no condition {value!r}; {nearest(value, conditions)}"
     known = [conditions[c] for c in filled.values() if c in conditions]
+    experiments = {value.split("/")[0] for value in filled.values()}
+    if len(experiments) > 1 or any(c.stimuli != known[0].stimuli for c in known):
+        yield (
+            f"{where}: {', '.join(filled.values())} cannot be compared: conditions of a claim must "
+            "belong to one experiment and share their stimuli"
+        )
     for role, value in roles.items():
         if wanted.get(role) == "feature" and known and value not in known[0].stimuli.features:
             features = known[0].stimuli.features
@@ -312,14 +318,14 @@ def _locate(loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[list[st
     annotation: Any = model
     for key in loc:
         container = annotation
-        members = members(annotation)
-        tagged = [m for m in members if _is_model(m) and key in _tags(m)]
+        options = members(annotation)
+        tagged = [m for m in options if _is_model(m) and key in _tags(m)]
         if tagged:  # the tag of a union, not a key
             annotation = tagged[0]
             container = annotation
             continue
         annotation = None
-        for member in members:
+        for member in options:
             if _is_model(member) and key in member.model_fields:
                 container = member
                 annotation = member.model_fields[key].annotation

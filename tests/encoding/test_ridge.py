@@ -163,7 +163,7 @@ def test_scores_in_closed_form():
     predicted = np.array([[-1.0, 1.0, 0.0, 2.0], [0.0, 0.0, 0.0, 2.0], [1.0, -1.0, 0.0, 2.0]])
     r, r2 = scores(predicted, y)
     np.testing.assert_allclose(r, [1, -1, 0, 0], atol=1e-12)
-    np.testing.assert_allclose(r2, [1, 1 - 8 / 2, 0, 1 - 12 / 2], atol=1e-12)
+    np.testing.assert_allclose(r2, [1, 1 - 8 / 2, 0, 1 - 14 / 2], atol=1e-12)
 
 
 @pytest.mark.parametrize("settings", [{"folds": 1}, {"inner_folds": 1}, {"log10_alpha": (3, 3)}])

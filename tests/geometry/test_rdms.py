@@ -123,9 +123,7 @@ def test_correlation_ignores_scale_and_offset_of_every_pattern(seed):
 def test_a_constant_pattern_has_no_correlation_distance():
     patterns = patterns_of(0)
     patterns[3] = 0.5
-    with pytest.raises(
-        RepbiasError, match=r"1 of 6 patterns are constant .* number 3\)"
-    ):
+    with pytest.raises(RepbiasError, match=r"1 of 6 patterns are constant .* number 3\)"):
         dissimilarities(patterns, "correlation")
     np.testing.assert_allclose(
         dissimilarities(patterns, "euclidean"), reference(patterns, "euclidean"), atol=1e-12

@@ -7,10 +7,13 @@ from itertools import permutations
 import numpy as np
 import pytest
 import scipy.io
+from pandas.testing import assert_frame_equal
 from pydantic import ValidationError
 from scipy.spatial.distance import squareform
 
-from repbias.geometry.rdms import aligned_vectors, subject_rdms
+from repbias.geometry.rdms import aligned_vectors, make_rdms, subject_rdms
+from repbias.geometry.spec import Geometry
+from repbias.geometry.tables import compare_with_recording
 from repbias.recordings.readers import read_recording
 from repbias.recordings.readers.rdms import RdmRecording
 from repbias.spec import RepbiasError
@@ -194,3 +197,19 @@ def test_monkey_and_human_it_correlate_as_published(test_data):
     recording = read_recording(spec, ids)
     assert recording.rdms.shape == (2, 92 * 91 // 2)
     assert np.corrcoef(recording.rdms)[0, 1] == pytest.approx(0.4912, abs=5e-5)
+
+
+def test_shuffling_the_stimulus_axis_with_its_ids_changes_no_result(tmp_path):
+    """Stimuli are known by their ids; the order in a file is an accident."""
+    array, order = random_rdms(3, n=9), np.random.default_rng(1).permutation(9)
+    model = make_rdms(squareform(random_rdms(n=9, seed=2)), KNOWN, "correlation", {"layer": ["a"]})
+    for column in ("network", "seed", "snapshot", "step", "kept"):
+        model.rdm_descriptors[column] = [0]
+    axes, spec = ["subject", "stimulus", "stimulus"], Geometry(bootstraps=100)
+
+    def result(array, ids):
+        recording = read(array, tmp_path, ids=list(ids), axes=axes)
+        return compare_with_recording("it", recording, "set", {"net": model}, spec)
+
+    shuffled = result(array[:, order][:, :, order], KNOWN[order])
+    assert_frame_equal(shuffled, result(array, KNOWN), check_exact=False, rtol=1e-9)

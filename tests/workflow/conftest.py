@@ -6,7 +6,7 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from workspace import Workspace  # noqa: E402
+from workspace import Workspace
 
 
 @pytest.fixture(scope="session")

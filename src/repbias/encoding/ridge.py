@@ -67,7 +67,8 @@ def predict(kernel: np.ndarray, responses: np.ndarray, spec: Encoding) -> Predic
         model = KernelRidgeCV(alphas=alphas, kernel="precomputed", cv=inner)
         model.fit(k_train, responses[train] - mean)
         predicted[test] = model.predict(k_test) + mean
-        chosen[i] = model.best_alphas_
+        # himalaya stores their logarithm; back to the grid.
+        chosen[i] = alphas[np.abs(np.log(model.best_alphas_ / alphas[:, None])).argmin(axis=0)]
     return Prediction(predicted, chosen)
 
 

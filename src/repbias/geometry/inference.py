@@ -12,7 +12,13 @@ from scipy.stats import t as student
 
 from repbias.geometry.rdms import dissimilarities, make_rdms
 from repbias.geometry.spec import Comparator, Distance
-from repbias.recordings.reliability import UNAVAILABLE, by_repeat, random_halves
+from repbias.recordings.reliability import (
+    UNAVAILABLE,
+    by_repeat,
+    lengthening,
+    random_halves,
+    spearman_brown,
+)
 from repbias.store import Recording
 
 #: Bootstrap samples whose pair weights are held in memory at once.
@@ -65,13 +71,16 @@ def evaluate(
     similarity = compare(_rdms(models, n_stimuli), _rdms(data, n_stimuli), comparator)
     rng = np.random.default_rng(seed)
     stimuli = rng.multinomial(n_stimuli, np.full(n_stimuli, 1 / n_stimuli), size=bootstraps)
+    # As rsatoolbox does: fewer than three different stimuli have no similarity.
+    stimuli = stimuli[(stimuli > 0).sum(axis=1) >= 3]
     resampled = resampled_similarity(models, data, comparator, stimuli)
     by_stimuli = resampled.mean(axis=2).var(axis=0, ddof=1)
     if n_subjects == 1:
         variance = by_stimuli * n_stimuli / (n_stimuli - 1)
         degrees, interval = n_stimuli - 1, "95 %, bootstrap of stimuli (these subjects only)"
     else:
-        subjects = rng.multinomial(n_subjects, np.full(n_subjects, 1 / n_subjects), size=bootstraps)
+        share = np.full(n_subjects, 1 / n_subjects)
+        subjects = rng.multinomial(n_subjects, share, size=len(stimuli))
         by_subjects = (similarity @ subjects.T / n_subjects).var(axis=1, ddof=1)
         both = np.einsum("bms,bs->bm", resampled, subjects / n_subjects).var(axis=0, ddof=1)
         variance = dual_variance(both, by_subjects, by_stimuli, n_subjects, n_stimuli)
@@ -123,6 +132,9 @@ def resampled_similarity(
         return np.stack(
             [_rank_similarity(models, data, comparator, w[0]) for w in _pair_weights(counts, 1)]
         )
+    if comparator == "corr":  # for precision
+        models = models - models.mean(axis=1, keepdims=True)
+        data = data - data.mean(axis=1, keepdims=True)
     n_samples = len(counts)
     result = np.empty((n_samples, len(models), len(data)))
     start = 0
@@ -134,8 +146,11 @@ def resampled_similarity(
         md = np.stack([(w * row) @ models.T for row in data], axis=2) / total[:, :, None]
         if comparator == "corr":
             md = md - m[:, :, None] * d[:, None, :]
-            mm, dd = mm - m**2, dd - d**2
-        result[block] = md / np.sqrt(mm[:, :, None] * dd[:, None, :])
+            mm, dd = (
+                np.where(v > 1e-12 * square, v, 0)
+                for v, square in ((mm - m**2, mm), (dd - d**2, dd))
+            )
+        result[block] = _ratio(md, np.sqrt(mm[:, :, None] * dd[:, None, :]))
         start += len(w)
     return result
 
@@ -159,7 +174,12 @@ def _rank_similarity(
     if comparator == "rho-a":
         return 12 * products / (total**3 - total)
     squares_m, squares_d = (ranks_m**2) @ weights, (ranks_d**2) @ weights
-    return products / np.sqrt(np.outer(squares_m, squares_d))
+    return _ratio(products, np.sqrt(np.outer(squares_m, squares_d)))
+
+
+def _ratio(products: np.ndarray, norms: np.ndarray) -> np.ndarray:
+    """Similarity; 0 where an RDM is constant, as in rsatoolbox."""
+    return np.divide(products, norms, out=np.zeros_like(products), where=norms > 0)
 
 
 def weighted_midranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -219,8 +239,8 @@ def noise_ceiling(
     for halves in random_halves(tensor, n_splits, seed):
         first, second = (_rdms(dissimilarities(h, distance), n_stimuli) for h in halves)
         similarities.append(compare(first, second, comparator)[0, 0])
-    half = np.clip(similarities, 0, 1)
-    low, high = np.percentile(np.sqrt(2 * half / (1 + half)), [2.5, 97.5])
+    whole = spearman_brown(np.array(similarities), lengthening(tensor).mean())
+    low, high = np.percentile(np.sqrt(whole), [2.5, 97.5])
     return Ceiling(
         float(low), float(high), "sqrt of split-half RDM similarity, Spearman-Brown corrected"
     )

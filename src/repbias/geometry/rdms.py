@@ -111,6 +111,12 @@ def layer_rdms(activations: Activations, distance: Distance, n_stimuli: int | No
 
 def save_rdms(path: str | Path, rdms: RDMs) -> None:
     """Save RDMs in rsatoolbox's HDF5 format."""
+    foreign = [s for s in rdms.pattern_descriptors["stimulus_id"] if not s.isascii()]
+    if foreign:
+        raise RepbiasError(
+            f"{path}: rsatoolbox's files hold ASCII only; rename {len(foreign)} stimuli "
+            f"(the first is {foreign[0]!r})"
+        )
     with atomic(path) as temporary:
         rdms.save(str(temporary), file_type="hdf5")
 
@@ -142,7 +148,7 @@ def aligned_vectors(rdms: RDMs, stimulus_ids: np.ndarray, name: str) -> np.ndarr
     if missing:
         raise RepbiasError(
             f"{name}: {len(missing)} of {len(stimulus_ids)} stimuli have no row in the RDMs "
-            f"(the first is {missing[0]!r})"
+            f"(the first is {str(missing[0])!r})"
         )
     rows = np.array([position[str(s)] for s in stimulus_ids])
     if np.array_equal(rows, np.arange(len(position))):

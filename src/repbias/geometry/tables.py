@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from itertools import groupby
 
 import numpy as np
 import pandas as pd
@@ -39,15 +38,16 @@ def compare_models(experiment: str, conditions: dict[str, RDMs], spec: Geometry)
         Names the comparators.
     """
     tables = []
-    ids_of = {c: tuple(r.pattern_descriptors["stimulus_id"]) for c, r in conditions.items()}
-    groups = [list(g) for _, g in groupby(sorted(conditions, key=ids_of.get), key=ids_of.get)]
+    by_stimuli: dict[frozenset[str], list[str]] = {}
+    for name, rdms in conditions.items():
+        by_stimuli.setdefault(frozenset(rdms.pattern_descriptors["stimulus_id"]), []).append(name)
+    groups = list(by_stimuli.values())
     if len(groups) > 1:
         logger.info("%s: %d sets of stimuli, compared separately", experiment, len(groups))
     for group in groups:
-        group = [c for c in conditions if c in group]  # the configuration's order
         info = pd.concat([rdm_table(c, conditions[c]) for c in group], ignore_index=True)
-        ids = np.array(ids_of[group[0]])
-        vectors = np.concatenate([conditions[c].get_vectors() for c in group])
+        ids = np.array(conditions[group[0]].pattern_descriptors["stimulus_id"])
+        vectors = np.concatenate([aligned_vectors(conditions[c], ids, c) for c in group])
         for snapshot in info["snapshot"].unique():
             rows = np.flatnonzero(info["snapshot"] == snapshot)
             rdms = make_rdms(vectors[rows], ids, spec.distance, {})

@@ -159,8 +159,8 @@ def _evaluate(
     inputs = data.inputs.expand(n_networks, *data.inputs.shape)
     labels = data.labels.expand(n_networks, *data.labels.shape)
     _, logits = forward(weights, inputs, activation)
-    accuracy = ((logits > 0) == (labels > 0)).double().mean(dim=1)
-    return _loss(logits, labels, rewarded).cpu().numpy(), accuracy.cpu().numpy()
+    correct = ((logits > 0) == (labels > 0)).sum(dim=1).cpu().numpy()
+    return _loss(logits, labels, rewarded).cpu().numpy(), correct / len(data.inputs)
 
 
 class _Batches:

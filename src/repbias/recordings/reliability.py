@@ -92,8 +92,8 @@ class Reliability:
     Attributes
     ----------
     half : (unit,) mean correlation between halves; NaN where unavailable
-    full : (unit,) reliability of the average over all repeats (mean of 2r / (1 + r) over splits)
-    lower : (unit,) 2.5th percentile of `full` over splits
+    full : (unit,) reliability of the average over all repeats (Spearman-Brown)
+    lower : (unit,) lower end of its 95 % interval over stimuli
     """
 
     half: np.ndarray
@@ -118,14 +118,35 @@ def split_half_reliability(recording: Recording, n_splits: int = 50, seed: int =
     1910; Brown 1910).
     """
     tensor = by_repeat(recording)
-    repeated = (~np.isnan(tensor)).sum(axis=1) >= 2
-    n_units = tensor.shape[2]
-    if (repeated.sum(axis=0) < 3).all():
-        nothing = np.full(n_units, np.nan)
-        return Reliability(nothing, nothing, nothing)
-    halves = np.array([_column_correlation(a, b) for a, b in random_halves(tensor, n_splits, seed)])
-    whole = 2 * halves / (1 + halves)
-    return Reliability(halves.mean(axis=0), whole.mean(axis=0), np.percentile(whole, 2.5, axis=0))
+    n_repeated = ((~np.isnan(tensor)).sum(axis=1) >= 2).sum(axis=0)
+    half, k = np.full((2, tensor.shape[2]), np.nan)
+    enough = n_repeated > 3  # two points always correlate
+    if enough.any():
+        tensor = tensor[:, :, enough]
+        splits = [_column_correlation(a, b) for a, b in random_halves(tensor, n_splits, seed)]
+        half[enough] = np.mean(splits, axis=0)
+        k[enough] = lengthening(tensor)
+    # Fisher's interval over stimuli.
+    with np.errstate(invalid="ignore"):
+        lower = np.tanh(
+            np.arctanh(np.minimum(half, 1 - 1e-9)) - 1.96 / np.sqrt(np.maximum(n_repeated - 3, 1))
+        )
+    return Reliability(half, spearman_brown(half, k), spearman_brown(lower, k))
+
+
+def lengthening(tensor: np.ndarray) -> np.ndarray:
+    """How many times less noise averages over all repeats have than those over halves, per unit."""
+    n = (~np.isnan(tensor)).sum(axis=1)
+    with np.errstate(divide="ignore"):
+        noise_half = np.ma.masked_invalid(1 / (n // 2)).mean(axis=0)
+        noise_all = np.ma.masked_invalid(1 / n).mean(axis=0)
+    return np.asarray(noise_half / noise_all)
+
+
+def spearman_brown(half: np.ndarray, k: float | np.ndarray) -> np.ndarray:
+    """Reliability of k times the measurement; halves that disagree have none."""
+    half = np.clip(half, 0, 1)
+    return k * half / (1 + (k - 1) * half)
 
 
 def _column_correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:

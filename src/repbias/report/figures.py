@@ -65,7 +65,7 @@ def learning(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
             for (feature, _), line in part.groupby(["feature", "network"], sort=False):
                 colour = COLOURS[features.index(feature) % len(COLOURS)]
                 axis.plot(line["step"], line["value"], color=colour, lw=0.8, alpha=0.6)
-        axes[0, column].set_title(condition if len(layers) else "")
+        axes[0, column].set_title(condition)
         axes[1, column].set_xlabel("training step")
     axes[0, 0].set_ylabel("validation accuracy")
     axes[1, 0].set_ylabel("variance explained\n(share of the final)")

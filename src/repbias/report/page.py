@@ -41,9 +41,9 @@ CAPTIONS = {
     "rsa_recordings": (
         "Networks compared with recordings: RSA",
         "Mean over subjects; lines are means over networks, dots single networks, bars 95 % "
-        "intervals (the table says what they generalise to). The network that generated a simulated "
-        "recording is the dot far above its siblings. The grey band is the noise ceiling; "
-        "where there is none, it could not be estimated from the data.",
+        "intervals (the table says what they generalise to). The dot far above its siblings is the "
+        "network that generated a simulated recording. The grey band is the noise ceiling; where "
+        "there is none, it could not be estimated from the data.",
     ),
     "encoding": (
         "Networks compared with recordings: encoding",
@@ -97,7 +97,7 @@ def write_page(
         title=study["title"] or study["study"],
         study=study,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        conditions=condition_rows(frames["learning"], frames["variance_explained"]),
+        conditions=condition_rows(frames["learning"]),
         recordings=recording_rows(frames),
         claims=_rows(frames["claims"]),
         planted=planted_rows(frames["planted_truth"]),
@@ -112,7 +112,7 @@ def write_page(
         temporary.write_text(page, encoding="utf-8")
 
 
-def condition_rows(learning: pd.DataFrame, variance: pd.DataFrame) -> list[dict[str, Any]]:
+def condition_rows(learning: pd.DataFrame) -> list[dict[str, Any]]:
     """Summarise every condition: networks kept and dropped, steps, final accuracy."""
     rows = []
     for (experiment, condition), part in learning.groupby(["experiment", "condition"], sort=False):

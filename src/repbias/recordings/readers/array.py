@@ -67,6 +67,9 @@ def read(spec: ArrayRecording, stimulus_ids: np.ndarray) -> Recording:
     if spec.times is not None and (not has_time or len(spec.times) != n_times):
         raise RepbiasError(f"{spec.path}: times has {len(spec.times)} entries for {n_times} bins")
     ids = resolve_ids(spec, n_stimuli, stimulus_ids)
+    # In the order of their ids: folds, splits and bootstrap samples go by position.
+    order = np.argsort(ids)
+    ids, array = ids[order], array[order]
     regions = _regions(spec, n_units)
 
     # (stimulus, repeat, subject, unit, time) -> (trial, unit of a subject, time)

@@ -91,11 +91,11 @@ def resolve_ids(spec: FileRecording, n: int, known: np.ndarray) -> np.ndarray:
         )
     unique, counts = np.unique(ids, return_counts=True)
     if counts.max(initial=1) > 1:
-        raise RepbiasError(f"{origin}: the id {unique[counts.argmax()]!r} occurs twice")
+        raise RepbiasError(f"{origin}: the id {str(unique[counts.argmax()])!r} occurs twice")
     unknown = np.setdiff1d(ids, known)
     if len(unknown):
         raise RepbiasError(
             f"{origin}: {len(unknown)} of {n} ids are not in '{spec.stimuli}', "
-            f"for example {unknown[0]!r} (the set has ids like {known[0]!r})"
+            f"for example {str(unknown[0])!r} (the set has ids like {str(known[0])!r})"
         )
     return ids

@@ -66,10 +66,19 @@ def read(spec: RdmRecording, stimulus_ids: np.ndarray) -> Recording:
     if len(names) != n_subjects:
         raise RepbiasError(f"{spec.path}: {len(names)} subjects named, the array has {n_subjects}")
     chosen = list(range(n_subjects)) if spec.only_subjects is None else spec.only_subjects
+    if len(set(chosen)) < len(chosen):
+        raise RepbiasError(f"{spec.path}: only_subjects {chosen} names a subject twice")
     if max(chosen, default=-1) >= n_subjects or not chosen:
         raise RepbiasError(f"{spec.path}: only_subjects {chosen} of {n_subjects} subjects")
+    ids = resolve_ids(spec, n_stimuli, stimulus_ids)
+    # In the order of their ids, as for responses.
+    order = np.argsort(ids)
+    upper = np.triu_indices(n_stimuli, 1)
+    place = np.zeros((n_stimuli, n_stimuli), int)
+    place[upper] = np.arange(n_pairs)
+    pairs = pairs[..., (place + place.T)[np.ix_(order, order)][upper]]
     return Recording(
-        stimuli={"stimulus_id": resolve_ids(spec, n_stimuli, stimulus_ids)},
+        stimuli={"stimulus_id": ids[order]},
         rdms=pairs[chosen].reshape(-1, n_pairs),
         rdm_info={
             "subject": np.repeat([names[i] for i in chosen], n_sessions),

@@ -1,0 +1,150 @@
+"""Small synthetic tables, as a study would leave them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from repbias.store import TABLES, as_table
+
+LAYERS = ["hidden1", "hidden2"]
+SNAPSHOTS = {"initial": 0, "acquired": 50, "final": 100}
+
+
+def network_rows(experiment, conditions, seeds=2, layers=LAYERS, snapshots=SNAPSHOTS):
+    return [
+        {
+            "experiment": experiment,
+            "condition": condition,
+            "network": f"seed{seed}",
+            "seed": seed,
+            "layer": layer,
+            "snapshot": snapshot,
+            "step": step,
+            "kept": True,
+        }
+        for condition in conditions
+        for seed in range(seeds)
+        for snapshot, step in snapshots.items()
+        for layer in layers
+    ]
+
+
+def model_rows(layers=("pixels", "conv1")):
+    """Models of the user's own: one network each, only its final state."""
+    return network_rows("images", ["pretrained"], 1, layers, {"final": 0})
+
+
+def compared(rows, rng):
+    pairs = [
+        {"experiment": a["experiment"], "comparator": comparator, "snapshot": a["snapshot"]}
+        | {f"{k}_a": v for k, v in a.items() if k not in ("experiment", "snapshot")}
+        | {f"{k}_b": v for k, v in b.items() if k not in ("experiment", "snapshot")}
+        | {"similarity": rng.uniform(-1, 1)}
+        for a, b in combinations(rows, 2)
+        if (a["experiment"], a["snapshot"]) == (b["experiment"], b["snapshot"])
+        for comparator in ("corr", "spearman")
+    ]
+    return as_table("rsa_models", pairs)
+
+
+def measured(name, rows, **columns):
+    return as_table(name, [row | {k: v() for k, v in columns.items()} for row in rows])
+
+
+@pytest.fixture(scope="session")
+def make_tables() -> Callable[..., dict[str, pd.DataFrame]]:
+    """Function that gives every table for some conditions, with or without ceilings."""
+
+    def make(conditions=("easy", "both"), ceilings=True, models=(), seeds=2):
+        rng = np.random.default_rng(0)
+        networks = network_rows("tasks", conditions, seeds) if conditions else []
+        models = list(models)
+        score = lambda: rng.uniform(0, 0.5)  # noqa: E731
+        features = [row | {"feature": f} for row in networks for f in ("easy", "hard")]
+        ceiling = {"ceiling_low": 0.6, "ceiling_high": 0.7, "ceiling_convention": "leave one out"}
+        unit_ceiling = {"ceiling": 0.8, "ceiling_convention": "split-half"}
+        if not ceilings:
+            ceiling = {"ceiling_low": np.nan, "ceiling_high": np.nan}
+            unit_ceiling = {"ceiling": np.nan}
+            for each in (ceiling, unit_ceiling):
+                each["ceiling_convention"] = "unavailable"
+        constants = {"interval": "95 %", "n_subjects": 1, "n_stimuli": 40}
+        tables = {
+            "learning": measured(
+                "learning",
+                [
+                    row | {"target": row["feature"] == "easy", "loss": 0.1}
+                    for row in features
+                    if row["layer"] == "hidden1"
+                ],
+                accuracy=lambda: rng.uniform(0.5, 1),
+            ),
+            "variance_explained": measured(
+                "variance_explained", features, r2=score, r2_of_final=score
+            ),
+            "rsa_models": compared([*networks, *models], rng),
+            "rsa_recordings": measured(
+                "rsa_recordings",
+                [
+                    row | {"recording": "v4", "comparator": c} | ceiling | constants
+                    for c in ("corr", "spearman")
+                    for row in [*networks, *models]
+                ],
+                similarity=score,
+                ci_low=lambda: rng.uniform(-0.2, 0),
+                ci_high=lambda: rng.uniform(0.5, 0.6),
+            ),
+            "encoding": measured(
+                "encoding",
+                [
+                    row
+                    | {"recording": "v4", "subject": "PE", "region": "V4", "unit": f"u{u}"}
+                    | unit_ceiling
+                    | {"log10_alpha": 1.0, "alpha_at_edge": 0.0, "n_stimuli": 40, "r2": 0.1}
+                    for row in [*networks, *models]
+                    if row["snapshot"] != "acquired"
+                    for u in range(3)
+                ],
+                r=score,
+                r_normalised=score,
+            ),
+            "reliability": as_table(
+                "reliability",
+                [
+                    {"recording": "v4", "subject": "PE", "region": "V4", "unit": f"u{u}"}
+                    | {"repeats": 4.0, "split_half": 0.5, "reliability": 0.6667, "ceiling": 0.8165}
+                    | {"convention": "split-half"}
+                    for u in range(3)
+                ],
+            ),
+            "planted_truth": as_table(
+                "planted_truth",
+                [
+                    dict.fromkeys(TABLES["planted_truth"], 0.5)
+                    | {"recording": "brain", "method": method, "measure": measure}
+                    | {"condition": "both", "network": f"seed{seed}", "seed": seed}
+                    | {"is_generator": seed == 0, "true_layer": "hidden2"}
+                    | {"named_layer": LAYERS[seed % 2], "correct": seed % 2 == 1}
+                    for method, measure in (("rsa", "corr"), ("encoding", "r"))
+                    for seed in range(4 if conditions else 0)
+                ],
+            ),
+            "claims": as_table(
+                "claims",
+                [
+                    {"claim": claim, "statement": f"the statement of {claim}", "verdict": verdict}
+                    | {"effect": -0.1234, "ci_low": np.nan, "ci_high": 0.5, "n_kept": 9}
+                    | {"n_dropped": 1, "reference": "a number", "provenance": "a paper"}
+                    for claim, verdict in (("C1", "supported"), ("C20", "not supported"))
+                ],
+            ),
+        }
+        assert tables.keys() == TABLES.keys()
+        return tables
+
+    return make

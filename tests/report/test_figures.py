@@ -1,0 +1,261 @@
+"""Every figure draws, and its data are what it shows."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from repbias.report.figures import FIGURES, draw_figures, mean_interval
+from repbias.store import write_table
+
+LAYERS = {"tasks/easy": "hidden2", "tasks/both": "hidden1"}
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def draw(folder, tables, names=tuple(FIGURES), layers=LAYERS):
+    """Write the tables, draw the figures, and return each figure's CSV."""
+    paths = []
+    for name, table in tables.items():
+        paths.append(folder / "tables" / f"{name}.csv")
+        write_table(paths[-1], name, table)
+    svgs = [folder / "figures" / f"{name}.svg" for name in names]
+    draw_figures(map(str, svgs), map(str, paths), layers)
+    for svg in svgs:
+        assert ElementTree.parse(svg).getroot().tag == f"{SVG}svg"
+    return {svg.stem: pd.read_csv(svg.with_suffix(".csv")) for svg in svgs}
+
+
+def lines(figure: Figure) -> list:
+    """(colour, x, y) of every line with more than one point."""
+    found = []
+    for axis in figure.axes:
+        for line in axis.lines:
+            x, y = (np.asarray(d, float) for d in line.get_data())
+            if len(x) > 1 and line.get_transform() == axis.transData:
+                found.append((to_hex(line.get_color()), x, y))
+    return found
+
+
+MODELS = [
+    {"experiment": "images", "condition": "pretrained", "network": "pretrained", "seed": 0}
+    | {"layer": layer, "snapshot": "final", "step": 0, "kept": True}
+    for layer in ("pixels", "conv1")
+]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param({"conditions": ("easy",)}, id="one condition"),
+        pytest.param({"conditions": ("easy",), "seeds": 1}, id="one network"),
+        pytest.param({"models": MODELS}, id="with models"),
+        pytest.param({"models": MODELS, "ceilings": False}, id="without ceilings"),
+    ],
+)
+def test_every_figure_draws(settings, make_tables, tmp_path):
+    data = draw(tmp_path, make_tables(**settings))
+    assert data.keys() == FIGURES.keys()
+    for name, table in data.items():
+        if name == "rsa_models" and settings.get("seeds") == 1 and not settings.get("models"):
+            assert table.empty, "one network has nothing to be compared with"
+        else:
+            assert len(table), name
+
+
+def test_figures_of_models_alone_draw(make_tables, tmp_path):
+    """A study of images has no experiment and so no analysed layer."""
+    tables = make_tables(conditions=(), models=MODELS, ceilings=False)
+    data = draw(tmp_path, tables, ["rsa_models", "rsa_recordings", "encoding"], layers={})
+    assert len(data["rsa_models"]) == 1
+    assert set(data["rsa_recordings"]["layer"]) == {"pixels", "conv1"}
+    assert set(data["encoding"]["layer"]) == {"pixels", "conv1"}
+
+
+def test_layers_called_by_numbers_draw(make_tables, tmp_path):
+    """The modules of a torch.nn.Sequential are called 0, 1, 2."""
+    models = [row | {"layer": str(i)} for i, row in enumerate(MODELS)]
+    tables = make_tables(conditions=(), models=models)
+    data = draw(tmp_path, tables, ["rsa_models", "rsa_recordings", "encoding"], layers={})
+    assert len(data["rsa_recordings"]) == 4
+
+
+def test_names_that_look_like_missing_values_draw(make_tables, tmp_path):
+    """A network may be called null, and a recording NA."""
+    models = [row | {"condition": "null", "network": "null"} for row in MODELS]
+    tables = make_tables(conditions=(), models=models)
+    for name in ("rsa_recordings", "encoding"):
+        tables[name]["recording"] = "NA"
+    data = draw(tmp_path, tables, ["rsa_models", "rsa_recordings", "encoding"], layers={})
+    assert len(data["rsa_recordings"]) == 4
+    assert len(data["encoding"]) == 2
+    text = (tmp_path / "figures" / "rsa_recordings.csv").read_text()
+    assert text.splitlines()[1].startswith("NA,")
+
+
+def test_figures_draw_when_every_network_was_dropped(make_tables, tmp_path):
+    tables = make_tables()
+    for table in tables.values():
+        for column in table.columns.intersection(["kept", "kept_a", "kept_b"]):
+            table[column] = False
+    data = draw(tmp_path, tables)
+    assert data["variance"].empty
+    assert len(data["learning"])
+
+
+def test_the_same_tables_give_the_same_bytes(make_tables, tmp_path):
+    for folder in ("one", "two"):
+        draw(tmp_path / folder, make_tables(models=MODELS))
+    for name in FIGURES:
+        for suffix in ("svg", "csv"):
+            one, two = ((tmp_path / f / "figures" / f"{name}.{suffix}") for f in ("one", "two"))
+            assert one.read_bytes() == two.read_bytes()
+
+
+def test_learning_shows_accuracy_and_the_variance_of_the_analysed_layer(make_tables):
+    tables = make_tables()
+    figure, data = FIGURES["learning"](tables, LAYERS)
+    accuracy = data[data["quantity"] == "accuracy"]
+    assert sorted(accuracy["value"]) == sorted(tables["learning"]["accuracy"])
+    table = tables["variance_explained"]
+    analysed = table[
+        ((table["condition"] == "easy") & (table["layer"] == "hidden2"))
+        | ((table["condition"] == "both") & (table["layer"] == "hidden1"))
+    ]
+    explained = data[data["quantity"] == "variance_explained"]
+    assert sorted(explained["value"]) == sorted(analysed["r2_of_final"])
+    drawn = [y for _, _, y in lines(figure)]
+    assert len(drawn) == 2 * 2 * 2 * 2, "conditions, networks, features, quantities"
+    assert sorted(np.concatenate(drawn)) == sorted(data["value"])
+
+
+def test_variance_shows_means_over_kept_networks(make_tables):
+    tables = make_tables(seeds=5)
+    table = tables["variance_explained"]
+    table["kept"] = table["seed"] != 4
+    _, data = FIGURES["variance"](tables, LAYERS)
+    assert len(data) == 2 * 2 * 3, "conditions, features, snapshots"
+    for _, row in data.iterrows():
+        values = table[
+            (table["condition"] == row["condition"])
+            & (table["layer"] == LAYERS[f"tasks/{row['condition']}"])
+            & (table["feature"] == row["feature"])
+            & (table["snapshot"] == row["snapshot"])
+            & table["kept"]
+        ]["r2"]
+        assert row["n"] == len(values) == 4
+        assert row["r2"] == pytest.approx(values.mean())
+        assert values.min() <= row["ci_low"] < row["r2"] < row["ci_high"] <= values.max()
+
+
+def test_matrices_show_every_pair_of_the_first_comparator(make_tables):
+    tables = make_tables(models=MODELS)
+    figure, data = FIGURES["rsa_models"](tables, LAYERS)
+    assert set(data["comparator"]) == {"corr"}
+    assert len(data) == 3 * 6 + 1, "4 networks at 3 snapshots; one pair of layers of the model"
+    shown = {axis.get_title(): axis.images[0].get_array() for axis in figure.axes if axis.images}
+    expected = {
+        "tasks, untrained": ("tasks", "initial"),
+        "tasks, first mastery": ("tasks", "acquired"),
+        "tasks, end of training": ("tasks", "final"),
+        "images": ("images", "final"),
+    }
+    assert shown.keys() == expected.keys()
+    for title, matrix in shown.items():
+        square = np.asarray(matrix.filled(np.nan))
+        np.testing.assert_array_equal(square, square.T)
+        experiment, snapshot = expected[title]
+        part = data[(data["experiment"] == experiment) & (data["snapshot"] == snapshot)]
+        assert sorted(square[np.triu_indices(len(square), 1)]) == sorted(part["similarity"])
+
+
+def profile_means(table, value, **where):
+    for column, wanted in where.items():
+        table = table[table[column] == wanted]
+    return table.groupby("layer", sort=False)[value].mean().to_numpy()
+
+
+@pytest.mark.parametrize(("name", "value"), [("rsa_recordings", "similarity"), ("encoding", "r")])
+def test_profiles_show_means_over_networks_and_the_ceiling(name, value, make_tables):
+    tables = make_tables()
+    figure, data = FIGURES[name](tables, LAYERS)
+    assert set(data["snapshot"]) == {"initial", "final"}
+    drawn = [y for _, _, y in lines(figure)]
+    for condition in ("easy", "both"):
+        for snapshot in ("initial", "final"):
+            where = {"condition": condition, "snapshot": snapshot}
+            if name == "rsa_recordings":
+                where["comparator"] = "corr"
+            expected = profile_means(tables[name], value, **where)
+            assert any(y.shape == (2,) and np.allclose(y, expected) for y in drawn)
+    labels = {text.get_text() for legend in figure.legends for text in legend.get_texts()}
+    assert {"easy", "both", "untrained"} <= labels
+    assert any("ceiling" in label for label in labels)
+
+
+@pytest.mark.parametrize("name", ["rsa_recordings", "encoding"])
+def test_no_ceiling_is_drawn_where_there_is_none(name, make_tables):
+    figure, _ = FIGURES[name](make_tables(ceilings=False), LAYERS)
+    labels = {text.get_text() for legend in figure.legends for text in legend.get_texts()}
+    assert labels
+    assert not any("ceiling" in label for label in labels)
+
+
+@pytest.mark.parametrize("name", ["rsa_recordings", "encoding"])
+def test_dropped_networks_take_no_part_in_means(name, make_tables):
+    """Networks that missed the inclusion criterion enter no estimate."""
+    tables = make_tables(seeds=3)
+    value = {"rsa_recordings": "similarity", "encoding": "r"}[name]
+    table = tables[name]
+    table["kept"] = table["seed"] != 2
+    table.loc[~table["kept"], value] = -0.9
+    figure, _ = FIGURES[name](tables, LAYERS)
+    trained = [y for _, _, y in lines(figure) if y.shape == (2,)]
+    where = {"condition": "easy", "snapshot": "final", "kept": True}
+    if name == "rsa_recordings":
+        where["comparator"] = "corr"
+    expected = profile_means(table, value, **where)
+    assert any(np.allclose(y, expected) for y in trained)
+
+
+def test_encoding_is_the_mean_over_units_of_each_network(make_tables):
+    tables = make_tables()
+    _, data = FIGURES["encoding"](tables, LAYERS)
+    for _, row in data.iterrows():
+        keys = ["condition", "network", "snapshot", "layer"]
+        part = tables["encoding"]
+        for key in keys:
+            part = part[part[key] == row[key]]
+        assert row["n_units"] == len(part) == 3
+        assert row["r"] == pytest.approx(part["r"].mean())
+        assert row["ceiling"] == pytest.approx(0.8)
+
+
+def test_planted_truth_shows_the_share_of_networks_naming_each_layer(make_tables):
+    tables = make_tables()
+    planted = tables["planted_truth"]
+    planted.loc[planted["method"] == "rsa", "named_layer"] = ["hidden2"] * 3 + ["hidden1"]
+    figure, data = FIGURES["planted_truth"](tables, LAYERS)
+    shares = data.set_index(["method", "layer"])["share_of_networks"].to_dict()
+    assert shares == {
+        ("rsa", "hidden1"): 0.25, ("rsa", "hidden2"): 0.75,
+        ("encoding", "hidden1"): 0.5, ("encoding", "hidden2"): 0.5,
+    }  # fmt: skip
+    assert set(data[data["is_true_layer"]]["layer"]) == {"hidden2"}
+    shown = np.asarray(figure.axes[0].images[0].get_array())
+    np.testing.assert_array_equal(shown, [[0.25, 0.75], [0.5, 0.5]])
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert texts == ["25%", "75%", "50%", "50%"]
+
+
+def test_the_interval_of_a_mean_agrees_with_the_normal_approximation():
+    values = np.random.default_rng(1).normal(3, 2, 400)
+    mean, low, high = mean_interval(values)
+    error = values.std() / 20
+    assert mean == pytest.approx(values.mean())
+    assert (low, high) == pytest.approx((mean - 1.96 * error, mean + 1.96 * error), abs=0.03)
+    assert mean_interval(np.array([0.4])) == pytest.approx((0.4, 0.4, 0.4))

@@ -1,0 +1,214 @@
+"""The report is one file, complete, and harmless whatever names the files give it."""
+
+from __future__ import annotations
+
+import base64
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from repbias.report.figures import FIGURES, draw_figures
+from repbias.report.page import number, planted_rows, step_times, write_page
+from repbias.store import write_table
+
+LAYERS = {"tasks/easy": "hidden2", "tasks/both": "hidden2"}
+EVIL = '<script>alert("1")</script>'
+
+
+class Page(HTMLParser):
+    """Collects the elements and the visible text of a page."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.elements, self.words, self.inside = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        self.inside.append(tag)
+
+    def handle_endtag(self, tag):
+        while self.inside and self.inside.pop() != tag:
+            pass
+
+    def handle_data(self, data):
+        if "style" not in self.inside:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+    def all(self, tag: str) -> list[dict]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def write(folder, tables, figures=tuple(FIGURES), study=None):
+    paths = []
+    for name, table in tables.items():
+        paths.append(folder / "tables" / f"{name}.csv")
+        write_table(paths[-1], name, table)
+    svgs = [folder / "figures" / f"{name}.svg" for name in figures]
+    draw_figures(map(str, svgs), map(str, paths), LAYERS)
+    config = folder / "config.yaml"
+    config.write_text(yaml.safe_dump({"study": "quick", "title": "A title"} | (study or {})))
+    benchmarks = folder / "benchmarks"
+    (benchmarks / "train" / "tasks").mkdir(parents=True)
+    columns = "s\tcpu_time\tmax_rss\n"
+    (benchmarks / "train" / "tasks" / "easy.tsv").write_text(f"{columns}10.5\t9.0\t300\n")
+    (benchmarks / "train" / "tasks" / "both.tsv").write_text(f"{columns}20.0\t-\t500\n")
+    (benchmarks / "claims.tsv").write_text(f"{columns}2.0\t1.5\t100\n")
+    out = folder / "report.html"
+    write_page(out, map(str, paths), map(str, svgs), str(config), str(benchmarks))
+    return out.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("study")
+
+
+@pytest.fixture(scope="module")
+def page(make_tables, folder):
+    return write(folder, make_tables())
+
+
+def rows_of(page):
+    """Cells of every table row."""
+    rows = re.findall(r"<tr>(.*?)</tr>", page, flags=re.DOTALL)
+    return [
+        [cell.strip() for cell in re.findall(r"<td[^>]*>(.*?)</td>", row, flags=re.DOTALL)]
+        for row in rows
+    ]
+
+
+def test_every_claim_has_a_row(page):
+    for claim, verdict in (("C1", "supported"), ("C20", "not supported")):
+        (cells,) = (cells for cells in rows_of(page) if f"the statement of {claim}" in cells)
+        expected = [claim, f"the statement of {claim}", verdict, "−0.123", "– to 0.500"]
+        assert sorted(cells) == sorted([*expected, "9", "1", "a number", "a paper"])
+
+
+def test_every_figure_is_in_the_page(page, folder):
+    images = Page(page).all("img")
+    assert len(images) == len(FIGURES)
+    for name, image in zip(FIGURES, images, strict=True):
+        kind, data = image["src"].split(",", 1)
+        assert kind == "data:image/svg+xml;base64"
+        assert base64.b64decode(data) == (folder / "figures" / f"{name}.svg").read_bytes()
+        assert image["alt"]
+        assert f'id="{name}"' in page
+
+
+def test_nothing_is_fetched_from_anywhere(page):
+    """One file: no address of another host, no script, no style sheet or image of its own."""
+    assert not re.search(r"https?://", re.sub(r"base64,[^\"]*", "", page))
+    parsed = Page(page)
+    for tag in ("script", "iframe", "object", "embed", "base"):
+        assert not parsed.all(tag)
+    for _, attributes in parsed.elements:
+        assert attributes.get("src", "data:").startswith("data:")
+    assert [link["href"] for link in parsed.all("link")] == ["data:,"]
+    assert "@import" not in page
+    assert "url(" not in page
+
+
+def test_images_in_the_page_fetch_nothing_either(page):
+    for image in Page(page).all("img"):
+        svg = base64.b64decode(image["src"].split(",", 1)[1]).decode()
+        assert "<script" not in svg
+        for reference in re.findall(r'(?:xlink:)?href="([^"]*)"', svg):
+            assert reference.startswith(("#", "data:"))
+
+
+def test_links_lead_to_sections_and_to_the_figures_own_files(page, folder):
+    parsed = Page(page)
+    ids = {attributes["id"] for _, attributes in parsed.elements if "id" in attributes}
+    for link in parsed.all("a"):
+        target = link["href"]
+        assert target[1:] in ids if target.startswith("#") else (folder / target).is_file()
+
+
+def test_names_from_files_are_text_not_markup(make_tables, tmp_path):
+    tables = make_tables()
+    tables["claims"]["statement"] = EVIL
+    tables["claims"]["reference"] = EVIL
+    tables["planted_truth"]["recording"] = EVIL
+    for name in ("rsa_recordings", "reliability", "encoding"):
+        tables[name]["recording"] = EVIL
+    for name in ("learning", "variance_explained"):
+        tables[name]["feature"] = EVIL
+    study = {"title": EVIL, "study": EVIL, "recordings": {"v4": {"source": EVIL}}}
+    page = write(tmp_path, tables, study=study)
+    parsed = Page(page)
+    assert not parsed.all("script")
+    assert "<script" not in page
+    assert parsed.text.count(EVIL) >= 7
+    for image in parsed.all("img"):
+        assert b"<script" not in base64.b64decode(image["src"].split(",", 1)[1])
+
+
+def test_the_configuration_is_shown_in_full(make_tables, tmp_path):
+    study = {"claims": {"C1": {"easy": "a < b & c"}}}
+    page = write(tmp_path, make_tables(), figures=(), study=study)
+    shown = re.search(r"<pre>(.*?)</pre>", page, flags=re.DOTALL)[1]
+    assert Page(shown).words
+    text = "".join(Page(shown).words)
+    assert yaml.safe_load(text) == {"study": "quick", "title": "A title"} | study
+
+
+def test_a_study_without_experiments_or_claims_has_a_report(make_tables, tmp_path):
+    models = [
+        {"experiment": "images", "condition": "net", "network": "net", "seed": 0}
+        | {"layer": layer, "snapshot": "final", "step": 0, "kept": True}
+        for layer in ("conv1", "conv2")
+    ]
+    tables = make_tables(conditions=(), models=models, ceilings=False)
+    tables["claims"] = tables["claims"].iloc[:0]
+    figures = ["rsa_models", "rsa_recordings", "encoding"]
+    parsed = Page(write(tmp_path, tables, figures))
+    assert "Claims" not in parsed.text
+    assert len(parsed.all("img")) == 3
+
+
+def test_run_times_are_summed_by_step(page, folder, tmp_path):
+    rows = {row["rule"]: row for row in step_times(folder / "benchmarks")}
+    assert rows["train"] == {
+        "rule": "train", "jobs": 2, "seconds": 30.5, "cpu": 9.0, "memory": 500.0
+    }  # fmt: skip
+    assert rows["claims"]["seconds"] == 2.0
+    assert step_times(tmp_path / "absent") == []
+    assert ["train", "2", "30.5", "9.0", "500"] in rows_of(page)
+
+
+def test_conditions_are_summarised_at_the_end_of_training(make_tables, tmp_path):
+    """Two networks, one of them dropped; each counts where it stopped: median step 200."""
+    rows = [
+        {"experiment": "tasks", "condition": "both", "network": f"seed{seed}", "seed": seed}
+        | {"step": step, "feature": feature, "target": feature == "easy", "loss": 0.1}
+        | {"accuracy": accuracy, "kept": seed == 0}
+        for seed, steps in ((0, (100, 0)), (1, (300, 0)))
+        for step, accuracy in zip(steps, (0.9 + seed / 10, 0.5), strict=True)
+        for feature in ("easy", "hard")
+    ]
+    tables = make_tables() | {"learning": pd.DataFrame(rows)}
+    page = write(tmp_path, tables, figures=())
+    assert ["tasks", "both", "2", "1", "1", "200", "easy 0.950"] in rows_of(page)
+
+
+def test_planted_truth_tells_the_generator_from_its_siblings(make_tables):
+    row = planted_rows(make_tables()["planted_truth"])[0]
+    assert row["itself"] == "hidden1"
+    assert (row["others_correct"], row["others"]) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [(0.12345, 3, "0.123"), (-2.0, 1, "−2.0"), (np.nan, 3, "–"), (None, 3, "–"), (12, 0, "12")],
+)
+def test_numbers_are_readable(value, digits, text):
+    assert number(value, digits) == text

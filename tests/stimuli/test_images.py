@@ -1,0 +1,134 @@
+"""The same images come out of a folder, an archive and an array file, sorted by id, as RGB."""
+
+import tarfile
+import zipfile
+
+import h5py
+import numpy as np
+import pytest
+import scipy.io
+from PIL import Image
+
+from repbias.spec import RepbiasError
+from repbias.stimuli.images import open_images
+from repbias.stimuli.spec import ImageSet
+
+RNG = np.random.default_rng(0)
+NAMES = ["b/dog", "cat", "a/zebra", "b/Ape", "cat2"]
+SORTED = ["Ape", "cat", "cat2", "dog", "zebra"]
+PIXELS = {name.split("/")[-1]: RNG.integers(0, 256, (5, 7, 3), dtype=np.uint8) for name in NAMES}
+
+
+def images_of(path, variable=None):
+    return open_images(ImageSet(path=path, variable=variable))
+
+
+def pixels_of(images):
+    loaded = [images.load(i) for i in range(len(images))]
+    assert {image.mode for image in loaded} <= {"RGB"}
+    return np.array([np.asarray(image) for image in loaded])
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with images in subfolders and with other files."""
+    folder = tmp_path / "photos"
+    for name in NAMES:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(PIXELS[name.split("/")[-1]]).save(folder / f"{name}.png")
+    (folder / "cat2.png").rename(folder / "cat2.PNG")
+    (folder / "readme.txt").write_text("not an image")
+    (folder / "b" / "._dog.png").write_bytes(b"resource fork, as macOS leaves it in copies")
+    return folder
+
+
+def packed(folder, kind):
+    if kind == "folder":
+        return folder
+    path = folder.parent / f"photos.{kind}"
+    files = sorted(folder.rglob("*"), reverse=True)
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for file in files:
+                archive.write(file, file.relative_to(folder))
+    else:
+        with tarfile.open(path, "w:gz" if kind == "tar.gz" else "w") as archive:
+            for file in files:
+                archive.add(file, file.relative_to(folder), recursive=False)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar", "tar.gz"])
+def test_images_of_a_folder_or_archive(kind, folder):
+    images = images_of(packed(folder, kind))
+    assert images.ids == SORTED
+    np.testing.assert_array_equal(pixels_of(images), [PIXELS[i] for i in SORTED])
+    np.testing.assert_array_equal(images.load(3), PIXELS["dog"])  # in any order, and again
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz", "h5", "mat"])
+@pytest.mark.parametrize("shape", [(12, 5, 7, 3), (12, 5, 7), (1, 5, 7, 3), (3, 5, 3)])
+def test_images_of_an_array(kind, shape, tmp_path):
+    array = RNG.integers(0, 256, shape, dtype=np.uint8)
+    path = tmp_path / f"photos.{kind}"
+    if kind == "npy":
+        np.save(path, array)
+    elif kind == "npz":
+        np.savez(path, photos=array)
+    elif kind == "mat":
+        scipy.io.savemat(path, {"photos": array})
+    else:
+        with h5py.File(path, "w") as file:
+            file["photos"] = array
+    images = images_of(path)
+    assert len(images) == shape[0]
+    assert images.ids == sorted(images.ids)
+    assert (images.ids[0], images.ids[-1]) == {
+        12: ("image01", "image12"),
+        3: ("image1", "image3"),
+        1: ("image1", "image1"),
+    }[shape[0]]
+    rgb = array if len(shape) == 4 else np.repeat(array[..., None], 3, axis=-1)
+    np.testing.assert_array_equal(pixels_of(images), rgb)
+
+
+@pytest.mark.parametrize("shape", [(5, 7, 3), (5, 7)])
+@pytest.mark.parametrize("n", [1, 11])
+def test_images_of_a_matlab_structure(shape, n, tmp_path):
+    """A 1 x n structure with an image in a field, as the 92 images come."""
+    arrays = RNG.integers(0, 256, (n, *shape), dtype=np.uint8)
+    structure = np.empty((1, n), dtype=[("image", object), ("name", object)])
+    for i, array in enumerate(arrays):
+        structure[0, i] = (array, f"object {i}")
+    scipy.io.savemat(tmp_path / "photos.mat", {"stimuli": structure})
+    images = images_of(tmp_path / "photos.mat", "stimuli.image")
+    assert len(images) == n
+    rgb = arrays if len(shape) == 3 else np.repeat(arrays[..., None], 3, axis=-1)
+    np.testing.assert_array_equal(pixels_of(images), rgb)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "1", "CMYK"])
+def test_every_mode_becomes_rgb(mode, tmp_path):
+    image = Image.new("RGB", (4, 4), (255, 255, 255))
+    image.paste((0, 0, 0), (0, 0, 4, 2))
+    image.convert(mode).save(tmp_path / ("x.tif" if mode == "CMYK" else "x.png"))
+    (pixels,) = pixels_of(images_of(tmp_path))
+    np.testing.assert_array_equal(pixels[:2], 0)
+    np.testing.assert_array_equal(pixels[2:], 255)
+
+
+def test_images_are_decoded_only_when_asked_for(folder):
+    (folder / "a" / "broken.png").write_bytes(b"no image")
+    images = images_of(folder)
+    assert images.ids == sorted([*SORTED, "broken"])
+    np.testing.assert_array_equal(images.load(0), PIXELS["Ape"])
+    with pytest.raises(RepbiasError, match=r"broken\.png"):
+        images.load(images.ids.index("broken"))
+
+
+def test_a_folder_of_an_archive_is_no_image(tmp_path):
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        archive.mkdir("scans.png")
+        Image.fromarray(PIXELS["cat"]).save(tmp_path / "cat.png")
+        archive.write(tmp_path / "cat.png", "scans.png/cat.png")
+    assert images_of(tmp_path / "photos.zip").ids == ["cat"]

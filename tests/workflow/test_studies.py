@@ -1,0 +1,71 @@
+"""The studies on real recordings run as they are."""
+
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from workspace import ROOT, Workspace
+
+
+@pytest.mark.parametrize("name", ["kriegeskorte92", "v4"])
+def test_study_runs(name, test_data, tmp_path, monkeypatch):
+    pytest.importorskip(
+        "efficientnet_lite_pytorch", reason="needs the extra: pip install 'repbias[efficientnet]'"
+    )
+    monkeypatch.setitem(os.environ, "REPBIAS_TEST_DATA", str(test_data))
+    config = yaml.safe_load((ROOT / "studies" / f"{name}.yaml").read_text())
+    workspace = Workspace(tmp_path, config)
+    workspace.snakemake("--cores", "2")
+    page = (workspace.results / "report.html").read_text()
+    assert all(recording in page for recording in config["recordings"])
+    rsa = pd.read_csv(workspace.results / "tables/rsa_recordings.csv")
+    n_layers = sum(len(n.get("layers", ["pixels"])) for n in config["networks"].values())
+    n_comparators = len(config.get("geometry", {}).get("comparators", ["corr"]))
+    assert len(rsa) == n_layers * n_comparators * len(config["recordings"])
+    assert rsa["similarity"].between(-1, 1).all()
+    assert (rsa["ci_low"] < rsa["similarity"]).all()
+    if name == "v4":
+        encoding = pd.read_csv(workspace.results / "tables/encoding.csv")
+        assert len(encoding) == n_layers * 50  # units
+        assert encoding["r"].between(-1, 1).all()
+    else:
+        # Ceilings of human IT as Nili et al. (2014) define them: rsatoolbox's demo data.
+        human = rsa[(rsa["recording"] == "human_it") & (rsa["comparator"] == "spearman")]
+        assert human["ceiling_low"].iloc[0] == pytest.approx(0.372, abs=0.001)
+        assert human["ceiling_high"].iloc[0] == pytest.approx(0.666, abs=0.001)
+        monkey = rsa[rsa["recording"] == "monkey_it"]
+        assert monkey["ceiling_low"].isna().all()
+        assert monkey["ceiling_convention"].str.startswith("unavailable").all()
+
+
+def test_a_model_file_beside_the_study_is_found(tmp_path):
+    """A factory in the folder that Snakemake runs in needs no installation."""
+    from PIL import Image
+
+    (tmp_path / "images").mkdir()
+    for i in range(6):
+        Image.new("RGB", (8, 8), (40 * i, 10, 250 - 40 * i)).save(tmp_path / f"images/im{i}.png")
+    Path(tmp_path / "my_models.py").write_text(
+        "import torch\n\n\ndef small():\n    torch.manual_seed(0)\n"
+        "    return torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU())\n"
+    )
+    workspace = Workspace(
+        tmp_path,
+        {
+            "study": "mine",
+            "images": {"set": {"path": "images"}},
+            "networks": {
+                "mine": {
+                    "kind": "torch",
+                    "factory": "my_models:small",
+                    "layers": ["0", "1"],
+                    "preprocess": {"size": 8},
+                }
+            },
+        },
+    )
+    workspace.snakemake("--cores", "2")
+    table = pd.read_csv(workspace.results / "tables/rsa_models.csv")
+    assert len(table) == 1  # the pair of layers
