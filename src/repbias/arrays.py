@@ -5,7 +5,6 @@ Nothing here loads a pickle.
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -44,9 +43,15 @@ def load_array(path: str | Path, variable: str | None = None) -> np.ndarray:
         if suffix == ".npy":
             if variable is not None:
                 raise RepbiasError(f"{path}: an .npy file holds one array; leave 'variable' out")
-            return np.load(path, allow_pickle=False)
+            array = np.load(path, allow_pickle=False)
+            if not isinstance(array, np.ndarray):
+                raise RepbiasError(f"{path}: an archive of arrays (npz), not an npy file")
+            return array
         if suffix == ".npz":
-            with np.load(path, allow_pickle=False) as archive:
+            archive = np.load(path, allow_pickle=False)
+            if isinstance(archive, np.ndarray):
+                raise RepbiasError(f"{path}: one array (npy), not an npz archive")
+            with archive:
                 return archive[_choose(path, variable, archive.files)]
         if suffix in (".h5", ".hdf5"):
             return _from_hdf5(path, variable)
@@ -54,7 +59,7 @@ def load_array(path: str | Path, variable: str | None = None) -> np.ndarray:
             return _from_mat(path, variable)
     except RepbiasError:
         raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+    except Exception as error:  # damaged files make these libraries raise errors of many kinds
         raise RepbiasError(f"{path}: cannot be read as {suffix[1:]} ({error})") from error
     raise RepbiasError(
         f"{path}: unknown kind of array file {suffix!r}; expected {', '.join(ARRAY_SUFFIXES)}"
@@ -64,6 +69,8 @@ def load_array(path: str | Path, variable: str | None = None) -> np.ndarray:
 def _choose(path: Path, variable: str | None, available: list[str]) -> str:
     if variable is None and len(available) == 1:
         return available[0]
+    if not available:
+        raise RepbiasError(f"{path}: holds no array")
     if variable is None:
         raise RepbiasError(
             f"{path}: holds several arrays; name one with 'variable' "
@@ -80,11 +87,15 @@ def _from_hdf5(path: Path, variable: str | None) -> np.ndarray:
     with h5py.File(path, "r") as file:
         names: list[str] = []
         file.visititems(lambda name, x: names.append(name) if hasattr(x, "shape") else None)
-        return file[_choose(path, variable and variable.strip("/"), names)][()]
+        name = _choose(path, variable and variable.strip("/"), names)
+        if file[name].shape is None:
+            raise RepbiasError(f"{path}: {name!r} has no data")
+        return file[name][()]
 
 
 def _from_mat(path: Path, variable: str | None) -> np.ndarray:
     import scipy.io
+    import scipy.sparse
 
     try:
         content = scipy.io.loadmat(path)
@@ -102,7 +113,7 @@ def _from_mat(path: Path, variable: str | None) -> np.ndarray:
                 f"{path}: {first!r} has no field {name!r}; {nearest(name, available)}"
             )
         value = _stack(path, name, value[name])
-    return value
+    return value.toarray() if scipy.sparse.issparse(value) else value
 
 
 def _stack(path: Path, name: str, cells: np.ndarray) -> np.ndarray:

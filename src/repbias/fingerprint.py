@@ -76,17 +76,20 @@ def _files(name: str) -> Iterator[Path]:
                 yield file
 
 
+def _is_text(statement: ast.stmt) -> bool:
+    """Say whether a statement is a docstring, of a setting too."""
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
+
+
 @cache
 def _normalised(path: Path) -> str:
     tree = _tree(path)
     for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if (
-            isinstance(body, list)
-            and body
-            and isinstance(body[0], ast.Expr)
-            and isinstance(body[0].value, ast.Constant)
-            and isinstance(body[0].value.value, str)
-        ):
-            body[0].value.value = ""
+        for name in ("body", "orelse", "finalbody"):
+            if isinstance(block := getattr(node, name, None), list):
+                block[:] = [statement for statement in block if not _is_text(statement)]
     return ast.dump(tree)

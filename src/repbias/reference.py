@@ -14,8 +14,9 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from repbias.claims import CLAIMS
+from repbias.explain import members, tags_of
 from repbias.stimuli.features import FUNCTIONS
-from repbias.study import Study, members
+from repbias.study import Study
 
 INTRODUCTION = """# Configuration
 
@@ -42,7 +43,7 @@ def markdown() -> str:
     """Return the reference: a table of keys per section, the feature functions and the claims."""
     parts = [INTRODUCTION]
     for path, model in _sections("", Study, set()):
-        kind = next((f"`kind: {tag}`" for tag in _tag(model)), "")
+        kind = next((f"`kind: {tag}`" for tag in tags_of(model)), "")
         title = f"`{path}`" if path else "Top level"
         parts.append(f"## {title} {kind}".rstrip() + "\n\n" + (model.__doc__ or "").strip())
         parts.append("\n\n| key | type | default | meaning |\n|---|---|---|---|\n")
@@ -79,11 +80,6 @@ def _models(annotation: Any, path: str) -> Iterator[tuple[type[BaseModel], str]]
             yield member, path
         elif getattr(member, "__origin__", None) is dict:
             yield from _models(member.__args__[1], f"{path}.<name>")
-
-
-def _tag(model: type[BaseModel]) -> tuple[str, ...]:
-    kind = model.model_fields.get("kind")
-    return kind.annotation.__args__ if kind else ()
 
 
 def _type(annotation: Any) -> str:

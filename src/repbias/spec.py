@@ -24,7 +24,11 @@ class Spec(BaseModel):
     """A section of the configuration: unknown keys are refused, values never change."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True
+        extra="forbid",
+        frozen=True,
+        validate_default=True,
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
     )
 
 

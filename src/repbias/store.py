@@ -6,9 +6,9 @@ its own name is whole. Every file names its format and version; readers check bo
 
 from __future__ import annotations
 
-import glob
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -86,8 +86,10 @@ def atomic(path: str | Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last: some writers choose the format by it.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
-    for leftover in path.parent.glob(f".{glob.escape(path.stem)}.*.tmp{path.suffix}"):
-        leftover.unlink(missing_ok=True)  # of a run that was killed
+    ours = re.compile(rf"\.{re.escape(path.stem)}\.\d+\.tmp{re.escape(path.suffix)}")
+    for leftover in path.parent.iterdir():
+        if ours.fullmatch(leftover.name):
+            leftover.unlink(missing_ok=True)  # of a run that was killed
     try:
         yield temporary
         with temporary.open("rb") as written:
@@ -123,18 +125,20 @@ def open_checked(path: str | Path, kind: str) -> Iterator[h5py.File]:
     except OSError as error:
         raise StoreError(f"{path}: not a complete HDF5 file ({error})") from error
     with file:
-        found = file.attrs.get("repbias_kind")
-        if found != kind:
-            raise StoreError(f"{path}: expected a file of kind {kind!r}, found {found!r}")
-        version = file.attrs.get("repbias_format")
-        if version != FORMAT_VERSION:
-            raise StoreError(
-                f"{path}: format version {version}, but this is repbias "
-                f"{repbias.__version__}, which reads version {FORMAT_VERSION}"
-            )
         try:
+            found = file.attrs.get("repbias_kind")
+            if found != kind:
+                raise StoreError(f"{path}: expected a file of kind {kind!r}, found {found!r}")
+            version = file.attrs.get("repbias_format")
+            if version != FORMAT_VERSION:
+                raise StoreError(
+                    f"{path}: format version {version}, but this is repbias "
+                    f"{repbias.__version__}, which reads version {FORMAT_VERSION}"
+                )
             yield file
-        except (KeyError, OSError) as error:
+        except StoreError:
+            raise
+        except Exception as error:  # h5py and json raise many kinds on wrong bits
             raise StoreError(f"{path}: incomplete or damaged ({error})") from error
 
 

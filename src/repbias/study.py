@@ -6,14 +6,14 @@ import copy
 import re
 from collections.abc import Iterator
 from itertools import product
-from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from repbias.bias.spec import Bias
 from repbias.claims import CLAIMS
 from repbias.encoding.spec import Encoding
+from repbias.explain import explain
 from repbias.geometry.spec import Geometry
 from repbias.networks.spec import MLP, Network, Training
 from repbias.recordings.readers import RecordingSpec
@@ -74,11 +74,12 @@ class Experiment(Condition):
             If a path does not exist or a level is not possible.
         """
         base = self.model_dump(exclude={"vary"})
+        paths = _paths(base)
         problems: list[str] = []
         axes = []
         for path, levels in self.vary.items():
-            if path not in _paths(base):
-                problems.append(f"vary: no setting {path!r}; {nearest(path, _paths(base))}")
+            if path not in paths:
+                problems.append(f"vary: no setting {path!r}; {nearest(path, paths)}")
                 continue
             named = _named_levels(path, levels, problems)
             axes.append([(path, name, value) for name, value in named.items()])
@@ -89,8 +90,11 @@ class Experiment(Condition):
         for combination in product(*axes):
             settings = copy.deepcopy(base)
             for path, _, value in combination:
-                _set(settings, path, value)
+                _set(settings, paths[path], copy.deepcopy(value))
             name = ",".join(f"{short[path]}={level}" for path, level, _ in combination) or "base"
+            if len(name) > 200:
+                problems.append(f"vary: the name {name!r} is too long for a file (200 characters)")
+                continue
             try:
                 conditions[name] = Condition.model_validate(settings)
             except ValidationError as error:
@@ -285,84 +289,19 @@ def _claim_problems(
             yield f"{where}.{role}: no feature {value!r}; {nearest(value, features)}"
 
 
-def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    """Put pydantic's errors into words: path, what was found, what is allowed."""
-    lines = []
-    for item in error.errors(include_url=False):
-        path, container = _locate(item["loc"], model)
-        where = ".".join(path) or "top level"
-        if item["type"] == "extra_forbidden":
-            keys = container.model_fields if _is_model(container) else []
-            lines.append(f"{where}: unknown key; {nearest(path[-1], keys)}")
-        elif item["type"] == "missing":
-            lines.append(f"{where}: missing")
-        else:
-            message = item["msg"].removeprefix("Value error, ")
-            if item["type"] == "literal_error":
-                allowed = re.findall(r"'([^']*)'", message)
-                message = nearest(str(item["input"]), allowed)
-            found = item["input"]
-            shown = "" if isinstance(found, dict | BaseModel) else f"found {found!r}; "
-            lines.append(f"{where}: {shown}{message[:1].lower()}{message[1:]}")
-    return lines
-
-
-def _is_model(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
-
-
-def _locate(loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[list[str], Any]:
-    """Return the path as the user wrote it (without union tags), and the innermost container."""
-    path: list[str] = []
-    container: Any = model
-    annotation: Any = model
-    for key in loc:
-        container = annotation
-        options = members(annotation)
-        tagged = [m for m in options if _is_model(m) and key in _tags(m)]
-        if tagged:  # the tag of a union, not a key
-            annotation = tagged[0]
-            container = annotation
-            continue
-        annotation = None
-        for member in options:
-            if _is_model(member) and key in member.model_fields:
-                container = member
-                annotation = member.model_fields[key].annotation
-            elif get_origin(member) is dict:
-                annotation = get_args(member)[1]
-            elif get_origin(member) is list:
-                annotation = get_args(member)[0]
-        if key != "[key]":
-            path.append(str(key))
-    return path, container
-
-
-def members(annotation: Any) -> list[Any]:
-    """Unwrap Annotated and unions into their members."""
-    if hasattr(annotation, "__metadata__"):
-        return members(annotation.__origin__)
-    if get_origin(annotation) in (Union, UnionType):
-        return [m for a in get_args(annotation) for m in members(a)]
-    return [annotation]
-
-
-def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
-    kind = model.model_fields.get("kind")
-    return get_args(kind.annotation) if kind else ()
-
-
-def _paths(settings: dict[str, Any], prefix: str = "") -> list[str]:
-    paths = []
+def _paths(settings: dict[str, Any], prefix: tuple[str, ...] = ()) -> dict[str, tuple[str, ...]]:
+    """Return the dotted path of every setting, and its keys (which may have dots of their own)."""
+    paths = {}
     for key, value in settings.items():
-        paths.append(prefix + key)
+        keys = (*prefix, key)
+        paths[".".join(keys)] = keys
         if isinstance(value, dict):
-            paths += _paths(value, f"{prefix}{key}.")
+            paths |= _paths(value, keys)
     return paths
 
 
-def _set(settings: dict[str, Any], path: str, value: Any) -> None:
-    *parents, last = path.split(".")
+def _set(settings: dict[str, Any], keys: tuple[str, ...], value: Any) -> None:
+    *parents, last = keys
     for key in parents:
         settings = settings[key]
     settings[last] = value

@@ -54,6 +54,7 @@ rule ensemble_activations:
 rule model_activations:
     input:
         images=lambda w: str(STUDY.images[w.images].path),
+        code=lambda w: STUDY.networks[w.network].source_files(),
     output:
         "results/{study}/activations/{images}/{network}.h5",
     log:

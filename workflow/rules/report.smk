@@ -140,6 +140,7 @@ rule report_page:
         tables=expand("results/{{study}}/tables/{table}.csv", table=TABLES),
         figures=rules.figures.output.svg,
         config=rules.resolved_config.output[0],
+        template=str(Path(workflow.basedir) / "src/repbias/report/report.html.j2"),
     output:
         report("results/{study}/report.html", category="Study", caption="../report/report.rst"),
     log:

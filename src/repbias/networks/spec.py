@@ -15,6 +15,7 @@ class MLP(Spec):
     """A multi-layer perceptron with one sigmoid output per feature."""
 
     kind: Literal["mlp"] = "mlp"
+    """Multi-layer perceptron."""
     hidden: list[Annotated[int, Field(ge=1)]] = Field([256, 128, 64, 64], min_length=1)
     """Units of the hidden layers, which are called hidden1, hidden2, ..."""
     activation: Literal["leaky_relu", "relu", "tanh", "gelu"] = "leaky_relu"
@@ -95,7 +96,9 @@ class Preprocess(Spec):
     """Images are resized to size x size pixels (bilinear)."""
     mean: list[float] = Field([0.485, 0.456, 0.406], min_length=3, max_length=3)
     """Subtracted from RGB values in 0..1."""
-    std: list[float] = Field([0.229, 0.224, 0.225], min_length=3, max_length=3)
+    std: list[Annotated[float, Field(gt=0)]] = Field(
+        [0.229, 0.224, 0.225], min_length=3, max_length=3
+    )
     """Divides RGB values after the mean is subtracted."""
 
 
@@ -103,6 +106,7 @@ class TorchNetwork(Spec):
     """A PyTorch model of the user's own."""
 
     kind: Literal["torch"]
+    """A module of yours."""
     factory: str
     """`package.module:callable`; called with `arguments`, it returns a torch.nn.Module."""
     arguments: dict[str, Any] = {}
@@ -115,6 +119,14 @@ class TorchNetwork(Spec):
     """Feature maps larger than pool x pool are average-pooled to it; null keeps every unit."""
     batch_size: int = Field(32, ge=1)
     """Images per forward pass."""
+
+    def source_files(self) -> list[str]:
+        """Return the files of the factory and the preprocessing; an edit reruns the model."""
+        paths = [self.factory]
+        if isinstance(self.preprocess, str):
+            paths.append(self.preprocess)
+        files = [module_file(path.partition(":")[0]) for path in paths]
+        return [str(file) for file in files if file]
 
     @field_validator("factory")
     @classmethod
@@ -131,8 +143,13 @@ class PixelNetwork(Spec):
     """The image itself, as the baseline that every network must beat."""
 
     kind: Literal["pixels"]
+    """Pixels."""
     size: int = Field(32, ge=1)
     """Images are resized to size x size pixels."""
+
+    def source_files(self) -> list[str]:
+        """Return no files: there is no code of the user's."""
+        return []
 
 
 #: One entry of ``networks:``.
@@ -144,17 +161,35 @@ def check_import_path(path: str) -> str:
     module, colon, name = path.partition(":")
     if not colon or not name.isidentifier():
         raise ValueError("expected 'package.module:callable'")
+    module_file(module)
+    return path
+
+
+def module_file(module: str) -> Path | None:
+    """Find a module's file without importing it or its packages.
+
+    Returns
+    -------
+    Path
+        None for modules without a file (built into Python).
+
+    Raises
+    ------
+    ValueError
+        If there is no such module.
+    """
     top, *rest = module.split(".")
     try:
         found = importlib.util.find_spec(top)
     except (ImportError, ValueError):
         found = None
     if found is None:
-        raise ValueError(f"no module named {top!r} is installed or on PYTHONPATH")
+        raise ValueError(f"no module named {top!r} is installed, on PYTHONPATH or in this folder")
+    if not rest:
+        return Path(found.origin) if found.has_location else None
     for place in found.submodule_search_locations or []:
         inside = Path(place).joinpath(*rest)
-        if inside.is_dir() or inside.with_suffix(".py").is_file():
-            return path
-    if rest:
-        raise ValueError(f"package {top!r} has no module {module!r}")
-    return path
+        for file in (inside / "__init__.py", inside.with_suffix(".py")):
+            if file.is_file():
+                return file
+    raise ValueError(f"package {top!r} has no module {module!r}")

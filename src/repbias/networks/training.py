@@ -21,6 +21,10 @@ logger = logging.getLogger(__name__)
 
 #: Networks per stack: the weights and activations of about ten fit a core's cache.
 CHUNK = 10
+#: Widths are padded with zeros to multiples of this many floats (two vector registers). So every
+#: network is aligned alike and vectorised alike, and comes out the same at any place in any stack.
+#: Padded units stay exactly zero: their incoming and outgoing weights get no gradient.
+ALIGNMENT = 32
 
 
 @dataclass
@@ -32,8 +36,8 @@ class _Data:
     def of(cls, stimuli: Stimuli, split: str, device: torch.device) -> _Data:
         inputs, labels, _ = stimuli.part(split)
         return cls(
-            torch.from_numpy(inputs).to(device),
-            torch.from_numpy(labels.astype(np.float32)).to(device),
+            _padded(torch.from_numpy(inputs), rows=False).to(device),
+            _padded(torch.from_numpy(labels.astype(np.float32)), rows=False).to(device),
         )
 
 
@@ -66,6 +70,11 @@ def train(
         raise RepbiasError(
             f"training.batch_size is {training.batch_size}, but there are {n_train} stimuli"
         )
+    unknown = set(training.targets or []) - set(stimuli.features)
+    if unknown:
+        raise RepbiasError(
+            f"training.targets: {sorted(unknown)} are no features (found {stimuli.features})"
+        )
     where = pick_device(device)
     logger.info("training %d networks on %s", len(seeds), where)
     chunks = [
@@ -81,17 +90,20 @@ def _train_stack(
     train_set = _Data.of(stimuli, "train", device)
     validation = _Data.of(stimuli, "validation", device)
     targets = training.targets or stimuli.features
-    rewarded = torch.tensor([f in targets for f in stimuli.features], device=device)
-    weights = _stack(network, stimuli, seeds, device)
+    is_target = np.isin(stimuli.features, targets)
+    rewarded = _padded(torch.from_numpy(is_target), rows=False).to(device)
+    initial = _stack(network, stimuli, seeds)
+    weights = {name: _aligned(name, w).to(device).requires_grad_() for name, w in initial.items()}
     optimizer = _optimizer(training, list(weights.values()))
     batches = _Batches(len(train_set.inputs), training.batch_size, seeds)
 
-    recorder = _Recorder(training, weights, len(stimuli.features), rewarded.cpu().numpy())
+    shapes = {name: tuple(w.shape) for name, w in initial.items()}
+    recorder = _Recorder(training, weights, shapes, is_target)
     started = reported = time.monotonic()
     for step in range(training.max_steps + 1):
         if step % training.evaluate_every == 0 or step == training.max_steps:
             loss, accuracy = _evaluate(weights, validation, rewarded, network.activation)
-            recorder.evaluated(step, loss, accuracy)
+            recorder.evaluated(step, loss, accuracy[:, : len(is_target)])
             if time.monotonic() - reported > 5:
                 reported = time.monotonic()
                 logger.info("%s", recorder.progress(step))
@@ -101,19 +113,24 @@ def _train_stack(
         rows = torch.from_numpy(batches.next()).to(device)
         _, logits = forward(weights, train_set.inputs[rows], network.activation)
         optimizer.zero_grad(set_to_none=True)
-        _loss(logits, train_set.labels[rows], rewarded).sum().backward()
+        # The mean over features and stimuli of each network, summed over networks.
+        losses = _losses(logits, train_set.labels[rows], rewarded)
+        (losses.sum() / (losses.shape[1] * losses.shape[2])).backward()
         optimizer.step()
     logger.info("%s; %.1f s", recorder.progress(step), time.monotonic() - started)
 
     names, steps, checkpoints = recorder.finish()
-    final = {name: torch.from_numpy(w[-1]).to(device) for name, w in checkpoints.items()}
+    final = {
+        name: _aligned(name, torch.from_numpy(w[-1])).to(device) for name, w in checkpoints.items()
+    }
     test = _Data.of(stimuli, "test", device)
     _, test_accuracy = _evaluate(final, test, rewarded, network.activation)
+    test_accuracy = test_accuracy[:, : len(is_target)]
     return Networks(
         seeds=np.array(seeds),
         features=stimuli.features,
         targets=list(targets),
-        kept=(test_accuracy[:, rewarded.cpu().numpy()] >= training.inclusion).all(axis=1),
+        kept=(test_accuracy[:, is_target] >= training.inclusion).all(axis=1),
         test_accuracy=test_accuracy,
         acquired=recorder.acquired,
         curves=recorder.curves(),
@@ -123,15 +140,22 @@ def _train_stack(
     )
 
 
-def _stack(
-    network: MLP, stimuli: Stimuli, seeds: list[int], device: torch.device
-) -> dict[str, Tensor]:
+def _stack(network: MLP, stimuli: Stimuli, seeds: list[int]) -> dict[str, Tensor]:
     n_inputs, n_outputs = stimuli.inputs.shape[1], len(stimuli.features)
     members = [initial_weights(network, n_inputs, n_outputs, seed) for seed in seeds]
-    return {
-        name: torch.stack([m[name] for m in members]).to(device).requires_grad_()
-        for name in members[0]
-    }
+    return {name: torch.stack([m[name] for m in members]) for name in members[0]}
+
+
+def _padded(tensor: Tensor, rows: bool) -> Tensor:
+    """Pad the last axis, and the one before it if they are rows of a weight matrix."""
+    padding = [0, -tensor.shape[-1] % ALIGNMENT]
+    if rows:
+        padding += [0, -tensor.shape[-2] % ALIGNMENT]
+    return torch.nn.functional.pad(tensor, padding)
+
+
+def _aligned(name: str, parameter: Tensor) -> Tensor:
+    return _padded(parameter, rows=name.startswith("w"))
 
 
 def _optimizer(training: Training, parameters: list[Tensor]) -> torch.optim.Optimizer:
@@ -144,10 +168,10 @@ def _optimizer(training: Training, parameters: list[Tensor]) -> torch.optim.Opti
     return torch.optim.AdamW(parameters, **common)
 
 
-def _loss(logits: Tensor, labels: Tensor, rewarded: Tensor) -> Tensor:
-    """Cross-entropy of the rewarded features, (network,); the mean over features and stimuli."""
+def _losses(logits: Tensor, labels: Tensor, rewarded: Tensor) -> Tensor:
+    """Cross-entropy of the rewarded features, (network, stimulus, rewarded feature)."""
     loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
-    return loss[..., rewarded].mean(dim=(1, 2))
+    return loss[..., rewarded]
 
 
 @torch.no_grad()
@@ -160,7 +184,9 @@ def _evaluate(
     labels = data.labels.expand(n_networks, *data.labels.shape)
     _, logits = forward(weights, inputs, activation)
     correct = ((logits > 0) == (labels > 0)).sum(dim=1).cpu().numpy()
-    return _loss(logits, labels, rewarded).cpu().numpy(), correct / len(data.inputs)
+    # In float64: the order of a float32 sum depends on how many networks there are.
+    loss = _losses(logits, labels, rewarded).cpu().double().mean(dim=(1, 2))
+    return loss.numpy(), correct / len(data.inputs)
 
 
 class _Batches:
@@ -185,9 +211,14 @@ class _Recorder:
     """Learning curves, acquisition, stopping and checkpoints of one stack."""
 
     def __init__(
-        self, training: Training, weights: dict[str, Tensor], n_features: int, rewarded: np.ndarray
+        self,
+        training: Training,
+        weights: dict[str, Tensor],
+        shapes: dict[str, tuple[int, ...]],
+        rewarded: np.ndarray,
     ) -> None:
         n = len(weights["w1"])
+        self._shapes = shapes
         self._training, self._weights, self._rewarded = training, weights, rewarded
         grid = np.geomspace(training.evaluate_every, training.max_steps, training.checkpoints)
         self._grid = np.unique(grid.round().astype(int))
@@ -195,11 +226,11 @@ class _Recorder:
         self._names = np.array(["initial", *["grid"] * len(self._grid), "acquired", "final"])
         self._steps = np.full((n_rows, n), -1)
         self._saved = {
-            name: np.zeros((n_rows, *w.shape), np.float32) for name, w in weights.items()
+            name: np.zeros((n_rows, *shape), np.float32) for name, shape in shapes.items()
         }
         self._curves: list[tuple[int, np.ndarray, np.ndarray]] = []
         self.active = np.ones(n, bool)
-        self.acquired = np.full((n, n_features), -1)
+        self.acquired = np.full((n, len(rewarded)), -1)
 
     def evaluated(self, step: int, loss: np.ndarray, accuracy: np.ndarray) -> None:
         """Take note of an evaluation; stop the networks that are done."""
@@ -232,7 +263,9 @@ class _Recorder:
         if which.any():
             self._steps[row, which] = step
             for name, w in self._weights.items():
-                self._saved[name][row, which] = w.detach().cpu().numpy()[which]
+                _, n_rows, n_columns = self._shapes[name]
+                kept = w.detach()[:, :n_rows, :n_columns].cpu().numpy()
+                self._saved[name][row, which] = kept[which]
 
     def progress(self, step: int) -> str:
         """Say how far training is."""

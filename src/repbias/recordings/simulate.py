@@ -15,6 +15,7 @@ class SimulatedRecording(Spec):
     """A brain whose units are random mixtures of one layer's units, plus trial noise."""
 
     kind: Literal["simulated"]
+    """A simulated brain."""
     source: str
     """The condition that generates it, `experiment/condition`."""
     layer: str

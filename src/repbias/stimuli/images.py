@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -46,13 +47,20 @@ def open_images(spec: ImageSet) -> Images:
     """
     path = Path(spec.path)
     if path.is_dir():
-        files = [p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES]
+        files = [p for p in path.rglob("*") if p.is_file() and _is_image(p.name)]
         return _named(path, {str(p): p.read_bytes for p in files})
     if path.suffix.lower() in ARRAY_SUFFIXES:
         return _from_array(path, spec.variable)
+    try:
+        return _from_archive(path)
+    except (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error) as error:
+        raise RepbiasError(f"{path}: a damaged archive ({error})") from error
+
+
+def _from_archive(path: Path) -> Images:
     if zipfile.is_zipfile(path):
         archive = zipfile.ZipFile(path)
-        members = [n for n in archive.namelist() if _is_image(n)]
+        members = [n for n in archive.namelist() if not n.endswith("/") and _is_image(n)]
         return _named(path, {n: (lambda n=n: archive.read(n)) for n in members})
     if tarfile.is_tarfile(path):
         tar = tarfile.open(path)  # noqa: SIM115  (stays open as long as the images are used)
@@ -87,7 +95,9 @@ def _named(path: Path, sources: dict[str, Callable[[], bytes]]) -> Images:
         try:
             with Image.open(io.BytesIO(sources[name]())) as image:
                 return image.convert("RGB")
-        except (UnidentifiedImageError, OSError) as error:
+        except UnidentifiedImageError as error:
+            raise RepbiasError(f"{path}: {name} is not a readable image") from error
+        except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
             raise RepbiasError(f"{path}: {name} is not a readable image ({error})") from error
 
     return Images(ids, load)
@@ -97,7 +107,8 @@ def _from_array(path: Path, variable: str | None) -> Images:
     from PIL import Image
 
     array = load_array(path, variable)
-    while array.ndim > 3 and array.shape[0] == 1:  # a 1 x n MATLAB structure array
+    # A 1 x n MATLAB structure array has axes of length 1 in front.
+    while array.ndim > 3 + (array.shape[-1] == 3) and array.shape[0] == 1:
         array = array[0]
     is_rgb = array.ndim == 4 and array.shape[-1] == 3
     if array.dtype != np.uint8 or not (is_rgb or array.ndim == 3):
@@ -105,6 +116,8 @@ def _from_array(path: Path, variable: str | None) -> Images:
             f"{path}: images must be uint8 of shape (image, height, width[, 3]), "
             f"found {array.dtype} of shape {array.shape}"
         )
+    if not len(array):
+        raise RepbiasError(f"{path}: no images in an array of shape {array.shape}")
     width = len(str(len(array)))
     ids = [f"image{i + 1:0{width}d}" for i in range(len(array))]
     return Images(ids, lambda i: Image.fromarray(array[i]).convert("RGB"))

@@ -53,6 +53,7 @@ class Bits(Spec):
     """Strings of bits: one domain per feature, then noise bits."""
 
     kind: Literal["bits"] = "bits"
+    """Strings of bits."""
     features: dict[Name, Feature] = Field(min_length=1)
     """The features by name; they are independent in every split."""
     noise_bits: int = Field(0, ge=0, le=512)

@@ -18,6 +18,7 @@ class ArrayRecording(FileRecording):
     """An array of responses; NaN means "not observed"."""
 
     kind: Literal["array"]
+    """Named-axes array."""
     axes: list[Literal["stimulus", "repeat", "unit", "subject", "time", "_"]] = Field(min_length=2)
     """Names of the array's axes, in its order; `_` for axes of length 1."""
     subject: str = "subject1"

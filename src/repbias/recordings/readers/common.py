@@ -42,6 +42,13 @@ class FileRecording(Spec):
         return str(path)
 
 
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise RepbiasError(f"{path}: not a text file ({error})") from error
+
+
 def named_axes(spec: FileRecording, axes: list[str]) -> np.ndarray:
     """Load the array and check it against the names of its axes.
 
@@ -60,6 +67,9 @@ def named_axes(spec: FileRecording, axes: list[str]) -> np.ndarray:
             f"{spec.path}: axes names {len(axes)} axes {axes}, "
             f"but the array has {array.ndim} (shape {array.shape})"
         )
+    if array.size == 0:
+        pairs = "0 pairs; " if "pair" in axes else ""
+        raise RepbiasError(f"{spec.path}: {pairs}the array is empty (shape {array.shape})")
     for name, size in zip(axes, array.shape, strict=True):
         if name == "_" and size != 1:
             raise RepbiasError(
@@ -83,7 +93,7 @@ def resolve_ids(spec: FileRecording, n: int, known: np.ndarray) -> np.ndarray:
     elif isinstance(spec.stimulus_ids, list):
         ids, origin = np.array(spec.stimulus_ids), "stimulus_ids"
     else:
-        lines = Path(spec.stimulus_ids).read_text().splitlines()
+        lines = _lines(Path(spec.stimulus_ids))
         ids, origin = np.array([x.strip() for x in lines if x.strip()]), str(spec.stimulus_ids)
     if len(ids) != n:
         raise RepbiasError(

@@ -16,6 +16,7 @@ class RdmRecording(FileRecording):
     """RDMs as square matrices (two stimulus axes) or as upper triangles (a pair axis)."""
 
     kind: Literal["rdms"]
+    """RDMs only."""
     axes: list[Literal["stimulus", "pair", "subject", "session", "_"]] = Field(min_length=1)
     """Names of the array's axes; give `stimulus` twice for square matrices, or `pair` once for
     upper triangles (row by row, as SciPy's and MATLAB's squareform order them)."""
