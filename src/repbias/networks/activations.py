@@ -140,9 +140,10 @@ def load_model(spec: TorchNetwork) -> nn.Module:
     RepbiasError
         If the import, the call or a layer fails, with the reason.
     """
+    factory = _import(spec.factory)
     try:
-        model = _import(spec.factory)(**spec.arguments)
-    except (ImportError, AttributeError, TypeError) as error:
+        model = factory(**spec.arguments)
+    except TypeError as error:
         raise RepbiasError(f"{spec.factory}: cannot make the model: {error}") from error
     if not isinstance(model, nn.Module):
         raise RepbiasError(
@@ -159,7 +160,10 @@ def load_model(spec: TorchNetwork) -> nn.Module:
 
 def _import(path: str) -> Callable[..., Any]:
     module, _, name = path.partition(":")
-    return getattr(importlib.import_module(module), name)
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise RepbiasError(f"{path}: cannot be imported: {error}") from error
 
 
 def _transform(preprocess: Preprocess | str) -> Callable[[Any], Tensor]:
@@ -186,9 +190,14 @@ def _hooks(model: nn.Module, spec: TorchNetwork) -> Iterator[dict[str, np.ndarra
     def keep(layer: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
             value = output[0] if isinstance(output, tuple | list) else output
+            if not isinstance(value, Tensor):
+                raise RepbiasError(
+                    f"{spec.factory}: layer {layer!r} gives a {type(value).__name__}, not a tensor"
+                )
             if spec.pool and value.ndim == 4 and max(value.shape[2:]) > spec.pool:
                 value = nn.functional.adaptive_avg_pool2d(value, spec.pool)
-            outputs[layer] = value.flatten(1).float().cpu().numpy()
+            # A copy: the next module may change the tensor in place.
+            outputs[layer] = value.flatten(1).float().cpu().numpy().copy()
 
         return hook
 

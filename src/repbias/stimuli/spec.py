@@ -76,6 +76,13 @@ class Bits(Spec):
 
     @model_validator(mode="after")
     def _room_enough(self) -> Bits:
+        smallest = min(self.n_train, self.n_validation, self.n_test)
+        if 2 ** len(self.features) > smallest:
+            raise ValueError(
+                f"{len(self.features)} features have {2 ** len(self.features)} combinations of "
+                f"labels, which {smallest} stimuli cannot balance; give the smallest of n_train, "
+                "n_validation and n_test at least as many"
+            )
         needed = self.n_train + self.n_validation + self.n_test
         # Stratified sampling without duplicates needs slack: at most half of all strings.
         if self.n_inputs < 40 and needed > 2**self.n_inputs // 2:
