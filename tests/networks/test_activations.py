@@ -374,3 +374,14 @@ def test_pixels_are_resized(tmp_path):
     grey = found.reshape(8, 8, 3)
     np.testing.assert_allclose(grey[:, :2], 0, atol=0.02)
     np.testing.assert_allclose(grey[:, -2:], 0.8, atol=0.02)
+
+
+def test_a_layer_that_runs_twice_is_refused(tmp_path, monkeypatch, images):
+    """Only the last of its outputs would be kept."""
+    (tmp_path / "twice.py").write_text(
+        "from torch import nn\n\n\ndef model():\n    relu = nn.ReLU()\n"
+        "    return nn.Sequential(nn.Conv2d(3, 2, 3), relu, nn.Conv2d(2, 2, 3), relu)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(RepbiasError, match="'1' runs more than once"):
+        written(tmp_path, spec(factory="twice:model", layers=["1"]), images)

@@ -194,8 +194,14 @@ def _hooks(model: nn.Module, spec: TorchNetwork) -> Iterator[dict[str, np.ndarra
                 raise RepbiasError(
                     f"{spec.factory}: layer {layer!r} gives a {type(value).__name__}, not a tensor"
                 )
-            if spec.pool and value.ndim == 4 and max(value.shape[2:]) > spec.pool:
-                value = nn.functional.adaptive_avg_pool2d(value, spec.pool)
+            if layer in outputs:
+                raise RepbiasError(
+                    f"{spec.factory}: layer {layer!r} runs more than once in a forward pass; name "
+                    "a module that runs once"
+                )
+            if spec.pool and value.ndim == 4:
+                size = [min(spec.pool, side) for side in value.shape[2:]]
+                value = nn.functional.adaptive_avg_pool2d(value, size)
             # A copy: the next module may change the tensor in place.
             outputs[layer] = value.flatten(1).float().cpu().numpy().copy()
 

@@ -17,8 +17,9 @@ def untrained(seed: int = 0) -> nn.Module:
     import torch
 
     package = _extra("efficientnet_lite_pytorch")
-    torch.manual_seed(seed)
-    return package.EfficientNet.from_name("efficientnet-lite0")
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return package.EfficientNet.from_name("efficientnet-lite0")
 
 
 def pretrained() -> nn.Module:

@@ -65,7 +65,7 @@ class Training(Spec):
     mastery: float = Field(0.99, gt=0.5, le=1)
     """Validation accuracy at which a feature counts as acquired."""
     extra_steps: int = Field(500, ge=0)
-    """Steps after every target is acquired; then the network stops."""
+    """Steps after the first evaluation at which all targets are mastered; then it stops."""
     evaluate_every: int = Field(25, ge=1)
     """Steps between evaluations on the validation set."""
     checkpoints: int = Field(12, ge=2, le=200)
