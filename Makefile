@@ -27,8 +27,8 @@ lint: $(VENV)/.installed-test  ## check style
 	$(BIN)/snakemake --lint
 
 schema: $(VENV)/.installed  ## write the schema and the reference of config.yaml anew
-	$(BIN)/python -m repbias.reference schema > workflow/schemas/config.schema.json
-	$(BIN)/python -m repbias.reference markdown > docs/configuration.md
+	$(BIN)/python -m repbias.config_reference schema > workflow/schemas/config.schema.json
+	$(BIN)/python -m repbias.config_reference markdown > docs/configuration.md
 
 clean:  ## remove the environment; results stay
 	rm -rf $(VENV)

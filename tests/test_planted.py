@@ -26,6 +26,7 @@ def rsa_of(scores, **changes):
                 "network": f"seed{seed}",
                 "seed": seed,
                 "snapshot": "final",
+                "kept": True,
                 "layer": layer,
                 "similarity": value,
             }
@@ -49,6 +50,7 @@ def encoding_of(scores):
                         "network": f"seed{seed}",
                         "seed": seed,
                         "snapshot": "final",
+                        "kept": True,
                         "layer": layer,
                         "r": value,
                     }
@@ -124,3 +126,8 @@ def test_without_any_score_no_layer_is_named():
     truth = {"brain": TRUTH["brain"] | {"layer": "hidden1"}}
     table = planted_truth(truth, rsa, as_table("encoding"))
     assert not table["correct"].any()
+
+
+def test_networks_below_the_inclusion_criterion_have_no_say():
+    rsa = rsa_of({("corr", 1): [0.1, 0.9, 0.5]}, kept=False)
+    assert len(planted_truth(TRUTH, rsa, as_table("encoding"))) == 0

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 import yaml
 
-from repbias import reference
+from repbias import config_reference
 from repbias.store import TABLES
 from repbias.study import load_study
 
@@ -33,8 +33,8 @@ def test_environments_hold_the_pins_of_pyproject():
 def test_schema_and_reference_are_in_step_with_the_models():
     """`make schema` writes both."""
     schema = (ROOT / "workflow/schemas/config.schema.json").read_text()
-    assert schema == reference.json_schema()
-    assert (ROOT / "docs/configuration.md").read_text() == reference.markdown()
+    assert schema == config_reference.json_schema()
+    assert (ROOT / "docs/configuration.md").read_text() == config_reference.markdown()
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.stem)

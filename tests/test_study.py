@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from repbias.reference import json_schema
+from repbias.config_reference import json_schema
 from repbias.spec import expand_variables, nearest
 from repbias.study import ConfigError, load_study
 

@@ -57,7 +57,7 @@ def load_array(path: str | Path, variable: str | None = None) -> np.ndarray:
             return _from_hdf5(path, variable)
         if suffix == ".mat":
             return _from_mat(path, variable)
-    except RepbiasError:
+    except (RepbiasError, MemoryError):
         raise
     except Exception as error:  # damaged files make these libraries raise errors of many kinds
         raise RepbiasError(f"{path}: cannot be read as {suffix[1:]} ({error})") from error

@@ -151,7 +151,7 @@ def easy_explains_more(evidence: Evidence, condition: str, easy: str, hard: str)
     "Two networks of the same complex task are less similar (RSA) than either is to a network "
     "of the easy task alone",
     {"easy": "condition", "both": "condition"},
-    reference="the sign; no number could be read",
+    reference="direction only",
     provenance="Lampinen, Chan, Li & Hermann 2025 [paper]",
 )
 def complex_less_similar(evidence: Evidence, easy: str, both: str) -> Result:
@@ -164,8 +164,8 @@ def complex_less_similar(evidence: Evidence, easy: str, both: str) -> Result:
     "Networks of the hard task are less similar (RSA) to each other than networks of the easy "
     "task are",
     {"easy": "condition", "hard": "condition"},
-    reference="shape-shape .624 [.615, .632], texture-texture .408 [.394, .420] (image task)",
-    provenance="Hermann & Lampinen 2020; Lampinen, Chan, Li & Hermann 2025 [paper]",
+    reference="direction only",
+    provenance="Hermann & Lampinen 2020 [paper]; Lampinen, Chan, Li & Hermann 2025 [paper]",
 )
 def hard_less_similar(evidence: Evidence, easy: str, hard: str) -> Result:
     """Effect: mean similarity easy-easy minus mean similarity hard-hard."""
@@ -174,15 +174,15 @@ def hard_less_similar(evidence: Evidence, easy: str, hard: str) -> Result:
 
 @claim(
     "C25",
-    "Two hidden codes that compute XOR equally well (AND/OR; A and not B, not A and B) have "
-    "opposite geometries: the correlation of their Euclidean RDMs is -0.7947",
+    "Two hidden codes that compute XOR equally well (AND, OR; A and not B, B and not A) have "
+    "anticorrelated Euclidean RDMs (computed exactly, without networks)",
     {},
-    reference="-0.7947 (exact)",
+    reference="correlation of the RDMs -0.7947",
     provenance="Hermann & Lampinen 2020 [derived]",
     over_time=False,
 )
 def xor_codes(evidence: Evidence) -> Result:
-    """Effect: minus the correlation of the two codes' RDMs; exact, so without an interval."""
+    """Effect: minus the correlation of the two codes' RDMs; exact, so the interval is a point."""
     from rsatoolbox.rdm import compare
 
     from repbias.geometry.rdms import dissimilarities, make_rdms

@@ -26,7 +26,7 @@ def planted_truth(
     Returns
     -------
     pandas.DataFrame
-        One row per recording, method and trained network of the generating condition.
+        One row per recording, method and kept network of the generating condition.
         ``is_generator`` marks the network itself; the others are new instances of it, as a model
         of a brain always is. ``margin`` is the named layer's score minus the best other layer's.
     """
@@ -43,6 +43,7 @@ def planted_truth(
                 & (table["experiment"] == experiment)
                 & (table["condition"] == condition)
                 & (table["snapshot"] == "final")
+                & table["kept"].astype(bool)
             ]
             keys = ["method", "measure", "network", "seed"]
             for (method, measure, network, seed), part in chosen.groupby(keys, sort=False):

@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 
 import repbias
-from repbias.spec import RepbiasError
+from repbias.spec import RepbiasError, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -136,9 +136,10 @@ def open_checked(path: str | Path, kind: str) -> Iterator[h5py.File]:
                     f"{repbias.__version__}, which reads version {FORMAT_VERSION}"
                 )
             yield file
-        except StoreError:
+        except RepbiasError:
             raise
-        except Exception as error:  # h5py and json raise many kinds on wrong bits
+        # What h5py and json raise on wrong bits.
+        except (KeyError, OSError, ValueError, TypeError, AttributeError, RuntimeError) as error:
             raise StoreError(f"{path}: incomplete or damaged ({error})") from error
 
 
@@ -320,6 +321,8 @@ class Activations:
 
     def read(self, layer: str, row: int) -> np.ndarray:
         """Return one network's activations of shape (stimulus, unit), float32."""
+        if layer not in self.layers:
+            raise StoreError(f"{self.path}: no layer {layer!r}; {nearest(layer, self.layers)}")
         with open_checked(self.path, "activations") as file:
             return file["layers"][layer][row]
 

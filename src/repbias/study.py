@@ -12,8 +12,8 @@ from pydantic import Field, ValidationError, model_validator
 
 from repbias.bias.spec import Bias
 from repbias.claims import CLAIMS
+from repbias.config_errors import explain
 from repbias.encoding.spec import Encoding
-from repbias.explain import explain
 from repbias.geometry.spec import Geometry
 from repbias.networks.spec import MLP, Network, Training
 from repbias.recordings.readers import RecordingSpec
@@ -276,6 +276,10 @@ def _claim_problems(
     for role, value in filled.items():
         if value not in conditions:
             yield f"{where}.{role}: no condition {value!r}; {nearest(value, conditions)}"
+    for kind in ("condition", "feature"):
+        values = [value for role, value in roles.items() if wanted.get(role) == kind]
+        if len(set(values)) < len(values):
+            yield f"{where}: two roles are filled by the same {kind}, {values[0]!r}"
     known = [conditions[c] for c in filled.values() if c in conditions]
     experiments = {value.split("/")[0] for value in filled.values()}
     if len(experiments) > 1 or any(c.stimuli != known[0].stimuli for c in known):
@@ -287,6 +291,13 @@ def _claim_problems(
         if wanted.get(role) == "feature" and known and value not in known[0].stimuli.features:
             features = known[0].stimuli.features
             yield f"{where}.{role}: no feature {value!r}; {nearest(value, features)}"
+        elif wanted.get(role) == "feature" and known:
+            targets = known[0].training.targets or list(known[0].stimuli.features)
+            if value not in targets:
+                yield (
+                    f"{where}.{role}: {next(iter(filled.values()))} is not trained on {value!r}; "
+                    f"{nearest(value, targets)}"
+                )
 
 
 def _paths(settings: dict[str, Any], prefix: tuple[str, ...] = ()) -> dict[str, tuple[str, ...]]:

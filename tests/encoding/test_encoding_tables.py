@@ -57,7 +57,7 @@ def encode(tensor, activations, spec=SPEC):
 
 def expected_scores(layers, means, network, layer, stimuli=slice(None)):
     features = layers[layer][network].astype(np.float32)[stimuli]
-    return scores(predict(gram(features), means, SPEC).predicted, means)
+    return scores(predict(gram(features), means, SPEC), means)
 
 
 def test_every_layer_of_untrained_and_final_networks_predicts_every_unit(

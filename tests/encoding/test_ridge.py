@@ -12,7 +12,7 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import mean_squared_error, r2_score
 from sklearn.model_selection import KFold
 
-from repbias.encoding.ridge import gram, predict, scores
+from repbias.encoding.ridge import Prediction, gram, predict, scores
 from repbias.encoding.spec import Encoding
 
 SMALL = Encoding(folds=3, inner_folds=3, n_alphas=5)
@@ -83,18 +83,22 @@ def test_a_response_changes_no_prediction_of_its_own():
 
 
 def test_noise_is_not_predicted():
-    """More features than stimuli; any leak would give large correlations."""
+    """More features than stimuli; any leak would give large correlations.
+
+    Nor may r be negative at chance, as it is when predictions of different folds are pooled.
+    """
     rng = np.random.default_rng(1)
-    x, y = rng.normal(size=(60, 100)), rng.normal(size=(60, 150))
-    fit = predict(gram(x), y, Encoding())
-    r, r2 = scores(fit.predicted, y)
-    assert r.mean() < 0.02
+    x, y = rng.normal(size=(100, 120)), rng.normal(size=(100, 400))
+    r, r2 = scores(predict(gram(x), y, Encoding()), y)
+    standard_error = r.std() / np.sqrt(len(r))
+    assert abs(r.mean()) < 4 * standard_error
+    assert standard_error < 0.01
     assert r2.mean() < 0.02
 
 
 def test_a_linear_response_is_predicted():
     x, y = data(n=60, noise=0)
-    r, r2 = scores(predict(gram(x), y, Encoding()).predicted, y)
+    r, r2 = scores(predict(gram(x), y, Encoding()), y)
     assert r.min() > 0.99
     assert r2.min() > 0.99
 
@@ -108,6 +112,10 @@ def test_features_without_variance_predict_the_training_mean():
     for train, test in outer.split(y):
         expected = np.broadcast_to(y[train].mean(axis=0), (len(test), 4))
         np.testing.assert_allclose(fit.predicted[test], expected)
+        np.testing.assert_allclose(fit.baseline[test], expected)
+    r, r2 = scores(fit, y)
+    np.testing.assert_array_equal(r, 0)
+    np.testing.assert_allclose(r2, 0, atol=1e-12)
 
 
 @settings(max_examples=10)
@@ -147,11 +155,16 @@ def test_the_kernel_has_a_mean_diagonal_of_one_even_from_float32_with_an_offset(
     assert np.trace(gram(x)) == pytest.approx(30)
 
 
+def prediction(predicted, baseline):
+    one_fold = np.zeros(len(predicted), int)
+    return Prediction(predicted, one_fold, baseline, alphas=np.ones((1, 1)), grid=np.ones(1))
+
+
 def test_scores_are_those_of_numpy_and_scikit_learn():
     rng = np.random.default_rng(2)
     y = rng.normal(size=(20, 3))
     predicted = 0.5 * y + rng.normal(size=(20, 3)) + 1
-    r, r2 = scores(predicted, y)
+    r, r2 = scores(prediction(predicted, np.broadcast_to(y.mean(axis=0), y.shape)), y)
     for unit in range(3):
         assert r[unit] == pytest.approx(np.corrcoef(predicted[:, unit], y[:, unit])[0, 1])
         assert r2[unit] == pytest.approx(r2_score(y[:, unit], predicted[:, unit]))
@@ -161,7 +174,7 @@ def test_scores_in_closed_form():
     """Perfect, reversed, constant; by the definitions r2 = 1 - residual / total."""
     y = np.array([[-1.0], [0.0], [1.0]]) * np.ones(4)
     predicted = np.array([[-1.0, 1.0, 0.0, 2.0], [0.0, 0.0, 0.0, 2.0], [1.0, -1.0, 0.0, 2.0]])
-    r, r2 = scores(predicted, y)
+    r, r2 = scores(prediction(predicted, np.zeros((3, 4))), y)
     np.testing.assert_allclose(r, [1, -1, 0, 0], atol=1e-12)
     np.testing.assert_allclose(r2, [1, 1 - 8 / 2, 0, 1 - 14 / 2], atol=1e-12)
 

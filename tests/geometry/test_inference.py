@@ -220,7 +220,7 @@ def test_the_ceiling_of_one_subject_is_what_the_true_model_reaches(distance, n_r
     reached, bounds = [], []
     for _ in range(10):
         signal = rng.normal(size=(30, 60))
-        tensor = signal[:, None] + rng.normal(size=(30, n_repeats, 60))
+        tensor = signal[:, None] + 0.7 * rng.normal(size=(30, n_repeats, 60))
         recording = patterns_recording(tensor)
         data = subject_rdms(recording, distance, "v4").get_vectors()
         metric = "correlation" if distance == "correlation" else "sqeuclidean"
@@ -244,13 +244,27 @@ def test_without_subjects_or_repeats_the_ceiling_is_unavailable():
         assert ceiling.convention.startswith("unavailable")
 
 
-def test_a_ceiling_of_pure_noise_is_near_zero():
+def test_a_recording_of_pure_noise_has_no_ceiling():
     tensor = np.random.default_rng(1).normal(size=(30, 4, 40))
     recording = patterns_recording(tensor)
     data = subject_rdms(recording, "correlation", "noise").get_vectors()
     ceiling = noise_ceiling(recording, data, "corr", "correlation", n_splits=20)
-    assert 0 <= ceiling.low < 0.1
-    assert ceiling.high < 0.6
+    assert np.isnan([ceiling.low, ceiling.high]).all()
+    assert ceiling.convention == "unavailable: halves of the repeats do not agree"
+
+
+def test_a_pattern_that_is_constant_in_a_half_leaves_no_ceiling():
+    """Sparse counts: silent in single trials, not in their mean."""
+    tensor = np.random.default_rng(2).poisson(0.05, size=(20, 2, 12)).astype(float)
+    tensor[:, 0, 0], tensor[:, 1, 1] = 1, 1  # no pattern of the means is constant
+    recording = patterns_recording(tensor)
+    data = subject_rdms(recording, "correlation", "sparse").get_vectors()
+    tensor[0] = 0
+    tensor[0, 0, 0] = 1  # one spike, in one trial
+    recording = patterns_recording(tensor)
+    ceiling = noise_ceiling(recording, data, "corr", "correlation", n_splits=20)
+    assert np.isnan(ceiling.low)
+    assert "unavailable" in ceiling.convention and "constant" in ceiling.convention
 
 
 @pytest.mark.parametrize(

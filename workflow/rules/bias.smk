@@ -12,7 +12,7 @@ rule variance_explained:
         ENV
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory_of_ensemble,
         runtime=60,
     params:
         network=settings("network"),

@@ -45,7 +45,12 @@ def settings(section):
     def of(wildcards):
         condition = CONDITIONS[wildcards.experiment, wildcards.condition]
         value = getattr(condition, section)
-        return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
+        # Which layer is analysed is a question to the networks, no part of them.
+        return (
+            value.model_dump(mode="json", exclude={"analysed_layer"})
+            if hasattr(value, "model_dump")
+            else value
+        )
 
     return of
 
@@ -53,6 +58,12 @@ def settings(section):
 def code(script):
     """The fingerprint of what a script runs; a change of it reruns the rule."""
     return code_fingerprint(Path(workflow.basedir) / "workflow/scripts" / script)
+
+
+def memory_of_ensemble(wildcards, attempt):
+    """MiB for a condition's networks: a few MB of checkpoints each, and room to join them."""
+    condition = CONDITIONS[wildcards.experiment, wildcards.condition]
+    return attempt * (1500 + 12 * condition.seeds)
 
 
 def of_group(kind):

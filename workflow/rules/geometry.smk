@@ -41,7 +41,8 @@ rule rsa_models:
         runtime=60,
     params:
         members=lambda w: GROUPS[w.group],
-        geometry=STUDY.geometry.model_dump(mode="json"),
+        comparators=STUDY.geometry.comparators,
+        distance=STUDY.geometry.distance,
         code=code("rsa_models.py"),
     message:
         "Compare all networks of {wildcards.group}"
@@ -68,7 +69,7 @@ rule rsa_recording:
     params:
         group=lambda w: STUDY.shown_to(w.recording),
         members=lambda w: GROUPS.get(STUDY.shown_to(w.recording), []),
-        geometry=STUDY.geometry.model_dump(mode="json"),
+        geometry=STUDY.geometry.model_dump(mode="json", exclude={"distance", "n_stimuli"}),
         code=code("rsa_recording.py"),
     message:
         "Compare networks with recording {wildcards.recording} (RSA)"

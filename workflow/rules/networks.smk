@@ -12,7 +12,7 @@ rule train:
         ENV
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory_of_ensemble,
         runtime=120,
     params:
         network=settings("network"),
@@ -40,7 +40,7 @@ rule ensemble_activations:
         ENV
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory_of_ensemble,
         runtime=30,
     params:
         network=settings("network"),
@@ -53,7 +53,7 @@ rule ensemble_activations:
 
 rule model_activations:
     input:
-        images=lambda w: str(STUDY.images[w.images].path),
+        images=lambda w: STUDY.images[w.images].input_files(),
         code=lambda w: STUDY.networks[w.network].source_files(),
     output:
         "results/{study}/activations/{images}/{network}.h5",

@@ -1,7 +1,7 @@
 rule read_recording:
     input:
-        file=lambda w: str(STUDY.recordings[w.recording].path),
-        images=lambda w: str(STUDY.images[STUDY.shown_to(w.recording)].path),
+        recording=lambda w: STUDY.recordings[w.recording].input_files(),
+        images=lambda w: STUDY.images[STUDY.shown_to(w.recording)].input_files(),
     output:
         "results/{study}/recordings/{recording}.h5",
     log:

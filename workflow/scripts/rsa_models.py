@@ -9,6 +9,8 @@ with job(snakemake):
     from repbias.store import write_table
 
     rdms = dict(zip(snakemake.params.members, map(read_rdms, snakemake.input), strict=True))
-    geometry = Geometry(**snakemake.params.geometry)
+    geometry = Geometry(
+        comparators=snakemake.params.comparators, distance=snakemake.params.distance
+    )
     table = compare_models(snakemake.wildcards.group, rdms, geometry)
     write_table(snakemake.output[0], "rsa_models", table)

@@ -15,7 +15,7 @@ class Encoding(Spec):
     inner_folds: int = Field(5, ge=2)
     """Inner folds, which choose the penalty for every unit."""
     log10_alpha: tuple[float, float] = (-3.0, 5.0)
-    """Range of the penalty, relative to the layer's mean variance per stimulus."""
+    """Range of the penalty, relative to the mean squared norm of a centred activation pattern."""
     n_alphas: int = Field(17, ge=2)
     """Penalties, evenly spaced on a logarithmic scale."""
     seed: int = Field(0, ge=0)

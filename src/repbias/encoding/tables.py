@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -50,7 +51,6 @@ def encode_recording(
         )
     groups = _groups_of_units(name, means, needed)
     ceiling = split_half_reliability(recording).ceiling
-    edges = 10.0 ** np.array(spec.log10_alpha)
     tables = []
     for condition, activations in conditions.items():
         position = {s: i for i, s in enumerate(activations.stimulus_ids)}
@@ -60,37 +60,43 @@ def encode_recording(
         rows = np.array([position[s] for s in recording.stimulus_ids])
         networks = activations.networks
         used = [n for n in range(len(activations)) if networks["snapshot"][n] != "acquired"]
-        for n in used:
-            for layer in activations.layers:
-                features = activations.read(layer, n)[rows]
-                for stimuli, units in groups:
-                    fit = predict(gram(features[stimuli]), means[np.ix_(stimuli, units)], spec)
-                    r, r2 = scores(fit.predicted, means[np.ix_(stimuli, units)])
-                    tables.append(
-                        pd.DataFrame(
-                            {
-                                "recording": name,
-                                **{k: recording.units[k][units] for k in ("subject", "region")},
-                                "unit": recording.units["unit"][units],
-                                "experiment": experiment,
-                                "condition": condition,
-                                **{k: v[n].item() for k, v in networks.items()},
-                                "layer": layer,
-                                "r": r,
-                                "r2": r2,
-                                "ceiling": ceiling[units],
-                                "ceiling_convention": np.where(
-                                    np.isnan(ceiling[units]), UNAVAILABLE, UNIT_CONVENTION
-                                ),
-                                "r_normalised": r / ceiling[units],
-                                "log10_alpha": np.log10(fit.alphas).mean(axis=0),
-                                "alpha_at_edge": np.isin(fit.alphas, edges).mean(axis=0),
-                                "n_stimuli": len(stimuli),
-                            }
-                        )
-                    )
+        for n, layer in product(used, activations.layers):
+            info = {k: v[n].item() for k, v in networks.items()} | {"layer": layer}
+            features = activations.read(layer, n)[rows]
+            tables += [
+                _encode(features[stimuli], means[np.ix_(stimuli, units)], spec).assign(
+                    **{k: recording.units[k][units] for k in ("unit", "subject", "region")},
+                    ceiling=ceiling[units],
+                    recording=name,
+                    experiment=experiment,
+                    condition=condition,
+                    **info,
+                )
+                for stimuli, units in groups
+            ]
         logger.info("%s: encoded from %d networks of %s", name, len(used), condition)
-    return as_table("encoding", pd.concat(tables, ignore_index=True) if tables else ())
+    if not tables:
+        return as_table("encoding")
+    table = pd.concat(tables, ignore_index=True)
+    table["ceiling_convention"] = np.where(table["ceiling"].isna(), UNAVAILABLE, UNIT_CONVENTION)
+    table["r_normalised"] = table["r"] / table["ceiling"]
+    return as_table("encoding", table)
+
+
+def _encode(features: np.ndarray, responses: np.ndarray, spec: Encoding) -> pd.DataFrame:
+    """Score one layer's prediction of units that saw the same stimuli; one row per unit."""
+    fit = predict(gram(features), responses, spec)
+    r, r2 = scores(fit, responses)
+    edges = [fit.grid[0], fit.grid[-1]]
+    return pd.DataFrame(
+        {
+            "r": r,
+            "r2": r2,
+            "log10_alpha": np.log10(fit.alphas).mean(axis=0),
+            "alpha_at_edge": np.isin(fit.alphas, edges).mean(axis=0),
+            "n_stimuli": len(responses),
+        }
+    )
 
 
 def _groups_of_units(

@@ -13,12 +13,14 @@ from scipy.stats import t as student
 from repbias.geometry.rdms import dissimilarities, make_rdms
 from repbias.geometry.spec import Comparator, Distance
 from repbias.recordings.reliability import (
+    MIN_CEILING,
     UNAVAILABLE,
     by_repeat,
     lengthening,
     random_halves,
     spearman_brown,
 )
+from repbias.spec import RepbiasError
 from repbias.store import Recording
 
 #: Bootstrap samples whose pair weights are held in memory at once.
@@ -224,6 +226,8 @@ def noise_ceiling(
         (subject, pair).
     comparator, distance
         As in the comparison that the ceiling is for.
+    n_splits, seed
+        Random halves of the repeats.
     """
     n_stimuli = len(recording.stimulus_ids)
     if len(data) > 1:
@@ -237,12 +241,21 @@ def noise_ceiling(
         return Ceiling(np.nan, np.nan, f"{UNAVAILABLE}: fewer than two repeats of some stimuli")
     similarities = []
     for halves in random_halves(tensor, n_splits, seed):
-        first, second = (_rdms(dissimilarities(h, distance), n_stimuli) for h in halves)
+        try:
+            first, second = (_rdms(dissimilarities(h, distance), n_stimuli) for h in halves)
+        except RepbiasError as error:  # a pattern that is constant in one half
+            return Ceiling(np.nan, np.nan, f"{UNAVAILABLE}: half of the repeats: {error}")
         similarities.append(compare(first, second, comparator)[0, 0])
     whole = spearman_brown(np.array(similarities), lengthening(tensor).mean())
     low, high = np.percentile(np.sqrt(whole), [2.5, 97.5])
+    if low <= MIN_CEILING:
+        return Ceiling(np.nan, np.nan, f"{UNAVAILABLE}: halves of the repeats do not agree")
+    left_out = recording.responses.shape[1] - tensor.shape[2]
+    note = f" ({left_out} units without two repeats left out)" if left_out else ""
     return Ceiling(
-        float(low), float(high), "sqrt of split-half RDM similarity, Spearman-Brown corrected"
+        float(low),
+        float(high),
+        f"sqrt of split-half RDM similarity, Spearman-Brown corrected{note}",
     )
 
 

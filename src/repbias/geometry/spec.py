@@ -27,4 +27,4 @@ class Geometry(Spec):
     bootstraps: int = Field(1000, ge=100)
     """Bootstrap samples behind the intervals of model-recording comparisons."""
     seed: int = Field(0, ge=0)
-    """Seed of the bootstrap and of the splits of repeats."""
+    """Seed of the bootstrap, and of the splits of repeats behind RSA ceilings."""

@@ -142,7 +142,10 @@ def load_model(spec: TorchNetwork) -> nn.Module:
     """
     factory = _import(spec.factory)
     try:
-        model = factory(**spec.arguments)
+        # Random weights are the same in every run.
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = factory(**spec.arguments)
     except TypeError as error:
         raise RepbiasError(f"{spec.factory}: cannot make the model: {error}") from error
     if not isinstance(model, nn.Module):

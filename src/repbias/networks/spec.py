@@ -121,7 +121,7 @@ class TorchNetwork(Spec):
     """Images per forward pass."""
 
     def source_files(self) -> list[str]:
-        """Return the files of the factory and the preprocessing; an edit reruns the model."""
+        """Return the files of the factory and the preprocessing (not what they import)."""
         paths = [self.factory]
         if isinstance(self.preprocess, str):
             paths.append(self.preprocess)

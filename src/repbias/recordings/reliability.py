@@ -13,6 +13,8 @@ from repbias.store import Recording, as_table
 #: What the ceiling of a unit means, stored beside every number.
 UNIT_CONVENTION = "sqrt of split-half reliability, Spearman-Brown corrected"
 UNAVAILABLE = "unavailable"
+#: A reliability whose lower bound is not above this is no ceiling: dividing by it gives noise.
+MIN_CEILING = 0.05
 
 
 def stimulus_means(recording: Recording) -> np.ndarray:
@@ -35,7 +37,7 @@ def by_repeat(recording: Recording) -> np.ndarray:
     """Arrange trials as (stimulus, repeat, unit), padded with NaN; time bins are averaged."""
     responses = recording.responses
     if responses.ndim == 3:
-        responses = responses.mean(axis=2)
+        responses = np.nanmean(responses, axis=2) if responses.size else responses[:, :, 0]
     ids = recording.stimulus_ids
     position = {stimulus: i for i, stimulus in enumerate(ids)}
     rows = np.array([position[s] for s in recording.trials["stimulus_id"]])
@@ -104,18 +106,18 @@ class Reliability:
     def ceiling(self) -> np.ndarray:
         """Highest correlation that a perfect model reaches with the averages, per unit.
 
-        NaN where it is unavailable, or where the reliability's lower bound is not above 0.05: a
-        score divided by such a ceiling would be noise.
+        NaN where it is unavailable, or where the reliability's lower bound is not above
+        :data:`MIN_CEILING`.
         """
-        trusted = self.lower > 0.05
+        trusted = self.lower > MIN_CEILING
         return np.sqrt(np.where(trusted, self.full, np.nan))
 
 
 def split_half_reliability(recording: Recording, n_splits: int = 50, seed: int = 0) -> Reliability:
     """Estimate the reliability of every unit's averages over repeats.
 
-    Spearman-Brown: if halves correlate with r, the whole has reliability 2r / (1 + r) (Spearman
-    1910; Brown 1910).
+    Spearman-Brown (1910): if halves correlate with r, a measurement k times as long has
+    reliability kr / (1 + (k - 1) r). With an even number of repeats k is 2.
     """
     tensor = by_repeat(recording)
     n_repeated = ((~np.isnan(tensor)).sum(axis=1) >= 2).sum(axis=0)

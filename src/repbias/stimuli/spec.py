@@ -100,3 +100,9 @@ class ImageSet(Spec):
     """Folder, archive, or .npy, .npz, .h5 or .mat file."""
     variable: str | None = None
     """For array files: the variable; dots step into MAT structures."""
+
+    def input_files(self) -> list[str]:
+        """Return the files that the images come from; a change of one reruns what uses it."""
+        if self.path.is_dir():
+            return sorted(str(file) for file in self.path.rglob("*") if file.is_file())
+        return [str(self.path)]

@@ -7,7 +7,12 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, field_validator
 
-from repbias.recordings.readers.common import FileRecording, named_axes, resolve_ids
+from repbias.recordings.readers.common import (
+    FileRecording,
+    named_axes,
+    read_lines,
+    resolve_ids,
+)
 from repbias.spec import InputPath, RepbiasError
 from repbias.store import Recording
 
@@ -30,7 +35,11 @@ class ArrayRecording(FileRecording):
     response_unit: str = ""
     """Unit of measure of a response, for example "spikes in 100 ms"."""
     times: list[Annotated[float, Field(allow_inf_nan=False)]] | None = None
-    """Times of the bins in seconds, if there is a time axis."""
+    """Times of the bins in seconds, if there is a time axis; analyses average over bins."""
+
+    def input_files(self) -> list[str]:
+        """Return the files that the recording comes from."""
+        return [*super().input_files(), *([str(self.regions)] if self.regions else [])]
 
     @field_validator("axes")
     @classmethod
@@ -105,7 +114,7 @@ def read(spec: ArrayRecording, stimulus_ids: np.ndarray) -> Recording:
 def _regions(spec: ArrayRecording, n_units: int) -> np.ndarray:
     if spec.regions is None:
         return np.full(n_units, spec.region)
-    regions = [line.strip() for line in spec.regions.read_text().splitlines() if line.strip()]
+    regions = read_lines(spec.regions)
     if len(regions) != n_units:
         raise RepbiasError(f"{spec.regions}: {len(regions)} regions for {n_units} units")
     return np.array(regions)

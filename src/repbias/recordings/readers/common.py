@@ -28,6 +28,12 @@ class FileRecording(Spec):
     source: str = ""
     """Citation or origin, shown in the report."""
 
+    def input_files(self) -> list[str]:
+        """Return the files that the recording comes from; a change of one reruns what uses it."""
+        ids = self.stimulus_ids
+        named = [] if isinstance(ids, list) or ids == "sorted" else [ids]
+        return [str(self.path), *named]
+
     @field_validator("stimulus_ids")
     @classmethod
     def _file_exists(cls, ids: str | list[str]) -> str | list[str]:
@@ -42,9 +48,11 @@ class FileRecording(Spec):
         return str(path)
 
 
-def _lines(path: Path) -> list[str]:
+def read_lines(path: Path) -> list[str]:
+    """Return the lines of a text file that are not blank, without surrounding white space."""
     try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        return [line.strip() for line in lines if line.strip()]
     except UnicodeDecodeError as error:
         raise RepbiasError(f"{path}: not a text file ({error})") from error
 
@@ -93,8 +101,7 @@ def resolve_ids(spec: FileRecording, n: int, known: np.ndarray) -> np.ndarray:
     elif isinstance(spec.stimulus_ids, list):
         ids, origin = np.array(spec.stimulus_ids), "stimulus_ids"
     else:
-        lines = _lines(Path(spec.stimulus_ids))
-        ids, origin = np.array([x.strip() for x in lines if x.strip()]), str(spec.stimulus_ids)
+        ids, origin = np.array(read_lines(Path(spec.stimulus_ids))), spec.stimulus_ids
     if len(ids) != n:
         raise RepbiasError(
             f"{spec.path}: the stimulus axis has length {n}, but {origin} gives {len(ids)} ids"

@@ -1,6 +1,6 @@
 """The configuration's JSON schema for editors, and its reference for readers.
 
-``python -m repbias.reference schema`` and ``python -m repbias.reference markdown`` print them.
+``python -m repbias.config_reference schema`` and ``... markdown`` print them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from repbias.claims import CLAIMS
-from repbias.explain import members, tags_of
+from repbias.config_errors import members, tags_of
 from repbias.stimuli.features import FUNCTIONS
 from repbias.study import Study
 
