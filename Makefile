@@ -9,13 +9,14 @@ help:  ## list what one can make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
 
 run: $(VENV)/.installed  ## run the default study; ARGS="--configfile studies/v4.yaml" runs another
-	@# One run at a time; so a lock that is left is of a run that was killed.
+	@# One at a time. A mark that is still there is of a 'make run' that was killed, and so is the lock.
 	@mkdir -p .snakemake; exec 9> .snakemake/make.lock; \
 	if command -v flock > /dev/null; then \
 		flock -n 9 || { echo "another 'make run' is at work in this folder"; exit 1; }; \
-		if ls .snakemake/locks/* > /dev/null 2>&1; then $(SNAKEMAKE) --unlock; fi; \
+		if [ -e .snakemake/make.running ]; then $(SNAKEMAKE) --unlock $(ARGS); fi; \
 	fi; \
-	$(SNAKEMAKE) --cores all $(ARGS)
+	touch .snakemake/make.running; \
+	$(SNAKEMAKE) --cores all $(ARGS); status=$$?; rm -f .snakemake/make.running; exit $$status
 
 test: $(VENV)/.installed-test  ## run the test suite; ARGS="-k ridge" runs a part of it
 	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),--cov --cov-report=term --cov-fail-under=90)

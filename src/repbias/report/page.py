@@ -29,32 +29,34 @@ CAPTIONS = {
     ),
     "variance": (
         "Variance explained by feature",
-        "R² from feature to representation (M1) on test stimuli in the analysed layer. Dots are "
+        "R² from feature to representation (M1) on test stimuli in the analysed layer: untrained, "
+        "when a network first mastered all its targets, and at the end of training. Dots are "
         "networks that met the inclusion criterion; circles are means with 95 % bootstrap "
-        "intervals over seeds. Equal accuracy does not mean equal variance.",
+        "intervals over them.",
     ),
     "rsa_models": (
         "Networks compared with each other",
-        "Similarity of RDMs between all networks, by task; for models of your own, between all "
-        "layers.",
+        "Similarity of RDMs (first comparator) of the analysed layer between all networks, by "
+        "condition and stage of training; for models of your own, between all their layers.",
     ),
     "rsa_recordings": (
         "Networks compared with recordings: RSA",
-        "Mean over subjects; lines are means over networks, dots single networks, bars 95 % "
-        "intervals (the table says what they generalise to). The dot far above its siblings is the "
-        "network that generated a simulated recording. The grey band is the noise ceiling; where "
-        "there is none, it could not be estimated from the data.",
+        "Similarity of RDMs, mean over subjects, for networks that met the inclusion criterion. "
+        "Lines are means over networks and small dots single networks; where a condition has one "
+        "network, bars are its 95 % interval (the table says what it generalises to). The grey "
+        "band is the noise ceiling; where there is none, it could not be estimated.",
     ),
     "encoding": (
         "Networks compared with recordings: encoding",
         "Correlation of nested cross-validated ridge predictions with responses to left-out "
-        "stimuli, raw; the dotted line is the mean ceiling of the units. Bars: 95 % bootstrap "
-        "intervals over units, for single networks.",
+        "stimuli, not normalised; lines and dots as above. The dotted line is the mean ceiling of "
+        "the units that have one. Bars, for single networks: 95 % bootstrap intervals over units.",
     ),
     "planted_truth": (
         "Planted truth",
-        "Which layer scores highest, over the trained networks of the generating condition. The "
-        "outlined layer generated the recording. Only one of the networks is the generator itself.",
+        "A simulated recording's generating layer (outlined) is known. Shown is which layer scores "
+        "highest, over the kept networks of the generating condition. One of them is the generator "
+        "itself; the others are new instances of it, as models of a real brain are at best.",
     ),
 }
 
@@ -134,7 +136,7 @@ def condition_rows(learning: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def recording_rows(frames: dict[str, pd.DataFrame]) -> list[dict[str, Any]]:
-    """Summarise every recording: size, reliability, ceiling, and how its best layer scores."""
+    """Summarise every recording: size, reliability, and the ceiling of the first comparator."""
     rows = []
     for recording, part in frames["rsa_recordings"].groupby("recording", sort=False):
         units = frames["reliability"][frames["reliability"]["recording"] == recording]
