@@ -100,7 +100,7 @@ def write_page(
         study=study,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         conditions=condition_rows(frames["learning"]),
-        recordings=recording_rows(frames),
+        recordings=recording_rows(frames, study.get("recordings", {})),
         claims=_rows(frames["claims"]),
         planted=planted_rows(frames["planted_truth"]),
         figures=[_figure(Path(p)) for p in figures],
@@ -135,7 +135,9 @@ def condition_rows(learning: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
-def recording_rows(frames: dict[str, pd.DataFrame]) -> list[dict[str, Any]]:
+def recording_rows(
+    frames: dict[str, pd.DataFrame], specs: dict[str, dict[str, Any]]
+) -> list[dict[str, Any]]:
     """Summarise every recording: size, reliability, and the ceiling of the first comparator."""
     rows = []
     for recording, part in frames["rsa_recordings"].groupby("recording", sort=False):
@@ -155,6 +157,7 @@ def recording_rows(frames: dict[str, pd.DataFrame]) -> list[dict[str, Any]]:
                 "ceiling_high": first["ceiling_high"],
                 "convention": first["ceiling_convention"],
                 "interval": first["interval"],
+                "source": specs.get(recording, {}).get("source", ""),
             }
         )
     return rows
