@@ -4,19 +4,23 @@ import os
 import sys
 from pathlib import Path
 
-# The package and a user's own modules are found without an installation, in every job.
-PLACES = [str(Path(workflow.basedir) / "src"), str(Path.cwd())]
+# A --configfile replaces the default study; Snakemake alone would merge the two.
+if not workflow.overwrite_configfiles:
+
+    configfile: "config.yaml"
+
+
+# Found without an installation, in every job: this package, and modules of the user's in the folder
+# that Snakemake runs in or beside the study.
+PLACES = [Path(workflow.basedir) / "src", Path.cwd()]
+PLACES += [Path(file).resolve().parent for file in workflow.configfiles]
+PLACES = list(dict.fromkeys(map(str, PLACES)))
 sys.path[:0] = PLACES
 os.environ.update(PYTHONPATH=os.pathsep.join([*PLACES, os.getenv("PYTHONPATH") or "."]))
 
 from repbias.fingerprint import code_fingerprint
 from repbias.spec import RepbiasError
 from repbias.study import load_study
-
-# A --configfile replaces the default study; Snakemake alone would merge the two.
-if not workflow.overwrite_configfiles:
-
-    configfile: "config.yaml"
 
 
 include: "workflow/rules/common.smk"

@@ -434,7 +434,7 @@ RECORDINGS = {
     "unknown id": (
         GOOD,
         {"stimulus_ids": [*"abcx"]},
-        ["stimulus_ids: 1 of 4 ids are not in 'photos'", "example 'x'", "ids like 'a'"],
+        ["stimulus_ids: 1 of 4 ids are not in 'photos'", "in 'photos': 'x' (", "ids like 'a'"],
     ),
     "infinite": (with_value(GOOD, np.inf, (1, 2)), {}, ["1 responses are infinite"]),
     "all NaN": (np.nan * GOOD, {}, ["every response is NaN"]),

@@ -200,7 +200,7 @@ LIGHT = {
             "n_test": 8,
         }
     },
-    "resolved_config.py": {"study": {"study": "test"}},
+    "resolved_config.py": {"study": '{"study": "test"}'},
 }
 
 

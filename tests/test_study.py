@@ -65,15 +65,18 @@ def test_names_are_the_shortest_endings_that_tell_settings_apart():
     assert list(conditions) == ["easy.gain=2,hard.gain=3,seed=4,seeds=5"]
 
 
-def test_a_setting_that_ends_like_another_keeps_its_full_name():
-    conditions = conditions_of(vary={"training": {"fast": {}}, "training.max_steps": [50]})
-    assert list(conditions) == ["training=fast,max_steps=50"]
+def test_a_setting_and_a_part_of_it_cannot_both_vary():
+    """The whole would overwrite the part, and the condition's name would be wrong."""
+    vary = {"training.max_steps": [50, 60], "training": {"fast": {"max_steps": 90}}}
+    with pytest.raises(ConfigError, match=r"'training' and 'training.max_steps' overlap"):
+        load_study(configuration(vary=vary))
 
 
 def test_expanding_does_not_change_what_was_written():
-    vary = {"training": {"fast": {"max_steps": 90}}, "training.max_steps": [50, 60]}
+    vary = {"training": {"fast": {"max_steps": 90}}, "seeds": [1, 2]}
     experiment = load_study(configuration(vary=copy.deepcopy(vary))).experiments["tasks"]
-    assert [c.training.max_steps for c in experiment.expand().values()] == [50, 60]
+    assert [c.training.max_steps for c in experiment.expand().values()] == [90, 90]
+    assert [c.seeds for c in experiment.expand().values()] == [1, 2]
     assert experiment.vary == vary
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from repbias.statistics import bootstrap_interval, mean_interval
 from repbias.store import as_table
 
 if TYPE_CHECKING:
@@ -93,7 +94,8 @@ class Claim:
     reference : the published numbers
     provenance : the source of claim and numbers
     decide : evidence and filled roles to the result
-    over_time : whether it is also reported at first mastery
+    measure : what the effect is measured in
+    over_time : whether it is also reported at first mastery; if not, it is exact
     """
 
     statement: str
@@ -101,6 +103,7 @@ class Claim:
     reference: str
     provenance: str
     decide: Callable[..., Result]
+    measure: str
     over_time: bool = True
 
 
@@ -114,12 +117,13 @@ def claim(
     roles: dict[str, Literal["condition", "feature"]],
     reference: str,
     provenance: str,
+    measure: str,
     over_time: bool = True,
 ) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
     """Enter a function into :data:`CLAIMS`; it gets the evidence and the roles as arguments."""
 
     def register(function: Callable[..., Result]) -> Callable[..., Result]:
-        CLAIMS[name] = Claim(statement, roles, reference, provenance, function, over_time)
+        CLAIMS[name] = Claim(statement, roles, reference, provenance, function, measure, over_time)
         return function
 
     return register
@@ -131,6 +135,7 @@ def claim(
     {"condition": "condition", "easy": "feature", "hard": "feature"},
     reference="R2 .55 easy, .05 hard (an example network)",
     provenance="Lampinen, Chan & Hermann 2024 [paper]",
+    measure="difference of R²",
 )
 def easy_explains_more(evidence: Evidence, condition: str, easy: str, hard: str) -> Result:
     """Effect: mean over networks of R² easy minus R² hard."""
@@ -141,9 +146,7 @@ def easy_explains_more(evidence: Evidence, condition: str, easy: str, hard: str)
     dropped = evidence.n_networks(condition) - len(kept)
     if len(kept) < MIN_NETWORKS:
         return _too_few(len(kept), dropped)
-    draws = np.random.default_rng(0).integers(len(kept), size=(N_BOOTSTRAPS, len(kept)))
-    low, high = np.percentile(kept[draws].mean(axis=1), [2.5, 97.5])
-    return Result(float(kept.mean()), float(low), float(high), len(kept), dropped)
+    return Result(*mean_interval(kept, N_BOOTSTRAPS), len(kept), dropped)
 
 
 @claim(
@@ -152,7 +155,8 @@ def easy_explains_more(evidence: Evidence, condition: str, easy: str, hard: str)
     "of the easy task alone",
     {"easy": "condition", "both": "condition"},
     reference="direction only",
-    provenance="Lampinen, Chan, Li & Hermann 2025 [paper]",
+    provenance="Lampinen, Chan, Li & Hermann 2026 [paper]",
+    measure="difference of RDM similarity",
 )
 def complex_less_similar(evidence: Evidence, easy: str, both: str) -> Result:
     """Effect: mean similarity easy-both minus mean similarity both-both."""
@@ -165,7 +169,8 @@ def complex_less_similar(evidence: Evidence, easy: str, both: str) -> Result:
     "task are",
     {"easy": "condition", "hard": "condition"},
     reference="direction only",
-    provenance="Hermann & Lampinen 2020 [paper]; Lampinen, Chan, Li & Hermann 2025 [paper]",
+    provenance="Hermann & Lampinen 2020 [paper]; Lampinen, Chan, Li & Hermann 2026 [paper]",
+    measure="difference of RDM similarity",
 )
 def hard_less_similar(evidence: Evidence, easy: str, hard: str) -> Result:
     """Effect: mean similarity easy-easy minus mean similarity hard-hard."""
@@ -179,6 +184,7 @@ def hard_less_similar(evidence: Evidence, easy: str, hard: str) -> Result:
     {},
     reference="correlation of the RDMs -0.7947",
     provenance="Hermann & Lampinen 2020 [derived]",
+    measure="minus the RDM correlation",
     over_time=False,
 )
 def xor_codes(evidence: Evidence) -> Result:
@@ -275,8 +281,9 @@ def _contrast(evidence: Evidence, more: tuple[str, str], less: tuple[str, str]) 
     samples = effect(counts)
     if np.isnan(samples).all():
         return _too_few(n_kept, n_dropped)
-    low, high = np.nanpercentile(samples, [2.5, 97.5])
-    return Result(float(effect(once)[0]), float(low), float(high), n_kept, n_dropped)
+    estimate = float(effect(once)[0])
+    low, high = bootstrap_interval(estimate, samples, min(map(len, kept.values())))
+    return Result(estimate, low, high, n_kept, n_dropped)
 
 
 def _kept_seeds(evidence: Evidence, condition: str) -> np.ndarray:

@@ -43,6 +43,8 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
             tag = item.get("ctx", {}).get("tag")
             shown = f"found {tag!r}; " if tag else "missing; "
             message = nearest(tag or "", tags)
+        if path and "=" in path[-1]:
+            message += "; put names of conditions in quotes, because of the commas in them"
         lines.setdefault(where, []).append(f"{shown}{message[:1].lower()}{message[1:]}")
     return [
         f"{where or 'top level'}: {' or '.join(dict.fromkeys(messages))}"

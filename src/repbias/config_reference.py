@@ -29,7 +29,8 @@ become names of files and folders.
 
 `vary` maps the dotted path of any setting of the experiment to its levels, a list or a mapping of
 names to values; several paths are crossed. Conditions are called after them:
-`optimizer=adam,batch_size=128`, or `base` where nothing varies.
+`optimizer=adam,batch_size=128`, or `base` where nothing varies. All seeds of a condition are
+trained in one job: more seeds train the condition anew.
 
 """
 

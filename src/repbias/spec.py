@@ -72,6 +72,12 @@ def expand_variables(text: str) -> str:
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*$", max_length=80)]
 
 
+def _expand_path(value: object) -> object:
+    if not isinstance(value, str | Path) or not str(value):
+        raise ValueError("expected the path of a file or folder")
+    return expand_variables(str(value))
+
+
 def _must_exist(path: Path) -> Path:
     if not path.exists():
         raise ValueError(f"no such file or folder (looked in {path.resolve()})")
@@ -79,4 +85,4 @@ def _must_exist(path: Path) -> Path:
 
 
 #: A path that must exist before any job starts; environment variables are expanded.
-InputPath = Annotated[Path, BeforeValidator(expand_variables), AfterValidator(_must_exist)]
+InputPath = Annotated[Path, BeforeValidator(_expand_path), AfterValidator(_must_exist)]

@@ -83,6 +83,9 @@ class Experiment(Condition):
                 continue
             named = _named_levels(path, levels, problems)
             axes.append([(path, name, value) for name, value in named.items()])
+        for path in self.vary:
+            inside = [other for other in self.vary if other.startswith(f"{path}.")]
+            problems += [f"vary: {path!r} and {other!r} overlap; vary one" for other in inside]
         if problems:
             raise ConfigError("vary", problems)
         short = _short_names(list(self.vary))
@@ -99,7 +102,9 @@ class Experiment(Condition):
                 conditions[name] = Condition.model_validate(settings)
             except ValidationError as error:
                 for problem in explain(error, Condition):
-                    problems.append(f"vary, condition {name}: {problem}")
+                    problem = problem.removeprefix("top level: ")
+                    if not any(known.endswith(problem) for known in problems):
+                        problems.append(f"vary, condition {name}: {problem}")
         if problems:
             raise ConfigError("vary", problems)
         return conditions
@@ -164,7 +169,8 @@ class Study(Spec):
     def figures(self) -> list[str]:
         """Return the figures that the report shows: those for which there are data."""
         trained = ["learning", "variance"] if self.experiments else []
-        networks = ["rsa_models"] if self.groups() else []
+        n_layers = sum(len(network.layers) for network in self.networks.values())
+        networks = ["rsa_models"] if self.experiments or (self.images and n_layers > 1) else []
         recorded = ["rsa_recordings"] if self.recordings else []
         if any(spec.kind != "rdms" for spec in self.recordings.values()):
             recorded.append("encoding")
@@ -210,6 +216,16 @@ def _inconsistencies(study: Study) -> Iterator[str]:
         yield "nothing to do: give experiments, or images and networks"
     for name in study.experiments.keys() & study.images.keys():
         yield f"images.{name}: an experiment has the same name; rename one"
+    for where, names in {
+        "experiments": study.experiments,
+        "images": study.images,
+        "networks": study.networks,
+        "recordings": study.recordings,
+        **{f"experiments.{name}.vary": conditions for name, conditions in expanded.items()},
+    }.items():
+        folded = [name.casefold() for name in names]
+        if len(set(folded)) < len(folded):
+            yield f"{where}: names differ in upper and lower case only: {', '.join(names)}"
     if study.networks and not study.images:
         yield "networks: there are no images to show them; add a section images"
     conditions = {
@@ -325,6 +341,8 @@ def _named_levels(
         if any(isinstance(value, list | dict) for value in levels):
             problems.append(f"vary.{path}: give each list or mapping a name (name: value)")
             return {}
+        if len({str(value) for value in levels}) < len(levels):
+            problems.append(f"vary.{path}: a level occurs twice in {levels}")
         levels = {str(value): value for value in levels}
     if not levels:
         problems.append(f"vary.{path}: no levels")

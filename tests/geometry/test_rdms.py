@@ -157,10 +157,17 @@ def test_layers_keep_their_names_and_stimuli_their_order(make_activations):
         np.testing.assert_allclose(vector, reference(patterns, "euclidean"), rtol=1e-6)
 
 
-def test_a_dead_layer_is_named(make_activations):
+def test_a_dead_layer_is_named_and_left_out(make_activations, caplog):
     layers = {"alive": np.random.default_rng(0).normal(size=(1, 5, 3)), "dead": np.zeros((1, 5, 3))}
     activations = make_activations(layers, list("abcde"))
-    with pytest.raises(RepbiasError, match="network seed0, layer dead: 5 of 5 patterns"):
+    rdms = layer_rdms(activations, "correlation", None)
+    assert list(rdms.rdm_descriptors["layer"]) == ["alive"]
+    assert "layer dead: 5 of 5 patterns" in caplog.text
+
+
+def test_a_file_of_dead_layers_is_refused(make_activations):
+    activations = make_activations({"dead": np.zeros((1, 5, 3))}, list("abcde"))
+    with pytest.raises(RepbiasError, match=r"no layer has an RDM; .* layer dead: 5 of 5 patterns"):
         layer_rdms(activations, "correlation", None)
 
 

@@ -385,3 +385,15 @@ def test_a_layer_that_runs_twice_is_refused(tmp_path, monkeypatch, images):
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(RepbiasError, match="'1' runs more than once"):
         written(tmp_path, spec(factory="twice:model", layers=["1"]), images)
+
+
+def test_a_layer_whose_first_axis_is_not_the_batch_is_refused(tmp_path, monkeypatch, images):
+    """Sequence models often put time first; its steps would be stored as images."""
+    (tmp_path / "time_first.py").write_text(
+        "from torch import nn\n\n\nclass TimeFirst(nn.Module):\n"
+        "    def forward(self, x):\n        return x.flatten(2).permute(2, 0, 1)\n\n\n"
+        "def model():\n    return nn.Sequential(TimeFirst())\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(RepbiasError, match="first axis of its output must be the batch"):
+        written(tmp_path, spec(factory="time_first:model", layers=["0"]), images)

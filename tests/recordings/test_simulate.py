@@ -112,3 +112,10 @@ def test_trials_name_their_stimulus_and_repeat(activations):
 def test_what_does_not_exist_is_refused(activations, settings, message):
     with pytest.raises(RepbiasError, match=message):
         brain(activations, **settings)
+
+
+def test_brains_of_different_layers_share_no_noise(activations):
+    """With the same seed; otherwise they would not be independent tests of one pipeline."""
+    one, other = (brain(activations, layer=layer) for layer in ("hidden1", "hidden2"))
+    noise = [tensor(b)[:, 0] - tensor(b)[:, 1] for b in (one, other)]
+    assert abs(np.corrcoef(noise[0].ravel(), noise[1].ravel())[0, 1]) < 0.02

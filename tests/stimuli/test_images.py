@@ -132,3 +132,11 @@ def test_a_folder_of_an_archive_is_no_image(tmp_path):
         Image.fromarray(PIXELS["cat"]).save(tmp_path / "cat.png")
         archive.write(tmp_path / "cat.png", "scans.png/cat.png")
     assert images_of(tmp_path / "photos.zip").ids == ["cat"]
+
+
+def test_images_of_16_bits_are_refused(tmp_path):
+    """Converted as they are, they would come out black and white."""
+    gradient = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
+    Image.fromarray(gradient).save(tmp_path / "deep.png")
+    with pytest.raises(RepbiasError, match=r"deep\.png has more than 8 bits"):
+        open_images(ImageSet(path=tmp_path)).load(0)

@@ -3,9 +3,11 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 from workspace import ROOT, Workspace
 
 
@@ -42,8 +44,6 @@ def test_study_runs(name, test_data, tmp_path, monkeypatch):
 
 def test_a_model_file_beside_the_study_is_found(tmp_path):
     """A factory in the folder that Snakemake runs in needs no installation."""
-    from PIL import Image
-
     (tmp_path / "images").mkdir()
     for i in range(6):
         Image.new("RGB", (8, 8), (40 * i, 10, 250 - 40 * i)).save(tmp_path / f"images/im{i}.png")
@@ -69,3 +69,34 @@ def test_a_model_file_beside_the_study_is_found(tmp_path):
     workspace.snakemake("--cores", "2")
     table = pd.read_csv(workspace.results / "tables/rsa_models.csv")
     assert len(table) == 1  # the pair of layers
+
+
+def test_files_that_a_recording_and_images_come_from_are_watched(tmp_path):
+    """Other ids relabel every response, and another image is another stimulus."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "images").mkdir()
+    for i in range(8):
+        pixels = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"images/im{i}.png")
+    np.save(tmp_path / "counts.npy", rng.poisson(5, (6, 8, 2)).astype(float))
+    ids = [f"im{i}" for i in range(8)]
+    (tmp_path / "ids.txt").write_text("\n".join(ids))
+    recording = {"kind": "array", "path": "counts.npy", "axes": ["unit", "stimulus", "repeat"]}
+    workspace = Workspace(
+        tmp_path,
+        {
+            "study": "watched",
+            "images": {"set": {"path": "images"}},
+            "networks": {"pixels": {"kind": "pixels", "size": 4}},
+            "recordings": {"cells": recording | {"stimuli": "set", "stimulus_ids": "ids.txt"}},
+            "geometry": {"bootstraps": 100},
+            "encoding": {"folds": 2, "inner_folds": 2, "n_alphas": 3},
+        },
+    )
+    workspace.snakemake("--cores", "2")
+    assert workspace.jobs() == []
+    (tmp_path / "ids.txt").write_text("\n".join(reversed(ids)))
+    jobs = workspace.jobs()
+    assert "Read recording cells" in jobs and "Run pixels on set" not in jobs
+    Image.new("RGB", (4, 4), "red").save(tmp_path / "images/im3.png")
+    assert "Run pixels on set" in workspace.jobs()

@@ -94,7 +94,8 @@ rule resolved_config:
         mem_mb=500,
         runtime=10,
     params:
-        study=STUDY.model_dump(mode="json"),
+        # As text without "<": Snakemake writes parameters into its own report as they are.
+        study=STUDY.model_dump_json().replace("<", "\\u003c"),
         code=code("resolved_config.py"),
     message:
         "Write the configuration with every default filled in"

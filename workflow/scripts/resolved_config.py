@@ -3,9 +3,11 @@
 from repbias.job import job
 
 with job(snakemake):
+    import json
+
     import yaml
 
     from repbias.store import atomic
 
     with atomic(snakemake.output[0]) as path:
-        path.write_text(yaml.safe_dump(snakemake.params.study, sort_keys=False))
+        path.write_text(yaml.safe_dump(json.loads(snakemake.params.study), sort_keys=False))

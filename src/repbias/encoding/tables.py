@@ -63,6 +63,9 @@ def encode_recording(
         for n, layer in product(used, activations.layers):
             info = {k: v[n].item() for k, v in networks.items()} | {"layer": layer}
             features = activations.read(layer, n)[rows]
+            if not np.isfinite(features).all():
+                logger.warning("%s: %s, %s is not finite; left out", name, condition, info)
+                continue
             tables += [
                 _encode(features[stimuli], means[np.ix_(stimuli, units)], spec).assign(
                     **{k: recording.units[k][units] for k in ("unit", "subject", "region")},

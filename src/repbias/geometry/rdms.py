@@ -78,6 +78,9 @@ def make_rdms(
 def layer_rdms(activations: Activations, distance: Distance, n_stimuli: int | None) -> RDMs:
     """Compute the RDM of every layer of every network and snapshot in an activations file.
 
+    Where a distance is undefined (a network diverged, a pattern is constant), the layer is left out
+    with a warning.
+
     Parameters
     ----------
     activations
@@ -99,13 +102,15 @@ def layer_rdms(activations: Activations, distance: Distance, n_stimuli: int | No
             try:
                 vectors.append(dissimilarities(patterns, distance))
             except RepbiasError as error:
-                name = table["network"][row]
-                raise RepbiasError(
-                    f"{activations.path}: network {name}, layer {layer}: {error}"
-                ) from error
+                name, snapshot = table["network"][row], table["snapshot"][row]
+                last = f"{name} ({snapshot}), layer {layer}: {error}"
+                logger.warning("%s: left out: %s", activations.path.name, last)
+                continue
             info["layer"].append(layer)
             for column, values in table.items():
                 info[column].append(values[row].item())
+    if not vectors:
+        raise RepbiasError(f"{activations.path}: no layer has an RDM; the last one was {last}")
     return make_rdms(np.stack(vectors), ids, distance, info)
 
 

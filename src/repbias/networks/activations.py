@@ -129,6 +129,12 @@ def _model_batches(
                 raise RepbiasError(
                     f"{spec.factory}: layers {silent} took no part in the forward pass"
                 )
+            for layer in spec.layers:
+                if len(outputs[layer]) != len(batch):
+                    raise RepbiasError(
+                        f"{spec.factory}: layer {layer!r} gives {len(outputs[layer])} rows for "
+                        f"{len(batch)} images; the first axis of its output must be the batch"
+                    )
             yield start, {layer: outputs[layer] for layer in spec.layers}
 
 

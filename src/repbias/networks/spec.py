@@ -147,6 +147,11 @@ class PixelNetwork(Spec):
     size: int = Field(32, ge=1)
     """Images are resized to size x size pixels."""
 
+    @property
+    def layers(self) -> list[str]:
+        """Names of the layers: the pixels are the only one."""
+        return ["pixels"]
+
     def source_files(self) -> list[str]:
         """Return no files: there is no code of the user's."""
         return []
@@ -184,7 +189,7 @@ def module_file(module: str) -> Path | None:
     except (ImportError, ValueError):
         found = None
     if found is None:
-        raise ValueError(f"no module named {top!r} is installed, on PYTHONPATH or in this folder")
+        raise ValueError(f"no module named {top!r} is installed, or in this folder or the study's")
     if not rest:
         return Path(found.origin) if found.has_location else None
     for place in found.submodule_search_locations or []:

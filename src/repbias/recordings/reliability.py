@@ -26,10 +26,14 @@ def stimulus_means(recording: Recording) -> np.ndarray:
         (stimulus, unit), in the order of `recording.stimulus_ids`; NaN where a unit was never
         observed.
     """
-    tensor = by_repeat(recording)
-    observed = ~np.isnan(tensor)
-    counts = observed.sum(axis=1)
-    sums = np.where(observed, tensor, 0).sum(axis=1)
+    return _observed_mean(by_repeat(recording), axis=1)
+
+
+def _observed_mean(values: np.ndarray, axis: int) -> np.ndarray:
+    """Average what was observed; NaN where nothing was."""
+    observed = ~np.isnan(values)
+    counts = observed.sum(axis=axis)
+    sums = np.where(observed, values, 0).sum(axis=axis)
     return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
 
 
@@ -37,7 +41,7 @@ def by_repeat(recording: Recording) -> np.ndarray:
     """Arrange trials as (stimulus, repeat, unit), padded with NaN; time bins are averaged."""
     responses = recording.responses
     if responses.ndim == 3:
-        responses = np.nanmean(responses, axis=2) if responses.size else responses[:, :, 0]
+        responses = _observed_mean(responses, axis=2)
     ids = recording.stimulus_ids
     position = {stimulus: i for i, stimulus in enumerate(ids)}
     rows = np.array([position[s] for s in recording.trials["stimulus_id"]])

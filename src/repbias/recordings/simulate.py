@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Literal
 
 import numpy as np
@@ -66,7 +67,9 @@ def simulate(spec: SimulatedRecording, activations: Activations) -> Recording:
     layer = activations.read(spec.layer, int(rows[0]))[: spec.n_stimuli].astype(float)
     layer = layer - layer.mean(axis=0)
 
-    rng = np.random.default_rng(spec.seed)
+    # Brains of different layers share neither mixing nor noise, even with the same seed.
+    origin = f"{spec.source}/{spec.layer}/{spec.seed_of_network}"
+    rng = np.random.default_rng([spec.seed, zlib.crc32(origin.encode())])
     mixing = rng.standard_normal((layer.shape[1], spec.subjects * spec.units))
     signal = layer @ mixing
     noise_sd = signal.std(axis=0) * np.sqrt((1 - spec.reliability) / spec.reliability)

@@ -16,6 +16,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from repbias.statistics import mean_interval
 from repbias.store import atomic, read_table
 
 #: Okabe & Ito's colours, which colour-blind readers can tell apart.
@@ -54,21 +55,27 @@ def learning(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     accuracy = tables["learning"].rename(columns={"accuracy": "value"})
     variance = _analysed(tables["variance_explained"], layers)
     variance = variance.rename(columns={"r2_of_final": "value"})
-    groups = list(accuracy.groupby(["experiment", "condition"], sort=False).groups)
+    groups = _groups(accuracy)
     features = list(accuracy["feature"].unique())
-    figure = Figure(figsize=(max(2.4 * len(groups), 3.5), 4.2))
-    axes = figure.subplots(2, len(groups), sharex="col", sharey="row", squeeze=False)
-    for column, (experiment, condition) in enumerate(groups):
+    n_columns = min(3, len(groups))
+    n_blocks = math.ceil(len(groups) / n_columns)
+    figure = Figure(figsize=(max(2.6 * n_columns, 4), 4.2 * n_blocks))
+    axes = figure.subplots(2 * n_blocks, n_columns, sharey=True, squeeze=False)
+    for axis in axes.ravel():
+        axis.set_axis_off()
+    for i, (experiment, condition) in enumerate(groups):
+        block, column = divmod(i, n_columns)
         for row, table in enumerate((accuracy, variance)):
-            axis = axes[row, column]
+            axis = axes[2 * block + row, column]
+            axis.set_axis_on()
             part = table[(table["experiment"] == experiment) & (table["condition"] == condition)]
             for (feature, _), line in part.groupby(["feature", "network"], sort=False):
                 colour = COLOURS[features.index(feature) % len(COLOURS)]
                 axis.plot(line["step"], line["value"], color=colour, lw=0.8, alpha=0.6)
-        axes[0, column].set_title(condition)
-        axes[1, column].set_xlabel("training step")
-    axes[0, 0].set_ylabel("validation accuracy")
-    axes[1, 0].set_ylabel("variance explained\n(share of the final)")
+        axes[2 * block, column].set_title(_title(experiment, condition, groups))
+        axes[2 * block + 1, column].set_xlabel("training step")
+        axes[2 * block, 0].set_ylabel("validation accuracy")
+        axes[2 * block + 1, 0].set_ylabel("variance explained\n(share of the final)")
     _legend(figure, features)
     data = pd.concat(
         [accuracy.assign(quantity="accuracy"), variance.assign(quantity="variance_explained")]
@@ -81,12 +88,9 @@ def variance(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     """R² of every feature in the analysed layer: untrained, at first mastery, at the end."""
     table = _analysed(tables["variance_explained"], layers)
     table = table[table["snapshot"].isin(SNAPSHOTS) & table["kept"]]
-    groups = list(
-        tables["variance_explained"].groupby(["experiment", "condition"], sort=False).groups
-    )
+    groups = _groups(tables["variance_explained"])
     features = list(table["feature"].unique())
-    figure = Figure(figsize=(max(2.2 * len(groups), 3.5), 3))
-    axes = figure.subplots(1, len(groups), sharey=True, squeeze=False)[0]
+    figure, axes = _panels(len(groups), width=2.6, height=2.8)
     summaries = []
     for axis, (experiment, condition) in zip(axes, groups, strict=True):
         part = table[(table["experiment"] == experiment) & (table["condition"] == condition)]
@@ -116,10 +120,12 @@ def variance(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
                         "n": len(values),
                     }
                 )
-        axis.set_title(condition)
+        axis.set_title(_title(experiment, condition, groups))
         axis.set_xticks(range(3), ["untrained", "first\nmastery", "end"])
         axis.axhline(0, color="0.7", lw=0.6, zorder=0)
-    axes[0].set_ylabel("variance explained (R²)")
+    for axis in axes:
+        if axis.get_subplotspec().is_first_col():
+            axis.set_ylabel("variance explained (R²)")
     _legend(figure, features)
     columns = ["experiment", "condition", "feature", "snapshot", "r2", "ci_low", "ci_high", "n"]
     return figure, pd.DataFrame(summaries, columns=columns)
@@ -168,8 +174,10 @@ def _similarity_matrix(axis: Axes, part: pd.DataFrame, per_layer: bool):
     centres = [rows.mean() for rows in blocks.values()]
     names = list(blocks)
     if per_layer:
-        centres, names = range(len(items)), list(items["condition"] + " " + items["layer"])
-    axis.set_xticks(centres, names, rotation=90 if per_layer else 20, ha="center", fontsize=6)
+        layers_of = items[["condition", "layer"]].itertuples(index=False, name=None)
+        centres, names = range(len(items)), [" ".join(dict.fromkeys(r)) for r in layers_of]
+    rotation = 90 if per_layer or len(names) > 3 else 20
+    axis.set_xticks(centres, names, rotation=rotation, ha="center", fontsize=6)
     axis.set_yticks(centres, names, fontsize=6)
     for rows in list(blocks.values())[1:]:
         axis.axhline(rows[0] - 0.5, color="k", lw=0.6)
@@ -185,6 +193,7 @@ def rsa_recordings(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame
     figure, axes = _panels(len(panels))
     for axis, ((recording, comparator), part) in zip(axes, panels, strict=True):
         _layer_profile(axis, part, "similarity", ("ci_low", "ci_high"))
+        _mark_generator(axis, part, "similarity", recording, tables["planted_truth"])
         low, high = part[["ceiling_low", "ceiling_high"]].iloc[0]
         if np.isfinite(low):
             axis.axhspan(low, high, color="0.85", zorder=0, label="noise ceiling")
@@ -212,6 +221,7 @@ def encoding(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     figure, axes = _panels(len(panels))
     for axis, (recording, part) in zip(axes, panels, strict=True):
         _layer_profile(axis, part, "r", ("ci_low", "ci_high"))
+        _mark_generator(axis, part, "r", recording, tables["planted_truth"])
         ceiling = part["ceiling"].iloc[0]
         if np.isfinite(ceiling):
             axis.axhline(ceiling, color="0.5", ls=":", label="ceiling (mean over units)")
@@ -224,8 +234,14 @@ def encoding(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
 def planted_truth(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     """Which layer RSA and encoding name as the generator of a simulated recording."""
     table = tables["planted_truth"]
-    order = list(dict.fromkeys(tables["rsa_recordings"]["layer"]))
-    named = sorted({*table["named_layer"], *table["true_layer"]}, key=order.index)
+    rsa = tables["rsa_recordings"]
+    order = list(dict.fromkeys(rsa["layer"]))
+    layers_seen = {
+        *rsa.loc[rsa["recording"].isin(table["recording"]), "layer"],
+        *table["named_layer"],
+        *table["true_layer"],
+    }
+    named = [layer for layer in order if layer in layers_seen]
     groups = list(table.groupby(["recording", "method", "measure"], sort=False))
     shares = np.array(
         [[(part["named_layer"] == layer).mean() for layer in named] for _, part in groups]
@@ -271,13 +287,6 @@ FIGURES: dict[str, Callable[[Tables, Layers], tuple[Figure, pd.DataFrame]]] = {
 }
 
 
-def mean_interval(values: np.ndarray, n: int = 2000) -> tuple[float, float, float]:
-    """Return the mean and its 95 % percentile bootstrap interval."""
-    draws = np.random.default_rng(0).integers(len(values), size=(n, len(values)))
-    low, high = np.percentile(values[draws].mean(axis=1), [2.5, 97.5])
-    return float(values.mean()), float(low), float(high)
-
-
 def _experiments(layers: Layers) -> set[str]:
     return {name.split("/")[0] for name in layers}
 
@@ -287,11 +296,21 @@ def _analysed(table: pd.DataFrame, layers: Layers) -> pd.DataFrame:
     return table[table["layer"] == names.map(layers)]
 
 
-def _panels(n: int) -> tuple[Figure, list[Axes]]:
+def _groups(table: pd.DataFrame) -> list[tuple[str, str]]:
+    return list(table.groupby(["experiment", "condition"], sort=False).groups)
+
+
+def _title(experiment: str, condition: str, groups: list[tuple[str, str]]) -> str:
+    """One setting a line; the experiment's name where there are several."""
+    several = len({e for e, _ in groups}) > 1
+    return (f"{experiment}: " if several else "") + condition.replace(",", ",\n")
+
+
+def _panels(n: int, width: float = 3.6, height: float = 3.2) -> tuple[Figure, list[Axes]]:
     n_columns = min(3, max(1, n))
     n_rows = max(1, math.ceil(n / n_columns))
-    figure = Figure(figsize=(max(3.6 * n_columns, 5.5), 3.2 * n_rows + 0.6))
-    axes = list(figure.subplots(n_rows, n_columns, squeeze=False).ravel())
+    figure = Figure(figsize=(max(width * n_columns, 5.5), height * n_rows + 0.6))
+    axes = list(figure.subplots(n_rows, n_columns, sharey=True, squeeze=False).ravel())
     for axis in axes[n:]:
         axis.set_axis_off()
     return figure, axes[:n]
@@ -326,6 +345,22 @@ def _layer_profile(axis: Axes, part: pd.DataFrame, value: str, interval: tuple[s
     axis.set_xticks(range(len(order)), order, rotation=rotation, ha=side)
 
 
+def _mark_generator(
+    axis: Axes, part: pd.DataFrame, value: str, recording: str, planted: pd.DataFrame
+) -> None:
+    """Mark the network that generated a simulated recording by stars."""
+    rows = planted[(planted["recording"] == recording) & planted["is_generator"].astype(bool)]
+    for condition, network in rows[["condition", "network"]].drop_duplicates().to_numpy():
+        order = list(dict.fromkeys(part["layer"]))
+        line = part[
+            (part["condition"] == condition)
+            & (part["network"] == network)
+            & (part["snapshot"] == "final")
+        ]
+        x = [order.index(layer) for layer in line["layer"]]
+        axis.plot(x, line[value], "*", ms=7, color="black", ls="", label="the generating network")
+
+
 def _legend(figure: Figure, features: list[str]) -> None:
     handles = [
         mpl.lines.Line2D([], [], color=COLOURS[i % len(COLOURS)], label=f"feature '{name}'")
@@ -339,4 +374,8 @@ def _shared_legend(figure: Figure, axes: list[Axes]) -> None:
     for axis in axes:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
-    figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=3)
+    # As many columns as fit: about 14 characters an inch.
+    longest = max(map(len, entries), default=1) + 6
+    n_columns = max(1, min(3, int(figure.get_figwidth() * 14 / longest)))
+    handles, labels = list(entries.values()), list(entries)
+    figure.legend(handles, labels, loc="outside lower center", ncols=n_columns)

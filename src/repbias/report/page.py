@@ -16,6 +16,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 import repbias
+from repbias.claims import CLAIMS
 from repbias.store import atomic, read_table
 
 LIBRARIES = ("torch", "numpy", "scipy", "rsatoolbox", "himalaya", "h5py", "pandas", "snakemake")
@@ -37,14 +38,16 @@ CAPTIONS = {
     "rsa_models": (
         "Networks compared with each other",
         "Similarity of RDMs (first comparator) of the analysed layer between all networks, by "
-        "condition and stage of training; for models of your own, between all their layers.",
+        "condition and stage of training; for models of your own, between all their layers. "
+        "Networks with the same seed start from the same weights. White: a network with itself.",
     ),
     "rsa_recordings": (
         "Networks compared with recordings: RSA",
         "Similarity of RDMs, mean over subjects, for networks that met the inclusion criterion. "
-        "Lines are means over networks and small dots single networks; where a condition has one "
-        "network, bars are its 95 % interval (the table says what it generalises to). The grey "
-        "band is the noise ceiling; where there is none, it could not be estimated.",
+        "Lines are means over networks and small dots single networks, stars the network that "
+        "generated a simulated recording; where a condition has one network, bars are its 95 % "
+        "interval (the table says what it generalises to). The grey band is the noise ceiling; "
+        "where there is none, it could not be estimated.",
     ),
     "encoding": (
         "Networks compared with recordings: encoding",
@@ -101,7 +104,9 @@ def write_page(
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         conditions=condition_rows(frames["learning"]),
         recordings=recording_rows(frames, study.get("recordings", {})),
-        claims=_rows(frames["claims"]),
+        claims=claim_rows(frames["claims"]),
+        networks=network_rows(study.get("networks", {})),
+        analysed=analysed_layers(study.get("experiments", {})),
         planted=planted_rows(frames["planted_truth"]),
         figures=[_figure(Path(p)) for p in figures],
         config=text,
@@ -161,6 +166,38 @@ def recording_rows(
             }
         )
     return rows
+
+
+def claim_rows(claims: pd.DataFrame) -> list[dict[str, Any]]:
+    """Add to every claim what its effect is measured in, and whether it is exact."""
+    rows = claims.to_dict(orient="records")
+    for row in rows:
+        entry = CLAIMS[row["claim"].split(" ")[0]]
+        row |= {"measure": entry.measure, "exact": not entry.over_time}
+    return rows
+
+
+def network_rows(networks: dict[str, dict[str, Any]]) -> list[dict[str, str]]:
+    """Summarise the user's own networks."""
+    return [
+        {
+            "network": name,
+            "kind": spec["kind"],
+            "from": spec.get("factory", f"{spec.get('size')} x {spec.get('size')} pixels"),
+            "layers": ", ".join(spec.get("layers", ["pixels"])),
+        }
+        for name, spec in networks.items()
+    ]
+
+
+def analysed_layers(experiments: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Name every experiment's analysed layer, where it does not vary."""
+    layers = {}
+    for name, spec in experiments.items():
+        network = spec["network"]
+        if not any(path.startswith("network") for path in spec["vary"]):
+            layers[name] = network["analysed_layer"] or f"hidden{len(network['hidden'])}"
+    return layers
 
 
 def planted_rows(planted: pd.DataFrame) -> list[dict[str, Any]]:
@@ -228,11 +265,9 @@ def number(value: Any, digits: int = 3) -> str:
     """Format a number for a table; a dash where there is none."""
     if value is None or pd.isna(value):
         return "–"
+    if 0 < abs(value) < 0.5 * 10**-digits:
+        digits += 1
     return f"{value:.{digits}f}".replace("-", "−")
-
-
-def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return table.to_dict(orient="records")
 
 
 def _figure(path: Path) -> dict[str, str]:

@@ -94,6 +94,11 @@ def _named(path: Path, sources: dict[str, Callable[[], bytes]]) -> Images:
         name = by_id[ids[i]]
         try:
             with Image.open(io.BytesIO(sources[name]())) as image:
+                if image.mode in ("I", "F") or image.mode.startswith("I;"):
+                    raise RepbiasError(
+                        f"{path}: {name} has more than 8 bits a channel (mode {image.mode}); "
+                        "convert the images to 8 bits"
+                    )
                 return image.convert("RGB")
         except UnidentifiedImageError as error:
             raise RepbiasError(f"{path}: {name} is not a readable image") from error

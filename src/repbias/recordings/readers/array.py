@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated, Literal
 
 import numpy as np
@@ -15,6 +16,8 @@ from repbias.recordings.readers.common import (
 )
 from repbias.spec import InputPath, RepbiasError
 from repbias.store import Recording
+
+logger = logging.getLogger(__name__)
 
 AXES = ("stimulus", "repeat", "unit", "subject", "time")
 
@@ -89,10 +92,14 @@ def read(spec: ArrayRecording, stimulus_ids: np.ndarray) -> Recording:
     seen = ~np.isnan(rows).all(axis=(1, 2))
     if not seen.any():
         raise RepbiasError(f"{spec.path}: every response is NaN")
+    shown = np.isin(ids, trial_ids[seen])
+    if not shown.all():
+        some = ", ".join(ids[~shown][:5])
+        logger.warning("%s: %d stimuli have no response: %s", spec.path, (~shown).sum(), some)
     subjects = [f"subject{i + 1}" for i in range(n_subjects)] if n_subjects > 1 else [spec.subject]
     width = len(str(n_units))
     return Recording(
-        stimuli={"stimulus_id": ids},
+        stimuli={"stimulus_id": ids[shown]},
         responses=rows[seen] if has_time else rows[seen, :, 0],
         trials={"stimulus_id": trial_ids[seen], "repeat": repeats[seen]},
         units={

@@ -111,8 +111,11 @@ def resolve_ids(spec: FileRecording, n: int, known: np.ndarray) -> np.ndarray:
         raise RepbiasError(f"{origin}: the id {str(unique[counts.argmax()])!r} occurs twice")
     unknown = np.setdiff1d(ids, known)
     if len(unknown):
+        some = ", ".join(repr(str(i)) for i in unknown[:5]) + (", ..." if len(unknown) > 5 else "")
+        stems = {Path(str(i)).stem for i in unknown}
+        hint = "; leave out the file ending" if stems <= set(known.tolist()) else ""
         raise RepbiasError(
-            f"{origin}: {len(unknown)} of {n} ids are not in '{spec.stimuli}', "
-            f"for example {str(unknown[0])!r} (the set has ids like {str(known[0])!r})"
+            f"{origin}: {len(unknown)} of {n} ids are not in '{spec.stimuli}': {some} "
+            f"(the set has ids like {str(known[0])!r}{hint})"
         )
     return ids

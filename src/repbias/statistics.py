@@ -1,0 +1,42 @@
+"""Intervals from bootstrap samples."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def bootstrap_interval(estimate: float, samples: np.ndarray, n: int) -> tuple[float, float]:
+    """Return a 95 % interval from the spread of bootstrap samples.
+
+    The standard error is that of the samples, with the small-sample correction sqrt(n / (n - 1)),
+    times Student's t with n - 1 degrees of freedom. For a mean this is the t interval. Percentiles
+    of the samples would be too narrow: with three networks they exclude zero in a quarter of all
+    cases in which there is no effect.
+
+    Parameters
+    ----------
+    estimate
+        The statistic of the data.
+    samples
+        The statistic of every bootstrap sample; NaN does not count.
+    n
+        Number of independent units that were resampled (of the smaller group, if there are two).
+    """
+    from scipy.stats import t
+
+    width = t.ppf(0.975, n - 1) * np.nanstd(samples, ddof=1) * np.sqrt(n / (n - 1))
+    return float(estimate - width), float(estimate + width)
+
+
+def mean_interval(
+    values: np.ndarray, n_bootstraps: int = 2000, seed: int = 0
+) -> tuple[float, float, float]:
+    """Return the mean of independent values and its 95 % bootstrap interval.
+
+    The interval of a single value is the value itself.
+    """
+    mean, n = float(values.mean()), len(values)
+    if n < 2:
+        return mean, mean, mean
+    draws = np.random.default_rng(seed).integers(n, size=(n_bootstraps, n))
+    return mean, *bootstrap_interval(mean, values[draws].mean(axis=1), n)
