@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import t
 
 from repbias.claims import CLAIMS, Evidence, decide
-from repbias.store import TABLES, as_table
+from repbias.tables import TABLES, as_table
 
 LAYERS = {f"tasks/{c}": "hidden2" for c in ("easy", "hard", "both")}
 C1 = {"C1": {"condition": "tasks/both", "easy": "easy", "hard": "hard"}}

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from repbias.planted import planted_truth
-from repbias.store import TABLES, as_table
+from repbias.tables import TABLES, as_table
 
 TRUTH = {"brain": {"source": "tasks/both", "layer": "hidden2", "seed_of_network": 1}}
 LAYERS = ["hidden1", "hidden2", "hidden3"]

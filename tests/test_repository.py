@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from repbias import config_reference
-from repbias.store import TABLES
 from repbias.study import load_study
+from repbias.tables import TABLES
 
 ROOT = Path(__file__).parents[1]
 STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "studies").glob("*.yaml"))]

@@ -13,19 +13,16 @@ import pandas as pd
 import pytest
 
 from repbias.store import (
-    TABLES,
     Activations,
     Networks,
     Recording,
     Stimuli,
     StoreError,
-    as_table,
     atomic,
     create,
-    read_table,
     write_activations,
-    write_table,
 )
+from repbias.tables import TABLES, as_table, read_table, write_table
 
 RNG = np.random.default_rng(0)
 

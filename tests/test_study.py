@@ -48,7 +48,8 @@ def test_levels_are_crossed_in_order_and_set_nothing_else():
     condition = conditions["optimizer=sgd,hidden=big"]
     assert (condition.training.optimizer, condition.network.hidden) == ("sgd", [64])
     assert {c.training.max_steps for c in conditions.values()} == {100}
-    plain = load_study(configuration(training={"max_steps": 100})).condition("tasks", "base")
+    same = load_study(configuration(training={"max_steps": 100})).experiments["tasks"]
+    plain = same.expand()["base"]
     assert condition.stimuli == plain.stimuli
     assert condition.training.model_copy(update={"optimizer": "adam"}) == plain.training
 
@@ -129,7 +130,7 @@ def test_sections_refer_to_each_other(everything):
         ("tasks", "targets=easy"),
         ("tasks", "targets=both"),
     ]
-    assert study.condition("tasks", "targets=easy").training.targets == ["easy"]
+    assert study.experiments["tasks"].expand()["targets=easy"].training.targets == ["easy"]
     assert study.groups() == {"tasks": ["targets=easy", "targets=both"], "photos": ["pixels"]}
     assert {name: study.shown_to(name) for name in study.recordings} == {
         "v4": "photos",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from repbias.statistics import bootstrap_interval, mean_interval
-from repbias.store import as_table
+from repbias.tables import as_table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -142,10 +142,6 @@ class Study(Spec):
             for name, condition in spec.expand().items():
                 yield experiment, name, condition
 
-    def condition(self, experiment: str, name: str) -> Condition:
-        """Return one condition."""
-        return self.experiments[experiment].expand()[name]
-
     def groups(self) -> dict[str, list[str]]:
         """Return, for each experiment its conditions, and for each image set the networks."""
         groups = {e: list(spec.expand()) for e, spec in self.experiments.items()}

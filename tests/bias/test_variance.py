@@ -12,7 +12,8 @@ from sklearn.preprocessing import OneHotEncoder
 
 from repbias.bias.variance import variance_explained, variance_table
 from repbias.networks.spec import MLP
-from repbias.store import TABLES, Networks, Stimuli
+from repbias.store import Networks, Stimuli
+from repbias.tables import TABLES
 
 
 def balanced_labels(n, n_features):

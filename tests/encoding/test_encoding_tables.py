@@ -12,7 +12,8 @@ from repbias.encoding.spec import Encoding
 from repbias.encoding.tables import encode_recording
 from repbias.recordings.reliability import split_half_reliability
 from repbias.spec import RepbiasError
-from repbias.store import TABLES, Recording
+from repbias.store import Recording
+from repbias.tables import TABLES
 
 SPEC = Encoding(folds=3, inner_folds=3, n_alphas=9)
 IDS = [f"s{i:02d}" for i in range(40)]

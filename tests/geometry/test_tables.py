@@ -15,7 +15,8 @@ from repbias.geometry.rdms import make_rdms
 from repbias.geometry.spec import Geometry
 from repbias.geometry.tables import compare_models, compare_with_recording
 from repbias.spec import RepbiasError
-from repbias.store import TABLES, Recording
+from repbias.store import Recording
+from repbias.tables import TABLES
 
 IDS = [f"s{i:02d}" for i in range(10)]
 NETWORKS = [(0, "initial"), (1, "initial"), (0, "acquired"), (0, "final"), (1, "final")]

@@ -15,7 +15,8 @@ from repbias.networks.training import learning_table, train
 from repbias.spec import RepbiasError
 from repbias.stimuli.bits import generate
 from repbias.stimuli.spec import Bits
-from repbias.store import TABLES, Networks, Stimuli
+from repbias.store import Networks, Stimuli
+from repbias.tables import TABLES
 
 OPTIMIZERS = {
     "sgd": {"optimizer": "sgd", "learning_rate": 0.1},

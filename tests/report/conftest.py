@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from repbias.store import TABLES, as_table
+from repbias.tables import TABLES, as_table
 
 LAYERS = ["hidden1", "hidden2"]
 SNAPSHOTS = {"initial": 0, "acquired": 50, "final": 100}

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from scipy.stats import t
 
 from repbias.report.figures import FIGURES, draw_figures, mean_interval
-from repbias.store import write_table
+from repbias.tables import write_table
 
 LAYERS = {"tasks/easy": "hidden2", "tasks/both": "hidden1"}
 SVG = "{http://www.w3.org/2000/svg}"

@@ -14,7 +14,7 @@ import yaml
 from repbias.claims import CLAIMS
 from repbias.report.figures import FIGURES, draw_figures
 from repbias.report.page import number, planted_rows, step_times, write_page
-from repbias.store import write_table
+from repbias.tables import write_table
 
 LAYERS = {"tasks/easy": "hidden2", "tasks/both": "hidden2"}
 EVIL = '<script>alert("1")</script>'

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from workspace import ROOT, Workspace
 
-from repbias.store import TABLES
+from repbias.tables import TABLES
 
 
 def test_every_table_has_its_columns_and_rows(tiny):

@@ -4,7 +4,7 @@ from repbias.job import job
 
 with job(snakemake):
     from repbias.claims import decide
-    from repbias.store import read_table, write_table
+    from repbias.tables import read_table, write_table
 
     rsa = read_table(snakemake.input.rsa, "rsa_models")
     table = decide(

@@ -5,7 +5,8 @@ from repbias.job import job
 with job(snakemake):
     from repbias.encoding.spec import Encoding
     from repbias.encoding.tables import encode_recording
-    from repbias.store import Activations, Recording, write_table
+    from repbias.store import Activations, Recording
+    from repbias.tables import write_table
 
     files = map(Activations.open, snakemake.input.activations)
     table = encode_recording(

@@ -4,7 +4,7 @@ from repbias.job import job
 
 with job(snakemake):
     from repbias.planted import planted_truth
-    from repbias.store import read_table, write_table
+    from repbias.tables import read_table, write_table
 
     table = planted_truth(
         snakemake.params.simulated,

@@ -6,7 +6,7 @@ with job(snakemake):
     from repbias.geometry.rdms import read_rdms
     from repbias.geometry.spec import Geometry
     from repbias.geometry.tables import compare_models
-    from repbias.store import write_table
+    from repbias.tables import write_table
 
     rdms = dict(zip(snakemake.params.members, map(read_rdms, snakemake.input), strict=True))
     geometry = Geometry(

@@ -6,7 +6,8 @@ with job(snakemake):
     from repbias.geometry.rdms import read_rdms
     from repbias.geometry.spec import Geometry
     from repbias.geometry.tables import compare_with_recording
-    from repbias.store import Recording, write_table
+    from repbias.store import Recording
+    from repbias.tables import write_table
 
     table = compare_with_recording(
         snakemake.wildcards.recording,

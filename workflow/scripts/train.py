@@ -5,7 +5,8 @@ from repbias.job import job
 with job(snakemake):
     from repbias.networks.spec import MLP, Training
     from repbias.networks.training import learning_table, train
-    from repbias.store import Stimuli, write_table
+    from repbias.store import Stimuli
+    from repbias.tables import write_table
 
     networks = train(
         Stimuli.read(snakemake.input.stimuli),

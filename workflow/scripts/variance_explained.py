@@ -5,7 +5,8 @@ from repbias.job import job
 with job(snakemake):
     from repbias.bias.variance import variance_table
     from repbias.networks.spec import MLP
-    from repbias.store import Networks, Stimuli, write_table
+    from repbias.store import Networks, Stimuli
+    from repbias.tables import write_table
 
     table = variance_table(
         snakemake.wildcards.experiment,

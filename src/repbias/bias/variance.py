@@ -9,7 +9,8 @@ import pandas as pd
 
 from repbias.networks.mlp import hidden_activations
 from repbias.networks.spec import MLP
-from repbias.store import Networks, Stimuli, as_table
+from repbias.store import Networks, Stimuli
+from repbias.tables import as_table
 
 
 def variance_explained(

@@ -17,7 +17,8 @@ from repbias.recordings.reliability import (
     stimulus_means,
 )
 from repbias.spec import RepbiasError
-from repbias.store import Activations, Recording, as_table
+from repbias.store import Activations, Recording
+from repbias.tables import as_table
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,8 @@ from rsatoolbox.rdm import RDMs, compare
 from repbias.geometry.inference import evaluate, noise_ceiling
 from repbias.geometry.rdms import aligned_vectors, make_rdms, subject_rdms
 from repbias.geometry.spec import Geometry
-from repbias.store import Recording, as_table
+from repbias.store import Recording
+from repbias.tables import as_table
 
 logger = logging.getLogger(__name__)
 

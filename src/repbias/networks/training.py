@@ -15,7 +15,8 @@ from repbias.networks.device import pick_device
 from repbias.networks.mlp import forward, initial_weights
 from repbias.networks.spec import MLP, Training
 from repbias.spec import RepbiasError
-from repbias.store import Networks, Stimuli, as_table
+from repbias.store import Networks, Stimuli
+from repbias.tables import as_table
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from repbias.store import Recording, as_table
+from repbias.store import Recording
+from repbias.tables import as_table
 
 #: What the ceiling of a unit means, stored beside every number.
 UNIT_CONVENTION = "sqrt of split-half reliability, Spearman-Brown corrected"

@@ -17,7 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from repbias.statistics import mean_interval
-from repbias.store import atomic, read_table
+from repbias.store import atomic
+from repbias.tables import read_table
 
 #: Okabe & Ito's colours, which colour-blind readers can tell apart.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442"]

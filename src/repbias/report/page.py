@@ -17,7 +17,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 import repbias
 from repbias.claims import CLAIMS
-from repbias.store import atomic, read_table
+from repbias.store import atomic
+from repbias.tables import read_table
 
 LIBRARIES = ("torch", "numpy", "scipy", "rsatoolbox", "himalaya", "h5py", "pandas", "snakemake")
 
@@ -78,7 +79,7 @@ def write_page(
     path
         The HTML file.
     tables
-        CSV files of :data:`repbias.store.TABLES`.
+        CSV files of :data:`repbias.tables.TABLES`.
     figures
         SVG files; each has a CSV file of its data beside it.
     config

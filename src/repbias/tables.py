@@ -1,0 +1,100 @@
+"""Every table: its columns, one writer and one reader for all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from repbias.store import StoreError, atomic
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_NETWORK = ("experiment", "condition", "network", "seed")
+_SIDE = ("condition", "network", "seed", "layer", "step", "kept")
+#: Columns of numbers and truth values; all others are text.
+_NUMBERS = {
+    *("seed", "seed_a", "seed_b", "step", "step_a", "step_b", "kept", "kept_a", "kept_b"),
+    *("target", "accuracy", "loss", "r2", "r2_of_final", "similarity", "ci_low", "ci_high"),
+    *("ceiling_low", "ceiling_high", "n_subjects", "n_stimuli", "r", "ceiling", "r_normalised"),
+    *("log10_alpha", "alpha_at_edge", "repeats", "split_half", "reliability", "is_generator"),
+    *("correct", "score_true", "score_named", "margin", "chance", "effect", "n_kept", "n_dropped"),
+}
+#: Every table and its columns, in order; docs/file-formats.md explains them.
+TABLES: dict[str, tuple[str, ...]] = {
+    "learning": (*_NETWORK, "step", "feature", "target", "accuracy", "loss", "kept"),
+    "variance_explained": (
+        *(*_NETWORK, "layer", "step", "feature", "r2"),
+        *("r2_of_final", "snapshot", "kept"),
+    ),
+    "rsa_models": (
+        *("experiment", "comparator", "snapshot"),
+        *(f"{column}_a" for column in _SIDE),
+        *(f"{column}_b" for column in _SIDE),
+        "similarity",
+    ),
+    "rsa_recordings": (
+        *("recording", "comparator", *_NETWORK, "snapshot", "step", "kept", "layer"),
+        *("similarity", "ci_low", "ci_high", "interval"),
+        *("ceiling_low", "ceiling_high", "ceiling_convention", "n_subjects", "n_stimuli"),
+    ),
+    "encoding": (
+        *("recording", "subject", "region", "unit"),
+        *(*_NETWORK, "snapshot", "step", "kept", "layer"),
+        *("r", "r2", "ceiling", "ceiling_convention", "r_normalised"),
+        *("log10_alpha", "alpha_at_edge", "n_stimuli"),
+    ),
+    "reliability": (
+        *("recording", "subject", "region", "unit", "repeats"),
+        *("split_half", "reliability", "ceiling", "convention"),
+    ),
+    "planted_truth": (
+        *("recording", "method", "measure", "condition", "network", "seed", "is_generator"),
+        *("true_layer", "named_layer", "correct", "score_true", "score_named", "margin", "chance"),
+    ),
+    "claims": (
+        *("claim", "statement", "verdict", "effect", "ci_low", "ci_high"),
+        *("n_kept", "n_dropped", "reference", "provenance"),
+    ),
+}
+
+
+def as_table(name: str, rows: Any = ()) -> pd.DataFrame:
+    """Return rows (a frame, or a list of mappings) as the named table, columns in order."""
+    import pandas as pd
+
+    frame = pd.DataFrame(rows) if len(rows) else pd.DataFrame(columns=TABLES[name])
+    return frame[list(TABLES[name])]
+
+
+def write_table(path: str | Path, name: str, frame: pd.DataFrame) -> None:
+    """Write one of :data:`TABLES` as CSV; nine digits, so float32 survives."""
+    with atomic(path) as temporary:
+        as_table(name, frame).to_csv(temporary, index=False, float_format="%.9g")
+
+
+def read_table(path: str | Path, name: str) -> pd.DataFrame:
+    """Read one of :data:`TABLES`, or a part of it.
+
+    Raises
+    ------
+    StoreError
+        If the file is missing or its columns are not the table's.
+    """
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(
+            path,
+            dtype={column: str for column in TABLES[name] if column not in _NUMBERS},
+            # A layer may be called "0" and a condition "NA"; only an empty number is missing.
+            keep_default_na=False,
+            na_values={column: [""] for column in _NUMBERS},
+        )
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path}: not a readable table ({error})") from error
+    if tuple(table.columns) != TABLES[name]:
+        raise StoreError(
+            f"{path}: expected the columns {list(TABLES[name])}, found {list(table.columns)}"
+        )
+    return table
