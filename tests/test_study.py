@@ -246,3 +246,54 @@ def test_the_schema_refuses_what_the_models_refuse(experiment):
 def test_the_default_study_can_be_loaded():
     study = load_study(yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8")))
     assert len(list(study.conditions())) > 1
+
+
+TASKS = {"vary": {"training.targets": {"easy": ["easy"], "both": ["easy", "hard"]}}}
+
+
+@pytest.mark.parametrize(
+    ("claims", "message"),
+    [
+        (
+            {"C1": {"condition": "tasks/targets=both", "easy": "easy", "hard": "easy"}},
+            "claims.C1: two roles are filled by the same feature, 'easy'",
+        ),
+        (
+            {"C19": {"easy": "tasks/targets=both", "both": "tasks/targets=both"}},
+            "claims.C19: two roles are filled by the same condition, 'tasks/targets=both'",
+        ),
+        (
+            {"C1": {"condition": "tasks/targets=easy", "easy": "easy", "hard": "hard"}},
+            "claims.C1.hard: tasks/targets=easy is not trained on 'hard'",
+        ),
+    ],
+)
+def test_a_claim_that_its_conditions_cannot_decide_is_refused(claims, message):
+    """C1 of a network that never saw the hard feature would be supported by construction."""
+    with pytest.raises(ConfigError) as error:
+        load_study(configuration(**TASKS) | {"claims": claims})
+    assert [problem.split("; ")[0] for problem in error.value.problems] == [message]
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"geometry": {"comparators": ["corr", "corr"]}}, "a comparator occurs twice"),
+        ({"images": {"A": {"path": "."}, "a": {"path": "."}}}, "images: names differ in upper"),
+    ],
+)
+def test_what_would_collide_is_refused(config, message):
+    with pytest.raises(ConfigError, match=message):
+        load_study(configuration() | config)
+
+
+def test_levels_that_are_written_alike_are_refused():
+    with pytest.raises(ConfigError, match="a level occurs twice"):
+        conditions_of(vary={"training.learning_rate": [0.003, "0.003"]})
+
+
+def test_a_condition_without_quotes_is_recognised_by_its_comma():
+    """In a YAML flow mapping, its second setting becomes a key."""
+    claims = yaml.safe_load("{C20: {easy: tasks/targets=easy,learning_rate=0.1}}")
+    with pytest.raises(ConfigError, match="put names of conditions in quotes"):
+        load_study(configuration() | {"claims": claims})

@@ -181,3 +181,12 @@ def test_recordings_of_rdms_have_no_units_to_predict(layers, make_activations):
     table = encode_recording("it", recording, "tasks", activations, SPEC)
     assert table.empty
     assert tuple(table.columns) == TABLES["encoding"]
+
+
+def test_a_network_that_diverged_is_left_out(layers, tensor, make_activations, caplog):
+    layers["hidden2"][2, 0] = np.nan
+    table = encode(tensor, make_activations(layers, IDS, NETWORKS))
+    diverged = (table["seed"] == 0) & (table["snapshot"] == "final")
+    assert set(table.loc[diverged, "layer"]) == {"hidden1"}
+    assert set(table.loc[~diverged, "layer"]) == {"hidden1", "hidden2"}
+    assert "is not finite; left out" in caplog.text
