@@ -262,3 +262,24 @@ def test_the_interval_of_a_mean_agrees_with_the_normal_approximation():
     assert mean == pytest.approx(values.mean())
     assert (low, high) == pytest.approx((mean - 1.96 * error, mean + 1.96 * error), abs=0.03)
     assert mean_interval(np.array([0.4])) == pytest.approx((0.4, 0.4, 0.4))
+
+
+def test_conditions_that_cannot_be_compared_are_blocks_of_their_own(make_tables):
+    """With other stimuli there are no pairs between conditions; blocks lie on the diagonal."""
+    tables = make_tables()
+    table = tables["rsa_models"]
+    tables["rsa_models"] = table[table["condition_a"] == table["condition_b"]]
+    figure, data = FIGURES["rsa_models"](tables, LAYERS)
+    sizes = [
+        len({*part["network_a"], *part["network_b"]})
+        for _, part in data[data["snapshot"] == "final"].groupby("condition_a")
+    ]
+    assert len(sizes) > 1
+    expected = np.zeros((sum(sizes), sum(sizes)), bool)
+    start = 0
+    for size in sizes:
+        expected[start : start + size, start : start + size] = ~np.eye(size, dtype=bool)
+        start += size
+    (shown,) = (a for a in figure.axes if a.get_title() == "tasks, end of training")
+    filled = ~np.ma.getmaskarray(np.ma.masked_invalid(shown.images[0].get_array()))
+    np.testing.assert_array_equal(filled, expected)

@@ -160,7 +160,11 @@ def rsa_models(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
 def _similarity_matrix(axis: Axes, part: pd.DataFrame, per_layer: bool):
     keys = ["condition", "network", "layer"] if per_layer else ["condition", "network"]
     sides = [part[[f"{k}_{s}" for k in keys]].set_axis(keys, axis=1) for s in "ab"]
-    items = pd.concat(sides).drop_duplicates().reset_index(drop=True)
+    items = pd.concat(sides).drop_duplicates()
+    # A condition's networks stay together: the last one is only ever on the second side.
+    order = list(dict.fromkeys(items["condition"]))
+    items = items.sort_values("condition", key=lambda c: c.map(order.index), kind="stable")
+    items = items.reset_index(drop=True)
     index = {tuple(row): i for i, row in enumerate(items.itertuples(index=False, name=None))}
     matrix = np.full((len(items), len(items)), np.nan)
     for a, b, value in zip(
