@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from repbias.store import (
+    FORMAT_VERSION,
     Activations,
     Networks,
     Recording,
@@ -42,6 +43,9 @@ def stimuli():
         split=text("train", "train", "train", "validation", "test", "test"),
         features=["zebra", "ape", "mouse"],
         labels=RNG.integers(0, 2, (6, 3), dtype=np.uint8),
+        components=["zebra.xor12", "ape.bit1"],
+        component_labels=RNG.integers(0, 2, (6, 2), dtype=np.uint8),
+        supervised=RNG.integers(0, 2, (6, 3)).astype(bool),
         audit={"train": {"balance": 0.1 + 0.2, "pairs": [["zebra", "ape"]]}, "test": None},
     )
 
@@ -57,7 +61,7 @@ def networks():
         test_accuracy=RNG.uniform(size=(3, 2)),
         acquired=np.array([[25, -1], [-1, -1], [50, 75]]),
         curves={"step": np.arange(4) * 25, "loss": nan, "accuracy": RNG.uniform(size=(4, 3, 2))},
-        checkpoint_names=text("initial", "grid", "acquired", "final"),
+        checkpoint_names=text("initial", "crossing", "acquired", "final"),
         checkpoint_steps=np.array([[0, 0, 0], [9, 9, 9], [25, -1, 75], [100, 100, 100]]),
         weights={
             "hidden1.weight": RNG.normal(size=(4, 3, 5, 2)).astype(np.float32),
@@ -139,6 +143,23 @@ def test_parts_of_stimuli_belong_together():
     assert list(ids) == ["test/0", "tést/ä"]
     np.testing.assert_array_equal(inputs, whole.inputs[4:])
     np.testing.assert_array_equal(labels, whole.labels[4:])
+
+
+def test_named_labels_are_those_of_features_and_components_in_one_split():
+    whole = stimuli()
+    named = whole.named_labels("test")
+    assert list(named) == ["zebra", "ape", "mouse", "zebra.xor12", "ape.bit1"]
+    np.testing.assert_array_equal(named["ape"], whole.labels[4:, 1])
+    np.testing.assert_array_equal(named["ape.bit1"], whole.component_labels[4:, 1])
+    assert {len(values) for values in named.values()} == {2}
+
+
+def test_features_without_components_are_read_back_exactly(tmp_path):
+    none = dataclasses.replace(
+        stimuli(), components=[], component_labels=np.zeros((6, 0), np.uint8)
+    )
+    none.write(tmp_path / "x.h5")
+    assert_same(Stimuli.read(tmp_path / "x.h5"), none)
 
 
 def test_snapshots_are_the_named_checkpoints():
@@ -318,10 +339,12 @@ def test_foreign_hdf5_file(kind, tmp_path):
     refuse(kind, tmp_path / "x.h5", f"kind '{kind}'", "found None")
 
 
-def test_file_of_another_version(kind, stored):
+@pytest.mark.parametrize("version", [1, 3, 99])
+def test_file_of_another_version(kind, stored, version):
     with h5py.File(stored, "a") as file:
-        file.attrs["repbias_format"] = 99
-    refuse(kind, stored, "version 99", "version 1")
+        assert file.attrs["repbias_format"] == FORMAT_VERSION == 2
+        file.attrs["repbias_format"] = version
+    refuse(kind, stored, f"format version {version}, but", "reads version 2")
 
 
 @pytest.mark.parametrize("share", [0, 1e-4, 0.1, 0.5, 0.9])
@@ -416,6 +439,7 @@ def learning(**columns):
         "feature": ["easy", 'say "hard", or ü'],
         "target": [True, False],
         "accuracy": np.array([1 / 3, 0.1], np.float32),
+        "mastered": [False, True],
         "loss": np.array([1.17549435e-38, np.nan], np.float32),
         "kept": [False, True],
     }
@@ -429,7 +453,7 @@ def test_a_table_is_read_back_exactly(tmp_path):
     for column in TABLES["learning"]:
         values = written[column].to_numpy()
         np.testing.assert_array_equal(found[column].to_numpy().astype(values.dtype), values)
-    assert found["kept"].dtype == bool
+    assert found["kept"].dtype == found["mastered"].dtype == found["target"].dtype == bool
     assert found["step"].dtype == np.int64
     assert names(tmp_path) == ["x.csv"]
 

@@ -21,7 +21,9 @@ import numpy as np
 import repbias
 from repbias.spec import RepbiasError, nearest
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+#: Checkpoints that are analysed in full: untrained, when all targets were mastered, and the end.
+SNAPSHOTS = ("initial", "acquired", "final")
 
 
 class StoreError(RepbiasError):
@@ -120,8 +122,11 @@ class Stimuli:
     inputs : (stimulus, input) float32
     ids : (stimulus,) str
     split : (stimulus,) str, one of "train", "validation", "test"
-    features : names of the features
+    features : names of the features, one output unit each
     labels : (stimulus, feature) uint8
+    components : names of the features' sub-components, such as "hard.xor12"
+    component_labels : (stimulus, component) uint8
+    supervised : (stimulus, feature) bool, whether training rewards the feature on this stimulus
     audit : what the independence audit measured, by split
     """
 
@@ -130,6 +135,9 @@ class Stimuli:
     split: np.ndarray
     features: list[str]
     labels: np.ndarray
+    components: list[str]
+    component_labels: np.ndarray
+    supervised: np.ndarray
     audit: dict[str, Any] = field(default_factory=dict)
 
     def part(self, split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -137,12 +145,21 @@ class Stimuli:
         rows = self.split == split
         return self.inputs[rows], self.labels[rows], self.ids[rows]
 
+    def named_labels(self, split: str) -> dict[str, np.ndarray]:
+        """Return the labels of every feature and sub-component in one split, by name."""
+        rows = self.split == split
+        names = [*self.features, *self.components]
+        columns = [*self.labels[rows].T, *self.component_labels[rows].T]
+        return dict(zip(names, columns, strict=True))
+
     def write(self, path: str | Path) -> None:
         """Write the stimuli file."""
         with create(path, "stimuli") as file:
             _put_columns(file, {"inputs": self.inputs, "id": self.ids, "split": self.split})
-            file.create_dataset("labels", data=self.labels)
+            for name in ("labels", "component_labels", "supervised"):
+                file.create_dataset(name, data=getattr(self, name))
             file.attrs["features"] = json.dumps(self.features)
+            file.attrs["components"] = json.dumps(self.components)
             file.attrs["audit"] = json.dumps(self.audit)
 
     @classmethod
@@ -155,6 +172,9 @@ class Stimuli:
                 split=_get(file["split"]),
                 features=json.loads(file.attrs["features"]),
                 labels=file["labels"][()],
+                components=json.loads(file.attrs["components"]),
+                component_labels=file["component_labels"][()],
+                supervised=file["supervised"][()],
                 audit=json.loads(file.attrs["audit"]),
             )
 
@@ -174,7 +194,8 @@ class Networks:
         the mastery criterion; -1 if never
     curves : "step" (evaluation,), "loss" (evaluation, network) and "accuracy" (evaluation,
         network, feature), both on the validation set; NaN after a network has stopped
-    checkpoint_names : (checkpoint,) str: "initial", "grid", "acquired" or "final"
+    checkpoint_names : (checkpoint,) str: "initial", "grid", "crossing" (a target first reached an
+        accuracy), "acquired" or "final"
     checkpoint_steps : (checkpoint, network) int, -1 where the network has no such checkpoint
     weights : parameter name to (checkpoint, network, ...) float32
     """
@@ -192,7 +213,7 @@ class Networks:
 
     def snapshots(self) -> list[int]:
         """Return the indices of the named checkpoints: untrained, acquired and final."""
-        return [i for i, name in enumerate(self.checkpoint_names) if name != "grid"]
+        return [i for i, name in enumerate(self.checkpoint_names) if name in SNAPSHOTS]
 
     def write(self, path: str | Path) -> None:
         """Write the networks file."""

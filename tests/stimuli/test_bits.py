@@ -169,12 +169,15 @@ def test_ids_join_across_conditions_of_the_same_width():
 
 
 def test_unread_bits_are_uncorrelated_with_the_labels():
-    spec = small(n_train=4096, noise_bits=20)
-    inputs, labels, _ = generate(spec).part("train")
-    unread = np.r_[1:4, 7:10, 10:30]
-    together = np.corrcoef(inputs[:, unread].T, labels.T)[: len(unread), len(unread) :]
-    # 52 correlations of independent variables, each with a standard error of 1 / sqrt(n).
-    assert np.abs(together).max() < 4.5 / np.sqrt(len(inputs))
+    found = []
+    for seed in range(10):
+        inputs, labels, _ = generate(small(n_train=2048, noise_bits=20, seed=seed)).part("train")
+        unread = np.r_[1:4, 7:10, 10:30]
+        together = np.corrcoef(inputs[:, unread].T, labels.T)[: len(unread), len(unread) :]
+        found.append(together.ravel() * np.sqrt(len(inputs)))
+    # 520 correlations of independent variables, in units of their standard error of 1 / sqrt(n).
+    assert np.abs(found).max() < 5
+    assert np.std(found) == pytest.approx(1, abs=4 / np.sqrt(2 * np.size(found)))
 
 
 def test_no_duplicates_where_strings_are_drawn_many_times():
@@ -208,10 +211,83 @@ def test_a_random_formula_is_the_same_in_every_split_and_size():
     assert not np.array_equal(f, g)
 
 
+# Sub-components of the features.
+
+
+def bits_in(ids: np.ndarray, n_inputs: int) -> np.ndarray:
+    """Return the bits that the ids spell, whatever the coding and the gains are."""
+    digits = [f"{int(name, 16):0{4 * len(name)}b}" for name in ids.tolist()]
+    return np.array([[int(d) for d in row[:n_inputs]] for row in digits])
+
+
+COMPONENTS = {
+    "a": {"function": "xor_of_xors", "bits": 6, "gain": 3.0},
+    "b": {"function": "bit", "bits": 2},
+    "c": {"function": "xor", "bits": 3},
+    "d": {"function": "parity", "k": 5, "bits": 5},
+    "e": {"function": "majority", "k": 3, "bits": 4},
+    "f": {"function": "parity", "k": 2, "bits": 2},
+}
+#: Which bits of the whole string are added up, modulo 2; counted by hand.
+ADDED = {
+    **{"a.bit1": [0], "a.bit2": [1], "a.bit3": [2], "a.bit4": [3]},
+    **{"a.xor12": [0, 1], "a.xor34": [2, 3]},
+    **{"c.bit1": [8], "c.bit2": [9]},
+    **{"d.bit1": [11], "d.bit2": [12], "d.bit3": [13], "d.bit4": [14], "d.bit5": [15]},
+    **{"d.xor12": [11, 12], "d.xor34": [13, 14]},
+    **{"e.bit1": [16], "e.bit2": [17], "e.bit3": [18]},
+    **{"f.bit1": [20], "f.bit2": [21]},
+}
+
+
+@pytest.mark.parametrize("coding", ["signed", "binary"])
+def test_components_are_those_of_the_bits_that_the_ids_spell(coding):
+    spec = small(
+        features=COMPONENTS, coding=coding, n_train=64, n_validation=64, n_test=64, noise_bits=1
+    )
+    stimuli = generate(spec)
+    bits = bits_in(stimuli.ids, spec.n_inputs)
+    np.testing.assert_array_equal(bits, bits_of(stimuli))
+    assert sorted(stimuli.components) == sorted(ADDED)
+    assert stimuli.component_labels.shape == (192, len(ADDED))
+    assert stimuli.component_labels.dtype == np.uint8
+    for name, labels in zip(stimuli.components, stimuli.component_labels.T, strict=True):
+        np.testing.assert_array_equal(labels, bits[:, ADDED[name]].sum(axis=1) % 2, err_msg=name)
+
+
+def test_the_pairs_of_an_even_parity_add_up_to_it():
+    spec = small(features={"hard": {"function": "xor_of_xors", "bits": 10}})
+    named = generate(spec).named_labels("train")
+    np.testing.assert_array_equal(named["hard.xor12"] ^ named["hard.xor34"], named["hard"])
+    for i in (1, 3):
+        pair = named[f"hard.bit{i}"] ^ named[f"hard.bit{i + 1}"]
+        np.testing.assert_array_equal(pair, named[f"hard.xor{i}{i + 1}"])
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_named_labels_are_features_then_components_of_one_split(split):
+    stimuli = generate(small())
+    named = stimuli.named_labels(split)
+    assert list(named) == ["easy", "hard", *stimuli.components]
+    rows = stimuli.split == split
+    for i, name in enumerate(stimuli.features):
+        np.testing.assert_array_equal(named[name], stimuli.labels[rows, i])
+    for i, name in enumerate(stimuli.components):
+        np.testing.assert_array_equal(named[name], stimuli.component_labels[rows, i])
+
+
+def test_a_single_bit_has_no_components():
+    stimuli = generate(small(features={"only": {"function": "bit", "bits": 9}}))
+    assert stimuli.components == []
+    assert stimuli.component_labels.shape == (128, 0)
+    assert list(stimuli.named_labels("test")) == ["only"]
+
+
 class TestAudit:
     def test_reports_what_it_measured(self):
-        stimuli = generate(small(n_train=66))
-        report = audit(stimuli)
+        spec = small(n_train=66)
+        stimuli = generate(spec)
+        report = audit(stimuli, spec)
         assert report == stimuli.audit
         for split, n in zip(SPLITS, (66, 32, 32), strict=True):
             _, labels, _ = stimuli.part(split)
@@ -223,35 +299,37 @@ class TestAudit:
                 [np.sum((labels == (i, j)).all(axis=1)) for j in (0, 1)] for i in (0, 1)
             ]
             phi = (a * d - b * c) / np.sqrt((a + b) * (c + d) * (a + c) * (b + d))
-            assert report[split]["max_abs_phi"] == pytest.approx(abs(phi), abs=1e-12)
+            assert report[split]["max_phi_deviation"] == pytest.approx(abs(phi), abs=1e-12)
 
     def test_duplicate_stimuli(self):
         stimuli = generate(small())
         stimuli.ids[-1] = stimuli.ids[0]  # across splits: training on a test stimulus
         with pytest.raises(RepbiasError, match="occurs twice"):
-            audit(stimuli)
+            audit(stimuli, small())
 
     @pytest.mark.parametrize("value", [0, 1])
     def test_constant_feature(self, value):
         stimuli = generate(small())
         stimuli.labels[stimuli.split == "validation", 1] = value
         with pytest.raises(RepbiasError, match="'hard' is constant in validation"):
-            audit(stimuli)
+            audit(stimuli, small())
 
     @pytest.mark.parametrize("opposite", [False, True])
     @pytest.mark.parametrize("n_test", [16, 64])
     def test_two_names_for_one_feature(self, n_test, opposite):
-        stimuli = generate(small(n_test=n_test))
+        spec = small(n_test=n_test)
+        stimuli = generate(spec)
         rows = stimuli.split == "test"
         stimuli.labels[rows, 1] = stimuli.labels[rows, 0] ^ opposite
-        with pytest.raises(RepbiasError, match=r"'easy' and 'hard' correlate .* in test"):
-            audit(stimuli)
+        with pytest.raises(RepbiasError, match=r"'easy' and 'hard' correlate .* in test, wanted"):
+            audit(stimuli, spec)
 
     @pytest.mark.parametrize(("m", "fails"), [(96, True), (72, False)])
     def test_correlation_is_allowed_up_to_five_standard_errors(self, m, fails):
         # In 512 of the 1024 stimuli the features differ. Making them equal in m of these moves
         # phi from 0 to m / 512; the limit is 5 / 32, which is 80 / 512.
-        stimuli = generate(small(n_train=1024))
+        spec = small(n_train=1024)
+        stimuli = generate(spec)
         rows = np.flatnonzero(stimuli.split == "train")
         labels = stimuli.labels[rows]
         differ = rows[labels[:, 0] != labels[:, 1]]
@@ -261,13 +339,31 @@ class TestAudit:
         assert phi == pytest.approx(m / 512)
         if fails:
             with pytest.raises(RepbiasError, match=re.escape(f"phi = {phi:.3f}")):
-                audit(stimuli)
+                audit(stimuli, spec)
         else:
-            assert audit(stimuli)["train"]["max_abs_phi"] == pytest.approx(phi)
+            assert audit(stimuli, spec)["train"]["max_phi_deviation"] == pytest.approx(phi)
 
     def test_one_feature_has_no_correlation(self):
         spec = small(features={"only": {"function": "xor", "bits": 9}})
-        assert audit(generate(spec))["test"]["max_abs_phi"] == 0
+        assert audit(generate(spec), spec)["test"]["max_phi_deviation"] == 0
+
+    @pytest.mark.parametrize(("m", "fails"), [(96, True), (72, False)])
+    def test_prevalence_is_allowed_up_to_five_standard_errors(self, m, fails):
+        # 512 of 1024 labels are 1; m of these become 0. The limit is 5 / 32, which is 160 / 1024.
+        spec = small(n_train=1024)
+        stimuli = generate(spec)
+        of_easy = stimuli.labels[:, 0] == 1
+        # In pairs of opposite `hard`, so that the correlation stays 0.
+        for hard in (0, 1):
+            rows = (stimuli.split == "train") & of_easy & (stimuli.labels[:, 1] == hard)
+            stimuli.labels[np.flatnonzero(rows)[:m], 0] = 0
+        found = 0.5 - 2 * m / 1024
+        if fails:
+            message = f"prevalence of 'easy' in train is {found:.3f}, wanted 0.500 (±0.156)"
+            with pytest.raises(RepbiasError, match=re.escape(message)):
+                audit(stimuli, spec)
+        else:
+            assert audit(stimuli, spec)["train"]["prevalence_easy"] == found
 
 
 class TestInfeasible:

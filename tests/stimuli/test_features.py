@@ -93,3 +93,33 @@ def test_dnf_depends_on_its_generator_only():
     # The formula does not depend on which strings it is applied to.
     np.testing.assert_array_equal(labels(3, bits[::-1]), labels(3)[::-1])
     assert len({labels(seed).tobytes() for seed in range(10)}) > 5
+
+
+#: Sub-components by name, written out.
+PARTS = {
+    ("bit", 1): {},
+    ("xor", 2): {"bit1": (0,), "bit2": (1,)},
+    ("and", 2): {"bit1": (0,), "bit2": (1,)},
+    ("parity", 1): {},
+    ("parity", 2): {"bit1": (0,), "bit2": (1,)},
+    ("parity", 3): {"bit1": (0,), "bit2": (1,), "bit3": (2,), "xor12": (0, 1)},
+    ("xor_of_xors", 4): {
+        **{"bit1": (0,), "bit2": (1,), "bit3": (2,), "bit4": (3,)},
+        **{"xor12": (0, 1), "xor34": (2, 3)},
+    },
+    ("majority", 3): {"bit1": (0,), "bit2": (1,), "bit3": (2,)},
+}
+
+
+@pytest.mark.parametrize(("name", "k"), PARTS)
+def test_components(name, k):
+    assert FUNCTIONS[name].components(k) == PARTS[name, k]
+
+
+@pytest.mark.parametrize(("name", "k"), [(n, k) for n in DETERMINISTIC for k in possible_k(n)])
+def test_no_component_is_the_whole_feature_under_another_name(name, k):
+    """A single bit or pair that is the feature would be counted twice."""
+    bits = all_strings(k)
+    labels = FUNCTIONS[name].compute(bits, np.random.default_rng(0))
+    for part, read in FUNCTIONS[name].components(k).items():
+        assert (bits[:, read].sum(axis=1) % 2 != labels).any(), part

@@ -8,6 +8,7 @@ import numpy as np
 
 from repbias.spec import RepbiasError
 from repbias.stimuli.features import FUNCTIONS
+from repbias.stimuli.manipulations import training_probabilities
 from repbias.stimuli.spec import Bits
 from repbias.store import Stimuli
 
@@ -20,14 +21,15 @@ _MAX_DRAWS = 500
 def generate(spec: Bits) -> Stimuli:
     """Generate training, validation and test stimuli.
 
-    Every combination of labels occurs equally often in every split (up to rounding), so the
-    features are independent and balanced by construction; no stimulus occurs twice. Any prefix
-    of a split is balanced too, so an analysis of the first n stimuli is as well.
+    Validation and test: every combination of labels occurs equally often (up to rounding), so the
+    features are independent and balanced by construction. Training: the same, or as often as the
+    manipulations say. No stimulus occurs twice. Any prefix of the validation and test stimuli is
+    balanced too, so an analysis of the first n stimuli is as well.
 
     Parameters
     ----------
     spec
-        Features, sizes of the splits, coding and seed.
+        Features, manipulations, sizes of the splits, coding and seed.
 
     Returns
     -------
@@ -40,19 +42,16 @@ def generate(spec: Bits) -> Stimuli:
         If a combination of labels cannot be found, or the audit fails.
     """
     rng = np.random.default_rng(spec.seed)
-    names = list(spec.features)
-    splits = {
-        "train": spec.n_train,
-        "validation": spec.n_validation,
-        "test": spec.n_test,
-    }
-    n_cells = 2 ** len(names)
-    # quota[s, c]: stimuli of label combination c in split s; a remainder goes to random cells.
-    quota = np.array([_shares(n, n_cells, rng) for n in splits.values()])
+    training, label_given_cell = training_probabilities(spec.features, spec)
+    balanced = np.full(len(training), 1 / len(training))
+    # quota[s, c]: stimuli of label combination c in split s.
+    splits = {"train": training, "validation": balanced, "test": balanced}
+    sizes = (spec.n_train, spec.n_validation, spec.n_test)
+    quota = np.array([_shares(n, p, rng) for n, p in zip(sizes, splits.values(), strict=True)])
     bits, cells = _collect(spec, quota.sum(axis=0), rng)
 
     rows, split = [], []
-    for cell in range(n_cells):
+    for cell in range(len(training)):
         members = np.flatnonzero(cells == cell)
         bounds = np.cumsum(quota[:, cell])
         for name, start, stop in zip(splits, bounds - quota[:, cell], bounds, strict=True):
@@ -62,18 +61,25 @@ def generate(spec: Bits) -> Stimuli:
     turn = np.concatenate([np.arange(len(r)) for r in rows])
     split_order = {name: i for i, name in enumerate(splits)}
     order = np.lexsort([turn, [split_order[s] for s in split]])
-    bits = bits[np.concatenate(rows)[order]]
-    split_array = np.array(split)[order]
+    found = np.concatenate(rows)[order]
+    bits, cells, split_array = bits[found], cells[found], np.array(split)[order]
 
     labels = compute_labels(spec, bits)
+    if spec.label:
+        drawn = rng.random(len(bits)) < label_given_cell[cells]
+        labels = np.column_stack([labels, drawn.astype(np.uint8)])
+    components, component_labels = compute_components(spec, bits)
     stimuli = Stimuli(
         inputs=_encode(spec, bits),
         ids=identifiers(bits),
         split=split_array,
-        features=names,
+        features=spec.targets,
         labels=labels,
+        components=components,
+        component_labels=component_labels,
+        supervised=_supervised(spec, split_array, rng),
     )
-    stimuli.audit.update(audit(stimuli))
+    stimuli.audit.update(audit(stimuli, spec))
     return stimuli
 
 
@@ -95,11 +101,31 @@ def compute_labels(spec: Bits, bits: np.ndarray) -> np.ndarray:
     columns, start = [], 0
     for feature in spec.features.values():
         domain = bits[:, start : start + feature.reads]
-        # A random formula is part of the task: it depends on the stimuli's seed only.
-        formula = np.random.default_rng([spec.seed, start])
+        # A random formula is part of the task: it depends on the stimuli's seed only. (Not start
+        # itself: a seed with a 0 behind it is the same stream as without.)
+        formula = np.random.default_rng([spec.seed, start + 1])
         columns.append(FUNCTIONS[feature.function].compute(domain, formula))
         start += feature.bits
     return np.stack(columns, axis=1).astype(np.uint8)
+
+
+def compute_components(spec: Bits, bits: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """Compute the labels of the features' sub-components, such as the inner XORs of a parity.
+
+    Returns
+    -------
+    names : list of str
+        Such as "hard.bit1" and "hard.xor12".
+    labels : numpy.ndarray
+        (stimulus, component), uint8 in {0, 1}.
+    """
+    names, columns, start = [], [np.zeros((len(bits), 0), np.uint8)], 0
+    for name, feature in spec.features.items():
+        for part, read in FUNCTIONS[feature.function].components(feature.reads).items():
+            names.append(f"{name}.{part}")
+            columns.append(bits[:, start + np.array(read)].sum(axis=1, keepdims=True) % 2)
+        start += feature.bits
+    return names, np.concatenate(columns, axis=1).astype(np.uint8)
 
 
 def identifiers(bits: np.ndarray) -> np.ndarray:
@@ -107,45 +133,53 @@ def identifiers(bits: np.ndarray) -> np.ndarray:
     return np.array([row.tobytes().hex() for row in np.packbits(bits, axis=1)])
 
 
-def audit(stimuli: Stimuli) -> dict[str, dict[str, float]]:
-    """Check that features are independent and that no stimulus occurs twice.
+def audit(stimuli: Stimuli, spec: Bits) -> dict[str, dict[str, float]]:
+    """Check that the features are distributed as wanted and that no stimulus occurs twice.
 
     Returns
     -------
     dict
-        For every split: its size, each feature's prevalence, and the largest absolute phi
-        coefficient between two features.
+        For every split: its size, each target's prevalence, and the largest deviation of a phi
+        coefficient between two features from the wanted one (0 outside training).
 
     Raises
     ------
     RepbiasError
-        If a stimulus occurs twice, a feature is constant, or a correlation exceeds five
-        standard errors of independent features (5 / sqrt(n)), or one half.
+        If a stimulus occurs twice, a feature is constant, or a prevalence or correlation is off by
+        more than five standard errors of independent features (5 / sqrt(n)), or one half.
     """
     if len(np.unique(stimuli.ids)) != len(stimuli.ids):
         raise RepbiasError("the independence audit failed: a stimulus occurs twice")
+    names = list(spec.features)
+    training, _ = training_probabilities(spec.features, spec)
+    balanced = np.full(len(training), 1 / len(training))
     report: dict[str, dict[str, float]] = {}
     for split in ("train", "validation", "test"):
+        wanted_mean, wanted_phi = _moments(training if split == "train" else balanced)
         labels = stimuli.labels[stimuli.split == split].astype(float)
         prevalence = labels.mean(axis=0)
-        for name, p in zip(stimuli.features, prevalence, strict=True):
-            if p in (0, 1):
+        allowed = min(5 / np.sqrt(len(labels)), 0.5)
+        for i, name in enumerate(names):
+            if prevalence[i] in (0, 1):
                 raise RepbiasError(
                     f"the independence audit failed: '{name}' is constant in {split}"
                 )
-        phi = np.atleast_2d(np.corrcoef(labels, rowvar=False)) - np.eye(labels.shape[1])
-        worst = float(np.abs(phi).max())
-        allowed = min(5 / np.sqrt(len(labels)), 0.5)
-        if worst > allowed:
-            i, j = np.unravel_index(np.abs(phi).argmax(), phi.shape)
+            if abs(prevalence[i] - wanted_mean[i]) > allowed:
+                raise RepbiasError(
+                    f"the independence audit failed: the prevalence of '{name}' in {split} is "
+                    f"{prevalence[i]:.3f}, wanted {wanted_mean[i]:.3f} (±{allowed:.3f})"
+                )
+        phi = np.atleast_2d(np.corrcoef(labels[:, : len(names)], rowvar=False))
+        off = np.abs(phi - wanted_phi)
+        if off.max() > allowed:
+            i, j = np.unravel_index(off.argmax(), off.shape)
             raise RepbiasError(
-                f"the independence audit failed: '{stimuli.features[i]}' and "
-                f"'{stimuli.features[j]}' correlate with phi = {phi[i, j]:.3f} in {split} "
-                f"(at most {allowed:.3f} allowed)"
+                f"the independence audit failed: '{names[i]}' and '{names[j]}' correlate with "
+                f"phi = {phi[i, j]:.3f} in {split}, wanted {wanted_phi[i, j]:.3f} (±{allowed:.3f})"
             )
         report[split] = {
             "n": float(len(labels)),
-            "max_abs_phi": worst,
+            "max_phi_deviation": float(off.max()),
             **{
                 f"prevalence_{n}": float(p)
                 for n, p in zip(stimuli.features, prevalence, strict=True)
@@ -154,9 +188,36 @@ def audit(stimuli: Stimuli) -> dict[str, dict[str, float]]:
     return report
 
 
-def _shares(n: int, n_cells: int, rng: np.random.Generator) -> np.ndarray:
-    shares = np.full(n_cells, n // n_cells)
-    shares[rng.permutation(n_cells)[: n % n_cells]] += 1
+def _moments(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the means and correlations of the features, given their joint distribution."""
+    n_features = int(np.log2(len(probabilities)))
+    labels = np.arange(len(probabilities))[:, None] >> np.arange(n_features) & 1
+    mean = probabilities @ labels
+    centred = labels - mean
+    covariance = (centred * probabilities[:, None]).T @ centred
+    scale = np.sqrt(np.diag(covariance))
+    return mean, covariance / np.outer(scale, scale)
+
+
+def _supervised(spec: Bits, split: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Choose at random which training stimuli supervise which feature, (stimulus, target)."""
+    mask = np.ones((len(split), len(spec.targets)), bool)
+    training = np.flatnonzero(split == "train")
+    for i, feature in enumerate(spec.features.values()):
+        n_silent = len(training) - round(feature.supervised * len(training))
+        mask[rng.permutation(training)[:n_silent], i] = False
+    return mask
+
+
+def _shares(n: int, probabilities: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Divide n stimuli among the combinations; what rounding leaves goes to random ones."""
+    # The small number keeps 1 / 4 of 8 from becoming 1.9999.
+    shares = np.floor(n * probabilities + 1e-9).astype(int)
+    rest = np.maximum(n * probabilities - shares, 1e-12) * (probabilities > 0)
+    left = n - shares.sum()
+    if left:
+        chosen = rng.choice(len(shares), size=left, replace=False, p=rest / rest.sum())
+        shares[chosen] += 1
     return shares
 
 

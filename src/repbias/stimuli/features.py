@@ -65,12 +65,27 @@ class FeatureFunction:
         Whether `default_k` is the only possible value.
     odd
         Whether k must be odd (a majority has no ties then).
+    xors
+        Whether pairs of its bits, XORed, are sub-components (as single bits always are).
     """
 
     compute: Callable[[np.ndarray, np.random.Generator], np.ndarray]
     default_k: int
     fixed: bool = False
     odd: bool = False
+    xors: bool = False
+
+    def components(self, k: int) -> dict[str, tuple[int, ...]]:
+        """Return the sub-components by name: each is the XOR of some of the k bits.
+
+        Examples
+        --------
+        >>> FUNCTIONS["xor_of_xors"].components(4)["xor34"]
+        (2, 3)
+        """
+        singles = {f"bit{i + 1}": (i,) for i in range(k)} if k > 1 else {}
+        pairs = {f"xor{i + 1}{i + 2}": (i, i + 1) for i in range(0, k - 1, 2)}
+        return singles | (pairs if self.xors and k > 2 else {})
 
 
 #: Every feature function that a configuration can name.
@@ -80,7 +95,7 @@ FUNCTIONS: dict[str, FeatureFunction] = {
     "and": FeatureFunction(conjunction, 2),
     "or": FeatureFunction(disjunction, 2),
     "xor": FeatureFunction(parity, 2, fixed=True),
-    "xor_of_xors": FeatureFunction(parity, 4, fixed=True),
-    "parity": FeatureFunction(parity, 4),
+    "xor_of_xors": FeatureFunction(parity, 4, fixed=True, xors=True),
+    "parity": FeatureFunction(parity, 4, xors=True),
     "dnf": FeatureFunction(random_dnf, 5),
 }

@@ -8,9 +8,10 @@ from pydantic import Field, field_validator, model_validator
 
 from repbias.spec import InputPath, Name, Spec, nearest
 from repbias.stimuli.features import FUNCTIONS
+from repbias.stimuli.manipulations import LABEL, FeatureManipulations, StimulusManipulations
 
 
-class Feature(Spec):
+class Feature(FeatureManipulations):
     """A binary feature, computed from the first k bits of its own domain of the input."""
 
     function: str = Field(json_schema_extra={"enum": list(FUNCTIONS)})
@@ -19,8 +20,6 @@ class Feature(Spec):
     """How many bits the function reads; each function has its own default."""
     bits: int = Field(16, ge=1, le=64)
     """Size of the feature's domain; bits after the first k carry no label."""
-    gain: float = Field(1.0, gt=0)
-    """Factor on the domain's input values ("availability")."""
 
     @field_validator("function")
     @classmethod
@@ -49,13 +48,14 @@ class Feature(Spec):
         return self
 
 
-class Bits(Spec):
+class Bits(StimulusManipulations):
     """Strings of bits: one domain per feature, then noise bits."""
 
     kind: Literal["bits"] = "bits"
     """Strings of bits."""
     features: dict[Name, Feature] = Field(min_length=1)
-    """The features by name; they are independent in every split."""
+    """The features by name; they are independent and balanced, but for what the manipulations
+    below do to the training stimuli."""
     noise_bits: int = Field(0, ge=0, le=512)
     """Bits that no feature reads."""
     coding: Literal["signed", "binary"] = "signed"
@@ -73,6 +73,25 @@ class Bits(Spec):
     def n_inputs(self) -> int:
         """Length of an input."""
         return sum(f.bits for f in self.features.values()) + self.noise_bits
+
+    @property
+    def targets(self) -> list[str]:
+        """Names of what networks can report: the features, and the extra target if there is one."""
+        return [*self.features, *([LABEL] if self.label else [])]
+
+    @model_validator(mode="after")
+    def _names_are_free(self) -> Bits:
+        taken = {LABEL, "interaction", "components", "input", "residual"}
+        for name, feature in self.features.items():
+            parts = FUNCTIONS[feature.function].components(feature.reads)
+            taken |= {f"{name}.{part}" for part in parts}
+        for name in self.features:
+            if name in taken:
+                raise ValueError(
+                    f"a feature cannot be called {name!r}: the extra target, a sub-component or a "
+                    "part of the variance is called so"
+                )
+        return self
 
     @model_validator(mode="after")
     def _room_enough(self) -> Bits:

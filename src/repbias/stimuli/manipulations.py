@@ -1,0 +1,120 @@
+"""Manipulations of the training stimuli: settings, and what they do to the distribution of labels.
+
+Validation and test stimuli are never manipulated: their features are balanced and independent, so
+results of different manipulations are measured on the same footing.
+
+To add one, give :class:`FeatureManipulations` or :class:`StimulusManipulations` a field, and use it
+in :func:`training_probabilities` (how often each combination of labels occurs).
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field, field_validator, model_validator
+
+from repbias.spec import Name, Spec, nearest
+
+if TYPE_CHECKING:
+    import numpy as np
+
+#: Name of the target that features predict in :attr:`StimulusManipulations.label`.
+LABEL = "label"
+
+
+class FeatureManipulations(Spec):
+    """What can be done to one feature."""
+
+    gain: float = Field(1.0, gt=0)
+    """Factor on the domain's input values ("availability")."""
+    prevalence: float = Field(0.5, gt=0, lt=1)
+    """Share of training stimuli whose label is 1."""
+    supervised: float = Field(1.0, ge=0, le=1)
+    """Share of training stimuli on which the loss includes this feature."""
+
+
+class Agreement(Spec):
+    """Two features that agree more (or less) often than chance in training."""
+
+    features: list[Name] = Field(min_length=2, max_length=2)
+    """The two features."""
+    probability: float = Field(ge=0, le=1)
+    """How often their labels are equal in training; 0.5 is chance."""
+
+    @field_validator("features")
+    @classmethod
+    def _different(cls, features: list[str]) -> list[str]:
+        if features[0] == features[1]:
+            raise ValueError(f"expected two different features, found {features[0]!r} twice")
+        return features
+
+
+class StimulusManipulations(Spec):
+    """What can be done to the features together."""
+
+    agreement: Agreement | None = None
+    """Two features that are correlated in training."""
+    label: dict[Name, Annotated[float, Field(ge=0, le=1)]] = {}
+    """Feature to predictivity. Given, there is one more target, called `label`, balanced; in
+    training each of these features equals it with this probability, independently of the others
+    (Hermann & Lampinen 2020). Name it in `training.targets`."""
+
+    @model_validator(mode="after")
+    def _manipulated_once(self) -> StimulusManipulations:
+        features: dict[str, FeatureManipulations] = getattr(self, "features", {})
+        together = list(self.agreement.features) if self.agreement else []
+        for name in [*together, *self.label]:
+            if name not in features:
+                raise ValueError(f"no feature {name!r} to manipulate; {nearest(name, features)}")
+        for name in dict.fromkeys([*together, *self.label]):
+            ways = [
+                *(["agreement"] if name in together else []),
+                *(["label"] if name in self.label else []),
+                *(["prevalence"] if features[name].prevalence != 0.5 else []),
+            ]
+            if len(ways) > 1:
+                raise ValueError(
+                    f"feature {name!r} has {' and '.join(ways)}; a feature's distribution can be "
+                    "manipulated in one way only"
+                )
+        return self
+
+
+def training_probabilities(
+    features: dict[str, FeatureManipulations], manipulations: StimulusManipulations
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return how often each combination of labels occurs in training.
+
+    Returns
+    -------
+    probabilities : numpy.ndarray
+        (combination,), summing to 1; bit i of a combination's number is the label of feature i.
+    label : numpy.ndarray
+        (combination,), the probability that the extra target is 1 given the combination; 0.5
+        everywhere if there is none.
+    """
+    import numpy as np
+
+    names = list(features)
+    probabilities, label = [], []
+    # The first feature varies fastest: it is bit 0.
+    for reversed_combination in product((0, 1), repeat=len(names)):
+        values = dict(zip(names, reversed_combination[::-1], strict=True))
+        apart = 1.0
+        for name, feature in features.items():
+            together = manipulations.agreement and name in manipulations.agreement.features
+            if not together and name not in manipulations.label:
+                apart *= feature.prevalence if values[name] else 1 - feature.prevalence
+        if manipulations.agreement:
+            first, second = (values[name] for name in manipulations.agreement.features)
+            p = manipulations.agreement.probability
+            apart *= 0.5 * (p if first == second else 1 - p)
+        given = [1.0, 1.0]
+        for name, p in manipulations.label.items():
+            for y in (0, 1):
+                given[y] *= p if values[name] == y else 1 - p
+        # Without predictive features both are 1, so the mixture changes nothing.
+        probabilities.append(apart * (given[0] + given[1]) / 2)
+        label.append(given[1] / (given[0] + given[1]) if sum(given) else 0.5)
+    return np.array(probabilities), np.array(label)
