@@ -49,7 +49,7 @@ def write_ensemble_activations(
     named = dict(zip(stimuli.features, labels.T, strict=True))
     with write_activations(path, ids, table, layers, named) as datasets:
         for checkpoint in networks.snapshots():
-            hidden = hidden_activations(networks, checkpoint, inputs, spec.activation)
+            hidden = hidden_activations(networks, checkpoint, inputs, spec)
             for row, (c, n) in enumerate(rows):
                 if c == checkpoint:
                     for layer, values in zip(spec.layers, hidden, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -36,43 +37,70 @@ def initial_weights(spec: MLP, n_inputs: int, n_outputs: int, seed: int) -> dict
         if spec.init == "torch":
             bound = 1 / math.sqrt(fan_in)
             draw = torch.rand(fan_in + 1, fan_out, generator=generator) * 2 * bound - bound
-            weights[f"w{i}"], weights[f"b{i}"] = draw[:-1], draw[-1:]
+            w, b = draw[:-1], draw[-1:]
         else:
             gain = 2 if spec.init == "he" else 1
             w = torch.randn(fan_in, fan_out, generator=generator) * math.sqrt(gain / fan_in)
-            weights[f"w{i}"], weights[f"b{i}"] = w, torch.zeros(1, fan_out)
+            b = torch.zeros(1, fan_out)
+        weights[f"w{i}"], weights[f"b{i}"] = spec.init_scale * w, b
     return weights
 
 
 def forward(
-    weights: dict[str, Tensor], inputs: Tensor, activation: str
+    weights: dict[str, Tensor],
+    inputs: Tensor,
+    spec: MLP,
+    hook: Callable[[int, Tensor], Tensor] | None = None,
+    first: int = 1,
 ) -> tuple[list[Tensor], Tensor]:
     """Run every network of the stack.
 
     Parameters
     ----------
     weights
-        Stacked parameters: w (network, in, out) and b (network, 1, out).
+        Stacked parameters: w (network, in, out) and b (network, 1, out). Widths may be padded
+        with zeros beyond the spec's; padded units are zero.
     inputs
         Inputs of shape (network, stimulus, input).
-    activation
-        A key of :data:`ACTIVATIONS`.
+    spec
+        The architecture.
+    hook
+        Called with a hidden layer's number and its activations; returns what goes on.
+    first
+        The layer that the inputs go into: 1, or that after a hidden layer whose activations
+        they are.
 
     Returns
     -------
-    hidden : list of tensors of shape (network, stimulus, unit)
+    hidden : list of tensors of shape (network, stimulus, unit), before the hook
     logits : tensor of shape (network, stimulus, output)
     """
-    n_layers = len(weights) // 2
+    n_hidden = len(spec.hidden)
     x, hidden = inputs, []
-    for i in range(1, n_layers):
-        x = ACTIVATIONS[activation](torch.baddbmm(weights[f"b{i}"], x, weights[f"w{i}"]))
+    for i in range(first, n_hidden + 1):
+        x = torch.baddbmm(weights[f"b{i}"], x, weights[f"w{i}"])
+        if spec.normalisation == "layer":
+            x = _layer_norm(x, spec.hidden[i - 1])
+        x = ACTIVATIONS[spec.activation](x)
         hidden.append(x)
-    return hidden, torch.baddbmm(weights[f"b{n_layers}"], x, weights[f"w{n_layers}"])
+        if hook is not None:
+            x = hook(i, x)
+    return hidden, torch.baddbmm(weights[f"b{n_hidden + 1}"], x, weights[f"w{n_hidden + 1}"])
+
+
+def _layer_norm(x: Tensor, width: int) -> Tensor:
+    """Give every stimulus mean 0 and variance 1 over the units; padded units stay zero."""
+
+    def inside(values: Tensor) -> Tensor:
+        return F.pad(values[..., :width], (0, x.shape[-1] - width))
+
+    # Padded units take no part in the mean: they would get a gradient, and come to life.
+    centred = inside(x - inside(x).sum(-1, keepdim=True) / width)
+    return centred * torch.rsqrt(centred.square().sum(-1, keepdim=True) / width + 1e-5)
 
 
 def hidden_activations(
-    networks: Networks, checkpoint: int, inputs: np.ndarray, activation: str
+    networks: Networks, checkpoint: int, inputs: np.ndarray, spec: MLP
 ) -> list[np.ndarray]:
     """Return every hidden layer of every network at one checkpoint.
 
@@ -84,16 +112,45 @@ def hidden_activations(
         Index of the checkpoint.
     inputs
         (stimulus, input).
-    activation
-        The networks' nonlinearity.
+    spec
+        The networks' architecture.
 
     Returns
     -------
     list of numpy.ndarray
         One array of shape (network, stimulus, unit) per hidden layer.
     """
-    weights = {name: torch.from_numpy(w[checkpoint]) for name, w in networks.weights.items()}
     x = torch.from_numpy(inputs).expand(len(networks.seeds), *inputs.shape)
     with torch.inference_mode():
-        hidden, _ = forward(weights, x, activation)
+        hidden, _ = forward(_weights_at(networks, checkpoint), x, spec)
     return [h.numpy() for h in hidden]
+
+
+def outputs_from(
+    networks: Networks, checkpoint: int, layer: str, activations: np.ndarray, spec: MLP
+) -> np.ndarray:
+    """Run the rest of every network on activations of one of its hidden layers.
+
+    Parameters
+    ----------
+    networks, checkpoint, spec
+        As for :func:`hidden_activations`.
+    layer
+        Name of the hidden layer.
+    activations
+        (network, stimulus, unit), as they were or changed.
+
+    Returns
+    -------
+    numpy.ndarray
+        Logits (network, stimulus, output); above 0 the network reports a 1.
+    """
+    x = torch.from_numpy(np.ascontiguousarray(activations, np.float32))
+    first = spec.layers.index(layer) + 2
+    with torch.inference_mode():
+        _, logits = forward(_weights_at(networks, checkpoint), x, spec, first=first)
+    return logits.numpy()
+
+
+def _weights_at(networks: Networks, checkpoint: int) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(w[checkpoint]) for name, w in networks.weights.items()}

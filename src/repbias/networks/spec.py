@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from repbias.networks.manipulations import Manipulations
 from repbias.spec import Spec, nearest
 
 
@@ -22,6 +23,10 @@ class MLP(Spec):
     """Nonlinearity of the hidden layers."""
     init: Literal["lecun", "he", "torch"] = "lecun"
     """Initial weights: normal with variance 1/n or 2/n, or PyTorch's default."""
+    init_scale: float = Field(1.0, gt=0)
+    """Factor on the initial weights."""
+    normalisation: Literal["none", "layer"] = "none"
+    """Layer normalisation (without gain and bias) before the nonlinearity."""
     analysed_layer: str | None = None
     """The layer that claims are about; the last hidden layer when left out."""
 
@@ -45,7 +50,7 @@ class MLP(Spec):
         return self
 
 
-class Training(Spec):
+class Training(Manipulations):
     """How the networks of a condition are trained."""
 
     targets: list[str] | None = None
@@ -58,20 +63,25 @@ class Training(Spec):
     """Momentum of SGD."""
     weight_decay: float = Field(0.0, ge=0)
     """L2 penalty (decoupled with adamw)."""
-    batch_size: int = Field(128, ge=1)
-    """Stimuli per step."""
+    batch_size: Annotated[int, Field(ge=1)] | Literal["full"] = 128
+    """Stimuli per step; `full` is all of them (gradient descent)."""
     max_steps: int = Field(4000, ge=1)
     """Training ends here at the latest."""
     mastery: float = Field(0.99, gt=0.5, le=1)
     """Validation accuracy at which a feature counts as acquired."""
-    extra_steps: int = Field(500, ge=0)
-    """Steps after the first evaluation at which all targets are mastered; then it stops."""
+    extra_steps: Annotated[int, Field(ge=0)] | None = 500
+    """Steps after the first evaluation at which all targets are mastered; then it stops. null
+    trains until `max_steps`."""
     evaluate_every: int = Field(25, ge=1)
     """Steps between evaluations on the validation set."""
     checkpoints: int = Field(12, ge=2, le=200)
     """Checkpoints over training, evenly spaced on a logarithmic scale."""
+    checkpoint_accuracies: list[Annotated[float, Field(gt=0.5, le=1)]] = [0.6, 0.8, 0.9, 0.99]
+    """More checkpoints: when a target's validation accuracy first reaches each of these."""
     inclusion: float = Field(0.95, ge=0, le=1)
     """Test accuracy that every target must reach for the network to enter effect estimates."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Number format of a training step's matrix products; weights stay in float32."""
 
     @model_validator(mode="after")
     def _possible(self) -> Training:
@@ -86,6 +96,11 @@ class Training(Spec):
             )
         if self.targets is not None and not self.targets:
             raise ValueError("targets is empty: name at least one feature, or leave it out")
+        strange = [f for f in self.curriculum if self.targets and f not in self.targets]
+        if strange:
+            raise ValueError(
+                f"curriculum: {strange[0]!r} is no target; {nearest(strange[0], self.targets)}"
+            )
         return self
 
 

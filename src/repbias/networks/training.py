@@ -1,17 +1,22 @@
-"""Train all seeds of a condition as stacked ensembles."""
+"""Train networks as stacked ensembles: all seeds of one condition, or of many."""
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Hashable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from repbias.networks.device import pick_device
+from repbias.networks.manipulations import Manipulator
 from repbias.networks.mlp import forward, initial_weights
 from repbias.networks.spec import MLP, Training
 from repbias.spec import RepbiasError
@@ -29,122 +34,353 @@ ALIGNMENT = 32
 
 
 @dataclass
-class _Data:
-    inputs: Tensor
-    labels: Tensor
+class Condition:
+    """Networks that differ in their seed only.
 
-    @classmethod
-    def of(cls, stimuli: Stimuli, split: str, device: torch.device) -> _Data:
-        inputs, labels, _ = stimuli.part(split)
-        return cls(
-            _padded(torch.from_numpy(inputs), rows=False).to(device),
-            _padded(torch.from_numpy(labels.astype(np.float32)), rows=False).to(device),
+    Attributes
+    ----------
+    stimuli : training, validation and test stimuli
+    network : architecture
+    training : settings
+    seeds : one network each
+    """
+
+    stimuli: Stimuli
+    network: MLP
+    training: Training
+    seeds: Sequence[int]
+
+    @property
+    def targets(self) -> list[str]:
+        """Names of the features that training rewards."""
+        return list(self.training.targets or self.stimuli.features)
+
+    @property
+    def batch_size(self) -> int:
+        """Stimuli per step."""
+        if self.training.batch_size == "full":
+            return int((self.stimuli.split == "train").sum())
+        return self.training.batch_size
+
+    def check(self) -> None:
+        """Refuse targets and batches that the stimuli do not have."""
+        n_train = int((self.stimuli.split == "train").sum())
+        if self.batch_size > n_train:
+            raise RepbiasError(
+                f"training.batch_size is {self.batch_size}, but there are {n_train} stimuli"
+            )
+        unknown = {*self.targets, *self.training.curriculum} - set(self.stimuli.features)
+        if unknown:
+            raise RepbiasError(
+                f"training.targets and curriculum: {sorted(unknown)} are no features "
+                f"(found {self.stimuli.features})"
+            )
+
+    def shape(self) -> Hashable:
+        """Return what the networks of a stack must have in common."""
+        sizes = [int((self.stimuli.split == split).sum()) for split in ("train", "validation")]
+        return (
+            self.network.model_dump_json(exclude={"init", "init_scale", "analysed_layer"}),
+            (*sizes, self.stimuli.inputs.shape[1], tuple(self.stimuli.features)),
+            (self.batch_size, self.training.evaluate_every, self.training.precision),
         )
 
 
 def train(
-    stimuli: Stimuli, network: MLP, training: Training, seeds: list[int], device: str = "auto"
+    stimuli: Stimuli, network: MLP, training: Training, seeds: Sequence[int], device: str = "auto"
 ) -> Networks:
-    """Train one network per seed.
+    """Train one network per seed; :func:`train_conditions` for a single condition."""
+    return train_conditions([Condition(stimuli, network, training, seeds)], device)[0]
 
-    A network's initial weights and batches depend on its own seed only, and members of a stack
-    do not interact, so a network is the same alone and in any company.
+
+def train_conditions(conditions: Sequence[Condition], device: str = "auto") -> list[Networks]:
+    """Train the networks of many conditions, stacked wherever their shapes agree.
+
+    A network's initial weights, batches and noise depend on its own seed and condition only, and
+    members of a stack do not interact, so a network is the same alone and in any company.
 
     Parameters
     ----------
-    stimuli
-        Training, validation and test stimuli.
-    network, training
-        Architecture and settings.
-    seeds
-        One network each.
+    conditions
+        Optimiser, its settings, manipulations, targets, initialisation and stimuli may differ
+        within a stack; shapes, batch size and the evaluation interval may not.
     device
         "auto", "cpu", "cuda" or "mps".
 
     Returns
     -------
-    Networks
-        Checkpoints, learning curves, acquisition steps, and which networks met the criterion.
+    list of Networks
+        For each condition: checkpoints, learning curves, acquisition steps, and which networks met
+        the criterion.
     """
-    n_train = int((stimuli.split == "train").sum())
-    if training.batch_size > n_train:
-        raise RepbiasError(
-            f"training.batch_size is {training.batch_size}, but there are {n_train} stimuli"
-        )
-    unknown = set(training.targets or []) - set(stimuli.features)
-    if unknown:
-        raise RepbiasError(
-            f"training.targets: {sorted(unknown)} are no features (found {stimuli.features})"
-        )
+    for condition in conditions:
+        condition.check()
     where = pick_device(device)
-    logger.info("training %d networks on %s", len(seeds), where)
-    chunks = [
-        _train_stack(stimuli, network, training, seeds[i : i + CHUNK], where)
-        for i in range(0, len(seeds), CHUNK)
+    by_shape: dict[Hashable, list[tuple[int, int]]] = {}
+    for i, condition in enumerate(conditions):
+        members = by_shape.setdefault(condition.shape(), [])
+        members += [(i, seed) for seed in condition.seeds]
+    n_networks = sum(len(c.seeds) for c in conditions)
+    n_stacks = sum(-(-len(members) // CHUNK) for members in by_shape.values())
+    logger.info("training %d networks in %d stacks on %s", n_networks, n_stacks, where)
+    records: dict[tuple[int, int], _Record] = {}
+    for members in by_shape.values():
+        for start in range(0, len(members), CHUNK):
+            chosen = members[start : start + CHUNK]
+            stack = _Stack([(conditions[i], seed) for i, seed in chosen], where)
+            records.update(zip(chosen, stack.train(), strict=True))
+    return [
+        _networks(condition, [records[i, seed] for seed in condition.seeds], where)
+        for i, condition in enumerate(conditions)
     ]
-    return _concatenate(chunks)
 
 
-def _train_stack(
-    stimuli: Stimuli, network: MLP, training: Training, seeds: list[int], device: torch.device
-) -> Networks:
-    train_set = _Data.of(stimuli, "train", device)
-    validation = _Data.of(stimuli, "validation", device)
-    targets = training.targets or stimuli.features
-    is_target = np.isin(stimuli.features, targets)
-    rewarded = _padded(torch.from_numpy(is_target), rows=False).to(device)
-    initial = _stack(network, stimuli, seeds)
-    weights = {name: _aligned(name, w).to(device).requires_grad_() for name, w in initial.items()}
-    optimizer = _optimizer(training, list(weights.values()))
-    batches = _Batches(len(train_set.inputs), training.batch_size, seeds)
+class _Stack:
+    """Networks of one shape that are trained as one."""
 
-    shapes = {name: tuple(w.shape) for name, w in initial.items()}
-    recorder = _Recorder(training, weights, shapes, is_target)
-    started = reported = time.monotonic()
-    for step in range(training.max_steps + 1):
-        if step % training.evaluate_every == 0 or step == training.max_steps:
-            loss, accuracy = _evaluate(weights, validation, rewarded, network.activation)
-            recorder.evaluated(step, loss, accuracy[:, : len(is_target)])
-            if time.monotonic() - reported > 5:
-                reported = time.monotonic()
-                logger.info("%s", recorder.progress(step))
-        recorder.checkpoint(step)
-        if step == training.max_steps or not recorder.active.any():
-            break
-        rows = torch.from_numpy(batches.next()).to(device)
-        _, logits = forward(weights, train_set.inputs[rows], network.activation)
-        optimizer.zero_grad(set_to_none=True)
-        # The mean over features and stimuli of each network, summed over networks.
-        losses = _losses(logits, train_set.labels[rows], rewarded)
-        (losses.sum() / (losses.shape[1] * losses.shape[2])).backward()
-        optimizer.step()
-    logger.info("%s; %.1f s", recorder.progress(step), time.monotonic() - started)
+    def __init__(self, members: Sequence[tuple[Condition, int]], device: torch.device) -> None:
+        self._device = device
+        self._conditions = [condition for condition, _ in members]
+        self._records = [_Record(condition) for condition in self._conditions]
+        #: Which networks still learn, and which are in the stack (it shrinks now and then).
+        self._active = list(range(len(members)))
+        first = self._conditions[0]
+        self._network, self._every = first.network, first.training.evaluate_every
+        self._precision = first.training.precision
+        n_inputs, self._features = first.stimuli.inputs.shape[1], first.stimuli.features
+        drawn = [
+            initial_weights(c.network, n_inputs, len(self._features), seed) for c, seed in members
+        ]
+        self._shapes = {name: tuple(w.shape) for name, w in drawn[0].items()}
+        self._weights = {
+            name: _aligned(name, torch.stack([d[name] for d in drawn])).to(device)
+            for name in drawn[0]
+        }
+        seeds = [seed for _, seed in members]
+        targets = [c.targets for c in self._conditions]
+        self._manipulator = Manipulator(
+            [c.training for c in self._conditions], seeds, targets, self._features
+        )
+        is_target = np.array([np.isin(self._features, t) for t in targets])
+        # The mean over a network's targets, whether or not they are rewarded yet.
+        self._target_weights = is_target / is_target.sum(axis=1, keepdims=True)
+        self._batches = _Batches(first, seeds)
+        self._grid = set().union(*(record.grid for record in self._records))
+        self._stacked = list(self._active)
+        self._load_stimuli()
+        self._optimizers = _optimizers(self._conditions, self._weights)
 
-    names, steps, checkpoints = recorder.finish()
-    final = {
-        name: _aligned(name, torch.from_numpy(w[-1])).to(device) for name, w in checkpoints.items()
-    }
-    test = _Data.of(stimuli, "test", device)
-    _, test_accuracy = _evaluate(final, test, rewarded, network.activation)
-    test_accuracy = test_accuracy[:, : len(is_target)]
-    return Networks(
-        seeds=np.array(seeds),
-        features=stimuli.features,
-        targets=list(targets),
-        kept=(test_accuracy[:, is_target] >= training.inclusion).all(axis=1),
-        test_accuracy=test_accuracy,
-        acquired=recorder.acquired,
-        curves=recorder.curves(),
-        checkpoint_names=names,
-        checkpoint_steps=steps,
-        weights=checkpoints,
+    def train(self) -> list[_Record]:
+        """Train until every network is done; return one record each."""
+        started = reported = time.monotonic()
+        n_stacked, step = len(self._active), 0
+        while True:
+            due = [
+                i
+                for i in self._active
+                if step % self._every == 0 or step == self._conditions[i].training.max_steps
+            ]
+            if due:
+                self._evaluate(step, due)
+                if time.monotonic() - reported > 5:
+                    reported = time.monotonic()
+                    logger.info("%s", self._progress(step))
+            if step in self._grid:
+                for i in self._active:
+                    self._records[i].checkpoint(step, self._weights_of(i))
+            if not self._active:
+                break
+            # What is done costs as much as what is not: go on with a smaller stack.
+            if 4 * len(self._active) <= 3 * n_stacked:
+                self._shrink()
+                n_stacked = len(self._active)
+            self._step()
+            step += 1
+        logger.info("%s; %.1f s", self._progress(step), time.monotonic() - started)
+        return self._records
+
+    def _step(self) -> None:
+        rows = self._batches.next()
+        x, labels, supervised = (self._take(t, rows) for t in self._train)
+        weights = {name: w.requires_grad_() for name, w in self._weights.items()}
+        widths = self._network.hidden
+        low = self._precision == "bfloat16"
+        with torch.autocast(self._device.type, torch.bfloat16) if low else nullcontext():
+            _, logits = forward(
+                self._manipulator.weights(weights, self._shapes),
+                x,
+                self._network,
+                lambda i, h: self._manipulator.hidden(h, widths[i - 1]),
+            )
+        losses = binary_cross_entropy_with_logits(logits.float(), labels, reduction="none")
+        losses = losses * self._loss_weights
+        if supervised is not None:
+            losses = losses * supervised
+        # The mean over stimuli of each network, summed over networks.
+        (losses.sum() / losses.shape[1]).backward()
+        for optimizer in self._optimizers:
+            optimizer.step(weights)
+        self._weights = {name: w.detach() for name, w in weights.items()}
+
+    @torch.no_grad()
+    def _evaluate(self, step: int, due: list[int]) -> None:
+        """Take note of loss and accuracy on the validation stimuli, and stop what is done."""
+        inputs, labels = (self._take(t, None) for t in self._validation)
+        _, logits = forward(self._weights, inputs, self._network)
+        correct = ((logits > 0) == (labels > 0)).sum(dim=1).cpu().numpy()
+        accuracy = correct[:, : len(self._features)] / inputs.shape[1]
+        losses = binary_cross_entropy_with_logits(logits, labels, reduction="none")
+        # In float64: the order of a float32 sum depends on how many networks there are.
+        loss = losses.cpu().double().mean(dim=1).numpy()[:, : len(self._features)]
+        for i in due:
+            place = self._stacked.index(i)
+            mean_loss = float(loss[place] @ self._target_weights[i])
+            weights = self._weights_of(i)
+            if self._records[i].evaluated(step, mean_loss, accuracy[place], weights):
+                self._active.remove(i)
+        self._reward()
+
+    def _weights_of(self, i: int) -> dict[str, Tensor]:
+        place = self._stacked.index(i)
+        return {name: w[place] for name, w in self._weights.items()}
+
+    def _reward(self) -> None:
+        """Set what is rewarded from now on."""
+        mastered = np.array([self._records[i].acquired >= 0 for i in self._stacked])
+        rewarded = self._manipulator.rewarded(mastered)
+        weights = rewarded * self._target_weights[self._stacked]
+        self._loss_weights = _padded(
+            torch.from_numpy(weights[:, None].astype(np.float32)), rows=False
+        ).to(self._device)
+
+    def _shrink(self) -> None:
+        """Drop networks that are done from the stack; the others do not notice."""
+        places = [self._stacked.index(i) for i in self._active]
+        self._weights = {name: w[places].clone() for name, w in self._weights.items()}
+        self._manipulator.keep(places)
+        self._batches.keep(places)
+        old = self._optimizers
+        self._stacked = list(self._active)
+        self._load_stimuli()
+        self._optimizers = _optimizers([self._conditions[i] for i in self._stacked], self._weights)
+        _hand_over(old, self._optimizers, places)
+        self._reward()
+
+    def _load_stimuli(self) -> None:
+        """Put the stimuli of the stacked networks on the device, each set of stimuli once."""
+        sets = [self._conditions[i].stimuli for i in self._stacked]
+        different = list({id(s): s for s in sets}.values())
+        self._set_of = [next(k for k, d in enumerate(different) if d is s) for s in sets]
+
+        def stacked(split: str, name: str) -> Tensor:
+            values = [getattr(s, name)[s.split == split].astype(np.float32) for s in different]
+            return _padded(torch.from_numpy(np.stack(values)), rows=False).to(self._device)
+
+        silent = any(not s.supervised.all() for s in different)
+        self._train = (
+            stacked("train", "inputs"),
+            stacked("train", "labels"),
+            stacked("train", "supervised") if silent else None,
+        )
+        self._validation = (stacked("validation", "inputs"), stacked("validation", "labels"))
+
+    def _take(self, values: Tensor | None, rows: np.ndarray | None) -> Tensor | None:
+        """Return each network's rows of its own stimuli, (network, row, ...); all if None."""
+        if values is None:
+            return None
+        if rows is None:
+            if len(values) == 1:
+                return values.expand(len(self._set_of), *values.shape[1:])
+            return values[self._set_of]
+        index = torch.from_numpy(rows).to(self._device)
+        if len(values) == 1:
+            return values[0][index]
+        return values[torch.tensor(self._set_of, device=self._device)[:, None], index]
+
+    def _progress(self, step: int) -> str:
+        limit = max(c.training.max_steps for c in self._conditions)
+        learning = [self._records[i].worst for i in self._active]
+        return (
+            f"step {step} of at most {limit}, {len(self._records) - len(learning)} of "
+            f"{len(self._records)} networks done, lowest accuracy of the others "
+            f"{min(learning, default=1.0):.3f}"
+        )
+
+
+class _Optimizer:
+    """An optimiser of neighbouring networks of a stack that have the same settings.
+
+    It works on views of the stacked parameters. Fused updates work on every number by itself, so
+    that networks stay apart.
+    """
+
+    def __init__(self, training: Training, weights: dict[str, Tensor], places: range) -> None:
+        self.training, self.places = training, places
+        self.views = {name: w.detach()[places.start : places.stop] for name, w in weights.items()}
+        common = {
+            "lr": training.learning_rate,
+            "weight_decay": training.weight_decay,
+            "fused": True,
+        }
+        parameters = list(self.views.values())
+        if training.optimizer == "sgd":
+            self.torch = torch.optim.SGD(parameters, momentum=training.momentum, **common)
+        elif training.optimizer == "adam":
+            self.torch = torch.optim.Adam(parameters, **common)
+        else:
+            self.torch = torch.optim.AdamW(parameters, **common)
+
+    def step(self, weights: dict[str, Tensor]) -> None:
+        """Update the networks by the gradients of the stacked parameters."""
+        for name, view in self.views.items():
+            view.grad = weights[name].grad[self.places.start : self.places.stop]
+        self.torch.step()
+
+
+def _settings(training: Training) -> Hashable:
+    return (
+        training.optimizer,
+        training.learning_rate,
+        training.momentum,
+        training.weight_decay,
     )
 
 
-def _stack(network: MLP, stimuli: Stimuli, seeds: list[int]) -> dict[str, Tensor]:
-    n_inputs, n_outputs = stimuli.inputs.shape[1], len(stimuli.features)
-    members = [initial_weights(network, n_inputs, n_outputs, seed) for seed in seeds]
-    return {name: torch.stack([m[name] for m in members]) for name in members[0]}
+def _optimizers(conditions: Sequence[Condition], weights: dict[str, Tensor]) -> list[_Optimizer]:
+    """Make one optimiser per run of neighbours with equal settings."""
+    starts = [
+        i
+        for i, c in enumerate(conditions)
+        if i == 0 or _settings(c.training) != _settings(conditions[i - 1].training)
+    ]
+    stops = [*starts[1:], len(conditions)]
+    return [
+        _Optimizer(conditions[a].training, weights, range(a, b))
+        for a, b in zip(starts, stops, strict=True)
+    ]
+
+
+def _hand_over(old: list[_Optimizer], new: list[_Optimizer], places: list[int]) -> None:
+    """Give the optimisers of a smaller stack the state that its networks had in the larger one."""
+    for optimizer in new:
+        origins = [places[p] for p in optimizer.places]
+        # Runs with equal settings may have become neighbours; their states have the same age.
+        sources = [next(o for o in old if origin in o.places) for origin in origins]
+        for name, view in optimizer.views.items():
+            states = [s.torch.state[s.views[name]] for s in sources]
+            optimizer.torch.state[view] = {
+                key: (
+                    torch.stack(
+                        [
+                            state[key][origin - source.places.start]
+                            for state, source, origin in zip(states, sources, origins, strict=True)
+                        ]
+                    )
+                    if torch.is_tensor(value) and value.ndim
+                    else value
+                )
+                for key, value in states[0].items()
+            }
 
 
 def _padded(tensor: Tensor, rows: bool) -> Tensor:
@@ -159,44 +395,20 @@ def _aligned(name: str, parameter: Tensor) -> Tensor:
     return _padded(parameter, rows=name.startswith("w"))
 
 
-def _optimizer(training: Training, parameters: list[Tensor]) -> torch.optim.Optimizer:
-    # Fused updates work on every parameter by itself, so that members of a stack stay apart.
-    common = {"lr": training.learning_rate, "weight_decay": training.weight_decay, "fused": True}
-    if training.optimizer == "sgd":
-        return torch.optim.SGD(parameters, momentum=training.momentum, **common)
-    if training.optimizer == "adam":
-        return torch.optim.Adam(parameters, **common)
-    return torch.optim.AdamW(parameters, **common)
-
-
-def _losses(logits: Tensor, labels: Tensor, rewarded: Tensor) -> Tensor:
-    """Cross-entropy of the rewarded features, (network, stimulus, rewarded feature)."""
-    loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
-    return loss[..., rewarded]
-
-
-@torch.no_grad()
-def _evaluate(
-    weights: dict[str, Tensor], data: _Data, rewarded: Tensor, activation: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the loss (network,) and the accuracy (network, feature)."""
-    n_networks = len(weights["w1"])
-    inputs = data.inputs.expand(n_networks, *data.inputs.shape)
-    labels = data.labels.expand(n_networks, *data.labels.shape)
-    _, logits = forward(weights, inputs, activation)
-    correct = ((logits > 0) == (labels > 0)).sum(dim=1).cpu().numpy()
-    # In float64: the order of a float32 sum depends on how many networks there are.
-    loss = _losses(logits, labels, rewarded).cpu().double().mean(dim=(1, 2))
-    return loss.numpy(), correct / len(data.inputs)
-
-
 class _Batches:
     """Each network's own order of the training stimuli, reshuffled every epoch."""
 
-    def __init__(self, n_stimuli: int, batch_size: int, seeds: list[int]) -> None:
-        self._n, self._size = n_stimuli, batch_size
+    def __init__(self, condition: Condition, seeds: Sequence[int]) -> None:
+        self._n = int((condition.stimuli.split == "train").sum())
+        self._size = condition.batch_size
         self._streams = [np.random.default_rng([seed, 1]) for seed in seeds]
-        self._position = n_stimuli
+        self._position = self._n
+
+    def keep(self, members: Sequence[int]) -> None:
+        """Go on with some of the networks only."""
+        self._streams = [self._streams[i] for i in members]
+        if hasattr(self, "_order"):
+            self._order = self._order[list(members)]
 
     def next(self) -> np.ndarray:
         """Return rows of shape (network, batch)."""
@@ -208,119 +420,117 @@ class _Batches:
         return np.ascontiguousarray(rows)
 
 
-class _Recorder:
-    """Learning curves, acquisition, stopping and checkpoints of one stack."""
+class _Record:
+    """Learning curve, acquisition, stopping and checkpoints of one network."""
 
-    def __init__(
-        self,
-        training: Training,
-        weights: dict[str, Tensor],
-        shapes: dict[str, tuple[int, ...]],
-        rewarded: np.ndarray,
-    ) -> None:
-        n = len(weights["w1"])
-        self._shapes = shapes
-        self._training, self._weights, self._rewarded = training, weights, rewarded
+    def __init__(self, condition: Condition) -> None:
+        training = condition.training
+        self._training = training
+        features = condition.stimuli.features
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        widths = [condition.stimuli.inputs.shape[1], *condition.network.hidden, len(features)]
+        for i, (rows, columns) in enumerate(pairwise(widths), start=1):
+            self._shapes |= {f"w{i}": (rows, columns), f"b{i}": (1, columns)}
+        self._is_target = np.isin(features, condition.targets)
         grid = np.geomspace(training.evaluate_every, training.max_steps, training.checkpoints)
-        self._grid = np.unique(grid.round().astype(int))
-        n_rows = 1 + len(self._grid) + 2
-        self._names = np.array(["initial", *["grid"] * len(self._grid), "acquired", "final"])
-        self._steps = np.full((n_rows, n), -1)
-        self._saved = {
-            name: np.zeros((n_rows, *shape), np.float32) for name, shape in shapes.items()
+        self.grid = np.unique(grid.round().astype(int)).tolist()
+        self._levels = [
+            (feature, level)
+            for feature in np.flatnonzero(self._is_target)
+            for level in training.checkpoint_accuracies
+        ]
+        self.names = [
+            "initial",
+            *["grid"] * len(self.grid),
+            *["crossing"] * len(self._levels),
+            *("acquired", "final"),
+        ]
+        self.steps = np.full(len(self.names), -1)
+        self.weights = {
+            name: np.zeros((len(self.names), *shape), np.float32)
+            for name, shape in self._shapes.items()
         }
-        self._curves: list[tuple[int, np.ndarray, np.ndarray]] = []
-        self.active = np.ones(n, bool)
-        self.acquired = np.full((n, len(rewarded)), -1)
+        self.curve: list[tuple[int, float, np.ndarray]] = []
+        self.acquired = np.full(len(features), -1)
+        self.worst = 0.0
+        self._crossed: set[int] = set()
 
-    def evaluated(self, step: int, loss: np.ndarray, accuracy: np.ndarray) -> None:
-        """Take note of an evaluation; stop the networks that are done."""
-        active = self.active.copy()
-        self._curves.append(
-            (
-                step,
-                np.where(active, loss, np.nan),
-                np.where(active[:, None], accuracy, np.nan),
-            )
-        )
+    def evaluated(
+        self, step: int, loss: float, accuracy: np.ndarray, weights: dict[str, Tensor]
+    ) -> bool:
+        """Take note of an evaluation; say whether the network is done."""
+        self.curve.append((step, loss, accuracy))
+        self.worst = float(accuracy[self._is_target].min())
         mastered = accuracy >= self._training.mastery
-        self.acquired[mastered & (self.acquired < 0) & active[:, None]] = step
-        complete = mastered[:, self._rewarded].all(axis=1) & active
-        self._save(-2, step, complete & (self._steps[-2] < 0))
-        overtime = (self._steps[-2] >= 0) & (step >= self._steps[-2] + self._training.extra_steps)
-        done = active & (overtime | (step == self._training.max_steps))
-        self._save(-1, step, done)
-        self.active &= ~done
-
-    def checkpoint(self, step: int) -> None:
-        """Keep the weights where the grid of checkpoints asks for it."""
+        self.acquired[mastered & (self.acquired < 0)] = step
         if step == 0:
-            self._save(0, 0, np.ones_like(self.active))
-        elif step in self._grid:
-            row = 1 + int(np.searchsorted(self._grid, step))
-            self._save(row, step, self.active & (self._steps[-2] != step))
+            self._save(0, step, weights)
+        if self.steps[-2] < 0 and mastered[self._is_target].all():
+            self._save(-2, step, weights)
+        extra = self._training.extra_steps
+        overtime = extra is not None and 0 <= self.steps[-2] <= step - extra
+        done = overtime or step == self._training.max_steps
+        if done:
+            self._save(-1, step, weights)
+        for row, (feature, level) in enumerate(self._levels, start=1 + len(self.grid)):
+            if row not in self._crossed and accuracy[feature] >= level:
+                self._crossed.add(row)
+                if step not in self.steps:
+                    self._save(row, step, weights)
+        self.checkpoint(step, weights)
+        return done
 
-    def _save(self, row: int, step: int, which: np.ndarray) -> None:
-        if which.any():
-            self._steps[row, which] = step
-            for name, w in self._weights.items():
-                _, n_rows, n_columns = self._shapes[name]
-                kept = w.detach()[:, :n_rows, :n_columns].cpu().numpy()
-                self._saved[name][row, which] = kept[which]
+    def checkpoint(self, step: int, weights: dict[str, Tensor]) -> None:
+        """Keep the weights where the grid of checkpoints asks for it, each step once."""
+        if step in self.grid and step not in self.steps:
+            self._save(1 + self.grid.index(step), step, weights)
 
-    def progress(self, step: int) -> str:
-        """Say how far training is."""
-        accuracy = np.nanmin(self._curves[-1][2][:, self._rewarded], initial=1)
-        return (
-            f"step {step} of at most {self._training.max_steps}, "
-            f"{(~self.active).sum()} of {len(self.active)} networks done, "
-            f"lowest accuracy of the others {accuracy:.3f}"
-        )
-
-    def curves(self) -> dict[str, np.ndarray]:
-        """Return the learning curves."""
-        steps, loss, accuracy = zip(*self._curves, strict=True)
-        return {
-            "step": np.array(steps),
-            "loss": np.stack(loss),
-            "accuracy": np.stack(accuracy),
-        }
-
-    def finish(self) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-        """Return the names, steps and weights of the checkpoints."""
-        return self._names, self._steps, self._saved
+    def _save(self, row: int, step: int, weights: dict[str, Tensor]) -> None:
+        self.steps[row] = step
+        for name, w in weights.items():
+            n_rows, n_columns = self._shapes[name]
+            self.weights[name][row] = w.detach()[:n_rows, :n_columns].cpu().numpy()
 
 
-def _concatenate(chunks: list[Networks]) -> Networks:
-    longest = max(chunks, key=lambda c: len(c.curves["step"]))
-
-    def padded(curve: np.ndarray) -> np.ndarray:
-        missing = len(longest.curves["step"]) - len(curve)
-        return np.pad(curve, [(0, missing)] + [(0, 0)] * (curve.ndim - 1), constant_values=np.nan)
-
-    first = chunks[0]
+def _networks(condition: Condition, records: list[_Record], device: torch.device) -> Networks:
+    """Join the records of a condition's networks, and test what they became."""
+    steps = np.unique([step for r in records for step, _, _ in r.curve])
+    loss = np.full((len(steps), len(records)), np.nan)
+    accuracy = np.full((*loss.shape, len(condition.stimuli.features)), np.nan)
+    for n, record in enumerate(records):
+        for step, value, by_feature in record.curve:
+            t = np.searchsorted(steps, step)
+            loss[t, n], accuracy[t, n] = value, by_feature
+    weights = {
+        name: np.stack([r.weights[name] for r in records], axis=1) for name in records[0].weights
+    }
+    final = {
+        name: _aligned(name, torch.from_numpy(w[-1])).to(device) for name, w in weights.items()
+    }
+    inputs, labels, _ = condition.stimuli.part("test")
+    x = _padded(torch.from_numpy(inputs), rows=False).to(device)
+    with torch.inference_mode():
+        _, logits = forward(final, x.expand(len(records), *x.shape), condition.network)
+    reported = logits[..., : labels.shape[1]].cpu().numpy() > 0
+    test_accuracy = (reported == (labels > 0)).mean(axis=1)
+    is_target = np.isin(condition.stimuli.features, condition.targets)
     return Networks(
-        seeds=np.concatenate([c.seeds for c in chunks]),
-        features=first.features,
-        targets=first.targets,
-        kept=np.concatenate([c.kept for c in chunks]),
-        test_accuracy=np.concatenate([c.test_accuracy for c in chunks]),
-        acquired=np.concatenate([c.acquired for c in chunks]),
-        curves={
-            "step": longest.curves["step"],
-            "loss": np.concatenate([padded(c.curves["loss"]) for c in chunks], axis=1),
-            "accuracy": np.concatenate([padded(c.curves["accuracy"]) for c in chunks], axis=1),
-        },
-        checkpoint_names=first.checkpoint_names,
-        checkpoint_steps=np.concatenate([c.checkpoint_steps for c in chunks], axis=1),
-        weights={
-            name: np.concatenate([c.weights[name] for c in chunks], axis=1)
-            for name in first.weights
-        },
+        seeds=np.array(condition.seeds),
+        features=condition.stimuli.features,
+        targets=condition.targets,
+        kept=(test_accuracy[:, is_target] >= condition.training.inclusion).all(axis=1),
+        test_accuracy=test_accuracy,
+        acquired=np.stack([r.acquired for r in records]),
+        curves={"step": steps, "loss": loss, "accuracy": accuracy},
+        checkpoint_names=np.array(records[0].names),
+        checkpoint_steps=np.stack([r.steps for r in records], axis=1),
+        weights=weights,
     )
 
 
-def learning_table(experiment: str, condition: str, networks: Networks) -> pd.DataFrame:
+def learning_table(
+    experiment: str, condition: str, networks: Networks, mastery: float
+) -> pd.DataFrame:
     """Return the learning curves as the table "learning": one row per evaluation and feature."""
     steps, accuracy = networks.curves["step"], networks.curves["accuracy"]
     t, n, f = np.nonzero(~np.isnan(accuracy))
@@ -335,6 +545,7 @@ def learning_table(experiment: str, condition: str, networks: Networks) -> pd.Da
             "feature": features[f],
             "target": np.isin(features, networks.targets)[f],
             "accuracy": accuracy[t, n, f],
+            "mastered": accuracy[t, n, f] >= mastery,
             "loss": networks.curves["loss"][t, n],
             "kept": networks.kept[n],
         }
