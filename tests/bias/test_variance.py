@@ -10,6 +10,7 @@ from scipy.stats import ortho_group
 from sklearn.linear_model import LinearRegression
 from sklearn.preprocessing import OneHotEncoder
 
+from repbias.bias.spec import Bias
 from repbias.bias.variance import variance_explained, variance_table
 from repbias.networks.spec import MLP
 from repbias.store import Networks, Stimuli
@@ -143,6 +144,9 @@ def stimuli():
         split=np.repeat(["train", "validation", "test"], 40),
         features=["easy", "hard"],
         labels=labels.astype(np.uint8),
+        components=["hard.bit1", "hard.xor12"],
+        component_labels=rng.integers(0, 2, (120, 2), dtype=np.uint8),
+        supervised=np.ones((120, 2), bool),
     )
 
 
@@ -180,9 +184,13 @@ def hidden(networks, checkpoint, n, inputs):
 
 def test_the_table_agrees_with_a_forward_pass(networks, stimuli):
     """W from validation stimuli, R2 on test stimuli; the final variance scales r2_of_final."""
-    table = variance_table("tasks", "both", networks, stimuli, SPEC)
+    table = variance_table("tasks", "both", networks, stimuli, SPEC, Bias())
     assert tuple(table.columns) == TABLES["variance_explained"]
-    assert len(table) == 7 * 2 * 2, "seven checkpoints of networks, two layers, two features"
+    names = ["easy", "hard", "hard.bit1", "hard.xor12"]
+    assert len(table) == 7 * 2 * 4, "seven checkpoints of networks, two layers, four names"
+    keys = ["seed", "layer", "step", "feature"]
+    assert not table.duplicated(keys).any()
+    assert set(table["feature"]) == set(names)
     validation, test = (stimuli.split == s for s in ("validation", "test"))
     for _, row in table.iterrows():
         n = [3, 8].index(row["seed"])
@@ -190,7 +198,8 @@ def test_the_table_agrees_with_a_forward_pass(networks, stimuli):
         assert row["network"] == f"seed{row['seed']}"
         assert row["snapshot"] == networks.checkpoint_names[checkpoint]
         assert row["kept"] == (row["seed"] == 8)
-        labels = stimuli.labels[:, ["easy", "hard"].index(row["feature"])]
+        every = np.column_stack([stimuli.labels, stimuli.component_labels])
+        labels = every[:, names.index(row["feature"])]
         fit, phi = (
             hidden(networks, checkpoint, n, stimuli.inputs[rows])[row["layer"]]
             for rows in (validation, test)
@@ -209,7 +218,7 @@ def test_the_table_agrees_with_a_forward_pass(networks, stimuli):
 
 
 def test_both_measures_agree_at_the_end_and_share_a_scale_before(networks, stimuli):
-    table = variance_table("tasks", "both", networks, stimuli, SPEC)
+    table = variance_table("tasks", "both", networks, stimuli, SPEC, Bias())
     final = table[table["snapshot"] == "final"]
     np.testing.assert_allclose(final["r2"], final["r2_of_final"], rtol=1e-12)
     initial = table[table["snapshot"] == "initial"]
@@ -220,7 +229,9 @@ def test_both_measures_agree_at_the_end_and_share_a_scale_before(networks, stimu
 
 
 def test_the_definition_reaches_the_table(networks, stimuli):
-    sums = variance_table("tasks", "both", networks, stimuli, SPEC)
-    ratios = variance_table("tasks", "both", networks, stimuli, SPEC, "mean_of_ratios")
+    sums = variance_table("tasks", "both", networks, stimuli, SPEC, Bias())
+    ratios = variance_table(
+        "tasks", "both", networks, stimuli, SPEC, Bias(definition="mean_of_ratios")
+    )
     assert (sums["r2"] != ratios["r2"]).all()
     np.testing.assert_array_equal(sums["r2_of_final"], ratios["r2_of_final"])

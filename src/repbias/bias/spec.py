@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from itertools import pairwise
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
 
 from repbias.spec import Spec
 
 
 class Bias(Spec):
-    """How variance explained is defined."""
+    """How variance explained is defined, and how representations are steered and probed."""
 
     definition: Literal["ratio_of_sums", "mean_of_ratios"] = "ratio_of_sums"
     """M1 over test stimuli: residual and total summed first, or a ratio per stimulus averaged."""
+    doses: list[Annotated[float, Field(gt=0)]] = Field(
+        [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.5, 2.0], min_length=1
+    )
+    """How far M5 steers a representation, as multiples of a feature's mean difference."""
+    probe_steps: int = Field(150, ge=1)
+    """Optimiser steps of the nonlinear probes, 64 stimuli each."""
+
+    @field_validator("doses")
+    @classmethod
+    def _increasing(cls, doses: list[float]) -> list[float]:
+        if any(a >= b for a, b in pairwise(doses)):
+            raise ValueError(f"expected increasing numbers, found {doses}")
+        return doses

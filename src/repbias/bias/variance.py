@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from repbias.bias.spec import Bias
 from repbias.networks.mlp import hidden_activations
 from repbias.networks.spec import MLP
 from repbias.store import Networks, Stimuli
@@ -63,7 +64,8 @@ def variance_explained(
         ratios = (residual**2).sum(axis=1)[norms > 0] / norms[norms > 0]
         return float(1 - ratios.mean()) if len(ratios) else float("nan")
     denominator = (phi**2).sum() / len(phi) if total is None else total
-    if denominator == 0:
+    rounding = 1e-12 * (representation_test.astype(np.float64) ** 2).sum() / len(phi)
+    if denominator <= rounding:
         return float("nan")
     explained = ((phi**2).sum() - (residual**2).sum()) / len(phi)
     return float(explained / denominator)
@@ -75,30 +77,30 @@ def variance_table(
     networks: Networks,
     stimuli: Stimuli,
     spec: MLP,
-    definition: Literal["ratio_of_sums", "mean_of_ratios"] = "ratio_of_sums",
+    settings: Bias,
 ) -> pd.DataFrame:
-    """Measure every feature in every hidden layer at every checkpoint of every network.
+    """Measure every feature and sub-component, in every layer at every checkpoint of every network.
 
     W is fitted on the validation stimuli and tested on the test stimuli. Column ``r2`` is M1;
     ``r2_of_final`` is M1b, whose denominator is the final representation's variance at every
     step, so that all points of a curve share a scale.
     """
-    x_fit, y_fit, _ = stimuli.part("validation")
-    x_test, y_test, _ = stimuli.part("test")
+    x_fit, x_test = stimuli.part("validation")[0], stimuli.part("test")[0]
+    labels_fit, labels_test = stimuli.named_labels("validation"), stimuli.named_labels("test")
     n_checkpoints = len(networks.checkpoint_names)
     rows = []
     final_total: dict[tuple[int, str], float] = {}
     # The final checkpoint comes first: it sets the scale of M1b.
     for checkpoint in [n_checkpoints - 1, *range(n_checkpoints - 1)]:
-        fit = hidden_activations(networks, checkpoint, x_fit, spec.activation)
-        test = hidden_activations(networks, checkpoint, x_test, spec.activation)
+        fit = hidden_activations(networks, checkpoint, x_fit, spec)
+        test = hidden_activations(networks, checkpoint, x_test, spec)
         for n in np.flatnonzero(networks.checkpoint_steps[checkpoint] >= 0):
             for layer, phi_fit, phi_test in zip(spec.layers, fit, test, strict=True):
                 a, b = phi_fit[n].astype(np.float64), phi_test[n].astype(np.float64)
                 if checkpoint == n_checkpoints - 1:
                     final_total[n, layer] = float(((b - a.mean(axis=0)) ** 2).sum() / len(b))
-                for i, feature in enumerate(networks.features):
-                    args = (y_fit[:, i], a, y_test[:, i], b)
+                for feature in labels_fit:
+                    args = (labels_fit[feature], a, labels_test[feature], b)
                     rows.append(
                         {
                             "network": f"seed{networks.seeds[n]}",
@@ -106,7 +108,7 @@ def variance_table(
                             "layer": layer,
                             "step": networks.checkpoint_steps[checkpoint, n],
                             "feature": feature,
-                            "r2": variance_explained(*args, definition=definition),
+                            "r2": variance_explained(*args, definition=settings.definition),
                             "r2_of_final": variance_explained(*args, final_total[n, layer]),
                             "snapshot": networks.checkpoint_names[checkpoint],
                             "kept": networks.kept[n],

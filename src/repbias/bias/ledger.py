@@ -1,0 +1,115 @@
+"""M1c, the variance ledger: what a representation's variance is spent on, summing to 1."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from repbias.bias.spec import Bias
+from repbias.networks.mlp import hidden_activations
+from repbias.networks.spec import MLP
+from repbias.store import Networks, Stimuli
+from repbias.tables import as_table
+
+
+def ledger(
+    blocks_fit: dict[str, np.ndarray],
+    representation_fit: np.ndarray,
+    blocks_test: dict[str, np.ndarray],
+    representation_test: np.ndarray,
+) -> dict[str, float]:
+    """Divide a representation's variance among blocks of regressors, in their order.
+
+    Least squares on one set, with the regressors of one block after the other; a block's share is
+    what it adds to the variance explained on another set. With independent features on balanced
+    stimuli the order does not matter, up to the error of estimation. That error also makes a block
+    of k regressors that explain nothing slightly negative: by k / n of the residual, n being the
+    number of fitted stimuli.
+
+    Parameters
+    ----------
+    blocks_fit, blocks_test
+        Name to regressors (stimulus, regressor), for the set that weights are fitted on and for
+        the set that the shares are measured on.
+    representation_fit, representation_test
+        (stimulus, unit).
+
+    Returns
+    -------
+    dict
+        The share of every block, and "residual"; they sum to 1. NaN without variance.
+    """
+    mean = representation_fit.mean(axis=0, dtype=np.float64)
+    phi_fit, phi = representation_fit - mean, representation_test - mean
+    total = (phi**2).sum()
+    if total <= 1e-12 * (representation_test.astype(np.float64) ** 2).sum():  # rounding only
+        return dict.fromkeys([*blocks_fit, "residual"], float("nan"))
+    shares, explained = {}, 0.0
+    design_fit, design = np.ones((len(phi_fit), 1)), np.ones((len(phi), 1))
+    for name in blocks_fit:
+        design_fit = np.column_stack([design_fit, blocks_fit[name]])
+        design = np.column_stack([design, blocks_test[name]])
+        # Minimum norm: a block may repeat what is there already (a single bit that is a feature).
+        weights = np.linalg.lstsq(design_fit, phi_fit, rcond=None)[0]
+        up_to_here = float(1 - ((phi - design @ weights) ** 2).sum() / total)
+        shares[name] = up_to_here - explained
+        explained = up_to_here
+    return shares | {"residual": 1 - explained}
+
+
+def ledger_table(
+    experiment: str,
+    condition: str,
+    networks: Networks,
+    stimuli: Stimuli,
+    spec: MLP,
+    settings: Bias,
+) -> pd.DataFrame:
+    """Fill the ledger of the analysed layer, for every network and snapshot.
+
+    The parts: every feature, the features' interactions, their sub-components (such as inner
+    XORs), the input itself (every bit), and what is left. Weights are fitted on the validation
+    stimuli, shares measured on the test stimuli.
+    """
+    blocks_fit, blocks_test = (_blocks(stimuli, split) for split in ("validation", "test"))
+    layer = spec.layers.index(spec.analysed)
+    rows = []
+    for checkpoint in networks.snapshots():
+        phi_fit, phi = (
+            hidden_activations(networks, checkpoint, stimuli.part(split)[0], spec)[layer]
+            for split in ("validation", "test")
+        )
+        for n in np.flatnonzero(networks.checkpoint_steps[checkpoint] >= 0):
+            for part, share in ledger(blocks_fit, phi_fit[n], blocks_test, phi[n]).items():
+                rows.append(
+                    {
+                        "network": f"seed{networks.seeds[n]}",
+                        "seed": networks.seeds[n],
+                        "snapshot": networks.checkpoint_names[checkpoint],
+                        "step": networks.checkpoint_steps[checkpoint, n],
+                        "kept": networks.kept[n],
+                        "layer": spec.analysed,
+                        "part": part,
+                        "share": share,
+                    }
+                )
+    return as_table("ledger", pd.DataFrame(rows).assign(experiment=experiment, condition=condition))
+
+
+def _blocks(stimuli: Stimuli, split: str) -> dict[str, np.ndarray]:
+    inputs, _, _ = stimuli.part(split)
+    signs = {name: 2.0 * f - 1 for name, f in stimuli.named_labels(split).items()}
+    features = [name for name in stimuli.features if name != "label"]
+    products = [
+        np.prod([signs[name] for name in chosen], axis=0)
+        for size in range(2, len(features) + 1)
+        for chosen in combinations(features, size)
+    ]
+    blocks = {name: signs[name][:, None] for name in features}
+    if products:
+        blocks["interaction"] = np.stack(products, axis=1)
+    if stimuli.components:
+        blocks["components"] = np.stack([signs[name] for name in stimuli.components], axis=1)
+    return blocks | {"input": inputs.astype(np.float64)}

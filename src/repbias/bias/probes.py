@@ -1,0 +1,231 @@
+"""What a decoder can read from a representation, and which feature it follows in a conflict."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from sklearn.linear_model import LogisticRegression
+
+from repbias.bias.spec import Bias
+from repbias.bias.units import described
+from repbias.networks.mlp import hidden_activations
+from repbias.networks.spec import MLP
+from repbias.spec import RepbiasError
+from repbias.store import Networks, Stimuli
+from repbias.tables import as_table
+
+#: Hidden units of a nonlinear probe (Hermann & Lampinen 2020).
+N_HIDDEN = 64
+#: Of the nonlinear probes' training. With 150 steps, test accuracy is at least that of 1000 steps
+#: on all 1024 stimuli at once, at a fiftieth of the cost.
+BATCH_SIZE, LEARNING_RATE, WEIGHT_DECAY = 64, 1e-2, 1.0
+
+
+def linear_probe(
+    activations_fit: np.ndarray, labels_fit: np.ndarray, activations_test: np.ndarray
+) -> np.ndarray:
+    """Decode labels by logistic regression with an L2 penalty (C = 1).
+
+    Parameters
+    ----------
+    activations_fit, activations_test
+        (network, stimulus, unit); standardised by mean and deviation of the fitted set.
+    labels_fit
+        (stimulus, label), 0 or 1.
+
+    Returns
+    -------
+    numpy.ndarray
+        What is decoded, (network, test stimulus, label) bool.
+
+    Raises
+    ------
+    RepbiasError
+        If a label is constant.
+    """
+    constant = np.flatnonzero(np.ptp(labels_fit, axis=0) == 0)
+    if len(constant):
+        raise RepbiasError(
+            f"a probe needs stimuli of both classes; label {constant[0]} is the same for all "
+            f"{len(labels_fit)}"
+        )
+    fit, test = _standardised(activations_fit, activations_test)
+    decoded = np.empty((len(test), test.shape[1], labels_fit.shape[1]), bool)
+    for n in range(len(fit)):
+        for i, labels in enumerate(labels_fit.T):
+            probe = LogisticRegression(max_iter=1000).fit(fit[n], labels)
+            decoded[n, :, i] = probe.predict(test[n])
+    return decoded
+
+
+def nonlinear_probe(
+    activations_fit: np.ndarray,
+    labels_fit: np.ndarray,
+    activations_test: np.ndarray,
+    steps: int = 150,
+    seed: int = 0,
+) -> np.ndarray:
+    """Decode labels by a network with one hidden layer of 64 rectified units (P2's probe).
+
+    Every label of every network has a hidden layer of its own, and all are trained at once: Adam
+    with decoupled weight decay, on batches of 64 stimuli, with a learning rate that falls linearly
+    to 0. All start from the same weights and see the same batches, so what is decoded depends on
+    nothing but the activations, the label and the seed.
+
+    Parameters
+    ----------
+    activations_fit, labels_fit, activations_test
+        As for :func:`linear_probe`.
+    steps
+        Optimiser steps.
+    seed
+        Of the initial weights and the batches.
+
+    Returns
+    -------
+    numpy.ndarray
+        What is decoded, (network, test stimulus, label) bool.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    fit, test = map(torch.from_numpy, _standardised(activations_fit, activations_test))
+    labels = torch.from_numpy(labels_fit.astype(np.float32))
+    (n_networks, n_stimuli, n_units), n_labels = fit.shape, labels.shape[1]
+
+    def drawn(*shape: int) -> torch.Tensor:
+        """Draw weights between +-1 / sqrt(inputs), as PyTorch does."""
+        return (2 * torch.rand(shape, generator=generator) - 1) / shape[0] ** 0.5
+
+    # The labels' hidden layers side by side are one product; each is read out by itself.
+    w1 = drawn(n_units, N_HIDDEN).repeat(n_networks, 1, n_labels)
+    w2 = drawn(N_HIDDEN).repeat(n_networks, 1, n_labels, 1)
+    b1 = torch.zeros(n_networks, 1, n_labels * N_HIDDEN)
+    b2 = torch.zeros(n_networks, 1, n_labels)
+    weights = [w.requires_grad_() for w in (w1, b1, w2, b2)]
+
+    def logits(x: torch.Tensor) -> torch.Tensor:
+        hidden = torch.baddbmm(b1, x, w1).relu().unflatten(-1, (n_labels, N_HIDDEN))
+        return (hidden * w2).sum(-1) + b2
+
+    optimizer = torch.optim.AdamW(weights, LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
+    order = torch.empty(0, dtype=torch.long)
+    for _ in range(steps):
+        if len(order) < min(BATCH_SIZE, n_stimuli):
+            order = torch.randperm(n_stimuli, generator=generator)
+        rows, order = order[:BATCH_SIZE], order[BATCH_SIZE:]
+        target = labels[rows].expand(n_networks, -1, -1)
+        loss = F.binary_cross_entropy_with_logits(logits(fit[:, rows]), target, reduction="none")
+        optimizer.zero_grad()
+        # The mean over stimuli of each probe, summed over probes: none changes another's step.
+        loss.mean(dim=1).sum().backward()
+        optimizer.step()
+        schedule.step()
+    with torch.inference_mode():
+        return (logits(test) > 0).numpy()
+
+
+def probes_table(
+    experiment: str,
+    condition: str,
+    networks: Networks,
+    stimuli: Stimuli,
+    spec: MLP,
+    settings: Bias,
+) -> pd.DataFrame:
+    """Decode every feature and sub-component from every hidden layer at every named checkpoint.
+
+    Probes are fitted on the validation stimuli; `accuracy` is measured on the test stimuli.
+    """
+    x_fit, x_test = (stimuli.part(split)[0] for split in ("validation", "test"))
+    labels_fit, labels_test = (stimuli.named_labels(split) for split in ("validation", "test"))
+    y_fit, y_test = (np.stack([*y.values()], axis=1) for y in (labels_fit, labels_test))
+    rows = []
+    for checkpoint in networks.snapshots():
+        present = described(experiment, condition, networks, checkpoint)
+        members = [n for n, _ in present]
+        all_fit = hidden_activations(networks, checkpoint, x_fit, spec)
+        all_test = hidden_activations(networks, checkpoint, x_test, spec)
+        for layer, fit, test in zip(spec.layers, all_fit, all_test, strict=True):
+            args = fit[members], y_fit, test[members]
+            decoded = {
+                "linear": linear_probe(*args),
+                "nonlinear": nonlinear_probe(*args, steps=settings.probe_steps),
+            }
+            for probe, predicted in decoded.items():
+                accuracy = (predicted == y_test).mean(axis=1)
+                rows += [
+                    {
+                        **about,
+                        "layer": layer,
+                        "probe": probe,
+                        "feature": feature,
+                        "accuracy": accuracy[row, i],
+                    }
+                    for row, (_, about) in enumerate(present)
+                    for i, feature in enumerate(labels_fit)
+                ]
+    return as_table("probes", rows)
+
+
+def conflict_table(
+    experiment: str,
+    condition: str,
+    networks: Networks,
+    stimuli: Stimuli,
+    spec: MLP,
+    settings: Bias,
+) -> pd.DataFrame:
+    """Ask which of two features a downstream classifier follows where they disagree (M6).
+
+    For every pair of targets, in their order: a linear classifier of the analysed layer is fitted
+    on the validation stimuli on which both features are equal, so either predicts the label.
+    `follows_a` is the share of test stimuli, out of those on which they differ, that it assigns
+    to the class of the first. Lampinen, Chan & Hermann 2024.
+    """
+    x_fit, y_fit, _ = stimuli.part("validation")
+    x_test, y_test, _ = stimuli.part("test")
+    layer = spec.layers.index(spec.analysed)
+    pairs = [
+        (a, b, *(networks.features.index(name) for name in (a, b)))
+        for a, b in combinations(networks.targets, 2)
+    ]
+    rows = []
+    for checkpoint in networks.snapshots():
+        present = described(experiment, condition, networks, checkpoint)
+        members = [n for n, _ in present]
+        fit = hidden_activations(networks, checkpoint, x_fit, spec)[layer][members]
+        test = hidden_activations(networks, checkpoint, x_test, spec)[layer][members]
+        for a, b, i, j in pairs:
+            agree, differ = y_fit[:, i] == y_fit[:, j], y_test[:, i] != y_test[:, j]
+            if not agree.any() or not differ.any():
+                raise RepbiasError(
+                    f"'{a}' and '{b}' need validation stimuli on which they are equal (found "
+                    f"{agree.sum()}) and test stimuli on which they differ (found {differ.sum()})"
+                )
+            decoded = linear_probe(fit[:, agree], y_fit[agree][:, [i]], test[:, differ])
+            follows_a = (decoded == y_test[differ][:, [i]]).mean(axis=(1, 2))
+            rows += [
+                {
+                    **about,
+                    "layer": spec.analysed,
+                    "feature_a": a,
+                    "feature_b": b,
+                    "follows_a": follows_a[row],
+                }
+                for row, (_, about) in enumerate(present)
+            ]
+    return as_table("conflict", rows)
+
+
+def _standardised(fit: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give every unit of the fitted set mean 0 and deviation 1, and change the test set alike."""
+    mean = fit.mean(axis=1, keepdims=True, dtype=np.float64)
+    deviation = fit.std(axis=1, keepdims=True, dtype=np.float64)
+    # Units that vary by rounding only stay at 0.
+    varies = deviation > 1e-6 * np.abs(fit).max(axis=1, keepdims=True)
+    scale = np.divide(1, deviation, out=np.zeros_like(deviation), where=varies)
+    return tuple(((x - mean) * scale).astype(np.float32) for x in (fit, test))

@@ -1,0 +1,181 @@
+"""M2: how much of each unit's variance a feature explains, and over how many units that spreads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from repbias.bias.spec import Bias
+from repbias.networks.mlp import hidden_activations
+from repbias.networks.spec import MLP
+from repbias.store import Networks, Stimuli
+from repbias.tables import as_table
+
+
+def unit_r2(
+    feature_fit: np.ndarray,
+    activations_fit: np.ndarray,
+    feature_test: np.ndarray,
+    activations_test: np.ndarray,
+) -> np.ndarray:
+    """Measure how much of each unit's variance a categorical feature explains (M2).
+
+    As M1, unit by unit: the fitted set gives the unit's mean at every level of the feature; the
+    result is 1 - sum (phi - predicted)² / sum (phi - mean)² on the test set. For a binary feature
+    and equal sets it is the squared correlation. The mean over units, weighted by their
+    variances, is M1 (Lampinen, Chan & Hermann 2024).
+
+    Parameters
+    ----------
+    feature_fit, feature_test
+        Labels, (stimulus,), of the set that is fitted and of the set that is tested.
+    activations_fit, activations_test
+        (stimulus, unit).
+
+    Returns
+    -------
+    numpy.ndarray
+        (unit,), at most 1; NaN for units that vary by no more than rounding.
+
+    Examples
+    --------
+    >>> f = np.array([0, 0, 1, 1])
+    >>> phi = np.array([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]])
+    >>> unit_r2(f, phi, f, phi)
+    array([1., 0.])
+    """
+    levels = np.unique(feature_fit)
+    one_hot = (feature_fit[:, None] == levels).astype(np.float64)
+    mean = activations_fit.mean(axis=0, dtype=np.float64)
+    level_means = one_hot.T @ (activations_fit - mean) / one_hot.sum(axis=0)[:, None]
+    centred = activations_test - mean
+    residual = centred - (feature_test[:, None] == levels) @ level_means
+    total = (centred**2).sum(axis=0)
+    # Activations are float32: what varies in the seventh digit is constant.
+    varies = np.ptp(activations_test, axis=0) > 1e-6 * np.abs(activations_test).max(axis=0)
+    unexplained = np.full(len(total), np.nan)
+    np.divide((residual**2).sum(axis=0), total, out=unexplained, where=varies)
+    return 1 - unexplained
+
+
+def gini(values: np.ndarray) -> float:
+    """Return the Gini coefficient of non-negative values, (unit,).
+
+    sum_i (2 i - n - 1) v_i / (n sum v), v in increasing order and i from 1: 0 where all units
+    carry the same, (n - 1) / n where one carries everything, NaN where none carries anything.
+
+    Examples
+    --------
+    >>> gini(np.array([0.0, 0.0, 0.0, 0.6]))
+    0.75
+    """
+    n, total = len(values), values.sum()
+    if total == 0:
+        return float("nan")
+    return float((2 * np.arange(1, n + 1) - n - 1) @ np.sort(values) / (n * total))
+
+
+def participation_ratio(values: np.ndarray) -> float:
+    """Return the share of units over which non-negative values, (unit,), are spread.
+
+    (sum v)² / (n sum v²): 1 where all units carry the same, 1 / n where one carries everything,
+    NaN where none carries anything. Treves & Rolls (1991) call it the sparseness of a code.
+
+    Examples
+    --------
+    >>> participation_ratio(np.array([0.0, 0.0, 0.0, 0.6]))
+    0.25
+    """
+    squares = (values**2).sum()
+    return float(values.sum() ** 2 / (len(values) * squares)) if squares else float("nan")
+
+
+def described(
+    experiment: str, condition: str, networks: Networks, checkpoint: int
+) -> list[tuple[int, dict[str, Any]]]:
+    """Return the index of every network that has a checkpoint, and its columns in a table."""
+    return [
+        (
+            int(n),
+            {
+                "experiment": experiment,
+                "condition": condition,
+                "network": f"seed{networks.seeds[n]}",
+                "seed": networks.seeds[n],
+                "snapshot": networks.checkpoint_names[checkpoint],
+                "step": networks.checkpoint_steps[checkpoint, n],
+                "kept": networks.kept[n],
+            },
+        )
+        for n in np.flatnonzero(networks.checkpoint_steps[checkpoint] >= 0)
+    ]
+
+
+def units_table(
+    experiment: str,
+    condition: str,
+    networks: Networks,
+    stimuli: Stimuli,
+    spec: MLP,
+    settings: Bias,
+) -> pd.DataFrame:
+    """Measure every feature and sub-component in every unit of the analysed layer.
+
+    Means are fitted on the validation stimuli and tested on the test stimuli, at every named
+    checkpoint. Units without variance are left out.
+    """
+    rows = [
+        {**about, "unit": str(unit), "r2": r2[unit]}
+        for about, r2 in _measured(experiment, condition, networks, stimuli, spec)
+        for unit in np.flatnonzero(~np.isnan(r2))
+    ]
+    return as_table("units", rows)
+
+
+def sparsity_table(
+    experiment: str,
+    condition: str,
+    networks: Networks,
+    stimuli: Stimuli,
+    spec: MLP,
+    settings: Bias,
+) -> pd.DataFrame:
+    """Measure over how many units every feature and sub-component is spread.
+
+    Gini coefficient and participation ratio of the units' R² (:func:`units_table`), those below 0
+    counted as 0, over the `n_units` units with variance. They say nothing of a feature that no
+    unit carries: then they describe the chance correlations.
+    """
+    rows = []
+    for about, r2 in _measured(experiment, condition, networks, stimuli, spec):
+        carried = np.maximum(r2[~np.isnan(r2)], 0)
+        rows.append(
+            {
+                **about,
+                "gini": gini(carried),
+                "participation_ratio": participation_ratio(carried),
+                "n_units": len(carried),
+            }
+        )
+    return as_table("sparsity", rows)
+
+
+def _measured(
+    experiment: str, condition: str, networks: Networks, stimuli: Stimuli, spec: MLP
+) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+    """Give every network's units' R² for every feature and sub-component, with its columns."""
+    x_fit, x_test = (stimuli.part(split)[0] for split in ("validation", "test"))
+    labels_fit, labels_test = (stimuli.named_labels(split) for split in ("validation", "test"))
+    layer = spec.layers.index(spec.analysed)
+    for checkpoint in networks.snapshots():
+        fit = hidden_activations(networks, checkpoint, x_fit, spec)[layer]
+        test = hidden_activations(networks, checkpoint, x_test, spec)[layer]
+        for n, about in described(experiment, condition, networks, checkpoint):
+            for feature, labels in labels_fit.items():
+                yield (
+                    {**about, "layer": spec.analysed, "feature": feature},
+                    unit_r2(labels, fit[n], labels_test[feature], test[n]),
+                )

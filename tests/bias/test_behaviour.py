@@ -1,0 +1,115 @@
+"""Agreement of outputs with features, counted by hand, and all analyses on trained networks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from repbias.bias.behaviour import agreement, behaviour_table
+from repbias.bias.components import components_table
+from repbias.bias.probes import conflict_table, probes_table
+from repbias.bias.spec import Bias
+from repbias.bias.steering import steering_table
+from repbias.bias.units import sparsity_table, units_table
+from repbias.networks.spec import MLP, Training
+from repbias.networks.training import train
+from repbias.stimuli.bits import generate
+from repbias.stimuli.spec import Bits
+from repbias.store import Networks, Stimuli
+from repbias.tables import TABLES
+
+
+def test_agreement_counts_equal_reports():
+    rng = np.random.default_rng(0)
+    reported, labels = rng.integers(0, 2, size=(3, 50, 2)), rng.integers(0, 2, size=(50, 4))
+    found = agreement(reported, labels)
+    assert found.shape == (3, 2, 4)
+    for n, o, f in np.ndindex(found.shape):
+        equal = [a == b for a, b in zip(reported[n, :, o], labels[:, f], strict=True)]
+        assert found[n, o, f] == np.mean(equal)
+
+
+def test_an_output_that_follows_another_feature():
+    """The network reports the first bit at both outputs; untrained, it always reports 0."""
+    codes = np.arange(8) % 4
+    labels = np.stack([codes & 1, codes >> 1], axis=1).astype(np.uint8)
+    stimuli = Stimuli(
+        inputs=labels.astype(np.float32),
+        ids=np.arange(8).astype(str),
+        split=np.repeat(["validation", "test"], 4),
+        features=["easy", "hard"],
+        labels=labels,
+        components=[],
+        component_labels=np.zeros((8, 0), np.uint8),
+        supervised=np.ones((8, 2), bool),
+    )
+    readout = np.zeros((3, 2, 2, 2), np.float32)
+    readout[-1] = [[1, 1], [0, 0]]
+    networks = Networks(
+        seeds=np.array([4, 5]),
+        features=["easy", "hard"],
+        targets=["easy", "hard"],
+        kept=np.array([True, False]),
+        test_accuracy=np.ones((2, 2)),
+        acquired=np.zeros((2, 2), int),
+        curves={},
+        checkpoint_names=np.array(["initial", "grid", "final"]),
+        checkpoint_steps=np.array([[0, 0], [10, 10], [50, -1]]),
+        weights={
+            "w1": np.tile(np.eye(2, dtype=np.float32), (3, 2, 1, 1)),
+            "b1": np.zeros((3, 2, 1, 2), np.float32),
+            "w2": np.tile(np.eye(2, dtype=np.float32), (3, 2, 1, 1)),
+            "b2": np.zeros((3, 2, 1, 2), np.float32),
+            "w3": readout,
+            "b3": np.full((3, 2, 1, 2), -0.5, np.float32),
+        },
+    )
+    spec = MLP(hidden=[2, 2], activation="relu", analysed_layer="hidden1")
+    table = behaviour_table("tasks", "both", networks, stimuli, spec, Bias())
+    assert tuple(table.columns) == TABLES["behaviour"]
+    keys = ["seed", "snapshot", "output", "feature"]
+    found = table.set_index(keys)["agreement"].to_dict()
+    pairs = [(o, f) for o in ("easy", "hard") for f in ("easy", "hard")]
+    assert found == {
+        **{(seed, "initial", o, f): 0.5 for seed in (4, 5) for o, f in pairs},
+        **{(4, "final", o, f): 1 if f == "easy" else 0.5 for o, f in pairs},
+    }
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """Two small networks that learned a bit and an XOR of two others."""
+    features = {"easy": {"function": "bit", "bits": 5}, "hard": {"function": "xor", "bits": 5}}
+    sizes = {"n_train": 512, "n_validation": 128, "n_test": 128}
+    stimuli = generate(Bits(features=features, noise_bits=5, **sizes))
+    spec = MLP(hidden=[32, 16])
+    training = Training(learning_rate=1e-2, batch_size=64, max_steps=400, extra_steps=50)
+    networks = train(stimuli, spec, training, [0, 1], "cpu")
+    assert networks.kept.all()
+    return "tasks", "both", networks, stimuli, spec, Bias(probe_steps=50)
+
+
+def test_an_output_agrees_with_its_own_feature_as_often_as_training_says(trained):
+    networks = trained[2]
+    table = behaviour_table(*trained)
+    final = table[(table["snapshot"] == "final") & (table["output"] == table["feature"])]
+    accuracy = final.set_index(["seed", "feature"])["agreement"].unstack()
+    np.testing.assert_allclose(accuracy[networks.features], networks.test_accuracy)
+    # All components together are the network itself.
+    table = components_table(*trained)
+    whole = table[(table["snapshot"] == "final") & (table["n_components"] == 16)]
+    accuracy = whole.set_index(["seed", "feature"])["accuracy"].unstack()
+    np.testing.assert_allclose(accuracy[networks.features], networks.test_accuracy)
+
+
+def test_what_trained_networks_report_can_be_read_and_steered(trained):
+    table = probes_table(*trained)
+    final = table[(table["snapshot"] == "final") & (table["layer"] == "hidden2")]
+    probes = final[final["feature"].isin(["easy", "hard"])]
+    assert (probes["accuracy"] > 0.9).all()
+    table = steering_table(*trained)
+    far = table[(table["snapshot"] == "final") & (table["dose"] == 2)]
+    own = far["feature"] == far["output"]
+    assert (far.loc[own, "flips"] > 0.9).all()
+    for analysis in (units_table, sparsity_table, conflict_table):
+        assert set(analysis(*trained)["snapshot"]) == {"initial", "acquired", "final"}
