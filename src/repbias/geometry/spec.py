@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from repbias.spec import Spec
 
 Distance = Literal["correlation", "euclidean", "squared_euclidean"]
 Comparator = Literal["corr", "cosine", "spearman", "rho-a"]
+#: The keys of `repbias.geometry.similarity.METRICS`; a test compares them.
+MetricName = Literal[
+    "rsa",
+    "rsa_euclidean",
+    "rsa_whitened",
+    "rsa_reweighted",
+    "cka",
+    "cka_debiased",
+    "cka_rbf",
+    "nbs",
+    "procrustes",
+    "soft_matching",
+    "mutual_knn",
+    "ridge",
+]
 
 
 class Geometry(Spec):
@@ -36,3 +51,68 @@ class Geometry(Spec):
         if len(set(comparators)) < len(comparators):
             raise ValueError("a comparator occurs twice")
         return comparators
+
+
+class Similarity(Spec):
+    """Similarity of every pair of an experiment's networks, by many measures."""
+
+    metrics: list[MetricName] = Field(list(get_args(MetricName)), min_length=1)
+    """Measures of similarity; `rsa_reweighted` and `ridge` go both ways, the first network
+    predicting the second. Their time grows with the cube of the layer's width."""
+    n_stimuli: int = Field(256, ge=12)
+    """The first n test stimuli (balanced)."""
+    permutations: int = Field(10, ge=0)
+    """Permutations of one side's stimuli behind the null distribution of every similarity."""
+    seed: int = Field(0, ge=0)
+    """Seed of the permutations."""
+
+    @field_validator("metrics")
+    @classmethod
+    def _different(cls, metrics: list[str]) -> list[str]:
+        return _refuse_twice(metrics)
+
+
+class Identification(Spec):
+    """Which measure of similarity recognises a network's kind when it is measured with noise."""
+
+    target: str
+    """The condition, as experiment/condition, whose networks are measured with noise."""
+    candidates: list[str] = Field(min_length=2)
+    """The conditions, as experiment/condition, that the target may be of; all of them were shown
+    the same stimuli, and the target's own is among them."""
+    untrained: bool = True
+    """Untrained networks of the target's condition are one more candidate."""
+    metrics: list[MetricName] = Field(list(get_args(MetricName)), min_length=1)
+    """Measures of similarity; where they go both ways, the candidate predicts the target."""
+    reliabilities: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+        [1.0, 0.5, 0.2, 0.1, 0.05], min_length=1
+    )
+    """Reliabilities of the target's units (signal variance / total variance); 1 is no noise."""
+    residualise: str | None = None
+    """A feature: RSA is also computed (`rsa_residualised`) after its class means are removed from
+    target and candidates."""
+    n_stimuli: int = Field(256, ge=12)
+    """The first n test stimuli (balanced)."""
+    seed: int = Field(0, ge=0)
+    """Seed of the noise, together with each target's own seed."""
+
+    @field_validator("candidates", "metrics", "reliabilities")
+    @classmethod
+    def _different(cls, values: list) -> list:
+        return _refuse_twice(values)
+
+    @model_validator(mode="after")
+    def _target_is_a_candidate(self) -> Identification:
+        if self.target not in self.candidates:
+            raise ValueError(
+                f"the target {self.target!r} must be one of the candidates "
+                f"({', '.join(self.candidates)})"
+            )
+        return self
+
+
+def _refuse_twice(values: list) -> list:
+    twice = [value for value in values if values.count(value) > 1]
+    if twice:
+        raise ValueError(f"{twice[0]!r} occurs twice")
+    return values

@@ -1,0 +1,561 @@
+"""Measures of similarity between two representations, and the table of all pairs of networks.
+
+A representation is an array (stimulus, unit); two that are compared are of the same stimuli in
+the same order, and may differ in their number of units. What depends on one representation alone
+(its factors) is computed once, so that N networks cost N factorisations. All arithmetic is
+float64. Most symmetric measures are inner products of one (stimulus, stimulus) matrix of unit
+norm per representation; of these, permuting stimuli permutes rows and columns.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations, permutations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import linear_sum_assignment, linprog, nnls
+from scipy.sparse import eye_array, kron, vstack
+from scipy.spatial.distance import pdist, squareform
+
+from repbias.geometry.rdms import dissimilarities
+from repbias.geometry.spec import Similarity
+from repbias.spec import RepbiasError
+from repbias.store import Activations
+from repbias.tables import as_table
+
+logger = logging.getLogger(__name__)
+
+#: Neighbours of a stimulus in mutual k-NN.
+N_NEIGHBOURS = 10
+#: Ridge penalties, as a share of the predicting representation's total variance.
+PENALTIES = np.logspace(-6, 2, 9)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A measure of similarity between two representations.
+
+    Attributes
+    ----------
+    label : name in figures
+    source : where it was proposed
+    factors : representation (stimulus, unit) to what is computed once per representation; raises
+        RepbiasError where the measure is undefined
+    compare : factors of both to the similarity; if not symmetric, the first predicts the second
+    permute : factors and an order of the stimuli to the factors of the reordered representation
+    symmetric : whether exchanging the two changes nothing
+    """
+
+    label: str
+    source: str
+    factors: Callable[[np.ndarray], Any]
+    compare: Callable[[Any, Any], float]
+    permute: Callable[[Any, np.ndarray], Any]
+    symmetric: bool = True
+
+
+def centred(x: np.ndarray) -> np.ndarray:
+    """Return a representation (stimulus, unit) in float64, every unit centred over stimuli.
+
+    Raises
+    ------
+    RepbiasError
+        If it is not finite, or the same for all stimuli.
+    """
+    x = np.asarray(x, dtype=np.float64)
+    if not np.isfinite(x).all():
+        raise RepbiasError(f"{(~np.isfinite(x)).any(axis=1).sum()} patterns are not finite")
+    if (np.ptp(x, axis=0) == 0).all():
+        raise RepbiasError(f"all {len(x)} patterns are the same; expected some that differ")
+    return x - x.mean(axis=0)
+
+
+def residualised(x: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """Remove a feature from a representation: its class means are moved to the common mean.
+
+    The mean pattern over stimuli stays, so that correlation distances change through the feature
+    alone.
+
+    Parameters
+    ----------
+    x
+        (stimulus, unit).
+    label
+        (stimulus,) the feature's labels.
+
+    Returns
+    -------
+    numpy.ndarray
+        (stimulus, unit) float64.
+    """
+    if len(label) != len(x):
+        raise RepbiasError(f"{len(label)} labels for {len(x)} stimuli; expected one each")
+    result = np.array(x, dtype=np.float64)
+    mean = result.mean(axis=0)
+    for value in np.unique(label):
+        rows = label == value
+        result[rows] += mean - result[rows].mean(axis=0)
+    return result
+
+
+def _unit(matrix: np.ndarray) -> np.ndarray:
+    return matrix / np.linalg.norm(matrix)
+
+
+def _double_centred(matrix: np.ndarray) -> np.ndarray:
+    """Return H M H of a symmetric matrix M, with H = I - 11'/n."""
+    mean = matrix.mean(axis=0)
+    return matrix - mean - mean[:, None] + mean.mean()
+
+
+def _inner_product(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.vdot(a, b))
+
+
+def _permute_both(matrix: np.ndarray, order: np.ndarray) -> np.ndarray:
+    return matrix[np.ix_(order, order)]
+
+
+def _permute_rows(matrix: np.ndarray, order: np.ndarray) -> np.ndarray:
+    return matrix[order]
+
+
+def _deviations(rdm: np.ndarray) -> np.ndarray:
+    """Return dissimilarities (pair,) minus their mean as (stimulus, stimulus), zero diagonal."""
+    deviations = rdm - rdm.mean()
+    if np.abs(deviations).max() <= 1e-12 * np.abs(rdm).max():
+        raise RepbiasError(f"all {len(rdm)} dissimilarities are the same; expected some variance")
+    return squareform(deviations)
+
+
+def _rsa(x: np.ndarray) -> np.ndarray:
+    """Correlation-distance RDM; the inner product is the Pearson correlation of the triangles.
+
+    As is usual, units are not centred over stimuli: patterns are correlated as they are.
+    """
+    return _unit(_deviations(dissimilarities(x, "correlation")))
+
+
+def _rsa_euclidean(x: np.ndarray) -> np.ndarray:
+    """Euclidean RDM (not squared); the inner product is Pearson's of the triangles."""
+    return _unit(_deviations(dissimilarities(x, "euclidean")))
+
+
+def _rsa_whitened(x: np.ndarray) -> np.ndarray:
+    """Correlation-distance RDM, whitened: rsatoolbox's ``corr_cov``.
+
+    With D the RDM minus its mean and V the covariance of dissimilarities under independent noise,
+    d' V^-1 d is proportional to ||H D H||^2 (Diedrichsen et al. 2021), H = I - 11'/n.
+    """
+    return _unit(_double_centred(_deviations(dissimilarities(x, "correlation"))))
+
+
+def _cka(x: np.ndarray) -> np.ndarray:
+    """Gram matrix K = X X' of the centred X; CKA = <K, L> / (||K|| ||L||)."""
+    x = centred(x)
+    return _unit(x @ x.T)
+
+
+def _cka_debiased(x: np.ndarray) -> np.ndarray:
+    """U-centred Gram matrix, whose inner products are n (n - 3) times the unbiased HSIC.
+
+    With zero diagonal: K_ij - r_i / (n - 2) - r_j / (n - 2) + sum(r) / ((n - 1) (n - 2)), where r
+    are K's row sums without its diagonal.
+    """
+    x = centred(x)
+    n = len(x)
+    if n < 4:
+        raise RepbiasError(f"{n} stimuli; the unbiased HSIC needs at least 4")
+    gram = x @ x.T
+    np.fill_diagonal(gram, 0)
+    row = gram.sum(axis=0) / (n - 2)
+    gram += row.sum() / (n - 1) - row - row[:, None]
+    np.fill_diagonal(gram, 0)
+    return _unit(gram)
+
+
+def _cka_rbf(x: np.ndarray) -> np.ndarray:
+    """Centred Gaussian kernel exp(-d^2 / 2 s^2), s the median distance between two stimuli."""
+    distances = pdist(centred(x))
+    bandwidth = np.median(distances)
+    if bandwidth == 0:
+        raise RepbiasError("most patterns are the same; the Gaussian kernel has no bandwidth")
+    return _unit(_double_centred(np.exp(-(squareform(distances / bandwidth) ** 2) / 2)))
+
+
+def _mutual_knn(x: np.ndarray) -> np.ndarray:
+    """Each stimulus' 10 nearest others (Euclidean) as a row; the inner product is the share common.
+
+    Huh et al. take the cosine of patterns that are not centred; the Euclidean distance needs no
+    choice of an origin. Stimuli that are equally far share the last places, so the result is what
+    random choices among them, independent in each representation, have in common on average.
+    """
+    # By SciPy, as patterns that are the same then have exactly the same distances.
+    distances = squareform(pdist(centred(x)))
+    n = len(distances)
+    if n < N_NEIGHBOURS + 2:
+        raise RepbiasError(
+            f"{n} stimuli; {N_NEIGHBOURS} neighbours need at least {N_NEIGHBOURS + 2}"
+        )
+    np.fill_diagonal(distances, np.inf)
+    farthest = np.sort(distances, axis=1)[:, [N_NEIGHBOURS - 1]]
+    nearer, tied = distances < farthest, distances == farthest
+    places = N_NEIGHBOURS - nearer.sum(axis=1, keepdims=True)
+    neighbours = nearer + tied * places / tied.sum(axis=1, keepdims=True)
+    return neighbours / np.sqrt(n * N_NEIGHBOURS)
+
+
+def _scores(x: np.ndarray) -> np.ndarray:
+    """Return the centred representation, rotated into at most as many dimensions as stimuli."""
+    x = centred(x)
+    if x.shape[1] <= len(x):
+        return x
+    u, s, _ = np.linalg.svd(x, full_matrices=False)
+    return u * s
+
+
+def _unit_scores(x: np.ndarray) -> np.ndarray:
+    return _unit(_scores(x))
+
+
+def _bures(a: np.ndarray, b: np.ndarray) -> float:
+    """Return ||X'Y||_* / (||X|| ||Y||), the sum of the singular values of X'Y, X and Y scaled.
+
+    With Gram matrices K and L this is tr (K^1/2 L K^1/2)^1/2 / (tr K tr L)^1/2.
+    """
+    return float(np.linalg.svd(a.T @ b, compute_uv=False).sum())
+
+
+def _procrustes(a: np.ndarray, b: np.ndarray) -> float:
+    """Return 1 - arccos(NBS) / (pi / 2).
+
+    The arc cosine is the angle between X and Y, both of unit norm, after the rotation (with
+    reflection) that aligns them best: the angular Procrustes distance.
+    """
+    return float(1 - np.arccos(min(_bures(a, b), 1.0)) / (np.pi / 2))
+
+
+def _unit_columns(x: np.ndarray) -> np.ndarray:
+    """Centre every unit and scale it to unit norm; constant units are 0, correlated with none."""
+    constant = np.ptp(x, axis=0) == 0
+    x = centred(x)
+    x[:, constant] = 0
+    return x / np.where(constant, 1, np.linalg.norm(x, axis=0))
+
+
+def _soft_matching(a: np.ndarray, b: np.ndarray) -> float:
+    """Return the largest sum_ij P_ij corr(x_i, y_j) over transport plans P of equal unit masses.
+
+    Rows of P sum to 1/p and columns to 1/q. If p = q, this is the mean correlation of matched
+    units. If one is a multiple of the other, units of the smaller are copied and matched;
+    otherwise the linear programme is solved, which takes much longer.
+    """
+    correlation = a.T @ b
+    p, q = correlation.shape
+    larger = max(p, q)
+    if larger % p == 0 and larger % q == 0:
+        copies = correlation.repeat(larger // p, axis=0).repeat(larger // q, axis=1)
+        return float(copies[linear_sum_assignment(copies, maximize=True)].mean())
+    masses = vstack([kron(eye_array(p), np.ones((1, q))), kron(np.ones((1, p)), eye_array(q))])
+    plan = linprog(
+        -correlation.ravel(),
+        A_eq=masses.tocsr(),
+        b_eq=np.repeat([1 / p, 1 / q], [p, q]),
+        method="highs",
+    )
+    return float(-plan.fun)
+
+
+def _ridge_factors(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return left singular vectors, shares of variance, and the centred representation itself.
+
+    The latter is rotated into at most as many dimensions as stimuli, which leaves R2 as it is.
+    """
+    y = _scores(x)
+    u, s, _ = np.linalg.svd(y, full_matrices=False)
+    return u, s**2 / (s**2).sum(), y
+
+
+def _permute_ridge(factors: tuple, order: np.ndarray) -> tuple:
+    u, variance, y = factors
+    return u[order], variance, y[order]
+
+
+def _ridge(a: tuple, b: tuple) -> float:
+    """Return R2 of leave-one-out ridge regression, the first predicting all units of the second.
+
+    With X = U S V' centred, the intercept not penalised and shrinkage d = s^2 / (s^2 + penalty),
+    the predictions are U d U'Y and the leverages 1/n + sum_k u_ik^2 d_k, so that the error of a
+    stimulus left out is its residual / (1 - leverage). R2 = 1 - (sum of squared errors) / (sum of
+    squares of centred Y), over stimuli and units together. One penalty serves all units: that of
+    :data:`PENALTIES` with the highest R2. It is chosen on the errors that are reported, without an
+    inner loop; among nine coarse steps this is optimistic only slightly.
+    """
+    u, variance, _ = a
+    y = b[2]
+    projected = u.T @ y
+    errors = []
+    for penalty in PENALTIES:
+        shrinkage = variance / (variance + penalty)
+        leverage = 1 / len(u) + u**2 @ shrinkage
+        residual = y - u @ (shrinkage[:, None] * projected)
+        errors.append(((residual**2).sum(axis=1) / (1 - leverage) ** 2).sum())
+    return float(1 - min(errors) / (y**2).sum())
+
+
+@dataclass(frozen=True)
+class _Reweighting:
+    """Factors of feature-reweighted RSA; what only one side needs is computed when needed.
+
+    Attributes
+    ----------
+    patterns : (stimulus, unit), each centred over units and of unit norm, so that half the
+        squared distance of two is their correlation distance
+    rdm : (stimulus, stimulus) correlation distances
+    """
+
+    patterns: np.ndarray
+    rdm: np.ndarray
+
+    def _halves(self) -> tuple[slice, slice]:
+        # Not odd and even: generated stimuli come round-robin over the combinations of labels.
+        middle = len(self.rdm) // 2
+        return slice(None, middle), slice(middle, None)
+
+    @cached_property
+    def targets(self) -> list[np.ndarray]:
+        """Laplacian of each half's RDM, minus its mean and of unit norm over pairs.
+
+        With L = diag(row sums of Y) - Y, sum_{i<j} (x_i - x_j)^2 y_ij = x' L x.
+        """
+        laplacians = []
+        for half in self._halves():
+            y = squareform(self.rdm[half, half])
+            y = y - y.mean()
+            # If all are the same they are 0, and so is every product with them.
+            y = squareform(y / (np.linalg.norm(y) or 1))
+            laplacians.append(np.diag(y.sum(axis=1)) - y)
+        return laplacians
+
+    @cached_property
+    def predictors(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+        """Each half's patterns, and of its units' RDMs A (pair, unit) the normal equations.
+
+        A'A, of columns minus their mean, is not summed over pairs: with Z the half's m patterns
+        centred over stimuli, C = Z'Z, Q = (Z o Z)'(Z o Z), s the diagonal of C and o the product
+        of elements, sum_{i<j} (z_iu - z_ju)^2 (z_iv - z_jv)^2 = m Q + s s' + 2 C o C, and the
+        means are 2 s / (m - 1). With A'A = R'R, non-negative least squares of A w to y is that of
+        R w to (R')^-1 A'y.
+        """
+        result = []
+        for half in self._halves():
+            z = self.patterns[half] - self.patterns[half].mean(axis=0)
+            m, c = len(z), z.T @ z
+            s = c.diagonal()
+            gram = m * (z**2).T @ (z**2) + np.outer(s, s) * (1 - 2 * m / (m - 1)) + 2 * c**2
+            values, vectors = np.linalg.eigh(gram)
+            there = values > 1e-10 * values[-1]
+            root = np.sqrt(values[there])
+            vectors = vectors[:, there].T
+            result.append((z, gram, root[:, None] * vectors, vectors / root[:, None]))
+        return result
+
+
+def _reweighted_factors(x: np.ndarray) -> _Reweighting:
+    if len(x) < 6:
+        raise RepbiasError(f"{len(x)} stimuli; reweighting by halves needs at least 6")
+    rdm = squareform(dissimilarities(x, "correlation"))
+    x = np.asarray(x, dtype=np.float64)
+    x = x - x.mean(axis=1, keepdims=True)
+    return _Reweighting(x / np.linalg.norm(x, axis=1, keepdims=True), rdm)
+
+
+def _permute_reweighting(factors: _Reweighting, order: np.ndarray) -> _Reweighting:
+    return _Reweighting(factors.patterns[order], _permute_both(factors.rdm, order))
+
+
+def _reweighted(a: _Reweighting, b: _Reweighting) -> float:
+    """Return Pearson's correlation of the second's RDM with the first's reweighted, held out.
+
+    The first's RDMs of single units (squared differences of patterns that are standardised over
+    units) get an intercept and non-negative weights, fitted to the second's correlation-distance
+    RDM on half of the stimuli; the correlation is over the pairs within the other half, and the
+    mean of both directions. With equal weights this is `rsa` within halves. There is no further
+    penalty on the weights. A half counts as 0 where the correlation is undefined, as all weights
+    or the RDM's variance are 0.
+    """
+    products = [
+        np.einsum("iu,iu->u", laplacian @ z, z)
+        for (z, *_), laplacian in zip(a.predictors, b.targets, strict=True)
+    ]
+    correlations = []
+    for fitted, held_out in ((0, 1), (1, 0)):
+        _, _, root, inverse = a.predictors[fitted]
+        weights, _ = nnls(root, inverse @ products[fitted])
+        variance = weights @ a.predictors[held_out][1] @ weights
+        correlation = weights @ products[held_out] / np.sqrt(variance) if variance > 0 else 0.0
+        correlations.append(correlation)
+    return float(np.mean(correlations))
+
+
+def _of_matrix(label: str, source: str, factors: Callable[[np.ndarray], np.ndarray]) -> Metric:
+    return Metric(label, source, factors, _inner_product, _permute_both)
+
+
+#: Every measure by name; `repbias.geometry.spec.MetricName` lists the same names.
+METRICS: dict[str, Metric] = {
+    "rsa": _of_matrix("RSA (correlation)", "Kriegeskorte et al. 2008", _rsa),
+    "rsa_euclidean": _of_matrix("RSA (Euclidean)", "Kriegeskorte et al. 2008", _rsa_euclidean),
+    "rsa_whitened": _of_matrix("RSA (whitened)", "Diedrichsen et al. 2021", _rsa_whitened),
+    "rsa_reweighted": Metric(
+        "RSA (reweighted)",
+        "Kaniuth & Hebart 2022",
+        _reweighted_factors,
+        _reweighted,
+        _permute_reweighting,
+        symmetric=False,
+    ),
+    "cka": _of_matrix("CKA", "Kornblith et al. 2019", _cka),
+    "cka_debiased": _of_matrix(
+        "CKA (debiased)", "Song et al. 2012; Nguyen et al. 2021", _cka_debiased
+    ),
+    "cka_rbf": _of_matrix("CKA (Gaussian)", "Kornblith et al. 2019", _cka_rbf),
+    "nbs": Metric(
+        "normalised Bures similarity", "Tang et al. 2020", _unit_scores, _bures, _permute_rows
+    ),
+    "procrustes": Metric(
+        "angular Procrustes",
+        "Williams et al. 2021; Cloos et al. 2024",
+        _unit_scores,
+        _procrustes,
+        _permute_rows,
+    ),
+    "soft_matching": Metric(
+        "soft matching", "Khosla & Williams 2023", _unit_columns, _soft_matching, _permute_rows
+    ),
+    "mutual_knn": _of_matrix("mutual k-NN (k = 10)", "Huh et al. 2024", _mutual_knn),
+    "ridge": Metric(
+        "ridge regression (R²)",
+        "Hoerl & Kennard 1970; leave-one-out as Allen 1974",
+        _ridge_factors,
+        _ridge,
+        _permute_ridge,
+        symmetric=False,
+    ),
+}
+
+
+def read_representations(
+    activations: Activations, layer: str, stimulus_ids: np.ndarray
+) -> list[np.ndarray] | None:
+    """Return every row's representation (stimulus, unit) of the given stimuli, in their order.
+
+    None if a stimulus was not shown.
+    """
+    position = {s: i for i, s in enumerate(activations.stimulus_ids)}
+    if not set(stimulus_ids) <= position.keys():
+        return None
+    rows = [position[s] for s in stimulus_ids]
+    return [activations.read(layer, network)[rows] for network in range(len(activations))]
+
+
+def factors_or_none(metric: Metric, x: np.ndarray, name: str) -> Any:
+    """Return a representation's factors; None, with a warning, where the measure is undefined."""
+    try:
+        return metric.factors(x)
+    except RepbiasError as error:
+        logger.warning("%s: left out of %s: %s", name, metric.label, error)
+        return None
+
+
+def similarity_table(
+    experiment: str,
+    conditions: dict[str, Activations],
+    layers: dict[str, str],
+    spec: Similarity,
+) -> pd.DataFrame:
+    """Compare all networks of an experiment with each other by every measure.
+
+    Networks of the same snapshot are compared, each pair once, or both ways where the measure is
+    not symmetric: a predicts b. Conditions whose stimuli differ are not comparable and give no
+    rows. Where a measure is undefined for a network, it is left out with a warning.
+
+    The null distribution of a similarity is that with b's stimuli in random order; the orders are
+    the same for all pairs.
+
+    Parameters
+    ----------
+    experiment
+        Its name.
+    conditions
+        Condition to activations.
+    layers
+        Condition to its analysed layer.
+    spec
+        Measures, stimuli and permutations.
+    """
+    by_stimuli: dict[frozenset[str], list[str]] = {}
+    for name, activations in conditions.items():
+        ids = frozenset(activations.stimulus_ids[: spec.n_stimuli])
+        by_stimuli.setdefault(ids, []).append(name)
+    if len(by_stimuli) > 1:
+        logger.info("%s: %d sets of stimuli, compared separately", experiment, len(by_stimuli))
+    tables = []
+    for group in by_stimuli.values():
+        ids = conditions[group[0]].stimulus_ids[: spec.n_stimuli]
+        networks = pd.concat(
+            [
+                pd.DataFrame({**conditions[c].networks, "condition": c, "layer": layers[c]})
+                for c in group
+            ],
+            ignore_index=True,
+        )
+        x = [r for c in group for r in read_representations(conditions[c], layers[c], ids)]
+        for snapshot in networks["snapshot"].unique():
+            rows = np.flatnonzero(networks["snapshot"] == snapshot)
+            for name in spec.metrics:
+                table = _all_pairs(
+                    networks.iloc[rows], [x[row] for row in rows], METRICS[name], spec
+                )
+                tables.append(
+                    table.assign(
+                        experiment=experiment, snapshot=snapshot, metric=name, n_stimuli=len(ids)
+                    )
+                )
+    return as_table("similarity", pd.concat(tables, ignore_index=True) if tables else ())
+
+
+def _all_pairs(
+    networks: pd.DataFrame, x: list[np.ndarray], metric: Metric, spec: Similarity
+) -> pd.DataFrame:
+    """Compare representations with each other, and with those of permuted stimuli."""
+    names = networks["condition"] + ", " + networks["network"] + " (" + networks["snapshot"] + ")"
+    factors = [factors_or_none(metric, *one) for one in zip(x, names, strict=True)]
+    defined = [i for i, f in enumerate(factors) if f is not None]
+    pairs = list((combinations if metric.symmetric else permutations)(defined, 2))
+    similarity = [metric.compare(factors[a], factors[b]) for a, b in pairs]
+
+    rng = np.random.default_rng(spec.seed)
+    null = np.full((max(spec.permutations, 1), len(pairs)), np.nan)
+    for sample in range(spec.permutations):
+        order = rng.permutation(len(x[0]))
+        permuted = {i: metric.permute(factors[i], order) for i in defined}
+        null[sample] = [metric.compare(factors[a], permuted[b]) for a, b in pairs]
+    side = networks.drop(columns="snapshot")
+    first, second = np.array(pairs, dtype=int).reshape(-1, 2).T
+    return pd.concat(
+        [
+            side.iloc[first].add_suffix("_a").reset_index(drop=True),
+            side.iloc[second].add_suffix("_b").reset_index(drop=True),
+        ],
+        axis=1,
+    ).assign(
+        similarity=similarity,
+        null_mean=null.mean(axis=0),
+        null_high=np.percentile(null, 95, axis=0),
+    )
