@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,20 +13,53 @@ if TYPE_CHECKING:
 
 _NETWORK = ("experiment", "condition", "network", "seed")
 _SIDE = ("condition", "network", "seed", "layer", "step", "kept")
+_MEASURED = (*_NETWORK, "snapshot", "step", "kept", "layer")
 #: Columns of numbers and truth values; all others are text.
 _NUMBERS = {
     *("seed", "seed_a", "seed_b", "step", "step_a", "step_b", "kept", "kept_a", "kept_b"),
-    *("target", "accuracy", "loss", "r2", "r2_of_final", "similarity", "ci_low", "ci_high"),
+    *(
+        "target",
+        "accuracy",
+        "mastered",
+        "loss",
+        "r2",
+        "r2_of_final",
+        "similarity",
+        "ci_low",
+        "ci_high",
+    ),
     *("ceiling_low", "ceiling_high", "n_subjects", "n_stimuli", "r", "ceiling", "r_normalised"),
     *("log10_alpha", "alpha_at_edge", "repeats", "split_half", "reliability", "is_generator"),
     *("correct", "score_true", "score_named", "margin", "chance", "effect", "n_kept", "n_dropped"),
+    *("share", "gini", "participation_ratio", "n_units", "n_components", "variance", "dose"),
+    *("norm", "norm_sd", "flips", "agreement", "follows_a", "value", "null_mean", "null_high"),
+    *("reliability_level", "top1"),
 }
 #: Every table and its columns, in order; docs/file-formats.md explains them.
 TABLES: dict[str, tuple[str, ...]] = {
-    "learning": (*_NETWORK, "step", "feature", "target", "accuracy", "loss", "kept"),
+    "learning": (*_NETWORK, "step", "feature", "target", "accuracy", "mastered", "loss", "kept"),
     "variance_explained": (
         *(*_NETWORK, "layer", "step", "feature", "r2"),
         *("r2_of_final", "snapshot", "kept"),
+    ),
+    "ledger": (*_MEASURED, "part", "share"),
+    "behaviour": (*_NETWORK, "snapshot", "step", "kept", "output", "feature", "agreement"),
+    "units": (*_MEASURED, "unit", "feature", "r2"),
+    "sparsity": (*_MEASURED, "feature", "gini", "participation_ratio", "n_units"),
+    "components": (*_MEASURED, "n_components", "variance", "feature", "r2", "accuracy"),
+    "steering": (*_MEASURED, "feature", "dose", "norm", "norm_sd", "output", "flips"),
+    "probes": (*_MEASURED, "probe", "feature", "accuracy"),
+    "conflict": (*_MEASURED, "feature_a", "feature_b", "follows_a"),
+    "encryption": ("experiment", "condition", "system", "seed", "measure", "feature", "value"),
+    "similarity": (
+        *("experiment", "snapshot", "metric"),
+        *(f"{column}_a" for column in _SIDE),
+        *(f"{column}_b" for column in _SIDE),
+        *("similarity", "null_mean", "null_high", "n_stimuli"),
+    ),
+    "identification": (
+        *("experiment", "condition", "network", "seed", "snapshot", "layer"),
+        *("metric", "reliability_level", "top1", "chance"),
     ),
     "rsa_models": (
         *("experiment", "comparator", "snapshot"),
@@ -53,8 +87,8 @@ TABLES: dict[str, tuple[str, ...]] = {
         *("true_layer", "named_layer", "correct", "score_true", "score_named", "margin", "chance"),
     ),
     "claims": (
-        *("claim", "statement", "verdict", "effect", "ci_low", "ci_high"),
-        *("n_kept", "n_dropped", "reference", "provenance"),
+        *("claim", "variant", "snapshot", "statement", "verdict", "effect", "ci_low", "ci_high"),
+        *("measure", "n_kept", "n_dropped", "reference", "provenance"),
     ),
 }
 
@@ -98,3 +132,9 @@ def read_table(path: str | Path, name: str) -> pd.DataFrame:
             f"{path}: expected the columns {list(TABLES[name])}, found {list(table.columns)}"
         )
     return table
+
+
+def read_tables(paths: Iterable[str | Path]) -> dict[str, pd.DataFrame]:
+    """Read files that are called after their tables; every other table is there, but empty."""
+    read = {Path(path).stem: read_table(path, Path(path).stem) for path in paths}
+    return {name: as_table(name) for name in TABLES} | read

@@ -1,0 +1,6 @@
+"""Published claims as tests with a verdict, one module per kind of evidence."""
+
+from repbias.claims import codes, similarity, use, variance
+from repbias.claims.evidence import CLAIMS
+
+__all__ = ["CLAIMS", "codes", "similarity", "use", "variance"]

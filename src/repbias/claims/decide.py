@@ -1,0 +1,61 @@
+"""Decide the claims that a study asks for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from repbias.claims.evidence import CLAIMS, Evidence
+from repbias.tables import as_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def decide(
+    wanted: dict[str, dict[str, str]],
+    tables: dict[str, pd.DataFrame],
+    layers: dict[str, str],
+) -> pd.DataFrame:
+    """Decide the claims that a study asks for.
+
+    Parameters
+    ----------
+    wanted
+        Claim, with or without a variant behind it ("C1", "C1 momentum"), to its filled roles, as
+        ``claims:`` in the configuration.
+    tables
+        The study's tables by name; "rsa_models" with one comparator only.
+    layers
+        Condition ("experiment/condition") to its analysed layer.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per claim, variant and snapshot: at the end of training ("final") and when each
+        network first mastered its targets ("acquired"): the stopping time is part of the
+        experiment.
+    """
+    rows = []
+    for key, roles in wanted.items():
+        name, _, variant = key.partition(" ")
+        entry = CLAIMS[name]
+        for snapshot in entry.snapshots:
+            result = entry.decide(Evidence(tables, layers, snapshot), **roles)
+            rows.append(
+                {
+                    "claim": name,
+                    "variant": variant,
+                    "snapshot": snapshot,
+                    "statement": entry.statement,
+                    "verdict": result.verdict,
+                    "effect": result.effect,
+                    "ci_low": result.ci_low,
+                    "ci_high": result.ci_high,
+                    "measure": entry.measure,
+                    "n_kept": result.n_kept,
+                    "n_dropped": result.n_dropped,
+                    "reference": entry.reference,
+                    "provenance": entry.provenance,
+                }
+            )
+    return as_table("claims", rows)

@@ -1,0 +1,141 @@
+"""Claims about what representations are used for: steering, new classifiers, and what wins."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from repbias.claims.evidence import Evidence, Result, claim, difference_of, mean_of
+
+P1 = "Lampinen, Chan & Hermann 2024 [paper]"
+P2 = "Hermann & Lampinen 2020 [paper]"
+#: Differences of rates that count as none.
+NEGLIGIBLE = 0.05
+
+
+@claim(
+    "C13",
+    "Moving a representation by the difference of a feature's class means flips that feature in "
+    "the output, on more than half of the stimuli",
+    {"condition": "condition", "easy": "target", "hard": "target"},
+    reference="direction only",
+    provenance=P1,
+    measure="share of stimuli that flip at dose 1, minus one half",
+    tables=("steering",),
+)
+def steering_flips_its_feature(evidence: Evidence, condition: str, easy: str, hard: str) -> Result:
+    """Effect: mean over networks and both features of the flips of the steered feature."""
+    rows = _at_full_dose(evidence, condition, easy, hard)
+    own = rows[rows["feature"] == rows["output"]]
+    return mean_of(evidence, own.groupby("seed")["flips"].mean() - 0.5, condition)
+
+
+@claim(
+    "C13b",
+    "... and no other feature (less than 5 % of stimuli)",
+    {"condition": "condition", "easy": "target", "hard": "target"},
+    reference="no other feature",
+    provenance=f"{P1}; the margin is ours",
+    measure="share of stimuli on which the other feature flips at dose 1",
+    tables=("steering",),
+)
+def steering_flips_no_other(evidence: Evidence, condition: str, easy: str, hard: str) -> Result:
+    """Effect: mean over networks and both features of the flips of the other feature."""
+    rows = _at_full_dose(evidence, condition, easy, hard)
+    other = rows[rows["feature"] != rows["output"]]
+    return mean_of(evidence, other.groupby("seed")["flips"].mean(), condition, margin=NEGLIGIBLE)
+
+
+def _at_full_dose(evidence: Evidence, condition: str, easy: str, hard: str):
+    rows = evidence.rows("steering", condition)
+    both = [easy, hard]
+    return rows[(rows["dose"] == 1) & rows["feature"].isin(both) & rows["output"].isin(both)]
+
+
+@claim(
+    "C15",
+    "The hard feature flips at smaller steps than the easy one",
+    {"condition": "condition", "easy": "target", "hard": "target"},
+    reference="norm to flip 90 %: easy 11-26, hard 2.8-3.5",
+    provenance=f"{P1}; numbers [trial]",
+    measure="difference of the norms that flip 90 % of stimuli",
+    tables=("steering",),
+)
+def hard_flips_at_smaller_steps(evidence: Evidence, condition: str, easy: str, hard: str) -> Result:
+    """Effect: mean over networks of the norm that flips easy minus that which flips hard."""
+    from repbias.bias.steering import norm_to_flip
+
+    rows = evidence.rows("steering", condition).sort_values("dose")
+    rows = rows[rows["feature"] == rows["output"]]
+    norms = {
+        key: norm_to_flip(part["norm"].to_numpy(), part["flips"].to_numpy())
+        for key, part in rows.groupby(["seed", "feature"])
+    }
+    seeds = sorted({seed for seed, _ in norms})
+    return mean_of(evidence, np.array([norms[s, easy] - norms[s, hard] for s in seeds]), condition)
+
+
+@claim(
+    "C17",
+    "A classifier that learns a label which both features predict follows the easy one where they "
+    "disagree",
+    {"condition": "condition", "easy": "target", "hard": "target"},
+    reference="direction only",
+    provenance=P1,
+    measure="share of conflict stimuli classified by the easy feature, minus one half",
+    tables=("conflict",),
+)
+def classifiers_follow_easy(evidence: Evidence, condition: str, easy: str, hard: str) -> Result:
+    """Effect: mean over networks of the share that follows easy, minus one half."""
+    rows = evidence.rows("conflict", condition)
+    first = rows[(rows["feature_a"] == easy) & (rows["feature_b"] == hard)]
+    second = rows[(rows["feature_a"] == hard) & (rows["feature_b"] == easy)]
+    follows = [*first["follows_a"], *(1 - second["follows_a"])]
+    return mean_of(evidence, np.array(follows) - 0.5, condition)
+
+
+@claim(
+    "C22",
+    "How far an unused feature is suppressed does not depend on its correlation with the used one "
+    "(until about .9): its decodability changes by less than .05",
+    {"independent": "condition", "correlated": "condition", "unused": "feature"},
+    reference="flat in p until about .9; the margin is ours",
+    provenance=P2,
+    measure="difference of a linear probe's accuracy",
+    tables=("probes",),
+)
+def suppression_is_flat(
+    evidence: Evidence, independent: str, correlated: str, unused: str
+) -> Result:
+    """Effect: decodability of the unused feature with correlation minus that without."""
+
+    def accuracy(condition: str):
+        rows = evidence.rows("probes", condition)
+        rows = rows[(rows["probe"] == "linear") & (rows["feature"] == unused)]
+        return rows.set_index("seed")["accuracy"]
+
+    return difference_of(
+        evidence,
+        (correlated, accuracy(correlated)),
+        (independent, accuracy(independent)),
+        margin=NEGLIGIBLE,
+    )
+
+
+@claim(
+    "C23",
+    "A less predictive easy feature wins over a more predictive hard one",
+    {"condition": "condition", "easy": "feature", "hard": "feature"},
+    reference="easy wins at p(easy) = .8, p(hard) = .9",
+    provenance=P2,
+    measure="agreement of the output with easy minus that with hard",
+    tables=("behaviour",),
+    snapshots=("final",),
+)
+def easy_wins(evidence: Evidence, condition: str, easy: str, hard: str) -> Result:
+    """Effect: mean over networks, on test stimuli on which the features are independent."""
+    from repbias.stimuli.manipulations import LABEL
+
+    rows = evidence.rows("behaviour", condition)
+    rows = rows[rows["output"] == LABEL]
+    wide = evidence.by_feature(rows, "agreement")
+    return mean_of(evidence, wide[easy] - wide[hard], condition)
