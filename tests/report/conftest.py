@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import combinations
+from itertools import combinations, permutations
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ import pytest
 from repbias.tables import TABLES, as_table
 
 LAYERS = ["hidden1", "hidden2"]
+FEATURES = ("easy", "hard")
 SNAPSHOTS = {"initial": 0, "acquired": 50, "final": 100}
 
 
@@ -56,6 +57,110 @@ def measured(name, rows, **columns):
     return as_table(name, [row | {k: v() for k, v in columns.items()} for row in rows])
 
 
+def both_ways(rows, rng):
+    """Similarity by a symmetric measure, each pair once, and by one with a direction."""
+    pairs = [
+        {"experiment": a["experiment"], "metric": metric, "snapshot": a["snapshot"]}
+        | {f"{k}_a": v for k, v in a.items() if k not in ("experiment", "snapshot")}
+        | {f"{k}_b": v for k, v in b.items() if k not in ("experiment", "snapshot")}
+        | {"similarity": rng.uniform(0, 1), "null_mean": 0.0, "null_high": 0.1, "n_stimuli": 40}
+        for metric, pairs_of in (("cka", combinations), ("ridge", permutations))
+        for a, b in pairs_of(rows, 2)
+        if a["snapshot"] == b["snapshot"]
+    ]
+    return as_table("similarity", pairs)
+
+
+def without(row, *columns):
+    return {k: v for k, v in row.items() if k not in columns}
+
+
+def code_tables(networks, features, rng):
+    """Every table about codes and their use."""
+    share = lambda: rng.uniform(0, 1)  # noqa: E731
+    once = [row for row in networks if row["layer"] == "hidden1"]
+    return {
+        "ledger": measured(
+            "ledger",
+            [row | {"part": p} for row in networks for p in ("easy", "hard", "input", "residual")],
+            share=share,
+        ),
+        "behaviour": measured(
+            "behaviour",
+            [row | {"output": o, "feature": f} for row in once for o in FEATURES for f in FEATURES],
+            agreement=share,
+        ),
+        "units": measured(
+            "units", [row | {"unit": str(u)} for row in features for u in range(4)], r2=share
+        ),
+        "sparsity": measured(
+            "sparsity", features, gini=share, participation_ratio=share, n_units=lambda: 4
+        ),
+        "components": measured(
+            "components",
+            [
+                row | {"n_components": k, "variance": k / 3, "r2": share() if k else np.nan}
+                for row in features
+                for k in range(4)
+            ],
+            accuracy=share,
+        ),
+        "steering": measured(
+            "steering",
+            [
+                row | {"dose": dose, "norm": dose, "norm_sd": 2 * dose, "output": output}
+                for row in features
+                for dose in (0.5, 1.0)
+                for output in FEATURES
+            ],
+            flips=share,
+        ),
+        "probes": measured(
+            "probes",
+            [row | {"probe": p} for row in features for p in ("linear", "nonlinear")],
+            accuracy=share,
+        ),
+        "conflict": measured(
+            "conflict",
+            [row | {"feature_a": "easy", "feature_b": "hard"} for row in networks],
+            follows_a=share,
+        ),
+    }
+
+
+def encrypted(rng):
+    measures = {
+        **dict.fromkeys(("task_accuracy", "linear_probe", "nonlinear_probe", "r2"), FEATURES),
+        **dict.fromkeys(("rsa_with_plaintext", "rsa_between_keys"), ("",)),
+    }
+    return as_table(
+        "encryption",
+        [
+            {"experiment": "tasks", "condition": "both", "system": system, "seed": seed}
+            | {"measure": measure, "feature": feature, "value": rng.uniform(0, 1)}
+            for system in ("secret_sharing_a", "dghv")
+            for seed in range(3)
+            for measure, features in measures.items()
+            for feature in features
+        ],
+    )
+
+
+def identified(networks, rng):
+    return as_table(
+        "identification",
+        [
+            without(row, "kept", "step")
+            | {"metric": metric, "reliability_level": level, "top1": rng.uniform(0, 1)}
+            | {"chance": 0.25}
+            for row in networks
+            if row["layer"] == "hidden1" and row["snapshot"] != "initial"
+            for metric in ("rsa", "cka", "procrustes")
+            for level in (1.0, 0.1)
+        ],
+    )
+
+
 @pytest.fixture(scope="session")
 def make_tables() -> Callable[..., dict[str, pd.DataFrame]]:
     """Function that gives every table for some conditions, with or without ceilings."""
@@ -65,7 +170,7 @@ def make_tables() -> Callable[..., dict[str, pd.DataFrame]]:
         networks = network_rows("tasks", conditions, seeds) if conditions else []
         models = list(models)
         score = lambda: rng.uniform(0, 0.5)  # noqa: E731
-        features = [row | {"feature": f} for row in networks for f in ("easy", "hard")]
+        features = [row | {"feature": f} for row in networks for f in FEATURES]
         ceiling = {"ceiling_low": 0.6, "ceiling_high": 0.7, "ceiling_convention": "leave one out"}
         unit_ceiling = {"ceiling": 0.8, "ceiling_convention": "split-half"}
         if not ceilings:
@@ -78,7 +183,9 @@ def make_tables() -> Callable[..., dict[str, pd.DataFrame]]:
             "learning": measured(
                 "learning",
                 [
-                    row | {"target": row["feature"] == "easy", "loss": 0.1}
+                    row
+                    | {"target": row["condition"] in (row["feature"], "both")}
+                    | {"loss": 0.1, "mastered": False}
                     for row in features
                     if row["layer"] == "hidden1"
                 ],
@@ -87,6 +194,10 @@ def make_tables() -> Callable[..., dict[str, pd.DataFrame]]:
             "variance_explained": measured(
                 "variance_explained", features, r2=score, r2_of_final=score
             ),
+            **code_tables(networks, features, rng),
+            "encryption": encrypted(rng) if conditions else as_table("encryption"),
+            "similarity": both_ways(networks, rng),
+            "identification": identified(networks, rng),
             "rsa_models": compared([*networks, *models], rng),
             "rsa_recordings": measured(
                 "rsa_recordings",
@@ -137,10 +248,18 @@ def make_tables() -> Callable[..., dict[str, pd.DataFrame]]:
             "claims": as_table(
                 "claims",
                 [
-                    {"claim": claim, "statement": f"the statement of {claim}", "verdict": verdict}
+                    {"claim": claim, "variant": variant, "snapshot": snapshot}
+                    | {"statement": f"the statement of {claim}", "verdict": verdict}
                     | {"effect": -0.1234, "ci_low": np.nan, "ci_high": 0.5, "n_kept": 9}
-                    | {"n_dropped": 1, "reference": "a number", "provenance": "a paper"}
-                    for claim, verdict in (("C1", "supported"), ("C20", "not supported"))
+                    | {"n_dropped": 1, "measure": "a difference"}
+                    | {"reference": "a number", "provenance": "a paper"}
+                    for claim, variant, snapshot, verdict in (
+                        ("C1", "", "final", "supported"),
+                        ("C1", "", "acquired", "inconclusive"),
+                        ("C1", "momentum", "final", "inconclusive"),
+                        ("C1", "momentum", "acquired", "inconclusive"),
+                        ("C20", "", "final", "not supported"),
+                    )
                 ],
             ),
         }

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.colors import to_hex
+from matplotlib.colors import rgb_to_hsv, to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from scipy.stats import t
 
-from repbias.report.figures import FIGURES, draw_figures, mean_interval
+from repbias.report.captions import FIGURES
+from repbias.report.figures import DRAWINGS, draw_figures
+from repbias.report.figures.common import feature_colours, wrapped
+from repbias.statistics import mean_interval
 from repbias.tables import write_table
 
 LAYERS = {"tasks/easy": "hidden2", "tasks/both": "hidden1"}
@@ -61,11 +66,10 @@ MODELS = [
 def test_every_figure_draws(settings, make_tables, tmp_path):
     data = draw(tmp_path, make_tables(**settings))
     assert data.keys() == FIGURES.keys()
-    for name, table in data.items():
-        if name == "rsa_models" and settings.get("seeds") == 1 and not settings.get("models"):
-            assert table.empty, "one network has nothing to be compared with"
-        else:
-            assert len(table), name
+    empty = {"sweeps"} if len(settings.get("conditions", "two")) == 1 else set()
+    if settings.get("seeds") == 1:
+        empty |= {"rsa_models", "similarity"}  # one network has nothing to be compared with
+    assert {name for name, table in data.items() if table.empty} == empty
 
 
 def test_figures_of_models_alone_draw(make_tables, tmp_path):
@@ -104,8 +108,62 @@ def test_figures_draw_when_every_network_was_dropped(make_tables, tmp_path):
         for column in table.columns.intersection(["kept", "kept_a", "kept_b"]):
             table[column] = False
     data = draw(tmp_path, tables)
-    assert data["variance"].empty
-    assert len(data["learning"])
+    drawn_anyway = {"verdicts", "learning", "encryption", "rsa_models", "identification"}
+    assert {name for name, table in data.items() if len(table)} == drawn_anyway | {"planted_truth"}
+
+
+@pytest.mark.parametrize("name", sorted(FIGURES))
+def test_a_figure_of_dropped_networks_says_why_it_is_empty(name, make_tables):
+    tables = {table: frame.copy() for table, frame in make_tables().items()}
+    for table in tables.values():
+        for column in table.columns.intersection(["kept", "kept_a", "kept_b"]):
+            table[column] = False
+    figure, data = DRAWINGS[name](tables, LAYERS)
+    texts = " ".join(text.get_text() for text in figure.findobj(Text))
+    said = "inclusion criterion" in " ".join(texts.split())
+    # Sweeps count the networks that were kept; a panel of them may be empty.
+    assert said == data.empty
+
+
+@pytest.mark.parametrize("name", sorted(FIGURES))
+def test_a_figure_of_empty_tables_is_drawn(name, tmp_path):
+    data = draw(tmp_path, {}, [name], {})
+    assert data[name].empty
+
+
+def test_every_figure_has_a_caption_and_a_drawing_in_the_same_order():
+    assert list(DRAWINGS) == list(FIGURES)
+
+
+def test_the_figures_of_a_section_follow_each_other():
+    sections = [caption.section for caption in FIGURES.values()]
+    assert len(list(groupby(sections))) == len(set(sections))
+
+
+def test_features_have_one_colour_and_their_components_a_lighter_shade(make_tables):
+    tables = make_tables()
+    table = tables["variance_explained"]
+    parts = [table.assign(feature=name) for name in ("hard.bit1", "hard.xor12")]
+    tables["variance_explained"] = pd.concat([table, *parts])
+    colours = feature_colours(tables)
+    assert list(colours) == ["easy", "hard", "hard.bit1", "hard.xor12"]
+    assert colours["easy"] != colours["hard"]
+    hue, *shades = (rgb_to_hsv(to_rgb(colours[f])) for f in list(colours)[1:])
+    for shade in shades:
+        assert shade[0] == pytest.approx(hue[0], abs=0.01)
+        assert shade[1] < hue[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "lines_"),
+    [
+        ("targets=both", ["targets=both"]),
+        ("optimizer=adam,dropout=0.25", ["optimizer=adam,", "dropout=0.25"]),
+        ("a=1,b=2,optimizer=adam", ["a=1,b=2,", "optimizer=adam"]),
+    ],
+)
+def test_long_names_break_after_commas(name, lines_):
+    assert wrapped(name, 15).split("\n") == lines_
 
 
 def test_the_same_tables_give_the_same_bytes(make_tables, tmp_path):
@@ -119,7 +177,7 @@ def test_the_same_tables_give_the_same_bytes(make_tables, tmp_path):
 
 def test_learning_shows_accuracy_and_the_variance_of_the_analysed_layer(make_tables):
     tables = make_tables()
-    figure, data = FIGURES["learning"](tables, LAYERS)
+    figure, data = DRAWINGS["learning"](tables, LAYERS)
     accuracy = data[data["quantity"] == "accuracy"]
     assert sorted(accuracy["value"]) == sorted(tables["learning"]["accuracy"])
     table = tables["variance_explained"]
@@ -138,7 +196,7 @@ def test_variance_shows_means_over_kept_networks(make_tables):
     tables = make_tables(seeds=5)
     table = tables["variance_explained"]
     table["kept"] = table["seed"] != 4
-    _, data = FIGURES["variance"](tables, LAYERS)
+    _, data = DRAWINGS["variance"](tables, LAYERS)
     assert len(data) == 2 * 2 * 3, "conditions, features, snapshots"
     for _, row in data.iterrows():
         values = table[
@@ -157,7 +215,7 @@ def test_variance_shows_means_over_kept_networks(make_tables):
 
 def test_matrices_show_every_pair_of_the_first_comparator(make_tables):
     tables = make_tables(models=MODELS)
-    figure, data = FIGURES["rsa_models"](tables, LAYERS)
+    figure, data = DRAWINGS["rsa_models"](tables, LAYERS)
     assert set(data["comparator"]) == {"corr"}
     assert len(data) == 3 * 6 + 1, "4 networks at 3 snapshots; one pair of layers of the model"
     shown = {axis.get_title(): axis.images[0].get_array() for axis in figure.axes if axis.images}
@@ -185,7 +243,7 @@ def profile_means(table, value, **where):
 @pytest.mark.parametrize(("name", "value"), [("rsa_recordings", "similarity"), ("encoding", "r")])
 def test_profiles_show_means_over_networks_and_the_ceiling(name, value, make_tables):
     tables = make_tables()
-    figure, data = FIGURES[name](tables, LAYERS)
+    figure, data = DRAWINGS[name](tables, LAYERS)
     assert set(data["snapshot"]) == {"initial", "final"}
     drawn = [y for _, _, y in lines(figure)]
     for condition in ("easy", "both"):
@@ -202,7 +260,7 @@ def test_profiles_show_means_over_networks_and_the_ceiling(name, value, make_tab
 
 @pytest.mark.parametrize("name", ["rsa_recordings", "encoding"])
 def test_no_ceiling_is_drawn_where_there_is_none(name, make_tables):
-    figure, _ = FIGURES[name](make_tables(ceilings=False), LAYERS)
+    figure, _ = DRAWINGS[name](make_tables(ceilings=False), LAYERS)
     labels = {text.get_text() for legend in figure.legends for text in legend.get_texts()}
     assert labels
     assert not any("ceiling" in label for label in labels)
@@ -216,7 +274,7 @@ def test_dropped_networks_take_no_part_in_means(name, make_tables):
     table = tables[name]
     table["kept"] = table["seed"] != 2
     table.loc[~table["kept"], value] = -0.9
-    figure, _ = FIGURES[name](tables, LAYERS)
+    figure, _ = DRAWINGS[name](tables, LAYERS)
     trained = [y for _, _, y in lines(figure) if y.shape == (2,)]
     where = {"condition": "easy", "snapshot": "final", "kept": True}
     if name == "rsa_recordings":
@@ -227,7 +285,7 @@ def test_dropped_networks_take_no_part_in_means(name, make_tables):
 
 def test_encoding_is_the_mean_over_units_of_each_network(make_tables):
     tables = make_tables()
-    _, data = FIGURES["encoding"](tables, LAYERS)
+    _, data = DRAWINGS["encoding"](tables, LAYERS)
     for _, row in data.iterrows():
         keys = ["condition", "network", "snapshot", "layer"]
         part = tables["encoding"]
@@ -242,7 +300,7 @@ def test_planted_truth_shows_the_share_of_networks_naming_each_layer(make_tables
     tables = make_tables()
     planted = tables["planted_truth"]
     planted.loc[planted["method"] == "rsa", "named_layer"] = ["hidden2"] * 3 + ["hidden1"]
-    figure, data = FIGURES["planted_truth"](tables, LAYERS)
+    figure, data = DRAWINGS["planted_truth"](tables, LAYERS)
     shares = data.set_index(["method", "layer"])["share_of_networks"].to_dict()
     assert shares == {
         ("rsa", "hidden1"): 0.25, ("rsa", "hidden2"): 0.75,
@@ -269,7 +327,7 @@ def test_conditions_that_cannot_be_compared_are_blocks_of_their_own(make_tables)
     tables = make_tables()
     table = tables["rsa_models"]
     tables["rsa_models"] = table[table["condition_a"] == table["condition_b"]]
-    figure, data = FIGURES["rsa_models"](tables, LAYERS)
+    figure, data = DRAWINGS["rsa_models"](tables, LAYERS)
     sizes = [
         len({*part["network_a"], *part["network_b"]})
         for _, part in data[data["snapshot"] == "final"].groupby("condition_a")

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from repbias.claims import CLAIMS
-from repbias.report.figures import FIGURES, draw_figures
-from repbias.report.page import number, planted_rows, step_times, write_page
+from repbias.report.captions import FIGURES
+from repbias.report.figures import draw_figures
+from repbias.report.page import claims_summary, number, planted_rows, step_times, write_page
 from repbias.tables import write_table
 
 LAYERS = {"tasks/easy": "hidden2", "tasks/both": "hidden2"}
@@ -87,14 +87,117 @@ def rows_of(page):
     ]
 
 
-def test_every_claim_has_a_row(page):
-    for claim, verdict in (("C1", "supported"), ("C20", "not supported")):
-        (cells,) = (cells for cells in rows_of(page) if f"the statement of {claim}" in cells)
-        assert cells[:3] == [claim, f"the statement of {claim}", verdict]
-        assert cells[3].startswith("−0.123 [–, 0.500]")
-        assert CLAIMS[claim].measure in cells[3]
-        assert cells[4].startswith("9") and "1 left out" in cells[4]
-        assert "a number" in cells[5] and "a paper" in cells[5]
+def claims_in(page):
+    """Claim to its head and its rows, all as visible text."""
+    table = re.search(r'<table class="claims">(.*?)</table>', page, flags=re.DOTALL)[1]
+    blocks = {}
+    for body in re.findall(r"<tbody>(.*?)</tbody>", table, flags=re.DOTALL):
+        head, *rows = re.findall(r"<tr.*?</tr>", body, flags=re.DOTALL)
+        cells = [
+            tuple(Page(cell).text for cell in re.findall(r"<td.*?</td>", row, flags=re.DOTALL))
+            for row in rows
+        ]
+        blocks[re.search(r'class="name">(.*?)<', head)[1]] = head, cells
+    return blocks
+
+
+def test_a_claim_is_one_block_with_its_variants_and_both_times(page):
+    blocks = claims_in(page)
+    assert list(blocks) == ["C1", "C20"]
+    for claim, (head, rows) in blocks.items():
+        text = Page(head).text
+        assert f"the statement of {claim}" in text
+        assert "Effect: a difference. Reference: a number (a paper)." in text
+        assert page.count(f"the statement of {claim}") == 1
+        for row in rows:
+            assert len(row) == 3
+    numbers = "−0.123 [–, 0.500] 9 networks, 1 left out"
+    assert blocks["C1"][1] == [
+        ("", f"At the end: supported {numbers}", f"At first mastery: inconclusive {numbers}"),
+        ("momentum", *(f"{t}: inconclusive {numbers}" for t in ("At the end", "At first mastery"))),
+    ]
+    (only,) = blocks["C20"][1]
+    assert only[1].startswith("At the end: not supported")
+    assert only[2] == "At first mastery: not decided at this time"
+
+
+def test_verdicts_are_counted_and_changes_named(page):
+    counts = Page(re.search(r'<p id="verdict-counts">.*?</p>', page, flags=re.DOTALL)[0]).text
+    assert counts == (
+        "At the end of training: 1 supported, 1 not supported, 1 inconclusive. "
+        "1 changes between first mastery and the end: C1 (inconclusive → supported)."
+    )
+
+
+def test_claims_that_do_not_change_are_not_named(make_tables):
+    claims = make_tables()["claims"].iloc[2:]
+    assert claims_summary(claims) == {
+        "counts": {"supported": 0, "not supported": 1, "inconclusive": 1},
+        "n_changes": 0,
+        "changes": [],
+    }
+
+
+def test_changes_are_gathered_by_their_kind(make_tables):
+    claims = make_tables()["claims"]
+    more = claims.iloc[:2].assign(claim="C2")
+    summary = claims_summary(pd.concat([claims, more]))
+    assert summary["n_changes"] == 2
+    assert summary["changes"] == [
+        {"before": "inconclusive", "after": "supported", "names": ["C1", "C2"]}
+    ]
+
+
+def test_an_effect_without_networks_is_no_number(make_tables, tmp_path):
+    tables = make_tables()
+    tables["claims"][["effect", "ci_low", "ci_high"]] = np.nan
+    page = write(tmp_path, tables, figures=())
+    assert "too few networks" in Page(page).text
+    assert "[–, –]" not in page
+
+
+def test_figures_stand_in_their_sections(page):
+    parsed = Page(page)
+    shown = dict(re.findall(r'<section id="([a-z_-]+)">\s*<h2>(.*?)</h2>', page))
+    sections = dict.fromkeys(caption.section for caption in FIGURES.values())
+    assert [name for name in shown.values() if name in sections] == list(sections)
+    links = [link["href"] for link in parsed.all("a")]
+    for name in ("claims", "learning-and-bias", "codes", "use", "comparisons", "recordings"):
+        assert f"#{name}" in links
+        assert name in shown
+    place = {
+        **{name: page.index(f'<section id="{name}">') for name in [*FIGURES, *shown]},
+        "end": page.index('<section id="run">'),
+    }
+    starts = sorted(place[name] for name in shown)
+    for name, caption in FIGURES.items():
+        inside = max(start for start in starts if start < place[name])
+        assert shown[next(n for n in shown if place[n] == inside)] == caption.section
+
+
+def test_sections_without_figures_are_left_out(make_tables, tmp_path):
+    page = write(tmp_path, make_tables(), figures=["learning"])
+    assert 'id="learning-and-bias"' in page
+    for absent in ("codes", "use", "comparisons", "recordings"):
+        assert f'id="{absent}"' not in page
+        assert f'href="#{absent}"' not in page
+
+
+@pytest.mark.parametrize(("n", "folded"), [(20, False), (21, True)])
+def test_a_long_list_of_conditions_is_folded_away(n, folded, make_tables, tmp_path):
+    conditions = tuple(f"rate={i}" for i in range(n))
+    tables = make_tables(conditions=conditions, seeds=1)
+    page = write(tmp_path, {"learning": tables["learning"]}, figures=())
+    assert (f"Show all {n} conditions" in page) == folded
+    assert sum(cells[:1] == ["tasks"] for cells in rows_of(page)) == n
+
+
+def test_a_very_tall_figure_is_folded_away(tmp_path, monkeypatch, make_tables):
+    page = write(tmp_path / "short", make_tables(), figures=["variance"])
+    assert "this figure is long" not in page
+    monkeypatch.setattr("repbias.report.page.TALL", 100)
+    page = write(tmp_path / "tall", make_tables(), figures=["variance"])
+    assert "this figure is long" in page
 
 
 def test_every_figure_is_in_the_page(page, folder):
@@ -194,7 +297,7 @@ def test_conditions_are_summarised_at_the_end_of_training(make_tables, tmp_path)
     rows = [
         {"experiment": "tasks", "condition": "both", "network": f"seed{seed}", "seed": seed}
         | {"step": step, "feature": feature, "target": feature == "easy", "loss": 0.1}
-        | {"accuracy": accuracy, "kept": seed == 0}
+        | {"accuracy": accuracy, "kept": seed == 0, "mastered": False}
         for seed, steps in ((0, (100, 0)), (1, (300, 0)))
         for step, accuracy in zip(steps, (0.9 + seed / 10, 0.5), strict=True)
         for feature in ("easy", "hard")

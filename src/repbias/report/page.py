@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import platform
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -16,53 +17,15 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 import repbias
-from repbias.claims import CLAIMS
+from repbias.report.captions import FIGURES
 from repbias.store import atomic
-from repbias.tables import read_table
+from repbias.tables import read_tables
 
+#: Figures higher than this many points, some three screens, are folded away.
+TALL = 2000
+#: Tables with more rows than this are folded away.
+LONG = 20
 LIBRARIES = ("torch", "numpy", "scipy", "rsatoolbox", "himalaya", "h5py", "pandas", "snakemake")
-
-CAPTIONS = {
-    "learning": (
-        "Learning and representation",
-        "Top: validation accuracy of every network. Bottom: variance of the analysed layer that "
-        "each feature explains, as a share of the final representation's variance (M1b), so that "
-        "all points share a scale. A line ends where its network stopped.",
-    ),
-    "variance": (
-        "Variance explained by feature",
-        "R² from feature to representation (M1) on test stimuli in the analysed layer: untrained, "
-        "when a network first mastered all its targets, and at the end of training. Dots are "
-        "networks that met the inclusion criterion; circles are means with 95 % bootstrap "
-        "intervals over them.",
-    ),
-    "rsa_models": (
-        "Networks compared with each other",
-        "Similarity of RDMs (first comparator) of the analysed layer between all networks, by "
-        "condition and stage of training; for models of your own, between all their layers. "
-        "Networks with the same seed start from the same weights. White: a network with itself.",
-    ),
-    "rsa_recordings": (
-        "Networks compared with recordings: RSA",
-        "Similarity of RDMs, mean over subjects, for networks that met the inclusion criterion. "
-        "Lines are means over networks and small dots single networks, stars the network that "
-        "generated a simulated recording; where a condition has one network, bars are its 95 % "
-        "interval (the table says what it generalises to). The grey band is the noise ceiling; "
-        "where there is none, it could not be estimated.",
-    ),
-    "encoding": (
-        "Networks compared with recordings: encoding",
-        "Correlation of nested cross-validated ridge predictions with responses to left-out "
-        "stimuli, not normalised; lines and dots as above. The dotted line is the mean ceiling of "
-        "the units that have one. Bars, for single networks: 95 % bootstrap intervals over units.",
-    ),
-    "planted_truth": (
-        "Planted truth",
-        "A simulated recording's generating layer (outlined) is known. Shown is which layer scores "
-        "highest, over the kept networks of the generating condition. One of them is the generator "
-        "itself; the others are new instances of it, as models of a real brain are at best.",
-    ),
-}
 
 
 def write_page(
@@ -87,7 +50,7 @@ def write_page(
     benchmarks
         Folder of Snakemake's benchmark files.
     """
-    frames = {Path(p).stem: read_table(p, Path(p).stem) for p in tables}
+    frames = read_tables(tables)
     text = Path(config).read_text(encoding="utf-8")
     study = yaml.safe_load(text)
     steps = step_times(benchmarks)
@@ -103,13 +66,15 @@ def write_page(
         title=study["title"] or study["study"],
         study=study,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        long=LONG,
         conditions=condition_rows(frames["learning"]),
         recordings=recording_rows(frames, study.get("recordings", {})),
-        claims=claim_rows(frames["claims"]),
+        claims=claim_blocks(frames["claims"]),
+        verdicts=claims_summary(frames["claims"]),
         networks=network_rows(study.get("networks", {})),
         analysed=analysed_layers(study.get("experiments", {})),
         planted=planted_rows(frames["planted_truth"]),
-        figures=[_figure(Path(p)) for p in figures],
+        sections=sections_of([_figure(Path(p)) for p in figures]),
         config=text,
         steps=steps,
         seconds=sum(row["seconds"] for row in steps),
@@ -118,6 +83,48 @@ def write_page(
     )
     with atomic(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
+
+
+def claim_blocks(claims: pd.DataFrame) -> list[dict[str, Any]]:
+    """Gather every claim's variants, and each variant's two times."""
+    blocks = []
+    for claim, part in claims.groupby("claim", sort=False):
+        times = part.to_dict(orient="records")
+        common = ("statement", "measure", "reference", "provenance")
+        variants: dict[str, dict[str, Any]] = {}
+        for row in times:
+            variants.setdefault(row["variant"], {})[row["snapshot"]] = row
+        blocks.append(
+            {"claim": claim, "variants": variants} | {name: times[0][name] for name in common}
+        )
+    return blocks
+
+
+def claims_summary(claims: pd.DataFrame) -> dict[str, Any]:
+    """Count the verdicts at the end of training, and name those that were others before."""
+    keys = ["claim", "variant"]
+    final, acquired = (
+        claims[claims["snapshot"] == snapshot].set_index(keys)["verdict"]
+        for snapshot in ("final", "acquired")
+    )
+    both = pd.DataFrame({"before": acquired, "after": final}).dropna()
+    both = both.reindex([key for key in final.index if key in both.index])
+    changed = both[both["before"] != both["after"]]
+    return {
+        "counts": {
+            verdict: int((final == verdict).sum())
+            for verdict in ("supported", "not supported", "inconclusive")
+        },
+        "n_changes": len(changed),
+        "changes": [
+            {
+                "before": before,
+                "after": after,
+                "names": [" ".join(key).strip() for key in part.index],
+            }
+            for (before, after), part in changed.groupby(["before", "after"], sort=False)
+        ],
+    }
 
 
 def condition_rows(learning: pd.DataFrame) -> list[dict[str, Any]]:
@@ -169,15 +176,6 @@ def recording_rows(
     return rows
 
 
-def claim_rows(claims: pd.DataFrame) -> list[dict[str, Any]]:
-    """Add to every claim what its effect is measured in, and whether it is exact."""
-    rows = claims.to_dict(orient="records")
-    for row in rows:
-        entry = CLAIMS[row["claim"].split(" ")[0]]
-        row |= {"measure": entry.measure, "exact": not entry.over_time}
-    return rows
-
-
 def network_rows(networks: dict[str, dict[str, Any]]) -> list[dict[str, str]]:
     """Summarise the user's own networks."""
     return [
@@ -191,13 +189,14 @@ def network_rows(networks: dict[str, dict[str, Any]]) -> list[dict[str, str]]:
     ]
 
 
-def analysed_layers(experiments: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """Name every experiment's analysed layer, where it does not vary."""
-    layers = {}
+def analysed_layers(experiments: dict[str, dict[str, Any]]) -> dict[str, list[str]]:
+    """Return the analysed layers, each with the experiments that it does not vary in."""
+    layers: dict[str, list[str]] = {}
     for name, spec in experiments.items():
         network = spec["network"]
         if not any(path.startswith("network") for path in spec["vary"]):
-            layers[name] = network["analysed_layer"] or f"hidden{len(network['hidden'])}"
+            layer = network["analysed_layer"] or f"hidden{len(network['hidden'])}"
+            layers.setdefault(layer, []).append(name)
     return layers
 
 
@@ -271,12 +270,28 @@ def number(value: Any, digits: int = 3) -> str:
     return f"{value:.{digits}f}".replace("-", "−")
 
 
-def _figure(path: Path) -> dict[str, str]:
+def sections_of(figures: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Gather the figures of every section; sections without figures are left out."""
+    names = list(dict.fromkeys(figure["section"] for figure in figures))
+    return [
+        {
+            "name": name,
+            "id": name.lower().replace(" ", "-"),
+            "figures": [figure for figure in figures if figure["section"] == name],
+        }
+        for name in names
+    ]
+
+
+def _figure(path: Path) -> dict[str, Any]:
     svg = path.read_bytes()
-    title, caption = CAPTIONS[path.stem]
+    caption = FIGURES[path.stem]
+    height = float(re.search(rb'<svg[^>]* height="([0-9.]+)pt"', svg)[1])
     return {
         "name": path.stem,
-        "title": title,
-        "caption": caption,
+        "section": caption.section,
+        "tall": height > TALL,
+        "title": caption.title,
+        "caption": caption.text,
         "data": base64.b64encode(svg).decode(),
     }

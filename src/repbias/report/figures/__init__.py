@@ -1,0 +1,54 @@
+"""Every figure of the report: a function of the tables that gives the figure and its data.
+
+To add one, write such a function, enter it in :data:`DRAWINGS`, and its caption, with the tables
+that it needs, in :data:`repbias.report.captions.FIGURES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import matplotlib as mpl
+
+from repbias.report.figures.codes import components, encryption, units
+from repbias.report.figures.common import STYLE, Drawing, Layers
+from repbias.report.figures.comparisons import identification, rsa_models, similarity
+from repbias.report.figures.recordings import encoding, planted_truth, rsa_recordings
+from repbias.report.figures.training import learning, ledger, sweeps, variance
+from repbias.report.figures.use import behaviour, probes, steering
+from repbias.report.figures.verdicts import verdicts
+from repbias.store import atomic
+from repbias.tables import read_tables
+
+DRAWINGS: dict[str, Drawing] = {
+    "verdicts": verdicts,
+    "learning": learning,
+    "variance": variance,
+    "sweeps": sweeps,
+    "ledger": ledger,
+    "units": units,
+    "components": components,
+    "encryption": encryption,
+    "steering": steering,
+    "probes": probes,
+    "behaviour": behaviour,
+    "rsa_models": rsa_models,
+    "similarity": similarity,
+    "identification": identification,
+    "rsa_recordings": rsa_recordings,
+    "encoding": encoding,
+    "planted_truth": planted_truth,
+}
+
+
+def draw_figures(svg_paths: Iterable[str], table_paths: Iterable[str], layers: Layers) -> None:
+    """Draw the figures that the paths name; each figure's data go beside it as CSV."""
+    tables = read_tables(table_paths)
+    for path in map(Path, svg_paths):
+        with mpl.rc_context(STYLE):
+            figure, data = DRAWINGS[path.stem](tables, layers)
+            with atomic(path) as temporary:
+                figure.savefig(temporary, metadata={"Date": None}, dpi=144)  # of pixels, if any
+        with atomic(path.with_suffix(".csv")) as temporary:
+            data.to_csv(temporary, index=False, float_format="%.9g")

@@ -1,0 +1,220 @@
+"""How features are coded: over units, over principal components, or not at all."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, FigureBase
+
+from repbias.report.figures.common import (
+    PAGE,
+    Group,
+    Layers,
+    Tables,
+    analysed,
+    curve,
+    empty_figure,
+    error_bars,
+    feature_colours,
+    feature_legend,
+    forest,
+    grid,
+    groups_of,
+    kept,
+    line,
+    nothing_kept,
+    of_group,
+    of_outputs,
+    output_colours,
+    panels,
+    row_height,
+    summarise,
+    targets_of,
+    title_of,
+)
+
+MEASURES = {
+    "task_accuracy": "task accuracy\n(decrypted)",
+    "linear_probe": "linear probe",
+    "nonlinear_probe": "nonlinear probe",
+    "r2": "variance explained (R²)",
+    "rsa_with_plaintext": "RDM correlation\nwith the plaintext",
+    "rsa_between_keys": "RDM correlation\nunder another key",
+}
+
+
+def units(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
+    """How many units carry a feature, and how evenly, at the end of training."""
+    colours = output_colours(tables)
+    groups = groups_of(tables["units"])
+    over_units, sparsity = (
+        of_outputs(kept(analysed(tables[name], layers), "final"), tables)
+        for name in ("units", "sparsity")
+    )
+    shares = _shares_of_units(over_units)
+    evenness = pd.concat(
+        summarise(sparsity, ["experiment", "condition", "feature", "snapshot"], measure)
+        .rename(columns={measure: "value"})
+        .assign(quantity=measure)
+        for measure in ("gini", "participation_ratio")
+    )
+    mean_shares = summarise(shares, ["experiment", "condition", "feature", "r2"], "value")
+    data = pd.concat([mean_shares.assign(quantity="share_of_units"), evenness], ignore_index=True)
+    if not groups:
+        return empty_figure(), data
+    n_columns = min(4, len(groups))
+    labels = [title_of(group, groups) for group in groups]
+    heights = 2.2 * -(-len(groups) // n_columns), 0.9 + len(groups) * row_height(labels, 2)
+    figure = Figure(figsize=(max(PAGE / 4 * n_columns, 6.5), sum(heights) + 0.4))
+    top, bottom = figure.subfigures(2, 1, height_ratios=heights)
+    for axis, group in zip(grid(top, len(groups), n_columns), groups, strict=True):
+        _survival(axis, of_group(shares, group), of_group(mean_shares, group), colours)
+        axis.set_title(title_of(group, groups))
+        axis.set_xlabel("R²")
+        if axis.get_subplotspec().is_first_col():
+            axis.set_ylabel("units that exceed R²")
+    _evenness(bottom, evenness, groups, labels, colours)
+    measured = set(shares["feature"])
+    feature_legend(figure, {f: colour for f, colour in colours.items() if f in measured})
+    return figure, data
+
+
+def _shares_of_units(table: pd.DataFrame) -> pd.DataFrame:
+    """Return, for every network, the share of units whose R² exceeds each of some values."""
+    levels = np.linspace(0, 1, 51)
+    keys = ["experiment", "condition", "feature", "network"]
+    parts = [
+        pd.DataFrame(
+            {
+                **dict(zip(keys, key, strict=True)),
+                "r2": levels,
+                "value": (part["r2"].to_numpy(float)[:, None] > levels).mean(axis=0),
+            }
+        )
+        for key, part in table.groupby(keys, sort=False)
+    ]
+    return pd.concat(parts) if parts else pd.DataFrame(columns=[*keys, "r2", "value"])
+
+
+def _survival(
+    axis: Axes, shares: pd.DataFrame, means: pd.DataFrame, colours: dict[str, object]
+) -> None:
+    for (feature, _), one in shares.groupby(["feature", "network"], sort=False):
+        axis.plot(one["r2"], one["value"], color=colours[feature], lw=0.5, alpha=0.4)
+    for feature, mean in means.groupby("feature", sort=False):
+        axis.plot(mean["r2"], mean["value"], color=colours[feature], lw=1.8)
+    axis.set_xlim(0, 1)
+    axis.set_ylim(-0.03, 1.03)
+    if shares.empty:
+        nothing_kept(axis)
+
+
+def _evenness(
+    figure: FigureBase,
+    summary: pd.DataFrame,
+    groups: list[Group],
+    labels: list[str],
+    colours: dict[str, object],
+) -> None:
+    words = {
+        "gini": "Gini coefficient (1: one unit carries all)",
+        "participation_ratio": "participation ratio (1: all units alike)",
+    }
+    axes = figure.subplots(1, 2, sharey=True)
+    for axis, (quantity, title) in zip(axes, words.items(), strict=True):
+        part = summary[summary["quantity"] == quantity].reset_index(drop=True)
+        forest(axis, part, "value", groups, ["experiment", "condition"], colours)
+        axis.set_xlim(0, 1)
+        axis.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", ".25", ".5", ".75", "1"])
+        axis.set_xlabel(title)
+    axes[0].set_yticks(range(len(groups)), labels, fontsize=7.5)
+
+
+def components(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
+    """Draw what survives on the top components alone, and what each component carries."""
+    table = kept(analysed(tables["components"], layers), "final")
+    keys = ["experiment", "condition", "feature", "n_components"]
+    accuracy, r2 = (
+        summarise(table, keys, quantity).rename(columns={quantity: "value"})
+        for quantity in ("accuracy", "r2")
+    )
+    data = pd.concat([accuracy.assign(quantity="accuracy"), r2.assign(quantity="r2")])
+    groups = groups_of(tables["components"])
+    if not groups:
+        return empty_figure(), data
+    targets = targets_of(tables)
+    colours = {f: c for f, c in feature_colours(tables).items() if f in set(table["feature"])}
+    figure, axes = panels(2 * len(groups), PAGE / 4, 2.3, columns=4, sharey=False)
+    for i, group in enumerate(groups):
+        left, right = axes[2 * i : 2 * i + 2]
+        for feature, part in of_group(accuracy, group).groupby("feature", sort=False):
+            # The outputs of features that training did not reward say nothing.
+            if feature in targets.get(group, []):
+                curve(left, part["n_components"], part, "value", colours[feature])
+        for feature, part in of_group(r2, group).groupby("feature", sort=False):
+            style = {"marker": ".", "ms": 4, "lw": 1}
+            curve(right, part["n_components"], part, "value", colours[feature], **style)
+        left.set(ylim=(0.4, 1.03), xlabel="components kept", ylabel="accuracy")
+        right.set(ylim=(-0.05, 1.03), xlabel="component", ylabel="R²")
+        for axis, first in ((left, 0), (right, 1)):
+            _count_axis(axis, first, table["n_components"].max())
+        left.set_title(title_of(group, groups, 45), loc="left")
+        if of_group(accuracy, group).empty:
+            nothing_kept(left)
+    feature_legend(figure, colours)
+    return figure, data
+
+
+def _count_axis(axis: Axes, first: int, last: float) -> None:
+    """Show small counts evenly and large ones on a logarithmic scale."""
+    ticks = [t for t in (first, 2, 5, 10, 20, 50, 100, 200, 500) if not t > last]
+    axis.set_xscale("symlog", linthresh=10, linscale=1.3)
+    axis.set_xticks(ticks, map(str, ticks))
+    axis.minorticks_off()
+
+
+def encryption(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
+    """Draw what analyses see of systems that compute under encryption."""
+    table = tables["encryption"]
+    summary = summarise(table, ["system", "measure", "feature"], "value")
+    systems = list(table["system"].unique())
+    features = [feature for feature in table["feature"].unique() if feature]
+    known = feature_colours(tables)
+    colours = {feature: known.get(feature, "0.3") for feature in features} | {"": "0.3"}
+    figure, axes = panels(len(systems), PAGE / 3, 3.0, columns=3)
+    for axis, system in zip(axes, systems, strict=True):
+        keys, means = (part[part["system"] == system] for part in (table, summary))
+        _measured(axis, keys, means, colours)
+        axis.set_title(system.replace("_", " "))
+        if axis.get_subplotspec().is_first_col():
+            axis.set_yticks(range(len(MEASURES)), list(MEASURES.values()), fontsize=7.5)
+    if not systems:
+        return empty_figure(), summary
+    feature_legend(
+        figure,
+        {feature: colours[feature] for feature in features},
+        [line(color="0.6", ls=":", label="chance (accuracy .5, all others 0)")],
+    )
+    return figure, summary
+
+
+def _measured(
+    axis: Axes, keys: pd.DataFrame, means: pd.DataFrame, colours: dict[str, object]
+) -> None:
+    order = list(MEASURES)
+    features = [feature for feature in colours if feature]
+    space = 0.7 / max(1, len(features))
+    for measure in order:
+        row = order.index(measure)
+        chance = 0.5 if "accuracy" in measure or "probe" in measure else 0
+        axis.plot([chance] * 2, [row - 0.45, row + 0.45], ls=":", color="0.6", lw=1)
+    for feature, part in means.groupby("feature", sort=False):
+        shift = space * (features.index(feature) - (len(features) - 1) / 2) if feature else 0
+        dots = keys[keys["feature"] == feature]
+        y, y_mean = (t["measure"].map(order.index) + shift for t in (dots, part))
+        axis.plot(dots["value"], y, ".", ms=3, color=colours[feature], alpha=0.5)
+        error_bars(axis, part, "value", y_mean, color=colours[feature])
+    axis.set_ylim(len(order) - 0.5, -0.5)
+    axis.set_xlim(-0.3, 1.05)
+    axis.tick_params(axis="y", length=0)

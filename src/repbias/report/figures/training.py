@@ -1,0 +1,258 @@
+"""Learning, and what the variance of a layer is spent on."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from repbias.report.figures.common import (
+    PAGE,
+    SNAPSHOT_NAMES,
+    SNAPSHOTS,
+    Layers,
+    Tables,
+    analysed,
+    empty_figure,
+    feature_colours,
+    feature_legend,
+    forest,
+    groups_of,
+    kept,
+    legend_below,
+    nothing_kept,
+    of_group,
+    of_outputs,
+    output_colours,
+    panels,
+    row_height,
+    show_means,
+    snapshot_markers,
+    summarise,
+    targets_of,
+    title_of,
+    wrapped,
+)
+
+#: With more conditions, what is drawn per network becomes pixels: the file would be megabytes.
+MANY = 12
+#: Parts of the ledger that are no features.
+PART_COLOURS = {
+    "interaction": "#9467a0",
+    "components": "#c9b037",
+    "input": "0.62",
+    "residual": "0.88",
+}
+
+
+def learning(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
+    """Accuracy, and variance explained on the scale of the final representation, over training."""
+    accuracy = tables["learning"].rename(columns={"accuracy": "value"})
+    variance = analysed(tables["variance_explained"], layers)
+    variance = variance.rename(columns={"r2_of_final": "value"})
+    groups = groups_of(accuracy)
+    colours = feature_colours(tables)
+    n_columns = min(4 if len(groups) > 6 else 3, max(1, len(groups)))
+    n_blocks = max(1, math.ceil(len(groups) / n_columns))
+    figure = Figure(figsize=(max(PAGE / 4 * n_columns, 4), 3.6 * n_blocks + 0.6))
+    axes = figure.subplots(2 * n_blocks, n_columns, sharey=True, squeeze=False)
+    for axis in axes.ravel():
+        axis.set_axis_off()
+    for i, group in enumerate(groups):
+        block, column = divmod(i, n_columns)
+        for row, table in enumerate((accuracy, variance)):
+            axis = axes[2 * block + row, column]
+            axis.set_axis_on()
+            part = of_group(table, group)
+            for (feature, _), line in part.groupby(["feature", "network"], sort=False):
+                axis.plot(
+                    line["step"], line["value"], color=colours[feature], lw=0.8, alpha=0.6,
+                    rasterized=len(groups) > MANY,
+                )  # fmt: skip
+        axes[2 * block, column].set_title(title_of(group, groups))
+        axes[2 * block + 1, column].set_xlabel("training step")
+        axes[2 * block, 0].set_ylabel("validation accuracy")
+        axes[2 * block + 1, 0].set_ylabel("variance explained\n(share of the final)")
+    feature_legend(figure, colours)
+    data = pd.concat(
+        [accuracy.assign(quantity="accuracy"), variance.assign(quantity="variance_explained")]
+    )
+    columns = ["experiment", "condition", "network", "step", "feature", "quantity", "value"]
+    return figure, data[columns]
+
+
+def variance(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
+    """R² of every feature in the analysed layer: untrained, at first mastery, at the end."""
+    table = kept(analysed(tables["variance_explained"], layers), *SNAPSHOTS)
+    groups = groups_of(tables["variance_explained"])
+    all_colours = feature_colours(tables)
+    colours = {f: c for f, c in all_colours.items() if f in set(table["feature"])}
+    summary = summarise(table, ["experiment", "condition", "feature", "snapshot"], "r2")
+    figure, axes = panels(len(groups), 2.7, 2.8, columns=4 if len(groups) > 6 else 3)
+    for axis, group in zip(axes, groups, strict=True):
+        many = len(groups) > MANY
+        _three_times(axis, of_group(table, group), of_group(summary, group), colours, many)
+        axis.set_title(title_of(group, groups))
+        show_means(axis, "y", summary, "r2")
+        if axis.get_subplotspec().is_first_col():
+            axis.set_ylabel("variance explained (R²)")
+    feature_legend(figure, colours or all_colours)
+    return figure, summary
+
+
+def _three_times(
+    axis: Axes,
+    table: pd.DataFrame,
+    summary: pd.DataFrame,
+    colours: dict[str, object],
+    rasterised: bool,
+) -> None:
+    """Draw networks as dots, with means and intervals beside them, at the three snapshots."""
+    colours = {f: c for f, c in colours.items() if f in set(table["feature"])}
+    space = min(0.18, 0.8 / max(1, len(colours)))
+    for i, (feature, colour) in enumerate(colours.items()):
+        shift = space * (i - (len(colours) - 1) / 2)
+        dots = table[table["feature"] == feature]
+        means = summary[summary["feature"] == feature]
+        x, x_mean = (t["snapshot"].map(SNAPSHOTS.index) + shift for t in (dots, means))
+        axis.plot(x, dots["r2"], ".", ms=3, color=colour, alpha=0.4, rasterized=rasterised)
+        bars = [means["r2"] - means["ci_low"], means["ci_high"] - means["r2"]]
+        axis.errorbar(
+            *(x_mean + space / 3, means["r2"], bars), fmt="o", ms=4, color=colour, capsize=2
+        )
+    axis.set_xticks(range(3), ["untrained", "first\nmastery", "end"])
+    axis.set_xlim(-0.5, 2.5)
+    axis.axhline(0, color="0.7", lw=0.6, zorder=0)
+    if table.empty:
+        nothing_kept(axis)
+
+
+def sweeps(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
+    """R² of every feature in every condition of the experiments that vary something."""
+    table = kept(analysed(tables["variance_explained"], layers), "acquired", "final")
+    table = of_outputs(table, tables)
+    keys = ["experiment", "condition", "feature", "snapshot"]
+    conditions = {
+        experiment: list(dict.fromkeys(part["condition"]))
+        for experiment, part in tables["variance_explained"].groupby("experiment", sort=False)
+    }
+    swept = {e: names for e, names in conditions.items() if len(names) > 1}
+    summary = summarise(table[table["experiment"].isin(swept)], keys, "r2").reset_index(drop=True)
+    counts = _counts(tables["learning"])
+    summary = summary.merge(counts, how="left", on=["experiment", "condition"])
+    targets = targets_of(tables)
+    summary["target"] = [
+        feature in targets.get((experiment, condition), [])
+        for experiment, condition, feature in summary[keys[:3]].itertuples(index=False, name=None)
+    ]
+    if not swept:
+        return _one_condition_each(), summary
+    colours = output_colours(tables)
+    labels = {e: [wrapped(c) for c in names] for e, names in swept.items()}
+    shown = summary.groupby("experiment")["feature"].nunique().to_dict()
+    heights = [len(names) * row_height(labels[e], shown.get(e, 1)) for e, names in swept.items()]
+    figure = Figure(figsize=(9.5, sum(heights) + 0.75 * len(heights) + 0.6))
+    axes = figure.subplots(len(swept), 1, height_ratios=heights, sharex=True, squeeze=False)
+    for axis, (experiment, names) in zip(axes.ravel(), swept.items(), strict=True):
+        part = summary[summary["experiment"] == experiment].reset_index(drop=True)
+        forest(axis, part, "r2", [(name,) for name in names], ["condition"], colours)
+        axis.set_yticks(range(len(names)), labels[experiment], fontsize=7.5)
+        axis.set_title(experiment, loc="left", fontweight="bold")
+        axis.axvline(0, color="0.7", lw=0.6, zorder=0)
+        axis.tick_params(axis="x", labelbottom=True)
+        show_means(axis, "x", summary, "r2")
+        _write_counts(axis, names, counts[counts["experiment"] == experiment])
+    axis.set_xlabel("variance explained (R²)")
+    drawn = set(summary["feature"])
+    features = {feature: colour for feature, colour in colours.items() if feature in drawn}
+    feature_legend(figure, features, snapshot_markers())
+    return figure, summary
+
+
+def _counts(learning: pd.DataFrame) -> pd.DataFrame:
+    """Count the kept and all networks of every condition."""
+    rows = [
+        {
+            "experiment": experiment,
+            "condition": condition,
+            "n_kept": part.loc[part["kept"].astype(bool), "network"].nunique(),
+            "n_networks": part["network"].nunique(),
+        }
+        for (experiment, condition), part in learning.groupby(
+            ["experiment", "condition"], sort=False
+        )
+    ]
+    return pd.DataFrame(rows, columns=["experiment", "condition", "n_kept", "n_networks"])
+
+
+def _write_counts(axis: Axes, names: list[str], counts: pd.DataFrame) -> None:
+    for condition, kept_, all_ in counts[["condition", "n_kept", "n_networks"]].to_numpy():
+        if condition in names:
+            axis.text(
+                *(1.01, names.index(condition), f"{kept_}/{all_}"),
+                transform=axis.get_yaxis_transform(), va="center", fontsize=7.5, color="0.3",
+            )  # fmt: skip
+    axis.text(*(1.01, 1, "kept"), transform=axis.transAxes, va="bottom", fontsize=7.5, color="0.3")
+
+
+def _one_condition_each() -> Figure:
+    figure, (axis,) = panels(1, height=1.4)
+    axis.set_axis_off()
+    axis.text(0.5, 0.5, "no experiment varies anything", ha="center", va="center", color="0.4")
+    return figure
+
+
+def ledger(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
+    """Draw what the variance is spent on: a stacked bar per condition and snapshot."""
+    table = analysed(tables["ledger"], layers)
+    keys = ["experiment", "condition", "snapshot", "part"]
+    summary = summarise(kept(table, *SNAPSHOTS), keys, "share")
+    if summary.empty:
+        return empty_figure(), summary
+    features = feature_colours(tables)
+    parts = list(dict.fromkeys(summary["part"]))
+    # The residual comes last, also where conditions have different features.
+    parts = [p for p in parts if p not in PART_COLOURS] + [p for p in PART_COLOURS if p in parts]
+    colours = {p: PART_COLOURS.get(p) or features.get(p, "0.3") for p in parts}
+    by_experiment = table.groupby("experiment", sort=False)["condition"].unique()
+    heights = [0.5 * len(names) for names in by_experiment]
+    figure = Figure(figsize=(9.5, sum(heights) + 0.5 * len(heights) + 0.9))
+    axes = figure.subplots(len(heights), 1, height_ratios=heights, sharex=True, squeeze=False)
+    for axis, (experiment, names) in zip(axes.ravel(), by_experiment.items(), strict=True):
+        _stacked_bars(axis, summary[summary["experiment"] == experiment], list(names), colours)
+        axis.set_title(experiment, loc="left", fontweight="bold")
+    axis.set_xlabel("share of the variance")
+    legend_below(figure, [Patch(color=colour, label=part) for part, colour in colours.items()])
+    return figure, summary
+
+
+def _stacked_bars(
+    axis: Axes, summary: pd.DataFrame, names: list[str], colours: dict[str, object]
+) -> None:
+    """Draw three bars per condition; a share below 0, which is an estimate of nothing, as 0."""
+    for row, condition in enumerate(names):
+        part = summary[summary["condition"] == condition]
+        for i, snapshot in enumerate(SNAPSHOTS):
+            shares = part[part["snapshot"] == snapshot].set_index("part")["share"]
+            if shares.empty:
+                continue
+            widths = shares.reindex(list(colours)).fillna(0).clip(lower=0)
+            y = row + 0.29 * (i - 1)
+            axis.barh(
+                *(np.full(len(widths), y), widths, 0.26),
+                left=widths.cumsum() - widths, color=list(colours.values()),
+            )  # fmt: skip
+            axis.text(
+                *(1.01, y, SNAPSHOT_NAMES[snapshot]),
+                transform=axis.get_yaxis_transform(), va="center", fontsize=6.5, color="0.35",
+            )  # fmt: skip
+        if part.empty:
+            axis.text(0.01, row, "no network met the inclusion criterion", va="center", fontsize=7)
+    axis.set_yticks(range(len(names)), [wrapped(name) for name in names], fontsize=7.5)
+    axis.tick_params(axis="y", length=0)
+    axis.set_ylim(len(names) - 0.5, -0.5)
+    axis.set_xlim(0, None)

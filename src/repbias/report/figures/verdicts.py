@@ -1,0 +1,69 @@
+"""All claims in one picture."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
+
+from repbias.report.figures.common import (
+    SNAPSHOT_NAMES,
+    Layers,
+    Tables,
+    empty_figure,
+    legend_below,
+)
+
+#: Pale enough for text to be read on them.
+VERDICTS = {"supported": "#8fc6ea", "not supported": "#f2a56f", "inconclusive": "#e7e7e7"}
+COLUMNS = ("acquired", "final")
+
+
+def verdicts(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
+    """Draw a row per claim and variant, a column per time, a colour per verdict."""
+    columns = ["claim", "variant", "snapshot", "verdict", "effect", "ci_low", "ci_high", "measure"]
+    claims = tables["claims"][columns]
+    if claims.empty:
+        return empty_figure(), claims
+    rows = list(claims.groupby(["claim", "variant"], sort=False))
+    figure = Figure(figsize=(9.5, 0.235 * len(rows) + 1.1))
+    axis = figure.subplots()
+    for y, (_, part) in enumerate(rows):
+        for row in part.itertuples():
+            _cell(axis, COLUMNS.index(row.snapshot), y, row)
+    _separate_claims(axis, [(claim, part["measure"].iloc[0]) for (claim, _), part in rows])
+    axis.set_xlim(-0.5, 3.1)
+    axis.set_ylim(len(rows) - 0.45, -0.55)
+    axis.set_xticks([0, 1], [SNAPSHOT_NAMES[snapshot] for snapshot in COLUMNS])
+    axis.text(1.56, -0.75, "effect measured in", va="bottom", color="0.35")
+    axis.xaxis.tick_top()
+    axis.set_yticks(range(len(rows)), [" ".join(key).strip() for key, _ in rows], fontsize=8)
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
+    patches = [Patch(color=colour, label=verdict) for verdict, colour in VERDICTS.items()]
+    legend_below(figure, patches)
+    return figure, claims
+
+
+def _cell(axis: Axes, x: int, y: int, row: object) -> None:
+    axis.add_patch(Rectangle((x - 0.49, y - 0.46), 0.98, 0.92, color=VERDICTS[row.verdict], lw=0))
+    axis.text(x, y, _effect(row), ha="center", va="center", fontsize=7)
+
+
+def _effect(row: object) -> str:
+    """Write an effect and its interval; an exact one has none."""
+    if not np.isfinite(row.effect):
+        return "too few networks"
+    if row.ci_low == row.ci_high:
+        return f"{row.effect:.3g} (exact)".replace("-", "−")
+    return f"{row.effect:.3g} [{row.ci_low:.3g}, {row.ci_high:.3g}]".replace("-", "−")
+
+
+def _separate_claims(axis: Axes, rows: list[tuple[str, str]]) -> None:
+    """Draw a thin line above a claim's first variant, and say what its effect is measured in."""
+    for y, (claim, measure) in enumerate(rows):
+        if y == 0 or claim != rows[y - 1][0]:
+            axis.axhline(y - 0.5, color="0.8", lw=0.6, zorder=0)
+            axis.text(1.56, y, measure, va="center", fontsize=7, color="0.35")

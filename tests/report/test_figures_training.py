@@ -1,0 +1,104 @@
+"""Figures of sweeps and ledgers show the right means, intervals and counts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import t
+
+from repbias.report.figures import DRAWINGS
+from repbias.report.figures.common import summarise
+
+LAYERS = {"tasks/easy": "hidden2", "tasks/both": "hidden1"}
+
+
+def test_means_have_t_intervals_and_skip_missing_values():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"group": list("ab") * 8, "value": rng.normal(size=16)})
+    table.loc[0, "value"] = np.nan
+    summary = summarise(table, ["group"], "value").set_index("group")
+    for group, n in (("a", 7), ("b", 8)):
+        values = table.loc[table["group"] == group, "value"].dropna()
+        half = t.ppf(0.975, n - 1) * values.std() / np.sqrt(n)
+        row = summary.loc[group]
+        assert row["n"] == n == len(values)
+        assert row["value"] == pytest.approx(values.mean())
+        assert row["ci_high"] - row["value"] == pytest.approx(half, rel=0.05)
+        assert row["value"] - row["ci_low"] == pytest.approx(half, rel=0.05)
+
+
+def test_sweeps_show_conditions_in_order_with_their_counts(make_tables):
+    tables = make_tables(seeds=4)
+    for name in ("learning", "variance_explained"):
+        table = tables[name]
+        table["kept"] = (table["condition"] != "easy") | (table["seed"] != 3)
+    figure, data = DRAWINGS["sweeps"](tables, LAYERS)
+    (axis,) = figure.axes
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["easy", "both"]
+    assert {"3/4", "4/4"} <= {text.get_text() for text in axis.texts}
+    assert len(data) == 2 * 2 * 2, "conditions, features, snapshots"
+    table = tables["variance_explained"]
+    for _, row in data.iterrows():
+        values = table[
+            (table["condition"] == row["condition"])
+            & (table["layer"] == LAYERS[f"tasks/{row['condition']}"])
+            & (table["feature"] == row["feature"])
+            & (table["snapshot"] == row["snapshot"])
+            & table["kept"]
+        ]["r2"]
+        assert row["r2"] == pytest.approx(values.mean())
+        assert (row["n"], row["n_kept"]) == (len(values),) * 2
+        assert row["n_networks"] == 4
+        assert row["target"] == (row["condition"] in ("both", row["feature"]))
+
+
+def test_sweeps_have_a_panel_for_every_experiment_that_varies_something(make_tables):
+    tables = make_tables()
+    layers = dict(LAYERS)
+    for name in ("learning", "variance_explained"):
+        table = tables[name]
+        several = table.assign(experiment="more")
+        alone = table[table["condition"] == "both"].assign(experiment="alone")
+        tables[name] = pd.concat([table, several, alone], ignore_index=True)
+    layers |= {f"{e}/{c}": "hidden1" for e in ("more", "alone") for c in ("easy", "both")}
+    figure, data = DRAWINGS["sweeps"](tables, layers)
+    assert [axis.get_title(loc="left") for axis in figure.axes] == ["tasks", "more"]
+    assert set(data["experiment"]) == {"tasks", "more"}
+
+
+def test_dots_are_filled_at_the_end_and_open_at_first_mastery(make_tables):
+    figure, data = DRAWINGS["sweeps"](make_tables(), LAYERS)
+    (axis,) = figure.axes
+    shown = {True: [], False: []}
+    for container in axis.containers:
+        dots = container.lines[0]
+        shown[dots.get_markerfacecolor() != "white"] += list(dots.get_xdata())
+    for filled, snapshot in ((True, "final"), (False, "acquired")):
+        expected = data.loc[data["snapshot"] == snapshot, "r2"]
+        assert sorted(shown[filled]) == pytest.approx(sorted(expected))
+
+
+def test_shares_below_zero_are_drawn_as_nothing_but_stay_in_the_data(make_tables):
+    tables = make_tables()
+    shares = {"easy": 0.6, "hard": -0.1, "input": 0.2, "residual": 0.3}
+    tables["ledger"]["share"] = tables["ledger"]["part"].map(shares)
+    figure, data = DRAWINGS["ledger"](tables, LAYERS)
+    (axis,) = figure.axes
+    bars = [(round(bar.get_x(), 9), round(bar.get_width(), 9)) for bar in axis.patches]
+    assert len(bars) == 2 * 3 * 4, "conditions, snapshots, parts"
+    assert set(bars) == {(0.0, 0.6), (0.6, 0.0), (0.6, 0.2), (0.8, 0.3)}
+    means = data.groupby("part")["share"].agg(["min", "max"])
+    for part, share in shares.items():
+        assert means.loc[part].tolist() == pytest.approx([share, share])
+
+
+def test_the_residual_is_the_last_part_of_a_bar(make_tables):
+    tables = make_tables()
+    parts = ["residual", "input", "hard", "easy"]
+    order = tables["ledger"]["part"].map(parts.index)
+    tables["ledger"] = tables["ledger"].assign(o=order).sort_values("o").drop(columns="o")
+    figure, _ = DRAWINGS["ledger"](tables, LAYERS)
+    (legend,) = figure.legends
+    labels = [text.get_text() for text in legend.get_texts()]
+    assert labels == ["hard", "easy", "input", "residual"]
