@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -32,7 +33,14 @@ names to values; several paths are crossed. Conditions are called after them:
 `optimizer=adam,batch_size=128`, or `base` where nothing varies. All seeds of a condition are
 trained in one job: more seeds train the condition anew.
 
+`analyses` names tables; [file-formats.md](file-formats.md#tables) says what each one is.
+
 """
+
+
+def _number(item: tuple[str, object]) -> tuple[int, str]:
+    """Sort C2 before C10 and C28 before C28b."""
+    return int(re.search(r"\d+", item[0]).group()), item[0]
 
 
 def json_schema() -> str:
@@ -48,7 +56,10 @@ def markdown() -> str:
         title = f"`{path}`" if path else "Top level"
         parts.append(f"## {title} {kind}".rstrip() + "\n\n" + (model.__doc__ or "").strip())
         parts.append("\n\n| key | type | default | meaning |\n|---|---|---|---|\n")
-        for name, field in model.model_fields.items():
+        # A section's own keys come before those that it shares.
+        own = model.__annotations__
+        fields = sorted(model.model_fields.items(), key=lambda item: item[0] not in own)
+        for name, field in fields:
             row = (f"`{name}`", _type(field.annotation), _default(field), field.description or "")
             parts.append("| " + " | ".join(" ".join(cell.split()) for cell in row) + " |\n")
         parts.append("\n")
@@ -57,7 +68,7 @@ def markdown() -> str:
         k = f"{function.default_k}" + ("" if function.fixed else " by default")
         parts.append(f"| `{name}` | {k}{', odd' if function.odd else ''} |\n")
     parts.append("\n## Claims\n\n| claim | roles | statement |\n|---|---|---|\n")
-    for name, claim in CLAIMS.items():
+    for name, claim in sorted(CLAIMS.items(), key=_number):
         roles = ", ".join(f"`{role}` (a {kind})" for role, kind in claim.roles.items()) or "none"
         parts.append(f"| `{name}` | {roles} | {claim.statement} |\n")
     return "".join(parts)

@@ -22,7 +22,8 @@ def code_fingerprint(script: str | Path) -> str:
     Parameters
     ----------
     script
-        A Python file; the script itself does not count (Snakemake watches it).
+        A Python file. If it is no module of this package, it does not count itself: Snakemake
+        watches scripts.
 
     Returns
     -------
@@ -30,7 +31,8 @@ def code_fingerprint(script: str | Path) -> str:
         Twelve hexadecimal digits.
     """
     digest = hashlib.sha256()
-    for module in sorted(imported_modules(script)):
+    itself = {Path(script)} if PACKAGE in Path(script).parents else set()
+    for module in sorted(imported_modules(script) | itself):
         digest.update(module.relative_to(PACKAGE).as_posix().encode())
         digest.update(_normalised(module).encode())
     return digest.hexdigest()[:12]

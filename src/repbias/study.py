@@ -10,14 +10,16 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from repbias.analyses import ANALYSES
 from repbias.bias.spec import Bias
 from repbias.claims import CLAIMS
 from repbias.config_errors import explain
 from repbias.encoding.spec import Encoding
-from repbias.geometry.spec import Geometry
+from repbias.geometry.spec import Geometry, Identification, Similarity
 from repbias.networks.spec import MLP, Network, Training
 from repbias.recordings.readers import RecordingSpec
 from repbias.recordings.simulate import SimulatedRecording
+from repbias.report.captions import FIGURES
 from repbias.spec import Name, RepbiasError, Spec, nearest
 from repbias.stimuli.spec import Bits, ImageSet
 
@@ -45,13 +47,14 @@ class Condition(Spec):
 
     @model_validator(mode="after")
     def _targets_exist(self) -> Condition:
-        for target in self.training.targets or []:
-            if target not in self.stimuli.features:
-                raise ValueError(
-                    f"training.targets: no feature {target!r}; "
-                    f"{nearest(target, self.stimuli.features)}"
-                )
-        if self.training.batch_size > self.stimuli.n_train:
+        possible = self.stimuli.targets
+        for where in ("targets", "curriculum"):
+            for target in getattr(self.training, where) or []:
+                if target not in possible:
+                    raise ValueError(
+                        f"training.{where}: no feature {target!r}; {nearest(target, possible)}"
+                    )
+        if self.training.batch_size != "full" and self.training.batch_size > self.stimuli.n_train:
             raise ValueError(
                 f"training.batch_size is {self.training.batch_size}, more than stimuli.n_train "
                 f"({self.stimuli.n_train})"
@@ -64,6 +67,11 @@ class Experiment(Condition):
 
     vary: dict[str, dict[str, Any] | list[Any]] = {}
     """Dotted path of a setting to its levels: a list, or a mapping of names to values."""
+    analyses: list[Literal[ANALYSES]] = list(ANALYSES)
+    """What is measured; each is a table. Comparisons between networks grow with their square."""
+    one_job: bool = False
+    """Train all conditions in one job, stacked where their shapes agree: for sweeps of many small
+    conditions. An edit of one of them then trains all anew."""
 
     def expand(self) -> dict[str, Condition]:
         """Return the conditions by name, such as ``optimizer=adam,batch_size=128``.
@@ -73,7 +81,7 @@ class Experiment(Condition):
         ConfigError
             If a path does not exist or a level is not possible.
         """
-        base = self.model_dump(exclude={"vary"})
+        base = self.model_dump(include=set(Condition.model_fields))
         paths = _paths(base)
         problems: list[str] = []
         axes = []
@@ -132,9 +140,16 @@ class Study(Spec):
     encoding: Encoding = Encoding()
     """Encoding models."""
     bias: Bias = Bias()
-    """Variance explained."""
+    """Variance explained, steering and probes."""
+    similarity: Similarity = Similarity()
+    """Similarity measures between networks, beside RSA."""
+    identification: Identification | None = None
+    """Whether similarity measures name the network that computes the same."""
+    encryption: str | None = None
+    """A condition (experiment/condition) on whose stimuli encrypted computations are analysed."""
     claims: dict[str, dict[str, str]] = {}
-    """Claims to decide, each with the conditions and features that fill its roles."""
+    """Claims to decide, each with the conditions and features that fill its roles. Words behind a
+    claim name a variant of it: `C1 momentum`."""
 
     def conditions(self) -> Iterator[tuple[str, str, Condition]]:
         """Go through (experiment, condition name, condition)."""
@@ -146,6 +161,12 @@ class Study(Spec):
         """Return, for each experiment its conditions, and for each image set the networks."""
         groups = {e: list(spec.expand()) for e, spec in self.experiments.items()}
         return groups | {name: list(self.networks) for name in self.images if self.networks}
+
+    def analysed(self, analysis: str) -> list[str]:
+        """Return the experiments (and sets of images) that an analysis is done for."""
+        n_layers = sum(len(network.layers) for network in self.networks.values())
+        images = list(self.images) if n_layers > 1 and analysis == "rsa_models" else []
+        return [e for e, spec in self.experiments.items() if analysis in spec.analyses] + images
 
     def shown_to(self, recording: str) -> str:
         """Return the experiment or image set whose stimuli a recording was made with."""
@@ -162,15 +183,32 @@ class Study(Spec):
             if isinstance(spec, SimulatedRecording)
         }
 
+    def with_responses(self) -> list[str]:
+        """Return the recordings that have responses of units, not only RDMs."""
+        return [name for name, spec in self.recordings.items() if spec.kind != "rdms"]
+
+    def tables(self) -> list[str]:
+        """Return the names of the tables that the study fills."""
+        filled = {
+            "learning": self.experiments,
+            **{analysis: self.analysed(analysis) for analysis in ANALYSES},
+            "identification": self.identification,
+            "encryption": self.encryption,
+            "rsa_recordings": self.recordings,
+            "encoding": self.with_responses(),
+            "reliability": self.with_responses(),
+            "planted_truth": self.simulated(),
+            "claims": self.claims,
+        }
+        return [name for name, source in filled.items() if source]
+
     def figures(self) -> list[str]:
         """Return the figures that the report shows: those for which there are data."""
-        trained = ["learning", "variance"] if self.experiments else []
-        n_layers = sum(len(network.layers) for network in self.networks.values())
-        networks = ["rsa_models"] if self.experiments or (self.images and n_layers > 1) else []
-        recorded = ["rsa_recordings"] if self.recordings else []
-        if any(spec.kind != "rdms" for spec in self.recordings.values()):
-            recorded.append("encoding")
-        return trained + networks + recorded + (["planted_truth"] if self.simulated() else [])
+        tables = set(self.tables())
+        drawn = [name for name, figure in FIGURES.items() if set(figure.needs) <= tables]
+        if not any(experiment.vary for experiment in self.experiments.values()):
+            drawn = [name for name in drawn if name != "sweeps"]
+        return drawn
 
 
 def load_study(config: dict[str, Any], source: str = "config") -> Study:
@@ -239,7 +277,31 @@ def _inconsistencies(study: Study) -> Iterator[str]:
                 f"{nearest(recording.stimuli, study.images)}"
             )
     for name, roles in study.claims.items():
-        yield from _claim_problems(f"claims.{name}", name, roles, conditions)
+        yield from _claim_problems(f"claims.{name}", name, roles, conditions, study)
+    encrypted = study.encryption
+    if encrypted is not None and encrypted not in conditions:
+        yield f"encryption: no condition {encrypted!r}; {nearest(encrypted, conditions)}"
+    if study.identification is not None:
+        yield from _identification_problems(study.identification, conditions)
+
+
+def _identification_problems(
+    spec: Identification, conditions: dict[str, Condition]
+) -> Iterator[str]:
+    unknown = [c for c in [spec.target, *spec.candidates] if c not in conditions]
+    for name in dict.fromkeys(unknown):
+        yield f"identification: no condition {name!r}; {nearest(name, conditions)}"
+    if unknown:
+        return
+    first = conditions[spec.target]
+    for name in spec.candidates:
+        if conditions[name].stimuli != first.stimuli:
+            yield f"identification: {spec.target} and {name} saw different stimuli"
+    if spec.residualise is not None and spec.residualise not in first.stimuli.features:
+        yield (
+            f"identification.residualise: no feature {spec.residualise!r}; "
+            f"{nearest(spec.residualise, first.stimuli.features)}"
+        )
 
 
 def _simulated_problems(
@@ -274,12 +336,18 @@ def _simulated_problems(
 
 
 def _claim_problems(
-    where: str, name: str, roles: dict[str, str], conditions: dict[str, Condition]
+    where: str,
+    key: str,
+    roles: dict[str, str],
+    conditions: dict[str, Condition],
+    study: Study,
 ) -> Iterator[str]:
+    name = key.partition(" ")[0]
     if name not in CLAIMS:
         yield f"{where}: unknown claim; {nearest(name, CLAIMS)}"
         return
-    wanted = CLAIMS[name].roles
+    entry = CLAIMS[name]
+    wanted = entry.roles
     for role in roles.keys() - wanted.keys():
         yield f"{where}.{role}: {name} has no such role; {nearest(role, wanted)}"
     for role in wanted.keys() - roles.keys():
@@ -288,28 +356,43 @@ def _claim_problems(
     for role, value in filled.items():
         if value not in conditions:
             yield f"{where}.{role}: no condition {value!r}; {nearest(value, conditions)}"
-    for kind in ("condition", "feature"):
-        values = [value for role, value in roles.items() if wanted.get(role) == kind]
+    features = {r: v for r, v in roles.items() if wanted.get(r) in ("feature", "target")}
+    for kind, named in (("condition", filled), ("feature", features)):
+        values = list(named.values())
         if len(set(values)) < len(values):
             yield f"{where}: two roles are filled by the same {kind}, {values[0]!r}"
-    known = [conditions[c] for c in filled.values() if c in conditions]
+    known = {value: conditions[value] for value in filled.values() if value in conditions}
     experiments = {value.split("/")[0] for value in filled.values()}
-    if len(experiments) > 1 or any(c.stimuli != known[0].stimuli for c in known):
+    different = len({c.stimuli.model_dump_json() for c in known.values()}) > 1
+    if entry.same_stimuli and (len(experiments) > 1 or different):
         yield (
             f"{where}: {', '.join(filled.values())} cannot be compared: conditions of a claim must "
             "belong to one experiment and share their stimuli"
         )
-    for role, value in roles.items():
-        if wanted.get(role) == "feature" and known and value not in known[0].stimuli.features:
-            features = known[0].stimuli.features
-            yield f"{where}.{role}: no feature {value!r}; {nearest(value, features)}"
-        elif wanted.get(role) == "feature" and known:
-            targets = known[0].training.targets or list(known[0].stimuli.features)
-            if value not in targets:
+    for role, value in features.items():
+        for condition, spec in known.items():
+            possible = list(spec.stimuli.features)
+            if value not in possible:
+                yield f"{where}.{role}: no feature {value!r}; {nearest(value, possible)}"
+                break
+            trained = spec.training.targets or possible
+            if wanted[role] == "target" and value not in trained:
                 yield (
-                    f"{where}.{role}: {next(iter(filled.values()))} is not trained on {value!r}; "
-                    f"{nearest(value, targets)}"
+                    f"{where}.{role}: {condition} is not trained on {value!r}; "
+                    f"{nearest(value, trained)}"
                 )
+                break
+    for table in entry.tables:
+        if table in ANALYSES:
+            for experiment in sorted(experiments & study.experiments.keys()):
+                if table not in study.experiments[experiment].analyses:
+                    yield f"{where}: {name} needs {table!r} in experiments.{experiment}.analyses"
+        elif table == "identification":
+            spec = study.identification
+            if spec is None or spec.target not in filled.values():
+                yield f"{where}: {name} needs a section identification with this target"
+        elif table == "encryption" and study.encryption is None:
+            yield f"{where}: {name} needs a condition in encryption"
 
 
 def _paths(settings: dict[str, Any], prefix: tuple[str, ...] = ()) -> dict[str, tuple[str, ...]]:

@@ -1,13 +1,15 @@
-rule variance_explained:
+rule analyse_condition:
     input:
         stimuli=rules.generate_stimuli.output[0],
-        networks=rules.train.output.networks,
+        networks="results/{study}/networks/{experiment}/{condition}.h5",
     output:
-        "results/{study}/tables/parts/variance_explained/{experiment}/{condition}.csv",
+        "results/{study}/tables/parts/{analysis}/{experiment}/{condition}.csv",
     log:
-        "results/{study}/logs/variance_explained/{experiment}/{condition}.log",
+        "results/{study}/logs/{analysis}/{experiment}/{condition}.log",
     benchmark:
-        "results/{study}/benchmarks/variance_explained/{experiment}/{condition}.tsv"
+        "results/{study}/benchmarks/{analysis}/{experiment}/{condition}.tsv"
+    wildcard_constraints:
+        analysis=names(OF_CONDITIONS),
     conda:
         ENV
     threads: 1
@@ -16,9 +18,40 @@ rule variance_explained:
         runtime=60,
     params:
         network=settings("network"),
-        definition=STUDY.bias.definition,
-        code=code("variance_explained.py"),
+        analysed_layer=lambda w: CONDITIONS[w.experiment, w.condition].network.analysed_layer,
+        bias=STUDY.bias.model_dump(mode="json"),
+        function=lambda w: OF_CONDITIONS[w.analysis],
+        code=lambda w: code_of_function(OF_CONDITIONS[w.analysis]),
     message:
-        "Measure variance explained in {wildcards.experiment}/{wildcards.condition}"
+        "Analyse {wildcards.experiment}/{wildcards.condition}: {wildcards.analysis}"
     script:
-        "../scripts/variance_explained.py"
+        "../scripts/analyse_condition.py"
+
+
+if STUDY.encryption:
+    ENCRYPTED = CONDITIONS[tuple(STUDY.encryption.split("/", 1))]
+
+    rule encryption:
+        input:
+            f"results/{{study}}/stimuli/{STUDY.encryption}.h5",
+        output:
+            "results/{study}/tables/encryption.csv",
+        log:
+            "results/{study}/logs/encryption.log",
+        benchmark:
+            "results/{study}/benchmarks/encryption.tsv"
+        conda:
+            ENV
+        threads: 1
+        resources:
+            mem_mb=2000,
+            runtime=30,
+        params:
+            condition=STUDY.encryption,
+            stimuli=ENCRYPTED.stimuli.model_dump(mode="json"),
+            seeds=ENCRYPTED.seeds,
+            code=code("encryption.py"),
+        message:
+            "Analyse computations under encryption"
+        script:
+            "../scripts/encryption.py"

@@ -10,16 +10,21 @@ ENV = "../../envs/repbias.yaml"
 CONDITIONS = {(experiment, name): spec for experiment, name, spec in STUDY.conditions()}
 GROUPS = STUDY.groups()
 
-#: Tables that are gathered from one part per condition or recording.
+#: Experiments whose conditions are trained in one job.
+SWEEPS = [name for name, experiment in STUDY.experiments.items() if experiment.one_job]
+
+#: Tables that are gathered from one part per condition, experiment or recording.
 PARTS = {
     "learning": [f"{e}/{c}" for e, c in CONDITIONS],
-    "variance_explained": [f"{e}/{c}" for e, c in CONDITIONS],
-    "rsa_models": list(GROUPS),
+    **{t: [f"{e}/{c}" for e, c in CONDITIONS if e in STUDY.analysed(t)] for t in OF_CONDITIONS},
+    **{t: STUDY.analysed(t) for t in BETWEEN_NETWORKS},
     "rsa_recordings": list(STUDY.recordings),
-    "encoding": list(STUDY.recordings),
-    "reliability": list(STUDY.recordings),
+    "encoding": STUDY.with_responses(),
+    "reliability": STUDY.with_responses(),
 }
-TABLES = [*PARTS, "claims", "planted_truth"]
+TABLES = STUDY.tables()
+#: What claims are decided on.
+EVIDENCE = [table for table in TABLES if table not in ("claims", "planted_truth")]
 
 
 def names(values):
@@ -53,6 +58,30 @@ def settings(section):
         )
 
     return of
+
+
+def training_settings(experiment, conditions):
+    """What training depends on, by condition."""
+    specs = {f"{experiment}/{c}": CONDITIONS[experiment, c] for c in conditions}
+    return {
+        name: {
+            "network": spec.network.model_dump(mode="json", exclude={"analysed_layer"}),
+            "training": spec.training.model_dump(mode="json"),
+            "seeds": spec.seeds,
+        }
+        for name, spec in specs.items()
+    }
+
+
+def layers_of(members):
+    """The analysed layer of each condition, by the name it is given here."""
+    return {name: CONDITIONS[key].network.analysed for name, key in members.items()}
+
+
+def code_of_function(path):
+    """The fingerprint of a function, given as package.module:name."""
+    file = path.partition(":")[0].replace(".", "/")
+    return code_fingerprint(Path(workflow.basedir) / "src" / f"{file}.py")
 
 
 def code(script):

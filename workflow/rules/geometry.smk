@@ -75,3 +75,63 @@ rule rsa_recording:
         "Compare networks with recording {wildcards.recording} (RSA)"
     script:
         "../scripts/rsa_recording.py"
+
+
+rule similarity:
+    input:
+        lambda w: expand(
+            "results/{study}/activations/{experiment}/{condition}.h5",
+            study=w.study,
+            experiment=w.experiment,
+            condition=GROUPS[w.experiment],
+        ),
+    output:
+        "results/{study}/tables/parts/similarity/{experiment}.csv",
+    log:
+        "results/{study}/logs/similarity/{experiment}.log",
+    benchmark:
+        "results/{study}/benchmarks/similarity/{experiment}.tsv"
+    conda:
+        ENV
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        layers=lambda w: layers_of({c: (w.experiment, c) for c in GROUPS[w.experiment]}),
+        similarity=STUDY.similarity.model_dump(mode="json"),
+        code=code("similarity.py"),
+    message:
+        "Compare all networks of {wildcards.experiment} by many measures"
+    script:
+        "../scripts/similarity.py"
+
+
+if STUDY.identification:
+
+    rule identification:
+        input:
+            expand(
+                "results/{{study}}/activations/{condition}.h5",
+                condition=STUDY.identification.candidates,
+            ),
+        output:
+            "results/{study}/tables/identification.csv",
+        log:
+            "results/{study}/logs/identification.log",
+        benchmark:
+            "results/{study}/benchmarks/identification.tsv"
+        conda:
+            ENV
+        threads: 1
+        resources:
+            mem_mb=4000,
+            runtime=120,
+        params:
+            layers=layers_of({c: tuple(c.split("/", 1)) for c in STUDY.identification.candidates}),
+            identification=STUDY.identification.model_dump(mode="json"),
+            code=code("identification.py"),
+        message:
+            "Ask which similarity measure names the network that computes the same"
+        script:
+            "../scripts/identification.py"

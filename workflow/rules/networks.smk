@@ -1,13 +1,15 @@
 rule train:
     input:
-        stimuli=rules.generate_stimuli.output[0],
+        stimuli=["results/{study}/stimuli/{experiment}/{condition}.h5"],
     output:
-        networks="results/{study}/networks/{experiment}/{condition}.h5",
-        learning="results/{study}/tables/parts/learning/{experiment}/{condition}.csv",
+        networks=["results/{study}/networks/{experiment}/{condition}.h5"],
+        learning=["results/{study}/tables/parts/learning/{experiment}/{condition}.csv"],
     log:
         "results/{study}/logs/train/{experiment}/{condition}.log",
     benchmark:
         "results/{study}/benchmarks/train/{experiment}/{condition}.tsv"
+    wildcard_constraints:
+        experiment=names(STUDY.experiments.keys() - SWEEPS),
     conda:
         ENV
     threads: 1
@@ -15,21 +17,54 @@ rule train:
         mem_mb=memory_of_ensemble,
         runtime=120,
     params:
-        network=settings("network"),
-        training=settings("training"),
-        seeds=settings("seeds"),
+        conditions=lambda w: training_settings(w.experiment, [w.condition]),
         device=STUDY.device,
         code=code("train.py"),
     message:
-        "Train {params.seeds} networks of {wildcards.experiment}/{wildcards.condition}"
+        "Train networks of {wildcards.experiment}/{wildcards.condition}"
     script:
         "../scripts/train.py"
+
+
+# An experiment with `one_job: true` is trained by a rule of its own: its outputs are all conditions.
+for SWEEP in SWEEPS:
+
+    rule:
+        name:
+            f"train_{SWEEP}"
+        input:
+            stimuli=expand("results/{{study}}/stimuli/{e}/{c}.h5", e=SWEEP, c=GROUPS[SWEEP]),
+        output:
+            networks=expand("results/{{study}}/networks/{e}/{c}.h5", e=SWEEP, c=GROUPS[SWEEP]),
+            learning=expand(
+                "results/{{study}}/tables/parts/learning/{e}/{c}.csv", e=SWEEP, c=GROUPS[SWEEP]
+            ),
+        log:
+            f"results/{{study}}/logs/train/{SWEEP}.log",
+        benchmark:
+            f"results/{{study}}/benchmarks/train/{SWEEP}.tsv"
+        conda:
+            ENV
+        threads: 1
+        # The longest jobs first.
+        priority: 1
+        resources:
+            mem_mb=8000,
+            runtime=240,
+        params:
+            conditions=training_settings(SWEEP, GROUPS[SWEEP]),
+            device=STUDY.device,
+            code=code("train.py"),
+        message:
+            f"Train all networks of {SWEEP}"
+        script:
+            "../scripts/train.py"
 
 
 rule ensemble_activations:
     input:
         stimuli=rules.generate_stimuli.output[0],
-        networks=rules.train.output.networks,
+        networks="results/{study}/networks/{experiment}/{condition}.h5",
     output:
         "results/{study}/activations/{experiment}/{condition}.h5",
     log:

@@ -28,8 +28,7 @@ rule gather_table:
 
 rule claims:
     input:
-        variance="results/{study}/tables/variance_explained.csv",
-        rsa="results/{study}/tables/rsa_models.csv",
+        expand("results/{{study}}/tables/{table}.csv", table=EVIDENCE),
     output:
         "results/{study}/tables/claims.csv",
     log:
@@ -111,7 +110,7 @@ rule figures:
             report(
                 f"results/{{study}}/figures/{name}.svg",
                 category="Figures",
-                caption=f"../report/{name}.rst",
+                caption="../report/figure.rst",
                 labels={"figure": name},
             )
             for name in STUDY.figures()

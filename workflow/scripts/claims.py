@@ -3,14 +3,11 @@
 from repbias.job import job
 
 with job(snakemake):
-    from repbias.claims import decide
-    from repbias.tables import read_table, write_table
+    from repbias.claims.decide import decide
+    from repbias.tables import read_tables, write_table
 
-    rsa = read_table(snakemake.input.rsa, "rsa_models")
-    table = decide(
-        snakemake.params.claims,
-        read_table(snakemake.input.variance, "variance_explained"),
-        rsa[rsa["comparator"] == snakemake.params.comparator],
-        snakemake.params.layers,
-    )
+    tables = read_tables(snakemake.input)
+    rsa = tables["rsa_models"]
+    tables["rsa_models"] = rsa[rsa["comparator"] == snakemake.params.comparator]
+    table = decide(snakemake.params.claims, tables, snakemake.params.layers)
     write_table(snakemake.output[0], "claims", table)

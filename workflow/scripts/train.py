@@ -1,20 +1,34 @@
-"""Train every seed of one condition as stacked ensembles."""
+"""Train every seed of the conditions as stacked ensembles."""
 
 from repbias.job import job
 
 with job(snakemake):
     from repbias.networks.spec import MLP, Training
-    from repbias.networks.training import learning_table, train
+    from repbias.networks.training import Condition, learning_table, train_conditions
     from repbias.store import Stimuli
     from repbias.tables import write_table
 
-    networks = train(
-        Stimuli.read(snakemake.input.stimuli),
-        MLP(**snakemake.params.network),
-        Training(**snakemake.params.training),
-        list(range(snakemake.params.seeds)),
-        snakemake.params.device,
+    specs = snakemake.params.conditions
+    conditions = [
+        Condition(
+            Stimuli.read(path),
+            MLP(**spec["network"]),
+            Training(**spec["training"]),
+            range(spec["seeds"]),
+        )
+        for path, spec in zip(snakemake.input.stimuli, specs.values(), strict=True)
+    ]
+    outputs = zip(
+        specs,
+        conditions,
+        train_conditions(conditions, snakemake.params.device),
+        snakemake.output.networks,
+        snakemake.output.learning,
+        strict=True,
     )
-    networks.write(snakemake.output.networks)
-    table = learning_table(snakemake.wildcards.experiment, snakemake.wildcards.condition, networks)
-    write_table(snakemake.output.learning, "learning", table)
+    for name, condition, networks, networks_path, learning_path in outputs:
+        networks.write(networks_path)
+        experiment, _, condition_name = name.partition("/")
+        mastery = condition.training.mastery
+        table = learning_table(experiment, condition_name, networks, mastery)
+        write_table(learning_path, "learning", table)

@@ -1,0 +1,17 @@
+"""Analyse systems that compute on encrypted representations of a condition's stimuli."""
+
+from repbias.job import job
+
+with job(snakemake):
+    from repbias.bias.encryption import encryption_table
+    from repbias.stimuli.spec import Bits
+    from repbias.store import Stimuli
+    from repbias.tables import write_table
+
+    table = encryption_table(
+        *snakemake.params.condition.split("/", 1),
+        Stimuli.read(snakemake.input[0]),
+        list(range(snakemake.params.seeds)),
+        Bits(**snakemake.params.stimuli),
+    )
+    write_table(snakemake.output[0], "encryption", table)

@@ -1,0 +1,18 @@
+"""Compare all networks of an experiment with each other, by many measures."""
+
+from repbias.job import job
+
+with job(snakemake):
+    from repbias.geometry.similarity import similarity_table
+    from repbias.geometry.spec import Similarity
+    from repbias.store import Activations
+    from repbias.tables import write_table
+
+    files = map(Activations.open, snakemake.input)
+    table = similarity_table(
+        snakemake.wildcards.experiment,
+        dict(zip(snakemake.params.layers, files, strict=True)),
+        snakemake.params.layers,
+        Similarity(**snakemake.params.similarity),
+    )
+    write_table(snakemake.output[0], "similarity", table)
