@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --workflow-profile workflow/profiles/default
 
-.PHONY: help run test lint schema clean
+.PHONY: help run test lint schema benchmark clean
 
 help:  ## list what one can make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
@@ -30,6 +30,9 @@ lint: $(VENV)/.installed-test  ## check style
 schema: $(VENV)/.installed  ## write the schema and the reference of config.yaml anew
 	$(BIN)/python -m repbias.config_reference schema > workflow/schemas/config.schema.json
 	$(BIN)/python -m repbias.config_reference markdown > docs/configuration.md
+
+benchmark: $(VENV)/.installed  ## measure the speed of training against PyTorch's own (on an idle machine)
+	$(BIN)/python benchmarks/training.py $(ARGS)
 
 clean:  ## remove the environment; results stay
 	rm -rf $(VENV)
