@@ -18,7 +18,7 @@ PLACES = list(dict.fromkeys(map(str, PLACES)))
 sys.path[:0] = PLACES
 os.environ.update(PYTHONPATH=os.pathsep.join([*PLACES, os.getenv("PYTHONPATH") or "."]))
 
-from repbias.analyses import BETWEEN_NETWORKS, OF_CONDITIONS
+from repbias.analyses import BETWEEN_NETWORKS, OF_CONDITIONS, SETTINGS
 from repbias.fingerprint import code_fingerprint
 from repbias.spec import RepbiasError
 from repbias.study import load_study

@@ -16,6 +16,12 @@ OF_CONDITIONS = {
     "probes": "repbias.bias.probes:probes_table",
     "conflict": "repbias.bias.probes:conflict_table",
 }
+#: The settings in `bias` that an analysis depends on; a change of others does not concern it.
+SETTINGS = {
+    "variance_explained": {"definition"},
+    "steering": {"doses"},
+    "probes": {"probe_steps"},
+}
 #: Analyses that compare an experiment's networks with each other.
 BETWEEN_NETWORKS = ("rsa_models", "similarity")
 ANALYSES = (*OF_CONDITIONS, *BETWEEN_NETWORKS)

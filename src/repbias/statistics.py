@@ -40,3 +40,26 @@ def mean_interval(
         return mean, mean, mean
     draws = np.random.default_rng(seed).integers(n, size=(n_bootstraps, n))
     return mean, *bootstrap_interval(mean, values[draws].mean(axis=1), n)
+
+
+def jackknife_interval(estimate: float, left_out: np.ndarray) -> tuple[float, float]:
+    """Return a 95 % interval from the values of a statistic with each unit left out.
+
+    For statistics in which the same units play several parts, as networks that are compared with
+    each other do: a unit is left out of all of them. The standard error is
+    sqrt((n - 1) / n * sum (theta_i - mean theta)^2) (Efron & Tibshirani 1993, eq. 11.5), times
+    Student's t with n - 1 degrees of freedom. For a mean this is the t interval.
+
+    Parameters
+    ----------
+    estimate
+        The statistic of all units.
+    left_out
+        (unit,), the statistic without each.
+    """
+    from scipy.stats import t
+
+    n = len(left_out)
+    error = np.sqrt((n - 1) * np.var(left_out))
+    width = t.ppf(0.975, n - 1) * error
+    return float(estimate - width), float(estimate + width)

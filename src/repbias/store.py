@@ -84,7 +84,8 @@ def open_checked(path: str | Path, kind: str) -> Iterator[h5py.File]:
             if version != FORMAT_VERSION:
                 raise StoreError(
                     f"{path}: format version {version}, but this is repbias "
-                    f"{repbias.__version__}, which reads version {FORMAT_VERSION}"
+                    f"{repbias.__version__}, which reads version {FORMAT_VERSION}; delete the "
+                    "file, and it is made anew"
                 )
             yield file
         except RepbiasError:
@@ -214,6 +215,31 @@ class Networks:
     def snapshots(self) -> list[int]:
         """Return the indices of the named checkpoints: untrained, acquired and final."""
         return [i for i, name in enumerate(self.checkpoint_names) if name in SNAPSHOTS]
+
+    def described(
+        self, experiment: str, condition: str, checkpoint: int
+    ) -> list[tuple[int, dict[str, Any]]]:
+        """Return the networks that have a checkpoint: each one's index, and its columns in a table.
+
+        Networks that diverged, with weights that are not finite, are left out.
+        """
+        there = np.flatnonzero(self.checkpoint_steps[checkpoint] >= 0)
+        return [
+            (
+                int(n),
+                {
+                    "experiment": experiment,
+                    "condition": condition,
+                    "network": f"seed{self.seeds[n]}",
+                    "seed": self.seeds[n],
+                    "snapshot": self.checkpoint_names[checkpoint],
+                    "step": self.checkpoint_steps[checkpoint, n],
+                    "kept": self.kept[n],
+                },
+            )
+            for n in there
+            if all(np.isfinite(w[checkpoint, n]).all() for w in self.weights.values())
+        ]
 
     def write(self, path: str | Path) -> None:
         """Write the networks file."""

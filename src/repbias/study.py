@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import product
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+import numpy as np
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from repbias.analyses import ANALYSES
 from repbias.bias.spec import Bias
@@ -21,7 +22,11 @@ from repbias.recordings.readers import RecordingSpec
 from repbias.recordings.simulate import SimulatedRecording
 from repbias.report.captions import FIGURES
 from repbias.spec import Name, RepbiasError, Spec, nearest
+from repbias.stimuli.manipulations import LABEL, training_probabilities
 from repbias.stimuli.spec import Bits, ImageSet
+
+#: Sections of a condition; a level of one of them is merged into it, not put in its place.
+SECTIONS = ("stimuli", "network", "training")
 
 
 class ConfigError(RepbiasError):
@@ -54,6 +59,7 @@ class Condition(Spec):
                     raise ValueError(
                         f"training.{where}: no feature {target!r}; {nearest(target, possible)}"
                     )
+        self._label_can_be_met()
         if self.training.batch_size != "full" and self.training.batch_size > self.stimuli.n_train:
             raise ValueError(
                 f"training.batch_size is {self.training.batch_size}, more than stimuli.n_train "
@@ -61,17 +67,41 @@ class Condition(Spec):
             )
         return self
 
+    def _label_can_be_met(self) -> None:
+        """Refuse an inclusion criterion that no network can meet on the extra target."""
+        targets = self.training.targets or self.stimuli.targets
+        if not self.stimuli.label or LABEL not in targets:
+            return
+        # On test stimuli the features are balanced, and the label is drawn given them.
+        _, given = training_probabilities(self.stimuli.features, self.stimuli)
+        best = float(np.maximum(given, 1 - given).mean())
+        if self.training.inclusion > best:
+            raise ValueError(
+                f"training.inclusion is {self.training.inclusion}, but no network can predict "
+                f"{LABEL!r} on more than {best:.3f} of the test stimuli; lower it (0 keeps all)"
+            )
+
 
 class Experiment(Condition):
     """A condition, and the settings that vary from it: the levels of `vary` are crossed."""
 
     vary: dict[str, dict[str, Any] | list[Any]] = {}
-    """Dotted path of a setting to its levels: a list, or a mapping of names to values."""
+    """Dotted path of a setting to its levels: a list, or a mapping of names to values. A level of
+    `training`, `network` or `stimuli` gives some of the section's settings and leaves the others
+    as they are."""
     analyses: list[Literal[ANALYSES]] = list(ANALYSES)
     """What is measured; each is a table. Comparisons between networks grow with their square."""
     one_job: bool = False
     """Train all conditions in one job, stacked where their shapes agree: for sweeps of many small
     conditions. An edit of one of them then trains all anew."""
+
+    @field_validator("analyses")
+    @classmethod
+    def _different(cls, analyses: list[str]) -> list[str]:
+        twice = [name for name in analyses if analyses.count(name) > 1]
+        if twice:
+            raise ValueError(f"{twice[0]!r} occurs twice")
+        return analyses
 
     def expand(self) -> dict[str, Condition]:
         """Return the conditions by name, such as ``optimizer=adam,batch_size=128``.
@@ -91,16 +121,15 @@ class Experiment(Condition):
                 continue
             named = _named_levels(path, levels, problems)
             axes.append([(path, name, value) for name, value in named.items()])
-        for path in self.vary:
-            inside = [other for other in self.vary if other.startswith(f"{path}.")]
-            problems += [f"vary: {path!r} and {other!r} overlap; vary one" for other in inside]
+            problems += self._overlaps(path, named.values())
         if problems:
             raise ConfigError("vary", problems)
         short = _short_names(list(self.vary))
         conditions = {}
         for combination in product(*axes):
             settings = copy.deepcopy(base)
-            for path, _, value in combination:
+            # A section before what is in it.
+            for path, _, value in sorted(combination, key=lambda axis: len(paths[axis[0]])):
                 _set(settings, paths[path], copy.deepcopy(value))
             name = ",".join(f"{short[path]}={level}" for path, level, _ in combination) or "base"
             if len(name) > 200:
@@ -116,6 +145,14 @@ class Experiment(Condition):
         if problems:
             raise ConfigError("vary", problems)
         return conditions
+
+    def _overlaps(self, path: str, levels: Iterable[Any]) -> Iterator[str]:
+        """Go through the varied settings that a level of this one sets as well."""
+        for other in self.vary:
+            if other.startswith(f"{path}."):
+                key = other.removeprefix(f"{path}.").split(".")[0]
+                if path not in SECTIONS or any(key in (level or {}) for level in levels):
+                    yield f"vary: {path!r} and {other!r} overlap; vary one"
 
 
 class Study(Spec):
@@ -150,6 +187,11 @@ class Study(Spec):
     claims: dict[str, dict[str, str]] = {}
     """Claims to decide, each with the conditions and features that fill its roles. Words behind a
     claim name a variant of it: `C1 momentum`."""
+
+    def condition(self, name: str) -> Condition:
+        """Return the condition called "experiment/condition"."""
+        experiment, _, condition = name.partition("/")
+        return self.experiments[experiment].expand()[condition]
 
     def conditions(self) -> Iterator[tuple[str, str, Condition]]:
         """Go through (experiment, condition name, condition)."""
@@ -346,6 +388,11 @@ def _claim_problems(
     if name not in CLAIMS:
         yield f"{where}: unknown claim; {nearest(name, CLAIMS)}"
         return
+    if not re.fullmatch(r"\S+( [A-Za-z0-9_.+-]+)?", key):
+        yield (
+            f"{where}: a variant is one word behind the claim and a space, of letters, digits and "
+            f"_ . + -; found {key.removeprefix(name)!r}"
+        )
     entry = CLAIMS[name]
     wanted = entry.roles
     for role in roles.keys() - wanted.keys():
@@ -382,6 +429,12 @@ def _claim_problems(
                     f"{nearest(value, trained)}"
                 )
                 break
+    computed = {
+        condition: {name: (f.function, f.reads) for name, f in spec.stimuli.features.items()}
+        for condition, spec in known.items()
+    }
+    if len({str(features) for features in computed.values()}) > 1:
+        yield f"{where}: {' and '.join(computed)} compute different features"
     for table in entry.tables:
         if table in ANALYSES:
             for experiment in sorted(experiments & study.experiments.keys()):
@@ -393,6 +446,8 @@ def _claim_problems(
                 yield f"{where}: {name} needs a section identification with this target"
         elif table == "encryption" and study.encryption is None:
             yield f"{where}: {name} needs a condition in encryption"
+    if entry.requires and len(known) == len(filled) and roles.keys() == wanted.keys():
+        yield from (f"{where}: {problem}" for problem in entry.requires(study, **roles))
 
 
 def _paths(settings: dict[str, Any], prefix: tuple[str, ...] = ()) -> dict[str, tuple[str, ...]]:
@@ -410,7 +465,8 @@ def _set(settings: dict[str, Any], keys: tuple[str, ...], value: Any) -> None:
     *parents, last = keys
     for key in parents:
         settings = settings[key]
-    settings[last] = value
+    merged = keys in {(section,) for section in SECTIONS} and isinstance(value, dict)
+    settings[last] = settings[last] | value if merged else value
 
 
 def _named_levels(

@@ -33,7 +33,7 @@ _NUMBERS = {
     *("correct", "score_true", "score_named", "margin", "chance", "effect", "n_kept", "n_dropped"),
     *("share", "gini", "participation_ratio", "n_units", "n_components", "variance", "dose"),
     *("norm", "norm_sd", "flips", "agreement", "follows_a", "value", "null_mean", "null_high"),
-    *("reliability_level", "top1"),
+    *("reliability_level", "left_out", "top1"),
 }
 #: Every table and its columns, in order; docs/file-formats.md explains them.
 TABLES: dict[str, tuple[str, ...]] = {
@@ -59,7 +59,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     ),
     "identification": (
         *("experiment", "condition", "network", "seed", "snapshot", "layer"),
-        *("metric", "reliability_level", "top1", "chance"),
+        *("metric", "reliability_level", "left_out", "top1", "chance"),
     ),
     "rsa_models": (
         *("experiment", "comparator", "snapshot"),

@@ -19,7 +19,7 @@ rule analyse_condition:
     params:
         network=settings("network"),
         analysed_layer=lambda w: CONDITIONS[w.experiment, w.condition].network.analysed_layer,
-        bias=STUDY.bias.model_dump(mode="json"),
+        bias=lambda w: STUDY.bias.model_dump(mode="json", include=SETTINGS.get(w.analysis, set())),
         function=lambda w: OF_CONDITIONS[w.analysis],
         code=lambda w: code_of_function(OF_CONDITIONS[w.analysis]),
     message:

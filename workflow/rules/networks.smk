@@ -43,11 +43,11 @@ for SWEEP in SWEEPS:
             f"results/{{study}}/logs/train/{SWEEP}.log",
         benchmark:
             f"results/{{study}}/benchmarks/train/{SWEEP}.tsv"
+        # The longest jobs first.
+        priority: 1
         conda:
             ENV
         threads: 1
-        # The longest jobs first.
-        priority: 1
         resources:
             mem_mb=8000,
             runtime=240,

@@ -4,13 +4,13 @@ from repbias.job import job
 
 with job(snakemake):
     from repbias.networks.spec import MLP, Training
-    from repbias.networks.training import Condition, learning_table, train_conditions
+    from repbias.networks.training import Ensemble, learning_table, train_ensembles
     from repbias.store import Stimuli
     from repbias.tables import write_table
 
     specs = snakemake.params.conditions
     conditions = [
-        Condition(
+        Ensemble(
             Stimuli.read(path),
             MLP(**spec["network"]),
             Training(**spec["training"]),
@@ -21,7 +21,7 @@ with job(snakemake):
     outputs = zip(
         specs,
         conditions,
-        train_conditions(conditions, snakemake.params.device),
+        train_ensembles(conditions, snakemake.params.device),
         snakemake.output.networks,
         snakemake.output.learning,
         strict=True,

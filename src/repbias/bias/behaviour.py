@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from repbias.bias.spec import Bias
-from repbias.bias.units import described
 from repbias.networks.mlp import hidden_activations, outputs_from
 from repbias.networks.spec import MLP
 from repbias.store import Networks, Stimuli
@@ -52,7 +51,7 @@ def behaviour_table(
         agrees = agreement(logits > 0, labels)
         rows += [
             {**about, "output": output, "feature": feature, "agreement": agrees[n, o, f]}
-            for n, about in described(experiment, condition, networks, checkpoint)
+            for n, about in networks.described(experiment, condition, checkpoint)
             for o, output in enumerate(networks.features)
             for f, feature in enumerate(stimuli.features)
         ]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from repbias.bias.spec import Bias
-from repbias.bias.units import described, unit_r2
+from repbias.bias.units import unit_r2
 from repbias.networks.mlp import hidden_activations, outputs_from
 from repbias.networks.spec import MLP
 from repbias.store import Networks, Stimuli
@@ -92,8 +92,11 @@ def components_table(
     layer = spec.layers.index(spec.analysed)
     rows = []
     for checkpoint in networks.snapshots():
-        fit = hidden_activations(networks, checkpoint, x_fit, spec)[layer]
-        test = hidden_activations(networks, checkpoint, x_test, spec)[layer]
+        # A network that diverged, and is not described, has no components either.
+        fit, test = (
+            np.nan_to_num(hidden_activations(networks, checkpoint, x, spec)[layer], posinf=0)
+            for x in (x_fit, x_test)
+        )
         found = [principal_components(phi) for phi in fit]
         mean = np.stack([m for m, _ in found])[:, None]
         axes = np.stack([a for _, a in found])
@@ -104,7 +107,7 @@ def components_table(
             rebuilt = mean + scores[..., :k] @ axes[..., :k].swapaxes(1, 2)
             logits = outputs_from(networks, checkpoint, spec.analysed, rebuilt, spec)
             accuracy[k] = ((logits > 0) == y_test).mean(axis=1)
-        for n, about in described(experiment, condition, networks, checkpoint):
+        for n, about in networks.described(experiment, condition, checkpoint):
             variance = (scores[n] ** 2).sum(axis=0)
             share = variance / variance.sum() if variance.any() else variance * np.nan
             for i, feature in enumerate(networks.features):

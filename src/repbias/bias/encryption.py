@@ -21,12 +21,11 @@ from repbias.bias.probes import linear_probe, nonlinear_probe
 from repbias.bias.variance import variance_explained
 from repbias.geometry.rdms import dissimilarities
 from repbias.spec import RepbiasError
+from repbias.stimuli.features import XORS
 from repbias.stimuli.spec import Bits
 from repbias.store import Stimuli
 from repbias.tables import as_table
 
-#: Functions that are an XOR of the bits they read; both systems compute them.
-XORS = ("bit", "xor", "xor_of_xors", "parity")
 #: Sets the keys' random streams apart from all others of the same seed.
 KEYS = 26
 #: Binary digits of the secret p of the integer scheme, and of q in its ciphertexts.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from itertools import combinations
 
 import numpy as np
@@ -10,8 +11,11 @@ import pandas as pd
 from repbias.bias.spec import Bias
 from repbias.networks.mlp import hidden_activations
 from repbias.networks.spec import MLP
+from repbias.stimuli.manipulations import LABEL
 from repbias.store import Networks, Stimuli
 from repbias.tables import as_table
+
+logger = logging.getLogger(__name__)
 
 
 def ledger(
@@ -74,6 +78,14 @@ def ledger_table(
     stimuli, shares measured on the test stimuli.
     """
     blocks_fit, blocks_test = (_blocks(stimuli, split) for split in ("validation", "test"))
+    n_regressors = sum(block.shape[1] for block in blocks_fit.values())
+    n_fit = int((stimuli.split == "validation").sum())
+    if n_regressors > n_fit / 10:
+        logger.warning(
+            "%s/%s: %d regressors are fitted on %d validation stimuli; shares of the input and of "
+            "what is left are off by up to %.2f",
+            *(experiment, condition, n_regressors, n_fit, n_regressors / n_fit),
+        )
     layer = spec.layers.index(spec.analysed)
     rows = []
     for checkpoint in networks.snapshots():
@@ -81,27 +93,16 @@ def ledger_table(
             hidden_activations(networks, checkpoint, stimuli.part(split)[0], spec)[layer]
             for split in ("validation", "test")
         )
-        for n in np.flatnonzero(networks.checkpoint_steps[checkpoint] >= 0):
+        for n, about in networks.described(experiment, condition, checkpoint):
             for part, share in ledger(blocks_fit, phi_fit[n], blocks_test, phi[n]).items():
-                rows.append(
-                    {
-                        "network": f"seed{networks.seeds[n]}",
-                        "seed": networks.seeds[n],
-                        "snapshot": networks.checkpoint_names[checkpoint],
-                        "step": networks.checkpoint_steps[checkpoint, n],
-                        "kept": networks.kept[n],
-                        "layer": spec.analysed,
-                        "part": part,
-                        "share": share,
-                    }
-                )
-    return as_table("ledger", pd.DataFrame(rows).assign(experiment=experiment, condition=condition))
+                rows.append({**about, "layer": spec.analysed, "part": part, "share": share})
+    return as_table("ledger", rows)
 
 
 def _blocks(stimuli: Stimuli, split: str) -> dict[str, np.ndarray]:
     inputs, _, _ = stimuli.part(split)
     signs = {name: 2.0 * f - 1 for name, f in stimuli.named_labels(split).items()}
-    features = [name for name in stimuli.features if name != "label"]
+    features = [name for name in stimuli.features if name != LABEL]
     products = [
         np.prod([signs[name] for name in chosen], axis=0)
         for size in range(2, len(features) + 1)

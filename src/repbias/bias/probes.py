@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
 
 from repbias.bias.spec import Bias
-from repbias.bias.units import described
 from repbias.networks.mlp import hidden_activations
 from repbias.networks.spec import MLP
 from repbias.spec import RepbiasError
@@ -145,7 +144,7 @@ def probes_table(
     y_fit, y_test = (np.stack([*y.values()], axis=1) for y in (labels_fit, labels_test))
     rows = []
     for checkpoint in networks.snapshots():
-        present = described(experiment, condition, networks, checkpoint)
+        present = networks.described(experiment, condition, checkpoint)
         members = [n for n, _ in present]
         all_fit = hidden_activations(networks, checkpoint, x_fit, spec)
         all_test = hidden_activations(networks, checkpoint, x_test, spec)
@@ -195,7 +194,7 @@ def conflict_table(
     ]
     rows = []
     for checkpoint in networks.snapshots():
-        present = described(experiment, condition, networks, checkpoint)
+        present = networks.described(experiment, condition, checkpoint)
         members = [n for n, _ in present]
         fit = hidden_activations(networks, checkpoint, x_fit, spec)[layer][members]
         test = hidden_activations(networks, checkpoint, x_test, spec)[layer][members]

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from repbias.bias.spec import Bias
-from repbias.bias.units import described
 from repbias.networks.mlp import hidden_activations, outputs_from
 from repbias.networks.spec import MLP
 from repbias.spec import RepbiasError
@@ -125,7 +124,7 @@ def steering_table(
         test = hidden_activations(networks, checkpoint, x_test, spec)[layer]
         reported = outputs_from(networks, checkpoint, spec.analysed, test, spec) > 0
         activity = np.sqrt(test.var(axis=1, dtype=np.float64).sum(axis=1))
-        present = described(experiment, condition, networks, checkpoint)
+        present = networks.described(experiment, condition, checkpoint)
         for i, feature in enumerate(networks.features):
             direction = mean_difference(fit, y_fit[:, i])
             length = np.linalg.norm(direction, axis=1)

@@ -93,27 +93,6 @@ def participation_ratio(values: np.ndarray) -> float:
     return float(values.sum() ** 2 / (len(values) * squares)) if squares else float("nan")
 
 
-def described(
-    experiment: str, condition: str, networks: Networks, checkpoint: int
-) -> list[tuple[int, dict[str, Any]]]:
-    """Return the index of every network that has a checkpoint, and its columns in a table."""
-    return [
-        (
-            int(n),
-            {
-                "experiment": experiment,
-                "condition": condition,
-                "network": f"seed{networks.seeds[n]}",
-                "seed": networks.seeds[n],
-                "snapshot": networks.checkpoint_names[checkpoint],
-                "step": networks.checkpoint_steps[checkpoint, n],
-                "kept": networks.kept[n],
-            },
-        )
-        for n in np.flatnonzero(networks.checkpoint_steps[checkpoint] >= 0)
-    ]
-
-
 def units_table(
     experiment: str,
     condition: str,
@@ -173,7 +152,7 @@ def _measured(
     for checkpoint in networks.snapshots():
         fit = hidden_activations(networks, checkpoint, x_fit, spec)[layer]
         test = hidden_activations(networks, checkpoint, x_test, spec)[layer]
-        for n, about in described(experiment, condition, networks, checkpoint):
+        for n, about in networks.described(experiment, condition, checkpoint):
             for feature, labels in labels_fit.items():
                 yield (
                     {**about, "layer": spec.analysed, "feature": feature},

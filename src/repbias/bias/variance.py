@@ -94,7 +94,7 @@ def variance_table(
     for checkpoint in [n_checkpoints - 1, *range(n_checkpoints - 1)]:
         fit = hidden_activations(networks, checkpoint, x_fit, spec)
         test = hidden_activations(networks, checkpoint, x_test, spec)
-        for n in np.flatnonzero(networks.checkpoint_steps[checkpoint] >= 0):
+        for n, about in networks.described(experiment, condition, checkpoint):
             for layer, phi_fit, phi_test in zip(spec.layers, fit, test, strict=True):
                 a, b = phi_fit[n].astype(np.float64), phi_test[n].astype(np.float64)
                 if checkpoint == n_checkpoints - 1:
@@ -103,17 +103,12 @@ def variance_table(
                     args = (labels_fit[feature], a, labels_test[feature], b)
                     rows.append(
                         {
-                            "network": f"seed{networks.seeds[n]}",
-                            "seed": networks.seeds[n],
+                            **about,
                             "layer": layer,
-                            "step": networks.checkpoint_steps[checkpoint, n],
                             "feature": feature,
                             "r2": variance_explained(*args, definition=settings.definition),
                             "r2_of_final": variance_explained(*args, final_total[n, layer]),
-                            "snapshot": networks.checkpoint_names[checkpoint],
-                            "kept": networks.kept[n],
                         }
                     )
-    table = pd.DataFrame(rows).assign(experiment=experiment, condition=condition)
-    table = as_table("variance_explained", table)
+    table = as_table("variance_explained", rows)
     return table.sort_values(["seed", "layer", "feature", "step"], kind="stable")

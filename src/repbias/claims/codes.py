@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from repbias.claims.evidence import MIN_NETWORKS, Evidence, Result, claim, mean_of
 from repbias.statistics import mean_interval
+from repbias.stimuli.features import XORS
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from repbias.study import Study
 
 P1 = "Lampinen, Chan & Hermann 2024 [paper]"
 
@@ -82,27 +86,42 @@ def xor_codes(evidence: Evidence) -> Result:
     return Result(-correlation, -correlation, -correlation, 0, 0)
 
 
+def _computes_something(study: Study) -> Iterator[str]:
+    """Require a feature that can be computed under encryption, and is balanced."""
+    if study.encryption is None:
+        return  # is said elsewhere
+    functions = [f.function for f in study.condition(study.encryption).stimuli.features.values()]
+    if not set(functions) & set(XORS):
+        yield f"{study.encryption} has no feature among {', '.join(XORS)} (found {functions})"
+
+
 ENCRYPTED = "Lampinen, Chan, Li & Hermann 2026 [paper]; the two systems are ours"
 
 
 @claim(
     "C26",
-    "Computing under encryption, a system can be perfect at a task that no probe finds in its "
-    "activations",
+    "Computing under encryption, a system is perfect at a task that no probe finds in its "
+    "activations (their accuracy is within .05 of one half)",
     {},
     reference="task accuracy 1, probes at chance",
-    provenance=ENCRYPTED,
-    measure="task accuracy minus the best probe's accuracy",
+    provenance=f"{ENCRYPTED}; the margin is ours",
+    measure="accuracy of probes minus one half, in the most readable system",
     tables=("encryption",),
     snapshots=("final",),
+    requires=_computes_something,
 )
 def perfect_but_unreadable(evidence: Evidence) -> Result:
-    """Effect: over keys, systems and features, accuracy after decryption minus the best probe's."""
+    """Effect: mean over keys of the probes' accuracy minus one half; claimed to be negligible.
+
+    The mean over features and both probes, of the system in which it is highest. Keys under which
+    a system errs in its task are left out.
+    """
     table = _encrypted(evidence)
-    table = table[table["feature"] != ""]
-    wide = table.pivot(index=["seed", "system", "feature"], columns="measure", values="value")
-    best = wide[["linear_probe", "nonlinear_probe"]].max(axis=1)
-    return _over_keys((wide["task_accuracy"] - best).groupby("seed").mean())
+    perfect = table[table["measure"] == "task_accuracy"].groupby("seed")["value"].min() == 1
+    probes = table[table["measure"].isin(["linear_probe", "nonlinear_probe"])]
+    by_system = probes.groupby(["seed", "system"])["value"].mean()
+    best = by_system.groupby("seed").max()[perfect] - 0.5
+    return _over_keys(best, margin=0.05, n_dropped=int((~perfect).sum()))
 
 
 @claim(
@@ -128,8 +147,8 @@ def _encrypted(evidence: Evidence) -> pd.DataFrame:
     return table[table["system"] != "plaintext"]
 
 
-def _over_keys(values: object, margin: float | None = None) -> Result:
-    kept = np.asarray(values, float)
+def _over_keys(values: pd.Series, margin: float, n_dropped: int = 0) -> Result:
+    kept = values.to_numpy(float)
     if len(kept) < MIN_NETWORKS:
-        return Result(float("nan"), float("nan"), float("nan"), len(kept), 0, margin)
-    return Result(*mean_interval(kept), len(kept), 0, margin)
+        return Result(float("nan"), float("nan"), float("nan"), len(kept), n_dropped, margin)
+    return Result(*mean_interval(kept), len(kept), n_dropped, margin)

@@ -6,9 +6,9 @@ supported" is a result like any other.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -40,18 +40,19 @@ class Evidence:
     layers: dict[str, str]
     snapshot: str
 
+    def of(self, name: str, condition: str) -> pd.DataFrame:
+        """Return a table's rows of a condition."""
+        table = self.tables[name]
+        experiment, _, condition = condition.partition("/")
+        return table[(table["experiment"] == experiment) & (table["condition"] == condition)]
+
     def rows(self, name: str, condition: str) -> pd.DataFrame:
         """Return the rows of kept networks of a condition, at the snapshot, in the analysed layer.
 
         Where a table has no layers, those of the networks as a whole.
         """
-        table = self.tables[name]
-        experiment, condition_name = condition.split("/", 1)
-        wanted = (
-            (table["experiment"] == experiment)
-            & (table["condition"] == condition_name)
-            & (table["snapshot"] == self.snapshot)
-        )
+        table = self.of(name, condition)
+        wanted = table["snapshot"] == self.snapshot
         if "kept" in table:
             wanted &= table["kept"].astype(bool)
         if "layer" in table:
@@ -60,14 +61,11 @@ class Evidence:
 
     def n_networks(self, condition: str) -> int:
         """Count all networks of a condition, whether or not they enter an effect."""
-        experiment, name = condition.split("/", 1)
-        table = self.tables["learning"]
-        rows = (table["experiment"] == experiment) & (table["condition"] == name)
-        return table.loc[rows, "seed"].nunique()
+        return self.of("learning", condition)["seed"].nunique()
 
     def by_feature(self, rows: pd.DataFrame, value: str) -> pd.DataFrame:
         """Return a value with a row per network and a column per feature, NaN where it is not."""
-        features = self.tables["variance_explained"]["feature"].unique()
+        features = self.tables["learning"]["feature"].unique()
         wide = rows.pivot(index="seed", columns="feature", values=value)
         return wide.reindex(columns=[*features, *wide.columns.difference(features)])
 
@@ -85,8 +83,8 @@ class Evidence:
 class Result:
     """An effect, and what it rests on.
 
-    Networks are dropped that missed the inclusion criterion, or (at first mastery) that never
-    mastered all targets.
+    Networks are dropped that missed the inclusion criterion, that (at first mastery) never
+    mastered all targets, or that have no value of what is measured (a dose that flips 90 %).
 
     Attributes
     ----------
@@ -110,18 +108,17 @@ class Result:
 
         A directed claim is supported (not supported) where the interval lies above (below) 0. A
         claim of no difference is supported where the interval lies within the margin, and not
-        where it lies outside. A claim of some difference is supported where the interval excludes
-        0, and not where it lies within the margin.
+        where it lies outside; a claim of some difference is the opposite.
         """
         if self.margin is None:
             yes, no = self.ci_low > 0, self.ci_high < 0
         else:
             none = -self.margin < self.ci_low and self.ci_high < self.margin
+            some = self.ci_low > self.margin or self.ci_high < -self.margin
             if self.claims_difference:
-                yes, no = self.ci_low > 0 or self.ci_high < 0, none
+                yes, no = some, none
             else:
-                yes = none
-                no = self.ci_low > self.margin or self.ci_high < -self.margin
+                yes, no = none, some
         return "supported" if yes else "not supported" if no else "inconclusive"
 
 
@@ -140,6 +137,7 @@ class Claim:
     tables : what it is decided on; experiments named in a role must have these analyses
     snapshots : when it is decided
     same_stimuli : whether the conditions must share their stimuli (networks are compared directly)
+    requires : study and filled roles to what stands in the way of a decision, before any job starts
     """
 
     statement: str
@@ -151,6 +149,7 @@ class Claim:
     tables: tuple[str, ...]
     snapshots: tuple[str, ...]
     same_stimuli: bool
+    requires: Callable[..., Iterator[str]] | None
 
 
 #: Every claim that a configuration can ask for.
@@ -167,13 +166,14 @@ def claim(
     tables: tuple[str, ...] = ("variance_explained",),
     snapshots: tuple[str, ...] = ("final", "acquired"),
     same_stimuli: bool = False,
+    requires: Callable[..., Iterator[str]] | None = None,
 ) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
     """Enter a function into :data:`CLAIMS`; it gets the evidence and the roles as arguments."""
 
     def register(function: Callable[..., Result]) -> Callable[..., Result]:
         CLAIMS[name] = Claim(
             *(statement, roles, reference, provenance, function, measure),
-            *(tables, snapshots, same_stimuli),
+            *(tables, snapshots, same_stimuli, requires),
         )
         return function
 
@@ -225,6 +225,18 @@ def difference_of(
     estimate = float(values[0].mean() - values[1].mean())
     low, high = bootstrap_interval(estimate, samples[0] - samples[1], min(map(len, values)))
     return Result(estimate, low, high, n_kept, n_dropped, **kinds)
+
+
+def gap_between(
+    evidence: Evidence, more: str, less: str, easy: str, hard: str, **kinds: Any
+) -> Result:
+    """Return the gap (R² easy minus R² hard) of one condition minus that of another."""
+    return difference_of(
+        evidence,
+        (more, evidence.gap(more, easy, hard)),
+        (less, evidence.gap(less, easy, hard)),
+        **kinds,
+    )
 
 
 def contrast_of_similarities(

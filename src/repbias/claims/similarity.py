@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from repbias.claims.evidence import Evidence, Result, claim, contrast_of_similarities, mean_of
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from repbias.claims.evidence import (
+    MIN_NETWORKS,
+    Evidence,
+    Result,
+    claim,
+    contrast_of_similarities,
+)
+from repbias.statistics import jackknife_interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from repbias.study import Study
 
 P3 = "Lampinen, Chan, Li & Hermann 2026 [paper]"
 OPEN = "open question; the design is ours"
@@ -40,30 +55,71 @@ def hard_less_similar(evidence: Evidence, easy: str, hard: str) -> Result:
     return contrast_of_similarities(evidence, (easy, easy), (hard, hard))
 
 
+def _measured(*metrics: str):
+    """Require that identification uses these measures."""
+
+    def requires(study: Study, condition: str) -> Iterator[str]:
+        spec = study.identification
+        if spec is None:
+            return  # is said elsewhere
+        for metric in metrics:
+            if metric == "rsa_residualised":
+                if spec.residualise is None:
+                    yield "needs identification.residualise, a feature"
+            elif metric not in spec.metrics:
+                yield f"needs {metric!r} in identification.metrics, found {spec.metrics}"
+
+    return requires
+
+
+def _without_noise(study: Study, condition: str) -> Iterator[str]:
+    """Require plain RSA, and targets measured without noise."""
+    yield from _measured("rsa")(study, condition)
+    if study.identification and 1 not in study.identification.reliabilities:
+        yield "needs 1.0 in identification.reliabilities"
+
+
 @claim(
     "C27",
-    "RSA names, for a network that computes both features, the candidate that does the same "
-    "(among easy, hard, both and untrained; without noise)",
+    "RSA names, for a network, the candidate that computes the same (among the candidates of the "
+    "study; without noise)",
     {"condition": "condition"},
     reference="identification by similarity often fails; no number",
     provenance="Han et al. 2023; the design is ours",
     measure="top-1 rate minus chance",
     tables=("identification",),
+    requires=_without_noise,
 )
 def rsa_identifies(evidence: Evidence, condition: str) -> Result:
     """Effect: mean over targets of the probability that RSA names the right class, minus chance."""
     rows = evidence.rows("identification", condition)
     rows = rows[(rows["metric"] == "rsa") & (rows["reliability_level"] == 1)]
-    return mean_of(evidence, (rows["top1"] - rows["chance"]).to_numpy(), condition)
+    above_chance = (rows["top1"] - rows["chance"]).groupby(rows["left_out"]).mean()
+    return _over_seeds(evidence, condition, rows, above_chance)
 
 
 def _repair(evidence: Evidence, condition: str, metric: str) -> Result:
     """Mean over targets and noise levels of the repair's top-1 rate minus that of RSA."""
     rows = evidence.rows("identification", condition)
-    means = rows.groupby(["seed", "metric"])["top1"].mean().unstack()
-    if not {metric, "rsa"} <= set(means):
-        return mean_of(evidence, [], condition)
-    return mean_of(evidence, (means[metric] - means["rsa"]).to_numpy(), condition)
+    rows = rows[rows["metric"].isin([metric, "rsa"])]
+    # Networks for which one of the measures is undefined are in no comparison.
+    rows = rows[rows.groupby("seed")["metric"].transform("nunique") == 2]
+    rates = rows.groupby(["left_out", "metric"])["top1"].mean().unstack()
+    rates = rates.reindex(columns=[metric, "rsa"])
+    return _over_seeds(evidence, condition, rows, (rates[metric] - rates["rsa"]).dropna())
+
+
+def _over_seeds(
+    evidence: Evidence, condition: str, rows: pd.DataFrame, statistic: pd.Series
+) -> Result:
+    """Return a statistic with the interval of its values with each seed left out (-1: none)."""
+    n_kept = rows["seed"].nunique()
+    n_dropped = evidence.n_networks(condition) - n_kept
+    left_out = statistic.drop(-1, errors="ignore").to_numpy()
+    if n_kept < MIN_NETWORKS or len(left_out) < MIN_NETWORKS:
+        return Result(float("nan"), float("nan"), float("nan"), n_kept, n_dropped)
+    estimate = float(statistic[-1])
+    return Result(estimate, *jackknife_interval(estimate, left_out), n_kept, n_dropped)
 
 
 def _claim_repair(name: str, metric: str, words: str) -> None:
@@ -75,6 +131,7 @@ def _claim_repair(name: str, metric: str, words: str) -> None:
         provenance=OPEN,
         measure="difference of top-1 rates",
         tables=("identification",),
+        requires=_measured("rsa", metric),
     )
     def repair(evidence: Evidence, condition: str) -> Result:
         return _repair(evidence, condition, metric)
@@ -83,4 +140,4 @@ def _claim_repair(name: str, metric: str, words: str) -> None:
 _claim_repair("C28", "rsa_reweighted", "Feature-reweighted RSA")
 _claim_repair("C28b", "procrustes", "Procrustes similarity")
 _claim_repair("C28c", "rsa_whitened", "RSA with whitened RDMs")
-_claim_repair("C28d", "rsa_residualised", "RSA after the easy feature is regressed out")
+_claim_repair("C28d", "rsa_residualised", "RSA after a feature is regressed out")

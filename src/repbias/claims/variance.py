@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from repbias.claims.evidence import Evidence, Result, claim, difference_of, mean_of
+from repbias.claims.evidence import Evidence, Result, claim, gap_between, mean_of
+from repbias.stimuli.features import FUNCTIONS
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from repbias.study import Study
 
 P1 = "Lampinen, Chan & Hermann 2024 [paper]"
 #: Differences of R² that count as none.
@@ -51,7 +54,8 @@ def keeps_growing(evidence: Evidence, condition: str, easy: str) -> Result:
 
 @claim(
     "C3",
-    "The easy feature's variance grows faster while the hard feature is being learned than before",
+    "The easy feature's variance grows faster while the hard feature is being learned than just "
+    "before",
     {"condition": "condition", "easy": "target", "hard": "target"},
     reference="direction only",
     provenance=P1,
@@ -62,9 +66,8 @@ def keeps_growing(evidence: Evidence, condition: str, easy: str) -> Result:
 def grows_faster(evidence: Evidence, condition: str, easy: str, hard: str) -> Result:
     """Effect: growth (M1b) per step while hard rises from 60 % to mastery, minus that before it.
 
-    Before: from the mastery of the easy feature until the hard one's accuracy reaches 60 %.
-    Networks that began to learn the hard feature before they had mastered the easy one are left
-    out: for them there is no before.
+    Before: as long a time, but not from before the easy feature was mastered. Networks that began
+    to learn the hard feature before they had mastered the easy one are left out.
     """
     differences = []
     for seed, curve in _curves(evidence, condition, easy).items():
@@ -72,8 +75,8 @@ def grows_faster(evidence: Evidence, condition: str, easy: str, hard: str) -> Re
         begins = _first_step(evidence, condition, seed, hard, BEING_LEARNED)
         ends = _first_step(evidence, condition, seed, hard)
         if mastered < begins < ends:
-            value = np.interp([mastered, begins, ends], curve["step"], curve["value"])
-            rates = np.diff(value) / np.diff([mastered, begins, ends])
+            times = [max(mastered, 2 * begins - ends), begins, ends]
+            rates = np.diff(np.interp(times, curve["step"], curve["value"])) / np.diff(times)
             differences.append(1000 * (rates[1] - rates[0]))
     return mean_of(evidence, np.array(differences), condition)
 
@@ -90,11 +93,7 @@ def hard_first_narrows(
     evidence: Evidence, joint: str, hard_first: str, easy: str, hard: str
 ) -> Result:
     """Effect: gap after joint training minus gap after hard-first training."""
-    return difference_of(
-        evidence,
-        (joint, evidence.gap(joint, easy, hard)),
-        (hard_first, evidence.gap(hard_first, easy, hard)),
-    )
+    return gap_between(evidence, joint, hard_first, easy, hard)
 
 
 @claim(
@@ -110,6 +109,28 @@ def easy_stays_ahead(evidence: Evidence, hard_first: str, easy: str, hard: str) 
     return mean_of(evidence, evidence.gap(hard_first, easy, hard), hard_first)
 
 
+def _has(kind: str):
+    """Require that the hard feature has sub-components of a kind."""
+
+    def requires(study: Study, condition: str, hard: str) -> Iterator[str]:
+        feature = study.condition(condition).stimuli.features[hard]
+        components = FUNCTIONS[feature.function].components(feature.reads)
+        if not any(name.startswith(kind) for name in components):
+            yield f"{hard!r} ({feature.function}) has no sub-components of the kind {kind!r}"
+
+    return requires
+
+
+def _equal_analysed_width(study: Study, **roles: str) -> Iterator[str]:
+    """Require that the analysed layers of the conditions are equally wide."""
+    widths = {}
+    for condition in (value for role, value in roles.items() if role not in ("easy", "hard")):
+        network = study.condition(condition).network
+        widths[condition] = network.hidden[network.layers.index(network.analysed)]
+    if len(set(widths.values())) > 1:
+        yield f"the analysed layers must be equally wide, found {widths}"
+
+
 @claim(
     "C6",
     "Sub-components of the hard feature (its inner XORs) are more strongly represented than itself",
@@ -117,6 +138,7 @@ def easy_stays_ahead(evidence: Evidence, hard_first: str, easy: str, hard: str) 
     reference="direction only",
     provenance=P1,
     measure="difference of R²",
+    requires=_has("xor"),
 )
 def inner_xors(evidence: Evidence, condition: str, hard: str) -> Result:
     """Effect: mean R² of the inner XORs minus R² of the feature."""
@@ -131,6 +153,7 @@ def inner_xors(evidence: Evidence, condition: str, hard: str) -> Result:
     reference="direction only",
     provenance=P1,
     measure="difference of R²",
+    requires=_has("bit"),
 )
 def single_bits(evidence: Evidence, condition: str, hard: str) -> Result:
     """Effect: mean R² of the single bits minus R² of the feature."""
@@ -139,7 +162,8 @@ def single_bits(evidence: Evidence, condition: str, hard: str) -> Result:
 
 def _components_minus_feature(evidence: Evidence, condition: str, hard: str, kind: str) -> Result:
     r2 = evidence.r2(condition)
-    components = r2[[name for name in r2 if name.startswith(f"{hard}.{kind}")]]
+    pattern = re.compile(rf"{re.escape(hard)}\.{kind}\d+")
+    components = r2[[name for name in r2 if pattern.fullmatch(name)]]
     return mean_of(evidence, components.mean(axis=1) - r2[hard], condition)
 
 
@@ -177,14 +201,11 @@ def more_prevalent(evidence: Evidence, condition: str, frequent: str, rare: str)
     reference="direction only",
     provenance=P1,
     measure="difference of (R² easy - R² hard)",
+    requires=_equal_analysed_width,
 )
 def deeper(evidence: Evidence, shallow: str, deep: str, easy: str, hard: str) -> Result:
     """Effect: gap of the deep networks minus gap of the shallow ones."""
-    return difference_of(
-        evidence,
-        (deep, evidence.gap(deep, easy, hard)),
-        (shallow, evidence.gap(shallow, easy, hard)),
-    )
+    return gap_between(evidence, deep, shallow, easy, hard)
 
 
 @claim(
@@ -194,15 +215,11 @@ def deeper(evidence: Evidence, shallow: str, deep: str, easy: str, hard: str) ->
     reference="direction only; the margin is ours",
     provenance=P1,
     measure="difference of (R² easy - R² hard)",
+    requires=_equal_analysed_width,
 )
 def wider(evidence: Evidence, narrow: str, wide: str, easy: str, hard: str) -> Result:
     """Effect: gap of the wide networks minus gap of the narrow ones; claimed to be negligible."""
-    return difference_of(
-        evidence,
-        (wide, evidence.gap(wide, easy, hard)),
-        (narrow, evidence.gap(narrow, easy, hard)),
-        margin=NEGLIGIBLE,
-    )
+    return gap_between(evidence, wide, narrow, easy, hard, margin=NEGLIGIBLE)
 
 
 @claim(
@@ -228,7 +245,9 @@ def reversed_by_dropout(evidence: Evidence, condition: str, easy: str, hard: str
 )
 def parameter_noise(evidence: Evidence, plain: str, noisy: str, easy: str, hard: str) -> Result:
     """Effect: gap with noise minus gap without; a difference is claimed, in either direction."""
-    return _changes(evidence, plain, noisy, easy, hard)
+    return gap_between(
+        evidence, noisy, plain, easy, hard, margin=NEGLIGIBLE, claims_difference=True
+    )
 
 
 @claim(
@@ -241,23 +260,15 @@ def parameter_noise(evidence: Evidence, plain: str, noisy: str, easy: str, hard:
 )
 def weight_decay(evidence: Evidence, plain: str, decayed: str, easy: str, hard: str) -> Result:
     """Effect: gap with decay minus gap without; a difference is claimed, in either direction."""
-    return _changes(evidence, plain, decayed, easy, hard)
-
-
-def _changes(evidence: Evidence, plain: str, other: str, easy: str, hard: str) -> Result:
-    return difference_of(
-        evidence,
-        (other, evidence.gap(other, easy, hard)),
-        (plain, evidence.gap(plain, easy, hard)),
-        margin=NEGLIGIBLE,
-        claims_difference=True,
+    return gap_between(
+        evidence, decayed, plain, easy, hard, margin=NEGLIGIBLE, claims_difference=True
     )
 
 
 def _curves(evidence: Evidence, condition: str, feature: str) -> dict[int, dict[str, np.ndarray]]:
     """Return the curve of M1b of every kept network by seed, and its value at the snapshot."""
     seeds = evidence.r2(condition).index
-    table = _of(evidence.tables["variance_explained"], condition)
+    table = evidence.of("variance_explained", condition)
     table = table[(table["feature"] == feature) & (table["layer"] == evidence.layers[condition])]
     curves = {}
     for seed, rows in table[table["seed"].isin(seeds)].groupby("seed"):
@@ -275,12 +286,7 @@ def _first_step(
     evidence: Evidence, condition: str, seed: int, feature: str, accuracy: float | None = None
 ) -> float:
     """Return the first evaluation at which a feature was mastered, or reached an accuracy."""
-    table = _of(evidence.tables["learning"], condition)
+    table = evidence.of("learning", condition)
     table = table[(table["feature"] == feature) & (table["seed"] == seed)]
     reached = table["mastered"].astype(bool) if accuracy is None else table["accuracy"] >= accuracy
     return float(table.loc[reached, "step"].min())
-
-
-def _of(table: pd.DataFrame, condition: str) -> pd.DataFrame:
-    experiment, name = condition.split("/", 1)
-    return table[(table["experiment"] == experiment) & (table["condition"] == name)]

@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 #: The candidate class of untrained networks; conditions have a slash in their names.
 UNTRAINED = "untrained"
+#: Where no seed is left out.
+NONE = -1
 
 
 def top1_probability(own: np.ndarray, others: list[np.ndarray]) -> float:
@@ -97,6 +99,9 @@ def identification_table(
     pandas.DataFrame
         Per target, measure and reliability: `top1`, the probability (exact, over the draws of
         candidates) that the target's own class is named, and `chance`, 1 / number of classes.
+        Once with all candidates (`left_out` is -1), and once without those of each other seed:
+        all targets are compared with the same candidates, so an interval must leave seeds out of
+        both (:func:`repbias.statistics.jackknife_interval`).
     """
     ids = candidates[target].stimulus_ids[: spec.n_stimuli]
     measures = {name: (METRICS[name], np.asarray) for name in spec.metrics}
@@ -176,9 +181,10 @@ def _identify(
         for c, members in classes.items()
     }
     rows = []
+    seeds = sorted({seed for members in factors.values() for seed, _ in members})
     for n in classes[target].itertuples():
         others = {
-            c: [f for seed, f in members if f is not None and seed != n.seed]
+            c: [(seed, f) for seed, f in members if f is not None and seed != n.seed]
             for c, members in factors.items()
         }
         alone = [c for c, members in others.items() if not members]
@@ -196,17 +202,25 @@ def _identify(
             if measured is None:
                 continue
             similarity = {
-                c: np.array([metric.compare(f, measured) for f in members])
+                c: [(seed, metric.compare(f, measured)) for seed, f in members]
                 for c, members in others.items()
             }
-            own = similarity.pop(target)
-            rows.append(
-                {
-                    "network": n.network,
-                    "seed": n.seed,
-                    "reliability_level": reliability,
-                    "top1": top1_probability(own, list(similarity.values())),
-                    "chance": 1 / len(classes),
+            for left_out in [NONE, *(seed for seed in seeds if seed != n.seed)]:
+                values = {
+                    c: np.array([value for seed, value in members if seed != left_out])
+                    for c, members in similarity.items()
                 }
-            )
+                if not all(map(len, values.values())):
+                    continue
+                own = values.pop(target)
+                rows.append(
+                    {
+                        "network": n.network,
+                        "seed": n.seed,
+                        "left_out": left_out,
+                        "reliability_level": reliability,
+                        "top1": top1_probability(own, list(values.values())),
+                        "chance": 1 / len(classes),
+                    }
+                )
     return rows

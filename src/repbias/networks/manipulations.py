@@ -27,8 +27,8 @@ class Manipulations(Spec):
     parameter_noise: float = Field(0.0, ge=0)
     """Standard deviation of Gaussian noise on every weight and bias, drawn anew in every step."""
     curriculum: list[Name] = []
-    """Targets that are learned first, one after the other: each is rewarded once those before it
-    are mastered, and all other targets, together, after the last."""
+    """Targets that are learned first: each is rewarded from when those before it are mastered,
+    and all targets, the others too, after the last."""
 
 
 class Manipulator:

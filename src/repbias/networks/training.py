@@ -34,7 +34,7 @@ ALIGNMENT = 32
 
 
 @dataclass
-class Condition:
+class Ensemble:
     """Networks that differ in their seed only.
 
     Attributes
@@ -89,11 +89,11 @@ class Condition:
 def train(
     stimuli: Stimuli, network: MLP, training: Training, seeds: Sequence[int], device: str = "auto"
 ) -> Networks:
-    """Train one network per seed; :func:`train_conditions` for a single condition."""
-    return train_conditions([Condition(stimuli, network, training, seeds)], device)[0]
+    """Train one network per seed; :func:`train_ensembles` for a single condition."""
+    return train_ensembles([Ensemble(stimuli, network, training, seeds)], device)[0]
 
 
-def train_conditions(conditions: Sequence[Condition], device: str = "auto") -> list[Networks]:
+def train_ensembles(ensembles: Sequence[Ensemble], device: str = "auto") -> list[Networks]:
     """Train the networks of many conditions, stacked wherever their shapes agree.
 
     A network's initial weights, batches and noise depend on its own seed and condition only, and
@@ -101,7 +101,7 @@ def train_conditions(conditions: Sequence[Condition], device: str = "auto") -> l
 
     Parameters
     ----------
-    conditions
+    ensembles
         Optimiser, its settings, manipulations, targets, initialisation and stimuli may differ
         within a stack; shapes, batch size and the evaluation interval may not.
     device
@@ -110,41 +110,41 @@ def train_conditions(conditions: Sequence[Condition], device: str = "auto") -> l
     Returns
     -------
     list of Networks
-        For each condition: checkpoints, learning curves, acquisition steps, and which networks met
+        For each ensemble: checkpoints, learning curves, acquisition steps, and which networks met
         the criterion.
     """
-    for condition in conditions:
-        condition.check()
+    for ensemble in ensembles:
+        ensemble.check()
     where = pick_device(device)
     by_shape: dict[Hashable, list[tuple[int, int]]] = {}
-    for i, condition in enumerate(conditions):
-        members = by_shape.setdefault(condition.shape(), [])
-        members += [(i, seed) for seed in condition.seeds]
-    n_networks = sum(len(c.seeds) for c in conditions)
+    for i, ensemble in enumerate(ensembles):
+        members = by_shape.setdefault(ensemble.shape(), [])
+        members += [(i, seed) for seed in ensemble.seeds]
+    n_networks = sum(len(c.seeds) for c in ensembles)
     n_stacks = sum(-(-len(members) // CHUNK) for members in by_shape.values())
     logger.info("training %d networks in %d stacks on %s", n_networks, n_stacks, where)
     records: dict[tuple[int, int], _Record] = {}
     for members in by_shape.values():
         for start in range(0, len(members), CHUNK):
             chosen = members[start : start + CHUNK]
-            stack = _Stack([(conditions[i], seed) for i, seed in chosen], where)
+            stack = _Stack([(ensembles[i], seed) for i, seed in chosen], where)
             records.update(zip(chosen, stack.train(), strict=True))
     return [
-        _networks(condition, [records[i, seed] for seed in condition.seeds], where)
-        for i, condition in enumerate(conditions)
+        _networks(ensemble, [records[i, seed] for seed in ensemble.seeds], where)
+        for i, ensemble in enumerate(ensembles)
     ]
 
 
 class _Stack:
     """Networks of one shape that are trained as one."""
 
-    def __init__(self, members: Sequence[tuple[Condition, int]], device: torch.device) -> None:
+    def __init__(self, members: Sequence[tuple[Ensemble, int]], device: torch.device) -> None:
         self._device = device
-        self._conditions = [condition for condition, _ in members]
-        self._records = [_Record(condition) for condition in self._conditions]
+        self._ensembles = [ensemble for ensemble, _ in members]
+        self._records = [_Record(ensemble) for ensemble in self._ensembles]
         #: Which networks still learn, and which are in the stack (it shrinks now and then).
         self._active = list(range(len(members)))
-        first = self._conditions[0]
+        first = self._ensembles[0]
         self._network, self._every = first.network, first.training.evaluate_every
         self._precision = first.training.precision
         n_inputs, self._features = first.stimuli.inputs.shape[1], first.stimuli.features
@@ -157,9 +157,9 @@ class _Stack:
             for name in drawn[0]
         }
         seeds = [seed for _, seed in members]
-        targets = [c.targets for c in self._conditions]
+        targets = [c.targets for c in self._ensembles]
         self._manipulator = Manipulator(
-            [c.training for c in self._conditions], seeds, targets, self._features
+            [c.training for c in self._ensembles], seeds, targets, self._features
         )
         is_target = np.array([np.isin(self._features, t) for t in targets])
         # The mean over a network's targets, whether or not they are rewarded yet.
@@ -168,7 +168,7 @@ class _Stack:
         self._grid = set().union(*(record.grid for record in self._records))
         self._stacked = list(self._active)
         self._load_stimuli()
-        self._optimizers = _optimizers(self._conditions, self._weights)
+        self._optimizers = _optimizers(self._ensembles, self._weights)
 
     def train(self) -> list[_Record]:
         """Train until every network is done; return one record each."""
@@ -178,7 +178,7 @@ class _Stack:
             due = [
                 i
                 for i in self._active
-                if step % self._every == 0 or step == self._conditions[i].training.max_steps
+                if step % self._every == 0 or step == self._ensembles[i].training.max_steps
             ]
             if due:
                 self._evaluate(step, due)
@@ -262,13 +262,13 @@ class _Stack:
         old = self._optimizers
         self._stacked = list(self._active)
         self._load_stimuli()
-        self._optimizers = _optimizers([self._conditions[i] for i in self._stacked], self._weights)
+        self._optimizers = _optimizers([self._ensembles[i] for i in self._stacked], self._weights)
         _hand_over(old, self._optimizers, places)
         self._reward()
 
     def _load_stimuli(self) -> None:
         """Put the stimuli of the stacked networks on the device, each set of stimuli once."""
-        sets = [self._conditions[i].stimuli for i in self._stacked]
+        sets = [self._ensembles[i].stimuli for i in self._stacked]
         different = list({id(s): s for s in sets}.values())
         self._set_of = [next(k for k, d in enumerate(different) if d is s) for s in sets]
 
@@ -298,7 +298,7 @@ class _Stack:
         return values[torch.tensor(self._set_of, device=self._device)[:, None], index]
 
     def _progress(self, step: int) -> str:
-        limit = max(c.training.max_steps for c in self._conditions)
+        limit = max(c.training.max_steps for c in self._ensembles)
         learning = [self._records[i].worst for i in self._active]
         return (
             f"step {step} of at most {limit}, {len(self._records) - len(learning)} of "
@@ -346,16 +346,16 @@ def _settings(training: Training) -> Hashable:
     )
 
 
-def _optimizers(conditions: Sequence[Condition], weights: dict[str, Tensor]) -> list[_Optimizer]:
+def _optimizers(ensembles: Sequence[Ensemble], weights: dict[str, Tensor]) -> list[_Optimizer]:
     """Make one optimiser per run of neighbours with equal settings."""
     starts = [
         i
-        for i, c in enumerate(conditions)
-        if i == 0 or _settings(c.training) != _settings(conditions[i - 1].training)
+        for i, c in enumerate(ensembles)
+        if i == 0 or _settings(c.training) != _settings(ensembles[i - 1].training)
     ]
-    stops = [*starts[1:], len(conditions)]
+    stops = [*starts[1:], len(ensembles)]
     return [
-        _Optimizer(conditions[a].training, weights, range(a, b))
+        _Optimizer(ensembles[a].training, weights, range(a, b))
         for a, b in zip(starts, stops, strict=True)
     ]
 
@@ -398,9 +398,9 @@ def _aligned(name: str, parameter: Tensor) -> Tensor:
 class _Batches:
     """Each network's own order of the training stimuli, reshuffled every epoch."""
 
-    def __init__(self, condition: Condition, seeds: Sequence[int]) -> None:
-        self._n = int((condition.stimuli.split == "train").sum())
-        self._size = condition.batch_size
+    def __init__(self, ensemble: Ensemble, seeds: Sequence[int]) -> None:
+        self._n = int((ensemble.stimuli.split == "train").sum())
+        self._size = ensemble.batch_size
         self._streams = [np.random.default_rng([seed, 1]) for seed in seeds]
         self._position = self._n
 
@@ -423,15 +423,15 @@ class _Batches:
 class _Record:
     """Learning curve, acquisition, stopping and checkpoints of one network."""
 
-    def __init__(self, condition: Condition) -> None:
-        training = condition.training
+    def __init__(self, ensemble: Ensemble) -> None:
+        training = ensemble.training
         self._training = training
-        features = condition.stimuli.features
+        features = ensemble.stimuli.features
         self._shapes: dict[str, tuple[int, ...]] = {}
-        widths = [condition.stimuli.inputs.shape[1], *condition.network.hidden, len(features)]
+        widths = [ensemble.stimuli.inputs.shape[1], *ensemble.network.hidden, len(features)]
         for i, (rows, columns) in enumerate(pairwise(widths), start=1):
             self._shapes |= {f"w{i}": (rows, columns), f"b{i}": (1, columns)}
-        self._is_target = np.isin(features, condition.targets)
+        self._is_target = np.isin(features, ensemble.targets)
         grid = np.geomspace(training.evaluate_every, training.max_steps, training.checkpoints)
         self.grid = np.unique(grid.round().astype(int)).tolist()
         self._levels = [
@@ -492,11 +492,11 @@ class _Record:
             self.weights[name][row] = w.detach()[:n_rows, :n_columns].cpu().numpy()
 
 
-def _networks(condition: Condition, records: list[_Record], device: torch.device) -> Networks:
+def _networks(ensemble: Ensemble, records: list[_Record], device: torch.device) -> Networks:
     """Join the records of a condition's networks, and test what they became."""
     steps = np.unique([step for r in records for step, _, _ in r.curve])
     loss = np.full((len(steps), len(records)), np.nan)
-    accuracy = np.full((*loss.shape, len(condition.stimuli.features)), np.nan)
+    accuracy = np.full((*loss.shape, len(ensemble.stimuli.features)), np.nan)
     for n, record in enumerate(records):
         for step, value, by_feature in record.curve:
             t = np.searchsorted(steps, step)
@@ -507,18 +507,20 @@ def _networks(condition: Condition, records: list[_Record], device: torch.device
     final = {
         name: _aligned(name, torch.from_numpy(w[-1])).to(device) for name, w in weights.items()
     }
-    inputs, labels, _ = condition.stimuli.part("test")
+    inputs, labels, _ = ensemble.stimuli.part("test")
     x = _padded(torch.from_numpy(inputs), rows=False).to(device)
     with torch.inference_mode():
-        _, logits = forward(final, x.expand(len(records), *x.shape), condition.network)
+        _, logits = forward(final, x.expand(len(records), *x.shape), ensemble.network)
     reported = logits[..., : labels.shape[1]].cpu().numpy() > 0
     test_accuracy = (reported == (labels > 0)).mean(axis=1)
-    is_target = np.isin(condition.stimuli.features, condition.targets)
+    is_target = np.isin(ensemble.stimuli.features, ensemble.targets)
+    # A network that diverged reports 0 everywhere, which is right half of the time.
+    finite = np.all([np.isfinite(w[-1]).all(axis=(1, 2)) for w in weights.values()], axis=0)
     return Networks(
-        seeds=np.array(condition.seeds),
-        features=condition.stimuli.features,
-        targets=condition.targets,
-        kept=(test_accuracy[:, is_target] >= condition.training.inclusion).all(axis=1),
+        seeds=np.array(ensemble.seeds),
+        features=ensemble.stimuli.features,
+        targets=ensemble.targets,
+        kept=finite & (test_accuracy[:, is_target] >= ensemble.training.inclusion).all(axis=1),
         test_accuracy=test_accuracy,
         acquired=np.stack([r.acquired for r in records]),
         curves={"step": steps, "loss": loss, "accuracy": accuracy},

@@ -30,10 +30,10 @@ FIGURES: dict[str, Caption] = {
     "verdicts": Caption(
         "Claims",
         "Claims at a glance",
-        "Every claim, in every variant that the study asks for, at the end of training and when "
-        "the networks first mastered their targets, with the effect and its 95 % interval. A claim "
-        "of one colour does not depend on the variant or the stopping time. White: not decided at "
-        "this time.",
+        "Effect with 95 % interval and verdict of every claim in every variant, when the networks "
+        "first mastered their targets and at the end of training. A claim of one colour has the "
+        "same verdict in every variant and at both times; effects may differ in size and, where "
+        "only a difference is claimed, in sign. White: not decided at this time.",
         ("claims",),
     ),
     "learning": Caption(
@@ -134,7 +134,7 @@ FIGURES: dict[str, Caption] = {
         "Networks compared with each other",
         "Similarity of RDMs (first comparator) of the analysed layer between all networks, by "
         "condition and stage of training; for models of your own, between all their layers. "
-        "Networks with the same seed start from the same weights. White: a network with itself.",
+        "Networks with the same seed start from the same weights. Grey: a network with itself.",
         ("rsa_models",),
     ),
     "similarity": Caption(

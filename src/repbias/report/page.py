@@ -290,7 +290,7 @@ def _figure(path: Path) -> dict[str, Any]:
     return {
         "name": path.stem,
         "section": caption.section,
-        "tall": height > TALL,
+        "tall": height > TALL and path.stem != "sweeps",
         "title": caption.title,
         "caption": caption.text,
         "data": base64.b64encode(svg).decode(),

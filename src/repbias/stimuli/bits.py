@@ -8,7 +8,7 @@ import numpy as np
 
 from repbias.spec import RepbiasError
 from repbias.stimuli.features import FUNCTIONS
-from repbias.stimuli.manipulations import training_probabilities
+from repbias.stimuli.manipulations import supervised_stimuli, training_probabilities
 from repbias.stimuli.spec import Bits
 from repbias.store import Stimuli
 
@@ -77,7 +77,7 @@ def generate(spec: Bits) -> Stimuli:
         labels=labels,
         components=components,
         component_labels=component_labels,
-        supervised=_supervised(spec, split_array, rng),
+        supervised=supervised_stimuli(spec.features, spec.targets, split_array, rng),
     )
     stimuli.audit.update(audit(stimuli, spec))
     return stimuli
@@ -197,16 +197,6 @@ def _moments(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     covariance = (centred * probabilities[:, None]).T @ centred
     scale = np.sqrt(np.diag(covariance))
     return mean, covariance / np.outer(scale, scale)
-
-
-def _supervised(spec: Bits, split: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Choose at random which training stimuli supervise which feature, (stimulus, target)."""
-    mask = np.ones((len(split), len(spec.targets)), bool)
-    training = np.flatnonzero(split == "train")
-    for i, feature in enumerate(spec.features.values()):
-        n_silent = len(training) - round(feature.supervised * len(training))
-        mask[rng.permutation(training)[:n_silent], i] = False
-    return mask
 
 
 def _shares(n: int, probabilities: np.ndarray, rng: np.random.Generator) -> np.ndarray:

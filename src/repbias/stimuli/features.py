@@ -99,3 +99,5 @@ FUNCTIONS: dict[str, FeatureFunction] = {
     "parity": FeatureFunction(parity, 4, xors=True),
     "dnf": FeatureFunction(random_dnf, 5),
 }
+#: Functions that are an XOR of the bits they read.
+XORS = ("bit", "xor", "xor_of_xors", "parity")

@@ -4,7 +4,8 @@ Validation and test stimuli are never manipulated: their features are balanced a
 results of different manipulations are measured on the same footing.
 
 To add one, give :class:`FeatureManipulations` or :class:`StimulusManipulations` a field, and use it
-in :func:`training_probabilities` (how often each combination of labels occurs).
+in :func:`training_probabilities` (how often each combination of labels occurs) or in
+:func:`supervised_stimuli` (which stimuli the loss counts for which feature).
 """
 
 from __future__ import annotations
@@ -26,8 +27,6 @@ LABEL = "label"
 class FeatureManipulations(Spec):
     """What can be done to one feature."""
 
-    gain: float = Field(1.0, gt=0)
-    """Factor on the domain's input values ("availability")."""
     prevalence: float = Field(0.5, gt=0, lt=1)
     """Share of training stimuli whose label is 1."""
     supervised: float = Field(1.0, ge=0, le=1)
@@ -58,7 +57,8 @@ class StimulusManipulations(Spec):
     label: dict[Name, Annotated[float, Field(ge=0, le=1)]] = {}
     """Feature to predictivity. Given, there is one more target, called `label`, balanced; in
     training each of these features equals it with this probability, independently of the others
-    (Hermann & Lampinen 2020). Name it in `training.targets`."""
+    (Hermann & Lampinen 2020). Name it in `training.targets`, with a low `training.inclusion`: on
+    test stimuli the features are independent, and no network can predict it well."""
 
     @model_validator(mode="after")
     def _manipulated_once(self) -> StimulusManipulations:
@@ -118,3 +118,20 @@ def training_probabilities(
         probabilities.append(apart * (given[0] + given[1]) / 2)
         label.append(given[1] / (given[0] + given[1]) if sum(given) else 0.5)
     return np.array(probabilities), np.array(label)
+
+
+def supervised_stimuli(
+    features: dict[str, FeatureManipulations],
+    targets: list[str],
+    split: np.ndarray,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Choose at random which training stimuli supervise which feature, (stimulus, target) bool."""
+    import numpy as np
+
+    mask = np.ones((len(split), len(targets)), bool)
+    training = np.flatnonzero(split == "train")
+    for i, feature in enumerate(features.values()):
+        n_silent = len(training) - round(feature.supervised * len(training))
+        mask[rng.permutation(training)[:n_silent], i] = False
+    return mask

@@ -20,6 +20,8 @@ class Feature(FeatureManipulations):
     """How many bits the function reads; each function has its own default."""
     bits: int = Field(16, ge=1, le=64)
     """Size of the feature's domain; bits after the first k carry no label."""
+    gain: float = Field(1.0, gt=0)
+    """Factor on the domain's input values ("availability"), in all splits."""
 
     @field_validator("function")
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -27,10 +28,9 @@ from repbias.report.figures.common import (
     outputs_of,
     panels,
     snapshot_markers,
-    summarise,
     wrapped,
 )
-from repbias.statistics import bootstrap_interval
+from repbias.statistics import bootstrap_interval, jackknife_interval
 from repbias.stimuli.manipulations import LABEL
 
 N_BOOTSTRAPS = 1000
@@ -45,6 +45,8 @@ REPAIRS = ("rsa_reweighted", "rsa_whitened", "rsa_residualised", "procrustes")
 NAMES = {name: metric.label for name, metric in METRICS.items()} | {
     "rsa_residualised": "RSA (residualised)"
 }
+#: Grey where there is no similarity: white is a similarity of 0.
+MATRIX = mpl.colormaps["RdBu_r"].with_extremes(bad="0.75")
 
 
 def rsa_models(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
@@ -89,7 +91,7 @@ def _similarity_matrix(axis: Axes, part: pd.DataFrame, per_layer: bool):
         strict=True,
     ):
         matrix[index[a], index[b]] = matrix[index[b], index[a]] = value
-    image = axis.imshow(matrix, vmin=-1, vmax=1, cmap="RdBu_r")
+    image = axis.imshow(matrix, vmin=-1, vmax=1, cmap=MATRIX)
     blocks = items.groupby("condition", sort=False).indices
     centres = [rows.mean() for rows in blocks.values()]
     names = list(blocks)
@@ -293,7 +295,7 @@ def _mean_matrix(axis: Axes, summary: pd.DataFrame) -> AxesImage:
     matrix = wide.reindex(index=names, columns=names).to_numpy(float)
     if (np.isnan(matrix) & ~np.isnan(matrix.T)).any():
         matrix = np.where(np.isnan(matrix), matrix.T, matrix)
-    image = axis.imshow(matrix, vmin=-1, vmax=1, cmap="RdBu_r")
+    image = axis.imshow(matrix, vmin=-1, vmax=1, cmap=MATRIX)
     size = 6 if len(names) < 16 else 4.5
     numbered = [f"{name}  {i}" for i, name in enumerate(names, start=1)]
     axis.set_yticks(range(len(names)), numbered, fontsize=size)
@@ -324,7 +326,13 @@ def identification(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame
     """How often each measure recognises the computation, against reliability."""
     table = tables["identification"]
     keys = ["snapshot", "metric", "reliability_level"]
-    summary = summarise(table, keys, "top1").sort_values(keys, kind="stable")
+    summary = pd.DataFrame(
+        [
+            dict(zip(keys, key, strict=True)) | _top1(part)
+            for key, part in table.groupby(keys, sort=True)
+        ],
+        columns=[*keys, "top1", "ci_low", "ci_high", "n"],
+    )
     if summary.empty:
         return empty_figure(), summary
     others = [m for m in dict.fromkeys(table["metric"]) if m not in REPAIRS and m != "rsa"]
@@ -341,6 +349,15 @@ def identification(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame
             axis.set_xlabel("reliability of the measured units")
         axes[2 * i].set_ylabel("recognised (top 1)")
     return figure, summary
+
+
+def _top1(rows: pd.DataFrame) -> dict[str, float]:
+    """Return the mean over targets, with the interval of leaving seeds out of all classes."""
+    means = rows.groupby("left_out")["top1"].mean()
+    left_out = means.drop(-1).to_numpy()
+    low, high = jackknife_interval(means[-1], left_out) if len(left_out) > 1 else (np.nan, np.nan)
+    n = rows["seed"].nunique()
+    return {"top1": means[-1], "ci_low": low, "ci_high": high, "n": n}
 
 
 def _against_reliability(axis: Axes, summary: pd.DataFrame, metrics: list[str]) -> None:

@@ -164,7 +164,7 @@ def sweeps(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
         axis.set_title(experiment, loc="left", fontweight="bold")
         axis.axvline(0, color="0.7", lw=0.6, zorder=0)
         axis.tick_params(axis="x", labelbottom=True)
-        show_means(axis, "x", summary, "r2")
+        axis.set_xlim(-0.05, 1.05)
         _write_counts(axis, names, counts[counts["experiment"] == experiment])
     axis.set_xlabel("variance explained (R²)")
     drawn = set(summary["feature"])

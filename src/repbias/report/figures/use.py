@@ -120,7 +120,8 @@ def probes(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
         line(color="0.3", marker="o", ms=4, label=SNAPSHOT_NAMES["final"]),
         line(color="0.3", marker="o", ms=4, ls="--", mfc="white", label="untrained"),
     ]
-    feature_legend(figure, colours, [*kinds, *(snapshot_markers()[1:] if pairs else [])])
+    drawn = {f: colour for f, colour in colours.items() if f in set(accuracy["feature"])}
+    feature_legend(figure, drawn, [*kinds, *(snapshot_markers()[1:] if pairs else [])])
     return figure, data
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -23,7 +25,8 @@ COLUMNS = ("acquired", "final")
 
 def verdicts(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     """Draw a row per claim and variant, a column per time, a colour per verdict."""
-    columns = ["claim", "variant", "snapshot", "verdict", "effect", "ci_low", "ci_high", "measure"]
+    columns = ["claim", "variant", "snapshot", "verdict", "effect", "ci_low", "ci_high"]
+    columns += ["n_kept", "statement"]
     claims = tables["claims"][columns]
     if claims.empty:
         return empty_figure(), claims
@@ -33,11 +36,10 @@ def verdicts(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     for y, (_, part) in enumerate(rows):
         for row in part.itertuples():
             _cell(axis, COLUMNS.index(row.snapshot), y, row)
-    _separate_claims(axis, [(claim, part["measure"].iloc[0]) for (claim, _), part in rows])
-    axis.set_xlim(-0.5, 3.1)
+    _separate_claims(axis, [(claim, part["statement"].iloc[0]) for (claim, _), part in rows])
+    axis.set_xlim(-0.5, 4.3)
     axis.set_ylim(len(rows) - 0.45, -0.55)
     axis.set_xticks([0, 1], [SNAPSHOT_NAMES[snapshot] for snapshot in COLUMNS])
-    axis.text(1.56, -0.75, "effect measured in", va="bottom", color="0.35")
     axis.xaxis.tick_top()
     axis.set_yticks(range(len(rows)), [" ".join(key).strip() for key, _ in rows], fontsize=8)
     axis.tick_params(length=0)
@@ -56,14 +58,15 @@ def _effect(row: object) -> str:
     """Write an effect and its interval; an exact one has none."""
     if not np.isfinite(row.effect):
         return "too few networks"
-    if row.ci_low == row.ci_high:
-        return f"{row.effect:.3g} (exact)".replace("-", "−")
-    return f"{row.effect:.3g} [{row.ci_low:.3g}, {row.ci_high:.3g}]".replace("-", "−")
+    if row.n_kept == 0:
+        return f"{row.effect:.3f} (exact)".replace("-", "−")
+    return f"{row.effect:.3f} [{row.ci_low:.3f}, {row.ci_high:.3f}]".replace("-", "−")
 
 
 def _separate_claims(axis: Axes, rows: list[tuple[str, str]]) -> None:
-    """Draw a thin line above a claim's first variant, and say what its effect is measured in."""
-    for y, (claim, measure) in enumerate(rows):
+    """Draw a thin line above a claim's first variant, and say what is claimed."""
+    for y, (claim, statement) in enumerate(rows):
         if y == 0 or claim != rows[y - 1][0]:
             axis.axhline(y - 0.5, color="0.8", lw=0.6, zorder=0)
-            axis.text(1.56, y, measure, va="center", fontsize=7, color="0.35")
+            words = textwrap.shorten(statement, 78, placeholder=" …")
+            axis.text(1.56, y, words, va="center", fontsize=7, color="0.35")
