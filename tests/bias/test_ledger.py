@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -416,3 +418,40 @@ def test_a_feature_that_is_an_input_bit_and_nothing_else(stimuli):
     )
     table = ledger_table("e", "c", networks, stimuli, spec, Bias()).set_index("part")
     np.testing.assert_allclose(table["share"], (table.index == "easy").astype(float), atol=1e-6)
+
+
+def test_many_regressors_for_the_fitted_stimuli_are_warned_of(stimuli, networks, caplog):
+    """There are 3 features, 4 products, 4 sub-components and 15 bits, for 256 stimuli."""
+    n = sum(len(block) for block in blocks_by_hand(stimuli, "validation"))
+    with caplog.at_level(logging.WARNING):
+        ledger_table("tasks", "label", networks, stimuli, SPEC, Bias())
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert f"tasks/label: {n} regressors are fitted on 256 validation stimuli" in caplog.text
+    assert f"off by up to {n / 256:.2f}" in caplog.text
+
+
+@pytest.mark.parametrize(("n_fit", "warned"), [(99, True), (100, False)])
+def test_ten_stimuli_per_regressor_are_enough(n_fit, warned, caplog):
+    """One feature, and 9 bits of which it is one: 10 regressors."""
+    features = {"only": {"function": "bit", "bits": 9}}
+    stimuli = generate(Bits(features=features, n_train=64, n_validation=100, n_test=64))
+    chosen = (stimuli.split != "validation") | (np.cumsum(stimuli.split == "validation") <= n_fit)
+    for name in ("inputs", "ids", "split", "labels", "component_labels", "supervised"):
+        setattr(stimuli, name, getattr(stimuli, name)[chosen])
+    spec = MLP(hidden=[5])
+    networks = Networks(
+        seeds=np.array([0]),
+        features=["only"],
+        targets=["only"],
+        kept=np.array([True]),
+        test_accuracy=np.ones((1, 1)),
+        acquired=np.zeros((1, 1), int),
+        curves={},
+        checkpoint_names=np.array(["final"]),
+        checkpoint_steps=np.array([[10]]),
+        weights={k: w.numpy()[None, None] for k, w in initial_weights(spec, 9, 1, 0).items()},
+    )
+    with caplog.at_level(logging.WARNING):
+        ledger_table("e", "c", networks, stimuli, spec, Bias())
+    assert bool(caplog.records) == warned

@@ -6,6 +6,7 @@ import logging
 from itertools import product
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +23,12 @@ SEEDS = range(4)
 ROWS = [(seed, snapshot) for snapshot in ("initial", "final") for seed in SEEDS]
 NAMES = ["tasks/easy", "tasks/both"]
 LAYERS = dict.fromkeys(NAMES, "hidden1")
+
+
+def of_all(table):
+    """Rows of all candidates."""
+    return table[table["left_out"] == -1]
+
 
 few = st.lists(st.integers(0, 3).map(float), min_size=1, max_size=4).map(np.array)
 
@@ -78,7 +85,8 @@ def test_a_class_of_its_own_is_always_named(make_candidates, tmp_path):
     write_table(tmp_path / "identification.csv", "identification", result)
     table = read_table(tmp_path / "identification.csv", "identification")
     assert tuple(table.columns) == TABLES["identification"]
-    assert len(table) == len(SEEDS) * 3 * 2
+    assert len(of_all(table)) == len(SEEDS) * 3 * 2
+    assert len(table) == len(SEEDS) * 3 * 2 * len(SEEDS), "none or one of three others left out"
     assert set(table["seed"]) == set(SEEDS)
     assert set(table["condition"]) == {"both"}
     assert set(table["layer"]) == {"hidden1"}
@@ -96,14 +104,14 @@ def test_classes_that_do_not_differ_are_named_at_chance(make_candidates):
         spec(untrained=True, metrics=list(METRICS), reliabilities=[1.0, 0.5]),
     )
     assert (table["chance"] == 1 / 3).all()
-    assert abs(table["top1"].mean() - 1 / 3) < 0.1
+    assert abs(of_all(table)["top1"].mean() - 1 / 3) < 0.1
 
 
 def test_noise_makes_it_harder(make_candidates):
     table = identification_table(
         "tasks", NAMES[1], make_candidates(0.5), LAYERS, spec(reliabilities=[1.0, 0.1, 0.01])
     )
-    top1 = table.groupby("reliability_level")["top1"].mean()
+    top1 = of_all(table).groupby("reliability_level")["top1"].mean()
     assert top1[1.0] > top1[0.1] > top1[0.01]
 
 
@@ -123,7 +131,7 @@ def test_the_probability_is_that_of_the_similarities(make_candidates, metric):
     def factors(name, seed, snapshot):
         return measure.factors(candidates[name].read("hidden1", ROWS.index((seed, snapshot))))
 
-    for row in table.itertuples():
+    for row in of_all(table).itertuples():
         x = candidates[NAMES[1]].read("hidden1", ROWS.index((row.seed, "final"))).astype(float)
         noise = np.random.default_rng([7, row.seed]).standard_normal(x.shape)
         noisy = measure.factors(x + x.std(axis=0) * noise)
@@ -136,6 +144,45 @@ def test_the_probability_is_that_of_the_similarities(make_candidates, metric):
         )
         wins = [o > max(rest) for o, *rest in product(own, *others)]
         np.testing.assert_allclose(row.top1, np.mean(wins), rtol=1e-9)
+
+
+@pytest.mark.parametrize("left_out", SEEDS)
+def test_a_seed_left_out_is_as_if_it_had_never_been_trained(
+    make_candidates, make_activations, left_out
+):
+    """All classes lose it: the target's own, the other condition's and the untrained one."""
+    settings = spec(
+        metrics=["rsa", "ridge"], reliabilities=[1.0, 0.3], untrained=True, residualise="shape"
+    )
+    label = {"shape": np.arange(len(IDS)) % 2}
+    candidates = make_candidates(1.0, label)
+    table = identification_table("tasks", NAMES[1], candidates, LAYERS, settings)
+    without = {}
+    for name, activations in candidates.items():
+        rows = [i for i, (seed, _) in enumerate(ROWS) if seed != left_out]
+        x = np.stack([activations.read("hidden1", i) for i in rows])
+        file = f"{name.replace('/', '_')}_without"
+        without[name] = make_activations({"hidden1": x}, IDS, [ROWS[i] for i in rows], file)
+        without[name].labels.update(label)
+    smaller = identification_table("tasks", NAMES[1], without, LAYERS, settings)
+    found = table[table["left_out"] == left_out].drop(columns="left_out").reset_index(drop=True)
+    expected = of_all(smaller).drop(columns="left_out").reset_index(drop=True)
+    assert len(found) == 3 * 3 * 2, "targets, measures, reliabilities"
+    assert left_out not in set(found["seed"])
+    assert 0 < found["top1"].mean() < 1
+    pd.testing.assert_frame_equal(found, expected)
+
+
+def test_a_seed_is_not_left_out_where_a_class_would_be_empty(make_candidates):
+    candidates = make_candidates(0.01)
+    candidates[NAMES[0]].networks["kept"][4:7] = False  # only seed 3 is left
+    table = identification_table("tasks", NAMES[1], candidates, LAYERS, spec(metrics=["cka"]))
+    left_out = table.groupby("seed")["left_out"].unique()
+    assert {seed: set(seeds) for seed, seeds in left_out.items()} == {
+        0: {-1, 1, 2},
+        1: {-1, 0, 2},
+        2: {-1, 0, 1},
+    }
 
 
 def test_residuals_do_not_see_the_feature(make_candidates):
@@ -156,7 +203,7 @@ def test_residuals_do_not_see_the_feature(make_candidates):
         LAYERS,
         spec(metrics=["rsa"], residualise="shape", reliabilities=[1.0]),
     )
-    top1 = table.groupby("metric")["top1"].mean()
+    top1 = of_all(table).groupby("metric")["top1"].mean()
     assert top1["rsa"] == 1
     assert abs(top1["rsa_residualised"] - 0.5) < 0.3
 

@@ -9,7 +9,7 @@ import torch
 
 from repbias.networks import training as module
 from repbias.networks.spec import MLP, Training
-from repbias.networks.training import Condition, train, train_conditions
+from repbias.networks.training import Ensemble, train, train_ensembles
 from repbias.stimuli.bits import generate
 from repbias.stimuli.spec import Bits
 from repbias.store import Networks, Stimuli
@@ -129,7 +129,7 @@ def test_those_that_stay_do_not_notice_that_others_leave(monkeypatch, shrunk, op
 # Many conditions in one stack.
 
 
-def mixed_conditions(normalisation: str, precision: str = "float32") -> list[Condition]:
+def mixed_conditions(normalisation: str, precision: str = "float32") -> list[Ensemble]:
     """Every optimiser with every kind of noise and curriculum; all else differs at random."""
     rng = np.random.default_rng(0)
     stimuli = [
@@ -159,11 +159,11 @@ def mixed_conditions(normalisation: str, precision: str = "float32") -> list[Con
             normalisation=normalisation,
         )
         seeds = [int(seed) for seed in rng.choice(20, size=one_of(1, 2), replace=False)]
-        conditions.append(Condition(one_of(*stimuli), network, training, seeds))
+        conditions.append(Ensemble(one_of(*stimuli), network, training, seeds))
     return conditions
 
 
-def alone(conditions: list[Condition]) -> Iterator[tuple[int, int, Networks]]:
+def alone(conditions: list[Ensemble]) -> Iterator[tuple[int, int, Networks]]:
     for i, c in enumerate(conditions):
         for n, seed in enumerate(c.seeds):
             yield i, n, train(c.stimuli, c.network, c.training, [seed], "cpu")
@@ -182,7 +182,7 @@ def test_mixed_stacks_of_conditions(monkeypatch, shrunk, normalisation):
     for chunk, places in ((9, range(len(conditions))), (100, order)):
         shrunk.clear()
         monkeypatch.setattr(module, "CHUNK", chunk)
-        found = train_conditions([conditions[i] for i in places], "cpu")
+        found = train_ensembles([conditions[i] for i in places], "cpu")
         together = dict(zip(places, found, strict=True))
         for i, n, single in singles:
             assert_same_network(together[i], n, single)
@@ -203,7 +203,7 @@ def test_mixed_stacks_of_conditions(monkeypatch, shrunk, normalisation):
 def test_mixed_stacks_in_bfloat16(monkeypatch, shrunk):
     conditions = mixed_conditions("none", "bfloat16")[::3]
     monkeypatch.setattr(module, "CHUNK", 8)
-    together = train_conditions(conditions, "cpu")
+    together = train_ensembles(conditions, "cpu")
     assert shrunk
     for i, n, single in alone(conditions):
         assert_same_network(together[i], n, single)
@@ -212,7 +212,7 @@ def test_mixed_stacks_in_bfloat16(monkeypatch, shrunk):
 def test_full_batches_in_a_stack(monkeypatch):
     stimuli = [stimuli_with("bit", "xor", seed=seed) for seed in (0, 1)]
     conditions = [
-        Condition(
+        Ensemble(
             s,
             MLP(hidden=[13, 5]),
             Training(**settings, batch_size="full", max_steps=12, evaluate_every=4),
@@ -221,7 +221,7 @@ def test_full_batches_in_a_stack(monkeypatch):
         for s in stimuli
         for settings in OPTIMIZERS.values()
     ]
-    together = train_conditions(conditions, "cpu")
+    together = train_ensembles(conditions, "cpu")
     for i, n, single in alone(conditions):
         assert_same_network(together[i], n, single)
 
@@ -231,19 +231,19 @@ def test_conditions_of_different_shapes_come_back_in_their_order():
     plain = {"batch_size": 16, "max_steps": 8, "evaluate_every": 4}
     two, three = stimuli_with("bit", "xor"), stimuli_with("bit", "xor", "and")
     conditions = [
-        Condition(two, MLP(hidden=[13]), Training(**plain), [0, 1]),
-        Condition(three, MLP(hidden=[13]), Training(**plain), [0]),
-        Condition(two, MLP(hidden=[13, 4]), Training(**plain), [0]),
-        Condition(two, MLP(hidden=[13], activation="tanh"), Training(**plain), [0]),
-        Condition(two, MLP(hidden=[13], normalisation="layer"), Training(**plain), [0]),
-        Condition(two, MLP(hidden=[13]), Training(**plain | {"batch_size": 8}), [0]),
-        Condition(two, MLP(hidden=[13]), Training(**plain | {"evaluate_every": 2}), [0]),
-        Condition(two, MLP(hidden=[13]), Training(**plain, precision="bfloat16"), [0]),
-        Condition(two, MLP(hidden=[13], init="he", init_scale=2), Training(**plain), [1, 0]),
+        Ensemble(two, MLP(hidden=[13]), Training(**plain), [0, 1]),
+        Ensemble(three, MLP(hidden=[13]), Training(**plain), [0]),
+        Ensemble(two, MLP(hidden=[13, 4]), Training(**plain), [0]),
+        Ensemble(two, MLP(hidden=[13], activation="tanh"), Training(**plain), [0]),
+        Ensemble(two, MLP(hidden=[13], normalisation="layer"), Training(**plain), [0]),
+        Ensemble(two, MLP(hidden=[13]), Training(**plain | {"batch_size": 8}), [0]),
+        Ensemble(two, MLP(hidden=[13]), Training(**plain | {"evaluate_every": 2}), [0]),
+        Ensemble(two, MLP(hidden=[13]), Training(**plain, precision="bfloat16"), [0]),
+        Ensemble(two, MLP(hidden=[13], init="he", init_scale=2), Training(**plain), [1, 0]),
     ]
     assert conditions[0].shape() == conditions[-1].shape()
     assert len({c.shape() for c in conditions}) == len(conditions) - 1
-    together = train_conditions(conditions, "cpu")
+    together = train_ensembles(conditions, "cpu")
     for condition, networks in zip(conditions, together, strict=True):
         assert networks.seeds.tolist() == condition.seeds
         assert networks.features == condition.stimuli.features
@@ -255,18 +255,18 @@ def test_conditions_of_different_shapes_come_back_in_their_order():
 
 
 @pytest.fixture
-def two_ends() -> list[Condition]:
+def two_ends() -> list[Ensemble]:
     """One network that ends at 14, and one that goes on to 40 and has a checkpoint at 14."""
     stimuli = stimuli_with("bit", "xor")
     plain = {"batch_size": 16, "evaluate_every": 10, "extra_steps": None}
     return [
-        Condition(stimuli, MLP(hidden=[13]), Training(**plain, max_steps=limit, checkpoints=5), [2])
+        Ensemble(stimuli, MLP(hidden=[13]), Training(**plain, max_steps=limit, checkpoints=5), [2])
         for limit in (14, 40)
     ]
 
 
 def test_a_network_is_evaluated_at_its_own_end_and_others_are_not(two_ends):
-    short, long = train_conditions(two_ends, "cpu")
+    short, long = train_ensembles(two_ends, "cpu")
     assert short.curves["step"].tolist() == [0, 10, 14]
     assert long.curves["step"].tolist() == [0, 10, 20, 30, 40]
     assert short.checkpoint_steps[-1, 0] == 14
@@ -275,7 +275,7 @@ def test_a_network_is_evaluated_at_its_own_end_and_others_are_not(two_ends):
 
 def test_a_checkpoint_is_not_lost_where_another_network_ends(two_ends):
     assert np.geomspace(10, 40, 5).round().tolist() == [10, 14, 20, 28, 40]
-    short, long = train_conditions(two_ends, "cpu")
+    short, long = train_ensembles(two_ends, "cpu")
     assert 14 in long.checkpoint_steps[:, 0]
     row = long.checkpoint_steps[:, 0].tolist().index(14)
     for name, w in long.weights.items():

@@ -12,7 +12,7 @@ from torch import nn
 from repbias.networks import training as module
 from repbias.networks.mlp import initial_weights
 from repbias.networks.spec import MLP, Training
-from repbias.networks.training import Condition, learning_table, train, train_conditions
+from repbias.networks.training import Ensemble, learning_table, train, train_ensembles
 from repbias.spec import RepbiasError
 from repbias.stimuli.bits import generate
 from repbias.stimuli.spec import Bits
@@ -590,6 +590,20 @@ def test_a_network_that_diverges_is_not_kept(stimuli):
     assert len(learning_table("e", "c", networks, 0.95)) == 2 * 3
 
 
+def test_a_network_that_diverges_is_not_kept_even_without_a_criterion(stimuli):
+    """It reports 0 everywhere, which is right half of the time."""
+    settings = {"optimizer": "sgd", "batch_size": 32, "max_steps": 20, "evaluate_every": 10}
+    ensembles = [
+        Ensemble(stimuli, RECORDED_MLP, Training(**settings, learning_rate=rate, inclusion=0), [0])
+        for rate in (1e9, 1e-3)
+    ]
+    diverged, fine = train_ensembles(ensembles, "cpu")
+    np.testing.assert_allclose(diverged.test_accuracy, 0.5, atol=0.05)
+    assert diverged.kept.tolist() == [False]
+    assert fine.kept.tolist() == [True]
+    assert set(learning_table("e", "c", diverged, 0.95)["kept"]) == {False}
+
+
 def test_learning_table_holds_the_curves(networks):
     table = learning_table("tasks", "targets=both", networks, 0.95)
     assert tuple(table.columns) == TABLES["learning"]
@@ -660,25 +674,25 @@ def test_a_batch_larger_than_the_training_set(stimuli):
 
 
 def test_a_full_batch_is_all_training_stimuli(stimuli):
-    condition = Condition(stimuli, RECORDED_MLP, Training(batch_size="full"), [0])
+    condition = Ensemble(stimuli, RECORDED_MLP, Training(batch_size="full"), [0])
     assert condition.batch_size == 512
     condition.check()
-    Condition(stimuli, RECORDED_MLP, Training(batch_size=512), [0]).check()
+    Ensemble(stimuli, RECORDED_MLP, Training(batch_size=512), [0]).check()
 
 
 def test_a_curriculum_of_what_is_no_feature(stimuli):
     """Without targets in the settings, it is known only when the stimuli are."""
-    condition = Condition(stimuli, RECORDED_MLP, Training(curriculum=["f0", "f9"]), [0])
+    condition = Ensemble(stimuli, RECORDED_MLP, Training(curriculum=["f0", "f9"]), [0])
     with pytest.raises(RepbiasError, match=r"\['f9'\] are no features \(found \['f0', 'f1'\]\)"):
         condition.check()
 
 
 def test_one_bad_condition_is_refused_before_any_training(stimuli, monkeypatch):
     monkeypatch.setattr(module, "_Stack", None)
-    good = Condition(stimuli, RECORDED_MLP, Training(), [0])
-    bad = Condition(stimuli, RECORDED_MLP, Training(targets=["f9"]), [0])
+    good = Ensemble(stimuli, RECORDED_MLP, Training(), [0])
+    bad = Ensemble(stimuli, RECORDED_MLP, Training(targets=["f9"]), [0])
     with pytest.raises(RepbiasError, match="f9"):
-        train_conditions([good, bad], "cpu")
+        train_ensembles([good, bad], "cpu")
 
 
 def test_a_target_that_is_no_feature(stimuli):

@@ -147,16 +147,20 @@ def encrypted(rng):
 
 
 def identified(networks, rng):
+    seeds = sorted({row["seed"] for row in networks})
+    target = networks[-1]["condition"] if networks else None
     return as_table(
         "identification",
         [
             without(row, "kept", "step")
-            | {"metric": metric, "reliability_level": level, "top1": rng.uniform(0, 1)}
-            | {"chance": 0.25}
+            | {"metric": metric, "reliability_level": level, "left_out": left_out}
+            | {"top1": rng.uniform(0, 1), "chance": 0.25}
             for row in networks
+            if row["condition"] == target
             if row["layer"] == "hidden1" and row["snapshot"] != "initial"
             for metric in ("rsa", "cka", "procrustes")
             for level in (1.0, 0.1)
+            for left_out in (-1, *(seed for seed in seeds if seed != row["seed"]))
         ],
     )
 

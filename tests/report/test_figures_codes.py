@@ -114,6 +114,21 @@ def test_conflicts_show_which_feature_is_followed(make_tables):
     assert texts == ["◂ hard", "easy ▸"] * 2
 
 
+@pytest.mark.parametrize("name", ["probes", "sweeps", "steering", "behaviour"])
+def test_legends_list_the_features_that_are_drawn(name, make_tables):
+    """One of the outputs is neither probed nor measured here."""
+    tables = make_tables(seeds=3)
+    for table, frame in tables.items():
+        for column in ("feature", "output"):
+            if column in frame and table != "learning":
+                tables[table] = frame = frame[frame[column] != "hard"]
+    figure, data = DRAWINGS[name](tables, LAYERS)
+    assert "hard" not in set(data["feature"])
+    labels = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    assert "feature 'easy'" in labels
+    assert not any("hard" in label for label in labels)
+
+
 def test_without_conflicts_the_probes_are_drawn_alone(make_tables):
     tables = make_tables()
     tables["conflict"] = tables["conflict"].iloc[:0]

@@ -168,6 +168,24 @@ def test_many_conditions_are_shown_as_matrices(make_tables):
     assert (ridge[1, 4], ridge[4, 1]) == (final["ridge", "b", "e"], final["ridge", "e", "b"])
 
 
+def test_where_there_is_no_similarity_a_matrix_is_grey(make_tables):
+    """White is a similarity of 0."""
+    conditions = tuple("abcdef")
+    layers = {f"tasks/{c}": "hidden1" for c in conditions}
+    tables = make_tables(conditions=conditions)
+    table = tables["similarity"]
+    tables["similarity"] = table[~((table["condition_a"] == "b") & (table["condition_b"] == "e"))]
+    for name, cell in (("rsa_models", (0, 0)), ("similarity", (1, 4))):
+        figure, _ = DRAWINGS[name](tables, layers)
+        (image, *_) = [axis.images[0] for axis in figure.axes if axis.get_title() and axis.images]
+        shown = np.ma.masked_invalid(image.get_array())
+        assert np.ma.getmaskarray(shown)[cell]
+        red, green, blue, alpha = image.to_rgba(shown)[cell]
+        assert red == green == blue == 0.75
+        assert alpha == 1
+        np.testing.assert_allclose(image.to_rgba(np.zeros((1, 1)))[0, 0, :3], 0.97, atol=0.01)
+
+
 def test_identification_compares_repairs_and_others_with_plain_rsa(make_tables):
     tables = make_tables(seeds=3)
     figure, data = DRAWINGS["identification"](tables, LAYERS)
@@ -177,15 +195,46 @@ def test_identification_compares_repairs_and_others_with_plain_rsa(make_tables):
         *[{"RSA (correlation)", "CKA"}] * 2,
     ]
     table = tables["identification"]
+    table = table[table["left_out"] == -1]
     assert len(data) == 2 * 3 * 2, "snapshots, measures, levels"
     for _, row in data.iterrows():
         part = table
         for key in ("snapshot", "metric", "reliability_level"):
             part = part[part[key] == row[key]]
-        assert row["n"] == len(part)
+        assert row["n"] == len(part) == 3
         assert row["top1"] == pytest.approx(part["top1"].mean())
     chance = [line for line in figure.axes[0].lines if set(line.get_ydata()) == {0.25}]
     assert len(chance) == 1
+
+
+def test_intervals_of_identification_leave_seeds_out_of_targets_and_candidates(make_tables):
+    """A seed's networks are both targets and candidates; both change when it is left out."""
+    tables = make_tables(seeds=5)
+    figure, data = DRAWINGS["identification"](tables, LAYERS)
+    keys = ["snapshot", "metric", "reliability_level"]
+    for key, part in tables["identification"].groupby(keys):
+        row = data.set_index(keys).loc[key]
+        left_out = [
+            part.loc[(part["left_out"] == seed) & (part["seed"] != seed), "top1"].mean()
+            for seed in range(5)
+        ]
+        error = np.sqrt(4 / 5 * ((left_out - np.mean(left_out)) ** 2).sum())
+        half = t.ppf(0.975, 4) * error
+        assert row["ci_high"] - row["top1"] == pytest.approx(half)
+        assert row["top1"] - row["ci_low"] == pytest.approx(half)
+    bars = [c.lines[2][0].get_segments() for axis in figure.axes for c in axis.containers]
+    drawn = {tuple(segment[:, 1].round(9)) for segments in bars for segment in segments}
+    assert drawn == {tuple(row) for row in data[["ci_low", "ci_high"]].to_numpy().round(9)}
+
+
+@pytest.mark.parametrize("left_out", [[-1], [-1, 0]])
+def test_identification_without_seeds_to_leave_out_has_no_interval(left_out, make_tables):
+    tables = make_tables(seeds=3)
+    table = tables["identification"]
+    tables["identification"] = table[table["left_out"].isin(left_out)]
+    _, data = DRAWINGS["identification"](tables, LAYERS)
+    assert data["top1"].notna().all()
+    assert data[["ci_low", "ci_high"]].isna().all(axis=None)
 
 
 def test_identification_without_candidates_at_first_mastery_says_so(make_tables):

@@ -67,6 +67,18 @@ def test_sweeps_have_a_panel_for_every_experiment_that_varies_something(make_tab
     assert set(data["experiment"]) == {"tasks", "more"}
 
 
+@pytest.mark.parametrize("r2", [[-3.0, 0.2], [0.3, 0.31]])
+def test_the_axis_of_sweeps_does_not_depend_on_the_values(r2, make_tables):
+    tables = make_tables(conditions=("easy", "both"), seeds=3)
+    table = tables["variance_explained"]
+    table["r2"] = np.resize(r2, len(table))
+    for name in ("learning", "variance_explained"):
+        tables[name] = pd.concat([tables[name], tables[name].assign(experiment="more")])
+    layers = LAYERS | {"more/easy": "hidden1", "more/both": "hidden1"}
+    figure, _ = DRAWINGS["sweeps"](tables, layers)
+    assert [axis.get_xlim() for axis in figure.axes] == [(-0.05, 1.05)] * 2
+
+
 def test_dots_are_filled_at_the_end_and_open_at_first_mastery(make_tables):
     figure, data = DRAWINGS["sweeps"](make_tables(), LAYERS)
     (axis,) = figure.axes

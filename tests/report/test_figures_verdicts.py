@@ -41,10 +41,34 @@ def test_a_cell_says_the_effect_and_its_interval(make_tables):
     claims = tables["claims"]
     claims["ci_low"] = -0.5
     claims.loc[4, ["effect", "ci_low", "ci_high"]] = 0.7947
+    claims.loc[4, "n_kept"] = 0
     claims.loc[1, "effect"] = float("nan")
+    claims.loc[2, ["effect", "ci_low", "ci_high"]] = 0.5
     figure, _ = DRAWINGS["verdicts"](tables, {})
     texts = [text.get_text() for text in figure.axes[0].texts]
-    assert texts.count("−0.123 [−0.5, 0.5]") == 3
-    assert "0.795 (exact)" in texts
-    assert "too few networks" in texts
-    assert texts.count("a difference") == 2, "once per claim"
+    assert texts.count("−0.123 [−0.500, 0.500]") == 2
+    assert texts.count("0.795 (exact)") == 1
+    assert texts.count("0.500 [0.500, 0.500]") == 1, "an interval without width is not exact"
+    assert texts.count("too few networks") == 1
+    assert "a difference" not in texts
+
+
+def test_the_claim_is_stated_once_and_shortened(make_tables):
+    tables = make_tables()
+    long = "hard features " * 20
+    tables["claims"].loc[4, "statement"] = long
+    figure, data = DRAWINGS["verdicts"](tables, {})
+    assert list(data.columns) == [
+        *("claim", "variant", "snapshot", "verdict", "effect", "ci_low", "ci_high"),
+        *("n_kept", "statement"),
+    ]
+    texts = {
+        text.get_position()[1]: text.get_text()
+        for text in figure.axes[0].texts
+        if text.get_position()[0] > 1.5
+    }
+    assert texts.keys() == {0, 2}, "once per claim, in the row of its first variant"
+    assert texts[0] == "the statement of C1"
+    assert len(texts[2]) <= 78
+    assert texts[2].endswith(" …")
+    assert long.startswith(texts[2].removesuffix(" …"))

@@ -113,12 +113,37 @@ def test_a_claim_is_one_block_with_its_variants_and_both_times(page):
             assert len(row) == 3
     numbers = "−0.123 [–, 0.500] 9 networks, 1 left out"
     assert blocks["C1"][1] == [
-        ("", f"At the end: supported {numbers}", f"At first mastery: inconclusive {numbers}"),
-        ("momentum", *(f"{t}: inconclusive {numbers}" for t in ("At the end", "At first mastery"))),
+        ("", f"At first mastery: inconclusive {numbers}", f"At the end: supported {numbers}"),
+        ("momentum", *(f"{t}: inconclusive {numbers}" for t in ("At first mastery", "At the end"))),
     ]
     (only,) = blocks["C20"][1]
-    assert only[1].startswith("At the end: not supported")
-    assert only[2] == "At first mastery: not decided at this time"
+    assert only[1] == "At first mastery: not decided at this time"
+    assert only[2].startswith("At the end: not supported")
+    table = re.search(r'<table class="claims">(.*?)</table>', page, flags=re.DOTALL)[1]
+    titles = re.search(r"<thead>(.*?)</thead>", table, flags=re.DOTALL)[1]
+    assert re.findall(r"<th>(.*?)</th>", titles) == [
+        "Variant", "At first mastery", "At the end of training"
+    ]  # fmt: skip
+
+
+def test_only_an_effect_without_networks_is_exact(make_tables, tmp_path):
+    tables = make_tables()
+    claims = tables["claims"]
+    claims[["effect", "ci_low", "ci_high"]] = 0.7947
+    claims.loc[4, ["n_kept", "n_dropped"]] = 0
+    blocks = claims_in(write(tmp_path, tables, figures=()))
+    assert blocks["C20"][1][0][2] == "At the end: not supported 0.795 (exact)"
+    numbers = "0.795 [0.795, 0.795] 9 networks, 1 left out"
+    assert blocks["C1"][1][0][2] == f"At the end: supported {numbers}"
+
+
+def test_the_page_says_how_to_read_verdicts(page):
+    text = Page(page).text
+    assert "of 2 claims and their variants, one in twenty would be decided by chance" in text
+    assert "The intervals are not corrected for the number of claims" in text
+    assert "one of some difference is the opposite" in text
+    assert "Grey: a network with itself." in text
+    assert "White: not decided at this time." in text
 
 
 def test_verdicts_are_counted_and_changes_named(page):
@@ -198,6 +223,17 @@ def test_a_very_tall_figure_is_folded_away(tmp_path, monkeypatch, make_tables):
     monkeypatch.setattr("repbias.report.page.TALL", 100)
     page = write(tmp_path / "tall", make_tables(), figures=["variance"])
     assert "this figure is long" in page
+
+
+def test_sweeps_are_never_folded_away(tmp_path, monkeypatch, make_tables):
+    monkeypatch.setattr("repbias.report.page.TALL", 100)
+    page = write(tmp_path, make_tables(), figures=["sweeps", "variance"])
+    assert page.count("this figure is long") == 1
+    sections = re.findall(r'<section id="([a-z_]+)">\s*<h3>(.*?)</section>', page, flags=re.DOTALL)
+    assert {name: "this figure is long" in text for name, text in sections} == {
+        "sweeps": False,
+        "variance": True,
+    }
 
 
 def test_every_figure_is_in_the_page(page, folder):

@@ -5,7 +5,7 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 
-from repbias.stimuli.features import FUNCTIONS
+from repbias.stimuli.features import FUNCTIONS, XORS
 
 #: What each function means, for one string of bits in plain Python; "dnf" is random, see below.
 MEANING = {
@@ -57,6 +57,25 @@ def test_no_proper_subset_of_bits_says_anything_about_parity(k):
     for shown in combinations(range(k), k - 1):
         for values in product([0, 1], repeat=k - 1):
             assert labels[(bits[:, shown] == values).all(axis=1)].mean() == 0.5
+
+
+@pytest.mark.parametrize("name", XORS)
+def test_xors_are_sums_modulo_two(name):
+    """f(a xor b) = f(a) xor f(b) for all strings; and no other function does so."""
+    for k in possible_k(name):
+        assert is_sum(name, k)
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS.keys() - set(XORS)))
+def test_no_other_function_is_a_sum_modulo_two(name):
+    assert not any(is_sum(name, k) for k in possible_k(name) if k > 1)
+
+
+def is_sum(name: str, k: int) -> bool:
+    bits = all_strings(k)
+    labels = FUNCTIONS[name].compute(bits, np.random.default_rng(0))
+    index = np.arange(len(bits))
+    return all((labels[index ^ i] == labels ^ labels[i]).all() for i in index)
 
 
 def satisfied_subcubes(bits: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -10,7 +10,11 @@ from pydantic import ValidationError
 
 from repbias.spec import RepbiasError
 from repbias.stimuli.bits import audit, generate
-from repbias.stimuli.manipulations import training_probabilities
+from repbias.stimuli.manipulations import (
+    FeatureManipulations,
+    supervised_stimuli,
+    training_probabilities,
+)
 from repbias.stimuli.spec import Bits
 
 EVALUATION = ("validation", "test")
@@ -300,6 +304,20 @@ def test_supervised_masks_the_share_asked_for_in_training_only(shares, n_train, 
     assert stimuli.supervised[training, len(shares) :].all(), "the extra target is always there"
     for i, share in enumerate(shares):
         assert stimuli.supervised[training, i].sum() == round(share * n_train)
+
+
+def test_supervision_of_any_features_and_splits():
+    """The last target, a label, is no feature: all of its stimuli supervise it."""
+    features = {
+        name: FeatureManipulations(supervised=share)
+        for name, share in (("none", 0), ("third", 1 / 3), ("all", 1))
+    }
+    split = np.array(["test", "train", "train", "validation", "train"] * 4)
+    mask = supervised_stimuli(features, [*features, "label"], split, np.random.default_rng(0))
+    assert mask.dtype == bool
+    assert mask.shape == (20, 4)
+    assert mask[split != "train"].all()
+    assert mask[split == "train"].sum(axis=0).tolist() == [0, 4, 12, 12]
 
 
 def test_which_stimuli_supervise_is_random():

@@ -99,6 +99,8 @@ def variance_table(
                 a, b = phi_fit[n].astype(np.float64), phi_test[n].astype(np.float64)
                 if checkpoint == n_checkpoints - 1:
                     final_total[n, layer] = float(((b - a.mean(axis=0)) ** 2).sum() / len(b))
+                # Unknown where a network diverged before the end.
+                total = final_total.get((n, layer), float("nan"))
                 for feature in labels_fit:
                     args = (labels_fit[feature], a, labels_test[feature], b)
                     rows.append(
@@ -107,7 +109,7 @@ def variance_table(
                             "layer": layer,
                             "feature": feature,
                             "r2": variance_explained(*args, definition=settings.definition),
-                            "r2_of_final": variance_explained(*args, final_total[n, layer]),
+                            "r2_of_final": variance_explained(*args, total),
                         }
                     )
     table = as_table("variance_explained", rows)
