@@ -131,6 +131,45 @@ CONFIG = {
     ),
     "unsafe name": ("study", "../elsewhere", ["study: found '../elsewhere'", "pattern"]),
     "unsafe name of a section": ("images.my/photos", {"path": "${DATA}"}, ["images.my/photos"]),
+    # analyses
+    "unknown analysis": (
+        f"{TASKS}.analyses",
+        ["stearing"],
+        [f"{TASKS}.analyses.0: found 'stearing'", "did you mean 'steering'?", "ledger"],
+    ),
+    "one analysis without a list": (
+        f"{TASKS}.analyses",
+        "steering",
+        [f"{TASKS}.analyses: found 'steering'", "list"],
+    ),
+    "analysis named twice": (
+        f"{TASKS}.analyses",
+        ["ledger", "units", "ledger"],
+        [f"{TASKS}.analyses: found ['ledger', 'units', 'ledger']", "'ledger' occurs twice"],
+    ),
+    "neither one job nor many": (
+        f"{TASKS}.one_job",
+        "maybe",
+        [f"{TASKS}.one_job: found 'maybe'", "boolean"],
+    ),
+    "unknown measure of similarity": (
+        "similarity.metrics",
+        ["cka", "cca"],
+        ["similarity.metrics.1: found 'cca'", "did you mean 'cka'?", "procrustes"],
+    ),
+    "measure named twice": (
+        "similarity.metrics",
+        ["cka", "cka"],
+        ["similarity.metrics: found ['cka', 'cka']", "'cka' occurs twice"],
+    ),
+    "no measure": ("similarity.metrics", [], ["similarity.metrics: found []", "at least 1"]),
+    "too few stimuli of a similarity": (
+        "similarity.n_stimuli",
+        11,
+        ["similarity.n_stimuli: found 11", "equal to 12"],
+    ),
+    "decreasing doses": ("bias.doses", [1, 0.5], ["bias.doses: found [1, 0.5]", "increasing"]),
+    "no dose": ("bias.doses", [0, 1], ["bias.doses.0: found 0", "greater than 0"]),
     # stimuli, networks, training
     "unknown function": (
         f"{EASY}.function",
@@ -154,6 +193,31 @@ CONFIG = {
         f"{TASKS}.stimuli.n_train",
         64,
         [f"{TASKS}: training.batch_size is 128", "stimuli.n_train (64)"],
+    ),
+    "batch that is no number": (
+        f"{TASKS}.training.batch_size",
+        "all",
+        [f"{TASKS}.training.batch_size: found 'all'", "integer", "allowed: full"],
+    ),
+    "empty batch": (
+        f"{TASKS}.training.batch_size",
+        0,
+        [f"{TASKS}.training.batch_size: found 0", "equal to 1", "allowed: full"],
+    ),
+    "unknown feature of a curriculum": (
+        f"{TASKS}.training.curriculum",
+        ["hrd"],
+        [f"{TASKS}: training.curriculum: no feature 'hrd'", "did you mean 'hard'?", "easy"],
+    ),
+    "curriculum of a feature that is no target": (
+        f"{TASKS}.training",
+        {"targets": ["easy"], "curriculum": ["hard"]},
+        [f"{TASKS}.training: curriculum: 'hard' is no target", "allowed: easy"],
+    ),
+    "curriculum without a list": (
+        f"{TASKS}.training.curriculum",
+        "hard",
+        [f"{TASKS}.training.curriculum: found 'hard'", "list"],
     ),
     "momentum with adam": (
         f"{TASKS}.training.momentum",
@@ -203,6 +267,35 @@ CONFIG = {
         {"training.targets": [["easy"]]},
         [f"{VARY}.training.targets: ", "name: value"],
     ),
+    "sections without names": (
+        VARY,
+        {"training": [{"optimizer": "adam"}]},
+        [f"{VARY}.training: ", "name: value"],
+    ),
+    "section that is no mapping": (
+        VARY,
+        {"training": {"fast": "adam"}},
+        [f"{VARY}, condition training=fast: training: found 'adam'", "dictionary"],
+    ),
+    "unknown key of a section that varies": (
+        VARY,
+        {"training": {"fast": {"optimizr": "adam"}}},
+        [f"{VARY}, condition training=fast: training.optimizr: unknown key", "'optimizer'?"],
+    ),
+    "setting that a level sets too": (
+        VARY,
+        {"training": {"fast": {"max_steps": 50}}, "training.max_steps": [60, 70]},
+        [f"{VARY}: 'training' and 'training.max_steps' overlap"],
+    ),
+    "setting of a mapping that is replaced": (
+        VARY,
+        {
+            "stimuli.features": {"one": {"easy": {"function": "bit"}}},
+            "stimuli.features.easy.gain": [2.0],
+        },
+        [f"{VARY}: 'stimuli.features' and 'stimuli.features.easy.gain' overlap"],
+    ),
+    "analyses cannot vary": (VARY, {"analyses": {"few": []}}, [f"{VARY}: no setting 'analyses'"]),
     "no levels": (VARY, {"seeds": []}, [f"{VARY}.seeds: no levels"]),
     "one level without a list": (
         VARY,
@@ -318,7 +411,7 @@ CONFIG = {
     "missing role": (
         "claims.C1",
         {"condition": "tasks/base", "easy": "easy"},
-        ["claims.C1.hard: missing", "name a feature"],
+        ["claims.C1.hard: missing", "name a target"],
     ),
     "unknown role": (
         "claims.C1",
@@ -335,7 +428,63 @@ CONFIG = {
         C1 | {"hard": "hrd"},
         ["claims.C1.hard: no feature 'hrd'", "did you mean 'hard'?", "easy"],
     ),
+    "unknown claim with a variant": (
+        "claims.C11 fast",
+        {},
+        ["claims.C11 fast: unknown claim", "C1", "C25"],
+    ),
+    "misspelt variant": ("claims.C1fast", C1, ["claims.C1fast: unknown claim", "C1"]),
+    "bad role of a variant": (
+        "claims.C1 fast",
+        C1 | {"hard": "hrd"},
+        ["claims.C1 fast.hard: no feature 'hrd'", "did you mean 'hard'?"],
+    ),
+    "variant of two words": (
+        "claims.C1 very fast",
+        C1,
+        ["claims.C1 very fast: a variant is one word", "found ' very fast'"],
+    ),
+    "variant without a word": (
+        "claims.C1 ",
+        C1,
+        ["claims.C1 : a variant is one word", "letters, digits", "found ' '"],
+    ),
+    "sub-components of a feature that has none": (
+        "claims.C6",
+        {"condition": "tasks/base", "hard": "easy"},
+        ["claims.C6: 'easy' (bit) has no sub-components of the kind 'xor'"],
+    ),
+    "single bits of a single bit": (
+        "claims.C6b",
+        {"condition": "tasks/base", "hard": "easy"},
+        ["claims.C6b: 'easy' (bit) has no sub-components of the kind 'bit'"],
+    ),
+    "what wins, without a label": (
+        "claims.C23",
+        C1,
+        ["claims.C23: needs stimuli.label", "'easy' and 'hard'", "found none"],
+    ),
+    "role of a claim without any": (
+        "claims.C25",
+        {"condition": "tasks/base"},
+        ["claims.C25.condition: C25 has no such role", "allowed: nothing"],
+    ),
     # sections
+    "unknown condition that is encrypted": (
+        "encryption",
+        "tasks/bse",
+        ["encryption: no condition 'tasks/bse'", "did you mean 'tasks/base'?"],
+    ),
+    "encryption that is no text": (
+        "encryption",
+        ["tasks/base"],
+        ["encryption: found ['tasks/base']", "string"],
+    ),
+    "identification without candidates": (
+        "identification",
+        {"target": "tasks/base"},
+        ["identification.candidates: missing"],
+    ),
     "name used twice": ("images.tasks", {"path": "${DATA}"}, ["images.tasks", "same name"]),
     "networks without images": ("images", {}, ["networks: there are no images"]),
     "nothing to do": ("experiments", {}, ["nothing to do", "experiments", "images and networks"]),
@@ -356,6 +505,257 @@ def test_bad_configuration(case, data):
     assert [part for part in said if part not in message] == [], message
 
 
+LABELLED = put(STUDY, f"{TASKS}.stimuli.label", {"easy": 0.8, "hard": 0.9})
+
+
+def test_a_criterion_that_no_network_can_meet(data):
+    """By hand: on test stimuli easy and hard are independent. Where both are equal, the label is
+    that with .72 / .74; where they differ, it is hard's with .18 / .26."""
+    best = (0.72 / 0.74 + 0.18 / 0.26) / 2
+    refused = put(LABELLED, f"{TASKS}.training", {"targets": ["label"], "inclusion": 0.834})
+    with pytest.raises(ConfigError) as caught:
+        load_study(refused)
+    assert caught.value.problems == [
+        f"experiments.tasks: training.inclusion is 0.834, but no network can predict 'label' on "
+        f"more than {best:.3f} of the test stimuli; lower it (0 keeps all)"
+    ]
+    load_study(put(LABELLED, f"{TASKS}.training", {"targets": ["label"], "inclusion": 0.832}))
+    # It is a target where none are named, and no matter where others are.
+    load_study(put(LABELLED, f"{TASKS}.training.targets", ["easy"]))
+    with pytest.raises(ConfigError, match=r"no network can predict 'label'"):
+        load_study(LABELLED)
+
+
+def test_what_wins_is_asked_of_networks_that_are_trained_on_the_label(data):
+    config = put(LABELLED, f"{TASKS}.training", {"targets": ["label"], "inclusion": 0})
+    load_study(config | {"claims": {"C23": C1}})
+    config = put(config, f"{TASKS}.training.targets", ["easy", "hard"])
+    with pytest.raises(ConfigError) as caught:
+        load_study(config | {"claims": {"C23": C1}})
+    assert caught.value.problems == ["claims.C23: tasks/base is not trained on 'label'"]
+    config = put(config, f"{TASKS}.training.targets", ["label"])
+    config = put(config, f"{TASKS}.stimuli.label", {"easy": 0.8})
+    with pytest.raises(ConfigError, match=r"'easy' and 'hard', found \{'easy': 0.8\}"):
+        load_study(config | {"claims": {"C23": C1}})
+
+
+ANALYSES = ["variance_explained", "sparsity", "steering", "rsa_models"]
+TARGETS = {"easy": ["easy"], "hard": ["hard"], "both": ["easy", "hard"]}
+BOTH, ONLY_EASY = "tasks/targets=both", "tasks/targets=easy"
+PAIR = C1 | {"condition": BOTH}
+IDENTIFICATION = {"target": BOTH, "candidates": [ONLY_EASY, BOTH], "residualise": "easy"}
+#: A study whose sections refer to each other.
+CROSSED = put(put(STUDY, VARY, {"training.targets": TARGETS}), f"{TASKS}.analyses", ANALYSES) | {
+    "identification": IDENTIFICATION,
+    "encryption": BOTH,
+    "claims": {
+        **{name: dict(PAIR) for name in ("C1", "C5", "C13", "C15 another")},
+        **{"C19": {"easy": ONLY_EASY, "both": BOTH}, "C26": {}, "C27": {"condition": BOTH}},
+        **{"C28b": {"condition": BOTH}, "C28d": {"condition": BOTH}},
+    },
+}
+
+#: As above, for a setting of this study.
+CROSS = {
+    "claim without its analysis": (
+        f"{TASKS}.analyses",
+        ["variance_explained", "steering", "rsa_models"],
+        ["claims.C5: C5 needs 'sparsity' in experiments.tasks.analyses"],
+    ),
+    "variant without its analysis": (
+        f"{TASKS}.analyses",
+        ["variance_explained", "sparsity", "rsa_models"],
+        [
+            "claims.C13: C13 needs 'steering' in experiments.tasks.analyses",
+            "claims.C15 another: C15 needs 'steering' in experiments.tasks.analyses",
+        ],
+    ),
+    "claim without comparisons": (
+        f"{TASKS}.analyses",
+        ["variance_explained", "sparsity", "steering"],
+        ["claims.C19: C19 needs 'rsa_models' in experiments.tasks.analyses"],
+    ),
+    "claim without encryption": ("encryption", None, ["claims.C26: C26 needs", "encryption"]),
+    "claims without identification": (
+        "identification",
+        None,
+        [f"claims.{c}: {c} needs a section identification" for c in ("C27", "C28b", "C28d")],
+    ),
+    "claims about another target": (
+        "identification.target",
+        ONLY_EASY,
+        [f"claims.{c}: {c} needs a section identification with" for c in ("C27", "C28b", "C28d")],
+    ),
+    "claims without their measures": (
+        "identification.metrics",
+        ["cka"],
+        [
+            *(
+                f"claims.{c}: needs 'rsa' in identification.metrics"
+                for c in ("C27", "C28b", "C28d")
+            ),
+            "claims.C28b: needs 'procrustes' in identification.metrics, found ['cka']",
+        ],
+    ),
+    "claim without its measure": (
+        "identification.metrics",
+        ["cka", "rsa"],
+        ["claims.C28b: needs 'procrustes' in identification.metrics, found ['cka', 'rsa']"],
+    ),
+    "claim about measurements without noise": (
+        "identification.reliabilities",
+        [0.5, 0.9],
+        ["claims.C27: needs 1.0 in identification.reliabilities"],
+    ),
+    "claim without a feature to regress out": (
+        "identification.residualise",
+        None,
+        ["claims.C28d: needs identification.residualise"],
+    ),
+    "claim without its dose": (
+        "bias.doses",
+        [0.5, 2],
+        ["claims.C13: bias.doses must have 1.0, found [0.5, 2.0]"],
+    ),
+    "encryption of what cannot be computed": (
+        f"{TASKS}.stimuli.features",
+        {"easy": {"function": "majority"}, "hard": {"function": "and"}},
+        [f"claims.C26: {BOTH} has no feature among bit, xor", "found ['majority', 'and']"],
+    ),
+    "condition that is not trained on the feature": (
+        "claims.C1.condition",
+        ONLY_EASY,
+        ["claims.C1.hard: tasks/targets=easy is not trained on 'hard'", "allowed: easy"],
+    ),
+    "one condition in two roles": (
+        "claims.C19.easy",
+        BOTH,
+        ["claims.C19: two roles are filled by the same condition, 'tasks/targets=both'"],
+    ),
+    "target that is no candidate": (
+        "identification.candidates",
+        [ONLY_EASY, "tasks/targets=hard"],
+        ["identification: the target 'tasks/targets=both'", f"({ONLY_EASY}, tasks/targets=hard)"],
+    ),
+    "one candidate": (
+        "identification.candidates",
+        [BOTH],
+        [f"identification.candidates: found ['{BOTH}']", "at least 2"],
+    ),
+    "candidate named twice": (
+        "identification.candidates",
+        [BOTH, BOTH],
+        ["identification.candidates: found", f"'{BOTH}' occurs twice"],
+    ),
+    "unknown candidate": (
+        "identification.candidates",
+        [BOTH, "tasks/targets=esy"],
+        ["identification: no condition 'tasks/targets=esy'", f"did you mean '{ONLY_EASY}'?"],
+    ),
+    "unknown feature to regress out": (
+        "identification.residualise",
+        "esy",
+        ["identification.residualise: no feature 'esy'", "did you mean 'easy'?", "hard"],
+    ),
+    "unknown measure of identification": (
+        "identification.metrics",
+        ["rsaa"],
+        ["identification.metrics.0: found 'rsaa'", "did you mean 'rsa'?"],
+    ),
+    "reliability above 1": (
+        "identification.reliabilities",
+        [0.5, 1.5],
+        ["identification.reliabilities.1: found 1.5", "equal to 1"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CROSS)
+def test_sections_that_contradict_each_other(case, data):
+    path, value, said = CROSS[case]
+    with pytest.raises(ConfigError) as caught:
+        load_study(put(CROSSED, path, value), "my.yaml")
+    # One problem per claim that is named.
+    n_problems = max(1, sum(part.startswith("claims.") for part in said))
+    assert len(caught.value.problems) == n_problems, caught.value
+    message = str(caught.value)
+    assert [part for part in said if part not in message] == [], message
+
+
+def test_the_base_of_these_contradictions_is_good(data):
+    assert load_study(CROSSED).encryption == BOTH
+
+
+def test_conditions_of_a_claim_must_compute_the_same_features(data):
+    """Otherwise "hard" is one thing here and another there. Other settings may differ."""
+    functions = {"parity": "parity", "majority": "majority"}
+    vary = {"stimuli.features.hard.function": functions, "stimuli.seed": [0, 1]}
+    config = put(put(STUDY, VARY, vary), f"{TASKS}.stimuli.features.hard.k", 5)
+
+    def claims(first, second):
+        roles = {"joint": f"tasks/{first}", "hard_first": f"tasks/{second}"}
+        return {"claims": {"C4": {**roles, "easy": "easy", "hard": "hard"}}}
+
+    load_study(config | claims("function=parity,seed=0", "function=parity,seed=1"))
+    with pytest.raises(ConfigError) as caught:
+        load_study(config | claims("function=parity,seed=0", "function=majority,seed=0"))
+    assert caught.value.problems == [
+        "claims.C4: tasks/function=parity,seed=0 and tasks/function=majority,seed=0 compute "
+        "different features"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("claim", "one", "other"), [("C9", "shallow", "deep"), ("C9b", "narrow", "wide")]
+)
+def test_architectures_are_compared_in_layers_of_equal_width(claim, one, other, data):
+    widths = {"a": {"hidden": [64]}, "b": {"hidden": [32, 64]}, "c": {"hidden": [64, 32]}}
+    widths["d"] = {"hidden": [64, 32], "analysed_layer": "hidden1"}
+    config = put(STUDY, VARY, {"network": widths})
+    for level, good in (("b", True), ("c", False), ("d", True)):
+        roles = {one: "tasks/network=a", other: f"tasks/network={level}"}
+        study = config | {"claims": {claim: {**roles, "easy": "easy", "hard": "hard"}}}
+        if good:
+            load_study(study)
+            continue
+        with pytest.raises(ConfigError) as caught:
+            load_study(study)
+        assert caught.value.problems == [
+            f"claims.{claim}: the analysed layers must be equally wide, found "
+            "{'tasks/network=a': 64, 'tasks/network=c': 32}"
+        ]
+
+
+def test_candidates_must_have_seen_the_same_stimuli(data):
+    config = put(STUDY, VARY, {"stimuli.seed": [0, 1]})
+    identification = {"target": "tasks/seed=0", "candidates": ["tasks/seed=0", "tasks/seed=1"]}
+    with pytest.raises(ConfigError) as caught:
+        load_study(config | {"identification": identification})
+    assert caught.value.problems == [
+        "identification: tasks/seed=0 and tasks/seed=1 saw different stimuli"
+    ]
+
+
+def test_networks_that_are_compared_must_have_seen_the_same_stimuli(data):
+    """C19 compares networks with each other; C9 compares what was measured in each."""
+    config = put(STUDY, VARY, {"stimuli.seed": [0, 1]})
+    claims = {
+        "C19": {"easy": "tasks/seed=0", "both": "tasks/seed=1"},
+        "C9": {"shallow": "tasks/seed=0", "deep": "tasks/seed=1", "easy": "easy", "hard": "hard"},
+    }
+    with pytest.raises(ConfigError) as caught:
+        load_study(config | {"claims": claims})
+    assert caught.value.problems == [
+        "claims.C19: tasks/seed=0, tasks/seed=1 cannot be compared: conditions of a claim must "
+        "belong to one experiment and share their stimuli"
+    ]
+    # The same stimuli, but of two experiments: their networks are never compared.
+    config = put(STUDY, "experiments.more", STUDY["experiments"]["tasks"])
+    claims = {"C20": {"easy": "tasks/base", "hard": "more/base"}}
+    with pytest.raises(ConfigError, match="tasks/base, more/base cannot be compared"):
+        load_study(config | {"claims": claims})
+
+
 def test_the_base_of_these_cases_is_good(data):
     good = STUDY | {"recordings": {"v4": ARRAY, "it": RDMS, "brain": BRAIN}, "claims": {"C1": C1}}
     load_study(put(good, "networks.mine", TORCH))
@@ -368,6 +768,15 @@ def test_the_base_of_these_cases_is_good(data):
         ("recordings.brain", BRAIN | {"n_stimuli": 25}),
         ("recordings.brain", BRAIN | {"seed_of_network": 9, "layer": "hidden4"}),
         (f"{TASKS}.stimuli.n_train", 128),
+        (f"{TASKS}.stimuli.n_train", 129),
+        (f"{TASKS}.training.batch_size", "full"),
+        (f"{TASKS}.training.batch_size", 8192),
+        (f"{TASKS}.training.curriculum", ["hard", "easy"]),
+        (f"{TASKS}.training", {"targets": ["easy"], "curriculum": ["easy"]}),
+        (f"{TASKS}.analyses", []),
+        ("bias.doses", [0.001]),
+        ("similarity.n_stimuli", 12),
+        ("encryption", "tasks/base"),
         (f"{TASKS}.stimuli.features.hard.k", 16),
         (f"{TASKS}.training.evaluate_every", 4000),
         (VARY, {"seeds": {"x" * 100: 8}}),

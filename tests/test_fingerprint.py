@@ -1,6 +1,8 @@
 """A fingerprint changes with the code that a script runs, and with nothing else."""
 
 import ast
+import importlib
+import inspect
 import json
 import os
 import re
@@ -12,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from repbias import fingerprint
+from repbias.analyses import ANALYSES, BETWEEN_NETWORKS, OF_CONDITIONS
 from repbias.fingerprint import code_fingerprint, imported_modules
+from repbias.tables import TABLES
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 NAMES = sorted(path.name for path in SCRIPTS.glob("*.py"))
@@ -24,9 +28,18 @@ def forget():
         function.cache_clear()
 
 
+def module_of(analysis):
+    """The file of an analysis, relative to the package."""
+    module = OF_CONDITIONS[analysis].partition(":")[0]
+    return f"{module.removeprefix('repbias.').replace('.', '/')}.py"
+
+
 def all_fingerprints():
+    """By script, and by analysis."""
     forget()
-    return {name: code_fingerprint(SCRIPTS / name) for name in NAMES}
+    files = {name: SCRIPTS / name for name in NAMES}
+    files |= {name: fingerprint.PACKAGE / module_of(name) for name in OF_CONDITIONS}
+    return {name: code_fingerprint(file) for name, file in files.items()}
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +62,7 @@ def package(original, tmp_path, monkeypatch):
 
 @pytest.fixture
 def changed(original, package):
-    """Function that names the scripts whose fingerprints an edit has changed."""
+    """Function that names the scripts and analyses whose fingerprints an edit has changed."""
 
     def changed():
         return {name for name, value in all_fingerprints().items() if value != original[name]}
@@ -100,9 +113,26 @@ def test_a_new_docstring_does_not_count(package, changed):
     assert changed() == set()
 
 
-#: File, an edit of its code, and the scripts that run it (by hand, from the import statements).
+#: File, an edit of its code, and the scripts and analyses that run it (by hand, from the import
+#: statements).
 EDITS = {
-    "spec.py": ("n=1)", "n=2)", set(NAMES)),
+    "spec.py": ("n=1)", "n=2)", {*NAMES, *OF_CONDITIONS}),
+    "bias/steering.py": (None, "", {"steering", "claims.py"}),
+    "bias/components.py": (None, "", {"components", "claims.py"}),
+    "bias/ledger.py": (None, "", {"ledger"}),
+    "bias/behaviour.py": (None, "", {"behaviour"}),
+    "bias/variance.py": (None, "", {"variance_explained", "encryption.py"}),
+    "bias/probes.py": (None, "", {"probes", "conflict", "encryption.py"}),
+    "bias/units.py": (None, "", {"units", "sparsity", "components", "claims.py"}),
+    "bias/encryption.py": (None, "", {"encryption.py"}),
+    "bias/spec.py": (
+        "1.5, 2.0]",
+        "1.5, 3.0]",
+        {*OF_CONDITIONS, "analyse_condition.py", "claims.py", "encryption.py"},
+    ),
+    "claims/use.py": ("NEGLIGIBLE = 0.05", "NEGLIGIBLE = 0.06", {"claims.py"}),
+    "geometry/identification.py": (None, "", {"identification.py"}),
+    "analyses.py": (None, "", set()),
     "job.py": ("logging.INFO", "logging.DEBUG", set(NAMES)),
     "encoding/ridge.py": (None, "", {"encode_recording.py"}),
     "report/page.py": ("import base64", "import base64, binascii", {"report_page.py"}),
@@ -119,32 +149,58 @@ EDITS = {
 
 
 @pytest.mark.parametrize("file", EDITS)
-def test_an_edit_counts_for_the_scripts_that_import_it_only(file, package, changed):
-    old, new, scripts = EDITS[file]
+def test_an_edit_counts_for_what_imports_it_only(file, package, changed):
+    old, new, users = EDITS[file]
     if old:
         replace(package / file, old, new)
     else:
         with (package / file).open("a") as end:
             end.write("\nANOTHER = 1\n")
-    assert changed() == scripts
+    assert changed() == users
 
 
 def test_a_new_module_counts_once_it_is_imported(package, original):
-    script = "variance_explained.py"
+    analysis = "variance_explained"
 
     def value():
-        forget()
-        return code_fingerprint(SCRIPTS / script)
+        return all_fingerprints()[analysis]
 
     new = package / "bias" / "new.py"
     new.write_text("X = 1\n")
-    assert value() == original[script]
+    assert value() == original[analysis]
     start = "from __future__ import annotations\n"
-    module = package / "bias" / "variance.py"
-    replace(module, start, start + "from repbias.bias import new\n")
+    replace(package / module_of(analysis), start, start + "from repbias.bias import new\n")
     imported = value()
     new.write_text("X = 2\n")
-    assert len({original[script], imported, value()}) == 3
+    assert len({original[analysis], imported, value()}) == 3
+
+
+def test_a_module_of_the_package_counts_itself(package, tmp_path):
+    """Snakemake watches scripts, but not the function that a script is told to run."""
+    alone = package / "alone.py"
+    values = []
+    for text in ("X = 1\n", "X = 2\n", "# Words.\nX = 2\n"):
+        alone.write_text(text)
+        forget()
+        values.append(code_fingerprint(alone))
+    assert values[0] != values[1]
+    assert values[1] == values[2]
+    # A script with the same content, elsewhere, does not.
+    elsewhere = tmp_path / "alone.py"
+    elsewhere.write_text("X = 1\n")
+    before = code_fingerprint(elsewhere)
+    elsewhere.write_text("X = 2\n")
+    forget()
+    assert code_fingerprint(elsewhere) == before
+
+
+def test_a_module_in_a_circle_counts_itself_once(package):
+    one = package / "one.py"
+    one.write_text("import repbias.two\n")
+    (package / "two.py").write_text("import repbias.one\n")
+    forget()
+    assert imported_modules(one) >= {one, package / "two.py"}
+    assert code_fingerprint(one) == code_fingerprint(package / "two.py")
 
 
 def test_the_names_of_files_count(package, tmp_path):
@@ -175,6 +231,20 @@ def test_imports_inside_functions_and_in_circles_are_followed(package, tmp_path)
     script.write_text("with open('x'):\n    from repbias.one import f\n")
     names = {path.name for path in imported_modules(script)}
     assert names == {"__init__.py", "one.py", "two.py"}
+
+
+def test_imports_for_type_checkers_alone_do_not_count(package, tmp_path):
+    """Nothing of them is run."""
+    for name in ("one", "two", "three"):
+        (package / f"{name}.py").write_text("X = 1\n")
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from repbias.one import X\n"
+        "else:\n    import repbias.two\nif not TYPE_CHECKING:\n    import repbias.three\n"
+    )
+    assert {path.name for path in imported_modules(script)} == {
+        *("__init__.py", "two.py", "three.py")
+    }
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -232,3 +302,29 @@ print(json.dumps(files))
     loaded = {Path(file) for file in json.loads(done.stdout.splitlines()[-1])}
     assert fingerprint.PACKAGE / "store.py" in loaded
     assert loaded - imported_modules(SCRIPTS / name) == set()
+
+
+# Analyses
+
+
+def test_analyses_are_tables():
+    assert set(ANALYSES) <= TABLES.keys()
+    assert len(set(ANALYSES)) == len(ANALYSES) == len(OF_CONDITIONS) + len(BETWEEN_NETWORKS)
+
+
+@pytest.mark.parametrize("analysis", OF_CONDITIONS)
+def test_the_function_of_an_analysis_takes_what_it_is_given(analysis):
+    module, name = OF_CONDITIONS[analysis].split(":")
+    function = getattr(importlib.import_module(module), name)
+    parameters = list(inspect.signature(function).parameters)
+    assert parameters == ["experiment", "condition", "networks", "stimuli", "spec", "settings"]
+    assert f'"{analysis}"' in inspect.getsource(function)  # as_table's name
+
+
+@pytest.mark.parametrize("analysis", OF_CONDITIONS)
+def test_the_file_of_an_analysis_is_counted(analysis):
+    file = fingerprint.PACKAGE / module_of(analysis)
+    assert Path(importlib.import_module(OF_CONDITIONS[analysis].split(":")[0]).__file__) == file
+    assert {"tables.py", "store.py", "bias/spec.py"} <= {
+        path.relative_to(fingerprint.PACKAGE).as_posix() for path in imported_modules(file)
+    }

@@ -2,6 +2,7 @@
 
 import json
 import re
+import textwrap
 import tomllib
 from pathlib import Path
 
@@ -10,15 +11,27 @@ import pytest
 import yaml
 
 from repbias import config_reference
+from repbias.claims import CLAIMS
 from repbias.study import load_study
 from repbias.tables import TABLES
 
 ROOT = Path(__file__).parents[1]
 STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "studies").glob("*.yaml"))]
+#: Scripts that run a function that the rule names; its module is what counts.
+RUNS_A_FUNCTION = {"analyse_condition.py": "code=lambda w: code_of_function(OF_CONDITIONS"}
+
+
+def rules_of(text):
+    """Go through (name, body) of the rules of a file; rules in a block are dedented."""
+    for match in re.finditer(r"^( *)rule( \w+)?:\n(?:(?:\1    .*)?\n)+", text, re.MULTILINE):
+        body = textwrap.dedent(match[0])
+        yield (match[2] or re.search(r'name:\s+f?"(.*)"', body)[1]).strip(), body
+
+
 RULES = {
-    match[1]: match[0]
-    for file in (ROOT / "workflow/rules").glob("*.smk")
-    for match in re.finditer(r"^rule (\w+):\n(?:(?:    .*)?\n)+", file.read_text(), re.MULTILINE)
+    name: body
+    for file in sorted((ROOT / "workflow/rules").glob("*.smk"))
+    for name, body in rules_of(file.read_text())
 }
 
 
@@ -52,7 +65,11 @@ def test_the_schema_refuses_unknown_keys():
 
 
 def test_rules_are_found():
+    """In blocks too: those that a study may do without, and one per experiment."""
     assert {"train", "rdms", "report_page"} <= RULES.keys()
+    assert {"train_{SWEEP}", "encryption", "identification"} <= RULES.keys()
+    scripts = {f"{script.name}" for script in (ROOT / "workflow/scripts").glob("*.py")}
+    assert {re.search(r"scripts/(\w+\.py)", body)[1] for body in RULES.values()} == scripts
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -60,17 +77,113 @@ def test_every_rule_says_what_it_needs(rule):
     for directive in ("message", "log", "benchmark", "threads", "resources", "conda", "script"):
         assert f"\n    {directive}:" in RULES[rule], f"{rule} has no {directive}"
     script = re.search(r'script:\s+"../scripts/(\w+\.py)"', RULES[rule])[1]
-    assert f'code=code("{script}")' in RULES[rule]
+    assert RUNS_A_FUNCTION.get(script, f'code=code("{script}")') in RULES[rule]
+
+
+def test_both_rules_of_training_depend_on_the_same():
+    """So that an experiment does not depend on which of them trains it."""
+    one, all_of_them = (
+        re.search(r"params:\n((?:        .*\n)+)", RULES[rule])[1].splitlines()
+        for rule in ("train", "train_{SWEEP}")
+    )
+    assert [line.split("=")[0] for line in one] == [line.split("=")[0] for line in all_of_them]
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_every_table_is_documented(name):
     text = (ROOT / "docs/file-formats.md").read_text()
     common, tables = text.split("## Tables")[1].split("| table |")
-    row = next(line for line in tables.splitlines() if line.startswith(f"| `{name}` |"))
+    rows = {line.split("`")[1]: line for line in tables.splitlines() if line.startswith("| `")}
+    row = rows[name]
+    if as_in := re.search(r"as in `(\w+)`", row):
+        row += rows[as_in[1]]
     sided = [c for c in TABLES[name] if c.endswith("_b") and f"`{c[:-1]}a`" in row]
     missing = [c for c in TABLES[name] if f"`{c}`" not in common + row and c not in sided]
     assert missing == []
+
+
+def test_no_other_table_is_documented():
+    text = (ROOT / "docs/file-formats.md").read_text().split("## Tables")[1]
+    documented = re.findall(r"^\| `(\w+)` \|", text.split("| table |")[1], re.MULTILINE)
+    assert sorted(documented) == sorted(TABLES)
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.stem)
+def test_studies_load(path, request, monkeypatch):
+    """Those on recordings need their files, and the models of their networks."""
+    config = yaml.safe_load(path.read_text())
+    if "images" in config:
+        data = request.getfixturevalue("test_data")
+        monkeypatch.setenv("REPBIAS_TEST_DATA", str(data.resolve()))
+    monkeypatch.chdir(ROOT)
+    study = load_study(config, str(path))
+    assert study.tables()
+    assert study.figures()
+
+
+# The study of bits
+
+
+@pytest.fixture(scope="module")
+def bits():
+    return load_study(yaml.safe_load((ROOT / "studies/bits.yaml").read_text()), "bits.yaml")
+
+
+def test_the_study_of_bits_decides_every_claim(bits):
+    assert {key.partition(" ")[0] for key in bits.claims} == CLAIMS.keys()
+    numbers = {int(re.search(r"\d+", key)[0]) for key in bits.claims}
+    assert numbers == {*range(1, 8), 9, 10, 13, 15, 16, 17, 19, 20, 22, 23, *range(25, 30)}
+
+
+def test_the_study_of_bits_has_ten_networks_in_every_condition(bits):
+    conditions = {f"{e}/{name}": spec.seeds for e, name, spec in bits.conditions()}
+    assert len(conditions) > 40
+    assert {name: n for name, n in conditions.items() if n < 10} == {}
+
+
+def test_the_study_of_bits_fills_every_table_of_networks(bits):
+    of_recordings = {"rsa_recordings", "encoding", "reliability", "planted_truth"}
+    assert set(bits.tables()) == TABLES.keys() - of_recordings
+
+
+def test_a_claims_two_conditions_differ_in_one_setting(bits):
+    """What is compared is what the claim names."""
+    conditions = {f"{e}/{name}": spec for e, name, spec in bits.conditions()}
+
+    def settings(section, prefix=""):
+        for key, value in section.items():
+            if isinstance(value, dict):
+                yield from settings(value, f"{prefix}{key}.")
+            else:
+                yield f"{prefix}{key}", value
+
+    differences = {}
+    for key, roles in bits.claims.items():
+        both = [conditions[value] for value in roles.values() if value in conditions]
+        if len(both) == 2:
+            one, other = (dict(settings(c.model_dump(mode="json"))) for c in both)
+            assert one.keys() == other.keys()
+            differences[key] = {path for path in one if one[path] != other[path]}
+    variants = ("", " momentum", " torch-init")
+    claims = {
+        "training.targets": [f"{claim}{v}" for claim in ("C19", "C20") for v in variants],
+        "training.curriculum": ["C4"],
+        "network.hidden": ["C9", "C9b"],
+        "stimuli.agreement.probability": ["C22", "C22 at-.9"],
+        "training.parameter_noise": ["C29"],
+        "training.weight_decay": ["C29b"],
+    }
+    expected = {claim: {path} for path, names in claims.items() for claim in names}
+    assert differences == expected
+
+
+def test_the_analysed_layers_of_a_comparison_are_of_equal_width(bits):
+    """A wider layer has more variance to explain; C9 and C9b say that it is not that."""
+    conditions = {f"{e}/{name}": spec for e, name, spec in bits.conditions()}
+    for key, roles in bits.claims.items():
+        networks = [conditions[v].network for v in roles.values() if v in conditions]
+        widths = {n.hidden[n.layers.index(n.analysed)] for n in networks}
+        assert len(widths) <= 1, key
 
 
 def test_the_study_in_the_readme_is_valid():

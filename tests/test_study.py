@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 import yaml
 
+from repbias.analyses import ANALYSES
+from repbias.claims import CLAIMS
 from repbias.config_reference import json_schema
+from repbias.report.captions import FIGURES
 from repbias.spec import expand_variables, nearest
 from repbias.study import ConfigError, load_study
+from repbias.tables import TABLES
 
 ROOT = Path(__file__).parents[1]
 
@@ -140,29 +144,290 @@ def test_sections_refer_to_each_other(everything):
     assert list(study.simulated()) == ["brain"]
 
 
+OF_RECORDINGS = {"rsa_recordings", "encoding", "reliability", "planted_truth"}
+
+
 @pytest.mark.parametrize(
     ("left_out", "missing"),
     [
         ([], set()),
         (["brain"], {"planted_truth"}),
-        (["brain", "v4"], {"planted_truth", "encoding"}),
-        (["brain", "v4", "it"], {"planted_truth", "encoding", "rsa_recordings"}),
+        (["brain", "v4"], {"planted_truth", "encoding", "reliability"}),
+        (["brain", "v4", "it"], OF_RECORDINGS),
     ],
 )
-def test_figures_are_drawn_only_where_there_are_data(everything, left_out, missing):
-    complete = set(load_study(everything).figures())
+def test_tables_and_figures_of_recordings_are_made_where_there_are_data(
+    everything, left_out, missing
+):
+    before = load_study(everything)
     for name in left_out:
         del everything["recordings"][name]
-    assert set(load_study(everything).figures()) == complete - missing
+    after = load_study(everything)
+    assert set(after.tables()) == set(before.tables()) - missing
+    assert set(after.figures()) == set(before.figures()) - missing
 
 
-def test_a_study_of_images_alone_has_no_training_figures(everything):
+def test_a_study_of_images_alone_has_no_table_of_training(everything):
     for section in ("experiments", "claims"):
         del everything[section]
     del everything["recordings"]["brain"]
     study = load_study(everything)
-    assert not {"learning", "variance", "planted_truth"} & set(study.figures())
+    assert set(study.tables()) == {"rsa_recordings", "encoding", "reliability"}
+    assert set(study.figures()) == {"rsa_recordings", "encoding"}
     assert list(study.groups()) == ["photos"]
+
+
+def test_models_of_ones_own_are_compared_where_they_have_two_layers(everything):
+    """Pixels are one layer, which there is nothing to compare with."""
+    del everything["experiments"], everything["claims"], everything["recordings"]["brain"]
+    everything["networks"]["small"] = {"kind": "pixels", "size": 8}
+    study = load_study(everything)
+    assert study.analysed("rsa_models") == ["photos"]
+    assert all(study.analysed(a) == [] for a in ANALYSES if a != "rsa_models")
+    assert "rsa_models" in study.tables()
+
+
+# Analyses, tables and figures
+
+
+def with_analyses(**analyses):
+    """Experiments that differ in their analyses only."""
+    config = configuration()
+    base = config["experiments"].pop("tasks")
+    return config | {"experiments": {n: base | {"analyses": a} for n, a in analyses.items()}}
+
+
+def test_an_experiment_gets_every_analysis_unless_it_says_otherwise():
+    study = load_study(configuration())
+    assert study.experiments["tasks"].analyses == list(ANALYSES)
+    assert all(study.analysed(analysis) == ["tasks"] for analysis in ANALYSES)
+    assert study.tables() == ["learning", *ANALYSES]
+
+
+def test_an_analysis_is_done_for_the_experiments_that_ask_for_it():
+    study = load_study(with_analyses(a=["units", "ledger"], b=["ledger"], c=[]))
+    assert {name: study.analysed(name) for name in ANALYSES if study.analysed(name)} == {
+        "ledger": ["a", "b"],
+        "units": ["a"],
+    }
+    assert study.tables() == ["learning", "ledger", "units"]
+
+
+@pytest.mark.parametrize("analysis", ANALYSES)
+def test_a_table_is_made_where_an_experiment_asks_for_it(analysis):
+    assert load_study(with_analyses(a=[], b=[analysis])).tables() == ["learning", analysis]
+    others = [a for a in ANALYSES if a != analysis]
+    assert load_study(with_analyses(a=others)).tables() == ["learning", *others]
+
+
+def test_every_table_belongs_to_a_study(everything):
+    candidates = ["tasks/targets=easy", "tasks/targets=both"]
+    everything["identification"] = {"target": "tasks/targets=both", "candidates": candidates}
+    everything["encryption"] = "tasks/targets=both"
+    study = load_study(everything)
+    assert sorted(study.tables()) == sorted(TABLES)
+    assert len(study.tables()) == len(TABLES)
+    assert study.figures() == list(FIGURES)
+    for section in ("identification", "encryption", "claims"):
+        without = {name: value for name, value in everything.items() if name != section}
+        assert set(study.tables()) - set(load_study(without).tables()) == {section}
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_a_figure_is_shown_where_all_its_tables_are(figure, everything, monkeypatch):
+    needs = FIGURES[figure].needs
+    assert needs and set(needs) <= TABLES.keys()
+    study = load_study(everything)
+    for tables in ([*needs], [*TABLES], *([t for t in TABLES if t != n] for n in needs), []):
+        monkeypatch.setattr(type(study), "tables", lambda self, tables=tables: tables)
+        assert (figure in study.figures()) == (set(needs) <= set(tables))
+
+
+def test_sweeps_are_shown_where_something_varies():
+    analyses = ["variance_explained"]
+    assert "sweeps" not in load_study(configuration(analyses=analyses)).figures()
+    varied = load_study(configuration(analyses=analyses, vary={"training.max_steps": [50, 60]}))
+    assert "sweeps" in varied.figures()
+
+
+# Claims
+
+
+#: Roles of features that are filled by "hard" in these tests; all others by "easy".
+HARD = {"hard", "rare", "unused"}
+
+
+def for_claim(name, **settings):
+    """A study whose two conditions fill the roles of any claim, with everything that it needs."""
+    rates = {"training.learning_rate": {"a": 0.001, "b": 0.002}}
+    config = configuration(vary=rates, **settings)
+    if name == "C23":
+        experiment = config["experiments"]["tasks"]
+        experiment["stimuli"]["label"] = {"easy": 0.8, "hard": 0.9}
+        experiment["training"] = {"targets": ["label"], "inclusion": 0}
+    conditions = iter(["tasks/learning_rate=a", "tasks/learning_rate=b"])
+    roles = {
+        role: next(conditions) if kind == "condition" else "hard" if role in HARD else "easy"
+        for role, kind in CLAIMS[name].roles.items()
+    }
+    candidates = ["tasks/learning_rate=a", "tasks/learning_rate=b"]
+    identification = {"target": candidates[0], "candidates": candidates, "residualise": "easy"}
+    return config | {
+        "claims": {name: roles, f"{name} another": dict(roles)},
+        "identification": identification,
+        "encryption": candidates[0],
+    }
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_every_claim_can_be_asked_for_in_variants(name):
+    study = load_study(for_claim(name))
+    assert list(study.claims) == [name, f"{name} another"]
+    needed = [t for t in CLAIMS[name].tables if t in ANALYSES]
+    assert load_study(for_claim(name, analyses=needed)).claims == study.claims
+
+
+@pytest.mark.parametrize(
+    ("name", "table"),
+    [(n, t) for n, claim in CLAIMS.items() for t in claim.tables if t != "learning"],
+)
+def test_a_claim_without_a_table_that_it_needs_is_refused(name, table):
+    """The message says where to add it: an experiment's analyses, or a section."""
+    if table in ANALYSES:
+        config = for_claim(name, analyses=[a for a in ANALYSES if a != table])
+        where = f"needs {table!r} in experiments.tasks.analyses"
+    else:
+        config = for_claim(name)
+        del config[table]
+        where = table
+    with pytest.raises(ConfigError) as error:
+        load_study(config)
+    problems = error.value.problems
+    assert [p.split(": ")[0] for p in problems] == [f"claims.{name}", f"claims.{name} another"]
+    assert all(where in problem for problem in problems), problems
+
+
+def test_the_experiment_without_the_analysis_is_named():
+    """Two conditions of two experiments, one of which lacks it."""
+    features = {"easy": {"function": "bit"}, "hard": {"function": "xor"}}
+    config = with_analyses(a=["variance_explained"], b=["ledger"], c=["ledger"])
+    for experiment in config["experiments"].values():
+        experiment["stimuli"] = {"features": features}
+    roles = {"shallow": "a/base", "deep": "b/base", "easy": "easy", "hard": "hard"}
+    with pytest.raises(ConfigError) as error:
+        load_study(config | {"claims": {"C9": roles}})
+    assert error.value.problems == [
+        "claims.C9: C9 needs 'variance_explained' in experiments.b.analyses"
+    ]
+
+
+def test_a_feature_need_not_be_a_target_where_the_claim_says_so():
+    """C22 is about an unused feature; C5 about two that the network computes."""
+    vary = {"stimuli.agreement.probability": [0.5, 0.8]}
+    config = configuration(vary=vary, training={"targets": ["easy"]})
+    stimuli = config["experiments"]["tasks"]["stimuli"]
+    stimuli["agreement"] = {"features": ["easy", "hard"], "probability": 0.5}
+    conditions = {"independent": "tasks/probability=0.5", "correlated": "tasks/probability=0.8"}
+    load_study(config | {"claims": {"C22": conditions | {"unused": "hard"}}})
+    roles = {"condition": "tasks/probability=0.5", "easy": "easy", "hard": "hard"}
+    with pytest.raises(
+        ConfigError, match=r"C5\.hard: tasks/probability=0\.5 is not trained on 'hard'"
+    ):
+        load_study(config | {"claims": {"C5": roles}})
+
+
+# One job, batches and curricula
+
+
+def test_experiments_are_trained_in_many_jobs_unless_they_say_otherwise():
+    assert load_study(configuration()).experiments["tasks"].one_job is False
+    study = load_study(configuration(one_job=True, vary={"seeds": [1, 2]}))
+    assert study.experiments["tasks"].one_job is True
+    # It is no part of a condition, so that its networks are the same either way.
+    assert study.experiments["tasks"].expand() == conditions_of(vary={"seeds": [1, 2]})
+
+
+def test_a_batch_may_be_all_training_stimuli():
+    conditions = conditions_of(vary={"training.batch_size": [128, "full"]})
+    assert {n: c.training.batch_size for n, c in conditions.items()} == {
+        "batch_size=128": 128,
+        "batch_size=full": "full",
+    }
+
+
+def test_curricula_can_vary_under_names():
+    vary = {"training.curriculum": {"joint": [], "hard-first": ["hard"], "both": ["easy", "hard"]}}
+    conditions = conditions_of(vary=vary)
+    assert {n: c.training.curriculum for n, c in conditions.items()} == {
+        "curriculum=joint": [],
+        "curriculum=hard-first": ["hard"],
+        "curriculum=both": ["easy", "hard"],
+    }
+
+
+def test_training_can_vary_as_a_whole():
+    """Each level gives some of the section's settings; the others are what they were."""
+    levels = {"adam": {"max_steps": 50}, "sgd": {"optimizer": "sgd", "momentum": 0.9}, "plain": {}}
+    base = {"max_steps": 90, "dropout": 0.5}
+    conditions = conditions_of(training=base, vary={"training": levels})
+    trainings = {name: c.training for name, c in conditions.items()}
+    assert list(trainings) == ["training=adam", "training=sgd", "training=plain"]
+    plain = conditions_of(training=base)["base"].training
+    assert trainings["training=plain"] == plain
+    assert trainings["training=adam"] == plain.model_copy(update={"max_steps": 50})
+    changes = {"optimizer": "sgd", "momentum": 0.9}
+    assert trainings["training=sgd"] == plain.model_copy(update=changes)
+
+
+@pytest.mark.parametrize("section", ["network", "stimuli"])
+def test_so_can_the_other_sections(section):
+    setting, value = {"network": ("init", "he"), "stimuli": ("noise_bits", 3)}[section]
+    conditions = conditions_of(
+        network={"hidden": [8]}, vary={section: {"changed": {setting: value}, "base": {}}}
+    )
+    changed, base = (getattr(c, section) for c in conditions.values())
+    assert changed == base.model_copy(update={setting: value})
+    assert getattr(base, setting) != value
+    assert {c.network.hidden[0] for c in conditions.values()} == {8}
+
+
+def test_a_mapping_that_is_no_section_is_replaced():
+    """Two features, of which a level keeps one."""
+    features = {"one": {"easy": {"function": "bit"}}, "both": {"easy": {"function": "bit"}}}
+    features["both"]["hard"] = {"function": "xor"}
+    conditions = conditions_of(vary={"stimuli.features": features})
+    assert [list(c.stimuli.features) for c in conditions.values()] == [["easy"], ["easy", "hard"]]
+
+
+def test_a_section_and_another_setting_of_it_can_be_crossed():
+    """Where no level of the section gives it. Whichever is written first."""
+    section = {"training": {"fast": {"max_steps": 50}, "slow": {}}}
+    setting = {"training.dropout": [0.0, 0.5]}
+    for vary in (section | setting, setting | section):
+        conditions = conditions_of(vary=vary)
+        found = {(c.training.max_steps, c.training.dropout) for c in conditions.values()}
+        assert found == {(50, 0.0), (50, 0.5), (4000, 0.0), (4000, 0.5)}
+
+
+def test_a_whole_section_can_be_crossed_with_another_setting():
+    conditions = conditions_of(
+        vary={"training": {"fast": {"max_steps": 50}, "slow": {}}, "network.hidden": {"s": [8]}}
+    )
+    assert list(conditions) == ["training=fast,hidden=s", "training=slow,hidden=s"]
+    assert conditions["training=fast,hidden=s"].network.hidden == [8]
+
+
+def test_the_extra_label_can_be_a_target_and_vary():
+    training = {"targets": ["label"], "inclusion": 0}
+    config = configuration(training=training, vary={"stimuli.label.easy": [0.6, 1.0]})
+    config["experiments"]["tasks"]["stimuli"]["label"] = {"easy": 0.8, "hard": 0.9}
+    conditions = load_study(config).experiments["tasks"].expand()
+    assert {n: c.stimuli.label for n, c in conditions.items()} == {
+        "easy=0.6": {"easy": 0.6, "hard": 0.9},
+        "easy=1.0": {"easy": 1.0, "hard": 0.9},
+    }
+    with pytest.raises(ConfigError, match=r"training.targets: no feature 'label'"):
+        conditions_of(training={"targets": ["label"]})
 
 
 def test_environment_variables_are_expanded(everything, tmp_path):

@@ -9,75 +9,322 @@ import sys
 import time
 
 import h5py
-import pandas as pd
+import numpy as np
 import pytest
 import yaml
 from workspace import ROOT, Workspace
 
-from repbias.tables import TABLES
+from repbias.analyses import OF_CONDITIONS
+from repbias.claims import CLAIMS
+from repbias.study import load_study
+from repbias.tables import TABLES, read_table
 
 
-def test_every_table_has_its_columns_and_rows(tiny):
+def table_of(tiny, name):
+    return read_table(tiny.results / "tables" / f"{name}.csv", name)
+
+
+@pytest.fixture(scope="module")
+def study(tiny_config):
+    return load_study(tiny_config)
+
+
+# What a run leaves behind
+
+
+def test_every_table_has_its_columns_and_rows(tiny, study):
+    assert set(study.tables()) == TABLES.keys()
     for name, columns in TABLES.items():
-        table = pd.read_csv(tiny.results / "tables" / f"{name}.csv")
+        table = table_of(tiny, name)
         assert tuple(table.columns) == columns
         assert len(table) > 0, name
+    assert len(list((tiny.results / "tables").glob("*.csv"))) == len(TABLES)
+
+
+def test_a_table_has_rows_of_the_experiments_that_ask_for_it(tiny, study):
+    """And of every condition, network and snapshot of them."""
+    for name in ("learning", *OF_CONDITIONS):
+        table = table_of(tiny, name)
+        asked = study.experiments if name == "learning" else study.analysed(name)
+        networks = {
+            (e, c, seed)
+            for e, c, spec in study.conditions()
+            for seed in range(spec.seeds)
+            if e in asked
+        }
+        found = table[["experiment", "condition", "seed"]].itertuples(index=False, name=None)
+        assert set(found) == networks, name
+        if "snapshot" in table:
+            assert {"initial", "acquired", "final"} <= set(table["snapshot"]), name
+    for name in ("rsa_models", "similarity"):
+        assert set(table_of(tiny, name)["experiment"]) == set(study.analysed(name))
+
+
+def test_only_what_the_study_asks_for_is_analysed(tiny):
+    """The experiment of all analyses has no comparison of RDMs, so there are none of its RDMs."""
+    parts = {
+        folder.name: sorted(path.stem for path in folder.iterdir())
+        for folder in (tiny.results / "tables/parts").iterdir()
+    }
+    everything = {name: ["full"] for name in OF_CONDITIONS}
+    assert parts == everything | {
+        "variance_explained": ["full", "rates", "tasks"],
+        "learning": ["full", "rates", "tasks"],
+        "rsa_models": ["rates", "tasks"],
+        "similarity": ["full"],
+        "rsa_recordings": ["brain"],
+        "encoding": ["brain"],
+        "reliability": ["brain"],
+    }
+    assert not (tiny.results / "rdms/full").exists()
+
+
+def test_every_figure_is_drawn_with_its_data(tiny, study):
+    for suffix in ("svg", "csv"):
+        drawn = {path.stem for path in (tiny.results / "figures").glob(f"*.{suffix}")}
+        assert drawn == set(study.figures())
+    page = (tiny.results / "report.html").read_text()
+    assert page.count("<svg") + page.count("data:image/svg") >= len(study.figures())
+
+
+def test_claims_are_decided_in_their_variants_and_snapshots(tiny, tiny_config):
+    rows = table_of(tiny, "claims")
+    expected = [
+        (key.partition(" ")[0], key.partition(" ")[2], snapshot)
+        for key in tiny_config["claims"]
+        for snapshot in CLAIMS[key.partition(" ")[0]].snapshots
+    ]
+    assert (
+        list(rows[["claim", "variant", "snapshot"]].itertuples(index=False, name=None)) == expected
+    )
+    # Two networks of a condition decide nothing.
+    fast = rows[rows["variant"] == "fast"]
+    assert set(fast["verdict"]) == {"inconclusive"}
+    assert set(fast["n_kept"] + fast["n_dropped"]) == {2}
+
+
+def test_claims_follow_from_the_tables(tiny):
+    """By hand, from the files; the networks of this study all meet the inclusion criterion."""
+    rows = table_of(tiny, "claims").set_index(["claim", "variant", "snapshot"])
+    r2 = table_of(tiny, "variance_explained")
+    here = (r2["experiment"] == "tasks") & (r2["condition"] == "targets=both")
+    here &= (r2["layer"] == "hidden2") & r2["kept"]
+    rsa = table_of(tiny, "rsa_models")
+    assert set(rsa["comparator"]) == {"corr", "spearman"}
+    rsa = rsa[(rsa["comparator"] == "corr") & (rsa["experiment"] == "tasks")]
+    rsa = rsa[(rsa["layer_a"] == "hidden2") & (rsa["layer_b"] == "hidden2")]
+    rsa = rsa[rsa["seed_a"] != rsa["seed_b"]]
+    for snapshot in ("final", "acquired"):
+        of_snapshot = r2[here & (r2["snapshot"] == snapshot)]
+        mean = of_snapshot.groupby("feature")["r2"].mean()
+        row = rows.loc[("C1", "", snapshot)]
+        assert row["effect"] == pytest.approx(mean["easy"] - mean["hard"], abs=1e-6)
+        assert row["n_kept"] == 3
+        pairs = rsa[rsa["snapshot"] == snapshot]
+        conditions = pairs["condition_a"] + pairs["condition_b"]
+        names = ["targets=easytargets=both", "targets=bothtargets=easy"]
+        between = pairs.loc[conditions.isin(names), "similarity"]
+        within = pairs.loc[conditions == "targets=bothtargets=both", "similarity"]
+        assert (len(between), len(within)) == (6, 3)
+        row = rows.loc[("C19", "", snapshot)]
+        assert row["effect"] == pytest.approx(between.mean() - within.mean(), abs=1e-6)
+        assert row["n_kept"] == 6
+
+
+# Runs and reruns
 
 
 def test_second_run_has_nothing_to_do(tiny):
     assert "Nothing to be done" in tiny.snakemake("--cores", "2").stdout
 
 
-def test_one_core_and_a_second_run_from_scratch_give_the_same_tables(tiny, tiny_config, tmp_path):
-    again = Workspace(tmp_path, tiny_config)
-    again.snakemake("--cores", "1")
-    assert again.tables() == tiny.tables()
+def jobs_after(tiny, tiny_config, path, value):
+    """Messages of the jobs after a setting was changed; the study is left as it was."""
+    changed = copy.deepcopy(tiny_config)
+    *parents, last = path
+    section = changed
+    for key in parents:
+        section = section[key]
+    section[last] = value
+    tiny.write(changed)
+    try:
+        return sorted(tiny.jobs())
+    finally:
+        tiny.write(tiny_config)
+
+
+#: What comes after any change of a table.
+LAST = ["Decide the claims", "Draw the figures", "Write results/tiny/report.html"]
+CONFIG = "Write the configuration with every default filled in"
+
+
+def gather(*tables):
+    return [f"Gather table {table}" for table in tables]
 
 
 def test_changing_a_level_reruns_only_what_depends_on_it(tiny, tiny_config):
-    changed = copy.deepcopy(tiny_config)
-    changed["experiments"]["rates"]["vary"]["training.learning_rate"]["fast"] = 0.02
-    tiny.write(changed)
-    try:
-        jobs = tiny.jobs()
-    finally:
-        tiny.write(tiny_config)
-    named = [job for job in jobs if "tasks" in job or "rates" in job or "brain" in job]
-    condition = "rates/learning_rate=fast"
-    assert sorted(named) == sorted(
+    """A brain is compared with all conditions of its experiment, but it is not simulated anew."""
+    path = ("experiments", "tasks", "vary", "training.targets", "hard")
+    condition = "tasks/targets=hard"
+    assert jobs_after(tiny, tiny_config, path, ["hard", "easy"]) == sorted(
         [
-            f"Train 2 networks of {condition}",
+            f"Train networks of {condition}",
             f"Write activations of {condition}",
-            f"Measure variance explained in {condition}",
+            f"Analyse {condition}: variance_explained",
             f"Compute RDMs of {condition}",
-            "Compare all networks of rates",
+            "Compare all networks of tasks",
+            "Compare networks with recording brain (RSA)",
+            "Predict recording brain from networks (encoding)",
+            "Ask whether RSA and encoding name the generating layer",
+            *gather("learning", "variance_explained", "rsa_models", "rsa_recordings", "encoding"),
+            *LAST,
+            CONFIG,
         ]
     )
-    assert not any("stimuli" in job for job in jobs)
-    assert {"Decide the claims", "Draw the figures"} <= set(jobs)
 
 
-def test_changing_code_reruns_only_the_steps_that_import_it(tiny, tmp_path):
-    copied = tmp_path / "repository"
-    for part in ("Snakefile", "workflow", "envs", "src"):
-        source = ROOT / part
-        copy_of = shutil.copytree if source.is_dir() else shutil.copy
-        copied.mkdir(exist_ok=True)
-        copy_of(source, copied / part)
-    ridge = copied / "src/repbias/encoding/ridge.py"
-    ridge.write_text(ridge.read_text() + "\nUNUSED = 1\n")
-    command = tiny.command("--dry-run")
-    command[command.index("--snakefile") + 1] = str(copied / "Snakefile")
-    output = subprocess.run(command, cwd=tiny.folder, text=True, capture_output=True, check=True)
-    # The scripts are the same files elsewhere, so only parameters can differ.
-    changed = [line for line in output.stdout.splitlines() if "Params have changed" in line]
-    assert len(changed) == 1, output.stdout
-    assert "Predict recording brain" in output.stdout
+def test_changing_a_level_of_a_sweep_trains_the_sweep_anew(tiny, tiny_config):
+    """But its stimuli are what they were, and other experiments are not touched."""
+    path = ("experiments", "rates", "vary", "training.learning_rate", "fast")
+    conditions = ["rates/learning_rate=fast", "rates/learning_rate=slow"]
+    assert jobs_after(tiny, tiny_config, path, 0.02) == sorted(
+        [
+            "Train all networks of rates",
+            *(f"Write activations of {c}" for c in conditions),
+            *(f"Analyse {c}: variance_explained" for c in conditions),
+            *(f"Compute RDMs of {c}" for c in conditions),
+            "Compare all networks of rates",
+            *gather("learning", "variance_explained", "rsa_models"),
+            *LAST,
+            CONFIG,
+        ]
+    )
 
 
-def test_a_killed_run_resumes_to_the_same_tables(tiny, tiny_config, tmp_path):
-    slow = copy.deepcopy(tiny_config)
-    workspace = Workspace(tmp_path, slow)
+def test_asking_for_another_layer_trains_no_network(tiny, tiny_config):
+    path = ("experiments", "full", "network")
+    network = {"hidden": [32, 16], "analysed_layer": "hidden1"}
+    assert jobs_after(tiny, tiny_config, path, network) == sorted(
+        [
+            *(f"Analyse full/base: {analysis}" for analysis in OF_CONDITIONS),
+            "Compare all networks of full by many measures",
+            *gather(*OF_CONDITIONS, "similarity"),
+            *LAST,
+            CONFIG,
+        ]
+    )
+
+
+def test_a_setting_concerns_the_analysis_that_uses_it_only(tiny, tiny_config):
+    """Doses are a matter of steering."""
+    jobs = ["Analyse full/base: steering", *gather("steering"), *LAST, CONFIG]
+    assert jobs_after(tiny, tiny_config, ("bias",), {"doses": [0.5, 1.0]}) == sorted(jobs)
+
+
+def test_another_analysis_does_nothing_else(tiny, tiny_config):
+    path = ("experiments", "rates", "analyses")
+    assert jobs_after(
+        tiny, tiny_config, path, ["variance_explained", "rsa_models", "ledger"]
+    ) == sorted(
+        [
+            *(f"Analyse rates/learning_rate={c}: ledger" for c in ("fast", "slow")),
+            *gather("ledger"),
+            *LAST,
+            CONFIG,
+        ]
+    )
+
+
+@pytest.fixture
+def edited(tiny, tmp_path):
+    """Function that edits a copy of the repository; gives the jobs and what else was said."""
+
+    def edited(file):
+        copied = tmp_path / "repository"
+        copied.mkdir()
+        for part in ("Snakefile", "workflow", "envs", "src"):
+            source = ROOT / part
+            copy_of = shutil.copytree if source.is_dir() else shutil.copy
+            copy_of(source, copied / part)
+        module = copied / "src/repbias" / file
+        module.write_text(module.read_text() + "\nUNUSED = 1\n")
+        command = tiny.command("--dry-run")
+        command[command.index("--snakefile") + 1] = str(copied / "Snakefile")
+        done = subprocess.run(
+            command,
+            cwd=tiny.folder,
+            text=True,
+            env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        assert done.returncode == 0, done.stdout
+        lines = done.stdout.splitlines()
+        # The scripts are the same files elsewhere, so only parameters can differ.
+        changed = [line for line in lines if "Params have changed" in line]
+        return sorted(tiny.messages(lines)), len(changed)
+
+    return edited
+
+
+PREDICT = "Predict recording brain from networks (encoding)"
+TRUTH = "Ask whether RSA and encoding name the generating layer"
+
+
+@pytest.mark.parametrize(
+    ("file", "jobs"),
+    [
+        ("bias/steering.py", ["Analyse full/base: steering", *gather("steering")]),
+        ("encoding/ridge.py", [PREDICT, *gather("encoding"), TRUTH]),
+    ],
+)
+def test_changing_code_reruns_only_the_steps_that_run_it(edited, file, jobs):
+    """One job runs it; the others follow from its table."""
+    assert edited(file) == (sorted([*jobs, *LAST]), 1)
+
+
+def test_a_sweep_is_one_job_and_its_networks_are_what_they_would_be_alone(
+    tiny, tiny_config, tmp_path
+):
+    assert [path.name for path in (tiny.results / "logs/train").glob("*.log")] == ["rates.log"]
+    assert not (tiny.results / "logs/train/rates").exists()
+    alone = copy.deepcopy(tiny_config)
+    del alone["experiments"]["rates"]["one_job"]
+    workspace = Workspace(tmp_path, alone)
+    names = ["learning_rate=fast", "learning_rate=slow"]
+    workspace.snakemake("--cores", "2", *(f"results/tiny/networks/rates/{n}.h5" for n in names))
+    logs = sorted(path.stem for path in (workspace.results / "logs/train/rates").iterdir())
+    assert logs == names
+    for name in names:
+        together, apart = (
+            h5_content(w.results / f"networks/rates/{name}.h5") for w in (tiny, workspace)
+        )
+        assert together.keys() == apart.keys() and len(together) > 10
+        for place, value in together.items():
+            np.testing.assert_array_equal(value, apart[place], err_msg=f"{name}: {place}")
+        learning = f"tables/parts/learning/rates/{name}.csv"
+        one, other = ((w.results / learning).read_bytes() for w in (tiny, workspace))
+        assert one == other
+
+
+def h5_content(path):
+    """Every dataset and attribute of a file."""
+    content = {}
+    with h5py.File(path) as file:
+
+        def take(name, item):
+            content.update({f"{name}@{key}": value for key, value in item.attrs.items()})
+            if isinstance(item, h5py.Dataset):
+                content[name] = item[()]
+
+        take("", file)
+        file.visititems(take)
+    return content
+
+
+def test_a_killed_run_resumes_on_one_core_to_the_same_tables(tiny, tiny_config, tmp_path):
+    """All networks but one or two are trained, and all else is done, on one core instead of two."""
+    workspace = Workspace(tmp_path, tiny_config)
     run = subprocess.Popen(
         workspace.command("--cores", "2"),
         cwd=workspace.folder,
@@ -95,10 +342,12 @@ def test_a_killed_run_resumes_to_the_same_tables(tiny, tiny_config, tmp_path):
     for file in workspace.results.rglob("*.h5"):
         if not file.name.startswith("."):  # under its own name, a file is whole
             h5py.File(file).close()
-    assert len(list((workspace.results / "networks").rglob("[!.]*.h5"))) < 5
+    networks = sum(spec.seeds > 0 for _, _, spec in load_study(tiny_config).conditions())
+    assert len(list((workspace.results / "networks").rglob("[!.]*.h5"))) < networks
+    assert not (workspace.results / "report.html").exists()
 
     workspace.snakemake("--unlock")
-    workspace.snakemake("--cores", "2")
+    workspace.snakemake("--cores", "1")
     assert workspace.tables() == tiny.tables()
     assert not [f for f in workspace.results.rglob(".*") if ".tmp" in f.name]
 
@@ -109,10 +358,9 @@ def test_a_truncated_file_is_named_and_not_used(tiny, tmp_path):
     workspace = Workspace(copied, config)
     victim = workspace.results / "networks/tasks/targets=both.h5"
     victim.write_bytes(victim.read_bytes()[:5000])
-    done = workspace.snakemake(
-        *("--cores", "1", "--forcerun", "ensemble_activations", "--until", "ensemble_activations"),
-        check=False,
-    )
+    target = "results/tiny/activations/tasks/targets=both.h5"
+    only = ("--force", "--rerun-triggers", "mtime")
+    done = workspace.snakemake(target, "--cores", "1", *only, check=False)
     assert done.returncode != 0
     assert "targets=both.h5: not a complete HDF5 file" in done.stdout
 
@@ -122,6 +370,10 @@ def test_a_truncated_file_is_named_and_not_used(tiny, tmp_path):
     [
         ({"experimants": {}}, "experimants: unknown key; did you mean 'experiments'?"),
         ({"claims": {"C99": {}}}, "claims.C99: unknown claim"),
+        (
+            {"claims": {"C20": {"easy": "full/base", "hard": "tasks/targets=hard"}}},
+            "claims.C20: C20 needs 'rsa_models' in experiments.full.analyses",
+        ),
     ],
 )
 def test_a_bad_config_is_refused_before_any_job(tmp_path, tiny_config, change, message):
@@ -136,7 +388,7 @@ def test_a_bad_config_is_refused_before_any_job(tmp_path, tiny_config, change, m
 def test_a_configfile_replaces_the_default_study(tiny):
     """Snakemake alone would merge the two, and run the quickstart's experiments as well."""
     resolved = yaml.safe_load((tiny.results / "config.yaml").read_text())
-    assert list(resolved["experiments"]) == ["tasks", "rates"]
+    assert list(resolved["experiments"]) == ["tasks", "rates", "full"]
 
 
 def test_planning_imports_neither_torch_nor_rsatoolbox():

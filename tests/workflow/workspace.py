@@ -50,7 +50,11 @@ class Workspace:
 
     def jobs(self):
         """Return the messages of the jobs that a run would execute."""
-        lines = self.snakemake("--dry-run").stdout.splitlines()
+        return self.messages(self.snakemake("--dry-run").stdout.splitlines())
+
+    @staticmethod
+    def messages(lines):
+        """Return the messages of the jobs in the output of a dry run."""
         return [line.split(": ", 1)[1] for line in lines if re.match(r"Job \d+: ", line)]
 
     def tables(self):

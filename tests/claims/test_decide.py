@@ -1,0 +1,346 @@
+"""What every claim keeps to, on tables in which its effect is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import t
+from synthetic import (
+    DIFFERENCES,
+    FINAL_ONLY,
+    MEANS,
+    MEASURED,
+    NO_DIFFERENCE,
+    OF_KEYS,
+    SOME_DIFFERENCE,
+    built,
+    decided,
+)
+
+from repbias.claims import CLAIMS
+from repbias.claims.decide import decide
+from repbias.tables import TABLES, as_table, read_tables, write_table
+
+ALL = sorted(MEANS | DIFFERENCES)
+OF_NETWORKS = [c for c in ALL if c not in OF_KEYS]
+
+
+@pytest.fixture
+def rng(request):
+    return np.random.default_rng(len(request.node.name))
+
+
+def test_every_claim_is_tested_here():
+    """C25 needs no table; tests/claims/test_codes.py derives it by hand."""
+    assert {*MEANS, *DIFFERENCES, "C25"} == CLAIMS.keys()
+
+
+@pytest.mark.parametrize("claim", ALL)
+@pytest.mark.parametrize("effect", [0.3, -0.2, 0.013])
+def test_the_effect_is_exact(claim, effect, rng):
+    n = 7
+    roles, tables = built(claim, effect, rng, n)
+    rows = decided(claim, roles, tables)
+    assert list(rows) == (["final"] if claim in FINAL_ONLY else ["final", "acquired"])
+    for row in rows.values():
+        assert row["effect"] == pytest.approx(effect, abs=1e-12)
+        assert row["n_kept"] == (n if claim in MEANS else 2 * n)
+        assert row["n_dropped"] == 0
+
+
+@pytest.mark.parametrize("claim", [c for c in ALL if c not in ("C19", "C20")])
+def test_the_interval_is_that_of_student(claim, rng):
+    """Exactly but for the bootstrap's Monte Carlo error; of two conditions with 10 networks each
+    and the same variance, with 9 degrees of freedom, not 18."""
+    n, sd = 10, 0.02
+    roles, tables = built(claim, 0.3, rng, n, sd)
+    error = sd / np.sqrt(n) * (np.sqrt(2) if claim in DIFFERENCES else 1)
+    for row in decided(claim, roles, tables).values():
+        width = (row["ci_high"] - row["ci_low"]) / 2
+        assert width == pytest.approx(t.ppf(0.975, n - 1) * error, rel=0.05)
+        assert (row["ci_high"] + row["ci_low"]) / 2 == pytest.approx(0.3, abs=1e-12)
+
+
+def verdicts_of(claim):
+    """Effect, standard deviation of networks, verdict."""
+    if claim in NO_DIFFERENCE:
+        margin = NO_DIFFERENCE[claim]
+        yield from [(0.0, margin / 20, "supported"), (-margin / 2, margin / 20, "supported")]
+        yield from [(2 * margin, margin / 20, "not supported")]
+        yield from [(-2 * margin, margin / 20, "not supported")]
+        yield from [(0.9 * margin, margin / 50, "supported")]
+        yield from [(1.1 * margin, margin / 50, "not supported")]
+        yield from [(margin, margin / 2, "inconclusive"), (0.0, 4 * margin, "inconclusive")]
+    elif claim in SOME_DIFFERENCE:
+        margin = SOME_DIFFERENCE[claim]
+        yield from [(2 * margin, margin / 20, "supported"), (-2 * margin, margin / 20, "supported")]
+        yield from [(1.1 * margin, margin / 50, "supported")]
+        yield from [
+            (0.9 * margin, margin / 50, "not supported"),
+            (0.0, margin / 20, "not supported"),
+        ]
+        yield from [(margin, margin / 2, "inconclusive"), (0.0, 4 * margin, "inconclusive")]
+        # Of 8 and 8 networks, the interval reaches 1.18 standard deviations to either side.
+        yield from [(0.0, 0.76 * margin, "not supported"), (0.0, 0.93 * margin, "inconclusive")]
+    else:
+        yield from [(0.2, 0.02, "supported"), (-0.2, 0.02, "not supported")]
+        yield (0.0, 0.02, "inconclusive")
+
+
+@pytest.mark.parametrize(
+    ("claim", "effect", "sd", "verdict"), [(c, *case) for c in ALL for case in verdicts_of(c)]
+)
+def test_every_verdict_can_be_reached(claim, effect, sd, verdict, rng):
+    roles, tables = built(claim, effect, rng, sd=sd)
+    assert {row["verdict"] for row in decided(claim, roles, tables).values()} == {verdict}
+
+
+def more_rows(tables, rng, **changes):
+    """Add rows of something else, with the same keys but for the changes and other values."""
+    changes |= {f"{column}{side}": v for column, v in changes.items() for side in ("_a", "_b")}
+    changed = dict(tables)
+    for name, table in tables.items():
+        columns = {column: value for column, value in changes.items() if column in table}
+        if table.empty or not columns:
+            continue
+        rows = table.assign(**columns)
+        if name == "learning":  # other networks, so that it shows if they are counted
+            rows["seed"] += 50
+        before, after = (
+            rows.assign(**{c: rng.uniform(0, 9, len(rows)) for c in MEASURED if c in rows})
+            for _ in range(2)
+        )
+        # On both sides: nothing may depend on what comes first or last.
+        changed[name] = pd.concat([before, table, after], ignore_index=True)
+    return changed
+
+
+OTHERS = {
+    "condition": {"condition": "elsewhere"},
+    "experiment": {"experiment": "others"},
+    "layer": {"layer": "hidden1"},
+    "snapshot": {"snapshot": "initial"},
+}
+
+
+# C2 and C3 follow the whole curve; tests/claims/test_variance.py says how.
+@pytest.mark.parametrize(
+    ("claim", "other"),
+    [
+        (c, o)
+        for c in OF_NETWORKS
+        for o in OTHERS
+        if (c, o) not in [("C2", "snapshot"), ("C3", "snapshot")]
+    ],
+)
+def test_rows_of_something_else_change_nothing(claim, other, rng):
+    roles, tables = built(claim, 0.2, rng)
+    before = decided(claim, roles, tables)
+    after = decided(claim, roles, more_rows(tables, rng, **OTHERS[other]))
+    for snapshot, row in before.items():
+        pd.testing.assert_series_equal(after[snapshot], row, check_names=False)
+
+
+@pytest.mark.parametrize("claim", sorted({*OF_NETWORKS} - FINAL_ONLY))
+def test_every_snapshot_is_decided_by_itself(claim, rng):
+    """At first mastery the effect is this, and at the end of training another."""
+    roles, early = built(claim, 0.2, rng, sd=0.02)
+    _, late = built(claim, -0.3, rng, sd=0.02)
+    if claim == "C2":
+        # Both have the curve until mastery in common; only the last value differs.
+        curve = early["variance_explained"]
+        late = dict(early) | {"variance_explained": curve.copy()}
+        late["variance_explained"].loc[curve["snapshot"] == "final", "r2_of_final"] -= 0.5
+    tables = {
+        name: pd.concat(
+            [
+                early[name][early[name]["snapshot"] != "final"],
+                late[name][late[name]["snapshot"] == "final"],
+            ]
+        )
+        if "snapshot" in early[name]
+        else early[name]
+        for name in early
+    }
+    rows = decided(claim, roles, tables)
+    assert rows["acquired"]["effect"] == pytest.approx(0.2, abs=1e-12)
+    assert rows["final"]["effect"] == pytest.approx(-0.3, abs=1e-12)
+
+
+@pytest.mark.parametrize("claim", OF_NETWORKS)
+def test_dropped_networks_are_counted_and_take_no_part(claim, rng):
+    """Three networks of every condition, seeds 100 to 102, below the inclusion criterion."""
+    roles, tables = built(claim, 0.2, rng)
+    before = decided(claim, roles, tables)
+    networks = {c: tables[c] for c in tables if "kept" in tables[c] and c != "learning"}
+    with_dropped = dict(tables)
+    for seed in (100, 101, 102):
+        one = {
+            name: table[table["seed"] == 0]
+            for name, table in networks.items()
+            if "seed" in table and len(table)
+        }
+        one["learning"] = tables["learning"][tables["learning"]["seed"] == 0]
+        pairs = tables["rsa_models"]
+        one["rsa_models"] = pairs[pairs["seed_a"] == 0]
+        for name, rows in one.items():
+            rows = rows.assign(
+                **{c: seed for c in ("seed", "seed_a") if c in rows},
+                **{c: False for c in ("kept", "kept_a") if c in rows},
+                **{c: rng.uniform(0, 9, len(rows)) for c in MEASURED if c in rows},
+            )
+            with_dropped[name] = pd.concat([rows, with_dropped[name]], ignore_index=True)
+    after = decided(claim, roles, with_dropped)
+    n_conditions = sum("/" in value for value in roles.values())
+    for snapshot, row in before.items():
+        assert after[snapshot]["n_dropped"] == 3 * n_conditions
+        for column in ("effect", "ci_low", "ci_high", "n_kept", "verdict"):
+            assert after[snapshot][column] == row[column]
+
+
+@pytest.mark.parametrize("n", [1, 2])
+@pytest.mark.parametrize("claim", ALL)
+def test_fewer_than_three_networks_decide_nothing(claim, n, rng):
+    roles, tables = built(claim, 0.2, rng, n=3)
+    few = {
+        name: table[table[[c for c in table if c.startswith("seed")]].max(axis=1) < n]
+        if name != "learning" and any(c.startswith("seed") for c in table)
+        else table
+        for name, table in tables.items()
+    }
+    for row in decided(claim, roles, few).values():
+        assert row["verdict"] == "inconclusive"
+        assert row[["effect", "ci_low", "ci_high"]].isna().all()
+        assert row["n_kept"] == (n if claim in MEANS else 2 * n)
+        if claim in OF_NETWORKS:
+            assert row["n_kept"] + row["n_dropped"] == (3 if claim in MEANS else 6)
+
+
+@pytest.mark.parametrize("claim", sorted(DIFFERENCES))
+def test_two_networks_of_one_condition_decide_nothing(claim, rng):
+    roles, tables = built(claim, 0.2, rng, n=5)
+    with_few = {}
+    for name, table in tables.items():
+        if name != "learning" and {"condition", "seed"} <= {*table.columns}:
+            condition = table["condition"].iloc[-1] if len(table) else None
+            table = table[(table["condition"] != condition) | (table["seed"] < 2)]
+        with_few[name] = table
+    for row in decided(claim, roles, with_few).values():
+        assert row["verdict"] == "inconclusive"
+        assert (row["n_kept"], row["n_dropped"]) == (7, 3)
+
+
+@pytest.mark.parametrize("claim", sorted({*OF_NETWORKS} - FINAL_ONLY))
+def test_where_no_network_mastered_the_task_nothing_is_decided(claim, rng):
+    roles, tables = built(claim, 0.2, rng)
+    never = {
+        name: table[table["snapshot"] != "acquired"] if "snapshot" in table else table
+        for name, table in tables.items()
+    }
+    rows = decided(claim, roles, never)
+    n = 8 if claim in MEANS else 16
+    assert rows["acquired"]["verdict"] == "inconclusive"
+    assert np.isnan(rows["acquired"]["effect"])
+    assert (rows["acquired"]["n_kept"], rows["acquired"]["n_dropped"]) == (0, n)
+    assert (rows["final"]["n_kept"], rows["final"]["n_dropped"]) == (n, 0)
+    assert rows["final"]["effect"] == pytest.approx(0.2, abs=1e-12)
+
+
+@pytest.mark.parametrize("claim", OF_NETWORKS)
+def test_where_no_network_was_kept_nothing_is_decided(claim, rng):
+    roles, tables = built(claim, 0.2, rng)
+    none = {
+        name: table.assign(kept=False) if "kept" in table else table
+        for name, table in tables.items()
+    }
+    none["identification"] = tables["identification"].iloc[:0]
+    for row in decided(claim, roles, none).values():
+        assert row["verdict"] == "inconclusive"
+        assert row["n_kept"] == 0
+        assert row["n_dropped"] == (8 if claim in MEANS else 16)
+
+
+@pytest.mark.parametrize("claim", ALL)
+def test_the_order_of_rows_does_not_matter(claim, rng):
+    roles, tables = built(claim, 0.2, rng)
+    shuffled = {name: table.sample(frac=1, random_state=1) for name, table in tables.items()}
+    before, after = decided(claim, roles, tables), decided(claim, roles, shuffled)
+    for snapshot, row in before.items():
+        for column in ("effect", "n_kept", "n_dropped", "verdict"):
+            assert after[snapshot][column] == pytest.approx(row[column], abs=1e-12)
+
+
+@pytest.mark.parametrize("claim", ALL)
+def test_tables_from_files_decide_alike(claim, rng, tmp_path):
+    roles, tables = built(claim, 0.2, rng)
+    for name, table in tables.items():
+        if len(table):
+            write_table(tmp_path / f"{name}.csv", name, table)
+    before, after = (
+        decided(claim, roles, of) for of in (tables, read_tables(tmp_path.glob("*.csv")))
+    )
+    for snapshot, row in before.items():
+        for column, value in row.items():
+            expected = pytest.approx(value, abs=1e-7) if isinstance(value, float) else value
+            assert after[snapshot][column] == expected, column
+
+
+@pytest.mark.parametrize("claim", ALL)
+def test_a_verdict_is_reproducible(claim, rng):
+    roles, tables = built(claim, 0.01, rng)
+    first, second = (decide({claim: roles}, tables, LAYERS) for _ in range(2))
+    pd.testing.assert_frame_equal(first, second)
+
+
+LAYERS = {f"tasks/{c}": "hidden2" for c in ("both", "easy", "hard", "more", "less")}
+
+
+def test_layers_are_those_of_each_condition(rng):
+    """Two conditions of different depth: what is analysed is called otherwise."""
+    roles, tables = built("C9", 0.3, rng)
+    r2 = tables["variance_explained"]
+    tables["variance_explained"] = r2.assign(
+        layer=np.where(r2["condition"] == "more", "hidden6", "hidden2")
+    )
+    layers = {"tasks/more": "hidden6", "tasks/less": "hidden2"}
+    assert decided("C9", roles, tables, **layers)["final"]["effect"] == pytest.approx(0.3)
+    wrong = decided("C9", roles, tables)["final"]
+    assert (wrong["n_kept"], wrong["n_dropped"]) == (8, 8)
+
+
+def test_variants_are_rows_of_their_own(rng):
+    roles, tables = built("C1", 0.3, rng)
+    other = {"condition": "tasks/both", "easy": "hard", "hard": "easy"}
+    wanted = {"C1": roles, "C1 other way round": other, "C25": {}}
+    rows = decide(wanted, tables, LAYERS)
+    assert rows[["claim", "variant", "snapshot"]].to_numpy().tolist() == [
+        ["C1", "", "final"],
+        ["C1", "", "acquired"],
+        ["C1", "other way round", "final"],
+        ["C1", "other way round", "acquired"],
+        ["C25", "", "final"],
+    ]
+    assert rows["effect"].iloc[:4].tolist() == pytest.approx([0.3, 0.3, -0.3, -0.3])
+    entry = CLAIMS["C1"]
+    for column in ("statement", "measure", "reference", "provenance"):
+        assert set(rows[column].iloc[:4]) == {getattr(entry, column)}
+
+
+def test_without_claims_the_table_is_empty():
+    rows = decide({}, {name: as_table(name) for name in TABLES}, {})
+    assert tuple(rows.columns) == TABLES["claims"]
+    assert len(rows) == 0
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_every_claim_says_where_it_comes_from(claim):
+    entry = CLAIMS[claim]
+    for text in (entry.statement, entry.reference, entry.provenance, entry.measure):
+        assert text.strip()
+    assert set(entry.tables) <= TABLES.keys()
+    assert set(entry.roles.values()) <= {"condition", "feature", "target"}
+    assert set(entry.snapshots) <= {"final", "acquired"} and "final" in entry.snapshots
+    # A margin is a choice of ours, and has to be called so.
+    ours = claim in NO_DIFFERENCE or claim in SOME_DIFFERENCE
+    assert ("margin" in entry.reference + entry.provenance) == ours

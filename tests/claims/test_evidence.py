@@ -1,0 +1,402 @@
+"""Evidence, verdicts, and the arithmetic of effects and their intervals."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import t, ttest_ind
+from synthetic import ANALYSED, decided, rsa, table, tables_of
+
+from repbias.claims.evidence import (
+    CLAIMS,
+    Evidence,
+    Result,
+    claim,
+    contrast_of_similarities,
+    difference_of,
+    mean_of,
+)
+
+
+def evidence_of(tables=None, snapshot="final", **n):
+    """Evidence with so many networks of each condition of experiment "tasks"."""
+    r2 = [
+        table("variance_explained", c, [{"feature": "easy", "r2": np.ones(k)}])
+        for c, k in n.items()
+        if k
+    ]
+    layers = {f"tasks/{c}": ANALYSED for c in n}
+    return Evidence(tables or tables_of(*r2), layers, snapshot)
+
+
+# Verdicts
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (0.01, 0.5, "supported"),
+        (-0.5, -0.01, "not supported"),
+        (-0.1, 0.5, "inconclusive"),
+        (0.0, 0.5, "inconclusive"),
+        (-0.5, 0.0, "inconclusive"),
+        (np.nan, np.nan, "inconclusive"),
+    ],
+)
+def test_a_directed_claim_needs_an_interval_on_its_side_of_zero(low, high, verdict):
+    assert Result((low + high) / 2, low, high, 5, 0).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "no_difference", "some_difference"),
+    [
+        (-0.09, 0.09, "supported", "not supported"),
+        (-0.02, 0.05, "supported", "not supported"),
+        (0.01, 0.09, "supported", "not supported"),
+        (-0.09, -0.01, "supported", "not supported"),
+        (0.11, 0.3, "not supported", "supported"),
+        (-0.3, -0.11, "not supported", "supported"),
+        (0.01, 0.11, "inconclusive", "inconclusive"),
+        (-0.11, -0.01, "inconclusive", "inconclusive"),
+        (-0.11, 0.05, "inconclusive", "inconclusive"),
+        (-0.05, 0.11, "inconclusive", "inconclusive"),
+        (-0.5, 0.5, "inconclusive", "inconclusive"),
+        (-0.1, 0.1, "inconclusive", "inconclusive"),
+        (np.nan, np.nan, "inconclusive", "inconclusive"),
+    ],
+)
+def test_claims_with_a_margin(low, high, no_difference, some_difference):
+    """Margin .1. No difference: the interval lies within it; some difference: outside."""
+    numbers = ((low + high) / 2, low, high, 5, 0)
+    assert Result(*numbers, margin=0.1).verdict == no_difference
+    assert Result(*numbers, margin=0.1, claims_difference=True).verdict == some_difference
+
+
+# What is looked at
+
+
+def test_rows_are_those_of_kept_networks_at_the_snapshot_in_the_analysed_layer():
+    name, frame = table("sparsity", "both", [{"feature": "easy", "gini": np.arange(4.0)}])
+    frame["kept"] = frame["seed"] != 2
+    elsewhere = [
+        frame.assign(condition="easy"),
+        frame.assign(experiment="others"),
+        frame.assign(layer="hidden1"),
+    ]
+    evidence = evidence_of(tables_of((name, pd.concat([*elsewhere, frame]))), both=4)
+    rows = evidence.rows("sparsity", "tasks/both")
+    assert rows["gini"].tolist() == [0, 1, 3]
+    assert set(rows["snapshot"]) == {"final"}
+    assert evidence.n_networks("tasks/both") == 4
+    assert evidence.n_networks("others/both") == 4
+    assert evidence.n_networks("tasks/none") == 0
+
+
+def test_a_condition_may_have_a_slash_in_its_name():
+    """The first one ends the experiment's name."""
+    name, frame = table("sparsity", "a/b", [{"feature": "easy", "gini": np.ones(3)}])
+    evidence = Evidence(tables_of((name, frame)), {"tasks/a/b": ANALYSED}, "final")
+    assert len(evidence.rows("sparsity", "tasks/a/b")) == 3
+    assert evidence.n_networks("tasks/a/b") == 3
+
+
+def test_values_by_feature_have_a_row_per_network():
+    entries = [
+        {"feature": "hard", "r2": np.array([0.1, 0.2, 0.3])},
+        {"feature": "easy", "r2": np.array([0.5, 0.7, 0.9])},
+    ]
+    evidence = evidence_of(tables_of(table("variance_explained", "both", entries)), both=3)
+    r2 = evidence.r2("tasks/both")
+    assert r2.index.tolist() == [0, 1, 2]
+    assert r2["easy"].tolist() == [0.5, 0.7, 0.9]
+    gap = evidence.gap("tasks/both", "easy", "hard")
+    assert gap.tolist() == pytest.approx([0.4, 0.5, 0.6])
+
+
+def test_registering_a_claim_keeps_what_it_says(monkeypatch):
+    monkeypatch.setattr("repbias.claims.evidence.CLAIMS", entered := {})
+
+    @claim(
+        "X1", "words", {"a": "condition"}, "number", "paper", "unit", ("units",), ("final",), True
+    )
+    def function(evidence, a):
+        return Result(1, 1, 1, 3, 0)
+
+    entry = entered["X1"]
+    assert (entry.statement, entry.roles, entry.reference) == (
+        "words",
+        {"a": "condition"},
+        "number",
+    )
+    assert (entry.provenance, entry.measure, entry.tables) == ("paper", "unit", ("units",))
+    assert (entry.snapshots, entry.same_stimuli, entry.decide) == (("final",), True, function)
+    assert "X1" not in CLAIMS
+
+
+# Means
+
+
+@pytest.mark.parametrize("n", [3, 5, 20])
+def test_the_interval_of_a_mean_is_students(n):
+    values = np.random.default_rng(n).normal(0.3, 0.2, n)
+    result = mean_of(evidence_of(both=n + 2), values, "tasks/both")
+    low, high = t.interval(0.95, n - 1, values.mean(), values.std(ddof=1) / np.sqrt(n))
+    assert result.effect == pytest.approx(values.mean(), abs=1e-12)
+    assert result.ci_high - result.ci_low == pytest.approx(high - low, rel=0.05)
+    assert result.ci_high + result.ci_low == pytest.approx(high + low, abs=1e-12)
+    assert (result.n_kept, result.n_dropped) == (n, 2)
+
+
+def test_networks_without_a_value_are_dropped():
+    values = np.array([0.1, np.nan, 0.2, 0.3, np.inf])
+    result = mean_of(evidence_of(both=6), values, "tasks/both", margin=0.5)
+    assert result.effect == pytest.approx(0.2)
+    assert (result.n_kept, result.n_dropped) == (3, 3)
+    assert result.margin == 0.5
+
+
+@pytest.mark.parametrize("values", [[], [0.5], [0.5, 0.6], [0.5, 0.6, np.nan]])
+def test_too_few_values_decide_nothing(values):
+    result = mean_of(evidence_of(both=4), np.array(values), "tasks/both", margin=0.1)
+    assert np.isnan([result.effect, result.ci_low, result.ci_high]).all()
+    n_kept = np.isfinite(values).sum()
+    assert (result.n_kept, result.n_dropped) == (n_kept, 4 - n_kept)
+    assert result.margin == 0.1
+    assert result.verdict == "inconclusive"
+
+
+def test_three_equal_values_have_an_interval_of_no_width():
+    """A feature may be mastered by all networks at the same step, and never grow."""
+    result = mean_of(evidence_of(both=3), np.zeros(3), "tasks/both")
+    assert (result.effect, result.ci_low, result.ci_high) == (0, 0, 0)
+    assert result.verdict == "inconclusive"
+
+
+# Differences
+
+
+def difference(more, less, **kinds):
+    evidence = evidence_of(more=len(more), less=len(less))
+    return difference_of(evidence, ("tasks/more", more), ("tasks/less", less), **kinds)
+
+
+def samples(seed, n_more=10, n_less=10, sd=(0.1, 0.2), mean=0.3):
+    rng = np.random.default_rng(seed)
+    return rng.normal(mean, sd[0], n_more), rng.normal(0, sd[1], n_less)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_interval_of_a_difference_is_welchs_with_fewer_degrees_of_freedom(seed):
+    """Its standard error is Welch's; Student's t has those of the smaller group alone."""
+    more, less = samples(seed)
+    result = difference(more, less)
+    welch = ttest_ind(more, less, equal_var=False).confidence_interval()
+    error = (welch.high - welch.low) / 2 / t.ppf(0.975, ttest_ind(more, less, equal_var=False).df)
+    assert result.effect == pytest.approx(more.mean() - less.mean(), abs=1e-12)
+    assert (result.ci_high - result.ci_low) / 2 == pytest.approx(t.ppf(0.975, 9) * error, rel=0.05)
+    assert (result.ci_low + result.ci_high) / 2 == pytest.approx(result.effect, abs=1e-12)
+
+
+def test_with_unequal_groups_it_is_no_narrower_than_welchs():
+    for seed in range(5):
+        more, less = samples(seed, n_more=4, n_less=20)
+        result = difference(more, less)
+        welch = ttest_ind(more, less, equal_var=False).confidence_interval()
+        assert result.ci_low < welch.low + 0.02 and result.ci_high > welch.high - 0.02
+
+
+def test_groups_are_resampled_independently():
+    """Equal groups would cancel if they were resampled together."""
+    values = np.random.default_rng(0).normal(size=10)
+    result = difference(values, values)
+    assert result.effect == 0
+    expected = t.ppf(0.975, 9) * values.std(ddof=1) * np.sqrt(2 / 10)
+    assert result.ci_high == pytest.approx(expected, rel=0.05)
+
+
+def test_a_difference_counts_networks_of_both_conditions():
+    more, less = samples(0, 6, 8)
+    evidence = evidence_of(more=7, less=10)
+    more[0] = np.nan
+    result = difference_of(evidence, ("tasks/more", more), ("tasks/less", less), 0.2, True)
+    assert result.effect == pytest.approx(more[1:].mean() - less.mean())
+    assert (result.n_kept, result.n_dropped) == (13, 4)
+    assert (result.margin, result.claims_difference) == (0.2, True)
+
+
+@pytest.mark.parametrize("n", [(2, 9), (9, 2), (0, 9), (2, 2)])
+def test_a_difference_needs_three_networks_on_each_side(n):
+    more, less = samples(0, *n)
+    result = difference(more, less, margin=0.2, claims_difference=True)
+    assert np.isnan([result.effect, result.ci_low, result.ci_high]).all()
+    assert result.verdict == "inconclusive"
+    assert (result.n_kept, result.n_dropped) == (sum(n), 0)
+    assert (result.margin, result.claims_difference) == (0.2, True)
+
+
+# Coverage: of nominally 95 % intervals; 400 repetitions have a standard error of 1.1 %.
+
+
+@pytest.mark.parametrize("n", [3, 10])
+def test_intervals_of_a_mean_cover_the_truth(n):
+    rng, evidence = np.random.default_rng(3), evidence_of(both=n)
+    results = [mean_of(evidence, rng.normal(0.2, 0.1, n), "tasks/both") for _ in range(400)]
+    covered = np.mean([r.ci_low < 0.2 < r.ci_high for r in results])
+    assert 0.915 < covered < 0.985
+
+
+@pytest.mark.parametrize(("n_more", "n_less"), [(3, 3), (10, 10), (4, 12)])
+def test_intervals_of_a_difference_cover_the_truth(n_more, n_less):
+    evidence = evidence_of(more=n_more, less=n_less)
+    covered = 0
+    for seed in range(400):
+        more, less = samples(seed, n_more, n_less)
+        result = difference_of(evidence, ("tasks/more", more), ("tasks/less", less))
+        covered += result.ci_low < 0.3 < result.ci_high
+    assert covered / 400 > 0.915
+
+
+# Contrasts of similarities
+
+
+def contrast(counts, similarity, more, less, dropped=(), **options):
+    """Contrast of a condition pair with another; `dropped` are (condition, seed)."""
+    networks = [(c, s) for c, n in counts.items() for s in range(n)]
+    r2 = [
+        table("variance_explained", c, [{"feature": "f", "r2": np.ones(n)}])
+        for c, n in counts.items()
+    ]
+    for _, frame in r2:
+        gone = [(c, s) in dropped for c, s in zip(frame["condition"], frame["seed"], strict=True)]
+        frame["kept"] = ~np.array(gone)
+    tables = tables_of(rsa(networks, similarity, **options), *r2)
+    pairs = [tuple(f"tasks/{c}" for c in pair) for pair in (more, less)]
+    return contrast_of_similarities(evidence_of(tables, **counts), *pairs)
+
+
+def similarity_with(means, sd, seed=0):
+    """Similarities with means by pair of conditions and effects of both networks."""
+    rng = np.random.default_rng(seed)
+    effect = {}
+
+    def of(a, b):
+        for network in (a, b):
+            effect.setdefault(network, rng.normal(0, sd))
+        return means[frozenset((a[0], b[0]))] + effect[a] + effect[b]
+
+    return of
+
+
+MORE, LESS = ("easy", "both"), ("both", "both")
+
+
+@pytest.mark.parametrize("swap", [False, True])
+def test_a_contrast_is_the_difference_of_the_means_over_pairs(swap):
+    """By hand: four networks each, another one dropped on each side; same seeds are no pair."""
+    counts = {"easy": 4, "both": 4}
+    values = np.random.default_rng(2).uniform(size=(8, 8))
+    values += values.T
+    place = {(c, s): 4 * i + s for i, c in enumerate(counts) for s in range(4)}
+
+    def similarity(a, b):
+        return values[place[a], place[b]]
+
+    dropped = {("easy", 0), ("both", 3)}
+    result = contrast(counts, similarity, MORE, LESS, dropped, swap=swap)
+    between = [values[e, 4 + b] for e in (1, 2, 3) for b in (0, 1, 2) if e != b]
+    within = [values[4, 5], values[4, 6], values[5, 6]]
+    assert result.effect == pytest.approx(np.mean(between) - np.mean(within), abs=1e-12)
+    assert (result.n_kept, result.n_dropped) == (6, 2)
+
+
+def test_conditions_may_differ_in_their_number_of_networks():
+    """Each pair counts once: the mean of a b, a != b, over 3 x 6 networks minus those in common."""
+    result = contrast({"easy": 3, "both": 6}, lambda a, b: float(a[1] * b[1]), MORE, LESS)
+    between = [a * b for a in range(3) for b in range(6) if a != b]
+    within = [a * b for a in range(6) for b in range(a)]
+    assert result.effect == pytest.approx(np.mean(between) - np.mean(within), abs=1e-12)
+
+
+def test_networks_that_began_with_the_same_weights_are_not_compared():
+    """Same-seed pairs across conditions are alike for a reason other than the task."""
+    counts = {"easy": 5, "both": 5}
+    result = contrast(counts, lambda a, b: 100.0 if a[1] == b[1] else 0.5, MORE, LESS)
+    assert result.effect == pytest.approx(0, abs=1e-12)
+    assert result.ci_high < 1
+
+
+def test_a_pair_without_a_similarity_is_left_out():
+    """A layer of constant activity has no RDM."""
+    counts = {"easy": 4, "both": 4}
+
+    def similarity(a, b):
+        return np.nan if ("both", 0) in (a, b) and ("both", 1) in (a, b) else float(a[1] + b[1])
+
+    result = contrast(counts, similarity, MORE, LESS)
+    within = [a + b for a in range(4) for b in range(a) if (a, b) != (1, 0)]
+    assert result.effect == pytest.approx(3 - np.mean(within), abs=1e-12)
+
+
+def test_without_comparisons_a_contrast_is_inconclusive():
+    counts = {"easy": 4, "both": 4}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = contrast(counts, lambda a, b: np.nan, MORE, LESS)
+    assert np.isnan(result.effect)
+    assert result.verdict == "inconclusive"
+    assert result.n_kept == 8
+
+
+def test_a_network_is_the_same_on_both_sides_of_a_contrast():
+    """easy-both against both-both: what the networks of "both" add to either cancels in part.
+
+    With effects e of easy and b of both networks, the contrast is mean(e) - mean(b), up to pairs
+    of equal seeds. Resampling both sides apart would give the variance of e + b + 2 b.
+    """
+    n, rng = 40, np.random.default_rng(0)
+    e, b = rng.normal(0, 1e-3, n), rng.normal(0, 0.1, n)
+    effect = {("easy", s): e[s] for s in range(n)} | {("both", s): b[s] for s in range(n)}
+    result = contrast(
+        {"easy": n, "both": n}, lambda x, y: effect[x] + effect[y], MORE, LESS, snapshots=["final"]
+    )
+    error = np.sqrt(e.var(ddof=1) / n + b.var(ddof=1) / n)
+    width = (result.ci_high - result.ci_low) / 2
+    assert width == pytest.approx(t.ppf(0.975, n - 1) * error, rel=0.1)
+
+
+def test_intervals_of_a_contrast_cover_the_truth():
+    """Effects of networks are the random factor, so resampling pairs would not cover."""
+    counts = {"easy": 10, "hard": 10}
+    means = {frozenset(["easy"]): 0.6, frozenset(["hard"]): 0.3, frozenset(counts): 0.0}
+    covered = 0
+    for seed in range(100):
+        result = contrast(
+            counts,
+            similarity_with(means, 0.1, seed),
+            ("easy", "easy"),
+            ("hard", "hard"),
+            snapshots=["final"],
+        )
+        covered += result.ci_low < 0.3 < result.ci_high
+    assert covered >= 90
+
+
+def test_claims_are_decided_on_their_own_conditions_only():
+    """Two experiments with conditions of the same name."""
+    frames = [
+        table("variance_explained", "both", [{"feature": f, "r2": v} for f, v in r2.items()])
+        for r2 in (
+            {"easy": np.full(3, 0.8), "hard": np.full(3, 0.2)},
+            {"easy": np.full(5, 0.1), "hard": np.full(5, 0.3)},
+        )
+    ]
+    frames[1][1]["experiment"] = "others"
+    tables = tables_of(*frames)
+    for experiment, effect, n in (("tasks", 0.6, 3), ("others", -0.2, 5)):
+        roles = {"condition": f"{experiment}/both", "easy": "easy", "hard": "hard"}
+        row = decided("C1", roles, tables)["final"]
+        assert row["effect"] == pytest.approx(effect)
+        assert (row["n_kept"], row["n_dropped"]) == (n, 0)
