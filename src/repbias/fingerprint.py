@@ -58,12 +58,22 @@ def _tree(path: Path) -> ast.Module:
 @cache
 def _imports(path: Path) -> tuple[Path, ...]:
     names = []
-    for node in ast.walk(_tree(path)):
+    for node in _run(_tree(path)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     return tuple(file for name in names for file in _files(name))
+
+
+def _run(tree: ast.Module) -> Iterator[ast.AST]:
+    """Go through what is run: not what stands under ``if TYPE_CHECKING``."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        typing = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        waiting += node.orelse if typing else ast.iter_child_nodes(node)
 
 
 def _files(name: str) -> Iterator[Path]:
