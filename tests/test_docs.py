@@ -51,7 +51,8 @@ import yaml
 from repbias.study import load_study
 config = yaml.safe_load({(ROOT / "config.yaml").read_text()!r})
 config.update(yaml.safe_load({claims!r}))
-assert load_study(config).claims == {{"C1half": {{"condition": "tasks/targets=both", "easy": "easy"}}}}
+claims = load_study(config).claims
+assert claims == {{"C1half": {{"condition": "tasks/targets=both", "easy": "easy"}}}}
 """
     done = run(copy, code)
     assert not done.returncode, done.stderr

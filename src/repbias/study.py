@@ -407,7 +407,8 @@ def _claim_problems(
     for kind, named in (("condition", filled), ("feature", features)):
         values = list(named.values())
         if len(set(values)) < len(values):
-            yield f"{where}: two roles are filled by the same {kind}, {values[0]!r}"
+            twice = next(value for value in values if values.count(value) > 1)
+            yield f"{where}: two roles are filled by the same {kind}, {twice!r}"
     known = {value: conditions[value] for value in filled.values() if value in conditions}
     experiments = {value.split("/")[0] for value in filled.values()}
     different = len({c.stimuli.model_dump_json() for c in known.values()}) > 1
