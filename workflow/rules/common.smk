@@ -10,8 +10,14 @@ ENV = "../../envs/repbias.yaml"
 CONDITIONS = {(experiment, name): spec for experiment, name, spec in STUDY.conditions()}
 GROUPS = STUDY.groups()
 
-#: Experiments whose conditions are trained in one job.
-SWEEPS = [name for name, experiment in STUDY.experiments.items() if experiment.one_job]
+#: Experiments whose conditions are trained in one job, and how many steps that may take.
+SWEEPS = {
+    name: sum(
+        spec.training.max_steps * spec.seeds for (e, _), spec in CONDITIONS.items() if e == name
+    )
+    for name, experiment in STUDY.experiments.items()
+    if experiment.one_job
+}
 
 #: Tables that are gathered from one part per condition, experiment or recording.
 PARTS = {

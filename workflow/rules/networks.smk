@@ -43,8 +43,8 @@ for SWEEP in SWEEPS:
             f"results/{{study}}/logs/train/{SWEEP}.log",
         benchmark:
             f"results/{{study}}/benchmarks/train/{SWEEP}.tsv"
-        # The longest jobs first.
-        priority: 1
+        # The longest sweeps first, so that none is left alone at the end.
+        priority: SWEEPS[SWEEP]
         conda:
             ENV
         threads: 1
