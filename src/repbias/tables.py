@@ -28,12 +28,14 @@ _NUMBERS = {
         "ci_low",
         "ci_high",
     ),
-    *("ceiling_low", "ceiling_high", "n_subjects", "n_stimuli", "r", "ceiling", "r_normalised"),
+    *("ceiling_low", "ceiling_high", "n_subjects", "n_subjects_a", "n_subjects_b", "n_stimuli", "r", "ceiling", "r_normalised"),
     *("log10_alpha", "alpha_at_edge", "repeats", "split_half", "reliability", "is_generator"),
     *("correct", "score_true", "score_named", "margin", "chance", "effect", "n_kept", "n_dropped"),
     *("share", "gini", "participation_ratio", "n_units", "n_components", "variance", "dose"),
     *("norm", "norm_sd", "flips", "agreement", "follows_a", "value", "null_mean", "null_high"),
     *("reliability_level", "left_out", "top1"),
+    *("p", "p_fdr", "n_networks_a", "n_networks_b", "time_s", "n_units_with_ceiling"),
+    *("share_significant", "reference", "difference", "x", "y", "stress", "n_folds"),
 }
 #: Every table and its columns, in order; docs/file-formats.md explains them.
 TABLES: dict[str, tuple[str, ...]] = {
@@ -72,12 +74,42 @@ TABLES: dict[str, tuple[str, ...]] = {
         *("similarity", "ci_low", "ci_high", "interval"),
         *("ceiling_low", "ceiling_high", "ceiling_convention", "n_subjects", "n_stimuli"),
     ),
+    "rsa_fitted": (
+        *("recording", "comparator", "model", *_MEASURED),
+        *("similarity", "ci_low", "ci_high", "interval", "n_folds", "n_subjects", "n_stimuli"),
+    ),
+    "rsa_tests": (
+        *("recording", "comparator", "test", "experiment"),
+        *("condition_a", "layer_a", "snapshot_a", "condition_b", "layer_b", "snapshot_b"),
+        *("n_networks_a", "n_networks_b", "effect", "ci_low", "ci_high", "p", "p_fdr"),
+        *("method", "generalises_to", "warning"),
+    ),
+    "rsa_times": (
+        *("recording", "comparator", "time_s", *_MEASURED),
+        *("similarity", "ci_low", "ci_high", "interval"),
+        *("ceiling_low", "ceiling_high", "ceiling_convention", "n_subjects", "n_stimuli"),
+    ),
+    "rsa_between_recordings": (
+        *("recording_a", "recording_b", "comparator", "similarity", "ci_low", "ci_high"),
+        *("interval", "n_subjects_a", "n_subjects_b", "n_stimuli"),
+    ),
     "encoding": (
         *("recording", "subject", "region", "unit"),
         *(*_NETWORK, "snapshot", "step", "kept", "layer"),
-        *("r", "r2", "ceiling", "ceiling_convention", "r_normalised"),
+        *("r", "r2", "p", "p_fdr", "ceiling", "ceiling_convention", "r_normalised"),
         *("log10_alpha", "alpha_at_edge", "n_stimuli"),
     ),
+    "encoding_regions": (
+        *("recording", "region", *_MEASURED, "n_subjects", "n_units", "n_units_with_ceiling"),
+        *("r", "ci_low", "ci_high", "interval", "ceiling", "r_normalised"),
+        *("share_significant", "alpha_at_edge"),
+    ),
+    "variance_partition": (
+        *("recording", "subject", "region", "unit", "experiment", "model", "network", "snapshot"),
+        *("part", "r2", "n_stimuli"),
+    ),
+    "quality": ("recording", "subject", "region", "measure", "value", "ci_low", "ci_high", "method"),
+    "references": ("recording", "measure", "method", "value", "reference", "difference", "source"),
     "reliability": (
         *("recording", "subject", "region", "unit", "repeats"),
         *("split_half", "reliability", "ceiling", "convention"),

@@ -10,7 +10,7 @@ from rsatoolbox.data import Dataset
 from rsatoolbox.rdm import RDMs, calc_rdm, load_rdm
 
 from repbias.geometry.spec import Distance
-from repbias.recordings.reliability import stimulus_means
+from repbias.recordings.reliability import analysed_units, stimulus_means
 from repbias.spec import RepbiasError
 from repbias.store import Activations, Recording, StoreError, atomic
 
@@ -185,10 +185,11 @@ def subject_rdms(recording: Recording, distance: Distance, name: str) -> RDMs:
         ]
         return make_rdms(np.stack(vectors), ids, measure, {"subject": subjects})
     means = stimulus_means(recording)
+    used = analysed_units(recording)
     subjects = list(dict.fromkeys(recording.units["subject"]))
     vectors = []
     for subject in subjects:
-        patterns = means[:, recording.units["subject"] == subject]
+        patterns = means[:, (recording.units["subject"] == subject) & used]
         complete = ~np.isnan(patterns).any(axis=0)
         if not complete.all():
             logger.warning(

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from repbias.recordings.spec import ORDER_COLUMNS
+from repbias.spec import RepbiasError
 from repbias.store import Recording
 from repbias.tables import as_table
 
@@ -39,21 +41,62 @@ def _observed_mean(values: np.ndarray, axis: int) -> np.ndarray:
 
 
 def by_repeat(recording: Recording) -> np.ndarray:
-    """Arrange trials as (stimulus, repeat, unit), padded with NaN; time bins are averaged."""
+    """Arrange trials as (stimulus, repeat, unit), padded with NaN, as the analyses use them.
+
+    Time bins in the recording's `window` are averaged, and units are divided by the standard
+    deviation of their mean responses if it says `standardise`
+    (:class:`repbias.recordings.spec.Preparation`).
+    """
     responses = recording.responses
     if responses.ndim == 3:
-        responses = _observed_mean(responses, axis=2)
+        responses = _observed_mean(responses[:, :, bins_in_window(recording)], axis=2)
     ids = recording.stimulus_ids
     position = {stimulus: i for i, stimulus in enumerate(ids)}
     rows = np.array([position[s] for s in recording.trials["stimulus_id"]])
     # The how-manieth trial of its stimulus each trial is, whatever the order in the file.
-    order = np.lexsort([recording.trials["repeat"], rows])
+    keys = [recording.trials[name] for name in ORDER_COLUMNS if name in recording.trials]
+    order = np.lexsort([*reversed(keys), rows])
     counts = np.bincount(rows, minlength=len(ids))
     turn = np.empty(len(rows), int)
     turn[order] = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
     tensor = np.full((len(ids), counts.max(), responses.shape[1]), np.nan)
     tensor[rows, turn] = responses
+    if recording.preparation.standardise:
+        means = _observed_mean(tensor, axis=1)
+        with np.errstate(invalid="ignore"):
+            spread = np.sqrt(_observed_mean((means - _observed_mean(means, axis=0)) ** 2, axis=0))
+        tensor /= np.where(spread > 0, spread, 1)
     return tensor
+
+
+def bins_in_window(recording: Recording) -> np.ndarray:
+    """Return which time bins the analyses average over, (time,) bool.
+
+    Raises
+    ------
+    RepbiasError
+        If no bin is in the recording's window.
+    """
+    window, n_times = recording.preparation.window, recording.responses.shape[2]
+    if window is None:
+        return np.ones(n_times, bool)
+    times = np.asarray(recording.info["times_s"], float)
+    inside = (times >= window[0]) & (times < window[1])
+    if not inside.any():
+        raise RepbiasError(
+            f"no time bin is in the window {list(window)}; the bins' centres go from "
+            f"{times[0]:g} to {times[-1]:g} s"
+        )
+    return inside
+
+
+def analysed_units(recording: Recording) -> np.ndarray:
+    """Return which units are analysed, (unit,) bool: those that meet `min_reliability`."""
+    minimum = recording.preparation.min_reliability
+    if minimum is None:
+        return np.ones(recording.responses.shape[1], bool)
+    with np.errstate(invalid="ignore"):
+        return split_half_reliability(recording).full >= minimum
 
 
 def random_halves(

@@ -8,11 +8,12 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from repbias.spec import RepbiasError, Spec, nearest
+from repbias.recordings.spec import Preparation
+from repbias.spec import RepbiasError, nearest
 from repbias.store import Activations, Recording
 
 
-class SimulatedRecording(Spec):
+class SimulatedRecording(Preparation):
     """A brain whose units are random mixtures of one layer's units, plus trial noise."""
 
     kind: Literal["simulated"]
@@ -99,5 +100,6 @@ def simulate(spec: SimulatedRecording, activations: Activations) -> Recording:
             "layer": spec.layer,
             "seed_of_network": spec.seed_of_network,
             "reliability": spec.reliability,
+            "preparation": spec.preparation(),
         },
     )

@@ -1,14 +1,23 @@
-"""What readers share: naming axes, and finding the stimuli's ids."""
+"""What readers share: naming axes, joining by the stimuli's ids, and the canonical order."""
 
 from __future__ import annotations
 
+import csv
+import hashlib
+import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import field_validator
 
 from repbias.arrays import load_array
+from repbias.recordings.spec import ORDER_COLUMNS, Preparation
 from repbias.spec import InputPath, RepbiasError, Spec, expand_variables
+from repbias.store import Recording
+
+logger = logging.getLogger(__name__)
 
 
 class FileRecording(Spec):
@@ -16,13 +25,8 @@ class FileRecording(Spec):
 
     path: InputPath
     """The file."""
-    variable: str | None = None
-    """Which array of the file; dots step into MATLAB structures."""
     stimuli: str
-    """The images that were shown, an entry of ``images:``."""
-    stimulus_ids: str | list[str]
-    """Ids along the stimulus axis: a list, a text file with one id a line, or `sorted` if the
-    axis follows the sorted ids of the whole stimulus set."""
+    """What was shown, an entry of ``images:``."""
     modality: str = "unknown"
     """What was measured: spikes, calcium, fMRI, MEG, ..."""
     source: str = ""
@@ -30,20 +34,51 @@ class FileRecording(Spec):
 
     def input_files(self) -> list[str]:
         """Return the files that the recording comes from; a change of one reruns what uses it."""
+        return [str(self.path)]
+
+
+class ResponseRecording(FileRecording, Preparation):
+    """What every recording with responses of units, not only RDMs, says about itself."""
+
+    response_unit: str = ""
+    """Unit of measure of a response, for example "spikes in 100 ms"."""
+    unmatched: Literal["refuse", "leave_out"] = "refuse"
+    """What to do with trials of stimuli that are not in the stimulus set."""
+    rename: InputPath | None = None
+    """CSV file with two columns and no header: what the recording calls a stimulus, and its id in
+    the stimulus set. Names that are not listed stay as they are."""
+
+    def input_files(self) -> list[str]:
+        """Return the files that the recording comes from; a change of one reruns what uses it."""
+        return [*super().input_files(), *([str(self.rename)] if self.rename else [])]
+
+
+class NamedAxes(FileRecording):
+    """What recordings from a bare array say beside that."""
+
+    variable: str | None = None
+    """Which array of the file; dots step into MATLAB structures."""
+    stimulus_ids: str | list[str]
+    """Ids along the stimulus (or trial) axis: a list, a text file with one id a line, `variable:`
+    and the name of an array of text or numbers in the same file, or `sorted` if the axis follows
+    the sorted ids of the whole stimulus set."""
+
+    def input_files(self) -> list[str]:
+        """Return the files that the recording comes from; a change of one reruns what uses it."""
         ids = self.stimulus_ids
-        named = [] if isinstance(ids, list) or ids == "sorted" else [ids]
-        return [str(self.path), *named]
+        inside = isinstance(ids, list) or ids == "sorted" or ids.startswith("variable:")
+        return [*super().input_files(), *([] if inside else [ids])]
 
     @field_validator("stimulus_ids")
     @classmethod
     def _file_exists(cls, ids: str | list[str]) -> str | list[str]:
-        if isinstance(ids, list) or ids == "sorted":
+        if isinstance(ids, list) or ids == "sorted" or ids.startswith("variable:"):
             return ids
         path = Path(expand_variables(ids))
         if not path.is_file():
             raise ValueError(
-                "expected a list of ids, 'sorted', or a text file with one id a line; there is no "
-                f"file {path}"
+                "expected a list of ids, 'sorted', 'variable:NAME', or a text file with one id a "
+                f"line; there is no file {path}"
             )
         return str(path)
 
@@ -57,7 +92,7 @@ def read_lines(path: Path) -> list[str]:
         raise RepbiasError(f"{path}: not a text file ({error})") from error
 
 
-def named_axes(spec: FileRecording, axes: list[str]) -> np.ndarray:
+def named_axes(spec: NamedAxes, axes: list[str]) -> np.ndarray:
     """Load the array and check it against the names of its axes.
 
     Axes called ``_`` must have length 1 and are dropped.
@@ -88,34 +123,165 @@ def named_axes(spec: FileRecording, axes: list[str]) -> np.ndarray:
     return array.squeeze(axis=dropped).astype(np.float64)
 
 
-def resolve_ids(spec: FileRecording, n: int, known: np.ndarray) -> np.ndarray:
-    """Return the ids along the stimulus axis, checked against the stimulus set.
+def as_ids(values: Any) -> np.ndarray:
+    """Return ids as text; whole numbers without a decimal point, bytes decoded.
+
+    Examples
+    --------
+    >>> as_ids([3.0, 12.0]).tolist(), as_ids([b"cat ", "dog"]).tolist()
+    (['3', '12'], ['cat', 'dog'])
+    """
+    values = np.asarray(values)
+    if values.dtype.kind == "f" and np.isfinite(values).all() and (values == values.round()).all():
+        values = values.astype(np.int64)
+    decoded = [v.decode("utf-8") if isinstance(v, bytes) else str(v) for v in values.tolist()]
+    return np.array([text.strip() for text in decoded], dtype=str)
+
+
+def resolve_ids(spec: NamedAxes, n: int, known: np.ndarray) -> np.ndarray:
+    """Return the ids along the stimulus axis as the file gives them.
 
     Raises
     ------
     RepbiasError
-        If their number is not n, one occurs twice, or one is unknown in the stimulus set.
+        If their number is not n.
     """
-    if spec.stimulus_ids == "sorted":
+    if isinstance(spec.stimulus_ids, list):
+        ids, origin = as_ids(spec.stimulus_ids), "stimulus_ids"
+    elif spec.stimulus_ids == "sorted":
         ids, origin = known, f"the sorted ids of '{spec.stimuli}'"
-    elif isinstance(spec.stimulus_ids, list):
-        ids, origin = np.array(spec.stimulus_ids), "stimulus_ids"
+    elif spec.stimulus_ids.startswith("variable:"):
+        name = spec.stimulus_ids.removeprefix("variable:")
+        ids, origin = as_ids(load_array(spec.path, name).ravel()), f"variable {name!r}"
     else:
         ids, origin = np.array(read_lines(Path(spec.stimulus_ids))), spec.stimulus_ids
     if len(ids) != n:
         raise RepbiasError(
             f"{spec.path}: the stimulus axis has length {n}, but {origin} gives {len(ids)} ids"
         )
+    return ids
+
+
+def refuse_twice(ids: np.ndarray, where: str) -> None:
+    """Refuse ids that occur twice where each stimulus has one place."""
     unique, counts = np.unique(ids, return_counts=True)
     if counts.max(initial=1) > 1:
-        raise RepbiasError(f"{origin}: the id {str(unique[counts.argmax()])!r} occurs twice")
+        raise RepbiasError(f"{where}: the id {str(unique[counts.argmax()])!r} occurs twice")
+
+
+def join(spec: FileRecording, ids: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Return which trials are of stimuli in the set; refuse the others unless told otherwise.
+
+    Raises
+    ------
+    RepbiasError
+        If an id is unknown in the stimulus set, or if all are.
+    """
     unknown = np.setdiff1d(ids, known)
-    if len(unknown):
-        some = ", ".join(repr(str(i)) for i in unknown[:5]) + (", ..." if len(unknown) > 5 else "")
-        stems = {Path(str(i)).stem for i in unknown}
-        hint = "; leave out the file ending" if stems <= set(known.tolist()) else ""
-        raise RepbiasError(
-            f"{origin}: {len(unknown)} of {n} ids are not in '{spec.stimuli}': {some} "
-            f"(the set has ids like {str(known[0])!r}{hint})"
-        )
-    return ids
+    if not len(unknown):
+        return np.ones(len(ids), bool)
+    some = ", ".join(repr(str(i)) for i in unknown[:5]) + (", ..." if len(unknown) > 5 else "")
+    total = len(np.unique(ids))
+    stems = {Path(str(i)).stem for i in unknown}
+    hint = "; leave out the file ending" if stems <= set(known.tolist()) else ""
+    found = (
+        f"{spec.path}: {len(unknown)} of {total} ids are not in '{spec.stimuli}': {some} "
+        f"(the set has ids like {str(known[0])!r}{hint})"
+    )
+    if getattr(spec, "unmatched", "refuse") == "refuse" or len(unknown) == total:
+        raise RepbiasError(found)
+    logger.warning("%s; their trials are left out", found)
+    return np.isin(ids, known)
+
+
+def _renamed(spec: ResponseRecording, ids: np.ndarray) -> np.ndarray:
+    if spec.rename is None:
+        return ids
+    try:
+        with spec.rename.open(encoding="utf-8-sig", newline="") as file:
+            rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
+    except UnicodeDecodeError as error:
+        raise RepbiasError(f"{spec.rename}: not a text file ({error})") from error
+    for number, row in enumerate(rows, 1):
+        if len(row) != 2:
+            raise RepbiasError(f"{spec.rename}: line {number} has {len(row)} columns, expected 2")
+    refuse_twice(np.array([old for old, _ in rows]), str(spec.rename))
+    names = dict(rows)
+    return np.array([names.get(i, i) for i in ids.tolist()], dtype=str)
+
+
+def canonical(
+    spec: ResponseRecording,
+    known: np.ndarray,
+    stimulus: Any,
+    responses: np.ndarray,
+    trials: Mapping[str, Any],
+    units: Mapping[str, Any],
+    info: Mapping[str, Any],
+) -> Recording:
+    """Put what a reader found into the canonical form and order, joined by the stimuli's ids.
+
+    The order does not depend on the order of rows in the file: units go by subject and name;
+    trials by stimulus, then by the columns :data:`ORDER_COLUMNS` of `trials` that exist. Trials of
+    a stimulus that these do not tell apart are ordered by a hash of their responses. Trials in
+    which no unit was observed are left out.
+
+    Parameters
+    ----------
+    spec
+        The entry of ``recordings:``.
+    known
+        Sorted ids of the stimulus set.
+    stimulus
+        (trial,) what was shown, of any type.
+    responses
+        (trial, unit) or (trial, unit, time); NaN where a unit was not observed.
+    trials
+        Further columns of trials: "repeat", "session", "run", "start_time", ...
+    units
+        Columns of units; "unit" (unique), "subject" and "region" are required.
+    info
+        What else the file says; "times_s" if there is a time axis.
+
+    Raises
+    ------
+    RepbiasError
+        If a unit's name occurs twice, a response is infinite, nothing was observed, or the join
+        fails.
+    """
+    responses = np.asarray(responses, dtype=np.float64)
+    ids = _renamed(spec, as_ids(stimulus))
+    columns = {name: np.asarray(values) for name, values in units.items()}
+    refuse_twice(columns["unit"].astype(str), f"{spec.path}: units")
+    if np.isinf(responses).any():
+        raise RepbiasError(f"{spec.path}: {np.isinf(responses).sum()} responses are infinite")
+    axes = tuple(range(1, responses.ndim))
+    used = join(spec, ids, known) & ~np.isnan(responses).all(axis=axes)
+    if not used.any():
+        raise RepbiasError(f"{spec.path}: every response is NaN")
+    gone = np.setdiff1d(ids[np.isin(ids, known)], ids[used])
+    if len(gone):
+        some = ", ".join(gone[:5])
+        logger.warning("%s: %d stimuli have no response: %s", spec.path, len(gone), some)
+    by_name = np.lexsort([columns["unit"].astype(str), columns["subject"].astype(str)])
+    ids, responses = ids[used], responses[used][:, by_name]
+    rows = {name: np.asarray(values)[used] for name, values in trials.items()}
+    # The hash says nothing of the size of a response, so folds by repeat stay fair.
+    digests = [hashlib.blake2b(row.tobytes(), digest_size=8).hexdigest() for row in responses]
+    keys = [rows[name] for name in ORDER_COLUMNS if name in rows]
+    order = np.lexsort([np.array(digests), *reversed(keys), ids])
+    ids, responses = ids[order], responses[order]
+    first = np.searchsorted(ids, ids)  # sorted, so the first trial of each stimulus
+    repeat = {"repeat": np.arange(len(ids)) - first}
+    return Recording(
+        stimuli={"stimulus_id": np.unique(ids)},
+        responses=responses,
+        trials={"stimulus_id": ids} | repeat | {name: v[order] for name, v in rows.items()},
+        units={name: values[by_name] for name, values in columns.items()},
+        info={
+            **{key: getattr(spec, key) for key in ("kind", "modality", "response_unit", "source")},
+            "file": spec.path.name,
+            "preparation": spec.preparation(),
+            **info,
+        },
+    )

@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, field_validator
 
-from repbias.recordings.readers.common import FileRecording, named_axes, resolve_ids
+from repbias.recordings.readers.common import NamedAxes, join, named_axes, refuse_twice, resolve_ids
 from repbias.spec import RepbiasError
 from repbias.store import Recording
 
 
-class RdmRecording(FileRecording):
+class RdmRecording(NamedAxes):
     """RDMs as square matrices (two stimulus axes) or as upper triangles (a pair axis)."""
 
     kind: Literal["rdms"]
@@ -72,6 +72,8 @@ def read(spec: RdmRecording, stimulus_ids: np.ndarray) -> Recording:
     if max(chosen, default=-1) >= n_subjects or not chosen:
         raise RepbiasError(f"{spec.path}: only_subjects {chosen} of {n_subjects} subjects")
     ids = resolve_ids(spec, n_stimuli, stimulus_ids)
+    refuse_twice(ids, f"{spec.path}: stimulus_ids")
+    join(spec, ids, stimulus_ids)
     # In the order of their ids, as for responses.
     order = np.argsort(ids)
     upper = np.triu_indices(n_stimuli, 1)
