@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --workflow-profile workflow/profiles/default
 
-.PHONY: help run test lint schema benchmark clean
+.PHONY: help run test lint schema benchmark calibration scale clean
 
 help:  ## list what one can make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
@@ -33,6 +33,12 @@ schema: $(VENV)/.installed  ## write the schema and the reference of config.yaml
 
 benchmark: $(VENV)/.installed  ## measure the speed of training against PyTorch's own (on an idle machine)
 	$(BIN)/python benchmarks/training.py $(ARGS)
+
+calibration: $(VENV)/.installed  ## measure the error rates of all tests, and write docs/calibration.md
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/calibration.py $(ARGS)
+
+scale: $(VENV)/.installed  ## measure time and memory of a large recording, and write docs/scale.md
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/recording_scale.py $(ARGS)
 
 clean:  ## remove the environment; results stay
 	rm -rf $(VENV)

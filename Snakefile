@@ -18,8 +18,9 @@ PLACES = list(dict.fromkeys(map(str, PLACES)))
 sys.path[:0] = PLACES
 os.environ.update(PYTHONPATH=os.pathsep.join([*PLACES, os.getenv("PYTHONPATH") or "."]))
 
-from repbias.analyses import BETWEEN_NETWORKS, OF_CONDITIONS, SETTINGS
+from repbias.analyses import BETWEEN_NETWORKS, OF_CONDITIONS, OF_RECORDINGS, SETTINGS
 from repbias.fingerprint import code_fingerprint
+from repbias.report.captions import PICTURES
 from repbias.spec import RepbiasError
 from repbias.study import load_study
 
@@ -38,6 +39,5 @@ include: "workflow/rules/stimuli.smk"
 include: "workflow/rules/networks.smk"
 include: "workflow/rules/recordings.smk"
 include: "workflow/rules/geometry.smk"
-include: "workflow/rules/encoding.smk"
 include: "workflow/rules/bias.smk"
 include: "workflow/rules/report.smk"

@@ -1,15 +1,20 @@
-"""Numeric arrays out of the files that people have: npy, npz, HDF5 and MATLAB v5 to v7.
+"""Arrays of numbers or text out of the files that people have: npy, npz, HDF5, MATLAB v5 to v7.3.
 
-Nothing here loads a pickle.
+Nothing here loads a pickle, or follows an HDF5 file's links and references to other files.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from repbias.spec import RepbiasError, nearest
+
+if TYPE_CHECKING:
+    import h5py
 
 #: File endings that :func:`load_array` reads.
 ARRAY_SUFFIXES = (".npy", ".npz", ".h5", ".hdf5", ".mat")
@@ -21,16 +26,17 @@ def load_array(path: str | Path, variable: str | None = None) -> np.ndarray:
     Parameters
     ----------
     path
-        A .npy, .npz, .h5, .hdf5 or .mat (v5 to v7) file.
+        A .npy, .npz, .h5, .hdf5 or .mat (v5 to v7.3) file.
     variable
         Which array of the file. In HDF5, slashes step into groups; in MATLAB files, dots step
-        into structures, and a structure array gives its elements stacked along its own axes.
-        May be left out where the file holds one array.
+        into structures. Structure arrays and cell arrays give their elements stacked along their
+        own axes. May be left out where the file holds one array.
 
     Returns
     -------
     numpy.ndarray
-        The array as stored, axes untouched.
+        The array as stored, axes untouched; of a MATLAB file, as MATLAB shows it. Logicals of
+        MATLAB are uint8; a row of characters is one text, of shape (1,).
 
     Raises
     ------
@@ -86,38 +92,182 @@ def _from_hdf5(path: Path, variable: str | None) -> np.ndarray:
 
     with h5py.File(path, "r") as file:
         names: list[str] = []
+        # Links, soft and external, are not visited, so no array of another file has a name here.
         file.visititems(lambda name, x: names.append(name) if hasattr(x, "shape") else None)
         name = _choose(path, variable and variable.strip("/"), names)
-        if file[name].shape is None:
-            raise RepbiasError(f"{path}: {name!r} has no data")
-        return file[name][()]
+        return _dataset(path, file[name])
+
+
+def _dataset(path: Path, dataset: h5py.Dataset) -> np.ndarray:
+    import h5py
+
+    _refuse_other_files(path, dataset)
+    if dataset.shape is None:
+        raise RepbiasError(f"{path}: {dataset.name.strip('/')!r} has no data")
+    if h5py.check_string_dtype(dataset.dtype):
+        return np.array(dataset.asstr()[()], dtype=str)
+    return np.asarray(dataset[()])
+
+
+def refuse_links(path: str | Path, file: h5py.File) -> None:
+    """Refuse an HDF5 file that is to be read as a whole and reaches out of itself.
+
+    Raises
+    ------
+    RepbiasError
+        If it holds soft or external links, or data that are kept in another file.
+    """
+    import h5py
+
+    def check(name: str, link: object) -> None:
+        if not isinstance(link, h5py.HardLink):
+            raise RepbiasError(f"{path}: {name!r} is a link; links are not followed")
+
+    file.visititems_links(check)
+    file.visititems(
+        lambda _, node: _refuse_other_files(path, node) if hasattr(node, "shape") else None
+    )
+
+
+def _refuse_other_files(path: str | Path, dataset: h5py.Dataset) -> None:
+    if dataset.external or dataset.is_virtual:
+        raise RepbiasError(f"{path}: {dataset.name.strip('/')!r} keeps its data in other files")
 
 
 def _from_mat(path: Path, variable: str | None) -> np.ndarray:
+    import h5py
     import scipy.io
-    import scipy.sparse
 
-    try:
-        content = scipy.io.loadmat(path)
-    except NotImplementedError as error:
-        raise RepbiasError(
-            f"{path}: a MATLAB v7.3 file; save it again with save(..., '-v7')"
-        ) from error
+    if h5py.is_hdf5(path):
+        with h5py.File(path, "r") as file:
+            # Names with # are MATLAB's own: what references point to, and objects.
+            names = [name for name in file if not name.startswith("#")]
+            first, *fields = (variable or _choose(path, None, names)).split(".")
+            node = _member(path, file, _choose(path, first, names))
+            return _mat73(path, file, node, first, fields)
+    content = scipy.io.loadmat(path)
     names = [name for name in content if not name.startswith("__")]
     first, *fields = (variable or _choose(path, None, names)).split(".")
-    value = content[_choose(path, first, names)]
-    for name in fields:
-        available = value.dtype.names or ()
-        if name not in available:
-            raise RepbiasError(
-                f"{path}: {first!r} has no field {name!r}; {nearest(name, available)}"
-            )
-        value = _stack(path, name, value[name])
-    return value.toarray() if scipy.sparse.issparse(value) else value
+    return _mat5(path, content[_choose(path, first, names)], first, fields)
 
 
-def _stack(path: Path, name: str, cells: np.ndarray) -> np.ndarray:
-    shapes = {cell.shape for cell in cells.flat}
+def _mat5(path: Path, value: np.ndarray, name: str, fields: list[str]) -> np.ndarray:
+    """Return what SciPy read, after steps into fields; structures and cells are stacked."""
+    import scipy.sparse
+
+    if scipy.sparse.issparse(value):
+        value = value.toarray()
+        value = value.astype(np.uint8) if value.dtype == bool else value
+    if fields or value.dtype.names:
+        name = _field(path, name, value.dtype.names or (), fields)
+        value = value[name]
+    if value.dtype.kind == "O":
+        parts = [_mat5(path, part, name, fields[1:]) for part in value.flat]
+        return _stack(path, name, value.shape, parts)
+    return value
+
+
+def _mat73(
+    path: Path, file: h5py.File, node: h5py.Dataset | h5py.Group, name: str, fields: list[str]
+) -> np.ndarray:
+    """Return what MATLAB v7.3 wrote as HDF5, in the form that :func:`_mat5` gives.
+
+    The axes are MATLAB's reversed. A cell array is a dataset of references to its elements; a
+    structure is a group with a member for each field, and in a structure array each member is a
+    dataset of references, without a class of its own.
+    """
+    import h5py
+
+    kind = bytes(node.attrs.get("MATLAB_class", b"")).decode()
+    if fields or kind == "struct":
+        is_structure = kind == "struct" and isinstance(node, h5py.Group)
+        name = _field(path, name, list(node) if is_structure else (), fields)
+        member = _member(path, node, name)
+        if "MATLAB_class" not in member.attrs:
+            return _referred(path, file, member, name, fields[1:])
+        return _stack(path, name, (1, 1), [_mat73(path, file, member, name, fields[1:])])
+    if kind not in _MATLAB_CLASSES or "MATLAB_object_decode" in node.attrs:
+        raise RepbiasError(
+            f"{path}: {name!r} is of MATLAB's class {kind!r}; expected numbers, text, cells or "
+            "structures" + ("" if kind else " (if MATLAB did not write the file, call it .h5)")
+        )
+    if "MATLAB_sparse" in node.attrs:
+        return _sparse(path, node)
+    if node.attrs.get("MATLAB_empty", 0):  # the data are the shape
+        shape = tuple(map(int, _dataset(path, node)))
+        if kind == "cell":
+            return _stack(path, name, shape, [])
+        return np.zeros(shape[:-1] if kind == "char" else shape, _MATLAB_CLASSES[kind])
+    if kind == "cell":
+        return _referred(path, file, node, name, [])
+    values = _numbers(path, node).T
+    if kind != "char":
+        return values
+    rows = values.reshape(-1, values.shape[-1]).astype("<u2")
+    texts = [row.tobytes().decode("utf-16-le") for row in rows]
+    return np.array(texts, dtype=str).reshape(values.shape[:-1])
+
+
+#: MATLAB's classes that are read, and what an empty array of each becomes.
+_MATLAB_CLASSES = {
+    **{name: name for name in ("double", "single", "int8", "int16", "int32", "int64")},
+    **{name: name for name in ("uint8", "uint16", "uint32", "uint64")},
+    **{"logical": "uint8", "char": "U1", "cell": "O"},
+}
+
+
+def _numbers(path: Path, dataset: h5py.Dataset) -> np.ndarray:
+    values = _dataset(path, dataset)
+    return values["real"] + 1j * values["imag"] if values.dtype.names else values
+
+
+def _sparse(path: Path, group: h5py.Group) -> np.ndarray:
+    """Fill a matrix from compressed columns."""
+    starts = _dataset(path, _member(path, group, "jc"))
+    shape = (int(group.attrs["MATLAB_sparse"]), len(starts) - 1)
+    if "data" not in group:
+        return np.zeros(shape)
+    values = _numbers(path, _member(path, group, "data"))
+    rows = _dataset(path, _member(path, group, "ir"))
+    matrix = np.zeros(shape, values.dtype)
+    matrix[rows, np.repeat(np.arange(shape[1]), np.diff(starts))] = values
+    return matrix
+
+
+def _referred(
+    path: Path, file: h5py.File, dataset: h5py.Dataset, name: str, fields: list[str]
+) -> np.ndarray:
+    references = _dataset(path, dataset).T
+    parts = [_mat73(path, file, file[reference], name, fields) for reference in references.flat]
+    return _stack(path, name, references.shape, parts)
+
+
+def _member(path: Path, group: h5py.Group, name: str) -> h5py.Dataset | h5py.Group:
+    import h5py
+
+    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+        raise RepbiasError(f"{path}: {name!r} is a link; links are not followed")
+    return group[name]
+
+
+def _field(path: Path, name: str, available: Collection[str], fields: list[str]) -> str:
+    if not fields:
+        allowed = ", ".join(sorted(available)) or "nothing"
+        raise RepbiasError(
+            f"{path}: {name!r} is a structure; name a field after a dot (allowed: {allowed})"
+        )
+    if fields[0] not in available:
+        raise RepbiasError(
+            f"{path}: {name!r} has no field {fields[0]!r}; {nearest(fields[0], available)}"
+        )
+    return fields[0]
+
+
+def _stack(path: Path, name: str, shape: tuple[int, ...], parts: list[np.ndarray]) -> np.ndarray:
+    # An empty text is a text too.
+    parts = [np.array([""]) if p.dtype.kind == "U" and not p.size else p for p in parts]
+    shapes = {part.shape for part in parts}
     if len(shapes) != 1:
-        raise RepbiasError(f"{path}: field {name!r} holds arrays of different shapes {shapes}")
-    return np.stack(list(cells.flat)).reshape(cells.shape + shapes.pop())
+        found = f"arrays of different shapes {sorted(shapes)}" if parts else "nothing"
+        raise RepbiasError(f"{path}: {name!r} holds {found}")
+    return np.stack(parts).reshape(shape + shapes.pop())

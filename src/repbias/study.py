@@ -17,9 +17,10 @@ from repbias.claims import CLAIMS
 from repbias.config_errors import explain
 from repbias.encoding.spec import Encoding
 from repbias.geometry.spec import Geometry, Identification, Similarity
-from repbias.networks.spec import MLP, Network, Training
+from repbias.networks.spec import MLP, FeatureNetwork, Network, Training
 from repbias.recordings.readers import RecordingSpec
 from repbias.recordings.simulate import SimulatedRecording
+from repbias.references import SIMILARITY, Reference
 from repbias.report.captions import FIGURES
 from repbias.spec import Name, RepbiasError, Spec, nearest
 from repbias.stimuli.manipulations import LABEL, training_probabilities
@@ -167,9 +168,9 @@ class Study(Spec):
     experiments: dict[Name, Experiment] = {}
     """Networks trained on generated stimuli."""
     images: dict[Name, ImageSet] = {}
-    """Sets of stimulus images."""
+    """Sets of stimuli: images, or a table of what is known of them."""
     networks: dict[Name, Network] = {}
-    """Models of your own, run on every set of images."""
+    """Models of your own, run on every set of stimuli."""
     recordings: dict[Name, RecordingSpec] = {}
     """Recordings that the networks are compared with."""
     geometry: Geometry = Geometry()
@@ -184,6 +185,8 @@ class Study(Spec):
     """Whether similarity measures name the network that computes the same."""
     encryption: str | None = None
     """A condition (experiment/condition) on whose stimuli encrypted computations are analysed."""
+    references: list[Reference] = []
+    """Published numbers, shown beside those that are measured here."""
     claims: dict[str, dict[str, str]] = {}
     """Claims to decide, each with the conditions and features that fill its roles. Words behind a
     claim name a variant of it: `C1 momentum`."""
@@ -200,14 +203,35 @@ class Study(Spec):
                 yield experiment, name, condition
 
     def groups(self) -> dict[str, list[str]]:
-        """Return, for each experiment its conditions, and for each image set the networks."""
+        """Return, for each experiment its conditions, and for each stimulus set its networks."""
         groups = {e: list(spec.expand()) for e, spec in self.experiments.items()}
-        return groups | {name: list(self.networks) for name in self.images if self.networks}
+        shown = {name: self._shown(stimuli) for name, stimuli in self.images.items()}
+        return groups | {name: networks for name, networks in shown.items() if networks}
+
+    def _shown(self, stimuli: ImageSet) -> list[str]:
+        """Return the networks that a stimulus set can be shown to."""
+        return [
+            name
+            for name, network in self.networks.items()
+            if (stimuli.table if isinstance(network, FeatureNetwork) else stimuli.path)
+        ]
+
+    def with_common_stimuli(self) -> list[str]:
+        """Return the recordings, not simulated, that share their stimulus set with another."""
+        read = [name for name in self.recordings if name not in self.simulated()]
+        sets = [self.shown_to(name) for name in read]
+        return [name for name in read if sets.count(self.shown_to(name)) > 1]
 
     def analysed(self, analysis: str) -> list[str]:
         """Return the experiments (and sets of images) that an analysis is done for."""
-        n_layers = sum(len(network.layers) for network in self.networks.values())
-        images = list(self.images) if n_layers > 1 and analysis == "rsa_models" else []
+        images = []
+        if analysis == "rsa_models":
+            layers = {
+                name: [layer for network in shown for layer in self.networks[network].layers]
+                for name, stimuli in self.images.items()
+                if (shown := self._shown(stimuli))
+            }
+            images = [name for name, names in layers.items() if len(names) > 1]
         return [e for e, spec in self.experiments.items() if analysis in spec.analyses] + images
 
     def shown_to(self, recording: str) -> str:
@@ -237,8 +261,16 @@ class Study(Spec):
             "identification": self.identification,
             "encryption": self.encryption,
             "rsa_recordings": self.recordings,
+            "rsa_tests": self.recordings,
+            "rsa_fitted": self.recordings and self.geometry.fitted,
+            "rsa_times": self.recordings and self.geometry.time_resolved,
+            "rsa_between_recordings": self.with_common_stimuli(),
             "encoding": self.with_responses(),
+            "encoding_regions": self.with_responses(),
+            "variance_partition": self.with_responses() and self.encoding.partition,
             "reliability": self.with_responses(),
+            "quality": self.recordings,
+            "references": self.references,
             "planted_truth": self.simulated(),
             "claims": self.claims,
         }
@@ -304,6 +336,11 @@ def _inconsistencies(study: Study) -> Iterator[str]:
             yield f"{where}: names differ in upper and lower case only: {', '.join(names)}"
     if study.networks and not study.images:
         yield "networks: there are no images to show them; add a section images"
+    shown = {network for networks in study.groups().values() for network in networks}
+    for name in study.networks.keys() - shown if study.images else ():
+        needed = "table" if isinstance(study.networks[name], FeatureNetwork) else "path"
+        yield f"networks.{name}: no set of images has a {needed}, so it is shown nothing"
+    yield from _reference_problems(study)
     conditions = {
         f"{experiment}/{name}": condition
         for experiment, names in expanded.items()
@@ -325,6 +362,23 @@ def _inconsistencies(study: Study) -> Iterator[str]:
         yield f"encryption: no condition {encrypted!r}; {nearest(encrypted, conditions)}"
     if study.identification is not None:
         yield from _identification_problems(study.identification, conditions)
+
+
+def _reference_problems(study: Study) -> Iterator[str]:
+    for number, reference in enumerate(study.references):
+        where = f"references.{number}"
+        for key in ("recording", "other"):
+            value = getattr(reference, key)
+            if value is not None and value not in study.recordings:
+                yield f"{where}.{key}: no recording {value!r}; {nearest(value, study.recordings)}"
+        if reference.comparator not in (None, *study.geometry.comparators):
+            yield (
+                f"{where}.comparator: {reference.comparator!r} is not among geometry.comparators "
+                f"({', '.join(study.geometry.comparators)})"
+            )
+        pair = {reference.recording, reference.other}
+        if reference.measure == SIMILARITY and not pair <= set(study.with_common_stimuli()):
+            yield f"{where}: {' and '.join(map(str, sorted(pair)))} saw different stimuli"
 
 
 def _identification_problems(

@@ -6,8 +6,11 @@ import logging
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scipy.stats import false_discovery_control
 
-from repbias.encoding.ridge import gram, predict, scores
+from repbias.encoding.ridge import gram, permutation_p, predict, scores
 from repbias.encoding.spec import Encoding
 from repbias.encoding.tables import encode_recording
 from repbias.recordings.reliability import split_half_reliability
@@ -15,16 +18,17 @@ from repbias.spec import RepbiasError
 from repbias.store import Recording
 from repbias.tables import TABLES
 
-SPEC = Encoding(folds=3, inner_folds=3, n_alphas=9)
+SPEC = Encoding(folds=3, inner_folds=3, n_alphas=9, permutations=19)
 IDS = [f"s{i:02d}" for i in range(40)]
 NETWORKS = [(0, "initial"), (0, "acquired"), (0, "final"), (1, "final")]
 
 
-def recording_of(tensor: np.ndarray, ids=IDS) -> Recording:
+def recording_of(tensor: np.ndarray, ids=IDS, columns=None, **preparation) -> Recording:
     """A recording of (stimulus, repeat, unit)."""
     n, repeats, units = tensor.shape
     return Recording(
-        stimuli={"stimulus_id": np.array(ids[:n])},
+        info={"preparation": preparation},
+        stimuli={"stimulus_id": np.array(ids[:n])} | (columns or {}),
         responses=tensor.reshape(-1, units),
         trials={
             "stimulus_id": np.repeat(ids[:n], repeats),
@@ -141,7 +145,7 @@ def test_constant_and_hardly_observed_units_are_left_out_and_counted(
     with caplog.at_level(logging.WARNING):
         table = encode(tensor, make_activations(layers, IDS, NETWORKS))
     assert set(table["unit"]) == {"u3", "u4", "u5"}
-    assert "3 of 6 units are constant or observed for fewer than 9 stimuli" in caplog.text
+    assert "3 of 6 units are constant or observed for too few stimuli or groups" in caplog.text
 
 
 def test_when_no_unit_is_left_the_recording_is_refused(layers, make_activations):
@@ -190,3 +194,131 @@ def test_a_network_that_diverged_is_left_out(layers, tensor, make_activations, c
     assert set(table.loc[diverged, "layer"]) == {"hidden1"}
     assert set(table.loc[~diverged, "layer"]) == {"hidden1", "hidden2"}
     assert "is not finite; left out" in caplog.text
+
+
+@pytest.fixture
+def one_layer(layers, make_activations):
+    """The layer that generated the units, of one network."""
+    return make_activations({"hidden2": layers["hidden2"][3:]}, IDS, [(0, "final")])
+
+
+def test_p_is_corrected_over_the_units_of_one_layer_of_one_network(
+    layers, tensor, make_activations
+):
+    tensor[30:, :, [1, 4]] = np.nan  # two patterns, one correction
+    table = encode(tensor, make_activations(layers, IDS, NETWORKS))
+    for _, part in table.groupby(["seed", "snapshot", "layer"]):
+        np.testing.assert_allclose(part["p_fdr"], false_discovery_control(part["p"]))
+    assert table["p"].between(1 / 20, 1).all()
+    best = table[(table["seed"] == 1) & (table["layer"] == "hidden2")]
+    kernel, means = gram(layers["hidden2"][3].astype(np.float32)), tensor[:, :, [0]].mean(axis=1)
+    expected = permutation_p(kernel, means, predict(kernel, means, SPEC), SPEC)
+    np.testing.assert_allclose(best["p"].iloc[0], expected[0])
+
+
+def test_without_permutations_nothing_is_tested(tensor, one_layer):
+    spec = SPEC.model_copy(update={"permutations": 0})
+    table = encode(tensor, one_layer, spec)
+    assert table[["p", "p_fdr"]].isna().all(axis=None)
+    assert table["r"].notna().all()
+
+
+def test_groups_are_a_column_of_the_recordings_stimuli(layers, tensor, one_layer):
+    """Joined by id: the recording's stimuli come in another order than the activations'."""
+    category = np.array([f"category{i % 8}" for i in range(40)])
+    order = np.random.default_rng(5).permutation(40)
+    recording = recording_of(
+        tensor[order], list(np.array(IDS)[order]), {"category": category[order]}
+    )
+    spec = SPEC.model_copy(update={"groups": "category"})
+    table = encode_recording("v4", recording, "tasks", {"both": one_layer}, spec)
+    kernel, means = gram(layers["hidden2"][3].astype(np.float32)), tensor.mean(axis=1)
+    fit = predict(kernel, means, spec, category)
+    np.testing.assert_allclose(table["r"], scores(fit, means)[0], atol=1e-9)
+    p = permutation_p(kernel, means, fit, spec, category)
+    np.testing.assert_allclose(table["p"], p)
+    assert abs(table["r"] - encode(tensor, one_layer)["r"]).max() > 0.01
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({}, "'v4': encoding.groups: its stimuli have no column 'category'; allowed: nothing"),
+        ({"catgory": np.arange(40)}, "did you mean 'catgory'"),
+        ({"category": np.arange(40) % 3}, "'category' has 3 groups, too few for 3 x 3 folds"),
+        ({"category": np.array([*range(4), *[4] * 18, *[5] * 18])}, "one of 3 folds has 2 stimuli"),
+    ],
+)
+def test_groups_that_cannot_be_left_out_are_refused(tensor, one_layer, columns, message):
+    spec = SPEC.model_copy(update={"groups": "category"})
+    recording = recording_of(tensor, columns=columns)
+    with pytest.raises(RepbiasError, match=message):
+        encode_recording("v4", recording, "tasks", {"both": one_layer}, spec)
+
+
+def test_units_that_saw_too_few_groups_are_left_out(tensor, one_layer, caplog):
+    tensor[16:, :, 2] = np.nan
+    spec = SPEC.model_copy(update={"groups": "category"})
+    recording = recording_of(tensor, columns={"category": np.arange(40) // 4})
+    table = encode_recording("v4", recording, "tasks", {"both": one_layer}, spec)
+    assert set(table["unit"]) == {"u0", "u1", "u3", "u4", "u5"}
+    assert "1 of 6 units are constant or observed for too few stimuli or groups" in caplog.text
+
+
+def test_units_below_the_recordings_reliability_are_left_out(tensor, one_layer, caplog):
+    tensor[:, :, [0, 3]] = np.random.default_rng(2).normal(size=(40, 4, 2))
+    recording = recording_of(tensor, min_reliability=0.6)
+    table = encode_recording("v4", recording, "tasks", {"both": one_layer}, SPEC)
+    assert set(table["unit"]) == {"u1", "u2", "u4", "u5"}
+    assert "2 of 6 units are below the min_reliability of 0.6" in caplog.text
+    # The others are as they were: no unit's fit depends on another's.
+    everything = encode(tensor, one_layer).set_index("unit")["r"]
+    np.testing.assert_allclose(table["r"], everything[table["unit"]], atol=1e-9)
+
+
+def test_no_reliable_unit_is_an_error(tensor, one_layer):
+    recording = recording_of(tensor, min_reliability=1)
+    with pytest.raises(RepbiasError, match="no unit can be predicted: all constant, unreliable"):
+        encode_recording("v4", recording, "tasks", {"both": one_layer}, SPEC)
+
+
+def test_a_warning_names_the_edge_and_the_setting_once_for_a_layer(
+    layers, make_activations, caplog
+):
+    tensor = np.random.default_rng(3).normal(size=(40, 1, 6))
+    activations = make_activations(layers, IDS, NETWORKS)
+    encode(tensor, activations)
+    found = [r.getMessage() for r in caplog.records if "log10_alpha" in r.getMessage()]
+    assert len(found) == 2
+    assert found[0].startswith("v4: both, layer hidden1: of the penalties")
+    table = encode(tensor, activations)
+    share = 100 * table.loc[table["layer"] == "hidden1", "alpha_at_edge"].mean()
+    numbers = [int(word) for word in found[0].split() if word.isdigit()]
+    assert sum(numbers) == pytest.approx(share, abs=1)
+    assert numbers[1] > 30  # noise takes the highest
+    caplog.clear()
+    inside = SPEC.model_copy(update={"log10_alpha": (-6.0, 6.0)})
+    rng = np.random.default_rng(4)
+    wide = rng.normal(size=(1, 40, 20))
+    signal = wide[0] @ rng.normal(size=(20, 6)) / np.sqrt(5) + rng.normal(size=(40, 6))
+    encode(signal[:, None], make_activations({"l": wide}, IDS, [(0, "final")], "wide"), inside)
+    assert "log10_alpha" not in caplog.text
+
+
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 1000), offset=st.floats(-100, 100))
+def test_order_of_stimuli_trials_and_units_and_a_constant_change_nothing(
+    tensor, one_layer, seed, offset
+):
+    rng = np.random.default_rng(seed)
+    expected = encode(tensor, one_layer).set_index("unit")
+    order, units = rng.permutation(40), rng.permutation(6)
+    recording = recording_of(tensor[order][:, :, units] + offset, list(np.array(IDS)[order]))
+    recording.units["unit"] = recording.units["unit"][units]
+    trials = rng.permutation(len(recording.responses))
+    recording.responses = recording.responses[trials]
+    recording.trials = {k: v[trials] for k, v in recording.trials.items()}
+    table = encode_recording("v4", recording, "tasks", {"both": one_layer}, SPEC)
+    table = table.set_index("unit").loc[expected.index]
+    for column in ("r", "r2", "p", "p_fdr", "log10_alpha"):
+        np.testing.assert_allclose(table[column], expected[column], atol=1e-8)

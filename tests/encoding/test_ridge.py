@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from himalaya.kernel_ridge import KernelRidgeCV, MultipleKernelRidgeCV
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy.stats import ortho_group
 from sklearn.linear_model import Ridge
 from sklearn.metrics import mean_squared_error, r2_score
-from sklearn.model_selection import KFold
+from sklearn.model_selection import GroupKFold, KFold
+from sklearn.preprocessing import KernelCenterer
 
-from repbias.encoding.ridge import Prediction, gram, predict, scores
+from repbias.encoding.ridge import Prediction, _batches, gram, predict, scores, splits, sub_gram
 from repbias.encoding.spec import Encoding
 
 SMALL = Encoding(folds=3, inner_folds=3, n_alphas=5)
@@ -130,12 +132,33 @@ def test_scale_shift_and_rotation_of_the_features_change_nothing(seed, scale):
 
 
 @settings(max_examples=10)
-@given(seed=st.integers(0, 1000), scale=st.floats(0.01, 100), offset=st.floats(-100, 100))
+@given(seed=st.integers(0, 1000), scale=st.floats(0.01, 100), offset=st.floats(-1e4, 1e4))
 def test_predictions_follow_the_unit_of_the_responses(seed, scale, offset):
     x, y = data(seed=seed)
     expected = scale * predict(gram(x), y, SMALL).predicted + offset
     found = predict(gram(x), scale * y + offset, SMALL).predicted
     np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-8 * (scale + abs(offset)))
+
+
+@pytest.mark.parametrize("scale", [1e-13, 1e9])
+def test_penalties_do_not_depend_on_the_unit_of_measure(scale):
+    """Tesla and raw counts: himalaya alone takes the largest penalty for the former."""
+    x, y = data(noise=1)
+    expected = predict(gram(x), y, SMALL)
+    found = predict(gram(x), scale * y, SMALL)
+    np.testing.assert_array_equal(found.alphas, expected.alphas)
+    np.testing.assert_allclose(found.predicted, scale * expected.predicted, rtol=1e-8)
+    for one, other in zip(scores(found, scale * y), scores(expected, y), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-9)
+
+
+def test_scores_do_not_depend_on_a_constant_even_where_shrinkage_is_strong():
+    rng = np.random.default_rng(4)
+    x, y = rng.normal(size=(40, 5)), rng.normal(size=(40, 30))
+    expected = scores(predict(gram(x), y, SMALL), y)
+    found = scores(predict(gram(x), y + 1e5, SMALL), y + 1e5)
+    np.testing.assert_allclose(found[0], expected[0], atol=1e-4)
+    np.testing.assert_allclose(found[1], expected[1], atol=1e-8)
 
 
 def test_a_unit_is_predicted_alike_alone_and_with_others():
@@ -156,8 +179,8 @@ def test_the_kernel_has_a_mean_diagonal_of_one_even_from_float32_with_an_offset(
 
 
 def prediction(predicted, baseline):
-    one_fold = np.zeros(len(predicted), int)
-    return Prediction(predicted, one_fold, baseline, alphas=np.ones((1, 1)), grid=np.ones(1))
+    one_fold, parts = np.zeros(len(predicted), int), (predicted - baseline)[None]
+    return Prediction(parts, one_fold, baseline, alphas=np.ones((1, 1)), grid=np.ones(1))
 
 
 def test_scores_are_those_of_numpy_and_scikit_learn():
@@ -179,7 +202,137 @@ def test_scores_in_closed_form():
     np.testing.assert_allclose(r2, [1, 1 - 8 / 2, 0, 1 - 14 / 2], atol=1e-12)
 
 
-@pytest.mark.parametrize("settings", [{"folds": 1}, {"inner_folds": 1}, {"log10_alpha": (3, 3)}])
-def test_folds_and_penalties_that_make_no_sense_are_refused(settings):
+def test_one_feature_space_is_kernel_ridge_in_himalaya():
+    x, y = data(n=40, noise=3)
+    kernel = gram(x)
+    fit = predict(kernel, y, SMALL)
+    outer = KFold(3, shuffle=True, random_state=0).split(y)
+    for fold, (train, test) in enumerate(outer):
+        centerer, mean = KernelCenterer(), y[train].mean(axis=0)
+        model = KernelRidgeCV(
+            np.logspace(-3, 5, 5), "precomputed", cv=KFold(3, shuffle=True, random_state=0)
+        )
+        model.fit(centerer.fit_transform(kernel[np.ix_(train, train)]), y[train] - mean)
+        expected = model.predict(centerer.transform(kernel[np.ix_(test, train)])) + mean
+        np.testing.assert_allclose(fit.predicted[test], expected, rtol=1e-8)
+        np.testing.assert_allclose(fit.alphas[fold], model.best_alphas_, rtol=1e-9)
+
+
+def test_bands_are_multiple_kernel_ridge_in_himalaya():
+    """Our weightings, himalaya's choice among them; one fold's predictions, band by band."""
+    x, y = data(n=40, noise=3)
+    kernels = np.stack([gram(x[:, :3]), gram(x[:, 3:])])
+    spec = SMALL.model_copy(update={"partition_iterations": 4})
+    fit = predict(kernels, y, spec)
+    train, test = next(KFold(3, shuffle=True, random_state=0).split(y))
+    drawn = np.random.RandomState(0)
+    narrow, wide = drawn.dirichlet([0.1] * 2, 2), drawn.dirichlet([1.0] * 2, 2)
+    drawn = [narrow[0], wide[0], narrow[1], wide[1]]
+    centred = [KernelCenterer().fit(k[np.ix_(train, train)]) for k in kernels]
+    model = MultipleKernelRidgeCV(
+        "precomputed",
+        solver_params={
+            "alphas": np.logspace(-3, 5, 5),
+            "n_iter": np.array([[0.5, 0.5], [1, 0], [0, 1], *drawn]),
+            "progress_bar": False,
+        },
+        cv=KFold(3, shuffle=True, random_state=0),
+    )
+    k_train, k_test = (
+        np.stack(
+            [c.transform(k[np.ix_(rows, train)]) for c, k in zip(centred, kernels, strict=True)]
+        )
+        for rows in (train, test)
+    )
+    with np.errstate(divide="ignore"):
+        model.fit(k_train, y[train] - y[train].mean(axis=0))
+    np.testing.assert_allclose(fit.parts[:, test], model.predict(k_test, split=True), atol=1e-8)
+    assert len(np.unique(np.round(model.deltas_[0] - model.deltas_[1], 6))) > 1
+
+
+@pytest.mark.parametrize("p", [3, 5000])
+def test_the_kernel_of_some_stimuli_comes_from_that_of_all(p):
+    """More features than are multiplied at once, too."""
+    x, rows = np.random.default_rng(0).normal(2, 1, size=(12, p)), np.array([1, 4, 5, 9, 11])
+    centred = x - x.mean(axis=0)
+    np.testing.assert_allclose(
+        gram(x), centred @ centred.T / (centred**2).sum(axis=1).mean(), atol=1e-12
+    )
+    np.testing.assert_allclose(sub_gram(gram(x), rows), gram(x[rows]), atol=1e-12)
+    np.testing.assert_array_equal(sub_gram(gram(np.ones((12, p))), rows), 0)
+
+
+def test_a_group_of_stimuli_is_left_out_as_a_whole_in_outer_and_inner_folds():
+    """Inner folds that divide groups would choose penalties for neighbours of what they saw."""
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(12), 5)[rng.permutation(60)].astype(str)
+    x = rng.normal(size=(12, 30))[groups.astype(int)] + 0.3 * rng.normal(size=(60, 30))
+    y = rng.normal(size=(12, 8))[groups.astype(int)] + 0.3 * rng.normal(size=(60, 8))
+    spec = Encoding(folds=4, inner_folds=3, n_alphas=5, seed=3)
+    fit = predict(gram(x), y, spec, groups)
+    for group in np.unique(groups):
+        assert len(np.unique(fit.fold[groups == group])) == 1
+    kernel = gram(x)
+    outer = GroupKFold(4, shuffle=True, random_state=3).split(x, groups=groups)
+    for train, test in outer:
+        centerer, mean = KernelCenterer(), y[train].mean(axis=0)
+        inner = GroupKFold(3, shuffle=True, random_state=3)
+        cv = list(inner.split(train, groups=groups[train]))
+        model = KernelRidgeCV(np.logspace(-3, 5, 5), "precomputed", cv=cv)
+        model.fit(centerer.fit_transform(kernel[np.ix_(train, train)]), y[train] - mean)
+        expected = model.predict(centerer.transform(kernel[np.ix_(test, train)])) + mean
+        np.testing.assert_allclose(fit.predicted[test], expected, rtol=1e-8, atol=1e-10)
+    # What is learned of a group says nothing of another here; single stimuli have neighbours.
+    alone, together = (scores(predict(kernel, y, spec, g), y)[1] for g in (None, groups))
+    assert alone.mean() > 0.5
+    assert together.mean() < 0.1
+
+
+def test_groups_of_one_stimulus_are_no_groups():
+    groups = np.array([f"{i:02d}" for i in range(30)])
+    for train, test in splits(30, 5, 1, groups):
+        assert len(test) == 6
+        assert set(train) | set(test) == set(range(30))
+
+
+def test_memory_changes_no_result():
+    x, y = data(n=60, p=90, units=40, noise=4)
+    kernels = np.stack([gram(x[:, :50]), gram(x[:, 50:])])
+    small = SMALL.model_copy(update={"max_memory_mb": 0.1})  # 1 penalty and 43 KB of units
+    large = SMALL.model_copy(update={"max_memory_mb": 2000})
+    assert _batches(40, small) == {
+        "n_alphas_batch": 1, "n_targets_batch": 52, "n_targets_batch_refit": 52
+    }  # fmt: skip
+    tiny = SMALL.model_copy(update={"max_memory_mb": 0.01})
+    assert _batches(40, tiny)["n_targets_batch"] == 5
+    for k in (kernels[0], kernels):
+        expected = predict(k, y, large)
+        for spec in (small, tiny):
+            found = predict(k, y, spec)
+            np.testing.assert_array_equal(found.alphas, expected.alphas)
+            np.testing.assert_allclose(found.parts, expected.parts, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"folds": 1},
+        {"inner_folds": 1},
+        {"log10_alpha": (3, 3)},
+        {"permutations": -1},
+        {"max_memory_mb": 0},
+        {"partition": {"one": ["a:b"]}},
+        {"partition": {"twice": ["a:b", "a:b"]}},
+        {"partition": {"six": [f"a:{i}" for i in range(6)]}},
+        {"partition": {"no layer": ["a:b", "labels"]}},
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings):
     with pytest.raises(ValidationError):
         Encoding(**settings)
+
+
+@pytest.mark.parametrize("band", ["hidden1", ":hidden1", "labels:"])
+def test_a_band_that_is_none_is_named(band):
+    with pytest.raises(ValidationError, match=f"joint: '{band}' is no band; expected 'member"):
+        Encoding(partition={"joint": [band, "labels"]})

@@ -13,22 +13,27 @@ from rsatoolbox.model import ModelFixed
 from rsatoolbox.rdm import RDMs, compare
 from rsatoolbox.util.inference_util import extract_variances
 from scipy.spatial.distance import pdist
-from scipy.stats import rankdata, zscore
+from scipy.stats import rankdata, sem, spearmanr, zscore
 from scipy.stats import t as student
 
+from repbias.geometry import inference
 from repbias.geometry.inference import (
     dual_variance,
     evaluate,
     noise_ceiling,
     resampled_similarity,
+    similarities,
+    unit,
     weighted_midranks,
 )
 from repbias.geometry.rdms import subject_rdms
+from repbias.geometry.spec import Geometry
 from repbias.recordings.readers import read_recording
 from repbias.recordings.readers.rdms import RdmRecording
+from repbias.spec import RepbiasError
 from repbias.store import Recording
 
-COMPARATORS = ["corr", "cosine", "spearman", "rho-a"]
+COMPARATORS = ["corr", "cosine", "spearman", "rho-a", "tau-a", "corr_cov", "cosine_cov"]
 
 
 def random_vectors(n, n_stimuli, seed=0, ties=False):
@@ -188,7 +193,9 @@ def rdm_recording(vectors: np.ndarray, n_stimuli: int) -> Recording:
 def test_the_ceiling_of_several_subjects_leaves_one_out(comparator):
     """Nili et al. (2014), written out: z-scored, normalised or ranked RDMs are averaged."""
     _, data = related(0, 4, 12)
-    ceiling = noise_ceiling(rdm_recording(data, 12), data, comparator, "correlation")
+    ceiling = noise_ceiling(
+        rdm_recording(data, 12), data, comparator, Geometry(recording_distance="correlation")
+    )
     scaled = {
         "corr": zscore(data, axis=1),
         "cosine": data / np.linalg.norm(data, axis=1, keepdims=True),
@@ -222,10 +229,12 @@ def test_the_ceiling_of_one_subject_is_what_the_true_model_reaches(distance, n_r
         signal = rng.normal(size=(30, 60))
         tensor = signal[:, None] + 0.7 * rng.normal(size=(30, n_repeats, 60))
         recording = patterns_recording(tensor)
-        data = subject_rdms(recording, distance, "v4").get_vectors()
+        data = subject_rdms(recording, Geometry(recording_distance=distance), "v4").get_vectors()
         metric = "correlation" if distance == "correlation" else "sqeuclidean"
         reached.append(np.corrcoef(pdist(signal, metric), data[0])[0, 1])
-        ceiling = noise_ceiling(recording, data, "corr", distance, n_splits=20)
+        ceiling = noise_ceiling(
+            recording, data, "corr", Geometry(recording_distance=distance), n_splits=20
+        )
         bounds.append((ceiling.low, ceiling.high))
     assert ceiling.convention.startswith("sqrt of split-half RDM similarity")
     low, high = np.mean(bounds, axis=0)
@@ -239,7 +248,7 @@ def test_without_subjects_or_repeats_the_ceiling_is_unavailable():
         rdm_recording(rdm, 8),
         patterns_recording(np.random.default_rng(0).normal(size=(8, 1, 5))),
     ):
-        ceiling = noise_ceiling(recording, rdm, "corr", "correlation")
+        ceiling = noise_ceiling(recording, rdm, "corr", Geometry(recording_distance="correlation"))
         assert np.isnan([ceiling.low, ceiling.high]).all()
         assert ceiling.convention.startswith("unavailable")
 
@@ -247,8 +256,12 @@ def test_without_subjects_or_repeats_the_ceiling_is_unavailable():
 def test_a_recording_of_pure_noise_has_no_ceiling():
     tensor = np.random.default_rng(1).normal(size=(30, 4, 40))
     recording = patterns_recording(tensor)
-    data = subject_rdms(recording, "correlation", "noise").get_vectors()
-    ceiling = noise_ceiling(recording, data, "corr", "correlation", n_splits=20)
+    data = subject_rdms(
+        recording, Geometry(recording_distance="correlation"), "noise"
+    ).get_vectors()
+    ceiling = noise_ceiling(
+        recording, data, "corr", Geometry(recording_distance="correlation"), n_splits=20
+    )
     assert np.isnan([ceiling.low, ceiling.high]).all()
     assert ceiling.convention == "unavailable: halves of the repeats do not agree"
 
@@ -258,11 +271,15 @@ def test_a_pattern_that_is_constant_in_a_half_leaves_no_ceiling():
     tensor = np.random.default_rng(2).poisson(0.05, size=(20, 2, 12)).astype(float)
     tensor[:, 0, 0], tensor[:, 1, 1] = 1, 1  # no pattern of the means is constant
     recording = patterns_recording(tensor)
-    data = subject_rdms(recording, "correlation", "sparse").get_vectors()
+    data = subject_rdms(
+        recording, Geometry(recording_distance="correlation"), "sparse"
+    ).get_vectors()
     tensor[0] = 0
     tensor[0, 0, 0] = 1  # one spike, in one trial
     recording = patterns_recording(tensor)
-    ceiling = noise_ceiling(recording, data, "corr", "correlation", n_splits=20)
+    ceiling = noise_ceiling(
+        recording, data, "corr", Geometry(recording_distance="correlation"), n_splits=20
+    )
     assert np.isnan(ceiling.low)
     assert "unavailable" in ceiling.convention and "constant" in ceiling.convention
 
@@ -282,7 +299,111 @@ def test_the_ceiling_of_human_it(comparator, expected, test_data):
         stimulus_ids="sorted",
     )
     recording = read_recording(spec, np.array([f"image{i + 1:02d}" for i in range(92)]))
-    data = subject_rdms(recording, "correlation", "human_it").get_vectors()
+    data = subject_rdms(
+        recording, Geometry(recording_distance="correlation"), "human_it"
+    ).get_vectors()
     assert len(data) == 4
-    ceiling = noise_ceiling(recording, data, comparator, "correlation")
+    ceiling = noise_ceiling(recording, data, comparator, Geometry(recording_distance="correlation"))
     assert (ceiling.low, ceiling.high) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("comparator", [c for c in COMPARATORS if c != "tau-a"])
+def test_similarity_is_an_inner_product_of_normalised_rdms(comparator, ties):
+    a, b = random_vectors(3, 12, 1, ties), random_vectors(4, 12, 2, ties)
+    expected = compare(RDMs(a), RDMs(b), comparator)
+    np.testing.assert_allclose(unit(a, comparator) @ unit(b, comparator).T, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("comparator", ["corr_cov", "cosine_cov"])
+@pytest.mark.parametrize("n", [98, 99, 100])
+def test_the_whitened_formula_is_rsatoolboxs(comparator, n):
+    """Up to 99 stimuli; at 100, where it fails, unresampled weights say the same."""
+    a, b = random_vectors(2, n, 1), random_vectors(2, n, 2)
+    found = similarities(a, b, comparator)
+    formula = unit(a, comparator) @ unit(b, comparator).T
+    unresampled = resampled_similarity(a, b, comparator, np.ones((1, n), int))[0]
+    np.testing.assert_allclose(formula, found, atol=1e-12)
+    np.testing.assert_allclose(unresampled, found, atol=1e-10)
+
+
+@pytest.mark.parametrize("comparator", ["corr_cov", "cosine_cov"])
+def test_a_stimulus_that_is_half_of_the_sample_is_whitened_too(comparator):
+    """Where a denominator of the closed form is 0, and beyond."""
+    models, data = random_vectors(2, 10, 1), random_vectors(2, 10, 2)
+    for often in (5, 6, 7):
+        counts = np.array([often, *[1] * (10 - often), *[0] * (often - 1)])
+        copies = np.repeat(np.arange(10), counts)
+        expected = compare(
+            RDMs(models).subsample_pattern("index", copies),
+            RDMs(data).subsample_pattern("index", copies),
+            comparator,
+        )
+        found = resampled_similarity(models, data, comparator, counts[None])[0]
+        np.testing.assert_allclose(found, expected, atol=1e-10)
+
+
+@pytest.mark.parametrize("comparator", ["corr", "corr_cov", "spearman"])
+def test_blocks_of_memory_change_nothing(comparator, monkeypatch):
+    models, data = related(5, 3, 10)
+    expected = evaluate(models, data, comparator, 100, 0)
+    monkeypatch.setattr(inference, "MEMORY", 700)  # two models, a few samples at once
+    found = evaluate(models, data, comparator, 100, 0)
+    np.testing.assert_allclose(found.ci_low, expected.ci_low, rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("generalise", "degrees", "label"),
+    [("stimuli", 13, "these subjects only"), ("subjects", 4, "these stimuli only")],
+)
+def test_intervals_generalise_to_what_is_resampled(generalise, degrees, label):
+    """Stimuli: rsatoolbox's bootstrap of patterns; subjects: the t interval (SciPy)."""
+    models, data = related(2, 5, 14)
+    result = evaluate(models, data, "corr", 4000, 0, generalise)
+    fixed = [ModelFixed(f"m{i}", m) for i, m in enumerate(models)]
+    if generalise == "stimuli":
+        np.random.seed(0)  # noqa: NPY002
+        expected = np.sqrt(
+            eval_bootstrap_pattern(fixed, RDMs(data), method="corr", N=300).model_var
+        )
+    else:
+        expected = sem(compare(RDMs(models), RDMs(data), "corr"), axis=1)
+    tolerance = 0.15 if generalise == "stimuli" else 0.05
+    np.testing.assert_allclose(half_width_to_error(result, degrees), expected, rtol=tolerance)
+    assert label in result.interval
+    np.testing.assert_allclose(result.by_subject, compare(RDMs(models), RDMs(data), "corr"))
+
+
+def test_one_subject_does_not_generalise_to_subjects():
+    models, data = related(1, 1, 8)
+    for generalise in ("subjects", "both"):
+        with pytest.raises(RepbiasError, match=f"generalise: '{generalise}' .* has 1; expected"):
+            evaluate(models, data, "corr", 100, 0, generalise)
+
+
+def test_rdms_that_are_not_finite_are_refused():
+    models, data = related(2, 2, 8)
+    models[1, 3] = np.nan
+    with pytest.raises(RepbiasError, match=r"models: 1 of 2 .* not finite .* number 1"):
+        evaluate(models, data, "corr", 100, 0)
+    recording = rdm_recording(models, 8)
+    with pytest.raises(RepbiasError, match=r"'it', subject1: 1 of 28 dissimilarities"):
+        subject_rdms(recording, Geometry(), "it")
+
+
+def test_where_the_other_published_ceiling_comes_from(test_data):
+    """.379/.661 (beside the data) are of subjects against the plain mean RDM of the others or of
+    all; rsatoolbox, and we, rank the RDMs before they are averaged: .372/.666."""
+    spec = RdmRecording(
+        kind="rdms",
+        path=test_data / "rdm92_kriegeskorte2008" / "92_brainRDMs.mat",
+        variable="RDMs.RDM",
+        axes=["_", "subject", "session", "stimulus", "stimulus"],
+        stimuli="objects92",
+        stimulus_ids="sorted",
+    )
+    recording = read_recording(spec, np.array([f"image{i + 1:02d}" for i in range(92)]))
+    data = subject_rdms(recording, Geometry(), "human_it").get_vectors()
+    low = [spearmanr(np.delete(data, s, 0).mean(axis=0), row)[0] for s, row in enumerate(data)]
+    high = [spearmanr(data.mean(axis=0), row)[0] for row in data]
+    assert (np.mean(low), np.mean(high)) == pytest.approx((0.379, 0.661), abs=5e-4)

@@ -22,6 +22,7 @@ from repbias.geometry.rdms import (
     save_rdms,
     subject_rdms,
 )
+from repbias.geometry.spec import Geometry
 from repbias.spec import RepbiasError
 from repbias.store import Recording, StoreError
 
@@ -177,7 +178,7 @@ def test_fewer_than_four_stimuli_are_refused(make_activations):
         layer_rdms(activations, "euclidean", 3)
     recording = Recording(stimuli={"stimulus_id": np.array(list("abc"))}, rdms=np.ones((1, 3)))
     with pytest.raises(RepbiasError, match="'it': 3 stimuli; RSA needs at least 4"):
-        subject_rdms(recording, "correlation", "it")
+        subject_rdms(recording, Geometry(), "it")
 
 
 def test_saved_rdms_are_read_back_by_us_and_by_rsatoolbox(tmp_path):
@@ -256,7 +257,7 @@ def two_subjects(responses, regions=None):
 @pytest.mark.parametrize("distance", DISTANCES)
 def test_every_subject_has_the_rdm_of_its_own_units(distance):
     responses = np.random.default_rng(5).normal(size=(6, 2, 7))
-    rdms = subject_rdms(two_subjects(responses), distance, "v4")
+    rdms = subject_rdms(two_subjects(responses), Geometry(recording_distance=distance), "v4")
     assert list(rdms.rdm_descriptors["subject"]) == ["subject1", "subject2"]
     means = responses.mean(axis=1)
     expected = [reference(means[:, :3], distance), reference(means[:, 3:], distance)]
@@ -268,7 +269,7 @@ def test_units_that_missed_a_stimulus_are_left_out_and_counted(caplog):
     responses[4, :, 5] = np.nan  # never observed for a stimulus
     responses[4, 0, 6] = np.nan  # observed once
     with caplog.at_level(logging.WARNING):
-        rdms = subject_rdms(two_subjects(responses), "euclidean", "v4")
+        rdms = subject_rdms(two_subjects(responses), Geometry(recording_distance="euclidean"), "v4")
     assert "subject2: 1 of 4 units" in caplog.text
     complete = np.nanmean(responses[:, :, [3, 4, 6]], axis=1)
     np.testing.assert_allclose(rdms.get_vectors()[1], reference(complete, "euclidean"))
@@ -277,12 +278,12 @@ def test_units_that_missed_a_stimulus_are_left_out_and_counted(caplog):
 def test_a_subject_without_complete_units_is_refused():
     responses = np.random.default_rng(7).normal(size=(6, 1, 7))
     responses[2, :, :2] = np.nan
-    with pytest.raises(RepbiasError, match=r"'v4', subject1: 1 units .* at least 2"):
-        subject_rdms(two_subjects(responses), "euclidean", "v4")
+    with pytest.raises(RepbiasError, match=r"'v4', subject1: 1 units were observed .* at least 2"):
+        subject_rdms(two_subjects(responses), Geometry(recording_distance="euclidean"), "v4")
 
 
 def test_a_constant_response_pattern_is_refused_with_its_subject():
     responses = np.random.default_rng(8).normal(size=(6, 1, 7))
     responses[2, :, 3:] = 0
     with pytest.raises(RepbiasError, match="'v4', subject2: 1 of 6 patterns are constant"):
-        subject_rdms(two_subjects(responses), "correlation", "v4")
+        subject_rdms(two_subjects(responses), Geometry(recording_distance="correlation"), "v4")

@@ -9,11 +9,19 @@ import numpy as np
 import pytest
 from pandas.testing import assert_frame_equal
 from rsatoolbox.rdm import compare
+from scipy.sparse import csr_matrix
+from scipy.sparse.linalg import cg
 from scipy.spatial.distance import pdist
 
 from repbias.geometry.rdms import make_rdms
 from repbias.geometry.spec import Geometry
-from repbias.geometry.tables import compare_models, compare_with_recording
+from repbias.geometry.tables import (
+    compare_models,
+    compare_recordings,
+    compare_with_recording,
+)
+from repbias.recordings.readers import read_recording
+from repbias.recordings.readers.rdms import RdmRecording
 from repbias.spec import RepbiasError
 from repbias.store import Recording
 from repbias.tables import TABLES
@@ -156,3 +164,76 @@ def test_too_few_stimuli_are_refused():
     rdms, _ = condition(0)
     with pytest.raises(RepbiasError, match="'it': 3 stimuli; RSA needs at least 4"):
         compare_with_recording("it", brain(ids=IDS[:3]), "tasks", {"a": rdms}, SPEC)
+
+
+def test_recordings_are_compared_over_their_common_stimuli():
+    """Every pair once, by id; mean over pairs of subjects, and with the mean RDMs."""
+    one = brain(n_subjects=2, seed=1)
+    two = brain(ids=[*IDS[4:], "more1", "more2"], n_subjects=3, seed=2)
+    apart = brain(ids=["a", "b", "c", *IDS[:3]], seed=3)
+    table = compare_recordings({"one": one, "two": two, "apart": apart}, SPEC)
+    assert tuple(table.columns) == TABLES["rsa_between_recordings"]
+    assert set(zip(table["recording_a"], table["recording_b"], strict=True)) == {("one", "two")}
+    assert set(table["n_stimuli"]) == {6}
+    inside = [i for i, pair in enumerate(combinations(range(10), 2)) if min(pair) >= 4]
+    outside = [i for i, pair in enumerate(combinations(range(8), 2)) if max(pair) < 6]
+    x, y = one.rdms[:, inside], two.rdms[:, outside]
+    for comparator in SPEC.comparators:
+        means, mean_rdm = table[table["comparator"] == comparator].itertuples()
+        expected = compare(x, y, comparator).mean()
+        assert means.similarity == pytest.approx(expected, abs=1e-12)
+        assert means.interval.endswith("(these subjects only), mean over pairs of subjects")
+        averages = x.mean(axis=0)[None], y.mean(axis=0)[None]
+        expected = compare(*averages, comparator)[0, 0]
+        assert mean_rdm.similarity == pytest.approx(expected, abs=1e-12)
+        assert mean_rdm.interval.endswith("mean RDM")
+        assert mean_rdm.ci_low < mean_rdm.similarity < mean_rdm.ci_high
+
+
+def test_single_subjects_are_compared_once():
+    table = compare_recordings({"a": brain(n_subjects=1), "b": brain(n_subjects=1, seed=1)}, SPEC)
+    assert len(table) == len(SPEC.comparators)
+    assert set(table["interval"]) == {"95 %, bootstrap of stimuli (these subjects only)"}
+
+
+def test_monkey_and_human_it_correlate_as_published(test_data):
+    """Kriegeskorte et al. (2008): .49, of the mean RDM of four subjects."""
+    folder = test_data / "rdm92_kriegeskorte2008"
+    shared = {"kind": "rdms", "stimuli": "objects92", "stimulus_ids": "sorted"}
+    human = RdmRecording(
+        path=folder / "92_brainRDMs.mat",
+        variable="RDMs.RDM",
+        axes=["_", "subject", "session", "stimulus", "stimulus"],
+        **shared,
+    )
+    monkey = RdmRecording(
+        path=folder / "Kriegeskorte_Neuron2008_supplementalData.mat",
+        variable="RDMs_mIT_hIT_fig1.RDM",
+        axes=["_", "subject", "_", "pair"],
+        only_subjects=[0],
+        **shared,
+    )
+    ids = np.array([f"image{i + 1:02d}" for i in range(92)])
+    recordings = {name: read_recording(r, ids) for name, r in (("m", monkey), ("h", human))}
+    table = compare_recordings(recordings, SPEC).set_index(["comparator", "interval"])
+    interval = "95 %, bootstrap of stimuli (these subjects only), "
+    similarity = table["similarity"]
+    assert similarity["corr", interval + "mean RDM"] == pytest.approx(0.4912, abs=5e-5)
+    over_subjects = similarity["corr", interval + "mean over pairs of subjects"]
+    assert over_subjects == pytest.approx(0.3335, abs=5e-5)
+
+
+def test_whitened_comparators_go_beyond_99_stimuli():
+    """rsatoolbox fails there; whitening with the matrix of Diedrichsen et al. (2021), inverted."""
+    ids = [f"s{i:03d}" for i in range(101)]
+    rdms, vectors = condition(0, ids=ids, networks=[(0, "final")])
+    table = compare_models("tasks", {"easy": rdms}, Geometry(comparators=["cosine_cov"]))
+    n = 101
+    first, second = np.triu_indices(n, 1)
+    contrast = np.zeros((len(first), n))
+    contrast[np.arange(len(first)), first], contrast[np.arange(len(first)), second] = 1, -1
+    whiten = csr_matrix((contrast @ contrast.T) ** 2)
+    one, two = vectors.values()
+    solved = [cg(whiten, v, rtol=1e-12)[0] for v in (one, two)]
+    expected = one @ solved[1] / np.sqrt((one @ solved[0]) * (two @ solved[1]))
+    assert table["similarity"].item() == pytest.approx(expected, abs=1e-9)

@@ -9,15 +9,21 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import f_oneway
 
 from repbias.recordings.readers import read_recording
 from repbias.recordings.readers.array import ArrayRecording
 from repbias.recordings.reliability import (
+    ncsnr,
     random_halves,
+    reliability_from_repeats,
+    reliability_from_standard_errors,
     reliability_table,
     split_half_reliability,
     stimulus_means,
+    unit_ceiling,
 )
+from repbias.spec import RepbiasError
 from repbias.store import Recording
 
 
@@ -224,3 +230,184 @@ def test_macaque_v4(test_data):
     # Spearman-Brown of twice the half, which is the least that the full average has.
     assert spearman_brown(found.half, 2).mean() == pytest.approx(0.730, abs=0.005)
     assert found.full.mean() > 0.725
+
+
+def planted(n_stimuli, counts, n_units, ncsnr, seed=0):
+    """Signal of standard deviation `ncsnr` and noise of 1; `counts` repeats, in turn."""
+    rng = np.random.default_rng(seed)
+    n_repeats = max(counts)
+    signal = ncsnr * rng.normal(size=(n_stimuli, 1, n_units))
+    tensor = signal + rng.normal(size=(n_stimuli, n_repeats, n_units))
+    for s in range(n_stimuli):
+        tensor[s, counts[s % len(counts)] :] = np.nan
+    return tensor
+
+
+@pytest.mark.parametrize("counts", [(3,), (3, 2, 1)])
+@pytest.mark.parametrize("planted_snr", [0.3, 1.0])
+def test_noise_ceiling_of_planted_variances(counts, planted_snr):
+    """Allen et al. 2022: ncsnr² / (ncsnr² + mean 1 / n); with 3, 2 and 1 repeats mean 11 / 18."""
+    tensor = planted(3000, counts, 20, planted_snr)
+    assert ncsnr(tensor).mean() == pytest.approx(planted_snr, abs=0.01)
+    mean_inverse = np.mean([1 / n for n in counts])
+    expected = planted_snr**2 / (planted_snr**2 + mean_inverse)
+    found = reliability_from_repeats(recording_of(tensor))
+    assert found.full.mean() == pytest.approx(expected, abs=0.01)
+    assert np.isnan(found.half).all()
+
+
+def test_noise_ceiling_is_an_analysis_of_variance():
+    """With equal repeats 1 - 1 / F, by scipy's one-way analysis of variance."""
+    tensor = planted(12, (4,), 6, 0.8, seed=1)
+    f = np.array([f_oneway(*tensor[:, :, u]).statistic for u in range(6)])
+    np.testing.assert_allclose(
+        reliability_from_repeats(recording_of(tensor)).full, np.maximum(0, 1 - 1 / f), atol=1e-12
+    )
+
+
+def test_lower_bounds_of_the_noise_ceiling_hold_in_97_5_percent():
+    tensor = planted(30, (3,), 4000, 0.7, seed=2)
+    errors = np.full((30, 4000), np.sqrt(1 / 3))
+    truth = 0.49 / (0.49 + 1 / 3)
+    by_repeats = reliability_from_repeats(recording_of(tensor)).lower
+    by_errors = reliability_from_standard_errors(tensor.mean(axis=1), errors).lower
+    # Standard error of a share of .025 of 4,000 units: .0025.
+    assert np.mean(by_repeats > truth) == pytest.approx(0.025, abs=0.01)
+    # The given errors are exact, but the F of 29 degrees is a chi-square only about signal + noise.
+    assert np.mean(by_errors > truth) == pytest.approx(0.025, abs=0.01)
+
+
+def test_repeats_and_halves_agree():
+    _, tensor = simulated(3000, 4, 10, 0.4)
+    recording = recording_of(tensor)
+    halves, repeats = split_half_reliability(recording, 20), reliability_from_repeats(recording)
+    np.testing.assert_allclose(repeats.full, halves.full, atol=0.01)
+
+
+@given(
+    scale=st.floats(0.01, 100),
+    offset=st.floats(-10, 10),
+    seed=st.integers(0, 1000),
+)
+def test_noise_ceilings_do_not_depend_on_scale_offset_or_order(scale, offset, seed):
+    tensor = planted(8, (4, 3, 2), 3, 1.0, seed=3)
+    rng = np.random.default_rng(seed)
+    stimuli, repeats = rng.permutation(8), rng.permutation(4)
+    changed = (scale * tensor + offset)[stimuli][:, repeats]
+    a, b = (reliability_from_repeats(recording_of(t)) for t in (tensor, changed))
+    np.testing.assert_allclose(a.full, b.full, atol=1e-6)
+    np.testing.assert_allclose(a.lower, b.lower, atol=1e-6)
+    np.testing.assert_allclose(ncsnr(tensor), ncsnr(changed), atol=1e-6)
+    means, errors = np.nanmean(tensor, axis=1), rng.uniform(0.1, 1, size=(8, 3))
+    a = reliability_from_standard_errors(means, errors)
+    b = reliability_from_standard_errors(scale * means[::-1] + offset, scale * errors[::-1])
+    np.testing.assert_allclose(a.full, b.full, atol=1e-6)
+
+
+def test_standard_errors_give_what_repeats_give():
+    """With the standard error of every mean from the same repeats."""
+    tensor = planted(3000, (5,), 10, 0.6, seed=4)
+    errors = tensor.std(axis=1, ddof=1) / np.sqrt(5)
+    found = reliability_from_standard_errors(tensor.mean(axis=1), errors)
+    expected = reliability_from_repeats(recording_of(tensor))
+    # The same pooled variance, so the same ratio.
+    np.testing.assert_allclose(found.full, expected.full, rtol=1e-9)
+
+
+def test_standard_errors_that_say_nothing_give_no_ceiling():
+    means = np.random.default_rng(5).normal(size=(20, 4))
+    errors = np.full((20, 4), 0.3)
+    errors[:, 0] = 0
+    errors[:, 1] = np.nan
+    errors[3:, 2] = np.nan
+    ceiling = reliability_from_standard_errors(means, errors).ceiling
+    assert np.isnan(ceiling[:3]).all()
+    assert ceiling[3] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("errors", "message"),
+    [
+        (np.ones((5, 3)), r"the shape \(5, 3\), expected that of the means, \(5, 2\)"),
+        (np.array([[1.0, -1.0]] * 5), "5 standard errors are negative"),
+    ],
+)
+def test_wrong_standard_errors_are_refused(errors, message):
+    with pytest.raises(RepbiasError, match=message):
+        reliability_from_standard_errors(np.ones((5, 2)), errors)
+
+
+@pytest.mark.parametrize("ceiling", ["split_half", "repeats"])
+def test_the_preparation_says_which_ceiling(ceiling):
+    _, tensor = simulated(60, 4, 5, 0.5)
+    recording = recording_of(tensor)
+    recording.info["preparation"] = {"ceiling": ceiling}
+    found, convention = unit_ceiling(recording)
+    expected, words = {
+        "split_half": (split_half_reliability, "sqrt of split-half"),
+        "repeats": (reliability_from_repeats, "Allen et al. 2022"),
+    }[ceiling]
+    np.testing.assert_array_equal(found, expected(recording).ceiling)
+    assert words in convention
+    table = reliability_table("v4", recording)
+    np.testing.assert_array_equal(table["ceiling"], found)
+    assert set(table["convention"]) == {convention}
+    np.testing.assert_array_equal(table["reliability"], split_half_reliability(recording).full)
+
+
+def test_standard_errors_are_used_where_nothing_was_repeated():
+    signal, tensor = simulated(60, 4, 3, 0.5)
+    recording = recording_of(tensor.mean(axis=1, keepdims=True))
+    recording.standard_errors = tensor.std(axis=1, ddof=1) / 2
+    found, convention = unit_ceiling(recording)
+    expected = reliability_from_repeats(recording_of(tensor)).full
+    np.testing.assert_allclose(found**2, expected, rtol=1e-9)
+    assert "standard errors" in convention
+    repeated = recording_of(tensor)
+    repeated.standard_errors = np.ones(repeated.responses.shape)
+    assert "standard errors" not in unit_ceiling(repeated)[1]
+
+
+def test_the_ceiling_from_repeats_is_refused_near_zero():
+    tensor = np.random.default_rng(4).normal(size=(60, 4, 200))
+    found = reliability_from_repeats(recording_of(tensor))
+    assert (found.full > 0).sum() > 50
+    assert np.isnan(found.ceiling).mean() > 0.95
+
+
+@pytest.mark.parametrize("n_repeated", [0, 3])
+def test_a_noise_ceiling_needs_four_repeated_stimuli(n_repeated):
+    tensor = planted(20, (3,), 2, 1.0)
+    tensor[n_repeated:, 1:, 0] = np.nan
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = reliability_from_repeats(recording_of(tensor))
+    assert np.isnan(found.ceiling[0])
+    assert not np.isnan(found.full[1])
+
+
+def test_a_constant_unit_has_no_noise_ceiling():
+    tensor = planted(20, (4,), 2, 1.0)
+    tensor[:, :, 0] = 0.1
+    assert np.isnan(reliability_from_repeats(recording_of(tensor)).ceiling[0])
+
+
+@given(counts=st.lists(st.integers(2, 6), min_size=3, max_size=3), most=st.integers(1, 3))
+def test_halves_have_no_more_trials_than_asked(counts, most):
+    """Trial t has the value 2**t, so a half's sum says which trials it holds."""
+    tensor = np.full((3, 6, 1), np.nan)
+    for s, count in enumerate(counts):
+        tensor[s, :count, 0] = 2.0 ** np.arange(count)
+    for halves in random_halves(tensor, 3, 0, most):
+        for s, count in enumerate(counts):
+            size = min(count // 2, most)
+            a, b = (round(half[s, 0] * size) for half in halves)
+            assert a & b == 0
+            assert a.bit_count() == b.bit_count() == size
+
+
+def test_macaque_v4_noise_ceiling(test_data):
+    """74 % of variance (SOURCE.md of the data)."""
+    array = np.load(test_data / "v4_cowley2023" / "responses_raw" / "responses_210325.npy")
+    found = reliability_from_repeats(recording_of(array.transpose(1, 2, 0)))
+    assert 100 * found.full.mean() == pytest.approx(74, abs=0.5)

@@ -13,6 +13,7 @@ from repbias.tables import TABLES, as_table
 
 LAYERS = ["hidden1", "hidden2"]
 FEATURES = ("easy", "hard")
+WARNINGS = "one subject: nothing follows; fewer than 20 stimuli"
 SNAPSHOTS = {"initial": 0, "acquired": 50, "final": 100}
 
 
@@ -165,6 +166,127 @@ def identified(networks, rng):
     )
 
 
+def tested(rows, rng, recording="v4", comparators=("corr", "spearman")):
+    """Every model against zero, the ceiling, permutations and every other model."""
+    models = {}
+    for row in rows:
+        if row["snapshot"] != "acquired":
+            models.setdefault(
+                (row["experiment"], row["condition"], row["layer"], row["snapshot"]), []
+            ).append(row)
+    sides = ("condition", "layer", "snapshot")
+    nothing = {**dict.fromkeys([f"{side}_b" for side in sides], ""), "n_networks_b": np.nan}
+    tests = []
+    for comparator in comparators:
+        names = list(models)
+        for test, a, b in [
+            *((test, name, None) for test in ("zero", "ceiling", "permutation") for name in names),
+            *(("pair", a, b) for a, b in combinations(names, 2)),
+        ]:
+            effect = rng.uniform(-0.3, 0) if test == "ceiling" else rng.uniform(-0.2, 0.5)
+            tests.append(
+                {"recording": recording, "comparator": comparator, "test": test}
+                | {"experiment": a[0], "n_networks_a": len(models[a])}
+                | dict(zip((f"{side}_a" for side in sides), a[1:], strict=True))
+                | nothing
+                | (dict(zip((f"{side}_b" for side in sides), b[1:], strict=True)) if b else {})
+                | {"effect": effect, "ci_low": effect - 0.1, "ci_high": effect + 0.1}
+                | {"p": 0.01, "p_fdr": rng.uniform(0, 0.1), "method": "t"}
+                | {"generalises_to": "stimuli, these subjects"}
+                | {"warning": WARNINGS if test == "zero" else ""}
+            )
+    return as_table("rsa_tests", tests)
+
+
+def recorded(rows, ceiling, rng):
+    """The tables about a recording with units in two regions, made from networks' rows."""
+    score = lambda: rng.uniform(0, 0.5)  # noqa: E731
+    low, high = (lambda: rng.uniform(-0.2, 0)), (lambda: rng.uniform(0.5, 0.6))
+    rows = [row for row in rows if row["snapshot"] != "acquired"]
+    interval = {"ci_low": low, "ci_high": high}
+    of = {"recording": "v4", "interval": "95 %", "n_subjects": 1, "n_stimuli": 40}
+    conditions = list(dict.fromkeys((row["experiment"], row["condition"]) for row in rows))
+    return {
+        "rsa_tests": tested(rows, rng),
+        "rsa_fitted": measured(
+            "rsa_fitted",
+            [
+                row | of | {"comparator": "corr", "model": model, "n_folds": 5}
+                for row in rows
+                for model in ("fixed", "weighted", "reweighted")
+            ],
+            similarity=score,
+            **interval,
+        ),
+        "rsa_times": measured(
+            "rsa_times",
+            [
+                row | of | ceiling | {"comparator": "corr", "time_s": time}
+                for row in rows
+                for time in (-0.1, 0.0, 0.1)
+            ],
+            similarity=score,
+            **interval,
+        ),
+        "encoding_regions": measured(
+            "encoding_regions",
+            [
+                row | of | {"region": region, "n_units": 3, "n_units_with_ceiling": 2}
+                for row in rows
+                for region in ("V4", "IT")
+            ],
+            r=score,
+            r_normalised=score,
+            ceiling=lambda: 0.7,
+            share_significant=score,
+            alpha_at_edge=lambda: 0.0,
+            **interval,
+        ),
+        "variance_partition": measured(
+            "variance_partition",
+            [
+                {"recording": "v4", "subject": "PE", "region": region, "unit": f"u{unit}"}
+                | {"experiment": experiment, "model": condition, "network": "seed0"}
+                | {"snapshot": "final", "part": part, "n_stimuli": 40}
+                for experiment, condition in conditions
+                for part in ("all", "alone easy", "unique easy", "shared")
+                for region in ("V4", "IT")
+                for unit in range(3)
+            ],
+            r2=score,
+        ),
+        "quality": as_table(
+            "quality",
+            [
+                {"recording": "v4", "subject": subject, "region": "", "measure": measure}
+                | {"value": value, "ci_low": value, "ci_high": np.nan, "method": "counted"}
+                for subject in ("", "PE")
+                for measure, value in (("units", 3.0), ("reliability", 0.6667))
+            ],
+        ),
+        "references": as_table(
+            "references",
+            [
+                {"recording": "v4", "measure": "reliability", "method": "split-half"}
+                | {"value": 0.6667, "published": 0.7, "difference": -0.0333, "source": "a paper"}
+            ],
+        ),
+        "rsa_between_recordings": as_table(
+            "rsa_between_recordings",
+            [
+                {
+                    "recording_a": "v4",
+                    "recording_b": "it",
+                    "comparator": "corr",
+                    "similarity": 0.4321,
+                }
+                | {"ci_low": 0.1, "ci_high": 0.7, "interval": "95 %, bootstrap of stimuli"}
+                | {"n_subjects_a": 1, "n_subjects_b": 2, "n_stimuli": 40}
+            ],
+        ),
+    }
+
+
 @pytest.fixture(scope="session")
 def make_tables() -> Callable[..., dict[str, pd.DataFrame]]:
     """Function that gives every table for some conditions, with or without ceilings."""
@@ -214,6 +336,7 @@ def make_tables() -> Callable[..., dict[str, pd.DataFrame]]:
                 ci_low=lambda: rng.uniform(-0.2, 0),
                 ci_high=lambda: rng.uniform(0.5, 0.6),
             ),
+            **recorded([*networks, *models], ceiling, rng),
             "encoding": measured(
                 "encoding",
                 [
@@ -227,6 +350,8 @@ def make_tables() -> Callable[..., dict[str, pd.DataFrame]]:
                 ],
                 r=score,
                 r_normalised=score,
+                p=score,
+                p_fdr=lambda: rng.uniform(0, 0.1),
             ),
             "reliability": as_table(
                 "reliability",

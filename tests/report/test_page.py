@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from repbias.report.captions import FIGURES
+from repbias.report.captions import FIGURES, PICTURES
 from repbias.report.figures import draw_figures
 from repbias.report.page import claims_summary, number, planted_rows, step_times, write_page
 from repbias.tables import write_table
@@ -48,7 +48,7 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-def write(folder, tables, figures=tuple(FIGURES), study=None):
+def write(folder, tables, figures=tuple(FIGURES), study=None, more=()):
     paths = []
     for name, table in tables.items():
         paths.append(folder / "tables" / f"{name}.csv")
@@ -64,7 +64,7 @@ def write(folder, tables, figures=tuple(FIGURES), study=None):
     (benchmarks / "train" / "tasks" / "both.tsv").write_text(f"{columns}20.0\t-\t500\n")
     (benchmarks / "claims.tsv").write_text(f"{columns}2.0\t1.5\t100\n")
     out = folder / "report.html"
-    write_page(out, map(str, paths), map(str, svgs), str(config), str(benchmarks))
+    write_page(out, map(str, paths), map(str, [*svgs, *more]), str(config), str(benchmarks))
     return out.read_text(encoding="utf-8")
 
 
@@ -187,7 +187,7 @@ def test_figures_stand_in_their_sections(page):
     sections = dict.fromkeys(caption.section for caption in FIGURES.values())
     assert [name for name in shown.values() if name in sections] == list(sections)
     links = [link["href"] for link in parsed.all("a")]
-    for name in ("claims", "learning-and-bias", "codes", "use", "comparisons", "recordings"):
+    for name in ("claims", "learning-and-bias", "codes", "use", "comparisons", "recordings", "models-and-recordings"):
         assert f"#{name}" in links
         assert name in shown
     place = {
@@ -203,7 +203,7 @@ def test_figures_stand_in_their_sections(page):
 def test_sections_without_figures_are_left_out(make_tables, tmp_path):
     page = write(tmp_path, make_tables(), figures=["learning"])
     assert 'id="learning-and-bias"' in page
-    for absent in ("codes", "use", "comparisons", "recordings"):
+    for absent in ("codes", "use", "comparisons", "models-and-recordings"):
         assert f'id="{absent}"' not in page
         assert f'href="#{absent}"' not in page
 
@@ -281,8 +281,12 @@ def test_names_from_files_are_text_not_markup(make_tables, tmp_path):
     tables["claims"]["statement"] = EVIL
     tables["claims"]["reference"] = EVIL
     tables["planted_truth"]["recording"] = EVIL
-    for name in ("rsa_recordings", "reliability", "encoding"):
+    for name in ("rsa_recordings", "reliability", "encoding", "rsa_tests", "quality"):
         tables[name]["recording"] = EVIL
+    for name in ("encoding_regions", "variance_partition", "encoding"):
+        tables[name]["region"] = "$" + EVIL
+    tables["rsa_tests"]["warning"] = tables["quality"]["method"] = EVIL
+    tables["references"]["source"] = tables["rsa_between_recordings"]["recording_a"] = EVIL
     for name in ("learning", "variance_explained"):
         tables[name]["feature"] = EVIL
     study = {"title": EVIL, "study": EVIL, "recordings": {"v4": {"source": EVIL}}}
@@ -290,7 +294,7 @@ def test_names_from_files_are_text_not_markup(make_tables, tmp_path):
     parsed = Page(page)
     assert not parsed.all("script")
     assert "<script" not in page
-    assert parsed.text.count(EVIL) >= 7
+    assert parsed.text.count(EVIL) >= 14
     for image in parsed.all("img"):
         assert b"<script" not in base64.b64decode(image["src"].split(",", 1)[1])
 
@@ -316,6 +320,60 @@ def test_a_study_without_experiments_or_claims_has_a_report(make_tables, tmp_pat
     parsed = Page(write(tmp_path, tables, figures))
     assert "Claims" not in parsed.text
     assert len(parsed.all("img")) == 3
+
+
+def recording_part(page, recording):
+    """Visible text of one recording's block."""
+    start = page.index(f'<section id="recording-{recording}">')
+    following = page.find('<section id="recording-', start + 1)
+    end = following if following > 0 else page.index('<section id="models-and-recordings">')
+    return Page(page[start:end]).text
+
+
+def test_a_recording_has_its_warnings_and_its_quality(page):
+    text = recording_part(page, "v4")
+    assert "Warnings one subject: nothing follows (12 of 68 tests)" in text
+    assert "fewer than 20 stimuli (12 of 68 tests)" in text
+    assert "units 3 " in text
+    assert "reliability 0.667" in text
+    rows = rows_of(page)
+    assert ["units", "3", "[3.000, –]", "counted"] in rows, "of the whole recording"
+    assert ["units", "all", "PE", "3", "[3.000, –]", "counted"] in rows, "of a subject"
+
+
+def test_published_numbers_and_other_recordings_stand_once_in_the_page(page):
+    rows = rows_of(page)
+    published = ["v4", "reliability", "0.667", "0.700", "−0.033", "split-half", "a paper"]
+    assert rows.count(published) == 1
+    assert page.count("Compared with published numbers") == 1
+    between = ["v4, it", "corr", "0.432", "[0.100, 0.700]", "1, 2", "40"]
+    assert sum(row[:6] == between for row in rows) == 1
+    links = [link["href"] for link in Page(page).all("a")]
+    assert links.count("#recording-v4") == 2, "navigation and overview"
+
+
+def test_pictures_stand_with_their_recording(make_tables, tmp_path):
+    tables = make_tables()
+    more = tables["quality"].assign(recording="it_2")
+    tables["quality"] = pd.concat([tables["quality"], more])
+    svg = '<svg xmlns="http://www.w3.org/2000/svg" width="10pt" height="10pt"></svg>'
+    pictures = [tmp_path / f"{kind}_{r}.svg" for r in ("v4", "it_2") for kind in PICTURES]
+    for picture in pictures:
+        picture.write_text(svg)
+    page = write(tmp_path, tables, figures=["quality"], more=pictures)
+    for recording in ("v4", "it_2"):
+        for caption in PICTURES.values():
+            assert f"{caption.title}: {recording}" in page
+        start = page.index(f'<section id="recording-{recording}">')
+        for kind in PICTURES:
+            assert page.index(f'<section id="{kind}_{recording}">') > start
+    assert page.index('id="mds_v4"') < page.index('id="recording-it_2"')
+    assert len(Page(page).all("img")) == 5
+
+
+def test_a_study_without_recordings_has_no_part_about_them(make_tables, tmp_path):
+    page = write(tmp_path, {"learning": make_tables()["learning"]}, figures=())
+    assert "ecordings" not in Page(page).text
 
 
 def test_run_times_are_summed_by_step(page, folder, tmp_path):

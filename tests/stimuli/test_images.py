@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.io
 from PIL import Image
+from pydantic import ValidationError
 
 from repbias.spec import RepbiasError
 from repbias.stimuli.images import open_images
@@ -140,3 +141,48 @@ def test_images_of_16_bits_are_refused(tmp_path):
     Image.fromarray(gradient).save(tmp_path / "deep.png")
     with pytest.raises(RepbiasError, match=r"deep\.png has more than 8 bits"):
         open_images(ImageSet(path=tmp_path)).load(0)
+
+
+# --- what is known of the stimuli ----------------------------------------------------------------
+
+
+def with_table(tmp_path, text, images=("a", "b", "c")):
+    for name in images:
+        Image.new("RGB", (4, 4)).save(tmp_path / f"{name}.png")
+    (tmp_path / "stimuli.csv").write_text(text)
+    return open_images(ImageSet(path=tmp_path if images else None, table=tmp_path / "stimuli.csv"))
+
+
+def test_the_columns_of_a_table_follow_the_sorted_ids(tmp_path):
+    stimuli = with_table(tmp_path, "size,stimulus_id,kind\n3,c,animal\n1,a,NA\n2,b,tool\n")
+    assert stimuli.ids == ["a", "b", "c"]
+    assert stimuli.columns["size"].tolist() == [1, 2, 3]
+    assert stimuli.columns["kind"].tolist() == ["NA", "tool", "animal"]
+    assert stimuli.load(0).size == (4, 4)
+
+
+def test_stimuli_need_not_be_images(tmp_path):
+    stimuli = with_table(tmp_path, "stimulus_id,loud\n10,0.5\n9,1\n", images=())
+    assert stimuli.ids == ["10", "9"]
+    assert stimuli.load is None
+    assert stimuli.columns["loud"].tolist() == [0.5, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("stimulus,x\na,1\n", "no column 'stimulus_id'; did you mean|allowed: stimulus, x"),
+        ("stimulus_id,x\na,1\na,2\nb,1\nc,1\n", "the stimulus 'a' has two rows"),
+        ("stimulus_id,x\na,1\nb,1\n", "stimuli.csv: no row for 1 of 3 stimuli: 'c'"),
+        ("stimulus_id,x\na,1\nb,1\nc,1\nd,1\n", "no image for 1 of 4 stimuli: 'd'"),
+        ("", "not a readable CSV file"),
+    ],
+)
+def test_a_table_that_does_not_fit_the_images_is_refused(tmp_path, text, message):
+    with pytest.raises(RepbiasError, match=message):
+        with_table(tmp_path, text)
+
+
+def test_a_set_of_stimuli_has_images_or_a_table():
+    with pytest.raises(ValidationError, match="give a path"):
+        ImageSet()

@@ -19,18 +19,28 @@ SWEEPS = {
     if experiment.one_job
 }
 
+#: Sets of stimuli that several recordings were made with, and these recordings.
+COMMON_STIMULI = {
+    images: [name for name in STUDY.with_common_stimuli() if STUDY.shown_to(name) == images]
+    for images in dict.fromkeys(map(STUDY.shown_to, STUDY.with_common_stimuli()))
+}
+#: Analyses of recordings that need responses; the others are done from RDMs alone as well.
+OF_RESPONSES = ("encoding", "variance_partition", "reliability")
+
 #: Tables that are gathered from one part per condition, experiment or recording.
 PARTS = {
     "learning": [f"{e}/{c}" for e, c in CONDITIONS],
     **{t: [f"{e}/{c}" for e, c in CONDITIONS if e in STUDY.analysed(t)] for t in OF_CONDITIONS},
     **{t: STUDY.analysed(t) for t in BETWEEN_NETWORKS},
-    "rsa_recordings": list(STUDY.recordings),
-    "encoding": STUDY.with_responses(),
-    "reliability": STUDY.with_responses(),
+    **{
+        t: STUDY.with_responses() if t in OF_RESPONSES else list(STUDY.recordings)
+        for t in OF_RECORDINGS
+    },
+    "rsa_between_recordings": list(COMMON_STIMULI),
 }
 TABLES = STUDY.tables()
 #: What claims are decided on.
-EVIDENCE = [table for table in TABLES if table not in ("claims", "planted_truth")]
+EVIDENCE = [table for table in TABLES if table not in ("claims", "planted_truth", "references")]
 
 
 def names(values):
@@ -99,6 +109,37 @@ def memory_of_ensemble(wildcards, attempt):
     """MiB for a condition's networks: a few MB of checkpoints each, and room to join them."""
     condition = CONDITIONS[wildcards.experiment, wildcards.condition]
     return attempt * (1500 + 12 * condition.seeds)
+
+
+def networks_of_recording(wildcards):
+    """What an analysis of a recording needs of the networks: RDMs, activations or nothing."""
+    kind = OF_RECORDINGS[wildcards.analysis].networks
+    return of_group(kind)(wildcards) if kind else []
+
+
+def settings_of_recording(wildcards):
+    """The settings that an analysis of a recording depends on."""
+    analysis = OF_RECORDINGS[wildcards.analysis]
+    section = getattr(STUDY, analysis.settings) if analysis.settings else None
+    return section and section.model_dump(mode="json", exclude=set(analysis.ignored))
+
+
+def images_of_recording(wildcards):
+    """The files of the stimuli that a recording was made with; none of generated stimuli."""
+    images = STUDY.images.get(STUDY.shown_to(wildcards.recording))
+    return images.input_files() if images else []
+
+
+def images_settings(group):
+    """The settings of a set of stimuli; None for generated stimuli."""
+    return STUDY.images[group].model_dump(mode="json") if group in STUDY.images else None
+
+
+def analysed_layers(group):
+    """The analysed layer of every condition, or the last one of every network, of a group."""
+    if group in STUDY.experiments:
+        return {name: CONDITIONS[group, name].network.analysed for name in GROUPS[group]}
+    return {name: STUDY.networks[name].layers[-1] for name in GROUPS.get(group, [])}
 
 
 def of_group(kind):

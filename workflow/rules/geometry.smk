@@ -14,7 +14,9 @@ rule rdms:
         mem_mb=4000,
         runtime=60,
     params:
-        distance=STUDY.geometry.distance,
+        distance=lambda w: getattr(
+            STUDY.networks.get(w.member), "distance", STUDY.geometry.distance
+        ),
         # Every image of a set is used; of generated stimuli the first n.
         n_stimuli=lambda w: STUDY.geometry.n_stimuli if w.group in STUDY.experiments else None,
         code=code("rdms.py"),
@@ -48,33 +50,6 @@ rule rsa_models:
         "Compare all networks of {wildcards.group}"
     script:
         "../scripts/rsa_models.py"
-
-
-rule rsa_recording:
-    input:
-        recording="results/{study}/recordings/{recording}.h5",
-        rdms=of_group("rdms"),
-    output:
-        "results/{study}/tables/parts/rsa_recordings/{recording}.csv",
-    log:
-        "results/{study}/logs/rsa_recording/{recording}.log",
-    benchmark:
-        "results/{study}/benchmarks/rsa_recording/{recording}.tsv"
-    conda:
-        ENV
-    threads: 1
-    resources:
-        mem_mb=4000,
-        runtime=60,
-    params:
-        group=lambda w: STUDY.shown_to(w.recording),
-        members=lambda w: GROUPS.get(STUDY.shown_to(w.recording), []),
-        geometry=STUDY.geometry.model_dump(mode="json", exclude={"distance", "n_stimuli"}),
-        code=code("rsa_recording.py"),
-    message:
-        "Compare networks with recording {wildcards.recording} (RSA)"
-    script:
-        "../scripts/rsa_recording.py"
 
 
 rule similarity:

@@ -52,15 +52,45 @@ rule simulate_recording:
         "../scripts/simulate_recording.py"
 
 
-rule reliability:
+rule analyse_recording:
     input:
-        "results/{study}/recordings/{recording}.h5",
+        recording="results/{study}/recordings/{recording}.h5",
+        networks=networks_of_recording,
     output:
-        "results/{study}/tables/parts/reliability/{recording}.csv",
+        "results/{study}/tables/parts/{analysis}/{recording}.csv",
     log:
-        "results/{study}/logs/reliability/{recording}.log",
+        "results/{study}/logs/{analysis}/{recording}.log",
     benchmark:
-        "results/{study}/benchmarks/reliability/{recording}.tsv"
+        "results/{study}/benchmarks/{analysis}/{recording}.tsv"
+    wildcard_constraints:
+        analysis=names(OF_RECORDINGS),
+    conda:
+        ENV
+    threads: 1
+    resources:
+        mem_mb=lambda w, attempt: attempt * (2000 + STUDY.encoding.max_memory_mb),
+        runtime=120,
+    params:
+        group=lambda w: STUDY.shown_to(w.recording),
+        members=lambda w: GROUPS.get(STUDY.shown_to(w.recording), []),
+        analysis=lambda w: OF_RECORDINGS[w.analysis]._asdict() | {"ignored": None},
+        settings=settings_of_recording,
+        code=lambda w: code_of_function(OF_RECORDINGS[w.analysis].function),
+    message:
+        "Analyse recording {wildcards.recording}: {wildcards.analysis}"
+    script:
+        "../scripts/analyse_recording.py"
+
+
+rule compare_recordings:
+    input:
+        lambda w: [f"results/{w.study}/recordings/{name}.h5" for name in COMMON_STIMULI[w.images]],
+    output:
+        "results/{study}/tables/parts/rsa_between_recordings/{images}.csv",
+    log:
+        "results/{study}/logs/rsa_between_recordings/{images}.log",
+    benchmark:
+        "results/{study}/benchmarks/rsa_between_recordings/{images}.tsv"
     conda:
         ENV
     threads: 1
@@ -68,8 +98,48 @@ rule reliability:
         mem_mb=2000,
         runtime=30,
     params:
-        code=code("reliability.py"),
+        recordings=lambda w: COMMON_STIMULI[w.images],
+        geometry=STUDY.geometry.model_dump(mode="json", exclude={"distance", "n_stimuli"}),
+        code=code("compare_recordings.py"),
     message:
-        "Estimate the reliability of {wildcards.recording}"
+        "Compare the recordings of {wildcards.images} with each other"
     script:
-        "../scripts/reliability.py"
+        "../scripts/compare_recordings.py"
+
+
+rule recording_pictures:
+    input:
+        recording="results/{study}/recordings/{recording}.h5",
+        rdms=of_group("rdms"),
+        images=images_of_recording,
+    output:
+        svg=[
+            report(
+                f"results/{{study}}/figures/{kind}_{{recording}}.svg",
+                category="Figures",
+                caption="../report/figure.rst",
+                labels={"figure": f"{kind} of {{recording}}"},
+            )
+            for kind in PICTURES
+        ],
+        csv=[f"results/{{study}}/figures/{kind}_{{recording}}.csv" for kind in PICTURES],
+    log:
+        "results/{study}/logs/recording_pictures/{recording}.log",
+    benchmark:
+        "results/{study}/benchmarks/recording_pictures/{recording}.tsv"
+    conda:
+        ENV
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        images=lambda w: images_settings(STUDY.shown_to(w.recording)),
+        members=lambda w: GROUPS.get(STUDY.shown_to(w.recording), []),
+        layers=lambda w: analysed_layers(STUDY.shown_to(w.recording)),
+        geometry=STUDY.geometry.model_dump(mode="json", exclude={"distance", "n_stimuli"}),
+        code=code("recording_pictures.py"),
+    message:
+        "Draw the RDMs of {wildcards.recording}"
+    script:
+        "../scripts/recording_pictures.py"

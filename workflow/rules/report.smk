@@ -78,6 +78,60 @@ rule planted_truth:
         "../scripts/planted_truth.py"
 
 
+rule encoding_regions:
+    input:
+        "results/{study}/tables/encoding.csv",
+    output:
+        "results/{study}/tables/encoding_regions.csv",
+    log:
+        "results/{study}/logs/encoding_regions.log",
+    benchmark:
+        "results/{study}/benchmarks/encoding_regions.tsv"
+    localrule: True
+    conda:
+        ENV
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("encoding_regions.py"),
+    message:
+        "Summarise encoding by region"
+    script:
+        "../scripts/encoding_regions.py"
+
+
+rule references:
+    input:
+        expand(
+            "results/{{study}}/tables/{table}.csv",
+            table=[
+                t for t in ("quality", "rsa_recordings", "rsa_between_recordings") if t in TABLES
+            ],
+        ),
+    output:
+        "results/{study}/tables/references.csv",
+    log:
+        "results/{study}/logs/references.log",
+    benchmark:
+        "results/{study}/benchmarks/references.tsv"
+    localrule: True
+    conda:
+        ENV
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        references=[reference.model_dump(mode="json") for reference in STUDY.references],
+        code=code("references.py"),
+    message:
+        "Compare with published numbers"
+    script:
+        "../scripts/references.py"
+
+
 rule resolved_config:
     output:
         report("results/{study}/config.yaml", category="Study", caption="../report/config.rst"),
@@ -139,6 +193,11 @@ rule report_page:
     input:
         tables=expand("results/{{study}}/tables/{table}.csv", table=TABLES),
         figures=rules.figures.output.svg,
+        pictures=expand(
+            "results/{{study}}/figures/{kind}_{recording}.svg",
+            kind=PICTURES,
+            recording=STUDY.recordings,
+        ),
         config=rules.resolved_config.output[0],
         template=str(Path(workflow.basedir) / "src/repbias/report/report.html.j2"),
     output:

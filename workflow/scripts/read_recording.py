@@ -11,5 +11,6 @@ with job(snakemake):
     from repbias.stimuli.spec import ImageSet
 
     spec = TypeAdapter(RecordingSpec).validate_python(snakemake.params.recording)
-    ids = np.array(open_images(ImageSet(**snakemake.params.images)).ids)
-    read_recording(spec, ids).write(snakemake.output[0])
+    stimuli = open_images(ImageSet(**snakemake.params.images))
+    recording = read_recording(spec, np.array(stimuli.ids), stimuli.columns)
+    recording.write(snakemake.output[0])

@@ -8,7 +8,7 @@ with job(snakemake):
     write_page(
         snakemake.output[0],
         tables=snakemake.input.tables,
-        figures=snakemake.input.figures,
+        figures=[*snakemake.input.figures, *snakemake.input.pictures],
         config=snakemake.input.config,
         benchmarks=snakemake.params.benchmarks,
     )

@@ -1,15 +1,18 @@
-"""Nested cross-validated ridge regression with himalaya, from one kernel per layer."""
+"""Nested cross-validated ridge regression with himalaya, from one kernel per feature space."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from himalaya.kernel_ridge import KernelRidgeCV
-from sklearn.model_selection import KFold
+from himalaya.kernel_ridge import MultipleKernelRidgeCV, generate_dirichlet_samples
+from sklearn.model_selection import GroupKFold, KFold
 from sklearn.preprocessing import KernelCenterer
 
 from repbias.encoding.spec import Encoding
+
+#: Features that are centred and multiplied at once, and numbers in one step of permutations.
+_FEATURES, _CACHE = 4096, 2**20
 
 
 @dataclass
@@ -18,18 +21,24 @@ class Prediction:
 
     Attributes
     ----------
-    predicted : (stimulus, unit), each from a fit without that stimulus
+    parts : (band, stimulus, unit), what each feature space adds to the baseline, from a fit
+        without that stimulus
     fold : (stimulus,), the outer fold in which each stimulus was left out
     baseline : (stimulus, unit), the mean response to the stimuli of that fit
     alphas : (fold, unit), the penalties that the inner cross-validation chose
     grid : (alpha,), the penalties that it chose from
     """
 
-    predicted: np.ndarray
+    parts: np.ndarray
     fold: np.ndarray
     baseline: np.ndarray
     alphas: np.ndarray
     grid: np.ndarray
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """The predicted responses, (stimulus, unit)."""
+        return self.baseline + self.parts.sum(axis=0)
 
 
 def gram(features: np.ndarray) -> np.ndarray:
@@ -37,47 +46,125 @@ def gram(features: np.ndarray) -> np.ndarray:
 
     In float64, scaled to a mean diagonal of 1, so that one grid of penalties serves any layer.
     """
-    x = np.asarray(features, dtype=np.float64)
-    x = x - x.mean(axis=0)
-    kernel = x @ x.T
+    kernel = np.zeros((len(features), len(features)))
+    for start in range(0, features.shape[1], _FEATURES):
+        x = np.asarray(features[:, start : start + _FEATURES], dtype=np.float64)
+        x = x - x.mean(axis=0)
+        kernel += x @ x.T
+    return _scaled(kernel)
+
+
+def sub_gram(kernel: np.ndarray, stimuli: np.ndarray) -> np.ndarray:
+    """Return what :func:`gram` gives for some of the stimuli, from the kernel of all."""
+    return _scaled(KernelCenterer().fit_transform(kernel[np.ix_(stimuli, stimuli)]))
+
+
+def _scaled(kernel: np.ndarray) -> np.ndarray:
     scale = np.trace(kernel) / len(kernel)
     return kernel / scale if scale > 0 else kernel
 
 
-def predict(kernel: np.ndarray, responses: np.ndarray, spec: Encoding) -> Prediction:
+def splits(
+    n: int, folds: int, seed: int, groups: np.ndarray | None = None
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the (train, test) rows of every fold; a group of stimuli is never divided."""
+    kind = KFold if groups is None else GroupKFold
+    splitter = kind(folds, shuffle=True, random_state=seed)
+    return list(splitter.split(np.zeros(n), groups=groups))
+
+
+def predict(
+    kernels: np.ndarray,
+    responses: np.ndarray,
+    spec: Encoding,
+    groups: np.ndarray | None = None,
+) -> Prediction:
     """Predict every stimulus's responses from fits on other stimuli.
 
-    Solves, per outer fold and unit, min_w ||y - X w||² + alpha ||w||² in its dual form; alpha is
-    chosen per unit by inner cross-validation on the training stimuli. Features and responses are
-    centred by the training stimuli of each outer fold.
+    Solves, per outer fold and unit, min_w ||y - sum_b X_b w_b||² + sum_b alpha / gamma_b ||w_b||²
+    in its dual form (banded ridge: Nunez-Elizalde, Huth & Gallant 2019; Dupré la Tour et al. 2022).
+    alpha and the weights gamma of the bands, which sum to 1, are chosen per unit by inner
+    cross-validation on the training stimuli; tried are equal weights, each band alone, and
+    `partition_iterations` random weightings. With one band, gamma is 1: ridge regression. Features
+    and responses are centred by the training stimuli of each outer fold.
 
     Parameters
     ----------
-    kernel
-        (stimulus, stimulus) Gram matrix of the features.
+    kernels
+        (band, stimulus, stimulus) Gram matrices, or one of shape (stimulus, stimulus).
     responses
         (stimulus, unit), without NaN.
     spec
-        Folds and penalties.
+        Folds, penalties, weightings and memory.
+    groups
+        (stimulus,), the group of each; all of a group are left out together.
     """
-    alphas = np.logspace(*spec.log10_alpha, spec.n_alphas)
-    folds = KFold(spec.folds, shuffle=True, random_state=spec.seed)
-    predicted, baseline = np.empty((2, *responses.shape))
+    kernels = kernels[None] if kernels.ndim == 2 else kernels
+    grid = np.logspace(*spec.log10_alpha, spec.n_alphas)
+    parts, baseline = np.empty((len(kernels), *responses.shape)), np.empty(responses.shape)
     fold = np.empty(len(responses), int)
     chosen = np.empty((spec.folds, responses.shape[1]))
-    for i, (train, test) in enumerate(folds.split(responses)):
-        centerer = KernelCenterer()
-        k_train = centerer.fit_transform(kernel[np.ix_(train, train)])
-        k_test = centerer.transform(kernel[np.ix_(test, train)])
-        mean = responses[train].mean(axis=0)
-        inner = KFold(spec.inner_folds, shuffle=True, random_state=spec.seed)
-        model = KernelRidgeCV(alphas=alphas, kernel="precomputed", cv=inner)
-        model.fit(k_train, responses[train] - mean)
-        predicted[test] = model.predict(k_test) + mean
+    weightings = _weightings(len(kernels), spec)
+    for i, (train, test) in enumerate(splits(len(responses), spec.folds, spec.seed, groups)):
+        k_train, k_test = _centred(kernels, train, test)
+        mean, scale = responses[train].mean(axis=0), responses[train].std(axis=0)
+        # himalaya breaks ties by absolute differences of 1e-10, so volts would choose otherwise.
+        scale[scale == 0] = 1
+        inner = None if groups is None else groups[train]
+        model = MultipleKernelRidgeCV(
+            kernels="precomputed",
+            cv=splits(len(train), spec.inner_folds, spec.seed, inner),
+            solver_params={
+                "alphas": grid,
+                "n_iter": weightings,
+                "progress_bar": False,
+                **_batches(len(train), spec),
+            },
+        )
+        with np.errstate(divide="ignore"):  # log of a weight of 0
+            model.fit(k_train, (responses[train] - mean) / scale)
+        parts[:, test] = model.predict(k_test, split=True) * scale
         baseline[test], fold[test] = mean, i
         # himalaya's rounding leads off the grid; back to it.
-        chosen[i] = alphas[np.abs(np.log(model.best_alphas_ / alphas[:, None])).argmin(axis=0)]
-    return Prediction(predicted, fold, baseline, chosen, alphas)
+        chosen[i] = grid[np.abs(np.log(model.best_alphas_ / grid[:, None])).argmin(axis=0)]
+    return Prediction(parts, fold, baseline, chosen, grid)
+
+
+def _weightings(n_bands: int, spec: Encoding) -> np.ndarray:
+    """Return the weights that a joint model tries, (weighting, band)."""
+    if n_bands == 1:
+        return np.ones((1, 1))
+    equal, alone = np.full((1, n_bands), 1 / n_bands), np.eye(n_bands)
+    drawn = generate_dirichlet_samples(spec.partition_iterations, n_bands, random_state=spec.seed)
+    return np.concatenate([equal, alone, drawn])
+
+
+def _centred(
+    kernels: np.ndarray, train: np.ndarray, test: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the kernels (band, train, train) and (band, test, train), centred by the training."""
+    centerer = KernelCenterer()
+    pairs = [
+        (
+            centerer.fit_transform(k[np.ix_(train, train)]),
+            centerer.transform(k[np.ix_(test, train)]),
+        )
+        for k in kernels
+    ]
+    return np.stack([k for k, _ in pairs]), np.stack([k for _, k in pairs])
+
+
+def _batches(n: int, spec: Encoding) -> dict[str, int]:
+    """How many penalties and units himalaya may take at once, for n stimuli."""
+    half = spec.max_memory_mb * 1e6 / 8 / 2
+    # It holds two n x n matrices per penalty, and about three n x units.
+    n_alphas = int(np.clip(half // (2 * n**2), 1, spec.n_alphas))
+    n_targets = int(max(half // (3 * n * n_alphas), 1))
+    return {
+        "n_alphas_batch": n_alphas,
+        "n_targets_batch": n_targets,
+        "n_targets_batch_refit": n_targets,
+    }
 
 
 def scores(prediction: Prediction, responses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -99,19 +186,117 @@ def scores(prediction: Prediction, responses: np.ndarray) -> tuple[np.ndarray, n
     r : (unit,) mean over folds of Pearson's correlation, which counts as 0 where the prediction
         or the response is constant
     r2 : (unit,) 1 - squared error / squared error of the training stimuli's mean, over all folds;
-        NaN where that has no error
+        NaN where that has no error. It is negative where the prediction is worse than that mean.
     """
-    correlations = []
-    for fold in np.unique(prediction.fold):
-        rows = prediction.fold == fold
-        y, p = responses[rows], prediction.predicted[rows]
-        y, p = y - y.mean(axis=0), p - p.mean(axis=0)
-        norms = np.sqrt((y**2).sum(axis=0) * (p**2).sum(axis=0))
-        # A prediction that varies by rounding errors is constant.
-        varies = norms > 1e-12 * (responses[rows] ** 2).sum(axis=0)
-        products = (y * p).sum(axis=0)
-        correlations.append(np.divide(products, norms, out=np.zeros(len(norms)), where=varies))
-    error = ((responses - prediction.predicted) ** 2).sum(axis=0)
-    total = ((responses - prediction.baseline) ** 2).sum(axis=0)
-    r2 = 1 - np.divide(error, total, out=np.full(len(total), np.nan), where=total > 0)
-    return np.mean(correlations, axis=0), r2
+    y, p = responses - prediction.baseline, prediction.parts.sum(axis=0)
+    folds = [prediction.fold == fold for fold in np.unique(prediction.fold)]
+    r = np.mean([_correlation(y[rows], p[rows]) for rows in folds], axis=0)
+    error, total = ((y - p) ** 2).sum(axis=0), (y**2).sum(axis=0)
+    return r, 1 - np.divide(error, total, out=np.full(len(total), np.nan), where=total > 0)
+
+
+def _correlation(y: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """Correlate columns; 0 where one is constant, also if it varies by rounding errors."""
+    squares = np.einsum("sc,sc->c", y, y)
+    y, p = y - y.mean(axis=0), p - p.mean(axis=0)
+    norms = np.sqrt(np.einsum("sc,sc->c", y, y) * np.einsum("sc,sc->c", p, p))
+    products = np.einsum("sc,sc->c", y, p)
+    return np.divide(products, norms, out=np.zeros(len(norms)), where=norms > 1e-12 * squares)
+
+
+def permutation_p(
+    kernel: np.ndarray,
+    responses: np.ndarray,
+    fit: Prediction,
+    spec: Encoding,
+    groups: np.ndarray | None = None,
+) -> np.ndarray:
+    """Test every unit's correlation r (:func:`scores`) by permuting its responses over stimuli.
+
+    The null hypothesis is that a unit's responses do not depend on the features, and that its
+    stimuli are exchangeable. Every permutation is fitted and predicted anew, in the same folds,
+    with the penalties that were chosen for the responses as they are: then a left-out prediction is
+    linear in the training responses, and one matrix per fold and penalty serves all permutations.
+    Permuting left-out responses against the predictions there are, without a new fit, is no
+    valid test: each pair of folds is used twice, as training and test and the other way round,
+    which correlates the folds' scores. At a nominal 5 % it rejects about 10 % of true nulls.
+
+    With groups, stimuli change places within their group, and whole groups change places with
+    groups of the same size (multi-level exchangeability: Winkler et al. 2015). Where all groups
+    differ in size only the first is possible, and only what distinguishes the stimuli of a group
+    is tested.
+
+    Parameters
+    ----------
+    kernel
+        (stimulus, stimulus), of one feature space.
+    responses
+        (stimulus, unit).
+    fit
+        The prediction of these responses from that kernel.
+    spec
+        Folds, number of permutations and memory.
+    groups
+        As given to :func:`predict`.
+
+    Returns
+    -------
+    numpy.ndarray
+        (unit,) one-sided (b + 1) / (m + 1), where b of m permutations reach the observed r; NaN if
+        there are no permutations.
+    """
+    n, n_units = responses.shape
+    if not spec.permutations:
+        return np.full(n_units, np.nan)
+    orders = _orders(n, spec, groups)
+    observed, _ = scores(fit, responses)
+    responses = responses - responses.mean(axis=0)
+    p = np.empty(n_units)
+    budget = spec.max_memory_mb * 1e6 / 8
+    size = int(max(min(budget / (4 * n), budget / (4 * len(orders))), 1))
+    for start in range(0, n_units, size):
+        units = slice(start, start + size)
+        null = _null(kernel, responses[:, units], fit.alphas[:, units], orders, spec, groups)
+        # Ties, of few different responses, differ by rounding errors.
+        reached = (null >= observed[units] - 1e-9).sum(axis=0)
+        p[units] = (reached + 1) / (len(orders) + 1)
+    return p
+
+
+def _null(
+    kernel: np.ndarray,
+    responses: np.ndarray,
+    alphas: np.ndarray,
+    orders: np.ndarray,
+    spec: Encoding,
+    groups: np.ndarray | None,
+) -> np.ndarray:
+    """Return r of every permutation, (permutation, unit)."""
+    total = np.zeros((len(orders), responses.shape[1]))
+    for i, (train, test) in enumerate(splits(len(responses), spec.folds, spec.seed, groups)):
+        (k_train,), (k_test,) = _centred(kernel[None], train, test)
+        for alpha in np.unique(alphas[i]):
+            hat = np.linalg.solve(k_train + alpha * np.eye(len(train)), k_test.T).T
+            units = np.flatnonzero(alphas[i] == alpha)
+            y = np.ascontiguousarray(responses[:, units])
+            step = max(_CACHE // y.size, 1)
+            for start in range(0, len(orders), step):
+                order = orders[start : start + step].T
+                predicted = hat @ y[order[train]].reshape(len(train), -1)
+                r = _correlation(y[order[test]].reshape(len(test), -1), predicted)
+                total[start : start + step, units] += r.reshape(-1, len(units))
+    return total / spec.folds
+
+
+def _orders(n: int, spec: Encoding, groups: np.ndarray | None) -> np.ndarray:
+    """Draw permutations of the stimuli, (permutation, stimulus); without groups all are free."""
+    rng = np.random.default_rng(spec.seed)
+    group = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
+    sizes = np.bincount(group)
+    orders = np.empty((spec.permutations, n), int)
+    for size in np.unique(sizes):
+        members = np.stack([np.flatnonzero(group == g) for g in np.flatnonzero(sizes == size)])
+        turns = np.tile(np.arange(len(members)), (spec.permutations, 1))
+        moved = rng.permuted(members[rng.permuted(turns, axis=1)], axis=2)
+        orders[:, members.ravel()] = moved.reshape(spec.permutations, -1)
+    return orders

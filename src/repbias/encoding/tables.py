@@ -3,24 +3,153 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 import pandas as pd
+from scipy.stats import false_discovery_control
 
-from repbias.encoding.ridge import gram, predict, scores
+from repbias.encoding.ridge import gram, permutation_p, predict, scores, splits, sub_gram
 from repbias.encoding.spec import Encoding
 from repbias.recordings.reliability import (
     UNAVAILABLE,
     UNIT_CONVENTION,
+    analysed_units,
     split_half_reliability,
     stimulus_means,
 )
-from repbias.spec import RepbiasError
+from repbias.spec import RepbiasError, nearest
 from repbias.store import Activations, Recording
 from repbias.tables import as_table
 
 logger = logging.getLogger(__name__)
+
+#: A warning names the layers where more of the chosen penalties are the first or last of the grid.
+_EDGE = 0.1
+#: A correlation needs more: two points always correlate.
+_MIN_IN_FOLD = 3
+
+
+@dataclass
+class Targets:
+    """The responses of a recording that can be predicted.
+
+    Attributes
+    ----------
+    ids : (stimulus,) sorted
+    means : (stimulus, unit), averages over repeats; NaN where a unit was not observed
+    groups : (stimulus,), which stimuli are left out together; None if each is by itself
+    patterns : units that were observed for the same stimuli, (stimulus rows, unit columns) each
+    """
+
+    ids: np.ndarray
+    means: np.ndarray
+    groups: np.ndarray | None
+    patterns: list[tuple[np.ndarray, np.ndarray]]
+
+    def groups_of(self, stimuli: np.ndarray) -> np.ndarray | None:
+        """Return the groups of some of the stimuli."""
+        return None if self.groups is None else self.groups[stimuli]
+
+    def rows_in(self, activations: Activations) -> np.ndarray | None:
+        """Return where these stimuli are in an activations file; None if one is not."""
+        position = {s: i for i, s in enumerate(activations.stimulus_ids)}
+        if any(s not in position for s in self.ids):
+            return None
+        return np.array([position[s] for s in self.ids])
+
+
+def targets(name: str, recording: Recording, spec: Encoding) -> Targets:
+    """Find the units that can be predicted, in an order that the recording's does not change.
+
+    Units below the recording's `min_reliability`, that respond the same to every stimulus, or
+    that were observed for too few stimuli or groups are counted in the log and left out.
+
+    Raises
+    ------
+    RepbiasError
+        If there are too few stimuli or groups for the folds, no column of groups, or no unit left.
+    """
+    order = np.argsort(recording.stimulus_ids)
+    means = stimulus_means(recording)[order]
+    groups = _groups(name, recording, spec)
+    groups = None if groups is None else groups[order]
+    if problem := _too_few(np.arange(len(means)), groups, spec):
+        raise RepbiasError(f"recording '{name}': {problem}")
+    observed = ~np.isnan(means)
+    varies = np.where(observed, means, -np.inf).max(axis=0) > np.where(observed, means, np.inf).min(
+        axis=0
+    )
+    reliable = analysed_units(recording)
+    usable = varies & reliable
+    seen, pattern = np.unique(observed.T, axis=0, return_inverse=True)
+    patterns = []
+    for g, row in enumerate(seen):
+        units = np.flatnonzero(usable & (pattern.ravel() == g))
+        stimuli = np.flatnonzero(row)
+        problem = _too_few(stimuli, None if groups is None else groups[stimuli], spec)
+        if problem:
+            usable[units] = False
+        elif len(units):
+            patterns.append((stimuli, units))
+    _report_left_out(name, recording, usable, reliable)
+    if not patterns:
+        raise RepbiasError(
+            f"recording '{name}': no unit can be predicted: all constant, unreliable or unseen"
+        )
+    return Targets(recording.stimulus_ids[order], means, groups, patterns)
+
+
+def _groups(name: str, recording: Recording, spec: Encoding) -> np.ndarray | None:
+    if spec.groups is None:
+        return None
+    columns = {k: v for k, v in recording.stimuli.items() if k != "stimulus_id"}
+    if spec.groups not in columns:
+        raise RepbiasError(
+            f"recording '{name}': encoding.groups: its stimuli have no column {spec.groups!r}; "
+            f"{nearest(spec.groups, columns)}"
+        )
+    return np.asarray(columns[spec.groups]).astype(str)
+
+
+def _too_few(stimuli: np.ndarray, groups: np.ndarray | None, spec: Encoding) -> str:
+    """Say what the folds lack, or nothing."""
+    folds = f"{spec.folds} x {spec.inner_folds} folds"
+    needed = spec.folds * max(spec.inner_folds, _MIN_IN_FOLD)
+    if len(stimuli) < needed:
+        return f"{len(stimuli)} stimuli are too few for {folds} (at least {needed})"
+    if groups is None:
+        return ""
+    n_groups = len(np.unique(groups))
+    # The largest outer fold leaves the fewest groups to the inner folds.
+    left = n_groups - -(-n_groups // spec.folds)
+    found = f"encoding.groups: {spec.groups!r} has {n_groups} groups"
+    if n_groups < spec.folds or left < spec.inner_folds:
+        return f"{found}, too few for {folds}; lower encoding.folds or encoding.inner_folds"
+    smallest = min(len(test) for _, test in splits(len(groups), spec.folds, spec.seed, groups))
+    if smallest < _MIN_IN_FOLD:
+        return (
+            f"{found}; one of {spec.folds} folds has {smallest} stimuli, fewer than "
+            f"{_MIN_IN_FOLD}; lower encoding.folds"
+        )
+    return ""
+
+
+def _report_left_out(
+    name: str, recording: Recording, usable: np.ndarray, reliable: np.ndarray
+) -> None:
+    if not reliable.all():
+        logger.warning(
+            "%s: %d of %d units are below the min_reliability of %g; left out",
+            *(name, (~reliable).sum(), len(reliable), recording.preparation.min_reliability),
+        )
+    others = reliable & ~usable
+    if others.any():
+        logger.warning(
+            "%s: %d of %d units are constant or observed for too few stimuli or groups; left out",
+            *(name, others.sum(), len(others)),
+        )
 
 
 def encode_recording(
@@ -32,33 +161,25 @@ def encode_recording(
 ) -> pd.DataFrame:
     """Predict a recording from every layer of every network; one row per layer and unit.
 
-    Untrained and final networks are used. Units that respond the same to every stimulus, or that
-    were observed for too few stimuli, are counted in the log and left out. A recording of RDMs
-    has no units and gives no rows.
+    Untrained and final networks are used. Units that :func:`targets` leaves out have no rows. A
+    recording of RDMs has no units and gives no rows. `p_fdr` is Benjamini and Hochberg's (1995),
+    over the units of the recording for one layer of one network.
 
     Raises
     ------
     RepbiasError
-        If there are too few stimuli for the folds.
+        Those of :func:`targets`.
     """
     if recording.responses is None:
         return as_table("encoding")
-    means = stimulus_means(recording)
-    needed = spec.folds * spec.inner_folds
-    if len(means) < needed:
-        raise RepbiasError(
-            f"recording '{name}': {len(means)} stimuli are too few for {spec.folds} x "
-            f"{spec.inner_folds} folds (at least {needed})"
-        )
-    groups = _groups_of_units(name, means, needed)
+    data = targets(name, recording, spec)
     ceiling = split_half_reliability(recording).ceiling
     tables = []
     for condition, activations in conditions.items():
-        position = {s: i for i, s in enumerate(activations.stimulus_ids)}
-        if any(s not in position for s in recording.stimulus_ids):
+        rows = data.rows_in(activations)
+        if rows is None:
             logger.warning("%s: %s saw other stimuli; not compared", name, condition)
             continue
-        rows = np.array([position[s] for s in recording.stimulus_ids])
         networks = activations.networks
         used = [n for n in range(len(activations)) if networks["snapshot"][n] != "acquired"]
         for n, layer in product(used, activations.layers):
@@ -67,8 +188,10 @@ def encode_recording(
             if not np.isfinite(features).all():
                 logger.warning("%s: %s, %s is not finite; left out", name, condition, info)
                 continue
-            tables += [
-                _encode(features[stimuli], means[np.ix_(stimuli, units)], spec).assign(
+            table = _encode(features, data, spec)
+            units = table["column"]
+            tables.append(
+                table.assign(
                     **{k: recording.units[k][units] for k in ("unit", "subject", "region")},
                     ceiling=ceiling[units],
                     recording=name,
@@ -76,53 +199,56 @@ def encode_recording(
                     condition=condition,
                     **info,
                 )
-                for stimuli, units in groups
-            ]
+            )
         logger.info("%s: encoded from %d networks of %s", name, len(used), condition)
     if not tables:
         return as_table("encoding")
     table = pd.concat(tables, ignore_index=True)
+    _warn_of_edges(name, table, spec)
     table["ceiling_convention"] = np.where(table["ceiling"].isna(), UNAVAILABLE, UNIT_CONVENTION)
     table["r_normalised"] = table["r"] / table["ceiling"]
     return as_table("encoding", table)
 
 
-def _encode(features: np.ndarray, responses: np.ndarray, spec: Encoding) -> pd.DataFrame:
-    """Score one layer's prediction of units that saw the same stimuli; one row per unit."""
-    fit = predict(gram(features), responses, spec)
-    r, r2 = scores(fit, responses)
-    edges = [fit.grid[0], fit.grid[-1]]
-    return pd.DataFrame(
-        {
-            "r": r,
-            "r2": r2,
-            "log10_alpha": np.log10(fit.alphas).mean(axis=0),
-            "alpha_at_edge": np.isin(fit.alphas, edges).mean(axis=0),
-            "n_stimuli": len(responses),
-        }
-    )
+def _encode(features: np.ndarray, data: Targets, spec: Encoding) -> pd.DataFrame:
+    """Score one layer's predictions; one row per unit, in the recording's order."""
+    kernel = gram(features)
+    tables = []
+    for stimuli, units in data.patterns:
+        whole = len(stimuli) == len(kernel)
+        k = kernel if whole else sub_gram(kernel, stimuli)
+        responses, groups = data.means[np.ix_(stimuli, units)], data.groups_of(stimuli)
+        fit = predict(k, responses, spec, groups)
+        r, r2 = scores(fit, responses)
+        at_first, at_last = (fit.alphas == fit.grid[end] for end in (0, -1))
+        tables.append(
+            pd.DataFrame(
+                {
+                    "column": units,
+                    "r": r,
+                    "r2": r2,
+                    "p": permutation_p(k, responses, fit, spec, groups),
+                    "log10_alpha": np.log10(fit.alphas).mean(axis=0),
+                    "at_first": at_first.mean(axis=0),
+                    "at_last": at_last.mean(axis=0),
+                    "n_stimuli": len(stimuli),
+                }
+            )
+        )
+    table = pd.concat(tables).sort_values("column", ignore_index=True)
+    table["alpha_at_edge"] = table["at_first"] + table["at_last"]
+    table["p_fdr"] = false_discovery_control(table["p"]) if spec.permutations else np.nan
+    return table
 
 
-def _groups_of_units(
-    name: str, means: np.ndarray, needed: int
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Group units that were observed for the same stimuli: (stimulus rows, unit columns)."""
-    observed = ~np.isnan(means)
-    with np.errstate(invalid="ignore"):
-        varies = np.nanmax(np.where(observed, means, -np.inf), axis=0) > np.nanmin(
-            np.where(observed, means, np.inf), axis=0
-        )
-    usable = varies & (observed.sum(axis=0) >= needed)
-    if not usable.all():
-        logger.warning(
-            "%s: %d of %d units are constant or observed for fewer than %d stimuli; left out",
-            *(name, (~usable).sum(), len(usable), needed),
-        )
-    if not usable.any():
-        raise RepbiasError(f"recording '{name}': no unit can be predicted: all constant or unseen")
-    patterns, group = np.unique(observed[:, usable], axis=1, return_inverse=True)
-    columns = np.flatnonzero(usable)
-    return [
-        (np.flatnonzero(patterns[:, g]), columns[group.ravel() == g])
-        for g in range(patterns.shape[1])
-    ]
+def _warn_of_edges(name: str, table: pd.DataFrame, spec: Encoding) -> None:
+    """Name the layers whose penalties are often at an end of the grid, over all networks."""
+    shares = table.groupby(["condition", "layer"], sort=False)[["at_first", "at_last"]].mean()
+    for (condition, layer), (first, last) in shares.iterrows():
+        if first + last > _EDGE:
+            logger.warning(
+                "%s: %s, layer %s: of the penalties chosen for folds and units, %.0f %% are the "
+                "lowest and %.0f %% the highest that encoding.log10_alpha = %s allows; widen it "
+                "(units that cannot be predicted take the highest, whatever it is)",
+                *(name, condition, layer, 100 * first, 100 * last, list(spec.log10_alpha)),
+            )

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from rsatoolbox.data import Dataset
 from rsatoolbox.rdm import RDMs, calc_rdm, load_rdm
 
-from repbias.geometry.spec import Distance
-from repbias.recordings.reliability import analysed_units, stimulus_means
+from repbias.geometry.distances import (
+    folds_of,
+    prepared,
+    trial_dissimilarities,
+    usable_units,
+)
+from repbias.geometry.spec import MEAN_DISTANCES, Distance, Geometry
+from repbias.recordings.reliability import analysed_units, by_repeat
 from repbias.spec import RepbiasError
 from repbias.store import Activations, Recording, StoreError, atomic
 
@@ -163,16 +170,45 @@ def aligned_vectors(rdms: RDMs, stimulus_ids: np.ndarray, name: str) -> np.ndarr
     )
 
 
-def subject_rdms(recording: Recording, distance: Distance, name: str) -> RDMs:
+@dataclass
+class SubjectPatterns:
+    """The trials of one subject's analysed units.
+
+    Attributes
+    ----------
+    subject : name
+    tensor : (stimulus, repeat, unit), NaN where not observed
+    folds : (stimulus, repeat) int, folds of cross-validation, -1 where there is no trial
+    """
+
+    subject: str
+    tensor: np.ndarray
+    folds: np.ndarray
+
+
+def subject_patterns(recording: Recording) -> list[SubjectPatterns]:
+    """Arrange the trials of every subject's analysed units."""
+    tensor, used = by_repeat(recording), analysed_units(recording)
+    result = []
+    for subject in dict.fromkeys(recording.units["subject"]):
+        mine = tensor[:, :, (recording.units["subject"] == subject) & used]
+        observed = ~np.isnan(mine).all(axis=2)
+        result.append(SubjectPatterns(str(subject), mine, folds_of(recording, observed)))
+    return result
+
+
+def subject_rdms(recording: Recording, spec: Geometry, name: str) -> RDMs:
     """Return one RDM per subject.
 
-    From responses: averaged over repeats, over the units that were observed for every stimulus.
-    From RDMs: averaged over a subject's sessions.
+    From responses: by `spec.recording_distance`, over the units that it can use (observed for
+    every stimulus, ...); others are left out with a warning. From RDMs: averaged over a subject's
+    sessions.
 
     Raises
     ------
     RepbiasError
-        If a subject has no unit that was observed for every stimulus, or an RDM is not finite.
+        If a subject has fewer than two units that the distance can use, the distance needs
+        repeats or counts that are not there, or an RDM is not finite.
     """
     ids = recording.stimulus_ids
     if len(ids) < 4:
@@ -183,27 +219,46 @@ def subject_rdms(recording: Recording, distance: Distance, name: str) -> RDMs:
         vectors = [
             recording.rdms[recording.rdm_info["subject"] == s].mean(axis=0) for s in subjects
         ]
+        for subject, vector in zip(subjects, vectors, strict=True):
+            _refuse_not_finite(vector, f"recording '{name}', {subject}")
         return make_rdms(np.stack(vectors), ids, measure, {"subject": subjects})
-    means = stimulus_means(recording)
-    used = analysed_units(recording)
-    subjects = list(dict.fromkeys(recording.units["subject"]))
-    vectors = []
-    for subject in subjects:
-        patterns = means[:, (recording.units["subject"] == subject) & used]
-        complete = ~np.isnan(patterns).any(axis=0)
-        if not complete.all():
+    distance, noise = spec.recording_distance, spec.noise
+    if distance.startswith("poisson") and recording.preparation.standardise:
+        raise RepbiasError(
+            f"recording '{name}': {distance} distance is of counts, but the recording says "
+            "standardise: true, which divides them; expected standardise: false"
+        )
+    subjects, vectors = [], []
+    for patterns in subject_patterns(recording):
+        where = f"recording '{name}', {patterns.subject}"
+        usable, needs = usable_units(patterns.tensor, patterns.folds, distance, noise)
+        if not usable.all():
             logger.warning(
-                "recording '%s', %s: %d of %d units were not observed for every stimulus and are "
-                "left out of the RDM",
-                *(name, subject, (~complete).sum(), len(complete)),
+                "%s: %d of %d units were not %s and are left out of the RDM",
+                *(where, (~usable).sum(), len(usable), needs),
             )
-        if complete.sum() < 2:
+        if usable.sum() < 2:
             raise RepbiasError(
-                f"recording '{name}', {subject}: {complete.sum()} units were observed for every "
-                "stimulus; an RDM needs at least 2"
+                f"{where}: {usable.sum()} units were {needs}; an RDM by {distance} needs at least 2"
             )
         try:
-            vectors.append(dissimilarities(patterns[:, complete], distance))
+            tensor = patterns.tensor[:, :, usable]
+            if distance in MEAN_DISTANCES:
+                vector = dissimilarities(np.nanmean(tensor, axis=1), distance)
+            else:
+                tensor, folds = prepared(tensor, patterns.folds, distance, noise)
+                vector = trial_dissimilarities(tensor, folds, distance)
         except RepbiasError as error:
-            raise RepbiasError(f"recording '{name}', {subject}: {error}") from error
+            raise RepbiasError(f"{where}: {error}") from error
+        _refuse_not_finite(vector, where)
+        subjects.append(patterns.subject)
+        vectors.append(vector)
     return make_rdms(np.stack(vectors), ids, distance, {"subject": subjects})
+
+
+def _refuse_not_finite(vector: np.ndarray, where: str) -> None:
+    if not np.isfinite(vector).all():
+        raise RepbiasError(
+            f"{where}: {(~np.isfinite(vector)).sum()} of {len(vector)} dissimilarities are not "
+            "finite; expected finite numbers"
+        )

@@ -9,7 +9,24 @@ from pydantic import Field, field_validator, model_validator
 from repbias.spec import Spec
 
 Distance = Literal["correlation", "euclidean", "squared_euclidean"]
-Comparator = Literal["corr", "cosine", "spearman", "rho-a"]
+#: Distances of a recording: those of networks, and those that need counts or single trials.
+RecordingDistance = Literal[
+    "correlation",
+    "euclidean",
+    "squared_euclidean",
+    "mahalanobis",
+    "crossnobis",
+    "poisson",
+    "poisson_cv",
+]
+#: Distances between mean patterns.
+MEAN_DISTANCES = get_args(Distance)
+#: Distances whose expected value is 0 where two stimuli evoke the same responses.
+CROSS_VALIDATED = ("crossnobis", "poisson_cv")
+Comparator = Literal["corr", "cosine", "spearman", "rho-a", "tau-a", "corr_cov", "cosine_cov"]
+Noise = Literal["shrinkage", "diagonal", "none"]
+Generalise = Literal["auto", "stimuli", "subjects", "both"]
+Fitted = Literal["weighted", "reweighted"]
 #: The keys of `repbias.geometry.similarity.METRICS`; a test compares them.
 MetricName = Literal[
     "rsa",
@@ -32,25 +49,47 @@ class Geometry(Spec):
 
     distance: Distance = "correlation"
     """Dissimilarity between two stimuli in a network's layer."""
-    recording_distance: Distance = "correlation"
-    """Dissimilarity between two stimuli in a recording's responses."""
+    recording_distance: RecordingDistance = "correlation"
+    """Dissimilarity between two stimuli in a recording's responses. `mahalanobis` and `crossnobis`
+    need repeats; `crossnobis` and `poisson_cv` are cross-validated over sessions, runs or repeats:
+    noise does not raise them, and 0 means no difference. `poisson` is of counts."""
+    noise: Noise = "shrinkage"
+    """How `mahalanobis` and `crossnobis` normalise noise, which is estimated from differences
+    between repeats: its covariance between units, shrunk towards the diagonal; each unit's
+    variance alone (`diagonal`), for units that were not recorded together; or not at all."""
     comparators: list[Comparator] = Field(["corr"], min_length=1)
-    """Similarity of two RDMs, named as in rsatoolbox: Pearson, cosine, Spearman, rho-a.
-    The first one decides the claims."""
+    """Similarity of two RDMs, named as in rsatoolbox: Pearson, cosine, Spearman, rho-a,
+    Kendall's tau-a (slow; rho-a serves the same purpose), and Pearson and cosine of whitened RDMs
+    (`corr_cov`, `cosine_cov`). The first one decides the claims."""
+    generalise: Generalise = "auto"
+    """What intervals and tests generalise to: what is resampled. `auto` is both where a
+    recording has two subjects or more, else stimuli."""
 
     n_stimuli: int = Field(256, ge=4)
     """RDMs of generated stimuli use the first n test stimuli (balanced); images are all used."""
     bootstraps: int = Field(1000, ge=100)
     """Bootstrap samples behind the intervals of model-recording comparisons."""
+    permutations: int = Field(1000, ge=0)
+    """Permutations of the stimuli behind tests of any relation between model and recording; 0
+    leaves these tests out."""
+    fitted: list[Fitted] = []
+    """Models that are fitted to recordings, cross-validated over stimuli (off by default; takes
+    long): `weighted`, non-negative weights for a network's layers; `reweighted`, non-negative
+    weights for a layer's units."""
+    folds: int = Field(5, ge=2)
+    """Folds of stimuli in which fitted models are tested."""
+    reweighting_units: int = Field(500, ge=2)
+    """Layers with more units than this are reweighted by as many principal components."""
+    time_resolved: bool = False
+    """Compare every time bin of a recording with the networks."""
     seed: int = Field(0, ge=0)
-    """Seed of the bootstrap, and of the splits of repeats behind RSA ceilings."""
+    """Seed of the bootstrap, permutations and folds, and of the splits of repeats behind RSA
+    ceilings."""
 
-    @field_validator("comparators")
+    @field_validator("comparators", "fitted")
     @classmethod
-    def _different(cls, comparators: list[str]) -> list[str]:
-        if len(set(comparators)) < len(comparators):
-            raise ValueError("a comparator occurs twice")
-        return comparators
+    def _different(cls, values: list[str]) -> list[str]:
+        return _refuse_twice(values)
 
 
 class Similarity(Spec):

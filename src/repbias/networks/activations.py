@@ -15,7 +15,14 @@ from torch import Tensor, nn
 
 from repbias.networks.device import pick_device
 from repbias.networks.mlp import hidden_activations
-from repbias.networks.spec import MLP, PixelNetwork, Preprocess, TorchNetwork
+from repbias.networks.spec import (
+    MLP,
+    FeatureNetwork,
+    Network,
+    PixelNetwork,
+    Preprocess,
+    TorchNetwork,
+)
 from repbias.spec import RepbiasError, nearest
 from repbias.stimuli.images import Images
 from repbias.store import Networks, Stimuli, write_activations
@@ -57,9 +64,9 @@ def write_ensemble_activations(
 
 
 def write_model_activations(
-    path: str | Path, name: str, spec: TorchNetwork | PixelNetwork, images: Images, device: str
+    path: str | Path, name: str, spec: Network, images: Images, device: str
 ) -> None:
-    """Run a model over a set of images and write the chosen layers, batch by batch.
+    """Run a model over a set of stimuli and write the chosen layers, batch by batch.
 
     Parameters
     ----------
@@ -74,11 +81,12 @@ def write_model_activations(
     device
         "auto", "cpu", "cuda" or "mps".
     """
-    batches = (
-        _pixel_batches(spec, images)
-        if isinstance(spec, PixelNetwork)
-        else _model_batches(spec, images, pick_device(device))
-    )
+    if isinstance(spec, FeatureNetwork):
+        batches = iter([(0, feature_spaces(spec, images))])
+    elif isinstance(spec, PixelNetwork):
+        batches = _pixel_batches(spec, images)
+    else:
+        batches = _model_batches(spec, images, pick_device(device))
     start, first = next(batches)
     sizes = {layer: values.shape[1] for layer, values in first.items()}
     for layer, size in sizes.items():
@@ -99,6 +107,38 @@ def write_model_activations(
                 start, first = next(batches)
             except StopIteration:
                 break
+
+
+def feature_spaces(spec: FeatureNetwork, stimuli: Images) -> dict[str, np.ndarray]:
+    """Return every feature space as (stimulus, unit), from the columns of the stimuli's table.
+
+    Raises
+    ------
+    RepbiasError
+        If a column does not exist, has numbers missing, or does not vary.
+    """
+    spaces = {}
+    for space, names in spec.spaces.items():
+        blocks = []
+        for name in names:
+            if name not in stimuli.columns:
+                raise RepbiasError(
+                    f"feature space {space!r}: the stimuli's table has no column {name!r}; "
+                    f"{nearest(name, stimuli.columns)}"
+                )
+            values = stimuli.columns[name]
+            if values.dtype.kind == "U":
+                block = (values[:, None] == np.unique(values)).astype(float)
+            else:
+                block = values.astype(float)[:, None]
+            if not np.isfinite(block).all() or (len(np.unique(values)) < 2):
+                problem = "is constant" if np.isfinite(block).all() else "has numbers missing"
+                raise RepbiasError(f"feature space {space!r}: the column {name!r} {problem}")
+            if values.dtype.kind != "U":
+                block = (block - block.mean()) / block.std()
+            blocks.append(block)
+        spaces[space] = np.concatenate(blocks, axis=1).astype(np.float32)
+    return spaces
 
 
 def _pixel_batches(

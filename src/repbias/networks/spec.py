@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from repbias.networks.manipulations import Manipulations
-from repbias.spec import Spec, nearest
+from repbias.spec import Name, Spec, nearest
 
 
 class MLP(Spec):
@@ -172,8 +172,29 @@ class PixelNetwork(Spec):
         return []
 
 
+class FeatureNetwork(Spec):
+    """What is known of the stimuli, such as categories, as models to compare with."""
+
+    kind: Literal["features"]
+    """Columns of the stimuli's table."""
+    spaces: dict[Name, list[str]] = Field(min_length=1)
+    """Name of a feature space to its columns in the table of the stimulus set. Text becomes one
+    unit per value, numbers are standardised. Each space is what a layer is to a network."""
+    distance: Literal["correlation", "euclidean", "squared_euclidean"] = "euclidean"
+    """Dissimilarity between two stimuli, instead of `geometry.distance`."""
+
+    @property
+    def layers(self) -> list[str]:
+        """Names of the feature spaces."""
+        return list(self.spaces)
+
+    def source_files(self) -> list[str]:
+        """Return no files: there is no code of the user's."""
+        return []
+
+
 #: One entry of ``networks:``.
-Network = Annotated[TorchNetwork | PixelNetwork, Field(discriminator="kind")]
+Network = Annotated[TorchNetwork | PixelNetwork | FeatureNetwork, Field(discriminator="kind")]
 
 
 def check_import_path(path: str) -> str:

@@ -15,6 +15,8 @@ from repbias.tables import as_table
 
 #: What the ceiling of a unit means, stored beside every number.
 UNIT_CONVENTION = "sqrt of split-half reliability, Spearman-Brown corrected"
+REPEATS_CONVENTION = "sqrt of the noise ceiling from repeats (Allen et al. 2022)"
+ERRORS_CONVENTION = "sqrt of the noise ceiling from standard errors"
 UNAVAILABLE = "unavailable"
 #: A reliability whose lower bound is not above this is no ceiling: dividing by it gives noise.
 MIN_CEILING = 0.05
@@ -47,9 +49,7 @@ def by_repeat(recording: Recording) -> np.ndarray:
     deviation of their mean responses if it says `standardise`
     (:class:`repbias.recordings.spec.Preparation`).
     """
-    responses = recording.responses
-    if responses.ndim == 3:
-        responses = _observed_mean(responses[:, :, bins_in_window(recording)], axis=2)
+    responses = trial_responses(recording)
     ids = recording.stimulus_ids
     position = {stimulus: i for i, stimulus in enumerate(ids)}
     rows = np.array([position[s] for s in recording.trials["stimulus_id"]])
@@ -67,6 +67,13 @@ def by_repeat(recording: Recording) -> np.ndarray:
             spread = np.sqrt(_observed_mean((means - _observed_mean(means, axis=0)) ** 2, axis=0))
         tensor /= np.where(spread > 0, spread, 1)
     return tensor
+
+
+def trial_responses(recording: Recording) -> np.ndarray:
+    """Return the responses (trial, unit), averaged over the time bins in the `window`."""
+    if recording.responses.ndim == 2:
+        return recording.responses
+    return _observed_mean(recording.responses[:, :, bins_in_window(recording)], axis=2)
 
 
 def bins_in_window(recording: Recording) -> np.ndarray:
@@ -100,7 +107,7 @@ def analysed_units(recording: Recording) -> np.ndarray:
 
 
 def random_halves(
-    tensor: np.ndarray, n_splits: int, seed: int
+    tensor: np.ndarray, n_splits: int, seed: int, most: int | None = None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Split the repeats of every stimulus and unit into random halves and average each.
 
@@ -112,6 +119,8 @@ def random_halves(
         How many times.
     seed
         Of the splits.
+    most
+        Trials per half at most; all if None.
 
     Yields
     ------
@@ -122,6 +131,8 @@ def random_halves(
     rng = np.random.default_rng(seed)
     observed = ~np.isnan(tensor)
     half = observed.sum(axis=1, keepdims=True) // 2
+    if most is not None:
+        half = np.minimum(half, most)
     values = np.where(observed, tensor, 0)
     for _ in range(n_splits):
         # One order of the trials for all units: simultaneous noise stays in one half.
@@ -137,12 +148,13 @@ def random_halves(
 
 @dataclass
 class Reliability:
-    """Split-half reliability of every unit.
+    """Reliability of every unit.
 
     Attributes
     ----------
     half : (unit,) mean correlation between halves; NaN where unavailable
-    full : (unit,) reliability of the average over all repeats (Spearman-Brown)
+    full : (unit,) reliability of the average over all repeats: the share of its variance over
+        stimuli that is signal
     lower : (unit,) lower end of its 95 % interval over stimuli
     """
 
@@ -184,6 +196,139 @@ def split_half_reliability(recording: Recording, n_splits: int = 50, seed: int =
     return Reliability(half, spearman_brown(half, k), spearman_brown(lower, k))
 
 
+def reliability_from_repeats(recording: Recording) -> Reliability:
+    """Estimate reliability from the variance between and within stimuli.
+
+    This is the noise ceiling of Allen et al. (2022, Nature Neuroscience 25:116) as a share, not
+    in %: ncsnr² / (ncsnr² + mean of 1 / n) for stimuli with n repeats (:func:`ncsnr`). It equals
+    1 - 1 / F of a one-way analysis of variance, the intraclass correlation ICC(1, n) of Shrout &
+    Fleiss (1979), whose exact interval gives `lower`; with unequal repeats that is approximate.
+    `half` is NaN.
+    """
+    from scipy.stats import f as fisher_f
+
+    tensor = by_repeat(recording)
+    between, noise, mean_inverse = _variances(tensor)
+    n = (~np.isnan(tensor)).sum(axis=1)
+    stimuli = (n > 0).sum(axis=0) - 1
+    repeats = np.maximum(n - 1, 0).sum(axis=0)
+    # As for halves: of four stimuli or more.
+    f = np.where((n >= 2).sum(axis=0) > 3, _ratio(between, noise * mean_inverse), np.nan)
+    with np.errstate(invalid="ignore"):
+        return _from_f(f, fisher_f.ppf(0.975, np.maximum(stimuli, 1), np.maximum(repeats, 1)))
+
+
+def reliability_from_standard_errors(means: np.ndarray, errors: np.ndarray) -> Reliability:
+    """Estimate reliability where only averages and their standard errors are known.
+
+    The variance of the averages over stimuli is signal plus the mean squared standard error:
+    reliability = 1 - mean(errors²) / variance(means), the noise ceiling of Allen et al. (2022)
+    with the noise as given. `lower` takes the errors as exact and signal and noise as normal.
+    `half` is NaN.
+
+    Parameters
+    ----------
+    means, errors
+        (stimulus, unit), NaN where not observed.
+
+    Raises
+    ------
+    RepbiasError
+        If the shapes differ, or a standard error is negative.
+    """
+    from scipy.stats import chi2
+
+    if means.shape != errors.shape:
+        raise RepbiasError(
+            f"standard errors have the shape {errors.shape}, expected that of the means, "
+            f"{means.shape}"
+        )
+    if (errors < 0).any():
+        raise RepbiasError(f"{(errors < 0).sum()} standard errors are negative")
+    known = ~np.isnan(means) & ~np.isnan(errors)
+    means, errors = np.where(known, means, np.nan), np.where(known, errors, np.nan)
+    n, noise = known.sum(axis=0), _observed_mean(errors**2, axis=0)
+    # Errors of 0 are those of stimuli shown once, not of responses without noise.
+    f = np.where((n > 3) & (noise > 0), _ratio(_variance(means), noise), np.nan)
+    degrees = np.maximum(n - 1, 1)
+    return _from_f(f, chi2.ppf(0.975, degrees) / degrees)
+
+
+def _from_f(f: np.ndarray, critical: np.ndarray) -> Reliability:
+    with np.errstate(divide="ignore"):
+        full = np.maximum(1 - 1 / f, 0)
+        return Reliability(np.full(f.shape, np.nan), full, 1 - critical / f)
+
+
+def ncsnr(tensor: np.ndarray) -> np.ndarray:
+    """Return every unit's noise-ceiling signal-to-noise ratio (Allen et al. 2022), (unit,).
+
+    Standard deviation of the signal over stimuli / that of the noise over repeats. The noise's
+    variance is that of repeats, pooled over stimuli; the signal's is the variance of the stimuli's
+    means minus what noise adds to it, noise * mean(1 / n), at least 0. NaN without repeats.
+
+    Parameters
+    ----------
+    tensor
+        (stimulus, repeat, unit), NaN where not observed.
+    """
+    between, noise, mean_inverse = _variances(tensor)
+    return np.sqrt(_ratio(np.maximum(between - noise * mean_inverse, 0), noise))
+
+
+def _variances(tensor: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Variance of the stimuli's means, variance of repeats, and mean of 1 / n; all (unit,)."""
+    n = (~np.isnan(tensor)).sum(axis=1)
+    means = _observed_mean(tensor, axis=1)
+    within = np.nansum((tensor - means[:, None]) ** 2, axis=(0, 1))
+    noise = _ratio(within, np.maximum(n - 1, 0).sum(axis=0))
+    with np.errstate(divide="ignore"):
+        return _variance(means), noise, _observed_mean(np.where(n > 0, 1 / n, np.nan), axis=0)
+
+
+def _variance(means: np.ndarray) -> np.ndarray:
+    """Variance over stimuli of what was observed; 0 where it is but rounding."""
+    n = (~np.isnan(means)).sum(axis=0)
+    squares = np.nansum((means - _observed_mean(means, axis=0)) ** 2, axis=0)
+    rounding = n * (1e-14 * np.nan_to_num(np.abs(means)).max(axis=0, initial=0)) ** 2
+    return _ratio(np.where(squares > rounding, squares, 0), np.maximum(n - 1, 0))
+
+
+def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Divide; 0 / 0 is NaN, without a warning."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return a / b
+
+
+def unit_ceiling(recording: Recording) -> tuple[np.ndarray, str]:
+    """Estimate the highest correlation that a perfect model reaches with every unit's averages.
+
+    As the recording's `ceiling` says (:class:`repbias.recordings.spec.Preparation`). Where no
+    stimulus was repeated and the recording has standard errors, from these.
+
+    Returns
+    -------
+    ceiling : numpy.ndarray
+        (unit,); NaN where it is unavailable, or where the reliability's lower bound is not above
+        :data:`MIN_CEILING`.
+    convention : str
+        What the numbers mean.
+    """
+    reliability, convention = _chosen(recording)
+    return reliability.ceiling, convention
+
+
+def _chosen(recording: Recording) -> tuple[Reliability, str]:
+    errors = getattr(recording, "standard_errors", None)
+    ids = recording.trials["stimulus_id"]
+    if errors is not None and len(np.unique(ids)) == len(ids):
+        found = reliability_from_standard_errors(recording.responses, errors)
+        return found, ERRORS_CONVENTION
+    if recording.preparation.ceiling == "repeats":
+        return reliability_from_repeats(recording), REPEATS_CONVENTION
+    return split_half_reliability(recording), UNIT_CONVENTION
+
+
 def lengthening(tensor: np.ndarray) -> np.ndarray:
     """How many times less noise averages over all repeats have than those over halves, per unit."""
     n = (~np.isnan(tensor)).sum(axis=1)
@@ -208,7 +353,7 @@ def _column_correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def reliability_table(name: str, recording: Recording) -> pd.DataFrame:
-    """Summarise a recording's units: reliability, ceiling, repeats.
+    """Summarise a recording's units: repeats, split-half reliability, ceiling.
 
     Returns
     -------
@@ -217,7 +362,9 @@ def reliability_table(name: str, recording: Recording) -> pd.DataFrame:
     """
     if recording.responses is None:
         return as_table("reliability")
-    reliability = split_half_reliability(recording)
+    chosen, convention = _chosen(recording)
+    is_half = convention == UNIT_CONVENTION
+    reliability = chosen if is_half else split_half_reliability(recording)
     counts = (~np.isnan(by_repeat(recording))).sum(axis=1)
     table = pd.DataFrame(
         {
@@ -228,8 +375,8 @@ def reliability_table(name: str, recording: Recording) -> pd.DataFrame:
             "repeats": counts.mean(axis=0),
             "split_half": reliability.half,
             "reliability": reliability.full,
-            "ceiling": reliability.ceiling,
-            "convention": np.where(np.isnan(reliability.ceiling), UNAVAILABLE, UNIT_CONVENTION),
+            "ceiling": chosen.ceiling,
+            "convention": np.where(np.isnan(chosen.ceiling), UNAVAILABLE, convention),
         }
     )
     return as_table("reliability", table)

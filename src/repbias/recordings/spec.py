@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -25,6 +25,10 @@ class Preparation(Spec):
     units count the same in RDMs."""
     min_reliability: float | None = Field(None, ge=0, le=1)
     """Leave out units whose reliability (split-half, Spearman-Brown) is below this."""
+    ceiling: Literal["split_half", "repeats"] = "split_half"
+    """How the highest correlation that a model can reach with a unit is estimated: from
+    correlations between random halves of the repeats, or from the variance between and within
+    stimuli (as the Natural Scenes Dataset does)."""
 
     @model_validator(mode="after")
     def _window_ascends(self) -> Preparation:

@@ -160,8 +160,28 @@ FIGURES: dict[str, Caption] = {
         "bottom: plain RSA and other measures. Dotted: chance.",
         ("identification",),
     ),
-    "rsa_recordings": Caption(
+    "quality": Caption(
         "Recordings",
+        "Quality of the recordings",
+        "How reliable units are (of the mean over their repeats; split-half, Spearman-Brown "
+        "corrected), the highest correlation that a perfect model reaches with them, and how often "
+        "a stimulus was repeated. Units whose reliability cannot be told from chance have no "
+        "ceiling. Colours: regions, or subjects.",
+        ("reliability", "quality"),
+    ),
+    "model_comparison": Caption(
+        "Models and recordings",
+        "Models compared on recordings",
+        "Similarity of RDMs with 95 % interval, for every layer of every model, or for one layer "
+        "chosen beforehand (the analysed or last one) where there are too many. A filled dot is "
+        "significantly above 0, an open one is not; a triangle at the right edge says that the "
+        "model is significantly below the lower end of the noise ceiling (grey band). Beside it "
+        "the differences between models, row minus column; a dot marks significant ones. "
+        "Significant: p below .05 after correction for the false discovery rate. Grey: not tested.",
+        ("rsa_tests", "rsa_recordings"),
+    ),
+    "rsa_recordings": Caption(
+        "Models and recordings",
         "Networks compared with recordings: RSA",
         "Similarity of RDMs, mean over subjects, for networks that met the inclusion criterion. "
         "Lines are means over networks and small dots single networks, stars the network that "
@@ -170,16 +190,55 @@ FIGURES: dict[str, Caption] = {
         "where there is none, it could not be estimated.",
         ("rsa_recordings",),
     ),
+    "rsa_fitted": Caption(
+        "Models and recordings",
+        "Fixed and fitted models",
+        "Similarity of RDMs of models as they are, and of models whose RDMs were fitted to the "
+        "recording on other stimuli and subjects than those that it is measured on "
+        "(cross-validated), so that they may be worse than fixed ones. Means over networks that "
+        "met the inclusion criterion, with 95 % intervals.",
+        ("rsa_fitted",),
+    ),
+    "rsa_times": Caption(
+        "Models and recordings",
+        "Similarity over time",
+        "Similarity of RDMs with the recording's RDM at every time bin. Means over networks that "
+        "met the inclusion criterion; bands are 95 % intervals of single time bins, not corrected "
+        "for their number. Lighter shades are earlier layers. Grey: noise ceiling, where it could "
+        "be estimated.",
+        ("rsa_times",),
+    ),
     "encoding": Caption(
-        "Recordings",
+        "Models and recordings",
         "Networks compared with recordings: encoding",
         "Correlation of nested cross-validated ridge predictions with responses to left-out "
         "stimuli, not normalised; lines and dots as above. The dotted line is the mean ceiling of "
         "the units that have one. Bars, for single networks: 95 % bootstrap intervals over units.",
         ("encoding",),
     ),
+    "encoding_regions": Caption(
+        "Models and recordings",
+        "Encoding by region",
+        "Held-out correlation by region and layer (means over units and networks that met the "
+        "inclusion criterion, with 95 % intervals), and how it is distributed over all units, as "
+        "it is and divided by each unit's ceiling, for one layer of every model (the analysed or "
+        "last one; networks averaged; values beyond the ends are in the outermost bars). "
+        "Significant: p below .05 after correction for the false discovery rate. "
+        "The scores of single units are in the table encoding.csv.",
+        ("encoding_regions", "encoding"),
+    ),
+    "variance_partition": Caption(
+        "Models and recordings",
+        "Variance shared by models",
+        "Held-out R² of every part of what joint models explain: all of it; what each member "
+        "explains alone, or together with one other; what is unique to it (lost without it); what "
+        "is shared (all minus the unique parts); and how the joint prediction's R² is split among "
+        "its members. Means over units, with 95 % bootstrap intervals over units. Nothing is "
+        "clipped: parts may be below 0.",
+        ("variance_partition",),
+    ),
     "planted_truth": Caption(
-        "Recordings",
+        "Models and recordings",
         "Planted truth",
         "A simulated recording's generating layer (outlined) is known. Shown is which layer scores "
         "highest, over the kept networks of the generating condition. One of them is the generator "
@@ -187,3 +246,30 @@ FIGURES: dict[str, Caption] = {
         ("planted_truth",),
     ),
 }
+
+#: Pictures of a recording, by the word that their file names begin with: rdms_{recording}.svg.
+#: :mod:`repbias.report.figures.pictures` draws them, from more than tables.
+PICTURES: dict[str, Caption] = {
+    "rdms": Caption(
+        "Recordings",
+        "RDMs",
+        "Dissimilarity of every pair of stimuli, as a percentile within its RDM: the recording "
+        "(mean over subjects), and one layer of every model (the analysed or last one, mean over "
+        "networks). Lines separate groups of stimuli.",
+        (),
+    ),
+    "mds": Caption(
+        "Recordings",
+        "Map of the stimuli",
+        "Stimuli with similar responses lie close together: classical multidimensional scaling of "
+        "the same RDMs. The percentages say how much of the variance two dimensions show; where "
+        "they are low, distances in the map mislead.",
+        (),
+    ),
+}
+
+
+def picture_of(name: str) -> tuple[str, str] | None:
+    """Return the kind of a picture and its recording, from its file's name without ending."""
+    kind, _, recording = name.partition("_")
+    return (kind, recording) if kind in PICTURES and recording else None

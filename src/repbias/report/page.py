@@ -17,7 +17,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 import repbias
-from repbias.report.captions import FIGURES
+from repbias.report.captions import FIGURES, PICTURES, picture_of
 from repbias.store import atomic
 from repbias.tables import read_tables
 
@@ -44,13 +44,16 @@ def write_page(
     tables
         CSV files of :data:`repbias.tables.TABLES`.
     figures
-        SVG files; each has a CSV file of its data beside it.
+        SVG files, of :data:`~repbias.report.captions.FIGURES` and of recordings
+        (:data:`~repbias.report.captions.PICTURES`); each has a CSV file of its data beside it.
     config
         The resolved configuration (YAML).
     benchmarks
         Folder of Snakemake's benchmark files.
     """
     frames = read_tables(tables)
+    paths = [Path(figure) for figure in figures]
+    pictures = [path for path in paths if path.stem not in FIGURES]
     text = Path(config).read_text(encoding="utf-8")
     study = yaml.safe_load(text)
     steps = step_times(benchmarks)
@@ -69,12 +72,15 @@ def write_page(
         long=LONG,
         conditions=condition_rows(frames["learning"]),
         recordings=recording_rows(frames, study.get("recordings", {})),
+        blocks=recording_blocks(frames, [_figure(path) for path in pictures]),
+        references=frames["references"].to_dict(orient="records"),
+        between=frames["rsa_between_recordings"].to_dict(orient="records"),
         claims=claim_blocks(frames["claims"]),
         verdicts=claims_summary(frames["claims"]),
         networks=network_rows(study.get("networks", {})),
         analysed=analysed_layers(study.get("experiments", {})),
         planted=planted_rows(frames["planted_truth"]),
-        sections=sections_of([_figure(Path(p)) for p in figures]),
+        sections=sections_of([_figure(path) for path in paths if path not in pictures]),
         config=text,
         steps=steps,
         seconds=sum(row["seconds"] for row in steps),
@@ -174,6 +180,44 @@ def recording_rows(
             }
         )
     return rows
+
+
+def recording_blocks(
+    frames: dict[str, pd.DataFrame], pictures: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Gather what is known of every recording: warnings, quality, pictures."""
+    tests, quality = frames["rsa_tests"], frames["quality"]
+    names = [
+        *frames["rsa_recordings"]["recording"],
+        *quality["recording"],
+        *tests["recording"],
+        *(picture["recording"] for picture in pictures),
+    ]
+    return [
+        {
+            "recording": name,
+            "warnings": warning_rows(tests[tests["recording"] == name]),
+            **quality_rows(quality[quality["recording"] == name]),
+            "pictures": [picture for picture in pictures if picture["recording"] == name],
+        }
+        for name in dict.fromkeys(names)
+    ]
+
+
+def quality_rows(quality: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
+    """Tell measures of a whole recording from those of its regions and subjects."""
+    whole = (quality["subject"] == "") & (quality["region"] == "")
+    return {
+        "quality": quality[whole].to_dict(orient="records"),
+        "quality_of_parts": quality[~whole].to_dict(orient="records"),
+    }
+
+
+def warning_rows(tests: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return every warning of the tests once, with the number of tests that it is about."""
+    each = tests["warning"].str.split("; ").explode()
+    counts = each[each != ""].value_counts(sort=False)
+    return [{"warning": w, "tests": n, "of": len(tests)} for w, n in counts.items()]
 
 
 def network_rows(networks: dict[str, dict[str, Any]]) -> list[dict[str, str]]:
@@ -285,13 +329,15 @@ def sections_of(figures: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _figure(path: Path) -> dict[str, Any]:
     svg = path.read_bytes()
-    caption = FIGURES[path.stem]
+    picture = picture_of(path.stem) if path.stem not in FIGURES else None
+    caption = PICTURES[picture[0]] if picture else FIGURES[path.stem]
     height = float(re.search(rb'<svg[^>]* height="([0-9.]+)pt"', svg)[1])
     return {
         "name": path.stem,
+        "recording": picture[1] if picture else None,
         "section": caption.section,
         "tall": height > TALL and path.stem != "sweeps",
-        "title": caption.title,
+        "title": f"{caption.title}: {picture[1]}" if picture else caption.title,
         "caption": caption.text,
         "data": base64.b64encode(svg).decode(),
     }

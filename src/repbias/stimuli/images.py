@@ -1,4 +1,4 @@
-"""Stimulus images from a folder, an archive or an array file, read one at a time."""
+"""Sets of stimuli: images, read one at a time, and what is known of them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from repbias.arrays import ARRAY_SUFFIXES, load_array
-from repbias.spec import RepbiasError
+from repbias.spec import RepbiasError, nearest
 from repbias.stimuli.spec import ImageSet
 
 if TYPE_CHECKING:
@@ -25,10 +25,18 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".we
 
 @dataclass
 class Images:
-    """A set of images: sorted ids, and a function that loads the i-th as RGB."""
+    """A set of stimuli.
+
+    Attributes
+    ----------
+    ids : sorted
+    load : loads the i-th image as RGB; None for stimuli that are no images
+    columns : what is known of every stimulus: name to (stimulus,) text or numbers
+    """
 
     ids: list[str]
-    load: Callable[[int], Image]
+    load: Callable[[int], Image] | None
+    columns: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -45,12 +53,52 @@ def open_images(spec: ImageSet) -> Images:
     RepbiasError
         If there is no image, two have the same id, or the source cannot be read.
     """
-    path = Path(spec.path)
+    images = _open(Path(spec.path), spec.variable) if spec.path else None
+    if spec.table is None:
+        return images
+    ids, columns = _read_table(spec.table)
+    if images is None:
+        return Images(ids, None, columns)
+    for here, there, lacks in (
+        (images.ids, ids, f"{spec.table}: no row for"),
+        (ids, images.ids, f"{spec.path}: no image for"),
+    ):
+        missing = sorted(set(here) - set(there))
+        if missing:
+            some = ", ".join(map(repr, missing[:5])) + (", ..." if len(missing) > 5 else "")
+            raise RepbiasError(f"{lacks} {len(missing)} of {len(here)} stimuli: {some}")
+    return Images(images.ids, images.load, columns)
+
+
+def _read_table(path: Path) -> tuple[list[str], dict[str, np.ndarray]]:
+    """Return the sorted ids and the columns of a table of stimuli."""
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(path, dtype={"stimulus_id": str}, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise RepbiasError(f"{path}: not a readable CSV file ({error})") from error
+    if "stimulus_id" not in table:
+        raise RepbiasError(
+            f"{path}: no column 'stimulus_id'; {nearest('stimulus_id', table.columns)}"
+        )
+    table = table.sort_values("stimulus_id")
+    twice = table["stimulus_id"][table["stimulus_id"].duplicated()]
+    if len(twice):
+        raise RepbiasError(f"{path}: the stimulus {twice.iloc[0]!r} has two rows")
+    columns = {}
+    for name in table.columns.drop("stimulus_id"):
+        values = table[name].to_numpy()
+        columns[name] = values if values.dtype.kind in "fiub" else values.astype(str)
+    return table["stimulus_id"].tolist(), columns
+
+
+def _open(path: Path, variable: str | None) -> Images:
     if path.is_dir():
         files = [p for p in path.rglob("*") if p.is_file() and _is_image(p.name)]
         return _named(path, {str(p): p.read_bytes for p in files})
     if path.suffix.lower() in ARRAY_SUFFIXES:
-        return _from_array(path, spec.variable)
+        return _from_array(path, variable)
     try:
         return _from_archive(path)
     except (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error) as error:

@@ -115,15 +115,27 @@ class Bits(StimulusManipulations):
 
 
 class ImageSet(Spec):
-    """Images that were shown: a folder, a zip or tar archive, or an array in a file."""
+    """What was shown: images, a table of what is known of each stimulus, or both."""
 
-    path: InputPath
-    """Folder, archive, or .npy, .npz, .h5 or .mat file."""
+    path: InputPath | None = None
+    """Folder, archive, or .npy, .npz, .h5 or .mat file of the images."""
     variable: str | None = None
     """For array files: the variable; dots step into MAT structures."""
+    table: InputPath | None = None
+    """CSV file with a column `stimulus_id` and further columns, such as categories: for networks of
+    kind `features`, for encoding models, and for stimuli that are no images."""
+
+    @model_validator(mode="after")
+    def _something_is_known(self) -> ImageSet:
+        if self.path is None and self.table is None:
+            raise ValueError("give a path (images), a table (CSV), or both")
+        return self
 
     def input_files(self) -> list[str]:
-        """Return the files that the images come from; a change of one reruns what uses it."""
+        """Return the files that the set comes from; a change of one reruns what uses it."""
+        table = [str(self.table)] if self.table else []
+        if self.path is None:
+            return table
         if self.path.is_dir():
-            return sorted(str(file) for file in self.path.rglob("*") if file.is_file())
-        return [str(self.path)]
+            return sorted(str(file) for file in self.path.rglob("*") if file.is_file()) + table
+        return [str(self.path), *table]

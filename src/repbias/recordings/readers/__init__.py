@@ -1,36 +1,50 @@
 """One module per kind of recording; each has its configuration model and a ``read`` function.
 
-To add a reader, write a module with a `Spec` subclass that has a literal `kind`, and a function
-``read(spec, stimulus_ids) -> Recording``; then enter it in :data:`READERS`. Heavy libraries are
-imported inside ``read``.
+To add a reader, write a module with a subclass of `FileRecording` that has a literal `kind`, and a
+function ``read(spec, stimulus_ids) -> Recording``; then enter it in :data:`READERS`
+(docs/add-a-reader.md). Heavy libraries are imported inside ``read``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
-from repbias.recordings.readers import array, rdms
+from repbias.recordings.readers import array, brainscore, mne, nwb, rdms, table
+from repbias.recordings.readers.common import FileRecording
 from repbias.recordings.simulate import SimulatedRecording
 from repbias.store import Recording
 
 #: Reads a recording of a kind: (its configuration, sorted ids of its stimulus set).
 READERS: dict[str, Callable[..., Recording]] = {
     "array": array.read,
+    "table": table.read,
+    "nwb": nwb.read,
+    "brainscore": brainscore.read,
+    "mne": mne.read,
     "rdms": rdms.read,
 }
 
 #: One entry of ``recordings:``.
 RecordingSpec = Annotated[
-    array.ArrayRecording | rdms.RdmRecording | SimulatedRecording, Field(discriminator="kind")
+    array.ArrayRecording
+    | table.TableRecording
+    | nwb.NwbRecording
+    | brainscore.BrainscoreRecording
+    | mne.MneRecording
+    | rdms.RdmRecording
+    | SimulatedRecording,
+    Field(discriminator="kind"),
 ]
 
 
 def read_recording(
-    spec: array.ArrayRecording | rdms.RdmRecording, stimulus_ids: np.ndarray
+    spec: FileRecording,
+    stimulus_ids: np.ndarray,
+    columns: Mapping[str, np.ndarray] | None = None,
 ) -> Recording:
     """Read a recording into the canonical form.
 
@@ -40,5 +54,11 @@ def read_recording(
         An entry of ``recordings:``.
     stimulus_ids
         Sorted ids of the stimulus set that the entry names.
+    columns
+        What is known of every stimulus of the set, in the same order; the recording keeps it.
     """
-    return READERS[spec.kind](spec, stimulus_ids)
+    recording = READERS[spec.kind](spec, stimulus_ids)
+    rows = np.searchsorted(stimulus_ids, recording.stimulus_ids)
+    for name, values in (columns or {}).items():
+        recording.stimuli.setdefault(name, values[rows])
+    return recording

@@ -14,6 +14,8 @@ import matplotlib as mpl
 from repbias.report.figures.codes import components, encryption, units
 from repbias.report.figures.common import STYLE, Drawing, Layers
 from repbias.report.figures.comparisons import identification, rsa_models, similarity
+from repbias.report.figures.model_tests import model_comparison, rsa_fitted, rsa_times
+from repbias.report.figures.recorded_units import encoding_regions, quality, variance_partition
 from repbias.report.figures.recordings import encoding, planted_truth, rsa_recordings
 from repbias.report.figures.training import learning, ledger, sweeps, variance
 from repbias.report.figures.use import behaviour, probes, steering
@@ -36,8 +38,14 @@ DRAWINGS: dict[str, Drawing] = {
     "rsa_models": rsa_models,
     "similarity": similarity,
     "identification": identification,
+    "quality": quality,
+    "model_comparison": model_comparison,
     "rsa_recordings": rsa_recordings,
+    "rsa_fitted": rsa_fitted,
+    "rsa_times": rsa_times,
     "encoding": encoding,
+    "encoding_regions": encoding_regions,
+    "variance_partition": variance_partition,
     "planted_truth": planted_truth,
 }
 

@@ -15,8 +15,11 @@ from repbias.statistics import mean_interval
 
 #: Okabe & Ito's colours, which colour-blind readers can tell apart.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442"]
+#: Those that thin lines and small dots can have: yellow is too pale.
+VIVID = COLOURS[:-1]
 STYLE = {
     "svg.hashsalt": "repbias",  # the same figure is the same file
+    "text.parse_math": False,  # names from files may hold dollar signs
     "font.size": 9,
     "axes.titlesize": 9,
     "axes.spines.top": False,
@@ -28,6 +31,10 @@ STYLE = {
 PAGE = 11.0
 SNAPSHOTS = ["initial", "acquired", "final"]
 SNAPSHOT_NAMES = {"initial": "untrained", "acquired": "first mastery", "final": "end of training"}
+#: What tells the rows of figures about recordings apart: a layer of a condition at a time.
+MODEL = ["experiment", "condition", "layer", "snapshot"]
+#: The colour of untrained networks.
+UNTRAINED = "0.55"
 
 Tables = dict[str, pd.DataFrame]
 #: "experiment/condition" to its analysed layer.
@@ -90,6 +97,108 @@ def summarise(table: pd.DataFrame, keys: list[str], value: str) -> pd.DataFrame:
             | {value: mean, "ci_low": low, "ci_high": high, "n": len(part)}
         )
     return pd.DataFrame(rows, columns=[*keys, value, "ci_low", "ci_high", "n"])
+
+
+def over_networks(table: pd.DataFrame, keys: list[str], value: str) -> pd.DataFrame:
+    """Return the mean of a column over networks; the interval of a single one is its own."""
+    rows = []
+    for key, part in table.groupby(keys, sort=False):
+        mean, low, high = mean_interval(part[value].to_numpy(float))
+        if len(part) == 1:
+            low, high = part[["ci_low", "ci_high"]].iloc[0]
+        rows.append(
+            dict(zip(keys, key, strict=True))
+            | {value: mean, "ci_low": low, "ci_high": high, "n": len(part)}
+        )
+    return pd.DataFrame(rows, columns=[*keys, value, "ci_low", "ci_high", "n"])
+
+
+def one_layer(models: pd.DataFrame, layers: Layers) -> pd.DataFrame:
+    """Return every model's rows of its analysed layer, or of its last one where none is known.
+
+    Parameters
+    ----------
+    models
+        Columns :data:`MODEL`, layers in order from input to output; with a column "model" every
+        kind of model keeps a layer.
+    layers
+        The analysed layers.
+    """
+    kinds = [c for c in ("experiment", "condition", "model") if c in models]
+    last = models.groupby(kinds)["layer"].transform("last")
+    names = models["experiment"] + "/" + models["condition"]
+    return models[models["layer"] == names.map(layers).fillna(last)]
+
+
+def fewer_models(models: pd.DataFrame, layers: Layers, most: int) -> tuple[pd.DataFrame, str]:
+    """Choose the models that fit into a figure, without looking at their scores.
+
+    Parameters
+    ----------
+    models
+        Columns :data:`MODEL` (and "model").
+    layers
+        The analysed layers.
+    most
+        Number of different :data:`MODEL` that fit.
+
+    Returns
+    -------
+    DataFrame, str
+        The distinct models that are shown, and what they are where others are not.
+    """
+    all_models = models[MODEL].drop_duplicates()
+    if len(all_models) <= most:
+        return all_models, ""
+    chosen = one_layer(models, layers)[MODEL].drop_duplicates()
+    if len(chosen) <= most:
+        return chosen, "one layer of every model, the analysed or last one"
+    trained = chosen[chosen["snapshot"] != "initial"]
+    if len(trained) <= most:
+        return trained, "one layer of every trained model, the analysed or last one"
+    return trained.head(most), f"the first {most} of {len(trained)} models, one layer of each"
+
+
+def model_labels(models: pd.DataFrame, width: int = 36) -> list[str]:
+    """Name models; with their experiment where there are several. Long names lose their middle."""
+    several = models["experiment"].nunique() > 1
+    labels = []
+    for row in models.itertuples():
+        parts = dict.fromkeys([row.experiment] * several + [row.condition, row.layer])
+        name = shortened(", ".join(filter(None, parts)), width)
+        labels.append(f"{name} (untrained)" if row.snapshot == "initial" else name)
+    return labels
+
+
+def shortened(text: str, width: int) -> str:
+    """Take out the middle of a text that is too long."""
+    half = (width - 1) // 2
+    return text if len(text) <= width else f"{text[:half]}…{text[-half:]}"
+
+
+def model_colours(models: pd.DataFrame) -> list[object]:
+    """Give every condition a colour, and a condition's earlier layers lighter shades of it."""
+    groups = groups_of(models)
+    colours: list[object] = []
+    for row in models.itertuples():
+        group = (row.experiment, row.condition)
+        if row.snapshot == "initial":
+            colours.append(UNTRAINED)
+            continue
+        family = list(of_group(models, group)["layer"].unique())
+        white = 0.65 * (1 - (family.index(row.layer) + 1) / len(family))
+        base = np.array(mpl.colors.to_rgb(VIVID[groups.index(group) % len(VIVID)]))
+        colours.append(tuple(map(float, base + (1 - base) * white)))
+    return colours
+
+
+def striped_rows(axis: Axes, labels: list[str]) -> None:
+    """Prepare an axis with a labelled row for every label, from top to bottom."""
+    for y in range(1, len(labels), 2):
+        axis.axhspan(y - 0.5, y + 0.5, color="0.96", lw=0, zorder=0)
+    axis.set_ylim(len(labels) - 0.5, -0.5)
+    axis.set_yticks(range(len(labels)), labels, fontsize=7)
+    axis.tick_params(axis="y", length=0)
 
 
 def feature_colours(tables: Tables) -> dict[str, object]:
@@ -255,7 +364,7 @@ def feature_legend(
 
 def legend_below(figure: FigureBase, handles: list) -> None:
     """Put a legend below a figure, in as many columns as fit (about 14 characters an inch)."""
-    longest = max((len(handle.get_label()) for handle in handles), default=1) + 6
+    longest = max((len(handle.get_label()) for handle in handles), default=1) + 9
     width = figure.get_figure(root=True).get_figwidth()
     columns = max(1, min(len(handles), int(width * 14 / longest)))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns)

@@ -1,0 +1,129 @@
+"""Time and memory of a large recording: 2,000 stimuli, 5,000 units, 20 layers of 5,000 features.
+
+Every analysis runs in a process of its own, as a rule of the workflow does, on one thread, with the
+default settings. The table is written to docs/scale.md.
+
+Run with ``OMP_NUM_THREADS=1 python benchmarks/recording_scale.py``; ``--help`` lists the options.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+PAGE = Path(__file__).parents[1] / "docs" / "scale.md"
+
+
+def make(folder: Path, n_stimuli: int, n_units: int, n_layers: int, n_features: int) -> None:
+    """Write a recording with two trials per stimulus, and the activations of one network."""
+    from repbias.recordings.spec import Preparation
+    from repbias.store import Recording, write_activations
+
+    rng = np.random.default_rng(0)
+    ids = np.array([f"s{i:05d}" for i in range(n_stimuli)])
+    latent = rng.standard_normal((n_stimuli, 50))
+    table = {"network": ["net"], "seed": [0], "snapshot": ["final"], "step": [0], "kept": [True]}
+    layers = {f"layer{i + 1:02d}": n_features for i in range(n_layers)}
+    with write_activations(folder / "activations.h5", ids, table, layers) as datasets:
+        for dataset in datasets.values():
+            own = rng.standard_normal((n_stimuli, 100))
+            mixing = rng.standard_normal((150, n_features))
+            dataset[0] = np.maximum(np.hstack([latent, own]) @ mixing, 0)
+    signal = latent @ rng.standard_normal((50, n_units))
+    responses = np.repeat(signal, 2, axis=0)
+    responses += 7 * rng.standard_normal(responses.shape)
+    Recording(
+        stimuli={"stimulus_id": ids},
+        responses=responses,
+        trials={"stimulus_id": np.repeat(ids, 2), "repeat": np.tile([0, 1], n_stimuli)},
+        units={
+            "unit": np.array([f"u{i:05d}" for i in range(n_units)]),
+            "subject": np.full(n_units, "subject1"),
+            "region": np.full(n_units, ""),
+        },
+        info={"preparation": Preparation().preparation()},
+    ).write(folder / "recording.h5")
+
+
+def run(folder: Path, analysis: str) -> None:
+    """Do one analysis as the workflow does."""
+    import importlib
+
+    from repbias.analyses import OF_RECORDINGS
+    from repbias.geometry.rdms import layer_rdms, read_rdms, save_rdms
+    from repbias.store import Activations, Recording
+
+    if analysis == "rdms":
+        rdms = layer_rdms(Activations.open(folder / "activations.h5"), "correlation", None)
+        save_rdms(folder / "rdms.h5", rdms)
+        return
+    entry = OF_RECORDINGS[analysis]
+    arguments = ["large", Recording.read(folder / "recording.h5")]
+    if entry.networks:
+        read = {"rdms": read_rdms, "activations": Activations.open}[entry.networks]
+        arguments += ["set", {"net": read(folder / f"{entry.networks}.h5")}]
+    if entry.settings:
+        spec = importlib.import_module(f"repbias.{entry.settings}.spec")
+        more = {"partition": {"two": ["net:layer01", "net:layer02"]}}
+        settings = more if analysis == "variance_partition" else {}
+        arguments.append(getattr(spec, entry.settings.capitalize())(**settings))
+    module, name = entry.function.split(":")
+    getattr(importlib.import_module(module), name)(*arguments)
+
+
+def measured(function: Callable[..., None], *arguments: object) -> tuple[float, float]:
+    """Return seconds and peak memory (MiB) of a call in a new process."""
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+
+    def call() -> None:
+        started = time.perf_counter()
+        function(*arguments)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        sender.send((time.perf_counter() - started, peak))
+
+    process = multiprocessing.get_context("fork").Process(target=call)
+    process.start()
+    process.join()
+    if not receiver.poll():
+        raise RuntimeError(f"{function.__name__}{arguments} failed")
+    return receiver.recv()
+
+
+def main() -> None:
+    """Measure, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--stimuli", type=int, default=2000)
+    parser.add_argument("--units", type=int, default=5000)
+    parser.add_argument("--layers", type=int, default=20)
+    parser.add_argument("--features", type=int, default=5000)
+    parser.add_argument(
+        "--analyses",
+        nargs="*",
+        default=["rdms", "reliability", "quality", "rsa_recordings", "rsa_tests", "encoding"],
+    )
+    options = parser.parse_args()
+    sizes = (options.stimuli, options.units, options.layers, options.features)
+    lines = []
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        measured(make, folder, *sizes)
+        for analysis in options.analyses:
+            seconds, memory = measured(run, folder, analysis)
+            lines.append(f"| `{analysis}` | {seconds:.0f} | {memory:.0f} |")
+            print(lines[-1], flush=True)
+    head = PAGE.read_text(encoding="utf-8").split("<!-- table -->")[0]
+    said = "{:,} stimuli, two trials each; {:,} units; {} layers of {:,} features.".format(*sizes)
+    table = ["| analysis | seconds | peak memory (MiB) |", "|---|---|---|", *lines]
+    page = "\n".join([head + "<!-- table -->", "", said, "", *table, ""])
+    PAGE.write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,8 @@
+"""``python -m repbias`` is the command ``repbias``."""
+
+import sys
+
+from repbias.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""The command ``repbias``: which subcommands there are, and what they are told.
+
+Exit codes: 0 all is well, 1 the data or the configuration has problems, 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import repbias
+
+INSPECT = """\
+Say what is inside a file of data, and print a block of YAML for a study's configuration that reads
+it. What only you can know is marked FILL_IN, with a comment that says what is possible. Reads
+arrays (.npy, .npz, .h5, .mat), tables (.csv, .tsv), NWB, MNE epochs (.fif), Brain-Score (.nc),
+NIfTI (.nii, .nii.gz), RDMs of rsatoolbox, and images (a folder, .zip or .tar)."""
+CHECK = """\
+Check a study before anything is computed: its configuration (all problems at once), then its sets
+of images, then every recording, which is read as the pipeline will read it and summarised:
+stimuli, repeats, units, reliability, and whether RSA and encoding are possible. Exits with 1 if
+there is a problem; warnings alone exit with 0. Paths are relative to the folder that it runs in."""
+INIT = """\
+Start a study: a folder with study.yaml (with the block of 'repbias inspect' if a recording is
+given), a README.md with the command that runs it, and a .gitignore. Never overwrites a file."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="repbias",
+        description="Bring a recording to repbias: look into a file, start a study, check it. "
+        "Studies are then run by Snakemake.",
+        epilog="example: repbias inspect responses.mat",
+    )
+    parser.add_argument("--version", action="version", version=f"repbias {repbias.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, short: str, long: str, example: str) -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name,
+            help=short,
+            description=long,
+            epilog=f"example: {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    inspect = command(
+        *("inspect", "say what is in a file, and how to read it", INSPECT),
+        "repbias inspect session.mat --variable data.spikes",
+    )
+    inspect.add_argument("file", type=Path, metavar="FILE", help="a file, or a folder of images")
+    inspect.add_argument("--variable", metavar="V", help="the array of the file to describe")
+
+    check = command(
+        *("check", "check a study's configuration and data", CHECK),
+        "repbias check study.yaml --quick",
+    )
+    check.add_argument(
+        "config",
+        nargs="?",
+        type=Path,
+        default=Path("config.yaml"),
+        metavar="CONFIG",
+        help="the configuration (default: config.yaml)",
+    )
+    check.add_argument("--quick", action="store_true", help="check the configuration only")
+    check.add_argument("--images", action="store_true", help="decode every image as well")
+
+    init = command(
+        *("init", "start the folder of a study", INIT),
+        "repbias init my_study --recording responses.npy --images stimuli.zip",
+    )
+    init.add_argument("folder", type=Path, metavar="FOLDER", help="the study's folder")
+    init.add_argument("--recording", type=Path, metavar="FILE", help="a recording to start with")
+    init.add_argument("--images", type=Path, metavar="PATH", help="what was shown")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; return the exit code.
+
+    Parameters
+    ----------
+    argv
+        The arguments; those of the process when left out.
+    """
+    arguments = vars(_parser().parse_args(argv))
+    # Libraries warn on the way; what matters is said by the commands.
+    logging.basicConfig(level=logging.ERROR, format="%(message)s")
+    module = import_module(f"repbias.commands.{arguments.pop('command')}")
+    from repbias.spec import RepbiasError
+
+    try:
+        return module.run(**arguments)
+    except RepbiasError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # as with `repbias inspect FILE | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1

@@ -1,0 +1,349 @@
+"""Describe files of arrays: npy, npz, HDF5 (our own files too) and MATLAB."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from repbias.arrays import load_array
+from repbias.commands.description import FILL_IN, STIMULI, Description, some
+from repbias.recordings.readers.common import as_ids
+from repbias.spec import RepbiasError, nearest
+
+#: Larger arrays are described by shape and type only.
+MAX_ELEMENTS = 2**26
+
+
+@dataclass
+class Variable:
+    """An array of a file; `values` is None where it is too large to be read for a description."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    values: np.ndarray | None
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> Variable:
+        """Return an array as a variable."""
+        return cls(values.shape, values.dtype, values if values.size <= MAX_ELEMENTS else None)
+
+    @property
+    def size(self) -> int:
+        """How many entries it has."""
+        return int(np.prod(self.shape))
+
+    @property
+    def n_axes(self) -> int:
+        """How many axes are longer than 1."""
+        return sum(n > 1 for n in self.shape)
+
+    @property
+    def is_number(self) -> bool:
+        """Whether a reader can take it as responses or dissimilarities."""
+        return self.dtype.kind in "fiub" and len(self.shape) > 0 and 0 not in self.shape
+
+    @property
+    def texts(self) -> list[str]:
+        """Its entries as text; nothing if it holds something else."""
+        if self.values is None or self.dtype.kind not in "USO" or not self.values.size:
+            return []
+        values = self.values.ravel().tolist()
+        if not all(isinstance(value, str | bytes) for value in values):
+            return []
+        return [(v.decode("utf-8") if isinstance(v, bytes) else v).strip() for v in values]
+
+    @property
+    def ids(self) -> list[str]:
+        """Its entries, if they can be ids: text, or whole numbers."""
+        if self.values is None or self.n_axes != 1 or self.size < 4:
+            return []
+        if self.dtype.kind not in "iuf":
+            return self.texts
+        whole = (self.values == np.round(self.values)).all()
+        # Fewer values are a yes or no rather than a name.
+        return as_ids(self.values.ravel()).tolist() if whole and np.ptp(self.values) > 1 else []
+
+    @property
+    def is_images(self) -> bool:
+        """Whether it looks like (image, height, width, 3), after axes of length 1."""
+        longer = [n for n in self.shape if n > 1]
+        return self.dtype == np.uint8 and len(longer) == 4 and self.shape[-1] == 3
+
+    def __str__(self) -> str:
+        if self is UNREADABLE:
+            return "no array, or one of parts that differ in shape"
+        shape = " x ".join(map(str, self.shape)) or "a single value"
+        if self.texts:
+            return f"{shape}, text: {some(self.texts)}"
+        if self.values is None or not self.is_number:
+            return f"{shape}, {self.dtype}"
+        values = np.asarray(self.values)
+        finite = values[np.isfinite(values)]
+        lost = 1 - finite.size / values.size
+        kind = "NaN" if np.isnan(values).sum() == values.size - finite.size else "NaN or infinite"
+        gaps = f", {lost:.2%} {kind}" if lost else ""
+        extent = f", from {finite.min():.4g} to {finite.max():.4g}" if finite.size else ""
+        return f"{shape}, {self.dtype}{extent}{gaps}"
+
+
+#: Stands for what is no array.
+UNREADABLE = Variable((), np.dtype(object), None)
+
+
+def describe_hdf5(path: Path, variable: str | None) -> Description:
+    """Describe an HDF5 file: one of ours, or any other."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        kind = file.attrs.get("repbias_kind")
+    if kind == "recording" and variable is None:
+        return _describe_recording(path)
+    found = describe_arrays(path, variable)
+    if kind is not None and variable is None:
+        found.lines.append(f"repbias wrote this file, of kind {kind!r}: it is no recording.")
+        found.entry.clear()
+    return found
+
+
+def _describe_recording(path: Path) -> Description:
+    """Describe a canonical recording; the block reads it as an array."""
+    from repbias.store import Recording
+
+    recording = Recording.read(path)
+    found = Description(
+        [f"a canonical recording of repbias, from {recording.info.get('file', '?')}"]
+    )
+    found.lines.append(f"stimuli: {len(recording.stimulus_ids)} ({some(recording.stimulus_ids)})")
+    if recording.responses is not None:
+        shape, columns = recording.responses.shape, recording.units
+        found.lines.append(f"responses: {' x '.join(map(str, shape))} (trial, unit[, time])")
+        axes = ["trial", "unit", "time"][: len(shape)]
+        entry = {"kind": "array", "variable": "responses", "axes": axes}
+        ids = "trials/stimulus_id"
+    else:
+        shape, columns = recording.rdms.shape, recording.rdm_info
+        found.lines.append(f"RDMs: {shape[0]} of {shape[1]} pairs")
+        names = columns["subject"].tolist()
+        entry = {"kind": "rdms", "variable": "rdms", "axes": ["subject", "pair"], "subjects": names}
+        if len(set(names)) < len(names):
+            found.lines.append("Several of a subject's sessions: nothing reads these again.")
+            return found
+        ids = "stimuli/stimulus_id"
+    for name in ("subject", "region"):
+        values = Counter(str(value) or "none" for value in columns[name])
+        found.lines.append(f"{name}s: {some(f'{value} {n}' for value, n in values.items())}")
+        if len(values) == 1 and (name == "region" or recording.rdms is None):
+            entry[name] = next(iter(values))
+    if recording.info.get("times_s"):
+        entry["times"] = recording.info["times_s"]
+    found.put("kind", entry.pop("kind"))
+    found.put("path", str(path))
+    found.entry |= entry
+    found.put("stimuli", FILL_IN, STIMULI)
+    found.put("stimulus_ids", f"variable:{ids}")
+    found.put("modality", str(recording.info.get("modality", "unknown")))
+    return found
+
+
+def describe_arrays(path: Path, variable: str | None) -> Description:
+    """Describe a file of arrays, and how to read one of them."""
+    bare = path.suffix.lower() == ".npy"
+    if bare and variable is not None:
+        raise RepbiasError(f"{path}: an .npy file holds one array; leave --variable out")
+    variables = _variables(path)
+    found = Description([str(v) if bare else f"{name}: {v}" for name, v in variables.items()])
+    numbers = {name: v for name, v in variables.items() if v.is_number}
+    if variable is not None and variable not in numbers:
+        raise RepbiasError(
+            f"{path}: no array of numbers {variable!r}; {nearest(variable, numbers)}"
+        )
+    if not numbers:
+        found.lines.append("There is no array of numbers in it.")
+        return found
+
+    def likely(name: str) -> tuple[bool, bool, int]:
+        """Responses have two axes or more, and more entries than what else is in the file."""
+        return not numbers[name].is_images, numbers[name].n_axes > 1, numbers[name].size
+
+    name = variable or max(numbers, key=likely)
+    if len(numbers) > 1 and variable is None:
+        found.lines.append(f"The block reads {name!r}; --variable chooses another.")
+    found.put("path", str(path))
+    if not bare:
+        found.put("variable", name)
+    if numbers[name].is_images:
+        found.section = "images"
+        found.lines.append(
+            f"{name} looks like {next(n for n in numbers[name].shape if n > 1)} images."
+        )
+        return found
+    _put_axes(found, numbers[name], {n: v for n, v in variables.items() if n != name and v.ids})
+    return found
+
+
+def _put_axes(found: Description, variable: Variable, ids: dict[str, Variable]) -> None:
+    """Write what is known of the axes, and where the ids of the stimuli may be."""
+    shape = variable.shape
+    axes = ["_" if n == 1 else FILL_IN for n in shape]
+    square = _rdm_axes(variable)
+    kind, possible = "array", "stimulus, trial, repeat, unit, subject, time, _"
+    if square:
+        kind, possible = "rdms", "stimulus (twice), subject, session, _"
+        axes = ["stimulus" if i in square else axis for i, axis in enumerate(axes)]
+        found.lines.append("It is symmetric and zero on the diagonal: these are RDMs.")
+    elif variable.n_axes == 1:
+        kind, possible = "rdms", "pair, _"
+        axes = ["pair" if n > 1 else "_" for n in shape]
+        stimuli = _stimuli_of(max(shape))
+        if stimuli is None:
+            found.lines.append("It has one axis; responses have one of stimuli and one of units.")
+            found.entry.clear()
+            return
+        found.lines.append(f"It has one axis, as long as {stimuli} stimuli have pairs: an RDM?")
+    else:
+        found.lines += _looks(variable)
+    # Where ids may be: along an axis that may be the one of stimuli.
+    places = {
+        name: [
+            i for i, axis in enumerate(axes) if shape[i] == v.size and axis in (FILL_IN, "stimulus")
+        ]
+        for name, v in ids.items()
+    }
+    if square:
+        places = {name: where for name, where in places.items() if set(square) & set(where)}
+    candidates = [name for name, where in places.items() if where]
+    texts = [name for name in candidates if ids[name].texts]
+    listed = {name: f"variable:{name} ({some(ids[name].ids, 3)})" for name in candidates}
+    chosen = texts[0] if len(texts) == 1 else None
+    if chosen and kind == "array" and len(places[chosen]) == 1:
+        different = len(set(ids[chosen].texts)) == ids[chosen].size
+        axes[places[chosen][0]] = "stimulus" if different else "trial"
+    lengths = " x ".join(map(str, shape))
+    found.entry = {"kind": kind, **found.entry}
+    guess = f" (guessed from {chosen})" if {"stimulus", "trial"} & set(axes) and not square else ""
+    found.put("axes", axes, f"a name for each of {lengths}{guess}; possible: {possible}")
+    found.put("stimuli", FILL_IN, STIMULI)
+    if chosen:
+        found.put("stimulus_ids", f"variable:{chosen}", f"found: {'; '.join(listed.values())}")
+    else:
+        sources = [
+            "a text file with one id a line",
+            "sorted if the axis follows the sorted ids of all stimuli",
+            *listed.values(),
+        ]
+        found.put("stimulus_ids", FILL_IN, "; or ".join(sources))
+
+
+def _looks(variable: Variable) -> Iterator[str]:
+    """Go through what the lengths of the axes, and where NaN are, say about responses."""
+    shape = variable.shape
+    for i, j in combinations(range(len(shape)), 2):
+        if shape[i] == shape[j] > 1:
+            yield f"Axes {i + 1} and {j + 1} are equally long ({shape[i]}): take care."
+    for i, n in enumerate(shape):
+        stimuli = _stimuli_of(n)
+        if stimuli is not None and stimuli > 9:
+            yield (
+                f"Axis {i + 1} is as long as {stimuli} stimuli have pairs: for dissimilarities say "
+                "kind: rdms, and call this axis pair."
+            )
+        if variable.values is not None and variable.dtype.kind == "f":
+            others = tuple(k for k in range(len(shape)) if k != i)
+            lost = np.isnan(variable.values).mean(axis=others)
+            if lost[-1] > lost[0] and (np.diff(lost) >= 0).all():
+                yield f"Along axis {i + 1} ever more is NaN, as where some repeats are missing."
+
+
+def _stimuli_of(n: int) -> int | None:
+    """Return how many stimuli have n pairs."""
+    stimuli = round((1 + np.sqrt(1 + 8 * n)) / 2)
+    return stimuli if stimuli > 2 and stimuli * (stimuli - 1) // 2 == n else None
+
+
+def _rdm_axes(variable: Variable) -> tuple[int, ...]:
+    """Return the two axes along which the array is symmetric and zero on the diagonal."""
+    if variable.values is None:
+        return ()
+    values = np.asarray(variable.values, float)
+    for i, j in combinations(range(values.ndim), 2):
+        if 2 < values.shape[i] == values.shape[j]:
+            diagonal = np.abs(np.diagonal(values, axis1=i, axis2=j)).max()
+            asymmetry = np.abs(values - values.swapaxes(i, j)).max()
+            # As exact as the reader wants it; a constant array is no RDM.
+            if max(diagonal, asymmetry) <= 1e-4 * np.abs(values).max() > 0:
+                return i, j
+    return ()
+
+
+def _variables(path: Path) -> dict[str, Variable]:
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        return {"": Variable.of(load_array(path))}
+    if suffix == ".npz":
+        with np.load(path, allow_pickle=False) as archive:
+            names = archive.files
+    elif suffix == ".mat":
+        names = list(_mat_names(path))
+    else:
+        return dict(_datasets(path))
+    variables = {}
+    for name in names:
+        try:
+            variables[name] = Variable.of(load_array(path, name))
+        except RepbiasError:
+            variables[name] = UNREADABLE
+    return variables
+
+
+def _datasets(path: Path) -> Iterator[tuple[str, Variable]]:
+    """Go through what an HDF5 file holds; large arrays stay where they are."""
+    import h5py
+
+    found: dict[str, h5py.Dataset] = {}
+    with h5py.File(path, "r") as file:
+        file.visititems(lambda name, x: found.update({name: x}) if hasattr(x, "shape") else None)
+        for name, dataset in found.items():
+            if dataset.shape is None or dataset.external or dataset.is_virtual:
+                yield name, UNREADABLE
+            elif dataset.size > MAX_ELEMENTS:
+                yield name, Variable(dataset.shape, dataset.dtype, None)
+            else:
+                yield name, Variable.of(load_array(path, name))
+
+
+def _mat_names(path: Path) -> Iterator[str]:
+    """Go through the names of arrays in a MATLAB file; dots step into structures."""
+    import h5py
+
+    if h5py.is_hdf5(path):
+
+        def members(name: str, node: h5py.Group | h5py.Dataset) -> Iterator[str]:
+            if isinstance(node, h5py.Group) and "MATLAB_sparse" not in node.attrs:
+                for key in node:
+                    yield from members(f"{name}.{key}", node[key])
+            else:
+                yield name
+
+        with h5py.File(path, "r") as file:
+            for name in file:
+                if not name.startswith("#"):  # MATLAB's own
+                    yield from members(name, file[name])
+        return
+    import scipy.io
+
+    def fields(name: str, value: np.ndarray) -> Iterator[str]:
+        names = getattr(value, "dtype", np.dtype(float)).names
+        if not names or not value.size:
+            yield name
+            return
+        for key in names:  # the first element stands for all
+            yield from fields(f"{name}.{key}", value[key].flat[0])
+
+    for name, value in scipy.io.loadmat(path).items():
+        if not name.startswith("__"):
+            yield from fields(name, value)

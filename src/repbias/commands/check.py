@@ -1,0 +1,351 @@
+"""``repbias check``: whether a study is valid, and its data are what it says."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from repbias.commands.description import FILL_IN, count, some
+from repbias.spec import RepbiasError
+
+if TYPE_CHECKING:
+    from repbias.encoding.spec import Encoding
+    from repbias.stimuli.images import Images
+    from repbias.store import Recording
+    from repbias.study import Study
+
+#: Reliabilities below this are counted.
+LOW_RELIABILITY = 0.1
+#: An RDM of fewer stimuli says nothing.
+MIN_STIMULI = 4
+
+
+@dataclass
+class Findings:
+    """What was found about one thing: a table of facts, warnings and problems."""
+
+    title: str
+    facts: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def show(self) -> None:
+        """Print the table, warnings and problems last."""
+        print(f"\n{self.title}")
+        for label, fact in self.facts.items():
+            print(f"  {label:<14} {fact}")
+        for warning in self.warnings:
+            print(f"  warning: {warning}")
+        for problem in self.problems:
+            print(f"  PROBLEM: {problem}")
+
+
+def run(config: Path, quick: bool = False, images: bool = False) -> int:
+    """Print what is found; return 1 if there is a problem, else 0."""
+    from repbias.study import ConfigError, load_study
+
+    content = read_config(config)
+    problems = [f"{path}: still to fill in" for path in unfilled(content)]
+    study = None
+    if not problems:
+        try:
+            study = load_study(content, str(config))
+        except ConfigError as error:
+            problems = error.problems
+    found = [Findings(f"{config}: configuration", problems=problems)]
+    if study is not None:
+        for section in ("experiments", "images", "networks", "recordings"):
+            names = getattr(study, section)
+            if names:
+                found[0].facts[section] = f"{len(names)} ({some(names)})"
+    found[0].show()
+    if study is not None and not quick:
+        for findings in _data(study, images):
+            findings.show()
+            found.append(findings)
+    n_problems = sum(len(f.problems) for f in found)
+    n_warnings = sum(len(f.warnings) for f in found)
+    print(f"\n{count(n_problems, 'problem')}, {count(n_warnings, 'warning')}")
+    return 1 if n_problems else 0
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read a configuration file.
+
+    Raises
+    ------
+    RepbiasError
+        If there is no such file, it is not YAML, or not a mapping.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RepbiasError(
+            f"{path}: no such file; say which, or start one: repbias init"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise RepbiasError(f"{path}: not a readable text file ({error})") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        reason = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise RepbiasError(f"{path}{where}: not valid YAML ({reason})") from error
+    if not isinstance(content, dict):
+        found = "nothing" if content is None else f"a {type(content).__name__}"
+        raise RepbiasError(
+            f"{path}: expected keys and values, such as 'study: name'; found {found}"
+        )
+    return content
+
+
+def unfilled(content: Any, path: str = "") -> Iterator[str]:
+    """Go through the paths of what still says FILL_IN."""
+    if isinstance(content, dict):
+        for key, value in content.items():
+            yield from unfilled(value, f"{path}.{key}".lstrip("."))
+    elif isinstance(content, list):
+        if any(item == FILL_IN for item in content):
+            yield path
+    elif content == FILL_IN:
+        yield path
+
+
+def stimulus_ids(images: Images) -> np.ndarray:
+    """Return the sorted ids of a set of stimuli."""
+    return np.array(images.ids)
+
+
+def _data(study: Study, decode: bool) -> Iterator[Findings]:
+    """Go through the sets of images, then the recordings."""
+    from repbias.stimuli.images import open_images
+
+    opened: dict[str, Images] = {}
+    for name, spec in study.images.items():
+        findings = Findings(f"images {name}")
+        with _noting(findings):
+            opened[name] = open_images(spec)
+            _describe_images(findings, opened[name], decode)
+        yield findings
+    for name, spec in study.recordings.items():
+        if spec.kind == "simulated":
+            continue
+        findings = Findings(f"recording {name} ({spec.kind}, {spec.path})")
+        if spec.stimuli in opened:
+            with _noting(findings):
+                _check_recording(findings, study, name, opened[spec.stimuli])
+        else:
+            findings.problems.append(f"not read, because the images {spec.stimuli!r} are not there")
+        yield findings
+
+
+@contextmanager
+def _noting(findings: Findings) -> Iterator[None]:
+    """Turn what the block logs into warnings, and what it raises into a problem."""
+    logger = logging.getLogger("repbias")
+
+    class Note(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            findings.warnings.append(record.getMessage())
+
+    handler, propagates = Note(logging.WARNING), logger.propagate
+    logger.addHandler(handler)
+    logger.propagate = False
+    try:
+        yield
+    except RepbiasError as error:
+        findings.problems.append(str(error))
+    except Exception as error:  # a reader that fails must not keep others from being checked
+        findings.problems.append(f"cannot be read ({type(error).__name__}: {error})")
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagates
+
+
+def _describe_images(findings: Findings, images: Images, decode: bool) -> None:
+    findings.facts["stimuli"] = f"{len(images)} ({some(images.ids)})"
+    if images.columns:
+        findings.facts["columns"] = some(images.columns, 8)
+    if not decode or images.load is None:
+        return
+    sizes: dict[str, int] = {}
+    for i in range(len(images)):
+        try:
+            size = "{} x {}".format(*images.load(i).size)
+            sizes[size] = sizes.get(size, 0) + 1
+        except RepbiasError as error:
+            findings.problems.append(str(error))
+    findings.facts["pixels"] = some(f"{size} ({n})" for size, n in sizes.items())
+
+
+def _check_recording(findings: Findings, study: Study, name: str, images: Images) -> None:
+    from repbias.recordings.readers import read_recording
+
+    known = stimulus_ids(images)
+    recording = read_recording(study.recordings[name], known)
+    shown = recording.stimulus_ids
+    never = np.setdiff1d(known, shown)
+    missing = f"; never shown: {some(never)}" if len(never) else ""
+    findings.facts["stimuli"] = f"{len(shown)} of {len(known)}{missing}"
+    if len(shown) < MIN_STIMULI:
+        findings.problems.append(f"{len(shown)} stimuli are too few: RSA needs {MIN_STIMULI}")
+    if recording.responses is None:
+        _check_rdms(findings, recording)
+        return
+    responses = recording.responses
+    per_stimulus = np.unique(recording.trials["stimulus_id"], return_counts=True)[1]
+    findings.facts["trials"] = (
+        f"{len(responses)}; {per_stimulus.min()} to {per_stimulus.max()} per stimulus, "
+        f"median {np.median(per_stimulus):g}"
+    )
+    findings.facts["subjects"] = _listed(recording.units["subject"])
+    findings.facts["units"] = _regions(recording)
+    if responses.ndim == 3:
+        findings.facts["time bins"] = _times(recording)
+    seen = responses[~np.isnan(responses)]
+    unseen = 1 - seen.size / responses.size
+    findings.facts["responses"] = (
+        f"from {seen.min():.4g} to {seen.max():.4g}, mean {seen.mean():.4g}; "
+        f"{unseen:.1%} not observed (NaN)"
+    )
+    usable = _check_units(findings, recording)
+    _check_reliability(findings, recording)
+    _check_rsa(findings, recording, usable)
+    _check_encoding(findings, recording, usable, study.encoding)
+
+
+def _listed(values: np.ndarray) -> str:
+    """Say how many different values there are, and name them."""
+    names = dict.fromkeys(map(str, values))
+    return f"{len(names)} ({some(name or 'not named' for name in names)})"
+
+
+def _regions(recording: Recording) -> str:
+    names, counts = np.unique(recording.units["region"].astype(str), return_counts=True)
+    each = (f"{name or 'no region'} {n}" for name, n in zip(names, counts, strict=True))
+    return f"{counts.sum()} ({some(each, 8)})"
+
+
+def _times(recording: Recording) -> str:
+    from repbias.recordings.reliability import bins_in_window
+
+    n = recording.responses.shape[2]
+    inside = bins_in_window(recording).sum()
+    averaged = "averaged" if inside == n else f"of which {inside} in the window are averaged"
+    times = recording.info.get("times_s")
+    centres = f", centres {times[0]:g} to {times[-1]:g} s" if times else ""
+    return f"{n}{centres}; {averaged}"
+
+
+def _check_rdms(findings: Findings, recording: Recording) -> None:
+    rdms = recording.rdms
+    findings.facts["RDMs"] = f"{len(rdms)} of {rdms.shape[1]} pairs"
+    findings.facts["subjects"] = _listed(recording.rdm_info["subject"])
+    findings.facts["values"] = f"from {rdms.min():.4g} to {rdms.max():.4g}, mean {rdms.mean():.4g}"
+    if len(np.unique(recording.rdm_info["subject"])) < 2:
+        findings.warnings.append("one subject: no noise ceiling, no interval over subjects")
+    constant = np.ptp(rdms, axis=1) == 0
+    if constant.any():
+        findings.problems.append(f"{count(constant.sum(), 'RDM')} of {len(rdms)} without variance")
+
+
+def _check_units(findings: Findings, recording: Recording) -> np.ndarray:
+    """Warn of units that cannot be analysed; return (unit,) bool, which can."""
+    by_unit = np.moveaxis(recording.responses, 1, 0).reshape(len(recording.units["unit"]), -1)
+    seen = ~np.isnan(by_unit)
+    low = np.where(seen, by_unit, np.inf).min(axis=1)
+    high = np.where(seen, by_unit, -np.inf).max(axis=1)
+    constant = low == high
+    silent = constant & (high == 0)
+    unseen = ~seen.any(axis=1)
+    for what, units in (
+        ("silent (all zero)", silent),
+        ("constant", constant & ~silent),
+        ("never observed", unseen),
+    ):
+        if units.any():
+            names = some(recording.units["unit"][units])
+            findings.warnings.append(f"{count(units.sum(), 'unit')} {what}: {names}")
+    return ~constant & ~unseen
+
+
+def _check_reliability(findings: Findings, recording: Recording) -> None:
+    from repbias.recordings.reliability import analysed_units, by_repeat, split_half_reliability
+
+    observed = ~np.isnan(by_repeat(recording))
+    repeats = observed.sum(axis=1)[observed.any(axis=1)]
+    findings.facts["repeats"] = (
+        f"{repeats.min()} to {repeats.max()} per stimulus and unit, median {np.median(repeats):g}"
+    )
+    reliability = split_half_reliability(recording)
+    known = reliability.full[~np.isnan(reliability.full)]
+    if not known.size:
+        findings.facts["reliability"] = "unknown"
+        findings.warnings.append(
+            "no reliability and no noise ceiling: fewer than 4 stimuli were repeated"
+        )
+        return
+    low, lost = (known < LOW_RELIABILITY).sum(), np.isnan(reliability.ceiling).sum()
+    findings.facts["reliability"] = (
+        f"mean {known.mean():.2f} (split-half, Spearman-Brown); {low} below {LOW_RELIABILITY}; "
+        f"{lost} without ceiling"
+    )
+    if lost > len(reliability.full) / 2:
+        findings.warnings.append(f"{lost} of {len(reliability.full)} units have no noise ceiling")
+    if recording.preparation.min_reliability is not None:
+        used = analysed_units(recording)
+        findings.facts["analysed"] = (
+            f"{used.sum()} units (min_reliability {recording.preparation.min_reliability:g})"
+        )
+
+
+def _check_rsa(findings: Findings, recording: Recording, usable: np.ndarray) -> None:
+    """Every subject needs two units that were observed for every stimulus."""
+    from repbias.recordings.reliability import analysed_units, stimulus_means
+
+    complete = ~np.isnan(stimulus_means(recording)).any(axis=0) & analysed_units(recording)
+    subjects = recording.units["subject"]
+    names = list(dict.fromkeys(subjects.tolist()))
+    for name in names:
+        n = (complete & (subjects == name)).sum()
+        if n < 2:
+            findings.problems.append(
+                f"RSA: {name} has {count(n, 'unit')} with a response to every stimulus; 2 needed"
+            )
+    n_stimuli = len(recording.stimulus_ids)
+    findings.facts["RSA"] = (
+        f"{n_stimuli * (n_stimuli - 1) // 2} pairs of stimuli, {count(len(names), 'subject')}, "
+        f"{complete.sum()} units with a response to every stimulus"
+    )
+    if (complete & ~usable).any():
+        findings.facts["RSA"] += f" ({(complete & ~usable).sum()} of them constant)"
+
+
+def _check_encoding(
+    findings: Findings, recording: Recording, usable: np.ndarray, spec: Encoding
+) -> None:
+    """Nested cross-validation needs a stimulus for every outer and inner fold."""
+    from repbias.recordings.reliability import analysed_units, stimulus_means
+
+    needed = spec.folds * spec.inner_folds
+    seen = (~np.isnan(stimulus_means(recording))).sum(axis=0) >= needed
+    possible = (usable & seen & analysed_units(recording)).sum()
+    folds = f"{spec.folds} x {spec.inner_folds} folds"
+    findings.facts["encoding"] = f"{possible} units, {folds}"
+    n_stimuli = len(recording.stimulus_ids)
+    if n_stimuli < needed:
+        findings.problems.append(
+            f"encoding: {n_stimuli} stimuli are too few for {folds} (at least {needed}); "
+            "lower encoding.folds and encoding.inner_folds"
+        )
+    elif not possible:
+        findings.problems.append(
+            f"encoding: no unit varies and has responses to {needed} stimuli or more"
+        )

@@ -1,0 +1,91 @@
+"""What a file holds, in words, and the entry of the configuration that reads it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+#: Marks what only the user can know.
+FILL_IN = "FILL_IN"
+#: The comment behind the key `stimuli`.
+STIMULI = "what was shown: the name of an entry of images:"
+
+
+@dataclass
+class Description:
+    """What is in a file.
+
+    Attributes
+    ----------
+    lines : what to tell the user
+    entry : keys of the entry that reads the file; empty where nothing does
+    comments : what to say behind a key
+    section : the section of the configuration that the entry belongs to
+    """
+
+    lines: list[str]
+    entry: dict[str, Any] = field(default_factory=dict)
+    comments: dict[str, str] = field(default_factory=dict)
+    section: Literal["recordings", "images"] = "recordings"
+
+    def put(self, key: str, value: Any, comment: str = "") -> None:
+        """Add a key to the entry."""
+        self.entry[key] = value
+        if comment:
+            self.comments[key] = " ".join(comment.split())  # data may hold line breaks
+
+    def block(self, name: str) -> str:
+        """Return the entry as YAML, in its section and under a name."""
+        lines = [f"{self.section}:", f"  {name}:"]
+        for key, value in self.entry.items():
+            comment = f"  # {self.comments[key]}" if key in self.comments else ""
+            lines.append(f"    {key}: {_flow(value)}{comment}")
+        return "\n".join(lines) + "\n"
+
+
+def name_of(path: Path) -> str:
+    """Return a name for an entry, made of a file's name.
+
+    Examples
+    --------
+    >>> name_of(Path("data/sub 01 (V4).nii.gz"))
+    'sub_01_V4'
+    """
+    stem = path.name.split(".")[0] or path.name
+    return re.sub(r"[^A-Za-z0-9]+", "_", stem).strip("_")[:80] or "data"
+
+
+def some(values: Iterable[Any], n: int = 4) -> str:
+    """List the first values.
+
+    Examples
+    --------
+    >>> some(["a", "b", "c"], 2)
+    'a, b, ...'
+    """
+    values = list(values)
+    return ", ".join(map(str, values[:n])) + (", ..." if len(values) > n else "")
+
+
+def count(n: int, noun: str) -> str:
+    """Return a number and its noun.
+
+    Examples
+    --------
+    >>> count(1, "unit"), count(2, "unit")
+    ('1 unit', '2 units')
+    """
+    return f"{n} {noun}" + ("" if n == 1 else "s")
+
+
+def _flow(value: Any) -> str:
+    """Return a value as YAML on one line."""
+    text = yaml.safe_dump(
+        value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=float("inf")
+    )
+    return text.removesuffix("...\n").strip()

@@ -1,0 +1,271 @@
+"""Describe files of formats that name what they hold, and images."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from repbias.commands.description import FILL_IN, STIMULI, Description, count, some
+from repbias.recordings.readers.nwb import library
+from repbias.spec import RepbiasError, nearest
+
+#: Columns that often hold the region of a unit.
+REGIONS = ("region", "area", "brain_area", "location", "ecephys_structure_acronym")
+#: Rows of a table of which examples are shown.
+ROWS = 10_000
+
+
+def refuse_variable(path: Path, variable: str | None) -> None:
+    """Refuse --variable where there are no arrays to choose from."""
+    if variable is not None:
+        raise RepbiasError(f"{path}: --variable is for files of arrays; leave it out")
+
+
+def examples(values: Iterable[Any]) -> str:
+    """Say how many different values there are, and give some.
+
+    Examples
+    --------
+    >>> examples([0.123456, 2.0, 2.0])
+    '2 values: 0.1235, 2'
+    """
+    shown = []
+    for value in values:
+        value = value.decode() if isinstance(value, bytes) else value
+        shown.append(f"{value:.4g}" if isinstance(value, float | np.floating) else str(value))
+    different = list(dict.fromkeys(text if len(text) < 30 else f"{text[:27]}..." for text in shown))
+    return f"{count(len(different), 'value')}: {some(different)}"
+
+
+def describe_images(path: Path, variable: str | None) -> Description:
+    """Describe a folder or an archive of images."""
+    from repbias.stimuli.images import open_images
+    from repbias.stimuli.spec import ImageSet
+
+    refuse_variable(path, variable)
+    images = open_images(ImageSet(path=path))
+    # A look at a few: an archive of thousands takes its time.
+    sizes = Counter("{} x {}".format(*images.load(i).size) for i in range(min(5, len(images))))
+    return Description(
+        [f"{count(len(images), 'image')}: {some(images.ids)}", f"pixels: {some(sizes)}"],
+        {"path": str(path)},
+        section="images",
+    )
+
+
+def describe_nwb(path: Path, variable: str | None) -> Description:
+    """Describe tables of trials, units and other time series of an NWB file."""
+    refuse_variable(path, variable)
+    pynwb = library("pynwb", "NWB", "nwb")
+    from pynwb.ophys import RoiResponseSeries
+
+    with pynwb.NWBHDF5IO(path, "r", load_namespaces=True) as io:
+        nwb = io.read()
+        subject = nwb.subject.subject_id if nwb.subject else None
+        found = Description([f"NWB session {nwb.identifier}, subject {subject or 'not named'}"])
+        tables = {**(nwb.intervals or {}), **(getattr(nwb, "events", None) or {})}
+        tables = {
+            name: {c: table[c][:ROWS] for c in table.colnames} for name, table in tables.items()
+        }
+        for name, columns in tables.items():
+            found.lines.append(f"table {name}:")
+            found.lines += [f"  {c}: {examples(values)}" for c, values in columns.items()]
+        unit_columns = nwb.units.colnames if nwb.units else ()
+        if nwb.units:
+            found.lines.append(f"units: {len(nwb.units)}, with {some(unit_columns, 20)}")
+        if nwb.electrodes:
+            places = Counter(map(str, nwb.electrodes["location"][:]))
+            found.lines.append(f"electrodes: {some(f'{p} ({n})' for p, n in places.items())}")
+        series = [x for x in nwb.objects.values() if isinstance(x, RoiResponseSeries)]
+        for x in series:
+            shape = " x ".join(map(str, x.data.shape))
+            found.lines.append(f"fluorescence {x.name} in {x.parent.name}: {shape} (time, ROI)")
+    if not tables or not (unit_columns or series):
+        found.lines.append("Needed to read it: a table of trials, and units or fluorescence.")
+        return found
+    # The table of trials, or else the longest one.
+    longest = max(tables, key=lambda name: max(map(len, tables[name].values()), default=0))
+    table = "trials" if "trials" in tables else longest
+    found.put("kind", "nwb")
+    found.put("path", str(path))
+    found.put("stimuli", FILL_IN, STIMULI)
+    found.put("table", table, f"found: {', '.join(tables)}")
+    put_stimulus(found, tables[table])
+    found.put("align", "start_time", "the column with the time that is 0 s")
+    found.put(
+        "from_s", FILL_IN, "responses from here, in seconds after align, for example 0.05 ..."
+    )
+    found.put("to_s", FILL_IN, "... to here, for example 0.25; with bin_s, in bins of that width")
+    names = [x.name if x.parent is None else f"{x.parent.name}/{x.name}" for x in series]
+    others = f"or {', or '.join(names)}" if unit_columns and names else ""
+    found.put("data", "units" if unit_columns else names[0], others)
+    region = next((name for name in REGIONS if name in unit_columns), None)
+    if region is not None:
+        found.put("region_column", region)
+    return found
+
+
+def put_stimulus(found: Description, columns: Mapping[str, Any]) -> None:
+    """Write which columns may name the stimulus."""
+    likely = [f"{name} ({examples(x)})" for name, x in columns.items() if _may_name_stimuli(x)]
+    comment = f"the column that names the stimulus: {', or '.join(likely) or 'none seems to'}"
+    found.put("stimulus", FILL_IN, comment)
+
+
+def _may_name_stimuli(values: Any) -> bool:
+    """Whether these are text or whole numbers, of at least four kinds."""
+    plain = [value.decode() if isinstance(value, bytes) else value for value in values]
+    if any(isinstance(value, float | np.floating) and value != np.round(value) for value in plain):
+        return False
+    scalar = (str, int, float, np.number)
+    return len(set(map(str, plain))) > 3 and all(isinstance(value, scalar) for value in plain)
+
+
+def describe_mne(path: Path, variable: str | None) -> Description:
+    """Describe epochs of MNE."""
+    refuse_variable(path, variable)
+    mne = library("mne", "MNE epochs", "mne")
+    epochs = mne.read_epochs(path, preload=False, verbose="error")
+    kinds = Counter(epochs.get_channel_types())
+    names = {code: name for name, code in epochs.event_id.items()}
+    events = Counter(names[code] for code in epochs.events[:, 2].tolist())
+    found = Description(
+        [
+            f"{count(len(epochs), 'epoch')} of MNE, {len(epochs.times)} samples from "
+            f"{epochs.tmin:g} to {epochs.tmax:g} s, {epochs.info['sfreq']:g} Hz",
+            f"channels: {some((f'{kind} ({n})' for kind, n in kinds.items()), 8)}",
+            f"events: {len(events)}: {some(f'{name} ({n})' for name, n in events.items())}",
+        ]
+    )
+    found.put("kind", "mne")
+    found.put("path", str(path))
+    found.put("stimuli", FILL_IN, STIMULI)
+    if epochs.metadata is not None:
+        columns = {str(name): epochs.metadata[name].to_numpy() for name in epochs.metadata}
+        found.lines.append("metadata:")
+        found.lines += [f"  {name}: {examples(values)}" for name, values in columns.items()]
+        put_stimulus(found, columns)
+    else:
+        found.lines.append("There are no metadata: the names of events are taken for stimuli.")
+    found.put("picks", "data", f"all channels, or types of {', '.join(kinds)}, or names")
+    found.put("bin_s", 0.01, "average over time bins of this width in seconds")
+    return found
+
+
+def describe_brainscore(path: Path, variable: str | None) -> Description:
+    """Describe a neural assembly of Brain-Score."""
+    xarray = library("xarray", "Brain-Score assemblies", "brainscore")
+    with path.open("rb") as file:
+        engine = "scipy" if file.read(3) == b"CDF" else "h5netcdf"
+    with xarray.open_dataset(
+        path, engine=engine, decode_times=False, decode_timedelta=False
+    ) as dataset:
+        arrays = {str(name): x for name, x in dataset.data_vars.items() if x.ndim > 1}
+        columns = {str(name): x for name, x in dataset.variables.items() if x.ndim == 1}
+        found = Description([])
+        for name, x in arrays.items():
+            axes = ", ".join(f"{dimension} {n}" for dimension, n in x.sizes.items())
+            found.lines.append(f"{name}: {axes}; {x.dtype}")
+        values = {name: (str(x.dims[0]), x.values) for name, x in columns.items()}
+    found.lines += [f"  {name} ({axis}): {examples(x)}" for name, (axis, x) in values.items()]
+    if variable is not None and variable not in arrays:
+        raise RepbiasError(f"{path}: no array {variable!r}; {nearest(variable, arrays)}")
+    if not arrays or "neuroid_id" not in values:
+        found.lines.append("Needed to read it: an array with a coordinate neuroid_id.")
+        return found
+    name = variable or next(iter(arrays))
+    found.put("kind", "brainscore")
+    found.put("path", str(path))
+    if len(arrays) > 1:
+        found.put("variable", name, f"found: {', '.join(arrays)}")
+    found.put("stimuli", FILL_IN, STIMULI)
+    shown = {
+        column: x
+        for column, (axis, x) in values.items()
+        if axis in arrays[name].dims and axis not in (values["neuroid_id"][0], "time_bin")
+    }
+    known = next((column for column in ("stimulus_id", "image_id") if column in shown), None)
+    if known is not None:
+        found.put("stimulus", known, examples(shown[known]))
+    else:
+        put_stimulus(found, shown)
+    if "time_bin_start" in values:
+        width = np.min(values["time_bin_end"][1] - values["time_bin_start"][1])
+        found.put("time_unit", "ms" if width >= 1 else "s", f"time bins are {width:g} wide")
+    return found
+
+
+def describe_nifti(path: Path, variable: str | None) -> Description:
+    """Describe a NIfTI image without reading its voxels."""
+    refuse_variable(path, variable)
+    nibabel = library("nibabel", "NIfTI", "nifti")
+    image = nibabel.load(path)
+    shape = " x ".join(map(str, image.shape))
+    zooms = image.header.get_zooms()
+    found = Description(
+        [
+            f"NIfTI, {shape}, {image.get_data_dtype()}",
+            f"voxels: {' x '.join(f'{z:g}' for z in zooms[:3])} mm",
+            "affine: " + "; ".join(" ".join(f"{x:g}" for x in row) for row in image.affine[:3]),
+        ]
+    )
+    if len(image.shape) > 3:
+        found.lines.append(f"repetition time: {zooms[3]:g} s")
+    return found
+
+
+#: What columns of tables are often called, by what they hold.
+COLUMNS = {
+    "stimulus": ("stimulus", "stimulus_id", "stim", "stim_id", "image", "image_id", "condition"),
+    "unit": ("unit", "unit_id", "neuron", "neuron_id", "cell", "channel", "roi", "voxel"),
+    "response": ("response", "spikes", "spike_count", "count", "rate", "beta", "value"),
+    "repeat": ("repeat", "repetition", "rep"),
+    "session": ("session", "session_id"),
+    "subject": ("subject", "subject_id", "participant_id", "animal", "monkey"),
+    "region": ("region", "area", "brain_area"),
+    "time": ("time", "time_s"),
+}
+
+
+def describe_table(path: Path, variable: str | None) -> Description:
+    """Describe a table of text: responses in long or wide form, or something else."""
+    from repbias.recordings.readers.table import read_table, typed
+
+    refuse_variable(path, variable)
+    table = {name: typed(cells) for name, cells in read_table(path).items()}
+    n_rows = len(next(iter(table.values())))
+    found = Description([f"table of {count(n_rows, 'row')}"])
+    found.lines += [f"  {name}: {examples(values[:ROWS])}" for name, values in table.items()]
+    if {"onset", "duration"} <= table.keys():
+        found.lines.append("These are events, as of fMRI; the block for the images names them.")
+        return found
+    lowered = {name.lower(): name for name in reversed(table)}
+    columns = {
+        what: next((lowered[name] for name in names if name in lowered), FILL_IN)
+        for what, names in COLUMNS.items()
+    }
+    if len(set(table.get("stimulus_id", ()))) == n_rows:
+        found.lines.append(f"If these are facts of stimuli, an entry of images: has table: {path}")
+    long = columns["unit"] != FILL_IN
+    needed = ("stimulus", "unit", "response") if long else ("stimulus",)
+    used = COLUMNS if long else ("stimulus", "repeat", "session", "subject")
+    columns = {k: v for k, v in columns.items() if k in needed or (k in used and v != FILL_IN)}
+    found.put("kind", "table")
+    found.put("path", str(path))
+    found.put("stimuli", FILL_IN, STIMULI)
+    found.put(
+        "format", "long" if long else "wide", "long: one row per response; wide: one row per trial"
+    )
+    found.put("columns", columns, f"possible: {', '.join(used)}")
+    if not long:
+        units = [
+            name
+            for name, v in table.items()
+            if v.dtype.kind in "if" and name not in columns.values()
+        ]
+        found.put("units", "numeric others", f"or a list; these are {len(units)}: {some(units)}")
+    return found

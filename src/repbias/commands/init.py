@@ -1,0 +1,114 @@
+"""``repbias init``: the folder of a new study."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+
+import repbias
+from repbias.commands.description import FILL_IN, Description, name_of
+from repbias.commands.inspect import describe
+from repbias.spec import RepbiasError
+
+#: The name of the set of stimuli in a new study.
+SHOWN = "shown"
+STUDY = f"""\
+# {FILL_IN} marks what is still to be said; then: repbias check study.yaml
+study: {{name}}
+title: ""
+
+# What was shown: a folder, an archive or an array of images. An image's id is its file name without
+# the ending. For stimuli that are no images: table, a CSV file with a column stimulus_id.
+{{images}}
+# What the recording is compared with. Pixels are the least that a network should beat; kind: torch
+# takes any model of yours.
+networks:
+  pixels: {{{{kind: pixels}}}}
+
+{{recordings}}"""
+NO_RECORDING = """\
+# What was recorded: put here what 'repbias inspect FILE' prints.
+recordings: {}
+"""
+README = f"""\
+# {{name}}
+
+Here, in this folder:
+
+1. Fill in what `study.yaml` marks with {FILL_IN}.
+2. Check it: `repbias check study.yaml`
+3. Run it:
+
+{{run}}
+
+The report is then `results/{{name}}/report.html`.
+"""
+GITIGNORE = "results/\n.snakemake/\n"
+
+
+def run(folder: Path, recording: Path | None = None, images: Path | None = None) -> int:
+    """Write the folder and say what comes next; return the exit code.
+
+    Raises
+    ------
+    RepbiasError
+        If one of the files exists, or the recording or the images cannot be read.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise RepbiasError(f"{folder}: is a file; expected the name of a folder")
+    name = name_of(folder.resolve())
+    shown = Description([], {"path": FILL_IN}, section="images")
+    if images is not None:
+        shown = describe(images)
+        if shown.section != "images":
+            raise RepbiasError(f"{images}: no images, expected a folder, an archive or an array")
+        shown.entry["path"] = _seen_from(folder, images)
+    recordings = NO_RECORDING
+    if recording is not None:
+        recordings = _recordings(folder, describe(recording), recording)
+    content = {
+        "study.yaml": STUDY.format(name=name, images=shown.block(SHOWN), recordings=recordings),
+        "README.md": README.format(name=name, run=how_to_run()),
+        ".gitignore": GITIGNORE,
+    }
+    there = [str(folder / file) for file in content if (folder / file).exists()]
+    if there:
+        raise RepbiasError(f"{', '.join(there)}: exists already; nothing was written")
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, text in content.items():
+        (folder / file).write_text(text, encoding="utf-8")
+    print(f"Wrote {', '.join(str(folder / file) for file in content)}.")
+    print(f"Next: cd {shlex.quote(str(folder))}, fill in study.yaml, repbias check study.yaml.")
+    return 0
+
+
+def _recordings(folder: Path, found: Description, recording: Path) -> str:
+    if found.section != "recordings" or not found.entry:
+        raise RepbiasError(f"{recording}: no recording; 'repbias inspect' says what is in it")
+    entry = found.entry
+    for key, value in entry.items():
+        if value == str(recording):
+            entry[key] = _seen_from(folder, recording)
+    entry["stimuli"] = SHOWN
+    found.comments.pop("stimuli", None)
+    return found.block(name_of(recording))
+
+
+def _seen_from(folder: Path, path: Path) -> str:
+    """Return a path as the study writes it: relative if the two folders can move together."""
+    parent, path = folder.resolve().parent, path.resolve()
+    return os.path.relpath(path, folder.resolve()) if path.is_relative_to(parent) else str(path)
+
+
+def how_to_run() -> str:
+    """Return the command that runs a study, as Markdown, or where to get the pipeline."""
+    snakefile = Path(repbias.__file__).resolve().parents[2] / "Snakefile"
+    path = shlex.quote(str(snakefile)) if snakefile.is_file() else "/path/to/repbias/Snakefile"
+    command = f"snakemake --snakefile {path} --directory . --configfile study.yaml --cores all"
+    block = f"   ```sh\n   {command}\n   ```"
+    if snakefile.is_file():
+        return block
+    return (
+        f"{block}\n\n   The Snakefile is in the source repository of repbias, not in its package."
+    )

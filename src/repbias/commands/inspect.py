@@ -1,0 +1,66 @@
+"""``repbias inspect``: what is in a file, and the YAML that reads it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+from repbias.arrays import ARRAY_SUFFIXES
+from repbias.commands import formats
+from repbias.commands.arrays import describe_arrays, describe_hdf5
+from repbias.commands.description import Description, name_of
+from repbias.spec import RepbiasError
+
+Describe = Callable[[Path, str | None], Description]
+#: Ending of a file's name to the function that describes it: (path, --variable or None).
+DESCRIBE: dict[str, Describe] = {
+    **dict.fromkeys(ARRAY_SUFFIXES, describe_arrays),
+    **dict.fromkeys((".h5", ".hdf5"), describe_hdf5),
+    **dict.fromkeys((".csv", ".tsv"), formats.describe_table),
+    ".nwb": formats.describe_nwb,
+    ".fif": formats.describe_mne,
+    ".fif.gz": formats.describe_mne,
+    ".nc": formats.describe_brainscore,
+    ".nii": formats.describe_nifti,
+    ".nii.gz": formats.describe_nifti,
+    **dict.fromkeys((".zip", ".tar", ".tar.gz", ".tgz"), formats.describe_images),
+}
+
+
+def run(file: Path, variable: str | None = None) -> int:
+    """Print what is in a file and the block that reads it; return the exit code."""
+    found = describe(file, variable)
+    print(file)
+    print("\n".join(f"  {line}" for line in found.lines))
+    if found.entry:
+        print(f"\n{found.block(name_of(file))}", end="")
+    return 0
+
+
+def describe(path: Path, variable: str | None = None) -> Description:
+    """Describe a file.
+
+    Raises
+    ------
+    RepbiasError
+        If there is no such file, its kind is unknown, or it cannot be read.
+    """
+    if not path.exists():
+        raise RepbiasError(f"{path}: no such file or folder")
+    ending = next((e for e in DESCRIBE if path.name.lower().endswith(e)), path.suffix)
+    describe_it = formats.describe_images if path.is_dir() else DESCRIBE.get(ending)
+    if describe_it is None:
+        raise RepbiasError(
+            f"{path}: unknown kind of file {ending!r}; expected a folder of images or "
+            f"{', '.join(DESCRIBE)}"
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return describe_it(path, variable)
+    except RepbiasError:
+        raise
+    except Exception as error:  # damaged files make libraries raise errors of many kinds
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise RepbiasError(f"{path}: cannot be read as {ending[1:]} ({first})") from error

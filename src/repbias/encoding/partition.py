@@ -1,0 +1,270 @@
+"""Variance partitioning: what several feature spaces explain of a unit together and alone."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from himalaya.scoring import r2_score_split
+
+from repbias.encoding.ridge import gram, predict, scores, sub_gram
+from repbias.encoding.spec import Encoding
+from repbias.encoding.tables import Targets, targets
+from repbias.spec import RepbiasError, nearest
+from repbias.store import Activations, Recording
+from repbias.tables import as_table
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class _Band:
+    """A feature space: fixed features, or a layer of which every seed has its own.
+
+    Attributes
+    ----------
+    name : as the configuration says it
+    features : (stimulus, feature) of a band that is no layer
+    activations, layer, rows, stimuli : file, layer, seed to row of its networks, and (stimulus,)
+        where the recording's stimuli are in it
+    several : whether the file has several seeds, kept or not
+    """
+
+    name: str
+    features: np.ndarray | None = None
+    activations: Activations | None = None
+    layer: str = ""
+    rows: dict[int, int] | None = None
+    stimuli: np.ndarray | None = None
+    several: bool = False
+
+    def row(self, seed: int | None) -> int:
+        """Row of the network: of this seed, or the only one."""
+        return self.rows[seed] if self.several else next(iter(self.rows.values()))
+
+    def read(self, seed: int | None) -> np.ndarray:
+        """Return the features, (stimulus, feature)."""
+        if self.features is not None:
+            return self.features
+        return self.activations.read(self.layer, self.row(seed))[self.stimuli]
+
+
+def partition_variance(
+    name: str,
+    recording: Recording,
+    experiment: str,
+    conditions: dict[str, Activations],
+    spec: Encoding,
+) -> pd.DataFrame:
+    """Partition each unit's predicted variance among the bands of every joint model.
+
+    Models are fitted by banded ridge regression (:func:`repbias.encoding.ridge.predict`), on the
+    final networks that were kept; all bands of a model are of the same seed, and a member with one
+    network serves every seed. Column `part` is one of
+
+    * ``all``; ``alone B``, of one band; ``together B + C``, with three bands: cross-validated r2;
+    * ``unique B``: r2 of all bands minus r2 of all but B;
+    * ``shared``: r2 of all minus the sum of the unique parts; with three bands or more this is
+      all that is shared by any of them;
+    * ``split B``: what B's part of the joint prediction adds to the r2 of all (product measure;
+      Dupré la Tour et al. 2022); these sum to ``all``.
+
+    Nothing is clipped. Cross-validated r2 is negative where a model predicts worse than the mean,
+    and unique and shared parts are negative by chance, or where a band only adds noise.
+
+    Raises
+    ------
+    RepbiasError
+        If a band does not exist, is constant or has missing numbers; and those of
+        :func:`repbias.encoding.tables.targets`.
+    """
+    if not spec.partition or recording.responses is None:
+        return as_table("variance_partition")
+    data = targets(name, recording, spec)
+    tables = []
+    for model, names in spec.partition.items():
+        bands = [
+            _band(f"encoding.partition.{model}", b, recording, conditions, data) for b in names
+        ]
+        for network, seed in _networks(name, model, bands):
+            spaces = [band.read(seed) for band in bands]
+            if not all(np.isfinite(space).all() for space in spaces):
+                logger.warning("%s: %s, %s is not finite; left out", name, model, network)
+                continue
+            kernels = [gram(space) for space in spaces]
+            for stimuli, units in data.patterns:
+                parts = _partition(names, kernels, data, stimuli, units, spec)
+                tables += [
+                    pd.DataFrame(
+                        {
+                            **{k: recording.units[k][units] for k in ("unit", "subject", "region")},
+                            "recording": name,
+                            "experiment": experiment,
+                            "model": model,
+                            "network": network,
+                            "snapshot": "final" if network else "",
+                            "part": part,
+                            "r2": r2,
+                            "n_stimuli": len(stimuli),
+                        }
+                    )
+                    for part, r2 in parts.items()
+                ]
+        logger.info("%s: partitioned the variance of %s", name, model)
+    return as_table("variance_partition", pd.concat(tables, ignore_index=True) if tables else ())
+
+
+def _partition(
+    names: list[str],
+    kernels: list[np.ndarray],
+    data: Targets,
+    stimuli: np.ndarray,
+    units: np.ndarray,
+    spec: Encoding,
+) -> dict[str, np.ndarray]:
+    """Return the r2 (unit,) of every part, for units that saw the same stimuli."""
+    whole = len(stimuli) == len(data.ids)
+    kernels = np.stack(kernels if whole else [sub_gram(k, stimuli) for k in kernels])
+    responses = data.means[np.ix_(stimuli, units)]
+    every = tuple(range(len(names)))
+    but = {band: tuple(b for b in every if b != band) for band in every}
+    alone = [(band,) for band in every]
+    r2 = {}
+    for subset in dict.fromkeys([*alone, *but.values(), every]):
+        fit = predict(kernels[list(subset)], responses, spec, data.groups_of(stimuli))
+        r2[subset] = scores(fit, responses)[1]
+    # The last fit is the one of all bands.
+    y = responses - fit.baseline
+    with warnings.catch_warnings():
+        # It wants a mean of 0; here the baseline, of the training stimuli, takes its place.
+        warnings.filterwarnings("ignore", message="y_true has to be zero-mean")
+        split = r2_score_split(y, fit.parts)
+    unique = {band: r2[every] - r2[but[band]] for band in every}
+    pairs = list(combinations(every, 2)) if len(every) == 3 else []
+    return {
+        "all": r2[every],
+        **{f"alone {names[b]}": r2[b,] for b in every},
+        **{f"together {names[a]} + {names[b]}": r2[a, b] for a, b in pairs},
+        **{f"unique {names[b]}": unique[b] for b in every},
+        "shared": r2[every] - sum(unique.values()),
+        **{f"split {names[b]}": split[b] for b in every},
+    }
+
+
+def _networks(name: str, model: str, bands: list[_Band]) -> list[tuple[str, int | None]]:
+    """Return the name and seed of every network that a model is fitted with."""
+    layers = [band for band in bands if band.activations is not None]
+    if not layers:
+        return [("", None)]
+    varying = [band for band in layers if band.several]
+    seeds = set.intersection(*(set(band.rows) for band in varying)) if varying else {None}
+    if not seeds or not all(band.rows for band in layers):
+        logger.warning("%s: %s: no seed of all its networks was kept; left out", name, model)
+        return []
+    found = []
+    for seed in sorted(seeds, key=lambda seed: -1 if seed is None else seed):
+        names = [
+            str(band.activations.networks["network"][band.row(seed)]) for band in varying or layers
+        ]
+        found.append((" + ".join(dict.fromkeys(names)), seed))
+    return found
+
+
+def _band(
+    where: str,
+    band: str,
+    recording: Recording,
+    conditions: dict[str, Activations],
+    data: Targets,
+) -> _Band:
+    """Find what a band of the configuration means.
+
+    Raises
+    ------
+    RepbiasError
+        If it does not exist.
+    """
+    kind, _, column = band.partition(":")
+    if kind == "labels":
+        return _Band(band, features=_labels(where, column, conditions, data))
+    if kind == "stimuli":
+        columns = {k: v for k, v in recording.stimuli.items() if k != "stimulus_id"}
+        if column not in columns:
+            raise RepbiasError(
+                f"{where}: the recording's stimuli have no column {column!r}; "
+                f"{nearest(column, columns)}"
+            )
+        values = np.asarray(columns[column])[np.argsort(recording.stimulus_ids)]
+        return _Band(band, features=_coded(f"{where}: {band!r}", values))
+    member, _, layer = band.rpartition(":")
+    if member not in conditions:
+        raise RepbiasError(
+            f"{where}: nothing is called {member!r} ({band!r}); "
+            f"{nearest(member, [*conditions, 'labels', 'stimuli'])}"
+        )
+    activations = conditions[member]
+    if layer not in activations.layers:
+        raise RepbiasError(
+            f"{where}: {member!r} has no layer {layer!r}; {nearest(layer, activations.layers)}"
+        )
+    stimuli = data.rows_in(activations)
+    if stimuli is None:
+        raise RepbiasError(f"{where}: {member!r} did not see all stimuli of the recording")
+    table = activations.networks
+    used = np.flatnonzero((table["snapshot"] == "final") & np.asarray(table["kept"], bool))
+    return _Band(
+        band,
+        activations=activations,
+        layer=layer,
+        rows={int(table["seed"][n]): int(n) for n in used},
+        stimuli=stimuli,
+        several=len(np.unique(table["seed"])) > 1,
+    )
+
+
+def _labels(
+    where: str, feature: str, conditions: dict[str, Activations], data: Targets
+) -> np.ndarray:
+    """Return a feature's labels, or those of all features, (stimulus, column)."""
+    found: dict[str, np.ndarray] = {}
+    for member, activations in conditions.items():
+        rows = data.rows_in(activations)
+        if rows is None:
+            continue
+        for label, values in activations.labels.items():
+            first = found.setdefault(label, values[rows])
+            if not np.array_equal(first, values[rows]):
+                raise RepbiasError(
+                    f"{where}: the labels of {label!r} are others in {member!r} than in the "
+                    "conditions before it"
+                )
+    if feature and feature not in found:
+        raise RepbiasError(f"{where}: no labels of {feature!r}; {nearest(feature, found)}")
+    if not found:
+        raise RepbiasError(f"{where}: no labels of the recording's stimuli are known")
+    used = [feature] if feature else list(found)
+    return np.concatenate([_coded(f"{where}: 'labels:{f}'", found[f]) for f in used], axis=1)
+
+
+def _coded(where: str, values: np.ndarray) -> np.ndarray:
+    """Return a column as features: text one-hot, numbers with a standard deviation of 1.
+
+    Raises
+    ------
+    RepbiasError
+        If it is constant or has numbers missing.
+    """
+    levels = np.unique(values)
+    if values.dtype.kind in "UO":
+        coded = (values[:, None] == levels).astype(float)
+    else:
+        coded = values.astype(float)[:, None]
+        if not np.isfinite(coded).all():
+            raise RepbiasError(f"{where} has numbers missing")
+    if len(levels) < 2:
+        raise RepbiasError(f"{where} is the same for all stimuli")
+    return coded if values.dtype.kind in "UO" else coded / coded.std()

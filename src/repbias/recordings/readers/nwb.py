@@ -1,0 +1,666 @@
+"""Responses in NWB files: spikes counted, or a time series averaged, around every trial.
+
+Its first half is what readers of other standard formats share with it: optional libraries,
+recordings that span several files, and choosing units by their columns.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain, pairwise
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field, model_validator
+
+from repbias.recordings.readers.common import ResponseRecording, as_ids, canonical, refuse_twice
+from repbias.recordings.spec import Seconds
+from repbias.spec import InputPath, RepbiasError, nearest
+from repbias.store import Recording
+
+logger = logging.getLogger(__name__)
+
+#: Times closer than this are the same: far above rounding, far below a sample of a recording.
+TOLERANCE_S = 1e-6
+
+#: Which units to keep: a column, and the value or values that it must have.
+Where = dict[str, str | float | list[str | float]]
+
+
+# What readers of standard formats share.
+
+
+class NoUnits(RepbiasError):
+    """A file that has none of the units that were asked for."""
+
+
+class SeveralFiles(ResponseRecording):
+    """What recordings that may span several files say beside that."""
+
+    more_files: list[InputPath] = []
+    """Further files, of other sessions or subjects. Units that a file lacks were not observed in
+    its trials."""
+    subject: str | list[str] | None = None
+    """Who was recorded, or a list with one name for each file; as the files say when left out."""
+
+    def files(self) -> list[Path]:
+        """Return all the files, `path` first."""
+        return [self.path, *self.more_files]
+
+    def input_files(self) -> list[str]:
+        """Return the files that the recording comes from; a change of one reruns what uses it."""
+        return [*super().input_files(), *map(str, self.more_files)]
+
+    @model_validator(mode="after")
+    def _files_and_subjects(self) -> SeveralFiles:
+        n_files = len(self.files())
+        if isinstance(self.subject, list) and len(self.subject) != n_files:
+            raise ValueError(f"subject names {len(self.subject)} subjects for {n_files} files")
+        if len({path.resolve() for path in self.files()}) < n_files:
+            raise ValueError("path and more_files name a file twice")
+        return self
+
+    def subject_of(self, path: Path, found: str | None) -> str:
+        """Return who was recorded in a file, which itself says `found`."""
+        if isinstance(self.subject, list):
+            return self.subject[self.files().index(path)]
+        if self.subject or found:
+            return self.subject or str(found)
+        if self.more_files:
+            raise RepbiasError(
+                f"{path}: does not say who was recorded; give 'subject', one name for all files "
+                "or a list with one for each"
+            )
+        return "subject1"
+
+
+@dataclass
+class Part:
+    """What one file holds.
+
+    Attributes
+    ----------
+    session : which session of its subject
+    stimulus : (trial,) what was shown
+    responses : (trial, unit) or (trial, unit, time), NaN where a unit was not observed
+    trials, units, info : as for :func:`repbias.recordings.readers.common.canonical`
+    """
+
+    session: str
+    stimulus: np.ndarray
+    responses: np.ndarray
+    trials: dict[str, np.ndarray]
+    units: dict[str, np.ndarray]
+    info: dict[str, Any]
+
+
+def read_files(
+    spec: SeveralFiles, known: np.ndarray, read_file: Callable[[Any, Path], Part]
+) -> Recording:
+    """Read every file of a recording and join their units by name.
+
+    Parameters
+    ----------
+    spec
+        The entry of ``recordings:``.
+    known
+        Sorted ids of the stimulus set.
+    read_file
+        Reads one file; may raise :class:`NoUnits`, which is an error only if all files do.
+
+    Raises
+    ------
+    RepbiasError
+        If two files are the same session of the same subject, or their time bins differ.
+    """
+    parts: dict[Path, Part] = {}
+    without: list[NoUnits] = []
+    for path in spec.files():
+        try:
+            part = read_file(spec, path)
+        except NoUnits as error:
+            logger.warning("%s; the file is left out", error)
+            without.append(error)
+            continue
+        refuse_twice(part.units["unit"], f"{path}: units")
+        parts[path] = part
+    if not parts:
+        raise without[0]
+    _refuse_different_times(parts)
+    _refuse_a_session_twice(parts)
+    sizes = [len(part.stimulus) for part in parts.values()]
+    units = _stacked([part.units for part in parts.values()])
+    names, first = np.unique(units["unit"], return_index=True)
+    some = next(iter(parts.values()))
+    responses = np.full((sum(sizes), len(names), *some.responses.shape[2:]), np.nan)
+    for stop, part in zip(np.cumsum(sizes), parts.values(), strict=True):
+        columns = np.searchsorted(names, part.units["unit"])
+        responses[stop - len(part.stimulus) : stop, columns] = part.responses
+    return canonical(
+        spec,
+        known,
+        np.concatenate([as_ids(part.stimulus) for part in parts.values()]),
+        responses,
+        _stacked([part.trials for part in parts.values()]),
+        {name: values[first] for name, values in units.items()},
+        some.info | {"file": ", ".join(path.name for path in parts)},
+    )
+
+
+def _refuse_different_times(parts: Mapping[Path, Part]) -> None:
+    (path, part), *others = parts.items()
+    times = part.info.get("times_s", [])
+    for other, found in others:
+        there = found.info.get("times_s", [])
+        if len(there) != len(times) or not np.allclose(there, times, rtol=0, atol=TOLERANCE_S):
+            raise RepbiasError(
+                f"{other}: its {len(there)} time bins are not the {len(times)} of {path}"
+            )
+
+
+def _refuse_a_session_twice(parts: Mapping[Path, Part]) -> None:
+    seen: dict[tuple[str, str], Path] = {}
+    for path, part in parts.items():
+        key = (str(part.units["subject"][0]), part.session)
+        if key in seen:
+            raise RepbiasError(
+                f"{path} and {seen[key]}: both are session {key[1]!r} of subject {key[0]!r}"
+            )
+        seen[key] = path
+
+
+def _stacked(tables: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Put the rows of tables below one another; NaN or no text where a table lacks a column."""
+    columns = {}
+    for name in dict.fromkeys(chain(*tables)):
+        found = [table.get(name) for table in tables]
+        numeric = all(values is None or values.dtype.kind in "fiub" for values in found)
+        blank = np.nan if numeric else ""
+        columns[name] = np.concatenate(
+            [
+                np.full(len(next(iter(table.values()))), blank)
+                if values is None
+                else (values if numeric else values.astype(str))
+                for table, values in zip(tables, found, strict=True)
+            ]
+        )
+    return columns
+
+
+def library(name: str, what: str, extra: str) -> ModuleType:
+    """Import an optional library, or say how to install it."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise RepbiasError(
+            f"reading {what} needs {name}: pip install 'repbias[{extra}]'"
+        ) from error
+
+
+@contextmanager
+def readable(path: Path, what: str) -> Iterator[None]:
+    """Say which file cannot be read if the block fails."""
+    try:
+        yield
+    except (RepbiasError, MemoryError):
+        raise
+    except Exception as error:  # damaged files make these libraries raise errors of many kinds
+        raise RepbiasError(f"{path}: cannot be read as {what} ({error})") from error
+
+
+def plain(values: Any) -> np.ndarray | None:
+    """Return a column as numbers or text, or None if it has not one of these in every row.
+
+    Examples
+    --------
+    >>> plain([b"x", None]), plain([[1, 2], [3, 4]])
+    (array(['x', ''], dtype='<U1'), None)
+    """
+    values = np.asarray(values)
+    if values.ndim != 1:
+        return None
+    if values.dtype.kind in "fiub":
+        return values
+    missing = pd.isna(values)
+    types = {type(value) for value in values[~missing].tolist()}
+    if types and types <= {int, float, bool}:
+        return np.where(missing, np.nan, values).astype(float)
+    if types <= {str, bytes, int, float, bool} or values.dtype.kind in "Mm":
+        return as_ids(np.where(missing, "", values.astype(object)))
+    return None
+
+
+def plain_columns(columns: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Keep the columns of numbers or text, under names that HDF5 takes.
+
+    A column called ``stimulus_id`` is left out: that is the recording's own, after renaming.
+    """
+    kept = {name.replace("/", "_"): plain(values) for name, values in columns.items()}
+    return {n: values for n, values in kept.items() if values is not None and n != "stimulus_id"}
+
+
+def select(path: Path, where: Where, units: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return which units have the wanted values in all the wanted columns, (unit,) bool.
+
+    Raises
+    ------
+    RepbiasError
+        If there is no such column, or it holds numbers and something else is wanted.
+    NoUnits
+        If no unit has.
+    """
+    chosen = np.ones(len(units["unit"]), bool)
+    if not len(chosen):
+        raise NoUnits(f"{path}: has no units")
+    for name, wanted in where.items():
+        if name not in units:
+            raise RepbiasError(f"{path}: where: no column {name!r}; {nearest(name, units)}")
+        options = wanted if isinstance(wanted, list) else [wanted]
+        values = units[name]
+        if values.dtype.kind in "fiub":
+            try:
+                chosen &= np.isin(values.astype(float), np.array(options, float))
+            except ValueError as error:
+                raise RepbiasError(
+                    f"{path}: where: {name!r} holds numbers, found {wanted!r}"
+                ) from error
+        else:
+            chosen &= np.isin(values, as_ids(options))
+    if not chosen.any():
+        there = {name: np.unique(units[name]).tolist() for name in where}
+        found = "; ".join(f"{name} is {', '.join(map(str, v[:10]))}" for name, v in there.items())
+        raise NoUnits(f"{path}: no unit where {where}; {found}")
+    return chosen
+
+
+# NWB itself.
+
+
+class NwbRecording(SeveralFiles):
+    """NWB files (Neurodata Without Borders): responses around the trials of a table.
+
+    Spike times of units are counted; fluorescence of ROIs or any other time series is averaged.
+    All times are seconds.
+    """
+
+    kind: Literal["nwb"]
+    """NWB; needs `pip install 'repbias[nwb]'`."""
+    table: str = "trials"
+    """Table of intervals or events with one row for every presentation of a stimulus."""
+    stimulus: str
+    """Column of the table with the stimulus's id."""
+    align: str = "start_time"
+    """Column of the table with the time that is 0 s."""
+    from_s: Seconds
+    """Start of the responses, in seconds after `align`."""
+    to_s: Seconds
+    """End of the responses, in seconds after `align`; itself not included."""
+    bin_s: Annotated[float, Field(gt=0)] | None = None
+    """Width of the time bins in seconds, of which a whole number fits; one response for all the
+    time when left out."""
+    data: str = "units"
+    """`units` for spike counts, or the name of a time series, for example `RoiResponseSeries`, with
+    as much of its path before it as tells it from others: its samples are averaged."""
+    baseline: tuple[Seconds, Seconds] | None = None
+    """From when to when, in seconds after `align`, a time series is averaged for its baseline."""
+    baseline_mode: Literal["subtract", "dff"] = "subtract"
+    """Subtract the baseline, or also divide by it (ΔF/F)."""
+    region_column: str | None = None
+    """Column of the units with their region; when left out, the location that the file gives for
+    their electrodes or imaging plane."""
+    region: str = ""
+    """Where was recorded, if the file does not say."""
+    where: Where = {}
+    """Units to keep: columns, and the value or the list of values that they must have, for example
+    `{quality: good}`."""
+
+    @model_validator(mode="after")
+    def _times_make_sense(self) -> NwbRecording:
+        if self.from_s >= self.to_s:
+            raise ValueError(f"from_s must be before to_s, found {self.from_s} and {self.to_s}")
+        n_bins = (self.to_s - self.from_s) / (self.bin_s or np.inf)
+        if self.bin_s and (round(n_bins) < 1 or abs(n_bins - round(n_bins)) > 1e-6 * n_bins):
+            raise ValueError(
+                f"{n_bins:g} bins of {self.bin_s} s fit between from_s and to_s, expected a whole "
+                "number"
+            )
+        if self.window and not self.bin_s:
+            raise ValueError("window needs bin_s, the width of the time bins")
+        if self.baseline and self.data == "units":
+            raise ValueError("baseline is for time series; 'data: units' counts spikes")
+        if self.baseline and self.baseline[0] >= self.baseline[1]:
+            raise ValueError(f"baseline must ascend, found {list(self.baseline)}")
+        if self.baseline_mode == "dff" and not self.baseline:
+            raise ValueError("baseline_mode dff needs a baseline")
+        return self
+
+    def edges(self) -> np.ndarray:
+        """Return the edges of the time bins in seconds after `align`, (bin + 1,)."""
+        n_bins = round((self.to_s - self.from_s) / self.bin_s) if self.bin_s else 1
+        return np.linspace(self.from_s, self.to_s, n_bins + 1)
+
+
+def read(spec: NwbRecording, stimulus_ids: np.ndarray) -> Recording:
+    """Read spike counts, or averages of a time series, of every trial.
+
+    A unit whose ``obs_intervals`` do not hold the whole of a trial's window was not observed in
+    that trial; nor was any unit where the samples of a time series do not cover the window.
+
+    Raises
+    ------
+    RepbiasError
+        If pynwb is missing, the file is damaged, or it lacks a table, column or series.
+    """
+    return read_files(spec, stimulus_ids, _read_file)
+
+
+def _read_file(spec: NwbRecording, path: Path) -> Part:
+    pynwb = library("pynwb", "NWB", "nwb")
+    with (
+        readable(path, "NWB"),
+        pynwb.NWBHDF5IO(path, "r", load_namespaces=True) as io,
+    ):
+        file = io.read()
+        session = str(file.session_id or file.identifier)
+        subject = spec.subject_of(path, file.subject and file.subject.subject_id)
+        stimulus, align, trials = _trials(spec, path, file)
+        if spec.data == "units":
+            if file.units is None:
+                names = _all_series(file, pynwb.TimeSeries)
+                raise RepbiasError(f"{path}: has no units; 'data' may be a time series: {[*names]}")
+            units = _units(spec, path, file, file.units)
+            source = None
+        else:
+            source = _find_series(path, spec.data, _all_series(file, pynwb.TimeSeries))
+            units = _series_units(spec, path, file, source)
+        n = len(units["unit"])
+        units["unit"] = np.array([f"{subject}/{session}/{unit}" for unit in units["unit"]])
+        units["subject"] = np.full(n, subject)
+        chosen = np.flatnonzero(select(path, spec.where, units))
+        if source is None:
+            responses = _count(spec, path, file.units, chosen, align)
+            measure = f"spikes in {spec.edges()[1] - spec.from_s:g} s"
+        else:
+            responses = _average(spec, path, source, align)[:, chosen]
+            measure = "ΔF/F" if spec.baseline_mode == "dff" else str(source.unit)
+    edges = spec.edges()
+    times = {"times_s": ((edges[:-1] + edges[1:]) / 2).tolist()} if spec.bin_s else {}
+    return Part(
+        session,
+        stimulus,
+        responses if spec.bin_s else responses[:, :, 0],
+        trials | {"session": np.full(len(stimulus), session)},
+        {name: values[chosen] for name, values in units.items()},
+        {"response_unit": spec.response_unit or measure} | times,
+    )
+
+
+def _trials(
+    spec: NwbRecording, path: Path, file: Any
+) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Return what was shown, when, and the other columns of the table."""
+    tables = {**(file.intervals or {}), **(file.events or {})}
+    if spec.table not in tables:
+        raise RepbiasError(f"{path}: no table {spec.table!r}; {nearest(spec.table, tables)}")
+    table = tables[spec.table]
+    shown = _column(path, table, "stimulus", spec.stimulus)
+    align = _column(path, table, "align", spec.align)
+    if align.dtype.kind not in "fiu":
+        raise RepbiasError(f"{path}: align: the column {spec.align!r} holds no times")
+    if not len(align):
+        raise RepbiasError(f"{path}: the table {spec.table!r} is empty")
+    return shown, align.astype(float), _plain(table)
+
+
+def _single(table: Any) -> dict[str, Any]:
+    """Return the columns with one value a row, not lists, images or rows of another table."""
+    from hdmf.common import DynamicTableRegion, VectorIndex
+    from hdmf.utils import get_data_shape
+
+    columns = {name: table[name] for name in table.colnames}
+    return {
+        name: column
+        for name, column in columns.items()
+        if not isinstance(column, VectorIndex | DynamicTableRegion)
+        and len(get_data_shape(column.data)) == 1
+    }
+
+
+def _plain(table: Any) -> dict[str, np.ndarray]:
+    return plain_columns({name: column[:] for name, column in _single(table).items()})
+
+
+def _column(path: Path, table: Any, field: str, name: str) -> np.ndarray:
+    if name not in table.colnames:
+        raise RepbiasError(f"{path}: {field}: no column {name!r}; {nearest(name, table.colnames)}")
+    column = _single(table).get(name)
+    values = None if column is None else plain(column[:])
+    if values is None:
+        raise RepbiasError(f"{path}: {field}: the column {name!r} has no single value a row")
+    return values
+
+
+def _units(spec: NwbRecording, path: Path, file: Any, table: Any) -> dict[str, np.ndarray]:
+    """Return the columns of a table of units, with "unit" (its id) and "region"."""
+    ids = np.asarray(table.id[:]).astype(str)
+    return _plain(table) | {"unit": ids, "region": _regions(spec, path, file, table)}
+
+
+def _regions(spec: NwbRecording, path: Path, file: Any, table: Any) -> np.ndarray:
+    """Return the region of every row of a table of units, electrodes or ROIs."""
+    if spec.region_column is not None:
+        return _column(path, table, "region_column", spec.region_column).astype(str)
+    if "location" in table.colnames:
+        return _column(path, table, "location", "location").astype(str)
+    electrodes = file.electrodes
+    if electrodes is not None and "location" in electrodes.colnames:
+        location = as_ids(electrodes["location"][:])
+        if "electrodes" in table.colnames:
+            index = table["electrodes"]
+            rows = np.asarray(index.target.data[:], int)
+            of_units = np.split(rows, np.asarray(index.data[:-1], int))
+            # A unit on electrodes of two regions has both.
+            return np.array([", ".join(np.unique(location[rows])) for rows in of_units], dtype=str)
+        if "peak_channel_id" in table.colnames:  # the Allen Institute's files
+            by_id = dict(zip(electrodes.id[:], location, strict=True))
+            return np.array([by_id.get(i, "") for i in table["peak_channel_id"][:]], dtype=str)
+    plane = getattr(table, "imaging_plane", None)
+    return np.full(len(table), spec.region if plane is None else plane.location)
+
+
+def _series_units(spec: NwbRecording, path: Path, file: Any, series: Any) -> dict[str, np.ndarray]:
+    """Return the columns of the ROIs or electrodes of a series, or numbers if it has neither."""
+    shape = series.data.shape
+    if len(shape) not in (1, 2) or not all(shape):
+        raise RepbiasError(
+            f"{path}: {series.name!r} has shape {tuple(shape)}, expected (time,) or (time, unit)"
+        )
+    n = shape[1] if len(shape) == 2 else 1
+    rows = getattr(series, "rois", None) or getattr(series, "electrodes", None)
+    if rows is None:
+        if spec.region_column is not None:
+            raise RepbiasError(f"{path}: region_column: {series.name!r} has no table of its units")
+        return {"unit": np.arange(n).astype(str), "region": np.full(n, spec.region)}
+    table, index = rows.table, np.asarray(rows.data[:], int)
+    if len(index) != n:
+        raise RepbiasError(
+            f"{path}: {series.name!r} has shape {tuple(shape)} for {len(index)} units; expected "
+            "(time, unit)"
+        )
+
+    return {name: values[index] for name, values in _units(spec, path, file, table).items()}
+
+
+def _count(
+    spec: NwbRecording, path: Path, units: Any, chosen: np.ndarray, align: np.ndarray
+) -> np.ndarray:
+    """Return spike counts of the chosen units, (trial, unit, bin)."""
+    if "spike_times" not in units.colnames:
+        raise RepbiasError(f"{path}: units have no spike_times; {nearest('', units.colnames)}")
+    edges = spec.edges()
+    counts = np.empty((len(align), len(chosen), len(edges) - 1))
+    for column, unit in enumerate(chosen.tolist()):
+        counts[:, column] = spike_counts(units["spike_times"][unit], align, edges)
+        if "obs_intervals" in units.colnames:
+            intervals = np.reshape(units["obs_intervals"][unit], (-1, 2))
+            seen = observed(intervals, align + edges[0], align + edges[-1])
+            counts[~seen, column] = np.nan
+    return counts
+
+
+def spike_counts(spikes: np.ndarray, align: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Count the spikes in every bin of every trial; each bin holds its start, not its end.
+
+    Parameters
+    ----------
+    spikes
+        (spike,) times in seconds, in any order.
+    align
+        (trial,) times in seconds; NaN for a trial that has none.
+    edges
+        (bin + 1,) ascending, in seconds after `align`.
+
+    Returns
+    -------
+    numpy.ndarray
+        (trial, bin) counts as float; NaN where `align` is.
+
+    Examples
+    --------
+    >>> spike_counts(np.array([1.3, 1.0, 1.1]), np.array([1.0, 9.0]), np.array([0, 0.2, 0.4]))
+    array([[2., 1.],
+           [0., 0.]])
+    """
+    times = align[:, None] + edges
+    counts = np.diff(np.searchsorted(np.sort(spikes), times), axis=1).astype(float)
+    counts[~np.isfinite(align)] = np.nan
+    return counts
+
+
+def observed(intervals: np.ndarray, start: np.ndarray, stop: np.ndarray) -> np.ndarray:
+    """Return which windows lie wholly within one of the intervals.
+
+    Parameters
+    ----------
+    intervals
+        (interval, 2) starts and ends, in any order, overlapping or not.
+    start, stop
+        (window,) of the windows.
+
+    Returns
+    -------
+    numpy.ndarray
+        (window,) bool.
+
+    Examples
+    --------
+    >>> observed(np.array([[5, 9], [0, 4]]), np.array([1, 3, 5]), np.array([2, 6, 9]))
+    array([ True, False,  True])
+    """
+    if not len(intervals):
+        return np.zeros(len(start), bool)
+    intervals = intervals[np.argsort(intervals[:, 0])]
+    # Of the intervals that start before a window, does the one that ends last hold it?
+    before = np.searchsorted(intervals[:, 0], start + TOLERANCE_S, side="right")
+    latest = np.concatenate([[-np.inf], np.maximum.accumulate(intervals[:, 1])])
+    return stop - TOLERANCE_S <= latest[before]
+
+
+def _all_series(file: Any, of_type: type) -> dict[str, Any]:
+    """Return the time series that were acquired or computed, by path."""
+    found = {}
+    for series in file.objects.values():
+        if not isinstance(series, of_type):
+            continue
+        way = [series, *series.get_ancestors()][:-1]
+        for name in ("acquisition", "processing"):
+            if getattr(file, name).get(way[-1].name) is way[-1]:
+                found["/".join([name, *(step.name for step in reversed(way))])] = series
+    return found
+
+
+def _find_series(path: Path, name: str, series: Mapping[str, Any]) -> Any:
+    hits = [key for key in series if f"/{key}".endswith(f"/{name.strip('/')}")]
+    if not hits:
+        raise RepbiasError(f"{path}: data: no time series {name!r}; {nearest(name, series)}")
+    if len(hits) > 1:
+        raise RepbiasError(f"{path}: data: {name!r} may be any of {', '.join(sorted(hits))}")
+    return series[hits[0]]
+
+
+def _average(spec: NwbRecording, path: Path, series: Any, align: np.ndarray) -> np.ndarray:
+    """Return the averages of a time series in the bins of every trial, (trial, unit, bin)."""
+    times = np.asarray(series.get_timestamps(), float)
+    if len(times) != series.data.shape[0]:
+        raise RepbiasError(
+            f"{path}: {series.name!r} has {series.data.shape[0]} samples and {len(times)} times"
+        )
+    steps = np.diff(times)
+    if not len(steps) or not (steps > 0).all():
+        raise RepbiasError(f"{path}: the times of {series.name!r} do not ascend")
+    step, edges = float(np.median(steps)), spec.edges()
+    before = np.array(spec.baseline or (), float)
+    shortest = min(edges[1] - edges[0], *np.diff(before), np.inf)
+    if shortest < step - TOLERANCE_S:
+        raise RepbiasError(
+            f"{path}: {shortest:g} s is shorter than the {step:g} s between the samples of "
+            f"{series.name!r}"
+        )
+    scale = series.conversion
+    if getattr(series, "channel_conversion", None) is not None:
+        scale = scale * np.asarray(series.channel_conversion[:])
+    responses = []
+    for zero in align:
+        values = scale * sample_means(series.data, times, zero + edges, step) + series.offset
+        if spec.baseline:
+            rest = scale * sample_means(series.data, times, zero + before, step) + series.offset
+            with np.errstate(divide="ignore", invalid="ignore"):
+                values = (values - rest) / (rest if spec.baseline_mode == "dff" else 1)
+        responses.append(values.T)
+    return np.stack(responses)
+
+
+def sample_means(data: Any, times: np.ndarray, edges: np.ndarray, step: float) -> np.ndarray:
+    """Average the samples in every bin; each bin holds its start, not its end.
+
+    Parameters
+    ----------
+    data
+        (time,) or (time, unit), an array or a dataset, of which only the window is read.
+    times
+        (time,) ascending.
+    edges
+        (bin + 1,) ascending; NaN for a window that does not exist.
+    step
+        Usual time between samples.
+
+    Returns
+    -------
+    numpy.ndarray
+        (bin, unit); NaN if the samples leave a gap of more than 1.5 steps anywhere between the
+        first edge and the last.
+
+    Examples
+    --------
+    >>> times = np.array([0.0, 0.1, 0.2, 0.3])
+    >>> sample_means(10 * times, times, np.array([0, 0.2, 0.4]), 0.1).ravel().tolist()
+    [0.5, 2.5]
+    """
+    # A sample that rounding puts just before an edge is on it.
+    at = np.searchsorted(times, edges - TOLERANCE_S)
+    samples = np.asarray(data[at[0] : at[-1]], float)
+    samples = samples.reshape(len(samples), *(data.shape[1:] or (1,)))
+    means = np.full((len(edges) - 1, samples.shape[1]), np.nan)
+    gaps = np.diff(np.concatenate([edges[:1], times[at[0] : at[-1]], edges[-1:]]))
+    if len(samples) and gaps.max() <= 1.5 * step:
+        for i, (start, stop) in enumerate(pairwise(at - at[0])):
+            if stop > start:
+                means[i] = samples[start:stop].mean(axis=0)
+    return means

@@ -1,0 +1,117 @@
+"""Published numbers beside those measured here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field, model_validator
+
+from repbias.spec import RepbiasError, Spec, nearest
+from repbias.tables import as_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Measures that are no rows of the table `quality`.
+CEILINGS = {"rsa_ceiling_low": "ceiling_low", "rsa_ceiling_high": "ceiling_high"}
+SIMILARITY = "similarity"
+
+
+class Reference(Spec):
+    """A published number, shown beside what is measured here."""
+
+    recording: str
+    """Of which recording."""
+    measure: str
+    """A measure of the table `quality`; or `rsa_ceiling_low`, or `rsa_ceiling_high`; or
+    `similarity`, of the RDMs of two recordings."""
+    region: str = ""
+    """The region, for measures of a region."""
+    other: str | None = None
+    """The other recording, for `similarity`."""
+    comparator: str | None = None
+    """How RDMs are compared, for `similarity` and ceilings."""
+    value: float
+    """The published number."""
+    source: str = Field(min_length=1)
+    """Where it was published, and how it was computed there."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Reference:
+        if (self.measure == SIMILARITY) != (self.other is not None):
+            raise ValueError("`other` names the second recording of a similarity, and only there")
+        if (self.measure in (*CEILINGS, SIMILARITY)) != (self.comparator is not None):
+            raise ValueError(
+                f"a comparator is needed for {SIMILARITY}, {', '.join(CEILINGS)}, and only there"
+            )
+        return self
+
+
+def compare_references(
+    references: list[Reference], tables: dict[str, pd.DataFrame]
+) -> pd.DataFrame:
+    """Find the measured value of every published number.
+
+    Parameters
+    ----------
+    references
+        Published numbers.
+    tables
+        The tables quality, rsa_recordings and rsa_between_recordings.
+
+    Raises
+    ------
+    RepbiasError
+        If a measure does not exist.
+    """
+    rows = []
+    for reference in references:
+        value, name, method = _measured(reference, tables)
+        rows.append(
+            {
+                "recording": reference.recording,
+                "measure": name,
+                "method": method,
+                "value": value,
+                "published": reference.value,
+                "difference": value - reference.value,
+                "source": reference.source,
+            }
+        )
+    return as_table("references", rows)
+
+
+def _measured(reference: Reference, tables: dict[str, pd.DataFrame]) -> tuple[float, str, str]:
+    """Return the value, the name of the measure, and how it was measured."""
+    where = f"references: {reference.recording}, {reference.measure}"
+    if reference.measure == SIMILARITY:
+        table = tables["rsa_between_recordings"]
+        pair = {reference.recording, reference.other}
+        sides = table[["recording_a", "recording_b"]]
+        of_pair = sides.isin(pair).all(axis=1) & (sides.nunique(axis=1) == 2)
+        found = table[of_pair & (table["comparator"] == reference.comparator)]
+        if found.empty:
+            raise RepbiasError(
+                f"{where}: not compared with {reference.other!r} by {reference.comparator!r}"
+            )
+        row = found.iloc[0]
+        name = f"similarity with {reference.other} ({reference.comparator})"
+        return float(row["similarity"]), name, str(row["interval"])
+    if reference.measure in CEILINGS:
+        table = tables["rsa_recordings"]
+        found = table[table["recording"] == reference.recording]
+        found = found[found["comparator"] == reference.comparator]
+        if found.empty:
+            raise RepbiasError(f"{where}: no RSA by {reference.comparator!r}")
+        row = found.iloc[0]
+        name = f"{reference.measure} ({reference.comparator})"
+        return float(row[CEILINGS[reference.measure]]), name, str(row["ceiling_convention"])
+    table = tables["quality"]
+    table = table[(table["recording"] == reference.recording) & (table["subject"] == "")]
+    table = table[table["region"] == reference.region]
+    found = table[table["measure"] == reference.measure]
+    if found.empty:
+        known = nearest(reference.measure, {*table["measure"], *CEILINGS, SIMILARITY})
+        raise RepbiasError(f"{where}: no such measure; {known}")
+    row = found.iloc[0]
+    return float(row["value"]), reference.measure, str(row["method"])

@@ -1,0 +1,422 @@
+"""Pictures of recordings and of the models beside them: RDMs, and maps of the stimuli."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
+from rsatoolbox.rdm import RDMs
+from scipy.spatial.distance import squareform
+from scipy.stats import rankdata
+
+from repbias.geometry.rdms import aligned_vectors
+from repbias.report.figures.common import COLOURS, PAGE, STYLE, legend_below, line, shortened
+from repbias.spec import RepbiasError
+from repbias.stimuli.images import Images
+from repbias.store import Recording, atomic
+
+#: With more stimuli than this there are no thumbnails.
+MOST_THUMBNAILS = 100
+#: With more stimuli than this a picture shows evenly spaced ones.
+MOST_STIMULI = 400
+#: Models beside a recording.
+MOST_MODELS = 9
+#: A column of stimuli groups them if it has between two values and so many.
+MOST_GROUPS = 12
+#: Bytes that all thumbnails of a picture may take, before compression.
+THUMBNAIL_BYTES = 500_000
+#: Pixels that a thumbnail has at most along its longer side.
+THUMBNAIL_PIXELS = 64
+#: Dissimilarities that are squared distances, or grow like them where they are small.
+SQUARED = {
+    *("correlation", "squared_euclidean", "mahalanobis", "crossnobis", "poisson", "poisson_cv")
+}
+#: A colour for every 5 percentiles, which makes small files; grey where there is none.
+PERCENTILES = mpl.colormaps["viridis"].resampled(20).with_extremes(bad="0.9")
+
+
+def draw_recording_pictures(
+    name: str,
+    recording: Recording,
+    rdms: RDMs,
+    models: Mapping[str, RDMs],
+    images: Images | None,
+    groups: np.ndarray | None,
+    rdms_path: str | Path,
+    mds_path: str | Path,
+) -> None:
+    """Draw the RDMs of a recording and of models, and maps of its stimuli; data beside, as CSV.
+
+    Parameters
+    ----------
+    name
+        The recording's name.
+    recording
+        The recording.
+    rdms
+        Its RDMs, one per subject; their mean is drawn.
+    models
+        Label to RDMs of a model's layer; the mean over networks is drawn.
+    images
+        The stimuli's images, if there are any; read one at a time, and only where there are at
+        most :data:`MOST_THUMBNAILS` stimuli.
+    groups
+        (stimulus,) labels that sort and colour the stimuli, in the order of
+        `recording.stimulus_ids`; :func:`groups_of_stimuli` finds some.
+    rdms_path, mds_path
+        SVG files; their data get the same name, with the ending .csv.
+
+    Raises
+    ------
+    RepbiasError
+        If a stimulus has no row in a model's RDMs.
+    """
+    ids = recording.stimulus_ids
+    if groups is not None and len(groups) != len(ids):
+        raise RepbiasError(f"recording '{name}': {len(groups)} groups for {len(ids)} stimuli")
+    order = np.arange(len(ids)) if groups is None else np.argsort(groups, kind="stable")
+    if len(order) > MOST_STIMULI:
+        order = order[np.linspace(0, len(order) - 1, MOST_STIMULI).round().astype(int)]
+    shown, labels = ids[order], None if groups is None else groups[order]
+    drawn = {name: rdms} | {
+        label if label != name else f"{label} (model)": model
+        for label, model in list(models.items())[:MOST_MODELS]
+    }
+    vectors = {
+        label: aligned_vectors(each, shown, label).mean(axis=0) for label, each in drawn.items()
+    }
+    maps = {
+        label: stimulus_map(vectors[label], str(each.dissimilarity_measure))
+        for label, each in drawn.items()
+    }
+    thumbnails: list[np.ndarray | None] = []
+    if images is not None and len(shown) <= MOST_THUMBNAILS:
+        thumbnails = load_thumbnails(images, shown)
+    counted = f"{len(shown)} of {len(ids)}" if len(shown) < len(ids) else f"{len(ids)}"
+    left_out = max(0, len(models) - MOST_MODELS)
+    words = f"{counted} stimuli" + (f"; {left_out} models are not shown" if left_out else "")
+    with mpl.rc_context(STYLE):
+        for path, figure, data in (
+            (rdms_path, rdm_figure(vectors, labels, thumbnails, words), rdm_data(vectors, shown)),
+            (mds_path, map_figure(maps, labels, thumbnails, words), map_data(maps, shown, labels)),
+        ):
+            _save(path, figure, data, dpi=100 if thumbnails else 80)
+
+
+def models_shown(files: Mapping[str, RDMs], layers: Mapping[str, str]) -> dict[str, RDMs]:
+    """Return the RDMs of one layer of every model: of its final networks that were kept.
+
+    Parameters
+    ----------
+    files
+        Condition or network to the RDMs of all its layers and snapshots.
+    layers
+        Condition or network to the layer that is shown.
+
+    Returns
+    -------
+    dict
+        "condition, layer" to RDMs; models without any are left out.
+    """
+    shown = {}
+    for name, rdms in files.items():
+        info = rdms.rdm_descriptors
+        rows = [
+            i
+            for i, (layer, snapshot, is_kept) in enumerate(
+                zip(info["layer"], info["snapshot"], info["kept"], strict=True)
+            )
+            if layer == layers[name] and snapshot == "final" and is_kept
+        ]
+        if rows:
+            label = ", ".join(dict.fromkeys((name, layers[name])))
+            shown[label] = rdms.subset("index", rows)
+    return shown
+
+
+def groups_of_stimuli(recording: Recording) -> np.ndarray | None:
+    """Return the first column of text that sorts a recording's stimuli into a few groups.
+
+    Columns called "category" go before others; None if there is no column of 2 to
+    :data:`MOST_GROUPS` values.
+    """
+    columns = {k: v for k, v in recording.stimuli.items() if k != "stimulus_id"}
+    for column in sorted(columns, key=lambda k: "category" not in k.lower()):
+        values = np.asarray(columns[column])
+        if values.dtype.kind in "UO" and 2 <= len(set(values)) <= min(MOST_GROUPS, len(values) - 1):
+            return values.astype(str)
+    return None
+
+
+def classical_mds(squared: np.ndarray) -> tuple[np.ndarray, float]:
+    """Place points in the plane so that their distances resemble the given ones.
+
+    Classical scaling (Torgerson 1952; Gower 1966): the first two eigenvectors of
+    -1/2 J D J, times the roots of their eigenvalues, where D holds squared distances and
+    J = I - 1/n. It has one solution, up to the signs, which are set so that the largest
+    coordinate of each axis is positive.
+
+    Parameters
+    ----------
+    squared
+        (point, point), squared distances.
+
+    Returns
+    -------
+    coordinates : (point, 2)
+    share : the two eigenvalues' share of all positive ones (Mardia 1978); 0 if there are none
+    """
+    centred = squared - squared.mean(axis=0)
+    centred = -0.5 * (centred - centred.mean(axis=1, keepdims=True))
+    values, vectors = np.linalg.eigh((centred + centred.T) / 2)
+    values, vectors = np.maximum(values[::-1], 0), vectors[:, ::-1]
+    largest = np.abs(vectors[:, :2]).argmax(axis=0)
+    signs = np.where(vectors[largest, [0, 1]] < 0, -1, 1)
+    total = values.sum()
+    share = float(values[:2].sum() / total) if total > 0 else 0.0
+    return vectors[:, :2] * signs * np.sqrt(values[:2]), share
+
+
+def stimulus_map(vector: np.ndarray, measure: str) -> tuple[np.ndarray, float]:
+    """Return the classical scaling of an RDM's upper triangle.
+
+    Dissimilarities such as 1 - correlation are squared Euclidean distances already (of patterns
+    of equal length); others are squared.
+    """
+    return classical_mds(squareform(vector if measure in SQUARED else vector**2, checks=False))
+
+
+def percentiles(vector: np.ndarray) -> np.ndarray:
+    """Return the percentile of every dissimilarity among those of its RDM, 0 to 100."""
+    return 100 * (rankdata(vector) - 1) / max(1, len(vector) - 1)
+
+
+def load_thumbnails(images: Images, stimulus_ids: np.ndarray) -> list[np.ndarray | None]:
+    """Load small versions of images as RGBA squares, transparent beside narrow images.
+
+    Returns
+    -------
+    list
+        An array of shape (pixel, pixel, 4) per stimulus; None where there is no image.
+    """
+    from PIL import Image
+
+    position = {image_id: i for i, image_id in enumerate(images.ids)}
+    side = int(min(THUMBNAIL_PIXELS, np.sqrt(THUMBNAIL_BYTES / (4 * len(stimulus_ids)))))
+    thumbnails: list[np.ndarray | None] = []
+    for stimulus in map(str, stimulus_ids):
+        if stimulus not in position:
+            thumbnails.append(None)
+            continue
+        image = images.load(position[stimulus])
+        image.thumbnail((side, side), Image.Resampling.LANCZOS)
+        square = Image.new("RGBA", (side, side))
+        square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
+        thumbnails.append(np.asarray(square))
+    return thumbnails
+
+
+def rdm_figure(
+    vectors: Mapping[str, np.ndarray],
+    groups: np.ndarray | None,
+    thumbnails: list[np.ndarray | None],
+    words: str,
+) -> Figure:
+    """Draw the first RDM large, with thumbnails along its axes, and the others small.
+
+    Parameters
+    ----------
+    vectors
+        Label to (pair,) dissimilarities.
+    groups
+        (stimulus,) labels, sorted.
+    thumbnails
+        From :func:`load_thumbnails`; empty for none.
+    words
+        What is shown, to stand below.
+    """
+    (name, first), *others = vectors.items()
+    axis, small, figure = _large_and_small(len(others))
+    image = _matrix(axis, first, groups)
+    axis.set_title(shortened(name, 60))
+    if groups is not None:
+        _name_groups(axis, groups)
+    if thumbnails:
+        _line_up(axis, thumbnails)
+    for other, (label, vector) in zip(small, others, strict=True):
+        _matrix(other, vector, groups)
+        other.set_title(shortened(label, 24), fontsize=7)
+    bar = figure.colorbar(image, ax=axis, location="bottom", shrink=0.5, aspect=30, pad=0.02)
+    bar.set_label("percentile of dissimilarity", fontsize=8)
+    figure.supxlabel(words, fontsize=7, color="0.35")
+    return figure
+
+
+def map_figure(
+    maps: Mapping[str, tuple[np.ndarray, float]],
+    groups: np.ndarray | None,
+    thumbnails: list[np.ndarray | None],
+    words: str,
+) -> Figure:
+    """Draw the first map of the stimuli large, with thumbnails, and the others small.
+
+    Parameters
+    ----------
+    maps
+        Label to coordinates (stimulus, 2) and their share of variance.
+    groups
+        (stimulus,) labels, sorted.
+    thumbnails
+        From :func:`load_thumbnails`; empty for none.
+    words
+        What is shown, to stand below.
+    """
+    (name, (first, share)), *others = maps.items()
+    axis, small, figure = _large_and_small(len(others))
+    names = [] if groups is None else list(dict.fromkeys(groups))
+    colours = {g: mpl.colormaps["tab20"](i) for i, g in enumerate(names)}
+    if len(names) <= len(COLOURS):
+        colours = dict(zip(names, COLOURS, strict=False))
+    dots = "0.3" if groups is None else [colours[g] for g in groups]
+    _map(axis, first, dots, thumbnails)
+    axis.set_title(f"{shortened(name, 60)}: {share:.0%} of the variance")
+    for other, (label, (points, share_)) in zip(small, others, strict=True):
+        _map(other, points, dots, [])
+        other.set_title(f"{shortened(label, 24)}\n{share_:.0%}", fontsize=7)
+    if names:
+        legend_below(
+            figure, [line(color=c, marker="o", ls="", ms=4, label=g) for g, c in colours.items()]
+        )
+    axis.set_xlabel(words, fontsize=7, color="0.35")
+    return figure
+
+
+def _large_and_small(n_small: int) -> tuple[Axes, list[Axes], Figure]:
+    """Return a large panel, and small ones in three columns beside it."""
+    if not n_small:
+        figure = Figure(figsize=(0.6 * PAGE, 0.6 * PAGE))
+        return figure.subplots(), [], figure
+    figure = Figure(figsize=(PAGE, 0.55 * PAGE + 0.4))
+    left, right = figure.subfigures(1, 2, width_ratios=[5, 4])
+    columns = 1 if n_small == 1 else 2 if n_small <= 4 else 3
+    small = right.subplots(max(2, -(-n_small // columns)), columns, squeeze=False).ravel()
+    for axis in small[n_small:]:
+        axis.set_axis_off()
+    return left.subplots(), list(small[:n_small]), figure
+
+
+def _matrix(axis: Axes, vector: np.ndarray, groups: np.ndarray | None) -> AxesImage:
+    square = squareform(percentiles(vector))
+    np.fill_diagonal(square, np.nan)
+    # Colours after resampling: few colours make small files.
+    image = axis.imshow(square, cmap=PERCENTILES, vmin=0, vmax=100, interpolation_stage="data")
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.spines[:].set_visible(False)
+    for start in _starts(groups)[1:]:
+        axis.axhline(start - 0.5, color="white", lw=0.6)
+        axis.axvline(start - 0.5, color="white", lw=0.6)
+    return image
+
+
+def _starts(groups: np.ndarray | None) -> list[int]:
+    """Return the first row of every group."""
+    if groups is None:
+        return []
+    return [i for i in range(len(groups)) if i == 0 or groups[i] != groups[i - 1]]
+
+
+def _name_groups(axis: Axes, groups: np.ndarray) -> None:
+    starts = _starts(groups)
+    centres = np.add(starts, [*starts[1:], len(groups)]) / 2 - 0.5
+    labels = [shortened(str(groups[i]), 20) for i in starts]
+    size = 7 if len(starts) <= 6 else 5.5
+    axis.set_yticks(centres, labels, fontsize=size, rotation=90, va="center")
+    axis.tick_params(length=0)
+
+
+def _line_up(axis: Axes, thumbnails: list[np.ndarray | None]) -> None:
+    """Draw thumbnails along the upper and right edges, in rows so that they can be larger."""
+    n = len(thumbnails)
+    rows = max(1, round(n / 25))
+    side = rows  # of a thumbnail, in stimuli
+    for i, thumbnail in enumerate(thumbnails):
+        if thumbnail is None:
+            continue
+        along, away = i - side / 2, (i % rows) * side
+        top = -0.5 - away - side * 1.05
+        right = n - 0.5 + away + side * 0.05
+        axis.imshow(thumbnail, extent=(along, along + side, top + side, top))
+        axis.imshow(thumbnail, extent=(right, right + side, along + side, along))
+    reach = side * (rows + 0.1)
+    axis.set_xlim(-0.5 - side / 2, n - 0.5 + reach)
+    axis.set_ylim(n - 0.5 + side / 2, -0.5 - reach)
+
+
+def _map(
+    axis: Axes, points: np.ndarray, colours: object, thumbnails: list[np.ndarray | None]
+) -> None:
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.spines[:].set_color("0.85")
+    axis.spines[:].set_visible(True)
+    centre = (points.max(axis=0) + points.min(axis=0)) / 2
+    radius = np.abs(points - centre).max() or 1.0
+    shown = thumbnails or [None] * len(points)
+    bare = np.array([thumbnail is None for thumbnail in shown])
+    each = np.array([colours] * len(points)) if isinstance(colours, str) else np.array(colours)
+    axis.scatter(*points[bare].T, s=9 if len(points) <= 200 else 4, c=list(each[bare]), lw=0)
+    side = radius * min(0.16, 1.1 / np.sqrt(len(points)))
+    for (x, y), colour, thumbnail in zip(points, each, shown, strict=True):
+        if thumbnail is None:
+            continue
+        axis.imshow(thumbnail, extent=(x - side / 2, x + side / 2, y - side / 2, y + side / 2))
+        if not isinstance(colours, str):
+            axis.add_patch(
+                Rectangle((x - side / 2, y - side / 2), side, side, fill=False, ec=colour, lw=1)
+            )
+    reach = radius * 1.05 + (0 if bare.all() else side / 2)
+    limits = np.stack([centre - reach, centre + reach])
+    axis.set(xlim=limits[:, 0], ylim=limits[:, 1], aspect="equal")
+
+
+def rdm_data(vectors: Mapping[str, np.ndarray], stimulus_ids: np.ndarray) -> pd.DataFrame:
+    """Return a row per pair of stimuli, a column per RDM."""
+    a, b = np.triu_indices(len(stimulus_ids), 1)
+    sides = {"stimulus_a": stimulus_ids[a], "stimulus_b": stimulus_ids[b]}
+    return pd.DataFrame(sides | dict(vectors))
+
+
+def map_data(
+    maps: Mapping[str, tuple[np.ndarray, float]],
+    stimulus_ids: np.ndarray,
+    groups: np.ndarray | None,
+) -> pd.DataFrame:
+    """Return a row per RDM and stimulus: coordinates, and the map's share of variance."""
+    return pd.concat(
+        pd.DataFrame(
+            {
+                "rdm": label,
+                "stimulus_id": stimulus_ids,
+                "group": "" if groups is None else groups,
+                "x": points[:, 0],
+                "y": points[:, 1],
+                "share_of_variance": share,
+            }
+        )
+        for label, (points, share) in maps.items()
+    )
+
+
+def _save(path: str | Path, figure: Figure, data: pd.DataFrame, dpi: int) -> None:
+    with atomic(path) as temporary:
+        figure.savefig(temporary, metadata={"Date": None}, dpi=dpi)
+    with atomic(Path(path).with_suffix(".csv")) as temporary:
+        data.to_csv(temporary, index=False, float_format="%.5g")

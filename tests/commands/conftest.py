@@ -1,0 +1,55 @@
+"""What tests of the command line share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+import yaml
+
+from repbias.cli import main
+from repbias.commands.check import unfilled
+from repbias.recordings.readers.common import FileRecording
+from repbias.store import Recording
+
+
+@pytest.fixture
+def inspect(capsys: pytest.CaptureFixture) -> Callable[..., tuple[str, dict[str, Any]]]:
+    """Function that inspects a file: what is said, and the entry of its block, filled in."""
+
+    def run(path: Path, variable: str | None = None, **fill: Any) -> tuple[str, dict[str, Any]]:
+        arguments = ["--variable", variable] if variable else []
+        assert main(["inspect", str(path), *arguments]) == 0
+        said, _, block = capsys.readouterr().out.partition("\n\n")
+        content = yaml.safe_load(block)
+        if content is None:
+            return said, {}
+        ((_, entries),) = content.items()
+        ((_, entry),) = entries.items()
+        # What is marked is what the test says, neither more nor less.
+        assert set(unfilled(entry)) == fill.keys()
+        return said, entry | fill
+
+    return run
+
+
+@pytest.fixture
+def read() -> Callable[..., Recording]:
+    """Function that reads an entry of ``recordings:`` with the reader of its kind."""
+
+    def run(entry: dict[str, Any], ids: Any) -> Recording:
+        module = import_module(f"repbias.recordings.readers.{entry['kind']}")
+        (model,) = (
+            x
+            for x in vars(module).values()
+            if isinstance(x, type)
+            and issubclass(x, FileRecording)
+            and entry["kind"] in get_args(getattr(x.model_fields.get("kind"), "annotation", None))
+        )
+        return module.read(model(**entry), np.array(sorted(ids)))
+
+    return run

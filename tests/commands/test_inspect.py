@@ -1,0 +1,538 @@
+"""What is said of a file is what its own library wrote, and the block reads it."""
+
+import tarfile
+import zipfile
+from datetime import UTC, datetime
+
+import h5py
+import mne
+import nibabel
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.io
+import xarray
+import yaml
+from PIL import Image
+from pynwb import NWBHDF5IO, NWBFile
+from pynwb.file import Subject
+
+from repbias.cli import main
+from repbias.commands.description import FILL_IN, Description, name_of
+from repbias.stimuli.images import open_images
+from repbias.stimuli.spec import ImageSet
+from repbias.store import Recording, create
+
+RNG = np.random.default_rng(0)
+IDS = [f"im{i}" for i in range(6)]
+RESPONSES = RNG.normal(size=(6, 3, 5))  # (stimulus, repeat, unit)
+AXES = ["stimulus", "repeat", "unit"]
+
+
+def assert_same_responses(recording, expected=RESPONSES):
+    """Trials go by stimulus and repeat; the ids ascend as the rows of the array do."""
+    assert recording.stimulus_ids.tolist() == IDS
+    np.testing.assert_array_equal(recording.responses, expected.reshape(-1, expected.shape[-1]))
+
+
+# Arrays
+
+
+def test_a_bare_array(tmp_path, inspect, read):
+    np.save(tmp_path / "r.npy", RESPONSES)
+    said, entry = inspect(tmp_path / "r.npy", axes=AXES, stimuli="shown", stimulus_ids="sorted")
+    assert "6 x 3 x 5, float64" in said
+    assert f"from {RESPONSES.min():.4g} to {RESPONSES.max():.4g}" in said
+    assert_same_responses(read(entry, IDS))
+
+
+@pytest.mark.parametrize("kind", ["npz", "h5", "mat"])
+def test_ids_in_the_same_file_name_the_axis(kind, tmp_path, inspect, read):
+    path = tmp_path / f"r.{kind}"
+    if kind == "npz":
+        np.savez(path, spikes=RESPONSES, name=np.array(IDS), more=np.zeros(3))
+    elif kind == "h5":
+        with h5py.File(path, "w") as file:
+            file["spikes"], file["name"], file["more"] = RESPONSES, IDS, np.zeros(3)
+    else:
+        scipy.io.savemat(path, {"spikes": RESPONSES, "name": np.array(IDS), "more": np.zeros(3)})
+    said, entry = inspect(path, axes=AXES, stimuli="shown")
+    assert "spikes: 6 x 3 x 5, float64" in said
+    assert "name: 6, text: im0, im1, im2, im3, ..." in said
+    assert entry["variable"] == "spikes"
+    assert entry["stimulus_ids"] == "variable:name"
+    assert_same_responses(read(entry, IDS))
+
+
+def test_axes_are_guessed_from_ids_only(tmp_path, capsys):
+    path = tmp_path / "r.npz"
+    np.savez(path, spikes=np.zeros((5, 1, 6)), name=np.array(IDS))
+    main(["inspect", str(path)])
+    assert "axes: [FILL_IN, _, stimulus]" in capsys.readouterr().out
+    np.savez(path, spikes=np.zeros((5, 12)), name=np.repeat(IDS, 2))
+    main(["inspect", str(path)])
+    assert "axes: [FILL_IN, trial]" in capsys.readouterr().out
+    np.savez(path, spikes=np.zeros((6, 6)) + np.arange(6), name=np.array(IDS))
+    main(["inspect", str(path)])
+    out = capsys.readouterr().out
+    assert "axes: [FILL_IN, FILL_IN]" in out
+    assert "Axes 1 and 2 are equally long (6)" in out
+
+
+def test_several_candidates_for_ids_are_listed(tmp_path, inspect, capsys):
+    path = tmp_path / "r.npz"
+    names = {
+        "name": np.array(IDS),
+        "region": np.repeat(["V4", "IT"], 3),
+        "code": np.arange(6) + 7.0,
+    }
+    np.savez(path, spikes=RESPONSES, flag=np.array([0, 1, 1, 0, 1, 0]), **names)
+    inspect(path, axes=AXES, stimuli="shown", stimulus_ids="variable:name")
+    main(["inspect", str(path)])
+    line = next(line for line in capsys.readouterr().out.splitlines() if "stimulus_ids" in line)
+    for name in names:
+        assert f"variable:{name} (" in line
+    assert "flag" not in line, "of yes and no"
+
+
+def test_nan_are_counted_and_repeats_suspected(tmp_path, inspect):
+    array = np.ones((6, 4, 5))
+    array[:2, 2:] = np.nan
+    array[:4, 3] = np.nan
+    np.save(tmp_path / "r.npy", array)
+    said, _ = inspect(tmp_path / "r.npy", axes=AXES, stimuli="s", stimulus_ids="sorted")
+    assert f"{np.isnan(array).mean():.2%} NaN" in said
+    assert "Along axis 2 ever more is NaN" in said
+    assert "axis 1" not in said
+    assert "axis 3" not in said
+
+
+def test_the_variable_can_be_chosen(tmp_path, inspect, read):
+    scipy.io.savemat(tmp_path / "r.mat", {"s": {"a": RESPONSES, "b": np.zeros((9, 99))}})
+    _, entry = inspect(
+        tmp_path / "r.mat",
+        variable="s.a",
+        axes=["_", "_", *AXES],
+        stimuli="shown",
+        stimulus_ids="sorted",
+    )
+    assert_same_responses(read(entry, IDS))
+
+
+@pytest.mark.parametrize("square", [True, False])
+def test_rdms_are_recognised(square, tmp_path, inspect, read):
+    from scipy.spatial.distance import pdist, squareform
+
+    pairs = pdist(RNG.normal(size=(6, 3)))
+    np.save(tmp_path / "r.npy", squareform(pairs) if square else pairs)
+    _, entry = inspect(tmp_path / "r.npy", stimuli="shown", stimulus_ids="sorted")
+    assert entry["kind"] == "rdms"
+    np.testing.assert_allclose(read(entry, IDS).rdms, [pairs])
+
+
+def test_pairs_on_one_of_several_axes_are_a_hint(tmp_path, inspect):
+    np.save(tmp_path / "r.npy", RNG.random((2, 4186)))
+    said, entry = inspect(tmp_path / "r.npy", axes=[], stimuli="s", stimulus_ids="sorted")
+    assert entry["kind"] == "array"
+    assert "Axis 2 is as long as 92 stimuli have pairs" in said
+
+
+def test_real_rdms(test_data, inspect, read):
+    """Kriegeskorte et al. 2008: 92 objects, four subjects, two sessions each."""
+    path = test_data / "rdm92_kriegeskorte2008/92_brainRDMs.mat"
+    axes = ["_", "subject", "session", "stimulus", "stimulus"]
+    said, entry = inspect(path, axes=axes, stimuli="objects", stimulus_ids="sorted")
+    assert "RDMs.RDM: 1 x 4 x 2 x 92 x 92" in said
+    assert read(entry, [f"object{i:02d}" for i in range(92)]).rdms.shape == (8, 4186)
+
+
+def test_real_spike_counts(test_data, inspect, read):
+    """Cowley et al. 2023: NaN pad the repeats of 640 images."""
+    path = test_data / "v4_cowley2023/responses_raw/responses_210325.npy"
+    axes = ["unit", "stimulus", "repeat"]
+    said, entry = inspect(path, axes=axes, stimuli="s", stimulus_ids="sorted")
+    assert "Along axis 3 ever more is NaN" in said
+    assert read(entry, [f"image{i:03d}" for i in range(640)]).responses.shape[1] == 50
+
+
+def test_matlab_7_3(tmp_path, inspect, read):
+    """As MATLAB writes it: HDF5 behind a header of its own, axes reversed, text as numbers."""
+    path = tmp_path / "r.mat"
+    with h5py.File(path, "w", userblock_size=512) as file:
+        file["spikes"] = RESPONSES.T
+        file["spikes"].attrs["MATLAB_class"] = np.bytes_("double")
+        file["title"] = np.array([[ord(c)] for c in "V4 data"], np.uint16)
+        file["title"].attrs["MATLAB_class"] = np.bytes_("char")
+        file["#refs#/a"] = np.zeros(100_000)
+        file["s/depth"] = np.zeros((1, 6))
+        file["s"].attrs["MATLAB_class"] = np.bytes_("struct")
+        file["s/depth"].attrs["MATLAB_class"] = np.bytes_("double")
+    with path.open("r+b") as file:
+        file.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM")
+    said, entry = inspect(path, axes=AXES, stimuli="shown", stimulus_ids="sorted")
+    assert "spikes: 6 x 3 x 5, float64" in said
+    assert "title: 1, text: V4 data" in said
+    assert "s.depth: 1 x 1 x 6 x 1, float64" in said
+    assert "refs" not in said
+    assert entry["variable"] == "spikes"
+    assert_same_responses(read(entry, IDS))
+
+
+def test_an_array_of_images_goes_to_images(tmp_path, inspect):
+    pixels = RNG.integers(0, 256, (6, 8, 9, 3), dtype=np.uint8)
+    np.savez(tmp_path / "pictures.npz", pictures=pixels, other=np.zeros(3))
+    _, entry = inspect(tmp_path / "pictures.npz", variable="pictures")
+    images = open_images(ImageSet(**entry))
+    np.testing.assert_array_equal(np.asarray(images.load(2)), pixels[2])
+
+
+def test_no_array_of_numbers(tmp_path, inspect):
+    np.savez(tmp_path / "r.npz", name=np.array(IDS))
+    said, entry = inspect(tmp_path / "r.npz")
+    assert "no array of numbers" in said
+    assert entry == {}
+
+
+# Our own files
+
+
+def canonical_recording(shape=(12, 3)):
+    return Recording(
+        stimuli={"stimulus_id": np.array(IDS)},
+        responses=RNG.normal(size=shape),
+        trials={"stimulus_id": np.repeat(IDS, 2), "repeat": np.tile([0, 1], 6)},
+        units={
+            "unit": np.array(list("abc")),
+            "subject": np.full(3, "M1"),
+            "region": np.full(3, "V4"),
+        },
+        info={"kind": "array", "modality": "spikes", "times_s": [0.1, 0.2]}
+        if len(shape) > 2
+        else {},
+    )
+
+
+@pytest.mark.parametrize("shape", [(12, 3), (12, 3, 2)])
+def test_a_canonical_recording_is_read_again(shape, tmp_path, inspect, read):
+    recording = canonical_recording(shape)
+    recording.write(tmp_path / "v4.h5")
+    said, entry = inspect(tmp_path / "v4.h5", stimuli="shown")
+    assert "a canonical recording of repbias" in said
+    assert "regions: V4 3" in said
+    again = read(entry, IDS)
+    np.testing.assert_array_equal(again.trials["stimulus_id"], recording.trials["stimulus_id"])
+    for i in range(0, 12, 2):  # trials of a stimulus have no order of their own in the array
+        pair = again.responses[i : i + 2].reshape(2, -1)
+        expected = recording.responses[i : i + 2].reshape(2, -1)
+        np.testing.assert_array_equal(
+            pair[pair[:, 0].argsort()], expected[expected[:, 0].argsort()]
+        )
+
+
+def test_canonical_rdms_are_read_again(tmp_path, inspect, read):
+    rdms = RNG.random((2, 15))
+    info = {
+        "subject": np.array(["A", "B"]),
+        "session": np.array([0, 0]),
+        "region": np.full(2, "IT"),
+    }
+    Recording(stimuli={"stimulus_id": np.array(IDS)}, rdms=rdms, rdm_info=info).write(
+        tmp_path / "it.h5"
+    )
+    _, entry = inspect(tmp_path / "it.h5", stimuli="shown")
+    np.testing.assert_array_equal(read(entry, IDS).rdms, rdms)
+
+
+def test_other_files_of_the_pipeline_are_named_and_read_by_nothing(tmp_path, inspect):
+    with create(tmp_path / "n.h5", "networks") as file:
+        file["weights/w1"] = np.zeros((2, 3))
+    said, entry = inspect(tmp_path / "n.h5")
+    assert "kind 'networks'" in said
+    assert entry == {}
+
+
+# The field's own formats
+
+
+def write_nwb(path, region="V4"):
+    """Six stimuli, twice each; unit u fires u + 1 spikes 50 to 150 ms after every trial's start."""
+    nwb = NWBFile("test", "session7", datetime(2026, 1, 1, tzinfo=UTC))
+    nwb.subject = Subject(subject_id="monkeyA", species="Macaca mulatta")
+    nwb.add_trial_column("image_name", "what was shown")
+    starts = np.arange(12.0)
+    for i, start in enumerate(starts):
+        nwb.add_trial(start_time=start, stop_time=start + 0.5, image_name=IDS[i % 6])
+    nwb.add_unit_column("region", "where")
+    for unit in range(3):
+        times = (starts[:, None] + np.linspace(0.05, 0.15, unit + 1)).ravel()
+        nwb.add_unit(spike_times=times, region=region)
+    with NWBHDF5IO(path, "w") as io:
+        io.write(nwb)
+
+
+def test_nwb(tmp_path, inspect, read):
+    write_nwb(tmp_path / "s.nwb")
+    said, entry = inspect(
+        tmp_path / "s.nwb", stimuli="shown", stimulus="image_name", from_s=0.0, to_s=0.2
+    )
+    assert "subject monkeyA" in said
+    assert "image_name: 6 values: im0, im1, im2, im3, ..." in said
+    assert "units: 3, with" in said
+    recording = read(entry, IDS)
+    assert set(recording.units["region"]) == {"V4"}
+    np.testing.assert_array_equal(recording.responses, np.tile([1, 2, 3], (12, 1)))
+
+
+def test_nwb_without_trials_says_what_is_missing(tmp_path, inspect):
+    with NWBHDF5IO(tmp_path / "s.nwb", "w") as io:
+        io.write(NWBFile("test", "session7", datetime(2026, 1, 1, tzinfo=UTC)))
+    said, entry = inspect(tmp_path / "s.nwb")
+    assert "Needed to read it: a table of trials" in said
+    assert entry == {}
+
+
+def test_only_columns_that_may_name_stimuli_are_offered(tmp_path, capsys):
+    write_nwb(tmp_path / "s.nwb")
+    main(["inspect", str(tmp_path / "s.nwb")])
+    lines = capsys.readouterr().out.splitlines()
+    (line,) = (line for line in lines if line.startswith("    stimulus:"))
+    assert "image_name (6 values" in line
+    assert "stop_time" not in line, "half seconds name nothing"
+
+
+@pytest.mark.parametrize("metadata", [True, False])
+def test_mne(metadata, tmp_path, inspect, read):
+    info = mne.create_info(["E1", "E2"], 100.0, "eeg")
+    data = RNG.normal(size=(12, 2, 20)) * 1e-6
+    codes = np.tile(np.arange(1, 7), 2)
+    events = np.column_stack([np.arange(12) * 50, np.zeros(12, int), codes])
+    epochs = mne.EpochsArray(
+        *(data, info, events),
+        event_id={name: code for name, code in zip(IDS, range(1, 7), strict=True)},
+        metadata=pd.DataFrame({"picture": np.tile(IDS, 2)}) if metadata else None,
+        verbose="error",
+    )
+    epochs.save(tmp_path / "s-epo.fif", verbose="error")
+    fill = {"stimulus": "picture"} if metadata else {}
+    said, entry = inspect(tmp_path / "s-epo.fif", stimuli="shown", **fill)
+    assert "12 epochs" in said
+    assert "eeg (2)" in said
+    assert "events: 6: im0 (2)" in said
+    recording = read(entry, IDS)
+    assert recording.stimulus_ids.tolist() == IDS
+    assert recording.responses.shape == (12, 2, 20), "bins of 10 ms are the samples"
+
+
+@pytest.mark.parametrize("name", ["stimulus_id", "image_id", "object"])
+@pytest.mark.parametrize("unit", ["ms", "s"])
+def test_brainscore(name, unit, tmp_path, inspect, read):
+    edges = np.array([70.0, 80.0, 90.0]) * (1 if unit == "ms" else 1e-3)
+    xarray.Dataset(
+        {"responses": (("presentation", "neuroid", "time_bin"), RNG.normal(size=(6, 3, 2)))},
+        {
+            name: ("presentation", IDS),
+            "neuroid_id": ("neuroid", ["n1", "n2", "n3"]),
+            "region": ("neuroid", ["IT", "IT", "V4"]),
+            "time_bin_start": ("time_bin", edges[:-1]),
+            "time_bin_end": ("time_bin", edges[1:]),
+        },
+    ).to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
+    fill = {"stimulus": name} if name == "object" else {}
+    said, entry = inspect(tmp_path / "a.nc", stimuli="shown", **fill)
+    assert "responses: presentation 6, neuroid 3, time_bin 2; float64" in said
+    assert "region (neuroid): 2 values: IT, V4" in said
+    recording = read(entry, IDS)
+    assert recording.stimulus_ids.tolist() == IDS
+    np.testing.assert_allclose(recording.info["times_s"], [0.075, 0.085])
+
+
+def test_nifti(tmp_path, inspect):
+    affine = np.diag([2.0, 2.5, 3.0, 1.0])
+    image = nibabel.Nifti1Image(np.zeros((4, 5, 6, 7), np.float32), affine)
+    image.header.set_zooms((2.0, 2.5, 3.0, 1.5))
+    nibabel.save(image, tmp_path / "bold.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 5, 6)), affine), tmp_path / "mask.nii")
+    said, _ = inspect(tmp_path / "bold.nii.gz")
+    assert "4 x 5 x 6 x 7, float32" in said
+    assert "voxels: 2 x 2.5 x 3 mm" in said
+    assert "repetition time: 1.5 s" in said
+    assert "repetition time" not in inspect(tmp_path / "mask.nii")[0]
+
+
+def table_rows():
+    for i, stimulus in enumerate(IDS):
+        for repeat in range(3):
+            for unit in range(5):
+                yield stimulus, repeat, f"n{unit}", RESPONSES[i, repeat, unit]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv"])
+@pytest.mark.parametrize("layout", ["long", "wide"])
+def test_tables(layout, suffix, tmp_path, inspect, read):
+    table = pd.DataFrame(table_rows(), columns=["stimulus_id", "repeat", "neuron", "rate"])
+    if layout == "wide":
+        table = table.pivot(index=["stimulus_id", "repeat"], columns="neuron", values="rate")
+        table = table.reset_index()
+    path = tmp_path / f"t.{suffix}"
+    table.to_csv(path, index=False, sep="," if suffix == "csv" else "\t", float_format="%.17g")
+    said, entry = inspect(path, stimuli="shown")
+    assert "stimulus_id: 6 values" in said
+    assert entry["format"] == layout
+    assert_same_responses(read(entry, IDS))
+
+
+def test_a_table_whose_columns_are_called_otherwise(tmp_path, inspect, read):
+    columns = ["picture", "repeat", "neuron", "firing"]
+    pd.DataFrame(table_rows(), columns=columns).to_csv(tmp_path / "t.csv", index=False)
+    named = {"stimulus": "picture", "unit": "neuron", "response": "firing", "repeat": "repeat"}
+    with pytest.raises(AssertionError, match="columns"):
+        inspect(tmp_path / "t.csv", stimuli="shown")
+    _, entry = inspect(
+        tmp_path / "t.csv", stimuli="shown", **{"columns.stimulus": 1, "columns.response": 1}
+    )
+    entry = {k: v for k, v in entry.items() if "." not in k} | {"columns": named}
+    assert read(entry, IDS).responses.shape == (18, 5)
+
+
+def test_events_and_facts_of_stimuli_are_recognised(tmp_path, inspect):
+    pd.DataFrame({"onset": [0, 1], "duration": 1, "trial_type": "a"}).to_csv(
+        tmp_path / "e.tsv", sep="\t", index=False
+    )
+    said, entry = inspect(tmp_path / "e.tsv")
+    assert "These are events" in said
+    assert entry == {}
+    pd.DataFrame({"stimulus_id": IDS, "size": np.arange(6)}).to_csv(tmp_path / "s.csv", index=False)
+    said, _ = inspect(tmp_path / "s.csv", stimuli="shown")
+    assert "facts of stimuli" in said
+
+
+# Images
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar.gz"])
+def test_images(kind, tmp_path, inspect):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name in IDS:
+        Image.fromarray(RNG.integers(0, 256, (8, 9, 3), dtype=np.uint8)).save(
+            folder / f"{name}.png"
+        )
+    path = folder if kind == "folder" else tmp_path / f"pictures.{kind}"
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for file in folder.iterdir():
+                archive.write(file, file.name)
+    elif kind == "tar.gz":
+        with tarfile.open(path, "w:gz") as archive:
+            archive.add(folder, "pictures")
+    said, entry = inspect(path)
+    assert "6 images: im0, im1, im2, im3, ..." in said
+    assert "9 x 8" in said
+    assert open_images(ImageSet(**entry)).ids == IDS
+
+
+# Bad input
+
+
+def whole_files(folder):
+    """Write one file of every kind; return their paths."""
+    np.save(folder / "a.npy", RESPONSES)
+    np.savez(folder / "a.npz", a=RESPONSES)
+    scipy.io.savemat(folder / "a.mat", {"a": RESPONSES})
+    with h5py.File(folder / "a.h5", "w") as file:
+        file["a"] = RESPONSES
+    write_nwb(folder / "a.nwb")
+    xarray.Dataset({"a": (("x", "y"), np.zeros((3, 3)))}).to_netcdf(
+        folder / "a.nc", engine="h5netcdf"
+    )
+    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 5, 6)), np.eye(4)), folder / "a.nii")
+    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 5, 6)), np.eye(4)), folder / "a.nii.gz")
+    info = mne.create_info(["E1"], 100.0, "eeg")
+    epochs = mne.EpochsArray(np.zeros((4, 1, 10)), info, verbose="error")
+    epochs.save(folder / "a-epo.fif", verbose="error")
+    with zipfile.ZipFile(folder / "a.zip", "w") as archive:
+        archive.writestr("im.png", b"not an image")
+    return sorted(folder.iterdir())
+
+
+def one_line(capsys):
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith("error: ")
+    assert "Traceback" not in err
+    return err
+
+
+def test_truncated_files_give_one_line_that_names_them(tmp_path, capsys):
+    for path in whole_files(tmp_path):
+        path.write_bytes(path.read_bytes()[:100])
+        assert main(["inspect", str(path)]) == 1, path
+        assert str(path) in one_line(capsys)
+    (tmp_path / "a.csv").write_text("stimulus,n1\nim1,1\nim2")
+    assert main(["inspect", str(tmp_path / "a.csv")]) == 1
+    assert "line 3 has 1 cells" in one_line(capsys)
+
+
+def test_empty_files_give_one_line_that_names_them(tmp_path, capsys):
+    for path in whole_files(tmp_path):
+        path.write_bytes(b"")
+        assert main(["inspect", str(path)]) == 1, path
+        assert str(path) in one_line(capsys)
+
+
+@pytest.mark.parametrize(
+    "name, expected",
+    [
+        ("missing.npy", "no such file"),
+        ("notes.docx", "unknown kind of file '.docx'"),
+        ("empty", "no images"),
+    ],
+)
+def test_paths_that_cannot_be_described(name, expected, tmp_path, capsys):
+    (tmp_path / "notes.docx").write_text("x")
+    (tmp_path / "empty").mkdir()
+    assert main(["inspect", str(tmp_path / name)]) == 1
+    assert expected in one_line(capsys)
+
+
+def test_a_variable_that_is_not_there(tmp_path, capsys):
+    np.savez(tmp_path / "r.npz", spikes=RESPONSES)
+    assert main(["inspect", str(tmp_path / "r.npz"), "--variable", "spike"]) == 1
+    assert "did you mean 'spikes'?" in one_line(capsys)
+    np.save(tmp_path / "r.npy", RESPONSES)
+    assert main(["inspect", str(tmp_path / "r.npy"), "--variable", "spikes"]) == 1
+    assert "leave --variable out" in one_line(capsys)
+
+
+def test_nothing_loads_a_pickle(tmp_path, capsys):
+    np.save(tmp_path / "r.npy", np.array([{"a": 1}]), allow_pickle=True)
+    assert main(["inspect", str(tmp_path / "r.npy")]) == 1
+    assert "allow_pickle" in one_line(capsys)
+
+
+# The block
+
+
+def test_comments_stay_on_their_line():
+    found = Description([])
+    found.put("stimulus", FILL_IN, "one of\na\nb")
+    assert found.block("x") == "recordings:\n  x:\n    stimulus: FILL_IN  # one of a b\n"
+
+
+@pytest.mark.parametrize(
+    "value", ["yes", "1e3", "a: b", "# x", "", "ü", "a'b", [1, "no"], {"a": None}]
+)
+def test_every_value_comes_back_from_the_block(value):
+    found = Description([])
+    found.put("key", value, "comment")
+    assert yaml.safe_load(found.block("x")) == {"recordings": {"x": {"key": value}}}
+
+
+def test_names_of_entries_are_valid(tmp_path):
+    from pydantic import TypeAdapter
+
+    from repbias.spec import Name
+
+    for name in ("a b.nii.gz", ".hidden", "ü.npy", "-x.mat", "92_RDMs.mat", f"{'x' * 200}.npy"):
+        TypeAdapter(Name).validate_python(name_of(tmp_path / name))

@@ -1,0 +1,106 @@
+"""Summaries of encoding by region, against pandas-free arithmetic and scipy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import ttest_1samp
+
+from repbias.encoding.regions import region_table
+from repbias.tables import TABLES, as_table
+
+
+def units(rows, **columns) -> pd.DataFrame:
+    """Encoding rows of (region, subject, r, ceiling, p_fdr)."""
+    table = pd.DataFrame(rows, columns=["region", "subject", "r", "ceiling", "p_fdr"]).assign(
+        **{
+            "recording": "v4", "unit": [f"u{i}" for i in range(len(rows))], "experiment": "tasks",
+            "condition": "both", "network": "seed0", "seed": 0, "snapshot": "final", "step": 9,
+            "kept": True, "layer": "hidden1", "r2": 0.0, "p": 0.5, "ceiling_convention": "",
+            "r_normalised": 0.0, "log10_alpha": 0.0, "alpha_at_edge": 0.25, "n_stimuli": 40,
+        }
+        | columns
+    )  # fmt: skip
+    return as_table("encoding", table)
+
+
+SUBJECTS = units(
+    [
+        ("IT", "a", 0.2, 0.5, 0.01),
+        ("IT", "a", 0.4, np.nan, 0.20),
+        ("IT", "b", 0.6, 0.9, 0.04),
+        ("IT", "c", 0.1, 0.6, 0.90),
+        ("IT", "c", 0.3, 0.4, 0.05),
+        ("V4", "a", 0.5, np.nan, 0.001),
+        ("V4", "a", 0.1, np.nan, 0.5),
+        ("V4", "a", 0.3, np.nan, 0.5),
+        ("V1", "a", 0.7, 0.8, 0.5),
+    ]
+)
+
+
+def test_subjects_count_the_same_and_the_interval_is_theirs():
+    table = region_table(SUBJECTS)
+    assert tuple(table.columns) == TABLES["encoding_regions"]
+    it = table.set_index("region").loc["IT"]
+    by_subject = [0.3, 0.6, 0.2]
+    interval = ttest_1samp(by_subject, 0).confidence_interval()
+    assert it["r"] == pytest.approx(np.mean(by_subject))
+    assert (it["ci_low"], it["ci_high"]) == pytest.approx((interval.low, interval.high))
+    assert it["interval"] == "95 %, t over subjects"
+    assert (it["n_subjects"], it["n_units"], it["n_units_with_ceiling"]) == (3, 5, 4)
+    assert it["ceiling"] == pytest.approx(np.mean([0.5, 0.9, 0.5]))
+    assert it["r_normalised"] == pytest.approx(np.mean([0.2, 0.6, 0.2]) / np.mean([0.5, 0.9, 0.5]))
+    assert it["share_significant"] == pytest.approx(2 / 5)
+    assert it["alpha_at_edge"] == pytest.approx(0.25)
+
+
+def test_one_subject_generalises_to_its_units_only():
+    table = region_table(SUBJECTS).set_index("region")
+    v4 = table.loc["V4"]
+    interval = ttest_1samp([0.5, 0.1, 0.3], 0).confidence_interval()
+    assert (v4["ci_low"], v4["ci_high"]) == pytest.approx((interval.low, interval.high))
+    assert v4["interval"] == "95 %, t over units of one subject only"
+    assert np.isnan(v4["ceiling"])
+    assert np.isnan(v4["r_normalised"])
+    assert v4["n_units_with_ceiling"] == 0
+    v1 = table.loc["V1"]
+    assert np.isnan(v1["ci_low"])
+    assert v1["interval"] == "none: one unit"
+    assert v1["r_normalised"] == pytest.approx(0.7 / 0.8)
+
+
+def test_layers_and_networks_are_apart_and_units_may_come_in_any_order():
+    other = SUBJECTS.assign(layer="hidden2", r=SUBJECTS["r"] / 2)
+    both = pd.concat([SUBJECTS, other, SUBJECTS.assign(seed=1, network="seed1")])
+    table = region_table(both)
+    assert len(table) == 9
+    shuffled = region_table(both.sample(frac=1, random_state=0))
+    keys = ["seed", "layer", "region"]
+    pd.testing.assert_frame_equal(
+        *(t.sort_values(keys, ignore_index=True) for t in (table, shuffled))
+    )
+
+
+def test_what_was_not_tested_is_not_significant_nor_insignificant():
+    assert region_table(SUBJECTS.assign(p_fdr=np.nan))["share_significant"].isna().all()
+
+
+def test_no_units_give_no_regions():
+    table = region_table(as_table("encoding"))
+    assert table.empty
+    assert tuple(table.columns) == TABLES["encoding_regions"]
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.floats(-1, 1)), min_size=1, max_size=12))
+def test_the_mean_is_that_of_the_subjects_means(values):
+    rows = [("IT", f"s{subject}", r, 1.0, 0.5) for subject, r in values]
+    found = region_table(units(rows)).iloc[0]
+    subjects = {s for s, _ in values}
+    means = [np.mean([r for s, r in values if s == subject]) for subject in subjects]
+    assert found["r"] == pytest.approx(np.mean(means), abs=1e-12)
+    assert found["r_normalised"] == pytest.approx(found["r"], abs=1e-12)
+    assert found["n_subjects"] == len(subjects)

@@ -1,0 +1,334 @@
+"""Tables of text: long and wide, in any order of rows, are read back exactly."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from repbias.recordings.readers.table import TableRecording, read, read_table
+from repbias.spec import RepbiasError
+from repbias.store import Recording
+
+KNOWN = np.array(["001", "002", "003", "cat", "dog"])
+
+
+def read_frame(frame, folder, name="table.csv", sep=",", **settings):
+    path = folder / name
+    frame.to_csv(path, sep=sep, index=False)
+    return read_text(path, **settings)
+
+
+def read_text(path, text=None, **settings):
+    if text is not None:
+        path.write_text(text, encoding="utf-8")
+    return read(TableRecording(kind="table", path=path, stimuli="set", **settings), KNOWN)
+
+
+def assert_same(a: Recording, b: Recording):
+    for part in dataclasses.fields(Recording):
+        left, right = getattr(a, part.name), getattr(b, part.name)
+        if isinstance(left, dict) and part.name != "info":
+            assert left.keys() == right.keys()
+            for key in left:
+                np.testing.assert_array_equal(left[key], right[key])
+        elif isinstance(left, np.ndarray):
+            np.testing.assert_array_equal(left, right)
+        else:
+            assert left == right
+
+
+def long_frame(seed=0, n_repeats=3, n_times=1, subjects=("A", "B")):
+    """Two regions, two subjects with units of the same names, and some rows left out."""
+    rng = np.random.default_rng(seed)
+    rows = [
+        {
+            "stimulus": stimulus,
+            "unit": f"u{unit}",
+            "response": rng.normal(),
+            "repeat": repeat,
+            "subject": subject,
+            "region": ["V4", "IT"][unit % 2],
+            "session": ["day 1", "day 2"][repeat % 2],
+            "time": 0.05 + 0.1 * time,
+        }
+        for stimulus in KNOWN
+        for unit in range(4)
+        for repeat in range(n_repeats)
+        for subject in subjects
+        for time in range(n_times)
+    ]
+    frame = pd.DataFrame(rows)
+    return frame.iloc[rng.permutation(len(frame))[: int(0.9 * len(frame))]]
+
+
+def of_long(recording: Recording) -> dict:
+    """Every observed response by what it is of."""
+    units = pd.DataFrame(recording.units)
+    times = recording.info.get("times_s", [None])
+    responses = recording.responses.reshape(len(recording.responses), len(units), -1)
+    return {
+        (
+            *(recording.trials[c][i] for c in ("stimulus_id", "session", "repeat")),
+            *units.loc[j, ["subject", "unit", "region"]],
+            *times[k : k + 1],
+        ): responses[i, j, k]
+        for i, j, k in np.argwhere(~np.isnan(responses))
+    }
+
+
+@pytest.mark.parametrize(("name", "sep"), [("a.csv", ","), ("a.tsv", "\t"), ("A.CSV", ",")])
+@pytest.mark.parametrize("n_times", [1, 3])
+def test_a_long_table_is_read_back_exactly(n_times, name, sep, tmp_path):
+    frame = long_frame(n_times=n_times)
+    recording = read_frame(frame, tmp_path, name, sep, format="long")
+    expected = {
+        (r.stimulus, r.session, r.repeat, r.subject, f"{r.subject}/{r.unit}", r.region, r.time): (
+            r.response
+        )
+        for r in frame.itertuples()
+    }
+    found = of_long(recording)
+    assert {(*key[:-1], round(key[-1], 9)): v for key, v in expected.items()} == found
+    assert recording.responses.ndim == 3
+    np.testing.assert_allclose(recording.info["times_s"], 0.05 + 0.1 * np.arange(n_times))
+
+
+def test_without_times_a_trial_has_one_response_of_each_unit(tmp_path):
+    frame = long_frame(subjects=("A",)).drop(columns=["time", "subject"])
+    recording = read_frame(frame, tmp_path, format="long", subject="M1")
+    assert recording.responses.ndim == 2
+    assert "times_s" not in recording.info
+    assert set(recording.units["subject"]) == {"M1"}
+    assert list(recording.units["unit"]) == ["u0", "u1", "u2", "u3"], "no prefix for one subject"
+
+
+@given(order=st.permutations(range(20)), repeats=st.booleans())
+def test_the_order_of_rows_of_a_long_table_does_not_matter(order, repeats, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("long")
+    frame = long_frame(n_repeats=4, subjects=("A",)).iloc[:20].drop(columns=["session", "time"])
+    frame["response"] = frame["response"].round(0)  # ties, as counts have
+    frame = frame if repeats else frame.drop(columns="repeat")
+    assert_same(
+        read_frame(frame.iloc[order], folder, format="long"),
+        read_frame(frame, folder, format="long"),
+    )
+
+
+def test_without_repeats_every_unit_keeps_all_of_its_responses(tmp_path, caplog):
+    frame = long_frame(n_repeats=4, subjects=("A",)).drop(columns=["repeat", "time", "session"])
+    recording = read_frame(frame, tmp_path, format="long")
+    assert "which of them units share is unknown" in caplog.text
+    for (stimulus, unit), rows in frame.groupby(["stimulus", "unit"]):
+        trials = recording.trials["stimulus_id"] == stimulus
+        found = recording.responses[trials][:, list(recording.units["unit"]).index(unit)]
+        assert sorted(found[~np.isnan(found)]) == sorted(rows["response"])
+        # A unit's missing repeats are its last ones.
+        assert not np.isnan(found[: len(rows)]).any()
+
+
+def test_first_repeats_are_not_the_same_counts_everywhere(tmp_path):
+    """Were they ordered by their value, or by its hash alone, one count would always be first."""
+    rows = [(s, f"u{u:02}", count) for s in KNOWN for u in range(40) for count in (0, 1)]
+    frame = pd.DataFrame(rows, columns=["stimulus", "unit", "response"])
+    recording = read_frame(frame, tmp_path, format="long")
+    first = recording.responses[recording.trials["repeat"] == 0]
+    assert abs(first.mean() - 0.5) < 0.15  # 200 fair coins: 4 standard deviations
+
+
+def test_ids_keep_their_zeros_and_missing_values_are_not_ids(tmp_path):
+    text = "stimulus,unit,response\n 001 ,a,1\n002,a,NaN\n003,a,n/a\ncat,a,\ndog,a,1e-3\n"
+    recording = read_text(tmp_path / "x.csv", text, format="long")
+    assert list(recording.stimulus_ids) == ["001", "dog"]
+    assert recording.responses.tolist() == [[1.0], [0.001]]
+
+
+def test_columns_may_have_other_names(tmp_path):
+    frame = long_frame()
+    names = {name: f"my {name}" for name in frame}
+    found = read_frame(frame.rename(columns=names), tmp_path, format="long", columns=names)
+    assert_same(found, read_frame(frame, tmp_path, format="long"))
+
+
+def wide_frame(n=12, seed=0):
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "stimulus": np.resize(KNOWN, n),
+            "repeat": np.arange(n) // len(KNOWN),
+            "run": 10 - np.arange(n) // 6,
+            "u1": rng.normal(size=n),
+            "u2": np.where(np.arange(n) == 3, np.nan, rng.normal(size=n)),
+            "u3": rng.poisson(3, size=n),
+            "observer": ["x"] * n,
+            "mean/rt": rng.uniform(size=n),
+        }
+    )
+
+
+def test_a_wide_table_is_read_back_exactly(tmp_path):
+    frame = wide_frame()
+    recording = read_frame(
+        frame, tmp_path, format="wide", trial_columns=["mean/rt"], subject="M1", region="V4"
+    )
+    assert list(recording.units["unit"]) == ["u1", "u2", "u3"]
+    assert set(recording.units["subject"]) == {"M1"}
+    assert set(recording.units["region"]) == {"V4"}
+    assert set(recording.trials["observer"]) == {"x"}
+    written = frame.set_index(["stimulus", "repeat"])
+    for i, key in enumerate(
+        zip(recording.trials["stimulus_id"], recording.trials["repeat"], strict=True)
+    ):
+        np.testing.assert_array_equal(recording.responses[i], written.loc[key, ["u1", "u2", "u3"]])
+        assert recording.trials["run"][i] == written.loc[key, "run"]
+        assert recording.trials["mean_rt"][i] == written.loc[key, "mean/rt"]
+    recording.write(tmp_path / "recording.h5")
+    assert_same(Recording.read(tmp_path / "recording.h5"), recording)
+
+
+def test_only_the_named_columns_are_units_and_the_others_are_kept(tmp_path):
+    recording = read_frame(wide_frame(), tmp_path, format="wide", units=["u3", "u1"])
+    assert list(recording.units["unit"]) == ["u1", "u3"]
+    assert {"u2", "mean_rt", "observer", "run"} <= recording.trials.keys()
+
+
+@given(order=st.permutations(range(12)), repeats=st.booleans())
+def test_the_order_of_rows_of_a_wide_table_does_not_matter(order, repeats, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wide")
+    frame = wide_frame() if repeats else wide_frame().drop(columns=["repeat", "run"])
+    assert_same(
+        read_frame(frame.iloc[order], folder, format="wide"),
+        read_frame(frame, folder, format="wide"),
+    )
+
+
+def test_long_and_wide_tables_of_the_same_responses_are_the_same(tmp_path):
+    wide = wide_frame()[["stimulus", "repeat", "u1", "u2", "u3"]]
+    long = wide.melt(["stimulus", "repeat"], var_name="unit", value_name="response")
+    assert_same(
+        read_frame(long, tmp_path, format="long"), read_frame(wide, tmp_path, format="wide")
+    )
+
+
+LONG = "stimulus,unit,repeat,response\n001,a,0,1.5\n001,a,1,2\n\n002,b,0,3\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "message"),
+    [
+        (LONG + "001,a,1,7\n", {}, r"lines 3 and 6 are the same response .*001, unit a, repeat 1"),
+        (LONG + "003,a,0,1.5O\n", {}, "line 6, column 'response': expected a number, found '1.5O'"),
+        (LONG + '003,a,0,"1,5"\n', {}, "expected a number, found '1,5'"),
+        (LONG + "003,a\n", {}, "line 6 has 2 cells for 4 columns"),
+        (LONG + "003,a,0,1,1\n", {}, "line 6 has 5 cells for 4 columns"),
+        (LONG + ",a,0,1\n", {}, "line 6, column 'stimulus': is empty"),
+        (LONG + "003,a,,1\n", {}, "line 6, column 'repeat': is empty"),
+        (LONG + "003,a,0,inf\n", {}, "1 responses are infinite"),
+        (LONG + "horse,a,0,1\n", {}, "1 of 3 ids are not in 'set': 'horse'"),
+        (LONG.replace("unit", "units"), {}, r"no column 'unit'; did you mean 'units'\?"),
+        (LONG, {"columns": {"response": "rate"}}, "no column 'rate'; .*repeat, response"),
+        (LONG, {"columns": {"session": "day"}}, "no column 'day'"),
+        (LONG, {"window": (0, 1)}, "window needs a column of times"),
+        (LONG.replace("repeat", "unit"), {}, "two columns are called 'unit'"),
+        ("stimulus,unit,response\n", {}, "holds no rows"),
+        ("", {}, "the file is empty"),
+        ("stimulus,unit,response,time\n001,a,1,\n", {}, "line 2, column 'time': no time"),
+        (
+            "stimulus,unit,response,time\n001,a,1,0\n001,a,1,0.1\n001,a,2,0\n",
+            {},
+            r"lines 2 and 4 .* a column 'repeat' would tell repeats apart",
+        ),
+        (
+            "stimulus,unit,response,region\n001,a,1,V4\n002,a,1,IT\n",
+            {},
+            "unit 'a' is in two regions, 'IT' and 'V4'",
+        ),
+        (
+            "stimulus,unit,response\n001,a,nan\n",
+            {},
+            "every response is NaN",
+        ),
+    ],
+)
+def test_long_tables_that_do_not_fit_are_refused(text, settings, message, tmp_path):
+    with pytest.raises(RepbiasError, match=message) as error:
+        read_text(tmp_path / "x.csv", text, format="long", **settings)
+    assert "x.csv" in str(error.value)
+
+
+WIDE = "stimulus,repeat,a,b\n001,0,1,2\n001,1,1,2\n002,0,1,2\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "message"),
+    [
+        (WIDE + "002,0,1,2\n", {}, "lines 4 and 5 are the same trial .stimulus 002, repeat 0"),
+        (WIDE + "003,0,x,2\n", {}, "line 5, column 'a': expected a number, found 'x'"),
+        (WIDE + "003,0,1\n", {}, "line 5 has 3 cells for 4 columns"),
+        (WIDE, {"units": ["a", "bb"]}, r"no column 'bb'; did you mean 'b'\?"),
+        (WIDE, {"units": ["repeat"]}, "the column 'repeat' is about trials"),
+        (WIDE, {"units": ["a", "a"]}, "the id 'a' occurs twice"),
+        (WIDE, {"trial_columns": ["c"]}, "no column 'c'"),
+        (WIDE, {"trial_columns": ["a", "b"]}, "no column of numbers for a unit"),
+        (WIDE.replace("stimulus", ""), {}, "column 1 has no name"),
+        (WIDE.replace("repeat", "subject"), {}, r"trials of 2 subjects \(0, 1\)"),
+    ],
+)
+def test_wide_tables_that_do_not_fit_are_refused(text, settings, message, tmp_path):
+    with pytest.raises(RepbiasError, match=message):
+        read_text(tmp_path / "x.csv", text, format="wide", **settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"format": "long", "units": ["a"]}, "units: not for the long format"),
+        ({"format": "wide", "columns": {"time": "t"}}, "columns.time: not for the wide format"),
+        ({"format": "wide", "window": (0, 1)}, "a wide table has none"),
+        ({"format": "wide", "columns": {"stimuli": "s"}}, "stimuli"),
+        ({}, "format"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings, message, tmp_path):
+    with pytest.raises(ValidationError, match=message):
+        read_text(tmp_path / "x.csv", WIDE, **settings)
+
+
+def test_stimuli_may_be_left_out_or_renamed(tmp_path):
+    (tmp_path / "names.csv").write_text("horse,cat\n")
+    text = "stimulus,unit,response\nhorse,a,1\ncow,a,2\n"
+    settings = {"format": "long", "rename": tmp_path / "names.csv", "unmatched": "leave_out"}
+    recording = read_text(tmp_path / "x.csv", text, **settings)
+    assert list(recording.stimulus_ids) == ["cat"]
+
+
+@pytest.mark.parametrize("suffix", [".xlsx", ".pkl"])
+def test_other_files_are_refused(suffix, tmp_path):
+    with pytest.raises(RepbiasError, match=f"unknown kind of table '{suffix}'; expected .csv"):
+        read_text(tmp_path / f"x{suffix}", WIDE, format="wide")
+
+
+def test_files_that_are_no_text_are_refused(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_bytes(b"stimulus,a\n\xff\xfe\x00,1\n")
+    with pytest.raises(RepbiasError, match=r"x.csv: cannot be read as a table of text"):
+        read_text(path, format="wide")
+
+
+def test_line_numbers_are_those_of_the_file(tmp_path):
+    """Blank lines and a byte-order mark count for nothing but the numbers of lines."""
+    path = tmp_path / "x.csv"
+    path.write_bytes('\ufeffa,b\r\n\r\n1,2\r\n\r\n\r\n"x, y",3\r\n'.encode())
+    table = read_table(path)
+    assert list(table.columns) == ["a", "b"]
+    assert list(table.index) == [3, 6]
+    assert table["a"].tolist() == ["1", "x, y"]
+    (tmp_path / "x.txt").write_text("rest 0\n\n face\t1 \n")
+    table = read_table(tmp_path / "x.txt", header=["label", "run"])
+    assert table.to_dict("list") == {"label": ["rest", "face"], "run": ["0", "1"]}
+    assert list(table.index) == [1, 3]

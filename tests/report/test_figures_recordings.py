@@ -1,0 +1,363 @@
+"""Figures of tests, fits, time courses and units of recordings show what their tables hold."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import conftest
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import to_hex
+
+from repbias.report.figures import DRAWINGS
+from repbias.report.figures.common import MODEL, fewer_models, model_colours, model_labels, shortened
+from repbias.report.figures.model_tests import MOST_LINES, MOST_ROWS
+from repbias.report.figures.recorded_units import MOST_REGIONS
+from repbias.statistics import mean_interval
+
+LAYERS = {"tasks/easy": "hidden2", "tasks/both": "hidden1"}
+
+
+def models_table(n_models, n_layers, snapshots=("final",)):
+    return pd.DataFrame(
+        [
+            ("images", f"net{model}", f"layer{layer}", snapshot)
+            for model in range(n_models)
+            for layer in range(n_layers)
+            for snapshot in snapshots
+        ],
+        columns=MODEL,
+    )
+
+
+def words_of(figure):
+    """Every text of a figure and its subfigures, notes included."""
+    from matplotlib.text import Text
+
+    return " ".join(text.get_text() for text in figure.findobj(Text))
+
+
+# ------------------------------------------------------------------------------------------
+# Choosing and naming models
+
+
+def test_models_that_fit_are_all_shown():
+    models = models_table(3, 4, ("initial", "final"))
+    shown, note = fewer_models(models, {}, 24)
+    pd.testing.assert_frame_equal(shown, models)
+    assert note == ""
+
+
+@pytest.mark.parametrize(
+    ("n_models", "n_layers", "snapshots", "most", "n_shown", "said"),
+    [
+        (5, 6, ("initial", "final"), 10, 10, "one layer of every model"),
+        (5, 6, ("initial", "final"), 8, 5, "one layer of every trained model"),
+        (20, 3, ("final",), 8, 8, "the first 8 of 20 models"),
+    ],
+)
+def test_models_are_left_out_without_looking_at_scores(
+    n_models, n_layers, snapshots, most, n_shown, said
+):
+    layers = {"images/net1": "layer0"}
+    shown, note = fewer_models(models_table(n_models, n_layers, snapshots), layers, most)
+    assert len(shown) == n_shown
+    assert note.startswith(said)
+    layer = shown.drop_duplicates("condition").set_index("condition")["layer"]
+    assert layer["net1"] == "layer0", "the analysed layer"
+    assert set(layer.drop("net1")) == {f"layer{n_layers - 1}"}, "the last layer"
+
+
+def test_every_kind_of_fitted_model_keeps_a_layer():
+    fixed = models_table(2, 3).assign(model="fixed")
+    weighted = models_table(2, 1).assign(model="weighted", layer="all")
+    shown, _ = fewer_models(pd.concat([fixed, weighted]), {"images/net0": "layer1"}, 4)
+    assert set(shown[["condition", "layer"]].itertuples(index=False, name=None)) == {
+        *(("net0", "layer1"), ("net1", "layer2"), ("net0", "all"), ("net1", "all")),
+    } - {("net0", "all")}, "the analysed layer of a model is its only one"
+
+
+def test_models_have_names_and_colours():
+    models = models_table(2, 2, ("initial", "final"))
+    labels = model_labels(models)
+    assert labels[:2] == ["net0, layer0 (untrained)", "net0, layer0"]
+    assert len(set(labels)) == len(models)
+    colours = [to_hex(colour) for colour in model_colours(models)]
+    assert colours[0] == colours[2] == "#8c8c8c", "untrained"
+    assert len({colours[1], colours[3], colours[5], colours[7]}) == 4
+    several = pd.concat([models, models.assign(experiment="tasks")])
+    assert model_labels(several)[0].startswith("images, net0")
+
+
+@pytest.mark.parametrize("width", [9, 10])
+def test_long_names_lose_their_middle(width):
+    assert shortened("short", width) == "short"
+    text = shortened("beginning-and-end", width)
+    assert len(text) <= width
+    assert text.startswith("begi") and text.endswith("end") and "…" in text
+
+
+# ------------------------------------------------------------------------------------------
+# Tests of models
+
+
+def similarity_panels(figure):
+    return [axis for axis in figure.axes if axis.get_xlabel() == "RDM similarity"]
+
+
+def dots(axis):
+    """(x, y, whether it is filled) of every dot with an interval."""
+    found = []
+    for container in axis.containers:
+        dot = container.lines[0]
+        filled = to_hex(dot.get_markerfacecolor()) != "#ffffff"
+        found += [(x, y, filled) for x, y in zip(*dot.get_data(), strict=True)]
+    return found
+
+
+def test_a_comparison_shows_every_test(make_tables):
+    tables = make_tables()
+    figure, data = DRAWINGS["model_comparison"](tables, LAYERS)
+    columns = list(tables["rsa_tests"].columns)
+    pd.testing.assert_frame_equal(data[columns], tables["rsa_tests"])
+    assert set(data["ceiling_low"]) == {0.6}
+    panels = similarity_panels(figure)
+    assert [axis.get_title() for axis in panels] == ["v4 (corr)", "v4 (spearman)"]
+    for axis, comparator in zip(panels, ("corr", "spearman"), strict=True):
+        rows = data[(data["comparator"] == comparator) & (data["test"] == "zero")]
+        significant = (rows["p_fdr"] < 0.05) & (rows["effect"] > 0)
+        expected = list(zip(rows["effect"], range(len(rows)), significant, strict=True))
+        assert dots(axis) == expected
+        below = data[(data["comparator"] == comparator) & (data["test"] == "ceiling")]
+        marks = [line for line in axis.lines if line.get_marker() == "<"]
+        assert len(marks) == ((below["p_fdr"] < 0.05) & (below["effect"] < 0)).sum() > 0
+    labels = [label.get_text() for label in panels[0].get_yticklabels()]
+    assert labels[0] == "easy, hidden1 (untrained)  1"
+    assert len(labels) == 8
+    assert "generalise to stimuli, these subjects" in words_of(figure)
+
+
+def test_a_model_below_zero_is_never_called_above(make_tables):
+    tables = make_tables()
+    tables["rsa_tests"]["p_fdr"] = 0.0
+    tables["rsa_tests"]["effect"] = -0.2
+    figure, _ = DRAWINGS["model_comparison"](tables, LAYERS)
+    assert not any(filled for axis in similarity_panels(figure) for *_, filled in dots(axis))
+
+
+def test_pairs_are_a_matrix_of_differences_with_dots_on_significant_ones(make_tables):
+    tables = make_tables()
+    figure, data = DRAWINGS["model_comparison"](tables, LAYERS)
+    matrix_axis = next(axis for axis in figure.axes if axis.images)
+    matrix = np.asarray(matrix_axis.images[0].get_array().filled(np.nan))
+    pairs = data[(data["comparator"] == "corr") & (data["test"] == "pair")]
+    upper = np.triu_indices(len(matrix), 1)
+    np.testing.assert_array_equal(matrix[upper], pairs["effect"])
+    np.testing.assert_array_equal(matrix[upper], -matrix.T[upper])
+    assert np.isnan(matrix.diagonal()).all()
+    marked = np.zeros(matrix.shape, bool)
+    x, y = matrix_axis.lines[-1].get_data()
+    marked[np.asarray(y, int), np.asarray(x, int)] = True
+    np.testing.assert_array_equal(marked, marked.T)
+    np.testing.assert_array_equal(marked[upper], pairs["p_fdr"] < 0.05)
+    low, high = matrix_axis.images[0].get_clim()
+    assert low == -high == pytest.approx(-data.loc[data["test"] == "pair", "effect"].abs().max())
+
+
+def test_many_models_and_comparators_are_cut_down_and_that_is_said(make_tables):
+    rows = [
+        row
+        for model in range(MOST_ROWS + 2)
+        for row in conftest.network_rows("images", [f"net{model}"], 1, ["a", "b"], {"final": 0})
+    ]
+    rng = np.random.default_rng(0)
+    tests = conftest.tested(rows[:8], rng, comparators=("corr", "cosine", "rho-a"))
+    tables = make_tables() | {"rsa_tests": tests}
+    figure, data = DRAWINGS["model_comparison"](tables, {})
+    assert len(similarity_panels(figure)) == 2
+    assert set(data["comparator"]) == {"corr", "cosine", "rho-a"}
+    assert "the first 2 of 3 comparators" in words_of(figure)
+    zero = conftest.tested(rows, rng, comparators=("corr",))
+    tables["rsa_tests"] = zero[zero["test"] == "zero"]
+    figure, data = DRAWINGS["model_comparison"](tables, {})
+    (axis,) = similarity_panels(figure)
+    assert len(dots(axis)) == MOST_ROWS
+    assert len(data) == len(rows)
+    assert f"the first {MOST_ROWS} of {MOST_ROWS + 2} models" in words_of(figure)
+
+
+def test_a_single_model_without_ceiling_or_corrected_p_draws(make_tables):
+    tables = make_tables(conditions=(), models=conftest.model_rows(("pixels",)), ceilings=False)
+    tables["rsa_tests"][["p_fdr", "ci_low", "ci_high"]] = np.nan
+    figure, data = DRAWINGS["model_comparison"](tables, {})
+    assert not any(axis.images for axis in figure.axes)
+    assert [filled for *_, filled in dots(similarity_panels(figure)[0])] == [False]
+    figure.draw_without_rendering()
+
+
+def test_fitted_models_are_means_over_kept_networks(make_tables):
+    tables = make_tables(seeds=3)
+    table = tables["rsa_fitted"]
+    table["kept"] = table["seed"] != 2
+    figure, data = DRAWINGS["rsa_fitted"](tables, LAYERS)
+    assert len(data) == 2 * 2 * 2 * 3, "conditions, layers, snapshots, models"
+    keys = [*MODEL, "model"]
+    for key, part in table[table["kept"]].groupby(keys):
+        row = data.set_index(keys).loc[key]
+        assert row["n"] == 2
+        mean = mean_interval(part["similarity"].to_numpy())
+        assert tuple(row[["similarity", "ci_low", "ci_high"]]) == pytest.approx(mean)
+    drawn = [x for axis in figure.axes for x, *_ in dots(axis)]
+    assert sorted(drawn) == pytest.approx(sorted(data["similarity"]))
+    labels = {text.get_text() for legend in figure.legends for text in legend.get_texts()}
+    assert labels == {"fixed", "weighted", "reweighted"}
+
+
+def test_a_single_networks_interval_is_its_own(make_tables):
+    tables = make_tables(conditions=(), models=conftest.model_rows())
+    _, data = DRAWINGS["rsa_fitted"](tables, {})
+    table = tables["rsa_fitted"]
+    for bound in ("ci_low", "ci_high"):
+        assert list(data[bound]) == list(table[bound])
+
+
+def test_time_courses_are_lines_in_the_order_of_time(make_tables):
+    tables = make_tables(conditions=(), models=conftest.model_rows())
+    table = tables["rsa_times"] = tables["rsa_times"].iloc[::-1].reset_index(drop=True)
+    figure, data = DRAWINGS["rsa_times"](tables, {})
+    assert set(data["ceiling_low"]) == {0.6}
+    assert sorted(data["similarity"]) == sorted(table["similarity"])
+    courses = [line.get_data() for line in figure.axes[0].lines if len(line.get_xdata()) == 3]
+    assert len(courses) == 2
+    for times, similarity in courses:
+        assert all(a < b for a, b in pairwise(times))
+        layer = data.set_index("similarity").loc[similarity[0], "layer"]
+        expected = data[data["layer"] == layer].sort_values("time_s")["similarity"]
+        np.testing.assert_array_equal(similarity, expected)
+    assert len(figure.axes[0].findobj(PolyCollection)) == 2 + 1, "intervals and the ceiling"
+
+
+def test_many_time_courses_are_cut_down(make_tables):
+    models = [
+        row
+        for model in range(MOST_LINES + 1)
+        for row in conftest.network_rows("images", [f"net{model}"], 1, ["a"], {"final": 0})
+    ]
+    figure, data = DRAWINGS["rsa_times"](make_tables(conditions=(), models=models), {})
+    assert sum(len(line.get_xdata()) == 3 for line in figure.axes[0].lines) == MOST_LINES
+    assert data["condition"].nunique() == MOST_LINES + 1
+    assert f"the first {MOST_LINES} of {MOST_LINES + 1} models" in words_of(figure)
+
+
+# ------------------------------------------------------------------------------------------
+# Units
+
+
+def test_regions_are_panels_with_the_profiles_of_their_table(make_tables):
+    tables = make_tables()
+    figure, data = DRAWINGS["encoding_regions"](tables, LAYERS)
+    pd.testing.assert_frame_equal(data, tables["encoding_regions"])
+    panels = {axis.get_title(): axis for axis in figure.axes}
+    for region in ("V4", "IT"):
+        axis = panels[f"v4: {region}"]
+        drawn = [container.lines[0].get_ydata() for container in axis.containers]
+        assert len(drawn) == 2 * 2, "conditions, untrained or not"
+        for _, part in data[data["region"] == region].groupby(["condition", "snapshot"]):
+            means = part.groupby("layer", sort=False)["r"].mean()
+            assert any(np.allclose(y, means) for y in drawn)
+    limits = {panels[f"v4: {region}"].get_ylim() for region in ("V4", "IT")}
+    assert len(limits) == 1
+
+
+def test_distributions_say_how_many_units_are_significant(make_tables):
+    tables = make_tables()
+    units = tables["encoding"]
+    units["p_fdr"] = np.where(units["condition"] == "easy", 0.01, 0.9)
+    figure, _ = DRAWINGS["encoding_regions"](tables, LAYERS)
+    axis = next(axis for axis in figure.axes if axis.get_title() == "v4: all units")
+    texts = [text.get_text() for text in axis.get_legend().get_texts()]
+    assert texts == ["easy, hidden2: 100% significant", "both, hidden1: 0% significant"]
+    units["p_fdr"] = np.nan
+    figure, _ = DRAWINGS["encoding_regions"](tables, LAYERS)
+    assert "significant" not in words_of(figure)
+
+
+def test_many_regions_and_layers_are_legible(make_tables):
+    layers = [f"layer{i}" for i in range(15)]
+    tables = make_tables(conditions=(), models=conftest.model_rows(layers))
+    table = tables["encoding_regions"]
+    more = [table.assign(region=f"area{i}") for i in range(MOST_REGIONS + 1)]
+    tables["encoding_regions"] = pd.concat(more, ignore_index=True)
+    figure, data = DRAWINGS["encoding_regions"](tables, {})
+    assert data["region"].nunique() == MOST_REGIONS + 1
+    assert sum("area" in axis.get_title() for axis in figure.axes) == MOST_REGIONS
+    assert f"the first {MOST_REGIONS} of {MOST_REGIONS + 1} regions" in words_of(figure)
+    assert "first layer" in words_of(figure), "more layers than can be named"
+    assert "layer7" not in words_of(figure)
+
+
+def test_units_without_ceilings_have_no_normalised_distribution(make_tables):
+    tables = make_tables()
+    tables["encoding"][["ceiling", "r_normalised"]] = np.nan
+    tables["encoding_regions"][["ceiling", "r_normalised"]] = np.nan
+    figure, _ = DRAWINGS["encoding_regions"](tables, LAYERS)
+    axis = next(axis for axis in figure.axes if axis.get_xlabel() == "r / ceiling" or axis.texts)
+    assert axis.texts[0].get_text() == "no units"
+    figure.draw_without_rendering()
+
+
+def test_parts_of_variance_are_means_over_units(make_tables):
+    tables = make_tables()
+    table = tables["variance_partition"]
+    second = table.assign(network="seed1", r2=table["r2"] + 0.2)
+    tables["variance_partition"] = pd.concat([table, second], ignore_index=True)
+    figure, data = DRAWINGS["variance_partition"](tables, LAYERS)
+    assert len(data) == 2 * 2 * 4, "regions, models, parts"
+    keys = ["region", "model", "part"]
+    for key, part in table.groupby(keys):
+        row = data.set_index(keys).loc[key]
+        assert row["n_units"] == 3, "two networks of a unit count once"
+        expected = mean_interval(part["r2"].to_numpy() + 0.1)
+        assert tuple(row[["r2", "ci_low", "ci_high"]]) == pytest.approx(expected)
+    drawn = sorted(x for axis in figure.axes for x, *_ in dots(axis))
+    assert drawn == pytest.approx(sorted(data["r2"]))
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels[:2] == ["easy: all", "easy: alone easy"]
+
+
+def test_quality_counts_every_unit(make_tables):
+    tables = make_tables()
+    tables["reliability"].loc[0, ["ceiling", "reliability"]] = np.nan
+    figure, data = DRAWINGS["quality"](tables, LAYERS)
+    pd.testing.assert_frame_equal(data, tables["reliability"])
+    counts = [sum(bar.get_height() for bar in axis.patches) for axis in figure.axes]
+    assert counts == [2, 2, 3], "reliability, ceiling, repeats"
+    assert "1 of 3 units have none" in words_of(figure)
+    assert "no recording has units" in words_of(
+        DRAWINGS["quality"](tables | {"reliability": tables["reliability"].iloc[:0]}, {})[0]
+    )
+
+
+@pytest.mark.parametrize("columns", [["reliability", "ceiling", "repeats"]])
+def test_units_of_unknown_quality_draw(columns, make_tables):
+    tables = make_tables()
+    tables["reliability"][columns] = np.nan
+    figure, _ = DRAWINGS["quality"](tables, LAYERS)
+    assert words_of(figure).count("not available") == 3
+
+
+@pytest.mark.parametrize(
+    "name", ["model_comparison", "rsa_fitted", "rsa_times", "encoding_regions", "variance_partition"]
+)
+def test_names_with_dollar_signs_are_text(name, make_tables, tmp_path):
+    """Matplotlib would take what is between two of them for a formula, and refuse a bad one."""
+    from test_figures import draw
+
+    tables = make_tables(conditions=(), models=conftest.model_rows((r"$\bad{$", r"$\frac$")))
+    for table in ("encoding_regions", "variance_partition", "encoding"):
+        tables[table]["region"] = r"$\bad{$"
+    tables["variance_partition"]["part"] = r"alone $\bad{$"
+    assert len(draw(tmp_path, tables, [name], {})[name])
+    assert r"\bad{" in (tmp_path / "figures" / f"{name}.svg").read_text()

@@ -1,0 +1,11 @@
+"""Put published numbers beside those that are measured here."""
+
+from repbias.job import job
+
+with job(snakemake):
+    from repbias.references import Reference, compare_references
+    from repbias.tables import read_tables, write_table
+
+    references = [Reference(**entry) for entry in snakemake.params.references]
+    table = compare_references(references, read_tables(snakemake.input))
+    write_table(snakemake.output[0], "references", table)
