@@ -1,12 +1,15 @@
 """The examples of the documentation: applied to a copy of the package, each passes its own test."""
 
+import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 
@@ -66,3 +69,76 @@ def test_the_new_manipulation_is_a_change_of_one_file(copy):
     subprocess.run(["git", "apply", "-p1", "-"], cwd=copy, input=patch, text=True, check=True)
     done = run(copy, test)
     assert not done.returncode, done.stderr
+
+
+def test_the_new_reader_is_one_module(copy):
+    module, test = blocks("add-a-reader.md", "python")
+    assert run(copy, test).returncode, "without the reader its test fails"
+    (copy / "src/repbias/recordings/readers/jsonl.py").write_text(module, encoding="utf-8")
+    done = run(copy, test)
+    assert not done.returncode, done.stderr
+
+
+@pytest.fixture(scope="module")
+def tutorial(tmp_path_factory):
+    """Folder in which everything on the page about recordings was done."""
+    pytest.importorskip("pynwb", reason="needs the extra: pip install 'repbias[nwb]'")
+    folder = tmp_path_factory.mktemp("tutorial")
+    (example,) = blocks("bring-your-recording.md", "python")
+    subprocess.run([sys.executable, "-c", example], cwd=folder, check=True)
+    (study,) = blocks("bring-your-recording.md", "yaml")
+    (folder / "study.yaml").write_text(study)
+    said = {}
+    for command in "".join(blocks("bring-your-recording.md", "sh")).splitlines():
+        program, *arguments = command.split()
+        if program == "snakemake":
+            arguments = ["--snakefile", str(ROOT / "Snakefile"), *arguments]
+        done = subprocess.run(
+            [sys.executable, "-m", program, *arguments],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert not done.returncode, f"{command}\n{done.stdout}"
+        said[command] = done.stdout
+    return folder, said
+
+
+def test_the_tutorial_runs_and_its_two_files_give_the_same_numbers(tutorial):
+    folder, _ = tutorial
+    assert (folder / "results/discs/report.html").stat().st_size > 10_000
+    for table, values in {
+        "rsa_recordings": ["similarity"],
+        "encoding": ["r", "r2"],
+        "reliability": ["split_half"],
+    }.items():
+        frame = pd.read_csv(folder / f"results/discs/tables/{table}.csv")
+        array, session = (frame[frame["recording"] == name] for name in ("array", "session"))
+        assert len(array) == len(session) > 0
+        if table == "reliability":
+            # Other trials are in either half, so the estimates agree only about.
+            difference = array["split_half"].mean() - session["split_half"].mean()
+            assert abs(difference) < 0.02
+        else:
+            for value in values:
+                assert sorted(array[value]) == pytest.approx(sorted(session[value]), abs=1e-6)
+
+
+def test_the_tutorial_finds_what_was_put_into_its_example(tutorial):
+    """Neurons respond to colour and size, so both explain something that the other does not."""
+    folder, _ = tutorial
+    parts = pd.read_csv(folder / "results/discs/tables/variance_partition.csv")
+    means = parts.groupby("part")["r2"].mean()
+    assert means["unique known:colour"] > 0.1
+    assert means["unique known:size"] > 0.02
+    assert means["all"] > max(means["alone known:colour"], means["alone known:size"])
+
+
+def test_the_tutorial_s_commands_say_what_the_page_says(tutorial):
+    folder, said = tutorial
+    assert "40" in said["repbias inspect counts.npy"]
+    assert "trials" in said["repbias inspect session.nwb"]
+    assert yaml.safe_load((folder / "study.yaml").read_text())["study"] == "discs"
+    assert "0 problems" in said["repbias check study.yaml"]

@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 
 from repbias import fingerprint
-from repbias.analyses import ANALYSES, BETWEEN_NETWORKS, OF_CONDITIONS
+from repbias.analyses import ANALYSES, BETWEEN_NETWORKS, OF_CONDITIONS, OF_RECORDINGS
 from repbias.fingerprint import code_fingerprint, imported_modules
 from repbias.tables import TABLES
 
+FUNCTIONS = OF_CONDITIONS | {name: entry.function for name, entry in OF_RECORDINGS.items()}
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 NAMES = sorted(path.name for path in SCRIPTS.glob("*.py"))
 
@@ -30,7 +31,7 @@ def forget():
 
 def module_of(analysis):
     """The file of an analysis, relative to the package."""
-    module = OF_CONDITIONS[analysis].partition(":")[0]
+    module = FUNCTIONS[analysis].partition(":")[0]
     return f"{module.removeprefix('repbias.').replace('.', '/')}.py"
 
 
@@ -38,7 +39,7 @@ def all_fingerprints():
     """By script, and by analysis."""
     forget()
     files = {name: SCRIPTS / name for name in NAMES}
-    files |= {name: fingerprint.PACKAGE / module_of(name) for name in OF_CONDITIONS}
+    files |= {name: fingerprint.PACKAGE / module_of(name) for name in FUNCTIONS}
     return {name: code_fingerprint(file) for name, file in files.items()}
 
 
@@ -116,7 +117,7 @@ def test_a_new_docstring_does_not_count(package, changed):
 #: File, an edit of its code, and the scripts and analyses that run it (by hand, from the import
 #: statements).
 EDITS = {
-    "spec.py": ("n=1)", "n=2)", {*NAMES, *OF_CONDITIONS}),
+    "spec.py": ("n=1)", "n=2)", {*NAMES, *FUNCTIONS}),
     "bias/steering.py": (None, "", {"steering", "claims.py"}),
     "bias/components.py": (None, "", {"components", "claims.py"}),
     "bias/ledger.py": (None, "", {"ledger"}),
@@ -134,7 +135,10 @@ EDITS = {
     "geometry/identification.py": (None, "", {"identification.py"}),
     "analyses.py": (None, "", set()),
     "job.py": ("logging.INFO", "logging.DEBUG", set(NAMES)),
-    "encoding/ridge.py": (None, "", {"encode_recording.py"}),
+    "encoding/ridge.py": (None, "", {"encoding", "variance_partition"}),
+    "encoding/regions.py": (None, "", {"encoding_regions.py"}),
+    "recordings/quality.py": (None, "", {"quality"}),
+    "geometry/model_tests.py": (None, "", {"rsa_tests"}),
     "report/page.py": ("import base64", "import base64, binascii", {"report_page.py"}),
     "stimuli/bits.py": (None, "", {"generate_stimuli.py"}),
     "stimuli/images.py": (

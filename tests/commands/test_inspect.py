@@ -308,7 +308,7 @@ def test_mne(metadata, tmp_path, inspect, read):
     events = np.column_stack([np.arange(12) * 50, np.zeros(12, int), codes])
     epochs = mne.EpochsArray(
         *(data, info, events),
-        event_id={name: code for name, code in zip(IDS, range(1, 7), strict=True)},
+        event_id=dict(zip(IDS, range(1, 7), strict=True)),
         metadata=pd.DataFrame({"picture": np.tile(IDS, 2)}) if metadata else None,
         verbose="error",
     )
@@ -445,8 +445,8 @@ def whole_files(folder):
     xarray.Dataset({"a": (("x", "y"), np.zeros((3, 3)))}).to_netcdf(
         folder / "a.nc", engine="h5netcdf"
     )
-    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 5, 6)), np.eye(4)), folder / "a.nii")
-    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 5, 6)), np.eye(4)), folder / "a.nii.gz")
+    for name in ("a.nii", "a.nii.gz"):
+        nibabel.save(nibabel.Nifti1Image(RESPONSES, np.eye(4)), folder / name)
     info = mne.create_info(["E1"], 100.0, "eeg")
     epochs = mne.EpochsArray(np.zeros((4, 1, 10)), info, verbose="error")
     epochs.save(folder / "a-epo.fif", verbose="error")
@@ -466,9 +466,11 @@ def one_line(capsys):
 
 def test_truncated_files_give_one_line_that_names_them(tmp_path, capsys):
     for path in whole_files(tmp_path):
-        path.write_bytes(path.read_bytes()[:100])
-        assert main(["inspect", str(path)]) == 1, path
-        assert str(path) in one_line(capsys)
+        content = path.read_bytes()
+        for n in (100, len(content) // 2):
+            path.write_bytes(content[:n])
+            assert main(["inspect", str(path)]) == 1, (path, n)
+            assert str(path) in one_line(capsys)
     (tmp_path / "a.csv").write_text("stimulus,n1\nim1,1\nim2")
     assert main(["inspect", str(tmp_path / "a.csv")]) == 1
     assert "line 3 has 1 cells" in one_line(capsys)

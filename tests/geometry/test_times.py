@@ -96,7 +96,7 @@ def test_the_window_does_not_apply():
 
 def test_all_bins_have_the_units_that_are_reliable_in_the_window():
     """Unreliable before the response, the others are kept there; the noise is left out."""
-    chosen = recording(window=[0.0, 0.2], min_reliability=0.6)
+    chosen = recording(window=[0.0, 0.2], min_reliability=0.8)
     without = recording()
     without.responses = without.responses[:, :-1]
     without.units = {k: v[:-1] for k, v in without.units.items()}

@@ -36,11 +36,6 @@ def network_rows(experiment, conditions, seeds=2, layers=LAYERS, snapshots=SNAPS
     ]
 
 
-def model_rows(layers=("pixels", "conv1")):
-    """Models of the user's own: one network each, only its final state."""
-    return network_rows("images", ["pretrained"], 1, layers, {"final": 0})
-
-
 def compared(rows, rng):
     pairs = [
         {"experiment": a["experiment"], "comparator": comparator, "snapshot": a["snapshot"]}
@@ -285,6 +280,22 @@ def recorded(rows, ceiling, rng):
             ],
         ),
     }
+
+
+@pytest.fixture(scope="session")
+def make_models() -> Callable[..., list[dict]]:
+    """Function that gives the rows of models of the user's own: one network each, at the end."""
+
+    def make(layers=("pixels", "conv1"), names=("pretrained",)):
+        return network_rows("images", names, 1, layers, {"final": 0})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_tests() -> Callable[..., pd.DataFrame]:
+    """Function that gives the tests of models with a recording."""
+    return tested
 
 
 @pytest.fixture(scope="session")

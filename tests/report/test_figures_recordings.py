@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import conftest
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex
 
-from repbias.report.figures import DRAWINGS
-from repbias.report.figures.common import MODEL, fewer_models, model_colours, model_labels, shortened
+from repbias.report.figures import DRAWINGS, draw_figures
+from repbias.report.figures.common import (
+    MODEL,
+    fewer_models,
+    model_colours,
+    model_labels,
+    shortened,
+)
 from repbias.report.figures.model_tests import MOST_LINES, MOST_ROWS
 from repbias.report.figures.recorded_units import MOST_REGIONS
 from repbias.statistics import mean_interval
+from repbias.tables import write_table
 
 LAYERS = {"tasks/easy": "hidden2", "tasks/both": "hidden1"}
 
@@ -142,7 +148,7 @@ def test_a_comparison_shows_every_test(make_tables):
 def test_a_model_below_zero_is_never_called_above(make_tables):
     tables = make_tables()
     tables["rsa_tests"]["p_fdr"] = 0.0
-    tables["rsa_tests"]["effect"] = -0.2
+    tables["rsa_tests"][["effect", "ci_low", "ci_high"]] = -0.2, -0.3, -0.1
     figure, _ = DRAWINGS["model_comparison"](tables, LAYERS)
     assert not any(filled for axis in similarity_panels(figure) for *_, filled in dots(axis))
 
@@ -166,20 +172,18 @@ def test_pairs_are_a_matrix_of_differences_with_dots_on_significant_ones(make_ta
     assert low == -high == pytest.approx(-data.loc[data["test"] == "pair", "effect"].abs().max())
 
 
-def test_many_models_and_comparators_are_cut_down_and_that_is_said(make_tables):
-    rows = [
-        row
-        for model in range(MOST_ROWS + 2)
-        for row in conftest.network_rows("images", [f"net{model}"], 1, ["a", "b"], {"final": 0})
-    ]
+def test_many_models_and_comparators_are_cut_down_and_that_is_said(
+    make_tables, make_models, make_tests
+):
+    rows = make_models("ab", [f"net{model}" for model in range(MOST_ROWS + 2)])
     rng = np.random.default_rng(0)
-    tests = conftest.tested(rows[:8], rng, comparators=("corr", "cosine", "rho-a"))
+    tests = make_tests(rows[:8], rng, comparators=("corr", "cosine", "rho-a"))
     tables = make_tables() | {"rsa_tests": tests}
     figure, data = DRAWINGS["model_comparison"](tables, {})
     assert len(similarity_panels(figure)) == 2
     assert set(data["comparator"]) == {"corr", "cosine", "rho-a"}
     assert "the first 2 of 3 comparators" in words_of(figure)
-    zero = conftest.tested(rows, rng, comparators=("corr",))
+    zero = make_tests(rows, rng, comparators=("corr",))
     tables["rsa_tests"] = zero[zero["test"] == "zero"]
     figure, data = DRAWINGS["model_comparison"](tables, {})
     (axis,) = similarity_panels(figure)
@@ -188,10 +192,10 @@ def test_many_models_and_comparators_are_cut_down_and_that_is_said(make_tables):
     assert f"the first {MOST_ROWS} of {MOST_ROWS + 2} models" in words_of(figure)
 
 
-def test_a_single_model_without_ceiling_or_corrected_p_draws(make_tables):
-    tables = make_tables(conditions=(), models=conftest.model_rows(("pixels",)), ceilings=False)
+def test_a_single_model_without_ceiling_or_corrected_p_draws(make_tables, make_models):
+    tables = make_tables(conditions=(), models=make_models(("pixels",)), ceilings=False)
     tables["rsa_tests"][["p_fdr", "ci_low", "ci_high"]] = np.nan
-    figure, data = DRAWINGS["model_comparison"](tables, {})
+    figure, _ = DRAWINGS["model_comparison"](tables, {})
     assert not any(axis.images for axis in figure.axes)
     assert [filled for *_, filled in dots(similarity_panels(figure)[0])] == [False]
     figure.draw_without_rendering()
@@ -215,16 +219,16 @@ def test_fitted_models_are_means_over_kept_networks(make_tables):
     assert labels == {"fixed", "weighted", "reweighted"}
 
 
-def test_a_single_networks_interval_is_its_own(make_tables):
-    tables = make_tables(conditions=(), models=conftest.model_rows())
+def test_a_single_networks_interval_is_its_own(make_tables, make_models):
+    tables = make_tables(conditions=(), models=make_models())
     _, data = DRAWINGS["rsa_fitted"](tables, {})
     table = tables["rsa_fitted"]
     for bound in ("ci_low", "ci_high"):
         assert list(data[bound]) == list(table[bound])
 
 
-def test_time_courses_are_lines_in_the_order_of_time(make_tables):
-    tables = make_tables(conditions=(), models=conftest.model_rows())
+def test_time_courses_are_lines_in_the_order_of_time(make_tables, make_models):
+    tables = make_tables(conditions=(), models=make_models())
     table = tables["rsa_times"] = tables["rsa_times"].iloc[::-1].reset_index(drop=True)
     figure, data = DRAWINGS["rsa_times"](tables, {})
     assert set(data["ceiling_low"]) == {0.6}
@@ -239,12 +243,8 @@ def test_time_courses_are_lines_in_the_order_of_time(make_tables):
     assert len(figure.axes[0].findobj(PolyCollection)) == 2 + 1, "intervals and the ceiling"
 
 
-def test_many_time_courses_are_cut_down(make_tables):
-    models = [
-        row
-        for model in range(MOST_LINES + 1)
-        for row in conftest.network_rows("images", [f"net{model}"], 1, ["a"], {"final": 0})
-    ]
+def test_many_time_courses_are_cut_down(make_tables, make_models):
+    models = make_models("a", [f"net{model}" for model in range(MOST_LINES + 1)])
     figure, data = DRAWINGS["rsa_times"](make_tables(conditions=(), models=models), {})
     assert sum(len(line.get_xdata()) == 3 for line in figure.axes[0].lines) == MOST_LINES
     assert data["condition"].nunique() == MOST_LINES + 1
@@ -284,9 +284,9 @@ def test_distributions_say_how_many_units_are_significant(make_tables):
     assert "significant" not in words_of(figure)
 
 
-def test_many_regions_and_layers_are_legible(make_tables):
+def test_many_regions_and_layers_are_legible(make_tables, make_models):
     layers = [f"layer{i}" for i in range(15)]
-    tables = make_tables(conditions=(), models=conftest.model_rows(layers))
+    tables = make_tables(conditions=(), models=make_models(layers))
     table = tables["encoding_regions"]
     more = [table.assign(region=f"area{i}") for i in range(MOST_REGIONS + 1)]
     tables["encoding_regions"] = pd.concat(more, ignore_index=True)
@@ -349,15 +349,17 @@ def test_units_of_unknown_quality_draw(columns, make_tables):
 
 
 @pytest.mark.parametrize(
-    "name", ["model_comparison", "rsa_fitted", "rsa_times", "encoding_regions", "variance_partition"]
+    "name",
+    ["model_comparison", "rsa_fitted", "rsa_times", "encoding_regions", "variance_partition"],
 )
-def test_names_with_dollar_signs_are_text(name, make_tables, tmp_path):
+def test_names_with_dollar_signs_are_text(name, make_tables, make_models, tmp_path):
     """Matplotlib would take what is between two of them for a formula, and refuse a bad one."""
-    from test_figures import draw
-
-    tables = make_tables(conditions=(), models=conftest.model_rows((r"$\bad{$", r"$\frac$")))
+    tables = make_tables(conditions=(), models=make_models((r"$\bad{$", r"$\frac$")))
     for table in ("encoding_regions", "variance_partition", "encoding"):
         tables[table]["region"] = r"$\bad{$"
     tables["variance_partition"]["part"] = r"alone $\bad{$"
-    assert len(draw(tmp_path, tables, [name], {})[name])
-    assert r"\bad{" in (tmp_path / "figures" / f"{name}.svg").read_text()
+    paths = [tmp_path / f"{table}.csv" for table in tables]
+    for path, (table, frame) in zip(paths, tables.items(), strict=True):
+        write_table(path, table, frame)
+    draw_figures([str(tmp_path / f"{name}.svg")], map(str, paths), {})
+    assert r"\bad{" in (tmp_path / f"{name}.svg").read_text()

@@ -187,7 +187,15 @@ def test_figures_stand_in_their_sections(page):
     sections = dict.fromkeys(caption.section for caption in FIGURES.values())
     assert [name for name in shown.values() if name in sections] == list(sections)
     links = [link["href"] for link in parsed.all("a")]
-    for name in ("claims", "learning-and-bias", "codes", "use", "comparisons", "recordings", "models-and-recordings"):
+    for name in (
+        "claims",
+        "learning-and-bias",
+        "codes",
+        "use",
+        "comparisons",
+        "recordings",
+        "models-and-recordings",
+    ):
         assert f"#{name}" in links
         assert name in shown
     place = {
@@ -332,8 +340,8 @@ def recording_part(page, recording):
 
 def test_a_recording_has_its_warnings_and_its_quality(page):
     text = recording_part(page, "v4")
-    assert "Warnings one subject: nothing follows (12 of 68 tests)" in text
-    assert "fewer than 20 stimuli (12 of 68 tests)" in text
+    assert "Warnings one subject: nothing follows (16 of 104 tests)" in text
+    assert "fewer than 20 stimuli (16 of 104 tests)" in text
     assert "units 3 " in text
     assert "reliability 0.667" in text
     rows = rows_of(page)

@@ -173,10 +173,12 @@ def test_changing_a_level_reruns_only_what_depends_on_it(tiny, tiny_config):
             f"Analyse {condition}: variance_explained",
             f"Compute RDMs of {condition}",
             "Compare all networks of tasks",
-            "Compare networks with recording brain (RSA)",
-            "Predict recording brain from networks (encoding)",
+            *(f"Analyse recording brain: {t}" for t in ("rsa_recordings", "rsa_tests", "encoding")),
+            "Draw the RDMs of brain",
+            "Summarise encoding by region",
             "Ask whether RSA and encoding name the generating layer",
-            *gather("learning", "variance_explained", "rsa_models", "rsa_recordings", "encoding"),
+            *gather("learning", "variance_explained", "rsa_models"),
+            *gather("rsa_recordings", "rsa_tests", "encoding"),
             *LAST,
             CONFIG,
         ]
@@ -267,7 +269,7 @@ def edited(tiny, tmp_path):
     return edited
 
 
-PREDICT = "Predict recording brain from networks (encoding)"
+PREDICT = ["Analyse recording brain: encoding", "Summarise encoding by region"]
 TRUTH = "Ask whether RSA and encoding name the generating layer"
 
 
@@ -275,7 +277,7 @@ TRUTH = "Ask whether RSA and encoding name the generating layer"
     ("file", "jobs"),
     [
         ("bias/steering.py", ["Analyse full/base: steering", *gather("steering")]),
-        ("encoding/ridge.py", [PREDICT, *gather("encoding"), TRUTH]),
+        ("encoding/ridge.py", [*PREDICT, *gather("encoding"), TRUTH]),
     ],
 )
 def test_changing_code_reruns_only_the_steps_that_run_it(edited, file, jobs):

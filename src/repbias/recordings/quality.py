@@ -337,9 +337,9 @@ def _decoding(recording: Recording, chosen: np.ndarray) -> Measured:
         return _unavailable(f"{n_classes} stimuli, decoded are 2 to {MOST_CLASSES}")
     if not responses.shape[1]:
         return _unavailable("no unit was observed in every trial")
-    for column in FOLDS:
+    for column in (column for column in FOLDS if column in recording.trials):
         folds = _fold_labels(recording, column)[there]
-        if column in recording.trials and _complete_folds(stimulus, folds):
+        if _complete_folds(stimulus, folds):
             break
     else:
         return _unavailable(f"no two {' or '.join(FOLDS)}s with every stimulus in each")

@@ -127,7 +127,7 @@ def one_layer(models: pd.DataFrame, layers: Layers) -> pd.DataFrame:
     kinds = [c for c in ("experiment", "condition", "model") if c in models]
     last = models.groupby(kinds)["layer"].transform("last")
     names = models["experiment"] + "/" + models["condition"]
-    return models[models["layer"] == names.map(layers).fillna(last)]
+    return models[models["layer"] == names.map(layers).astype(object).fillna(last)]
 
 
 def fewer_models(models: pd.DataFrame, layers: Layers, most: int) -> tuple[pd.DataFrame, str]:

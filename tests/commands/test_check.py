@@ -1,0 +1,305 @@
+"""What ``repbias check`` counts is what was planted in the data."""
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from repbias.cli import main
+from repbias.commands.check import unfilled
+from repbias.recordings.readers import read_recording
+from repbias.recordings.reliability import split_half_reliability
+from repbias.stimuli.images import open_images
+from repbias.study import load_study
+
+IDS = [f"im{i:02d}" for i in range(30)]
+ARRAY = {
+    "kind": "array",
+    "path": "r.npy",
+    "axes": ["stimulus", "repeat", "unit"],
+    "stimuli": "shown",
+    "stimulus_ids": "sorted",
+    "region": "V4",
+    "subject": "M1",
+}
+
+
+def responses(n_stimuli=30, n_repeats=4, n_units=8):
+    """Signal and noise of equal variance: reliability of the average 4 / 5."""
+    rng = np.random.default_rng(0)
+    signal = rng.normal(size=(n_stimuli, 1, n_units))
+    return signal + rng.normal(size=(n_stimuli, n_repeats, n_units))
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder, which is the current one, with images of 30 stimuli and an array of responses."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "images").mkdir()
+    for name in IDS:
+        Image.new("RGB", (4, 3)).save(tmp_path / "images" / f"{name}.png")
+    np.save(tmp_path / "r.npy", responses())
+    return tmp_path
+
+
+@pytest.fixture
+def check(folder, capsys):
+    """Function that checks a study of the recordings: exit code and output."""
+
+    def run(*options, **recordings):
+        study = {
+            "study": "test",
+            "images": {"shown": {"path": "images"}},
+            "networks": {"pixels": {"kind": "pixels"}},
+            "recordings": recordings,
+        }
+        (folder / "config.yaml").write_text(yaml.safe_dump(study))
+        code = main(["check", *options])
+        out, err = capsys.readouterr()
+        assert err == ""
+        return code, out
+
+    return run
+
+
+def fact(out, label):
+    """The fact of the first table that has it."""
+    return next(
+        line.split(label, 1)[1].strip()
+        for line in out.splitlines()
+        if line.startswith(f"  {label} ")
+    )
+
+
+def test_a_sound_recording(check, folder):
+    code, out = check(v4=ARRAY)
+    assert code == 0
+    assert fact(out, "stimuli") == "30 (im00, im01, im02, im03, ...)"
+    recording = out.split("recording v4 (array, r.npy)")[1]
+    assert fact(recording, "stimuli") == "30 of 30"
+    assert fact(recording, "trials") == "120; 4 to 4 per stimulus, median 4"
+    assert fact(recording, "subjects") == "1 (M1)"
+    assert fact(recording, "units") == "8 (V4 8)"
+    assert fact(recording, "repeats") == "4 to 4 per stimulus and unit, median 4"
+    array = np.load("r.npy")
+    assert f"from {array.min():.4g} to {array.max():.4g}" in fact(recording, "responses")
+    study = load_study(yaml.safe_load((folder / "config.yaml").read_text()))
+    ids = np.array(open_images(study.images["shown"]).ids)
+    full = split_half_reliability(read_recording(study.recordings["v4"], ids)).full
+    assert fact(recording, "reliability").startswith(f"mean {full.mean():.2f} ")
+    assert 0.7 < full.mean() < 0.9, "planted: 0.8"
+    assert fact(recording, "RSA").startswith("435 pairs of stimuli, 1 subject, 8 units")
+    assert fact(recording, "encoding") == "8 units, 5 x 5 folds"
+    assert out.endswith("\n0 problems, 0 warnings\n")
+
+
+def test_bad_units_are_counted_and_named(check):
+    array = responses()
+    array[:, :, 0] = 0
+    array[:, :, 3] = 7
+    array[:, :, 5] = np.nan
+    array[10:, :, 6] = np.nan
+    array[0, 2:] = np.nan
+    np.save("r.npy", array)
+    code, out = check(v4=ARRAY)
+    assert code == 0
+    assert "warning: 1 unit silent (all zero): M1/1\n" in out
+    assert "warning: 1 unit constant: M1/4\n" in out
+    assert "warning: 1 unit never observed: M1/6\n" in out
+    assert "2 to 4 per stimulus, median 4" in fact(out, "trials")
+    assert "6 units with a response to every stimulus (2 of them constant)" in fact(out, "RSA")
+    assert fact(out, "encoding") == "4 units, 5 x 5 folds"
+    assert out.endswith("0 problems, 3 warnings\n")
+
+
+def test_share_of_what_was_not_observed(check):
+    array = responses()
+    array[:15, :, 2] = np.nan
+    np.save("r.npy", array)
+    _, out = check(v4=ARRAY)
+    assert f"{15 / 30 / 8:.1%} not observed" in fact(out, "responses")
+
+
+def test_stimuli_that_were_not_shown_and_trials_of_others(check, folder):
+    ids = [*IDS[:26], "other1", "other2"]
+    np.save(folder / "r.npy", responses(n_stimuli=28))
+    entry = ARRAY | {"stimulus_ids": ids}
+    code, out = check(v4=entry)
+    assert code == 1
+    assert "PROBLEM: r.npy: 2 of 28 ids are not in 'shown': 'other1', 'other2'" in out
+    code, out = check(v4=entry | {"unmatched": "leave_out"})
+    assert code == 0
+    assert "warning: r.npy: 2 of 28 ids are not in 'shown'" in out
+    recording = out.split("recording v4")[1]
+    assert fact(recording, "stimuli") == "26 of 30; never shown: im26, im27, im28, im29"
+
+
+def test_no_repeats(check):
+    np.save("r.npy", responses(n_repeats=1))
+    code, out = check(v4=ARRAY)
+    assert code == 0
+    assert fact(out, "reliability") == "unknown"
+    assert "warning: no reliability and no noise ceiling" in out
+
+
+def test_unreliable_units(check):
+    np.save("r.npy", np.random.default_rng(1).normal(size=(30, 4, 8)))
+    code, out = check(v4=ARRAY)
+    assert code == 0
+    low = int(fact(out, "reliability").split(";")[1].split()[0])
+    assert low > 2
+    assert "units have no noise ceiling" in out
+
+
+def test_too_few_stimuli_for_encoding_and_for_rsa(check):
+    np.save("r.npy", responses(n_stimuli=20))
+    code, out = check(v4=ARRAY | {"stimulus_ids": IDS[:20]})
+    assert code == 1
+    assert "PROBLEM: encoding: 20 stimuli are too few for 5 x 5 folds (at least 25)" in out
+    np.save("r.npy", responses(n_stimuli=3))
+    code, out = check(v4=ARRAY | {"stimulus_ids": IDS[:3]})
+    assert code == 1
+    assert "PROBLEM: 3 stimuli are too few: RSA needs 4" in out
+
+
+def test_a_subject_without_complete_units(check):
+    array = responses()[:, :, :, None].repeat(2, axis=3)
+    array[0, :, 1:, 1] = np.nan
+    np.save("r.npy", array)
+    code, out = check(v4=ARRAY | {"axes": ["stimulus", "repeat", "unit", "subject"]})
+    assert code == 1
+    assert "PROBLEM: RSA: subject2 has 1 unit with a response to every stimulus" in out
+    assert "subject1 has" not in out
+
+
+def test_time_bins_and_the_window(check):
+    np.save("r.npy", responses()[..., None].repeat(3, axis=3))
+    timed = ARRAY | {"axes": [*ARRAY["axes"], "time"], "times": [0.0, 0.1, 0.2]}
+    _, out = check(v4=timed)
+    assert fact(out, "time bins") == "3, centres 0 to 0.2 s; averaged"
+    _, out = check(v4=timed | {"window": [0.05, 0.15]})
+    assert "of which 1 in the window are averaged" in fact(out, "time bins")
+    code, out = check(v4=timed | {"window": [1.0, 2.0]})
+    assert code == 1
+    assert "PROBLEM: no time bin is in the window" in out
+
+
+def test_min_reliability(check):
+    array = responses()
+    array[:, :, :3] = np.random.default_rng(2).normal(size=(30, 4, 3))
+    np.save("r.npy", array)
+    _, out = check(v4=ARRAY | {"min_reliability": 0.6})
+    assert fact(out, "analysed") == "5 units (min_reliability 0.6)"
+    assert fact(out, "encoding").startswith("5 units")
+
+
+def test_one_recording_that_fails_does_not_keep_the_next_from_being_checked(check, folder):
+    (folder / "bad.npy").write_bytes(b"x")
+    code, out = check(bad=ARRAY | {"path": "bad.npy"}, good=ARRAY)
+    assert code == 1
+    assert "PROBLEM: bad.npy: cannot be read as npy" in out
+    assert fact(out.split("recording good")[1], "stimuli") == "30 of 30"
+    assert out.endswith("1 problem, 0 warnings\n")
+
+
+def test_rdms(check, folder):
+    rdms = np.random.default_rng(0).random((2, 435))
+    np.save(folder / "rdms.npy", rdms)
+    entry = {k: ARRAY[k] for k in ("stimuli", "stimulus_ids")}
+    entry |= {"kind": "rdms", "path": "rdms.npy", "axes": ["subject", "pair"]}
+    code, out = check(it=entry)
+    assert code == 0
+    assert fact(out, "RDMs") == "2 of 435 pairs"
+    assert f"mean {rdms.mean():.4g}" in fact(out, "values")
+    _, out = check(it=entry | {"only_subjects": [1]})
+    assert "warning: one subject: no noise ceiling" in out
+    np.save(folder / "rdms.npy", np.ones((2, 435)))
+    code, out = check(it=entry)
+    assert code == 1
+    assert "PROBLEM: 2 RDMs of 2 without variance" in out
+
+
+def test_images_are_decoded_when_asked_to(check, folder):
+    (folder / "images" / "im05.png").write_bytes(b"no image")
+    code, _ = check(v4=ARRAY)
+    assert code == 0
+    code, out = check("--images", v4=ARRAY)
+    assert code == 1
+    assert out.count("PROBLEM") == 1
+    assert "im05.png is not a readable image" in out
+    assert fact(out, "pixels") == "4 x 3 (29)"
+
+
+def test_images_that_cannot_be_opened(check, folder):
+    for file in (folder / "images").iterdir():
+        file.unlink()
+    code, out = check(v4=ARRAY)
+    assert code == 1
+    assert "PROBLEM: images: no images found" in out
+    assert "PROBLEM: not read, because the images 'shown' are not there" in out
+
+
+def test_quick_reads_no_data(check, folder):
+    (folder / "r.npy").write_bytes(b"x")
+    code, out = check("--quick", v4=ARRAY)
+    assert code == 0
+    assert "recording v4" not in out
+
+
+def test_every_problem_of_the_configuration_at_once(check):
+    code, out = check(v4=ARRAY | {"axes": ["stimulus"], "stimuli": "missing", "colour": "red"})
+    assert code == 1
+    assert "PROBLEM: recordings.v4.axes" in out
+    assert "PROBLEM: recordings.v4.colour: unknown key" in out
+    assert out.endswith("2 problems, 0 warnings\n")
+
+
+def test_what_is_still_to_fill_in_is_said_first(check):
+    code, out = check(v4=ARRAY | {"axes": ["FILL_IN", "unit"], "region": "FILL_IN"})
+    assert code == 1
+    assert "PROBLEM: recordings.v4.axes: still to fill in" in out
+    assert "PROBLEM: recordings.v4.region: still to fill in" in out
+    assert out.endswith("2 problems, 0 warnings\n")
+
+
+def test_unfilled_paths():
+    content = {"a": {"b": "FILL_IN", "c": ["x", "FILL_IN"], "d": "x"}, "e": 1}
+    assert list(unfilled(content)) == ["a.b", "a.c"]
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("- a\n- b\n", "expected keys and values, such as 'study: name'; found a list"),
+        ("", "found nothing"),
+        ("just words", "found a str"),
+        ("study: [a\nb: c: d\n", "line 2: not valid YAML"),
+        ("a: \x00", "not valid YAML"),
+        (b"\xff\xfe\x00", "not a readable text file"),
+        (None, "no such file"),
+    ],
+)
+def test_a_file_that_is_no_configuration_gives_one_line(text, expected, folder, capsys):
+    if text is not None:
+        content = text if isinstance(text, bytes) else text.encode()
+        (folder / "study.yaml").write_bytes(content)
+    assert main(["check", "study.yaml"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith("error: study.yaml")
+    assert expected in err
+
+
+def test_simulated_recordings_need_no_data(folder, capsys):
+    (folder / "config.yaml").write_text(
+        """
+study: test
+experiments:
+  tasks: {stimuli: {features: {easy: {function: bit}}}}
+recordings:
+  brain: {kind: simulated, source: tasks/base, layer: hidden1}
+"""
+    )
+    assert main(["check"]) == 0
+    assert capsys.readouterr().out.endswith("0 problems, 0 warnings\n")
