@@ -843,7 +843,7 @@ RECORDINGS = {
     "unknown id": (
         GOOD,
         {"stimulus_ids": [*"abcx"]},
-        ["stimulus_ids: 1 of 4 ids are not in 'photos'", "in 'photos': 'x' (", "ids like 'a'"],
+        ["r.npy: 1 of 4 ids are not in 'photos'", "in 'photos': 'x' (", "ids like 'a'"],
     ),
     "infinite": (with_value(GOOD, np.inf, (1, 2)), {}, ["1 responses are infinite"]),
     "all NaN": (np.nan * GOOD, {}, ["every response is NaN"]),
@@ -858,7 +858,7 @@ RECORDINGS = {
     "NaN in an RDM": (
         with_value(RDM, np.nan, (0, 1), (1, 0)),
         SQUARE,
-        ["2 dissimilarities not finite"],
+        ["1 of the 6 dissimilarities of subject", "are NaN or infinite"],
     ),
     "pairs that are no triangle": (np.ones(5), PAIRS, ["5 pairs", "upper triangle"]),
     "no pairs": (np.ones(0), PAIRS | {"stimulus_ids": ["a"]}, ["0 pairs"]),

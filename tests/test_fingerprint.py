@@ -144,7 +144,8 @@ EDITS = {
     "stimuli/images.py": (
         '".png", ".jpg"',
         '".jpg", ".png"',
-        {"model_activations.py", "ensemble_activations.py", "read_recording.py"},
+        {"model_activations.py", "ensemble_activations.py", "read_recording.py"}
+        | {"recording_pictures.py"},
     ),
     "networks/training.py": (None, "", {"train.py"}),
     "recordings/readers/rdms.py": ("1e-4", "1e-5", {"read_recording.py"}),

@@ -55,7 +55,12 @@ TABLES = {
         "rsa_between_recordings",
         [
             {"recording_a": a, "recording_b": b, "comparator": "corr", "similarity": s}
-            for a, b, s in (("it", "v4", 0.4), ("it", "v1", 0.3))
+            | {"interval": f"95 %, {averaging}"}
+            for a, b, s, averaging in (
+                ("it", "v4", 0.4, "mean over pairs of subjects"),
+                ("it", "v4", 0.6, "mean RDM"),
+                ("it", "v1", 0.3, "mean over pairs of subjects"),
+            )
         ],
     ),
 }
@@ -75,6 +80,11 @@ def compare(**reference):
         ({"recording": "it", "measure": "rsa_ceiling_low", "comparator": "corr"}, 0.1),
         ({"recording": "v4", "measure": "similarity", "other": "it", "comparator": "corr"}, 0.4),
         ({"recording": "it", "measure": "similarity", "other": "v1", "comparator": "corr"}, 0.3),
+        (
+            {"recording": "v4", "measure": "similarity_of_mean_rdms", "other": "it"}
+            | {"comparator": "corr"},
+            0.6,
+        ),
     ],
 )
 def test_the_measured_value_is_found(reference, value):

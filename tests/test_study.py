@@ -144,7 +144,8 @@ def test_sections_refer_to_each_other(everything):
     assert list(study.simulated()) == ["brain"]
 
 
-OF_RECORDINGS = {"rsa_recordings", "encoding", "reliability", "planted_truth"}
+OF_RESPONSES = {"encoding", "encoding_regions", "reliability"}
+OF_READ = {"rsa_recordings", "rsa_tests", "rsa_between_recordings", "quality", *OF_RESPONSES}
 
 
 @pytest.mark.parametrize(
@@ -152,8 +153,8 @@ OF_RECORDINGS = {"rsa_recordings", "encoding", "reliability", "planted_truth"}
     [
         ([], set()),
         (["brain"], {"planted_truth"}),
-        (["brain", "v4"], {"planted_truth", "encoding", "reliability"}),
-        (["brain", "v4", "it"], OF_RECORDINGS),
+        (["brain", "v4"], {"planted_truth", "rsa_between_recordings", *OF_RESPONSES}),
+        (["brain", "v4", "it"], {"planted_truth", *OF_READ}),
     ],
 )
 def test_tables_and_figures_of_recordings_are_made_where_there_are_data(
@@ -164,7 +165,8 @@ def test_tables_and_figures_of_recordings_are_made_where_there_are_data(
         del everything["recordings"][name]
     after = load_study(everything)
     assert set(after.tables()) == set(before.tables()) - missing
-    assert set(after.figures()) == set(before.figures()) - missing
+    drawn = {name for name in before.figures() if not missing & set(FIGURES[name].needs)}
+    assert set(after.figures()) == drawn
 
 
 def test_a_study_of_images_alone_has_no_table_of_training(everything):
@@ -172,8 +174,9 @@ def test_a_study_of_images_alone_has_no_table_of_training(everything):
         del everything[section]
     del everything["recordings"]["brain"]
     study = load_study(everything)
-    assert set(study.tables()) == {"rsa_recordings", "encoding", "reliability"}
-    assert set(study.figures()) == {"rsa_recordings", "encoding"}
+    assert set(study.tables()) == OF_READ
+    assert set(study.figures()) == {n for n, f in FIGURES.items() if set(f.needs) <= OF_READ}
+    assert {"rsa_recordings", "encoding", "model_comparison"} <= set(study.figures())
     assert list(study.groups()) == ["photos"]
 
 
@@ -543,7 +546,7 @@ def test_a_claim_that_its_conditions_cannot_decide_is_refused(claims, message):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"geometry": {"comparators": ["corr", "corr"]}}, "a comparator occurs twice"),
+        ({"geometry": {"comparators": ["corr", "corr"]}}, "'corr' occurs twice"),
         ({"images": {"A": {"path": "."}, "a": {"path": "."}}}, "images: names differ in upper"),
     ],
 )

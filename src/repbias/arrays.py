@@ -119,14 +119,14 @@ def refuse_links(path: str | Path, file: h5py.File) -> None:
     """
     import h5py
 
-    def check(name: str, link: object) -> None:
-        if not isinstance(link, h5py.HardLink):
-            raise RepbiasError(f"{path}: {name!r} is a link; links are not followed")
-
-    file.visititems_links(check)
-    file.visititems(
-        lambda _, node: _refuse_other_files(path, node) if hasattr(node, "shape") else None
-    )
+    # Visits stop at what is returned; an exception would get lost within HDF5.
+    link = file.visititems_links(lambda name, x: None if isinstance(x, h5py.HardLink) else name)
+    if link is not None:
+        raise RepbiasError(f"{path}: {link!r} is a link; links are not followed")
+    datasets: list[h5py.Dataset] = []
+    file.visititems(lambda _, x: datasets.append(x) if isinstance(x, h5py.Dataset) else None)
+    for dataset in datasets:
+        _refuse_other_files(path, dataset)
 
 
 def _refuse_other_files(path: str | Path, dataset: h5py.Dataset) -> None:

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 #: Measures that are no rows of the table `quality`.
 CEILINGS = {"rsa_ceiling_low": "ceiling_low", "rsa_ceiling_high": "ceiling_high"}
-SIMILARITY = "similarity"
+#: Similarity of two recordings' RDMs, and how the table says that their subjects were averaged.
+SIMILARITIES = {
+    "similarity": "mean over pairs of subjects",
+    "similarity_of_mean_rdms": "mean RDM",
+}
 
 
 class Reference(Spec):
@@ -23,8 +27,8 @@ class Reference(Spec):
     recording: str
     """Of which recording."""
     measure: str
-    """A measure of the table `quality`; or `rsa_ceiling_low`, or `rsa_ceiling_high`; or
-    `similarity`, of the RDMs of two recordings."""
+    """A measure of the table `quality`; `rsa_ceiling_low` or `rsa_ceiling_high`; or, of two
+    recordings' RDMs, `similarity` (mean over pairs of subjects) or `similarity_of_mean_rdms`."""
     region: str = ""
     """The region, for measures of a region."""
     other: str | None = None
@@ -38,12 +42,11 @@ class Reference(Spec):
 
     @model_validator(mode="after")
     def _complete(self) -> Reference:
-        if (self.measure == SIMILARITY) != (self.other is not None):
+        if (self.measure in SIMILARITIES) != (self.other is not None):
             raise ValueError("`other` names the second recording of a similarity, and only there")
-        if (self.measure in (*CEILINGS, SIMILARITY)) != (self.comparator is not None):
-            raise ValueError(
-                f"a comparator is needed for {SIMILARITY}, {', '.join(CEILINGS)}, and only there"
-            )
+        of_rdms = [*SIMILARITIES, *CEILINGS]
+        if (self.measure in of_rdms) != (self.comparator is not None):
+            raise ValueError(f"a comparator is needed for {', '.join(of_rdms)}, and only there")
         return self
 
 
@@ -84,18 +87,19 @@ def compare_references(
 def _measured(reference: Reference, tables: dict[str, pd.DataFrame]) -> tuple[float, str, str]:
     """Return the value, the name of the measure, and how it was measured."""
     where = f"references: {reference.recording}, {reference.measure}"
-    if reference.measure == SIMILARITY:
+    if reference.measure in SIMILARITIES:
         table = tables["rsa_between_recordings"]
         pair = {reference.recording, reference.other}
         sides = table[["recording_a", "recording_b"]]
         of_pair = sides.isin(pair).all(axis=1) & (sides.nunique(axis=1) == 2)
         found = table[of_pair & (table["comparator"] == reference.comparator)]
+        found = found[found["interval"].str.endswith(SIMILARITIES[reference.measure])]
         if found.empty:
             raise RepbiasError(
                 f"{where}: not compared with {reference.other!r} by {reference.comparator!r}"
             )
         row = found.iloc[0]
-        name = f"similarity with {reference.other} ({reference.comparator})"
+        name = f"{reference.measure} with {reference.other} ({reference.comparator})"
         return float(row["similarity"]), name, str(row["interval"])
     if reference.measure in CEILINGS:
         table = tables["rsa_recordings"]
@@ -111,7 +115,7 @@ def _measured(reference: Reference, tables: dict[str, pd.DataFrame]) -> tuple[fl
     table = table[table["region"] == reference.region]
     found = table[table["measure"] == reference.measure]
     if found.empty:
-        known = nearest(reference.measure, {*table["measure"], *CEILINGS, SIMILARITY})
+        known = nearest(reference.measure, {*table["measure"], *CEILINGS, *SIMILARITIES})
         raise RepbiasError(f"{where}: no such measure; {known}")
     row = found.iloc[0]
     return float(row["value"]), reference.measure, str(row["method"])

@@ -19,7 +19,6 @@ import h5py
 import numpy as np
 
 import repbias
-from repbias.recordings.spec import Preparation
 from repbias.spec import RepbiasError, nearest
 
 FORMAT_VERSION = 2
@@ -398,11 +397,6 @@ class Recording:
     def stimulus_ids(self) -> np.ndarray:
         """Ids of the stimuli, in the recording's order."""
         return self.stimuli["stimulus_id"]
-
-    @property
-    def preparation(self) -> Preparation:
-        """What is done with the responses before they are analysed."""
-        return Preparation(**self.info.get("preparation", {}))
 
     def write(self, path: str | Path) -> None:
         """Write the canonical recording file."""

@@ -20,7 +20,7 @@ from repbias.geometry.spec import Geometry, Identification, Similarity
 from repbias.networks.spec import MLP, FeatureNetwork, Network, Training
 from repbias.recordings.readers import RecordingSpec
 from repbias.recordings.simulate import SimulatedRecording
-from repbias.references import SIMILARITY, Reference
+from repbias.references import SIMILARITIES, Reference
 from repbias.report.captions import FIGURES
 from repbias.spec import Name, RepbiasError, Spec, nearest
 from repbias.stimuli.manipulations import LABEL, training_probabilities
@@ -377,7 +377,7 @@ def _reference_problems(study: Study) -> Iterator[str]:
                 f"({', '.join(study.geometry.comparators)})"
             )
         pair = {reference.recording, reference.other}
-        if reference.measure == SIMILARITY and not pair <= set(study.with_common_stimuli()):
+        if reference.measure in SIMILARITIES and not pair <= set(study.with_common_stimuli()):
             yield f"{where}: {' and '.join(map(str, sorted(pair)))} saw different stimuli"
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+from pydantic import TypeAdapter
 
 from repbias.cli import main
 from repbias.commands.check import unfilled
-from repbias.recordings.readers.common import FileRecording
+from repbias.recordings.readers import RecordingSpec, read_recording
 from repbias.store import Recording
 
 
@@ -42,14 +42,7 @@ def read() -> Callable[..., Recording]:
     """Function that reads an entry of ``recordings:`` with the reader of its kind."""
 
     def run(entry: dict[str, Any], ids: Any) -> Recording:
-        module = import_module(f"repbias.recordings.readers.{entry['kind']}")
-        (model,) = (
-            x
-            for x in vars(module).values()
-            if isinstance(x, type)
-            and issubclass(x, FileRecording)
-            and entry["kind"] in get_args(getattr(x.model_fields.get("kind"), "annotation", None))
-        )
-        return module.read(model(**entry), np.array(sorted(ids)))
+        spec = TypeAdapter(RecordingSpec).validate_python(entry)
+        return read_recording(spec, np.array(sorted(ids)))
 
     return run

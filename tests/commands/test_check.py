@@ -77,10 +77,10 @@ def test_a_sound_recording(check, folder):
     assert fact(out, "stimuli") == "30 (im00, im01, im02, im03, ...)"
     recording = out.split("recording v4 (array, r.npy)")[1]
     assert fact(recording, "stimuli") == "30 of 30"
-    assert fact(recording, "trials") == "120; 4 to 4 per stimulus, median 4"
+    assert fact(recording, "trials") == "120; 4 per stimulus"
     assert fact(recording, "subjects") == "1 (M1)"
     assert fact(recording, "units") == "8 (V4 8)"
-    assert fact(recording, "repeats") == "4 to 4 per stimulus and unit, median 4"
+    assert fact(recording, "repeats") == "4 per stimulus and unit"
     array = np.load("r.npy")
     assert f"from {array.min():.4g} to {array.max():.4g}" in fact(recording, "responses")
     study = load_study(yaml.safe_load((folder / "config.yaml").read_text()))
@@ -106,7 +106,7 @@ def test_bad_units_are_counted_and_named(check):
     assert "warning: 1 unit silent (all zero): M1/1\n" in out
     assert "warning: 1 unit constant: M1/4\n" in out
     assert "warning: 1 unit never observed: M1/6\n" in out
-    assert "2 to 4 per stimulus, median 4" in fact(out, "trials")
+    assert "2 to 4 (median 4) per stimulus" in fact(out, "trials")
     assert "6 units with a response to every stimulus (2 of them constant)" in fact(out, "RSA")
     assert fact(out, "encoding") == "4 units, 5 x 5 folds"
     assert out.endswith("0 problems, 3 warnings\n")

@@ -142,8 +142,14 @@ def test_exit_codes_and_no_traceback(data):
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "error: none.npy: no such file or folder\n"
     assert run("inspect").returncode == 2
-    assert run("inspekt").returncode == 2
-    assert run().returncode == 2
+
+
+@pytest.mark.parametrize("arguments", [[], ["inspekt"], ["check", "--fast"], ["init"]])
+def test_wrong_usage(arguments, capsys):
+    with pytest.raises(SystemExit) as done:
+        main(arguments)
+    assert done.value.code == 2
+    assert "usage: repbias" in capsys.readouterr().err
 
 
 def test_version_and_help_import_no_heavy_library(data):

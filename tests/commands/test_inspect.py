@@ -16,6 +16,8 @@ import yaml
 from PIL import Image
 from pynwb import NWBHDF5IO, NWBFile
 from pynwb.file import Subject
+from rsatoolbox.data import Dataset, TemporalDataset
+from rsatoolbox.rdm import RDMs
 
 from repbias.cli import main
 from repbias.commands.description import FILL_IN, Description, name_of
@@ -127,6 +129,10 @@ def test_rdms_are_recognised(square, tmp_path, inspect, read):
     np.save(tmp_path / "r.npy", squareform(pairs) if square else pairs)
     _, entry = inspect(tmp_path / "r.npy", stimuli="shown", stimulus_ids="sorted")
     assert entry["kind"] == "rdms"
+    np.testing.assert_allclose(read(entry, IDS).rdms, [pairs])
+    np.savez(tmp_path / "r.npz", rdm=squareform(pairs) if square else pairs, name=np.array(IDS))
+    _, entry = inspect(tmp_path / "r.npz", stimuli="shown")
+    assert entry["stimulus_ids"] == "variable:name"
     np.testing.assert_allclose(read(entry, IDS).rdms, [pairs])
 
 
@@ -254,6 +260,38 @@ def test_other_files_of_the_pipeline_are_named_and_read_by_nothing(tmp_path, ins
 # The field's own formats
 
 
+@pytest.mark.parametrize("temporal", [False, True])
+def test_rsatoolbox_dataset(temporal, tmp_path, inspect, read):
+    values = RESPONSES.reshape(18, 5)
+    described = {
+        "obs_descriptors": {"image": np.repeat(IDS, 3).tolist(), "run": np.tile([0, 1, 2], 6)},
+        "channel_descriptors": {"roi": ["V4"] * 5},
+    }
+    if temporal:
+        times = {"time": np.array([0.1, 0.2])}
+        both = np.stack([values, values + 1], axis=2)
+        dataset = TemporalDataset(both, time_descriptors=times, **described)
+    else:
+        dataset = Dataset(values, **described)
+    dataset.save(str(tmp_path / "d.h5"))
+    said, entry = inspect(tmp_path / "d.h5", stimuli="shown", stimulus="image")
+    assert "measurements: 18 x 5" in said
+    recording = read(entry, IDS)
+    responses = recording.responses[:, :, 0] if temporal else recording.responses
+    assert_same_responses(Recording({"stimulus_id": recording.stimulus_ids}, responses))
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_rsatoolbox_rdms(named, tmp_path, inspect, read):
+    pairs = RNG.random((3, 15))
+    subjects = {"rdm_descriptors": {"subject": ["a", "b", "c"]}} if named else {}
+    RDMs(pairs, pattern_descriptors={"image": IDS}, **subjects).save(str(tmp_path / "d.h5"))
+    _, entry = inspect(tmp_path / "d.h5", stimuli="shown", stimulus="image")
+    recording = read(entry, IDS)
+    np.testing.assert_array_equal(recording.rdms, pairs)
+    assert recording.rdm_info["subject"].tolist() == (["a", "b", "c"] if named else ["0", "1", "2"])
+
+
 def write_nwb(path, region="V4"):
     """Six stimuli, twice each; unit u fires u + 1 spikes 50 to 150 ms after every trial's start."""
     nwb = NWBFile("test", "session7", datetime(2026, 1, 1, tzinfo=UTC))
@@ -346,17 +384,53 @@ def test_brainscore(name, unit, tmp_path, inspect, read):
     np.testing.assert_allclose(recording.info["times_s"], [0.075, 0.085])
 
 
-def test_nifti(tmp_path, inspect):
+@pytest.mark.parametrize("bids", [True, False])
+def test_nifti(bids, tmp_path, inspect, read):
+    """Six events of two volumes each; betas have one volume for each trial."""
     affine = np.diag([2.0, 2.5, 3.0, 1.0])
-    image = nibabel.Nifti1Image(np.zeros((4, 5, 6, 7), np.float32), affine)
+    n = 18 if bids else 12  # the last response is over 20 s after the start
+    volumes = RNG.normal(size=(3, 2, 1, n)).astype(np.float32)
+    image = nibabel.Nifti1Image(volumes, affine)
     image.header.set_zooms((2.0, 2.5, 3.0, 1.5))
-    nibabel.save(image, tmp_path / "bold.nii.gz")
-    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 5, 6)), affine), tmp_path / "mask.nii")
-    said, _ = inspect(tmp_path / "bold.nii.gz")
-    assert "4 x 5 x 6 x 7, float32" in said
+    image.header.set_xyzt_units("mm", "sec")
+    path = tmp_path / ("sub-01_task-x_bold.nii.gz" if bids else "betas.nii.gz")
+    nibabel.save(image, path)
+    mask = np.ones((3, 2, 1), np.uint8)
+    mask[0, 0] = 0
+    nibabel.save(nibabel.Nifti1Image(mask, affine), tmp_path / "mask.nii")
+    nibabel.save(nibabel.Nifti1Image(mask[:2], affine), tmp_path / "othermask.nii")
+    events = tmp_path / ("sub-01_task-x_events.tsv" if bids else "shown.tsv")
+    timing = {"onset": np.arange(6) * 3.0, "duration": 3.0} if bids else {}
+    shown = IDS if bids else IDS * 2
+    pd.DataFrame({"trial_type": shown, **timing}).to_csv(events, sep="\t", index=False)
+    fill = {} if bids else {"content": "betas", "events": str(events)}
+    said, entry = inspect(path, stimuli="shown", **fill)
+    assert f"3 x 2 x 1 x {n}, float32" in said
     assert "voxels: 2 x 2.5 x 3 mm" in said
-    assert "repetition time: 1.5 s" in said
-    assert "repetition time" not in inspect(tmp_path / "mask.nii")[0]
+    assert "repetition time: 1.5 sec" in said
+    assert entry["mask"] == str(tmp_path / "mask.nii")
+    recording = read(entry, IDS)
+    assert recording.responses.shape[1] == 5
+    if not bids:
+        np.testing.assert_array_equal(
+            np.sort(recording.responses, axis=0), np.sort(volumes[mask == 1].T, axis=0)
+        )
+    said, entry = inspect(tmp_path / "mask.nii")
+    assert "One volume" in said
+    assert entry == {}
+
+
+def test_real_bold(test_data, inspect, read):
+    """Haxby et al. 2001, a slice: the label of every volume is in a table without a header."""
+    folder = test_data / "fmri_haxby2001_slice"
+    said, entry = inspect(
+        folder / "bold.nii.gz", stimuli="s", events=str(folder / "attributes_literal.txt")
+    )
+    assert "40 x 20 x 1 x 1452" in said
+    assert "repetition time: 2.5 s" in said
+    labels = {"header": ["stimulus", "run"], "ignore": ["rest"]}
+    categories = ["bottle", "cat", "chair", "face", "house", "scissors", "scrambledpix", "shoe"]
+    assert read(entry | labels, categories).stimulus_ids.tolist() == categories
 
 
 def table_rows():

@@ -77,13 +77,13 @@ def test_without_several_networks_zero_is_the_interval_of_evaluate(comparator):
 
 
 def test_variances_are_those_of_rsatoolboxs_dual_bootstrap():
-    """Zero, pairs and ceiling; it draws its own 300 samples. It draws subjects whose only others
+    """Zero, pairs and ceiling; it draws its own 160 samples. It draws subjects whose only others
     are copies too, which have no ceiling here."""
     models, data = simulated(2, 6, 14, noise=1.5)
     found = run(models, singles(2), data, bootstraps=2000)
     np.random.seed(0)  # noqa: NPY002  (rsatoolbox has no other)
     fixed = [ModelFixed(f"m{i}", m) for i, m in enumerate(models)]
-    result = eval_dual_bootstrap(fixed, RDMs(data), "corr", k_pattern=1, k_rdm=1, N=300)
+    result = eval_dual_bootstrap(fixed, RDMs(data), "corr", k_pattern=1, k_rdm=1, N=160)
     for test, variance, tolerance in (
         ("zero", result.model_var, 0.15),
         ("pair", result.diff_var, 0.15),

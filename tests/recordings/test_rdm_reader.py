@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import permutations
 
+import h5py
 import numpy as np
 import pytest
 import scipy.io
@@ -101,7 +102,7 @@ def test_only_the_wanted_subjects_are_kept_with_their_names(tmp_path):
 def test_sessions_of_a_subject_are_averaged_for_the_comparison(tmp_path):
     array = random_rdms(2, 3)
     recording = read(array, tmp_path, axes=["subject", "session", "stimulus", "stimulus"])
-    rdms = subject_rdms(recording, "correlation", "it")
+    rdms = subject_rdms(recording, Geometry(), "it")
     assert list(rdms.rdm_descriptors["subject"]) == ["subject1", "subject2"]
     for i, row in enumerate(aligned_vectors(rdms, np.array(IDS), "it")):
         np.testing.assert_allclose(squareform(row), array[i].mean(axis=0), rtol=1e-14)
@@ -134,7 +135,9 @@ def filled(position, value):
     [
         (asymmetric(), "an RDM is not symmetric"),
         (filled((2, 2), 1.0), "an RDM is not zero on its diagonal"),
-        (filled((0, 1), np.nan), "2 dissimilarities not finite"),
+        (filled((0, 1), np.nan), "1 of the 10 dissimilarities of subject 'subject1', session 0"),
+        (filled((0, 1), np.inf), "1 of the 10 dissimilarities of subject 'subject1', session 0"),
+        (filled((2, 2), np.nan), "an RDM is not zero on its diagonal"),
         (random_rdms()[:, :4], "the two stimulus axes have lengths 5 and 4"),
         (random_rdms(n=6), "the stimulus axis has length 6, but stimulus_ids gives 5 ids"),
     ],
@@ -166,6 +169,40 @@ def test_a_subject_given_twice_is_refused(tmp_path):
             axes=["subject", "stimulus", "stimulus"],
             only_subjects=[1, 1],
         )
+
+
+def test_missing_pairs_are_counted_for_their_subject(tmp_path):
+    array = random_rdms(3)
+    array[1, 0, 2] = np.nan  # one half of the matrix only
+    array[1, 4, 3] = np.nan
+    axes = ["subject", "stimulus", "stimulus"]
+    with pytest.raises(RepbiasError, match="2 of the 10 dissimilarities of subject 'b'"):
+        read(array, tmp_path, axes=axes, subjects=["a", "b", "c"])
+    # Subjects that are not used may have any.
+    recording = read(array, tmp_path, axes=axes, only_subjects=[0, 2])
+    np.testing.assert_array_equal(matrices(recording)["subject3", 0], array[2])
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".h5", ".mat"])
+def test_ids_may_be_text_in_the_same_file(suffix, tmp_path):
+    array, path = random_rdms(), tmp_path / f"rdms{suffix}"
+    if suffix == ".npz":
+        np.savez(path, rdm=array, names=np.array(IDS))
+    elif suffix == ".h5":
+        with h5py.File(path, "w") as file:
+            file["rdm"] = array
+            file["names"] = IDS
+    else:
+        scipy.io.savemat(path, {"rdm": array, "names": np.array(IDS, dtype=object)})
+    spec = RdmRecording(
+        kind="rdms",
+        path=path,
+        variable="rdm",
+        axes=["stimulus", "stimulus"],
+        stimuli="set",
+        stimulus_ids="variable:names",
+    )
+    np.testing.assert_array_equal(matrices(read_recording(spec, KNOWN))["subject1", 0], array)
 
 
 def test_eleven_pairs_are_no_triangle(tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
@@ -95,61 +94,6 @@ class Variable:
 UNREADABLE = Variable((), np.dtype(object), None)
 
 
-def describe_hdf5(path: Path, variable: str | None) -> Description:
-    """Describe an HDF5 file: one of ours, or any other."""
-    import h5py
-
-    with h5py.File(path, "r") as file:
-        kind = file.attrs.get("repbias_kind")
-    if kind == "recording" and variable is None:
-        return _describe_recording(path)
-    found = describe_arrays(path, variable)
-    if kind is not None and variable is None:
-        found.lines.append(f"repbias wrote this file, of kind {kind!r}: it is no recording.")
-        found.entry.clear()
-    return found
-
-
-def _describe_recording(path: Path) -> Description:
-    """Describe a canonical recording; the block reads it as an array."""
-    from repbias.store import Recording
-
-    recording = Recording.read(path)
-    found = Description(
-        [f"a canonical recording of repbias, from {recording.info.get('file', '?')}"]
-    )
-    found.lines.append(f"stimuli: {len(recording.stimulus_ids)} ({some(recording.stimulus_ids)})")
-    if recording.responses is not None:
-        shape, columns = recording.responses.shape, recording.units
-        found.lines.append(f"responses: {' x '.join(map(str, shape))} (trial, unit[, time])")
-        axes = ["trial", "unit", "time"][: len(shape)]
-        entry = {"kind": "array", "variable": "responses", "axes": axes}
-        ids = "trials/stimulus_id"
-    else:
-        shape, columns = recording.rdms.shape, recording.rdm_info
-        found.lines.append(f"RDMs: {shape[0]} of {shape[1]} pairs")
-        names = columns["subject"].tolist()
-        entry = {"kind": "rdms", "variable": "rdms", "axes": ["subject", "pair"], "subjects": names}
-        if len(set(names)) < len(names):
-            found.lines.append("Several of a subject's sessions: nothing reads these again.")
-            return found
-        ids = "stimuli/stimulus_id"
-    for name in ("subject", "region"):
-        values = Counter(str(value) or "none" for value in columns[name])
-        found.lines.append(f"{name}s: {some(f'{value} {n}' for value, n in values.items())}")
-        if len(values) == 1 and (name == "region" or recording.rdms is None):
-            entry[name] = next(iter(values))
-    if recording.info.get("times_s"):
-        entry["times"] = recording.info["times_s"]
-    found.put("kind", entry.pop("kind"))
-    found.put("path", str(path))
-    found.entry |= entry
-    found.put("stimuli", FILL_IN, STIMULI)
-    found.put("stimulus_ids", f"variable:{ids}")
-    found.put("modality", str(recording.info.get("modality", "unknown")))
-    return found
-
-
 def describe_arrays(path: Path, variable: str | None) -> Description:
     """Describe a file of arrays, and how to read one of them."""
     bare = path.suffix.lower() == ".npy"
@@ -207,15 +151,15 @@ def _put_axes(found: Description, variable: Variable, ids: dict[str, Variable]) 
         found.lines.append(f"It has one axis, as long as {stimuli} stimuli have pairs: an RDM?")
     else:
         found.lines += _looks(variable)
-    # Where ids may be: along an axis that may be the one of stimuli.
-    places = {
-        name: [
-            i for i, axis in enumerate(axes) if shape[i] == v.size and axis in (FILL_IN, "stimulus")
-        ]
-        for name, v in ids.items()
-    }
+    # Where ids may be: along an axis that may be the one of stimuli; pairs have none of their own.
+    lengths = [
+        n if axis in (FILL_IN, "stimulus") else 0 for n, axis in zip(shape, axes, strict=True)
+    ]
     if square:
-        places = {name: where for name, where in places.items() if set(square) & set(where)}
+        lengths = [shape[square[0]]]
+    elif kind == "rdms":
+        lengths = [stimuli]
+    places = {name: [i for i, n in enumerate(lengths) if n == v.size] for name, v in ids.items()}
     candidates = [name for name, where in places.items() if where]
     texts = [name for name in candidates if ids[name].texts]
     listed = {name: f"variable:{name} ({some(ids[name].ids, 3)})" for name in candidates}
@@ -223,13 +167,14 @@ def _put_axes(found: Description, variable: Variable, ids: dict[str, Variable]) 
     if chosen and kind == "array" and len(places[chosen]) == 1:
         different = len(set(ids[chosen].texts)) == ids[chosen].size
         axes[places[chosen][0]] = "stimulus" if different else "trial"
-    lengths = " x ".join(map(str, shape))
     found.entry = {"kind": kind, **found.entry}
-    guess = f" (guessed from {chosen})" if {"stimulus", "trial"} & set(axes) and not square else ""
-    found.put("axes", axes, f"a name for each of {lengths}{guess}; possible: {possible}")
+    sizes = " x ".join(map(str, shape))
+    guess = "" if kind == "rdms" or not chosen else f" (stimulus or trial: a guess from {chosen})"
+    found.put("axes", axes, f"a name for each of {sizes}{guess}; possible: {possible}")
     found.put("stimuli", FILL_IN, STIMULI)
     if chosen:
-        found.put("stimulus_ids", f"variable:{chosen}", f"found: {'; '.join(listed.values())}")
+        others = "".join(f"; or {text}" for name, text in listed.items() if name != chosen)
+        found.put("stimulus_ids", f"variable:{chosen}", some(ids[chosen].ids, 3) + others)
     else:
         sources = [
             "a text file with one id a line",
@@ -290,7 +235,7 @@ def _variables(path: Path) -> dict[str, Variable]:
     elif suffix == ".mat":
         names = list(_mat_names(path))
     else:
-        return dict(_datasets(path))
+        return dict(datasets(path))
     variables = {}
     for name in names:
         try:
@@ -300,7 +245,7 @@ def _variables(path: Path) -> dict[str, Variable]:
     return variables
 
 
-def _datasets(path: Path) -> Iterator[tuple[str, Variable]]:
+def datasets(path: Path) -> Iterator[tuple[str, Variable]]:
     """Go through what an HDF5 file holds; large arrays stay where they are."""
     import h5py
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from repbias.commands.description import FILL_IN, count, some
+from repbias.recordings.spec import preparation_of
 from repbias.spec import RepbiasError
 
 if TYPE_CHECKING:
@@ -201,10 +202,7 @@ def _check_recording(findings: Findings, study: Study, name: str, images: Images
         return
     responses = recording.responses
     per_stimulus = np.unique(recording.trials["stimulus_id"], return_counts=True)[1]
-    findings.facts["trials"] = (
-        f"{len(responses)}; {per_stimulus.min()} to {per_stimulus.max()} per stimulus, "
-        f"median {np.median(per_stimulus):g}"
-    )
+    findings.facts["trials"] = f"{len(responses)}; {_extent(per_stimulus)} per stimulus"
     findings.facts["subjects"] = _listed(recording.units["subject"])
     findings.facts["units"] = _regions(recording)
     if responses.ndim == 3:
@@ -212,13 +210,18 @@ def _check_recording(findings: Findings, study: Study, name: str, images: Images
     seen = responses[~np.isnan(responses)]
     unseen = 1 - seen.size / responses.size
     findings.facts["responses"] = (
-        f"from {seen.min():.4g} to {seen.max():.4g}, mean {seen.mean():.4g}; "
-        f"{unseen:.1%} not observed (NaN)"
+        f"from {seen.min():.4g} to {seen.max():.4g}, mean {seen.mean():.4g}"
+        + (f"; {unseen:.1%} not observed (NaN)" if unseen else "")
     )
     usable = _check_units(findings, recording)
     _check_reliability(findings, recording)
     _check_rsa(findings, recording, usable)
     _check_encoding(findings, recording, usable, study.encoding)
+
+
+def _extent(counts: np.ndarray) -> str:
+    low, high = counts.min(), counts.max()
+    return f"{low}" if low == high else f"{low} to {high} (median {np.median(counts):g})"
 
 
 def _listed(values: np.ndarray) -> str:
@@ -281,9 +284,7 @@ def _check_reliability(findings: Findings, recording: Recording) -> None:
 
     observed = ~np.isnan(by_repeat(recording))
     repeats = observed.sum(axis=1)[observed.any(axis=1)]
-    findings.facts["repeats"] = (
-        f"{repeats.min()} to {repeats.max()} per stimulus and unit, median {np.median(repeats):g}"
-    )
+    findings.facts["repeats"] = f"{_extent(repeats)} per stimulus and unit"
     reliability = split_half_reliability(recording)
     known = reliability.full[~np.isnan(reliability.full)]
     if not known.size:
@@ -299,10 +300,10 @@ def _check_reliability(findings: Findings, recording: Recording) -> None:
     )
     if lost > len(reliability.full) / 2:
         findings.warnings.append(f"{lost} of {len(reliability.full)} units have no noise ceiling")
-    if recording.preparation.min_reliability is not None:
+    if preparation_of(recording).min_reliability is not None:
         used = analysed_units(recording)
         findings.facts["analysed"] = (
-            f"{used.sum()} units (min_reliability {recording.preparation.min_reliability:g})"
+            f"{used.sum()} units (min_reliability {preparation_of(recording).min_reliability:g})"
         )
 
 

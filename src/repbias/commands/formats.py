@@ -214,9 +214,39 @@ def describe_nifti(path: Path, variable: str | None) -> Description:
             "affine: " + "; ".join(" ".join(f"{x:g}" for x in row) for row in image.affine[:3]),
         ]
     )
-    if len(image.shape) > 3:
-        found.lines.append(f"repetition time: {zooms[3]:g} s")
+    if len(image.shape) < 4:
+        found.lines.append("One volume: a mask, a map of regions, or anatomy.")
+        return found
+    unit = image.header.get_xyzt_units()[1]
+    found.lines.append(f"repetition time: {zooms[3]:g} {unit}")
+    stem = path.name.lower().removesuffix(".gz").removesuffix(".nii")
+    found.put("kind", "fmri")
+    found.put("path", str(path))
+    found.put("stimuli", FILL_IN, STIMULI)
+    bold = stem.endswith("bold")
+    guess = " (a guess from the name)" if bold else ""
+    kinds = f"betas: one volume per trial; bold: the signal over time{guess}"
+    found.put("content", "bold" if bold else FILL_IN, kinds)
+    # As BIDS names it.
+    events = path.with_name(f"{path.name[: len(stem)].removesuffix('bold')}events.tsv")
+    tables = [p for p in sorted(path.parent.iterdir()) if p.suffix in (".csv", ".tsv", ".txt")]
+    found.put(
+        "events",
+        str(events) if events.is_file() else FILL_IN,
+        "table with one row per volume, or with onsets; if its first line has no names, add "
+        f"header: [stimulus, run]; found: {some([p.name for p in tables]) or 'none'}",
+    )
+    masks = [p for p in sorted(path.parent.glob("*mask*.nii*")) if _fits(p, image.shape)]
+    if len(masks) == 1:
+        found.put("mask", str(masks[0]), "a guess from its name and shape")
     return found
+
+
+def _fits(mask: Path, shape: tuple[int, ...]) -> bool:
+    """Whether an image is one volume of the same grid."""
+    import nibabel
+
+    return nibabel.load(mask).shape == shape[:3]
 
 
 #: What columns of tables are often called, by what they hold.

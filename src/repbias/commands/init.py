@@ -87,9 +87,9 @@ def _recordings(folder: Path, found: Description, recording: Path) -> str:
     if found.section != "recordings" or not found.entry:
         raise RepbiasError(f"{recording}: no recording; 'repbias inspect' says what is in it")
     entry = found.entry
-    for key, value in entry.items():
-        if value == str(recording):
-            entry[key] = _seen_from(folder, recording)
+    for key in {"path", "events", "mask"} & entry.keys():
+        if entry[key] != FILL_IN:
+            entry[key] = _seen_from(folder, Path(entry[key]))
     entry["stimuli"] = SHOWN
     found.comments.pop("stimuli", None)
     return found.block(name_of(recording))

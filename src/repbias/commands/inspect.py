@@ -8,8 +8,9 @@ from pathlib import Path
 
 from repbias.arrays import ARRAY_SUFFIXES
 from repbias.commands import formats
-from repbias.commands.arrays import describe_arrays, describe_hdf5
+from repbias.commands.arrays import describe_arrays
 from repbias.commands.description import Description, name_of
+from repbias.commands.hdf5 import describe_hdf5
 from repbias.spec import RepbiasError
 
 Describe = Callable[[Path, str | None], Description]

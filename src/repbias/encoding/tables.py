@@ -19,6 +19,7 @@ from repbias.recordings.reliability import (
     split_half_reliability,
     stimulus_means,
 )
+from repbias.recordings.spec import preparation_of
 from repbias.spec import RepbiasError, nearest
 from repbias.store import Activations, Recording
 from repbias.tables import as_table
@@ -142,7 +143,7 @@ def _report_left_out(
     if not reliable.all():
         logger.warning(
             "%s: %d of %d units are below the min_reliability of %g; left out",
-            *(name, (~reliable).sum(), len(reliable), recording.preparation.min_reliability),
+            *(name, (~reliable).sum(), len(reliable), preparation_of(recording).min_reliability),
         )
     others = reliable & ~usable
     if others.any():

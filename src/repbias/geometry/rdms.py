@@ -18,6 +18,7 @@ from repbias.geometry.distances import (
 )
 from repbias.geometry.spec import MEAN_DISTANCES, Distance, Geometry
 from repbias.recordings.reliability import analysed_units, by_repeat
+from repbias.recordings.spec import preparation_of
 from repbias.spec import RepbiasError
 from repbias.store import Activations, Recording, StoreError, atomic
 
@@ -223,7 +224,7 @@ def subject_rdms(recording: Recording, spec: Geometry, name: str) -> RDMs:
             _refuse_not_finite(vector, f"recording '{name}', {subject}")
         return make_rdms(np.stack(vectors), ids, measure, {"subject": subjects})
     distance, noise = spec.recording_distance, spec.noise
-    if distance.startswith("poisson") and recording.preparation.standardise:
+    if distance.startswith("poisson") and preparation_of(recording).standardise:
         raise RepbiasError(
             f"recording '{name}': {distance} distance is of counts, but the recording says "
             "standardise: true, which divides them; expected standardise: false"

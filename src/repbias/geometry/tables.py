@@ -22,6 +22,7 @@ from repbias.geometry.inference import (
 from repbias.geometry.rdms import aligned_vectors, subject_rdms
 from repbias.geometry.spec import Comparator, Geometry
 from repbias.recordings.reliability import analysed_units
+from repbias.recordings.spec import preparation_of
 from repbias.spec import RepbiasError
 from repbias.store import Recording
 from repbias.tables import as_table
@@ -201,7 +202,8 @@ def compare_times(
         return as_table("rsa_times")
     used = analysed_units(recording)
     units = {column: values[used] for column, values in recording.units.items()}
-    preparation = recording.preparation.model_copy(update={"window": None, "min_reliability": None})
+    unprepared = {"window": None, "min_reliability": None}
+    preparation = preparation_of(recording).model_copy(update=unprepared)
     tables = []
     for i, time in enumerate(recording.info["times_s"]):
         of_bin = replace(

@@ -21,7 +21,10 @@ from repbias.recordings.reliability import (
     reliability_from_repeats,
     split_half_reliability,
     trial_responses,
+    unit_reliability,
+    was_repeated,
 )
+from repbias.recordings.spec import preparation_of
 from repbias.spec import RepbiasError
 from repbias.statistics import jackknife_interval, mean_interval
 from repbias.store import Recording
@@ -134,7 +137,7 @@ class _Units(NamedTuple):
     silent: np.ndarray
     unobserved: np.ndarray
     halves: Reliability
-    repeats: Reliability
+    variances: Reliability
     ncsnr: np.ndarray
     minimum: float | None
     standardise: bool
@@ -152,10 +155,13 @@ class _Units(NamedTuple):
             silent=(np.nan_to_num(responses) == 0).all(axis=0),
             unobserved=np.isnan(responses).mean(axis=0),
             halves=split_half_reliability(recording),
-            repeats=reliability_from_repeats(recording),
+            # Without repeats from standard errors, if there are any.
+            variances=reliability_from_repeats(recording)
+            if was_repeated(recording)
+            else unit_reliability(recording)[0],
             ncsnr=ncsnr(tensor),
-            minimum=recording.preparation.min_reliability,
-            standardise=recording.preparation.standardise,
+            minimum=preparation_of(recording).min_reliability,
+            standardise=preparation_of(recording).standardise,
         )
 
     def measures(self, chosen: np.ndarray) -> Measures:
@@ -193,8 +199,8 @@ class _Units(NamedTuple):
                 f"{halves}, Spearman-Brown corrected; median of units",
             ),
             "noise_ceiling": _mean_of_units(
-                100 * self.repeats.full[chosen],
-                "% of the variance of means over repeats (Allen et al. 2022)",
+                100 * self.variances.full[chosen],
+                "% of the variance of mean responses (Allen et al. 2022)",
             ),
             "ncsnr": _mean_of_units(
                 self.ncsnr[chosen], "SD of signal / SD of noise (Allen et al. 2022)"
@@ -206,7 +212,7 @@ def _mean_of_units(values: np.ndarray, what: str) -> Measured:
     known = values[np.isfinite(values)]
     if not len(known):
         return _unavailable("too few repeats, or responses are constant")
-    mean, low, high = mean_interval(known)
+    mean, low, high = mean_interval(known) if len(known) > 1 else (known[0], np.nan, np.nan)
     of = f"{len(known)}" if len(known) == len(values) else f"{len(known)} of {len(values)}"
     return Measured(mean, f"{what}; mean of {of} units, 95 % bootstrap of units", low, high)
 

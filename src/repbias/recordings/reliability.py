@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from repbias.recordings.spec import ORDER_COLUMNS
+from repbias.recordings.spec import ORDER_COLUMNS, preparation_of
 from repbias.spec import RepbiasError
 from repbias.store import Recording
 from repbias.tables import as_table
@@ -61,7 +61,7 @@ def by_repeat(recording: Recording) -> np.ndarray:
     turn[order] = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
     tensor = np.full((len(ids), counts.max(), responses.shape[1]), np.nan)
     tensor[rows, turn] = responses
-    if recording.preparation.standardise:
+    if preparation_of(recording).standardise:
         means = _observed_mean(tensor, axis=1)
         with np.errstate(invalid="ignore"):
             spread = np.sqrt(_observed_mean((means - _observed_mean(means, axis=0)) ** 2, axis=0))
@@ -84,7 +84,7 @@ def bins_in_window(recording: Recording) -> np.ndarray:
     RepbiasError
         If no bin is in the recording's window.
     """
-    window, n_times = recording.preparation.window, recording.responses.shape[2]
+    window, n_times = preparation_of(recording).window, recording.responses.shape[2]
     if window is None:
         return np.ones(n_times, bool)
     times = np.asarray(recording.info["times_s"], float)
@@ -99,7 +99,7 @@ def bins_in_window(recording: Recording) -> np.ndarray:
 
 def analysed_units(recording: Recording) -> np.ndarray:
     """Return which units are analysed, (unit,) bool: those that meet `min_reliability`."""
-    minimum = recording.preparation.min_reliability
+    minimum = preparation_of(recording).min_reliability
     if minimum is None:
         return np.ones(recording.responses.shape[1], bool)
     with np.errstate(invalid="ignore"):
@@ -300,11 +300,36 @@ def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return a / b
 
 
+def unit_reliability(recording: Recording) -> tuple[Reliability, str]:
+    """Estimate the reliability that a recording's ceilings come from.
+
+    As its `ceiling` says (:class:`repbias.recordings.spec.Preparation`); where no stimulus was
+    repeated and the recording has standard errors, from these.
+
+    Returns
+    -------
+    reliability : Reliability
+        Of every unit.
+    convention : str
+        What its `ceiling` is called.
+    """
+    errors = getattr(recording, "standard_errors", None)
+    if errors is not None and not was_repeated(recording):
+        found = reliability_from_standard_errors(recording.responses, errors)
+        return found, ERRORS_CONVENTION
+    if preparation_of(recording).ceiling == "repeats":
+        return reliability_from_repeats(recording), REPEATS_CONVENTION
+    return split_half_reliability(recording), UNIT_CONVENTION
+
+
+def was_repeated(recording: Recording) -> bool:
+    """Whether any stimulus has two trials."""
+    ids = recording.trials["stimulus_id"]
+    return len(np.unique(ids)) < len(ids)
+
+
 def unit_ceiling(recording: Recording) -> tuple[np.ndarray, str]:
     """Estimate the highest correlation that a perfect model reaches with every unit's averages.
-
-    As the recording's `ceiling` says (:class:`repbias.recordings.spec.Preparation`). Where no
-    stimulus was repeated and the recording has standard errors, from these.
 
     Returns
     -------
@@ -312,21 +337,10 @@ def unit_ceiling(recording: Recording) -> tuple[np.ndarray, str]:
         (unit,); NaN where it is unavailable, or where the reliability's lower bound is not above
         :data:`MIN_CEILING`.
     convention : str
-        What the numbers mean.
+        What the numbers mean (:func:`unit_reliability`).
     """
-    reliability, convention = _chosen(recording)
+    reliability, convention = unit_reliability(recording)
     return reliability.ceiling, convention
-
-
-def _chosen(recording: Recording) -> tuple[Reliability, str]:
-    errors = getattr(recording, "standard_errors", None)
-    ids = recording.trials["stimulus_id"]
-    if errors is not None and len(np.unique(ids)) == len(ids):
-        found = reliability_from_standard_errors(recording.responses, errors)
-        return found, ERRORS_CONVENTION
-    if recording.preparation.ceiling == "repeats":
-        return reliability_from_repeats(recording), REPEATS_CONVENTION
-    return split_half_reliability(recording), UNIT_CONVENTION
 
 
 def lengthening(tensor: np.ndarray) -> np.ndarray:
@@ -362,7 +376,7 @@ def reliability_table(name: str, recording: Recording) -> pd.DataFrame:
     """
     if recording.responses is None:
         return as_table("reliability")
-    chosen, convention = _chosen(recording)
+    chosen, convention = unit_reliability(recording)
     is_half = convention == UNIT_CONVENTION
     reliability = chosen if is_half else split_half_reliability(recording)
     counts = (~np.isnan(by_repeat(recording))).sum(axis=1)

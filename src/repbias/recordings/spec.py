@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from repbias.spec import Spec
+
+if TYPE_CHECKING:
+    from repbias.store import Recording
 
 #: Columns of `trials` that say in which order the trials of a stimulus came, the first one first.
 ORDER_COLUMNS = ("session", "run", "repeat", "start_time")
@@ -39,3 +42,8 @@ class Preparation(Spec):
     def preparation(self) -> dict[str, object]:
         """Return these settings alone, to be kept with the recording."""
         return self.model_dump(mode="json", include=set(Preparation.model_fields))
+
+
+def preparation_of(recording: Recording) -> Preparation:
+    """Return what is done with a recording's responses before they are analysed."""
+    return Preparation(**recording.info.get("preparation", {}))

@@ -193,10 +193,10 @@ FIGURES: dict[str, Caption] = {
     "rsa_fitted": Caption(
         "Models and recordings",
         "Fixed and fitted models",
-        "Similarity of RDMs of models as they are, and of models whose RDMs were fitted to the "
-        "recording on other stimuli and subjects than those that it is measured on "
-        "(cross-validated), so that they may be worse than fixed ones. Means over networks that "
-        "met the inclusion criterion, with 95 % intervals.",
+        "Similarity of RDMs of models as they are, and of models that were fitted to the recording "
+        "on other stimuli (and, of three or more, other subjects) than those that their similarity "
+        "is measured on, so that they may be worse than fixed ones. Means over networks that met "
+        "the inclusion criterion, with 95 % intervals.",
         ("rsa_fitted",),
     ),
     "rsa_times": Caption(

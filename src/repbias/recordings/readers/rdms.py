@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field, field_validator
 
-from repbias.recordings.readers.common import NamedAxes, join, named_axes, refuse_twice, resolve_ids
+from repbias.recordings.readers.common import (
+    FileRecording,
+    NamedAxes,
+    join,
+    named_axes,
+    refuse_twice,
+    resolve_ids,
+)
 from repbias.spec import RepbiasError
 from repbias.store import Recording
 
@@ -56,13 +64,7 @@ def read(spec: RdmRecording, stimulus_ids: np.ndarray) -> Recording:
             named.insert(0, axis)
     dissimilarity_axes = [i for i, a in enumerate(named) if a in ("stimulus", "pair")]
     array = array.transpose(named.index("subject"), named.index("session"), *dissimilarity_axes)
-    if not np.isfinite(array).all():
-        raise RepbiasError(f"{spec.path}: {(~np.isfinite(array)).sum()} dissimilarities not finite")
-    pairs = _upper_triangles(spec, array) if "stimulus" in named else array
-    n_subjects, n_sessions, n_pairs = pairs.shape
-    n_stimuli = round((1 + np.sqrt(1 + 8 * n_pairs)) / 2)
-    if n_stimuli * (n_stimuli - 1) // 2 != n_pairs:
-        raise RepbiasError(f"{spec.path}: {n_pairs} pairs are not the upper triangle of any RDM")
+    n_subjects, n_sessions = array.shape[:2]
     names = spec.subjects or [f"subject{i + 1}" for i in range(n_subjects)]
     if len(names) != n_subjects:
         raise RepbiasError(f"{spec.path}: {len(names)} subjects named, the array has {n_subjects}")
@@ -71,27 +73,75 @@ def read(spec: RdmRecording, stimulus_ids: np.ndarray) -> Recording:
         raise RepbiasError(f"{spec.path}: only_subjects {chosen} names a subject twice")
     if max(chosen, default=-1) >= n_subjects or not chosen:
         raise RepbiasError(f"{spec.path}: only_subjects {chosen} of {n_subjects} subjects")
+    array = array[chosen]
+    pairs = _upper_triangles(spec, array) if "stimulus" in named else array
+    n_pairs = pairs.shape[-1]
+    n_stimuli = round((1 + np.sqrt(1 + 8 * n_pairs)) / 2)
+    if n_stimuli * (n_stimuli - 1) // 2 != n_pairs:
+        raise RepbiasError(f"{spec.path}: {n_pairs} pairs are not the upper triangle of any RDM")
+    rdm_info = {
+        "subject": np.repeat([names[i] for i in chosen], n_sessions),
+        "session": np.tile(np.arange(n_sessions), len(chosen)),
+        "region": np.full(len(chosen) * n_sessions, spec.region),
+    }
     ids = resolve_ids(spec, n_stimuli, stimulus_ids)
+    return pack(spec, stimulus_ids, ids, pairs.reshape(-1, n_pairs), rdm_info, spec.distance)
+
+
+def pack(
+    spec: FileRecording,
+    known: np.ndarray,
+    ids: np.ndarray,
+    pairs: np.ndarray,
+    rdm_info: Mapping[str, np.ndarray],
+    distance: str,
+) -> Recording:
+    """Put RDMs into the canonical form, in the order of their stimuli's sorted ids.
+
+    Parameters
+    ----------
+    spec
+        The entry of ``recordings:``.
+    known
+        Sorted ids of the stimulus set.
+    ids
+        (stimulus,) in the file's order.
+    pairs
+        (rdm, pair) row-major upper triangles in that order.
+    rdm_info
+        Columns of RDMs; "subject", "session" and "region" are required.
+    distance
+        The dissimilarity measure.
+
+    Raises
+    ------
+    RepbiasError
+        If an id occurs twice, the join fails, or a dissimilarity is not finite.
+    """
     refuse_twice(ids, f"{spec.path}: stimulus_ids")
-    join(spec, ids, stimulus_ids)
-    # In the order of their ids, as for responses.
-    order = np.argsort(ids)
-    upper = np.triu_indices(n_stimuli, 1)
-    place = np.zeros((n_stimuli, n_stimuli), int)
-    place[upper] = np.arange(n_pairs)
-    pairs = pairs[..., (place + place.T)[np.ix_(order, order)][upper]]
+    used = np.flatnonzero(join(spec, ids, known))
+    if len(used) < 3:
+        raise RepbiasError(f"{spec.path}: {len(used)} stimuli; an RDM needs 3")
+    order = used[np.argsort(ids[used])]
+    place = np.zeros((len(ids), len(ids)), int)
+    place[np.triu_indices(len(ids), 1)] = np.arange(pairs.shape[1])
+    upper = np.triu_indices(len(order), 1)
+    pairs = pairs[:, (place + place.T)[np.ix_(order, order)][upper]]
+    for row, subject, session in zip(pairs, rdm_info["subject"], rdm_info["session"], strict=True):
+        missing = int((~np.isfinite(row)).sum())
+        if missing:
+            raise RepbiasError(
+                f"{spec.path}: {missing} of the {len(row)} dissimilarities of subject "
+                f"{str(subject)!r}, session {session}, are NaN or infinite"
+            )
     return Recording(
         stimuli={"stimulus_id": ids[order]},
-        rdms=pairs[chosen].reshape(-1, n_pairs),
-        rdm_info={
-            "subject": np.repeat([names[i] for i in chosen], n_sessions),
-            "session": np.tile(np.arange(n_sessions), len(chosen)),
-            "region": np.full(len(chosen) * n_sessions, spec.region),
-        },
+        rdms=pairs,
+        rdm_info=dict(rdm_info),
         info={
-            "kind": "rdms",
+            "kind": spec.kind,
             "modality": spec.modality,
-            "distance": spec.distance,
+            "distance": distance,
             "source": spec.source,
             "file": spec.path.name,
         },
@@ -99,16 +149,16 @@ def read(spec: RdmRecording, stimulus_ids: np.ndarray) -> Recording:
 
 
 def _upper_triangles(spec: RdmRecording, matrices: np.ndarray) -> np.ndarray:
-    from scipy.spatial.distance import squareform
-
+    """Return the pairs of square matrices; NaN where either half has NaN."""
     n, m = matrices.shape[2:]
     if n != m:
         raise RepbiasError(f"{spec.path}: the two stimulus axes have lengths {n} and {m}")
-    scale = np.abs(matrices).max(initial=0)
-    flat = matrices.reshape(-1, n, n)
-    if np.abs(flat - flat.transpose(0, 2, 1)).max(initial=0) > 1e-4 * scale:
-        raise RepbiasError(f"{spec.path}: an RDM is not symmetric")
-    if np.abs(np.diagonal(flat, axis1=1, axis2=2)).max(initial=0) > 1e-4 * scale:
+    rows, columns = np.triu_indices(n, 1)
+    upper, lower = matrices[..., rows, columns], matrices[..., columns, rows]
+    tolerance = 1e-4 * np.abs(matrices[np.isfinite(matrices)]).max(initial=0)
+    with np.errstate(invalid="ignore"):
+        if (np.abs(upper - lower) > tolerance).any():
+            raise RepbiasError(f"{spec.path}: an RDM is not symmetric")
+    if not (np.abs(np.diagonal(matrices, axis1=2, axis2=3)) <= tolerance).all():
         raise RepbiasError(f"{spec.path}: an RDM is not zero on its diagonal")
-    upper = np.stack([squareform(matrix, checks=False) for matrix in flat])
-    return upper.reshape(*matrices.shape[:2], -1)
+    return np.where(np.isnan(lower), lower, upper)

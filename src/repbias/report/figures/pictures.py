@@ -206,7 +206,7 @@ def load_thumbnails(images: Images, stimulus_ids: np.ndarray) -> list[np.ndarray
     list
         An array of shape (pixel, pixel, 4) per stimulus; None where there is no image.
     """
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     position = {image_id: i for i, image_id in enumerate(images.ids)}
     side = int(min(THUMBNAIL_PIXELS, np.sqrt(THUMBNAIL_BYTES / (4 * len(stimulus_ids)))))
@@ -216,7 +216,7 @@ def load_thumbnails(images: Images, stimulus_ids: np.ndarray) -> list[np.ndarray
             thumbnails.append(None)
             continue
         image = images.load(position[stimulus])
-        image.thumbnail((side, side), Image.Resampling.LANCZOS)
+        image = ImageOps.contain(image, (side, side), Image.Resampling.LANCZOS)
         square = Image.new("RGBA", (side, side))
         square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
         thumbnails.append(np.asarray(square))

@@ -1,0 +1,94 @@
+"""Describe HDF5 files: canonical recordings of ours, files of rsatoolbox, and any other."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from repbias.commands.arrays import datasets, describe_arrays
+from repbias.commands.description import FILL_IN, STIMULI, Description, some
+from repbias.commands.formats import put_stimulus
+
+
+def describe_hdf5(path: Path, variable: str | None) -> Description:
+    """Describe an HDF5 file: of ours, of rsatoolbox, or any other."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        kind = file.attrs.get("repbias_kind")
+        theirs = "rsatoolbox_version" in file.attrs
+    if kind == "recording" and variable is None:
+        return _describe_recording(path)
+    if theirs and variable is None:
+        return _describe_rsatoolbox(path)
+    found = describe_arrays(path, variable)
+    if kind is not None and variable is None:
+        found.lines.append(f"repbias wrote this file, of kind {kind!r}: it is no recording.")
+        found.entry.clear()
+    return found
+
+
+def _describe_recording(path: Path) -> Description:
+    """Describe a canonical recording; the block reads it as an array."""
+    from repbias.store import Recording
+
+    recording = Recording.read(path)
+    found = Description(
+        [f"a canonical recording of repbias, from {recording.info.get('file', '?')}"]
+    )
+    found.lines.append(f"stimuli: {len(recording.stimulus_ids)} ({some(recording.stimulus_ids)})")
+    if recording.responses is not None:
+        shape, columns = recording.responses.shape, recording.units
+        found.lines.append(f"responses: {' x '.join(map(str, shape))} (trial, unit[, time])")
+        axes = ["trial", "unit", "time"][: len(shape)]
+        entry = {"kind": "array", "variable": "responses", "axes": axes}
+        ids = "trials/stimulus_id"
+    else:
+        shape, columns = recording.rdms.shape, recording.rdm_info
+        found.lines.append(f"RDMs: {shape[0]} of {shape[1]} pairs")
+        names = columns["subject"].tolist()
+        entry = {"kind": "rdms", "variable": "rdms", "axes": ["subject", "pair"], "subjects": names}
+        if len(set(names)) < len(names):
+            found.lines.append("Several of a subject's sessions: nothing reads these again.")
+            return found
+        ids = "stimuli/stimulus_id"
+    for name in ("subject", "region"):
+        values = Counter(str(value) or "none" for value in columns[name])
+        found.lines.append(f"{name}s: {some(f'{value} {n}' for value, n in values.items())}")
+        if len(values) == 1 and (name == "region" or recording.rdms is None):
+            entry[name] = next(iter(values))
+    if recording.info.get("times_s"):
+        entry["times"] = recording.info["times_s"]
+    found.put("kind", entry.pop("kind"))
+    found.put("path", str(path))
+    found.entry |= entry
+    found.put("stimuli", FILL_IN, STIMULI)
+    found.put("stimulus_ids", f"variable:{ids}")
+    found.put("modality", str(recording.info.get("modality", "unknown")))
+    return found
+
+
+def _describe_rsatoolbox(path: Path) -> Description:
+    """Describe a dataset or RDMs; the reader of that kind keeps their descriptors."""
+    arrays = dict(datasets(path))
+    found = Description(["a file of rsatoolbox", *(f"{name}: {v}" for name, v in arrays.items())])
+    place = "pattern_descriptors/" if "dissimilarities" in arrays else "obs_descriptors/"
+    found.put("kind", "rsatoolbox")
+    found.put("path", str(path))
+    found.put("stimuli", FILL_IN, STIMULI)
+    descriptors = {name: v.values for name, v in arrays.items() if v.values is not None}
+    put_stimulus(
+        found,
+        {
+            name.removeprefix(place): values
+            for name, values in descriptors.items()
+            if name.startswith(place) and not name.endswith("/index")
+        },
+    )
+    if "time_descriptors/time" in arrays:
+        times = descriptors["time_descriptors/time"]
+        found.put("time_unit", "s", f"or ms; times go from {times.min():g} to {times.max():g}")
+    several = "dissimilarities" in arrays and arrays["dissimilarities"].shape[0] > 1
+    if several and "rdm_descriptors/subject" not in arrays:
+        found.put("subject_descriptor", "index", "each RDM is of a subject of its own")
+    return found

@@ -1,0 +1,673 @@
+"""Responses of voxels: estimates of every trial, or the BOLD signal during every block or event."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from pydantic import Field, model_validator
+
+from repbias.arrays import ARRAY_SUFFIXES, load_array
+from repbias.recordings.readers.common import ResponseRecording, canonical, read_lines
+from repbias.recordings.readers.nwb import library, readable
+from repbias.recordings.readers.table import (
+    SEPARATORS,
+    find_column,
+    numbers,
+    read_table,
+    texts,
+    typed,
+)
+from repbias.spec import InputPath, RepbiasError, Spec, expand_variables
+from repbias.store import Recording
+
+logger = logging.getLogger(__name__)
+
+IMAGE_SUFFIXES = (".nii", ".nii.gz")
+#: Parts of a template, and columns of events, that say which scan it was.
+SCAN = ("subject", "session", "run")
+#: Where the events name the stimulus, the first column that is there.
+STIMULUS_COLUMNS = ("stimulus", "trial_type")
+#: Seconds in the units of time that a NIfTI header may name.
+TIME_UNITS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
+#: Plausible seconds between two volumes; others are wrong units.
+SHORTEST_TR, LONGEST_TR = 0.01, 60.0
+#: Affines that differ by less than this, in mm, are of one grid.
+AFFINE_TOLERANCE = 1e-3
+#: Variation of this share of a signal's size is rounding.
+ROUNDING = 1e-10
+#: Settings that make sense for one content only.
+_ONLY_BOLD = ("delay_s", "duration_s", "detrend", "zscore_runs", "tr_s", "run_volumes")
+
+
+class EventColumns(Spec):
+    """What the columns of the events are called."""
+
+    stimulus: str | None = None
+    """What was shown; `stimulus` or `trial_type` when left out."""
+    run: str = "run"
+    """Which run; may be absent."""
+    session: str = "session"
+    """Which session; may be absent."""
+    onset: str = "onset"
+    """Start of the block or event, in seconds from the start of its run; absent if there is a row
+    for every volume."""
+    duration: str = "duration"
+    """Its length in seconds."""
+
+
+class FmriRecording(ResponseRecording):
+    """Functional MRI: 4-D NIfTI images, or arrays of volumes and voxels, with a table of events.
+
+    `content: betas` takes one volume for each trial: estimates of a general linear model (GLM) of
+    your own, which is the better way.
+
+    `content: bold` takes the preprocessed signal. A block's or event's response is the mean of
+    the volumes from its onset to its end, both later by `delay_s`. This is no GLM: no haemodynamic
+    response is fitted, and where responses overlap in time they mix. Use it for blocks and slow
+    events. Instead of onsets, the events may give the label of every volume; then consecutive
+    volumes of one label in one run are a block.
+
+    Many images are found by a template: `path` is a folder, and `images`, `events`, `mask` and
+    `regions` are relative to it. `{subject}`, `{session}` and `{run}` stand for what differs
+    (without `/` and `_`), `*` for anything: `sub-{subject}/func/*_run-{run}_bold.nii.gz`.
+    """
+
+    kind: Literal["fmri"]
+    """Functional MRI; NIfTI needs `pip install 'repbias[nifti]'`."""
+    path: InputPath
+    """The image (`.nii`, `.nii.gz`) or array; or the folder that `images` are in."""
+    content: Literal["betas", "bold"]
+    """What a volume is: the estimate of a trial, or the signal at one time."""
+    images: str | None = None
+    """Template of the images or arrays, if `path` is a folder."""
+    events: str
+    """Table (`.csv`, `.tsv`, `.txt`) with one row for each volume, or with onsets; or its template,
+    with some of what `images` has."""
+    columns: EventColumns = EventColumns()
+    """What the columns of the events are called, where not as by default."""
+    header: list[str] | None = None
+    """Names of the events' columns, if the file's first line does not hold them."""
+    ignore: list[str] = []
+    """Labels that are no stimuli, such as `rest`."""
+    variable: str | None = None
+    """Which array of the file; dots step into MATLAB structures."""
+    axes: list[Literal["trial", "unit"]] = Field(["trial", "unit"], min_length=2, max_length=2)
+    """Order of an array's axes; `trial` is that of the volumes."""
+    mask: str | None = None
+    """Image that is not 0 in the voxels to read; all when left out."""
+    regions: str | None = None
+    """Image of whole numbers, the region of every voxel; without `mask`, those of 0 are left out.
+    For arrays, a text file with one region a line, one for each voxel."""
+    region_names: InputPath | None = None
+    """Table of the names of `regions`: columns `index` and `name`, or two columns without a
+    header."""
+    region: str = ""
+    """Where was recorded, where `regions` does not say it."""
+    subject: str = Field("subject1", min_length=1)
+    """Who was recorded, if the template does not say it."""
+    tr_s: Annotated[float, Field(gt=0)] | None = None
+    """Seconds between two volumes; as the header says when left out."""
+    delay_s: Annotated[float, Field(ge=0)] = 5.0
+    """How much later than the stimulus its response is taken, in seconds."""
+    duration_s: Annotated[float, Field(gt=0)] | None = None
+    """For how long the response is taken, in seconds; the event's duration when left out."""
+    detrend: bool = True
+    """Subtract a straight line from every voxel in every run."""
+    zscore_runs: bool = True
+    """Subtract every voxel's mean over the run and divide by its standard deviation."""
+    run_volumes: list[Annotated[int, Field(ge=1)]] | None = None
+    """Volumes of each run, if events with onsets are of several runs in one file; in the order of
+    the runs' sorted names."""
+    modality: str = "fMRI"
+    """What was measured."""
+
+    def scans(self) -> list[Scan]:
+        """Return the images, each with what belongs to it.
+
+        Raises
+        ------
+        ValueError
+            If the template matches nothing, or a file is missing.
+        """
+        templates = {
+            name: expand_variables(value)
+            for name in ("events", "mask", "regions")
+            if (value := getattr(self, name)) is not None
+        }
+        if self.images is None:
+            paths = {name: Path(value) for name, value in templates.items()}
+            scans = [Scan(self.path, paths, {})]
+        else:
+            scans = [
+                Scan(
+                    image, {n: self.path / _fill(n, t, where) for n, t in templates.items()}, where
+                )
+                for image, where in _matches(self.path, expand_variables(self.images))
+            ]
+        for scan in scans:
+            for name, path in scan.paths.items():
+                if not path.is_file():
+                    raise ValueError(f"{name}: there is no file {path}")
+        return scans
+
+    def input_files(self) -> list[str]:
+        """Return the files that the recording comes from; a change of one reruns what uses it."""
+        own = {str(path) for scan in self.scans() for path in (scan.image, *scan.paths.values())}
+        own |= {str(path) for path in (self.rename, self.region_names) if path}
+        return sorted(own)
+
+    @model_validator(mode="after")
+    def _files_and_settings_fit(self) -> FmriRecording:
+        if self.path.is_dir() and self.images is None:
+            raise ValueError(f"path: {self.path} is a folder; 'images' says which are in it")
+        if not self.path.is_dir() and self.images is not None:
+            raise ValueError(f"images: needs a folder, but path is {self.path}")
+        if sorted(self.axes) != ["trial", "unit"]:
+            raise ValueError(f"axes: name 'trial' and 'unit' once; found {self.axes}")
+        scans = self.scans()
+        known = (*IMAGE_SUFFIXES, *ARRAY_SUFFIXES)
+        for scan in scans:
+            if not scan.image.name.lower().endswith(known):
+                raise ValueError(f"{scan.image}: expected one of {', '.join(known)}")
+        if len({scan.is_array for scan in scans}) > 1:
+            raise ValueError("images: some are NIfTI, some arrays")
+        unused = ("mask", "region_names") if scans[0].is_array else ("variable", "axes")
+        what = "arrays" if scans[0].is_array else "NIfTI images"
+        if self.content == "betas":
+            unused, what = (*unused, *_ONLY_BOLD), f"betas in {what}"
+        found = [name for name in unused if name in self.model_fields_set]
+        if found:
+            raise ValueError(f"{', '.join(found)}: not for {what}")
+        if self.region_names and not self.regions:
+            raise ValueError("region_names: needs regions")
+        if self.window:
+            raise ValueError("window is for time bins; these responses have none")
+        return self
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One image or array.
+
+    Attributes
+    ----------
+    image : its file
+    paths : "events", "mask" and "regions", as far as there are such
+    where : what the template says of it: "subject", "session", "run"
+    """
+
+    image: Path
+    paths: dict[str, Path]
+    where: dict[str, str]
+
+    @property
+    def is_array(self) -> bool:
+        """Whether it is an array of volumes and voxels, no NIfTI image."""
+        return not self.image.name.lower().endswith(IMAGE_SUFFIXES)
+
+
+def _matches(folder: Path, template: str) -> Iterator[tuple[Path, dict[str, str]]]:
+    """Yield the files that a template describes, and what its parts stand for."""
+    parts = re.split(r"(\{\w*\}|\*)", template)
+    pattern, seen = "", set()
+    for part in parts:
+        name = part.strip("{}")
+        if part == "*":
+            pattern += "[^/]*"
+        elif not part.startswith("{"):
+            pattern += re.escape(part)
+        elif name not in SCAN:
+            expected = ", ".join(f"{{{known}}}" for known in SCAN)
+            raise ValueError(f"images: unknown part {part}; expected {expected}")
+        else:
+            pattern += f"(?P={name})" if name in seen else f"(?P<{name}>[^/_]+)"
+            seen.add(name)
+    found: dict[tuple[str, ...], Path] = {}
+    for path in sorted(folder.glob(re.sub(r"\{\w*\}", "*", template))):
+        match = re.fullmatch(pattern, path.relative_to(folder).as_posix())
+        if match and path.is_file():
+            key = tuple(match.groupdict().values())
+            if key in found:
+                raise ValueError(f"images: {found[key]} and {path} are the same scan")
+            found[key] = path
+            yield path, match.groupdict()
+    if not found:
+        raise ValueError(f"images: no file in {folder} matches {template!r}")
+
+
+def _fill(name: str, template: str, where: Mapping[str, str]) -> str:
+    """Put what an image's template stood for into another template."""
+
+    def value(match: re.Match[str]) -> str:
+        part = match.group(1)
+        if part not in where or (name != "events" and part != "subject"):
+            reason = "is not in 'images'" if part not in where else "may not tell voxels apart"
+            raise ValueError(f"{name}: {{{part}}} {reason}")
+        return where[part]
+
+    return re.sub(r"\{(\w*)\}", value, template)
+
+
+def read(spec: FmriRecording, stimulus_ids: np.ndarray) -> Recording:
+    """Read one response of every voxel for each trial, block or event.
+
+    Voxels that are NaN in all trials, as outside the brain, are left out; constant ones are kept.
+
+    Raises
+    ------
+    RepbiasError
+        If a file cannot be read, its grid is not that of the others, or the events do not fit.
+    """
+    subjects: dict[str, list[Scan]] = {}
+    for scan in spec.scans():
+        subjects.setdefault(scan.where.get("subject", spec.subject), []).append(scan)
+    parts = [_read_subject(spec, name, scans) for name, scans in subjects.items()]
+    n_trials = [len(trials) for _, trials, _ in parts]
+    n_units = [len(units) for _, _, units in parts]
+    responses = np.full((sum(n_trials), sum(n_units)), np.nan)
+    for (values, _, _), row, column in zip(
+        parts, np.cumsum([0, *n_trials[:-1]]), np.cumsum([0, *n_units[:-1]]), strict=True
+    ):
+        responses[row : row + values.shape[0], column : column + values.shape[1]] = values
+    trials = pd.concat([trials for _, trials, _ in parts], ignore_index=True)
+    units = pd.concat([units for _, _, units in parts], ignore_index=True)
+    used = {key: getattr(spec, key) for key in ("delay_s", "detrend", "zscore_runs")}
+    return canonical(
+        spec,
+        stimulus_ids,
+        trials["stimulus"].to_numpy(dtype=str),
+        responses,
+        {
+            name: column.to_numpy(float) if name == "start_time" else typed(column)
+            for name, column in trials.drop(columns="stimulus").items()
+        },
+        {n: c.to_numpy(int if n in ("x", "y", "z") else str) for n, c in units.items()},
+        {"content": spec.content} | (used if spec.content == "bold" else {}),
+    )
+
+
+def _read_subject(
+    spec: FmriRecording, subject: str, scans: list[Scan]
+) -> tuple[np.ndarray, pd.DataFrame, pd.DataFrame]:
+    """Return responses (trial, unit), the table of trials and that of units."""
+    responses, trials = [], []
+    for scan in scans:
+        if scan.is_array:
+            values, tr = _load_volumes(spec, scan), None
+            if scan is scans[0]:
+                units = _columns(spec, scan, values.shape[1])
+            if values.shape[1] != len(units):
+                raise RepbiasError(
+                    f"{scan.image}: {values.shape[1]} voxels, but {len(units)} in {scans[0].image}"
+                )
+        else:
+            image = _open_image(scan.image)
+            grid = Grid(scan.image, image.shape[:3], image.affine)
+            if scan is scans[0]:
+                first = grid
+                inside, units = _voxels(spec, scan, grid)
+            _same_grid(grid, first)
+            values, tr = _masked(scan.image, image, inside), _header_tr(image)
+        if np.isinf(values).any():
+            raise RepbiasError(f"{scan.image}: {np.isinf(values).sum()} values are infinite")
+        events = _events(spec, scan)
+        if spec.content == "betas":
+            picked, table = _betas(spec, scan, values, events)
+        else:
+            picked, table = _bold(spec, scan, values, events, spec.tr_s or tr)
+        responses.append(picked)
+        trials.append(table.assign(**{k: v for k, v in scan.where.items() if k != "subject"}))
+    logger.info("subject %s: %d scans, %d trials", subject, len(scans), sum(map(len, trials)))
+    together = np.concatenate(responses)
+    observed = ~np.isnan(together).all(axis=0)
+    if not observed.all():
+        logger.info("subject %s: %d voxels are NaN throughout", subject, (~observed).sum())
+    units = units[observed].assign(subject=subject)
+    units["unit"] = subject + "/" + units["unit"]
+    return together[:, observed], pd.concat(trials, ignore_index=True), units
+
+
+# Volumes and voxels.
+
+
+class Grid(NamedTuple):
+    """Where the voxels of an image are."""
+
+    path: Path
+    shape: tuple[int, ...]
+    affine: np.ndarray
+
+
+def _open_image(path: Path, n_axes: int = 4) -> Any:
+    nibabel = library("nibabel", "NIfTI", "nifti")
+    with readable(path, "NIfTI"):
+        image = nibabel.load(path)
+        if not isinstance(image, nibabel.spatialimages.SpatialImage):
+            raise RepbiasError(f"{path}: no image of volumes, but {type(image).__name__}")
+        long = [n for n in image.shape[n_axes:] if n != 1]
+        if len(image.shape) < n_axes or long:
+            raise RepbiasError(f"{path}: expected {n_axes} axes, found shape {image.shape}")
+    return image
+
+
+def _masked(path: Path, image: Any, inside: np.ndarray) -> np.ndarray:
+    """Return (volume, voxel), voxels in the order of their indices."""
+    with readable(path, "NIfTI"):
+        data = np.asarray(image.dataobj)
+    if data.dtype.kind not in "fiu":
+        raise RepbiasError(f"{path}: expected numbers, found {data.dtype}")
+    return data.reshape(image.shape[:4])[inside].T.astype(np.float64)
+
+
+def _header_tr(image: Any) -> float | None:
+    unit = TIME_UNITS.get(image.header.get_xyzt_units()[1])
+    # Headers keep single precision.
+    tr = round(float(image.header.get_zooms()[3]) * unit, 6) if unit else None
+    return tr if tr and SHORTEST_TR <= tr <= LONGEST_TR else None
+
+
+def _load_volumes(spec: FmriRecording, scan: Scan) -> np.ndarray:
+    values = load_array(scan.image, spec.variable)
+    if values.dtype.kind not in "fiub" or values.ndim != 2 or not values.size:
+        raise RepbiasError(
+            f"{scan.image}: expected numbers (trial, unit), found {values.dtype} of shape "
+            f"{values.shape}"
+        )
+    return (values if spec.axes[0] == "trial" else values.T).astype(np.float64)
+
+
+def _columns(spec: FmriRecording, scan: Scan, n_units: int) -> pd.DataFrame:
+    """Return the units of an array."""
+    regions = [spec.region] * n_units
+    if "regions" in scan.paths:
+        regions = read_lines(scan.paths["regions"])
+        if len(regions) != n_units:
+            raise RepbiasError(
+                f"{scan.paths['regions']}: {len(regions)} regions for {n_units} voxels"
+            )
+    width = len(str(n_units))
+    names = [f"{i + 1:0{width}d}" for i in range(n_units)]
+    return pd.DataFrame({"unit": names, "region": regions})
+
+
+def _voxels(spec: FmriRecording, scan: Scan, grid: Grid) -> tuple[np.ndarray, pd.DataFrame]:
+    """Return which voxels are read, (x, y, z) bool, and the units that they are."""
+
+    def on_grid(path: Path) -> np.ndarray:
+        image = _open_image(path, 3)
+        _same_grid(Grid(path, image.shape[:3], image.affine), grid)
+        with readable(path, "NIfTI"):
+            return np.nan_to_num(np.asarray(image.dataobj).reshape(grid.shape))
+
+    inside = np.ones(grid.shape, bool)
+    if "regions" in scan.paths:
+        labels = on_grid(scan.paths["regions"])
+        if (labels != np.round(labels)).any():
+            raise RepbiasError(f"{scan.paths['regions']}: labels must be whole numbers")
+        inside = labels != 0
+    if "mask" in scan.paths:
+        inside = on_grid(scan.paths["mask"]) != 0
+    if not inside.any():
+        raise RepbiasError(f"{scan.paths.get('mask', scan.paths.get('regions'))}: holds no voxel")
+    indices = np.argwhere(inside)
+    widths = [len(str(n - 1)) for n in grid.shape]
+    units = pd.DataFrame(indices, columns=["x", "y", "z"])
+    units["unit"] = [
+        "-".join(f"{i:0{width}d}" for i, width in zip(voxel, widths, strict=True))
+        for voxel in indices.tolist()
+    ]
+    units["region"] = spec.region
+    if "regions" in scan.paths:
+        units["region"] = _region_names(spec, scan.paths["regions"], labels[inside].astype(int))
+    return inside, units
+
+
+def _same_grid(grid: Grid, expected: Grid) -> None:
+    if grid.shape != expected.shape:
+        raise RepbiasError(
+            f"{grid.path}: {grid.shape} voxels, but {expected.shape} in {expected.path}"
+        )
+    if not np.allclose(grid.affine, expected.affine, rtol=0, atol=AFFINE_TOLERANCE):
+        raise RepbiasError(
+            f"{grid.path}: its affine {grid.affine[:3].tolist()} is not that of {expected.path}, "
+            f"{expected.affine[:3].tolist()}; resample it to the same grid"
+        )
+
+
+def _region_names(spec: FmriRecording, path: Path, labels: np.ndarray) -> np.ndarray:
+    known = {}
+    if spec.region_names:
+        known = _read_names(spec.region_names)
+        unknown = sorted(set(labels.tolist()) - known.keys() - {0})
+        if unknown:
+            raise RepbiasError(f"{spec.region_names}: no name for the labels {unknown} of {path}")
+    unique, place = np.unique(labels, return_inverse=True)
+    named = [known.get(i, str(i)) if i else spec.region for i in unique.tolist()]
+    return np.array(named, dtype=str)[place]
+
+
+def _read_names(path: Path) -> dict[int, str]:
+    lines = read_lines(path)
+    suffix = path.suffix.lower()
+    if suffix not in SEPARATORS:
+        raise RepbiasError(f"{path}: unknown kind of table; expected {', '.join(SEPARATORS)}")
+    has_header = not re.match(r'"?\d', lines[0]) if lines else True
+    if suffix == ".txt" and not has_header:  # names may hold spaces
+        cells = [(*line.split(maxsplit=1), "")[:2] for line in lines]
+        table = pd.DataFrame(cells, index=range(1, len(lines) + 1), columns=["index", "name"])
+    else:
+        table = read_table(path, None if has_header else ["index", "name"])
+    index, name = (find_column(path, table, column) for column in ("index", "name"))
+    named = texts(path, table, name).tolist()
+    texts(path, table, index)
+    labels = numbers(path, table, index).astype(int)
+    twice = pd.Series(labels)[pd.Series(labels).duplicated()]
+    if len(twice):
+        raise RepbiasError(f"{path}: the label {twice.iloc[0]} occurs twice")
+    return dict(zip(labels.tolist(), named, strict=True))
+
+
+# Trials, blocks and events.
+
+
+def _events(spec: FmriRecording, scan: Scan) -> pd.DataFrame:
+    """Return the events with columns stimulus, and run, session, onset, duration if there are."""
+    path = scan.paths["events"]
+    table = read_table(path, spec.header)
+    given = spec.columns.stimulus
+    there = [name for name in STIMULUS_COLUMNS if name in table]
+    stimulus = find_column(path, table, given or (there or STIMULUS_COLUMNS)[0])
+    events = pd.DataFrame({"stimulus": texts(path, table, stimulus)}, index=table.index)
+    for name in ("session", "run", "onset", "duration"):
+        called = getattr(spec.columns, name)
+        if name in spec.columns.model_fields_set:
+            find_column(path, table, called)
+        if called in table and name not in scan.where:
+            read = texts if name in SCAN else numbers
+            events[name] = read(path, table, called)
+    return events
+
+
+def _betas(
+    spec: FmriRecording, scan: Scan, values: np.ndarray, events: pd.DataFrame
+) -> tuple[np.ndarray, pd.DataFrame]:
+    """Take one volume for each trial."""
+    _one_row_each(scan, values, events)
+    events = events.drop(columns="duration", errors="ignore")
+    used = ~events["stimulus"].isin(spec.ignore).to_numpy()
+    return values[used], events[used].rename(columns={"onset": "start_time"})
+
+
+def _one_row_each(scan: Scan, values: np.ndarray, events: pd.DataFrame) -> None:
+    if len(events) != len(values):
+        raise RepbiasError(
+            f"{scan.paths['events']}: {len(events)} rows for the {len(values)} volumes of "
+            f"{scan.image}"
+        )
+
+
+def _bold(
+    spec: FmriRecording, scan: Scan, values: np.ndarray, events: pd.DataFrame, tr: float | None
+) -> tuple[np.ndarray, pd.DataFrame]:
+    """Average the volumes of each block or event, after detrending and scaling in each run."""
+    path = scan.paths["events"]
+    if tr is None:
+        raise RepbiasError(
+            f"{scan.image}: no header gives the seconds between volumes, with their unit and "
+            f"between {SHORTEST_TR:g} and {LONGEST_TR:g} s; give 'tr_s'"
+        )
+    if "onset" in events:
+        runs, blocks = _runs_by_length(spec, scan, len(values), events), events
+    else:
+        _one_row_each(scan, values, events)
+        runs, blocks = _blocks_of_labels(path, events, tr)
+    blocks = blocks[~blocks["stimulus"].isin(spec.ignore)]
+    if not len(blocks):
+        raise RepbiasError(f"{path}: holds no stimulus")
+    prepared = {
+        run: prepare_run(values[start:stop], spec.detrend, spec.zscore_runs)
+        for run, (start, stop) in runs.items()
+    }
+    responses, windows = [], []
+    for line, run, start, stop in zip(
+        blocks.index, _run_of(blocks), *_windows(spec, path, blocks), strict=True
+    ):
+        first, last = _volume_at(start, tr), _volume_at(stop, tr)
+        volumes = prepared[run][max(first, 0) : max(last, 0)]
+        if not len(volumes):
+            raise RepbiasError(
+                f"{path}: line {line}: no volume is between {start:g} s and {stop:g} s of its run, "
+                f"which has {len(prepared[run])} volumes of {tr:g} s; see duration_s and delay_s"
+            )
+        responses.append(volumes.mean(axis=0))
+        windows.append((run, first, last, len(prepared[run])))
+    _tell_of_overlaps(path, windows)
+    table = blocks.drop(columns=["onset", "duration"], errors="ignore")
+    return np.stack(responses), table.assign(start_time=blocks["onset"])
+
+
+def prepare_run(values: np.ndarray, detrend: bool, zscore: bool) -> np.ndarray:
+    """Remove each voxel's straight line over a run, and scale it.
+
+    Parameters
+    ----------
+    values
+        (volume, voxel); a voxel with NaN is NaN in the whole run.
+    detrend
+        Subtract the least-squares line through time.
+    zscore
+        Subtract the mean and divide by the standard deviation over the run.
+
+    Returns
+    -------
+    numpy.ndarray
+        (volume, voxel). A voxel of which only rounding is left is 0 throughout.
+    """
+    if not (detrend or zscore):
+        return values
+    centred = values - values.mean(axis=0)
+    if detrend:
+        time = np.arange(len(values)) - (len(values) - 1) / 2
+        slope = time @ centred / max(time @ time, 1)
+        centred = centred - time[:, None] * slope
+    spread = centred.std(axis=0)
+    constant = spread <= ROUNDING * np.abs(values).max(axis=0)
+    centred[:, constant] = 0
+    return centred / np.where(constant, 1, spread) if zscore else centred
+
+
+def _run_of(events: pd.DataFrame) -> list[tuple[str, ...]]:
+    """Return what tells the run of each event from the others of the file."""
+    names = [name for name in ("session", "run") if name in events]
+    return [tuple(str(events[name].iat[i]) for name in names) for i in range(len(events))]
+
+
+def _runs_by_length(
+    spec: FmriRecording, scan: Scan, n_volumes: int, events: pd.DataFrame
+) -> dict[tuple[str, ...], tuple[int, int]]:
+    """Return the first and last volume of each run that events with onsets are of."""
+    runs = list(dict.fromkeys(_run_of(events)))
+    if len(runs) > 1:
+        keys = [typed(np.array(names)) for names in zip(*runs, strict=True)]
+        runs = [runs[i] for i in np.lexsort(keys[::-1])]
+    lengths = spec.run_volumes or [n_volumes]
+    if len(lengths) != len(runs) or sum(lengths) != n_volumes:
+        given = f"run_volumes {spec.run_volumes}" if spec.run_volumes else "no run_volumes"
+        raise RepbiasError(
+            f"{scan.paths['events']}: events of {len(runs)} runs, {given}, and {n_volumes} volumes "
+            f"in {scan.image}; 'run_volumes' says how many each run has"
+        )
+    stops = np.cumsum(lengths).tolist()
+    return dict(zip(runs, zip([0, *stops[:-1]], stops, strict=True), strict=True))
+
+
+def _blocks_of_labels(
+    path: Path, labels: pd.DataFrame, tr: float
+) -> tuple[dict[tuple[str, ...], tuple[int, int]], pd.DataFrame]:
+    """Return the runs, and consecutive volumes of one label in one run as blocks."""
+    of_run, stimulus = _run_of(labels), labels["stimulus"].tolist()
+    changes = [i for i in range(1, len(labels)) if of_run[i] != of_run[i - 1]]
+    runs: dict[tuple[str, ...], tuple[int, int]] = {}
+    for start, stop in pairwise([0, *changes, len(labels)]):
+        if of_run[start] in runs:
+            raise RepbiasError(
+                f"{path}: line {labels.index[start]}: the volumes of run "
+                f"{'/'.join(of_run[start])} are not together"
+            )
+        runs[of_run[start]] = (start, stop)
+    first = [
+        i
+        for i in range(len(labels))
+        if i == 0 or (of_run[i], stimulus[i]) != (of_run[i - 1], stimulus[i - 1])
+    ]
+    blocks = labels.iloc[first].copy()
+    blocks["onset"] = [tr * (i - runs[of_run[i]][0]) for i in first]
+    blocks["duration"] = tr * np.diff([*first, len(labels)])
+    return runs, blocks
+
+
+def _windows(
+    spec: FmriRecording, path: Path, blocks: pd.DataFrame
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return from when to when the response to each block is taken, in seconds of its run."""
+    if spec.duration_s is None and "duration" not in blocks:
+        raise RepbiasError(
+            f"{path}: no column {spec.columns.duration!r}; name it in 'columns', or give "
+            "'duration_s'"
+        )
+    blocks = blocks if spec.duration_s is None else blocks.assign(duration=spec.duration_s)
+    for name in ("onset", "duration"):
+        unknown = blocks.index[~np.isfinite(blocks[name])]
+        if len(unknown):
+            raise RepbiasError(f"{path}: line {unknown[0]}: has no {name}")
+    start = blocks["onset"].to_numpy() + spec.delay_s
+    return start, start + blocks["duration"].to_numpy()
+
+
+def _volume_at(seconds: float, tr: float) -> int:
+    """Return the first volume that starts at a time or later; onsets are rounded."""
+    return int(np.ceil(seconds / tr - 1e-3))
+
+
+def _tell_of_overlaps(path: Path, windows: list[tuple[tuple[str, ...], int, int, int]]) -> None:
+    cut_off = sum(last > n_volumes for _, _, last, n_volumes in windows)
+    if cut_off:
+        logger.warning("%s: the run ends before %d responses do", path, cut_off)
+    overlaps = sum(
+        run == next_run and start < last
+        for (run, _, last, _), (next_run, start, _, _) in pairwise(sorted(windows))
+    )
+    if overlaps:
+        logger.warning(
+            "%s: %d of %d responses overlap with the one before, so they mix; estimates of a GLM "
+            "would separate them",
+            *(path, overlaps, len(windows)),
+        )

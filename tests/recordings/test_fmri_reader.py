@@ -1,0 +1,685 @@
+"""Functional MRI: real NIfTI files are read back exactly, and real data are decoded as published."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+
+import h5py
+import nibabel
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.io
+import scipy.signal
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from sklearn.model_selection import LeaveOneGroupOut, cross_val_score
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from repbias.recordings.readers.fmri import FmriRecording, prepare_run, read
+from repbias.spec import RepbiasError
+from repbias.store import Recording
+
+KNOWN = np.array([f"image{i}" for i in range(9)])
+AFFINE = np.array([[2.0, 0, 0, -10], [0, 2, 0, -20], [0, 0, 2.5, 5], [0, 0, 0, 1]])
+SHAPE = (3, 11, 2)
+CATEGORIES = ["bottle", "cat", "chair", "face", "house", "scissors", "scrambledpix", "shoe"]
+
+
+def nifti(path, data, affine=AFFINE, tr=2.0, unit="sec"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = nibabel.Nifti1Image(np.asarray(data), affine)
+    if image.ndim == 4:
+        image.header.set_zooms((*image.header.get_zooms()[:3], tr))
+        image.header.set_xyzt_units("mm", unit)
+    nibabel.save(image, path)
+    return path
+
+
+def table(path, frame):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frame.to_csv(path, sep="," if path.suffix == ".csv" else "\t", index=False, na_rep="n/a")
+    return str(path)
+
+
+def read_spec(known=KNOWN, **settings):
+    spec = FmriRecording(kind="fmri", stimuli="set", **settings)
+    assert spec.input_files()
+    return read(spec, known)
+
+
+def assert_same(a: Recording, b: Recording, info=True):
+    for part in dataclasses.fields(Recording):
+        left, right = getattr(a, part.name), getattr(b, part.name)
+        if isinstance(left, dict) and part.name != "info":
+            assert left.keys() == right.keys()
+            for key in left:
+                np.testing.assert_array_equal(left[key], right[key])
+        elif isinstance(left, np.ndarray):
+            np.testing.assert_array_equal(left, right)
+        elif info:
+            assert left == right
+
+
+# Estimates of trials.
+
+
+def betas(n=12, seed=0):
+    rng = np.random.default_rng(seed)
+    events = pd.DataFrame(
+        {
+            "stimulus": [f"image{i % 5}" for i in range(n)],
+            "run": np.arange(n) // 4 + 9,  # "10" sorts before "9" as text
+            "session": [f"day {i // 8}" for i in range(n)],
+        }
+    )
+    return rng.normal(size=(*SHAPE, n)), events
+
+
+def trial_rows(recording):
+    keys = zip(
+        *(recording.trials[name].tolist() for name in ("stimulus_id", "session", "run")),
+        strict=True,
+    )
+    return dict(zip(keys, recording.responses, strict=True))
+
+
+@pytest.mark.parametrize("name", ["betas.nii", "betas.nii.gz", "BETAS.NII.GZ"])
+def test_every_voxel_of_every_trial_is_read_back_exactly(name, tmp_path):
+    data, events = betas()
+    path = nifti(tmp_path / name.lower(), data).rename(tmp_path / name)
+    recording = read_spec(
+        path=path, content="betas", events=table(tmp_path / "events.csv", events), subject="s1"
+    )
+    assert recording.responses.shape == (12, 66)
+    found = trial_rows(recording)
+    voxels = np.stack([recording.units[axis] for axis in "xyz"], axis=1)
+    assert sorted(map(tuple, voxels)) == list(np.ndindex(SHAPE))
+    for i, row in events.iterrows():
+        written = data[..., i][tuple(voxels.T)]
+        np.testing.assert_array_equal(found[row.stimulus, row.session, row.run], written)
+    name_of = {tuple(v): u for v, u in zip(voxels.tolist(), recording.units["unit"], strict=True)}
+    assert name_of[2, 10, 1] == "s1/2-10-1"
+    assert name_of[0, 3, 0] == "s1/0-03-0"
+    assert set(recording.units["subject"]) == {"s1"}
+    assert recording.info["modality"] == "fMRI"
+    # Runs are numbers: 9 comes before 10.
+    of_image0 = recording.trials["stimulus_id"] == "image0"
+    assert recording.trials["run"][of_image0].tolist() == [9, 10, 11]
+    recording.write(tmp_path / "recording.h5")
+    assert_same(Recording.read(tmp_path / "recording.h5"), recording)
+
+
+def test_the_order_of_volumes_does_not_matter(tmp_path):
+    data, events = betas()
+
+    def result(order):
+        nifti(tmp_path / "betas.nii", data[..., order])
+        return read_spec(
+            path=tmp_path / "betas.nii",
+            content="betas",
+            events=table(tmp_path / "events.tsv", events.iloc[order]),
+        )
+
+    first = result(np.arange(12))
+    for seed in range(5):
+        assert_same(result(np.random.default_rng(seed).permutation(12)), first)
+
+
+def test_scaled_integers_are_read_as_nibabel_does(tmp_path):
+    data, events = betas()
+    image = nibabel.Nifti1Image(data, AFFINE)
+    image.set_data_dtype(np.int16)
+    nibabel.save(image, tmp_path / "betas.nii.gz")
+    recording = read_spec(
+        path=tmp_path / "betas.nii.gz",
+        content="betas",
+        events=table(tmp_path / "events.csv", events),
+    )
+    stored = nibabel.load(tmp_path / "betas.nii.gz").get_fdata()
+    assert sorted(recording.responses.ravel()) == sorted(stored.ravel())
+
+
+def test_the_mask_chooses_voxels_and_labels_name_regions(tmp_path):
+    data, events = betas()
+    labels = np.zeros(SHAPE, np.int16)
+    labels[0], labels[1] = 1, 7
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[:, 2:5] = 1
+    (tmp_path / "names.tsv").write_text("index\tname\n1\tV1\n7\tleft LOC\n9\tIT\n")
+    settings = {
+        "path": nifti(tmp_path / "betas.nii.gz", data),
+        "content": "betas",
+        "events": table(tmp_path / "events.csv", events),
+        "regions": str(nifti(tmp_path / "labels.nii.gz", labels)),
+        "region_names": tmp_path / "names.tsv",
+    }
+    recording = read_spec(**settings)
+    named = {0: "V1", 1: "left LOC"}
+    assert len(recording.units["x"]) == 2 * 11 * 2, "voxels without a region are left out"
+    assert [named[x] for x in recording.units["x"]] == recording.units["region"].tolist()
+    both = read_spec(**settings, mask=str(nifti(tmp_path / "mask.nii", mask)), region="brain")
+    assert len(both.units["x"]) == 3 * 3 * 2
+    named[2] = "brain"
+    assert [named[x] for x in both.units["x"]] == both.units["region"].tolist()
+    assert set(both.units["y"]) == {2, 3, 4}
+    (tmp_path / "names.txt").write_text("1 V1\n7 left LOC\n")
+    assert_same(read_spec(**settings | {"region_names": tmp_path / "names.txt"}), recording)
+    (tmp_path / "names.csv").write_text("1,V1\n7,left LOC\n")
+    assert_same(read_spec(**settings | {"region_names": tmp_path / "names.csv"}), recording)
+    del settings["region_names"]
+    assert set(read_spec(**settings).units["region"]) == {"1", "7"}
+
+
+def test_voxels_outside_the_brain_are_left_out_and_constant_ones_are_kept(tmp_path):
+    data, events = betas()
+    data[0] = np.nan
+    data[1, 0, 0, 3] = np.nan
+    data[2] = 5
+    recording = read_spec(
+        path=nifti(tmp_path / "betas.nii.gz", data),
+        content="betas",
+        events=table(tmp_path / "events.csv", events),
+    )
+    assert set(recording.units["x"]) == {1, 2}
+    assert np.isnan(recording.responses).sum() == 1
+    assert (recording.responses[:, recording.units["x"] == 2] == 5).all()
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".h5", ".mat"])
+@pytest.mark.parametrize("axes", [["trial", "unit"], ["unit", "trial"]])
+def test_betas_may_be_an_array(axes, suffix, tmp_path):
+    rng = np.random.default_rng(3)
+    values, (_, events) = rng.normal(size=(12, 4)), betas()
+    array = values if axes[0] == "trial" else values.T
+    path = tmp_path / f"betas{suffix}"
+    if suffix == ".npy":
+        np.save(path, array)
+    elif suffix == ".npz":
+        np.savez(path, betas=array, other=0)
+    elif suffix == ".mat":
+        scipy.io.savemat(path, {"betas": array, "other": 0})
+    else:
+        with h5py.File(path, "w") as file:
+            file["betas"], file["other"] = array, 0
+    (tmp_path / "regions.txt").write_text("V1\nV1\nV2\nV2\n")
+    recording = (
+        read_spec(
+            path=path,
+            content="betas",
+            axes=axes,
+            variable=None if suffix == ".npy" else "betas",
+            events=table(tmp_path / "events.csv", events),
+            regions=str(tmp_path / "regions.txt"),
+        )
+        if suffix != ".npy"
+        else read_spec(
+            path=path,
+            content="betas",
+            axes=axes,
+            events=table(tmp_path / "events.csv", events),
+            regions=str(tmp_path / "regions.txt"),
+        )
+    )
+    assert recording.units["region"].tolist() == ["V1", "V1", "V2", "V2"]
+    assert recording.units["unit"].tolist() == [f"subject1/{i}" for i in range(1, 5)]
+    found = trial_rows(recording)
+    for i, row in events.iterrows():
+        np.testing.assert_array_equal(found[row.stimulus, row.session, row.run], values[i])
+
+
+def test_scans_are_found_by_a_template_and_joined_by_what_it_says(tmp_path):
+    """Voxels of one subject were not observed in the trials of another."""
+    data = {}
+    for subject in ("01", "02"):
+        for run in ("1", "10", "2"):
+            seed = int(subject + run)
+            data[subject, int(run)], events = betas(4, seed)
+            stem = tmp_path / f"sub-{subject}" / "func"
+            nifti(stem / f"sub-{subject}_task-x_run-{run}_betas.nii.gz", data[subject, int(run)])
+            table(stem / f"run-{run}_events.tsv", events[["stimulus"]])
+        mask = np.zeros(SHAPE)
+        mask[:, 0, 0] = 1
+        nifti(tmp_path / f"sub-{subject}" / "mask.nii", mask)
+    (tmp_path / "sub-01" / "func" / "notes.txt").write_text("not a scan")
+    spec = FmriRecording(
+        kind="fmri",
+        stimuli="set",
+        path=tmp_path,
+        content="betas",
+        images="sub-{subject}/func/sub-{subject}_*_run-{run}_betas.nii.gz",
+        events="sub-{subject}/func/run-{run}_events.tsv",
+        mask="sub-{subject}/mask.nii",
+    )
+    assert len(spec.input_files()) == 6 + 6 + 2
+    recording = read(spec, KNOWN)
+    assert recording.responses.shape == (2 * 3 * 4, 2 * 3)
+    of = recording.units["subject"]
+    seen = set()
+    for stimulus, run, row in zip(
+        recording.trials["stimulus_id"],
+        recording.trials["run"],
+        recording.responses,
+        strict=True,
+    ):
+        (subject,) = set(of[~np.isnan(row)])
+        written = data[subject, run][:, 0, 0, int(stimulus[-1])]
+        np.testing.assert_array_equal(row[of == subject], written)
+        seen.add((subject, stimulus, run))
+    assert len(seen) == 24
+
+
+# The BOLD signal.
+
+
+def bold(n_volumes=30, n_voxels=(2, 2, 1), seed=0):
+    return 1000 + np.random.default_rng(seed).normal(size=(*n_voxels, n_volumes)).cumsum(axis=3)
+
+
+RAW = {"detrend": False, "zscore_runs": False}
+
+
+@pytest.mark.parametrize(
+    ("tr", "unit", "given"),
+    [(2.0, "sec", None), (2000.0, "msec", None), (2e6, "usec", None), (7.0, "unknown", 2.0)],
+)
+def test_a_response_is_the_mean_of_the_volumes_of_its_event(tr, unit, given, tmp_path):
+    """Volume k starts at 2k seconds."""
+    data = bold()
+    events = pd.DataFrame(
+        {
+            "onset": [0.0, 12.0, 27.0, 44.0],
+            "duration": [4.0, 6.0, 5.0, 2.0],
+            "trial_type": ["image3", "image1", "image3", "rest"],
+        }
+    )
+    recording = read_spec(
+        path=nifti(tmp_path / "bold.nii", data, tr=tr, unit=unit),
+        content="bold",
+        events=table(tmp_path / "events.tsv", events),
+        ignore=["rest"],
+        delay_s=4,
+        **({"tr_s": given} if given else {}),
+        **RAW,
+    )
+    # [4, 8), [16, 22) and [31, 36) seconds
+    volumes = {("image3", 0.0): [2, 3], ("image1", 12.0): [8, 9, 10], ("image3", 27.0): [16, 17]}
+    assert len(recording.responses) == 3
+    for stimulus, start, row in zip(
+        recording.trials["stimulus_id"],
+        recording.trials["start_time"],
+        recording.responses,
+        strict=True,
+    ):
+        expected = data[..., volumes[stimulus, start]].mean(axis=3).ravel()
+        np.testing.assert_allclose(row, expected, rtol=1e-14)
+
+
+def test_labels_of_volumes_and_onsets_of_blocks_are_the_same(tmp_path):
+    """Two runs of 15 volumes in one file; 0.8 s is no number of single precision."""
+    path = nifti(tmp_path / "bold.nii.gz", bold(), tr=0.8)
+    labels = (["rest"] * 2 + ["image1"] * 5 + ["image2"] * 4 + ["rest"] * 4) * 2
+    frame = pd.DataFrame({"label": labels, "chunk": np.repeat([10, 9], 15)})
+    onsets = pd.DataFrame(
+        {
+            "onset": [1.6, 5.6] * 2,
+            "duration": [4.0, 3.2] * 2,
+            "trial_type": ["image1", "image2"] * 2,
+            "run": [2, 2, 1, 1],
+        }
+    )
+    columns = {"stimulus": "label", "run": "chunk"}
+    settings = {"path": path, "content": "bold", "delay_s": 1.7}
+    a = read_spec(
+        events=table(tmp_path / "labels.csv", frame), columns=columns, ignore=["rest"], **settings
+    )
+    b = read_spec(events=table(tmp_path / "events.tsv", onsets), run_volumes=[15, 15], **settings)
+    # Run 10 is the file's first, and 2 the second.
+    swapped = pd.DataFrame({"run": a.trials["run"], "id": a.trials["stimulus_id"]})
+    for stimulus in ("image1", "image2"):
+        for run, other in ((10, 1), (9, 2)):
+            i = swapped.index[(swapped.id == stimulus) & (swapped.run == run)][0]
+            j = np.flatnonzero((b.trials["stimulus_id"] == stimulus) & (b.trials["run"] == other))[
+                0
+            ]
+            np.testing.assert_array_equal(a.responses[i], b.responses[j])
+            assert a.trials["start_time"][i] == pytest.approx(b.trials["start_time"][j])
+
+
+@given(seed=st.integers(0, 999), slope=st.floats(-50, 50), offset=st.floats(0, 5000))
+def test_runs_are_detrended_and_scaled_as_scipy_does(seed, slope, offset):
+    values = np.random.default_rng(seed).normal(size=(20, 3))
+    lines = slope * np.arange(20)[:, None] + offset
+    detrended = scipy.signal.detrend(values, axis=0)
+    np.testing.assert_allclose(prepare_run(values + lines, True, False), detrended, atol=1e-9)
+    scaled = scipy.stats.zscore(detrended, axis=0)
+    np.testing.assert_allclose(prepare_run(5 * (values + lines), True, True), scaled, atol=1e-9)
+    np.testing.assert_allclose(
+        prepare_run(values, False, True), scipy.stats.zscore(values, axis=0), atol=1e-12
+    )
+
+
+def test_constant_voxels_stay_and_missing_ones_are_missing_in_their_run():
+    values = np.random.default_rng(0).normal(size=(20, 3)) + 1e4
+    values[:, 0] = 1234.567
+    values[3, 1] = np.nan
+    prepared = prepare_run(values, True, True)
+    assert (prepared[:, 0] == 0).all()
+    assert np.isnan(prepared[:, 1]).all()
+    assert np.isfinite(prepared[:, 2]).all()
+
+
+def test_what_is_cut_off_or_mixed_is_told(tmp_path, caplog):
+    events = pd.DataFrame(
+        {"onset": [0.0, 3.0, 57.0], "duration": [4.0] * 3, "trial_type": ["image0"] * 3}
+    )
+    read_spec(
+        path=nifti(tmp_path / "bold.nii", bold()),
+        content="bold",
+        events=table(tmp_path / "events.tsv", events),
+        delay_s=0,
+    )
+    assert "the run ends before 1 responses do" in caplog.text
+    assert "1 of 3 responses overlap" in caplog.text
+
+
+# Haxby et al. (2001), one slice of subject 1.
+
+
+@pytest.fixture
+def haxby(test_data):
+    folder = test_data / "fmri_haxby2001_slice"
+    if not folder.is_dir():
+        pytest.skip("the slice of Haxby et al. (2001) is absent")
+    return folder
+
+
+def read_labels(folder, **settings):
+    return read_spec(
+        np.array(CATEGORIES),
+        path=folder / "bold.nii.gz",
+        content="bold",
+        events=str(folder / "attributes_literal.txt"),
+        header=["label", "chunk"],
+        columns={"stimulus": "label", "run": "chunk"},
+        ignore=["rest"],
+        mask=str(folder / "mask.nii.gz"),
+        **settings,
+    )
+
+
+def read_runs(folder, **settings):
+    folder = folder / "haxby2001" / "sub001" / "BOLD"
+    return read_spec(
+        np.array(CATEGORIES),
+        path=folder,
+        content="bold",
+        images="task001_run{run}/bold_1slice.nii.gz",
+        events="task001_run{run}/bold_events.tsv",
+        mask=str(folder.parents[2] / "mask.nii.gz"),
+        **settings,
+    )
+
+
+def decode(recording, scale):
+    """Share of blocks whose category a linear SVM names, leaving one run out."""
+    x = recording.responses
+    if scale:
+        x = StandardScaler().fit_transform(x)
+    return cross_val_score(
+        SVC(kernel="linear"),
+        x,
+        recording.trials["stimulus_id"],
+        groups=recording.trials["run"],
+        cv=LeaveOneGroupOut(),
+    ).mean()
+
+
+def test_both_layouts_of_the_real_data_are_the_same(haxby):
+    """One file with a label for every volume; and twelve files with onsets in seconds."""
+    a, b = read_labels(haxby), read_runs(haxby)
+    assert a.responses.shape == (96, 530)
+    np.testing.assert_array_equal(a.trials["run"] + 1, b.trials["run"])
+    np.testing.assert_array_equal(a.trials["stimulus_id"], b.trials["stimulus_id"])
+    np.testing.assert_array_equal(a.trials["start_time"], b.trials["start_time"])
+    np.testing.assert_array_equal(a.units["unit"], b.units["unit"])
+    np.testing.assert_array_equal(a.responses, b.responses)
+
+
+def test_categories_are_decoded_as_reported(haxby):
+    """SOURCE.md of the data: 75.0 %, chance 12.5 %. That is 72 of 96 blocks.
+
+    It arises with runs detrended, not scaled, the mean over the nine labelled volumes, and voxels
+    z-scored over all blocks. The published labels are late enough, so nothing is delayed further.
+    """
+    recording = read_labels(haxby, zscore_runs=False, delay_s=0)
+    # A block more or less, were another version of the solver to break a tie otherwise.
+    assert decode(recording, scale=True) == pytest.approx(72 / 96, abs=1.1 / 96)
+    assert 0.65 < decode(read_labels(haxby, delay_s=0), scale=False) < 0.85
+    # The response fades after the block.
+    assert decode(read_labels(haxby, delay_s=10), scale=False) < 0.65
+
+
+# What does not fit.
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Files that fit, to which one thing is changed."""
+    data, events = betas()
+    nifti(tmp_path / "betas.nii.gz", data)
+    nifti(tmp_path / "mask.nii.gz", np.ones(SHAPE))
+    table(tmp_path / "events.csv", events)
+    return tmp_path
+
+
+def shifted(by=1.0):
+    affine = AFFINE.copy()
+    affine[0, 3] += by
+    return affine
+
+
+CHANGES = {
+    "rows": (
+        lambda f: table(f / "events.csv", betas()[1][:11]),
+        "events.csv: 11 rows for the 12 volumes of .*betas.nii.gz",
+    ),
+    "no stimulus": (
+        lambda f: (f / "events.csv").write_text("stimulu,run\nimage1,1\n"),
+        "no column 'stimulus'; did you mean 'stimulu'",
+    ),
+    "empty": (
+        lambda f: (f / "events.csv").write_text("stimulus,run\nimage1,1\nn/a,1\n"),
+        "events.csv: line 3, column 'stimulus': is empty",
+    ),
+    "unknown": (
+        lambda f: table(f / "events.csv", betas()[1].replace("image4", "cow")),
+        "1 of 5 ids are not in 'set': 'cow'",
+    ),
+    "affine": (
+        lambda f: nifti(f / "mask.nii.gz", np.ones(SHAPE), shifted()),
+        r"mask.nii.gz: its affine .*-9.0.* is not that of .*betas.nii.gz, .*-10.0",
+    ),
+    "shape": (
+        lambda f: nifti(f / "mask.nii.gz", np.ones((3, 11, 1))),
+        r"mask.nii.gz: \(3, 11, 1\) voxels, but \(3, 11, 2\) in",
+    ),
+    "no voxel": (
+        lambda f: nifti(f / "mask.nii.gz", np.zeros(SHAPE)),
+        "mask.nii.gz: holds no voxel",
+    ),
+    "three axes": (
+        lambda f: nifti(f / "betas.nii.gz", np.ones(SHAPE)),
+        r"betas.nii.gz: expected 4 axes, found shape \(3, 11, 2\)",
+    ),
+    "infinite": (
+        lambda f: nifti(f / "betas.nii.gz", np.full((*SHAPE, 12), np.inf)),
+        "betas.nii.gz: 792 values are infinite",
+    ),
+    "all missing": (
+        lambda f: nifti(f / "betas.nii.gz", np.full((*SHAPE, 12), np.nan)),
+        "every response is NaN",
+    ),
+    "no image": (
+        lambda f: (f / "betas.nii.gz").write_bytes(b"stimulus"),
+        "betas.nii.gz: cannot be read as NIfTI",
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_betas_that_do_not_fit_are_refused(change, files):
+    apply, message = CHANGES[change]
+    apply(files)
+    with pytest.raises(RepbiasError, match=message):
+        read_spec(
+            path=files / "betas.nii.gz",
+            content="betas",
+            events=str(files / "events.csv"),
+            mask=str(files / "mask.nii.gz"),
+        )
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_truncated_images_are_refused_by_name(suffix, tmp_path):
+    data, events = betas()
+    events = table(tmp_path / "events.csv", events)
+    whole = nifti(tmp_path / f"whole{suffix}", data).read_bytes()
+    path = tmp_path / f"cut{suffix}"
+    for n in range(0, len(whole) - 100, len(whole) // 25):
+        path.write_bytes(whole[:n])
+        with pytest.raises(RepbiasError, match=rf"cut{suffix}: cannot be read as NIfTI"):
+            read_spec(path=path, content="betas", events=events)
+
+
+EVENTS = pd.DataFrame(
+    {"onset": [0.0, 12.0], "duration": [4.0, 4.0], "trial_type": ["image3", "image1"]}
+)
+
+
+@pytest.mark.parametrize(
+    ("events", "image", "settings", "message"),
+    [
+        (
+            EVENTS.assign(duration=0.0),
+            {},
+            {},
+            "line 2: no volume is between 5 s and 5 s of its run",
+        ),
+        (EVENTS.assign(onset=[0.0, 99.0]), {}, {}, "line 3: no volume is between 104 s and 108 s"),
+        (EVENTS.assign(onset=[0.0, np.nan]), {}, {}, "line 3: has no onset"),
+        (EVENTS.drop(columns="duration"), {}, {}, "no column 'duration'; .*'duration_s'"),
+        (EVENTS.assign(onset=["a", "b"]), {}, {}, "line 2, column 'onset': expected a number"),
+        (EVENTS.assign(run=[1, 2]), {}, {}, "events of 2 runs, no run_volumes, and 30 volumes"),
+        (
+            EVENTS.assign(run=[1, 2]),
+            {},
+            {"run_volumes": [15, 14]},
+            r"events of 2 runs, run_volumes \[15, 14\], and 30 volumes",
+        ),
+        (EVENTS, {}, {"ignore": ["image1", "image3"]}, "holds no stimulus"),
+        (EVENTS, {}, {"columns": {"run": "chunk"}}, "no column 'chunk'"),
+        (EVENTS, {"unit": "unknown"}, {}, "bold.nii: no header gives .* give 'tr_s'"),
+        (EVENTS, {"tr": 2000.0}, {}, "between 0.01 and 60 s; give 'tr_s'"),
+        (EVENTS, {"tr": 0.0}, {}, "give 'tr_s'"),
+        (
+            pd.DataFrame({"stimulus": ["image1"] * 30, "run": [1, 2, 1] * 10}),
+            {},
+            {},
+            "line 4: the volumes of run 1 are not together",
+        ),
+    ],
+)
+def test_events_that_do_not_fit_are_refused(events, image, settings, message, tmp_path):
+    with pytest.raises(RepbiasError, match=message):
+        read_spec(
+            path=nifti(tmp_path / "bold.nii", bold(), **image),
+            content="bold",
+            events=table(tmp_path / "events.tsv", events),
+            **settings,
+        )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"delay_s": 4}, "delay_s: not for betas in NIfTI images"),
+        ({"variable": "x"}, "variable: not for betas in NIfTI"),
+        ({"events": "nowhere.tsv"}, "events: there is no file nowhere.tsv"),
+        ({"images": "*.nii.gz"}, "images: needs a folder"),
+        ({"path": "{folder}"}, "is a folder; 'images' says"),
+        ({"path": "{folder}", "images": "{runs}.nii"}, r"images: unknown part \{runs\}; expected"),
+        ({"path": "{folder}", "images": "x{run}.nii"}, "no file in .* matches 'x{run}.nii'"),
+        (
+            {"path": "{folder}", "images": "*.nii.gz", "events": "events.csv"},
+            "betas.nii.gz and .*mask.nii.gz are the same scan",
+        ),
+        (
+            {"path": "{folder}", "images": "b{run}.nii.gz", "events": "{session}.csv"},
+            r"events: \{session\} is not in 'images'",
+        ),
+        (
+            {"path": "{folder}", "images": "b{run}.nii.gz", "mask": "{run}.nii"},
+            r"mask: \{run\} may not tell voxels apart",
+        ),
+        ({"path": "{folder}/events.csv"}, "expected one of .nii, .nii.gz, .npy"),
+        ({"region_names": "{folder}/events.csv"}, "region_names: needs regions"),
+        ({"window": (0, 1)}, "window is for time bins"),
+        ({"axes": ["trial", "trial"]}, "name 'trial' and 'unit' once"),
+        ({"content": "beta"}, "'betas' or 'bold'"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings, message, files):
+    settings = {
+        name: value.replace("{folder}", str(files)) if isinstance(value, str) else value
+        for name, value in settings.items()
+    }
+    good = {
+        "path": files / "betas.nii.gz",
+        "content": "betas",
+        "events": str(files / "events.csv"),
+    }
+    with pytest.raises(ValidationError, match=message):
+        read_spec(**good | settings)
+
+
+def test_labels_need_names_once_each(files):
+    nifti(files / "labels.nii", np.arange(66).reshape(SHAPE) // 33 + 1)
+    settings = {
+        "path": files / "betas.nii.gz",
+        "content": "betas",
+        "events": str(files / "events.csv"),
+        "regions": str(files / "labels.nii"),
+    }
+    names = files / "names.txt"
+    for text, message in (
+        ("1 V1\n", r"names.txt: no name for the labels \[2\] of .*labels.nii"),
+        ("1 V1\n1 V2\n", "the label 1 occurs twice"),
+        ("1 V1\n2\n", "line 2, column 'name': is empty"),
+        ("label name\n1 V1\n", "no column 'index'; allowed: label, name"),
+    ):
+        names.write_text(text)
+        with pytest.raises(RepbiasError, match=message):
+            read_spec(**settings, region_names=names)
+    nifti(files / "labels.nii", np.full(SHAPE, 1.5))
+    with pytest.raises(RepbiasError, match="labels must be whole numbers"):
+        read_spec(**settings)
+
+
+def test_runs_on_different_grids_are_refused(tmp_path):
+    data, events = betas()
+    for run, affine in (("1", AFFINE), ("2", shifted())):
+        nifti(tmp_path / f"run{run}.nii", data, affine)
+        table(tmp_path / f"run{run}.tsv", events)
+    with pytest.raises(RepbiasError, match=r"run2.nii: its affine .* is not that of .*run1.nii"):
+        read_spec(path=tmp_path, content="betas", images="run{run}.nii", events="run{run}.tsv")
+
+
+def test_without_nibabel_it_says_what_to_install(files, monkeypatch):
+    monkeypatch.setitem(sys.modules, "nibabel", None)
+    with pytest.raises(RepbiasError, match=r"NIfTI needs nibabel: pip install 'repbias\[nifti\]'"):
+        read_spec(path=files / "betas.nii.gz", content="betas", events=str(files / "events.csv"))
