@@ -18,6 +18,7 @@ from scipy.stats import t as student
 
 from repbias.geometry import inference
 from repbias.geometry.inference import (
+    Draws,
     dual_variance,
     evaluate,
     noise_ceiling,
@@ -111,8 +112,8 @@ def test_dual_variance_is_that_of_rsatoolbox(variances, n_subjects, n_stimuli):
     )
 
 
-def half_width_to_error(result, degrees):
-    return (result.ci_high - result.similarity) / student.ppf(0.975, degrees)
+def standard_error(result):
+    return (result.ci_high - result.similarity) / student.ppf(0.975, result.degrees)
 
 
 def test_standard_errors_are_those_of_the_dual_bootstrap():
@@ -122,9 +123,7 @@ def test_standard_errors_are_those_of_the_dual_bootstrap():
     np.random.seed(0)  # noqa: NPY002  (rsatoolbox has no other)
     fixed = [ModelFixed(f"m{i}", m) for i, m in enumerate(models)]
     expected = eval_dual_bootstrap(fixed, RDMs(data), "corr", k_pattern=1, k_rdm=1, N=300)
-    np.testing.assert_allclose(
-        half_width_to_error(result, degrees=4), np.sqrt(expected.model_var), rtol=0.15
-    )
+    np.testing.assert_allclose(standard_error(result), np.sqrt(expected.model_var), rtol=0.15)
     np.testing.assert_allclose(
         result.similarity, compare(RDMs(models), RDMs(data), "corr").mean(axis=1), rtol=1e-12
     )
@@ -140,9 +139,7 @@ def test_with_one_subject_only_stimuli_are_resampled_and_the_label_says_so():
     np.random.seed(0)  # noqa: NPY002
     fixed = [ModelFixed(f"m{i}", m) for i, m in enumerate(models)]
     expected = eval_bootstrap_pattern(fixed, RDMs(data), method="corr", N=400)
-    np.testing.assert_allclose(
-        half_width_to_error(result, degrees=13), np.sqrt(expected.model_var), rtol=0.15
-    )
+    np.testing.assert_allclose(standard_error(result), np.sqrt(expected.model_var), rtol=0.15)
     assert "these subjects only" in result.interval
 
 
@@ -369,7 +366,8 @@ def test_intervals_generalise_to_what_is_resampled(generalise, degrees, label):
     else:
         expected = sem(compare(RDMs(models), RDMs(data), "corr"), axis=1)
     tolerance = 0.15 if generalise == "stimuli" else 0.05
-    np.testing.assert_allclose(half_width_to_error(result, degrees), expected, rtol=tolerance)
+    np.testing.assert_allclose(standard_error(result), expected, rtol=tolerance)
+    np.testing.assert_allclose(result.degrees, degrees)
     assert label in result.interval
     np.testing.assert_allclose(result.by_subject, compare(RDMs(models), RDMs(data), "corr"))
 
@@ -407,3 +405,31 @@ def test_where_the_other_published_ceiling_comes_from(test_data):
     low = [spearmanr(np.delete(data, s, 0).mean(axis=0), row)[0] for s, row in enumerate(data)]
     high = [spearmanr(data.mean(axis=0), row)[0] for row in data]
     assert (np.mean(low), np.mean(high)) == pytest.approx((0.379, 0.661), abs=5e-4)
+
+
+@given(
+    st.lists(st.floats(1e-3, 10), min_size=3, max_size=3),
+    st.integers(2, 30),
+    st.integers(4, 100),
+    st.integers(2, 20),
+)
+def test_degrees_of_freedom_lie_between_those_of_the_factors(values, n_subjects, n_stimuli, n):
+    """Satterthwaite (1946), written out."""
+    subjects, stimuli, networks = values
+    draws = Draws.of(n_stimuli, n_subjects, 10, 0, "both")
+    variances = {
+        "subjects": np.array([subjects]),
+        "stimuli": np.array([stimuli]),
+        "both": np.array([subjects + stimuli]),
+    }
+    found = draws.degrees(variances, [(np.array([networks]), n - 1)])[0]
+    parts = [
+        (subjects * n_subjects / (n_subjects - 1), n_subjects - 1),
+        (stimuli * n_stimuli / (n_stimuli - 1), n_stimuli - 1),
+        (networks, n - 1),
+    ]
+    total = draws.variance(variances)[0] + networks
+    expected = total**2 / sum(v**2 / d for v, d in parts)
+    smallest = min(d for _, d in parts)
+    assert found == pytest.approx(max(expected, smallest))
+    assert found <= sum(d for _, d in parts) + 1e-9

@@ -72,8 +72,10 @@ def test_without_several_networks_zero_is_the_interval_of_evaluate(comparator):
     expected = evaluate(models, data, comparator, 200, 0)
     np.testing.assert_allclose(found["effect"], expected.similarity, rtol=1e-12)
     np.testing.assert_allclose(found["ci_low"], expected.ci_low, rtol=1e-10)
-    error = (found["ci_high"] - found["effect"]) / student.ppf(0.975, 3)
-    np.testing.assert_allclose(found["p"], student.sf(found["effect"] / error, 3), rtol=1e-10)
+    np.testing.assert_allclose(found["degrees"], expected.degrees, rtol=1e-10)
+    error = (found["ci_high"] - found["effect"]) / student.ppf(0.975, found["degrees"])
+    p = student.sf(found["effect"] / error, found["degrees"])
+    np.testing.assert_allclose(found["p"], p, rtol=1e-10)
 
 
 def test_variances_are_those_of_rsatoolboxs_dual_bootstrap():
@@ -90,7 +92,7 @@ def test_variances_are_those_of_rsatoolboxs_dual_bootstrap():
         ("ceiling", result.noise_ceil_var[:, 0], 0.25),
     ):
         rows = of(found, test)
-        error = (rows["ci_high"] - rows["effect"]) / student.ppf(0.975, 5)
+        error = (rows["ci_high"] - rows["effect"]) / student.ppf(0.975, rows["degrees"])
         np.testing.assert_allclose(error, np.sqrt(variance), rtol=tolerance)
     low, _ = boot_noise_ceiling(RDMs(data), "corr")
     np.testing.assert_allclose(of(found, "ceiling")["effect"], of(found, "zero")["effect"] - low)
@@ -144,12 +146,12 @@ def test_networks_are_a_random_factor():
         assert row["effect"] == pytest.approx(scores[g].mean(), abs=1e-12)
         mean = variance_of_mean(models[groups[g]], data)
         variance = mean + ttest_1samp(scores[g], 0)._standard_error ** 2
-        error = (row["ci_high"] - row["effect"]) / student.ppf(0.975, 2)
+        error = (row["ci_high"] - row["effect"]) / student.ppf(0.975, row["degrees"])
         assert error == pytest.approx(np.sqrt(variance), rel=1e-8)
     # The same networks, such as two layers of theirs: of differences.
     same = run(models, groups, data, networks=np.array(list("abcbca")))
     apart, paired = (
-        ((t["ci_high"] - t["effect"]) / student.ppf(0.975, 2))[0] ** 2
+        ((t["ci_high"] - t["effect"]) / student.ppf(0.975, t["degrees"]))[0] ** 2
         for t in (of(found, "pair"), of(same, "pair"))
     )
     first, second = scores[0], scores[1][[2, 0, 1]]  # b, c, a
@@ -166,12 +168,15 @@ def variance_of_mean(models, data):
     return samples.mean(axis=(1, 2)).var(ddof=1) * 12 / 11
 
 
-def test_degrees_of_freedom_are_those_of_the_smallest_factor():
+def test_p_and_interval_use_the_same_degrees_of_freedom_and_networks_have_some():
     models, data = simulated(4, 5, 14)
     found = of(run(models, [np.array([0]), np.array([1, 2, 3])], data), "zero")
-    for row, degrees in zip(found.itertuples(), (4, 2), strict=True):
-        error = (row.ci_high - row.effect) / student.ppf(0.975, degrees)
-        assert row.p == pytest.approx(student.sf(row.effect / error, degrees), rel=1e-9)
+    alone = evaluate(models[:1], data, "corr", 200, 0)
+    assert found["degrees"][0] == pytest.approx(alone.degrees[0])
+    assert 2 <= found["degrees"][1] <= 4 + 13 + 2
+    for row in found.itertuples():
+        error = (row.ci_high - row.effect) / student.ppf(0.975, row.degrees)
+        assert row.p == pytest.approx(student.sf(row.effect / error, row.degrees), rel=1e-9)
 
 
 @pytest.mark.parametrize("comparator", COMPARATORS)

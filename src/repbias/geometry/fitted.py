@@ -225,8 +225,9 @@ def cross_validated(
             if draws.level != "subjects":
                 resampled[:, 0, subject] += resampled_similarity(*pair, counts)[:, 0, 0]
     samples = draws.means(full, resampled / len(folds))
-    variance = draws.variance({k: v.var(axis=0, ddof=1) for k, v in samples.items()})[0]
-    return float(full.mean()), float(student.ppf(0.975, draws.degrees) * np.sqrt(variance))
+    variances = {k: v.var(axis=0, ddof=1) for k, v in samples.items()}
+    width = student.ppf(0.975, draws.degrees(variances)) * np.sqrt(draws.variance(variances))
+    return float(full.mean()), float(width[0])
 
 
 def _resampled_fold(rng: np.random.Generator, n: int, n_samples: int) -> np.ndarray:

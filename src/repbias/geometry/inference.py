@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -136,6 +136,7 @@ class Evaluation:
     similarity : (model,) mean over subjects
     by_subject : (model, subject)
     ci_low, ci_high : (model,) 95 % interval
+    degrees : (model,) degrees of freedom of the interval
     interval : what the interval generalises to
     """
 
@@ -143,6 +144,7 @@ class Evaluation:
     by_subject: np.ndarray
     ci_low: np.ndarray
     ci_high: np.ndarray
+    degrees: np.ndarray
     interval: str
 
 
@@ -188,17 +190,18 @@ def evaluate(
     by_subject = similarities(models, data, comparator)
     # Blocks of models, so that the samples of one block fit the memory.
     size = max(1, MEMORY // (bootstraps * len(data)))
-    variance = np.empty(len(models))
+    variance, degrees = np.empty((2, len(models)))
     for start in range(0, len(models), size):
         block = slice(start, start + size)
         resampled = None
         if draws.level != "subjects":
             resampled = resampled_similarity(models[block], data, comparator, draws.stimuli)
         samples = draws.means(by_subject[block], resampled)
-        variance[block] = draws.variance({k: v.var(axis=0, ddof=1) for k, v in samples.items()})
+        variances = {k: v.var(axis=0, ddof=1) for k, v in samples.items()}
+        variance[block], degrees[block] = draws.variance(variances), draws.degrees(variances)
     mean = by_subject.mean(axis=1)
-    width = student.ppf(0.975, draws.degrees) * np.sqrt(variance)
-    return Evaluation(mean, by_subject, mean - width, mean + width, INTERVALS[draws.level])
+    width = student.ppf(0.975, degrees) * np.sqrt(variance)
+    return Evaluation(mean, by_subject, mean - width, mean + width, degrees, INTERVALS[draws.level])
 
 
 def refuse_not_finite(vectors: np.ndarray, what: str) -> None:
@@ -251,10 +254,31 @@ class Draws:
         n = {"stimuli": self.stimuli.shape[1], "subjects": self.subjects.shape[1]}
         return n if self.level == "both" else {self.level: n[self.level]}
 
-    @property
-    def degrees(self) -> int:
-        """Degrees of freedom: those of the smaller resampled factor."""
-        return min(self.counts().values()) - 1
+    def degrees(
+        self,
+        variances: dict[str, np.ndarray],
+        more: Iterable[tuple[np.ndarray, np.ndarray | int]] = (),
+    ) -> np.ndarray:
+        """Degrees of freedom of a sum of variances (Satterthwaite 1946).
+
+        (sum V)^2 / sum(V^2 / d) over the factors that vary, each of n levels and d = n - 1. Those
+        of the smallest factor alone, as rsatoolbox takes them, make a few subjects or networks that
+        hardly differ count as if all variance were theirs.
+
+        Parameters
+        ----------
+        variances
+            Of the bootstraps of :meth:`means`.
+        more
+            Further independent variances, and their degrees of freedom.
+        """
+        parts = [(variances[factor] * n / (n - 1), n - 1) for factor, n in self.counts().items()]
+        more = list(more)
+        total = self.variance(variances) + sum(v for v, _ in more)
+        parts += more
+        weight = sum(v**2 / d for v, d in parts)
+        fewest = np.min([np.broadcast_to(d, np.shape(total)) for _, d in parts], axis=0)
+        return np.maximum(_ratio(total**2, weight), fewest)
 
     def means(self, full: np.ndarray, resampled: np.ndarray | None) -> dict[str, np.ndarray]:
         """Average over subjects in every sample of every bootstrap that the level needs.

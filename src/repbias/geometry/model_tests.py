@@ -80,7 +80,8 @@ def test_similarities(
     consist of the same networks (two layers, or two snapshots), s^2 is that of their difference;
     otherwise the two terms are added. What networks and stimuli, or networks and subjects, share
     in noise is counted in both terms, so the variance is rather too large. t = effect / sqrt(V) has
-    min(n_stimuli, n_subjects, n_networks) - 1 degrees of freedom, over the factors that vary.
+    Satterthwaite's degrees of freedom, over the factors that vary
+    (:meth:`repbias.geometry.inference.Draws.degrees`).
 
     * "zero": similarity > 0, one-sided.
     * "pair": similarity of a against that of b, two-sided.
@@ -117,8 +118,8 @@ def test_similarities(
     Returns
     -------
     pandas.DataFrame
-        test, a, b (indices of groups; b is -1 but for pairs), effect, ci_low, ci_high (95 %, NaN
-        for permutations), p, method.
+        test, a, b (indices of groups; b is -1 but for pairs), effect, ci_low, ci_high (95 %) and
+        degrees of freedom (NaN for permutations), p, method.
 
     Raises
     ------
@@ -142,31 +143,33 @@ def test_similarities(
     by_network = by_network.mean(axis=1)
     sizes = np.array([len(group) for group in groups])
     between = np.array([_variance_of_mean(by_network[group]) for group in groups])
-    degrees = np.array([_degrees(draws.degrees, size) for size in sizes])
 
-    variance = draws.variance({k: v.var(axis=0, ddof=1) for k, v in samples.items()}) + between
+    variances = {k: v.var(axis=0, ddof=1) for k, v in samples.items()}
+    variance = draws.variance(variances) + between
+    degrees = draws.degrees(variances, [(between, _between_degrees(sizes))])
     tests = [_t_tests("zero", effect, variance, degrees, draws.level, "greater")]
     if pairs:
         a, b = np.array(pairs).T
         covariances = {k: np.atleast_2d(np.cov(v, rowvar=False)) for k, v in samples.items()}
-        variance = draws.variance(
-            {k: np.maximum(c[a, a] + c[b, b] - 2 * c[a, b], 0) for k, c in covariances.items()}
-        )
-        for i, (one, two) in enumerate(pairs):
-            variance[i] += _between_pair(by_network, networks, groups[one], groups[two])
+        variances = {
+            k: np.maximum(c[a, a] + c[b, b] - 2 * c[a, b], 0) for k, c in covariances.items()
+        }
+        more = _between_pairs(by_network, networks, groups, pairs, between)
         tests.append(
             _t_tests(
                 "pair",
                 effect[a] - effect[b],
-                variance,
-                np.minimum(degrees[a], degrees[b]),
+                draws.variance(variances) + sum(v for v, _ in more),
+                draws.degrees(variances, more),
                 draws.level,
                 "two-sided",
             ).assign(a=a, b=b)
         )
     if ceiling and len(data) >= MIN_CEILING_SUBJECTS:
         low, _ = subject_ceiling(data, comparator)
-        variance = _ceiling_variance(samples, data, comparator, draws) + between
+        variances = _ceiling_variances(samples, data, comparator, draws)
+        variance = draws.variance(variances) + between
+        degrees = draws.degrees(variances, [(between, _between_degrees(sizes))])
         tests.append(_t_tests("ceiling", effect - low, variance, degrees, draws.level, "less"))
     if permutations:
         exceeding = _permuted_reach(models, groups, data, comparator, permutations, seed)
@@ -179,11 +182,12 @@ def test_similarities(
                     "method": _PERMUTATION,
                     "ci_low": np.nan,
                     "ci_high": np.nan,
+                    "degrees": np.nan,
                 }
             )
         )
     tests = [t if "a" in t else t.assign(a=range(len(groups)), b=_NONE) for t in tests]
-    columns = ["test", "a", "b", "effect", "ci_low", "ci_high", "p", "method"]
+    columns = ["test", "a", "b", "effect", "ci_low", "ci_high", "degrees", "p", "method"]
     return pd.concat(tests, ignore_index=True)[columns]
 
 
@@ -221,16 +225,30 @@ def _variance_of_mean(values: np.ndarray) -> float:
     return float(values.var(ddof=1) / len(values)) if len(values) > 1 else 0.0
 
 
-def _between_pair(values: np.ndarray, networks: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:
-    """Variance, through networks, of the difference between two models."""
-    one, two = a[np.argsort(networks[a])], b[np.argsort(networks[b])]
-    if np.array_equal(networks[one], networks[two]):
-        return _variance_of_mean(values[one] - values[two])
-    return _variance_of_mean(values[a]) + _variance_of_mean(values[b])
+def _between_degrees(sizes: np.ndarray) -> np.ndarray:
+    """Degrees of freedom of variances between networks; those of one network have no weight."""
+    return np.where(sizes > 1, sizes - 1, np.inf)
 
 
-def _degrees(resampled: int, n_networks: int) -> int:
-    return min(resampled, n_networks - 1) if n_networks > 1 else resampled
+def _between_pairs(
+    values: np.ndarray,
+    networks: np.ndarray,
+    groups: list[np.ndarray],
+    pairs: list[tuple[int, int]],
+    between: np.ndarray,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Variances, through networks, of differences between models, and their degrees of freedom.
+
+    Of two models made of the same networks it is one, that of the difference; else two, (pair,).
+    """
+    sizes = np.array([len(group) for group in groups])
+    a, b = np.array(pairs).T
+    of_a, of_b = between[a], between[b]
+    for i, (one, two) in enumerate(pairs):
+        x, y = (groups[g][np.argsort(networks[groups[g]])] for g in (one, two))
+        if np.array_equal(networks[x], networks[y]):
+            of_a[i], of_b[i] = _variance_of_mean(values[x] - values[y]), 0
+    return [(of_a, _between_degrees(sizes[a])), (of_b, _between_degrees(sizes[b]))]
 
 
 def _t_tests(
@@ -257,16 +275,17 @@ def _t_tests(
             "effect": effect,
             "ci_low": effect - width,
             "ci_high": effect + width,
+            "degrees": degrees,
             "p": p,
             "method": f"{_METHOD[level]}, {alternative}",
         }
     )
 
 
-def _ceiling_variance(
+def _ceiling_variances(
     samples: dict[str, np.ndarray], data: np.ndarray, comparator: Comparator, draws: Draws
-) -> np.ndarray:
-    """Bootstrap variance of similarity minus lower ceiling, in the same samples, (group,)."""
+) -> dict[str, np.ndarray]:
+    """Bootstrap variances of similarity minus lower ceiling, in the same samples, (group,)."""
     # Of one subject alone there is no ceiling.
     several = (draws.subjects > 0).sum(axis=1) > 1
     if draws.level == "stimuli":
@@ -283,7 +302,7 @@ def _ceiling_variance(
     for kind, values in samples.items():
         low = resampled_lower_ceiling(data, comparator, *resampled[kind])
         variances[kind] = (values[several] - low[:, None]).var(axis=0, ddof=1)
-    return draws.variance(variances)
+    return variances
 
 
 def _permuted_reach(

@@ -269,7 +269,7 @@ def compare_recordings(recordings: dict[str, Recording], spec: Geometry) -> pd.D
                 similarity = similarities(x, y, comparator).mean()
                 samples = resampled_similarity(x, y, comparator, draws.stimuli)
                 variance = draws.variance({"stimuli": samples.mean(axis=(1, 2)).var(ddof=1)})
-                width = student.ppf(0.975, draws.degrees) * np.sqrt(variance)
+                width = student.ppf(0.975, len(ids) - 1) * np.sqrt(variance)
                 rows.append(
                     {
                         **sides,

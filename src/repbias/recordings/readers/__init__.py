@@ -13,7 +13,16 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from repbias.recordings.readers import array, brainscore, mne, nwb, rdms, table
+from repbias.recordings.readers import (
+    array,
+    brainscore,
+    fmri,
+    mne,
+    nwb,
+    rdms,
+    rsatoolbox,
+    table,
+)
 from repbias.recordings.readers.common import FileRecording
 from repbias.recordings.simulate import SimulatedRecording
 from repbias.store import Recording
@@ -25,6 +34,8 @@ READERS: dict[str, Callable[..., Recording]] = {
     "nwb": nwb.read,
     "brainscore": brainscore.read,
     "mne": mne.read,
+    "fmri": fmri.read,
+    "rsatoolbox": rsatoolbox.read,
     "rdms": rdms.read,
 }
 
@@ -35,6 +46,8 @@ RecordingSpec = Annotated[
     | nwb.NwbRecording
     | brainscore.BrainscoreRecording
     | mne.MneRecording
+    | fmri.FmriRecording
+    | rsatoolbox.RsatoolboxRecording
     | rdms.RdmRecording
     | SimulatedRecording,
     Field(discriminator="kind"),
