@@ -31,6 +31,16 @@ class Spec(BaseModel):
         allow_inf_nan=False,
     )
 
+    def given(self) -> set[str]:
+        """Return the settings that differ from their defaults, which may be filled in."""
+        fields = type(self).model_fields.items()
+        return {
+            name
+            for name, field in fields
+            if field.is_required()
+            or getattr(self, name) != field.get_default(call_default_factory=True)
+        }
+
 
 def nearest(word: str, allowed: Iterable[str]) -> str:
     """Say which of the allowed words is meant, and list them.

@@ -380,6 +380,7 @@ class Recording:
     trials : columns "stimulus_id", "repeat", and what else the file says of a trial
     units : columns "unit", "subject", "region", and what else the file says of a unit
     stimuli : columns "stimulus_id" and what else is known of a stimulus
+    standard_errors : (trial, unit), of responses that are averages, where the file has them
     rdms : (rdm, pair) float, pairs in the row-major upper triangle of `stimuli`'s order
     rdm_info : columns "subject" and what else the file says of an RDM
     info : free facts: modality, response_unit, where the data came from, time bins
@@ -389,6 +390,7 @@ class Recording:
     responses: np.ndarray | None = None
     trials: dict[str, np.ndarray] = field(default_factory=dict)
     units: dict[str, np.ndarray] = field(default_factory=dict)
+    standard_errors: np.ndarray | None = None
     rdms: np.ndarray | None = None
     rdm_info: dict[str, np.ndarray] = field(default_factory=dict)
     info: dict[str, Any] = field(default_factory=dict)
@@ -407,6 +409,8 @@ class Recording:
                 file.create_dataset("responses", data=self.responses)
                 _put_columns(file.create_group("trials"), self.trials)
                 _put_columns(file.create_group("units"), self.units)
+            if self.standard_errors is not None:
+                file.create_dataset("standard_errors", data=self.standard_errors)
             if self.rdms is not None:
                 file.create_dataset("rdms", data=self.rdms)
                 _put_columns(file.create_group("rdm_info"), self.rdm_info)
@@ -422,6 +426,8 @@ class Recording:
                 recording.responses = file["responses"][()]
                 recording.trials = _get_columns(file["trials"])
                 recording.units = _get_columns(file["units"])
+            if "standard_errors" in file:
+                recording.standard_errors = file["standard_errors"][()]
             if "rdms" in file:
                 recording.rdms = file["rdms"][()]
                 recording.rdm_info = _get_columns(file["rdm_info"])

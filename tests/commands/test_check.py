@@ -154,8 +154,8 @@ def test_unreliable_units(check):
 def test_too_few_stimuli_for_encoding_and_for_rsa(check):
     np.save("r.npy", responses(n_stimuli=20))
     code, out = check(v4=ARRAY | {"stimulus_ids": IDS[:20]})
-    assert code == 1
-    assert "PROBLEM: encoding: 20 stimuli are too few for 5 x 5 folds (at least 25)" in out
+    assert code == 0
+    assert "warning: no encoding models: 20 stimuli, 5 x 5 folds need 25" in out
     np.save("r.npy", responses(n_stimuli=3))
     code, out = check(v4=ARRAY | {"stimulus_ids": IDS[:3]})
     assert code == 1

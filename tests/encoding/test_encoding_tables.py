@@ -12,7 +12,7 @@ from scipy.stats import false_discovery_control
 
 from repbias.encoding.ridge import gram, permutation_p, predict, scores
 from repbias.encoding.spec import Encoding
-from repbias.encoding.tables import encode_recording
+from repbias.encoding.tables import encode_recording, targets
 from repbias.recordings.reliability import split_half_reliability
 from repbias.spec import RepbiasError
 from repbias.store import Recording
@@ -153,9 +153,12 @@ def test_when_no_unit_is_left_the_recording_is_refused(layers, make_activations)
         encode(np.ones((40, 2, 3)), make_activations(layers, IDS, NETWORKS))
 
 
-def test_too_few_stimuli_are_refused(layers, tensor, make_activations):
+def test_of_too_few_stimuli_there_is_no_encoding_model(layers, tensor, make_activations, caplog):
+    """RSA may still be possible, so the study goes on; what needs the folds is refused."""
+    assert encode(tensor[:8], make_activations(layers, IDS, NETWORKS)).empty
+    assert "v4: no encoding models: 8 stimuli, the folds need 9" in caplog.text
     with pytest.raises(RepbiasError, match="'v4': 8 stimuli are too few for 3 x 3 folds"):
-        encode(tensor[:8], make_activations(layers, IDS, NETWORKS))
+        targets("v4", recording_of(tensor[:8]), SPEC)
 
 
 def test_stimuli_are_joined_by_id(layers, tensor, make_activations):

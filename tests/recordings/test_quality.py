@@ -52,9 +52,9 @@ def responses(noise=0.5, seed=0, shape=(N_STIMULI, N_REPEATS, N_UNITS)):
     return 3 + signal + noise * rng.normal(size=shape)
 
 
-def measured(recording, spec=None, subject="", region="", **arguments):
+def measured(recording, spec=None, subject="", region=""):
     """Measure to row, of one subject and region."""
-    table = quality_table("x", recording, spec or Geometry(), **arguments)
+    table = quality_table("x", recording, spec or Geometry())
     part = table[(table["subject"] == subject) & (table["region"] == region)]
     assert part["measure"].is_unique
     return part.set_index("measure")
@@ -67,8 +67,8 @@ def test_counts():
     tensor[:, :, 4] = np.where(np.isnan(tensor[:, :, 4]), np.nan, 0)
     tensor[:, :, 5] = np.where(np.isnan(tensor[:, :, 5]), np.nan, 0.1)
     recording = recording_of(tensor)
-    known = np.append(recording.stimulus_ids, ["z1", "z2"])
-    value = measured(recording, stimulus_ids=known)["value"]
+    recording.info["stimuli_in_set"] = 14
+    value = measured(recording)["value"]
     expected = {
         "stimuli": 12,
         "stimuli_not_shown": 2,
@@ -85,6 +85,7 @@ def test_counts():
     }
     assert value[list(expected)].to_dict() == pytest.approx(expected)
     assert "units_below_min_reliability" not in value
+    del recording.info["stimuli_in_set"]
     assert "stimuli_not_shown" not in measured(recording).index
 
 
@@ -328,7 +329,7 @@ def test_recordings_of_rdms(test_data):
         ),
         ids,
     )
-    table = measured(recording, stimulus_ids=ids)
+    table = measured(recording)
     value = table["value"]
     assert value[["stimuli", "stimuli_not_shown", "subjects", "rdms"]].tolist() == [92, 0, 4, 8]
     rdms = recording.rdms.reshape(4, 2, -1)
@@ -338,6 +339,12 @@ def test_recordings_of_rdms(test_data):
         alone = measured(recording, subject=f"subject{i + 1}")["value"]
         assert alone["session_similarity_spearman"] == pytest.approx(session)
     means = rdms.mean(axis=1)
+    # Nili et al. (2014) without ranking before averaging; published for these data: .379 and .661.
+    others = [np.mean(np.delete(means, i, axis=0), axis=0) for i in range(4)]
+    low = np.mean([spearmanr(a, b)[0] for a, b in zip(means, others, strict=True)])
+    assert value["mean_rdm_ceiling_low_spearman"] == pytest.approx(low)
+    assert low == pytest.approx(0.379, abs=0.0005)
+    assert value["mean_rdm_ceiling_high_spearman"] == pytest.approx(0.661, abs=0.0005)
     pairs = [np.corrcoef(a, b)[0, 1] for a, b in combinations(means, 2)]
     assert value["subject_similarity_corr"] == pytest.approx(np.mean(pairs))
     row = table.loc["subject_similarity_corr"]

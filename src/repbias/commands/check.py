@@ -333,17 +333,18 @@ def _check_encoding(
     findings: Findings, recording: Recording, usable: np.ndarray, spec: Encoding
 ) -> None:
     """Nested cross-validation needs a stimulus for every outer and inner fold."""
+    from repbias.encoding.tables import least_stimuli
     from repbias.recordings.reliability import analysed_units, stimulus_means
 
-    needed = spec.folds * spec.inner_folds
+    needed = least_stimuli(spec)
     seen = (~np.isnan(stimulus_means(recording))).sum(axis=0) >= needed
     possible = (usable & seen & analysed_units(recording)).sum()
     folds = f"{spec.folds} x {spec.inner_folds} folds"
     findings.facts["encoding"] = f"{possible} units, {folds}"
     n_stimuli = len(recording.stimulus_ids)
     if n_stimuli < needed:
-        findings.problems.append(
-            f"encoding: {n_stimuli} stimuli are too few for {folds} (at least {needed}); "
+        findings.warnings.append(
+            f"no encoding models: {n_stimuli} stimuli, {folds} need {needed}; "
             "lower encoding.folds and encoding.inner_folds"
         )
     elif not possible:

@@ -14,10 +14,9 @@ from repbias.encoding.ridge import gram, permutation_p, predict, scores, splits,
 from repbias.encoding.spec import Encoding
 from repbias.recordings.reliability import (
     UNAVAILABLE,
-    UNIT_CONVENTION,
     analysed_units,
-    split_half_reliability,
     stimulus_means,
+    unit_ceiling,
 )
 from repbias.recordings.spec import preparation_of
 from repbias.spec import RepbiasError, nearest
@@ -114,10 +113,15 @@ def _groups(name: str, recording: Recording, spec: Encoding) -> np.ndarray | Non
     return np.asarray(columns[spec.groups]).astype(str)
 
 
+def least_stimuli(spec: Encoding) -> int:
+    """Return how many stimuli nested cross-validation needs."""
+    return spec.folds * max(spec.inner_folds, _MIN_IN_FOLD)
+
+
 def _too_few(stimuli: np.ndarray, groups: np.ndarray | None, spec: Encoding) -> str:
     """Say what the folds lack, or nothing."""
     folds = f"{spec.folds} x {spec.inner_folds} folds"
-    needed = spec.folds * max(spec.inner_folds, _MIN_IN_FOLD)
+    needed = least_stimuli(spec)
     if len(stimuli) < needed:
         return f"{len(stimuli)} stimuli are too few for {folds} (at least {needed})"
     if groups is None:
@@ -163,7 +167,7 @@ def encode_recording(
     """Predict a recording from every layer of every network; one row per layer and unit.
 
     Untrained and final networks are used. Units that :func:`targets` leaves out have no rows. A
-    recording of RDMs has no units and gives no rows. `p_fdr` is Benjamini and Hochberg's (1995),
+    recording of RDMs, or of too few stimuli for the folds, gives no rows. `p_fdr` is Benjamini and Hochberg's (1995),
     over the units of the recording for one layer of one network.
 
     Raises
@@ -173,8 +177,15 @@ def encode_recording(
     """
     if recording.responses is None:
         return as_table("encoding")
+    n_stimuli = len(recording.stimulus_ids)
+    if n_stimuli < least_stimuli(spec):
+        logger.warning(
+            "%s: no encoding models: %d stimuli, the folds need %d",
+            *(name, n_stimuli, least_stimuli(spec)),
+        )
+        return as_table("encoding")
     data = targets(name, recording, spec)
-    ceiling = split_half_reliability(recording).ceiling
+    ceiling, convention = unit_ceiling(recording)
     tables = []
     for condition, activations in conditions.items():
         rows = data.rows_in(activations)
@@ -206,7 +217,7 @@ def encode_recording(
         return as_table("encoding")
     table = pd.concat(tables, ignore_index=True)
     _warn_of_edges(name, table, spec)
-    table["ceiling_convention"] = np.where(table["ceiling"].isna(), UNAVAILABLE, UNIT_CONVENTION)
+    table["ceiling_convention"] = np.where(table["ceiling"].isna(), UNAVAILABLE, convention)
     table["r_normalised"] = table["r"] / table["ceiling"]
     return as_table("encoding", table)
 

@@ -50,9 +50,7 @@ class Measured(NamedTuple):
 Measures = dict[str, Measured]
 
 
-def quality_table(
-    name: str, recording: Recording, spec: Geometry, stimulus_ids: np.ndarray | None = None
-) -> pd.DataFrame:
+def quality_table(name: str, recording: Recording, spec: Geometry) -> pd.DataFrame:
     """Measure the quality of a recording, one measure per row.
 
     Rows without subject and region are of the whole recording. With several regions every region
@@ -65,13 +63,11 @@ def quality_table(
         The recording.
     spec
         Its `recording_distance` and `comparators`; `seed` of the random halves.
-    stimulus_ids
-        Ids of the stimulus set, to count those that were never shown.
     """
     whole = {"stimuli": _count(len(recording.stimulus_ids), "stimuli that were shown")}
-    if stimulus_ids is not None:
-        missing = np.setdiff1d(stimulus_ids, recording.stimulus_ids)
-        whole["stimuli_not_shown"] = _count(len(missing), "stimuli of the set, never shown")
+    if "stimuli_in_set" in recording.info:
+        missing = recording.info["stimuli_in_set"] - len(recording.stimulus_ids)
+        whole["stimuli_not_shown"] = _count(missing, "stimuli of the set, never shown")
     if recording.responses is None:
         parts = _parts_of_rdms(recording, spec)
     else:
@@ -421,10 +417,24 @@ def _between_subjects(rdms: list[np.ndarray | None], spec: Geometry) -> Measures
     known = [rdm for rdm in rdms if rdm is not None]
     if len(known) < 2:
         return {}
-    return {
-        f"subject_similarity_{comparator}": _pairwise(np.stack(known), comparator, "subjects")
-        for comparator in _comparators(spec)
-    }
+    rdms, measures = np.stack(known), {}
+    for comparator in _comparators(spec):
+        measures[f"subject_similarity_{comparator}"] = _pairwise(rdms, comparator, "subjects")
+        # Many papers average RDMs as they are; ceilings in tables of RSA rank or standardise first.
+        for bound, pooled in (
+            ("low", (rdms.sum(axis=0) - rdms) / (len(rdms) - 1)),
+            ("high", np.broadcast_to(rdms.mean(axis=0), rdms.shape)),
+        ):
+            values = [
+                similarities(one[None], mean[None], comparator)[0, 0]
+                for one, mean in zip(rdms, pooled, strict=True)
+            ]
+            others = "the others" if bound == "low" else "all subjects"
+            measures[f"mean_rdm_ceiling_{bound}_{comparator}"] = Measured(
+                float(np.mean(values)),
+                f"{comparator} of each subject's RDM and the plain mean RDM of {others}",
+            )
+    return measures
 
 
 def _pairwise(rdms: np.ndarray, comparator: str, what: str) -> Measured:

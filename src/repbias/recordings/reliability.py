@@ -313,7 +313,7 @@ def unit_reliability(recording: Recording) -> tuple[Reliability, str]:
     convention : str
         What its `ceiling` is called.
     """
-    errors = getattr(recording, "standard_errors", None)
+    errors = recording.standard_errors
     if errors is not None and not was_repeated(recording):
         found = reliability_from_standard_errors(recording.responses, errors)
         return found, ERRORS_CONVENTION

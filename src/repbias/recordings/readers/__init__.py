@@ -71,6 +71,7 @@ def read_recording(
         What is known of every stimulus of the set, in the same order; the recording keeps it.
     """
     recording = READERS[spec.kind](spec, stimulus_ids)
+    recording.info["stimuli_in_set"] = len(stimulus_ids)
     rows = np.searchsorted(stimulus_ids, recording.stimulus_ids)
     for name, values in (columns or {}).items():
         recording.stimuli.setdefault(name, values[rows])

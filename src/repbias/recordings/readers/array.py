@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from repbias.recordings.readers.common import (
     NamedAxes,
@@ -39,6 +39,9 @@ class ArrayRecording(NamedAxes, ResponseRecording):
     """Where was recorded, for all units; `regions` says it for each."""
     regions: InputPath | None = None
     """Text file with one region a line, one for each unit."""
+    standard_errors: str | None = None
+    """Another array of the same file, with the same axes: standard errors of responses that are
+    averages over repeats. They give the ceilings that the missing repeats cannot."""
     times: list[Seconds] | None = None
     """Centres of the time bins in seconds, if there is a time axis."""
 
@@ -63,6 +66,15 @@ class ArrayRecording(NamedAxes, ResponseRecording):
             )
         return axes
 
+    @model_validator(mode="after")
+    def _errors_of_averages(self) -> ArrayRecording:
+        others = {"repeat", "time"} & set(self.axes)
+        if self.standard_errors is not None and others:
+            raise ValueError(
+                f"standard_errors are of averages, without an axis {' or '.join(sorted(others))}"
+            )
+        return self
+
 
 def read(spec: ArrayRecording, stimulus_ids: np.ndarray) -> Recording:
     """Read the array into trial rows: one row per stimulus and repeat.
@@ -70,6 +82,7 @@ def read(spec: ArrayRecording, stimulus_ids: np.ndarray) -> Recording:
     Repeats in which no unit was observed are left out.
     """
     array = named_axes(spec, spec.axes)
+    errors = _standard_errors(spec, array)
     named = ["stimulus" if a == "trial" else a for a in spec.axes if a != "_"]
     # Missing axes have length 1; then the order is fixed.
     for axis in AXES:
@@ -78,6 +91,9 @@ def read(spec: ArrayRecording, stimulus_ids: np.ndarray) -> Recording:
             named.append(axis)
     has_time = "time" in spec.axes
     array = array.transpose([named.index(a) for a in AXES])
+    if errors is not None:
+        errors = errors.reshape(errors.shape + (1,) * (len(AXES) - errors.ndim))
+        errors = errors.transpose([named.index(a) for a in AXES])
     n_stimuli, n_repeats, n_units, n_subjects, n_times = array.shape
     if spec.times is not None and (not has_time or len(spec.times) != n_times):
         raise RepbiasError(f"{spec.path}: times has {len(spec.times)} entries for {n_times} bins")
@@ -103,7 +119,21 @@ def read(spec: ArrayRecording, stimulus_ids: np.ndarray) -> Recording:
             "region": np.tile(_regions(spec, n_units), n_subjects),
         },
         {"times_s": spec.times} if spec.times else {},
+        None if errors is None else errors.transpose(0, 1, 3, 2, 4).reshape(len(rows), -1),
     )
+
+
+def _standard_errors(spec: ArrayRecording, array: np.ndarray) -> np.ndarray | None:
+    """Load the standard errors of averages, in the axes of the array."""
+    if spec.standard_errors is None:
+        return None
+    errors = named_axes(spec.model_copy(update={"variable": spec.standard_errors}), spec.axes)
+    if errors.shape != array.shape:
+        raise RepbiasError(
+            f"{spec.path}: standard_errors {spec.standard_errors!r} have the shape {errors.shape}, "
+            f"the responses {array.shape}"
+        )
+    return errors
 
 
 def _regions(spec: ArrayRecording, n_units: int) -> np.ndarray:

@@ -218,6 +218,7 @@ def canonical(
     trials: Mapping[str, Any],
     units: Mapping[str, Any],
     info: Mapping[str, Any],
+    standard_errors: np.ndarray | None = None,
 ) -> Recording:
     """Put what a reader found into the canonical form and order, joined by the stimuli's ids.
 
@@ -242,6 +243,8 @@ def canonical(
         Columns of units; "unit" (unique), "subject" and "region" are required.
     info
         What else the file says; "times_s" if there is a time axis.
+    standard_errors
+        (trial, unit), of responses that are averages over repeats.
 
     Raises
     ------
@@ -277,6 +280,9 @@ def canonical(
         stimuli={"stimulus_id": np.unique(ids)},
         responses=responses,
         trials={"stimulus_id": ids} | repeat | {name: v[order] for name, v in rows.items()},
+        standard_errors=(
+            None if standard_errors is None else standard_errors[used][:, by_name][order]
+        ),
         units={name: values[by_name] for name, values in columns.items()},
         info={
             **{key: getattr(spec, key) for key in ("kind", "modality", "response_unit", "source")},

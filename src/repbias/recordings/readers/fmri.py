@@ -183,7 +183,7 @@ class FmriRecording(ResponseRecording):
         what = "arrays" if scans[0].is_array else "NIfTI images"
         if self.content == "betas":
             unused, what = (*unused, *_ONLY_BOLD), f"betas in {what}"
-        found = [name for name in unused if name in self.model_fields_set]
+        found = [name for name in unused if name in self.given()]
         if found:
             raise ValueError(f"{', '.join(found)}: not for {what}")
         if self.region_names and not self.regions:
@@ -488,7 +488,7 @@ def _events(spec: FmriRecording, scan: Scan) -> pd.DataFrame:
     events = pd.DataFrame({"stimulus": texts(path, table, stimulus)}, index=table.index)
     for name in ("session", "run", "onset", "duration"):
         called = getattr(spec.columns, name)
-        if name in spec.columns.model_fields_set:
+        if name in spec.columns.given():
             find_column(path, table, called)
         if called in table and name not in scan.where:
             read = texts if name in SCAN else numbers

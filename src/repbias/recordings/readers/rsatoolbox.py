@@ -57,7 +57,7 @@ class RsatoolboxRecording(ResponseRecording):
         for place in places:
             if name in place:
                 return place[name]
-        if key in self.model_fields_set:
+        if key in self.given():
             available = {name for place in places for name in place}
             raise RepbiasError(f"{self.path}: no descriptor {name!r}; {nearest(name, available)}")
         return None
@@ -139,7 +139,7 @@ def _dataset(spec: RsatoolboxRecording, data: Any, known: np.ndarray) -> Recordi
 
 def _rdms(spec: RsatoolboxRecording, rdms: Any, known: np.ndarray) -> Recording:
     unused = set(Preparation.model_fields) | {"unit", "time_unit"}
-    given = sorted(unused & spec.model_fields_set)
+    given = sorted(unused & spec.given())
     if given:
         raise RepbiasError(f"{spec.path}: holds RDMs, which have no {', '.join(given)}")
     places = (rdms.rdm_descriptors, rdms.descriptors)

@@ -84,9 +84,9 @@ class TableRecording(ResponseRecording):
         if self.window and self.format == "wide":
             raise ValueError("window is for time bins; a wide table has none")
         if self.format == "long":
-            unused = {"units", "trial_columns"} & self.model_fields_set
+            unused = {"units", "trial_columns"} & self.given()
         else:
-            only_long = {"unit", "response", "region", "time"} & self.columns.model_fields_set
+            only_long = {"unit", "response", "region", "time"} & self.columns.given()
             unused = {f"columns.{name}" for name in only_long}
         if unused:
             raise ValueError(f"{', '.join(sorted(unused))}: not for the {self.format} format")
@@ -301,7 +301,7 @@ def _long(spec: TableRecording, table: pd.DataFrame, stimulus_ids: np.ndarray) -
 def _column(spec: TableRecording, table: pd.DataFrame, name: str) -> str | None:
     """Return what the column is called, None if it is absent; refuse if it was asked for."""
     called = getattr(spec.columns, name)
-    if called in table or name in spec.columns.model_fields_set:
+    if called in table or name in spec.columns.given():
         return find_column(spec.path, table, called)
     return None
 
