@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from repbias import config_reference
+from repbias.analyses import OF_RECORDINGS
 from repbias.claims import CLAIMS
 from repbias.study import load_study
 from repbias.tables import TABLES
@@ -18,7 +19,10 @@ from repbias.tables import TABLES
 ROOT = Path(__file__).parents[1]
 STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "studies").glob("*.yaml"))]
 #: Scripts that run a function that the rule names; its module is what counts.
-RUNS_A_FUNCTION = {"analyse_condition.py": "code=lambda w: code_of_function(OF_CONDITIONS"}
+RUNS_A_FUNCTION = {
+    "analyse_condition.py": "code=lambda w: code_of_function(OF_CONDITIONS",
+    "analyse_recording.py": "code=lambda w: code_of_function(OF_RECORDINGS",
+}
 
 
 def rules_of(text):

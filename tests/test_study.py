@@ -227,11 +227,16 @@ def test_every_table_belongs_to_a_study(everything):
     candidates = ["tasks/targets=easy", "tasks/targets=both"]
     everything["identification"] = {"target": "tasks/targets=both", "candidates": candidates}
     everything["encryption"] = "tasks/targets=both"
+    everything["geometry"] = {"fitted": ["weighted"], "time_resolved": True}
+    everything["encoding"] = {"partition": {"both": ["pixels:pixels", "labels"]}}
+    everything["references"] = [
+        {"recording": "v4", "measure": "reliability", "value": 0.7, "source": "a paper"}
+    ]
     study = load_study(everything)
     assert sorted(study.tables()) == sorted(TABLES)
     assert len(study.tables()) == len(TABLES)
     assert study.figures() == list(FIGURES)
-    for section in ("identification", "encryption", "claims"):
+    for section in ("identification", "encryption", "claims", "references"):
         without = {name: value for name, value in everything.items() if name != section}
         assert set(study.tables()) - set(load_study(without).tables()) == {section}
 

@@ -223,7 +223,7 @@ def _numbers(path: Path, dataset: h5py.Dataset) -> np.ndarray:
 
 def _sparse(path: Path, group: h5py.Group) -> np.ndarray:
     """Fill a matrix from compressed columns."""
-    starts = _dataset(path, _member(path, group, "jc"))
+    starts = _dataset(path, _member(path, group, "jc")).astype(np.int64)
     shape = (int(group.attrs["MATLAB_sparse"]), len(starts) - 1)
     if "data" not in group:
         return np.zeros(shape)

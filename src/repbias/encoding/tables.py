@@ -167,8 +167,8 @@ def encode_recording(
     """Predict a recording from every layer of every network; one row per layer and unit.
 
     Untrained and final networks are used. Units that :func:`targets` leaves out have no rows. A
-    recording of RDMs, or of too few stimuli for the folds, gives no rows. `p_fdr` is Benjamini and Hochberg's (1995),
-    over the units of the recording for one layer of one network.
+    recording of RDMs, or of too few stimuli for the folds, gives no rows. `p_fdr` is Benjamini and
+    Hochberg's (1995), over the units of the recording for one layer of one network.
 
     Raises
     ------

@@ -13,7 +13,6 @@ from repbias.recordings.readers.common import (
     canonical,
     named_axes,
     read_lines,
-    refuse_twice,
     resolve_ids,
 )
 from repbias.recordings.spec import Seconds
@@ -99,9 +98,7 @@ def read(spec: ArrayRecording, stimulus_ids: np.ndarray) -> Recording:
         raise RepbiasError(f"{spec.path}: times has {len(spec.times)} entries for {n_times} bins")
     if spec.window is not None and spec.times is None:
         raise RepbiasError(f"{spec.path}: window needs times, the centres of the time bins")
-    ids = resolve_ids(spec, n_stimuli, stimulus_ids)
-    if "trial" not in spec.axes:
-        refuse_twice(ids, f"{spec.path}: stimulus_ids")
+    ids = resolve_ids(spec, n_stimuli, stimulus_ids, unique="trial" not in spec.axes)
     # (stimulus, repeat, subject, unit, time) -> (trial, unit of a subject, time)
     rows = array.transpose(0, 1, 3, 2, 4).reshape(n_stimuli * n_repeats, -1, n_times)
     repeats = {"repeat": np.tile(np.arange(n_repeats), n_stimuli)}

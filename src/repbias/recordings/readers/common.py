@@ -138,13 +138,13 @@ def as_ids(values: Any) -> np.ndarray:
     return np.array([text.strip() for text in decoded], dtype=str)
 
 
-def resolve_ids(spec: NamedAxes, n: int, known: np.ndarray) -> np.ndarray:
-    """Return the ids along the stimulus axis as the file gives them.
+def resolve_ids(spec: NamedAxes, n: int, known: np.ndarray, unique: bool = True) -> np.ndarray:
+    """Return the ids along the stimulus (or trial) axis as the file gives them.
 
     Raises
     ------
     RepbiasError
-        If their number is not n.
+        If their number is not n, or one occurs twice where they must be unique.
     """
     if isinstance(spec.stimulus_ids, list):
         ids, origin = as_ids(spec.stimulus_ids), "stimulus_ids"
@@ -159,6 +159,8 @@ def resolve_ids(spec: NamedAxes, n: int, known: np.ndarray) -> np.ndarray:
         raise RepbiasError(
             f"{spec.path}: the stimulus axis has length {n}, but {origin} gives {len(ids)} ids"
         )
+    if unique:
+        refuse_twice(ids, f"{spec.path}: {origin}")
     return ids
 
 

@@ -13,7 +13,6 @@ from repbias.recordings.readers.common import (
     NamedAxes,
     join,
     named_axes,
-    refuse_twice,
     resolve_ids,
 )
 from repbias.spec import RepbiasError
@@ -118,7 +117,6 @@ def pack(
     RepbiasError
         If an id occurs twice, the join fails, or a dissimilarity is not finite.
     """
-    refuse_twice(ids, f"{spec.path}: stimulus_ids")
     used = np.flatnonzero(join(spec, ids, known))
     if len(used) < 3:
         raise RepbiasError(f"{spec.path}: {len(used)} stimuli; an RDM needs 3")
