@@ -4,7 +4,6 @@ from repbias.job import job
 
 with job(snakemake):
     from repbias.encoding.regions import region_table
-
     from repbias.tables import read_table, write_table
 
     table = region_table(read_table(snakemake.input[0], "encoding"))
