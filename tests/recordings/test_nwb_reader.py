@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from pynwb.ophys import Fluorescence, ImageSegmentation, RoiResponseSeries
 
+from repbias.recordings.readers.files import plain_columns
 from repbias.recordings.readers.nwb import (
     NwbRecording,
     observed,
-    plain_columns,
     read,
     sample_means,
     spike_counts,

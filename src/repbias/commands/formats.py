@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from repbias.commands.description import FILL_IN, STIMULI, Description, count, some
-from repbias.recordings.readers.nwb import library
+from repbias.recordings.readers.files import library
 from repbias.spec import RepbiasError, nearest
 
 #: Columns that often hold the region of a unit.

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from repbias.recordings.readers.common import ResponseRecording, canonical
-from repbias.recordings.readers.nwb import Where, library, plain_columns, readable, select
+from repbias.recordings.readers.files import Where, library, plain_columns, readable, select
 from repbias.spec import RepbiasError, nearest
 from repbias.store import Recording
 

@@ -196,7 +196,8 @@ def join(spec: FileRecording, ids: np.ndarray, known: np.ndarray) -> np.ndarray:
     return np.isin(ids, known)
 
 
-def _renamed(spec: ResponseRecording, ids: np.ndarray) -> np.ndarray:
+def renamed(spec: ResponseRecording, ids: np.ndarray) -> np.ndarray:
+    """Return the ids under which the stimulus set knows them."""
     if spec.rename is None:
         return ids
     try:
@@ -255,7 +256,7 @@ def canonical(
         fails.
     """
     responses = np.asarray(responses, dtype=np.float64)
-    ids = _renamed(spec, as_ids(stimulus))
+    ids = renamed(spec, as_ids(stimulus))
     columns = {name: np.asarray(values) for name, values in units.items()}
     refuse_twice(columns["unit"].astype(str), f"{spec.path}: units")
     if np.isinf(responses).any():
@@ -271,8 +272,12 @@ def canonical(
     by_name = np.lexsort([columns["unit"].astype(str), columns["subject"].astype(str)])
     ids, responses = ids[used], responses[used][:, by_name]
     rows = {name: np.asarray(values)[used] for name, values in trials.items()}
-    # The hash says nothing of the size of a response, so folds by repeat stay fair.
-    digests = [hashlib.blake2b(row.tobytes(), digest_size=8).hexdigest() for row in responses]
+    # The hash says nothing of the size of a response, so folds by repeat stay fair; with the
+    # stimulus in it, the same few counts come in another order for every stimulus.
+    digests = [
+        hashlib.blake2b(row.tobytes() + stimulus.encode(), digest_size=8).hexdigest()
+        for row, stimulus in zip(responses, ids.tolist(), strict=True)
+    ]
     keys = [rows[name] for name in ORDER_COLUMNS if name in rows]
     order = np.lexsort([np.array(digests), *reversed(keys), ids])
     ids, responses = ids[order], responses[order]

@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 
 from repbias.arrays import ARRAY_SUFFIXES, load_array
 from repbias.recordings.readers.common import ResponseRecording, canonical, read_lines
-from repbias.recordings.readers.nwb import library, readable
+from repbias.recordings.readers.files import library, readable
 from repbias.recordings.readers.table import (
     SEPARATORS,
     find_column,

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from repbias.recordings.readers.nwb import (
+from repbias.recordings.readers.files import (
     Part,
     SeveralFiles,
     library,

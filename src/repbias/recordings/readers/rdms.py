@@ -115,7 +115,7 @@ def pack(
     Raises
     ------
     RepbiasError
-        If an id occurs twice, the join fails, or a dissimilarity is not finite.
+        If the join fails, or a dissimilarity is not finite.
     """
     used = np.flatnonzero(join(spec, ids, known))
     if len(used) < 3:

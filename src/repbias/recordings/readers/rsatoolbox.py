@@ -10,8 +10,14 @@ import pandas as pd
 from pydantic import Field, model_validator
 
 from repbias.arrays import refuse_links
-from repbias.recordings.readers.common import ResponseRecording, _renamed, as_ids, canonical
-from repbias.recordings.readers.nwb import plain, plain_columns, readable
+from repbias.recordings.readers.common import (
+    ResponseRecording,
+    as_ids,
+    canonical,
+    refuse_twice,
+    renamed,
+)
+from repbias.recordings.readers.files import plain, plain_columns, readable
 from repbias.recordings.readers.rdms import pack
 from repbias.recordings.spec import Preparation
 from repbias.spec import RepbiasError, nearest
@@ -154,10 +160,12 @@ def _rdms(spec: RsatoolboxRecording, rdms: Any, known: np.ndarray) -> Recording:
     if session is None:  # counted within each subject
         session = pd.Series(subject).groupby(subject).cumcount()
     ids = _names(spec, spec.named("stimulus", rdms.pattern_descriptors), "pattern")
+    ids = renamed(spec, ids)
+    refuse_twice(ids, f"{spec.path}: {spec.stimulus}")
     return pack(
         spec,
         known,
-        _renamed(spec, ids),
+        ids,
         np.asarray(rdms.dissimilarities, dtype=np.float64),
         plain_columns(rdms.rdm_descriptors)
         | {

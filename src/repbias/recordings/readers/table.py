@@ -14,7 +14,7 @@ import pandas as pd
 from pydantic import Field, model_validator
 
 from repbias.recordings.readers.common import ResponseRecording, canonical
-from repbias.recordings.readers.nwb import plain_columns, readable
+from repbias.recordings.readers.files import plain_columns, readable
 from repbias.recordings.spec import ORDER_COLUMNS
 from repbias.spec import RepbiasError, Spec, nearest
 from repbias.store import Recording

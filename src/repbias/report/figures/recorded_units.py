@@ -271,7 +271,7 @@ def _histogram(axis: Axes, units: pd.DataFrame, value: str) -> None:
         axis.text(0.5, 0.5, "not available", ha="center", transform=axis.transAxes, color="0.4")
         return
     range_ = (0, 1) if value != "repeats" else (0, 1.05 * max(map(max, filter(len, finite))))
-    labels = names if len(names) > 1 else [None]
+    labels = names if len(names) > 1 else ["_"]  # kept out of the legend
     axis.hist(
         finite, bins=25, range=range_, stacked=True, color=COLOURS[: len(finite)], label=labels
     )
