@@ -570,3 +570,18 @@ def test_a_condition_without_quotes_is_recognised_by_its_comma():
     claims = yaml.safe_load("{C20: {easy: tasks/targets=easy,learning_rate=0.1}}")
     with pytest.raises(ConfigError, match="put names of conditions in quotes"):
         load_study(configuration() | {"claims": claims})
+
+
+@pytest.mark.parametrize(
+    ("band", "message"),
+    [
+        ("pixel:pixels", "no condition or network 'pixel'; did you mean 'pixels'?"),
+        ("pixels:pixel", "'pixels' has no layer 'pixel'; did you mean 'pixels'?"),
+        ("targets=both:hidden9", "'targets=both' has no layer 'hidden9'"),
+    ],
+)
+def test_a_band_that_no_network_has_is_refused(band, message, everything):
+    everything["encoding"] = {"partition": {"two": [band, "labels"]}}
+    with pytest.raises(ConfigError, match=r"encoding\.partition\.two") as refused:
+        load_study(everything)
+    assert message in str(refused.value)

@@ -16,13 +16,15 @@ TEXT = {
     *("unit", "probe", "feature_a", "feature_b", "system", "measure", "metric", "comparator"),
     *("condition_a", "condition_b", "network_a", "network_b", "layer_a", "layer_b"),
     *("recording", "interval", "ceiling_convention", "subject", "region", "convention", "method"),
-    *("true_layer", "named_layer"),
+    *("true_layer", "named_layer", "recording_a", "recording_b", "snapshot_a", "snapshot_b"),
+    *("model", "test", "generalises_to", "warning", "source"),
     *("claim", "variant", "statement", "verdict", "reference", "provenance"),
 }
 TRUTH = {"target", "mastered", "kept", "kept_a", "kept_b", "is_generator", "correct"}
 INTEGERS = {
     *("seed", "seed_a", "seed_b", "step", "step_a", "step_b", "n_units", "n_components"),
-    *("n_subjects", "n_stimuli", "n_kept", "n_dropped", "left_out"),
+    *("n_subjects", "n_subjects_a", "n_subjects_b", "n_stimuli", "n_kept", "n_dropped", "left_out"),
+    *("n_folds", "n_units_with_ceiling"),
 }
 #: Numbers that may be unknown.
 NUMBERS = {
@@ -31,6 +33,8 @@ NUMBERS = {
     *("split_half", "reliability", "score_true", "score_named", "margin", "chance", "effect"),
     *("share", "gini", "participation_ratio", "variance", "dose", "norm", "norm_sd", "flips"),
     *("agreement", "follows_a", "value", "null_mean", "null_high", "reliability_level", "top1"),
+    *("p", "p_fdr", "time_s", "share_significant", "published", "difference"),
+    *("n_networks_a", "n_networks_b"),
 }
 COLUMNS = sorted({column for columns in TABLES.values() for column in columns})
 #: Names that a naive reader would take for numbers, truth values or nothing.

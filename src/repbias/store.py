@@ -292,6 +292,7 @@ class Activations:
         snapshot
     layers : names of the layers, from input to output
     labels : feature name to (stimulus,) labels; empty where none are known
+    distance : dissimilarity that these layers want, instead of the study's
     """
 
     path: Path
@@ -299,6 +300,7 @@ class Activations:
     networks: dict[str, np.ndarray]
     layers: list[str]
     labels: dict[str, np.ndarray]
+    distance: str | None = None
 
     @classmethod
     def open(cls, path: str | Path) -> Activations:
@@ -310,6 +312,7 @@ class Activations:
                 networks=_get_columns(file["networks"]),
                 layers=json.loads(file.attrs["layers"]),
                 labels=_get_columns(file["labels"]),
+                distance=file.attrs.get("distance"),
             )
 
     def __len__(self) -> int:
@@ -330,6 +333,7 @@ def write_activations(
     networks: Mapping[str, Any],
     layers: Mapping[str, int],
     labels: Mapping[str, np.ndarray] | None = None,
+    distance: str | None = None,
 ) -> Iterator[Mapping[str, h5py.Dataset]]:
     """Create an activations file and give its layers, to be filled block by block.
 
@@ -345,6 +349,8 @@ def write_activations(
         Name to number of units, in order from input to output.
     labels
         Feature name to (stimulus,) labels.
+    distance
+        Dissimilarity that these layers want, instead of the study's.
 
     Yields
     ------
@@ -354,6 +360,8 @@ def write_activations(
     n_networks, n_stimuli = len(networks["network"]), len(stimulus_ids)
     with create(path, "activations") as file:
         file.attrs["layers"] = json.dumps(list(layers))
+        if distance is not None:
+            file.attrs["distance"] = distance
         _put_columns(file.create_group("stimuli"), {"id": stimulus_ids})
         _put_columns(file.create_group("networks"), networks)
         _put_columns(file.create_group("labels"), labels or {})

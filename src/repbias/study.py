@@ -346,6 +346,7 @@ def _inconsistencies(study: Study) -> Iterator[str]:
         for experiment, names in expanded.items()
         for name, condition in names.items()
     }
+    yield from _partition_problems(study, conditions)
     for name, recording in study.recordings.items():
         where = f"recordings.{name}"
         if isinstance(recording, SimulatedRecording):
@@ -362,6 +363,24 @@ def _inconsistencies(study: Study) -> Iterator[str]:
         yield f"encryption: no condition {encrypted!r}; {nearest(encrypted, conditions)}"
     if study.identification is not None:
         yield from _identification_problems(study.identification, conditions)
+
+
+def _partition_problems(study: Study, conditions: dict[str, Condition]) -> Iterator[str]:
+    """Go through bands whose layer no condition or network has; others need the data."""
+    layers = {name: network.layers for name, network in study.networks.items()}
+    layers |= {name.partition("/")[2]: c.network.layers for name, c in conditions.items()}
+    for model, bands in study.encoding.partition.items():
+        for band in bands:
+            member, _, layer = band.rpartition(":")
+            if band == "labels" or member in ("labels", "stimuli"):
+                continue
+            where = f"encoding.partition.{model}: {band!r}"
+            if member not in layers:
+                options = nearest(member, {*layers, "labels", "stimuli"})
+                yield f"{where}: no condition or network {member!r}; {options}"
+            elif layer not in layers[member]:
+                options = nearest(layer, layers[member])
+                yield f"{where}: {member!r} has no layer {layer!r}; {options}"
 
 
 def _reference_problems(study: Study) -> Iterator[str]:

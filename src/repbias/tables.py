@@ -45,7 +45,7 @@ _NUMBERS = {
     *("norm", "norm_sd", "flips", "agreement", "follows_a", "value", "null_mean", "null_high"),
     *("reliability_level", "left_out", "top1"),
     *("p", "p_fdr", "n_networks_a", "n_networks_b", "time_s", "n_units_with_ceiling"),
-    *("share_significant", "published", "difference", "x", "y", "stress", "n_folds"),
+    *("share_significant", "published", "difference", "n_folds"),
 }
 #: Every table and its columns, in order; docs/file-formats.md explains them.
 TABLES: dict[str, tuple[str, ...]] = {

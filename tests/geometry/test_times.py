@@ -112,7 +112,7 @@ def test_a_bin_without_an_rdm_is_left_out_and_named(caplog):
     with caplog.at_level(logging.WARNING):
         table = compare_times("it", silent, "tasks", networks(), SPEC)
     assert set(table["time_s"]) == {0.05, 0.15}
-    assert "it, bin at -0.05 s: left out: recording 'it', subject0: 10 of 10" in caplog.text
+    assert "it, bin at -0.05 s: left out: recording 'it', subject0: 0 units" in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["rdms", "no times", "no networks"])

@@ -18,6 +18,7 @@ from repbias.geometry.spec import Geometry
 from repbias.geometry.tables import compare_with_recording
 from repbias.recordings.readers import read_recording
 from repbias.recordings.readers.array import ArrayRecording
+from repbias.recordings.readers.common import as_ids
 from repbias.recordings.reliability import reliability_table
 from repbias.spec import RepbiasError
 from repbias.store import Recording
@@ -254,3 +255,47 @@ def test_macaque_v4_averages_equal_the_published_ones(test_data, tmp_path):
     np.testing.assert_allclose(stimulus_means(recording), published.T, rtol=1e-12)
     # 36 images x 6 repeats, 261 x 7, 294 x 8, 45 x 9, 4 x 10 (SOURCE.md of the data)
     assert len(recording.responses) == 36 * 6 + 261 * 7 + 294 * 8 + 45 * 9 + 4 * 10
+
+
+def test_an_id_that_is_missing_does_not_change_the_others():
+    assert as_ids([1.0, np.nan, 3.5, 1e19]).tolist() == ["1", "nan", "3.5", "10000000000000000000"]
+
+
+def test_units_of_several_subjects_may_share_the_axis(tmp_path):
+    array = np.random.default_rng(0).normal(size=(5, 3, 4))
+    (tmp_path / "subjects.txt").write_text("b\na\nb\na\n")
+    (tmp_path / "regions.txt").write_text("V1\nV1\nIT\nIT\n")
+    paths = {name: tmp_path / f"{name}.txt" for name in ("subjects", "regions")}
+    recording = read(array, tmp_path, axes=["stimulus", "repeat", "unit"], **paths)
+    assert recording.units["unit"].tolist() == ["a/2", "a/4", "b/1", "b/3"]
+    assert recording.units["subject"].tolist() == ["a", "a", "b", "b"]
+    assert recording.units["region"].tolist() == ["V1", "IT", "V1", "IT"]
+    first = rows(recording)["image7", 0]
+    np.testing.assert_array_equal(first, array[0, 0, [1, 3, 0, 2]])
+
+
+def test_trials_of_unknown_stimuli_are_counted(tmp_path):
+    array = np.zeros((5, 3, 2)) + np.arange(5)[:, None, None]
+    ids = [*IDS[:3], "cat", "dog"]
+    recording = read(array, tmp_path, ids=ids, unmatched="leave_out")
+    assert recording.info["unmatched_trials"] == 6
+    assert recording.info["unmatched_ids"] == ["cat", "dog"]
+    assert len(recording.responses) == 9
+
+
+def test_standard_errors_follow_the_responses(tmp_path):
+    rng = np.random.default_rng(0)
+    means, errors = rng.normal(size=(2, 4, 5)), rng.random((2, 4, 5))
+    path = tmp_path / "r.npz"
+    np.savez(path, means=means[0], errors=errors[0])
+    settings = {"variable": "means", "standard_errors": "errors", "axes": ["unit", "stimulus"]}
+    recording = read_file(path, **settings)
+    for i, stimulus in enumerate(recording.trials["stimulus_id"]):
+        row = IDS.index(stimulus)
+        np.testing.assert_array_equal(recording.responses[i], means[0][:, row])
+        np.testing.assert_array_equal(recording.standard_errors[i], errors[0][:, row])
+    recording.write(tmp_path / "r.h5")
+    found = Recording.read(tmp_path / "r.h5")
+    np.testing.assert_array_equal(found.standard_errors, recording.standard_errors)
+    with pytest.raises(ValidationError, match="standard_errors are of averages"):
+        read_file(path, **settings | {"axes": ["repeat", "stimulus", "unit"]})

@@ -14,6 +14,9 @@ from scipy.stats import f_oneway
 from repbias.recordings.readers import read_recording
 from repbias.recordings.readers.array import ArrayRecording
 from repbias.recordings.reliability import (
+    analysed_units,
+    bins_in_window,
+    by_repeat,
     ncsnr,
     random_halves,
     reliability_from_repeats,
@@ -411,3 +414,49 @@ def test_macaque_v4_noise_ceiling(test_data):
     array = np.load(test_data / "v4_cowley2023" / "responses_raw" / "responses_210325.npy")
     found = reliability_from_repeats(recording_of(array.transpose(1, 2, 0)))
     assert 100 * found.full.mean() == pytest.approx(74, abs=0.5)
+
+
+@pytest.mark.parametrize("standardise", [False, True])
+def test_a_unit_that_differs_by_rounding_only_is_constant(standardise):
+    """Means of three and of four times 0.1 differ in the last digit."""
+    rng = np.random.default_rng(0)
+    ids = np.repeat([f"s{i:02d}" for i in range(20)], [3, 4] * 10)
+    repeat = np.concatenate([np.arange(n) for n in [3, 4] * 10])
+    responses = np.stack([rng.normal(size=70), np.full(70, 0.1)], axis=1)
+    recording = Recording(
+        stimuli={"stimulus_id": np.unique(ids)},
+        responses=responses,
+        trials={"stimulus_id": ids, "repeat": repeat},
+        units={"unit": np.array(["a", "b"]), "subject": np.array(["s", "s"])},
+        info={"preparation": {"standardise": standardise}},
+    )
+    assert analysed_units(recording).tolist() == [True, False]
+    assert np.isnan(split_half_reliability(recording).half[1])
+    assert np.abs(by_repeat(recording)[..., 1][~np.isnan(by_repeat(recording)[..., 1])]).max() < 1
+
+
+def test_a_half_without_a_response_agrees_with_nothing():
+    """A unit that responds to one stimulus only has a reliability all the same."""
+    tensor = np.zeros((12, 4, 1))
+    tensor[0, :2], tensor[1, 0] = 1, 1
+    ids = np.repeat([f"s{i:02d}" for i in range(12)], 4)
+    recording = Recording(
+        stimuli={"stimulus_id": np.unique(ids)},
+        responses=tensor.reshape(-1, 1),
+        trials={"stimulus_id": ids, "repeat": np.tile(np.arange(4), 12)},
+        units={"unit": np.array(["a"]), "subject": np.array(["s"])},
+    )
+    assert 0 <= split_half_reliability(recording).half[0] < 1
+
+
+def test_bins_at_the_edge_of_the_window_are_in_it_in_spite_of_rounding():
+    times = [0.07 + 0.01 * i + 0.005 for i in range(5)]
+    times[1] = np.nextafter(0.085, 0)
+    recording = Recording(
+        stimuli={"stimulus_id": np.array(["a"])},
+        responses=np.zeros((1, 1, 5)),
+        trials={"stimulus_id": np.array(["a"])},
+        units={"unit": np.array(["u"]), "subject": np.array(["s"])},
+        info={"times_s": times, "preparation": {"window": [0.085, 0.105]}},
+    )
+    assert bins_in_window(recording).tolist() == [False, True, True, False, False]

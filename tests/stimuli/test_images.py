@@ -161,6 +161,12 @@ def test_the_columns_of_a_table_follow_the_sorted_ids(tmp_path):
     assert stimuli.load(0).size == (4, 4)
 
 
+def test_an_empty_cell_does_not_make_text_of_numbers(tmp_path):
+    stimuli = with_table(tmp_path, "stimulus_id,size,kind\n a ,1.5,\nb,,x\nc,2.5,3\n")
+    np.testing.assert_array_equal(stimuli.columns["size"], [1.5, np.nan, 2.5])
+    assert stimuli.columns["kind"].tolist() == ["", "x", "3"]
+
+
 def test_stimuli_need_not_be_images(tmp_path):
     stimuli = with_table(tmp_path, "stimulus_id,loud\n10,0.5\n9,1\n", images=())
     assert stimuli.ids == ["10", "9"]
@@ -176,6 +182,11 @@ def test_stimuli_need_not_be_images(tmp_path):
         ("stimulus_id,x\na,1\nb,1\n", "stimuli.csv: no row for 1 of 3 stimuli: 'c'"),
         ("stimulus_id,x\na,1\nb,1\nc,1\nd,1\n", "no image for 1 of 4 stimuli: 'd'"),
         ("", "not a readable CSV file"),
+        ("stimulus_id,x\n", "expected a header and rows"),
+        ("stimulus_id,x\na,1,\nb,1,\nc,1,\n", "line 2 has 3 columns, the header 2"),
+        ("stimulus_id,x,x\na,1,2\nb,1,2\nc,1,2\n", "the column 'x' is empty, there twice"),
+        ("stimulus_id,a/b\na,1\nb,1\nc,1\n", "the column 'a/b'"),
+        ("stimulus_id,x\na,1\n,1\nc,1\n", "1 rows have no stimulus_id"),
     ],
 )
 def test_a_table_that_does_not_fit_the_images_is_refused(tmp_path, text, message):

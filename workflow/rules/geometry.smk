@@ -14,9 +14,7 @@ rule rdms:
         mem_mb=4000,
         runtime=60,
     params:
-        distance=lambda w: getattr(
-            STUDY.networks.get(w.member), "distance", STUDY.geometry.distance
-        ),
+        distance=STUDY.geometry.distance,
         # Every image of a set is used; of generated stimuli the first n.
         n_stimuli=lambda w: STUDY.geometry.n_stimuli if w.group in STUDY.experiments else None,
         code=code("rdms.py"),

@@ -325,8 +325,6 @@ def _check_rsa(findings: Findings, recording: Recording, usable: np.ndarray) -> 
         f"{n_stimuli * (n_stimuli - 1) // 2} pairs of stimuli, {count(len(names), 'subject')}, "
         f"{complete.sum()} units with a response to every stimulus"
     )
-    if (complete & ~usable).any():
-        findings.facts["RSA"] += f" ({(complete & ~usable).sum()} of them constant)"
 
 
 def _check_encoding(

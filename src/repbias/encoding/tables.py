@@ -144,10 +144,13 @@ def _too_few(stimuli: np.ndarray, groups: np.ndarray | None, spec: Encoding) -> 
 def _report_left_out(
     name: str, recording: Recording, usable: np.ndarray, reliable: np.ndarray
 ) -> None:
+    minimum = preparation_of(recording).min_reliability
+    if minimum is None:
+        reliable = np.ones(len(usable), bool)
     if not reliable.all():
         logger.warning(
-            "%s: %d of %d units are below the min_reliability of %g; left out",
-            *(name, (~reliable).sum(), len(reliable), preparation_of(recording).min_reliability),
+            "%s: %d of %d units never vary or are below the min_reliability of %g; left out",
+            *(name, (~reliable).sum(), len(reliable), minimum),
         )
     others = reliable & ~usable
     if others.any():

@@ -36,9 +36,11 @@ def folds_of(recording: Recording, observed: np.ndarray) -> np.ndarray:
     recording
         Its trials say "session" and "run", or do not.
     observed
-        (stimulus, repeat) bool, the trials that count, arranged as by
+        (stimulus, repeat[, unit]) bool, the trials that count, arranged as by
         :func:`repbias.recordings.reliability.by_repeat`.
     """
+    observed = observed.reshape(*observed.shape[:2], -1)
+    units, observed = observed, observed.any(axis=2)
     names: list[str] = []
     for column in ("session", "run"):
         if column not in recording.trials:
@@ -52,12 +54,16 @@ def folds_of(recording: Recording, observed: np.ndarray) -> np.ndarray:
         folds = np.where(observed, np.nan_to_num(by_repeat(alone)[:, :, 0], nan=-1), -1)
         found = np.unique(folds[observed])
         if len(found) > 1:
-            if (_n_folds(observed[:, :, None], folds) >= 2).all():
+            # Of units that were recorded in one session only, sessions are no folds.
+            in_two = (_n_folds(units, folds) >= 2).all(axis=0)
+            if in_two.sum() >= min(2, units.shape[2]):
                 return folds.astype(int)
             logger.warning(
-                "some stimuli were shown in one %s only; it is no fold of cross-validation", column
+                "some stimuli were shown, or most units recorded, in one %s only; it is no fold of "
+                "cross-validation",
+                column,
             )
-    return np.where(observed, np.arange(observed.shape[1]), -1)
+    return np.where(observed, observed.cumsum(axis=1) - 1, -1)
 
 
 def _n_folds(observed: np.ndarray, folds: np.ndarray) -> np.ndarray:

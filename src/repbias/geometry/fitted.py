@@ -281,13 +281,14 @@ def fitted_models(
             logger.warning("%s: %s saw other stimuli; not compared", name, condition)
             continue
         order = [position[s] for s in ids]
+        distance = activation.distance or spec.distance
         networks = pd.DataFrame(activation.networks)
         for row in networks.index[networks["kept"] & (networks["snapshot"] == "final")]:
             rdms, models = {}, []
             for layer in activation.layers:
                 patterns = activation.read(layer, row)[order]
                 try:
-                    rdms[layer] = dissimilarities(patterns, spec.distance)
+                    rdms[layer] = dissimilarities(patterns, distance)
                 except RepbiasError as error:
                     network = networks.loc[row, "network"]
                     logger.warning(
@@ -297,7 +298,7 @@ def fitted_models(
                     continue
                 models.append(("fixed", layer, partial(fixed, rdms[layer])))
                 if "reweighted" in spec.fitted:
-                    x = standardised(patterns, spec.distance, spec.reweighting_units)
+                    x = standardised(patterns, distance, spec.reweighting_units)
                     models.append(("reweighted", layer, partial(reweighted, x)))
             if "weighted" in spec.fitted and rdms:
                 together = np.stack(list(rdms.values()))

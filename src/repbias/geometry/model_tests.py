@@ -262,7 +262,7 @@ def _t_tests(
     error = np.sqrt(variance)
     # No effect and no variance, as of a model against itself, is no evidence.
     with np.errstate(divide="ignore", invalid="ignore"):
-        t = np.where(effect == 0, 0.0, effect / error)
+        t = np.where(np.abs(effect) < 1e-12, 0.0, effect / error)
     p = {
         "greater": student.sf(t, degrees),
         "less": student.cdf(t, degrees),

@@ -94,7 +94,7 @@ def layer_rdms(activations: Activations, distance: Distance, n_stimuli: int | No
     activations
         The opened file.
     distance
-        Dissimilarity between two stimuli.
+        Dissimilarity between two stimuli, unless the file names another.
     n_stimuli
         Use the first n stimuli; all if None.
     """
@@ -102,6 +102,7 @@ def layer_rdms(activations: Activations, distance: Distance, n_stimuli: int | No
     if len(ids) < 4:
         raise RepbiasError(f"{activations.path}: {len(ids)} stimuli; RSA needs at least 4")
     table = activations.networks
+    distance = activations.distance or distance
     info: dict[str, list] = {k: [] for k in ("layer", *table)}
     vectors = []
     for row in range(len(activations)):
@@ -193,8 +194,14 @@ def subject_patterns(recording: Recording) -> list[SubjectPatterns]:
     result = []
     for subject in dict.fromkeys(recording.units["subject"]):
         mine = tensor[:, :, (recording.units["subject"] == subject) & used]
-        observed = ~np.isnan(mine).all(axis=2)
-        result.append(SubjectPatterns(str(subject), mine, folds_of(recording, observed)))
+        observed = ~np.isnan(mine)
+        folds = folds_of(recording, observed)
+        # Without the repeats in which only others were recorded.
+        order = np.argsort(~observed.any(axis=2), axis=1, kind="stable")
+        mine = np.take_along_axis(mine, order[:, :, None], axis=1)
+        folds = np.take_along_axis(folds, order, axis=1)
+        there = (folds >= 0).any(axis=0)
+        result.append(SubjectPatterns(str(subject), mine[:, there], folds[:, there]))
     return result
 
 
@@ -216,12 +223,18 @@ def subject_rdms(recording: Recording, spec: Geometry, name: str) -> RDMs:
         raise RepbiasError(f"recording '{name}': {len(ids)} stimuli; RSA needs at least 4")
     if recording.rdms is not None:
         measure = str(recording.info.get("distance", "unknown"))
+        regions = sorted(set(recording.rdm_info.get("region", np.array([])).tolist()))
+        if len(regions) > 1:
+            raise RepbiasError(
+                f"recording '{name}': its RDMs are of several regions ({', '.join(regions)}); make "
+                "a recording of each"
+            )
         subjects = list(dict.fromkeys(recording.rdm_info["subject"]))
         vectors = [
             recording.rdms[recording.rdm_info["subject"] == s].mean(axis=0) for s in subjects
         ]
         for subject, vector in zip(subjects, vectors, strict=True):
-            _refuse_not_finite(vector, f"recording '{name}', {subject}")
+            _refuse_useless(vector, f"recording '{name}', {subject}")
         return make_rdms(np.stack(vectors), ids, measure, {"subject": subjects})
     distance, noise = spec.recording_distance, spec.noise
     if distance.startswith("poisson") and preparation_of(recording).standardise:
@@ -240,7 +253,8 @@ def subject_rdms(recording: Recording, spec: Geometry, name: str) -> RDMs:
             )
         if usable.sum() < 2:
             raise RepbiasError(
-                f"{where}: {usable.sum()} units were {needs}; an RDM by {distance} needs at least 2"
+                f"{where}: {usable.sum()} units were {needs}; an RDM by {distance} needs at least "
+                "2 (units that never vary, or are below min_reliability, do not count)"
             )
         try:
             tensor = patterns.tensor[:, :, usable]
@@ -251,15 +265,17 @@ def subject_rdms(recording: Recording, spec: Geometry, name: str) -> RDMs:
                 vector = trial_dissimilarities(tensor, folds, distance)
         except RepbiasError as error:
             raise RepbiasError(f"{where}: {error}") from error
-        _refuse_not_finite(vector, where)
+        _refuse_useless(vector, where)
         subjects.append(patterns.subject)
         vectors.append(vector)
     return make_rdms(np.stack(vectors), ids, distance, {"subject": subjects})
 
 
-def _refuse_not_finite(vector: np.ndarray, where: str) -> None:
+def _refuse_useless(vector: np.ndarray, where: str) -> None:
     if not np.isfinite(vector).all():
         raise RepbiasError(
             f"{where}: {(~np.isfinite(vector)).sum()} of {len(vector)} dissimilarities are not "
             "finite; expected finite numbers"
         )
+    if np.ptp(vector) <= 1e-12 * np.abs(vector).max():
+        raise RepbiasError(f"{where}: all dissimilarities are the same; nothing is similar to that")

@@ -195,6 +195,10 @@ def compare_times(
     """
     if recording.responses is None or recording.responses.ndim != 3:
         return as_table("rsa_times")
+    if "times_s" not in recording.info:
+        raise RepbiasError(
+            f"recording '{name}': geometry.time_resolved needs times, the centres of its time bins"
+        )
     info, models = shown_models(name, recording, experiment, conditions)
     rows = (info["kept"].astype(bool) & info["snapshot"].isin(["initial", "final"])).to_numpy()
     info, models = info[rows], models[rows]

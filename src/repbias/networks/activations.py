@@ -98,7 +98,9 @@ def write_model_activations(
         "step": [0],
         "kept": [True],
     }
-    with write_activations(path, np.array(images.ids), table, sizes) as datasets:
+    distance = getattr(spec, "distance", None)
+    ids = np.array(images.ids)
+    with write_activations(path, ids, table, sizes, distance=distance) as datasets:
         while True:
             for layer, values in first.items():
                 datasets[layer][0, start : start + len(values)] = values

@@ -90,12 +90,23 @@ def _unavailable(why: object) -> Measured:
     return Measured(np.nan, f"{UNAVAILABLE}: {why}")
 
 
+def _unmatched(recording: Recording) -> Measures:
+    """Count the trials that were left out because their stimulus is not in the set."""
+    if not recording.info.get("unmatched_trials"):
+        return {}
+    ids = recording.info["unmatched_ids"]
+    some = ", ".join(map(repr, ids[:5])) + (", ..." if len(ids) > 5 else "")
+    what = f"trials left out, of {len(ids)} stimuli that are not in the set: {some}"
+    return {"trials_unmatched": _count(recording.info["unmatched_trials"], what)}
+
+
 def _trials(recording: Recording) -> Measures:
     """Count trials, and repeats per stimulus."""
     repeats = np.unique(recording.trials["stimulus_id"], return_counts=True)[1]
     return {
         "subjects": _count(len(set(recording.units["subject"].tolist())), "subjects"),
         "trials": _count(len(recording.responses), "trials"),
+        **_unmatched(recording),
         "repeats_min": Measured(float(repeats.min()), "trials per stimulus, smallest"),
         "repeats_median": Measured(float(np.median(repeats)), "trials per stimulus, median"),
         "repeats_max": Measured(float(repeats.max()), "trials per stimulus, largest"),
@@ -108,7 +119,8 @@ def _parts(recording: Recording, spec: Geometry) -> Iterator[tuple[str, str, Mea
     subjects, regions = (
         list(dict.fromkeys(recording.units[column].tolist())) for column in ("subject", "region")
     )
-    for region in ["", *(regions if len(regions) > 1 else [])]:
+    # Units without a region are in the whole only.
+    for region in ["", *(sorted(set(regions) - {""}) if len(regions) > 1 else [])]:
         here = (recording.units["region"] == region) | (region == "")
         mine = {s: here & (recording.units["subject"] == s) for s in subjects}
         mine = {s: chosen for s, chosen in mine.items() if chosen.any()}
@@ -148,7 +160,7 @@ class _Units(NamedTuple):
             tensor=tensor,
             means=means,
             analysed=analysed_units(recording),
-            silent=(np.nan_to_num(responses) == 0).all(axis=0),
+            silent=(np.nan_to_num(responses) == 0).all(axis=0) & ~np.isnan(responses).all(axis=0),
             unobserved=np.isnan(responses).mean(axis=0),
             halves=split_half_reliability(recording),
             # Without repeats from standard errors, if there are any.
@@ -166,13 +178,15 @@ class _Units(NamedTuple):
         spread = np.nan_to_num(means, nan=-np.inf).max(axis=0) - np.nan_to_num(
             means, nan=np.inf
         ).min(axis=0)
-        constant = spread <= 1e-12 * np.nan_to_num(np.abs(means)).max(axis=0)
+        seen = ~np.isnan(means).all(axis=0)
+        constant = seen & (spread <= 1e-12 * np.nan_to_num(np.abs(means)).max(axis=0))
         full = self.halves.full[chosen]
         measures = {
             "units": _count(chosen.sum(), "units"),
             "units_silent": _count(self.silent[chosen].sum(), "units whose responses are all 0"),
             "units_constant": _count(
-                constant.sum(), "units with the same mean response to every stimulus"
+                constant.sum(),
+                "units with the same mean response to every stimulus, silent ones too; left out",
             ),
             "units_incomplete": _count(
                 np.isnan(means).any(axis=0).sum(), "units not observed for every stimulus"

@@ -65,8 +65,15 @@ def by_repeat(recording: Recording) -> np.ndarray:
         means = _observed_mean(tensor, axis=1)
         with np.errstate(invalid="ignore"):
             spread = np.sqrt(_observed_mean((means - _observed_mean(means, axis=0)) ** 2, axis=0))
-        tensor /= np.where(spread > 0, spread, 1)
+        tensor /= np.where(_varies(means), spread, 1)
     return tensor
+
+
+def _varies(means: np.ndarray) -> np.ndarray:
+    """Whether mean responses (stimulus, unit) differ by more than rounding, (unit,)."""
+    low = np.where(np.isnan(means), np.inf, means).min(axis=0)
+    high = np.where(np.isnan(means), -np.inf, means).max(axis=0)
+    return high - low > 1e-12 * np.maximum(np.abs(low), np.abs(high))
 
 
 def trial_responses(recording: Recording) -> np.ndarray:
@@ -88,7 +95,8 @@ def bins_in_window(recording: Recording) -> np.ndarray:
     if window is None:
         return np.ones(n_times, bool)
     times = np.asarray(recording.info["times_s"], float)
-    inside = (times >= window[0]) & (times < window[1])
+    # Centres of bins are computed: half a bin more or less by rounding.
+    inside = (times >= window[0] - 1e-6) & (times < window[1] - 1e-6)
     if not inside.any():
         raise RepbiasError(
             f"no time bin is in the window {list(window)}; the bins' centres go from "
@@ -98,12 +106,17 @@ def bins_in_window(recording: Recording) -> np.ndarray:
 
 
 def analysed_units(recording: Recording) -> np.ndarray:
-    """Return which units are analysed, (unit,) bool: those that meet `min_reliability`."""
+    """Return which units are analysed, (unit,) bool.
+
+    Those whose mean responses to stimuli differ (others would make all patterns more alike, and
+    say nothing), and that meet the recording's `min_reliability`.
+    """
+    varies = _varies(stimulus_means(recording))
     minimum = preparation_of(recording).min_reliability
     if minimum is None:
-        return np.ones(recording.responses.shape[1], bool)
+        return varies
     with np.errstate(invalid="ignore"):
-        return split_half_reliability(recording).full >= minimum
+        return varies & (split_half_reliability(recording).full >= minimum)
 
 
 def random_halves(
@@ -182,7 +195,8 @@ def split_half_reliability(recording: Recording, n_splits: int = 50, seed: int =
     tensor = by_repeat(recording)
     n_repeated = ((~np.isnan(tensor)).sum(axis=1) >= 2).sum(axis=0)
     half, k = np.full((2, tensor.shape[2]), np.nan)
-    enough = n_repeated > 3  # two points always correlate
+    # Two points always correlate, and what does not vary has no reliability.
+    enough = (n_repeated > 3) & _varies(_observed_mean(tensor, axis=1))
     if enough.any():
         tensor = tensor[:, :, enough]
         splits = [_column_correlation(a, b) for a, b in random_halves(tensor, n_splits, seed)]
@@ -361,9 +375,12 @@ def spearman_brown(half: np.ndarray, k: float | np.ndarray) -> np.ndarray:
 def _column_correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     both = np.isnan(a) | np.isnan(b)
     a, b = np.where(both, np.nan, a), np.where(both, np.nan, b)
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore"):
         a, b = a - np.nanmean(a, axis=0), b - np.nanmean(b, axis=0)
-        return np.nansum(a * b, axis=0) / np.sqrt(np.nansum(a**2, axis=0) * np.nansum(b**2, axis=0))
+    products = np.nansum(a * b, axis=0)
+    norms = np.sqrt(np.nansum(a**2, axis=0) * np.nansum(b**2, axis=0))
+    # A half without any response, as of neurons that respond to little, agrees with nothing.
+    return np.divide(products, norms, out=np.zeros(len(norms)), where=norms > 0)
 
 
 def reliability_table(name: str, recording: Recording) -> pd.DataFrame:

@@ -177,7 +177,8 @@ FIGURES: dict[str, Caption] = {
         "significantly above 0, an open one is not; a triangle at the right edge says that the "
         "model is significantly below the lower end of the noise ceiling (grey band). Beside it "
         "the differences between models, row minus column; a dot marks significant ones. "
-        "Significant: p below .05 after correction for the false discovery rate. Grey: not tested.",
+        "Significant: p below .05 after correction for the false discovery rate. Grey: not tested. "
+        "With fewer than three subjects no model is tested against the ceiling.",
         ("rsa_tests", "rsa_recordings"),
     ),
     "rsa_recordings": Caption(

@@ -220,14 +220,20 @@ def warning_rows(tests: pd.DataFrame) -> list[dict[str, Any]]:
     return [{"warning": w, "tests": n, "of": len(tests)} for w, n in counts.items()]
 
 
+def _origin(spec: dict[str, Any]) -> str:
+    if spec["kind"] == "features":
+        return "columns of the stimuli's table"
+    return spec.get("factory", f"{spec.get('size')} x {spec.get('size')} pixels")
+
+
 def network_rows(networks: dict[str, dict[str, Any]]) -> list[dict[str, str]]:
     """Summarise the user's own networks."""
     return [
         {
             "network": name,
             "kind": spec["kind"],
-            "from": spec.get("factory", f"{spec.get('size')} x {spec.get('size')} pixels"),
-            "layers": ", ".join(spec.get("layers", ["pixels"])),
+            "from": _origin(spec),
+            "layers": ", ".join(spec.get("layers") or spec.get("spaces") or ["pixels"]),
         }
         for name, spec in networks.items()
     ]

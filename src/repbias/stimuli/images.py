@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import tarfile
 import zipfile
@@ -18,6 +19,7 @@ from repbias.spec import RepbiasError, nearest
 from repbias.stimuli.spec import ImageSet
 
 if TYPE_CHECKING:
+    import pandas as pd
     from PIL.Image import Image
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm")
@@ -75,22 +77,46 @@ def _read_table(path: Path) -> tuple[list[str], dict[str, np.ndarray]]:
     import pandas as pd
 
     try:
-        table = pd.read_csv(path, dtype={"stimulus_id": str}, keep_default_na=False)
-    except (OSError, ValueError) as error:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = [[cell.strip() for cell in row] for row in csv.reader(file)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise RepbiasError(f"{path}: not a readable CSV file ({error})") from error
-    if "stimulus_id" not in table:
-        raise RepbiasError(
-            f"{path}: no column 'stimulus_id'; {nearest('stimulus_id', table.columns)}"
-        )
+    rows = [(number, row) for number, row in enumerate(rows, 1) if any(row)]
+    if len(rows) < 2:
+        raise RepbiasError(f"{path}: not a readable CSV file (expected a header and rows)")
+    names = rows[0][1]
+    if "stimulus_id" not in names:
+        raise RepbiasError(f"{path}: no column 'stimulus_id'; {nearest('stimulus_id', names)}")
+    for name in names:
+        if names.count(name) > 1 or not name or "/" in name:
+            raise RepbiasError(
+                f"{path}: the column {name!r} is empty, there twice, or has a / in its name"
+            )
+    for number, row in rows[1:]:
+        if len(row) != len(names):
+            raise RepbiasError(
+                f"{path}: line {number} has {len(row)} columns, the header {len(names)}"
+            )
+    table = pd.DataFrame([row for _, row in rows[1:]], columns=names, dtype=str)
+    ids = table["stimulus_id"]
+    if (ids == "").any():
+        raise RepbiasError(f"{path}: {(ids == '').sum()} rows have no stimulus_id")
+    if ids.duplicated().any():
+        raise RepbiasError(f"{path}: the stimulus {ids[ids.duplicated()].iloc[0]!r} has two rows")
     table = table.sort_values("stimulus_id")
-    twice = table["stimulus_id"][table["stimulus_id"].duplicated()]
-    if len(twice):
-        raise RepbiasError(f"{path}: the stimulus {twice.iloc[0]!r} has two rows")
-    columns = {}
-    for name in table.columns.drop("stimulus_id"):
-        values = table[name].to_numpy()
-        columns[name] = values if values.dtype.kind in "fiub" else values.astype(str)
+    columns = {name: _typed(table[name]) for name in names if name != "stimulus_id"}
     return table["stimulus_id"].tolist(), columns
+
+
+def _typed(cells: pd.Series) -> np.ndarray:
+    """Return numbers, NaN where a cell is empty, if all others are numbers; else text."""
+    import pandas as pd
+
+    numbers = pd.to_numeric(cells.where(cells != ""), errors="coerce")
+    known = cells != ""
+    if known.any() and numbers[known].notna().all():
+        return numbers.to_numpy()
+    return cells.to_numpy(dtype=str)
 
 
 def _open(path: Path, variable: str | None) -> Images:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -34,6 +35,9 @@ class ArrayRecording(NamedAxes, ResponseRecording):
     `stimulus` and `repeat` where every row has its id in `stimulus_ids`, and ids come again."""
     subject: str = "subject1"
     """Who was recorded, if the array has no subject axis."""
+    subjects: InputPath | None = None
+    """Text file with one subject a line, one for each unit, if units of several subjects share
+    the unit axis."""
     region: str = ""
     """Where was recorded, for all units; `regions` says it for each."""
     regions: InputPath | None = None
@@ -46,7 +50,8 @@ class ArrayRecording(NamedAxes, ResponseRecording):
 
     def input_files(self) -> list[str]:
         """Return the files that the recording comes from."""
-        return [*super().input_files(), *([str(self.regions)] if self.regions else [])]
+        own = [str(path) for path in (self.regions, self.subjects) if path]
+        return [*super().input_files(), *own]
 
     @field_validator("axes")
     @classmethod
@@ -64,6 +69,12 @@ class ArrayRecording(NamedAxes, ResponseRecording):
                 f"allowed: {', '.join(AXES)}, trial, _"
             )
         return axes
+
+    @model_validator(mode="after")
+    def _subjects_once(self) -> ArrayRecording:
+        if self.subjects and "subject" in self.axes:
+            raise ValueError("subjects: the array has a subject axis already")
+        return self
 
     @model_validator(mode="after")
     def _errors_of_averages(self) -> ArrayRecording:
@@ -103,6 +114,9 @@ def read(spec: ArrayRecording, stimulus_ids: np.ndarray) -> Recording:
     rows = array.transpose(0, 1, 3, 2, 4).reshape(n_stimuli * n_repeats, -1, n_times)
     repeats = {"repeat": np.tile(np.arange(n_repeats), n_stimuli)}
     subjects = [f"subject{i + 1}" for i in range(n_subjects)] if n_subjects > 1 else [spec.subject]
+    owners = np.repeat(subjects, n_units)
+    if spec.subjects:
+        owners = np.tile(_lines(spec.subjects, "subjects", n_units), n_subjects)
     width = len(str(n_units))
     return canonical(
         spec,
@@ -111,9 +125,14 @@ def read(spec: ArrayRecording, stimulus_ids: np.ndarray) -> Recording:
         rows if has_time else rows[:, :, 0],
         {} if "trial" in spec.axes else repeats,
         {
-            "unit": [f"{s}/{u + 1:0{width}d}" for s in subjects for u in range(n_units)],
-            "subject": np.repeat(subjects, n_units),
-            "region": np.tile(_regions(spec, n_units), n_subjects),
+            "unit": [f"{s}/{u % n_units + 1:0{width}d}" for u, s in enumerate(owners)],
+            "subject": owners,
+            "region": np.tile(
+                _lines(spec.regions, "regions", n_units)
+                if spec.regions
+                else np.full(n_units, spec.region),
+                n_subjects,
+            ),
         },
         {"times_s": spec.times} if spec.times else {},
         None if errors is None else errors.transpose(0, 1, 3, 2, 4).reshape(len(rows), -1),
@@ -133,10 +152,9 @@ def _standard_errors(spec: ArrayRecording, array: np.ndarray) -> np.ndarray | No
     return errors
 
 
-def _regions(spec: ArrayRecording, n_units: int) -> np.ndarray:
-    if spec.regions is None:
-        return np.full(n_units, spec.region)
-    regions = read_lines(spec.regions)
-    if len(regions) != n_units:
-        raise RepbiasError(f"{spec.regions}: {len(regions)} regions for {n_units} units")
-    return np.array(regions)
+def _lines(path: Path, what: str, n_units: int) -> np.ndarray:
+    """Return what a text file says of every unit."""
+    lines = read_lines(path)
+    if len(lines) != n_units:
+        raise RepbiasError(f"{path}: {len(lines)} {what} for {n_units} units")
+    return np.array(lines)

@@ -131,11 +131,14 @@ def as_ids(values: Any) -> np.ndarray:
     >>> as_ids([3.0, 12.0]).tolist(), as_ids([b"cat ", "dog"]).tolist()
     (['3', '12'], ['cat', 'dog'])
     """
-    values = np.asarray(values)
-    if values.dtype.kind == "f" and np.isfinite(values).all() and (values == values.round()).all():
-        values = values.astype(np.int64)
-    decoded = [v.decode("utf-8") if isinstance(v, bytes) else str(v) for v in values.tolist()]
-    return np.array([text.strip() for text in decoded], dtype=str)
+
+    def text(value: Any) -> str:
+        if isinstance(value, bytes):
+            return value.decode("utf-8")
+        # One by one: an id that is missing must not change the others.
+        return str(int(value) if isinstance(value, float) and value.is_integer() else value)
+
+    return np.array([text(value).strip() for value in np.asarray(values).tolist()], dtype=str)
 
 
 def resolve_ids(spec: NamedAxes, n: int, known: np.ndarray, unique: bool = True) -> np.ndarray:
@@ -262,13 +265,15 @@ def canonical(
     if np.isinf(responses).any():
         raise RepbiasError(f"{spec.path}: {np.isinf(responses).sum()} responses are infinite")
     axes = tuple(range(1, responses.ndim))
-    used = join(spec, ids, known) & ~np.isnan(responses).all(axis=axes)
+    matched = join(spec, ids, known)
+    used = matched & ~np.isnan(responses).all(axis=axes)
     if not used.any():
         raise RepbiasError(f"{spec.path}: every response is NaN")
     gone = np.setdiff1d(ids[np.isin(ids, known)], ids[used])
     if len(gone):
         some = ", ".join(gone[:5])
         logger.warning("%s: %d stimuli have no response: %s", spec.path, len(gone), some)
+    unmatched = ids[~matched]
     by_name = np.lexsort([columns["unit"].astype(str), columns["subject"].astype(str)])
     ids, responses = ids[used], responses[used][:, by_name]
     rows = {name: np.asarray(values)[used] for name, values in trials.items()}
@@ -295,6 +300,8 @@ def canonical(
             **{key: getattr(spec, key) for key in ("kind", "modality", "response_unit", "source")},
             "file": spec.path.name,
             "preparation": spec.preparation(),
+            "unmatched_trials": len(unmatched),
+            "unmatched_ids": np.unique(unmatched).tolist(),
             **info,
         },
     )

@@ -13,6 +13,7 @@ from repbias.recordings.readers.common import (
     NamedAxes,
     join,
     named_axes,
+    refuse_twice,
     resolve_ids,
 )
 from repbias.spec import RepbiasError
@@ -67,6 +68,7 @@ def read(spec: RdmRecording, stimulus_ids: np.ndarray) -> Recording:
     names = spec.subjects or [f"subject{i + 1}" for i in range(n_subjects)]
     if len(names) != n_subjects:
         raise RepbiasError(f"{spec.path}: {len(names)} subjects named, the array has {n_subjects}")
+    refuse_twice(np.array(names), f"{spec.path}: subjects")
     chosen = list(range(n_subjects)) if spec.only_subjects is None else spec.only_subjects
     if len(set(chosen)) < len(chosen):
         raise RepbiasError(f"{spec.path}: only_subjects {chosen} names a subject twice")
