@@ -179,6 +179,7 @@ def test_changing_a_level_reruns_only_what_depends_on_it(tiny, tiny_config):
             "Compare all networks of tasks",
             *(f"Analyse recording brain: {name}" for name in WITH_NETWORKS),
             "Draw the RDMs of brain",
+            "Compare with published numbers",
             "Summarise encoding by region",
             "Ask whether RSA and encoding name the generating layer",
             *gather("learning", "variance_explained", "rsa_models"),

@@ -10,15 +10,17 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from pydantic import model_validator
 
 from repbias.recordings.readers.common import ResponseRecording, as_ids, canonical, refuse_twice
 from repbias.spec import InputPath, RepbiasError, nearest
 from repbias.store import Recording
+
+if TYPE_CHECKING:
+    pass
 
 logger = logging.getLogger(__name__)
 
@@ -215,6 +217,8 @@ def plain(values: Any) -> np.ndarray | None:
     >>> plain([b"x", None]), plain([[1, 2], [3, 4]])
     (array(['x', ''], dtype='<U1'), None)
     """
+    import pandas as pd
+
     values = np.asarray(values)
     if values.ndim != 1:
         return None

@@ -8,10 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
-import pandas as pd
 from pydantic import Field, model_validator
 
 from repbias.arrays import ARRAY_SUFFIXES, load_array
@@ -27,6 +26,9 @@ from repbias.recordings.readers.table import (
 )
 from repbias.spec import InputPath, RepbiasError, Spec, expand_variables
 from repbias.store import Recording
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 logger = logging.getLogger(__name__)
 
@@ -266,6 +268,8 @@ def read(spec: FmriRecording, stimulus_ids: np.ndarray) -> Recording:
     RepbiasError
         If a file cannot be read, its grid is not that of the others, or the events do not fit.
     """
+    import pandas as pd
+
     subjects: dict[str, list[Scan]] = {}
     for scan in spec.scans():
         subjects.setdefault(scan.where.get("subject", spec.subject), []).append(scan)
@@ -298,6 +302,8 @@ def _read_subject(
     spec: FmriRecording, subject: str, scans: list[Scan]
 ) -> tuple[np.ndarray, pd.DataFrame, pd.DataFrame]:
     """Return responses (trial, unit), the table of trials and that of units."""
+    import pandas as pd
+
     responses, trials = [], []
     for scan in scans:
         if scan.is_array:
@@ -386,6 +392,8 @@ def _load_volumes(spec: FmriRecording, scan: Scan) -> np.ndarray:
 
 def _columns(spec: FmriRecording, scan: Scan, n_units: int) -> pd.DataFrame:
     """Return the units of an array."""
+    import pandas as pd
+
     regions = [spec.region] * n_units
     if "regions" in scan.paths:
         regions = read_lines(scan.paths["regions"])
@@ -400,6 +408,7 @@ def _columns(spec: FmriRecording, scan: Scan, n_units: int) -> pd.DataFrame:
 
 def _voxels(spec: FmriRecording, scan: Scan, grid: Grid) -> tuple[np.ndarray, pd.DataFrame]:
     """Return which voxels are read, (x, y, z) bool, and the units that they are."""
+    import pandas as pd
 
     def on_grid(path: Path) -> np.ndarray:
         image = _open_image(path, 3)
@@ -455,6 +464,8 @@ def _region_names(spec: FmriRecording, path: Path, labels: np.ndarray) -> np.nda
 
 
 def _read_names(path: Path) -> dict[int, str]:
+    import pandas as pd
+
     lines = read_lines(path)
     suffix = path.suffix.lower()
     if suffix not in SEPARATORS:
@@ -480,6 +491,8 @@ def _read_names(path: Path) -> dict[int, str]:
 
 def _events(spec: FmriRecording, scan: Scan) -> pd.DataFrame:
     """Return the events with columns stimulus, and run, session, onset, duration if there are."""
+    import pandas as pd
+
     path = scan.paths["events"]
     table = read_table(path, spec.header)
     given = spec.columns.stimulus

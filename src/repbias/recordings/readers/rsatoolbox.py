@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
 from pydantic import Field, model_validator
 
 from repbias.arrays import refuse_links
@@ -22,6 +21,9 @@ from repbias.recordings.readers.rdms import pack
 from repbias.recordings.spec import Preparation
 from repbias.spec import RepbiasError, nearest
 from repbias.store import Recording
+
+if TYPE_CHECKING:
+    pass
 
 
 class RsatoolboxRecording(ResponseRecording):
@@ -144,6 +146,8 @@ def _dataset(spec: RsatoolboxRecording, data: Any, known: np.ndarray) -> Recordi
 
 
 def _rdms(spec: RsatoolboxRecording, rdms: Any, known: np.ndarray) -> Recording:
+    import pandas as pd
+
     unused = set(Preparation.model_fields) | {"unit", "time_unit"}
     given = sorted(unused & spec.given())
     if given:
@@ -179,6 +183,8 @@ def _rdms(spec: RsatoolboxRecording, rdms: Any, known: np.ndarray) -> Recording:
 
 def _names(spec: RsatoolboxRecording, values: Any, what: str) -> np.ndarray:
     """Return names as text; each must be there."""
+    import pandas as pd
+
     values = np.asarray(values)
     if values.ndim != 1:
         raise RepbiasError(

@@ -7,10 +7,9 @@ import hashlib
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import pandas as pd
 from pydantic import Field, model_validator
 
 from repbias.recordings.readers.common import ResponseRecording, canonical
@@ -18,6 +17,9 @@ from repbias.recordings.readers.files import plain_columns, readable
 from repbias.recordings.spec import ORDER_COLUMNS
 from repbias.spec import RepbiasError, Spec, nearest
 from repbias.store import Recording
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 logger = logging.getLogger(__name__)
 
@@ -131,6 +133,8 @@ def read_table(path: Path, header: list[str] | None = None) -> pd.DataFrame:
         If the file is no text, a line has too few or too many cells, or the names of two columns
         are the same.
     """
+    import pandas as pd
+
     suffix = path.suffix.lower()
     if suffix not in SEPARATORS:
         raise RepbiasError(
@@ -204,6 +208,8 @@ def numbers(path: Path, table: pd.DataFrame, name: str) -> np.ndarray:
     RepbiasError
         If a cell holds something else; names its line and column.
     """
+    import pandas as pd
+
     cells = table[name]
     missing = cells.str.lower().isin(MISSING)
     values = pd.to_numeric(cells.where(~missing, "nan"), errors="coerce").astype(float)
@@ -245,6 +251,8 @@ def typed(cells: np.ndarray) -> np.ndarray:
 
 
 def _long(spec: TableRecording, table: pd.DataFrame, stimulus_ids: np.ndarray) -> Recording:
+    import pandas as pd
+
     columns = {name: _column(spec, table, name) for name in TableColumns.model_fields}
     response = find_column(spec.path, table, spec.columns.response)
     rows = pd.DataFrame(index=table.index)
@@ -326,6 +334,8 @@ def _count_repeats(spec: TableRecording, rows: pd.DataFrame) -> np.ndarray:
     The hash depends on stimulus and unit too: otherwise equal responses would come first
     everywhere, and the first repeats would differ from the others.
     """
+    import pandas as pd
+
     key = ["stimulus", "session", "subject", "unit"]
     together = rows["response"].map(float.hex)
     for name in key:
@@ -357,6 +367,8 @@ def _refuse_twice(spec: TableRecording, key: pd.DataFrame, what: str, hint: str 
 
 
 def _wide(spec: TableRecording, table: pd.DataFrame, stimulus_ids: np.ndarray) -> Recording:
+    import pandas as pd
+
     stimulus = find_column(spec.path, table, spec.columns.stimulus)
     shown = texts(spec.path, table, stimulus)
     called = {name: _column(spec, table, name) for name in ("repeat", "session", "subject")}
@@ -411,5 +423,7 @@ def _only_subject(spec: TableRecording, table: pd.DataFrame, column: str | None)
 
 def _holds_numbers(cells: pd.Series) -> bool:
     """Whether any cell is a number; a text among numbers is then refused as a response."""
+    import pandas as pd
+
     found = cells[~cells.str.lower().isin(MISSING)]
     return bool(pd.to_numeric(found, errors="coerce").notna().any())
