@@ -52,7 +52,20 @@ def make(folder: Path, n_stimuli: int, n_units: int, n_layers: int, n_features: 
     ).write(folder / "recording.h5")
 
 
-def run(folder: Path, analysis: str) -> None:
+#: What is measured: its name in the table, the analysis, settings, and how many layers.
+WORK = {
+    "RDMs of the layers": ("rdms", {}, None),
+    "`reliability`": ("reliability", {}, None),
+    "`quality`": ("quality", {}, None),
+    "`rsa_recordings`": ("rsa_recordings", {}, None),
+    "`rsa_tests`": ("rsa_tests", {}, None),
+    "`encoding`, one layer, no permutations": ("encoding", {"permutations": 0}, 1),
+    "`encoding`, one layer, 10 permutations": ("encoding", {"permutations": 10}, 1),
+    "the same, `max_memory_mb: 500`": ("encoding", {"permutations": 10, "max_memory_mb": 500}, 1),
+}
+
+
+def run(folder: Path, analysis: str, settings: dict, n_layers: int | None) -> None:
     """Do one analysis as the workflow does."""
     import importlib
 
@@ -66,13 +79,14 @@ def run(folder: Path, analysis: str) -> None:
         return
     entry = OF_RECORDINGS[analysis]
     arguments = ["large", Recording.read(folder / "recording.h5")]
-    if entry.networks:
-        read = {"rdms": read_rdms, "activations": Activations.open}[entry.networks]
-        arguments += ["set", {"net": read(folder / f"{entry.networks}.h5")}]
+    if entry.networks == "rdms":
+        arguments += ["set", {"net": read_rdms(folder / "rdms.h5")}]
+    elif entry.networks:
+        activations = Activations.open(folder / "activations.h5")
+        activations.layers = activations.layers[:n_layers]
+        arguments += ["set", {"net": activations}]
     if entry.settings:
         spec = importlib.import_module(f"repbias.{entry.settings}.spec")
-        more = {"partition": {"two": ["net:layer01", "net:layer02"]}}
-        settings = more if analysis == "variance_partition" else {}
         arguments.append(getattr(spec, entry.settings.capitalize())(**settings))
     module, name = entry.function.split(":")
     getattr(importlib.import_module(module), name)(*arguments)
@@ -92,7 +106,7 @@ def measured(function: Callable[..., None], *arguments: object) -> tuple[float, 
     process.start()
     process.join()
     if not receiver.poll():
-        raise RuntimeError(f"{function.__name__}{arguments} failed")
+        raise RuntimeError(f"{function.__name__}{arguments}: no result; its error is above")
     return receiver.recv()
 
 
@@ -103,20 +117,18 @@ def main() -> None:
     parser.add_argument("--units", type=int, default=5000)
     parser.add_argument("--layers", type=int, default=20)
     parser.add_argument("--features", type=int, default=5000)
-    parser.add_argument(
-        "--analyses",
-        nargs="*",
-        default=["rdms", "reliability", "quality", "rsa_recordings", "rsa_tests", "encoding"],
-    )
+    parser.add_argument("--only", default="", help="measure what has this in its name")
     options = parser.parse_args()
     sizes = (options.stimuli, options.units, options.layers, options.features)
     lines = []
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         measured(make, folder, *sizes)
-        for analysis in options.analyses:
-            seconds, memory = measured(run, folder, analysis)
-            lines.append(f"| `{analysis}` | {seconds:.0f} | {memory:.0f} |")
+        for name, work in WORK.items():
+            if options.only not in name and work[0] != "rdms":
+                continue
+            seconds, memory = measured(run, folder, *work)
+            lines.append(f"| {name} | {seconds:.0f} | {memory:.0f} |")
             print(lines[-1], flush=True)
     head = PAGE.read_text(encoding="utf-8").split("<!-- table -->")[0]
     said = "{:,} stimuli, two trials each; {:,} units; {} layers of {:,} features.".format(*sizes)
