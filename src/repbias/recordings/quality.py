@@ -238,8 +238,15 @@ def _over_subjects(within: list[Measures]) -> Measures:
             averaged[name] = _unavailable(f"{len(found)} of {len(within)} subjects have it")
             continue
         mean, low, high = mean_interval(np.array([m.value for m in found]))
-        method = f"{found[0].method}; mean of {len(found)} subjects, 95 % bootstrap of subjects"
-        averaged[name] = Measured(mean, method, low, high)
+        # What a subject's own interval is has no place beside the mean.
+        method = f"{found[0].method.partition('; 95 %')[0]}; mean of {len(found)} subjects"
+        # Two values say nothing of their spread: t with one degree of freedom.
+        several = len(found) > 2
+        averaged[name] = (
+            Measured(mean, f"{method}, 95 % bootstrap of subjects", low, high)
+            if several
+            else Measured(mean, method)
+        )
     return averaged
 
 

@@ -145,6 +145,9 @@ def _forest(axis: Axes, rows: pd.DataFrame, place: dict[tuple, int], colours: li
             )  # fmt: skip
     axis.margins(x=0.08)
     axis.set_xlabel("RDM similarity", fontsize=8)
+    # Intervals of two subjects go beyond what a correlation can be.
+    low, high = axis.get_xlim()
+    axis.set_xlim(max(low, -1.05), min(high, 1.05))
 
 
 def _rows_of(tests: pd.DataFrame):

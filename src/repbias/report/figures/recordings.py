@@ -31,6 +31,7 @@ def rsa_recordings(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame
             axis.axhspan(low, high, color="0.85", zorder=0, label="noise ceiling")
         axis.set_title(f"{recording} ({comparator})")
         axis.set_ylabel("RDM similarity")
+        _within_reach(axis)
     if not parts:
         figure = empty_figure()
     _shared_legend(figure, axes)
@@ -61,6 +62,7 @@ def encoding(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
             axis.axhline(ceiling, color="0.5", ls=":", label="ceiling (mean over units)")
         axis.set_title(recording)
         axis.set_ylabel("held-out r, mean over units")
+        _within_reach(axis)
     if not parts:
         figure = empty_figure()
     _shared_legend(figure, axes)
@@ -113,6 +115,12 @@ def planted_truth(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]
     axis.set_xlabel("layer that is named (outlined: the generating layer)")
     figure.colorbar(image, ax=axis, label="share of networks")
     return figure, pd.DataFrame(rows, columns=PLANTED_COLUMNS)
+
+
+def _within_reach(axis: Axes) -> None:
+    """Cut off what no correlation reaches, as intervals of two subjects do."""
+    low, high = axis.get_ylim()
+    axis.set_ylim(max(low, -1.05), min(high, 1.05))
 
 
 def _layer_profile(axis: Axes, part: pd.DataFrame, value: str, interval: tuple[str, str]) -> None:
