@@ -29,8 +29,11 @@ from repbias.geometry.fitted import (
 )
 from repbias.geometry.inference import Draws
 from repbias.geometry.spec import Geometry
+from repbias.networks.activations import write_model_activations
+from repbias.networks.spec import FeatureNetwork
 from repbias.spec import RepbiasError
-from repbias.store import Recording
+from repbias.stimuli.images import Images
+from repbias.store import Activations, Recording
 from repbias.tables import TABLES
 
 seeds = st.integers(0, 10_000)
@@ -268,3 +271,15 @@ def test_more_folds_than_stimuli_allow_are_refused(make_activations):
     spec = SPEC.model_copy(update={"folds": 7})
     with pytest.raises(RepbiasError, match=r"geometry.folds: 7 folds of 24 stimuli; .* at most 6"):
         fitted_models("it", brain_of(np.eye(24)), "tasks", {"a": activations}, spec)
+
+
+def test_feature_spaces_keep_their_own_distance(tmp_path):
+    """One number per stimulus has no correlation distance, and a Euclidean one."""
+    stimuli = Images(IDS, None, {"size": np.arange(float(len(IDS)))})
+    spec = FeatureNetwork(kind="features", spaces={"size": ["size"]})
+    write_model_activations(tmp_path / "f.h5", "known", spec, stimuli, "cpu")
+    brain = brain_of(np.random.default_rng(0).normal(size=(len(IDS), 4)))
+    settings = Geometry(bootstraps=100, folds=3, fitted=["reweighted"])
+    files = {"known": Activations.open(tmp_path / "f.h5")}
+    table = fitted_models("brain", brain, "set", files, settings)
+    assert set(table["layer"]) == {"size"}

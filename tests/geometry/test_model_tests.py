@@ -410,3 +410,11 @@ def test_without_models_the_table_is_empty():
         table = model_tests.test_models("it", brain(), "tasks", conditions, SPEC)
         assert table.empty
         assert tuple(table.columns) == TABLES["rsa_tests"]
+
+
+def test_rounding_is_no_difference_between_models():
+    """RDMs that differ by a factor are equally similar, up to the last digit."""
+    models, data = simulated(1, 4, 14)
+    models = np.concatenate([models, 2.54 * models, 0.3937 * models])
+    found = of(run(models, singles(3), data), "pair")
+    assert (found["p"] > 0.99).all()

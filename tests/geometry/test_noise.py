@@ -398,3 +398,27 @@ def test_the_folds_of_a_subject_do_not_depend_on_who_else_was_recorded():
         spec = Geometry(recording_distance="crossnobis", noise=noise)
         together = subject_rdms(both, spec, "x").get_vectors()[1]
         np.testing.assert_allclose(together, subject_rdms(alone, spec, "x").get_vectors()[0])
+
+
+def test_sessions_of_different_units_are_no_folds():
+    """As in files that name units anew every day: repeats within the day are the folds."""
+    rng = np.random.default_rng(0)
+    ids = np.repeat([f"s{i}" for i in range(5)], 8)
+    session = np.tile(np.repeat(["one", "two"], 4), 5)
+    responses = np.full((40, 6), np.nan)
+    for day, units in (("one", slice(0, 3)), ("two", slice(3, 6))):
+        responses[session == day, units] = rng.normal(size=(20, 3)) + np.repeat(
+            rng.normal(size=(5, 3)), 4, axis=0
+        )
+    recording = Recording(
+        stimuli={"stimulus_id": np.unique(ids)},
+        responses=responses,
+        trials={"stimulus_id": ids, "session": session, "repeat": np.tile(np.arange(8), 5)},
+        units={
+            "unit": np.arange(6).astype(str),
+            "subject": np.full(6, "s"),
+            "region": np.full(6, ""),
+        },
+    )
+    spec = Geometry(recording_distance="crossnobis", noise="diagonal")
+    assert np.isfinite(subject_rdms(recording, spec, "x").get_vectors()).all()

@@ -287,3 +287,25 @@ def test_a_constant_response_pattern_is_refused_with_its_subject():
     responses[2, :, 3:] = 0
     with pytest.raises(RepbiasError, match="'v4', subject2: 1 of 6 patterns are constant"):
         subject_rdms(two_subjects(responses), Geometry(recording_distance="correlation"), "v4")
+
+
+def rdm_recording(vectors, **info):
+    return Recording(
+        stimuli={"stimulus_id": np.array(list("abcd"))},
+        rdms=np.array(vectors, float),
+        rdm_info={name: np.array(values) for name, values in info.items()},
+    )
+
+
+def test_rdms_of_several_regions_are_not_averaged():
+    recording = rdm_recording(
+        [[1, 2, 3, 4, 5, 6], [6, 5, 4, 3, 2, 1]], subject=["a", "a"], region=["V1", "IT"]
+    )
+    with pytest.raises(RepbiasError, match="'x': its RDMs are of several regions \\(IT, V1\\)"):
+        subject_rdms(recording, Geometry(), "x")
+
+
+def test_an_rdm_in_which_all_is_the_same_is_refused():
+    recording = rdm_recording([[1, 2, 3, 4, 5, 6], [2] * 6], subject=["a", "b"], region=["", ""])
+    with pytest.raises(RepbiasError, match="'x', b: all dissimilarities are the same"):
+        subject_rdms(recording, Geometry(), "x")

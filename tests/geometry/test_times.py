@@ -13,6 +13,7 @@ from scipy.spatial.distance import pdist
 from repbias.geometry.rdms import make_rdms
 from repbias.geometry.spec import Geometry
 from repbias.geometry.tables import compare_times, compare_with_recording
+from repbias.spec import RepbiasError
 from repbias.store import Recording
 from repbias.tables import TABLES
 
@@ -127,3 +128,9 @@ def test_without_times_or_networks_the_table_is_empty(kind):
     table = compare_times("it", data, "tasks", conditions, SPEC)
     assert table.empty
     assert tuple(table.columns) == TABLES["rsa_times"]
+
+
+def test_bins_without_times_are_refused():
+    without = replace(recording(), info={})
+    with pytest.raises(RepbiasError, match=r"'it': geometry\.time_resolved needs times"):
+        compare_times("it", without, "tasks", networks(), SPEC)

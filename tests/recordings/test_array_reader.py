@@ -299,3 +299,13 @@ def test_standard_errors_follow_the_responses(tmp_path):
     np.testing.assert_array_equal(found.standard_errors, recording.standard_errors)
     with pytest.raises(ValidationError, match="standard_errors are of averages"):
         read_file(path, **settings | {"axes": ["repeat", "stimulus", "unit"]})
+
+
+def test_counts_are_not_sorted_by_the_order_of_trials(tmp_path):
+    """Where nothing says which trial came first, a small count is as often first as a large one."""
+    counts = np.tile([0.0, 1.0], 40)[:, None] * np.ones((80, 2))
+    known = np.array([f"s{i:02d}" for i in range(40)])
+    ids = np.repeat(known, 2).tolist()
+    recording = read(counts, tmp_path, ids=ids, known=known, axes=["trial", "unit"])
+    first = recording.responses[recording.trials["repeat"] == 0, 0]
+    assert 10 <= first.sum() <= 30

@@ -421,3 +421,21 @@ def test_categories_in_ventral_temporal_cortex(test_data):
     assert "leave one run out, chance 0.125; 95 % binomial interval of 96 trials" in row["method"]
     assert row["ci_low"] < 0.75 < row["ci_high"]
     assert row["value"] > 0.65
+
+
+def test_trials_that_were_left_out_are_counted_and_named():
+    recording = recording_of(responses())
+    recording.info |= {"unmatched_trials": 6, "unmatched_ids": ["cat", "dog"]}
+    row = measured(recording).loc["trials_unmatched"]
+    assert row["value"] == 6
+    assert "'cat', 'dog'" in row["method"]
+
+
+@pytest.mark.parametrize("n_subjects", [2, 3])
+def test_the_spread_of_two_subjects_is_unknown(n_subjects):
+    recording = recording_of(np.concatenate([responses(seed=s) for s in range(n_subjects)], axis=2))
+    n = len(recording.units["unit"]) // n_subjects
+    recording.units["subject"] = np.repeat([f"s{i}" for i in range(n_subjects)], n)
+    row = measured(recording).loc["participation_ratio"]
+    assert np.isfinite(row["ci_low"]) == (n_subjects > 2)
+    assert ("bootstrap of subjects" in row["method"]) == (n_subjects > 2)

@@ -250,3 +250,9 @@ def test_shuffling_the_stimulus_axis_with_its_ids_changes_no_result(tmp_path):
 
     shuffled = result(array[:, order][:, :, order], KNOWN[order])
     assert_frame_equal(shuffled, result(array, KNOWN), check_exact=False, rtol=1e-9)
+
+
+def test_two_subjects_of_one_name_are_refused(tmp_path):
+    array = np.random.default_rng(0).random((2, 6))
+    with pytest.raises(RepbiasError, match="subjects: the id 'a' occurs twice"):
+        read(array, tmp_path, ids=list(KNOWN[:4]), axes=["subject", "pair"], subjects=["a", "a"])

@@ -13,7 +13,7 @@ from himalaya.scoring import r2_score_split
 
 from repbias.encoding.ridge import gram, predict, scores, sub_gram
 from repbias.encoding.spec import Encoding
-from repbias.encoding.tables import Targets, least_stimuli, targets
+from repbias.encoding.tables import Targets, can_be_encoded, targets
 from repbias.spec import RepbiasError, nearest
 from repbias.store import Activations, Recording
 from repbias.tables import as_table
@@ -82,14 +82,7 @@ def partition_variance(
         If a band does not exist, is constant or has missing numbers; and those of
         :func:`repbias.encoding.tables.targets`.
     """
-    if not spec.partition or recording.responses is None:
-        return as_table("variance_partition")
-    n_stimuli = len(recording.stimulus_ids)
-    if n_stimuli < least_stimuli(spec):
-        logger.warning(
-            "%s: no joint models: %d stimuli, the folds need %d",
-            *(name, n_stimuli, least_stimuli(spec)),
-        )
+    if not spec.partition or not can_be_encoded(name, recording, spec):
         return as_table("variance_partition")
     data = targets(name, recording, spec)
     tables = []

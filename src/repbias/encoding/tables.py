@@ -118,6 +118,18 @@ def least_stimuli(spec: Encoding) -> int:
     return spec.folds * max(spec.inner_folds, _MIN_IN_FOLD)
 
 
+def can_be_encoded(name: str, recording: Recording, spec: Encoding) -> bool:
+    """Whether there are responses, to as many stimuli as the folds need; warn if too few."""
+    if recording.responses is None:
+        return False
+    n_stimuli, needed = len(recording.stimulus_ids), least_stimuli(spec)
+    if n_stimuli < needed:
+        logger.warning(
+            "%s: no encoding models: %d stimuli, the folds need %d", name, n_stimuli, needed
+        )
+    return n_stimuli >= needed
+
+
 def _too_few(stimuli: np.ndarray, groups: np.ndarray | None, spec: Encoding) -> str:
     """Say what the folds lack, or nothing."""
     folds = f"{spec.folds} x {spec.inner_folds} folds"
@@ -178,14 +190,7 @@ def encode_recording(
     RepbiasError
         Those of :func:`targets`.
     """
-    if recording.responses is None:
-        return as_table("encoding")
-    n_stimuli = len(recording.stimulus_ids)
-    if n_stimuli < least_stimuli(spec):
-        logger.warning(
-            "%s: no encoding models: %d stimuli, the folds need %d",
-            *(name, n_stimuli, least_stimuli(spec)),
-        )
+    if not can_be_encoded(name, recording, spec):
         return as_table("encoding")
     data = targets(name, recording, spec)
     ceiling, convention = unit_ceiling(recording)

@@ -195,13 +195,7 @@ def subject_patterns(recording: Recording) -> list[SubjectPatterns]:
     for subject in dict.fromkeys(recording.units["subject"]):
         mine = tensor[:, :, (recording.units["subject"] == subject) & used]
         observed = ~np.isnan(mine)
-        folds = folds_of(recording, observed)
-        # Without the repeats in which only others were recorded.
-        order = np.argsort(~observed.any(axis=2), axis=1, kind="stable")
-        mine = np.take_along_axis(mine, order[:, :, None], axis=1)
-        folds = np.take_along_axis(folds, order, axis=1)
-        there = (folds >= 0).any(axis=0)
-        result.append(SubjectPatterns(str(subject), mine[:, there], folds[:, there]))
+        result.append(SubjectPatterns(str(subject), mine, folds_of(recording, observed)))
     return result
 
 
