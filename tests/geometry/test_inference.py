@@ -17,16 +17,9 @@ from scipy.stats import rankdata, sem, spearmanr, zscore
 from scipy.stats import t as student
 
 from repbias.geometry import inference
-from repbias.geometry.inference import (
-    Draws,
-    dual_variance,
-    evaluate,
-    noise_ceiling,
-    resampled_similarity,
-    similarities,
-    unit,
-    weighted_midranks,
-)
+from repbias.geometry.ceilings import noise_ceiling
+from repbias.geometry.comparison import resampled_similarity, similarities, unit, weighted_midranks
+from repbias.geometry.inference import Draws, dual_variance, evaluate
 from repbias.geometry.rdms import subject_rdms
 from repbias.geometry.spec import Geometry
 from repbias.recordings.readers import read_recording

@@ -19,13 +19,9 @@ from scipy.stats import false_discovery_control, ttest_1samp, ttest_rel
 from scipy.stats import t as student
 
 from repbias.geometry import model_tests
-from repbias.geometry.inference import (
-    Draws,
-    evaluate,
-    resampled_lower_ceiling,
-    resampled_similarity,
-    subject_ceiling,
-)
+from repbias.geometry.ceilings import resampled_lower_ceiling, subject_ceiling
+from repbias.geometry.comparison import resampled_similarity
+from repbias.geometry.inference import Draws, evaluate
 from repbias.geometry.rdms import make_rdms
 from repbias.geometry.spec import Geometry
 from repbias.spec import RepbiasError

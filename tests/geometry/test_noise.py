@@ -15,8 +15,8 @@ from rsatoolbox.rdm import calc_rdm, calc_rdm_unbalanced
 from scipy.spatial.distance import pdist, squareform
 from scipy.stats import ortho_group
 
+from repbias.geometry.ceilings import noise_ceiling
 from repbias.geometry.distances import crossnobis, folds_of, whitened
-from repbias.geometry.inference import noise_ceiling
 from repbias.geometry.rdms import subject_rdms
 from repbias.geometry.spec import Geometry
 from repbias.spec import RepbiasError

@@ -12,15 +12,14 @@ from scipy.optimize import nnls
 from scipy.spatial.distance import squareform
 from scipy.stats import t as student
 
-from repbias.geometry.inference import (
-    INTERVALS,
+from repbias.geometry.comparison import (
     UNCENTRED,
     WHITENED,
-    Draws,
     embedding,
     resampled_similarity,
     similarities,
 )
+from repbias.geometry.inference import INTERVALS, Draws
 from repbias.geometry.rdms import dissimilarities, subject_rdms
 from repbias.geometry.spec import Comparator, Distance, Geometry
 from repbias.spec import RepbiasError
@@ -42,7 +41,7 @@ def layer_weights(rdms: np.ndarray, target: np.ndarray, comparator: Comparator) 
     """Weights >= 0 of RDMs whose weighted sum is most similar to the target.
 
     A cosine is highest where least squares is lowest, so this is non-negative least squares on
-    what the comparator is a cosine of (:func:`repbias.geometry.inference.embedding`); for
+    what the comparator is a cosine of (:func:`repbias.geometry.comparison.embedding`); for
     comparators of ranks, as for "corr". Like `rsatoolbox.model.fitter.fit_regress_nn`.
 
     Parameters

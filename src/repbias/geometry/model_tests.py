@@ -14,19 +14,18 @@ from rsatoolbox.rdm import RDMs, compare
 from scipy.stats import false_discovery_control
 from scipy.stats import t as student
 
-from repbias.geometry.inference import (
+from repbias.geometry.ceilings import resampled_lower_ceiling, subject_ceiling
+from repbias.geometry.comparison import (
     MEMORY,
     UNCENTRED,
     WHITENED,
-    Draws,
     n_stimuli_of,
     refuse_not_finite,
-    resampled_lower_ceiling,
     resampled_similarity,
     similarities,
-    subject_ceiling,
     unit,
 )
+from repbias.geometry.inference import Draws
 from repbias.geometry.rdms import subject_rdms
 from repbias.geometry.spec import Comparator, Generalise, Geometry
 from repbias.geometry.tables import shown_models

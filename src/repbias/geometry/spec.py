@@ -80,6 +80,9 @@ class Geometry(Spec):
     """Folds of stimuli in which fitted models are tested."""
     reweighting_units: int = Field(500, ge=2)
     """Layers with more units than this are reweighted by as many principal components."""
+    max_memory_mb: int = Field(2000, ge=100)
+    """Bound on what the computation of RDMs holds at once, in megabytes; what is larger is read
+    from and written to files in blocks. It changes the time, not the results."""
     time_resolved: bool = False
     """Compare every time bin of a recording with the networks."""
     seed: int = Field(0, ge=0)

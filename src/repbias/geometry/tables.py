@@ -11,14 +11,9 @@ import pandas as pd
 from rsatoolbox.rdm import RDMs
 from scipy.stats import t as student
 
-from repbias.geometry.inference import (
-    INTERVALS,
-    Draws,
-    evaluate,
-    noise_ceiling,
-    resampled_similarity,
-    similarities,
-)
+from repbias.geometry.ceilings import noise_ceiling
+from repbias.geometry.comparison import resampled_similarity, similarities
+from repbias.geometry.inference import INTERVALS, Draws, evaluate
 from repbias.geometry.rdms import aligned_vectors, subject_rdms
 from repbias.geometry.spec import Comparator, Geometry
 from repbias.recordings.reliability import analysed_units

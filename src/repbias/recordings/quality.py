@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from repbias.geometry.inference import similarities
+from repbias.geometry.comparison import similarities
 from repbias.geometry.rdms import dissimilarities
 from repbias.geometry.spec import MEAN_DISTANCES, Geometry
 from repbias.recordings.reliability import (
