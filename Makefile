@@ -31,8 +31,9 @@ schema: $(VENV)/.installed  ## write the schema and the reference of config.yaml
 	$(BIN)/python -m repbias.config_reference schema > workflow/schemas/config.schema.json
 	$(BIN)/python -m repbias.config_reference markdown > docs/configuration.md
 
-benchmark: $(VENV)/.installed  ## measure the speed of training against PyTorch's own (on an idle machine)
-	$(BIN)/python benchmarks/training.py $(ARGS)
+benchmark: $(VENV)/.installed  ## measure speed against rsatoolbox, himalaya and PyTorch (idle machine), and write docs/speed.md
+	$(BIN)/python benchmarks/speed.py $(ARGS)
+	$(BIN)/python benchmarks/training.py
 
 calibration: $(VENV)/.installed  ## measure the error rates of all tests, and write docs/calibration.md
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/calibration.py $(ARGS)

@@ -70,12 +70,12 @@ def run(folder: Path, analysis: str, settings: dict, n_layers: int | None) -> No
     import importlib
 
     from repbias.analyses import OF_RECORDINGS
-    from repbias.geometry.rdms import layer_rdms, read_rdms, save_rdms
+    from repbias.geometry.rdms import read_rdms, write_layer_rdms
     from repbias.store import Activations, Recording
 
     if analysis == "rdms":
-        rdms = layer_rdms(Activations.open(folder / "activations.h5"), "correlation", None)
-        save_rdms(folder / "rdms.h5", rdms)
+        activations = Activations.open(folder / "activations.h5")
+        write_layer_rdms(folder / "rdms.h5", activations, "correlation", None)
         return
     entry = OF_RECORDINGS[analysis]
     arguments = ["large", Recording.read(folder / "recording.h5")]

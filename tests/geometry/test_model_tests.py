@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from itertools import combinations
 
 import numpy as np
@@ -13,13 +12,11 @@ from hypothesis import strategies as st
 from rsatoolbox.inference import boot_noise_ceiling, eval_dual_bootstrap
 from rsatoolbox.model import ModelFixed
 from rsatoolbox.rdm import RDMs, compare
-from rsatoolbox.util.inference_util import pool_rdm
 from scipy.spatial.distance import pdist, squareform
 from scipy.stats import false_discovery_control, ttest_1samp, ttest_rel
 from scipy.stats import t as student
 
 from repbias.geometry import model_tests
-from repbias.geometry.ceilings import resampled_lower_ceiling, subject_ceiling
 from repbias.geometry.comparison import resampled_similarity
 from repbias.geometry.inference import Draws, evaluate
 from repbias.geometry.rdms import make_rdms
@@ -92,43 +89,6 @@ def test_variances_are_those_of_rsatoolboxs_dual_bootstrap():
         np.testing.assert_allclose(error, np.sqrt(variance), rtol=tolerance)
     low, _ = boot_noise_ceiling(RDMs(data), "corr")
     np.testing.assert_allclose(of(found, "ceiling")["effect"], of(found, "zero")["effect"] - low)
-
-
-@pytest.mark.parametrize("comparator", COMPARATORS)
-def test_the_resampled_lower_ceiling_is_rsatoolboxs(comparator):
-    """Under resampled stimuli; with resampled subjects, by copying them in loops."""
-    _, data = simulated(0, 4, 10)
-    rng = np.random.default_rng(1)
-    stimuli = rng.multinomial(10, np.full(10, 0.1), size=15)
-    subjects = rng.multinomial(4, np.full(4, 0.25), size=40)
-    subjects = subjects[(subjects > 0).sum(axis=1) > 1][:15]
-    alone = resampled_lower_ceiling(data, comparator, stimuli, np.ones((15, 4), int))
-    both = resampled_lower_ceiling(data, comparator, stimuli, subjects)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that tau's ceiling is of averaged ranks
-        for i in range(15):
-            copies = np.repeat(np.arange(10), stimuli[i])
-            sample = RDMs(data).subsample_pattern("index", copies)
-            low, _ = boot_noise_ceiling(sample, comparator)
-            assert alone[i] == pytest.approx(low, abs=1e-10)
-            drawn, vectors = np.repeat(np.arange(4), subjects[i]), sample.get_vectors()
-            values = []
-            for s in drawn:
-                others = pool_rdm(RDMs(vectors[drawn[drawn != s]]), comparator)
-                values.append(compare(others, RDMs(vectors[[s]]), comparator)[0, 0])
-            assert both[i] == pytest.approx(np.mean(values), abs=1e-10)
-
-
-def test_whitened_ceilings_go_beyond_99_stimuli():
-    """rsatoolbox fails there; at 20 both are the same, and the formula does not know n."""
-    _, data = simulated(0, 3, 20)
-    expected = boot_noise_ceiling(RDMs(data), "corr_cov")
-    assert subject_ceiling(data, "corr_cov") == pytest.approx(expected, abs=1e-12)
-    _, data = simulated(0, 3, 101)
-    low, high = subject_ceiling(data, "corr_cov")
-    every = np.ones((1, 101), int), np.ones((1, 3), int)
-    assert resampled_lower_ceiling(data, "corr_cov", *every)[0] == pytest.approx(low, abs=1e-10)
-    assert 0 < low < high < 1
 
 
 def test_networks_are_a_random_factor():

@@ -77,17 +77,20 @@ def dataset_of(tensor, fold=None):
 METHODS = {"shrinkage": "shrinkage_diag", "diagonal": "diag"}
 
 
-@pytest.mark.parametrize("units", [5, 40])
+@pytest.mark.parametrize("units", [5, 30, 60])
 @pytest.mark.parametrize("noise", ["shrinkage", "diagonal"])
 @pytest.mark.parametrize("make", [noisy, unequal])
 def test_noise_precision_is_rsatoolboxs(make, noise, units):
-    """More units than degrees of freedom too; differences and products, as it is a rotation."""
+    """More units than trials too; products per unit, as coordinates are others."""
     tensor = make(units=units)
+    tensor -= np.nanmean(np.nanmean(tensor, axis=1), axis=0)
     white, data = whitened(tensor, noise), dataset_of(tensor)
     precision = prec_from_unbalanced(data, "stimulus", method=METHODS[noise])
     rows = ~np.isnan(white).any(axis=2)
-    expected = tensor[rows] @ precision @ tensor[rows].T
-    np.testing.assert_allclose(white[rows] @ white[rows].T, expected, rtol=1e-8, atol=1e-10)
+    np.testing.assert_array_equal(rows, ~np.isnan(tensor).any(axis=2))
+    expected = tensor[rows] @ precision @ tensor[rows].T / units
+    found = white[rows] @ white[rows].T / white.shape[2]
+    np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-10)
 
 
 @pytest.mark.parametrize("noise", ["shrinkage", "diagonal", "none"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,12 +16,12 @@ from scipy.stats import ortho_group
 
 from repbias.geometry.rdms import (
     aligned_vectors,
+    create_rdms,
     dissimilarities,
-    layer_rdms,
     make_rdms,
     read_rdms,
-    save_rdms,
     subject_rdms,
+    write_layer_rdms,
 )
 from repbias.geometry.spec import Geometry
 from repbias.spec import RepbiasError
@@ -140,14 +141,15 @@ def test_patterns_that_are_not_finite_are_refused(distance, value):
         dissimilarities(patterns, distance)
 
 
-def test_layers_keep_their_names_and_stimuli_their_order(make_activations):
+def test_layers_keep_their_names_and_stimuli_their_order(make_activations, tmp_path):
     """Ids as rsatoolbox would sort them alphabetically: img10 before img2."""
     ids = [f"img{i}" for i in range(1, 13)]
     rng = np.random.default_rng(3)
     layers = {"wide": rng.normal(size=(2, 12, 9)), "narrow": rng.normal(size=(2, 12, 4))}
     activations = make_activations(layers, ids, [(5, "initial"), (5, "final")])
-    rdms = layer_rdms(activations, "euclidean", 11)
-    assert rdms.pattern_descriptors["stimulus_id"] == ids[:11]
+    write_layer_rdms(tmp_path / "rdms.h5", activations, "euclidean", 11)
+    rdms = read_rdms(tmp_path / "rdms.h5")
+    assert list(rdms.pattern_descriptors["stimulus_id"]) == ids[:11]
     columns = (rdms.rdm_descriptors[name] for name in ("layer", "snapshot", "seed", "step"))
     found = dict(zip(zip(*columns, strict=True), rdms.get_vectors(), strict=True))
     assert found.keys() == {
@@ -158,34 +160,44 @@ def test_layers_keep_their_names_and_stimuli_their_order(make_activations):
         np.testing.assert_allclose(vector, reference(patterns, "euclidean"), rtol=1e-6)
 
 
-def test_a_dead_layer_is_named_and_left_out(make_activations, caplog):
-    layers = {"alive": np.random.default_rng(0).normal(size=(1, 5, 3)), "dead": np.zeros((1, 5, 3))}
+def test_a_dead_layer_is_named_and_left_out(make_activations, tmp_path, caplog):
+    layers = {"dead": np.zeros((1, 5, 3)), "alive": np.random.default_rng(0).normal(size=(1, 5, 3))}
     activations = make_activations(layers, list("abcde"))
-    rdms = layer_rdms(activations, "correlation", None)
+    write_layer_rdms(tmp_path / "rdms.h5", activations, "correlation", None)
+    rdms = read_rdms(tmp_path / "rdms.h5")
     assert list(rdms.rdm_descriptors["layer"]) == ["alive"]
     assert "layer dead: 5 of 5 patterns" in caplog.text
 
 
-def test_a_file_of_dead_layers_is_refused(make_activations):
+def test_a_file_of_dead_layers_is_refused(make_activations, tmp_path):
     activations = make_activations({"dead": np.zeros((1, 5, 3))}, list("abcde"))
     with pytest.raises(RepbiasError, match=r"no layer has an RDM; .* layer dead: 5 of 5 patterns"):
-        layer_rdms(activations, "correlation", None)
+        write_layer_rdms(tmp_path / "rdms.h5", activations, "correlation", None)
+    assert not (tmp_path / "rdms.h5").exists()
 
 
-def test_fewer_than_four_stimuli_are_refused(make_activations):
+def test_fewer_than_four_stimuli_are_refused(make_activations, tmp_path):
     activations = make_activations({"layer": np.ones((1, 5, 3))}, list("abcde"))
     with pytest.raises(RepbiasError, match="3 stimuli; RSA needs at least 4"):
-        layer_rdms(activations, "euclidean", 3)
+        write_layer_rdms(tmp_path / "rdms.h5", activations, "euclidean", 3)
     recording = Recording(stimuli={"stimulus_id": np.array(list("abc"))}, rdms=np.ones((1, 3)))
     with pytest.raises(RepbiasError, match="'it': 3 stimuli; RSA needs at least 4"):
         subject_rdms(recording, Geometry(), "it")
+
+
+def save(path, vectors, ids, distance="correlation", info=None):
+    """Write RDMs in two parts each."""
+    with create_rdms(path, ids, distance) as rdms:
+        for i, vector in enumerate(vectors):
+            described = {name: values[i] for name, values in (info or {}).items()}
+            rdms.append((vector[:2], vector[2:]), described)
 
 
 def test_saved_rdms_are_read_back_by_us_and_by_rsatoolbox(tmp_path):
     ids = ["img10", "img2", "b", "a"]
     vectors = np.random.default_rng(4).uniform(size=(3, 6))
     info = {"layer": ["one", "two", "three"], "seed": [1, 2, 3], "kept": [True, False, True]}
-    save_rdms(tmp_path / "rdms.h5", make_rdms(vectors, ids, "correlation", info))
+    save(tmp_path / "rdms.h5", vectors, ids, "correlation", info)
     assert [p.name for p in tmp_path.iterdir()] == ["rdms.h5"]
     for rdms in (read_rdms(tmp_path / "rdms.h5"), load_rdm(str(tmp_path / "rdms.h5"))):
         np.testing.assert_array_equal(rdms.get_vectors(), vectors)
@@ -195,23 +207,45 @@ def test_saved_rdms_are_read_back_by_us_and_by_rsatoolbox(tmp_path):
             assert list(rdms.rdm_descriptors[name]) == values
 
 
-def test_ids_that_rsatoolbox_cannot_write_are_kept_or_refused_by_name(tmp_path):
+def test_the_file_is_what_rsatoolbox_saves(tmp_path):
+    """Every group, dataset and attribute, with the same type and content."""
+    ids, info = list("dcba"), {"layer": ["one", "three"], "seed": [1, 2], "kept": [True, False]}
+    vectors = np.random.default_rng(4).uniform(size=(2, 6))
+    save(tmp_path / "ours.h5", vectors, ids, "correlation", info)
+    make_rdms(vectors, ids, "correlation", info).save(str(tmp_path / "theirs.h5"))
+
+    def content(path):
+        with h5py.File(path) as file:
+            found = {}
+            file.visititems(
+                lambda name, item: found.update(
+                    {name: (item.dtype, item[()].tolist()) if hasattr(item, "dtype") else None}
+                )
+            )
+            return found, dict(file.attrs)
+
+    assert content(tmp_path / "ours.h5") == content(tmp_path / "theirs.h5")
+
+
+def test_ids_that_rsatoolbox_cannot_write_are_refused_by_name(tmp_path):
     """Its HDF5 files hold ASCII only; image files have names in every script."""
-    ids = ["Bär", "Vogel", "Katze", "Hund"]
-    rdms = make_rdms(np.ones(6), ids, "euclidean", {})
-    try:
-        save_rdms(tmp_path / "rdms.h5", rdms)
-    except RepbiasError as error:
-        assert "Bär" in str(error)
-    else:
-        assert list(read_rdms(tmp_path / "rdms.h5").pattern_descriptors["stimulus_id"]) == ids
+    with pytest.raises(RepbiasError, match=r"rename 1 stimuli .*Bär"):
+        save(tmp_path / "rdms.h5", np.ones((1, 6)), ["Bär", "Vogel", "Katze", "Hund"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_could_not_be_completed_is_not_there(tmp_path):
+    with pytest.raises(ZeroDivisionError), create_rdms(tmp_path / "a.h5", list("abcd"), "x") as f:
+        f.append([np.ones(6)], {})
+        raise ZeroDivisionError
+    assert not list(tmp_path.iterdir())
 
 
 def test_damaged_and_foreign_files_are_refused(tmp_path):
     path = tmp_path / "rdms.h5"
     with pytest.raises(StoreError, match=r"rdms\.h5"):
         read_rdms(path)
-    save_rdms(path, make_rdms(np.ones((1, 6)), list("abcd"), "correlation", {}))
+    save(path, np.ones((1, 6)), list("abcd"))
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(StoreError, match=r"rdms\.h5"):
         read_rdms(path)

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from repbias.encoding.spec import Encoding
 from repbias.encoding.tables import encode_recording
-from repbias.geometry.rdms import layer_rdms
+from repbias.geometry.rdms import read_rdms, write_layer_rdms
 from repbias.geometry.spec import Geometry
 from repbias.geometry.tables import compare_with_recording
 from repbias.recordings.readers import read_recording
@@ -232,7 +232,8 @@ def test_shuffling_the_stimulus_axis_with_its_ids_changes_no_result(
             return reliability_table("v4", recording)
         if step == "encoding":
             return encode_recording("v4", recording, "set", activations, Encoding(inner_folds=3))
-        rdms = {"net": layer_rdms(activations["net"], "correlation", None)}
+        write_layer_rdms(tmp_path / "rdms.h5", activations["net"], "correlation", None)
+        rdms = {"net": read_rdms(tmp_path / "rdms.h5")}
         return compare_with_recording("v4", recording, "set", rdms, Geometry(bootstraps=100))
 
     shuffled = result(rng.permutation(40))

@@ -1,14 +1,15 @@
-"""Nested cross-validated ridge regression with himalaya, from one kernel per feature space."""
+"""Nested cross-validated ridge regression, from one kernel per feature space."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from himalaya.kernel_ridge import MultipleKernelRidgeCV, generate_dirichlet_samples
+from himalaya.kernel_ridge import generate_dirichlet_samples
 from sklearn.model_selection import GroupKFold, KFold
 from sklearn.preprocessing import KernelCenterer
 
+from repbias.encoding.solvers import banded_ridge_cv, kernel_ridge_cv, low_rank_features
 from repbias.encoding.spec import Encoding
 
 #: Features that are centred and multiplied at once, and numbers in one step of permutations.
@@ -105,29 +106,42 @@ def predict(
     fold = np.empty(len(responses), int)
     chosen = np.empty((spec.folds, responses.shape[1]))
     weightings = _weightings(len(kernels), spec)
+    features = _few_features(kernels, spec)
     for i, (train, test) in enumerate(splits(len(responses), spec.folds, spec.seed, groups)):
-        k_train, k_test = _centred(kernels, train, test)
         mean, scale = responses[train].mean(axis=0), responses[train].std(axis=0)
-        # himalaya breaks ties by absolute differences of 1e-10, so volts would choose otherwise.
+        # Ties are broken by absolute differences of 1e-10, so volts would choose otherwise.
         scale[scale == 0] = 1
-        inner = None if groups is None else groups[train]
-        model = MultipleKernelRidgeCV(
-            kernels="precomputed",
-            cv=splits(len(train), spec.inner_folds, spec.seed, inner),
-            solver_params={
-                "alphas": grid,
-                "n_iter": weightings,
-                "progress_bar": False,
-                **_batches(len(train), spec),
-            },
+        y = (responses[train] - mean) / scale
+        inner = splits(
+            len(train), spec.inner_folds, spec.seed, None if groups is None else groups[train]
         )
-        with np.errstate(divide="ignore"):  # log of a weight of 0
-            model.fit(k_train, (responses[train] - mean) / scale)
-        parts[:, test] = model.predict(k_test, split=True) * scale
-        baseline[test], fold[test] = mean, i
-        # himalaya's rounding leads off the grid; back to it.
-        chosen[i] = grid[np.abs(np.log(model.best_alphas_ / grid[:, None])).argmin(axis=0)]
+        if features is None:
+            k_train, k_test = _centred(kernels, train, test)
+            fit = kernel_ridge_cv(
+                k_train, y, grid, inner, weightings, max_memory_mb=spec.max_memory_mb
+            )
+            for part, k, gamma in zip(parts, k_test, weightings[fit.weighting].T, strict=True):
+                part[test] = (k @ fit.coefficients) * (gamma * scale)
+        else:
+            centred = [x - x[train].mean(axis=0) for x in features]
+            fit = banded_ridge_cv(
+                [x[train] for x in centred],
+                *(y, weightings, grid, inner),
+                max_memory_mb=spec.max_memory_mb,
+            )
+            ends = np.cumsum([x.shape[1] for x in features])[:-1]
+            for part, x, w in zip(parts, centred, np.split(fit.coefficients, ends), strict=True):
+                part[test] = (x[test] @ w) * scale
+        baseline[test], fold[test], chosen[i] = mean, i, fit.alphas
     return Prediction(parts, fold, baseline, chosen, grid)
+
+
+def _few_features(kernels: np.ndarray, spec: Encoding) -> list[np.ndarray] | None:
+    """Return features with these Gram matrices, if they are fewer than the inner folds' stimuli."""
+    n = kernels.shape[-1]
+    features = [low_rank_features(kernel) for kernel in kernels]
+    training = n * (1 - 1 / spec.folds) * (1 - 1 / spec.inner_folds)
+    return features if sum(x.shape[1] for x in features) < training else None
 
 
 def _weightings(n_bands: int, spec: Encoding) -> np.ndarray:
@@ -152,19 +166,6 @@ def _centred(
         for k in kernels
     ]
     return np.stack([k for k, _ in pairs]), np.stack([k for _, k in pairs])
-
-
-def _batches(n: int, spec: Encoding) -> dict[str, int]:
-    """How many penalties and units himalaya may take at once, for n stimuli."""
-    half = spec.max_memory_mb * 1e6 / 8 / 2
-    # It holds two n x n matrices per penalty, and about three n x units.
-    n_alphas = int(np.clip(half // (2 * n**2), 1, spec.n_alphas))
-    n_targets = int(max(half // (3 * n * n_alphas), 1))
-    return {
-        "n_alphas_batch": n_alphas,
-        "n_targets_batch": n_targets,
-        "n_targets_batch_refit": n_targets,
-    }
 
 
 def scores(prediction: Prediction, responses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -273,19 +274,45 @@ def _null(
 ) -> np.ndarray:
     """Return r of every permutation, (permutation, unit)."""
     total = np.zeros((len(orders), responses.shape[1]))
+    features = low_rank_features(kernel)
     for i, (train, test) in enumerate(splits(len(responses), spec.folds, spec.seed, groups)):
-        (k_train,), (k_test,) = _centred(kernel[None], train, test)
+        values, trained, left_out = _components(kernel, features, train, test)
+        few = len(values) * len(kernel) < len(train) * len(test)
         for alpha in np.unique(alphas[i]):
-            hat = np.linalg.solve(k_train + alpha * np.eye(len(train)), k_test.T).T
+            hat = [left_out / (values + alpha), trained]
+            if not few:
+                hat = [hat[0] @ hat[1]]
             units = np.flatnonzero(alphas[i] == alpha)
             y = np.ascontiguousarray(responses[:, units])
             step = max(_CACHE // y.size, 1)
             for start in range(0, len(orders), step):
                 order = orders[start : start + step].T
-                predicted = hat @ y[order[train]].reshape(len(train), -1)
+                predicted = y[order[train]].reshape(len(train), -1)
+                for factor in reversed(hat):
+                    predicted = factor @ predicted
                 r = _correlation(y[order[test]].reshape(len(test), -1), predicted)
                 total[start : start + step, units] += r.reshape(-1, len(units))
     return total / spec.folds
+
+
+def _components(
+    kernel: np.ndarray, features: np.ndarray, train: np.ndarray, test: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return factors of predictions, left_out / (eigenvalues + alpha) @ trained.
+
+    Of the features' Gram matrix (feature, feature) or of the kernel, whichever is smaller.
+    """
+    if features.shape[1] < len(train):
+        x = features - features[train].mean(axis=0)
+        values, vectors = np.linalg.eigh(x[train].T @ x[train])
+        trained, left_out = (x[train] @ vectors).T, x[test] @ vectors
+    else:
+        (k_train,), (k_test,) = _centred(kernel[None], train, test)
+        values, vectors = np.linalg.eigh(k_train)
+        trained, left_out = vectors.T, k_test @ vectors
+    # Directions in which the training stimuli do not differ are rounding errors.
+    used = values > len(train) * np.finfo(float).eps * values.max(initial=0)
+    return values[used], trained[used], left_out[:, used]
 
 
 def _orders(n: int, spec: Encoding, groups: np.ndarray | None) -> np.ndarray:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-from rsatoolbox.inference import boot_noise_ceiling
-from rsatoolbox.rdm import RDMs, compare
-from scipy.stats import rankdata
+from array_api_compat import array_namespace, device
 
 from repbias.geometry.comparison import (
-    MAX_WHITENED,
+    RANKED,
     UNCENTRED,
     WHITENED,
-    copies_of,
-    embedding,
+    Array,
+    Ranking,
+    Ties,
+    joint_ties,
     n_stimuli_of,
+    on_cpu,
+    pairs_of,
+    present,
     ratio,
+    rho,
     similarities,
+    tau_a,
     weighted_products,
 )
 from repbias.geometry.distances import (
@@ -57,8 +63,8 @@ def noise_ceiling(
 ) -> Ceiling:
     """Estimate the noise ceiling of a recording's RDMs.
 
-    * Two subjects or more: leave-one-subject-out and full-group bounds (Nili et al. 2014), by
-      rsatoolbox: the RDMs are normalised (or ranked) as the comparator does, then averaged.
+    * Two subjects or more: leave-one-subject-out and full-group bounds (Nili et al. 2014), as
+      in rsatoolbox: the RDMs are normalised (or ranked) as the comparator does, then averaged.
     * One subject with repeats: RDMs of random halves of the repeats (of the folds, where the
       distance is cross-validated); the square root of their Spearman-Brown corrected similarity,
       as the range between the 2.5th and 97.5th percentiles over splits.
@@ -89,18 +95,16 @@ def noise_ceiling(
     tensor, folds, left_out = subject.tensor[:, :, usable], subject.folds, (~usable).sum()
     if usable.sum() < 2:
         return Ceiling(np.nan, np.nan, f"{UNAVAILABLE}: fewer than two repeats of some stimuli")
-    values = []
     try:
         if distance in MEAN_DISTANCES:
-            for pair in random_halves(tensor, n_splits, spec.seed):
-                first, second = (dissimilarities(half, distance) for half in pair)
-                values.append(similarities(first[None], second[None], comparator)[0, 0])
+            halves = random_halves(tensor, n_splits, spec.seed)
+            rdms = (tuple(dissimilarities(half, distance) for half in pair) for pair in halves)
         else:
             # Normalised by the noise of all trials, not of each half.
             tensor, folds = prepared(tensor, folds, distance, spec.noise)
-            for pair in halves_of_trials(tensor, folds, distance, n_splits, spec.seed):
-                first, second = (trial_dissimilarities(half, folds, distance) for half in pair)
-                values.append(similarities(first[None], second[None], comparator)[0, 0])
+            halves = halves_of_trials(tensor, folds, distance, n_splits, spec.seed)
+            rdms = (tuple(trial_dissimilarities(h, folds, distance) for h in p) for p in halves)
+        values = [similarities(a[None], b[None], comparator)[0, 0] for a, b in rdms]
     except RepbiasError as error:  # a pattern that is constant in one half; too few folds
         return Ceiling(np.nan, np.nan, f"{UNAVAILABLE}: half of the repeats: {error}")
     whole = spearman_brown(np.array(values), lengthening(tensor).mean())
@@ -115,94 +119,130 @@ def noise_ceiling(
     )
 
 
-def subject_ceiling(data: np.ndarray, comparator: Comparator) -> tuple[float, float]:
-    """Return rsatoolbox's lower and upper noise ceiling of subjects' RDMs (subject, pair).
+def subject_ceiling(data: Array, comparator: Comparator) -> tuple[float, float]:
+    """Return the lower and upper noise ceiling of subjects' RDMs (subject, pair).
 
-    Whitened comparators from 100 stimuli on, where rsatoolbox fails, by the same formula.
+    As `rsatoolbox.inference.boot_noise_ceiling`.
     """
-    n = n_stimuli_of(data)
-    if comparator not in WHITENED or n < MAX_WHITENED:
-        low, high = boot_noise_ceiling(RDMs(data), comparator)
-        return float(low), float(high)
-    gram = embedding(data, comparator)
-    gram = gram @ gram.T
-    scale = _pooling_scale(data, comparator, np.ones((1, n)))
-    return tuple(float(v[0]) for v in _gram_ceiling(gram[None], scale, np.ones((1, len(data)))))
+    stimuli, subjects = (np.ones((1, n), int) for n in (n_stimuli_of(data), len(data)))
+    low, high = resampled_ceilings(data, comparator, stimuli, subjects)
+    return float(low[0]), float(high[0])
 
 
-def _pooling_scale(data: np.ndarray, comparator: Comparator, counts: np.ndarray) -> np.ndarray:
-    """Return (sample, subject) by what rsatoolbox multiplies RDMs before it averages them.
-
-    One over the standard deviation or root mean square of plain dissimilarities, whether or not
-    the comparator whitens.
-    """
-    plain = "cosine" if comparator in UNCENTRED else "corr"
-    squares = [dd for _, _, _, dd in weighted_products(data[:1], data, plain, counts)]
-    squares = np.concatenate(squares)
-    return np.divide(1, np.sqrt(squares), out=np.zeros_like(squares), where=squares > 0)
-
-
-def _gram_ceiling(
-    gram: np.ndarray, scale: np.ndarray, subjects: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Lower and upper ceiling from inner products between subjects.
-
-    The pooled RDM is sum_t v_t x_t with v = r * scale. Upper: its cosine with x_s, which is
-    (N v)_s / sqrt(v'N v N_ss); lower: the same without all copies of s; means over drawn subjects.
-
-    Parameters
-    ----------
-    gram
-        (sample, subject, subject), N.
-    scale
-        (sample, subject).
-    subjects
-        (sample, subject), r: how often each was drawn.
-    """
-    v = subjects * scale
-    nv = np.einsum("bst,bt->bs", gram, v)
-    own = np.einsum("bss->bs", gram)
-    vnv = (v * nv).sum(axis=1, keepdims=True)
-    upper = ratio(nv, np.sqrt(np.maximum(vnv * own, 0)))
-    others = np.maximum(vnv - 2 * v * nv + v**2 * own, 0)
-    lower = ratio(nv - v * own, np.sqrt(others * own))
-    share = subjects / subjects.sum(axis=1, keepdims=True)
-    return (lower * share).sum(axis=1), (upper * share).sum(axis=1)
-
-
-def resampled_lower_ceiling(
-    data: np.ndarray, comparator: Comparator, stimuli: np.ndarray, subjects: np.ndarray
-) -> np.ndarray:
-    """Return the lower noise ceiling of every bootstrap sample.
+def resampled_ceilings(
+    data: Array,
+    comparator: Comparator,
+    stimuli: Array,
+    subjects: Array,
+    average: Literal["draws", "subjects"] = "draws",
+) -> tuple[Array, Array]:
+    """Return the lower and upper noise ceiling of every bootstrap sample.
 
     As rsatoolbox: every drawn subject is compared with the average of the others, in which its
-    copies do not count. The mean is over drawn subjects, copies counting, as in the similarities
-    that it is compared with.
+    copies do not count, and with that of all. Of one subject alone both are 1. The average is of
+    RDMs that are divided by their standard deviation or root mean square (also where the
+    comparator whitens), or ranked; for "tau-a" too.
 
     Parameters
     ----------
     data
-        (subject, pair).
+        (subject, pair). Pairs that are NaN in all RDMs are left out.
     comparator
-        Ranked ones and "tau-a" are ranked anew in every sample: some ten times slower.
+        Ranked ones are ranked anew in every sample: some ten times slower.
     stimuli, subjects
-        (sample, stimulus) and (sample, subject), how often each was drawn; at least two different
-        subjects in every sample.
+        (sample, stimulus) and (sample, subject), how often each was drawn.
+    average
+        Of what the ceilings are means: of drawn subjects, copies counting, as in the similarities
+        that they are compared with; or of the different subjects among them, as in rsatoolbox.
 
     Returns
     -------
-    numpy.ndarray
-        (sample,).
+    tuple
+        Lower and upper, (sample,).
+
+    Raises
+    ------
+    RepbiasError
+        If different pairs are NaN, or any where RDMs are whitened.
     """
-    if comparator not in ("spearman", "rho-a", "tau-a"):
-        gram = [xy for _, xy, _, _ in weighted_products(data, data, comparator, stimuli)]
-        scale = _pooling_scale(data, comparator, stimuli)
-        return _gram_ceiling(np.concatenate(gram), scale, subjects)[0]
-    result = np.empty(len(stimuli))
-    for sample, (c, r) in enumerate(zip(stimuli, subjects, strict=True)):
-        x = copies_of(data, c)
-        ranks, drawn = rankdata(x, axis=1), np.flatnonzero(r)
-        others = r * ~np.eye(len(r), dtype=bool)
-        values = [compare((others[s] @ ranks)[None], x[[s]], comparator)[0, 0] for s in drawn]
-        result[sample] = np.average(values, weights=r[drawn])
-    return result
+    n = n_stimuli_of(data)
+    data, _, kept = present(data, data, comparator)
+    xp, where = array_namespace(data), device(data)
+    pairs = tuple(i[kept] for i in pairs_of(n, data))
+    stimuli, subjects = (xp.asarray(counts, device=where) for counts in (stimuli, subjects))
+    compare = _ranked_ceilings if comparator in RANKED else _cosine_ceilings
+    lower, upper = compare(data, comparator, stimuli, subjects, pairs)
+    share = subjects if average == "draws" else subjects > 0
+    share = xp.astype(share, data.dtype)
+    share /= xp.sum(share, axis=1, keepdims=True)
+    return xp.sum(lower * share, axis=1), xp.sum(upper * share, axis=1)
+
+
+def _cosine_ceilings(
+    data: Array, comparator: Comparator, stimuli: Array, subjects: Array, pairs: tuple[Array, Array]
+) -> tuple[Array, Array]:
+    """Lower and upper ceiling of every subject (sample, subject) from inner products N.
+
+    The pooled RDM is sum_t v_t x_t with v = r * scale, r how often each was drawn. Upper: its
+    cosine with x_s, which is (N v)_s / sqrt(v'N v N_ss); lower: the same without all copies of s.
+    """
+    xp = array_namespace(data)
+    if bool(xp.all(stimuli == stimuli[:1])):  # only subjects are resampled
+        stimuli = stimuli[:1]
+    gram, own, squares = weighted_products(data, data, comparator, stimuli, pairs)
+    if comparator in WHITENED:  # what scales RDMs before they are averaged is not whitened
+        plain = "cosine" if comparator in UNCENTRED else "corr"
+        _, _, squares = weighted_products(data[:1], data, plain, stimuli, pairs)
+    v = xp.astype(subjects, data.dtype)
+    v = v * ratio(xp.ones_like(squares), xp.sqrt(squares))
+    nv = xp.sum(gram * v[:, None], axis=2)
+    vnv = xp.sum(v * nv, axis=1, keepdims=True)
+    upper = ratio(nv, xp.sqrt(xp.clip(vnv * own, 0)))
+    others = xp.clip(vnv - 2 * v * nv + v**2 * own, 0)
+    lower = ratio(nv - v * own, xp.sqrt(others * own))
+    alone = xp.sum(subjects > 0, axis=1)[:, None] == 1
+    return xp.where(alone, upper, lower), upper
+
+
+def _ranked_ceilings(
+    data: Array, comparator: Comparator, stimuli: Array, subjects: Array, pairs: tuple[Array, Array]
+) -> tuple[Array, Array]:
+    """Lower and upper ceiling of every drawn subject (sample, subject), for comparators of ranks.
+
+    RDMs are ranked with weights and averaged, and the averages ranked again.
+    """
+    xp, where = array_namespace(data), device(data)
+    c = xp.astype(stimuli, xp.int32)
+    lower, upper = (xp.zeros(subjects.shape, dtype=data.dtype, device=where) for _ in range(2))
+    for sample, drawn in enumerate(c):
+        w = drawn[pairs[0]] * drawn[pairs[1]]
+        there, who = xp.nonzero(w)[0], xp.nonzero(subjects[sample])[0]
+        w = w[there]
+        x = [Ties.of(row[there]) for row in data[who]]
+        ranks, squares = Ranking.of(x).weighted(w)
+        r = xp.astype(subjects[sample][who], xp.float64)[:, None]
+        pooled = xp.sum(r * ranks, axis=0, keepdims=True)
+        others = pooled - r * ranks if len(x) > 1 else pooled
+        averages = [Ties.of(row) for row in xp.concat([others, pooled])]
+        if comparator == "tau-a":
+            values = _taus(averages, x, w)
+        else:
+            total = xp.astype(xp.sum(w), xp.float64)
+            averaged, pooled_squares = Ranking.of(averages).weighted(w)
+            ranks *= w
+            low = xp.vecdot(averaged[:-1], ranks), pooled_squares[:-1]
+            high = ranks @ averaged[-1], pooled_squares[-1]
+            values = [rho(p, xp.sqrt(s * squares), total, comparator) for p, s in (low, high)]
+        lower[sample, who], upper[sample, who] = (xp.astype(v, data.dtype) for v in values)
+    return lower, upper
+
+
+def _taus(averages: list[Ties], x: list[Ties], w: Array) -> tuple[Array, Array]:
+    """Tau-a of every subject with the average of the others, and with that of all (the last)."""
+    on = [Ties(*(v if v is None else on_cpu(v) for v in rdm)) for rdm in (*averages, *x)]
+    averages, x, weights = on[: len(averages)], on[len(averages) :], on_cpu(w)
+    values = []
+    for y, others in zip(x, averages[:-1], strict=True):
+        two = [others, averages[-1]]
+        values.append(tau_a(two, y, [joint_ties(a, y) for a in two], weights))
+    return tuple(array_namespace(w).asarray(np.array(values).T, device=device(w)))

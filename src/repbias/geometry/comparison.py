@@ -1,28 +1,37 @@
-"""Similarity of RDMs: every measure as an inner product, also under a bootstrap of the stimuli."""
+"""Similarity of RDMs: every measure as an inner product, also under a bootstrap of the stimuli.
+
+Functions on arrays take those of NumPy or torch, float32 or float64, and return the same kind on
+the same device.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
-from rsatoolbox.rdm import RDMs, compare
-from scipy.spatial.distance import squareform
-from scipy.stats import rankdata
+from array_api_compat import array_namespace, device, to_device
+
+# Not public, but the only compiled count of discordant pairs; rsatoolbox imports it too.
+from scipy.stats._stats import _kendall_dis
 
 from repbias.geometry.spec import Comparator
 from repbias.spec import RepbiasError
 
+#: An array of NumPy or torch.
+Array = Any
 #: Numbers (float64) that one array of a bootstrap holds at most: 128 MB.
 MEMORY = 2**24
 #: Comparators of whitened RDMs (Diedrichsen et al. 2021).
 WHITENED = ("corr_cov", "cosine_cov")
 #: Comparators that do not subtract the mean dissimilarity.
 UNCENTRED = ("cosine", "cosine_cov")
-#: From this number of stimuli on rsatoolbox 0.3.2 cannot whiten.
-MAX_WHITENED = 100
+#: Comparators of ranks.
+RANKED = ("spearman", "rho-a", "tau-a")
 
 
-def n_stimuli_of(vectors: np.ndarray) -> int:
+def n_stimuli_of(vectors: Array) -> int:
     """Return the number of stimuli of upper triangles (..., pair)."""
     return round((1 + np.sqrt(1 + 8 * vectors.shape[-1])) / 2)
 
@@ -37,7 +46,72 @@ def refuse_not_finite(vectors: np.ndarray, what: str) -> None:
         )
 
 
-def embedding(vectors: np.ndarray, comparator: Comparator) -> np.ndarray:
+def floating(*arrays: Array) -> tuple[Array, ...]:
+    """Convert arrays to one floating dtype: their own, or float64 for integers."""
+    xp = array_namespace(*arrays)
+    real = [a if xp.isdtype(a.dtype, "real floating") else xp.astype(a, xp.float64) for a in arrays]
+    dtype = xp.result_type(*real)
+    return tuple(xp.astype(a, dtype, copy=False) for a in real)
+
+
+def _negligible(x: Array) -> float:
+    """Return what is rounding, relative to the size of the numbers."""
+    return max(1e-12, 8 * float(array_namespace(x).finfo(x.dtype).eps))
+
+
+def _centred(x: Array) -> Array:
+    """Subtract the mean of every row; twice, as in float32 the first leaves an offset's error."""
+    xp = array_namespace(x)
+    x = x - xp.mean(x, axis=1, keepdims=True)
+    x -= xp.mean(x, axis=1, keepdims=True)
+    return x
+
+
+def present(a: Array, b: Array, comparator: Comparator) -> tuple[Array, Array, Array]:
+    """Leave out the pairs of stimuli that are NaN in all RDMs, as rsatoolbox does.
+
+    Parameters
+    ----------
+    a, b
+        (rdm, pair) over the same stimuli.
+    comparator
+        Whitened ones need all pairs.
+
+    Returns
+    -------
+    tuple
+        a, b of one floating dtype, and which pairs (pair,) are left, as indices.
+
+    Raises
+    ------
+    RepbiasError
+        If numbers of pairs differ, or different pairs are missing, or any where RDMs are whitened.
+    """
+    if a.shape[1] != b.shape[1]:
+        raise RepbiasError(
+            f"RDMs of {a.shape[1]} and {b.shape[1]} pairs of stimuli; expected the same stimuli"
+        )
+    a, b = floating(a, b)
+    xp = array_namespace(a)
+    missing = [xp.isnan(x) for x in (a, b)]
+    pairs = xp.arange(a.shape[1], device=device(a))
+    if not any(bool(xp.any(m)) for m in missing):
+        return a, b, pairs
+    every = xp.concat(missing)
+    if bool(xp.any(every != every[:1])):
+        raise RepbiasError(
+            "RDMs with NaN: different pairs of stimuli are missing; expected the same in all RDMs"
+        )
+    if comparator in WHITENED:
+        raise RepbiasError(
+            f"RDMs with NaN: {int(xp.sum(every[0]))} of {a.shape[1]} pairs of stimuli are missing, "
+            f"and {comparator!r} needs all; expected finite numbers, or another comparator"
+        )
+    pairs = xp.nonzero(~every[0])[0]
+    return xp.take(a, pairs, axis=1), xp.take(b, pairs, axis=1), pairs
+
+
+def embedding(vectors: Array, comparator: Comparator) -> Array:
     """Map RDMs to vectors whose cosine is the comparator's similarity.
 
     Ranks for "spearman", minus the mean unless the comparator is a cosine. Whitening maps X to
@@ -48,133 +122,164 @@ def embedding(vectors: np.ndarray, comparator: Comparator) -> np.ndarray:
     Parameters
     ----------
     vectors
-        (rdm, pair).
+        (rdm, pair), finite.
     comparator
         Not "tau-a", which is no cosine.
 
     Returns
     -------
-    numpy.ndarray
-        (rdm, pair); whitened (rdm, n (n + 1) / 2), the upper triangle with its diagonal.
+    array
+        (rdm, pair); whitened (rdm, pair + stimulus), the diagonal of H X H behind its upper
+        triangle.
     """
-    x = np.asarray(vectors, dtype=np.float64)
+    (x,) = floating(vectors)
+    xp = array_namespace(x)
     if comparator in ("spearman", "rho-a"):
-        x = rankdata(x, axis=1)
+        ranks = xp.empty(x.shape, dtype=x.dtype, device=device(x))
+        for i, row in enumerate(x):
+            ranks[i] = Ties.of(row).midranks()
+        x = ranks
     if comparator not in UNCENTRED:
-        x = x - x.mean(axis=1, keepdims=True)
+        x = _centred(x)
     if comparator not in WHITENED:
         return x
     n = n_stimuli_of(x)
-    first, second = np.triu_indices(n)
-    factor = np.where(first == second, 1, np.sqrt(2))
-    packed = np.empty((len(x), len(first)))
-    for row, vector in zip(packed, x, strict=True):
-        square = squareform(vector)
-        mean = square.mean(axis=0)
-        row[:] = (square - mean - mean[:, None] + mean.mean())[first, second] * factor
-    return packed
+    first, second = pairs_of(n, x)
+    mean = xp.empty((len(x), n), dtype=x.dtype, device=device(x))
+    for i, row in enumerate(x):
+        mean[i] = xp.mean(_square(row, (first, second), n), axis=0)
+    whole = xp.mean(mean, axis=1, keepdims=True)
+    off = x - xp.take(mean, first, axis=1) - xp.take(mean, second, axis=1) + whole
+    return xp.concat([off * 2**0.5, whole - 2 * mean], axis=1)
 
 
-def unit(vectors: np.ndarray, comparator: Comparator) -> np.ndarray:
+def pairs_of(n: int, like: Array) -> tuple[Array, Array]:
+    """Return first and second stimulus of every pair, as an array like another one."""
+    xp = array_namespace(like)
+    return tuple(xp.asarray(i, device=device(like)) for i in np.triu_indices(n, 1))
+
+
+def _square(vector: Array, pairs: tuple[Array, Array], n: int) -> Array:
+    """Return the symmetric matrix (stimulus, stimulus) of an RDM (pair,)."""
+    xp = array_namespace(vector)
+    first, second = pairs
+    square = xp.zeros((n, n), dtype=vector.dtype, device=device(vector))
+    square[first, second] = vector
+    square[second, first] = vector
+    return square
+
+
+def unit(vectors: Array, comparator: Comparator) -> Array:
     """Map RDMs to vectors whose inner product is the comparator's similarity.
 
     As :func:`embedding`, of unit norm (rho-a: divided by the norm of ranks without ties); 0 where
     an RDM is constant, as in rsatoolbox.
     """
+    (vectors,) = floating(vectors)
+    xp = array_namespace(vectors)
     x = embedding(vectors, comparator)
     if comparator == "rho-a":
         m = x.shape[1]
-        return x * np.sqrt(12 / (m**3 - m))
-    norm = np.linalg.norm(x, axis=1, keepdims=True)
-    there = norm > 1e-12 * np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(x, norm, out=np.zeros_like(x), where=there)
+        return x * (12 / (m**3 - m)) ** 0.5
+    norm, size = (xp.sqrt(xp.vecdot(v, v))[:, None] for v in (x, vectors))
+    return x * ratio(xp.ones_like(norm), xp.where(norm > _negligible(x) * size, norm, 0))
 
 
-def similarities(a: np.ndarray, b: np.ndarray, comparator: Comparator) -> np.ndarray:
-    """Compare every RDM of a with every one of b by rsatoolbox.
-
-    Whitened comparators are computed here from 100 stimuli on, where rsatoolbox fails.
+def similarities(a: Array, b: Array, comparator: Comparator) -> Array:
+    """Compare every RDM of a with every one of b, as `rsatoolbox.rdm.compare`.
 
     Parameters
     ----------
     a, b
-        (rdm, pair) over the same stimuli in the same order.
+        (rdm, pair) over the same stimuli in the same order. Pairs that are NaN in all RDMs are
+        left out.
     comparator
-        As rsatoolbox calls it.
+        As rsatoolbox calls it. "tau-a" is computed on the CPU.
 
     Returns
     -------
-    numpy.ndarray
+    array
         (rdm of a, rdm of b).
+
+    Raises
+    ------
+    RepbiasError
+        If different pairs are NaN, or any where RDMs are whitened.
     """
-    n = n_stimuli_of(a)
-    if comparator in WHITENED and n >= MAX_WHITENED:
-        return unit(a, comparator) @ unit(b, comparator).T
-    return compare(RDMs(a), RDMs(b), comparator)
+    if comparator == "tau-a":
+        return resampled_similarity(a, b, comparator, np.ones((1, n_stimuli_of(a)), int))[0]
+    a, b, _ = present(a, b, comparator)
+    return unit(a, comparator) @ unit(b, comparator).T
 
 
 def resampled_similarity(
-    models: np.ndarray, data: np.ndarray, comparator: Comparator, counts: np.ndarray
-) -> np.ndarray:
+    models: Array, data: Array, comparator: Comparator, counts: Array
+) -> Array:
     """Compare models and data under bootstrap samples of the stimuli.
 
     A pair (u, v) counts c_u c_v times; pairs of a stimulus with itself do not exist. This equals
-    copying rows and columns of the RDMs, without the copies. Only "tau-a" is computed by
-    rsatoolbox from copies, which takes some hundred times longer.
+    copying rows and columns of the RDMs, without the copies.
 
     Parameters
     ----------
     models, data
-        (model, pair) and (subject, pair).
+        (model, pair) and (subject, pair). Pairs that are NaN in all RDMs are left out.
     comparator
-        As rsatoolbox calls it.
+        As rsatoolbox calls it. "tau-a" is computed on the CPU, one pair of RDMs after the other,
+        which takes some hundred times longer.
     counts
         (sample, stimulus), how often each stimulus was drawn.
 
     Returns
     -------
-    numpy.ndarray
-        (sample, model, subject).
+    array
+        (sample, model, subject); 0 where an RDM is constant in a sample.
+
+    Raises
+    ------
+    RepbiasError
+        If different pairs are NaN, or any where RDMs are whitened.
     """
-    result = np.empty((len(counts), len(models), len(data)))
-    if comparator == "tau-a":
-        for sample, c in enumerate(counts):
-            result[sample] = compare(copies_of(models, c), copies_of(data, c), comparator)
-        return result
-    if comparator in ("spearman", "rho-a"):
-        # Sorted once; resampling changes the weights of the values, not their order.
-        sorted_m, sorted_d = _sorted_groups(models), _sorted_groups(data)
-        for sample, w in enumerate(_pair_weights(counts)):
-            result[sample] = _rank_similarity(sorted_m, sorted_d, comparator, w)
-        return result
-    size = max(1, MEMORY // models.shape[1])
-    for start in range(0, len(models), size):
-        rows = slice(start, start + size)
-        for block, md, mm, dd in weighted_products(models[rows], data, comparator, counts):
-            norms = np.sqrt(mm[:, :, None] * dd[:, None, :])
-            result[block, rows] = ratio(md, norms)
+    n = n_stimuli_of(models)
+    models, data, kept = present(models, data, comparator)
+    xp = array_namespace(models)
+    pairs = tuple(i[kept] for i in pairs_of(n, models))
+    counts = xp.asarray(counts, device=device(models))
+    shape = (counts.shape[0], models.shape[0], data.shape[0])
+    result = xp.empty(shape, dtype=models.dtype, device=device(models))
+    if comparator in RANKED:
+        compare = _resampled_tau if comparator == "tau-a" else _resampled_rho
+        # Half of the memory for models, half for data.
+        rows = columns = max(1, MEMORY // (2 * len(kept)))
+    else:
+        compare, columns = _resampled_cosine, shape[2]
+        rows = max(1, MEMORY // (shape[0] * shape[2]))
+    for i in range(0, shape[1], rows):
+        for j in range(0, shape[2], columns):
+            some, others = models[i : i + rows], data[j : j + columns]
+            block = compare(some, others, comparator, counts, pairs)
+            result[:, i : i + rows, j : j + columns] = block
     return result
 
 
-def copies_of(vectors: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Copy rows and columns of RDMs; pairs of a stimulus with its copy are left out."""
-    copies = np.repeat(np.arange(len(counts)), counts)
-    first, second = (copies[i] for i in np.triu_indices(len(copies), 1))
-    there = first != second
-    low, high = first[there], second[there]  # copies ascend
-    n = len(counts)
-    return vectors[:, n * low - low * (low + 1) // 2 + high - low - 1]
+def _resampled_cosine(
+    models: Array, data: Array, comparator: Comparator, counts: Array, pairs: tuple[Array, Array]
+) -> Array:
+    md, mm, dd = weighted_products(models, data, comparator, counts, pairs)
+    md *= _inverse_root(mm)[:, :, None]
+    md *= _inverse_root(dd)[:, None, :]
+    return md
 
 
-def _pair_weights(counts: np.ndarray) -> Iterator[np.ndarray]:
-    first, second = np.triu_indices(counts.shape[1], 1)
-    for c in counts.astype(np.float64):
-        yield c[first] * c[second]
+def _inverse_root(squares: Array) -> Array:
+    """Return 1 / sqrt, and 0 of 0."""
+    xp = array_namespace(squares)
+    return ratio(xp.ones_like(squares), xp.sqrt(squares))
 
 
 def weighted_products(
-    x: np.ndarray, y: np.ndarray, comparator: Comparator, counts: np.ndarray
-) -> Iterator[tuple[slice, np.ndarray, np.ndarray, np.ndarray]]:
+    x: Array, y: Array, comparator: Comparator, counts: Array, pairs: tuple[Array, Array]
+) -> tuple[Array, Array, Array]:
     """Inner products under weights, of which the comparator is the cosine.
 
     Plain: <x, y> = sum_{u<v} w_uv x_uv y_uv with w_uv = c_u c_v. Whitened, for the n stimuli of a
@@ -183,97 +288,323 @@ def weighted_products(
     d_u = n + 2 - 2 c_u, t = (q'h) / (1 + sum q), q = c / d: the least-squares centring
     that rsatoolbox solves by inverting a matrix. The mean is subtracted by bilinearity.
 
-    Yields
-    ------
+    Parameters
+    ----------
+    x, y
+        (rdm, pair), finite, of one dtype.
+    comparator
+        Not one of ranks.
+    counts
+        (sample, stimulus).
+    pairs
+        First and second stimulus of every pair.
+
+    Returns
+    -------
     tuple
-        Which samples, and <x, y> (sample, x, y), <x, x> (sample, x), <y, y> (sample, y).
+        <x, y> (sample, x, y), <x, x> (sample, x), <y, y> (sample, y).
     """
-    n = counts.shape[1]
-    first, second = np.triu_indices(n, 1)
-    centre, whiten = comparator not in UNCENTRED, comparator in WHITENED
-    if centre:  # for precision
-        x, y = x - x.mean(axis=1, keepdims=True), y - y.mean(axis=1, keepdims=True)
-    x2, y2 = (x**2).T, (y**2).T
-    squares = [np.stack([squareform(row) for row in v]) for v in (x, y)] if whiten else []
-    size = max(1, MEMORY // max(len(first), (len(x) + len(y)) * n))
-    for start in range(0, len(counts), size):
-        block = slice(start, start + size)
-        c = counts[block].astype(np.float64)
-        w = c[:, first] * c[:, second]
-        xy = np.stack([(w * row) @ x.T for row in y], axis=2)
-        plain = w @ x2, w @ y2
-        xx, yy = plain
-        one = w.sum(axis=1)
-        sums = w @ x.T, w @ y.T
-        means = [s / one[:, None] for s in sums]
-        if whiten:
-            hx, hy = (np.tensordot(c, s, axes=(1, 2)) for s in squares)  # (sample, rdm, stimulus)
-            h1 = (c.sum(axis=1, keepdims=True) - c)[:, None]
-            ax, ay, a1 = (c[:, None] * _centring(h, c) for h in (hx, hy, h1))
-            xy = xy - hx @ ay.transpose(0, 2, 1)
-            xx, yy = xx - (hx * ax).sum(axis=2), yy - (hy * ay).sum(axis=2)
-            sums = [
-                s - (h @ a1.transpose(0, 2, 1))[:, :, 0]
-                for s, h in zip(sums, (hx, hy), strict=True)
-            ]
-            one = one - (h1 * a1).sum(axis=(1, 2))
-        if centre:
-            (mx, my), (sx, sy) = means, sums
-            xy = xy - mx[:, :, None] * sy[:, None] - sx[:, :, None] * my[:, None]
-            xy = xy + mx[:, :, None] * my[:, None] * one[:, None, None]
-            xx = xx - 2 * mx * sx + mx**2 * one[:, None]
-            yy = yy - 2 * my * sy + my**2 * one[:, None]
-        xx, yy = (np.where(v > 1e-12 * p, v, 0) for v, p in zip((xx, yy), plain, strict=True))
-        yield block, xy, xx, yy
+    xp = array_namespace(x)
+    if comparator not in UNCENTRED:  # for precision
+        x, y = _centred(x), _centred(y)
+    c = xp.astype(counts, x.dtype)
+    most = max(len(x) * len(y) + 2 * (len(x) + len(y)), (len(x) + len(y)) * c.shape[1])
+    size = max(1, MEMORY // most)
+    blocks = [
+        _block_of_products(x, y, comparator, c[start : start + size], pairs)
+        for start in range(0, len(c), size)
+    ]
+    return blocks[0] if len(blocks) == 1 else tuple(map(xp.concat, zip(*blocks, strict=True)))
 
 
-def _centring(h: np.ndarray, c: np.ndarray) -> np.ndarray:
-    """Solve d_u a_u + sum_v c_v a_v = h_u for a (sample, rdm, stimulus)."""
-    c = c[:, None]
-    d = c.sum(axis=2, keepdims=True) + 2 - 2 * c
-    # At most one stimulus is that frequent; its equation gives t at once.
-    zero = d == 0
-    d = np.where(zero, 1, d)
-    q = np.where(zero, 0, c / d)
-    t = (h * q).sum(axis=2, keepdims=True) / (1 + q.sum(axis=2, keepdims=True))
-    t = np.where(zero.any(axis=2, keepdims=True), (h * zero).sum(axis=2, keepdims=True), t)
-    a = np.where(zero, 0, (h - t) / d)
-    left = (t - (c * a).sum(axis=2, keepdims=True)) / np.where(zero, c, 1)
-    return np.where(zero, left, a)
+def _block_of_products(
+    x: Array, y: Array, comparator: Comparator, c: Array, pairs: tuple[Array, Array]
+) -> tuple[Array, Array, Array]:
+    """Compute :func:`weighted_products` of some samples c (sample, stimulus)."""
+    xp = array_namespace(x)
+    xy, xx, yy, sx, sy, one = _weighted_sums(x, y, c, pairs)
+    plain = xx, yy
+    mx, my = ratio(sx, one[:, None]), ratio(sy, one[:, None])
+    if comparator in WHITENED:
+        h = xp.stack(list(_row_sums(xp.concat([x, y]), c, pairs)), axis=1)
+        left, right = centring(h, c)
+        k = len(x)
+        xy -= left[:, :k] @ right[:, k:-1].mT
+        squares = xp.vecdot(left, right)
+        with_one = (left[:, :-1] @ right[:, -1:].mT)[:, :, 0]
+        xx, yy, one = xx - squares[:, :k], yy - squares[:, k:-1], one - squares[:, -1]
+        sx, sy = sx - with_one[:, :k], sy - with_one[:, k:]
+    if comparator not in UNCENTRED:
+        one = one[:, None]
+        xy -= mx[:, :, None] * sy[:, None]
+        xy -= (sx - mx * one)[:, :, None] * my[:, None]
+        xx = xx - 2 * mx * sx + mx**2 * one
+        yy = yy - 2 * my * sy + my**2 * one
+    return xy, *(
+        xp.where(v > _negligible(v) * p, v, 0) for v, p in zip((xx, yy), plain, strict=True)
+    )
 
 
-def _rank_similarity(
-    models: list[tuple], data: list[tuple], comparator: Comparator, weights: np.ndarray
+def _weighted_sums(x: Array, y: Array, c: Array, pairs: tuple[Array, Array]) -> tuple[Array, ...]:
+    """Sum x y, x^2, y^2, x, y and 1 over pairs, weighted by w_uv = c_u c_v.
+
+    All of them are one matrix product, by blocks of pairs.
+    """
+    xp = array_namespace(x)
+    k, s = len(x), len(y)
+    ends = np.cumsum([0, k * s, k, s, k, s])
+    ct = c.T * 1  # rows that lie together in memory
+    sums, one = 0, 0
+    size = max(1, MEMORY // 4 // (len(c) + int(ends[-1])))
+    for start in range(0, x.shape[1], size):
+        some = slice(start, start + size)
+        w = xp.take(ct, pairs[0][some], axis=0)
+        w *= xp.take(ct, pairs[1][some], axis=0)
+        a, b = x[:, some], y[:, some]
+        xy = xp.reshape(a[:, None] * b[None], (k * s, -1))
+        sums = sums + w.T @ xp.concat([xy, a**2, b**2, a, b]).T
+        one = one + xp.sum(w, axis=0)
+    xy, *rest = (sums[:, i:j] for i, j in pairwise(ends))
+    return xp.reshape(xy, (len(c), k, s)), *rest, one
+
+
+def _row_sums(rdms: Array, c: Array, pairs: tuple[Array, Array]) -> Iterator[Array]:
+    """Yield h_u = sum_v c_v x_uv (sample, stimulus) of every RDM, and of one that is 1."""
+    for row in rdms:
+        yield c @ _square(row, pairs, c.shape[1])
+    yield array_namespace(c).sum(c, axis=1, keepdims=True) - c
+
+
+def centring(h: Array, c: Array) -> tuple[Array, Array]:
+    """Vectors whose inner product is what centring takes from that of two RDMs.
+
+    This is sum_u c_u h_u(x) a_u(y), as in :func:`weighted_products`. With h' = h - k and A = q'h',
+    it is sum_u q_u h'_u(x) h'_u(y) + k_x k_y - p (A_x - k_x) (A_y - k_y), p = 1 / (1 + sum q), for
+    any k. That of the most frequent stimulus takes it out of all sums but p, which stays finite
+    where its d = 0, q = infinite.
+
+    Parameters
+    ----------
+    h
+        (sample, rdm, stimulus), X c.
+    c
+        (sample, stimulus), of the same dtype.
+
+    Returns
+    -------
+    tuple
+        Left and right, (sample, rdm, stimulus + 2).
+    """
+    xp = array_namespace(c)
+    d = xp.sum(c, axis=1, keepdims=True) + 2 - 2 * c
+    most = xp.argmax(c, axis=1)[:, None]
+    others = xp.arange(c.shape[1], device=device(c))[None] != most
+    q = xp.where(others, c / xp.where(others, d, 1), 0)
+    d, c_most = (xp.take_along_axis(v, most, axis=1) for v in (d, c))
+    p = d / (d * (1 + xp.sum(q, axis=1, keepdims=True)) + c_most)
+    k = xp.take_along_axis(h, most[:, None], axis=2)
+    h = h - k
+    right = xp.concat([h, k, h @ q[:, :, None] - k], axis=2)
+    weights = xp.concat([q, xp.ones_like(p), -p], axis=1)
+    return right * weights[:, None], right
+
+
+class Ties(NamedTuple):
+    """Order and ties of an RDM's dissimilarities.
+
+    Attributes
+    ----------
+    order : (pair,) ascending
+    low : (pair,) how many are smaller
+    high : (pair,) how many are smaller or equal; None where no two are equal
+    """
+
+    order: Array
+    low: Array
+    high: Array | None
+
+    @classmethod
+    def of(cls, vector: Array) -> Ties:
+        """Sort an RDM (pair,)."""
+        xp = array_namespace(vector)
+        order = xp.argsort(vector, stable=False)
+        ascending = vector[order]
+        position = xp.arange(len(order), device=device(order))
+        new = ascending[1:] != ascending[:-1]
+        low = xp.empty_like(order)
+        if bool(xp.all(new)):
+            low[order] = position
+            return cls(order, low, None)
+        starts = xp.concat([position[:1], xp.nonzero(new)[0] + 1])
+        ends = xp.concat([starts[1:], position[-1:] + 1])
+        group = xp.cumulative_sum(xp.astype(new, order.dtype), include_initial=True)
+        high = xp.empty_like(order)
+        low[order], high[order] = starts[group], ends[group]
+        return cls(order, low, high)
+
+    def midranks(self) -> Array:
+        """Return ranks from 1 on (pair,); ties share the mean of theirs."""
+        high = self.low + 1 if self.high is None else self.high
+        return (self.low + high + 1) / 2
+
+
+class Ranking(NamedTuple):
+    """Order and ties of several RDMs, as in :class:`Ties`, to rank them under weights.
+
+    Attributes
+    ----------
+    order : (rdm, pair)
+    low, high : (rdm, pair) positions in all RDMs' sums of weights, one behind the other; high is
+        None where no RDM has ties
+    """
+
+    order: Array
+    low: Array
+    high: Array | None
+
+    @classmethod
+    def of(cls, rdms: list[Ties]) -> Ranking:
+        """Stack sorted RDMs."""
+        first = rdms[0].order
+        xp = array_namespace(first)
+        start = xp.arange(len(rdms), device=device(first))[:, None] * (len(first) + 1)
+        low = start + xp.stack([rdm.low for rdm in rdms])
+        high = None
+        if any(rdm.high is not None for rdm in rdms):
+            ends = [rdm.low + 1 if rdm.high is None else rdm.high for rdm in rdms]
+            high = start + xp.stack(ends)
+        return cls(xp.stack([rdm.order for rdm in rdms]), low, high)
+
+    def weighted(self, w: Array) -> tuple[Array, Array]:
+        """Rank dissimilarities that occur w times each.
+
+        Parameters
+        ----------
+        w
+            (pair,) int32.
+
+        Returns
+        -------
+        tuple
+            Twice the ranks minus their mean (rdm, pair), where w is not 0; and the sum of these
+            numbers' squares (rdm,), which is (t^3 - sum_g t_g^3) / 3 of t numbers, t_g of them
+            equal.
+        """
+        xp, shape = array_namespace(w), self.order.shape
+        ascending = xp.reshape(xp.take(w, xp.reshape(self.order, (-1,)), axis=0), shape)
+        below = xp.cumulative_sum(ascending, axis=1, dtype=w.dtype, include_initial=True)
+        total, below = below[0, -1], xp.reshape(below, (-1,))
+        there = xp.nonzero(w)[0]
+        w = w[there]
+
+        def at(ends: Array) -> Array:
+            some = xp.take(ends, there, axis=1)
+            return xp.reshape(xp.take(below, xp.reshape(some, (-1,)), axis=0), some.shape)
+
+        low = at(self.low)
+        equal = w[None] if self.high is None else at(self.high) - low
+        low *= 2
+        low += equal - total
+        cubes = xp.astype(equal, xp.float64) ** 2 @ xp.astype(w, xp.float64)
+        squares = xp.astype(total, xp.float64) ** 3 - xp.broadcast_to(cubes, shape[:1])
+        return xp.astype(low, xp.float64), squares / 3
+
+
+def _resampled_rho(
+    models: Array, data: Array, comparator: Comparator, counts: Array, pairs: tuple[Array, Array]
+) -> Array:
+    """Spearman or rho-a (sample, model, subject), of RDMs that are sorted once."""
+    xp = array_namespace(models)
+    ranking = Ranking.of([Ties.of(row) for row in (*models, *data)])
+    k, shape = len(models), (len(counts), len(models), len(data))
+    result = xp.empty(shape, dtype=xp.float64, device=device(models))
+    for sample, c in enumerate(xp.astype(counts, xp.int32)):
+        w = c[pairs[0]] * c[pairs[1]]
+        ranks, squares = ranking.weighted(w)
+        w = xp.astype(w[w > 0], xp.float64)
+        products = ranks[:k] @ (ranks[k:] * w).T
+        norms = xp.sqrt(squares[:k, None] * squares[None, k:])
+        result[sample] = rho(products, norms, xp.sum(w), comparator)
+    return result
+
+
+def rho(products: Array, norms: Array, total: Array, comparator: Comparator) -> Array:
+    """Spearman's rho or rho-a from products and norms of :meth:`Ranking.weighted`."""
+    return ratio(products, (total**3 - total) / 3 if comparator == "rho-a" else norms)
+
+
+def _resampled_tau(
+    models: Array, data: Array, comparator: Comparator, counts: Array, pairs: tuple[Array, Array]
+) -> Array:
+    xp = array_namespace(models)
+    first, second, c, a, b = (on_cpu(v) for v in (*pairs, counts, models, data))
+    a = [Ties.of(row) for row in a]
+    result = np.empty((len(c), len(a), len(b)))
+    for s, row in enumerate(b):
+        y = Ties.of(row)
+        joint = [joint_ties(x, y) for x in a]
+        for sample, drawn in enumerate(c):
+            result[sample, :, s] = tau_a(a, y, joint, drawn[first] * drawn[second])
+    return xp.asarray(result, dtype=models.dtype, device=device(models))
+
+
+def on_cpu(array: Array) -> np.ndarray:
+    """Return an array as one of NumPy."""
+    return np.asarray(to_device(array, "cpu"))
+
+
+def joint_ties(x: Ties, y: Ties) -> np.ndarray | None:
+    """Return which pair of values two RDMs have (pair,); None if no two are equal."""
+    if x.high is None or y.high is None:
+        return None
+    return np.unique(x.low * len(y.low) + y.low, return_inverse=True)[1]
+
+
+def tau_a(
+    a: list[Ties], y: Ties, joint: list[np.ndarray | None], weights: np.ndarray
 ) -> np.ndarray:
-    ranks_m = np.stack([_group_midranks(*groups, weights) for groups in models])
-    ranks_d = np.stack([_group_midranks(*groups, weights) for groups in data])
-    total = weights.sum()
-    ranks_m -= (ranks_m @ weights / total)[:, None]
-    ranks_d -= (ranks_d @ weights / total)[:, None]
-    products = (ranks_m * weights) @ ranks_d.T
-    if comparator == "rho-a":
-        return 12 * products / (total**3 - total)
-    squares_m, squares_d = (ranks_m**2) @ weights, (ranks_d**2) @ weights
-    return ratio(products, np.sqrt(np.outer(squares_m, squares_d)))
+    """Kendall's tau-a of RDMs with one, of which every pair of stimuli occurs `weights` times.
+
+    Concordant minus discordant pairs of dissimilarities, per pair of them, in integers.
+
+    Parameters
+    ----------
+    a, y
+        Sorted RDMs (NumPy).
+    joint
+        Of a and y, by :func:`joint_ties`.
+    weights
+        (pair,) integers.
+
+    Returns
+    -------
+    numpy.ndarray
+        (rdm of a,).
+    """
+    copies = np.repeat(y.order, weights[y.order])
+    n_pairs = len(copies) * (len(copies) - 1) // 2
+    if n_pairs == 0:
+        return np.zeros(len(a))
+    ascending = y.low[copies]
+    of_copies = _tied(None, weights)
+    of_y = of_copies if y.high is None else _tied(y.low, weights)
+    result = np.empty(len(a))
+    for i, (x, both) in enumerate(zip(a, joint, strict=True)):
+        of_x = of_copies if x.high is None else _tied(x.low, weights)
+        of_both = of_copies if both is None else _tied(both, weights)
+        discordant = _kendall_dis(ascending, x.low[copies] + 1)
+        result[i] = n_pairs - of_x - of_y + of_both - 2 * discordant
+    return result / n_pairs
 
 
-def ratio(products: np.ndarray, norms: np.ndarray) -> np.ndarray:
+def _tied(groups: np.ndarray | None, weights: np.ndarray) -> int:
+    """Count pairs of equal numbers, of which each occurs `weights` times."""
+    n = weights if groups is None else np.bincount(groups, weights).astype(np.int64)
+    return int((n * (n - 1)).sum()) // 2
+
+
+def ratio(products: Array, norms: Array) -> Array:
     """Similarity; 0 where an RDM is constant, as in rsatoolbox."""
-    return np.divide(products, norms, out=np.zeros_like(products), where=norms > 0)
-
-
-def weighted_midranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Rank values that occur `weights` times each; ties share the mean of their ranks."""
-    return _group_midranks(*_sorted_groups(values[None])[0], weights)
-
-
-def _sorted_groups(vectors: np.ndarray) -> list[tuple[np.ndarray, int]]:
-    """Return, for every row, which of its ascending different values each is, and how many."""
-    groups = [np.unique(row, return_inverse=True) for row in vectors]
-    return [(inverse, len(values)) for values, inverse in groups]
-
-
-def _group_midranks(group: np.ndarray, n_groups: int, weights: np.ndarray) -> np.ndarray:
-    in_group = np.bincount(group, weights, minlength=n_groups)
-    below = np.cumsum(in_group) - in_group
-    return (below + (in_group + 1) / 2)[group]
+    xp = array_namespace(products)
+    there = norms > 0
+    return xp.where(there, products / xp.where(there, norms, 1), 0)

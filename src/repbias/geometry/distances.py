@@ -1,7 +1,11 @@
-"""Dissimilarities that need single trials: noise-normalised and cross-validated ones.
+"""Dissimilarities between patterns, and noise-normalised and cross-validated ones from trials.
 
 A recording's trials are arrays (stimulus, repeat, unit) with NaN where a unit was not observed,
 and folds (stimulus, repeat), whole numbers, -1 where there is no trial.
+
+:func:`correlation_distances`, :func:`squared_distances`, :func:`whitened`,
+:func:`shrinkage_whitened` and :func:`crossnobis` take NumPy arrays or torch tensors, float32 or
+float64, and return the same on the same device. Other numbers count as float64.
 """
 
 from __future__ import annotations
@@ -9,7 +13,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
+import array_api_compat
 import numpy as np
 from rsatoolbox.data import Dataset
 from rsatoolbox.rdm import calc_rdm
@@ -23,6 +29,136 @@ logger = logging.getLogger(__name__)
 
 #: rsatoolbox's prior on rates: 0.1 trials with a response of 1.
 PRIOR_LAMBDA, PRIOR_WEIGHT = 1.0, 0.1
+
+#: A NumPy array or a torch tensor.
+Array = Any
+
+
+def correlation_distances(patterns: Array) -> Array:
+    """Return 1 - Pearson's correlation across units of every pair of patterns.
+
+    As in ``rsatoolbox.rdm.calc_rdm(method="correlation")``, by one symmetric matrix product.
+
+    Parameters
+    ----------
+    patterns
+        (..., stimulus, unit); leading axes are layers, networks, ...
+
+    Returns
+    -------
+    array
+        (..., pair), row-major upper triangles, 0 to 2.
+
+    Raises
+    ------
+    RepbiasError
+        If a pattern is not finite, or constant but for rounding.
+
+    Examples
+    --------
+    >>> correlation_distances(np.array([[0, 1, 2], [1, 3, 5], [2, 1, 0]])).round(12)
+    array([0., 2., 2.])
+    """
+    patterns = finite(patterns)
+    xp = array_api_compat.array_namespace(patterns)
+    x = centred(patterns, axis=-1)
+    norms = xp.sqrt(xp.linalg.vecdot(x, x))
+    refuse_constant(norms, patterns[..., 0], x.shape[-1])
+    x /= norms[..., None]
+    return 1 - upper_triangle(x @ x.mT)
+
+
+def squared_distances(patterns: Array) -> Array:
+    """Return the squared Euclidean distance of every pair of patterns, divided by the units.
+
+    As in ``rsatoolbox.rdm.calc_rdm(method="euclidean")``, of patterns from which their mean was
+    subtracted, for precision.
+
+    Parameters
+    ----------
+    patterns
+        (..., stimulus, unit); leading axes are layers, networks, ...
+
+    Returns
+    -------
+    array
+        (..., pair), row-major upper triangles; as much below 0 as rounding makes them.
+
+    Raises
+    ------
+    RepbiasError
+        If a pattern is not finite.
+
+    Examples
+    --------
+    >>> squared_distances(np.array([[0, 0], [3, 4], [0, 2]]))
+    array([12.5,  2. ,  6.5])
+    """
+    x = centred(finite(patterns), axis=-2)
+    return _distances_of(x @ x.mT) / x.shape[-1]
+
+
+def finite(patterns: Array) -> Array:
+    """Return patterns (..., stimulus, unit) as floating-point numbers; refuse others."""
+    xp = array_api_compat.array_namespace(patterns)
+    if not xp.isdtype(patterns.dtype, "real floating"):
+        patterns = xp.astype(patterns, xp.float64)
+    refuse_not_finite(~xp.all(xp.isfinite(patterns), axis=-1))
+    return patterns
+
+
+def refuse_not_finite(bad: Array) -> None:
+    """Refuse patterns of which some are not finite, (..., stimulus) bool."""
+    if bad.any():
+        raise RepbiasError(f"{int(bad.sum())} patterns are not finite; expected finite numbers")
+
+
+def refuse_constant(norms: Array, values: Array, n_units: int) -> None:
+    """Refuse correlation distances of patterns that are constant but for rounding.
+
+    Parameters
+    ----------
+    norms
+        (..., stimulus), of patterns minus their mean.
+    values
+        (..., stimulus), one value of each pattern.
+    n_units
+        Number of units.
+    """
+    xp = array_api_compat.array_namespace(norms)
+    constant = norms <= 8 * xp.finfo(norms.dtype).eps * n_units**0.5 * xp.abs(values)
+    if constant.any():
+        flags = xp.reshape(constant, (-1,)).tolist()
+        raise RepbiasError(
+            f"{sum(flags)} of {len(flags)} patterns are constant across channels (the first is "
+            f"number {flags.index(True)}), so correlation distance is undefined; use euclidean"
+        )
+
+
+def centred(x: Array, axis: int) -> Array:
+    """Subtract the mean; in float32 twice, as its first mean is off by rounding."""
+    xp = array_api_compat.array_namespace(x)
+    x = x - xp.mean(x, axis=axis, keepdims=True)
+    if x.dtype != xp.float64:
+        x -= xp.mean(x, axis=axis, keepdims=True)
+    return x
+
+
+def upper_triangle(square: Array) -> Array:
+    """Return what is above the diagonal of (..., row, column), row by row: (..., pair).
+
+    Also of the first rows of a matrix.
+    """
+    xp = array_api_compat.array_namespace(square)
+    rows = (square[..., i, i + 1 :] for i in range(square.shape[-2]))
+    return xp.concat(list(rows), axis=-1)
+
+
+def _distances_of(gram: Array) -> Array:
+    """Return squared distances (..., pair) from products (..., stimulus, stimulus)."""
+    xp = array_api_compat.array_namespace(gram)
+    own = xp.linalg.diagonal(gram)
+    return upper_triangle(own[..., :, None] + own[..., None, :] - 2 * gram)
 
 
 def folds_of(recording: Recording, observed: np.ndarray) -> np.ndarray:
@@ -99,11 +235,13 @@ def normalises(distance: RecordingDistance, noise: Noise) -> bool:
     return distance in ("mahalanobis", "crossnobis") and noise != "none"
 
 
-def _residuals(tensor: np.ndarray) -> np.ndarray:
+def _residuals(tensor: Array) -> Array:
     """Responses minus their stimulus' mean; 0 for what was observed once."""
-    observed = ~np.isnan(tensor)
-    counts = np.maximum(observed.sum(axis=1, keepdims=True), 1)
-    return tensor - np.where(observed, tensor, 0).sum(axis=1, keepdims=True) / counts
+    xp = array_api_compat.array_namespace(tensor)
+    observed = ~xp.isnan(tensor)
+    counts = xp.sum(xp.astype(observed, tensor.dtype), axis=1, keepdims=True)
+    sums = xp.sum(xp.where(observed, tensor, 0.0), axis=1, keepdims=True)
+    return tensor - sums / xp.where(counts > 0, counts, 1.0)
 
 
 def prepared(
@@ -180,13 +318,9 @@ def trial_dissimilarities(
     # not add its noise to crossnobis.
     tensor = tensor - np.nanmean(np.nanmean(tensor, axis=1), axis=0)
     if distance == "mahalanobis":
-        return _squared_distances(np.nanmean(tensor, axis=1))
+        return squared_distances(np.nanmean(tensor, axis=1))
     stimulus, repeat = np.nonzero(~np.isnan(tensor).any(axis=2))
     return crossnobis(tensor[stimulus, repeat], stimulus, folds[stimulus, repeat], len(tensor))
-
-
-def _squared_distances(patterns: np.ndarray) -> np.ndarray:
-    return calc_rdm(Dataset(patterns), method="euclidean").get_vectors()[0]
 
 
 def complete_trials(
@@ -226,108 +360,223 @@ def complete_trials(
     return np.where(missing[:, :, None], np.nan, tensor), np.where(missing, -1, folds)
 
 
-def whitened(tensor: np.ndarray, noise: Noise) -> np.ndarray:
+def whitened(tensor: Array, noise: Noise) -> Array:
     """Divide responses by the noise: between repeats all units vary by 1, uncorrelated.
-
-    With Z the N residuals (responses minus their stimulus' mean) in units of their standard
-    deviation, on N - (number of stimuli) degrees of freedom, the noise's correlation is
-    estimated as lambda I + (1 - lambda) Z'Z / degrees, lambda by Schäfer & Strimmer (2005) as in
-    `rsatoolbox.data.noise.cov_from_unbalanced`. Its inverse square root is applied through the
-    singular value decomposition of Z, without a (unit, unit) matrix.
 
     Parameters
     ----------
     tensor
         (stimulus, repeat, unit), in every trial all units or none (for "diagonal": any).
     noise
-        "shrinkage", or "diagonal" (lambda = 1).
+        "shrinkage" (:func:`shrinkage_whitened`), or "diagonal": every unit's standard deviation.
 
     Returns
     -------
-    numpy.ndarray
-        (stimulus, repeat, unit), rotated.
+    array
+        (stimulus, repeat, unit), or for "shrinkage" (stimulus, repeat, coordinate).
 
     Raises
     ------
     RepbiasError
         If there are no repeats.
     """
-    observed = ~np.isnan(tensor)
-    degrees = observed.sum(axis=(0, 1)) - observed.any(axis=1).sum(axis=0)
-    if degrees.min() < 1:
+    xp = array_api_compat.array_namespace(tensor)
+    observed = ~xp.isnan(tensor)
+    if noise == "shrinkage":
+        # Which trial is whose is the same on every device.
+        there = np.array(xp.all(observed, axis=2).tolist())
+        where = tuple(_index(i, tensor) for i in np.nonzero(there))
+        white = shrinkage_whitened(tensor[where], np.nonzero(there)[0])
+        shape = (*tensor.shape[:2], white.shape[1])
+        result = xp.full(shape, xp.nan, dtype=white.dtype, device=array_api_compat.device(white))
+        result[where] = white
+        return result
+    counts = xp.sum(xp.astype(observed, tensor.dtype), axis=1)
+    degrees = xp.sum(counts, axis=0) - xp.sum(xp.astype(counts > 0, tensor.dtype), axis=0)
+    _refuse_without_repeats(int(xp.min(degrees)))
+    residuals = xp.where(observed, _residuals(tensor), 0.0)
+    return tensor / xp.sqrt(xp.sum(residuals**2, axis=(0, 1)) / degrees)
+
+
+def _refuse_without_repeats(degrees: int) -> None:
+    if degrees < 1:
         raise RepbiasError(
             "the noise cannot be estimated: no stimulus has two trials in which all units were "
             "observed; set geometry.noise: none, or use a distance without noise"
         )
-    residuals = _residuals(tensor)
-    scale = np.sqrt(np.nansum(residuals**2, axis=(0, 1)) / degrees)
-    tensor = tensor / scale
-    if noise == "diagonal":
-        return tensor
-    z, degrees = (residuals / scale)[observed.all(axis=2)], int(degrees[0])
-    _, s, v = np.linalg.svd(z, full_matrices=False)
-    shrinkage = _shrinkage(z, s, degrees)
-    if shrinkage == 0 and np.count_nonzero(s > 1e-10 * s[0]) < z.shape[1]:
-        raise RepbiasError(
-            f"the noise covariance of {z.shape[1]} units from {degrees} degrees of freedom is "
-            "singular; set geometry.noise: diagonal"
-        )
-    inside = 1 / np.sqrt(shrinkage + (1 - shrinkage) * s**2 / degrees)
-    outside = 1 / np.sqrt(shrinkage) if shrinkage > 0 else 0.0
-    return outside * tensor + (tensor @ v.T * (inside - outside)) @ v
 
 
-def _shrinkage(z: np.ndarray, s: np.ndarray, degrees: int) -> float:
-    """Weight of the diagonal: sum of the variances of correlations / sum of their squares.
+def shrinkage_whitened(x: Array, stimulus: np.ndarray) -> Array:
+    """Divide trials by the square root of the noise's covariance, shrunk to its diagonal.
 
-    Both over pairs of different units, from N x N quantities: sum_jk (z_j'z_k)^2 = sum s^4,
-    sum_jk sum_i z_ij^2 z_ik^2 = sum_i (sum_j z_ij^2)^2.
-    """
-    n = len(z)
-    squares = z**2
-    r2 = ((s**4).sum() - (squares.sum(axis=0) ** 2).sum()) / (n - 1) ** 2
-    z4 = ((squares.sum(axis=1) ** 2).sum() - (squares**2).sum()) / (n - 1)
-    variance = n / degrees**2 * (z4 - r2)
-    return float(np.clip(variance / r2, 0, 1)) if r2 > 0 else 1.0
+    With Z the N residuals (responses minus their stimulus' mean) in units of their standard
+    deviation, on d = N - (number of stimuli) degrees of freedom, the noise's correlation is
+    estimated as C = lambda I + (1 - lambda) Z'Z / d, lambda by Schäfer & Strimmer (2005), as in
+    ``rsatoolbox.data.noise.cov_from_unbalanced(method="shrinkage_diag")``.
 
-
-def crossnobis(x: np.ndarray, stimulus: np.ndarray, fold: np.ndarray, n_stimuli: int) -> np.ndarray:
-    """Cross-validated squared distances / units from patterns that are already whitened.
-
-    d_ij = g_ii + g_jj - 2 g_ij, where g_ij is the mean product of a trial of i and a trial of j
-    in different folds. From sums over trials, S of all and T_f of a fold:
-    g = (S S' - sum_f T_f T_f') / (N N' - sum_f n_f n_f').
+    Of many units no (unit, unit) matrix is made: C multiplies what is in the span of Z by
+    lambda + (1 - lambda) s / d, s being the eigenvalues of Z Z', and all else by lambda. So
+    trials are returned in coordinates: those along Z's singular vectors, and those of what is
+    left of the stimuli's means. Distances are the same in these.
 
     Parameters
     ----------
     x
-        (trial, unit).
+        (trial, unit), finite.
+    stimulus
+        (trial,) int, NumPy.
+
+    Returns
+    -------
+    array
+        (trial, coordinate), of mean patterns with mean 0; of as many coordinates as there are
+        units, or trials and stimuli if these are fewer. It is scaled so that squared distances
+        divided by the number of coordinates are those divided by the number of units.
+
+    Raises
+    ------
+    RepbiasError
+        If no stimulus has two trials, a unit does not vary between them, or the noise's
+        covariance is singular.
+    """
+    # Centred, so that sums of trials are as precise as trials.
+    x = centred(finite(x), axis=0)
+    xp = array_api_compat.array_namespace(x)
+    label, stimulus, counts = np.unique(stimulus, return_inverse=True, return_counts=True)
+    (n, units), n_stimuli = x.shape, len(label)
+    degrees = n - n_stimuli
+    _refuse_without_repeats(degrees)
+    own = _index(stimulus, x)
+    # Means of stimuli and residuals of trials, one below the other.
+    both = xp.empty((n_stimuli + n, units), dtype=x.dtype, device=array_api_compat.device(x))
+    means, z = both[:n_stimuli, :], both[n_stimuli:, :]
+    means[...] = _sums(x, stimulus, n_stimuli) / _like(counts[:, None], x)
+    z[...] = x - means[own, :]
+    means -= xp.mean(means, axis=0)
+    scale = xp.sqrt(xp.sum(z**2, axis=0) / degrees)
+    # What is but rounding of a mean is no noise.
+    still = scale <= 8 * xp.finfo(x.dtype).eps * xp.max(xp.abs(means), axis=0)
+    if still.any():
+        raise RepbiasError(
+            f"{int(still.sum())} of {units} units do not vary between repeats; expected noise in "
+            "all of them"
+        )
+    both /= scale
+    if units <= n_stimuli + n:
+        product = z.mT @ z
+        weight = _shrinkage(z, product, degrees)
+        noise, axes = xp.linalg.eigh(
+            weight * xp.eye(units, dtype=x.dtype, device=array_api_compat.device(x))
+            + (1 - weight) / degrees * product
+        )
+        if noise[0] <= units * xp.finfo(x.dtype).eps * noise[-1]:
+            raise _singular(units, degrees)
+        return ((means[own, :] + z) @ axes) / xp.sqrt(noise)
+    products = both @ both.mT
+    weight = _shrinkage(z, products[n_stimuli:, n_stimuli:], degrees)
+    if weight == 0:
+        raise _singular(units, degrees)
+    s, axes = xp.linalg.eigh(products[n_stimuli:, n_stimuli:])
+    # Residuals have as many dimensions as degrees of freedom.
+    s, axes = s[n_stimuli:], axes[:, n_stimuli:]
+    s = xp.where(s > 0, s, 1.0)
+    along = products[:, n_stimuli:] @ (axes / xp.sqrt(s))
+    along_means = along[:n_stimuli, :]
+    left = products[:n_stimuli, :n_stimuli] - along_means @ along_means.mT
+    size, directions = xp.linalg.eigh(left)
+    left = directions * xp.sqrt(xp.where(size > 0, size, 0.0) / weight)
+    along = along / xp.sqrt(weight + (1 - weight) * s / degrees)
+    along = along[:n_stimuli, :][own, :] + along[n_stimuli:, :]
+    result = xp.concat([along, left[own, :]], axis=1)
+    return result * (result.shape[1] / units) ** 0.5
+
+
+def _singular(units: int, degrees: int) -> RepbiasError:
+    return RepbiasError(
+        f"the noise covariance of {units} units from {degrees} degrees of freedom is singular; "
+        "set geometry.noise: diagonal"
+    )
+
+
+def _shrinkage(z: Array, product: Array, degrees: int) -> float:
+    """Weight of the diagonal: sum of the variances of correlations / sum of their squares.
+
+    Both over pairs of different units, from either product of residuals z with themselves:
+    sum_jk (z_j'z_k)^2 = |Z Z'|^2 = |Z'Z|^2, sum_jk sum_i z_ij^2 z_ik^2 = sum_i (sum_j z_ij^2)^2.
+    """
+    xp = array_api_compat.array_namespace(z)
+    n, units = z.shape
+    squares = z**2
+    own = xp.sum(squares, axis=1)
+    # Every unit's squares sum to the degrees of freedom.
+    r2 = (float(xp.sum(product**2)) - units * degrees**2) / (n - 1) ** 2
+    z4 = float(xp.sum(own**2) - xp.sum(xp.linalg.vecdot(squares, squares))) / (n - 1)
+    variance = n / degrees**2 * (z4 - r2)
+    return float(np.clip(variance / r2, 0, 1)) if r2 > 0 else 1.0
+
+
+def _index(index: np.ndarray, like: Array) -> Array:
+    """Return whole numbers that index an array, where it is."""
+    xp = array_api_compat.array_namespace(like)
+    return xp.asarray(index, device=array_api_compat.device(like))
+
+
+def _like(values: np.ndarray, like: Array) -> Array:
+    xp = array_api_compat.array_namespace(like)
+    return xp.asarray(values, dtype=like.dtype, device=array_api_compat.device(like))
+
+
+def _sums(x: Array, stimulus: np.ndarray, n_stimuli: int) -> Array:
+    """Sum the trials (..., trial, unit) of every stimulus: (..., stimulus, unit)."""
+    xp = array_api_compat.array_namespace(x)
+    order = np.argsort(stimulus, kind="stable")
+    counts = np.bincount(stimulus, minlength=n_stimuli)
+    turn = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
+    shape = (*x.shape[:-2], n_stimuli, x.shape[-1])
+    sums = xp.zeros(shape, dtype=x.dtype, device=array_api_compat.device(x))
+    for k in range(counts.max(initial=0)):
+        # The k-th trial of every stimulus: no stimulus occurs twice.
+        rows = order[turn == k]
+        sums[..., _index(stimulus[rows], x), :] += x[..., _index(rows, x), :]
+    return sums
+
+
+def crossnobis(x: Array, stimulus: np.ndarray, fold: np.ndarray, n_stimuli: int) -> Array:
+    """Cross-validated squared distances / units from patterns that are already whitened.
+
+    d_ij = g_ii + g_jj - 2 g_ij, where g_ij is the mean product of a trial of i and a trial of j
+    in different folds (Walther et al. 2016; unequal numbers of trials may be). From sums over
+    trials, S of all and T_f of a fold: g = (S S' - sum_f T_f T_f') / (N N' - sum_f n_f n_f').
+
+    Parameters
+    ----------
+    x
+        (..., trial, unit); leading axes are time bins, networks, ...
     stimulus, fold
-        (trial,) int.
+        (trial,) int, NumPy.
     n_stimuli
         Number of stimuli.
 
     Returns
     -------
-    numpy.ndarray
-        (pair,).
+    array
+        (..., pair).
 
     Raises
     ------
     RepbiasError
         If a stimulus has trials in fewer than two folds.
     """
-    total, count = np.zeros((n_stimuli, x.shape[1])), np.zeros(n_stimuli)
-    products, pairs = np.zeros((2, n_stimuli, n_stimuli))
+    total, count, products = 0, np.zeros(n_stimuli), 0
+    pairs = np.zeros((n_stimuli, n_stimuli))
     for label in np.unique(fold):
-        rows = fold == label
-        member = np.zeros((n_stimuli, rows.sum()))
-        member[stimulus[rows], np.arange(rows.sum())] = 1
-        sums, n = member @ x[rows], member.sum(axis=1)
+        rows = np.flatnonzero(fold == label)
+        sums = _sums(x[..., _index(rows, x), :], stimulus[rows], n_stimuli)
+        n = np.bincount(stimulus[rows], minlength=n_stimuli)
         total, count = total + sums, count + n
-        products -= sums @ sums.T
+        products = products - sums @ sums.mT
         pairs -= np.outer(n, n)
-    products += total @ total.T
+    products = products + total @ total.mT
     pairs += np.outer(count, count)
     few = np.flatnonzero(pairs.diagonal() < 1)
     if len(few) or (pairs < 1).any():
@@ -335,9 +584,7 @@ def crossnobis(x: np.ndarray, stimulus: np.ndarray, fold: np.ndarray, n_stimuli:
             f"{len(few)} of {n_stimuli} stimuli have trials of all units in fewer than two folds; "
             "cross-validated distances need two of every stimulus"
         )
-    gram = products / pairs
-    own = gram.diagonal()
-    return (own + own[:, None] - 2 * gram)[np.triu_indices(n_stimuli, 1)] / x.shape[1]
+    return _distances_of(products / _like(pairs, x)) / x.shape[-1]
 
 
 def _poisson_cv(tensor: np.ndarray, folds: np.ndarray) -> np.ndarray:

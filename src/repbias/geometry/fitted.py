@@ -209,6 +209,9 @@ def cross_validated(
     full = np.zeros((1, n_subjects))
     resampled = np.zeros((len(draws.stimuli), 1, n_subjects))
     rng = np.random.default_rng([seed, 2])
+    # Every subject has its own prediction; what weights and ranks cost is shared by comparing all
+    # with all, but not what tau-a costs.
+    together = 1 if comparator == "tau-a" else n_subjects
     for test in folds:
         train = np.setdiff1d(np.arange(n_stimuli), test)
         fitted_to, tested_on = _within(data, train), _within(data, test)
@@ -217,12 +220,15 @@ def cross_validated(
             predictions = [fit(pooled(rdms, comparator), train, test) for rdms in others]
         else:
             predictions = [fit(pooled(fitted_to, comparator), train, test)] * n_subjects
+        predictions = np.stack(predictions)
         counts = _resampled_fold(rng, len(test), len(draws.stimuli))
-        for subject, predicted in enumerate(predictions):
-            pair = predicted[None], tested_on[[subject]], comparator
-            full[0, subject] += similarities(*pair)[0, 0] / len(folds)
+        for start in range(0, n_subjects, together):
+            rows = slice(start, start + together)
+            pair = predictions[rows], tested_on[rows], comparator
+            full[0, rows] += similarities(*pair).diagonal() / len(folds)
             if draws.level != "subjects":
-                resampled[:, 0, subject] += resampled_similarity(*pair, counts)[:, 0, 0]
+                values = resampled_similarity(*pair, counts)
+                resampled[:, 0, rows] += values.diagonal(axis1=1, axis2=2)
     samples = draws.means(full, resampled / len(folds))
     variances = {k: v.var(axis=0, ddof=1) for k, v in samples.items()}
     width = student.ppf(0.975, draws.degrees(variances)) * np.sqrt(draws.variance(variances))

@@ -10,11 +10,12 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from rsatoolbox.rdm import RDMs, compare
+from rsatoolbox.rdm import RDMs
+from scipy.spatial.distance import squareform
 from scipy.stats import false_discovery_control
 from scipy.stats import t as student
 
-from repbias.geometry.ceilings import resampled_lower_ceiling, subject_ceiling
+from repbias.geometry.ceilings import resampled_ceilings, subject_ceiling
 from repbias.geometry.comparison import (
     MEMORY,
     UNCENTRED,
@@ -299,7 +300,7 @@ def _ceiling_variances(
     }
     variances = {}
     for kind, values in samples.items():
-        low = resampled_lower_ceiling(data, comparator, *resampled[kind])
+        low, _ = resampled_ceilings(data, comparator, *resampled[kind])
         variances[kind] = (values[several] - low[:, None]).var(axis=0, ddof=1)
     return variances
 
@@ -315,43 +316,36 @@ def _permuted_reach(
     """Count permutations of stimuli in which a model is at least as similar, (group,).
 
     Permuting the subjects' RDMs, all alike, is permuting the model's. Similarity being bilinear
-    in normalised RDMs, means over networks and subjects are taken first. "tau-a" is computed by
-    rsatoolbox from permuted RDMs, which takes much longer.
+    in normalised RDMs, means over networks and subjects are taken first; but of "tau-a" every
+    pair of RDMs is compared in every permutation, which takes much longer.
     """
-    n = n_stimuli_of(data)
+    n, n_pairs = n_stimuli_of(data), data.shape[1]
     rng = np.random.default_rng([seed, 1])
-    orders = [np.arange(n), *(rng.permutation(n) for _ in range(permutations))]
+    orders = np.array([np.arange(n), *(rng.permutation(n) for _ in range(permutations))])
+    first, second = np.triu_indices(n, 1)
     if comparator == "tau-a":
-        first, second = np.triu_indices(n, 1)
+        squares = np.array([squareform(row) for row in data])
         values = np.empty((len(orders), len(groups)))
         for sample, order in enumerate(orders):
-            permuted = _square(data, n, 1)[:, order[first], order[second]]
-            similarity = compare(models, permuted, comparator).mean(axis=1)
+            permuted = squares[:, order[first], order[second]]
+            similarity = similarities(models, permuted, comparator).mean(axis=1)
             values[sample] = [similarity[group].mean() for group in groups]
     else:
         model = unit(models, comparator)
         model = np.stack([model[group].mean(axis=0) for group in groups])
-        # The packed whitened RDM has a diagonal, which is permuted too.
-        k = 0 if comparator in WHITENED else 1
-        square = _square(unit(data, comparator).mean(axis=0, keepdims=True), n, k)[0]
-        first, second = np.triu_indices(n, k)
-        size = max(1, MEMORY // len(first))
-        values = np.concatenate(
-            [
-                np.stack([square[o[first], o[second]] for o in orders[start : start + size]])
-                @ model.T
-                for start in range(0, len(orders), size)
-            ]
-        )
+        mean = unit(data, comparator).mean(axis=0)
+        # Behind the pairs of a whitened RDM is its diagonal, which is permuted too.
+        values = mean[n_pairs:][orders] @ model[:, n_pairs:].T if comparator in WHITENED else 0
+        square = squareform(mean[:n_pairs]).ravel()
+        size = max(1, MEMORY // n_pairs)
+        off = [
+            np.stack([square[o[first] * n + o[second]] for o in orders[start : start + size]])
+            @ model[:, :n_pairs].T
+            for start in range(0, len(orders), size)
+        ]
+        values = values + np.concatenate(off)
     # Orders that give the same similarity may differ in the last digits.
     return (values[1:] >= values[0] - 1e-12).sum(axis=0)
-
-
-def _square(vectors: np.ndarray, n: int, k: int) -> np.ndarray:
-    first, second = np.triu_indices(n, k)
-    square = np.zeros((len(vectors), n, n))
-    square[:, first, second] = square[:, second, first] = vectors
-    return square
 
 
 def test_models(

@@ -3,42 +3,41 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
+import h5py
 import numpy as np
-from rsatoolbox.data import Dataset
-from rsatoolbox.rdm import RDMs, calc_rdm, load_rdm
+from rsatoolbox.rdm import RDMs, load_rdm
 
 from repbias.geometry.distances import (
+    correlation_distances,
     folds_of,
     prepared,
+    squared_distances,
     trial_dissimilarities,
     usable_units,
 )
 from repbias.geometry.spec import MEAN_DISTANCES, Distance, Geometry
+from repbias.geometry.streaming import stream_dissimilarities
 from repbias.recordings.reliability import analysed_units, by_repeat
 from repbias.recordings.spec import preparation_of
 from repbias.spec import RepbiasError
-from repbias.store import Activations, Recording, StoreError, atomic
+from repbias.store import Activations, Recording, StoreError, atomic, open_checked
 
 logger = logging.getLogger(__name__)
 
-#: rsatoolbox's name of each distance; its "euclidean" is squared, divided by the channels.
-_METHODS = {
-    "correlation": "correlation",
-    "euclidean": "euclidean",
-    "squared_euclidean": "euclidean",
-}
-
 
 def dissimilarities(patterns: np.ndarray, distance: Distance) -> np.ndarray:
-    """Compute one RDM's upper triangle with rsatoolbox.
+    """Compute one RDM's upper triangle.
 
     Parameters
     ----------
     patterns
-        (stimulus, channel).
+        (stimulus, channel); computed in float64.
     distance
         "correlation" (1 - Pearson across channels), "squared_euclidean" (divided by the number
         of channels, as rsatoolbox does) or "euclidean" (its square root).
@@ -53,21 +52,10 @@ def dissimilarities(patterns: np.ndarray, distance: Distance) -> np.ndarray:
     RepbiasError
         If a pattern is not finite, or constant where correlation needs variance.
     """
-    # In float64 and centred: float32 loses everything where a large offset is shared.
     x = np.asarray(patterns, dtype=np.float64)
-    if not np.isfinite(x).all():
-        raise RepbiasError(f"{(~np.isfinite(x)).any(axis=1).sum()} patterns are not finite")
     if distance == "correlation":
-        constant = np.flatnonzero(np.ptp(x, axis=1) == 0)
-        if len(constant):
-            raise RepbiasError(
-                f"{len(constant)} of {len(x)} patterns are constant across channels (the first is "
-                f"number {constant[0]}), so correlation distance is undefined; use euclidean"
-            )
-    else:
-        x = x - x.mean(axis=0)
-    # No descriptor: given one, calc_rdm would sort the stimuli alphabetically.
-    rdm = calc_rdm(Dataset(x), method=_METHODS[distance]).get_vectors()[0]
+        return correlation_distances(x)
+    rdm = squared_distances(x)
     return np.sqrt(np.maximum(rdm, 0)) if distance == "euclidean" else rdm
 
 
@@ -83,56 +71,131 @@ def make_rdms(
     )
 
 
-def layer_rdms(activations: Activations, distance: Distance, n_stimuli: int | None) -> RDMs:
-    """Compute the RDM of every layer of every network and snapshot in an activations file.
+def write_layer_rdms(
+    path: str | Path,
+    activations: Activations,
+    distance: Distance,
+    n_stimuli: int | None,
+    max_memory_mb: int = 2000,
+) -> None:
+    """Write the RDM of every layer of every network and snapshot in an activations file.
 
     Where a distance is undefined (a network diverged, a pattern is constant), the layer is left out
     with a warning.
 
     Parameters
     ----------
+    path
+        Where to write; rsatoolbox's HDF5 format.
     activations
         The opened file.
     distance
         Dissimilarity between two stimuli, unless the file names another.
     n_stimuli
         Use the first n stimuli; all if None.
+    max_memory_mb
+        Bound on the memory that is held, about; in megabytes.
     """
     ids = activations.stimulus_ids[:n_stimuli]
     if len(ids) < 4:
         raise RepbiasError(f"{activations.path}: {len(ids)} stimuli; RSA needs at least 4")
     table = activations.networks
     distance = activations.distance or distance
-    info: dict[str, list] = {k: [] for k in ("layer", *table)}
-    vectors = []
-    for row in range(len(activations)):
-        for layer in activations.layers:
-            patterns = activations.read(layer, row)[: len(ids)]
-            try:
-                vectors.append(dissimilarities(patterns, distance))
-            except RepbiasError as error:
-                name, snapshot = table["network"][row], table["snapshot"][row]
-                last = f"{name} ({snapshot}), layer {layer}: {error}"
-                logger.warning("%s: left out: %s", activations.path.name, last)
-                continue
-            info["layer"].append(layer)
-            for column, values in table.items():
-                info[column].append(values[row].item())
-    if not vectors:
-        raise RepbiasError(f"{activations.path}: no layer has an RDM; the last one was {last}")
-    return make_rdms(np.stack(vectors), ids, distance, info)
+    with (
+        open_checked(activations.path, "activations") as file,
+        create_rdms(path, ids, distance) as rdms,
+    ):
+        for row in range(len(activations)):
+            described = {column: values[row].item() for column, values in table.items()}
+            for layer in activations.layers:
+                dataset = file["layers"][layer]
+                parts = stream_dissimilarities(
+                    # dataset and row are used before they change
+                    lambda stimuli, units: dataset[row, stimuli, units],  # noqa: B023
+                    *(len(ids), dataset.shape[2], distance, max_memory_mb),
+                )
+                try:
+                    rdms.append(parts, {"layer": layer, **described})
+                except RepbiasError as error:
+                    name, snapshot = table["network"][row], table["snapshot"][row]
+                    last = f"{name} ({snapshot}), layer {layer}: {error}"
+                    logger.warning("%s: left out: %s", activations.path.name, last)
+        if not rdms.info:
+            raise RepbiasError(f"{activations.path}: no layer has an RDM; the last one was {last}")
 
 
-def save_rdms(path: str | Path, rdms: RDMs) -> None:
-    """Save RDMs in rsatoolbox's HDF5 format."""
-    foreign = [s for s in rdms.pattern_descriptors["stimulus_id"] if not s.isascii()]
+@dataclass
+class RdmFile:
+    """A file of RDMs that is being written.
+
+    Attributes
+    ----------
+    dataset : (rdm, pair), grows
+    info : what is said of each RDM
+    """
+
+    dataset: h5py.Dataset
+    info: list[dict]
+
+    def append(self, parts: Iterable[np.ndarray], info: dict) -> None:
+        """Write one RDM from consecutive parts of its upper triangle; nothing if these fail."""
+        number, end = len(self.info), 0
+        for part in parts:
+            if len(self.dataset) == number:
+                self.dataset.resize(number + 1, axis=0)
+            self.dataset[number, end : end + len(part)] = part
+            end += len(part)
+        self.info.append(info)
+
+
+@contextmanager
+def create_rdms(path: str | Path, stimulus_ids: np.ndarray, distance: str) -> Iterator[RdmFile]:
+    """Write RDMs one by one, in the HDF5 format of ``rsatoolbox.rdm.RDMs.save``.
+
+    Parameters
+    ----------
+    path
+        Where to write; nothing is there until all is written.
+    stimulus_ids
+        (stimulus,) str.
+    distance
+        What the dissimilarities are.
+    """
+    foreign = [str(s) for s in stimulus_ids if not str(s).isascii()]
     if foreign:
         raise RepbiasError(
             f"{path}: rsatoolbox's files hold ASCII only; rename {len(foreign)} stimuli "
             f"(the first is {foreign[0]!r})"
         )
-    with atomic(path) as temporary:
-        rdms.save(str(temporary), file_type="hdf5")
+    n = len(stimulus_ids)
+    n_pairs = n * (n - 1) // 2
+    with atomic(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["rsatoolbox_version"] = version("rsatoolbox")
+        file.attrs["dissimilarity_measure"] = distance
+        file.create_group("descriptors")
+        _put_descriptors(file, "pattern_descriptors", {"stimulus_id": list(map(str, stimulus_ids))})
+        # Blocks of a megabyte.
+        dataset = file.create_dataset(
+            "dissimilarities",
+            shape=(0, n_pairs),
+            maxshape=(None, n_pairs),
+            chunks=(1, min(n_pairs, 2**17)),
+            dtype=np.float64,
+        )
+        rdms = RdmFile(dataset, [])
+        yield rdms
+        dataset.resize(len(rdms.info), axis=0)
+        names = rdms.info[0] if rdms.info else {}
+        info = {name: [described[name] for described in rdms.info] for name in names}
+        _put_descriptors(file, "rdm_descriptors", info)
+
+
+def _put_descriptors(file: h5py.File, name: str, descriptors: dict[str, list]) -> None:
+    group = file.create_group(name)
+    for key, values in descriptors.items():
+        column = np.array(values)
+        group[key] = column.astype("S") if column.dtype.kind == "U" else column
+    group["index"] = np.arange(len(next(iter(descriptors.values()), [])))
 
 
 def read_rdms(path: str | Path) -> RDMs:

@@ -17,6 +17,7 @@ from repbias.recordings.reliability import (
     analysed_units,
     by_repeat,
     ncsnr,
+    observed_mean,
     random_halves,
     reliability_from_repeats,
     split_half_reliability,
@@ -152,25 +153,24 @@ class _Units(NamedTuple):
 
     @classmethod
     def of(cls, recording: Recording) -> _Units:
-        tensor, responses = by_repeat(recording), trial_responses(recording)
-        observed = ~np.isnan(tensor)
-        with np.errstate(invalid="ignore"):
-            means = np.where(observed, tensor, 0).sum(axis=1) / observed.sum(axis=1)
-        return cls(
-            tensor=tensor,
-            means=means,
-            analysed=analysed_units(recording),
-            silent=(np.nan_to_num(responses) == 0).all(axis=0) & ~np.isnan(responses).all(axis=0),
-            unobserved=np.isnan(responses).mean(axis=0),
-            halves=split_half_reliability(recording),
+        responses = trial_responses(recording)
+        missing = np.isnan(responses)
+        measured = {
+            "analysed": analysed_units(recording),
+            "silent": ((responses == 0) | missing).all(axis=0) & ~missing.all(axis=0),
+            "unobserved": missing.mean(axis=0),
+            "halves": split_half_reliability(recording),
             # Without repeats from standard errors, if there are any.
-            variances=reliability_from_repeats(recording)
+            "variances": reliability_from_repeats(recording)
             if was_repeated(recording)
             else unit_reliability(recording)[0],
-            ncsnr=ncsnr(tensor),
-            minimum=preparation_of(recording).min_reliability,
-            standardise=preparation_of(recording).standardise,
-        )
+            "minimum": preparation_of(recording).min_reliability,
+            "standardise": preparation_of(recording).standardise,
+        }
+        # The largest array last: what is above arranges the trials too, and lets go of them.
+        tensor = by_repeat(recording)
+        means = observed_mean(tensor, axis=1)
+        return cls(tensor=tensor, means=means, ncsnr=ncsnr(tensor), **measured)
 
     def measures(self, chosen: np.ndarray) -> Measures:
         """Summarise some units, (unit,) bool."""
@@ -254,17 +254,21 @@ def _within_subject(
     recording: Recording, units: _Units, chosen: np.ndarray, spec: Geometry
 ) -> Measures:
     """Measure the patterns of one subject's units."""
-    patterns = _complete(units.means[:, chosen & units.analysed])
     return {
-        "participation_ratio": Measured(
-            participation_ratio(patterns),
-            "of the mean responses' covariance between units, noise included",
-        )
-        if patterns.shape[1]
-        else _unavailable("no unit was observed for every stimulus"),
-        **_rdm_halves(units.tensor[:, :, chosen & units.analysed], units.standardise, spec),
+        "participation_ratio": _dimensions(_complete(units.means[:, chosen & units.analysed])),
+        **_rdm_halves(units.tensor, chosen & units.analysed, units.standardise, spec),
         "decoding": _decoding(recording, chosen & units.analysed),
     }
+
+
+def _dimensions(patterns: np.ndarray) -> Measured:
+    """Measure the participation ratio of complete patterns."""
+    if not patterns.shape[1]:
+        return _unavailable("no unit was observed for every stimulus")
+    return Measured(
+        participation_ratio(patterns),
+        "of the mean responses' covariance between units, noise included",
+    )
 
 
 def _complete(patterns: np.ndarray) -> np.ndarray:
@@ -300,8 +304,10 @@ def _distance(spec: Geometry) -> str:
     return spec.recording_distance if known else "correlation"
 
 
-def _rdm_halves(tensor: np.ndarray, standardise: bool, spec: Geometry) -> Measures:
-    """Compare RDMs of random halves of the repeats.
+def _rdm_halves(
+    tensor: np.ndarray, chosen: np.ndarray, standardise: bool, spec: Geometry
+) -> Measures:
+    """Compare RDMs of random halves of the repeats of some units.
 
     With all repeats, and ("equal") with as many of every stimulus as the rarest one has. Units
     are standardised in each half by itself, as they are in the whole.
@@ -312,26 +318,35 @@ def _rdm_halves(tensor: np.ndarray, standardise: bool, spec: Geometry) -> Measur
         for comparator in _comparators(spec)
     }
     counts = (~np.isnan(tensor)).sum(axis=1)
-    tensor = tensor[:, :, (counts >= 2).all(axis=0)]
-    n_units = tensor.shape[2]
+    chosen = chosen & (counts >= 2).all(axis=0)
+    n_units = chosen.sum()
     if n_units < 2:
         return dict.fromkeys(names, _unavailable("no two units with two repeats of every stimulus"))
     if len(tensor) < 4:
         return dict.fromkeys(names, _unavailable("fewer than 4 stimuli"))
-    half = int((~np.isnan(tensor)).sum(axis=1).min()) // 2
+    if not chosen.all():
+        tensor, counts = tensor[:, :, chosen], counts[:, chosen]
+    half = int(counts.min()) // 2
     distance = _distance(spec)
     values: dict[str, list[float]] = {name: [] for name in names}
+    kinds = {"": None, "_equal": half}
+    if (counts // 2 == half).all():  # the same halves
+        del kinds["_equal"]
     try:
-        for kind, most in (("", None), ("_equal", half)):
+        for kind, most in kinds.items():
             for pair in random_halves(tensor, N_SPLITS, spec.seed, most):
                 if standardise:
                     pair = [_standardised(half) for half in pair]
                 first, second = (dissimilarities(h, distance)[None] for h in pair)
+                del pair  # before the next is made, as both are large
                 for name, (k, comparator) in names.items():
                     if k == kind:
                         values[name].append(similarities(first, second, comparator)[0, 0])
     except RepbiasError as error:  # a pattern that is constant in one half
         return dict.fromkeys(names, _unavailable(error))
+    for name, (kind, comparator) in names.items():
+        if kind not in kinds:
+            values[name] = values[f"rdm_split_half_{comparator}"]
     repeats = {"": "the repeats", "_equal": f"the repeats, {half} per half for every stimulus"}
     return {
         name: Measured(

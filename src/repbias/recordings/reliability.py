@@ -20,6 +20,8 @@ ERRORS_CONVENTION = "sqrt of the noise ceiling from standard errors"
 UNAVAILABLE = "unavailable"
 #: A reliability whose lower bound is not above this is no ceiling: dividing by it gives noise.
 MIN_CEILING = 0.05
+#: Units that are computed at once: few arrays as large as the recording, and those fit the cache.
+BLOCK = 256
 
 
 def stimulus_means(recording: Recording) -> np.ndarray:
@@ -31,15 +33,17 @@ def stimulus_means(recording: Recording) -> np.ndarray:
         (stimulus, unit), in the order of `recording.stimulus_ids`; NaN where a unit was never
         observed.
     """
-    return _observed_mean(by_repeat(recording), axis=1)
+    return observed_mean(by_repeat(recording), axis=1)
 
 
-def _observed_mean(values: np.ndarray, axis: int) -> np.ndarray:
+def observed_mean(values: np.ndarray, axis: int) -> np.ndarray:
     """Average what was observed; NaN where nothing was."""
     observed = ~np.isnan(values)
-    counts = observed.sum(axis=axis)
-    sums = np.where(observed, values, 0).sum(axis=axis)
-    return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+    counts = observed.sum(axis=axis, dtype=np.int32)
+    means = np.asarray(values.sum(axis=axis, where=observed), dtype=np.float64)
+    np.divide(means, counts, out=means, where=counts > 0)
+    means[counts == 0] = np.nan
+    return means
 
 
 def by_repeat(recording: Recording) -> np.ndarray:
@@ -62,17 +66,16 @@ def by_repeat(recording: Recording) -> np.ndarray:
     tensor = np.full((len(ids), counts.max(), responses.shape[1]), np.nan)
     tensor[rows, turn] = responses
     if preparation_of(recording).standardise:
-        means = _observed_mean(tensor, axis=1)
+        means = observed_mean(tensor, axis=1)
         with np.errstate(invalid="ignore"):
-            spread = np.sqrt(_observed_mean((means - _observed_mean(means, axis=0)) ** 2, axis=0))
+            spread = np.sqrt(observed_mean((means - observed_mean(means, axis=0)) ** 2, axis=0))
         tensor /= np.where(_varies(means), spread, 1)
     return tensor
 
 
 def _varies(means: np.ndarray) -> np.ndarray:
     """Whether mean responses (stimulus, unit) differ by more than rounding, (unit,)."""
-    low = np.where(np.isnan(means), np.inf, means).min(axis=0)
-    high = np.where(np.isnan(means), -np.inf, means).max(axis=0)
+    low, high = np.fmin.reduce(means, axis=0), np.fmax.reduce(means, axis=0)
     return high - low > 1e-12 * np.maximum(np.abs(low), np.abs(high))
 
 
@@ -80,7 +83,7 @@ def trial_responses(recording: Recording) -> np.ndarray:
     """Return the responses (trial, unit), averaged over the time bins in the `window`."""
     if recording.responses.ndim == 2:
         return recording.responses
-    return _observed_mean(recording.responses[:, :, bins_in_window(recording)], axis=2)
+    return observed_mean(recording.responses[:, :, bins_in_window(recording)], axis=2)
 
 
 def bins_in_window(recording: Recording) -> np.ndarray:
@@ -143,20 +146,34 @@ def random_halves(
     """
     rng = np.random.default_rng(seed)
     observed = ~np.isnan(tensor)
+    values = tensor if observed.all() else np.where(observed, tensor, 0)
+    if (observed == observed[:, :, :1]).all():
+        observed = observed[:, :, :1]  # all units have the same trials, and halves of them
     half = observed.sum(axis=1, keepdims=True) // 2
     if most is not None:
         half = np.minimum(half, most)
-    values = np.where(observed, tensor, 0)
     for _ in range(n_splits):
         # One order of the trials for all units: simultaneous noise stays in one half.
         keys = rng.random(tensor.shape[:2])[:, :, None]
         rank = np.where(observed, keys, 2.0).argsort(axis=1).argsort(axis=1)
         first, second = rank < half, (rank >= half) & (rank < 2 * half)
         with np.errstate(invalid="ignore", divide="ignore"):
-            yield (
-                (values * (first & observed)).sum(axis=1) / half[:, 0],
-                (values * (second & observed)).sum(axis=1) / half[:, 0],
+            yield tuple(
+                _sum_of_trials(values, part & observed) / half[:, 0] for part in (first, second)
             )
+
+
+def _sum_of_trials(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Sum chosen trials of values (stimulus, repeat, unit): (stimulus, unit)."""
+    if chosen.shape[2] == 1:
+        return (chosen.mT.astype(values.dtype) @ values)[:, 0]
+    return values.sum(axis=1, where=chosen)
+
+
+def _blocks_of_units(tensor: np.ndarray) -> Iterator[np.ndarray]:
+    """Cut (stimulus, repeat, unit) into blocks of units."""
+    for start in range(0, max(1, tensor.shape[2]), BLOCK):
+        yield np.ascontiguousarray(tensor[:, :, start : start + BLOCK])
 
 
 @dataclass
@@ -196,12 +213,13 @@ def split_half_reliability(recording: Recording, n_splits: int = 50, seed: int =
     n_repeated = ((~np.isnan(tensor)).sum(axis=1) >= 2).sum(axis=0)
     half, k = np.full((2, tensor.shape[2]), np.nan)
     # Two points always correlate, and what does not vary has no reliability.
-    enough = (n_repeated > 3) & _varies(_observed_mean(tensor, axis=1))
+    enough = (n_repeated > 3) & _varies(observed_mean(tensor, axis=1))
     if enough.any():
-        tensor = tensor[:, :, enough]
-        splits = [_column_correlation(a, b) for a, b in random_halves(tensor, n_splits, seed)]
-        half[enough] = np.mean(splits, axis=0)
-        k[enough] = lengthening(tensor)
+        found = []
+        for block in _blocks_of_units(tensor if enough.all() else tensor[:, :, enough]):
+            splits = [_column_correlation(a, b) for a, b in random_halves(block, n_splits, seed)]
+            found.append((np.mean(splits, axis=0), lengthening(block)))
+        half[enough], k[enough] = map(np.concatenate, zip(*found, strict=True))
     # Fisher's interval over stimuli.
     with np.errstate(invalid="ignore"):
         lower = np.tanh(
@@ -261,7 +279,7 @@ def reliability_from_standard_errors(means: np.ndarray, errors: np.ndarray) -> R
         raise RepbiasError(f"{(errors < 0).sum()} standard errors are negative")
     known = ~np.isnan(means) & ~np.isnan(errors)
     means, errors = np.where(known, means, np.nan), np.where(known, errors, np.nan)
-    n, noise = known.sum(axis=0), _observed_mean(errors**2, axis=0)
+    n, noise = known.sum(axis=0), observed_mean(errors**2, axis=0)
     # Errors of 0 are those of stimuli shown once, not of responses without noise.
     f = np.where((n > 3) & (noise > 0), _ratio(_variance(means), noise), np.nan)
     degrees = np.maximum(n - 1, 1)
@@ -292,18 +310,22 @@ def ncsnr(tensor: np.ndarray) -> np.ndarray:
 
 def _variances(tensor: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Variance of the stimuli's means, variance of repeats, and mean of 1 / n; all (unit,)."""
-    n = (~np.isnan(tensor)).sum(axis=1)
-    means = _observed_mean(tensor, axis=1)
-    within = np.nansum((tensor - means[:, None]) ** 2, axis=(0, 1))
-    noise = _ratio(within, np.maximum(n - 1, 0).sum(axis=0))
-    with np.errstate(divide="ignore"):
-        return _variance(means), noise, _observed_mean(np.where(n > 0, 1 / n, np.nan), axis=0)
+    found = []
+    for block in _blocks_of_units(tensor):
+        n = (~np.isnan(block)).sum(axis=1)
+        means = observed_mean(block, axis=1)
+        within = np.nansum((block - means[:, None]) ** 2, axis=(0, 1))
+        noise = _ratio(within, np.maximum(n - 1, 0).sum(axis=0))
+        with np.errstate(divide="ignore"):
+            inverse = observed_mean(np.where(n > 0, 1 / n, np.nan), axis=0)
+        found.append((_variance(means), noise, inverse))
+    return tuple(map(np.concatenate, zip(*found, strict=True)))
 
 
 def _variance(means: np.ndarray) -> np.ndarray:
     """Variance over stimuli of what was observed; 0 where it is but rounding."""
     n = (~np.isnan(means)).sum(axis=0)
-    squares = np.nansum((means - _observed_mean(means, axis=0)) ** 2, axis=0)
+    squares = np.nansum((means - observed_mean(means, axis=0)) ** 2, axis=0)
     rounding = n * (1e-14 * np.nan_to_num(np.abs(means)).max(axis=0, initial=0)) ** 2
     return _ratio(np.where(squares > rounding, squares, 0), np.maximum(n - 1, 0))
 
@@ -373,14 +395,22 @@ def spearman_brown(half: np.ndarray, k: float | np.ndarray) -> np.ndarray:
 
 
 def _column_correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    both = np.isnan(a) | np.isnan(b)
-    a, b = np.where(both, np.nan, a), np.where(both, np.nan, b)
-    with np.errstate(invalid="ignore"):
-        a, b = a - np.nanmean(a, axis=0), b - np.nanmean(b, axis=0)
-    products = np.nansum(a * b, axis=0)
-    norms = np.sqrt(np.nansum(a**2, axis=0) * np.nansum(b**2, axis=0))
+    missing = np.isnan(a) | np.isnan(b)
+    a, b = (_centred(x, missing) for x in (a, b))
+    products = np.einsum("su,su->u", a, b)
+    norms = np.sqrt(np.einsum("su,su->u", a, a) * np.einsum("su,su->u", b, b))
     # A half without any response, as of neurons that respond to little, agrees with nothing.
     return np.divide(products, norms, out=np.zeros(len(norms)), where=norms > 0)
+
+
+def _centred(x: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """Subtract every column's mean of what is not missing; 0 elsewhere."""
+    if not missing.any():
+        return x - x.mean(axis=0)
+    x = np.where(missing, 0, x)
+    x -= x.sum(axis=0) / np.maximum((~missing).sum(axis=0), 1)
+    x[missing] = 0
+    return x
 
 
 def reliability_table(name: str, recording: Recording) -> pd.DataFrame:

@@ -1,0 +1,567 @@
+"""Ridge and banded ridge regression, cross-validated, on plain arrays of NumPy or PyTorch.
+
+They choose what himalaya's solvers choose, from fewer products of matrices: all targets and all
+penalties share one eigendecomposition per fold and weighting, and the squared errors of all
+penalties come from one product.
+
+With the training Gram matrix V diag(l) V', b = V' X'y of the training stimuli, z = X V of the
+left-out ones and d_i = 1 / (l_i + alpha), the prediction is z (d * b), and its squared norm
+
+    sum_ij g_ij d_i d_j b_i b_j,   g = z'z.
+
+As d_i d_j = (d_i - d_j) / (l_j - l_i), this is 2 sum_i d_i b_i (w b)_i + sum_i d_i² g_ii b_i² with
+w_ij = g_ij / (l_j - l_i): only vectors depend on alpha.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, device
+from scipy.linalg.lapack import dpstrf
+
+from repbias.spec import RepbiasError
+
+#: An array of NumPy or a tensor of PyTorch.
+Array = Any
+#: The (training, left-out) stimuli of every fold.
+Folds = Sequence[tuple[np.ndarray, np.ndarray]]
+
+#: Targets whose squared errors are computed together: their arrays stay in the cache.
+_BLOCK = 1024
+#: Eigenvalues that differ by less count as equal, relative to the larger. The error is half of this
+#: squared; dividing by a smaller difference would amplify rounding errors more.
+_EQUAL = 1e-5
+#: Mean squared errors that differ by less, relative to the mean square, are computed from
+#: the predictions themselves before one is chosen; those of the product are exact to about 1e-14.
+_CLOSE = 1e-11
+#: himalaya's slope, which chooses the larger of two penalties that predict the same.
+_SLOPE = 1e-10
+
+
+@dataclass(frozen=True)
+class RidgeFit:
+    """What cross-validation chose for every target, and the fit to all stimuli with it.
+
+    Attributes
+    ----------
+    alphas : (target,), the penalties
+    weighting : (target,), index of the weights of the bands
+    scores : (weighting, target), minus the mean squared error of left-out stimuli, averaged over
+        folds, of each weighting's best penalty; himalaya's `cv_scores_`
+    coefficients : (feature, target), bands one after the other; with kernels (stimulus, target),
+        and a prediction is sum_b gamma_b K_b coefficients
+    intercept : (target,), 0 if none was asked for
+    """
+
+    alphas: Array
+    weighting: Array
+    scores: Array
+    coefficients: Array
+    intercept: Array
+
+
+def ridge_cv(
+    x: Array,
+    y: Array,
+    alphas: Array,
+    folds: Folds,
+    *,
+    intercept: bool = False,
+    max_memory_mb: float = 2000,
+) -> RidgeFit:
+    """Fit ridge regression, with the penalty of every target chosen by cross-validation.
+
+    Minimises ||y - X w||² + alpha ||w||² per target, and chooses the alpha with the least squared
+    error of left-out stimuli: what himalaya's `RidgeCV` does. Solved in the primal form where there
+    are no more features than training stimuli, otherwise in the dual.
+
+    Parameters
+    ----------
+    x
+        (stimulus, feature), of NumPy or PyTorch. Computed in float64 whatever its precision.
+    y
+        (stimulus, target), of the same kind and device.
+    alphas
+        (alpha,), penalties to choose from, positive.
+    folds
+        (training, left-out) stimuli of every fold, which together are all stimuli.
+    intercept
+        Centre x and y by the training stimuli of each fold, and of the whole for the fit. If not,
+        they are taken as they are: centre them before.
+    max_memory_mb
+        Bound on what is computed for targets at once, beside Gram matrices and results, in
+        megabytes. It changes the time, not the results.
+
+    Returns
+    -------
+    RidgeFit
+        Of the kind, device and precision of y.
+
+    Raises
+    ------
+    RepbiasError
+        If shapes do not fit, a number is missing, a penalty is not positive, or folds are none.
+    """
+    xp = array_namespace(x, y)
+    weightings = xp.ones((1, 1), dtype=xp.float64, device=device(y))
+    return banded_ridge_cv(
+        [x], y, weightings, alphas, folds, intercept=intercept, max_memory_mb=max_memory_mb
+    )
+
+
+def banded_ridge_cv(
+    xs: Sequence[Array],
+    y: Array,
+    weightings: Array,
+    alphas: Array,
+    folds: Folds,
+    *,
+    intercept: bool = False,
+    max_memory_mb: float = 2000,
+) -> RidgeFit:
+    """Fit banded ridge regression; weights of the bands are chosen per target, as the penalty is.
+
+    Minimises ||y - sum_b X_b w_b||² + sum_b alpha / gamma_b ||w_b||² (Nunez-Elizalde, Huth &
+    Gallant 2019) for every alpha and every weighting gamma, and chooses as :func:`ridge_cv` does:
+    himalaya's `GroupRidgeCV` and, with linear kernels, `MultipleKernelRidgeCV` (random search;
+    Dupré la Tour et al. 2022), given the same weightings.
+
+    Parameters
+    ----------
+    xs
+        (stimulus, feature) of every band.
+    weightings
+        (weighting, band), not negative; a band with a weight of 0 is left out.
+    y, alphas, folds, intercept, max_memory_mb
+        As for :func:`ridge_cv`.
+
+    Returns
+    -------
+    RidgeFit
+        Of the kind, device and precision of y.
+
+    Raises
+    ------
+    RepbiasError
+        As :func:`ridge_cv`.
+    """
+    widths = [x.shape[1] for x in xs]
+    return _fit(xs, y, weightings, alphas, folds, intercept, max_memory_mb, widths)
+
+
+def kernel_ridge_cv(
+    kernels: Array,
+    y: Array,
+    alphas: Array,
+    folds: Folds,
+    weightings: Array | None = None,
+    *,
+    intercept: bool = False,
+    max_memory_mb: float = 2000,
+) -> RidgeFit:
+    """Fit ridge or banded ridge regression in the dual form, from Gram matrices.
+
+    himalaya's `KernelRidgeCV` and `MultipleKernelRidgeCV` with precomputed kernels. With an
+    intercept, the features behind a kernel are centred by the training stimuli, exactly.
+
+    Parameters
+    ----------
+    kernels
+        (stimulus, stimulus), or one per band, (band, stimulus, stimulus): symmetric, without
+        negative eigenvalues.
+    weightings
+        As for :func:`banded_ridge_cv`; needed if there are bands.
+    y, alphas, folds, intercept, max_memory_mb
+        As for :func:`ridge_cv`.
+
+    Returns
+    -------
+    RidgeFit
+        With dual coefficients.
+
+    Raises
+    ------
+    RepbiasError
+        As :func:`ridge_cv`.
+    """
+    kernels = kernels[None, ...] if kernels.ndim == 2 else kernels
+    if weightings is None:
+        if kernels.shape[0] > 1:
+            raise RepbiasError(
+                f"weightings: expected those of {kernels.shape[0]} bands, none given"
+            )
+        xp = array_namespace(kernels, y)
+        weightings = xp.ones((1, 1), dtype=xp.float64, device=device(y))
+    bands = [kernels[b, ...] for b in range(kernels.shape[0])]
+    return _fit(bands, y, weightings, alphas, folds, intercept, max_memory_mb)
+
+
+def low_rank_features(kernel: np.ndarray) -> np.ndarray:
+    """Return features (stimulus, rank) whose Gram matrix is the kernel, to rounding errors.
+
+    By Cholesky's factorisation with pivots (LAPACK `pstrf`), which ends at the rank: the time is
+    that of stimuli x rank². Few features predict much faster than a kernel of many stimuli.
+
+    Raises
+    ------
+    RepbiasError
+        If a number is missing.
+    """
+    if not np.isfinite(kernel).all():
+        raise RepbiasError("kernel: expected finite numbers, found some that are not")
+    factor, pivots, rank, _ = dpstrf(kernel, lower=1)
+    features = np.empty((len(kernel), rank))
+    features[pivots - 1] = np.tril(factor)[:, :rank]
+    return features
+
+
+def _fit(
+    bands: Sequence[Array],
+    y: Array,
+    weightings: Array,
+    alphas: Array,
+    folds: Folds,
+    intercept: bool,
+    max_memory_mb: float,
+    widths: list[int] | None = None,
+) -> RidgeFit:
+    """Choose and fit; the bands are features of these widths, or kernels."""
+    xp = array_namespace(*bands, y)
+    precision = y.dtype if xp.isdtype(y.dtype, "real floating") else xp.float64
+    bands, y, weightings, alphas = _checked(xp, bands, y, weightings, alphas, folds, widths)
+    n, n_targets = y.shape
+    means = [xp.zeros(b.shape[1], dtype=b.dtype, device=device(b)) for b in bands]
+    if widths is not None and intercept:
+        means = [xp.mean(x, axis=0) for x in bands]
+        bands = [x - mean for x, mean in zip(bands, means, strict=True)]
+    primal = widths is not None and sum(widths) <= min(len(train) for train, _ in folds)
+    if primal:
+        form = _Primal(xp, xp.concat(list(bands), axis=1), widths, intercept)
+    else:
+        form = _Dual(xp, bands if widths is None else [x @ x.T for x in bands], intercept)
+    n_scores = weightings.shape[0] * alphas.shape[0]
+    per_target = 4 * n + 2 * form.size + 4 * n_scores
+    step = int(max(max_memory_mb * 1e6 / 8 / per_target, 1))
+    found = []
+    for start in range(0, n_targets, step):
+        part = y[:, start : start + step]
+        # The means of all stimuli; those of a fold are subtracted, exactly, in the fold.
+        offset = xp.mean(part, axis=0) if intercept else xp.zeros_like(part[0, :])
+        part = part - offset
+        cross = form.cross(part)
+        chosen = _choose(xp, form, part, cross, weightings, alphas, folds)
+        weights = _refit(xp, form, part, cross, weightings, alphas, *chosen[:2])
+        if widths is None:
+            offset = offset - form.offsets(weightings, chosen[1], weights)
+        else:
+            if not primal:
+                gamma = weightings[chosen[1], :].T
+                weights = xp.concat(
+                    [x.T @ (weights * g) for x, g in zip(bands, gamma, strict=True)], axis=0
+                )
+            offset = offset - xp.concat(means) @ weights
+        found.append((alphas[chosen[0]], chosen[1], chosen[2], weights, offset))
+    alpha, weighting, *rest = (
+        parts[0] if len(parts) == 1 else xp.concat(parts, axis=-1)
+        for parts in map(list, zip(*found, strict=True))
+    )
+    alpha, *rest = (xp.astype(a, precision, copy=False) for a in (alpha, *rest))
+    return RidgeFit(alpha, weighting, *rest)
+
+
+def _checked(
+    xp: Any,
+    bands: Sequence[Array],
+    y: Array,
+    weightings: Array,
+    alphas: Array,
+    folds: Folds,
+    widths: list[int] | None,
+) -> tuple[list[Array], Array, Array, Array]:
+    """Return everything in float64 where y is, if it can be used."""
+    where = device(y)
+
+    def numbers(name: str, array: Array, ndim: int) -> Array:
+        array = xp.asarray(array, dtype=xp.float64, device=where)
+        if array.ndim != ndim:
+            raise RepbiasError(f"{name}: expected {ndim} axes, found shape {tuple(array.shape)}")
+        if not xp.all(finite := xp.isfinite(array)):
+            missing = int(xp.sum(xp.astype(~finite, xp.int64)))
+            raise RepbiasError(f"{name}: expected finite numbers, found {missing} that are not")
+        return array
+
+    y = numbers("y", y, 2)
+    n = y.shape[0]
+    name = "kernels" if widths is None else "features"
+    bands = [numbers(name, band, 2) for band in bands]
+    for band in bands:
+        if band.shape[0] != n or (widths is None and band.shape[1] != n):
+            raise RepbiasError(
+                f"{name}: found shape {tuple(band.shape)}, but y has {n} stimuli (its first axis)"
+            )
+    weightings, alphas = numbers("weightings", weightings, 2), numbers("alphas", alphas, 1)
+    if weightings.shape[1] != len(bands) or not weightings.shape[0]:
+        raise RepbiasError(
+            f"weightings: expected (weighting, {len(bands)} bands), "
+            f"found shape {tuple(weightings.shape)}"
+        )
+    if bool(xp.any(weightings < 0)):
+        raise RepbiasError("weightings: expected none below 0")
+    if not alphas.shape[0] or bool(xp.any(alphas <= 0)):
+        raise RepbiasError("alphas: expected positive penalties")
+    for i, (train, test) in enumerate(folds):
+        if not len(train) or not len(test):
+            raise RepbiasError(f"folds: fold {i} has no training or no left-out stimuli")
+        if not np.array_equal(np.sort(np.concatenate([train, test])), np.arange(n)):
+            raise RepbiasError(
+                f"folds: the training and left-out stimuli of fold {i} are not all {n}, each once"
+            )
+    if not len(folds):
+        raise RepbiasError("folds: expected at least one")
+    return bands, y, weightings, alphas
+
+
+@dataclass
+class _Problem:
+    """One fold and weighting.
+
+    Attributes
+    ----------
+    eigenvalues : (component,), positive
+    vectors : (coefficient, component), from components to coefficients
+    cross : (coefficient, target); vectors' cross are the components' products with y
+    left_out : (stimulus, component), what left-out stimuli have of each component
+    """
+
+    eigenvalues: Array
+    vectors: Array
+    cross: Array
+    left_out: Array
+
+
+def _decompose(xp: Any, gram: Array) -> tuple[Array, Array]:
+    """Return the eigenvalues and vectors of a Gram matrix, without those that are 0."""
+    values, vectors = xp.linalg.eigh(gram)
+    if not values.shape[0]:
+        return values, vectors
+    least = values[-1] * (values.shape[0] * np.finfo(float).eps)
+    first = int(xp.sum(xp.astype(values <= least, xp.int64)))
+    return values[first:], vectors[:, first:]
+
+
+class _Primal:
+    """Features, centred over all stimuli if there is an intercept."""
+
+    def __init__(self, xp: Any, x: Array, widths: list[int], intercept: bool) -> None:
+        self.xp, self.x, self.widths, self.intercept = xp, x, widths, intercept
+        self.gram, self.size = x.T @ x, x.shape[1]
+
+    def cross(self, y: Array) -> Array:
+        """Return the features' products with the responses to all stimuli."""
+        return self.x.T @ y
+
+    def fold(self, y: Array, cross: Array, train: Array, test: Array) -> tuple[Callable, Array]:
+        """Return a function from weights to problems, and the left-out responses.
+
+        The Gram matrix of the training stimuli is that of all minus the left-out ones'. All are
+        around the training mean m: that of all is then larger by n m m'.
+        """
+        xp, n = self.xp, y.shape[0]
+        gram = self.gram
+        z, left_out = self.x[test, :], y[test, :]
+        if self.intercept:
+            x_mean = xp.mean(self.x[train, :], axis=0)
+            y_mean = xp.mean(y[train, :], axis=0)
+            z, left_out = z - x_mean, left_out - y_mean
+            gram = gram + n * x_mean[:, None] * x_mean
+            cross = cross + n * x_mean[:, None] * y_mean
+        if test.shape[0]:
+            gram, cross = gram - z.T @ z, cross - z.T @ left_out
+        return lambda weights: self._problem(weights, gram, cross, z), left_out
+
+    def _problem(self, weights: Array, gram: Array, cross: Array, z: Array) -> _Problem:
+        xp = self.xp
+        scale = xp.concat(
+            [
+                xp.full((width,), float(w) ** 0.5, dtype=gram.dtype, device=device(gram))
+                for width, w in zip(self.widths, weights, strict=True)
+            ]
+        )
+        used = xp.nonzero(scale)[0]
+        if used.shape[0] < self.size:
+            gram = gram[used, :][:, used]
+        scale_used = scale[used]
+        values, vectors = _decompose(xp, gram * scale_used[:, None] * scale_used)
+        full = vectors
+        if used.shape[0] < self.size:
+            full = xp.zeros((self.size, vectors.shape[1]), dtype=gram.dtype, device=device(gram))
+            full[used, :] = vectors
+        full = full * scale[:, None]
+        return _Problem(values, full, cross, z @ full)
+
+
+class _Dual:
+    """Kernels, one per band."""
+
+    def __init__(self, xp: Any, kernels: Sequence[Array], intercept: bool) -> None:
+        self.xp, self.kernels, self.intercept = xp, kernels, intercept
+        self.size = kernels[0].shape[0]
+
+    def cross(self, y: Array) -> Array:
+        """Return the responses themselves."""
+        return y
+
+    def fold(self, y: Array, cross: Array, train: Array, test: Array) -> tuple[Callable, Array]:
+        """Return a function from weights to problems, and the left-out responses."""
+        cross, left_out = cross[train, :], y[test, :]
+        if self.intercept:
+            mean = self.xp.mean(cross, axis=0)
+            cross, left_out = cross - mean, left_out - mean
+        return lambda weights: self._problem(weights, train, test, cross), left_out
+
+    def _problem(self, weights: Array, train: Array, test: Array, cross: Array) -> _Problem:
+        xp = self.xp
+        kernel = sum(float(w) * k for w, k in zip(weights, self.kernels, strict=True))
+        rows = kernel[train, :]
+        k_train, k_test = rows[:, train], kernel[test, :][:, train]
+        if self.intercept:
+            mean = xp.mean(k_train, axis=0)
+            k_train = k_train - mean[:, None] - mean + xp.mean(mean)
+            k_test = k_test - xp.mean(k_test, axis=1)[:, None] - mean + xp.mean(mean)
+        values, vectors = _decompose(xp, k_train)
+        return _Problem(values, vectors, cross, k_test @ vectors)
+
+    def offsets(self, weightings: Array, weighting: Array, weights: Array) -> Array:
+        """Return what a prediction from kernels that are not centred is too large by."""
+        xp = self.xp
+        if not self.intercept:
+            return xp.zeros_like(weights[0, :])
+        means = xp.stack([xp.mean(k, axis=0) for k in self.kernels])
+        return xp.sum(weightings[weighting, :].T * (means @ weights), axis=0)
+
+
+def _choose(
+    xp: Any,
+    form: _Primal | _Dual,
+    y: Array,
+    cross: Array,
+    weightings: Array,
+    alphas: Array,
+    folds: Folds,
+) -> tuple[Array, Array, Array]:
+    """Return the index of the best penalty, that of the best weighting, and the scores."""
+    scores = _scores(xp, form, y, cross, weightings, alphas, folds, direct=False)
+    close = scores > xp.max(scores, axis=(0, 1)) - _CLOSE * xp.mean(y**2, axis=0)
+    several = xp.sum(xp.astype(close, xp.int64), axis=(0, 1)) > 1
+    for w in range(weightings.shape[0]):
+        targets = xp.nonzero(several & xp.any(close[w, ...], axis=0))[0]
+        if targets.shape[0]:
+            again = y[:, targets], cross[:, targets], weightings[w : w + 1, :], alphas, folds
+            of_weighting = scores[w, ...]
+            of_weighting[:, targets] = _scores(xp, form, *again, direct=True)[0, ...]
+    # himalaya's: a penalty's slope, and a later weighting must be better by more than rounding.
+    scores = scores + _SLOPE * xp.log(alphas)[:, None]
+    best_alpha = xp.argmax(scores, axis=1)
+    by_weighting = xp.max(scores, axis=1)
+    chosen = xp.zeros_like(best_alpha[0, :])
+    best = by_weighting[0, :]
+    for w in range(1, weightings.shape[0]):
+        better = by_weighting[w, :] > best + np.finfo(float).eps
+        chosen = xp.where(better, w, chosen)
+        best = xp.where(better, by_weighting[w, :], best)
+    alpha = best_alpha[chosen, xp.arange(y.shape[1], device=device(y))]
+    return alpha, chosen, by_weighting
+
+
+def _scores(
+    xp: Any,
+    form: _Primal | _Dual,
+    y: Array,
+    cross: Array,
+    weightings: Array,
+    alphas: Array,
+    folds: Folds,
+    direct: bool,
+) -> Array:
+    """Return minus the mean squared errors, averaged over folds, (weighting, alpha, target)."""
+    shape = (weightings.shape[0], alphas.shape[0], y.shape[1])
+    scores = xp.zeros(shape, dtype=y.dtype, device=device(y))
+    for fold in folds:
+        train, test = (xp.asarray(rows, device=device(y)) for rows in fold)
+        problem_of, left_out = form.fold(y, cross, train, test)
+        for w in range(shape[0]):
+            problem = problem_of(weightings[w, :])
+            n_left_out, n_components = problem.left_out.shape
+            by_prediction = direct or n_left_out * shape[1] <= n_components + n_left_out
+            errors = _errors_of_predictions if by_prediction else _errors
+            for targets, found in errors(xp, problem, left_out, alphas):
+                scores[w, :, targets] -= found / (n_left_out * len(folds))
+    return scores
+
+
+def _errors(xp: Any, problem: _Problem, y: Array, alphas: Array) -> Iterator[tuple[slice, Array]]:
+    """Yield the summed squared errors (alpha, target) of blocks of targets, as the module says."""
+    values, z = problem.eigenvalues, problem.left_out
+    shrink = 1 / (alphas[:, None] + values)
+    g = z.T @ z
+    difference = values - values[:, None]
+    equal = xp.abs(difference) <= _EQUAL * xp.maximum(values, values[:, None])
+    # Equal eigenvalues, such as one with itself, have d_i d_j = (d_i² + d_j²) / 2.
+    w = xp.where(equal, 0.0, 2 * g / xp.where(equal, 1.0, difference))
+    several = xp.nonzero(xp.sum(xp.astype(equal, xp.int64), axis=1) > 1)[0]
+    g_several = xp.where(equal, g, 0.0)[several, :][:, several]
+    g_one = xp.linalg.diagonal(g)[:, None]
+    for start in range(0, y.shape[1], _BLOCK):
+        targets = slice(start, start + _BLOCK)
+        b, left_out = problem.vectors.T @ problem.cross[:, targets], y[:, targets]
+        linear = w @ b
+        linear -= 2 * (z.T @ left_out)
+        linear *= b
+        square = g_one * b
+        square[several, :] = g_several @ b[several, :]
+        square *= b
+        norms = xp.sum(left_out * left_out, axis=0)
+        yield targets, norms + shrink @ linear + shrink**2 @ square
+
+
+def _errors_of_predictions(
+    xp: Any, problem: _Problem, y: Array, alphas: Array
+) -> Iterator[tuple[slice, Array]]:
+    """Yield the same, from the predictions themselves."""
+    for start in range(0, y.shape[1], _BLOCK):
+        targets = slice(start, start + _BLOCK)
+        b, left_out = problem.vectors.T @ problem.cross[:, targets], y[:, targets]
+        errors = []
+        for a in range(alphas.shape[0]):
+            residual = (problem.left_out / (alphas[a] + problem.eigenvalues)) @ b
+            residual -= left_out
+            errors.append(xp.sum(residual * residual, axis=0))
+        yield targets, xp.stack(errors)
+
+
+def _refit(
+    xp: Any,
+    form: _Primal | _Dual,
+    y: Array,
+    cross: Array,
+    weightings: Array,
+    alphas: Array,
+    alpha: Array,
+    weighting: Array,
+) -> Array:
+    """Return the coefficients (coefficient, target) of fits to all stimuli."""
+    every = xp.arange(y.shape[0], device=device(y))
+    problem_of, _ = form.fold(y, cross, every, every[:0])
+    shape = (form.size, y.shape[1])
+    coefficients = xp.empty(shape, dtype=y.dtype, device=device(y))
+    for w in xp.unique_values(weighting):
+        problem = problem_of(weightings[w, :])
+        targets = xp.nonzero(weighting == w)[0]
+        b = problem.vectors.T @ problem.cross[:, targets]
+        b /= alphas[alpha[targets]] + problem.eigenvalues[:, None]
+        coefficients[:, targets] = problem.vectors @ b
+    return coefficients

@@ -1,0 +1,321 @@
+"""Similarity of RDMs against rsatoolbox, SciPy and loops; torch, float32 and missing pairs."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from rsatoolbox.rdm import RDMs, compare
+from scipy.spatial.distance import squareform
+from scipy.stats import rankdata, spearmanr
+
+from repbias.geometry import comparison
+from repbias.geometry.comparison import (
+    WHITENED,
+    Ranking,
+    Ties,
+    embedding,
+    resampled_similarity,
+    similarities,
+    unit,
+)
+from repbias.spec import RepbiasError
+
+COMPARATORS = ["corr", "cosine", "spearman", "rho-a", "tau-a", "corr_cov", "cosine_cov"]
+seeds = st.integers(0, 10_000)
+
+
+def random_vectors(n, n_stimuli, seed=0, ties=False):
+    vectors = np.random.default_rng(seed).uniform(0.5, 1.5, (n, n_stimuli * (n_stimuli - 1) // 2))
+    return np.round(4 * vectors) if ties else vectors
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("comparator", COMPARATORS)
+def test_weights_equal_copies_of_rows_and_columns(comparator, ties):
+    """rsatoolbox copies, marks pairs of a stimulus with its copy as NaN and drops them."""
+    models, data = random_vectors(3, 10, 1, ties), random_vectors(2, 10, 2, ties)
+    rng = np.random.default_rng(3)
+    counts = rng.multinomial(10, np.full(10, 0.1), size=60)
+    found = resampled_similarity(models, data, comparator, counts)
+    assert found.shape == (60, 3, 2)
+    for sample, count in zip(found, counts, strict=True):
+        copies = np.repeat(np.arange(10), count)
+        expected = compare(
+            RDMs(models).subsample_pattern("index", copies),
+            RDMs(data).subsample_pattern("index", copies),
+            comparator,
+        )
+        np.testing.assert_allclose(sample, expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("comparator", ["corr", "spearman"])
+def test_a_common_offset_of_the_distances_costs_no_precision(comparator):
+    """Pearson and Spearman ignore it; a difference of large sums would not."""
+    models, data = random_vectors(2, 8, 1), random_vectors(2, 8, 2)
+    counts = np.random.default_rng(3).multinomial(8, np.full(8, 1 / 8), size=20)
+    expected = resampled_similarity(models, data, comparator, counts)
+    found = resampled_similarity(models + 1e3, data + 1e3, comparator, counts)
+    np.testing.assert_allclose(found, expected, atol=1e-8)
+
+
+@given(
+    rows=st.lists(st.tuples(st.integers(-3, 3), st.integers(0, 4)), min_size=1, max_size=12).filter(
+        lambda rows: any(weight for _, weight in rows)
+    ),
+    different=st.booleans(),
+)
+def test_weighted_ranks_are_ranks_of_repeated_values(rows, different):
+    """SciPy ranks copies; without ties a shortcut is taken."""
+    values, weights = map(np.array, zip(*rows, strict=True))
+    if different:
+        values = np.random.default_rng(0).permutation(len(values))
+    ties = Ties.of(values)
+    assert (ties.high is None) == (len(set(values)) == len(values))
+    np.testing.assert_allclose(ties.midranks(), rankdata(values))
+    other = np.arange(len(values))[::-1]
+    twice, squares = Ranking.of([ties, Ties.of(other)]).weighted(weights.astype(np.int32))
+    for row, square, x in zip(twice, squares, (values, other), strict=True):
+        expected = rankdata(np.repeat(x, weights))
+        expected = 2 * (expected - expected.mean())
+        np.testing.assert_array_equal(np.repeat(row, weights[weights > 0]), expected)
+        np.testing.assert_allclose(square, expected @ expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("comparator", [c for c in COMPARATORS if c != "tau-a"])
+def test_similarity_is_an_inner_product_of_normalised_rdms(comparator, ties):
+    a, b = random_vectors(3, 12, 1, ties), random_vectors(4, 12, 2, ties)
+    expected = compare(RDMs(a), RDMs(b), comparator)
+    np.testing.assert_allclose(unit(a, comparator) @ unit(b, comparator).T, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("comparator", ["corr_cov", "cosine_cov"])
+@pytest.mark.parametrize("n", [98, 99, 100])
+def test_the_whitened_formula_is_rsatoolboxs(comparator, n):
+    """Up to 99 stimuli; at 100, where it fails, H X H is written out."""
+    a, b = random_vectors(2, n, 1), random_vectors(2, n, 2)
+    if n < 100:
+        expected = compare(RDMs(a), RDMs(b), comparator)
+    else:
+        mean = [v.mean(axis=1, keepdims=True) * (comparator == "corr_cov") for v in (a, b)]
+        h = np.eye(n) - 1 / n
+        whitened = [
+            np.array([(h @ squareform(row) @ h).ravel() for row in v - m])
+            for v, m in zip((a, b), mean, strict=True)
+        ]
+        x, y = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in whitened)
+        expected = x @ y.T
+    unresampled = resampled_similarity(a, b, comparator, np.ones((1, n), int))[0]
+    np.testing.assert_allclose(similarities(a, b, comparator), expected, atol=1e-12)
+    np.testing.assert_allclose(unresampled, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("comparator", ["corr_cov", "cosine_cov"])
+def test_a_stimulus_that_is_half_of_the_sample_is_whitened_too(comparator):
+    """Where a denominator of the closed form is 0, and beyond."""
+    models, data = random_vectors(2, 10, 1), random_vectors(2, 10, 2)
+    for often in (5, 6, 7):
+        counts = np.array([often, *[1] * (10 - often), *[0] * (often - 1)])
+        copies = np.repeat(np.arange(10), counts)
+        expected = compare(
+            RDMs(models).subsample_pattern("index", copies),
+            RDMs(data).subsample_pattern("index", copies),
+            comparator,
+        )
+        found = resampled_similarity(models, data, comparator, counts[None])[0]
+        np.testing.assert_allclose(found, expected, atol=1e-10)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("comparator", COMPARATORS)
+def test_similarities_are_rsatoolboxs(comparator, ties):
+    """To 1e-12; an RDM that is constant has similarity 0, but for cosines. One RDM at a time:
+    rsatoolbox 0.3.2 misplaces the similarities of all that follow a constant one."""
+    a, b = random_vectors(5, 12, 1, ties), random_vectors(4, 12, 2, ties)
+    a[1] = 0.5
+    found = similarities(a, b, comparator)
+    expected = np.concatenate([compare(RDMs(row[None]), RDMs(b), comparator) for row in a])
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+    assert (found[1] == 0).all() == (comparator not in ("cosine", "cosine_cov"))
+
+
+@given(seed=seeds, n=st.integers(3, 9), levels=st.integers(1, 6))
+def test_tau_a_counts_concordant_minus_discordant_pairs(seed, n, levels):
+    """Written out, with any ties; and weights are copies."""
+    rng = np.random.default_rng(seed)
+    a, b = (rng.integers(levels, size=(2, n * (n - 1) // 2)) for _ in range(2))
+    counts = rng.multinomial(n, np.full(n, 1 / n), size=2)
+    found = resampled_similarity(a, b, "tau-a", np.array([np.ones(n, int), *counts]))
+    first, second = np.triu_indices(n, 1)
+    for sample, c in zip(found, (np.ones(n, int), *counts), strict=True):
+        x, y = (np.repeat(v, c[first] * c[second], axis=1) for v in (a, b))
+        m = x.shape[1]
+        signs = [np.sign(v[:, :, None] - v[:, None]) for v in (x, y)]
+        expected = np.einsum("ipq,jpq->ij", *signs) / max(m * (m - 1), 1)
+        np.testing.assert_allclose(sample, expected, atol=1e-14)
+
+
+@pytest.mark.parametrize("comparator", COMPARATORS)
+def test_torch_is_numpy(comparator):
+    models, data = random_vectors(3, 10, 1, True), random_vectors(2, 10, 2)
+    counts = np.random.default_rng(3).multinomial(10, np.full(10, 0.1), size=20)
+    a, b = torch.asarray(models), torch.asarray(data)
+    pairs = [
+        (similarities(a, b, comparator), similarities(models, data, comparator)),
+        (
+            resampled_similarity(a, b, comparator, torch.asarray(counts)),
+            resampled_similarity(models, data, comparator, counts),
+        ),
+    ]
+    for found, expected in pairs:
+        assert isinstance(found, torch.Tensor)
+        assert found.dtype == torch.float64
+        np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("module", [np, torch])
+@pytest.mark.parametrize("comparator", COMPARATORS)
+def test_float32_keeps_its_precision_under_a_large_offset(comparator, module):
+    """The offset costs float32 three digits of the input, as float64 of the same input shows;
+    centring first costs no more. A cosine is that of the offset."""
+    offset = 1e4 if comparator not in ("cosine", "cosine_cov") else 0
+    models, data = (
+        module.asarray((random_vectors(3, 20, seed) + offset).astype(np.float32)) for seed in (1, 2)
+    )
+    counts = np.random.default_rng(3).multinomial(20, np.full(20, 0.05), size=20)
+    exact = [np.asarray(v, dtype=np.float64) for v in (models, data)]
+    found = resampled_similarity(models, data, comparator, counts)
+    assert found.dtype == module.float32
+    np.testing.assert_allclose(
+        found, resampled_similarity(*exact, comparator, counts), rtol=0, atol=1e-5
+    )
+    found = similarities(models, data, comparator)
+    assert found.dtype == module.float32
+    np.testing.assert_allclose(found, similarities(*exact, comparator), rtol=0, atol=1e-6)
+
+
+@given(seed=seeds, comparator=st.sampled_from(COMPARATORS))
+def test_the_order_of_stimuli_does_not_matter(seed, comparator):
+    a, b = random_vectors(2, 7, seed), random_vectors(2, 7, seed + 1)
+    rng = np.random.default_rng(seed)
+    order, counts = rng.permutation(7), rng.multinomial(7, np.full(7, 1 / 7), size=5)
+    permuted = [
+        np.array([squareform(squareform(row)[np.ix_(order, order)]) for row in v]) for v in (a, b)
+    ]
+    np.testing.assert_allclose(
+        similarities(*permuted, comparator), similarities(a, b, comparator), atol=1e-12
+    )
+    np.testing.assert_allclose(
+        resampled_similarity(*permuted, comparator, counts[:, order]),
+        resampled_similarity(a, b, comparator, counts),
+        atol=1e-10,
+    )
+
+
+@given(
+    seed=seeds,
+    comparator=st.sampled_from(COMPARATORS),
+    scale=st.floats(1e-3, 1e3),
+    offset=st.floats(0, 100),
+)
+def test_scale_does_not_matter_nor_does_a_constant_unless_it_is_a_cosine(
+    seed, comparator, scale, offset
+):
+    a, b = random_vectors(2, 7, seed), random_vectors(2, 7, seed + 1)
+    changed = scale * a + (0 if comparator in ("cosine", "cosine_cov") else offset)
+    counts = np.random.default_rng(seed).multinomial(7, np.full(7, 1 / 7), size=5)
+    np.testing.assert_allclose(
+        similarities(changed, b, comparator), similarities(a, b, comparator), atol=1e-8
+    )
+    np.testing.assert_allclose(
+        resampled_similarity(changed, b, comparator, counts),
+        resampled_similarity(a, b, comparator, counts),
+        atol=1e-6,
+    )
+
+
+@pytest.mark.parametrize("comparator", [c for c in COMPARATORS if c not in WHITENED])
+def test_pairs_that_are_missing_in_all_rdms_are_left_out(comparator):
+    """rsatoolbox drops them; resampled, copies of them as well."""
+    models, data = random_vectors(3, 9, 1), random_vectors(2, 9, 2)
+    models[:, [0, 5, 30]] = data[:, [0, 5, 30]] = np.nan
+    found = similarities(models, data, comparator)
+    np.testing.assert_allclose(found, compare(RDMs(models), RDMs(data), comparator), atol=1e-12)
+    (count,) = np.random.default_rng(0).multinomial(9, np.full(9, 1 / 9), size=1)
+    copies = np.repeat(np.arange(9), count)
+    expected = compare(
+        RDMs(models).subsample_pattern("index", copies),
+        RDMs(data).subsample_pattern("index", copies),
+        comparator,
+    )
+    found = resampled_similarity(models, data, comparator, count[None])[0]
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_rdms_that_cannot_be_compared_are_refused():
+    models, data = random_vectors(3, 6, 1), random_vectors(2, 6, 2)
+    for function in (similarities, lambda *a: resampled_similarity(*a, np.ones((1, 6), int))):
+        with pytest.raises(RepbiasError, match="RDMs of 15 and 10 pairs of stimuli; expected"):
+            function(models, random_vectors(2, 5), "corr")
+        for broken in (models, data):
+            whole = broken[0, 3]
+            broken[0, 3] = np.nan
+            with pytest.raises(RepbiasError, match="different pairs of stimuli are missing"):
+                function(models, data, "spearman")
+            broken[0, 3] = whole
+        models[:, 2] = data[:, 2] = np.nan
+        with pytest.raises(RepbiasError, match=r"1 of 15 pairs .* 'corr_cov' needs all"):
+            function(models, data, "corr_cov")
+        models[:, 2] = data[:, 2] = 1
+
+
+@pytest.mark.parametrize("comparator", COMPARATORS)
+def test_blocks_change_nothing(comparator, monkeypatch):
+    """One or a few models, subjects, samples and pairs at once."""
+    models, data = random_vectors(5, 10, 1), random_vectors(3, 10, 2)
+    counts = np.random.default_rng(3).multinomial(10, np.full(10, 0.1), size=30)
+    expected = resampled_similarity(models, data, comparator, counts)
+    monkeypatch.setattr(comparison, "MEMORY", 200)
+    found = resampled_similarity(models, data, comparator, counts)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("comparator", ["corr", "corr_cov", "spearman"])
+def test_memory_is_bounded(comparator, monkeypatch):
+    """The peak above the arguments is a few times the bound, whatever the number of samples."""
+    n_stimuli, n_samples = 60, 2000
+    models, data = random_vectors(8, n_stimuli, 1), random_vectors(2, n_stimuli, 2)
+    counts = np.random.default_rng(3).multinomial(
+        n_stimuli, np.full(n_stimuli, 1 / n_stimuli), size=n_samples
+    )
+    monkeypatch.setattr(comparison, "MEMORY", 2**16)
+    tracemalloc.start()
+    result = resampled_similarity(models, data, comparator, counts)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # Weights of all pairs in all samples alone would take 28 MB.
+    assert peak - 2 * result.nbytes - counts.nbytes < 8 * 8 * 2**16
+
+
+def test_integers_count_as_float64():
+    a = np.arange(12).reshape(2, 6) % 5
+    np.testing.assert_array_equal(similarities(a, a, "corr"), similarities(a * 1.0, a, "corr"))
+    assert embedding(a, "cosine").dtype == np.float64
+
+
+@pytest.mark.parametrize("comparator", COMPARATORS)
+def test_a_sample_of_one_stimulus_has_similarity_0(comparator):
+    models, data = random_vectors(2, 6, 1), random_vectors(2, 6, 2)
+    counts = np.array([[0, 6, 0, 0, 0, 0]])
+    assert (resampled_similarity(models, data, comparator, counts) == 0).all()
+
+
+def test_spearman_is_scipys():
+    a, b = random_vectors(1, 8, 1, True), random_vectors(1, 8, 2, True)
+    expected = spearmanr(a[0], b[0]).statistic
+    assert similarities(a, b, "spearman")[0, 0] == pytest.approx(expected, abs=1e-12)
