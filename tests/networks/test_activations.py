@@ -244,6 +244,24 @@ def test_batch_size_changes_nothing(user_model, images, tmp_path, batch_size):
         np.testing.assert_allclose(other[layer], values, rtol=1e-5, atol=1e-6)
 
 
+def test_a_batch_that_does_not_fit_is_halved(user_model, images, tmp_path, monkeypatch):
+    """A module of the model stands in for a device without memory for more than two images."""
+    expected = written(tmp_path, spec(), images)
+    forward, sizes = user_model.Table.forward, []
+
+    def limited(module, x):
+        sizes.append(len(x))
+        if len(x) > 2:  # the layer `conv` has been collected by now
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return forward(module, x)
+
+    monkeypatch.setattr(user_model.Table, "forward", limited)
+    found = written(tmp_path, spec(), images)
+    assert sizes == [7, 4, 2, 2, 2, 1]
+    for layer, values in expected.items():
+        np.testing.assert_allclose(found[layer], values, rtol=1e-5, atol=1e-6)
+
+
 def test_arguments_reach_the_factory(user_model, images, tmp_path):
     found = written(tmp_path, spec(arguments={"channels": 2}, layers=["conv"]), images)
     assert found["conv"].shape == (7, 2 * 8 * 8)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from repbias.networks import device
 from repbias.networks import training as module
 from repbias.networks.spec import MLP, Training
 from repbias.networks.training import Ensemble, train, train_ensembles
@@ -100,7 +101,7 @@ def test_a_member_of_a_stack_equals_the_same_seed_alone(monkeypatch, optimizer, 
         checkpoints=3,
     )
     seeds = [4, 0, 9, 2, 7]
-    monkeypatch.setattr(module, "CHUNK", chunk)
+    monkeypatch.setattr(device, "CPU_STACK", chunk)
     together = train(stimuli, network, training, seeds, "cpu")
     assert together.seeds.tolist() == seeds
     for n, seed in enumerate(seeds):
@@ -118,7 +119,7 @@ def test_those_that_stay_do_not_notice_that_others_leave(monkeypatch, shrunk, op
         **settings, batch_size=32, max_steps=60, extra_steps=4, evaluate_every=2, checkpoints=5
     )
     seeds = [4, 0, 9, 2, 7, 1]
-    monkeypatch.setattr(module, "CHUNK", 6)
+    monkeypatch.setattr(device, "CPU_STACK", 6)
     together = train(stimuli, network, training, seeds, "cpu")
     assert len(shrunk) >= 2, "the stack shrinks, and what is left of it shrinks again"
     assert any(after > 1 for _, after in shrunk)
@@ -181,7 +182,7 @@ def test_mixed_stacks_of_conditions(monkeypatch, shrunk, normalisation):
     order = np.random.default_rng(1).permutation(len(conditions))
     for chunk, places in ((9, range(len(conditions))), (100, order)):
         shrunk.clear()
-        monkeypatch.setattr(module, "CHUNK", chunk)
+        monkeypatch.setattr(device, "CPU_STACK", chunk)
         found = train_ensembles([conditions[i] for i in places], "cpu")
         together = dict(zip(places, found, strict=True))
         for i, n, single in singles:
@@ -202,7 +203,7 @@ def test_mixed_stacks_of_conditions(monkeypatch, shrunk, normalisation):
 
 def test_mixed_stacks_in_bfloat16(monkeypatch, shrunk):
     conditions = mixed_conditions("none", "bfloat16")[::3]
-    monkeypatch.setattr(module, "CHUNK", 8)
+    monkeypatch.setattr(device, "CPU_STACK", 8)
     together = train_ensembles(conditions, "cpu")
     assert shrunk
     for i, n, single in alone(conditions):

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from repbias.networks import device
 from repbias.networks import training as module
 from repbias.networks.mlp import initial_weights
 from repbias.networks.spec import MLP, Training
@@ -385,7 +386,7 @@ def stimuli() -> Stimuli:
 def networks(stimuli) -> Networks:
     """Train networks of every fate, in chunks of different length."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "CHUNK", 2)
+        patch.setattr(device, "CPU_STACK", 2)
         trained = train(stimuli, RECORDED_MLP, RECORDED, [8, 17, 7, 2, 10, 9, 1, 12], "cpu")
     final = trained.checkpoint_steps[-1]
     mastered = (trained.acquired >= 0).all(axis=1)

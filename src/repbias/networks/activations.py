@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from repbias.networks.device import pick_device
-from repbias.networks.mlp import hidden_activations
+from repbias.networks.device import (
+    free_memory,
+    in_chunks,
+    pick_device,
+    reproducible,
+    stack_size,
+)
+from repbias.networks.mlp import hidden_layers, padded_widths
 from repbias.networks.spec import (
     MLP,
     FeatureNetwork,
@@ -31,13 +38,23 @@ logger = logging.getLogger(__name__)
 
 
 def write_ensemble_activations(
-    path: str | Path, networks: Networks, stimuli: Stimuli, spec: MLP
+    path: str | Path, networks: Networks, stimuli: Stimuli, spec: MLP, device: str = "cpu"
 ) -> None:
-    """Write the activations of a condition on its test stimuli.
+    """Write the activations of a condition on its test stimuli, as many networks as fit at a time.
 
     Every network appears untrained ("initial"), when it first mastered all targets ("acquired",
     if it did) and at the end of training ("final").
+
+    Parameters
+    ----------
+    path
+        The activations file.
+    networks, stimuli, spec
+        The condition's networks, stimuli and architecture.
+    device
+        "auto", "cpu", "cuda" or "mps".
     """
+    where = pick_device(device)
     inputs, labels, ids = stimuli.part("test")
     rows = [
         (checkpoint, n)
@@ -54,13 +71,27 @@ def write_ensemble_activations(
     }
     layers = dict(zip(spec.layers, spec.hidden, strict=True))
     named = dict(zip(stimuli.features, labels.T, strict=True))
-    with write_activations(path, ids, table, layers, named) as datasets:
-        for checkpoint in networks.snapshots():
-            hidden = hidden_activations(networks, checkpoint, inputs, spec)
-            for row, (c, n) in enumerate(rows):
-                if c == checkpoint:
-                    for layer, values in zip(spec.layers, hidden, strict=True):
-                        datasets[layer][row] = values[n]
+    each = _bytes_per_network(spec, *inputs.shape, len(networks.features))
+    size = stack_size(where.type, free_memory(where), each)
+
+    def work(chunk: Sequence[tuple[int, int]]) -> list[np.ndarray]:
+        checkpoints, members = map(list, zip(*chunk, strict=True))
+        weights = {name: w[checkpoints, members] for name, w in networks.weights.items()}
+        return hidden_layers(weights, inputs, spec, where)
+
+    start = 0
+    with reproducible(where), write_activations(path, ids, table, layers, named) as datasets:
+        for chunk, hidden in in_chunks(rows, size, work, "network"):
+            for layer, values in zip(spec.layers, hidden, strict=True):
+                datasets[layer][start : start + len(chunk)] = values
+            start += len(chunk)
+
+
+def _bytes_per_network(spec: MLP, n_stimuli: int, n_inputs: int, n_outputs: int) -> int:
+    """Return what a network takes on a device: weights, all layers, and temporaries of one."""
+    widths = padded_widths(spec, n_inputs, n_outputs)
+    parameters = sum((a + 1) * b for a, b in pairwise(widths))
+    return 4 * (parameters + n_stimuli * (sum(widths) + 3 * max(widths)))
 
 
 def write_model_activations(
@@ -160,24 +191,29 @@ def _model_batches(
 ) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
     model = load_model(spec).to(device).eval()
     transform = _transform(spec.preprocess)
-    with _hooks(model, spec) as outputs, torch.inference_mode():
-        for start in range(0, len(images), spec.batch_size):
-            stop = min(start + spec.batch_size, len(images))
-            batch = torch.stack([transform(images.load(i)) for i in range(start, stop)])
+    with reproducible(device), _hooks(model, spec) as outputs, torch.inference_mode():
+
+        def work(chunk: Sequence[int]) -> dict[str, np.ndarray]:
+            batch = torch.stack([transform(images.load(i)) for i in chunk])
             outputs.clear()
             model(batch.to(device))
-            silent = [layer for layer in spec.layers if layer not in outputs]
-            if silent:
-                raise RepbiasError(
-                    f"{spec.factory}: layers {silent} took no part in the forward pass"
-                )
-            for layer in spec.layers:
-                if len(outputs[layer]) != len(batch):
-                    raise RepbiasError(
-                        f"{spec.factory}: layer {layer!r} gives {len(outputs[layer])} rows for "
-                        f"{len(batch)} images; the first axis of its output must be the batch"
-                    )
-            yield start, {layer: outputs[layer] for layer in spec.layers}
+            _check_layers(outputs, len(batch), spec)
+            return {layer: outputs[layer] for layer in spec.layers}
+
+        for chunk, layers in in_chunks(range(len(images)), spec.batch_size, work, "image"):
+            yield chunk[0], layers
+
+
+def _check_layers(outputs: dict[str, np.ndarray], n_images: int, spec: TorchNetwork) -> None:
+    silent = [layer for layer in spec.layers if layer not in outputs]
+    if silent:
+        raise RepbiasError(f"{spec.factory}: layers {silent} took no part in the forward pass")
+    for layer in spec.layers:
+        if len(outputs[layer]) != n_images:
+            raise RepbiasError(
+                f"{spec.factory}: layer {layer!r} gives {len(outputs[layer])} rows for "
+                f"{n_images} images; the first axis of its output must be the batch"
+            )
 
 
 def load_model(spec: TorchNetwork) -> nn.Module:
@@ -190,8 +226,8 @@ def load_model(spec: TorchNetwork) -> nn.Module:
     """
     factory = _import(spec.factory)
     try:
-        # Random weights are the same in every run.
-        with torch.random.fork_rng():
+        # Random weights are the same in every run, and on every device: they are drawn on the CPU.
+        with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             model = factory(**spec.arguments)
     except TypeError as error:
@@ -251,6 +287,8 @@ def _hooks(model: nn.Module, spec: TorchNetwork) -> Iterator[dict[str, np.ndarra
                     "a module that runs once"
                 )
             if spec.pool and value.ndim == 4:
+                if value.device.type == "mps":
+                    value = value.cpu()  # MPS pools only sides that are multiples of the size
                 size = [min(spec.pool, side) for side in value.shape[2:]]
                 value = nn.functional.adaptive_avg_pool2d(value, size)
             # A copy: the next module may change the tensor in place.

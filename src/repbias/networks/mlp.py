@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 
 import numpy as np
@@ -20,6 +20,28 @@ ACTIVATIONS = {
     "tanh": torch.tanh,
     "gelu": F.gelu,
 }
+#: Widths are padded with zeros to multiples of this many floats (two vector registers). So every
+#: network is aligned alike and vectorised alike, and comes out the same at any place in any stack.
+#: Padded units stay exactly zero: their incoming and outgoing weights get no gradient.
+ALIGNMENT = 32
+
+
+def padded(tensor: Tensor, rows: bool = False) -> Tensor:
+    """Pad the last axis, and the one before it if they are rows of a weight matrix."""
+    padding = [0, -tensor.shape[-1] % ALIGNMENT]
+    if rows:
+        padding += [0, -tensor.shape[-2] % ALIGNMENT]
+    return F.pad(tensor, padding)
+
+
+def aligned(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Pad stacked parameters, w and b, where the layers' widths ask for it."""
+    return {name: padded(w, rows=name.startswith("w")) for name, w in weights.items()}
+
+
+def padded_widths(spec: MLP, n_inputs: int, n_outputs: int) -> list[int]:
+    """Return the widths of all layers, from inputs to outputs, as they are in memory."""
+    return [n + -n % ALIGNMENT for n in (n_inputs, *spec.hidden, n_outputs)]
 
 
 def initial_weights(spec: MLP, n_inputs: int, n_outputs: int, seed: int) -> dict[str, Tensor]:
@@ -120,10 +142,45 @@ def hidden_activations(
     list of numpy.ndarray
         One array of shape (network, stimulus, unit) per hidden layer.
     """
-    x = torch.from_numpy(inputs).expand(len(networks.seeds), *inputs.shape)
+    return hidden_layers(
+        {name: w[checkpoint] for name, w in networks.weights.items()}, inputs, spec
+    )
+
+
+def hidden_layers(
+    weights: Mapping[str, np.ndarray],
+    inputs: np.ndarray,
+    spec: MLP,
+    device: torch.device | str = "cpu",
+) -> list[np.ndarray]:
+    """Return every hidden layer of a stack of networks.
+
+    On a CPU, a network's activations are the same bits whatever networks are with it.
+
+    Parameters
+    ----------
+    weights
+        Parameter name to (network, ...).
+    inputs
+        (stimulus, input).
+    spec
+        The networks' architecture.
+    device
+        Where to compute.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        One array of shape (network, stimulus, unit) per hidden layer.
+    """
+    on_device = _on_device(weights, device)
+    x = padded(torch.from_numpy(inputs)).to(device)
     with torch.inference_mode():
-        hidden, _ = forward(_weights_at(networks, checkpoint), x, spec)
-    return [h.numpy() for h in hidden]
+        hidden, _ = forward(on_device, x.expand(len(weights["w1"]), *x.shape), spec)
+    return [
+        np.ascontiguousarray(h.cpu().numpy()[..., :width])
+        for h, width in zip(hidden, spec.hidden, strict=True)
+    ]
 
 
 def outputs_from(
@@ -145,12 +202,14 @@ def outputs_from(
     numpy.ndarray
         Logits (network, stimulus, output); above 0 the network reports a 1.
     """
-    x = torch.from_numpy(np.ascontiguousarray(activations, np.float32))
+    weights = {name: w[checkpoint] for name, w in networks.weights.items()}
+    x = padded(torch.from_numpy(np.ascontiguousarray(activations, np.float32)))
     first = spec.layers.index(layer) + 2
     with torch.inference_mode():
-        _, logits = forward(_weights_at(networks, checkpoint), x, spec, first=first)
-    return logits.numpy()
+        _, logits = forward(_on_device(weights, "cpu"), x, spec, first=first)
+    return np.ascontiguousarray(logits.numpy()[..., : len(networks.features)])
 
 
-def _weights_at(networks: Networks, checkpoint: int) -> dict[str, Tensor]:
-    return {name: torch.from_numpy(w[checkpoint]) for name, w in networks.weights.items()}
+def _on_device(weights: Mapping[str, np.ndarray], device: torch.device | str) -> dict[str, Tensor]:
+    tensors = aligned({name: torch.from_numpy(w) for name, w in weights.items()})
+    return {name: w.to(device) for name, w in tensors.items()}

@@ -15,9 +15,17 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from repbias.networks.device import pick_device
+from repbias.networks.device import (
+    CPU_STACK,
+    device_name,
+    free_memory,
+    in_chunks,
+    pick_device,
+    reproducible,
+    stack_size,
+)
 from repbias.networks.manipulations import Manipulator
-from repbias.networks.mlp import forward, initial_weights
+from repbias.networks.mlp import aligned, forward, initial_weights, padded, padded_widths
 from repbias.networks.spec import MLP, Training
 from repbias.spec import RepbiasError
 from repbias.store import Networks, Stimuli
@@ -25,12 +33,8 @@ from repbias.tables import as_table
 
 logger = logging.getLogger(__name__)
 
-#: Networks per stack: the weights and activations of about ten fit a core's cache.
-CHUNK = 10
-#: Widths are padded with zeros to multiples of this many floats (two vector registers). So every
-#: network is aligned alike and vectorised alike, and comes out the same at any place in any stack.
-#: Padded units stay exactly zero: their incoming and outgoing weights get no gradient.
-ALIGNMENT = 32
+#: Arrays as large as a layer's activations that a training step holds at its peak, per layer.
+COPIES = 6
 
 
 @dataclass
@@ -85,6 +89,21 @@ class Ensemble:
             (self.batch_size, self.training.evaluate_every, self.training.precision),
         )
 
+    def bytes_per_network(self) -> int:
+        """Estimate the memory that a network of a stack takes while it is trained, at most."""
+        n_train, n_validation = (
+            int((self.stimuli.split == split).sum()) for split in ("train", "validation")
+        )
+        n_inputs, n_features = self.stimuli.inputs.shape[1], len(self.stimuli.features)
+        widths = padded_widths(self.network, n_inputs, n_features)
+        parameters = sum((a + 1) * b for a, b in pairwise(widths))
+        # Weights, gradients, the optimiser's state, and those with noise; what a layer keeps for
+        # the backward pass, and gradients; stimuli of its own, and their order.
+        training = 6 * parameters + COPIES * self.batch_size * sum(widths)
+        evaluation = 4 * parameters + 2 * n_validation * sum(widths)
+        stimuli = (n_train + n_validation) * (widths[0] + widths[-1]) + 2 * n_train
+        return 4 * (max(training, evaluation) + stimuli)
+
 
 def train(
     stimuli: Stimuli, network: MLP, training: Training, seeds: Sequence[int], device: str = "auto"
@@ -120,17 +139,23 @@ def train_ensembles(ensembles: Sequence[Ensemble], device: str = "auto") -> list
     for i, ensemble in enumerate(ensembles):
         members = by_shape.setdefault(ensemble.shape(), [])
         members += [(i, seed) for seed in ensemble.seeds]
-    n_networks = sum(len(c.seeds) for c in ensembles)
-    n_stacks = sum(-(-len(members) // CHUNK) for members in by_shape.values())
-    logger.info("training %d networks in %d stacks on %s", n_networks, n_stacks, where)
+
+    def work(chosen: Sequence[tuple[int, int]]) -> list[_Record]:
+        return _Stack([(ensembles[i], seed) for i, seed in chosen], where).train()
+
     records: dict[tuple[int, int], _Record] = {}
     for members in by_shape.values():
-        for start in range(0, len(members), CHUNK):
-            chosen = members[start : start + CHUNK]
-            stack = _Stack([(ensembles[i], seed) for i, seed in chosen], where)
-            records.update(zip(chosen, stack.train(), strict=True))
+        each = max(ensembles[i].bytes_per_network() for i in {i for i, _ in members})
+        size = stack_size(where.type, free_memory(where), each)
+        logger.info(
+            "training %d networks, at most %d at a time, on %s",
+            *(len(members), size, device_name(where)),
+        )
+        with reproducible(where):
+            for chosen, trained in in_chunks(members, size, work, "network"):
+                records.update(zip(chosen, trained, strict=True))
     return [
-        _networks(ensemble, [records[i, seed] for seed in ensemble.seeds], where)
+        _networks(ensemble, [records[i, seed] for seed in ensemble.seeds])
         for i, ensemble in enumerate(ensembles)
     ]
 
@@ -152,10 +177,8 @@ class _Stack:
             initial_weights(c.network, n_inputs, len(self._features), seed) for c, seed in members
         ]
         self._shapes = {name: tuple(w.shape) for name, w in drawn[0].items()}
-        self._weights = {
-            name: _aligned(name, torch.stack([d[name] for d in drawn])).to(device)
-            for name in drawn[0]
-        }
+        stacked = aligned({name: torch.stack([d[name] for d in drawn]) for name in drawn[0]})
+        self._weights = {name: w.to(device) for name, w in stacked.items()}
         seeds = [seed for _, seed in members]
         targets = [c.targets for c in self._ensembles]
         self._manipulator = Manipulator(
@@ -164,7 +187,7 @@ class _Stack:
         is_target = np.array([np.isin(self._features, t) for t in targets])
         # The mean over a network's targets, whether or not they are rewarded yet.
         self._target_weights = is_target / is_target.sum(axis=1, keepdims=True)
-        self._batches = _Batches(first, seeds)
+        self._batches = _Batches(first, seeds, device)
         self._grid = set().union(*(record.grid for record in self._records))
         self._stacked = list(self._active)
         self._load_stimuli()
@@ -230,8 +253,9 @@ class _Stack:
         correct = ((logits > 0) == (labels > 0)).sum(dim=1).cpu().numpy()
         accuracy = correct[:, : len(self._features)] / inputs.shape[1]
         losses = binary_cross_entropy_with_logits(logits, labels, reduction="none")
-        # In float64: the order of a float32 sum depends on how many networks there are.
-        loss = losses.cpu().double().mean(dim=1).numpy()[:, : len(self._features)]
+        # In float64, which MPS does not have: the order of a float32 sum depends on how many
+        # networks there are.
+        loss = losses[..., : len(self._features)].cpu().double().mean(dim=1).numpy()
         for i in due:
             place = self._stacked.index(i)
             mean_loss = float(loss[place] @ self._target_weights[i])
@@ -249,9 +273,8 @@ class _Stack:
         mastered = np.array([self._records[i].acquired >= 0 for i in self._stacked])
         rewarded = self._manipulator.rewarded(mastered)
         weights = rewarded * self._target_weights[self._stacked]
-        self._loss_weights = _padded(
-            torch.from_numpy(weights[:, None].astype(np.float32)), rows=False
-        ).to(self._device)
+        as_tensor = torch.from_numpy(weights[:, None].astype(np.float32))
+        self._loss_weights = padded(as_tensor).to(self._device)
 
     def _shrink(self) -> None:
         """Drop networks that are done from the stack; the others do not notice."""
@@ -270,11 +293,12 @@ class _Stack:
         """Put the stimuli of the stacked networks on the device, each set of stimuli once."""
         sets = [self._ensembles[i].stimuli for i in self._stacked]
         different = list({id(s): s for s in sets}.values())
-        self._set_of = [next(k for k, d in enumerate(different) if d is s) for s in sets]
+        set_of = [next(k for k, d in enumerate(different) if d is s) for s in sets]
+        self._set_of = torch.tensor(set_of, device=self._device)
 
         def stacked(split: str, name: str) -> Tensor:
             values = [getattr(s, name)[s.split == split].astype(np.float32) for s in different]
-            return _padded(torch.from_numpy(np.stack(values)), rows=False).to(self._device)
+            return padded(torch.from_numpy(np.stack(values))).to(self._device)
 
         silent = any(not s.supervised.all() for s in different)
         self._train = (
@@ -284,7 +308,7 @@ class _Stack:
         )
         self._validation = (stacked("validation", "inputs"), stacked("validation", "labels"))
 
-    def _take(self, values: Tensor | None, rows: np.ndarray | None) -> Tensor | None:
+    def _take(self, values: Tensor | None, rows: Tensor | None) -> Tensor | None:
         """Return each network's rows of its own stimuli, (network, row, ...); all if None."""
         if values is None:
             return None
@@ -292,10 +316,9 @@ class _Stack:
             if len(values) == 1:
                 return values.expand(len(self._set_of), *values.shape[1:])
             return values[self._set_of]
-        index = torch.from_numpy(rows).to(self._device)
         if len(values) == 1:
-            return values[0][index]
-        return values[torch.tensor(self._set_of, device=self._device)[:, None], index]
+            return values[0][rows]
+        return values[self._set_of[:, None], rows]
 
     def _progress(self, step: int) -> str:
         limit = max(c.training.max_steps for c in self._ensembles)
@@ -383,22 +406,11 @@ def _hand_over(old: list[_Optimizer], new: list[_Optimizer], places: list[int]) 
             }
 
 
-def _padded(tensor: Tensor, rows: bool) -> Tensor:
-    """Pad the last axis, and the one before it if they are rows of a weight matrix."""
-    padding = [0, -tensor.shape[-1] % ALIGNMENT]
-    if rows:
-        padding += [0, -tensor.shape[-2] % ALIGNMENT]
-    return torch.nn.functional.pad(tensor, padding)
-
-
-def _aligned(name: str, parameter: Tensor) -> Tensor:
-    return _padded(parameter, rows=name.startswith("w"))
-
-
 class _Batches:
     """Each network's own order of the training stimuli, reshuffled every epoch."""
 
-    def __init__(self, ensemble: Ensemble, seeds: Sequence[int]) -> None:
+    def __init__(self, ensemble: Ensemble, seeds: Sequence[int], device: torch.device) -> None:
+        self._device = device
         self._n = int((ensemble.stimuli.split == "train").sum())
         self._size = ensemble.batch_size
         self._streams = [np.random.default_rng([seed, 1]) for seed in seeds]
@@ -410,14 +422,15 @@ class _Batches:
         if hasattr(self, "_order"):
             self._order = self._order[list(members)]
 
-    def next(self) -> np.ndarray:
-        """Return rows of shape (network, batch)."""
+    def next(self) -> Tensor:
+        """Return rows of shape (network, batch); they are on the device for a whole epoch."""
         if self._position + self._size > self._n:
-            self._order = np.stack([stream.permutation(self._n) for stream in self._streams])
+            order = np.stack([stream.permutation(self._n) for stream in self._streams])
+            self._order = torch.from_numpy(order).to(self._device)
             self._position = 0
         rows = self._order[:, self._position : self._position + self._size]
         self._position += self._size
-        return np.ascontiguousarray(rows)
+        return rows
 
 
 class _Record:
@@ -492,7 +505,7 @@ class _Record:
             self.weights[name][row] = w.detach()[:n_rows, :n_columns].cpu().numpy()
 
 
-def _networks(ensemble: Ensemble, records: list[_Record], device: torch.device) -> Networks:
+def _networks(ensemble: Ensemble, records: list[_Record]) -> Networks:
     """Join the records of a condition's networks, and test what they became."""
     steps = np.unique([step for r in records for step, _, _ in r.curve])
     loss = np.full((len(steps), len(records)), np.nan)
@@ -501,18 +514,12 @@ def _networks(ensemble: Ensemble, records: list[_Record], device: torch.device) 
         for step, value, by_feature in record.curve:
             t = np.searchsorted(steps, step)
             loss[t, n], accuracy[t, n] = value, by_feature
+    # Taken out of the records, so that no more than one parameter is in memory twice.
     weights = {
-        name: np.stack([r.weights[name] for r in records], axis=1) for name in records[0].weights
+        name: np.stack([r.weights.pop(name) for r in records], axis=1)
+        for name in list(records[0].weights)
     }
-    final = {
-        name: _aligned(name, torch.from_numpy(w[-1])).to(device) for name, w in weights.items()
-    }
-    inputs, labels, _ = ensemble.stimuli.part("test")
-    x = _padded(torch.from_numpy(inputs), rows=False).to(device)
-    with torch.inference_mode():
-        _, logits = forward(final, x.expand(len(records), *x.shape), ensemble.network)
-    reported = logits[..., : labels.shape[1]].cpu().numpy() > 0
-    test_accuracy = (reported == (labels > 0)).mean(axis=1)
+    test_accuracy = _test_accuracy(ensemble, {name: w[-1] for name, w in weights.items()})
     is_target = np.isin(ensemble.stimuli.features, ensemble.targets)
     # A network that diverged reports 0 everywhere, which is right half of the time.
     finite = np.all([np.isfinite(w[-1]).all(axis=(1, 2)) for w in weights.values()], axis=0)
@@ -528,6 +535,21 @@ def _networks(ensemble: Ensemble, records: list[_Record], device: torch.device) 
         checkpoint_steps=np.stack([r.steps for r in records], axis=1),
         weights=weights,
     )
+
+
+def _test_accuracy(ensemble: Ensemble, weights: dict[str, np.ndarray]) -> np.ndarray:
+    """Return (network, feature); on the CPU, so that it is that of the weights in the file."""
+    inputs, labels, _ = ensemble.stimuli.part("test")
+    x = padded(torch.from_numpy(inputs))
+    accuracies = []
+    for start in range(0, len(ensemble.seeds), CPU_STACK):
+        chunk = {n: torch.from_numpy(w[start : start + CPU_STACK]) for n, w in weights.items()}
+        with torch.inference_mode():
+            stacked = x.expand(len(chunk["w1"]), *x.shape)
+            _, logits = forward(aligned(chunk), stacked, ensemble.network)
+        reported = logits[..., : labels.shape[1]].numpy() > 0
+        accuracies.append((reported == (labels > 0)).mean(axis=1))
+    return np.concatenate(accuracies)
 
 
 def learning_table(
