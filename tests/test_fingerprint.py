@@ -268,11 +268,13 @@ def test_every_script_counts_the_files_that_it_names(name):
 #: Scripts that run in a second, with what they need.
 LIGHT = {
     "generate_stimuli.py": {
-        "stimuli": {
-            "features": {"easy": {"function": "bit"}},
-            "n_train": 8,
-            "n_validation": 8,
-            "n_test": 8,
+        "conditions": {
+            "tasks/both": {
+                "features": {"easy": {"function": "bit"}},
+                "n_train": 8,
+                "n_validation": 8,
+                "n_test": 8,
+            }
         }
     },
     "resolved_config.py": {"study": '{"study": "test"}'},
@@ -284,10 +286,11 @@ def test_everything_that_a_script_loads_is_counted(name, tmp_path):
     code = """
 import json, runpy, sys
 from types import SimpleNamespace
+from snakemake.iocontainers import Params
 
 job = SimpleNamespace(
-    params=SimpleNamespace(**json.loads(sys.argv[2])), input=[], output=["out/result"],
-    log=["log.txt"], threads=1, rule="rule", wildcards={},
+    params=Params(fromdict=json.loads(sys.argv[2])), input=[], output=["out/result"],
+    log=["results/test/logs/log.txt"], threads=1, rule="rule", wildcards={}, config={},
 )
 runpy.run_path(sys.argv[1], {"snakemake": job})
 files = [m.__file__ for n, m in sys.modules.items() if n.split(".")[0] == "repbias"]
@@ -306,6 +309,8 @@ print(json.dumps(files))
     assert (tmp_path / "out" / "result").stat().st_size > 0
     loaded = {Path(file) for file in json.loads(done.stdout.splitlines()[-1])}
     assert fingerprint.PACKAGE / "store.py" in loaded
+    # How results were made is recorded beside them; it does not change them.
+    loaded -= {fingerprint.PACKAGE / "provenance.py"}
     assert loaded - imported_modules(SCRIPTS / name) == set()
 
 

@@ -16,7 +16,11 @@ from repbias.spec import RepbiasError
 snakemake = SimpleNamespace(
     rule="train",
     wildcards={"study": "quick", "experiment": "tasks", "condition": "dropout=0.5"},
-    log=["logs/deep/train.log"],
+    log=["results/quick/logs/deep/train.log"],
+    input=[],
+    output=[],
+    params={},
+    config={},
     threads=3,
 )
 """
@@ -36,7 +40,7 @@ def run(tmp_path):
             text=True,
             env={k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")},
         )
-        return done, (tmp_path / "logs" / "deep" / "train.log").read_text()
+        return done, (tmp_path / "results/quick/logs/deep/train.log").read_text()
 
     return run
 
@@ -54,7 +58,7 @@ def test_bad_input_is_one_message_with_the_traceback_in_the_log(run):
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
         "[train tasks/dropout=0.5] error: a.npy: expected 2 axes, found 3",
-        "(traceback in logs/deep/train.log)",
+        "(traceback in results/quick/logs/deep/train.log)",
     ]
     assert "Traceback" in log
     assert "in read" in log

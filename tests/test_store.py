@@ -1,7 +1,6 @@
 """Files are read back as written, appear whole or not at all, and are checked on reading."""
 
 import dataclasses
-import json
 import re
 import signal
 import subprocess
@@ -21,6 +20,7 @@ from repbias.store import (
     StoreError,
     atomic,
     create,
+    open_checked,
     write_activations,
 )
 from repbias.tables import TABLES, as_table, read_table, write_table
@@ -416,10 +416,7 @@ def test_group_where_a_dataset_belongs(kind, stored):
 DAMAGE = {
     "signature": (b"\x89HDF", b"\x88HDF"),
     "kind": (b"repbias_kind", b"repbias_kine"),
-    "tree of names": (b"TREE", b"TREF"),
-    "heap of names": (b"HEAP", b"HEAR"),
-    "heap of texts": (b"GCOL", b"GCOM"),
-    "table of names": (b"SNOD", b"SNOE"),
+    "header": (b"OHDR", b"OHDS"),
 }
 
 
@@ -433,17 +430,94 @@ def test_file_with_wrong_bits(kind, stored, damage):
 
 
 def test_description_with_wrong_bits(stored, kind):
+    """Another letter in a name is valid JSON."""
     content = stored.read_bytes()
-    texts = {
-        "stimuli": json.dumps(["zebra", "ape", "mouse"]),
-        "networks": json.dumps(["b", "a"]),
-        "recording": '{"modality"',
-        "activations": json.dumps(["hidden2", "hidden10"]),
-    }
-    right = texts[kind].encode()
+    right, wrong = {
+        "stimuli": (b'"mouse"', b'"house"'),
+        "networks": (b'["b"]', b'["a"]'),
+        "recording": (b'"modality"', b'"mobality"'),
+        "activations": (b'"hidden10"', b'"hidden11"'),
+    }[kind]
     assert content.count(right) == 1
-    stored.write_bytes(content.replace(right, b"|" + right[1:]))
+    stored.write_bytes(content.replace(right, wrong))
     refuse(kind, stored, "incomplete or damaged")
+
+
+def test_numbers_with_wrong_bits(tmp_path):
+    """A number of a file that is otherwise whole: a checksum alone can tell."""
+    written = networks()
+    written.write(tmp_path / "x.h5")
+    content = (tmp_path / "x.h5").read_bytes()
+    values = written.weights["hidden1.weight"].tobytes()
+    assert content.count(values) == 1
+    (tmp_path / "x.h5").write_bytes(content.replace(values, values[:-1] + b"\0"))
+    refuse("networks", tmp_path / "x.h5", "incomplete or damaged")
+
+
+def everything(kind, path):
+    """All that is in a file, layers too."""
+    found = vars(READERS[kind][1](path))
+    if kind == "activations":
+        opened = Activations.open(path)
+        found |= {n: [opened.read(n, i) for i in range(len(opened))] for n in opened.layers}
+    return {name: value for name, value in found.items() if name != "path"}
+
+
+def test_no_wrong_bit_changes_what_is_read(kind, stored, tmp_path):
+    """In some 100 places, all over the file; what is not used may be anything."""
+    content, right = stored.read_bytes(), everything(kind, stored)
+    # Text of free length, in whose heap a wrong bit can keep HDF5 reading for ever.
+    assert b"GCOL" not in content
+    refused = 0
+    for place in range(0, len(content), len(content) // 100):
+        wrong = bytearray(content)
+        wrong[place] ^= 1 << (place % 8)
+        (tmp_path / "x.h5").write_bytes(wrong)
+        try:
+            found = everything(kind, tmp_path / "x.h5")
+        except StoreError as error:
+            assert str(tmp_path / "x.h5") in str(error)
+            refused += 1
+        else:
+            for name, value in right.items():
+                np.testing.assert_equal(found[name], value, err_msg=f"byte {place}, {name}")
+    assert refused > 10
+
+
+def test_files_of_the_same_content_are_the_same_to_the_byte(kind, tmp_path):
+    written = {"stimuli": stimuli(), "networks": networks(), "recording": responses()}.get(kind)
+    for name in ("a.h5", "b.h5"):
+        written.write(tmp_path / name) if written else write_layers(tmp_path / name)
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
+def test_files_written_before_there_were_checksums_are_read(tmp_path):
+    """Arrays in one piece, text of any length: the same version of the format."""
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.attrs.update({"repbias_kind": "recording", "repbias_format": 2, "info": '{"n": 3}'})
+        file["rdms"] = [[1.0, 2.0, 3.0]]
+        file["stimuli/stimulus_id"] = ["b", "ä", "c"]
+        file["rdm_info/subject"] = ["one"]
+    found = Recording.read(tmp_path / "x.h5")
+    assert list(found.stimulus_ids) == ["b", "ä", "c"]
+    assert found.info == {"n": 3} and found.rdms.tolist() == [[1, 2, 3]]
+
+
+@pytest.mark.parametrize("error", [KeyError, ValueError, OSError, TypeError, RuntimeError])
+def test_an_error_of_the_one_who_reads_is_not_the_file_s(stored, kind, error):
+    with pytest.raises(error) as caught, open_checked(stored, kind):
+        raise error("mine")
+    assert type(caught.value) is error
+
+
+def test_long_texts_survive(tmp_path):
+    written = dataclasses.replace(
+        rdms(),
+        stimuli={"stimulus_id": text("b", "ä" * 100_000, "")},
+        info={"source": "x" * 200_000},  # HDF5 keeps attributes of 64 KiB and more elsewhere
+    )
+    written.write(tmp_path / "x.h5")
+    assert_same(Recording.read(tmp_path / "x.h5"), written)
 
 
 # Tables

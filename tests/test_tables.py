@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from repbias import tables
 from repbias.store import StoreError
-from repbias.tables import TABLES, as_table, read_table, read_tables, write_table
+from repbias.table_reference import COLUMNS as COLUMNS_THAT_RECUR
+from repbias.table_reference import TABLE_REFERENCE, column_meaning, markdown
+from repbias.tables import TABLES, as_table, read_any, read_table, read_tables, write_table
 
 #: Every column of every table, by hand: what it holds.
 TEXT = {
@@ -148,3 +152,45 @@ def test_a_row_without_a_column_is_refused():
     del rows[0]["effect"]
     with pytest.raises(KeyError, match="effect"):
         as_table("claims", rows)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_is_known_by_its_columns(name, tmp_path):
+    write_table(tmp_path / "x.csv", name, example(name))
+    found, table = read_any(tmp_path / "x.csv")
+    assert found == name
+    pd.testing.assert_frame_equal(table, read_table(tmp_path / "x.csv", name))
+
+
+def test_any_other_table_is_read_too(tmp_path):
+    (tmp_path / "x.csv").write_text("group,x\nNA,1.5\n,\n")
+    name, table = read_any(tmp_path / "x.csv")
+    assert name is None
+    assert table["group"][0] == "NA" and table["group"].isna().tolist() == [False, True]
+    assert table["x"].isna().tolist() == [False, True]
+    for bad in (tmp_path / "none.csv", tmp_path):
+        with pytest.raises(StoreError, match=f"{bad}: not a readable table"):
+            read_any(bad)
+
+
+# What columns mean
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_column_has_a_meaning_and_no_other(name):
+    row, own = TABLE_REFERENCE[name]
+    assert row and own.keys() <= set(TABLES[name])
+    for column in TABLES[name]:
+        assert column_meaning(name, column)
+
+
+def test_tables_and_their_reference_are_the_same_list():
+    assert list(TABLE_REFERENCE) == list(TABLES)
+    bases = {column.removesuffix("_a").removesuffix("_b") for column in COLUMNS}
+    assert COLUMNS_THAT_RECUR.keys() <= bases
+
+
+def test_the_page_of_formats_is_in_step_with_the_reference():
+    """`python -m repbias.table_reference` prints it."""
+    page = Path(__file__).parents[1] / "docs/file-formats.md"
+    assert page.read_text(encoding="utf-8").endswith(f"\n\n{markdown()}")

@@ -1,6 +1,7 @@
 """The command ``repbias``: which subcommands there are, and what they are told.
 
-Exit codes: 0 all is well, 1 the data or the configuration has problems, 2 wrong usage.
+Exit codes: 0 all is well, 1 the data or the configuration has problems or two runs differ, 2 wrong
+usage.
 """
 
 from __future__ import annotations
@@ -24,6 +25,16 @@ Check a study before anything is computed: its configuration (all problems at on
 of images, then every recording, which is read as the pipeline will read it and summarised:
 stimuli, repeats, units, reliability, and whether RSA and encoding are possible. Exits with 1 if
 there is a problem; warnings alone exit with 0. Paths are relative to the folder that it runs in."""
+SHOW = """\
+Say what a file of a study's results is (arrays, layers, columns and what they mean) and how it was
+made: settings, seeds, versions, commit, machine, inputs, and whether it has changed since. Takes
+tables, HDF5 files, figures, report.html and config.yaml; or a study's folder, of which it sums up
+what its files were made with."""
+DIFF = """\
+Compare two runs of a study, given by their folders of results, or two files of results: settings,
+tables (rows on one side only; the largest difference of every column) and HDF5 files. Versions and
+machines that differ are told, but are no difference on their own. Exits with 0 if settings and
+results are the same, with 1 if not."""
 INIT = """\
 Start a study: a folder with study.yaml (with the block of 'repbias inspect' if a recording is
 given), a README.md with the command that runs it, and a .gitignore. Never overwrites a file."""
@@ -33,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="repbias",
         description="Bring a recording to repbias: look into a file, start a study, check it. "
-        "Studies are then run by Snakemake.",
+        "Studies are then run by Snakemake; look at their results, and compare two runs.",
         epilog="example: repbias inspect responses.mat",
     )
     parser.add_argument("--version", action="version", version=f"repbias {repbias.__version__}")
@@ -77,6 +88,19 @@ def _parser() -> argparse.ArgumentParser:
     init.add_argument("folder", type=Path, metavar="FOLDER", help="the study's folder")
     init.add_argument("--recording", type=Path, metavar="FILE", help="a recording to start with")
     init.add_argument("--images", type=Path, metavar="PATH", help="what was shown")
+
+    show = command(
+        *("show", "say what a result is, and how it was made", SHOW),
+        "repbias show results/quickstart/tables/claims.csv",
+    )
+    show.add_argument("file", type=Path, metavar="FILE", help="a result, or a folder of results")
+
+    diff = command(
+        *("diff", "compare two runs, or two results", DIFF),
+        "repbias diff results/before results/after",
+    )
+    for name in ("a", "b"):
+        diff.add_argument(name, type=Path, metavar=name.upper(), help="a folder or a file")
     return parser
 
 

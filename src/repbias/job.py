@@ -1,4 +1,4 @@
-"""What every script does around its one call: log to its file, and put errors into one line."""
+"""What every script does around its one call: log, tell errors in one line, record how it went."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,10 @@ def job(snakemake: Any) -> Iterator[None]:
     try:
         _limit_threads(snakemake.threads)
         yield
+        # Imported late, as numerical libraries must be; and by name, so that it does not count as
+        # code of the job: an edit of it changes no result.
+        provenance = import_module("repbias.provenance")
+        provenance.record(snakemake, time.monotonic() - started)
     except RepbiasError as error:
         logging.getLogger().removeHandler(terminal)
         logger.exception("stopped")
@@ -61,9 +66,13 @@ def job(snakemake: Any) -> Iterator[None]:
 
 
 def _limit_threads(threads: int) -> None:
-    """Keep every numerical library to the rule's threads; spinning ones slow each other down.
+    """Keep every numerical library to the rule's threads.
 
-    The libraries read these variables when they are imported, which a script does later.
+    Several threads wait for each other asleep: on cores that others use too, the default, to spin,
+    made them twenty times slower. The libraries read these variables when they are imported, which
+    a script does later.
     """
     for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM"):
         os.environ[f"{library}_NUM_THREADS"] = str(threads)
+    if threads > 1:
+        os.environ.update(OMP_WAIT_POLICY="passive", GOMP_SPINCOUNT="0")

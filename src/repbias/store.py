@@ -1,7 +1,8 @@
 """Every HDF5 layout: one writer and one reader each.
 
 Files are written under a temporary name and renamed when complete, so a file that exists under
-its own name is whole. Every file names its format and version; readers check both.
+its own name is whole. Every file names its format and version; readers check both. A bit that
+changes later, on a disk or in a copy, is noticed: data and structure carry HDF5's checksums.
 """
 
 from __future__ import annotations
@@ -53,10 +54,12 @@ def atomic(path: str | Path) -> Iterator[Path]:
 @contextmanager
 def create(path: str | Path, kind: str) -> Iterator[h5py.File]:
     """Open a new HDF5 file of a kind ("stimuli", "networks", ...) for atomic writing."""
-    with atomic(path) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs["repbias_kind"] = kind
+    # This version of HDF5's own format has checksums of names, shapes and attributes.
+    version = ("v110", "v110")
+    with atomic(path) as temporary, h5py.File(temporary, "w", libver=version) as file:
+        _put_text(file, "repbias_kind", kind)
         file.attrs["repbias_format"] = FORMAT_VERSION
-        file.attrs["repbias_version"] = repbias.__version__
+        _put_text(file, "repbias_version", repbias.__version__)
         yield file
 
 
@@ -76,42 +79,97 @@ def open_checked(path: str | Path, kind: str) -> Iterator[h5py.File]:
     except OSError as error:
         raise StoreError(f"{path}: not a complete HDF5 file ({error})") from error
     with file:
-        try:
-            found = file.attrs.get("repbias_kind")
-            if found != kind:
-                raise StoreError(f"{path}: expected a file of kind {kind!r}, found {found!r}")
-            version = file.attrs.get("repbias_format")
-            if version != FORMAT_VERSION:
-                raise StoreError(
-                    f"{path}: format version {version}, but this is repbias "
-                    f"{repbias.__version__}, which reads version {FORMAT_VERSION}; delete the "
-                    "file, and it is made anew"
-                )
-            yield file
-        except RepbiasError:
-            raise
-        # What h5py and json raise on wrong bits.
-        except (KeyError, OSError, ValueError, TypeError, AttributeError, RuntimeError) as error:
-            raise StoreError(f"{path}: incomplete or damaged ({error})") from error
+        with _reading(file):
+            found, version = kind_of(file), file.attrs.get("repbias_format")
+        if found != kind:
+            raise StoreError(f"{path}: expected a file of kind {kind!r}, found {found!r}")
+        if version != FORMAT_VERSION:
+            raise StoreError(
+                f"{path}: format version {version}, but this is repbias "
+                f"{repbias.__version__}, which reads version {FORMAT_VERSION}; delete the "
+                "file, and it is made anew"
+            )
+        yield file
+
+
+def kind_of(file: h5py.File) -> str | None:
+    """Return which of our kinds a file is; None if it is not ours."""
+    return _get_text(file, "repbias_kind")
+
+
+@contextmanager
+def _reading(item: h5py.HLObject) -> Iterator[None]:
+    """Name the file where reading a part of it fails; only around calls of h5py and decoding."""
+    try:
+        yield
+    except (KeyError, OSError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        raise StoreError(f"{item.file.filename}: incomplete or damaged ({error})") from error
+
+
+def _put(group: h5py.Group, name: str, values: Any) -> None:
+    """Write an array; text has a fixed length, because HDF5 has no checksum of other text."""
+    values = np.asarray(values)
+    if values.dtype.kind in "UO":
+        text = np.array([value.encode() for value in values.flat], dtype=bytes)
+        dtype = h5py.string_dtype("utf-8", max(1, text.dtype.itemsize))
+        values = text.reshape(values.shape).astype(dtype)
+    group.create_dataset(name, data=values, **_checked(values.shape, values.dtype))
+
+
+def _checked(shape: tuple[int, ...], dtype: np.dtype) -> dict[str, Any]:
+    """Return how an array is stored: in blocks of about a megabyte, each with a checksum."""
+    if 0 in shape:
+        return {}
+    chunks = list(shape)
+    for axis in range(len(chunks)):  # one row, such as a network, is read at a time
+        size = int(np.prod(chunks)) * np.dtype(dtype).itemsize
+        chunks[axis] = max(1, min(chunks[axis], chunks[axis] * 2**20 // size))
+    # Compressed, text costs no more than its letters.
+    text = {"compression": "gzip"} if np.dtype(dtype).kind == "S" else {}
+    return {"chunks": tuple(chunks), "fletcher32": True, **text}
+
+
+def _get(group: h5py.Group, name: str, index: Any = ()) -> np.ndarray:
+    """Read an array, or a part of it."""
+    with _reading(group):
+        dataset = group[name]
+        if h5py.check_string_dtype(dataset.dtype):
+            return np.array(dataset.asstr()[index], dtype=str)
+        return dataset[index]
 
 
 def _put_columns(group: h5py.Group, columns: Mapping[str, Any]) -> None:
     for name, values in columns.items():
-        values = np.asarray(values)
-        if values.dtype.kind in "UO":
-            group.create_dataset(name, data=values.astype(object), dtype=h5py.string_dtype())
-        else:
-            group.create_dataset(name, data=values)
+        _put(group, name, values)
 
 
-def _get_columns(group: h5py.Group) -> dict[str, np.ndarray]:
-    return {name: _get(dataset) for name, dataset in group.items()}
+def _get_columns(file: h5py.File, name: str) -> dict[str, np.ndarray]:
+    with _reading(file):
+        names = list(file[name].keys())
+    return {column: _get(file, f"{name}/{column}") for column in names}
 
 
-def _get(dataset: h5py.Dataset) -> np.ndarray:
-    if h5py.check_string_dtype(dataset.dtype):
-        return np.array(dataset.asstr()[()], dtype=str)
-    return dataset[()]
+def _put_text(file: h5py.File, name: str, text: str) -> None:
+    """Write an attribute of fixed length: of other text HDF5 has no checksum.
+
+    Worse, a wrong bit there can keep HDF5 reading for ever.
+    """
+    content = text.encode()
+    file.attrs.create(name, content, dtype=h5py.string_dtype("utf-8", len(content)))
+
+
+def _get_text(file: h5py.File, name: str) -> str | None:
+    value = file.attrs.get(name)
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _put_json(file: h5py.File, name: str, value: Any) -> None:
+    _put_text(file, name, json.dumps(value))
+
+
+def _get_json(file: h5py.File, name: str) -> Any:
+    with _reading(file):
+        return json.loads(file.attrs[name])
 
 
 @dataclass
@@ -158,25 +216,24 @@ class Stimuli:
         with create(path, "stimuli") as file:
             _put_columns(file, {"inputs": self.inputs, "id": self.ids, "split": self.split})
             for name in ("labels", "component_labels", "supervised"):
-                file.create_dataset(name, data=getattr(self, name))
-            file.attrs["features"] = json.dumps(self.features)
-            file.attrs["components"] = json.dumps(self.components)
-            file.attrs["audit"] = json.dumps(self.audit)
+                _put(file, name, getattr(self, name))
+            for name in ("features", "components", "audit"):
+                _put_json(file, name, getattr(self, name))
 
     @classmethod
     def read(cls, path: str | Path) -> Stimuli:
         """Read a stimuli file."""
         with open_checked(path, "stimuli") as file:
             return cls(
-                inputs=file["inputs"][()],
-                ids=_get(file["id"]),
-                split=_get(file["split"]),
-                features=json.loads(file.attrs["features"]),
-                labels=file["labels"][()],
-                components=json.loads(file.attrs["components"]),
-                component_labels=file["component_labels"][()],
-                supervised=file["supervised"][()],
-                audit=json.loads(file.attrs["audit"]),
+                inputs=_get(file, "inputs"),
+                ids=_get(file, "id"),
+                split=_get(file, "split"),
+                features=_get_json(file, "features"),
+                labels=_get(file, "labels"),
+                components=_get_json(file, "components"),
+                component_labels=_get(file, "component_labels"),
+                supervised=_get(file, "supervised"),
+                audit=_get_json(file, "audit"),
             )
 
 
@@ -245,7 +302,7 @@ class Networks:
         """Write the networks file."""
         with create(path, "networks") as file:
             for name in ("features", "targets"):
-                file.attrs[name] = json.dumps(getattr(self, name))
+                _put_json(file, name, getattr(self, name))
             _put_columns(
                 file.create_group("networks"),
                 {
@@ -266,18 +323,18 @@ class Networks:
     def read(cls, path: str | Path) -> Networks:
         """Read a networks file."""
         with open_checked(path, "networks") as file:
-            table = _get_columns(file["networks"])
+            table = _get_columns(file, "networks")
             return cls(
                 seeds=table["seed"],
-                features=json.loads(file.attrs["features"]),
-                targets=json.loads(file.attrs["targets"]),
+                features=_get_json(file, "features"),
+                targets=_get_json(file, "targets"),
                 kept=table["kept"],
                 test_accuracy=table["test_accuracy"],
                 acquired=table["acquired"],
-                curves=_get_columns(file["curves"]),
-                checkpoint_names=_get(file["checkpoints/name"]),
-                checkpoint_steps=file["checkpoints/step"][()],
-                weights=_get_columns(file["weights"]),
+                curves=_get_columns(file, "curves"),
+                checkpoint_names=_get(file, "checkpoints/name"),
+                checkpoint_steps=_get(file, "checkpoints/step"),
+                weights=_get_columns(file, "weights"),
             )
 
 
@@ -308,11 +365,11 @@ class Activations:
         with open_checked(path, "activations") as file:
             return cls(
                 path=Path(path),
-                stimulus_ids=_get(file["stimuli/id"]),
-                networks=_get_columns(file["networks"]),
-                layers=json.loads(file.attrs["layers"]),
-                labels=_get_columns(file["labels"]),
-                distance=file.attrs.get("distance"),
+                stimulus_ids=_get(file, "stimuli/id"),
+                networks=_get_columns(file, "networks"),
+                layers=_get_json(file, "layers"),
+                labels=_get_columns(file, "labels"),
+                distance=_get_text(file, "distance"),
             )
 
     def __len__(self) -> int:
@@ -323,7 +380,7 @@ class Activations:
         if layer not in self.layers:
             raise StoreError(f"{self.path}: no layer {layer!r}; {nearest(layer, self.layers)}")
         with open_checked(self.path, "activations") as file:
-            return file["layers"][layer][row]
+            return _get(file, f"layers/{layer}", row)
 
 
 @contextmanager
@@ -359,22 +416,17 @@ def write_activations(
     """
     n_networks, n_stimuli = len(networks["network"]), len(stimulus_ids)
     with create(path, "activations") as file:
-        file.attrs["layers"] = json.dumps(list(layers))
+        _put_json(file, "layers", list(layers))
         if distance is not None:
-            file.attrs["distance"] = distance
+            _put_text(file, "distance", distance)
         _put_columns(file.create_group("stimuli"), {"id": stimulus_ids})
         _put_columns(file.create_group("networks"), networks)
         _put_columns(file.create_group("labels"), labels or {})
         group = file.create_group("layers")
+        shapes = {name: (n_networks, n_stimuli, n_units) for name, n_units in layers.items()}
         yield {
-            name: group.create_dataset(
-                name,
-                shape=(n_networks, n_stimuli, n_units),
-                dtype=np.float32,
-                # One network at a time is read; blocks of about a megabyte.
-                chunks=(1, max(1, min(n_stimuli, 2**18 // n_units)), n_units),
-            )
-            for name, n_units in layers.items()
+            name: group.create_dataset(name, shape, np.float32, **_checked(shape, np.float32))
+            for name, shape in shapes.items()
         }
 
 
@@ -412,31 +464,29 @@ class Recording:
         """Write the canonical recording file."""
         with create(path, "recording") as file:
             _put_columns(file.create_group("stimuli"), self.stimuli)
-            file.attrs["info"] = json.dumps(self.info)
+            _put_json(file, "info", self.info)
             if self.responses is not None:
-                file.create_dataset("responses", data=self.responses)
+                _put(file, "responses", self.responses)
                 _put_columns(file.create_group("trials"), self.trials)
                 _put_columns(file.create_group("units"), self.units)
             if self.standard_errors is not None:
-                file.create_dataset("standard_errors", data=self.standard_errors)
+                _put(file, "standard_errors", self.standard_errors)
             if self.rdms is not None:
-                file.create_dataset("rdms", data=self.rdms)
+                _put(file, "rdms", self.rdms)
                 _put_columns(file.create_group("rdm_info"), self.rdm_info)
 
     @classmethod
     def read(cls, path: str | Path) -> Recording:
         """Read a canonical recording file."""
         with open_checked(path, "recording") as file:
-            recording = cls(
-                stimuli=_get_columns(file["stimuli"]), info=json.loads(file.attrs["info"])
-            )
+            recording = cls(stimuli=_get_columns(file, "stimuli"), info=_get_json(file, "info"))
             if "responses" in file:
-                recording.responses = file["responses"][()]
-                recording.trials = _get_columns(file["trials"])
-                recording.units = _get_columns(file["units"])
+                recording.responses = _get(file, "responses")
+                recording.trials = _get_columns(file, "trials")
+                recording.units = _get_columns(file, "units")
             if "standard_errors" in file:
-                recording.standard_errors = file["standard_errors"][()]
+                recording.standard_errors = _get(file, "standard_errors")
             if "rdms" in file:
-                recording.rdms = file["rdms"][()]
-                recording.rdm_info = _get_columns(file["rdm_info"])
+                recording.rdms = _get(file, "rdms")
+                recording.rdm_info = _get_columns(file, "rdm_info")
             return recording

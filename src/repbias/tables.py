@@ -47,7 +47,7 @@ _NUMBERS = {
     *("p", "p_fdr", "n_networks_a", "n_networks_b", "time_s", "n_units_with_ceiling"),
     *("share_significant", "published", "difference", "n_folds"),
 }
-#: Every table and its columns, in order; docs/file-formats.md explains them.
+#: Every table and its columns, in order; :mod:`repbias.table_reference` explains them.
 TABLES: dict[str, tuple[str, ...]] = {
     "learning": (*_NETWORK, "step", "feature", "target", "accuracy", "mastered", "loss", "kept"),
     "variance_explained": (
@@ -189,3 +189,23 @@ def read_tables(paths: Iterable[str | Path]) -> dict[str, pd.DataFrame]:
     """Read files that are called after their tables; every other table is there, but empty."""
     read = {Path(path).stem: read_table(path, Path(path).stem) for path in paths}
     return {name: as_table(name) for name in TABLES} | read
+
+
+def read_any(path: str | Path) -> tuple[str | None, pd.DataFrame]:
+    """Read a CSV file: one of :data:`TABLES`, known by its columns, or any other (name None).
+
+    Raises
+    ------
+    StoreError
+        If the file is missing or no table.
+    """
+    import pandas as pd
+
+    try:
+        columns = tuple(pd.read_csv(path, nrows=0).columns)
+        name = next((name for name, known in TABLES.items() if known == columns), None)
+        if name is None:
+            return None, pd.read_csv(path, keep_default_na=False, na_values=[""])
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path}: not a readable table ({error})") from error
+    return name, read_table(path, name)

@@ -303,3 +303,25 @@ recordings:
     )
     assert main(["check"]) == 0
     assert capsys.readouterr().out.endswith("0 problems, 0 warnings\n")
+
+
+def test_what_a_run_writes_is_said_and_must_fit_on_the_disk(tmp_path, monkeypatch, capsys):
+    """A sweep that no disk holds is a warning, and keeping less is a way out."""
+    monkeypatch.chdir(tmp_path)
+    sweep = {
+        "stimuli": {"features": {"easy": {"function": "bit"}}},
+        "network": {"hidden": [20000, 20000]},
+        "seeds": 1000,
+        "analyses": ["ledger"],
+        "vary": {"training.dropout": [0.0, 0.1]},
+    }
+    study = {"study": "test", "experiments": {"sweep": sweep}}
+    said = {}
+    for keep in (["networks"], []):
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(study | {"keep": keep}))
+        assert main(["check"]) == 0
+        said[bool(keep)] = capsys.readouterr().out
+    # Stimuli, training and the ledger of two conditions; two tables, and four jobs at the end.
+    assert "jobs           12\n" in said[True]
+    assert "networks       at most " in said[True] and "are free here" in said[True]
+    assert "networks  " not in said[False] and "warning:" not in said[False]

@@ -14,8 +14,10 @@ def describe_hdf5(path: Path, variable: str | None) -> Description:
     """Describe an HDF5 file: of ours, of rsatoolbox, or any other."""
     import h5py
 
+    from repbias.store import kind_of
+
     with h5py.File(path, "r") as file:
-        kind = file.attrs.get("repbias_kind")
+        kind = kind_of(file)
         theirs = "rsatoolbox_version" in file.attrs
     if kind == "recording" and variable is None:
         return _describe_recording(path)

@@ -1,0 +1,276 @@
+"""``repbias show``: what a file of a study's results is, and how it was made."""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from repbias import provenance
+from repbias.commands.description import count, some
+from repbias.spec import RepbiasError
+
+if TYPE_CHECKING:
+    import h5py
+    import pandas as pd
+
+#: What our HDF5 files are, by their kind, and the axes of their parts (the first that fits).
+KINDS: dict[str, tuple[str, dict[str, str]]] = {
+    "stimuli": (
+        "generated stimuli of a condition",
+        {
+            "inputs": "stimulus, input",
+            "labels": "stimulus, feature",
+            "component_labels": "stimulus, component",
+            "supervised": "stimulus, feature",
+            "*": "stimulus",
+        },
+    ),
+    "networks": (
+        "trained networks of a condition, all seeds",
+        {
+            "weights/w*": "checkpoint, network, in, out",
+            "weights/b*": "checkpoint, network, , out",
+            "checkpoints/name": "checkpoint",
+            "checkpoints/step": "checkpoint, network",
+            "curves/step": "evaluation",
+            "curves/loss": "evaluation, network",
+            "curves/accuracy": "evaluation, network, feature",
+            "networks/test_accuracy": "network, feature",
+            "networks/acquired": "network, feature",
+            "networks/*": "network",
+        },
+    ),
+    "activations": (
+        "activations of networks, by layer",
+        {
+            "layers/*": "network, stimulus, unit",
+            "networks/*": "network",
+            "stimuli/*": "stimulus",
+            "labels/*": "stimulus",
+        },
+    ),
+    "recording": (
+        "a recording in canonical form",
+        {
+            "responses": "trial, unit, time",
+            "standard_errors": "trial, unit",
+            "trials/*": "trial",
+            "units/*": "unit",
+            "stimuli/*": "stimulus",
+            "rdms": "rdm, pair",
+            "rdm_info/*": "rdm",
+        },
+    ),
+    "rdms": (
+        "RDMs in rsatoolbox's format",
+        {
+            "dissimilarities": "rdm, pair",
+            "rdm_descriptors/*": "rdm",
+            "pattern_descriptors/*": "stimulus",
+        },
+    ),
+}
+#: Settings that random numbers start from, or that say how many do.
+SEEDS = ("seed", "seeds")
+
+
+def run(file: Path) -> int:
+    """Print what a file is and how it was made; return the exit code."""
+    if not file.exists():
+        raise RepbiasError(f"{file}: no such file or folder")
+    print(file)
+    lines = _study(file) if file.is_dir() else [*_content(file), *_origin(file)]
+    print("\n".join(f"  {line}".rstrip() for line in lines))
+    return 0
+
+
+def _content(path: Path) -> list[str]:
+    describe = {
+        ".h5": _hdf5,
+        ".csv": _table,
+        ".svg": _figure,
+        ".html": _page,
+        ".yaml": _config,
+    }.get(path.suffix)
+    if describe is None:
+        raise RepbiasError(
+            f"{path}: no result of a study; expected .h5, .csv, .svg, .html or .yaml, or a "
+            "study's folder of results (of data, ask: repbias inspect)"
+        )
+    return describe(path)
+
+
+def _hdf5(path: Path) -> list[str]:
+    import h5py
+
+    from repbias.store import StoreError, kind_of, open_checked
+
+    try:
+        with h5py.File(path) as file:
+            theirs = "rsatoolbox_version" in file.attrs and "dissimilarities" in file
+            kind = "rdms" if theirs else kind_of(file)
+            if kind == "rdms":
+                return _parts(file, kind)
+    except (OSError, RuntimeError) as error:
+        raise StoreError(f"{path}: not a complete HDF5 file ({error})") from error
+    if kind not in KINDS:
+        raise RepbiasError(
+            f"{path}: not a file of repbias (kind {kind!r}, expected one of {', '.join(KINDS)}); "
+            "of data, ask: repbias inspect"
+        )
+    with open_checked(path, kind) as file:
+        return _parts(file, kind)
+
+
+def _parts(file: h5py.File, kind: str) -> list[str]:
+    """Describe every attribute and array of a file."""
+    import h5py
+
+    what, axes_of = KINDS[kind]
+    rows = [(f"@{name}", _shortened(value)) for name, value in file.attrs.items()]
+
+    def visit(name: str, item: h5py.HLObject) -> None:
+        if isinstance(item, h5py.Dataset):
+            axes = next((a for part, a in axes_of.items() if fnmatch(name, part)), "").split(", ")
+            pairs = zip(item.shape, axes + [""] * item.ndim, strict=False)
+            shape = " x ".join(f"{n} {axis}".strip() for n, axis in pairs) or "a single value"
+            text = h5py.check_string_dtype(item.dtype)
+            rows.append((name, f"{shape}, {'text' if text else item.dtype}"))
+
+    file.visititems(visit)
+    return [what, *_aligned(rows)]
+
+
+def _table(path: Path) -> list[str]:
+    from repbias.table_reference import TABLE_REFERENCE, column_meaning
+    from repbias.tables import read_any
+
+    name, table = read_any(path)
+    if name is None:
+        first = f"numbers of a figure, or another table; {count(len(table), 'row')}"
+        return [first, *_aligned((c, _values(table[c])) for c in table)]
+    first = f"table {name}, {count(len(table), 'row')}; a row is {TABLE_REFERENCE[name][0]}"
+    return [
+        first,
+        *_aligned((c, _values(table[c]), column_meaning(name, c).replace("`", "")) for c in table),
+    ]
+
+
+def _values(column: pd.Series) -> str:
+    """Say what is in a column: its range, or its first values."""
+    from pandas.api.types import is_bool_dtype, is_numeric_dtype
+
+    if column.isna().all():
+        return "empty"
+    if is_bool_dtype(column):
+        return f"true in {int(column.sum())}"
+    if is_numeric_dtype(column):
+        empty = f", {n} empty" if (n := int(column.isna().sum())) else ""
+        return f"{column.min():.4g} to {column.max():.4g}{empty}"
+    values = column.unique()
+    return _cut(some(values, 2) if len(values) < 3 else f"{some(values[:2])}, ... {len(values)}")
+
+
+def _figure(path: Path) -> list[str]:
+    from repbias.report.captions import FIGURES, PICTURES, picture_of
+
+    name = path.stem
+    if name in FIGURES:
+        caption = FIGURES[name]
+    elif any(name.startswith(f"{kind}_") for kind in PICTURES):
+        caption = PICTURES[picture_of(name)[0]]
+    else:
+        return ["a figure of another version of repbias"]
+    return [f"figure {name}: {caption.title}", caption.text]
+
+
+def _page(path: Path) -> list[str]:
+    title = re.search(r"<title>(.*?)</title>", path.read_text(encoding="utf-8"), re.DOTALL)
+    return [f"a report: {title[1].strip()}" if title else "a page"]
+
+
+def _config(path: Path) -> list[str]:
+    from repbias.commands.check import read_config
+
+    return ["a configuration", *_aligned(_shortened_settings(read_config(path)))]
+
+
+def _origin(path: Path) -> list[str]:
+    """Say how a file was made, and whether it is still what was written."""
+    made = provenance.record_of(path)
+    if made is None:
+        return ["", "how it was made is not known: no record of it in a folder 'provenance'"]
+    name = path.resolve().relative_to(provenance.results_of(path)).as_posix()
+    whole = made["outputs"][name] == provenance.digest(path)
+    inputs = [
+        n if digest is None else f"{n} ({digest[:12]})" for n, digest in made["inputs"].items()
+    ]
+    settings = {path: _cut(value) for path, value in provenance.by_path(made["settings"]).items()}
+    seeds = [f"{path} {value}" for path, value in settings.items() if path.split(".")[-1] in SEEDS]
+    facts = {
+        "made by": " ".join([made["rule"], *made["wildcards"].values()]),
+        "finished": f"{made['finished']}, after {made['seconds']} s",
+        "content": "as it was written" if whole else "CHANGED since it was written",
+        "configuration": made["config"],
+        "code": str(made["code"]),
+        "commit": made["commit"] or "none: the package is not a checkout",
+        "versions": ", ".join(f"{name} {value}" for name, value in made["versions"].items()),
+        "host": ", ".join(f"{name} {value}" for name, value in made["host"].items()),
+        "seeds": some(seeds, 8) or "none of its own",
+        "inputs": some(inputs, 8) or "none",
+    }
+    return [
+        *("", *_aligned(facts.items())),
+        *("", "settings", *(f"  {line}" for line in _aligned(settings.items()))),
+    ]
+
+
+def _study(folder: Path) -> list[str]:
+    """Sum up the records of a study."""
+    made = provenance.records(folder)
+    if not made:
+        raise RepbiasError(
+            f"{folder}: no records in {folder / 'provenance'}; expected the results "
+            "of a study, such as results/quickstart"
+        )
+    rows = [("outputs", str(len(made))), ("last", max(m["finished"] for m in made.values()))]
+    return _aligned([*rows, *((name, "; ".join(v)) for name, v in summary(made).items())])
+
+
+def summary(made: dict[str, dict[str, Any]]) -> dict[str, list[str]]:
+    """Return every version, commit and host of a study's records; several where jobs differ."""
+    found: dict[str, set[str]] = {}
+    for entry in made.values():
+        facts = {**entry["versions"], "commit": entry["commit"], **entry["host"]}
+        for name, value in facts.items():
+            found.setdefault(name, set()).add(str(value))
+    return {name: sorted(values) for name, values in found.items()}
+
+
+def _shortened_settings(settings: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the sections of a configuration, each with its names or its value."""
+    return [
+        (name, some(value) if isinstance(value, dict) else _cut(str(value)))
+        for name, value in settings.items()
+    ]
+
+
+def _shortened(value: Any) -> str:
+    return _cut(value.decode() if isinstance(value, bytes) else str(value))
+
+
+def _cut(text: str, width: int = 60) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= width else f"{text[: width - 3]}..."
+
+
+def _aligned(rows: Any) -> list[str]:
+    """Put rows of texts under each other; the last column is as long as it is."""
+    rows = list(rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
