@@ -1,7 +1,9 @@
 """From config.yaml to results/<study>/report.html. One rule file per step of the data's way."""
 
+import json
 import os
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 # A --configfile replaces the default study; Snakemake alone would merge the two.
@@ -26,6 +28,18 @@ from repbias.study import load_study
 
 
 include: "workflow/rules/common.smk"
+
+
+# Jobs on a cluster read this file anew when they start. They are given the study as it is now, so
+# that editing the user's file during a run concerns the next run only.
+if workflow.is_main_process:
+    STATED = json.dumps(config)
+    FROZEN = Path(f".snakemake/studies/{sha256(STATED.encode()).hexdigest()[:16]}.json").absolute()
+    FROZEN.parent.mkdir(parents=True, exist_ok=True)
+    DRAFT = FROZEN.with_suffix(f".{os.getpid()}")
+    DRAFT.write_text(STATED)
+    DRAFT.replace(FROZEN)
+    workflow.config_settings.configfiles = [FROZEN]
 
 
 rule all:
