@@ -147,10 +147,10 @@ CONFIG = {
         ["ledger", "units", "ledger"],
         [f"{TASKS}.analyses: found ['ledger', 'units', 'ledger']", "'ledger' occurs twice"],
     ),
-    "neither one job nor many": (
-        f"{TASKS}.one_job",
-        "maybe",
-        [f"{TASKS}.one_job: found 'maybe'", "boolean"],
+    "jobs of no condition": (
+        f"{TASKS}.conditions_per_job",
+        0,
+        [f"{TASKS}.conditions_per_job: found 0", "greater than or equal to 1"],
     ),
     "unknown measure of similarity": (
         "similarity.metrics",

@@ -29,7 +29,7 @@ def rules_of(text):
     """Go through (name, body) of the rules of a file; rules in a block are dedented."""
     for match in re.finditer(r"^( *)rule( \w+)?:\n(?:(?:\1    .*)?\n)+", text, re.MULTILINE):
         body = textwrap.dedent(match[0])
-        yield (match[2] or re.search(r'name:\s+f?"(.*)"', body)[1]).strip(), body
+        yield (match[2] or re.search(r'name:\s+BATCH.rule\("(.*)"\)', body)[1]).strip(), body
 
 
 RULES = {
@@ -69,9 +69,9 @@ def test_the_schema_refuses_unknown_keys():
 
 
 def test_rules_are_found():
-    """In blocks too: those that a study may do without, and one per experiment."""
+    """In blocks too: those that a study may do without, and those of batches of conditions."""
     assert {"train", "rdms", "report_page"} <= RULES.keys()
-    assert {"train_{SWEEP}", "encryption", "identification"} <= RULES.keys()
+    assert {"encryption", "identification"} <= RULES.keys()
     scripts = {f"{script.name}" for script in (ROOT / "workflow/scripts").glob("*.py")}
     assert {re.search(r"scripts/(\w+\.py)", body)[1] for body in RULES.values()} == scripts
 
@@ -82,15 +82,6 @@ def test_every_rule_says_what_it_needs(rule):
         assert f"\n    {directive}:" in RULES[rule], f"{rule} has no {directive}"
     script = re.search(r'script:\s+"../scripts/(\w+\.py)"', RULES[rule])[1]
     assert RUNS_A_FUNCTION.get(script, f'code=code("{script}")') in RULES[rule]
-
-
-def test_both_rules_of_training_depend_on_the_same():
-    """So that an experiment does not depend on which of them trains it."""
-    one, all_of_them = (
-        re.search(r"params:\n((?:        .*\n)+)", RULES[rule])[1].splitlines()
-        for rule in ("train", "train_{SWEEP}")
-    )
-    assert [line.split("=")[0] for line in one] == [line.split("=")[0] for line in all_of_them]
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -347,12 +347,30 @@ def test_a_feature_need_not_be_a_target_where_the_claim_says_so():
 # One job, batches and curricula
 
 
-def test_experiments_are_trained_in_many_jobs_unless_they_say_otherwise():
-    assert load_study(configuration()).experiments["tasks"].one_job is False
-    study = load_study(configuration(one_job=True, vary={"seeds": [1, 2]}))
-    assert study.experiments["tasks"].one_job is True
+def test_a_job_does_one_condition_unless_the_experiment_says_otherwise():
+    vary = {"seeds": [1, 2, 3]}
+    names = ["seeds=1", "seeds=2", "seeds=3"]
+    study = load_study(configuration(vary=vary))
+    assert list(study.batches()) == [("tasks", n, [name]) for n, name in enumerate(names, 1)]
+    study = load_study(configuration(conditions_per_job=2, vary=vary))
+    assert list(study.batches()) == [("tasks", 1, names[:2]), ("tasks", 2, names[2:])]
     # It is no part of a condition, so that its networks are the same either way.
-    assert study.experiments["tasks"].expand() == conditions_of(vary={"seeds": [1, 2]})
+    assert study.experiments["tasks"].expand() == conditions_of(vary=vary)
+
+
+@pytest.mark.parametrize("number", [0, -1, "all"])
+def test_a_job_does_at_least_one_condition(number):
+    with pytest.raises(ConfigError, match="conditions_per_job"):
+        load_study(configuration(conditions_per_job=number))
+
+
+def test_what_is_kept_is_named_once_and_exists():
+    everything = ["stimuli", "networks", "activations", "rdms"]
+    assert load_study(configuration()).keep == everything
+    assert load_study(configuration() | {"keep": []}).keep == []
+    for keep, found in ((["tables"], "tables"), (["rdms", "rdms"], "occurs twice")):
+        with pytest.raises(ConfigError, match=found):
+            load_study(configuration() | {"keep": keep})
 
 
 def test_a_batch_may_be_all_training_stimuli():

@@ -28,6 +28,10 @@ from repbias.stimuli.spec import Bits, ImageSet
 
 #: Sections of a condition; a level of one of them is merged into it, not put in its place.
 SECTIONS = ("stimuli", "network", "training")
+#: Analyses of recordings that need responses; the others are done from RDMs alone as well.
+OF_RESPONSES = ("encoding", "variance_partition", "reliability")
+#: Folders of files that a study can do without once its tables are there.
+INTERMEDIATE = ("stimuli", "networks", "activations", "rdms")
 
 
 class ConfigError(RepbiasError):
@@ -92,17 +96,15 @@ class Experiment(Condition):
     as they are."""
     analyses: list[Literal[ANALYSES]] = list(ANALYSES)
     """What is measured; each is a table. Comparisons between networks grow with their square."""
-    one_job: bool = False
-    """Train all conditions in one job, stacked where their shapes agree: for sweeps of many small
-    conditions. An edit of one of them then trains all anew."""
+    conditions_per_job: int = Field(1, ge=1)
+    """Conditions that one job goes through, at every step: many make sweeps of small conditions
+    quick, as they are trained stacked where their shapes agree, and keep the number of jobs low. An
+    edit of one condition then does all of its job anew."""
 
     @field_validator("analyses")
     @classmethod
     def _different(cls, analyses: list[str]) -> list[str]:
-        twice = [name for name in analyses if analyses.count(name) > 1]
-        if twice:
-            raise ValueError(f"{twice[0]!r} occurs twice")
-        return analyses
+        return _refuse_twice(analyses)
 
     def expand(self) -> dict[str, Condition]:
         """Return the conditions by name, such as ``optimizer=adam,batch_size=128``.
@@ -165,6 +167,9 @@ class Study(Spec):
     """Title of the report."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where networks are computed; `auto` takes CUDA, then MPS, then the CPU."""
+    keep: list[Literal[INTERMEDIATE]] = list(INTERMEDIATE)
+    """Files between the configuration and the tables that stay; others are deleted as soon as no
+    job needs them, and made anew if a later edit needs them."""
     experiments: dict[Name, Experiment] = {}
     """Networks trained on generated stimuli."""
     images: dict[Name, ImageSet] = {}
@@ -191,6 +196,11 @@ class Study(Spec):
     """Claims to decide, each with the conditions and features that fill its roles. Words behind a
     claim name a variant of it: `C1 momentum`."""
 
+    @field_validator("keep")
+    @classmethod
+    def _different(cls, keep: list[str]) -> list[str]:
+        return _refuse_twice(keep)
+
     def condition(self, name: str) -> Condition:
         """Return the condition called "experiment/condition"."""
         experiment, _, condition = name.partition("/")
@@ -201,6 +211,13 @@ class Study(Spec):
         for experiment, spec in self.experiments.items():
             for name, condition in spec.expand().items():
                 yield experiment, name, condition
+
+    def batches(self) -> Iterator[tuple[str, int, list[str]]]:
+        """Go through (experiment, number from 1, names of the conditions that one job does)."""
+        for experiment, spec in self.experiments.items():
+            names, size = list(spec.expand()), spec.conditions_per_job
+            for start in range(0, len(names), size):
+                yield experiment, start // size + 1, names[start : start + size]
 
     def groups(self) -> dict[str, list[str]]:
         """Return, for each experiment its conditions, and for each stimulus set its networks."""
@@ -252,6 +269,10 @@ class Study(Spec):
     def with_responses(self) -> list[str]:
         """Return the recordings that have responses of units, not only RDMs."""
         return [name for name, spec in self.recordings.items() if spec.kind != "rdms"]
+
+    def recordings_of(self, analysis: str) -> list[str]:
+        """Return the recordings that an analysis is done for."""
+        return self.with_responses() if analysis in OF_RESPONSES else list(self.recordings)
 
     def tables(self) -> list[str]:
         """Return the names of the tables that the study fills."""
@@ -522,6 +543,13 @@ def _claim_problems(
             yield f"{where}: {name} needs a condition in encryption"
     if entry.requires and len(known) == len(filled) and roles.keys() == wanted.keys():
         yield from (f"{where}: {problem}" for problem in entry.requires(study, **roles))
+
+
+def _refuse_twice(names: list[str]) -> list[str]:
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"{twice[0]!r} occurs twice")
+    return names
 
 
 def _paths(settings: dict[str, Any], prefix: tuple[str, ...] = ()) -> dict[str, tuple[str, ...]]:

@@ -190,22 +190,33 @@ def test_changing_a_level_reruns_only_what_depends_on_it(tiny, tiny_config):
     )
 
 
-def test_changing_a_level_of_a_sweep_trains_the_sweep_anew(tiny, tiny_config):
+RATES = "rates, batch 1 (learning_rate=slow to learning_rate=fast)"
+
+
+def test_changing_a_level_does_its_batch_anew(tiny, tiny_config):
     """But its stimuli are what they were, and other experiments are not touched."""
     path = ("experiments", "rates", "vary", "training.learning_rate", "fast")
-    conditions = ["rates/learning_rate=fast", "rates/learning_rate=slow"]
     assert jobs_after(tiny, tiny_config, path, 0.02) == sorted(
         [
-            "Train all networks of rates",
-            *(f"Write activations of {c}" for c in conditions),
-            *(f"Analyse {c}: variance_explained" for c in conditions),
-            *(f"Compute RDMs of {c}" for c in conditions),
+            f"Train networks of {RATES}",
+            f"Write activations of {RATES}",
+            f"Analyse {RATES}: variance_explained",
+            f"Compute RDMs of {RATES}",
             "Compare all networks of rates",
             *gather("learning", "variance_explained", "rsa_models"),
             *LAST,
             CONFIG,
         ]
     )
+
+
+def test_a_further_level_does_only_its_batch(tiny, tiny_config):
+    """The conditions of the first batch are what they were."""
+    path = ("experiments", "rates", "vary", "training.learning_rate", "faster")
+    third = "rates, batch 2 (learning_rate=faster to learning_rate=faster)"
+    jobs = jobs_after(tiny, tiny_config, path, 0.02)
+    assert f"Train networks of {third}" in jobs and f"Compute RDMs of {third}" in jobs
+    assert not [job for job in jobs if "batch 1" in job]
 
 
 def test_asking_for_another_layer_trains_no_network(tiny, tiny_config):
@@ -234,7 +245,7 @@ def test_another_analysis_does_nothing_else(tiny, tiny_config):
         tiny, tiny_config, path, ["variance_explained", "rsa_models", "ledger"]
     ) == sorted(
         [
-            *(f"Analyse rates/learning_rate={c}: ledger" for c in ("fast", "slow")),
+            f"Analyse {RATES}: ledger",
             *gather("ledger"),
             *LAST,
             CONFIG,
@@ -286,28 +297,27 @@ def test_changing_code_reruns_only_the_steps_that_run_it(edited, file, jobs):
     assert edited(file) == (sorted([*jobs, *LAST]), 1)
 
 
-def test_a_sweep_is_one_job_and_its_networks_are_what_they_would_be_alone(
-    tiny, tiny_config, tmp_path
-):
-    assert [path.name for path in (tiny.results / "logs/train").glob("*.log")] == ["rates.log"]
-    assert not (tiny.results / "logs/train/rates").exists()
+def test_networks_of_a_batch_are_what_they_would_be_alone(tiny, tiny_config, tmp_path):
+    assert [path.name for path in (tiny.results / "logs/train/rates").iterdir()] == ["batch1.log"]
     alone = copy.deepcopy(tiny_config)
-    del alone["experiments"]["rates"]["one_job"]
+    del alone["experiments"]["rates"]["conditions_per_job"]
     workspace = Workspace(tmp_path, alone)
     names = ["learning_rate=fast", "learning_rate=slow"]
-    workspace.snakemake("--cores", "2", *(f"results/tiny/networks/rates/{n}.h5" for n in names))
+    kinds = [("networks", "h5"), ("rdms", "h5"), ("tables/parts/variance_explained", "csv")]
+    files = [f"{folder}/rates/{name}.{suffix}" for folder, suffix in kinds for name in names]
+    workspace.snakemake("--cores", "2", *(f"results/tiny/{file}" for file in files))
     logs = sorted(path.stem for path in (workspace.results / "logs/train/rates").iterdir())
     assert logs == names
-    for name in names:
-        together, apart = (
-            h5_content(w.results / f"networks/rates/{name}.h5") for w in (tiny, workspace)
-        )
-        assert together.keys() == apart.keys() and len(together) > 10
+    tables = [f"tables/parts/learning/rates/{name}.csv" for name in names]
+    for file in [*files, *tables]:
+        together, apart = tiny.results / file, workspace.results / file
+        if file.endswith("csv"):
+            assert together.read_bytes() == apart.read_bytes(), file
+            continue
+        together, apart = h5_content(together), h5_content(apart)
+        assert together.keys() == apart.keys() and len(together) > 5
         for place, value in together.items():
-            np.testing.assert_array_equal(value, apart[place], err_msg=f"{name}: {place}")
-        learning = f"tables/parts/learning/rates/{name}.csv"
-        one, other = ((w.results / learning).read_bytes() for w in (tiny, workspace))
-        assert one == other
+            np.testing.assert_array_equal(value, apart[place], err_msg=f"{file}: {place}")
 
 
 def h5_content(path):
@@ -366,6 +376,18 @@ def test_a_truncated_file_is_named_and_not_used(tiny, tmp_path):
     done = workspace.snakemake(target, "--cores", "1", *only, check=False)
     assert done.returncode != 0
     assert "targets=both.h5: not a complete HDF5 file" in done.stdout
+
+
+def test_the_condition_of_a_batch_that_fails_is_named(tiny, tmp_path):
+    copied = shutil.copytree(tiny.folder, tmp_path / "copy")
+    workspace = Workspace(copied, yaml.safe_load(tiny.config.read_text()))
+    victim = workspace.results / "networks/rates/learning_rate=fast.h5"
+    victim.write_bytes(victim.read_bytes()[:5000])
+    target = "results/tiny/activations/rates/learning_rate=slow.h5"
+    only = ("--force", "--rerun-triggers", "mtime")
+    done = workspace.snakemake(target, "--cores", "1", *only, check=False)
+    assert done.returncode != 0
+    assert "error: rates/learning_rate=fast: results/tiny/networks/rates/" in done.stdout
 
 
 @pytest.mark.parametrize(

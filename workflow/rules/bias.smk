@@ -1,31 +1,37 @@
-rule analyse_condition:
-    input:
-        stimuli=rules.generate_stimuli.output[0],
-        networks="results/{study}/networks/{experiment}/{condition}.h5",
-    output:
-        "results/{study}/tables/parts/{analysis}/{experiment}/{condition}.csv",
-    log:
-        "results/{study}/logs/{analysis}/{experiment}/{condition}.log",
-    benchmark:
-        "results/{study}/benchmarks/{analysis}/{experiment}/{condition}.tsv"
-    wildcard_constraints:
-        analysis=names(OF_CONDITIONS),
-    conda:
-        ENV
-    threads: 1
-    resources:
-        mem_mb=memory_of_ensemble,
-        runtime=60,
-    params:
-        network=settings("network"),
-        analysed_layer=lambda w: CONDITIONS[w.experiment, w.condition].network.analysed_layer,
-        bias=lambda w: STUDY.bias.model_dump(mode="json", include=SETTINGS.get(w.analysis, set())),
-        function=lambda w: OF_CONDITIONS[w.analysis],
-        code=lambda w: code_of_function(OF_CONDITIONS[w.analysis]),
-    message:
-        "Analyse {wildcards.experiment}/{wildcards.condition}: {wildcards.analysis}"
-    script:
-        "../scripts/analyse_condition.py"
+for BATCH in BATCHES:
+
+    rule:
+        name:
+            BATCH.rule("analyse_condition")
+        input:
+            stimuli=BATCH.files("stimuli"),
+            networks=BATCH.files("networks"),
+        output:
+            BATCH.files("tables/parts/{analysis}", "csv"),
+        log:
+            BATCH.file("logs/{analysis}", "log"),
+        benchmark:
+            BATCH.file("benchmarks/{analysis}", "tsv")
+        wildcard_constraints:
+            analysis=names(OF_CONDITIONS),
+            experiment=names(SINGLE),
+        conda:
+            ENV
+        threads: 1
+        resources:
+            mem_mb=BATCH.needs(memory_of_ensembles),
+            runtime=BATCH.needs(minutes_of_ensembles),
+        params:
+            conditions=BATCH.each(analysed_network),
+            bias=lambda w: STUDY.bias.model_dump(
+                mode="json", include=SETTINGS.get(w.analysis, set())
+            ),
+            function=lambda w: OF_CONDITIONS[w.analysis],
+            code=lambda w: code_of_function(OF_CONDITIONS[w.analysis]),
+        message:
+            f"Analyse {BATCH}: {{wildcards.analysis}}"
+        script:
+            "../scripts/analyse_condition.py"
 
 
 if STUDY.encryption:
@@ -44,7 +50,7 @@ if STUDY.encryption:
             ENV
         threads: 1
         resources:
-            mem_mb=2000,
+            mem_mb=by_input(TORCH, 20),
             runtime=30,
         params:
             condition=STUDY.encryption,

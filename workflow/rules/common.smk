@@ -1,5 +1,7 @@
 """The study, and what the rules derive from it."""
 
+from functools import cache
+
 try:
     STUDY = load_study(config, ", ".join(map(str, workflow.configfiles)) or "--config")
 except RepbiasError as error:
@@ -10,32 +12,17 @@ ENV = "../../envs/repbias.yaml"
 CONDITIONS = {(experiment, name): spec for experiment, name, spec in STUDY.conditions()}
 GROUPS = STUDY.groups()
 
-#: Experiments whose conditions are trained in one job, and how many steps that may take.
-SWEEPS = {
-    name: sum(
-        spec.training.max_steps * spec.seeds for (e, _), spec in CONDITIONS.items() if e == name
-    )
-    for name, experiment in STUDY.experiments.items()
-    if experiment.one_job
-}
-
 #: Sets of stimuli that several recordings were made with, and these recordings.
 COMMON_STIMULI = {
     images: [name for name in STUDY.with_common_stimuli() if STUDY.shown_to(name) == images]
     for images in dict.fromkeys(map(STUDY.shown_to, STUDY.with_common_stimuli()))
 }
-#: Analyses of recordings that need responses; the others are done from RDMs alone as well.
-OF_RESPONSES = ("encoding", "variance_partition", "reliability")
-
 #: Tables that are gathered from one part per condition, experiment or recording.
 PARTS = {
     "learning": [f"{e}/{c}" for e, c in CONDITIONS],
     **{t: [f"{e}/{c}" for e, c in CONDITIONS if e in STUDY.analysed(t)] for t in OF_CONDITIONS},
     **{t: STUDY.analysed(t) for t in BETWEEN_NETWORKS},
-    **{
-        t: STUDY.with_responses() if t in OF_RESPONSES else list(STUDY.recordings)
-        for t in OF_RECORDINGS
-    },
+    **{t: STUDY.recordings_of(t) for t in OF_RECORDINGS},
     "rsa_between_recordings": list(COMMON_STIMULI),
 }
 TABLES = STUDY.tables()
@@ -55,38 +42,43 @@ wildcard_constraints:
     images=names(STUDY.images),
     network=names(STUDY.networks),
     group=names(GROUPS),
-    member=names(m for members in GROUPS.values() for m in members),
     recording=names(STUDY.recordings),
     table=names(TABLES),
 
 
 def settings(section):
-    """The part of a condition that a step depends on, as plain values."""
+    """A function that gives a condition's part that a step depends on, as plain values."""
 
-    def of(wildcards):
-        condition = CONDITIONS[wildcards.experiment, wildcards.condition]
-        value = getattr(condition, section)
+    def of(experiment, condition):
         # Which layer is analysed is a question to the networks, no part of them.
-        return (
-            value.model_dump(mode="json", exclude={"analysed_layer"})
-            if hasattr(value, "model_dump")
-            else value
-        )
+        section_of = getattr(CONDITIONS[experiment, condition], section)
+        return section_of.model_dump(mode="json", exclude={"analysed_layer"})
 
     return of
 
 
-def training_settings(experiment, conditions):
-    """What training depends on, by condition."""
-    specs = {f"{experiment}/{c}": CONDITIONS[experiment, c] for c in conditions}
+def training_settings(experiment, condition):
+    """What training depends on."""
     return {
-        name: {
-            "network": spec.network.model_dump(mode="json", exclude={"analysed_layer"}),
-            "training": spec.training.model_dump(mode="json"),
-            "seeds": spec.seeds,
-        }
-        for name, spec in specs.items()
+        "network": settings("network")(experiment, condition),
+        "training": settings("training")(experiment, condition),
+        "seeds": CONDITIONS[experiment, condition].seeds,
     }
+
+
+def analysed_network(experiment, condition):
+    """The architecture and the layer that analyses are of."""
+    return CONDITIONS[experiment, condition].network.model_dump(mode="json")
+
+
+def stimuli_of_rdms(experiment, condition):
+    """How many stimuli RDMs are of: of generated ones the first n, of a set of images all."""
+    return STUDY.geometry.n_stimuli if experiment in STUDY.experiments else None
+
+
+def kept(folder, files):
+    """Files that stay or, if the study does not keep this kind, are deleted after their last use."""
+    return files if folder in STUDY.keep else temp(files)
 
 
 def layers_of(members):
@@ -94,21 +86,17 @@ def layers_of(members):
     return {name: CONDITIONS[key].network.analysed for name, key in members.items()}
 
 
+@cache
 def code_of_function(path):
     """The fingerprint of a function, given as package.module:name."""
     file = path.partition(":")[0].replace(".", "/")
     return code_fingerprint(Path(workflow.basedir) / "src" / f"{file}.py")
 
 
+@cache
 def code(script):
     """The fingerprint of what a script runs; a change of it reruns the rule."""
     return code_fingerprint(Path(workflow.basedir) / "workflow/scripts" / script)
-
-
-def memory_of_ensemble(wildcards, attempt):
-    """MiB for a condition's networks: a few MB of checkpoints each, and room to join them."""
-    condition = CONDITIONS[wildcards.experiment, wildcards.condition]
-    return attempt * (1500 + 12 * condition.seeds)
 
 
 def networks_of_recording(wildcards):
@@ -153,3 +141,7 @@ def of_group(kind):
         ]
 
     return paths
+
+
+include: "batches.smk"
+include: "resources.smk"

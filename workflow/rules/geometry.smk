@@ -1,27 +1,35 @@
-rule rdms:
-    input:
-        "results/{study}/activations/{group}/{member}.h5",
-    output:
-        "results/{study}/rdms/{group}/{member}.h5",
-    log:
-        "results/{study}/logs/rdms/{group}/{member}.log",
-    benchmark:
-        "results/{study}/benchmarks/rdms/{group}/{member}.tsv"
-    conda:
-        ENV
-    threads: 1
-    resources:
-        mem_mb=4000,
-        runtime=60,
-    params:
-        distance=STUDY.geometry.distance,
-        # Every image of a set is used; of generated stimuli the first n.
-        n_stimuli=lambda w: STUDY.geometry.n_stimuli if w.group in STUDY.experiments else None,
-        code=code("rdms.py"),
-    message:
-        "Compute RDMs of {wildcards.group}/{wildcards.member}"
-    script:
-        "../scripts/rdms.py"
+for BATCH in BATCHES:
+
+    rule:
+        name:
+            BATCH.rule("rdms")
+        input:
+            BATCH.files("activations"),
+        output:
+            kept("rdms", BATCH.files("rdms")),
+        log:
+            BATCH.file("logs/rdms", "log"),
+        benchmark:
+            BATCH.file("benchmarks/rdms", "tsv")
+        wildcard_constraints:
+            # Networks of the user's are to a set of images what conditions are to an experiment.
+            experiment=names([*SINGLE, *STUDY.images]),
+            condition=names(member for members in GROUPS.values() for member in members),
+        conda:
+            ENV
+        threads: 1
+        resources:
+            mem_mb=BATCH.needs(memory_of_rdms),
+            runtime=BATCH.needs(minutes_of_rdms),
+        params:
+            conditions=BATCH.each(stimuli_of_rdms),
+            distance=STUDY.geometry.distance,
+            max_memory_mb=STUDY.geometry.max_memory_mb,
+            code=code("rdms.py"),
+        message:
+            f"Compute RDMs of {BATCH}"
+        script:
+            "../scripts/rdms.py"
 
 
 rule rsa_models:
@@ -37,7 +45,7 @@ rule rsa_models:
         ENV
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=scaled(memory_of_rsa_models),
         runtime=60,
     params:
         members=lambda w: GROUPS[w.group],
@@ -68,8 +76,8 @@ rule similarity:
         ENV
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=by_input(NUMERIC, 2),
+        runtime=scaled(minutes_of_similarity),
     params:
         layers=lambda w: layers_of({c: (w.experiment, c) for c in GROUPS[w.experiment]}),
         similarity=STUDY.similarity.model_dump(mode="json"),
@@ -98,7 +106,7 @@ if STUDY.identification:
             ENV
         threads: 1
         resources:
-            mem_mb=4000,
+            mem_mb=by_input(NUMERIC, 2),
             runtime=120,
         params:
             layers=layers_of({c: tuple(c.split("/", 1)) for c in STUDY.identification.candidates}),

@@ -1,89 +1,64 @@
-rule train:
-    input:
-        stimuli=["results/{study}/stimuli/{experiment}/{condition}.h5"],
-    output:
-        networks=["results/{study}/networks/{experiment}/{condition}.h5"],
-        learning=["results/{study}/tables/parts/learning/{experiment}/{condition}.csv"],
-    log:
-        "results/{study}/logs/train/{experiment}/{condition}.log",
-    benchmark:
-        "results/{study}/benchmarks/train/{experiment}/{condition}.tsv"
-    wildcard_constraints:
-        experiment=names(STUDY.experiments.keys() - SWEEPS),
-    conda:
-        ENV
-    threads: 1
-    resources:
-        mem_mb=memory_of_ensemble,
-        runtime=120,
-    params:
-        conditions=lambda w: training_settings(w.experiment, [w.condition]),
-        device=STUDY.device,
-        code=code("train.py"),
-    message:
-        "Train networks of {wildcards.experiment}/{wildcards.condition}"
-    script:
-        "../scripts/train.py"
-
-
-# An experiment with `one_job: true` is trained by a rule of its own: its outputs are all conditions.
-for SWEEP in SWEEPS:
+for BATCH in BATCHES:
 
     rule:
         name:
-            f"train_{SWEEP}"
+            BATCH.rule("train")
         input:
-            stimuli=expand("results/{{study}}/stimuli/{e}/{c}.h5", e=SWEEP, c=GROUPS[SWEEP]),
+            stimuli=BATCH.files("stimuli"),
         output:
-            networks=expand("results/{{study}}/networks/{e}/{c}.h5", e=SWEEP, c=GROUPS[SWEEP]),
-            learning=expand(
-                "results/{{study}}/tables/parts/learning/{e}/{c}.csv", e=SWEEP, c=GROUPS[SWEEP]
-            ),
+            networks=kept("networks", BATCH.files("networks")),
+            learning=BATCH.files("tables/parts/learning", "csv"),
         log:
-            f"results/{{study}}/logs/train/{SWEEP}.log",
+            BATCH.file("logs/train", "log"),
         benchmark:
-            f"results/{{study}}/benchmarks/train/{SWEEP}.tsv"
-        # The longest sweeps first, so that none is left alone at the end.
-        priority: SWEEPS[SWEEP]
+            BATCH.file("benchmarks/train", "tsv")
+        wildcard_constraints:
+            experiment=names(SINGLE),
+        # The longest batches first, so that none is left alone at the end.
+        priority: BATCH.steps()
         conda:
             ENV
         threads: 1
         resources:
-            mem_mb=8000,
-            runtime=240,
+            mem_mb=BATCH.needs(memory_of_training),
+            runtime=BATCH.needs(minutes_of_training),
         params:
-            conditions=training_settings(SWEEP, GROUPS[SWEEP]),
+            conditions=BATCH.each(training_settings),
             device=STUDY.device,
             code=code("train.py"),
         message:
-            f"Train all networks of {SWEEP}"
+            f"Train networks of {BATCH}"
         script:
             "../scripts/train.py"
 
-
-rule ensemble_activations:
-    input:
-        stimuli=rules.generate_stimuli.output[0],
-        networks="results/{study}/networks/{experiment}/{condition}.h5",
-    output:
-        "results/{study}/activations/{experiment}/{condition}.h5",
-    log:
-        "results/{study}/logs/ensemble_activations/{experiment}/{condition}.log",
-    benchmark:
-        "results/{study}/benchmarks/ensemble_activations/{experiment}/{condition}.tsv"
-    conda:
-        ENV
-    threads: 1
-    resources:
-        mem_mb=memory_of_ensemble,
-        runtime=30,
-    params:
-        network=settings("network"),
-        code=code("ensemble_activations.py"),
-    message:
-        "Write activations of {wildcards.experiment}/{wildcards.condition}"
-    script:
-        "../scripts/ensemble_activations.py"
+    rule:
+        name:
+            BATCH.rule("ensemble_activations")
+        input:
+            stimuli=BATCH.files("stimuli"),
+            networks=BATCH.files("networks"),
+        output:
+            kept("activations", BATCH.files("activations")),
+        log:
+            BATCH.file("logs/ensemble_activations", "log"),
+        benchmark:
+            BATCH.file("benchmarks/ensemble_activations", "tsv")
+        wildcard_constraints:
+            experiment=names(SINGLE),
+        conda:
+            ENV
+        threads: 1
+        resources:
+            mem_mb=BATCH.needs(memory_of_ensembles),
+            runtime=BATCH.needs(minutes_of_ensembles),
+        params:
+            conditions=BATCH.each(settings("network")),
+            device=STUDY.device,
+            code=code("ensemble_activations.py"),
+        message:
+            f"Write activations of {BATCH}"
+        script:
+            "../scripts/ensemble_activations.py"
 
 
 rule model_activations:
@@ -100,7 +75,7 @@ rule model_activations:
         ENV
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=lambda w, attempt: attempt * 4000,  # what a model takes is not known
         runtime=120,
     params:
         images=lambda w: STUDY.images[w.images].model_dump(mode="json"),

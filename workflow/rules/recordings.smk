@@ -14,7 +14,7 @@ rule read_recording:
         ENV
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=lambda w, attempt: attempt * 2000,
         runtime=30,
     params:
         recording=lambda w: STUDY.recordings[w.recording].model_dump(mode="json"),
@@ -41,7 +41,7 @@ rule simulate_recording:
         ENV
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=by_input(PLAIN, 5),
         runtime=30,
     params:
         recording=lambda w: STUDY.recordings[w.recording].model_dump(mode="json"),
@@ -68,7 +68,7 @@ rule analyse_recording:
         ENV
     threads: 1
     resources:
-        mem_mb=lambda w, attempt: attempt * (2000 + STUDY.encoding.max_memory_mb),
+        mem_mb=memory_of_recording,
         runtime=120,
     params:
         group=lambda w: STUDY.shown_to(w.recording),
@@ -95,7 +95,7 @@ rule compare_recordings:
         ENV
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=by_input(NUMERIC, 5),
         runtime=30,
     params:
         recordings=lambda w: COMMON_STIMULI[w.images],
@@ -131,7 +131,7 @@ rule recording_pictures:
         ENV
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=by_input(NUMERIC, 5),
         runtime=30,
     params:
         images=lambda w: images_settings(STUDY.shown_to(w.recording)),

@@ -16,7 +16,7 @@ rule gather_table:
         ENV
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=by_input(PLAIN, 10),
         runtime=10,
     params:
         code=code("gather_table.py"),
@@ -39,7 +39,7 @@ rule claims:
         ENV
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=by_input(NUMERIC, 10),
         runtime=30,
     params:
         claims=STUDY.claims,
@@ -67,7 +67,7 @@ rule planted_truth:
         ENV
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=by_input(PLAIN, 10),
         runtime=10,
     params:
         simulated={n: spec.model_dump(mode="json") for n, spec in STUDY.simulated().items()},
@@ -92,7 +92,7 @@ rule encoding_regions:
         ENV
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=by_input(NUMERIC, 10),
         runtime=10,
     params:
         code=code("encoding_regions.py"),
@@ -121,7 +121,7 @@ rule references:
         ENV
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=by_input(PLAIN, 10),
         runtime=10,
     params:
         references=[reference.model_dump(mode="json") for reference in STUDY.references],
@@ -144,7 +144,7 @@ rule resolved_config:
         ENV
     threads: 1
     resources:
-        mem_mb=500,
+        mem_mb=PLAIN,
         runtime=10,
     params:
         # As text without "<": Snakemake writes parameters into its own report as they are.
@@ -178,7 +178,7 @@ rule figures:
         ENV
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=by_input(NUMERIC, 10),
         runtime=30,
     params:
         layers={f"{e}/{c}": spec.network.analysed for (e, c), spec in CONDITIONS.items()},
@@ -211,7 +211,7 @@ rule report_page:
         ENV
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=by_input(PLAIN, 5),
         runtime=10,
     params:
         benchmarks=lambda w: f"results/{w.study}/benchmarks",

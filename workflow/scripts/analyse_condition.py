@@ -1,23 +1,34 @@
-"""Do one analysis of the networks of a condition."""
+"""Do one analysis of the networks of conditions."""
 
 from repbias.job import job
 
 with job(snakemake):
     import importlib
 
+    from repbias.batch import for_each
     from repbias.bias.spec import Bias
     from repbias.networks.spec import MLP
     from repbias.store import Networks, Stimuli
     from repbias.tables import write_table
 
-    module, name = snakemake.params.function.split(":")
-    layer = {"analysed_layer": snakemake.params.analysed_layer}
-    table = getattr(importlib.import_module(module), name)(
-        snakemake.wildcards.experiment,
-        snakemake.wildcards.condition,
-        Networks.read(snakemake.input.networks),
-        Stimuli.read(snakemake.input.stimuli),
-        MLP(**snakemake.params.network, **layer),
-        Bias(**snakemake.params.bias),
+    module, function = snakemake.params.function.split(":")
+    analyse = getattr(importlib.import_module(module), function)
+    bias = Bias(**snakemake.params.bias)
+
+    def _write(name, network, stimuli, networks, path):
+        table = analyse(
+            *name.split("/", 1),
+            Networks.read(networks),
+            Stimuli.read(stimuli),
+            MLP(**network),
+            bias,
+        )
+        write_table(path, snakemake.wildcards.analysis, table)
+
+    for_each(
+        snakemake.params.conditions,
+        _write,
+        snakemake.input.stimuli,
+        snakemake.input.networks,
+        snakemake.output,
     )
-    write_table(snakemake.output[0], snakemake.wildcards.analysis, table)

@@ -1,9 +1,13 @@
-"""Generate the stimuli of one condition."""
+"""Generate the stimuli of conditions."""
 
 from repbias.job import job
 
 with job(snakemake):
+    from repbias.batch import for_each
     from repbias.stimuli.bits import generate
     from repbias.stimuli.spec import Bits
 
-    generate(Bits(**snakemake.params.stimuli)).write(snakemake.output[0])
+    def _write(name, stimuli, path):
+        generate(Bits(**stimuli)).write(path)
+
+    for_each(snakemake.params.conditions, _write, snakemake.output)

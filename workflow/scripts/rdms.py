@@ -1,11 +1,19 @@
-"""Compute the RDM of every layer of every network in an activations file."""
+"""Compute the RDM of every layer of every network in activations files."""
 
 from repbias.job import job
 
 with job(snakemake):
-    from repbias.geometry.rdms import layer_rdms, save_rdms
+    from repbias.batch import for_each
+    from repbias.geometry.rdms import write_layer_rdms
     from repbias.store import Activations
 
-    activations = Activations.open(snakemake.input[0])
-    rdms = layer_rdms(activations, snakemake.params.distance, snakemake.params.n_stimuli)
-    save_rdms(snakemake.output[0], rdms)
+    def _write(name, n_stimuli, activations, path):
+        write_layer_rdms(
+            path,
+            Activations.open(activations),
+            snakemake.params.distance,
+            n_stimuli,
+            snakemake.params.max_memory_mb,
+        )
+
+    for_each(snakemake.params.conditions, _write, snakemake.input, snakemake.output)

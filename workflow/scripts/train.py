@@ -1,34 +1,33 @@
-"""Train every seed of the conditions as stacked ensembles."""
+"""Train every seed of conditions as stacked ensembles."""
 
 from repbias.job import job
 
 with job(snakemake):
+    from repbias.batch import for_each
     from repbias.networks.spec import MLP, Training
     from repbias.networks.training import Ensemble, learning_table, train_ensembles
     from repbias.store import Stimuli
     from repbias.tables import write_table
 
-    specs = snakemake.params.conditions
-    conditions = [
-        Ensemble(
-            Stimuli.read(path),
-            MLP(**spec["network"]),
-            Training(**spec["training"]),
-            range(spec["seeds"]),
+    ensembles = []
+
+    def _read(name, spec, stimuli):
+        ensembles.append(
+            Ensemble(
+                Stimuli.read(stimuli),
+                MLP(**spec["network"]),
+                Training(**spec["training"]),
+                range(spec["seeds"]),
+            )
         )
-        for path, spec in zip(snakemake.input.stimuli, specs.values(), strict=True)
-    ]
-    outputs = zip(
-        specs,
-        conditions,
-        train_ensembles(conditions, snakemake.params.device),
-        snakemake.output.networks,
-        snakemake.output.learning,
-        strict=True,
-    )
-    for name, condition, networks, networks_path, learning_path in outputs:
+        ensembles[-1].check()
+
+    def _write(name, spec, networks, networks_path, learning_path):
         networks.write(networks_path)
-        experiment, _, condition_name = name.partition("/")
-        mastery = condition.training.mastery
-        table = learning_table(experiment, condition_name, networks, mastery)
+        table = learning_table(*name.split("/", 1), networks, spec["training"]["mastery"])
         write_table(learning_path, "learning", table)
+
+    conditions = snakemake.params.conditions
+    for_each(conditions, _read, snakemake.input.stimuli)
+    trained = train_ensembles(ensembles, snakemake.params.device)
+    for_each(conditions, _write, trained, snakemake.output.networks, snakemake.output.learning)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,6 +67,9 @@ def run(config: Path, quick: bool = False, images: bool = False) -> int:
             if names:
                 found[0].facts[section] = f"{len(names)} ({some(names)})"
     found[0].show()
+    if study is not None:
+        found.append(_work(study, quick))
+        found[-1].show()
     if study is not None and not quick:
         for findings in _data(study, images):
             findings.show()
@@ -117,6 +121,33 @@ def unfilled(content: Any, path: str = "") -> Iterator[str]:
             yield path
     elif content == FILL_IN:
         yield path
+
+
+def _work(study: Study, quick: bool) -> Findings:
+    """Predict how many jobs the study is, and what it writes; warn if the disk is too small."""
+    from repbias.sizes import n_jobs, study_bytes
+    from repbias.stimuli.images import open_images
+
+    findings = Findings("a run from the beginning")
+    findings.facts["jobs"] = str(n_jobs(study))
+    shown = {}
+    for name, spec in () if quick else study.images.items():
+        with suppress(RepbiasError, OSError):  # which are reported where the images are checked
+            shown[name] = len(open_images(spec))
+    sizes = study_bytes(study, shown)
+    for folder, size in sizes.items():
+        findings.facts[folder] = f"at most {_size(size)}"
+    free = shutil.disk_usage(".").free
+    if sum(sizes.values()) > free:
+        findings.warnings.append(
+            f"results may take {_size(sum(sizes.values()))}, but {_size(free)} are free here; "
+            "leave something out of keep:, or analyses out of experiments"
+        )
+    return findings
+
+
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.1f} MB"
 
 
 def stimulus_ids(images: Images) -> np.ndarray:

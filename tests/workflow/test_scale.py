@@ -1,0 +1,132 @@
+"""What a large study costs before and while it runs: planning, memory, files and disk."""
+
+import copy
+import os
+import re
+import resource
+import shutil
+import subprocess
+
+import pandas as pd
+import pytest
+import yaml
+from workspace import ROOT, Workspace
+
+from repbias.analyses import OF_CONDITIONS
+from repbias.sizes import n_jobs, study_bytes
+from repbias.study import load_study
+
+
+def planned(tmp_path, config):
+    """How many jobs Snakemake plans, and CPU seconds that it takes to."""
+    workspace = Workspace(tmp_path, config)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    output = workspace.snakemake("--dry-run", "--quiet", "rules").stdout
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return int(re.search(r"^total +(\d+)", output, re.MULTILINE)[1]), seconds
+
+
+@pytest.fixture
+def many(tiny_config):
+    """A thousand conditions of ten networks each, with every analysis of a condition."""
+    sweep = copy.deepcopy(tiny_config["experiments"]["rates"]) | {
+        "seeds": 10,
+        "conditions_per_job": 50,
+        "analyses": list(OF_CONDITIONS),
+        "vary": {
+            "stimuli.seed": list(range(10)),
+            "training.learning_rate": [round(0.001 * i, 3) for i in range(1, 101)],
+        },
+    }
+    return {"study": "many", "experiments": {"sweep": sweep}}
+
+
+def test_ten_thousand_networks_are_planned_in_seconds_as_few_jobs(tmp_path, many):
+    study = load_study(many)
+    assert sum(condition.seeds for *_, condition in study.conditions()) == 10_000
+    jobs, seconds = planned(tmp_path, many)
+    assert jobs == n_jobs(study) < 300
+    assert seconds < 20
+
+
+def test_jobs_are_predicted(tmp_path, tiny_config):
+    bits = yaml.safe_load((ROOT / "studies/bits.yaml").read_text())
+    for config in (tiny_config, bits):
+        (tmp_path / config["study"]).mkdir()
+        jobs, _ = planned(tmp_path / config["study"], config)
+        assert jobs == n_jobs(load_study(config)), config["study"]
+
+
+def test_disk_use_is_predicted(tiny, tiny_config):
+    for folder, predicted in study_bytes(load_study(tiny_config), {}).items():
+        files = [file for file in (tiny.results / folder).rglob("*") if file.is_file()]
+        used = sum(file.stat().st_size for file in files)
+        assert used / 2 < predicted < 2 * used, folder
+
+
+@pytest.fixture(scope="module")
+def resources(tiny, tmp_path_factory):
+    """Function that plans the tiny study anew: rule and benchmark file to the job's resources."""
+    copied = tmp_path_factory.mktemp("repository")
+    for part in ("Snakefile", "workflow", "envs", "src"):
+        source = ROOT / part
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, copied / part)
+    for file in (copied / "workflow/rules").iterdir():
+        # Snakemake shows the resources of jobs that have no message.
+        file.write_text(re.sub(r"\n +message:\n.*", "", file.read_text()))
+    command = tiny.command("--dry-run", "--forceall")
+    command[command.index("--snakefile") + 1] = str(copied / "Snakefile")
+
+    def resources(*arguments):
+        done = subprocess.run(
+            [*command, *arguments],
+            cwd=tiny.folder,
+            text=True,
+            capture_output=True,
+            env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        found = {}
+        for job in re.split(r"\n(?=(?:local)?rule )", done.stdout + done.stderr):
+            if benchmark := re.search(r"benchmark: (.+)", job):
+                asked = re.search(r"resources: (.+)", job)[1].split(", ")
+                key = (re.match(r"(?:local)?rule (.+):", job)[1], benchmark[1])
+                found[key] = dict(entry.split("=", 1) for entry in asked)
+        return found
+
+    return resources
+
+
+def test_every_job_asks_for_the_memory_that_it_takes_and_not_for_much_more(tiny, resources):
+    asked = resources()
+    assert len(asked) == len(list((tiny.results / "benchmarks").rglob("*.tsv"))) > 60
+    for (rule, benchmark), given in asked.items():
+        peak = pd.read_csv(tiny.folder / benchmark, sep="\t", na_values="-")["max_rss"].max()
+        # A job of less than half a second is over before it is measured.
+        if pd.notna(peak):
+            assert peak < int(given["mem_mb"]) < 1000 + 3 * peak, (rule, benchmark)
+        seconds = pd.read_csv(tiny.folder / benchmark, sep="\t")["s"].max()
+        assert seconds < 60 * int(given["runtime"]), (rule, benchmark)
+
+
+def test_what_is_said_of_a_step_holds_for_its_batches(resources):
+    asked = resources("--set-resources", "train:gpu=1")
+    with_gpu = {rule for (rule, _), given in asked.items() if given.get("gpu") == "1"}
+    assert with_gpu == {"train", "train_rates_1"}
+
+
+def test_files_that_are_not_kept_are_gone_and_change_no_table(tiny, tiny_config, tmp_path):
+    config = {
+        "study": "tiny",
+        "keep": [],
+        "experiments": {"rates": tiny_config["experiments"]["rates"]},
+        "geometry": tiny_config["geometry"],
+    }
+    workspace = Workspace(tmp_path, config)
+    workspace.snakemake("--cores", "2")
+    assert list(workspace.results.rglob("*.h5")) == []
+    for name, table in workspace.tables().items():
+        if "parts" in name:
+            assert table == tiny.tables()[name], name
+    assert "Nothing to be done" in workspace.snakemake("--cores", "1").stdout
