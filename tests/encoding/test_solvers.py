@@ -343,3 +343,20 @@ def test_bands_of_kernels_need_weightings_and_equal_sides():
         kernel_ridge_cv(np.stack([gram(x)] * 2), y, ALPHAS, folds())
     with pytest.raises(RepbiasError, match=r"kernels: found shape \(60, 12\)"):
         kernel_ridge_cv(x, y, ALPHAS, folds())
+
+
+def test_half_precision_counts_as_double():
+    x, y = data(offset=1.0)
+    y = y.astype(np.float16)
+    large = np.array([10.0, 1e5, 1e6])
+    found = ridge_cv(x, y, large, folds())
+    assert found.alphas.dtype == np.float64 and set(found.alphas) <= set(large)
+
+
+def test_folds_in_any_form_are_the_same_folds():
+    x, y = (torch.from_numpy(a) for a in data())
+    expected = ridge_cv(x, y, ALPHAS, folds())
+    turned = ((train[::-1], test.astype(np.uint64)[::-1]) for train, test in folds())
+    torch.testing.assert_close(ridge_cv(x, y, ALPHAS, turned).alphas, expected.alphas)
+    with pytest.raises(RepbiasError, match="expected targets"):
+        ridge_cv(x, y[:, :0], ALPHAS, folds())

@@ -319,3 +319,23 @@ def test_spearman_is_scipys():
     a, b = random_vectors(1, 8, 1, True), random_vectors(1, 8, 2, True)
     expected = spearmanr(a[0], b[0]).statistic
     assert similarities(a, b, "spearman")[0, 0] == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("comparator", COMPARATORS)
+def test_half_precision_counts_as_double(comparator):
+    rdms = (300 * np.random.default_rng(0).random((3, 66))).astype(np.float16)
+    expected = similarities(rdms.astype(float), rdms.astype(float), comparator)
+    np.testing.assert_array_equal(similarities(rdms, rdms, comparator), expected)
+
+
+@pytest.mark.parametrize("comparator", ["tau-a", "spearman", "corr"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.float64])
+def test_counts_may_be_of_any_type(comparator, dtype):
+    """The weight of a pair of stimuli, 18 x 17, is more than a byte holds."""
+    counts = np.zeros((1, 12), int)
+    counts[0, :3] = 18, 12, 17
+    models, data = random_vectors(2, 12, 1), random_vectors(3, 12, 2)
+    np.testing.assert_array_equal(
+        resampled_similarity(models, data, comparator, counts.astype(dtype)),
+        resampled_similarity(models, data, comparator, counts),
+    )

@@ -192,3 +192,20 @@ def test_noise_that_cannot_be_known_is_refused(kind):
     x[:, 7] = 0.1 * stimulus
     with pytest.raises(RepbiasError, match="1 of 40 units do not vary between repeats"):
         shrinkage_whitened(kind(x), stimulus)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16", "float16"])
+def test_narrow_numbers_count_as_double_precision(dtype):
+    x = np.random.default_rng(0).integers(-100, 100, (12, 20)).astype(dtype)
+    stimulus, fold = np.repeat(np.arange(4), 3), np.tile(np.arange(3), 4)
+    wide = x.astype(float)
+    expected = crossnobis(wide, stimulus, fold, 4)
+    np.testing.assert_array_equal(crossnobis(x, stimulus, fold, 4), expected)
+    tensor = torch.from_numpy(x)
+    np.testing.assert_allclose(crossnobis(tensor, stimulus, fold, 4).numpy(), expected, rtol=1e-12)
+    for distances in (correlation_distances, squared_distances):
+        np.testing.assert_array_equal(distances(x), distances(wide))
+    trials = x.reshape(4, 3, 20)
+    np.testing.assert_array_equal(
+        whitened(trials, "shrinkage"), whitened(trials.astype(float), "shrinkage")
+    )

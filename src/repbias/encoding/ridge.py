@@ -103,6 +103,7 @@ def predict(
     kernels = kernels[None] if kernels.ndim == 2 else kernels
     grid = np.logspace(*spec.log10_alpha, spec.n_alphas)
     parts, baseline = np.empty((len(kernels), *responses.shape)), np.empty(responses.shape)
+    responses = np.asarray(responses, dtype=np.float64)
     fold = np.empty(len(responses), int)
     chosen = np.empty((spec.folds, responses.shape[1]))
     weightings = _weightings(len(kernels), spec)

@@ -23,6 +23,7 @@ import numpy as np
 from array_api_compat import array_namespace, device
 from scipy.linalg.lapack import dpstrf
 
+from repbias.precision import floating
 from repbias.spec import RepbiasError
 
 #: An array of NumPy or a tensor of PyTorch.
@@ -231,7 +232,7 @@ def _fit(
 ) -> RidgeFit:
     """Choose and fit; the bands are features of these widths, or kernels."""
     xp = array_namespace(*bands, y)
-    precision = y.dtype if xp.isdtype(y.dtype, "real floating") else xp.float64
+    precision, folds = floating(y).dtype, list(folds)
     bands, y, weightings, alphas = _checked(xp, bands, y, weightings, alphas, folds, widths)
     n, n_targets = y.shape
     means = [xp.zeros(b.shape[1], dtype=b.dtype, device=device(b)) for b in bands]
@@ -296,6 +297,8 @@ def _checked(
 
     y = numbers("y", y, 2)
     n = y.shape[0]
+    if not y.shape[1]:
+        raise RepbiasError(f"y: expected targets, found shape {tuple(y.shape)}")
     name = "kernels" if widths is None else "features"
     bands = [numbers(name, band, 2) for band in bands]
     for band in bands:
@@ -491,7 +494,9 @@ def _scores(
     shape = (weightings.shape[0], alphas.shape[0], y.shape[1])
     scores = xp.zeros(shape, dtype=y.dtype, device=device(y))
     for fold in folds:
-        train, test = (xp.asarray(rows, device=device(y)) for rows in fold)
+        train, test = (
+            xp.asarray(np.array(rows, dtype=np.int64), device=device(y)) for rows in fold
+        )
         problem_of, left_out = form.fold(y, cross, train, test)
         for w in range(shape[0]):
             problem = problem_of(weightings[w, :])

@@ -17,6 +17,7 @@ from array_api_compat import array_namespace, device, to_device
 from scipy.stats._stats import _kendall_dis
 
 from repbias.geometry.spec import Comparator
+from repbias.precision import floating
 from repbias.spec import RepbiasError
 
 #: An array of NumPy or torch.
@@ -46,10 +47,10 @@ def refuse_not_finite(vectors: np.ndarray, what: str) -> None:
         )
 
 
-def floating(*arrays: Array) -> tuple[Array, ...]:
-    """Convert arrays to one floating dtype: their own, or float64 for integers."""
-    xp = array_namespace(*arrays)
-    real = [a if xp.isdtype(a.dtype, "real floating") else xp.astype(a, xp.float64) for a in arrays]
+def of_one_dtype(*arrays: Array) -> tuple[Array, ...]:
+    """Convert arrays to float32 or float64, the same for all."""
+    real = [floating(a) for a in arrays]
+    xp = array_namespace(*real)
     dtype = xp.result_type(*real)
     return tuple(xp.astype(a, dtype, copy=False) for a in real)
 
@@ -91,7 +92,7 @@ def present(a: Array, b: Array, comparator: Comparator) -> tuple[Array, Array, A
         raise RepbiasError(
             f"RDMs of {a.shape[1]} and {b.shape[1]} pairs of stimuli; expected the same stimuli"
         )
-    a, b = floating(a, b)
+    a, b = of_one_dtype(a, b)
     xp = array_namespace(a)
     missing = [xp.isnan(x) for x in (a, b)]
     pairs = xp.arange(a.shape[1], device=device(a))
@@ -132,7 +133,7 @@ def embedding(vectors: Array, comparator: Comparator) -> Array:
         (rdm, pair); whitened (rdm, pair + stimulus), the diagonal of H X H behind its upper
         triangle.
     """
-    (x,) = floating(vectors)
+    x = floating(vectors)
     xp = array_namespace(x)
     if comparator in ("spearman", "rho-a"):
         ranks = xp.empty(x.shape, dtype=x.dtype, device=device(x))
@@ -175,7 +176,7 @@ def unit(vectors: Array, comparator: Comparator) -> Array:
     As :func:`embedding`, of unit norm (rho-a: divided by the norm of ranks without ties); 0 where
     an RDM is constant, as in rsatoolbox.
     """
-    (vectors,) = floating(vectors)
+    vectors = floating(vectors)
     xp = array_namespace(vectors)
     x = embedding(vectors, comparator)
     if comparator == "rho-a":
@@ -538,7 +539,7 @@ def _resampled_tau(
 ) -> Array:
     xp = array_namespace(models)
     first, second, c, a, b = (on_cpu(v) for v in (*pairs, counts, models, data))
-    a = [Ties.of(row) for row in a]
+    a, c = [Ties.of(row) for row in a], c.astype(np.int64)  # narrow counts would overflow
     result = np.empty((len(c), len(a), len(b)))
     for s, row in enumerate(b):
         y = Ties.of(row)

@@ -21,6 +21,7 @@ from rsatoolbox.data import Dataset
 from rsatoolbox.rdm import calc_rdm
 
 from repbias.geometry.spec import CROSS_VALIDATED, Noise, RecordingDistance
+from repbias.precision import floating
 from repbias.recordings.reliability import by_repeat
 from repbias.spec import RepbiasError
 from repbias.store import Recording
@@ -101,8 +102,7 @@ def squared_distances(patterns: Array) -> Array:
 def finite(patterns: Array) -> Array:
     """Return patterns (..., stimulus, unit) as floating-point numbers; refuse others."""
     xp = array_api_compat.array_namespace(patterns)
-    if not xp.isdtype(patterns.dtype, "real floating"):
-        patterns = xp.astype(patterns, xp.float64)
+    patterns = floating(patterns)
     refuse_not_finite(~xp.all(xp.isfinite(patterns), axis=-1))
     return patterns
 
@@ -380,7 +380,7 @@ def whitened(tensor: Array, noise: Noise) -> Array:
     RepbiasError
         If there are no repeats.
     """
-    xp = array_api_compat.array_namespace(tensor)
+    xp, tensor = array_api_compat.array_namespace(tensor), floating(tensor)
     observed = ~xp.isnan(tensor)
     if noise == "shrinkage":
         # Which trial is whose is the same on every device.
@@ -551,7 +551,9 @@ def crossnobis(x: Array, stimulus: np.ndarray, fold: np.ndarray, n_stimuli: int)
     Parameters
     ----------
     x
-        (..., trial, unit); leading axes are time bins, networks, ...
+        (..., trial, unit); leading axes are time bins, networks, ... Where all trials share an
+        offset that is large against their differences, subtract it before: in float32 products of
+        it leave no precision, and with unequal numbers of trials it adds its noise.
     stimulus, fold
         (trial,) int, NumPy.
     n_stimuli
@@ -567,6 +569,7 @@ def crossnobis(x: Array, stimulus: np.ndarray, fold: np.ndarray, n_stimuli: int)
     RepbiasError
         If a stimulus has trials in fewer than two folds.
     """
+    x = floating(x)
     total, count, products = 0, np.zeros(n_stimuli), 0
     pairs = np.zeros((n_stimuli, n_stimuli))
     for label in np.unique(fold):

@@ -82,7 +82,7 @@ class Geometry(Spec):
     """Layers with more units than this are reweighted by as many principal components."""
     max_memory_mb: int = Field(2000, ge=100)
     """Bound on what the computation of RDMs holds at once, in megabytes; what is larger is read
-    from and written to files in blocks. It changes the time, not the results."""
+    from and written to files in blocks. It changes the time, and results by rounding only."""
     time_resolved: bool = False
     """Compare every time bin of a recording with the networks."""
     seed: int = Field(0, ge=0)

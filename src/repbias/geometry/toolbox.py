@@ -75,10 +75,19 @@ def calc_rdm(
         a condition is in fewer than two folds.
     """
     if not isinstance(dataset, DatasetBase):
-        return _together(
-            [calc_rdm(d, method, descriptor, noise, cv_descriptor, **options) for d in dataset],
-            descriptor,
-        )
+        datasets = list(dataset)
+        # As in rsatoolbox a list has one for every dataset.
+        noises = list(noise) if isinstance(noise, (list, tuple)) else [noise] * len(datasets)
+        if not datasets or len(noises) != len(datasets):
+            raise RepbiasError(
+                f"{len(datasets)} datasets and {len(noises)} precision matrices; expected one "
+                "dataset or more, and one matrix for all or for each"
+            )
+        rdms = [
+            calc_rdm(d, method, descriptor, n, cv_descriptor, **options)
+            for d, n in zip(datasets, noises, strict=True)
+        ]
+        return _together(rdms, descriptor)
     ours = method == "crossnobis" and (noise is None or isinstance(noise, str))
     if isinstance(noise, str) and not (ours and noise == "shrinkage"):
         raise RepbiasError(
@@ -95,7 +104,14 @@ def calc_rdm(
     folds = repeats
     if cv_descriptor is not None:
         folds = np.unique(dataset.obs_descriptors[cv_descriptor], return_inverse=True)[1]
+    if unknown := options.keys() - {"remove_mean"}:
+        raise RepbiasError(f"crossnobis has no option {sorted(unknown)[0]!r}; expected remove_mean")
     x = np.asarray(dataset.measurements, dtype=np.float64)
+    if not np.isfinite(x).all():
+        raise RepbiasError(
+            f"{(~np.isfinite(x)).any(axis=1).sum()} of {len(x)} observations are not finite; "
+            "expected finite numbers"
+        )
     tensor = np.full((len(conditions), repeats.max() + 1, x.shape[1]), np.nan)
     tensor[codes, repeats] = x - x.mean(axis=0)  # for precision
     if noise is not None:
@@ -138,6 +154,12 @@ def _in_order(rdms: RDMs, dataset: DatasetBase, descriptor: str) -> RDMs:
 def _together(rdms: list[RDMs], descriptor: str | None) -> RDMs:
     first = rdms[0]
     for other in rdms[1:]:
+        if descriptor is not None:  # subjects may have seen the conditions in another order
+            position = {v: i for i, v in enumerate(other.pattern_descriptors[descriptor])}
+            order = list(first.pattern_descriptors[descriptor])
+            if position.keys() == set(order):
+                other.reorder(np.array([position[v] for v in order]))
+                other.pattern_descriptors["index"] = list(range(len(order)))
         _refuse_other_patterns(first, other, descriptor or "index")
     names = [{**r.descriptors, **{k: v[0] for k, v in r.rdm_descriptors.items()}} for r in rdms]
     shared = set.intersection(*(set(n) for n in names)) - {"index"}
@@ -172,7 +194,7 @@ def compare(
         (rdm of rdm1, rdm of rdm2).
     """
     _refuse_other_patterns(rdm1, rdm2)
-    a, b = rdm1.get_vectors(), rdm2.get_vectors()
+    a, b = (rdms.get_vectors().astype(np.float64) for rdms in (rdm1, rdm2))
     known = method in get_args(Comparator) and np.isfinite(a).all() and np.isfinite(b).all()
     if sigma_k is not None or not known:
         return rsatoolbox_compare(rdm1, rdm2, method, sigma_k)
@@ -295,7 +317,7 @@ def _bootstrap(
     for i, one in enumerate(models):
         rdm = one.predict_rdm(theta=None if theta is None else theta[i])
         _refuse_other_patterns(data, rdm, pattern_descriptor)
-        predicted.append(rdm.get_vectors())
+        predicted.append(rdm.get_vectors().astype(np.float64))
         model += [i] * rdm.n_rdm
     model = np.array(model)
     subjects, stimuli = _groups(data, rdm_descriptor, pattern_descriptor)
@@ -589,7 +611,7 @@ def _fitted(
                 "ModelFixed, a ModelSelect (fit_select) or a ModelWeighted (fit_regress_nn); for "
                 "others use the function of the same name in rsatoolbox.inference"
             )
-        result.append(Model(model.rdm_obj.get_vectors(), kind))
+        result.append(Model(model.rdm_obj.get_vectors().astype(np.float64), kind))
     return result
 
 
@@ -688,7 +710,7 @@ def _known(method: str) -> Comparator:
 
 
 def _vectors(data: RDMs) -> np.ndarray:
-    vectors = data.get_vectors()
+    vectors = data.get_vectors().astype(np.float64)
     comparison.refuse_not_finite(vectors, "data")
     return vectors
 
