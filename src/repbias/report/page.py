@@ -17,6 +17,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 import repbias
+from repbias.provenance import host
 from repbias.report.captions import FIGURES, PICTURES, picture_of
 from repbias.store import atomic
 from repbias.tables import read_tables
@@ -292,23 +293,12 @@ def step_times(folder: str | Path) -> list[dict[str, Any]]:
 def machine() -> dict[str, str]:
     """Say what hardware and system this is."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    facts = host()
     return {
-        "system": f"{platform.system()} {platform.release()}",
-        "processor": _processor(),
-        "cores": str(os.cpu_count()),
+        **{name: str(facts[name]) for name in ("system", "processor", "cores")},
         "memory": f"{memory:.0f} GiB",
         "Python": platform.python_version(),
     }
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def number(value: Any, digits: int = 3) -> str:
