@@ -26,20 +26,11 @@ from repbias.report.captions import PICTURES
 from repbias.spec import RepbiasError
 from repbias.study import load_study
 
+#: Script or function to the fingerprint of its code.
+CODE = {} if workflow.is_main_process else config.pop("code")
+
 
 include: "workflow/rules/common.smk"
-
-
-# Jobs on a cluster read this file anew when they start. They are given the study as it is now, so
-# that editing the user's file during a run concerns the next run only.
-if workflow.is_main_process:
-    STATED = json.dumps(config)
-    FROZEN = Path(f".snakemake/studies/{sha256(STATED.encode()).hexdigest()[:16]}.json").absolute()
-    FROZEN.parent.mkdir(parents=True, exist_ok=True)
-    DRAFT = FROZEN.with_suffix(f".{os.getpid()}")
-    DRAFT.write_text(STATED)
-    DRAFT.replace(FROZEN)
-    workflow.config_settings.configfiles = [FROZEN]
 
 
 rule all:
@@ -55,3 +46,15 @@ include: "workflow/rules/recordings.smk"
 include: "workflow/rules/geometry.smk"
 include: "workflow/rules/bias.smk"
 include: "workflow/rules/report.smk"
+
+
+# Jobs on a cluster read this file anew when they start. They are given the study and the fingerprints
+# of the code as they are now, so that editing a file during a run concerns the next run only.
+if workflow.is_main_process:
+    STATED = json.dumps(config | {"code": CODE})
+    FROZEN = Path(f".snakemake/studies/{sha256(STATED.encode()).hexdigest()[:16]}.json").absolute()
+    FROZEN.parent.mkdir(parents=True, exist_ok=True)
+    DRAFT = FROZEN.with_suffix(f".{os.getpid()}")
+    DRAFT.write_text(STATED)
+    DRAFT.replace(FROZEN)
+    workflow.config_settings.configfiles = [FROZEN]

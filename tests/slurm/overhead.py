@@ -1,6 +1,7 @@
-"""Measure what a job costs here and through SLURM, alone, in groups and in arrays.
+"""Measure what SLURM costs: of single jobs, alone, in groups and in arrays, and of the quickstart.
 
-``python tests/slurm/overhead.py`` writes the table of docs/clusters.md, on an idle machine.
+``python tests/slurm/overhead.py`` writes the tables of docs/clusters.md, on an idle machine. It
+fails where a table of the quickstart is not the same both ways.
 """
 
 import ctypes
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import yaml
 from cluster import Cluster
-from runs import Run
+from runs import ROOT, Run
 
 JOBS = 12
 #: Name, profile, and what else Snakemake is told.
@@ -31,6 +32,20 @@ WAYS = [
         "groups of 6, one after the other",
         "slurm",
         ["--groups", "generate_stimuli=s", "--group-components", "s=6", "--cores", "1"],
+    ),
+]
+#: The same of the quickstart as a whole.
+ANALYSES = ["analyse_condition", "ensemble_activations", "rdms", "analyse_recording"]
+QUICKSTART = [
+    WAYS[0],
+    WAYS[1],
+    (
+        "analyses in groups of up to 10",
+        "slurm",
+        [
+            *("--groups", *(f"{rule}={rule}" for rule in ANALYSES)),
+            *("--group-components", *(f"{rule}=10" for rule in ANALYSES)),
+        ],
     ),
 ]
 
@@ -57,25 +72,46 @@ def cpu():
     return usage.ru_utime + usage.ru_stime
 
 
+def measure(name, profile, arguments, folder, **study):
+    """Run a study in a cluster of its own; return the run, submissions, wall and CPU seconds."""
+    place = Path(folder, re.sub(r"\W", "-", name))
+    (place / "run").mkdir(parents=True)
+    with Cluster(place) as cluster:
+        run = Run(place / "run", cluster.environment, **study)
+        files = [] if study else study_of(run)
+        wall, used = time.monotonic(), cpu()
+        run.finish(*files, *arguments, profile=profile)
+        wall, used = time.monotonic() - wall, cpu() - used
+    return run, len(set(re.findall(r"SLURM job(?:id| ID) (\d+)", run.said))), wall, used
+
+
 def main():
-    """Print a table in Markdown."""
+    """Print two tables in Markdown."""
     # Processes whose parent has ended become children of this one (PR_SET_CHILD_SUBREAPER).
     ctypes.CDLL(None).prctl(36, 1)
     print("| | submissions | wall s | wall s per job | CPU s per job |\n|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         for name, profile, arguments in WAYS:
-            place = Path(folder, re.sub(r"\W", "-", name))
-            (place / "run").mkdir(parents=True)
-            with Cluster(place) as cluster:
-                run = Run(place / "run", cluster.environment)
-                files = study_of(run)
-                wall, used = time.monotonic(), cpu()
-                run.finish(*files, *arguments, profile=profile)
-                wall, used = time.monotonic() - wall, cpu() - used
-                n = len(set(re.findall(r"SLURM job(?:id| ID) (\d+)", run.said)))
+            _, n, wall, used = measure(name, profile, arguments, folder)
             print(
                 f"| {name} | {n} | {wall:.0f} | {wall / JOBS:.1f} | {used / JOBS:.1f} |", flush=True
             )
+    print("\n| quickstart | submissions | wall s | CPU s | tables as without SLURM |")
+    print("|---|---|---|---|---|")
+    local = None
+    with tempfile.TemporaryDirectory() as folder:
+        for name, profile, arguments in QUICKSTART:
+            run, n, wall, used = measure(
+                name, profile, arguments, folder, study=ROOT / "config.yaml"
+            )
+            local = local or run.tables()
+            same = sum(content == local[table] for table, content in run.tables().items())
+            print(
+                f"| {name} | {n} | {wall:.0f} | {used:.0f} | {same} of {len(local)} |", flush=True
+            )
+            if same < len(local):
+                return 1
+    return 0
 
 
 if __name__ == "__main__":

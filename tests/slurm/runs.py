@@ -1,4 +1,4 @@
-"""Start Snakemake on the small study, and look at what it writes while it runs."""
+"""Start Snakemake on a study, and look at what it writes while it runs."""
 
 import os
 import re
@@ -9,7 +9,10 @@ import sys
 import time
 from pathlib import Path
 
+import yaml
+
 ROOT = Path(__file__).parents[2]
+SMALL = Path(__file__).parent / "study.yaml"
 #: Seconds; long, since machines are shared, and only a test that fails waits for them.
 PATIENCE = 600
 
@@ -17,16 +20,16 @@ PATIENCE = 600
 class Run:
     """Snakemake in a folder of its own, with the SLURM profile of the repository."""
 
-    def __init__(self, folder, environment=os.environ):
+    def __init__(self, folder, environment=os.environ, study=SMALL):
         self.folder = folder
         self.environment = environment | {"PYTHONDONTWRITEBYTECODE": "1"}
-        self.study = Path(shutil.copy(Path(__file__).parent / "study.yaml", folder))
+        self.study = Path(shutil.copy(study, folder))
         self.output = folder / "output.txt"
         self.process = None
 
     @property
     def results(self):
-        return self.folder / "results/small"
+        return self.folder / "results" / yaml.safe_load(self.study.read_text())["study"]
 
     def start(self, *arguments, profile="slurm"):
         """Start Snakemake; what it says is in `said`."""

@@ -1,7 +1,5 @@
 """The study, and what the rules derive from it."""
 
-from functools import cache
-
 try:
     STUDY = load_study(config, ", ".join(map(str, workflow.configfiles)) or "--config")
 except RepbiasError as error:
@@ -86,17 +84,21 @@ def layers_of(members):
     return {name: CONDITIONS[key].network.analysed for name, key in members.items()}
 
 
-@cache
+def fingerprint(file):
+    """The fingerprint of a file of ours and all that it imports."""
+    if file not in CODE:
+        CODE[file] = code_fingerprint(Path(workflow.basedir) / file)
+    return CODE[file]
+
+
 def code_of_function(path):
     """The fingerprint of a function, given as package.module:name."""
-    file = path.partition(":")[0].replace(".", "/")
-    return code_fingerprint(Path(workflow.basedir) / "src" / f"{file}.py")
+    return fingerprint(f"src/{path.partition(':')[0].replace('.', '/')}.py")
 
 
-@cache
 def code(script):
     """The fingerprint of what a script runs; a change of it reruns the rule."""
-    return code_fingerprint(Path(workflow.basedir) / "workflow/scripts" / script)
+    return fingerprint(f"workflow/scripts/{script}")
 
 
 def networks_of_recording(wildcards):
