@@ -239,8 +239,8 @@ def _fit(
     if widths is not None and intercept:
         means = [xp.mean(x, axis=0) for x in bands]
         bands = [x - mean for x, mean in zip(bands, means, strict=True)]
-    primal = widths is not None and sum(widths) <= min(len(train) for train, _ in folds)
-    if primal:
+    form: _Primal | _Dual
+    if widths is not None and sum(widths) <= min(len(train) for train, _ in folds):
         form = _Primal(xp, xp.concat(list(bands), axis=1), widths, intercept)
     else:
         form = _Dual(xp, bands if widths is None else [x @ x.T for x in bands], intercept)
@@ -257,9 +257,10 @@ def _fit(
         chosen = _choose(xp, form, part, cross, weightings, alphas, folds)
         weights = _refit(xp, form, part, cross, weightings, alphas, *chosen[:2])
         if widths is None:
+            assert isinstance(form, _Dual)
             offset = offset - form.offsets(weightings, chosen[1], weights)
         else:
-            if not primal:
+            if isinstance(form, _Dual):
                 gamma = weightings[chosen[1], :].T
                 weights = xp.concat(
                     [x.T @ (weights * g) for x, g in zip(bands, gamma, strict=True)], axis=0

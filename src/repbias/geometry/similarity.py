@@ -515,7 +515,11 @@ def similarity_table(
             ],
             ignore_index=True,
         )
-        x = [r for c in group for r in read_representations(conditions[c], layers[c], ids)]
+        x: list[np.ndarray] = []
+        for c in group:
+            representations = read_representations(conditions[c], layers[c], ids)
+            assert representations is not None  # all of the group have seen these stimuli
+            x += representations
         for snapshot in networks["snapshot"].unique():
             rows = np.flatnonzero(networks["snapshot"] == snapshot)
             for name in spec.metrics:

@@ -20,7 +20,7 @@ RecordingDistance = Literal[
     "poisson_cv",
 ]
 #: Distances between mean patterns.
-MEAN_DISTANCES = get_args(Distance)
+MEAN_DISTANCES: tuple[Distance, ...] = get_args(Distance)
 #: Distances whose expected value is 0 where two stimuli evoke the same responses.
 CROSS_VALIDATED = ("crossnobis", "poisson_cv")
 Comparator = Literal["corr", "cosine", "spearman", "rho-a", "tau-a", "corr_cov", "cosine_cov"]

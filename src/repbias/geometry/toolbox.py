@@ -6,7 +6,7 @@ Import from here instead of from `rsatoolbox.rdm` and `rsatoolbox.inference`; se
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 from rsatoolbox.data.base import DatasetBase
@@ -43,7 +43,7 @@ def calc_rdm(
     descriptor: str | None = None,
     noise: np.ndarray | str | None = None,
     cv_descriptor: str | None = None,
-    **options: object,
+    **options: Any,
 ) -> RDMs:
     """Compute the RDM of a dataset, or of every dataset of a list; conditions in the order given.
 
@@ -98,6 +98,7 @@ def calc_rdm(
         if isinstance(noise, str):
             raise RepbiasError("noise 'shrinkage' needs a descriptor, and no remove_mean")
         rdms = rsatoolbox_calc_rdm(dataset, method, descriptor, noise, cv_descriptor, **options)
+        assert isinstance(rdms, RDMs)  # not a list, of one dataset
         return rdms if descriptor is None else _in_order(rdms, dataset, descriptor)
     conditions, codes = _in_given_order(dataset.obs_descriptors[descriptor])
     repeats = _occurrence(codes)
@@ -198,7 +199,7 @@ def compare(
     known = method in get_args(Comparator) and np.isfinite(a).all() and np.isfinite(b).all()
     if sigma_k is not None or not known:
         return rsatoolbox_compare(rdm1, rdm2, method, sigma_k)
-    return comparison.similarities(a, b, method)
+    return comparison.similarities(a, b, _known(method))
 
 
 def _refuse_other_patterns(first: RDMs, second: RDMs, *descriptors: str) -> None:
@@ -600,11 +601,12 @@ def _fitted(
     result = []
     for model, fit in zip(models, fitters, strict=True):
         _refuse_other_patterns(data, model.rdm_obj, descriptor)
+        kinds: dict[type[ToolboxModel], Literal["fixed", "weighted", "select"]]
         kinds = {ModelFixed: "fixed", ModelSelect: "select", ModelWeighted: "weighted"}
         kind = kinds.get(type(model))
         fit = fit or model.default_fitter
-        wanted = {"select": fit_select, "weighted": fit_regress_nn}.get(kind, fit)
-        if kind is None or fit is not wanted:
+        wanted = {"fixed": fit, "select": fit_select, "weighted": fit_regress_nn}
+        if kind is None or fit is not wanted[kind]:
             name = getattr(fit, "__name__", type(fit).__name__)
             raise RepbiasError(
                 f"model {model.name!r} is a {type(model).__name__} fitted by {name}; expected a "
@@ -694,7 +696,7 @@ def _listed(models: ToolboxModel | list[ToolboxModel]) -> list[ToolboxModel]:
 def _generator(random_state: RandomState) -> np.random.RandomState:
     """Return what draws; the module numpy.random is NumPy's global state."""
     if random_state is None:
-        return np.random
+        return cast("np.random.RandomState", np.random)
     if isinstance(random_state, np.random.RandomState):
         return random_state
     return np.random.RandomState(random_state)
@@ -706,7 +708,7 @@ def _known(method: str) -> Comparator:
             f"method {method!r}; expected one of {', '.join(get_args(Comparator))}; for others use "
             "the function of the same name in rsatoolbox"
         )
-    return method
+    return cast("Comparator", method)
 
 
 def _vectors(data: RDMs) -> np.ndarray:
