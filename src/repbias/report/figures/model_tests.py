@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -37,7 +40,7 @@ MOST_LINES = 7
 MOST_COMPARATORS = 2
 #: The level at which a result counts as significant, after correction for many tests.
 LEVEL = 0.05
-BAND = {"color": "0.85", "lw": 0, "zorder": 0.5}
+BAND: dict[str, Any] = {"color": "0.85", "lw": 0, "zorder": 0.5}
 _A, _B = ([f"{column}_{side}" for column in MODEL[1:]] for side in "ab")
 
 
@@ -150,7 +153,7 @@ def _forest(axis: Axes, rows: pd.DataFrame, place: dict[tuple, int], colours: li
     axis.set_xlim(max(low, -1.05), min(high, 1.05))
 
 
-def _rows_of(tests: pd.DataFrame):
+def _rows_of(tests: pd.DataFrame) -> Iterator[tuple[tuple, Any]]:
     """Go through the tests of single models: what the model is, and the test."""
     rows = tests.drop_duplicates(["experiment", *_A])
     keys = rows[["experiment", *_A]].itertuples(index=False, name=None)
@@ -177,7 +180,7 @@ def _matrix(axis: Axes, pairs: pd.DataFrame, place: dict[tuple, int], largest: f
         y, x = np.transpose(dots)
         axis.plot(x, y, ".", ms=3, color="black")
     numbers = range(0, len(place), 1 if len(place) <= 12 else 2)
-    axis.set_xticks(numbers, [n + 1 for n in numbers], fontsize=5.5)
+    axis.set_xticks(numbers, [str(n + 1) for n in numbers], fontsize=5.5)
     axis.xaxis.tick_top()
     axis.tick_params(axis="x", length=0, pad=1)
     axis.spines[:].set_visible(False)
@@ -257,7 +260,7 @@ def rsa_times(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
         axis.axhline(0, color="0.6", lw=0.7, zorder=0.6)
         axis.set_title(f"{recording} ({comparator})")
         axis.set(xlabel="time (s)", ylabel="RDM similarity")
-    handles = [
+    handles: list[Any] = [
         line(color=colour, label=label)
         for colour, label in zip(colours, model_labels(models), strict=True)
     ]
