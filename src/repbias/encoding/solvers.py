@@ -357,6 +357,10 @@ def _decompose(xp: Any, gram: Array) -> tuple[Array, Array]:
     return values[first:], vectors[:, first:]
 
 
+#: From the weights of the bands to a problem.
+ProblemOf = Callable[[Array], _Problem]
+
+
 class _Primal:
     """Features, centred over all stimuli if there is an intercept."""
 
@@ -368,7 +372,7 @@ class _Primal:
         """Return the features' products with the responses to all stimuli."""
         return self.x.T @ y
 
-    def fold(self, y: Array, cross: Array, train: Array, test: Array) -> tuple[Callable, Array]:
+    def fold(self, y: Array, cross: Array, train: Array, test: Array) -> tuple[ProblemOf, Array]:
         """Return a function from weights to problems, and the left-out responses.
 
         The Gram matrix of the training stimuli is that of all minus the left-out ones'. All are
@@ -419,7 +423,7 @@ class _Dual:
         """Return the responses themselves."""
         return y
 
-    def fold(self, y: Array, cross: Array, train: Array, test: Array) -> tuple[Callable, Array]:
+    def fold(self, y: Array, cross: Array, train: Array, test: Array) -> tuple[ProblemOf, Array]:
         """Return a function from weights to problems, and the left-out responses."""
         cross, left_out = cross[train, :], y[test, :]
         if self.intercept:

@@ -32,6 +32,8 @@ from repbias.geometry.distances import crossnobis, whitened
 from repbias.geometry.spec import Comparator
 from repbias.spec import RepbiasError
 
+#: Fits a model: (model, data, method, pattern_idx, pattern_descriptor, ...) to its parameters.
+Fitter = Callable[..., Any]
 RandomState = int | np.random.RandomState | None
 #: Share of different items that a bootstrap sample of many holds.
 DRAWN = 1 - 1 / np.e
@@ -126,7 +128,7 @@ def calc_rdm(
     )
 
 
-def _in_given_order(values: Iterable) -> tuple[list, np.ndarray]:
+def _in_given_order(values: Iterable[Any]) -> tuple[list[Any], np.ndarray]:
     """Return the different values in order of appearance, and which of them each one is."""
     values = list(values)
     different = list(dict.fromkeys(values))
@@ -236,7 +238,7 @@ def boot_noise_ceiling(
 def eval_bootstrap(
     models: ToolboxModel | list[ToolboxModel],
     data: RDMs,
-    theta: list | None = None,
+    theta: list[Any] | None = None,
     method: str = "cosine",
     N: int = 1000,
     pattern_descriptor: str = "index",
@@ -265,7 +267,7 @@ def eval_bootstrap(
 def eval_bootstrap_pattern(
     models: ToolboxModel | list[ToolboxModel],
     data: RDMs,
-    theta: list | None = None,
+    theta: list[Any] | None = None,
     method: str = "cosine",
     N: int = 1000,
     pattern_descriptor: str = "index",
@@ -284,7 +286,7 @@ def eval_bootstrap_pattern(
 def eval_bootstrap_rdm(
     models: ToolboxModel | list[ToolboxModel],
     data: RDMs,
-    theta: list | None = None,
+    theta: list[Any] | None = None,
     method: str = "cosine",
     N: int = 1000,
     rdm_descriptor: str = "index",
@@ -303,7 +305,7 @@ def _bootstrap(
     kind: Literal["both", "pattern", "rdm"],
     models: ToolboxModel | list[ToolboxModel],
     data: RDMs,
-    theta: list | None,
+    theta: list[Any] | None,
     method: str,
     N: int,
     pattern_descriptor: str,
@@ -373,7 +375,7 @@ def eval_dual_bootstrap(
     models: ToolboxModel | list[ToolboxModel],
     data: RDMs,
     method: str = "cosine",
-    fitter: Callable | list[Callable | None] | None = None,
+    fitter: Fitter | list[Fitter | None] | None = None,
     k_pattern: int | None = 1,
     k_rdm: int | None = 1,
     N: int = 1000,
@@ -437,7 +439,7 @@ def bootstrap_crossval(
     models: ToolboxModel | list[ToolboxModel],
     data: RDMs,
     method: str = "cosine",
-    fitter: Callable | list[Callable | None] | None = None,
+    fitter: Fitter | list[Fitter | None] | None = None,
     k_pattern: int | None = None,
     k_rdm: int | None = None,
     N: int = 1000,
@@ -485,7 +487,7 @@ def _cross_validated_bootstrap(
     models: ToolboxModel | list[ToolboxModel],
     data: RDMs,
     method: str,
-    fitter: Callable | list[Callable | None] | None,
+    fitter: Fitter | list[Fitter | None] | None,
     k_pattern: int,
     k_rdm: int,
     N: int,
@@ -590,7 +592,7 @@ def _variances(values: np.ndarray, use_correction: bool) -> np.ndarray:
 
 def _fitted(
     models: list[ToolboxModel],
-    fitter: Callable | list[Callable | None] | None,
+    fitter: Fitter | list[Fitter | None] | None,
     data: RDMs,
     descriptor: str,
 ) -> list[Model]:
@@ -600,7 +602,6 @@ def _fitted(
         raise RepbiasError(f"{len(fitters)} fitters for {len(models)} models; expected one each")
     result = []
     for model, fit in zip(models, fitters, strict=True):
-        _refuse_other_patterns(data, model.rdm_obj, descriptor)
         kinds: dict[type[ToolboxModel], Literal["fixed", "weighted", "select"]]
         kinds = {ModelFixed: "fixed", ModelSelect: "select", ModelWeighted: "weighted"}
         kind = kinds.get(type(model))
@@ -613,6 +614,8 @@ def _fitted(
                 "ModelFixed, a ModelSelect (fit_select) or a ModelWeighted (fit_regress_nn); for "
                 "others use the function of the same name in rsatoolbox.inference"
             )
+        assert isinstance(model.rdm_obj, RDMs)  # as those three have
+        _refuse_other_patterns(data, model.rdm_obj, descriptor)
         result.append(Model(model.rdm_obj.get_vectors().astype(np.float64), kind))
     return result
 
@@ -620,7 +623,7 @@ def _fitted(
 class _Groups:
     """What is resampled and divided as one: items with the same value of a descriptor."""
 
-    def __init__(self, values: Iterable) -> None:
+    def __init__(self, values: Iterable[Any]) -> None:
         names, self.codes = np.unique(np.asarray(values), return_inverse=True)
         self.n = len(names)
 

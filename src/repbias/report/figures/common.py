@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -308,7 +308,7 @@ def forest(
     axis: Axes,
     summary: pd.DataFrame,
     value: str,
-    rows: list[tuple],
+    rows: Sequence[tuple[str, ...]],
     keys: list[str],
     colours: dict[str, object],
 ) -> None:
@@ -370,7 +370,7 @@ def in_first_column(axis: Axes) -> bool:
     return place is not None and place.is_first_col()
 
 
-def legend_below(figure: FigureBase, handles: list) -> None:
+def legend_below(figure: FigureBase, handles: list[Any]) -> None:
     """Put a legend below a figure, in as many columns as fit (about 14 characters an inch)."""
     longest = max((len(handle.get_label()) for handle in handles), default=1) + 9
     width = figure.get_figure(root=True).get_figwidth()
@@ -383,7 +383,7 @@ def line(**style: Any) -> mpl.lines.Line2D:
     return mpl.lines.Line2D([], [], **style)
 
 
-def snapshot_markers() -> list:
+def snapshot_markers() -> list[Any]:
     """Explain filled and open dots, for a legend."""
     style = {"color": "0.3", "marker": "o", "ls": "", "ms": 4}
     return [

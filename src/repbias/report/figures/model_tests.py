@@ -40,6 +40,8 @@ MOST_LINES = 7
 MOST_COMPARATORS = 2
 #: The level at which a result counts as significant, after correction for many tests.
 LEVEL = 0.05
+#: A row's values in the columns :data:`MODEL`.
+Model = tuple[str, ...]
 BAND: dict[str, Any] = {"color": "0.85", "lw": 0, "zorder": 0.5}
 _A, _B = ([f"{column}_{side}" for column in MODEL[1:]] for side in "ab")
 
@@ -122,7 +124,7 @@ def _draw_recording(
     return image
 
 
-def _forest(axis: Axes, rows: pd.DataFrame, place: dict[tuple, int], colours: list) -> None:
+def _forest(axis: Axes, rows: pd.DataFrame, place: dict[Model, int], colours: list[Any]) -> None:
     """Draw every model's similarity with its interval, and what the tests say about it."""
     low, high = rows[["ceiling_low", "ceiling_high"]].iloc[0]
     if np.isfinite(low):
@@ -153,14 +155,14 @@ def _forest(axis: Axes, rows: pd.DataFrame, place: dict[tuple, int], colours: li
     axis.set_xlim(max(low, -1.05), min(high, 1.05))
 
 
-def _rows_of(tests: pd.DataFrame) -> Iterator[tuple[tuple, Any]]:
+def _rows_of(tests: pd.DataFrame) -> Iterator[tuple[Model, Any]]:
     """Go through the tests of single models: what the model is, and the test."""
     rows = tests.drop_duplicates(["experiment", *_A])
     keys = rows[["experiment", *_A]].itertuples(index=False, name=None)
     return zip(keys, rows.itertuples(), strict=True)
 
 
-def _matrix(axis: Axes, pairs: pd.DataFrame, place: dict[tuple, int], largest: float) -> AxesImage:
+def _matrix(axis: Axes, pairs: pd.DataFrame, place: dict[Model, int], largest: float) -> AxesImage:
     """Draw the differences of all pairs, row minus column, with a dot on significant ones."""
     matrix = np.full((len(place), len(place)), np.nan)
     dots = []
@@ -187,7 +189,7 @@ def _matrix(axis: Axes, pairs: pd.DataFrame, place: dict[tuple, int], largest: f
     return image
 
 
-def _marks() -> list:
+def _marks() -> list[Any]:
     """Explain the marks of a comparison, for a legend."""
     style = {"color": "0.3", "marker": "o", "ls": "", "ms": 4}
     return [

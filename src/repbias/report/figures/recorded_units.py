@@ -104,7 +104,7 @@ def _titles(groups: list[tuple[str, str]]) -> list[str]:
     return [shortened(f"{e}: {c}" if several else c, 36) for e, c in groups]
 
 
-def _profiles(axis: Axes, part: pd.DataFrame, colours: dict) -> None:
+def _profiles(axis: Axes, part: pd.DataFrame, colours: dict[Any, Any]) -> None:
     """Draw scores against layers, by name if they are few, else by relative depth."""
     order = list(part["layer"].unique())
     named = len(order) <= MOST_LAYERS
@@ -139,7 +139,7 @@ def _profiles(axis: Axes, part: pd.DataFrame, colours: dict) -> None:
 
 
 def _distribution(
-    axis: Axes, units: pd.DataFrame, value: str, colours: dict, layers: Layers
+    axis: Axes, units: pd.DataFrame, value: str, colours: dict[Any, Any], layers: Layers
 ) -> None:
     """Draw how units' scores are distributed, for one layer of every condition."""
     axis.set_xlabel({"r": "r", "r_normalised": "r / ceiling"}[value])

@@ -155,7 +155,7 @@ def _decoded(axes: list[Axes], accuracy: pd.DataFrame, colours: dict[str, object
 def _conflicts(
     figure: FigureBase,
     summary: pd.DataFrame,
-    pairs: list[tuple],
+    pairs: list[tuple[str, str, str, str]],
     groups: list[Group],
     colours: dict[str, object],
 ) -> None:
