@@ -21,10 +21,11 @@ run: $(VENV)/.installed  ## run the default study; ARGS="--configfile studies/v4
 test: $(VENV)/.installed-test  ## run the test suite; ARGS="-k ridge" runs a part of it
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-n auto --dist loadgroup --cov --cov-report=term --cov-fail-under=90)
 
-lint: $(VENV)/.installed-test  ## check style
+lint: $(VENV)/.installed-test  ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/mypy
 	$(BIN)/snakemake --lint
 
 schema: $(VENV)/.installed  ## write the schema and the reference of config.yaml anew

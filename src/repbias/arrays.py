@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -151,7 +151,7 @@ def _from_mat(path: Path, variable: str | None) -> np.ndarray:
     return _mat5(path, content[_choose(path, first, names)], first, fields)
 
 
-def _mat5(path: Path, value: np.ndarray, name: str, fields: list[str]) -> np.ndarray:
+def _mat5(path: Path, value: Any, name: str, fields: list[str]) -> np.ndarray:
     """Return what SciPy read, after steps into fields; structures and cells are stacked."""
     import scipy.sparse
 

@@ -40,7 +40,9 @@ trained in one job: more seeds train the condition anew.
 
 def _number(item: tuple[str, object]) -> tuple[int, str]:
     """Sort C2 before C10 and C28 before C28b."""
-    return int(re.search(r"\d+", item[0]).group()), item[0]
+    number = re.search(r"\d+", item[0])
+    assert number is not None
+    return int(number[0]), item[0]
 
 
 def json_schema() -> str:

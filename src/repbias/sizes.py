@@ -151,8 +151,9 @@ def needed(study: Study) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
     with_rdms = {(group, member) for group in compared for member in groups[group]}
     alone = [spec.source for spec in study.simulated().values()]
     alone += study.identification.candidates if study.identification else []
+    conditions = (name.partition("/") for name in alone)
     others = {(e, c) for e in study.analysed("similarity") for c in groups[e]}
-    return with_rdms | others | {tuple(name.split("/", 1)) for name in alone}, with_rdms
+    return with_rdms | others | {(e, c) for e, _, c in conditions}, with_rdms
 
 
 def n_jobs(study: Study) -> int:

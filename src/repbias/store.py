@@ -14,13 +14,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import h5py
 import numpy as np
+from numpy.typing import DTypeLike
 
 import repbias
 from repbias.spec import RepbiasError, nearest
+
+if TYPE_CHECKING:
+    from repbias.geometry.spec import Distance
 
 FORMAT_VERSION = 2
 #: Checkpoints that are analysed in full: untrained, when all targets were mastered, and the end.
@@ -116,7 +120,7 @@ def _put(group: h5py.Group, name: str, values: Any) -> None:
     group.create_dataset(name, data=values, **_checked(values.shape, values.dtype))
 
 
-def _checked(shape: tuple[int, ...], dtype: np.dtype) -> dict[str, Any]:
+def _checked(shape: tuple[int, ...], dtype: DTypeLike) -> dict[str, Any]:
     """Return how an array is stored: in blocks of about a megabyte, each with a checksum."""
     if 0 in shape:
         return {}
@@ -357,7 +361,7 @@ class Activations:
     networks: dict[str, np.ndarray]
     layers: list[str]
     labels: dict[str, np.ndarray]
-    distance: str | None = None
+    distance: Distance | None = None
 
     @classmethod
     def open(cls, path: str | Path) -> Activations:
@@ -369,7 +373,7 @@ class Activations:
                 networks=_get_columns(file, "networks"),
                 layers=_get_json(file, "layers"),
                 labels=_get_columns(file, "labels"),
-                distance=_get_text(file, "distance"),
+                distance=cast("Distance | None", _get_text(file, "distance")),
             )
 
     def __len__(self) -> int:
@@ -390,7 +394,7 @@ def write_activations(
     networks: Mapping[str, Any],
     layers: Mapping[str, int],
     labels: Mapping[str, np.ndarray] | None = None,
-    distance: str | None = None,
+    distance: Distance | None = None,
 ) -> Iterator[Mapping[str, h5py.Dataset]]:
     """Create an activations file and give its layers, to be filled block by block.
 

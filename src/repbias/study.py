@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -31,7 +31,12 @@ SECTIONS = ("stimuli", "network", "training")
 #: Analyses of recordings that need responses; the others are done from RDMs alone as well.
 OF_RESPONSES = ("encoding", "variance_partition", "reliability")
 #: Folders of files that a study can do without once its tables are there.
-INTERMEDIATE = ("stimuli", "networks", "activations", "rdms")
+Intermediate = Literal["stimuli", "networks", "activations", "rdms"]
+INTERMEDIATE: tuple[Intermediate, ...] = get_args(Intermediate)
+if TYPE_CHECKING:
+    Analysis = str  # type checkers read no literal from a variable
+else:
+    Analysis = Literal[ANALYSES]
 
 
 class ConfigError(RepbiasError):
@@ -94,7 +99,7 @@ class Experiment(Condition):
     """Dotted path of a setting to its levels: a list, or a mapping of names to values. A level of
     `training`, `network` or `stimuli` gives some of the section's settings and leaves the others
     as they are."""
-    analyses: list[Literal[ANALYSES]] = list(ANALYSES)
+    analyses: list[Analysis] = list(ANALYSES)
     """What is measured; each is a table. Comparisons between networks grow with their square."""
     conditions_per_job: int = Field(1, ge=1)
     """Conditions that one job goes through, at every step: many make sweeps of small conditions
@@ -167,7 +172,7 @@ class Study(Spec):
     """Title of the report."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where networks are computed; `auto` takes CUDA, then MPS, then the CPU."""
-    keep: list[Literal[INTERMEDIATE]] = list(INTERMEDIATE)
+    keep: list[Intermediate] = list(INTERMEDIATE)
     """Files between the configuration and the tables that stay; others are deleted as soon as no
     job needs them, and made anew if a later edit needs them."""
     experiments: dict[Name, Experiment] = {}
@@ -345,13 +350,14 @@ def _inconsistencies(study: Study) -> Iterator[str]:
         yield "nothing to do: give experiments, or images and networks"
     for name in study.experiments.keys() & study.images.keys():
         yield f"images.{name}: an experiment has the same name; rename one"
-    for where, names in {
+    named: dict[str, Mapping[str, object]] = {
         "experiments": study.experiments,
         "images": study.images,
         "networks": study.networks,
         "recordings": study.recordings,
         **{f"experiments.{name}.vary": conditions for name, conditions in expanded.items()},
-    }.items():
+    }
+    for where, names in named.items():
         folded = [name.casefold() for name in names]
         if len(set(folded)) < len(folded):
             yield f"{where}: names differ in upper and lower case only: {', '.join(names)}"
@@ -418,7 +424,7 @@ def _reference_problems(study: Study) -> Iterator[str]:
             )
         pair = {reference.recording, reference.other}
         if reference.measure in SIMILARITIES and not pair <= set(study.with_common_stimuli()):
-            yield f"{where}: {' and '.join(map(str, sorted(pair)))} saw different stimuli"
+            yield f"{where}: {' and '.join(sorted(map(str, pair)))} saw different stimuli"
 
 
 def _identification_problems(

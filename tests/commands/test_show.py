@@ -129,6 +129,8 @@ def test_figures_and_pages(tmp_path, show):
     assert show(tmp_path / "learning.svg")[1].startswith("figure learning: ")
     (tmp_path / "rdms_brain.svg").write_text("<svg/>")
     assert "figure rdms_brain" in show(tmp_path / "rdms_brain.svg")[1]
+    (tmp_path / "rdms_.svg").write_text("<svg/>")
+    assert show(tmp_path / "rdms_.svg")[1] == "a figure of another version of repbias"
     (tmp_path / "learning.csv").write_text("group,x\na,1\nb,2\n")
     assert show(tmp_path / "learning.csv")[1:4] == [
         "numbers of a figure, or another table; 2 rows",

@@ -12,7 +12,7 @@ import rsatoolbox.inference
 import rsatoolbox.rdm
 from rsatoolbox.data import Dataset
 from rsatoolbox.data.noise import prec_from_unbalanced
-from rsatoolbox.model import ModelFixed, ModelInterpolate, ModelSelect, ModelWeighted
+from rsatoolbox.model import Model, ModelFixed, ModelInterpolate, ModelSelect, ModelWeighted
 from rsatoolbox.model.fitter import fit_regress_nn
 from rsatoolbox.rdm import RDMs
 from scipy.spatial.distance import pdist
@@ -265,7 +265,10 @@ def test_what_cannot_be_done_is_refused():
     with pytest.raises(RepbiasError, match=r"RDMs of 14 and of 3 conditions"):
         toolbox.compare(data, RDMs(np.ones((1, 3))))
     one = fixed_models(layers, data, 1)
-    for model in (ModelWeighted("w", layers[:2]), ModelInterpolate("i", layers[:2])):
+    for model in (
+        *(ModelWeighted("w", layers[:2]), ModelInterpolate("i", layers[:2])),
+        Model("m"),  # has no RDMs
+    ):
         with pytest.raises(
             RepbiasError, match=rf"'{model.name}' is a Model.* rsatoolbox.inference"
         ):

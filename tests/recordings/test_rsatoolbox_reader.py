@@ -212,6 +212,11 @@ def bad_rdms():
         (rdms, {"standardise": True}, "holds RDMs, which have no standardise"),
         (bad_rdms, {}, "2 of the 6 dissimilarities of subject 's1', session 0"),
         (
+            lambda: rdms(2, rdm_descriptors={"session": [[1, 2], [3, 4]]})[0],
+            {"subject_descriptor": "index"},
+            "descriptor 'session' is neither a number nor a text for every RDM",
+        ),
+        (
             lambda: rdms(pattern_descriptors={"image": ["img1", "img1", "img2", "img3"]})[0],
             {},
             "the id 'img1' occurs twice",

@@ -189,7 +189,7 @@ def conflict_table(
     x_test, y_test, _ = stimuli.part("test")
     layer = spec.layers.index(spec.analysed)
     pairs = [
-        (a, b, *(networks.features.index(name) for name in (a, b)))
+        (a, b, networks.features.index(a), networks.features.index(b))
         for a, b in combinations(networks.targets, 2)
     ]
     rows = []

@@ -78,11 +78,11 @@ def xor_codes(evidence: Evidence) -> Result:
 
     a, b = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]).T
     codes = (np.stack([a & b, a | b], axis=1), np.stack([a & ~b & 1, ~a & b & 1], axis=1))
-    rdms = [
+    one, other = (
         make_rdms(dissimilarities(c, "euclidean"), np.arange(4).astype(str), "euclidean", {})
         for c in codes
-    ]
-    correlation = float(compare(*rdms, "corr")[0, 0])
+    )
+    correlation = float(compare(one, other, "corr")[0, 0])
     return Result(-correlation, -correlation, -correlation, 0, 0)
 
 

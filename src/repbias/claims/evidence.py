@@ -217,7 +217,7 @@ def difference_of(
     values = [v[np.isfinite(v)] for v in values]
     n_kept = sum(map(len, values))
     n_dropped = evidence.n_networks(more[0]) + evidence.n_networks(less[0]) - n_kept
-    kinds = {"margin": margin, "claims_difference": claims_difference}
+    kinds: dict[str, Any] = {"margin": margin, "claims_difference": claims_difference}
     if min(map(len, values)) < MIN_NETWORKS:
         return _too_few(n_kept, n_dropped, **kinds)
     rng = np.random.default_rng(0)
@@ -275,7 +275,7 @@ def contrast_of_similarities(
     return Result(estimate, low, high, n_kept, n_dropped)
 
 
-def _too_few(n_kept: int, n_dropped: int, **kinds: object) -> Result:
+def _too_few(n_kept: int, n_dropped: int, **kinds: Any) -> Result:
     return Result(float("nan"), float("nan"), float("nan"), n_kept, n_dropped, **kinds)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from repbias.claims.evidence import (
@@ -55,7 +55,7 @@ def hard_less_similar(evidence: Evidence, easy: str, hard: str) -> Result:
     return contrast_of_similarities(evidence, (easy, easy), (hard, hard))
 
 
-def _measured(*metrics: str):
+def _measured(*metrics: str) -> Callable[..., Iterator[str]]:
     """Require that identification uses these measures."""
 
     def requires(study: Study, condition: str) -> Iterator[str]:

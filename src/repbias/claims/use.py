@@ -11,6 +11,8 @@ from repbias.claims.evidence import Evidence, Result, claim, difference_of, mean
 from repbias.stimuli.manipulations import LABEL
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from repbias.study import Study
 
 P1 = "Lampinen, Chan & Hermann 2024 [paper]"
@@ -73,7 +75,7 @@ def steering_flips_no_other(evidence: Evidence, condition: str, easy: str, hard:
     return mean_of(evidence, other.groupby("seed")["flips"].max(), condition, margin=NEGLIGIBLE)
 
 
-def _at_full_dose(evidence: Evidence, condition: str, easy: str, hard: str):
+def _at_full_dose(evidence: Evidence, condition: str, easy: str, hard: str) -> pd.DataFrame:
     rows = evidence.rows("steering", condition)
     both = [easy, hard]
     return rows[(rows["dose"] == 1) & rows["feature"].isin(both) & rows["output"].isin(both)]
@@ -136,7 +138,7 @@ def suppression_is_flat(
 ) -> Result:
     """Effect: decodability of the unused feature with correlation minus that without."""
 
-    def accuracy(condition: str):
+    def accuracy(condition: str) -> pd.Series:
         rows = evidence.rows("probes", condition)
         rows = rows[(rows["probe"] == "linear") & (rows["feature"] == unused)]
         return rows.set_index("seed")["accuracy"]

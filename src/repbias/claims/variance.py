@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -109,7 +109,7 @@ def easy_stays_ahead(evidence: Evidence, hard_first: str, easy: str, hard: str) 
     return mean_of(evidence, evidence.gap(hard_first, easy, hard), hard_first)
 
 
-def _has(kind: str):
+def _has(kind: str) -> Callable[..., Iterator[str]]:
     """Require that the hard feature has sub-components of a kind."""
 
     def requires(study: Study, condition: str, hard: str) -> Iterator[str]:

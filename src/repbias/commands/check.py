@@ -219,9 +219,12 @@ def _describe_images(findings: Findings, images: Images, decode: bool) -> None:
 
 def _check_recording(findings: Findings, study: Study, name: str, images: Images) -> None:
     from repbias.recordings.readers import read_recording
+    from repbias.recordings.readers.common import FileRecording
 
+    spec = study.recordings[name]
+    assert isinstance(spec, FileRecording)
     known = stimulus_ids(images)
-    recording = read_recording(study.recordings[name], known)
+    recording = read_recording(spec, known)
     shown = recording.stimulus_ids
     never = np.setdiff1d(known, shown)
     missing = f"; never shown: {some(never)}" if len(never) else ""
@@ -270,6 +273,7 @@ def _regions(recording: Recording) -> str:
 def _times(recording: Recording) -> str:
     from repbias.recordings.reliability import bins_in_window
 
+    assert recording.responses is not None
     n = recording.responses.shape[2]
     inside = bins_in_window(recording).sum()
     averaged = "averaged" if inside == n else f"of which {inside} in the window are averaged"
@@ -280,6 +284,7 @@ def _times(recording: Recording) -> str:
 
 def _check_rdms(findings: Findings, recording: Recording) -> None:
     rdms = recording.rdms
+    assert rdms is not None
     findings.facts["RDMs"] = f"{len(rdms)} of {rdms.shape[1]} pairs"
     findings.facts["subjects"] = _listed(recording.rdm_info["subject"])
     findings.facts["values"] = f"from {rdms.min():.4g} to {rdms.max():.4g}, mean {rdms.mean():.4g}"
@@ -292,6 +297,7 @@ def _check_rdms(findings: Findings, recording: Recording) -> None:
 
 def _check_units(findings: Findings, recording: Recording) -> np.ndarray:
     """Warn of units that cannot be analysed; return (unit,) bool, which can."""
+    assert recording.responses is not None
     by_unit = np.moveaxis(recording.responses, 1, 0).reshape(len(recording.units["unit"]), -1)
     seen = ~np.isnan(by_unit)
     low = np.where(seen, by_unit, np.inf).min(axis=1)

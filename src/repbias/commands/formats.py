@@ -48,8 +48,10 @@ def describe_images(path: Path, variable: str | None) -> Description:
 
     refuse_variable(path, variable)
     images = open_images(ImageSet(path=path))
+    load = images.load
+    assert load is not None
     # A look at a few: an archive of thousands takes its time.
-    sizes = Counter("{} x {}".format(*images.load(i).size) for i in range(min(5, len(images))))
+    sizes = Counter("{} x {}".format(*load(i).size) for i in range(min(5, len(images))))
     return Description(
         [f"{count(len(images), 'image')}: {some(images.ids)}", f"pixels: {some(sizes)}"],
         {"path": str(path)},
@@ -246,7 +248,8 @@ def _fits(mask: Path, shape: tuple[int, ...]) -> bool:
     """Whether an image is one volume of the same grid."""
     import nibabel
 
-    return nibabel.load(mask).shape == shape[:3]
+    image: Any = nibabel.load(mask)
+    return image.shape == shape[:3]
 
 
 #: What columns of tables are often called, by what they hold.

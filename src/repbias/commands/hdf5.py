@@ -46,6 +46,7 @@ def _describe_recording(path: Path) -> Description:
         entry = {"kind": "array", "variable": "responses", "axes": axes}
         ids = "trials/stimulus_id"
     else:
+        assert recording.rdms is not None
         shape, columns = recording.rdms.shape, recording.rdm_info
         found.lines.append(f"RDMs: {shape[0]} of {shape[1]} pairs")
         names = columns["subject"].tolist()

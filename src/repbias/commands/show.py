@@ -179,8 +179,8 @@ def _figure(path: Path) -> list[str]:
     name = path.stem
     if name in FIGURES:
         caption = FIGURES[name]
-    elif any(name.startswith(f"{kind}_") for kind in PICTURES):
-        caption = PICTURES[picture_of(name)[0]]
+    elif picture := picture_of(name):
+        caption = PICTURES[picture[0]]
     else:
         return ["a figure of another version of repbias"]
     return [f"figure {name}: {caption.title}", caption.text]
@@ -199,10 +199,10 @@ def _config(path: Path) -> list[str]:
 
 def _origin(path: Path) -> list[str]:
     """Say how a file was made, and whether it is still what was written."""
-    made = provenance.record_of(path)
-    if made is None:
+    made, results = provenance.record_of(path), provenance.results_of(path)
+    if made is None or results is None:
         return ["", "how it was made is not known: no record of it in a folder 'provenance'"]
-    name = path.resolve().relative_to(provenance.results_of(path)).as_posix()
+    name = path.resolve().relative_to(results).as_posix()
     whole = made["outputs"][name] == provenance.digest(path)
     inputs = [
         n if digest is None else f"{n} ({digest[:12]})" for n, digest in made["inputs"].items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 
 import numpy as np
@@ -38,18 +38,27 @@ class _Band:
     features: np.ndarray | None = None
     activations: Activations | None = None
     layer: str = ""
-    rows: dict[int, int] | None = None
+    rows: dict[int, int] = field(default_factory=dict)
     stimuli: np.ndarray | None = None
     several: bool = False
 
     def row(self, seed: int | None) -> int:
         """Row of the network: of this seed, or the only one."""
-        return self.rows[seed] if self.several else next(iter(self.rows.values()))
+        if not self.several:
+            return next(iter(self.rows.values()))
+        assert seed is not None
+        return self.rows[seed]
+
+    def network(self, seed: int | None) -> str:
+        """Return the name of the network."""
+        assert self.activations is not None
+        return str(self.activations.networks["network"][self.row(seed)])
 
     def read(self, seed: int | None) -> np.ndarray:
         """Return the features, (stimulus, feature)."""
         if self.features is not None:
             return self.features
+        assert self.activations is not None
         return self.activations.read(self.layer, self.row(seed))[self.stimuli]
 
 
@@ -161,15 +170,15 @@ def _networks(name: str, model: str, bands: list[_Band]) -> list[tuple[str, int 
     if not layers:
         return [("", None)]
     varying = [band for band in layers if band.several]
-    seeds = set.intersection(*(set(band.rows) for band in varying)) if varying else {None}
+    seeds: set[int] | set[None] = {None}
+    if varying:
+        seeds = set.intersection(*(set(band.rows) for band in varying))
     if not seeds or not all(band.rows for band in layers):
         logger.warning("%s: %s: no seed of all its networks was kept; left out", name, model)
         return []
     found = []
     for seed in sorted(seeds, key=lambda seed: -1 if seed is None else seed):
-        names = [
-            str(band.activations.networks["network"][band.row(seed)]) for band in varying or layers
-        ]
+        names = [band.network(seed) for band in varying or layers]
         found.append((" + ".join(dict.fromkeys(names)), seed))
     return found
 

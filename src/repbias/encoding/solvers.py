@@ -239,8 +239,8 @@ def _fit(
     if widths is not None and intercept:
         means = [xp.mean(x, axis=0) for x in bands]
         bands = [x - mean for x, mean in zip(bands, means, strict=True)]
-    primal = widths is not None and sum(widths) <= min(len(train) for train, _ in folds)
-    if primal:
+    form: _Primal | _Dual
+    if widths is not None and sum(widths) <= min(len(train) for train, _ in folds):
         form = _Primal(xp, xp.concat(list(bands), axis=1), widths, intercept)
     else:
         form = _Dual(xp, bands if widths is None else [x @ x.T for x in bands], intercept)
@@ -257,9 +257,10 @@ def _fit(
         chosen = _choose(xp, form, part, cross, weightings, alphas, folds)
         weights = _refit(xp, form, part, cross, weightings, alphas, *chosen[:2])
         if widths is None:
+            assert isinstance(form, _Dual)
             offset = offset - form.offsets(weightings, chosen[1], weights)
         else:
-            if not primal:
+            if isinstance(form, _Dual):
                 gamma = weightings[chosen[1], :].T
                 weights = xp.concat(
                     [x.T @ (weights * g) for x, g in zip(bands, gamma, strict=True)], axis=0
@@ -356,6 +357,10 @@ def _decompose(xp: Any, gram: Array) -> tuple[Array, Array]:
     return values[first:], vectors[:, first:]
 
 
+#: From the weights of the bands to a problem.
+ProblemOf = Callable[[Array], _Problem]
+
+
 class _Primal:
     """Features, centred over all stimuli if there is an intercept."""
 
@@ -367,7 +372,7 @@ class _Primal:
         """Return the features' products with the responses to all stimuli."""
         return self.x.T @ y
 
-    def fold(self, y: Array, cross: Array, train: Array, test: Array) -> tuple[Callable, Array]:
+    def fold(self, y: Array, cross: Array, train: Array, test: Array) -> tuple[ProblemOf, Array]:
         """Return a function from weights to problems, and the left-out responses.
 
         The Gram matrix of the training stimuli is that of all minus the left-out ones'. All are
@@ -418,7 +423,7 @@ class _Dual:
         """Return the responses themselves."""
         return y
 
-    def fold(self, y: Array, cross: Array, train: Array, test: Array) -> tuple[Callable, Array]:
+    def fold(self, y: Array, cross: Array, train: Array, test: Array) -> tuple[ProblemOf, Array]:
         """Return a function from weights to problems, and the left-out responses."""
         cross, left_out = cross[train, :], y[test, :]
         if self.intercept:

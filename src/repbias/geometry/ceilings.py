@@ -191,7 +191,7 @@ def _cosine_ceilings(
         stimuli = stimuli[:1]
     gram, own, squares = weighted_products(data, data, comparator, stimuli, pairs)
     if comparator in WHITENED:  # what scales RDMs before they are averaged is not whitened
-        plain = "cosine" if comparator in UNCENTRED else "corr"
+        plain: Comparator = "cosine" if comparator in UNCENTRED else "corr"
         _, _, squares = weighted_products(data[:1], data, plain, stimuli, pairs)
     v = xp.astype(subjects, data.dtype)
     v = v * ratio(xp.ones_like(squares), xp.sqrt(squares))

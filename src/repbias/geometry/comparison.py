@@ -355,7 +355,8 @@ def _weighted_sums(x: Array, y: Array, c: Array, pairs: tuple[Array, Array]) -> 
     k, s = len(x), len(y)
     ends = np.cumsum([0, k * s, k, s, k, s])
     ct = c.T * 1  # rows that lie together in memory
-    sums, one = 0, 0
+    sums: Array = 0
+    one: Array = 0
     size = max(1, MEMORY // 4 // (len(c) + int(ends[-1])))
     for start in range(0, x.shape[1], size):
         some = slice(start, start + size)

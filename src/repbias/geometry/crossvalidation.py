@@ -548,7 +548,7 @@ def cross_validated_ceilings(
         return lower, upper
     first, second = np.triu_indices(len(data))
     alone = np.arange(len(data))
-    plain = "cosine" if comparator in UNCENTRED else "corr"
+    plain: Comparator = "cosine" if comparator in UNCENTRED else "corr"
     n = n_stimuli_of(data)
     numbers = max(data.shape[1], len(data) ** 2, len(data) * n)
 
@@ -598,7 +598,8 @@ def _ranked_ceilings(
     n = len(inside)
     every = _ranks(data, folds.stimuli[folds.stimulus_draw[fold]])
     there = np.flatnonzero(inside)
-    kept = pair_index(*there[np.array(np.triu_indices(len(there), 1))], n)
+    low, high = there[np.array(np.triu_indices(len(there), 1))]
+    kept = pair_index(low, high, n)
     few = data[:, kept]
     upper = folds.subjects[folds.subject_draw[fold]] @ every[:, kept]
     lower = train @ _ranks(few, inside[there])

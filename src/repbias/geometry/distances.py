@@ -13,12 +13,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import array_api_compat
 import numpy as np
 from rsatoolbox.data import Dataset
-from rsatoolbox.rdm import calc_rdm
+from rsatoolbox.rdm import RDMs, calc_rdm
 
 from repbias.geometry.spec import CROSS_VALIDATED, Noise, RecordingDistance
 from repbias.precision import floating
@@ -227,7 +227,7 @@ def usable_units(
     if normalises(distance, noise):
         usable &= np.nansum(_residuals(tensor) ** 2, axis=(0, 1)) > 0
         needs += ", with responses that vary between repeats"
-    return usable, needs
+    return cast("np.ndarray", usable), needs  # no scalar: one axis is left
 
 
 def normalises(distance: RecordingDistance, noise: Noise) -> bool:
@@ -313,6 +313,7 @@ def trial_dissimilarities(
             return _poisson_cv(tensor, folds)
         patterns = Dataset(np.nanmean(tensor, axis=1))
         rdm = calc_rdm(patterns, "poisson", prior_lambda=PRIOR_LAMBDA, prior_weight=PRIOR_WEIGHT)
+        assert isinstance(rdm, RDMs)  # not a list, of one dataset
         return rdm.get_vectors()[0]
     # For precision; and without the offset that all stimuli share, unequal numbers of trials do
     # not add its noise to crossnobis.
@@ -570,8 +571,9 @@ def crossnobis(x: Array, stimulus: np.ndarray, fold: np.ndarray, n_stimuli: int)
         If a stimulus has trials in fewer than two folds.
     """
     x = floating(x)
-    total, count, products = 0, np.zeros(n_stimuli), 0
-    pairs = np.zeros((n_stimuli, n_stimuli))
+    total: Array = 0
+    products: Array = 0
+    count, pairs = np.zeros(n_stimuli), np.zeros((n_stimuli, n_stimuli))
     for label in np.unique(fold):
         rows = np.flatnonzero(fold == label)
         sums = _sums(x[..., _index(rows, x), :], stimulus[rows], n_stimuli)
@@ -642,7 +644,8 @@ def halves_of_trials(
             keys = np.where(there, rng.random(there.shape), 2.0)
             rank, half = keys.argsort(axis=1).argsort(axis=1), there.sum(axis=1, keepdims=True) // 2
             parts = rank < half, (rank >= half) & (rank < 2 * half)
-        yield tuple(np.where(part[:, :, None], tensor, np.nan) for part in parts)
+        one, other = (np.where(part[:, :, None], tensor, np.nan) for part in parts)
+        yield one, other
 
 
 def is_repeats(folds: np.ndarray) -> bool:

@@ -104,6 +104,7 @@ def identification_table(
         both (:func:`repbias.statistics.jackknife_interval`).
     """
     ids = candidates[target].stimulus_ids[: spec.n_stimuli]
+    measures: dict[str, tuple[Metric, Callable[[np.ndarray], np.ndarray]]]
     measures = {name: (METRICS[name], np.asarray) for name in spec.metrics}
     if spec.residualise is not None:
         label = _label(candidates[target], spec.residualise, len(ids))

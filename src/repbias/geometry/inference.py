@@ -162,6 +162,7 @@ class Draws:
         more
             Further independent variances, and their degrees of freedom.
         """
+        parts: list[tuple[np.ndarray, np.ndarray | int]]
         parts = [(variances[factor] * n / (n - 1), n - 1) for factor, n in self.counts().items()]
         more = list(more)
         total = self.variance(variances) + sum(v for v, _ in more)
@@ -188,10 +189,12 @@ class Draws:
         share = self.subjects / self.subjects.shape[1]
         result = {}
         if self.level != "subjects":
+            assert resampled is not None
             result["stimuli"] = resampled.mean(axis=2)
         if self.level != "stimuli":
             result["subjects"] = share @ full.T
         if self.level == "both":
+            assert resampled is not None
             result["both"] = np.einsum("bms,bs->bm", resampled, share)
         return result
 
@@ -199,11 +202,8 @@ class Draws:
         """Combine the variances of the bootstraps of :meth:`means`, with n / (n - 1) each."""
         n = self.counts()
         if self.level == "both":
-            return dual_variance(
-                *(variances[k] for k in ("both", "subjects", "stimuli")),
-                n["subjects"],
-                n["stimuli"],
-            )
+            both, subjects, stimuli = (variances[k] for k in ("both", "subjects", "stimuli"))
+            return dual_variance(both, subjects, stimuli, n["subjects"], n["stimuli"])
         return variances[self.level] * n[self.level] / (n[self.level] - 1)
 
 

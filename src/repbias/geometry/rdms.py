@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -60,7 +61,7 @@ def dissimilarities(patterns: np.ndarray, distance: Distance) -> np.ndarray:
 
 
 def make_rdms(
-    vectors: np.ndarray, stimulus_ids: np.ndarray, distance: str, info: dict[str, list]
+    vectors: np.ndarray, stimulus_ids: np.ndarray, distance: str, info: dict[str, list[Any]]
 ) -> RDMs:
     """Pack upper triangles with their stimuli's ids into an rsatoolbox object."""
     return RDMs(
@@ -135,9 +136,9 @@ class RdmFile:
     """
 
     dataset: h5py.Dataset
-    info: list[dict]
+    info: list[dict[str, Any]]
 
-    def append(self, parts: Iterable[np.ndarray], info: dict) -> None:
+    def append(self, parts: Iterable[np.ndarray], info: dict[str, Any]) -> None:
         """Write one RDM from consecutive parts of its upper triangle; nothing if these fail."""
         number, end = len(self.info), 0
         for part in parts:
@@ -190,7 +191,7 @@ def create_rdms(path: str | Path, stimulus_ids: np.ndarray, distance: str) -> It
         _put_descriptors(file, "rdm_descriptors", info)
 
 
-def _put_descriptors(file: h5py.File, name: str, descriptors: dict[str, list]) -> None:
+def _put_descriptors(file: h5py.File, name: str, descriptors: dict[str, list[Any]]) -> None:
     group = file.create_group(name)
     for key, values in descriptors.items():
         column = np.array(values)

@@ -271,7 +271,10 @@ def _soft_matching(a: np.ndarray, b: np.ndarray) -> float:
     return float(-plan.fun)
 
 
-def _ridge_factors(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+_RidgeFactors = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def _ridge_factors(x: np.ndarray) -> _RidgeFactors:
     """Return left singular vectors, shares of variance, and the centred representation itself.
 
     The latter is rotated into at most as many dimensions as stimuli, which leaves R2 as it is.
@@ -281,12 +284,12 @@ def _ridge_factors(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return u, s**2 / (s**2).sum(), y
 
 
-def _permute_ridge(factors: tuple, order: np.ndarray) -> tuple:
+def _permute_ridge(factors: _RidgeFactors, order: np.ndarray) -> _RidgeFactors:
     u, variance, y = factors
     return u[order], variance, y[order]
 
 
-def _ridge(a: tuple, b: tuple) -> float:
+def _ridge(a: _RidgeFactors, b: _RidgeFactors) -> float:
     """Return R2 of leave-one-out ridge regression, the first predicting all units of the second.
 
     With X = U S V' centred, the intercept not penalised and shrinkage d = s^2 / (s^2 + penalty),
@@ -515,7 +518,11 @@ def similarity_table(
             ],
             ignore_index=True,
         )
-        x = [r for c in group for r in read_representations(conditions[c], layers[c], ids)]
+        x: list[np.ndarray] = []
+        for c in group:
+            representations = read_representations(conditions[c], layers[c], ids)
+            assert representations is not None  # all of the group have seen these stimuli
+            x += representations
         for snapshot in networks["snapshot"].unique():
             rows = np.flatnonzero(networks["snapshot"] == snapshot)
             for name in spec.metrics:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -20,7 +20,7 @@ RecordingDistance = Literal[
     "poisson_cv",
 ]
 #: Distances between mean patterns.
-MEAN_DISTANCES = get_args(Distance)
+MEAN_DISTANCES: tuple[Distance, ...] = get_args(Distance)
 #: Distances whose expected value is 0 where two stimuli evoke the same responses.
 CROSS_VALIDATED = ("crossnobis", "poisson_cv")
 Comparator = Literal["corr", "cosine", "spearman", "rho-a", "tau-a", "corr_cov", "cosine_cov"]
@@ -140,7 +140,7 @@ class Identification(Spec):
 
     @field_validator("candidates", "metrics", "reliabilities")
     @classmethod
-    def _different(cls, values: list) -> list:
+    def _different(cls, values: list[Any]) -> list[Any]:
         return _refuse_twice(values)
 
     @model_validator(mode="after")
@@ -153,7 +153,7 @@ class Identification(Spec):
         return self
 
 
-def _refuse_twice(values: list) -> list:
+def _refuse_twice(values: list[Any]) -> list[Any]:
     twice = [value for value in values if values.count(value) > 1]
     if twice:
         raise ValueError(f"{twice[0]!r} occurs twice")

@@ -6,7 +6,7 @@ Import from here instead of from `rsatoolbox.rdm` and `rsatoolbox.inference`; se
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 from rsatoolbox.data.base import DatasetBase
@@ -32,6 +32,8 @@ from repbias.geometry.distances import crossnobis, whitened
 from repbias.geometry.spec import Comparator
 from repbias.spec import RepbiasError
 
+#: Fits a model: (model, data, method, pattern_idx, pattern_descriptor, ...) to its parameters.
+Fitter = Callable[..., Any]
 RandomState = int | np.random.RandomState | None
 #: Share of different items that a bootstrap sample of many holds.
 DRAWN = 1 - 1 / np.e
@@ -43,7 +45,7 @@ def calc_rdm(
     descriptor: str | None = None,
     noise: np.ndarray | str | None = None,
     cv_descriptor: str | None = None,
-    **options: object,
+    **options: Any,
 ) -> RDMs:
     """Compute the RDM of a dataset, or of every dataset of a list; conditions in the order given.
 
@@ -98,6 +100,7 @@ def calc_rdm(
         if isinstance(noise, str):
             raise RepbiasError("noise 'shrinkage' needs a descriptor, and no remove_mean")
         rdms = rsatoolbox_calc_rdm(dataset, method, descriptor, noise, cv_descriptor, **options)
+        assert isinstance(rdms, RDMs)  # not a list, of one dataset
         return rdms if descriptor is None else _in_order(rdms, dataset, descriptor)
     conditions, codes = _in_given_order(dataset.obs_descriptors[descriptor])
     repeats = _occurrence(codes)
@@ -125,7 +128,7 @@ def calc_rdm(
     )
 
 
-def _in_given_order(values: Iterable) -> tuple[list, np.ndarray]:
+def _in_given_order(values: Iterable[Any]) -> tuple[list[Any], np.ndarray]:
     """Return the different values in order of appearance, and which of them each one is."""
     values = list(values)
     different = list(dict.fromkeys(values))
@@ -198,7 +201,7 @@ def compare(
     known = method in get_args(Comparator) and np.isfinite(a).all() and np.isfinite(b).all()
     if sigma_k is not None or not known:
         return rsatoolbox_compare(rdm1, rdm2, method, sigma_k)
-    return comparison.similarities(a, b, method)
+    return comparison.similarities(a, b, _known(method))
 
 
 def _refuse_other_patterns(first: RDMs, second: RDMs, *descriptors: str) -> None:
@@ -235,7 +238,7 @@ def boot_noise_ceiling(
 def eval_bootstrap(
     models: ToolboxModel | list[ToolboxModel],
     data: RDMs,
-    theta: list | None = None,
+    theta: list[Any] | None = None,
     method: str = "cosine",
     N: int = 1000,
     pattern_descriptor: str = "index",
@@ -264,7 +267,7 @@ def eval_bootstrap(
 def eval_bootstrap_pattern(
     models: ToolboxModel | list[ToolboxModel],
     data: RDMs,
-    theta: list | None = None,
+    theta: list[Any] | None = None,
     method: str = "cosine",
     N: int = 1000,
     pattern_descriptor: str = "index",
@@ -283,7 +286,7 @@ def eval_bootstrap_pattern(
 def eval_bootstrap_rdm(
     models: ToolboxModel | list[ToolboxModel],
     data: RDMs,
-    theta: list | None = None,
+    theta: list[Any] | None = None,
     method: str = "cosine",
     N: int = 1000,
     rdm_descriptor: str = "index",
@@ -302,7 +305,7 @@ def _bootstrap(
     kind: Literal["both", "pattern", "rdm"],
     models: ToolboxModel | list[ToolboxModel],
     data: RDMs,
-    theta: list | None,
+    theta: list[Any] | None,
     method: str,
     N: int,
     pattern_descriptor: str,
@@ -372,7 +375,7 @@ def eval_dual_bootstrap(
     models: ToolboxModel | list[ToolboxModel],
     data: RDMs,
     method: str = "cosine",
-    fitter: Callable | list[Callable | None] | None = None,
+    fitter: Fitter | list[Fitter | None] | None = None,
     k_pattern: int | None = 1,
     k_rdm: int | None = 1,
     N: int = 1000,
@@ -436,7 +439,7 @@ def bootstrap_crossval(
     models: ToolboxModel | list[ToolboxModel],
     data: RDMs,
     method: str = "cosine",
-    fitter: Callable | list[Callable | None] | None = None,
+    fitter: Fitter | list[Fitter | None] | None = None,
     k_pattern: int | None = None,
     k_rdm: int | None = None,
     N: int = 1000,
@@ -484,7 +487,7 @@ def _cross_validated_bootstrap(
     models: ToolboxModel | list[ToolboxModel],
     data: RDMs,
     method: str,
-    fitter: Callable | list[Callable | None] | None,
+    fitter: Fitter | list[Fitter | None] | None,
     k_pattern: int,
     k_rdm: int,
     N: int,
@@ -589,7 +592,7 @@ def _variances(values: np.ndarray, use_correction: bool) -> np.ndarray:
 
 def _fitted(
     models: list[ToolboxModel],
-    fitter: Callable | list[Callable | None] | None,
+    fitter: Fitter | list[Fitter | None] | None,
     data: RDMs,
     descriptor: str,
 ) -> list[Model]:
@@ -599,18 +602,20 @@ def _fitted(
         raise RepbiasError(f"{len(fitters)} fitters for {len(models)} models; expected one each")
     result = []
     for model, fit in zip(models, fitters, strict=True):
-        _refuse_other_patterns(data, model.rdm_obj, descriptor)
+        kinds: dict[type[ToolboxModel], Literal["fixed", "weighted", "select"]]
         kinds = {ModelFixed: "fixed", ModelSelect: "select", ModelWeighted: "weighted"}
         kind = kinds.get(type(model))
         fit = fit or model.default_fitter
-        wanted = {"select": fit_select, "weighted": fit_regress_nn}.get(kind, fit)
-        if kind is None or fit is not wanted:
+        wanted = {"fixed": fit, "select": fit_select, "weighted": fit_regress_nn}
+        if kind is None or fit is not wanted[kind]:
             name = getattr(fit, "__name__", type(fit).__name__)
             raise RepbiasError(
                 f"model {model.name!r} is a {type(model).__name__} fitted by {name}; expected a "
                 "ModelFixed, a ModelSelect (fit_select) or a ModelWeighted (fit_regress_nn); for "
                 "others use the function of the same name in rsatoolbox.inference"
             )
+        assert isinstance(model.rdm_obj, RDMs)  # as those three have
+        _refuse_other_patterns(data, model.rdm_obj, descriptor)
         result.append(Model(model.rdm_obj.get_vectors().astype(np.float64), kind))
     return result
 
@@ -618,7 +623,7 @@ def _fitted(
 class _Groups:
     """What is resampled and divided as one: items with the same value of a descriptor."""
 
-    def __init__(self, values: Iterable) -> None:
+    def __init__(self, values: Iterable[Any]) -> None:
         names, self.codes = np.unique(np.asarray(values), return_inverse=True)
         self.n = len(names)
 
@@ -694,7 +699,7 @@ def _listed(models: ToolboxModel | list[ToolboxModel]) -> list[ToolboxModel]:
 def _generator(random_state: RandomState) -> np.random.RandomState:
     """Return what draws; the module numpy.random is NumPy's global state."""
     if random_state is None:
-        return np.random
+        return cast("np.random.RandomState", np.random)
     if isinstance(random_state, np.random.RandomState):
         return random_state
     return np.random.RandomState(random_state)
@@ -706,7 +711,7 @@ def _known(method: str) -> Comparator:
             f"method {method!r}; expected one of {', '.join(get_args(Comparator))}; for others use "
             "the function of the same name in rsatoolbox"
         )
-    return method
+    return cast("Comparator", method)
 
 
 def _vectors(data: RDMs) -> np.ndarray:

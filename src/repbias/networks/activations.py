@@ -71,7 +71,8 @@ def write_ensemble_activations(
     }
     layers = dict(zip(spec.layers, spec.hidden, strict=True))
     named = dict(zip(stimuli.features, labels.T, strict=True))
-    each = _bytes_per_network(spec, *inputs.shape, len(networks.features))
+    n_stimuli, n_inputs = inputs.shape
+    each = _bytes_per_network(spec, n_stimuli, n_inputs, len(networks.features))
     size = stack_size(where.type, free_memory(where), each)
 
     def work(chunk: Sequence[tuple[int, int]]) -> list[np.ndarray]:
@@ -177,10 +178,12 @@ def feature_spaces(spec: FeatureNetwork, stimuli: Images) -> dict[str, np.ndarra
 def _pixel_batches(
     spec: PixelNetwork, images: Images
 ) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    load = images.load
+    assert load is not None
     for start in range(0, len(images), 64):
         stop = min(start + 64, len(images))
         pixels = [
-            np.asarray(images.load(i).resize((spec.size, spec.size)), np.float32).ravel() / 255
+            np.asarray(load(i).resize((spec.size, spec.size)), np.float32).ravel() / 255
             for i in range(start, stop)
         ]
         yield start, {"pixels": np.stack(pixels)}
@@ -190,11 +193,12 @@ def _model_batches(
     spec: TorchNetwork, images: Images, device: torch.device
 ) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
     model = load_model(spec).to(device).eval()
-    transform = _transform(spec.preprocess)
+    transform, load = _transform(spec.preprocess), images.load
+    assert load is not None
     with reproducible(device), _hooks(model, spec) as outputs, torch.inference_mode():
 
         def work(chunk: Sequence[int]) -> dict[str, np.ndarray]:
-            batch = torch.stack([transform(images.load(i)) for i in chunk])
+            batch = torch.stack([transform(load(i)) for i in chunk])
             outputs.clear()
             model(batch.to(device))
             _check_layers(outputs, len(batch), spec)
@@ -289,8 +293,8 @@ def _hooks(model: nn.Module, spec: TorchNetwork) -> Iterator[dict[str, np.ndarra
             if spec.pool and value.ndim == 4:
                 if value.device.type == "mps":
                     value = value.cpu()  # MPS pools only sides that are multiples of the size
-                size = [min(spec.pool, side) for side in value.shape[2:]]
-                value = nn.functional.adaptive_avg_pool2d(value, size)
+                height, width = (min(spec.pool, side) for side in value.shape[2:])
+                value = nn.functional.adaptive_avg_pool2d(value, (height, width))
             # A copy: the next module may change the tensor in place.
             outputs[layer] = value.flatten(1).float().cpu().numpy().copy()
 

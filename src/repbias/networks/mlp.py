@@ -14,7 +14,7 @@ from torch import Tensor
 from repbias.networks.spec import MLP
 from repbias.store import Networks
 
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "leaky_relu": F.leaky_relu,
     "relu": F.relu,
     "tanh": torch.tanh,

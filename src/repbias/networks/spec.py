@@ -97,7 +97,7 @@ class Training(Manipulations):
         if self.targets is not None and not self.targets:
             raise ValueError("targets is empty: name at least one feature, or leave it out")
         strange = [f for f in self.curriculum if self.targets and f not in self.targets]
-        if strange:
+        if self.targets and strange:
             raise ValueError(
                 f"curriculum: {strange[0]!r} is no target; {nearest(strange[0], self.targets)}"
             )
@@ -227,7 +227,7 @@ def module_file(module: str) -> Path | None:
     if found is None:
         raise ValueError(f"no module named {top!r} is installed, or in this folder or the study's")
     if not rest:
-        return Path(found.origin) if found.has_location else None
+        return Path(found.origin) if found.origin and found.has_location else None
     for place in found.submodule_search_locations or []:
         inside = Path(place).joinpath(*rest)
         for file in (inside / "__init__.py", inside.with_suffix(".py")):

@@ -8,6 +8,7 @@ from collections.abc import Hashable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -224,7 +225,7 @@ class _Stack:
 
     def _step(self) -> None:
         rows = self._batches.next()
-        x, labels, supervised = (self._take(t, rows) for t in self._train)
+        x, labels = (self._take(t, rows) for t in self._train)
         weights = {name: w.requires_grad_() for name, w in self._weights.items()}
         widths = self._network.hidden
         low = self._precision == "bfloat16"
@@ -237,8 +238,8 @@ class _Stack:
             )
         losses = binary_cross_entropy_with_logits(logits.float(), labels, reduction="none")
         losses = losses * self._loss_weights
-        if supervised is not None:
-            losses = losses * supervised
+        if self._supervised is not None:
+            losses = losses * self._take(self._supervised, rows)
         # The mean over stimuli of each network, summed over networks.
         (losses.sum() / losses.shape[1]).backward()
         for optimizer in self._optimizers:
@@ -304,14 +305,12 @@ class _Stack:
         self._train = (
             stacked("train", "inputs"),
             stacked("train", "labels"),
-            stacked("train", "supervised") if silent else None,
         )
+        self._supervised = stacked("train", "supervised") if silent else None
         self._validation = (stacked("validation", "inputs"), stacked("validation", "labels"))
 
-    def _take(self, values: Tensor | None, rows: Tensor | None) -> Tensor | None:
+    def _take(self, values: Tensor, rows: Tensor | None) -> Tensor:
         """Return each network's rows of its own stimuli, (network, row, ...); all if None."""
-        if values is None:
-            return None
         if rows is None:
             if len(values) == 1:
                 return values.expand(len(self._set_of), *values.shape[1:])
@@ -340,12 +339,13 @@ class _Optimizer:
     def __init__(self, training: Training, weights: dict[str, Tensor], places: range) -> None:
         self.training, self.places = training, places
         self.views = {name: w.detach()[places.start : places.stop] for name, w in weights.items()}
-        common = {
+        common: dict[str, Any] = {
             "lr": training.learning_rate,
             "weight_decay": training.weight_decay,
             "fused": True,
         }
         parameters = list(self.views.values())
+        self.torch: torch.optim.Optimizer
         if training.optimizer == "sgd":
             self.torch = torch.optim.SGD(parameters, momentum=training.momentum, **common)
         elif training.optimizer == "adam":
@@ -356,7 +356,9 @@ class _Optimizer:
     def step(self, weights: dict[str, Tensor]) -> None:
         """Update the networks by the gradients of the stacked parameters."""
         for name, view in self.views.items():
-            view.grad = weights[name].grad[self.places.start : self.places.stop]
+            grad = weights[name].grad
+            assert grad is not None
+            view.grad = grad[self.places.start : self.places.stop]
         self.torch.step()
 
 
@@ -408,6 +410,8 @@ def _hand_over(old: list[_Optimizer], new: list[_Optimizer], places: list[int]) 
 
 class _Batches:
     """Each network's own order of the training stimuli, reshuffled every epoch."""
+
+    _order: Tensor
 
     def __init__(self, ensemble: Ensemble, seeds: Sequence[int], device: torch.device) -> None:
         self._device = device

@@ -10,7 +10,7 @@ import pandas as pd
 
 from repbias.geometry.comparison import similarities
 from repbias.geometry.rdms import dissimilarities
-from repbias.geometry.spec import MEAN_DISTANCES, Geometry
+from repbias.geometry.spec import MEAN_DISTANCES, Comparator, Distance, Geometry
 from repbias.recordings.reliability import (
     UNAVAILABLE,
     Reliability,
@@ -103,6 +103,7 @@ def _unmatched(recording: Recording) -> Measures:
 
 def _trials(recording: Recording) -> Measures:
     """Count trials, and repeats per stimulus."""
+    assert recording.responses is not None
     repeats = np.unique(recording.trials["stimulus_id"], return_counts=True)[1]
     return {
         "subjects": _count(len(set(recording.units["subject"].tolist())), "subjects"),
@@ -294,14 +295,14 @@ def participation_ratio(patterns: np.ndarray) -> float:
     return float(np.trace(product) ** 2 / squares) if squares > 0 else np.nan
 
 
-def _comparators(spec: Geometry) -> list[str]:
+def _comparators(spec: Geometry) -> list[Comparator]:
     return list(dict.fromkeys([spec.comparators[0], "spearman"]))
 
 
-def _distance(spec: Geometry) -> str:
+def _distance(spec: Geometry) -> Distance:
     """Return the distance between mean patterns that stands for the configured one."""
-    known = spec.recording_distance in MEAN_DISTANCES
-    return spec.recording_distance if known else "correlation"
+    distance = spec.recording_distance
+    return distance if distance in MEAN_DISTANCES else "correlation"
 
 
 def _rdm_halves(
@@ -473,7 +474,7 @@ def _between_subjects(rdms: list[np.ndarray | None], spec: Geometry) -> Measures
     return measures
 
 
-def _pairwise(rdms: np.ndarray, comparator: str, what: str) -> Measured:
+def _pairwise(rdms: np.ndarray, comparator: Comparator, what: str) -> Measured:
     """Average the similarity of pairs of RDMs (rdm, pair)."""
     matrix = similarities(rdms, rdms, comparator)
     np.fill_diagonal(matrix, np.nan)
@@ -489,6 +490,7 @@ def _pairwise(rdms: np.ndarray, comparator: str, what: str) -> Measured:
 def _parts_of_rdms(recording: Recording, spec: Geometry) -> Iterator[tuple[str, str, Measures]]:
     """Measure a recording of RDMs and its subjects."""
     names = recording.rdm_info["subject"]
+    assert recording.rdms is not None
     sessions = {s: recording.rdms[names == s] for s in dict.fromkeys(names.tolist())}
     within = {
         subject: {

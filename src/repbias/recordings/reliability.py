@@ -81,6 +81,7 @@ def _varies(means: np.ndarray) -> np.ndarray:
 
 def trial_responses(recording: Recording) -> np.ndarray:
     """Return the responses (trial, unit), averaged over the time bins in the `window`."""
+    assert recording.responses is not None
     if recording.responses.ndim == 2:
         return recording.responses
     return observed_mean(recording.responses[:, :, bins_in_window(recording)], axis=2)
@@ -94,6 +95,7 @@ def bins_in_window(recording: Recording) -> np.ndarray:
     RepbiasError
         If no bin is in the recording's window.
     """
+    assert recording.responses is not None
     window, n_times = preparation_of(recording).window, recording.responses.shape[2]
     if window is None:
         return np.ones(n_times, bool)
@@ -319,7 +321,8 @@ def _variances(tensor: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         with np.errstate(divide="ignore"):
             inverse = observed_mean(np.where(n > 0, 1 / n, np.nan), axis=0)
         found.append((_variance(means), noise, inverse))
-    return tuple(map(np.concatenate, zip(*found, strict=True)))
+    signal, noise, inverse = map(np.concatenate, zip(*found, strict=True))
+    return signal, noise, inverse
 
 
 def _variance(means: np.ndarray) -> np.ndarray:
@@ -351,6 +354,7 @@ def unit_reliability(recording: Recording) -> tuple[Reliability, str]:
     """
     errors = recording.standard_errors
     if errors is not None and not was_repeated(recording):
+        assert recording.responses is not None
         found = reliability_from_standard_errors(recording.responses, errors)
         return found, ERRORS_CONVENTION
     if preparation_of(recording).ceiling == "repeats":

@@ -327,12 +327,13 @@ def _figure(path: Path) -> dict[str, Any]:
     svg = path.read_bytes()
     picture = picture_of(path.stem) if path.stem not in FIGURES else None
     caption = PICTURES[picture[0]] if picture else FIGURES[path.stem]
-    height = float(re.search(rb'<svg[^>]* height="([0-9.]+)pt"', svg)[1])
+    height = re.search(rb'<svg[^>]* height="([0-9.]+)pt"', svg)
+    assert height is not None
     return {
         "name": path.stem,
         "recording": picture[1] if picture else None,
         "section": caption.section,
-        "tall": height > TALL and path.stem != "sweeps",
+        "tall": float(height[1]) > TALL and path.stem != "sweeps",
         "title": f"{caption.title}: {picture[1]}" if picture else caption.title,
         "caption": caption.text,
         "data": base64.b64encode(svg).decode(),

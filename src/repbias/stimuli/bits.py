@@ -60,7 +60,7 @@ def generate(spec: Bits) -> Stimuli:
     # Round-robin over the cells: the i-th stimuli of all combinations, then the (i+1)-th.
     turn = np.concatenate([np.arange(len(r)) for r in rows])
     split_order = {name: i for i, name in enumerate(splits)}
-    order = np.lexsort([turn, [split_order[s] for s in split]])
+    order = np.lexsort([turn, np.array([split_order[s] for s in split])])
     found = np.concatenate(rows)[order]
     bits, cells, split_array = bits[found], cells[found], np.array(split)[order]
 

@@ -83,6 +83,8 @@ class FeatureFunction:
         >>> FUNCTIONS["xor_of_xors"].components(4)["xor34"]
         (2, 3)
         """
+        singles: dict[str, tuple[int, ...]]
+        pairs: dict[str, tuple[int, ...]]
         singles = {f"bit{i + 1}": (i,) for i in range(k)} if k > 1 else {}
         pairs = {f"xor{i + 1}{i + 2}": (i, i + 1) for i in range(0, k - 1, 2)}
         return singles | (pairs if self.xors and k > 2 else {})

@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,7 @@ def open_images(spec: ImageSet) -> Images:
     """
     images = _open(Path(spec.path), spec.variable) if spec.path else None
     if spec.table is None:
+        assert images is not None  # one of the two is given
         return images
     ids, columns = _read_table(spec.table)
     if images is None:
@@ -135,15 +137,21 @@ def _from_archive(path: Path) -> Images:
     if zipfile.is_zipfile(path):
         archive = zipfile.ZipFile(path)
         members = [n for n in archive.namelist() if not n.endswith("/") and _is_image(n)]
-        return _named(path, {n: (lambda n=n: archive.read(n)) for n in members})
+        return _named(path, {n: partial(archive.read, n) for n in members})
     if tarfile.is_tarfile(path):
         tar = tarfile.open(path)  # noqa: SIM115  (stays open as long as the images are used)
         files_in_tar = [m for m in tar.getmembers() if m.isfile() and _is_image(m.name)]
-        return _named(path, {m.name: (lambda m=m: tar.extractfile(m).read()) for m in files_in_tar})
+        return _named(path, {m.name: partial(_read_member, tar, m) for m in files_in_tar})
     raise RepbiasError(
         f"{path}: neither a folder, a zip or tar archive, nor an array file "
         f"({', '.join(ARRAY_SUFFIXES)})"
     )
+
+
+def _read_member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = tar.extractfile(member)
+    assert file is not None  # only files are asked for
+    return file.read()
 
 
 def _is_image(name: str) -> bool:

@@ -10,6 +10,7 @@ in :func:`training_probabilities` (how often each combination of labels occurs) 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import product
 from typing import TYPE_CHECKING, Annotated
 
@@ -82,7 +83,7 @@ class StimulusManipulations(Spec):
 
 
 def training_probabilities(
-    features: dict[str, FeatureManipulations], manipulations: StimulusManipulations
+    features: Mapping[str, FeatureManipulations], manipulations: StimulusManipulations
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return how often each combination of labels occurs in training.
 
@@ -121,7 +122,7 @@ def training_probabilities(
 
 
 def supervised_stimuli(
-    features: dict[str, FeatureManipulations],
+    features: Mapping[str, FeatureManipulations],
     targets: list[str],
     split: np.ndarray,
     rng: np.random.Generator,

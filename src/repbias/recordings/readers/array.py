@@ -93,7 +93,7 @@ def read(spec: ArrayRecording, stimulus_ids: np.ndarray) -> Recording:
     """
     array = named_axes(spec, spec.axes)
     errors = _standard_errors(spec, array)
-    named = ["stimulus" if a == "trial" else a for a in spec.axes if a != "_"]
+    named: list[str] = ["stimulus" if a == "trial" else a for a in spec.axes if a != "_"]
     # Missing axes have length 1; then the order is fixed.
     for axis in AXES:
         if axis not in named:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import field_validator
@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 
 class FileRecording(Spec):
     """What every recording that is read from a file says about itself."""
+
+    if TYPE_CHECKING:
+        kind: str  # a literal in every subclass
 
     path: InputPath
     """The file."""
@@ -66,8 +69,9 @@ class NamedAxes(FileRecording):
     def input_files(self) -> list[str]:
         """Return the files that the recording comes from; a change of one reruns what uses it."""
         ids = self.stimulus_ids
-        inside = isinstance(ids, list) or ids == "sorted" or ids.startswith("variable:")
-        return [*super().input_files(), *([] if inside else [ids])]
+        if isinstance(ids, list) or ids == "sorted" or ids.startswith("variable:"):
+            return super().input_files()
+        return [*super().input_files(), ids]
 
     @field_validator("stimulus_ids")
     @classmethod
@@ -92,7 +96,7 @@ def read_lines(path: Path) -> list[str]:
         raise RepbiasError(f"{path}: not a text file ({error})") from error
 
 
-def named_axes(spec: NamedAxes, axes: list[str]) -> np.ndarray:
+def named_axes(spec: NamedAxes, axes: Sequence[str]) -> np.ndarray:
     """Load the array and check it against the names of its axes.
 
     Axes called ``_`` must have length 1 and are dropped.

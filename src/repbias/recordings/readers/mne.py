@@ -177,6 +177,7 @@ def _binned(
     spec: MneRecording, path: Path, responses: np.ndarray, times: np.ndarray, sfreq: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Average over samples in bins [k, k + 1) times the width; return them and their centres."""
+    assert spec.bin_s is not None
     samples_per_bin = spec.bin_s * sfreq
     if samples_per_bin < 1 - 1e-6:
         raise RepbiasError(

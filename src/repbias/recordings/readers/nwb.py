@@ -321,7 +321,7 @@ def observed(intervals: np.ndarray, start: np.ndarray, stop: np.ndarray) -> np.n
     return stop - TOLERANCE_S <= latest[before]
 
 
-def _all_series(file: Any, of_type: type) -> dict[str, Any]:
+def _all_series(file: Any, of_type: type[Any]) -> dict[str, Any]:
     """Return the time series that were acquired or computed, by path."""
     found = {}
     for series in file.objects.values():

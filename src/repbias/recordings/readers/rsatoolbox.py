@@ -163,6 +163,12 @@ def _rdms(spec: RsatoolboxRecording, rdms: Any, known: np.ndarray) -> Recording:
     session = spec.named("session_descriptor", rdms.rdm_descriptors)
     if session is None:  # counted within each subject
         session = pd.Series(subject).groupby(subject).cumcount()
+    sessions = plain(session)
+    if sessions is None:
+        raise RepbiasError(
+            f"{spec.path}: the descriptor {spec.session_descriptor!r} is neither a number nor a "
+            "text for every RDM; name another with 'session_descriptor'"
+        )
     ids = _names(spec, spec.named("stimulus", rdms.pattern_descriptors), "pattern")
     ids = renamed(spec, ids)
     refuse_twice(ids, f"{spec.path}: {spec.stimulus}")
@@ -174,7 +180,7 @@ def _rdms(spec: RsatoolboxRecording, rdms: Any, known: np.ndarray) -> Recording:
         plain_columns(rdms.rdm_descriptors)
         | {
             "subject": subject,
-            "session": plain(session),
+            "session": sessions,
             "region": _texts(spec, "region", places, rdms.n_rdm),
         },
         str(rdms.dissimilarity_measure or "unknown"),

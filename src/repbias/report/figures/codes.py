@@ -21,6 +21,7 @@ from repbias.report.figures.common import (
     forest,
     grid,
     groups_of,
+    in_first_column,
     kept,
     line,
     nothing_kept,
@@ -67,12 +68,12 @@ def units(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     labels = [title_of(group, groups) for group in groups]
     heights = 2.2 * -(-len(groups) // n_columns), 0.9 + len(groups) * row_height(labels, 2)
     figure = Figure(figsize=(max(PAGE / 4 * n_columns, 6.5), sum(heights) + 0.4))
-    top, bottom = figure.subfigures(2, 1, height_ratios=heights)
+    top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=heights).ravel()
     for axis, group in zip(grid(top, len(groups), n_columns), groups, strict=True):
         _survival(axis, of_group(shares, group), of_group(mean_shares, group), colours)
         axis.set_title(title_of(group, groups))
         axis.set_xlabel("R²")
-        if axis.get_subplotspec().is_first_col():
+        if in_first_column(axis):
             axis.set_ylabel("units that exceed R²")
     _evenness(bottom, evenness, groups, labels, colours)
     measured = set(shares["feature"])
@@ -187,7 +188,7 @@ def encryption(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
         keys, means = (part[part["system"] == system] for part in (table, summary))
         _measured(axis, keys, means, colours)
         axis.set_title(system.replace("_", " "))
-        if axis.get_subplotspec().is_first_col():
+        if in_first_column(axis):
             axis.set_yticks(range(len(MEASURES)), list(MEASURES.values()), fontsize=7.5)
     if not systems:
         return empty_figure(), summary

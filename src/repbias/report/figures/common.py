@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
+from numpy.typing import ArrayLike
 
 from repbias.statistics import mean_interval
 
@@ -17,7 +19,7 @@ from repbias.statistics import mean_interval
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442"]
 #: Those that thin lines and small dots can have: yellow is too pale.
 VIVID = COLOURS[:-1]
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.hashsalt": "repbias",  # the same figure is the same file
     "text.parse_math": False,  # names from files may hold dollar signs
     "font.size": 9,
@@ -201,7 +203,7 @@ def striped_rows(axis: Axes, labels: list[str]) -> None:
     axis.tick_params(axis="y", length=0)
 
 
-def feature_colours(tables: Tables) -> dict[str, object]:
+def feature_colours(tables: Tables) -> dict[str, Any]:
     """Give every feature of the study a colour, the same in all figures.
 
     A sub-component ("hard.xor12") gets a lighter shade of its feature's colour.
@@ -209,7 +211,7 @@ def feature_colours(tables: Tables) -> dict[str, object]:
     names = dict.fromkeys(outputs_of(tables))
     for table in ("variance_explained", "units", "probes"):
         names |= dict.fromkeys(sorted(set(tables[table]["feature"]) - names.keys()))
-    colours: dict[str, object] = {}
+    colours: dict[str, Any] = {}
     families: dict[str, list[str]] = {}
     for name in names:
         family = name.rpartition(".")[0]
@@ -279,17 +281,17 @@ def empty_figure() -> Figure:
 
 
 def curve(
-    axis: Axes, x: Iterable[float], summary: pd.DataFrame, value: str, colour: object, **style
+    axis: Axes, x: ArrayLike, summary: pd.DataFrame, value: str, colour: object, **style: Any
 ) -> None:
     """Draw means as a line, and their intervals as a band."""
     axis.plot(x, summary[value], color=colour, **{"lw": 1.4} | style)
     axis.fill_between(x, summary["ci_low"], summary["ci_high"], color=colour, alpha=0.15, lw=0)
 
 
-def error_bars(axis: Axes, summary: pd.DataFrame, value: str, y: Iterable[float], **style) -> None:
+def error_bars(axis: Axes, summary: pd.DataFrame, value: str, y: ArrayLike, **style: Any) -> None:
     """Draw means as markers, with horizontal intervals."""
     bars = [summary[value] - summary["ci_low"], summary["ci_high"] - summary[value]]
-    defaults = {"fmt": "o", "ms": 4, "lw": 1, "capsize": 0}
+    defaults: dict[str, Any] = {"fmt": "o", "ms": 4, "lw": 1, "capsize": 0}
     axis.errorbar(summary[value], y, xerr=bars, **defaults | style)
 
 
@@ -306,7 +308,7 @@ def forest(
     axis: Axes,
     summary: pd.DataFrame,
     value: str,
-    rows: list[tuple],
+    rows: Sequence[tuple[str, ...]],
     keys: list[str],
     colours: dict[str, object],
 ) -> None:
@@ -362,7 +364,13 @@ def feature_legend(
     legend_below(figure, [*handles, *extra])
 
 
-def legend_below(figure: FigureBase, handles: list) -> None:
+def in_first_column(axis: Axes) -> bool:
+    """Whether a panel is the first one of its row."""
+    place = axis.get_subplotspec()
+    return place is not None and place.is_first_col()
+
+
+def legend_below(figure: FigureBase, handles: list[Any]) -> None:
     """Put a legend below a figure, in as many columns as fit (about 14 characters an inch)."""
     longest = max((len(handle.get_label()) for handle in handles), default=1) + 9
     width = figure.get_figure(root=True).get_figwidth()
@@ -370,12 +378,12 @@ def legend_below(figure: FigureBase, handles: list) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=columns)
 
 
-def line(**style) -> mpl.lines.Line2D:
+def line(**style: Any) -> mpl.lines.Line2D:
     """Return a line for a legend."""
     return mpl.lines.Line2D([], [], **style)
 
 
-def snapshot_markers() -> list:
+def snapshot_markers() -> list[Any]:
     """Explain filled and open dots, for a legend."""
     style = {"color": "0.3", "marker": "o", "ls": "", "ms": 4}
     return [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -74,7 +75,7 @@ def rsa_models(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     return figure, table
 
 
-def _similarity_matrix(axis: Axes, part: pd.DataFrame, per_layer: bool):
+def _similarity_matrix(axis: Axes, part: pd.DataFrame, per_layer: bool) -> AxesImage:
     keys = ["condition", "network", "layer"] if per_layer else ["condition", "network"]
     sides = [part[[f"{k}_{s}" for k in keys]].set_axis(keys, axis=1) for s in "ab"]
     items = pd.concat(sides).drop_duplicates()
@@ -184,10 +185,11 @@ def _interval_over_seeds(part: pd.DataFrame, within: bool) -> tuple[float, float
     counts = [rng.multinomial(len(s), np.full(len(s), 1 / len(s)), N_BOOTSTRAPS) for s in seeds]
     if within:
         counts[1] = counts[0]
-    weights = math.prod(
+    first, second = (
         count[:, np.searchsorted(of, side)]
         for count, of, side in zip(counts, seeds, sides, strict=True)
     )
+    weights = first * second
     values, total = part["similarity"].to_numpy(float), weights.sum(axis=1)
     samples = np.divide(weights @ values, total, out=np.full(N_BOOTSTRAPS, np.nan), where=total > 0)
     return bootstrap_interval(float(values.mean()), samples, n)
@@ -299,7 +301,7 @@ def _mean_matrix(axis: Axes, summary: pd.DataFrame) -> AxesImage:
     size = 6 if len(names) < 16 else 4.5
     numbered = [f"{name}  {i}" for i, name in enumerate(names, start=1)]
     axis.set_yticks(range(len(names)), numbered, fontsize=size)
-    axis.set_xticks(range(len(names)), range(1, len(names) + 1), fontsize=size)
+    axis.set_xticks(range(len(names)), [str(i + 1) for i in range(len(names))], fontsize=size)
     return image
 
 
@@ -369,6 +371,7 @@ def _against_reliability(axis: Axes, summary: pd.DataFrame, metrics: list[str]) 
         part = summary[summary["metric"] == metric]
         if part.empty:
             continue
+        style: dict[str, Any]
         style = {"color": colours[i % len(colours)], "lw": 1.2, "ls": "--" if i > 7 else "-"}
         if metric == "rsa":
             style = {"color": "black", "lw": 2.2, "ls": "-"}

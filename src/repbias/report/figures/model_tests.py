@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -37,7 +40,9 @@ MOST_LINES = 7
 MOST_COMPARATORS = 2
 #: The level at which a result counts as significant, after correction for many tests.
 LEVEL = 0.05
-BAND = {"color": "0.85", "lw": 0, "zorder": 0.5}
+#: A row's values in the columns :data:`MODEL`.
+Model = tuple[str, ...]
+BAND: dict[str, Any] = {"color": "0.85", "lw": 0, "zorder": 0.5}
 _A, _B = ([f"{column}_{side}" for column in MODEL[1:]] for side in "ab")
 
 
@@ -119,7 +124,7 @@ def _draw_recording(
     return image
 
 
-def _forest(axis: Axes, rows: pd.DataFrame, place: dict[tuple, int], colours: list) -> None:
+def _forest(axis: Axes, rows: pd.DataFrame, place: dict[Model, int], colours: list[Any]) -> None:
     """Draw every model's similarity with its interval, and what the tests say about it."""
     low, high = rows[["ceiling_low", "ceiling_high"]].iloc[0]
     if np.isfinite(low):
@@ -150,14 +155,14 @@ def _forest(axis: Axes, rows: pd.DataFrame, place: dict[tuple, int], colours: li
     axis.set_xlim(max(low, -1.05), min(high, 1.05))
 
 
-def _rows_of(tests: pd.DataFrame):
+def _rows_of(tests: pd.DataFrame) -> Iterator[tuple[Model, Any]]:
     """Go through the tests of single models: what the model is, and the test."""
     rows = tests.drop_duplicates(["experiment", *_A])
     keys = rows[["experiment", *_A]].itertuples(index=False, name=None)
     return zip(keys, rows.itertuples(), strict=True)
 
 
-def _matrix(axis: Axes, pairs: pd.DataFrame, place: dict[tuple, int], largest: float) -> AxesImage:
+def _matrix(axis: Axes, pairs: pd.DataFrame, place: dict[Model, int], largest: float) -> AxesImage:
     """Draw the differences of all pairs, row minus column, with a dot on significant ones."""
     matrix = np.full((len(place), len(place)), np.nan)
     dots = []
@@ -177,14 +182,14 @@ def _matrix(axis: Axes, pairs: pd.DataFrame, place: dict[tuple, int], largest: f
         y, x = np.transpose(dots)
         axis.plot(x, y, ".", ms=3, color="black")
     numbers = range(0, len(place), 1 if len(place) <= 12 else 2)
-    axis.set_xticks(numbers, [n + 1 for n in numbers], fontsize=5.5)
+    axis.set_xticks(numbers, [str(n + 1) for n in numbers], fontsize=5.5)
     axis.xaxis.tick_top()
     axis.tick_params(axis="x", length=0, pad=1)
     axis.spines[:].set_visible(False)
     return image
 
 
-def _marks() -> list:
+def _marks() -> list[Any]:
     """Explain the marks of a comparison, for a legend."""
     style = {"color": "0.3", "marker": "o", "ls": "", "ms": 4}
     return [
@@ -257,7 +262,7 @@ def rsa_times(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
         axis.axhline(0, color="0.6", lw=0.7, zorder=0.6)
         axis.set_title(f"{recording} ({comparator})")
         axis.set(xlabel="time (s)", ylabel="RDM similarity")
-    handles = [
+    handles: list[Any] = [
         line(color=colour, label=label)
         for colour, label in zip(colours, model_labels(models), strict=True)
     ]

@@ -211,6 +211,7 @@ def load_thumbnails(images: Images, stimulus_ids: np.ndarray) -> list[np.ndarray
     position = {image_id: i for i, image_id in enumerate(images.ids)}
     side = int(min(THUMBNAIL_PIXELS, np.sqrt(THUMBNAIL_BYTES / (4 * len(stimulus_ids)))))
     thumbnails: list[np.ndarray | None] = []
+    assert images.load is not None
     for stimulus in map(str, stimulus_ids):
         if stimulus not in position:
             thumbnails.append(None)
@@ -304,7 +305,7 @@ def _large_and_small(n_small: int) -> tuple[Axes, list[Axes], Figure]:
         figure = Figure(figsize=(0.6 * PAGE, 0.6 * PAGE))
         return figure.subplots(), [], figure
     figure = Figure(figsize=(PAGE, 0.55 * PAGE + 0.4))
-    left, right = figure.subfigures(1, 2, width_ratios=[5, 4])
+    left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=[5, 4]).ravel()
     columns = 1 if n_small == 1 else 2 if n_small <= 4 else 3
     small = right.subplots(max(2, -(-n_small // columns)), columns, squeeze=False).ravel()
     for axis in small[n_small:]:
@@ -372,7 +373,8 @@ def _map(
     shown = thumbnails or [None] * len(points)
     bare = np.array([thumbnail is None for thumbnail in shown])
     each = np.array([colours] * len(points)) if isinstance(colours, str) else np.array(colours)
-    axis.scatter(*points[bare].T, s=9 if len(points) <= 200 else 4, c=list(each[bare]), lw=0)
+    along, up = points[bare].T
+    axis.scatter(along, up, s=9 if len(points) <= 200 else 4, c=list(each[bare]), lw=0)
     side = radius * min(0.16, 1.1 / np.sqrt(len(points)))
     for (x, y), colour, thumbnail in zip(points, each, shown, strict=True):
         if thumbnail is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -102,7 +104,7 @@ def _titles(groups: list[tuple[str, str]]) -> list[str]:
     return [shortened(f"{e}: {c}" if several else c, 36) for e, c in groups]
 
 
-def _profiles(axis: Axes, part: pd.DataFrame, colours: dict) -> None:
+def _profiles(axis: Axes, part: pd.DataFrame, colours: dict[Any, Any]) -> None:
     """Draw scores against layers, by name if they are few, else by relative depth."""
     order = list(part["layer"].unique())
     named = len(order) <= MOST_LAYERS
@@ -127,7 +129,7 @@ def _profiles(axis: Axes, part: pd.DataFrame, colours: dict) -> None:
         axis.axhline(ceiling, color="0.5", ls=":")
     axis.axhline(0, color="0.7", lw=0.6, zorder=0)
     if named:
-        turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+        turned: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
         labels = [shortened(layer, 16) for layer in order]
         long = len("  ".join(labels)) > 55
         axis.set_xticks(range(len(order)), labels, fontsize=7, **turned if long else {})
@@ -137,7 +139,7 @@ def _profiles(axis: Axes, part: pd.DataFrame, colours: dict) -> None:
 
 
 def _distribution(
-    axis: Axes, units: pd.DataFrame, value: str, colours: dict, layers: Layers
+    axis: Axes, units: pd.DataFrame, value: str, colours: dict[Any, Any], layers: Layers
 ) -> None:
     """Draw how units' scores are distributed, for one layer of every condition."""
     axis.set_xlabel({"r": "r", "r_normalised": "r / ceiling"}[value])
@@ -162,7 +164,7 @@ def _distribution(
         counts, *_ = axis.hist(
             means, bins=30, range=range_, histtype="step", color=colours[group], label=label
         )
-        top = max(top, counts.max())
+        top = max(top, np.max(counts))
     axis.axvline(0, color="0.7", lw=0.6, zorder=0)
     # Room for the names above the highest bar.
     axis.set_ylim(0, top * (1.08 + 0.11 * len(groups)))
@@ -263,7 +265,7 @@ def _histogram(axis: Axes, units: pd.DataFrame, value: str) -> None:
     column = "region" if units["region"].nunique() > 1 else "subject"
     names = list(units[column].unique())
     if len(names) > MOST_REGIONS:
-        parts, names = [units], [None]
+        parts, names = [units], [""]
     else:
         parts = [units[units[column] == name] for name in names]
     finite = [part[value].dropna().to_numpy(float) for part in parts]

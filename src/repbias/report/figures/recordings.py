@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -169,7 +171,7 @@ def _mark_generator(
 
 
 def _shared_legend(figure: Figure, axes: list[Axes]) -> None:
-    entries: dict[str, object] = {}
+    entries: dict[str, Any] = {}
     for axis in axes:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)

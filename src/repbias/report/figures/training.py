@@ -22,6 +22,7 @@ from repbias.report.figures.common import (
     feature_legend,
     forest,
     groups_of,
+    in_first_column,
     kept,
     legend_below,
     nothing_kept,
@@ -98,7 +99,7 @@ def variance(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
         _three_times(axis, of_group(table, group), of_group(summary, group), colours, many)
         axis.set_title(title_of(group, groups))
         show_means(axis, "y", summary, "r2")
-        if axis.get_subplotspec().is_first_col():
+        if in_first_column(axis):
             axis.set_ylabel("variance explained (R²)")
     feature_legend(figure, colours or all_colours)
     return figure, summary

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -21,6 +23,7 @@ from repbias.report.figures.common import (
     feature_legend,
     grid,
     groups_of,
+    in_first_column,
     kept,
     line,
     nothing_kept,
@@ -109,7 +112,7 @@ def probes(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     n_columns = 4 if len(groups) > 1 else 2
     heights = 2.2 * -(-2 * len(groups) // n_columns), (0.9 + 0.36 * len(pairs)) if pairs else 0.01
     figure = Figure(figsize=(max(PAGE / 4 * n_columns, 6.5), sum(heights) + 0.6))
-    top, bottom = figure.subfigures(2, 1, height_ratios=heights)
+    top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=heights).ravel()
     axes = grid(top, 2 * len(groups), n_columns)
     for i, group in enumerate(groups):
         _decoded(axes[2 * i : 2 * i + 2], of_group(accuracy, group), colours)
@@ -152,7 +155,7 @@ def _decoded(axes: list[Axes], accuracy: pd.DataFrame, colours: dict[str, object
 def _conflicts(
     figure: FigureBase,
     summary: pd.DataFrame,
-    pairs: list[tuple],
+    pairs: list[tuple[str, str, str, str]],
     groups: list[Group],
     colours: dict[str, object],
 ) -> None:
@@ -167,7 +170,11 @@ def _conflicts(
             color="0.2", mfc="0.2" if final else "white",
         )  # fmt: skip
     for y, (_, _, first, second) in enumerate(pairs):
-        style = {"va": "center", "fontsize": 7.5, "transform": axis.get_yaxis_transform()}
+        style: dict[str, Any] = {
+            "va": "center",
+            "fontsize": 7.5,
+            "transform": axis.get_yaxis_transform(),
+        }
         axis.text(0.005, y, f"◂ {second}", color=colours.get(second, "0.2"), **style)
         axis.text(0.995, y, f"{first} ▸", color=colours.get(first, "0.2"), ha="right", **style)
     labels = [title_of(pair[:2], groups) for pair in pairs]
@@ -213,7 +220,7 @@ def behaviour(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
         _follows(axis, summary[wanted], conditions[experiment], colours)
         several = len(conditions) > 1
         axis.set_title((f"{experiment}: " if several else "") + f"output '{output}'", loc="left")
-        if axis.get_subplotspec().is_first_col():
+        if in_first_column(axis):
             axis.set_ylabel("agreement")
     kinds = [
         line(color="0.3", marker="o", ms=4, label=SNAPSHOT_NAMES["final"]),

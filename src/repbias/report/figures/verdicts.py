@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -49,12 +50,12 @@ def verdicts(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     return figure, claims
 
 
-def _cell(axis: Axes, x: int, y: int, row: object) -> None:
+def _cell(axis: Axes, x: int, y: int, row: Any) -> None:
     axis.add_patch(Rectangle((x - 0.49, y - 0.46), 0.98, 0.92, color=VERDICTS[row.verdict], lw=0))
     axis.text(x, y, _effect(row), ha="center", va="center", fontsize=7)
 
 
-def _effect(row: object) -> str:
+def _effect(row: Any) -> str:
     """Write an effect and its interval; an exact one has none."""
     if not np.isfinite(row.effect):
         return "too few networks"
