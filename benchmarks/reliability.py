@@ -211,7 +211,7 @@ class Row:
 class Trials:
     """All trials, in one folder after the other."""
 
-    def __init__(self, reference: Place, work: Path, seed: int) -> None:
+    def __init__(self, reference: Place, work: Path, seed: int, stages: list[str] | None) -> None:
         self.reference = reference
         self.work = work
         self.random = random.Random(seed)
@@ -219,16 +219,15 @@ class Trials:
         self.jobs = sorted(jobs_of(reference), key=lambda job: job.ended)
         self.rows: dict[tuple[str, str], Row] = {}
         self.moments: Counter[str] = Counter()
-        self.said: dict[str, str] = {}
+        self.refused: list[str] = []
         self.started = time.monotonic()
-
-    @property
-    def stages(self) -> dict[str, list[Job]]:
-        """Return the jobs of every stage, in the order in which a study runs."""
+        self.complete = stages is None
+        # In the order in which a study runs.
         last = {job.stage: job.ended for job in self.jobs}
-        return {
+        self.stages = {
             stage: [job for job in self.jobs if job.stage == stage]
             for stage in sorted(last, key=last.__getitem__)
+            if stages is None or stage in stages
         }
 
     def half_files(self, place: Place) -> list[str]:
@@ -311,17 +310,19 @@ class Trials:
 
     # Kills
 
-    def kill(self, number: int, chosen: dict[str, list[Job]]) -> None:
+    def kill(self, number: int) -> None:
         """Kill Snakemake and its jobs once in every stage.
 
         In the first pass everything is made anew from nothing; in later ones two jobs of the stage.
         """
         place = self.copy(f"kill{number}")
-        if number == 0:
-            self.undo(place, [job for jobs in chosen.values() for job in jobs])
-        self.kill_while_planning(place)
-        for stage, jobs in chosen.items():
-            redone = jobs if number == 0 else self.random.sample(jobs, min(2, len(jobs)))
+        anew = self.complete and number == 0
+        if anew:
+            self.undo(place, [job for jobs in self.stages.values() for job in jobs])
+        if self.complete:
+            self.kill_while_planning(place)
+        for stage, jobs in self.stages.items():
+            redone = jobs if anew else self.random.sample(jobs, min(2, len(jobs)))
             targets = self.undo(place, redone)
             victim = self.random.choice(redone)
             before = place.finished()
@@ -330,7 +331,7 @@ class Trials:
             run.kill()
             self.moments[self.moment(victim, place, run)] += 1
             self.after_kill(place, self.row(stage, "kill"), targets, before)
-        if number == 0:
+        if anew:
             self.finish(place)
         shutil.rmtree(place.folder)
 
@@ -381,12 +382,19 @@ class Trials:
         """Look at the files, unlock, and run the same command again."""
         half, before = self.half_files(place), place.finished() | before
         if place.locked():
-            if "lock" not in self.said:
-                self.said["lock"] = place.run(*targets).said
+            if not self.refused:
+                self.without_unlocking(place, row, targets)
             place.run("--unlock")
         resumed = place.run(*targets)
         needed = [Path(*Path(t).parts[2:]).as_posix() for t in targets if "/" in t]
         self.judge(place, row, half, before, resumed, needed)
+
+    def without_unlocking(self, place: Place, row: Row, targets: list[str]) -> None:
+        """See that a locked folder is refused, and how to unlock it told."""
+        run = place.run(*targets)
+        self.refused = re.findall(r".*(?:lock).*", run.said)
+        if not run.process.returncode or "--unlock" not in run.said:
+            self.tell(row, [f"the lock is not told: {run.said}"], place)
 
     def finish(self, place: Place) -> None:
         """Run the whole study to its end, and compare everything."""
@@ -397,10 +405,10 @@ class Trials:
 
     # Jobs that die alone
 
-    def job(self, number: int, chosen: dict[str, list[Job]]) -> None:
+    def job(self, number: int) -> None:
         """Kill one job's process in every stage; Snakemake runs on and tries again."""
         place = self.copy(f"job{number}")
-        for stage, jobs in chosen.items():
+        for stage, jobs in self.stages.items():
             for _ in range(3):  # a job may end before its moment comes
                 victim = self.random.choice(jobs)
                 targets = self.undo(place, [victim])
@@ -420,11 +428,11 @@ class Trials:
 
     # Full disks
 
-    def disk(self, number: int, chosen: dict[str, list[Job]]) -> None:
+    def disk(self, number: int) -> None:
         """Fill the disk of the results before a job of every stage."""
         place = self.copy(f"disk{number}")
         with mounted(place.folder / "results"):
-            for stage, jobs in chosen.items():
+            for stage, jobs in self.stages.items():
                 victim = self.random.choice(jobs)
                 targets = self.undo(place, [victim])
                 blocks = sum(
@@ -437,15 +445,16 @@ class Trials:
                 self.after_full_disk(
                     place, stage, "results/filler", run, targets, victim.outputs, before
                 )
-        self.full_disk_of_snakemake(place, chosen)
+        if self.complete:
+            self.full_disk_of_snakemake(place)
         shutil.rmtree(place.folder)
 
-    def full_disk_of_snakemake(self, place: Place, chosen: dict[str, list[Job]]) -> None:
+    def full_disk_of_snakemake(self, place: Place) -> None:
         """Fill the disk of Snakemake's own records, with a different number of blocks left."""
         stage = "Snakemake's own records"
         with mounted(place.folder / ".snakemake"):
             for blocks in (0, 2, 8):
-                victim = self.random.choice([job for jobs in chosen.values() for job in jobs])
+                victim = self.random.choice([job for jobs in self.stages.values() for job in jobs])
                 targets = self.undo(place, [victim])
                 fill(place.folder / ".snakemake/filler", blocks)
                 before = place.finished()
@@ -482,7 +491,7 @@ class Trials:
 
     # Damage
 
-    def damage(self, number: int, chosen: dict[str, list[Job]]) -> None:
+    def damage(self, number: int) -> None:
         """Damage one HDF5 file of every kind, and run a job that reads it."""
         kinds: dict[str, list[str]] = {}
         for name in self.digests:
@@ -493,7 +502,7 @@ class Trials:
             readers = [
                 (name, job)
                 for name in names
-                for jobs in chosen.values()
+                for jobs in self.stages.values()
                 for job in jobs
                 if name in job.inputs
             ]
@@ -534,12 +543,12 @@ class Trials:
 
     # The lock of `make run`
 
-    def lock(self, number: int, chosen: dict[str, list[Job]]) -> None:
+    def lock(self, number: int) -> None:
         """Kill a `make run`, and start another."""
         place = self.copy(f"lock{number}")
         for name in ("Makefile", "Snakefile", "workflow", "src", "pyproject.toml"):
             (place.folder / name).symlink_to(ROOT / name)
-        victim = self.random.choice(next(iter(chosen.values())))
+        victim = self.random.choice(next(iter(self.stages.values())))
         targets = self.undo(place, [victim])
         (place.folder / ".venv").mkdir()
         (place.folder / ".venv/.installed").touch()
@@ -739,13 +748,12 @@ def main() -> None:
     work = Path(tempfile.mkdtemp(prefix="repbias-reliability-"))
     print(f"in {work}", flush=True)
     reference = options.reference and Place(options.reference.resolve())
-    trials = Trials(reference or make_reference(work / "reference"), work, options.seed)
-    stages = trials.stages
-    chosen = {stage: stages[stage] for stage in options.stages or stages}
+    reference = reference or make_reference(work / "reference")
+    trials = Trials(reference, work, options.seed, options.stages)
     passes = {"kill": options.trials, "job": 1, "disk": 1, "damage": options.trials, "lock": 1}
     for fault in options.faults:
         for number in range(passes[fault]):
-            getattr(trials, fault)(number, chosen)
+            getattr(trials, fault)(number)
     head = options.page.read_text(encoding="utf-8") if options.page.exists() else ""
     page = [head.split("<!-- table -->")[0] + "<!-- table -->", "", *table(trials), ""]
     options.page.write_text("\n".join(page), encoding="utf-8")
