@@ -106,21 +106,21 @@ class Run:
 
     def __init__(self, command: list[str], folder: Path) -> None:
         # A file, since a pipe could fill; outside of the folder, which may be a full disk.
-        with tempfile.NamedTemporaryFile(delete=False) as output:
-            self.output = Path(output.name)
-            self.process = subprocess.Popen(
-                command,
-                cwd=folder,
-                env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(ROOT / "src")},
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
+        self.output = tempfile.TemporaryFile()  # noqa: SIM115
+        self.process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(ROOT / "src")},
+            stdout=self.output,
+            stderr=self.output,
+            start_new_session=True,
+        )
 
     @property
     def said(self) -> str:
         """What Snakemake and its jobs have said."""
-        return self.output.read_text(errors="replace")
+        file = self.output.fileno()  # shared with the jobs: its position must stay
+        return os.pread(file, os.fstat(file).st_size, 0).decode(errors="replace")
 
     @property
     def over(self) -> bool:
@@ -552,7 +552,7 @@ class Trials:
         targets = self.undo(place, [victim])
         (place.folder / ".venv").mkdir()
         (place.folder / ".venv/.installed").touch()
-        arguments = f"--configfile study.yaml {' '.join(targets)}"
+        arguments = f"{' '.join(targets)} --configfile study.yaml"
         command = ["make", "run", f"BIN={Path(sys.executable).parent}", f"ARGS={arguments}"]
         before = place.finished()
         run = Run(command, place.folder)
@@ -561,15 +561,10 @@ class Trials:
         half, before, locked = self.half_files(place), place.finished() | before, place.locked()
         resumed = Run(command, place.folder)
         resumed.finish()
-        if locked:
-            self.judge(
-                place,
-                self.row("`make run`, started again", "kill"),
-                half,
-                before,
-                resumed,
-                victim.outputs,
-            )
+        row = self.row("`make run`, started again", "kill")
+        self.judge(place, row, half, before, resumed, victim.outputs)
+        if not locked:
+            self.tell(row, [f"not killed while at work: {run.said}"], place)
         shutil.rmtree(place.folder)
 
 
