@@ -74,7 +74,9 @@ class _LogFile(logging.FileHandler):
         if not isinstance(error, OSError):
             super().handleError(record)
             return
-        print(f"{os.path.relpath(self.baseFilename)}: not written: {error.strerror}", file=sys.stderr)
+        print(
+            f"{os.path.relpath(self.baseFilename)}: not written: {error.strerror}", file=sys.stderr
+        )
         with open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), self.stream.fileno())
 
