@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --workflow-profile workflow/profiles/default
 
-.PHONY: help run test lint schema benchmark calibration scale clean
+.PHONY: help run test lint schema benchmark calibration scale reliability clean
 
 help:  ## list what one can make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
@@ -41,6 +41,9 @@ calibration: $(VENV)/.installed  ## measure the error rates of all tests, and wr
 
 scale: $(VENV)/.installed  ## measure time and memory of a large recording, and write docs/scale.md
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/recording_scale.py $(ARGS)
+
+reliability: $(VENV)/.installed  ## kill runs and jobs, fill disks, damage files, and write docs/reliability.md
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/reliability.py $(ARGS)
 
 clean:  ## remove the environment; results stay
 	rm -rf $(VENV)

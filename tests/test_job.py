@@ -4,11 +4,13 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 PRELUDE = """
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from repbias.job import job
 from repbias.spec import RepbiasError
@@ -126,3 +128,27 @@ def test_a_new_run_replaces_the_log(run):
     run("raise RepbiasError('first')")
     _, log = run("pass")
     assert "first" not in log
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_log_on_a_full_disk_is_told_once_and_does_not_hide_the_error(tmp_path):
+    log = tmp_path / "results/quick/logs/deep/train.log"
+    log.parent.mkdir(parents=True)
+    log.symlink_to("/dev/full")
+    (tmp_path / "script.py").write_text(
+        f"{PRELUDE}\nimport logging\nwith job(snakemake):\n"
+        "    logging.getLogger('repbias').info('step 1')\n"
+        "    logging.getLogger('repbias').info('step 2')\n"
+        "    raise RepbiasError('x.h5: not written: No space left on device')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "[train tasks/dropout=0.5] step 1",
+        "results/quick/logs/deep/train.log: not written: No space left on device",
+        "[train tasks/dropout=0.5] step 2",
+        "[train tasks/dropout=0.5] error: x.h5: not written: No space left on device",
+        "(traceback in results/quick/logs/deep/train.log)",
+    ]

@@ -1,16 +1,23 @@
 """Files are read back as written, appear whole or not at all, and are checked on reading."""
 
+import contextlib
 import dataclasses
+import json
+import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
 
+from repbias.geometry.rdms import create_rdms
+from repbias.spec import RepbiasError
 from repbias.store import (
     FORMAT_VERSION,
     Activations,
@@ -312,6 +319,69 @@ def test_a_killed_job_leaves_no_file_and_the_next_run_cleans_up(tmp_path):
     assert len(names(tmp_path)) == 1  # the part that was written
     stimuli().write(path)
     assert names(tmp_path) == ["dropout=0.25.h5"]
+
+
+# A full disk
+
+OUTPUTS = {
+    "stimuli": lambda path: stimuli().write(path),
+    "networks": lambda path: networks().write(path),
+    "recording": lambda path: responses().write(path),
+    "activations": lambda path: write_layers(path, layers=LARGER_THAN_A_CHUNK),
+    "rdms": lambda path: save_rdms(path),
+    "table": lambda path: write_table(path, "learning", pd.concat([learning()] * 200)),
+}
+PAGE = 4096
+
+
+def save_rdms(path):
+    with create_rdms(path, list(map(str, range(100))), "correlation") as rdms:
+        for row in range(20):
+            rdms.append(RNG.normal(size=(1, 4950)), {"row": row})
+
+
+def fill_the_disk():
+    """Write every kind of file to the folder "disk" while too few pages are free; print what is."""
+    path, filler = Path("disk/x.h5"), Path("disk/filler")
+    for output, write in OUTPUTS.items():
+        path.unlink(missing_ok=True)
+        write(path)
+        needed = -(-path.stat().st_size // PAGE)
+        path.write_text("good")
+        for pages in sorted({0, needed // 2, needed - 1}):
+            with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+                while file.write(bytes(PAGE)):
+                    pass
+            os.truncate(filler, filler.stat().st_size - pages * PAGE)
+            try:
+                write(path)
+                said = None
+            except RepbiasError as error:
+                said = str(error)
+            print(json.dumps([output, pages, said, path.read_text(), names(path.parent)]))
+            filler.unlink()
+
+
+def test_a_full_disk_is_told_and_leaves_the_old_file(tmp_path):
+    """On a disk of its own. HDF5 writes most of a file at closing, and hides errors of that."""
+    mount = ["unshare", "--user", "--map-root-user", "--mount"]
+    if shutil.which("unshare") is None or subprocess.run([*mount, "true"]).returncode:
+        pytest.skip("needs Linux that lets users mount a disk of their own")
+    (tmp_path / "disk").mkdir()
+    script = f"mount -t tmpfs -o size=8m tmpfs disk && exec {sys.executable} -c '{{}}'"
+    done = subprocess.run(
+        [*mount, "sh", "-c", script.format("import test_store; test_store.fill_the_disk()")],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr == ""
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {output for output, *_ in lines} == OUTPUTS.keys()
+    for output, pages, said, content, files in lines:
+        assert said == "disk/x.h5: not written: No space left on device", (output, pages)
+        assert (content, sorted(files)) == ("good", ["filler", "x.h5"]), (output, pages)
 
 
 # Files that cannot be used

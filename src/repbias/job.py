@@ -35,7 +35,7 @@ def job(snakemake: Any) -> Iterator[None]:
     name = " ".join([snakemake.rule, "/".join(parts)]).strip()
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setFormatter(logging.Formatter(f"[{name}] %(message)s"))
-    file = logging.FileHandler(path, mode="w")
+    file = _LogFile(path, mode="w")
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[terminal, file], force=True)
     logging.captureWarnings(True)
@@ -63,6 +63,22 @@ def job(snakemake: Any) -> Iterator[None]:
             "repbias", logging.INFO, "", 0, "done in %.1f s", (time.monotonic() - started,), None
         )
     )
+
+
+class _LogFile(logging.FileHandler):
+    """A log file. Where it cannot be written, that is said once, and is no reason to fail."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Give up on the file, and on what waits to be written to it."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        print(
+            f"{os.path.relpath(self.baseFilename)}: not written: {error.strerror}", file=sys.stderr
+        )
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), self.stream.fileno())
 
 
 def _limit_threads(threads: int) -> None:

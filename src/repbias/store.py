@@ -7,6 +7,8 @@ changes later, on a disk or in a copy, is noticed: data and structure carry HDF5
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
 import re
@@ -37,30 +39,91 @@ class StoreError(RepbiasError):
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; rename it to `path` only if the block succeeds."""
+    """Give a temporary path beside `path`; rename it to `path` only if the block succeeds.
+
+    Raises
+    ------
+    RepbiasError
+        If the disk is full, or the user's share of it.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last: some writers choose the format by it.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
-    ours = re.compile(rf"\.{re.escape(path.stem)}\.\d+\.tmp{re.escape(path.suffix)}")
-    for leftover in path.parent.iterdir():
-        if ours.fullmatch(leftover.name):
-            leftover.unlink(missing_ok=True)  # of a run that was killed
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path)
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.replace(path)
+    except OSError as error:
+        if is_full(error):
+            raise RepbiasError(f"{path}: not written: {error.strerror}") from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def is_full(error: OSError) -> bool:
+    """Say whether an error means that a disk is full, or the user's share of it."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove temporary files of `path` from runs that were killed."""
+    ours = re.compile(rf"\.{re.escape(path.stem)}\.\d+\.tmp{re.escape(path.suffix)}")
+    for leftover in path.parent.iterdir():
+        if ours.fullmatch(leftover.name):
+            leftover.unlink(missing_ok=True)
+
+
+class _Disk(io.FileIO):
+    """What HDF5 writes to; it keeps the first error, and lets HDF5 believe that all went well.
+
+    HDF5 writes much of a file when it is closed, and h5py tells nobody when that fails: the half
+    file would pass for a whole one. Later HDF5 crashes the process.
+    """
+
+    error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Write all of the data, if it can be."""
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        try:
+            while rest:
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self.error = self.error or error
+        return size
+
+
+@contextmanager
+def create_hdf5(path: str | Path) -> Iterator[h5py.File]:
+    """Open a new HDF5 file for atomic writing.
+
+    Raises
+    ------
+    RepbiasError
+        If the disk is full.
+    OSError
+        If the file cannot be written for another reason.
+    """
+    # This version of HDF5's own format has checksums of names, shapes and attributes.
+    version = ("v110", "v110")
+    with atomic(path) as temporary, _Disk(temporary, "w+") as disk:
+        try:
+            with h5py.File(disk, "w", libver=version) as file:
+                yield file
+        finally:
+            if disk.error:  # whatever followed from it
+                raise disk.error
 
 
 @contextmanager
 def create(path: str | Path, kind: str) -> Iterator[h5py.File]:
     """Open a new HDF5 file of a kind ("stimuli", "networks", ...) for atomic writing."""
-    # This version of HDF5's own format has checksums of names, shapes and attributes.
-    version = ("v110", "v110")
-    with atomic(path) as temporary, h5py.File(temporary, "w", libver=version) as file:
+    with create_hdf5(path) as file:
         _put_text(file, "repbias_kind", kind)
         file.attrs["repbias_format"] = FORMAT_VERSION
         _put_text(file, "repbias_version", repbias.__version__)

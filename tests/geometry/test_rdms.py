@@ -254,6 +254,17 @@ def test_damaged_and_foreign_files_are_refused(tmp_path):
         read_rdms(path)
 
 
+def test_a_bit_that_changed_is_noticed(tmp_path):
+    path = tmp_path / "rdms.h5"
+    numbers = np.arange(1.0, 13).reshape(2, 6)
+    save(path, numbers, list("abcd"))
+    content = path.read_bytes()
+    for place in (content.index(numbers[1].tobytes()) + 20, content.index(b"abcd") + 1):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        with pytest.raises(StoreError, match=r"rdms\.h5"):
+            read_rdms(path)
+
+
 @given(seed=seeds, n=st.integers(4, 8))
 def test_rdms_are_joined_by_id(seed, n):
     """Any subset in any order gives the distances of the patterns in that order."""

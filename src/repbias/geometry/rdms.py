@@ -27,7 +27,7 @@ from repbias.geometry.streaming import stream_dissimilarities
 from repbias.recordings.reliability import analysed_units, by_repeat
 from repbias.recordings.spec import preparation_of
 from repbias.spec import RepbiasError
-from repbias.store import Activations, Recording, StoreError, atomic, open_checked
+from repbias.store import Activations, Recording, StoreError, create_hdf5, open_checked
 
 logger = logging.getLogger(__name__)
 
@@ -170,7 +170,7 @@ def create_rdms(path: str | Path, stimulus_ids: np.ndarray, distance: str) -> It
         )
     n = len(stimulus_ids)
     n_pairs = n * (n - 1) // 2
-    with atomic(path) as temporary, h5py.File(temporary, "w") as file:
+    with create_hdf5(path) as file:
         file.attrs["rsatoolbox_version"] = version("rsatoolbox")
         file.attrs["dissimilarity_measure"] = distance
         file.create_group("descriptors")
@@ -182,6 +182,7 @@ def create_rdms(path: str | Path, stimulus_ids: np.ndarray, distance: str) -> It
             maxshape=(None, n_pairs),
             chunks=(1, min(n_pairs, 2**17)),
             dtype=np.float64,
+            fletcher32=True,
         )
         rdms = RdmFile(dataset, [])
         yield rdms
@@ -195,8 +196,13 @@ def _put_descriptors(file: h5py.File, name: str, descriptors: dict[str, list[Any
     group = file.create_group(name)
     for key, values in descriptors.items():
         column = np.array(values)
-        group[key] = column.astype("S") if column.dtype.kind == "U" else column
-    group["index"] = np.arange(len(next(iter(descriptors.values()), [])))
+        _put(group, key, column.astype("S") if column.dtype.kind == "U" else column)
+    _put(group, "index", np.arange(len(next(iter(descriptors.values()), []))))
+
+
+def _put(group: h5py.Group, name: str, column: np.ndarray) -> None:
+    """Write a descriptor with a checksum, so that a bit that changes later is noticed."""
+    group.create_dataset(name, data=column, chunks=column.shape, fletcher32=True)
 
 
 def read_rdms(path: str | Path) -> RDMs:
@@ -209,7 +215,7 @@ def read_rdms(path: str | Path) -> RDMs:
     """
     try:
         return load_rdm(str(path), file_type="hdf5")
-    except (OSError, KeyError) as error:
+    except (KeyError, OSError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise StoreError(f"{path}: not a complete file of RDMs ({error})") from error
 
 
