@@ -15,9 +15,42 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+#: Characters that act on a terminal, or turn text around, instead of being shown; and halves of
+#: characters, which no file holds.
+CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def printable(text: str) -> str:
+    r"""Write control characters as their escapes; line breaks and tabs stay.
+
+    Examples
+    --------
+    >>> print(printable("a\x1b[31mb"))
+    a\x1b[31mb
+    """
+    return CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def shortened(text: str, width: int = 300) -> str:
+    """Leave out the middle of a long text.
+
+    Examples
+    --------
+    >>> shortened("abcdefghij", 5)
+    'ab...ij'
+    """
+    half = width // 2
+    return text if len(text) <= width else f"{text[:half]}...{text[-half:]}"
+
 
 class RepbiasError(ValueError):
     """Input that cannot be used; the message says where, what was found and what was expected."""
+
+    def __str__(self) -> str:
+        """Return the message; names from files must not act on the terminal."""
+        return printable(super().__str__())
 
 
 class Spec(BaseModel):
@@ -42,6 +75,10 @@ class Spec(BaseModel):
         }
 
 
+#: Allowed words that are listed where another was found.
+MOST_OPTIONS = 100
+
+
 def nearest(word: str, allowed: Iterable[str]) -> str:
     """Say which of the allowed words is meant, and list them.
 
@@ -51,8 +88,9 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
     "did you mean 'optimizer'? (allowed: batch_size, optimizer)"
     """
     options = sorted(map(str, allowed))
-    close = difflib.get_close_matches(str(word), options, n=1)
-    listed = ", ".join(options) or "nothing"
+    close = difflib.get_close_matches(str(word)[:300], options, n=1)
+    more = f", ... ({len(options)} in all)" if len(options) > MOST_OPTIONS else ""
+    listed = ", ".join(options[:MOST_OPTIONS]) + more or "nothing"
     return f"did you mean {close[0]!r}? (allowed: {listed})" if close else f"allowed: {listed}"
 
 
@@ -89,8 +127,12 @@ def _expand_path(value: object) -> object:
 
 
 def _must_exist(path: Path) -> Path:
-    if not path.exists():
-        raise ValueError(f"no such file or folder (looked in {path.resolve()})")
+    try:
+        path.stat()
+    except FileNotFoundError:
+        raise ValueError(f"no such file or folder (looked in {path.resolve()})") from None
+    except OSError as error:
+        raise ValueError(f"cannot be read ({error.strerror})") from None
     return path
 
 

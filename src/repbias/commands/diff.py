@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from repbias import provenance
-from repbias.commands.check import read_config
 from repbias.commands.description import count, some
 from repbias.commands.show import summary
+from repbias.config_file import read_config
 from repbias.spec import RepbiasError
 from repbias.store import StoreError
 
