@@ -102,6 +102,14 @@ def _loader() -> type[SafeLoader]:
                 seen.add(key.value)
             return node
 
+        def flatten_mapping(self, node: yaml.MappingNode) -> None:
+            """Merge (`<<`), each key once: merges of merges would double with every level."""
+            super().flatten_mapping(node)
+            once = {}
+            for key, value in node.value:
+                once[key.value if isinstance(key, yaml.ScalarNode) else key] = (key, value)
+            node.value = list(once.values())
+
     return Loader
 
 

@@ -11,9 +11,16 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
 #: Characters that act on a terminal, or turn text around, instead of being shown; and halves of
 #: characters, which no file holds.
@@ -63,6 +70,18 @@ class Spec(BaseModel):
         use_attribute_docstrings=True,
         allow_inf_nan=False,
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _numbers_are_no_truths(cls, settings: Any) -> Any:
+        """Refuse `yes` and `true`, which Python takes for 1, where they are no choice."""
+        for name, value in settings.items() if isinstance(settings, dict) else ():
+            given = value if isinstance(value, list) else [value]
+            if name in cls.model_fields and any(isinstance(item, bool) for item in given):
+                annotation = cls.model_fields[name].annotation
+                if annotation is not bool and bool not in get_args(annotation):
+                    raise ValueError(f"{name} is {str(value).lower()}, which is no value for it")
+        return settings
 
     def given(self) -> set[str]:
         """Return the settings that differ from their defaults, which may be filled in."""

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from repbias import sizes
+from repbias.config_file import read_config
 from repbias.spec import RepbiasError
 from repbias.study import load_study
 
@@ -162,3 +163,123 @@ def refused(config: Any) -> str | None:
 @given(st.integers(0, len(STUDIES) - 1), EDITS)
 def test_a_changed_study_is_refused_with_the_field_or_works(study, edits):
     refused(changed(study, edits))
+
+
+# Text of files
+
+TINY = (ROOT / FILES[0]).read_text(encoding="utf-8")
+LAUGHS = "\n".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 10))
+NESTED = "\n".join(f"a{i}: &a{i} {{x: *a{i - 1}, y: *a{i - 1}}}" for i in range(1, 40))
+MERGES = "\n".join(f"a{i}: &a{i} {{<<: [*a{i - 1}, *a{i - 1}]}}" for i in range(1, 40))
+
+#: Text of a file, and what the message says.
+TEXTS = {
+    "key that occurs twice": (TINY + "geometry: {}\n", "line 48: not valid YAML (the key 'geometry' occ"),
+    "inner key that occurs twice": ("study: a\nexperiments:\n  t: {k: 1, 'k': 2}\n", "line 3"),
+    "aliases that grow": (f"a0: &a0 [ha]\n{LAUGHS}", "more than 100,000 values"),
+    "mappings that grow": (f"a0: &a0 {{b: c}}\n{NESTED}", "more than 100,000 values"),
+    "merges that grow": (f"a0: &a0 {{b: c}}\n{MERGES}", "study: missing"),
+    "itself": ("study: &a [*a]", "study.0.0.0.0: more than 30 sections"),
+    "Python's name": ("study: !!python/name:os.system ''", "line 1: not valid YAML"),
+    "Python's call": ("study: !!python/object/apply:os.system [ls]", "line 1: not valid YAML"),
+    "template": ("__use_yte__: true\n?open('ran', 'w').close(): 1\n", "'__use_yte__' lets"),
+    "unknown tag": ("study: !include other.yaml", "line 1: not valid YAML"),
+    "deep": ("study: " + "[" * 5000, "nested too deeply"),
+    "deep in YAML's limits": ("study: " + "[" * 100 + "]" * 100, "study.0.0.0.0: more than 30"),
+    "long": ("# " + "x" * 1_000_000, "more than 1,000,000 bytes"),
+    "long number": ("seeds: " + "9" * 5000, "not valid YAML"),
+    "number of more than 64 bits": ("seeds: 9223372036854775808", "seeds: found a number of more"),
+    "no date": ("study: 2020-13-01", "not valid YAML (month must be in 1..12"),
+    "date": ("study: 2020-12-01", "study: found datetime.date(2020, 12, 1), a date; expected text"),
+    "no number": ("experiments: {a: {seeds: .nan}}", "experiments.a.seeds: found nan; expected a"),
+    "set": ("study: !!set {a, b}", "study: found {"),
+    "bytes": ("study: !!binary aGk=", "study: found b'hi', a bytes"),
+    "control characters": ('title: "\\e[31m"', "title: found '\\x1b[31m'; text cannot hold"),
+    "text turned around": ('title: "\\u202Eabc"', "title: found '\\u202eabc'; text cannot"),
+    "half a character": ('title: "\\uD800"', "title: found '\\ud800'; text cannot"),
+    "line break in a key": ('"a\\nb": 1', "top level: the key 'a\\nb' holds control"),
+    "word that is true": ("experiments: {on: {}}", "experiments: the key True is no text; put"),
+    "number as a key": ("experiments: {1: {}}", "experiments: the key 1 is no text; put"),
+    "true as a number": ("study: a\ngeometry: {bootstraps: yes}", "geometry: bootstraps is true"),
+    "true among numbers": ("study: a\nbias: {doses: [true]}", "bias: doses is [true]"),
+    "tab": ("study:\n\tname", "line 2: not valid YAML"),
+    "two documents": ("study: a\n---\nstudy: b\n", "line 2: not valid YAML"),
+    "merge of a list": ("study: {<<: [1]}", "line 1: not valid YAML"),
+    "no text": ("study: \x00", "not valid YAML"),
+}  # fmt: skip
+
+
+def refused_text(path: Path, text: bytes) -> str | None:
+    """Return why a file is refused, as `repbias check` and the Snakefile read it."""
+    path.write_bytes(text)
+    signal.signal(signal.SIGALRM, stopped)
+    signal.alarm(LONG)
+    try:
+        config = read_config(path)
+    except RepbiasError as error:
+        assert str(error).startswith(str(path))
+        return str(error)
+    finally:
+        signal.alarm(0)
+    return refused(config)
+
+
+@pytest.mark.parametrize("case", TEXTS)
+def test_text_that_is_no_study_is_refused(case, tmp_path):
+    text, expected = TEXTS[case]
+    message = refused_text(tmp_path / "study.yaml", text.encode("utf-8"))
+    assert message is not None
+    assert expected in message
+    assert message.replace("\n", "").isprintable()
+    assert not (tmp_path / "ran").exists() and not Path("ran").exists()
+
+
+def test_a_file_without_end_is_not_read_to_its_end():
+    with pytest.raises(RepbiasError, match="more than 1,000,000 bytes"):
+        read_config(Path("/dev/zero"))
+
+
+def test_aliases_and_merges_are_fine(tmp_path):
+    assert refused_text(tmp_path / "study.yaml", TINY.encode()) is None
+
+
+PIECES = [
+    *(
+        ": ",
+        "\n",
+        "  ",
+        "- ",
+        "&a ",
+        "*a",
+        "<<: *a",
+        "{",
+        "}",
+        "[",
+        "]",
+        '"',
+        "'",
+        "|\n",
+        "? ",
+        "!!",
+    ),
+    *("#", "\t", "%", "---\n", "\0", "é", "!!python/tuple ", "1e400", "0x10", "~", "2020-01-01"),
+]
+#: Bytes, and text of the characters that mean something in YAML.
+RANDOM = st.binary(max_size=200) | st.text("ab:-{}[]&*<!?|>'\"#%@ \n\t1.", max_size=60).map(
+    str.encode
+)
+
+
+@settings(max_examples=150)
+@given(st.lists(st.tuples(st.integers(0, len(TINY)), st.sampled_from(PIECES)), min_size=1))
+def test_text_with_typing_errors_is_refused_or_a_study(tmp_path_factory, edits):
+    text = TINY
+    for place, piece in edits:
+        text = text[:place] + piece + text[place + len(piece) % 3 :]
+    refused_text(tmp_path_factory.getbasetemp() / "typed.yaml", text.encode())
+
+
+@settings(max_examples=150)
+@given(RANDOM)
+def test_random_bytes_are_refused(tmp_path_factory, text):
+    assert refused_text(tmp_path_factory.getbasetemp() / "random.yaml", text) is not None

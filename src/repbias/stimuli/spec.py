@@ -55,7 +55,7 @@ class Bits(StimulusManipulations):
 
     kind: Literal["bits"] = "bits"
     """Strings of bits."""
-    features: dict[Name, Feature] = Field(min_length=1)
+    features: dict[Name, Feature] = Field(min_length=1, max_length=12)
     """The features by name; they are independent and balanced, but for what the manipulations
     below do to the training stimuli."""
     noise_bits: int = Field(0, ge=0, le=512)
