@@ -135,8 +135,29 @@ def expand_variables(text: str) -> str:
     return _VARIABLE.sub(value, str(text))
 
 
+#: The end of a name that Snakemake takes for an endless loop of rules.
+_ENDLESS = re.compile(r"(.{1,10})\1{19}$")
+
+
+def refuse_repetition(name: str) -> str:
+    """Refuse a name that ends with the same characters twenty times.
+
+    Raises
+    ------
+    ValueError
+        If it does: Snakemake would not run it.
+    """
+    if _ENDLESS.search(name):
+        raise ValueError(f"a name cannot end with the same characters 20 times, found {name!r}")
+    return name
+
+
 #: Names become folders, files and Snakemake wildcards.
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*$", max_length=80)]
+Name = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*$", max_length=80),
+    AfterValidator(refuse_repetition),
+]
 
 
 def _expand_path(value: object) -> object:
@@ -152,7 +173,20 @@ def _must_exist(path: Path) -> Path:
         raise ValueError(f"no such file or folder (looked in {path.resolve()})") from None
     except OSError as error:
         raise ValueError(f"cannot be read ({error.strerror})") from None
+    refuse_patterns(path)
     return path
+
+
+def refuse_patterns(path: Path) -> None:
+    """Refuse a path that Snakemake would take for a pattern.
+
+    Raises
+    ------
+    ValueError
+        If there is a brace or a pointed bracket in it.
+    """
+    if set("{}<>") & set(str(path)):
+        raise ValueError(f"Snakemake reads {{ }} < > in a path as a pattern; rename {path}")
 
 
 #: A path that must exist before any job starts; environment variables are expanded.

@@ -24,7 +24,7 @@ from repbias.recordings.readers import RecordingSpec
 from repbias.recordings.simulate import SimulatedRecording
 from repbias.references import SIMILARITIES, Reference
 from repbias.report.captions import FIGURES
-from repbias.spec import Name, Spec, nearest
+from repbias.spec import Name, Spec, nearest, refuse_repetition
 from repbias.stimuli.manipulations import LABEL, training_probabilities
 from repbias.stimuli.spec import Bits, ImageSet
 
@@ -607,6 +607,11 @@ def _named_levels(
                 f"vary.{path}: the level {name!r} cannot be part of a file name; name it with "
                 "letters, digits and _ . + - (name: value)"
             )
+            continue
+        try:
+            refuse_repetition(str(name))
+        except ValueError as error:
+            problems.append(f"vary.{path}: {error}")
     return {str(name): value for name, value in levels.items()}
 
 

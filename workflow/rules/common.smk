@@ -3,6 +3,10 @@
 from functools import cache
 
 try:
+    # Snakemake has taken the last of keys that occur twice; only the file itself tells.
+    for file in workflow.configfiles if workflow.is_main_process else []:
+        if Path(file).is_file() and Path(file).suffix != ".json":
+            read_config(Path(file))
     STUDY = load_study(config, ", ".join(map(str, workflow.configfiles)) or "--config")
 except RepbiasError as error:
     raise WorkflowError(str(error))
