@@ -355,8 +355,10 @@ def _inconsistencies(study: Study) -> Iterator[str]:
         return
     if not study.experiments and not (study.images and study.networks):
         yield "nothing to do: give experiments, or images and networks"
-    for name in study.experiments.keys() & study.images.keys():
-        yield f"images.{name}: an experiment has the same name; rename one"
+    folded = {name.casefold() for name in study.experiments}
+    for name in study.images:
+        if name.casefold() in folded:
+            yield f"images.{name}: an experiment has the same name; rename one"
     for where, names in {
         "experiments": study.experiments,
         "images": study.images,

@@ -135,6 +135,12 @@ def _data(study: Study, decode: bool) -> Iterator[Findings]:
         with _noting(findings):
             opened[name] = open_images(spec)
             _describe_images(findings, opened[name], decode)
+            foreign = [str(i) for i in opened[name].ids if not str(i).isascii()]
+            if foreign and study.groups().get(name):
+                findings.problems.append(
+                    f"{count(len(foreign), 'stimulus id')} outside ASCII ({some(foreign)}), which "
+                    "files of RDMs cannot hold; rename them"
+                )
         yield findings
     for name, spec in study.recordings.items():
         if spec.kind == "simulated":
