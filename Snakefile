@@ -21,6 +21,7 @@ sys.path[:0] = PLACES
 os.environ.update(PYTHONPATH=os.pathsep.join([*PLACES, os.getenv("PYTHONPATH") or "."]))
 
 from repbias.analyses import BETWEEN_NETWORKS, OF_CONDITIONS, OF_RECORDINGS, SETTINGS
+from repbias.config_file import read_config
 from repbias.fingerprint import code_fingerprint
 from repbias.report.captions import PICTURES
 from repbias.spec import RepbiasError

@@ -10,8 +10,10 @@ import argparse
 import logging
 import os
 import sys
+from contextlib import redirect_stdout
 from importlib import import_module
 from pathlib import Path
+from typing import Any, TextIO
 
 import repbias
 
@@ -104,6 +106,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+class _Printable:
+    """A terminal that is shown names from files, in which control characters would act on it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        from repbias.spec import printable
+
+        return self._stream.write(printable(text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; return the exit code.
 
@@ -119,7 +136,8 @@ def main(argv: list[str] | None = None) -> int:
     from repbias.spec import RepbiasError
 
     try:
-        return module.run(**arguments)
+        with redirect_stdout(_Printable(sys.stdout)):
+            return module.run(**arguments)
     except RepbiasError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -8,7 +8,7 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from repbias.spec import nearest
+from repbias.spec import nearest, shortened
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
@@ -23,13 +23,13 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
     """
     lines: dict[str, list[str]] = {}  # by path: what is wrong there
     inside: set[str] = set()  # paths of unions of which one branch was the one that was meant
-    for item in error.errors(include_url=False):
+    for item in error.errors(include_url=False)[:1000]:
         path, container, union = _locate(item["loc"], model)
         where = ".".join(path)
         if union is not None and where != union:
             inside.add(union)
         found, message = item["input"], item["msg"].removeprefix("Value error, ")
-        shown = "" if isinstance(found, dict | BaseModel) else f"found {found!r}; "
+        shown = "" if isinstance(found, dict | BaseModel) else f"found {shortened(repr(found))}; "
         if item["type"] == "extra_forbidden":
             keys = container.model_fields if _is_model(container) else []
             shown, message = "", f"unknown key; {nearest(path[-1], keys)}"

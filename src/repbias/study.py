@@ -6,6 +6,7 @@ import copy
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
+from math import prod
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -15,6 +16,7 @@ from repbias.analyses import ANALYSES
 from repbias.bias.spec import Bias
 from repbias.claims import CLAIMS
 from repbias.config_errors import explain
+from repbias.config_file import MOST_PROBLEMS, ConfigError, refuse_strange_values
 from repbias.encoding.spec import Encoding
 from repbias.geometry.spec import Geometry, Identification, Similarity
 from repbias.networks.spec import MLP, FeatureNetwork, Network, Training
@@ -22,7 +24,7 @@ from repbias.recordings.readers import RecordingSpec
 from repbias.recordings.simulate import SimulatedRecording
 from repbias.references import SIMILARITIES, Reference
 from repbias.report.captions import FIGURES
-from repbias.spec import Name, RepbiasError, Spec, nearest
+from repbias.spec import Name, Spec, nearest, refuse_repetition
 from repbias.stimuli.manipulations import LABEL, training_probabilities
 from repbias.stimuli.spec import Bits, ImageSet
 
@@ -30,6 +32,8 @@ from repbias.stimuli.spec import Bits, ImageSet
 SECTIONS = ("stimuli", "network", "training")
 #: Analyses of recordings that need responses; the others are done from RDMs alone as well.
 OF_RESPONSES = ("encoding", "variance_partition", "reliability")
+#: Conditions of a study: planning takes minutes for as many.
+MOST_CONDITIONS = 10_000
 #: Folders of files that a study can do without once its tables are there.
 Intermediate = Literal["stimuli", "networks", "activations", "rdms"]
 INTERMEDIATE: tuple[Intermediate, ...] = get_args(Intermediate)
@@ -37,15 +41,6 @@ if TYPE_CHECKING:
     Analysis = str  # type checkers read no literal from a variable
 else:
     Analysis = Literal[ANALYSES]
-
-
-class ConfigError(RepbiasError):
-    """A configuration with problems, all of them listed."""
-
-    def __init__(self, source: str, problems: list[str]) -> None:
-        self.problems = problems
-        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        super().__init__("\n  ".join([f"{source}: {count}", *problems]))
 
 
 class Condition(Spec):
@@ -111,6 +106,10 @@ class Experiment(Condition):
     def _different(cls, analyses: list[str]) -> list[str]:
         return _refuse_twice(analyses)
 
+    def n_conditions(self) -> int:
+        """Return how many conditions there are, without expanding them."""
+        return prod(len(levels) for levels in self.vary.values())
+
     def expand(self) -> dict[str, Condition]:
         """Return the conditions by name, such as ``optimizer=adam,batch_size=128``.
 
@@ -135,6 +134,8 @@ class Experiment(Condition):
         short = _short_names(list(self.vary))
         conditions = {}
         for combination in product(*axes):
+            if len(problems) >= MOST_PROBLEMS:
+                break
             settings = copy.deepcopy(base)
             # A section before what is in it.
             for path, _, value in sorted(combination, key=lambda axis: len(paths[axis[0]])):
@@ -326,11 +327,22 @@ def load_study(config: dict[str, Any], source: str = "config") -> Study:
     ConfigError
         With every problem found: its path, the value, and what is allowed.
     """
+    refuse_strange_values(config, source)
     try:
         study = Study.model_validate(config)
     except ValidationError as error:
         raise ConfigError(source, explain(error, Study)) from None
-    problems = list(_inconsistencies(study))
+    n_conditions = sum(experiment.n_conditions() for experiment in study.experiments.values())
+    if n_conditions > MOST_CONDITIONS:
+        raise ConfigError(
+            source,
+            [
+                f"experiments: {n_conditions:,} conditions, the crossed levels of `vary`; expected "
+                f"at most {MOST_CONDITIONS:,}: vary less, or split the study"
+            ],
+        )
+    # What claims require is asked of a study that is consistent.
+    problems = list(_inconsistencies(study)) or list(_unmet_claims(study))
     if problems:
         raise ConfigError(source, problems)
     return study
@@ -348,8 +360,10 @@ def _inconsistencies(study: Study) -> Iterator[str]:
         return
     if not study.experiments and not (study.images and study.networks):
         yield "nothing to do: give experiments, or images and networks"
-    for name in study.experiments.keys() & study.images.keys():
-        yield f"images.{name}: an experiment has the same name; rename one"
+    folded = {name.casefold() for name in study.experiments}
+    for name in study.images:
+        if name.casefold() in folded:
+            yield f"images.{name}: an experiment has the same name; rename one"
     named: dict[str, Mapping[str, object]] = {
         "experiments": study.experiments,
         "images": study.images,
@@ -547,8 +561,14 @@ def _claim_problems(
                 yield f"{where}: {name} needs a section identification with this target"
         elif table == "encryption" and study.encryption is None:
             yield f"{where}: {name} needs a condition in encryption"
-    if entry.requires and len(known) == len(filled) and roles.keys() == wanted.keys():
-        yield from (f"{where}: {problem}" for problem in entry.requires(study, **roles))
+
+
+def _unmet_claims(study: Study) -> Iterator[str]:
+    """Go through what claims require of the conditions and features that fill their roles."""
+    for name, roles in study.claims.items():
+        requires = CLAIMS[name.partition(" ")[0]].requires
+        if requires:
+            yield from (f"claims.{name}: {problem}" for problem in requires(study, **roles))
 
 
 def _refuse_twice(names: list[str]) -> list[str]:
@@ -595,6 +615,11 @@ def _named_levels(
                 f"vary.{path}: the level {name!r} cannot be part of a file name; name it with "
                 "letters, digits and _ . + - (name: value)"
             )
+            continue
+        try:
+            refuse_repetition(str(name))
+        except ValueError as error:
+            problems.append(f"vary.{path}: {error}")
     return {str(name): value for name, value in levels.items()}
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from repbias.spec import CONTROL, printable
 from repbias.store import StoreError, atomic
 
 if TYPE_CHECKING:
@@ -153,9 +154,19 @@ def as_table(name: str, rows: Any = ()) -> pd.DataFrame:
 
 
 def write_table(path: str | Path, name: str, frame: pd.DataFrame) -> None:
-    """Write one of :data:`TABLES` as CSV; nine digits, so float32 survives."""
+    """Write one of :data:`TABLES` as CSV; nine digits, so float32 survives.
+
+    Control characters in names from files become their escapes: a carriage return would break a
+    row in two, and figures cannot show others.
+    """
+    table = as_table(name, frame)
+    for column in (c for c in table if c not in _NUMBERS):
+        texts = [text for text in table[column].unique() if isinstance(text, str)]
+        escaped = {text: printable(text) for text in texts if CONTROL.search(text)}
+        if escaped:
+            table = table.assign(**{column: table[column].replace(escaped)})
     with atomic(path) as temporary:
-        as_table(name, frame).to_csv(temporary, index=False, float_format="%.9g")
+        table.to_csv(temporary, index=False, float_format="%.9g")
 
 
 def read_table(path: str | Path, name: str) -> pd.DataFrame:

@@ -1,6 +1,10 @@
 """The study, and what the rules derive from it."""
 
 try:
+    # Snakemake has taken the last of keys that occur twice; only the file itself tells.
+    for file in workflow.configfiles if workflow.is_main_process else []:
+        if Path(file).is_file() and Path(file).suffix != ".json":
+            read_config(Path(file))
     STUDY = load_study(config, ", ".join(map(str, workflow.configfiles)) or "--config")
 except RepbiasError as error:
     raise WorkflowError(str(error))

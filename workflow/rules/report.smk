@@ -124,7 +124,7 @@ rule references:
         mem_mb=by_input(PLAIN, 10),
         runtime=10,
     params:
-        references=[reference.model_dump(mode="json") for reference in STUDY.references],
+        references=lambda w: [reference.model_dump(mode="json") for reference in STUDY.references],
         code=code("references.py"),
     message:
         "Compare with published numbers"
@@ -147,8 +147,9 @@ rule resolved_config:
         mem_mb=PLAIN,
         runtime=10,
     params:
-        # As text without "<": Snakemake writes parameters into its own report as they are.
-        study=STUDY.model_dump_json().replace("<", "\\u003c"),
+        # By a function, as Snakemake fills in what stands in braces in parameters; as text without
+        # "<", as it writes them into its own report as they are.
+        study=lambda w: STUDY.model_dump_json().replace("<", "\\u003c"),
         code=code("resolved_config.py"),
     message:
         "Write the configuration with every default filled in"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from repbias.commands.description import FILL_IN, count, some
+from repbias.config_file import ConfigError, read_config
 from repbias.recordings.spec import preparation_of
 from repbias.spec import RepbiasError
 
@@ -50,7 +51,7 @@ class Findings:
 
 def run(config: Path, quick: bool = False, images: bool = False) -> int:
     """Print what is found; return 1 if there is a problem, else 0."""
-    from repbias.study import ConfigError, load_study
+    from repbias.study import load_study
 
     content = read_config(config)
     problems = [f"{path}: still to fill in" for path in unfilled(content)]
@@ -78,37 +79,6 @@ def run(config: Path, quick: bool = False, images: bool = False) -> int:
     n_warnings = sum(len(f.warnings) for f in found)
     print(f"\n{count(n_problems, 'problem')}, {count(n_warnings, 'warning')}")
     return 1 if n_problems else 0
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """Read a configuration file.
-
-    Raises
-    ------
-    RepbiasError
-        If there is no such file, it is not YAML, or not a mapping.
-    """
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise RepbiasError(
-            f"{path}: no such file; say which, or start one: repbias init"
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise RepbiasError(f"{path}: not a readable text file ({error})") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        reason = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise RepbiasError(f"{path}{where}: not valid YAML ({reason})") from error
-    if not isinstance(content, dict):
-        found = "nothing" if content is None else f"a {type(content).__name__}"
-        raise RepbiasError(
-            f"{path}: expected keys and values, such as 'study: name'; found {found}"
-        )
-    return content
 
 
 def unfilled(content: Any, path: str = "") -> Iterator[str]:
@@ -165,6 +135,12 @@ def _data(study: Study, decode: bool) -> Iterator[Findings]:
         with _noting(findings):
             opened[name] = open_images(spec)
             _describe_images(findings, opened[name], decode)
+            foreign = [str(i) for i in opened[name].ids if not str(i).isascii()]
+            if foreign and study.groups().get(name):
+                findings.problems.append(
+                    f"{count(len(foreign), 'stimulus id')} outside ASCII ({some(foreign)}), which "
+                    "files of RDMs cannot hold; rename them"
+                )
         yield findings
     for name, spec in study.recordings.items():
         if spec.kind == "simulated":

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from repbias import provenance
-from repbias.commands.check import read_config
 from repbias.commands.description import count, some
 from repbias.commands.show import summary
+from repbias.config_file import read_config
 from repbias.spec import RepbiasError
 from repbias.store import StoreError
 
@@ -109,6 +109,9 @@ def compare_tables(a: Path, b: Path) -> list[str]:
     both = [column for column in left if column in right]
     found = [f"column {c} only in A" for c in left if c not in both]
     found += [f"column {c} only in B" for c in right if c not in both]
+    for column in both:
+        if _is_key(left[column]) != _is_key(right[column]):  # text in one of them only
+            left[column], right[column] = left[column].astype(str), right[column].astype(str)
     keys = [c for c in both if _is_key(left[c])]
     rows = [_numbered(table[both], keys) for table in (left, right)]
     merged = rows[0].merge(rows[1], on=[*keys, "#"], how="outer", indicator=True)

@@ -192,7 +192,7 @@ def _page(path: Path) -> list[str]:
 
 
 def _config(path: Path) -> list[str]:
-    from repbias.commands.check import read_config
+    from repbias.config_file import read_config
 
     return ["a configuration", *_aligned(_shortened_settings(read_config(path)))]
 

@@ -220,6 +220,8 @@ def module_file(module: str) -> Path | None:
         If there is no such module.
     """
     top, *rest = module.split(".")
+    if not all(part.isidentifier() for part in (top, *rest)):
+        raise ValueError(f"{module!r} is no name of a module; expected 'package.module:callable'")
     try:
         found = importlib.util.find_spec(top)
     except (ImportError, ValueError):

@@ -25,6 +25,8 @@ OPTIONS: dict[str, tuple[str, ...]] = {
 }
 #: Responses that come from spike counts, which are never without noise.
 COUNTS = ("poisson", "overdispersed", "calcium")
+#: Time bins of a trial.
+MOST_BINS = 10_000
 #: Presentations by which the noise of saturating fluorescence is estimated.
 _CALIBRATIONS = 20
 
@@ -97,6 +99,12 @@ class SimulatedRecording(Preparation):
         if self.window is not None and "epoch" not in OPTIONS[self.response]:
             raise ValueError(f"window needs time bins; {self.response} responses have none")
         if "epoch" in OPTIONS[self.response]:
+            n_bins = (self.epoch[1] - self.epoch[0]) / self.bin_s
+            if not 0 < n_bins <= MOST_BINS:
+                raise ValueError(
+                    f"the epoch {list(self.epoch)} has {n_bins:.6g} bins of bin_s ({self.bin_s:g}) "
+                    f"seconds; expected 1 to {MOST_BINS}"
+                )
             shown = (self.times_s() > self.latency_s) & self.in_window()
             if not (shown & (self.times_s() < self.latency_s + self.duration_s)).any():
                 raise ValueError(

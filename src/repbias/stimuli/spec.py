@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from repbias.spec import InputPath, Name, Spec, nearest
+from repbias.spec import InputPath, Name, Spec, nearest, refuse_patterns
 from repbias.stimuli.features import FUNCTIONS
 from repbias.stimuli.manipulations import LABEL, FeatureManipulations, StimulusManipulations
 
@@ -55,7 +56,7 @@ class Bits(StimulusManipulations):
 
     kind: Literal["bits"] = "bits"
     """Strings of bits."""
-    features: dict[Name, Feature] = Field(min_length=1)
+    features: dict[Name, Feature] = Field(min_length=1, max_length=12)
     """The features by name; they are independent and balanced, but for what the manipulations
     below do to the training stimuli."""
     noise_bits: int = Field(0, ge=0, le=512)
@@ -129,6 +130,8 @@ class ImageSet(Spec):
     def _something_is_known(self) -> ImageSet:
         if self.path is None and self.table is None:
             raise ValueError("give a path (images), a table (CSV), or both")
+        for file in self.input_files():
+            refuse_patterns(Path(file))
         return self
 
     def input_files(self) -> list[str]:

@@ -356,6 +356,11 @@ def row_height(labels: Iterable[str], n_lines: int) -> float:
     return max(0.25, 0.17 * n_lines, 0.13 * lines_of_text + 0.06)
 
 
+def legend_label(name: str) -> str:
+    """Return a name as a legend shows it: names that begin with an underscore are left out."""
+    return f" {name}" if name.startswith("_") else name
+
+
 def feature_legend(
     figure: FigureBase, colours: dict[str, object], extra: Iterable[object] = ()
 ) -> None:

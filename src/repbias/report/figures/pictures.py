@@ -18,7 +18,7 @@ from scipy.stats import rankdata
 
 from repbias.geometry.rdms import aligned_vectors
 from repbias.report.figures.common import COLOURS, PAGE, STYLE, legend_below, line, shortened
-from repbias.spec import RepbiasError
+from repbias.spec import RepbiasError, printable
 from repbias.stimuli.images import Images
 from repbias.store import Recording, atomic
 
@@ -151,7 +151,7 @@ def groups_of_stimuli(recording: Recording) -> np.ndarray | None:
     for column in sorted(columns, key=lambda k: "category" not in k.lower()):
         values = np.asarray(columns[column])
         if values.dtype.kind in "UO" and 2 <= len(set(values)) <= min(MOST_GROUPS, len(values) - 1):
-            return values.astype(str)
+            return np.array([printable(text) for text in values.astype(str)])
     return None
 
 

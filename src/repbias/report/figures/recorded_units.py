@@ -23,6 +23,7 @@ from repbias.report.figures.common import (
     groups_of,
     kept,
     legend_below,
+    legend_label,
     line,
     model_labels,
     of_group,
@@ -157,7 +158,7 @@ def _distribution(
     for group in groups:
         rows = of_group(chosen, group)
         means = rows.groupby(["subject", "unit"], sort=False)[value].mean().clip(*range_)
-        label = model_labels(rows[MODEL].drop_duplicates(), 30)[0]
+        label = legend_label(model_labels(rows[MODEL].drop_duplicates(), 30)[0])
         if value == "r" and rows["p_fdr"].notna().any():
             share = (rows["p_fdr"] < LEVEL).mean()
             label = f"{label}: {share:.0%} significant"
@@ -273,7 +274,7 @@ def _histogram(axis: Axes, units: pd.DataFrame, value: str) -> None:
         axis.text(0.5, 0.5, "not available", ha="center", transform=axis.transAxes, color="0.4")
         return
     range_ = (0, 1) if value != "repeats" else (0, 1.05 * max(map(max, filter(len, finite))))
-    labels = names if len(names) > 1 else ["_"]  # kept out of the legend
+    labels = list(map(legend_label, names)) if len(names) > 1 else ["_"]  # kept out of the legend
     axis.hist(
         finite, bins=25, range=range_, stacked=True, color=COLOURS[: len(finite)], label=labels
     )

@@ -10,7 +10,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from repbias.report.figures.common import COLOURS, Layers, Tables, empty_figure, panels
+from repbias.report.figures.common import (
+    COLOURS,
+    Layers,
+    Tables,
+    empty_figure,
+    legend_label,
+    panels,
+)
 from repbias.statistics import mean_interval
 
 PLANTED_COLUMNS = [
@@ -138,7 +145,7 @@ def _layer_profile(axis: Axes, part: pd.DataFrame, value: str, interval: tuple[s
             *(x, means),
             marker="o", ms=4, color=colour, ls="--" if untrained else "-",
             mfc="white" if untrained else colour,
-            label="untrained" if untrained else condition,
+            label="untrained" if untrained else legend_label(condition),
         )  # fmt: skip
         if line["network"].nunique() == 1:
             bounds = line[list(interval)].to_numpy().T
