@@ -68,7 +68,7 @@ def job(snakemake: Any) -> Iterator[None]:
 class _LogFile(logging.FileHandler):
     """A log file. Where it cannot be written, that is said once, and is no reason to fail."""
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+    def handleError(self, record: logging.LogRecord) -> None:
         """Give up on the file, and on what waits to be written to it."""
         error = sys.exc_info()[1]
         if not isinstance(error, OSError):
