@@ -7,11 +7,14 @@ usage.
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import sys
+from contextlib import redirect_stdout
 from importlib import import_module
 from pathlib import Path
+from typing import TextIO
 
 import repbias
 
@@ -104,6 +107,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+class _Escaped(io.TextIOBase):
+    """What is printed, without what names in files could make a terminal do."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        from repbias.foreign import printable
+
+        return self._stream.write(printable(text))
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; return the exit code.
 
@@ -116,12 +134,14 @@ def main(argv: list[str] | None = None) -> int:
     # Libraries warn on the way; what matters is said by the commands.
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     module = import_module(f"repbias.commands.{arguments.pop('command')}")
+    from repbias.foreign import printable
     from repbias.spec import RepbiasError
 
     try:
-        return module.run(**arguments)
+        with redirect_stdout(_Escaped(sys.stdout)):
+            return module.run(**arguments)
     except RepbiasError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(printable(f"error: {error}"), file=sys.stderr)
         return 1
     except BrokenPipeError:  # as with `repbias inspect FILE | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

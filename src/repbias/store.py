@@ -20,6 +20,7 @@ import h5py
 import numpy as np
 
 import repbias
+from repbias.foreign import member, refuse_data_elsewhere, refuse_size
 from repbias.spec import RepbiasError, nearest
 
 FORMAT_VERSION = 2
@@ -102,6 +103,8 @@ def _reading(item: h5py.HLObject) -> Iterator[None]:
     """Name the file where reading a part of it fails; only around calls of h5py and decoding."""
     try:
         yield
+    except RepbiasError as error:  # names the file already
+        raise StoreError(str(error)) from error
     except (KeyError, OSError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise StoreError(f"{item.file.filename}: incomplete or damaged ({error})") from error
 
@@ -132,7 +135,10 @@ def _checked(shape: tuple[int, ...], dtype: np.dtype) -> dict[str, Any]:
 def _get(group: h5py.Group, name: str, index: Any = ()) -> np.ndarray:
     """Read an array, or a part of it."""
     with _reading(group):
-        dataset = group[name]
+        dataset = member(group.file.filename, group, name)
+        refuse_data_elsewhere(group.file.filename, dataset)
+        shape = dataset.shape if index == () else dataset.shape[1:]
+        refuse_size(group.file.filename, repr(name), shape, dataset.dtype.itemsize)
         if h5py.check_string_dtype(dataset.dtype):
             return np.array(dataset.asstr()[index], dtype=str)
         return dataset[index]
@@ -145,7 +151,7 @@ def _put_columns(group: h5py.Group, columns: Mapping[str, Any]) -> None:
 
 def _get_columns(file: h5py.File, name: str) -> dict[str, np.ndarray]:
     with _reading(file):
-        names = list(file[name].keys())
+        names = list(member(file.filename, file, name).keys())
     return {column: _get(file, f"{name}/{column}") for column in names}
 
 

@@ -13,6 +13,7 @@ from repbias import provenance
 from repbias.commands.check import read_config
 from repbias.commands.description import count, some
 from repbias.commands.show import summary
+from repbias.foreign import open_hdf5
 from repbias.spec import RepbiasError
 from repbias.store import StoreError
 
@@ -124,10 +125,8 @@ def compare_tables(a: Path, b: Path) -> list[str]:
 
 def compare_hdf5(a: Path, b: Path) -> list[str]:
     """Return how two HDF5 files differ: in attributes, arrays, and values by how much."""
-    import h5py
-
     try:
-        with h5py.File(a) as left, h5py.File(b) as right:
+        with open_hdf5(a) as left, open_hdf5(b) as right:
             attributes = [{f"@{k}": _text(v) for k, v in f.attrs.items()} for f in (left, right)]
             found = _differences(*attributes)
             arrays = [_arrays(left), _arrays(right)]

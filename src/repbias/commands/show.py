@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from repbias import provenance
 from repbias.commands.description import count, some
+from repbias.foreign import open_hdf5
 from repbias.spec import RepbiasError
 
 if TYPE_CHECKING:
@@ -103,12 +104,10 @@ def _content(path: Path) -> list[str]:
 
 
 def _hdf5(path: Path) -> list[str]:
-    import h5py
-
     from repbias.store import StoreError, kind_of, open_checked
 
     try:
-        with h5py.File(path) as file:
+        with open_hdf5(path) as file:
             theirs = "rsatoolbox_version" in file.attrs and "dissimilarities" in file
             kind = "rdms" if theirs else kind_of(file)
             if kind == "rdms":

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
+from repbias.foreign import readable, refuse_size
 from repbias.recordings.readers.common import ResponseRecording, canonical
-from repbias.recordings.readers.files import plain_columns, readable
+from repbias.recordings.readers.files import plain_columns
 from repbias.recordings.spec import ORDER_COLUMNS
 from repbias.spec import RepbiasError, Spec, nearest
 from repbias.store import Recording
@@ -141,6 +142,7 @@ def read_table(path: Path, header: list[str] | None = None) -> pd.DataFrame:
             f"{path}: unknown kind of table {suffix!r}; expected {', '.join(SEPARATORS)}"
         )
     with readable(path, "a table of text"):
+        refuse_size(path, "the file", (path.stat().st_size,))
         rows = _rows(path, SEPARATORS[suffix])
         names = header if header is not None else next(rows, (0, []))[1]
         names = [name.strip() for name in names]
