@@ -11,7 +11,7 @@ from collections.abc import Callable
 #: Exit code for a file that needs more memory than it may have.
 TOO_LARGE = 3
 #: Seconds of computing before a file counts as one that never ends, and bytes a second beyond.
-SECONDS, BYTES_PER_SECOND = 20, 5_000_000
+SECONDS, BYTES_PER_SECOND = 10, 5_000_000
 
 
 def touch_hdf5(path: str) -> None:
