@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 #: File endings that :func:`load_array` reads.
 ARRAY_SUFFIXES = (".npy", ".npz", ".h5", ".hdf5", ".mat")
-#: As many references within a file may be followed, or one for each byte of the file.
+#: As many references within a file may be followed, or one for every 8 bytes of the file.
 MAX_REFERENCES = 10**6
 
 
@@ -206,7 +206,7 @@ def _mat73(
     """
     import h5py
 
-    if next(visits) > max(MAX_REFERENCES, path.stat().st_size):
+    if next(visits) > max(MAX_REFERENCES, path.stat().st_size // 8):
         raise RepbiasError(f"{path}: {name!r} refers to the same data again and again")
     kind = bytes(node.attrs.get("MATLAB_class", b"")).decode()
     if fields or kind == "struct":

@@ -105,11 +105,13 @@ def refuse_crash(path: Path | str, what: str) -> None:
         "hdf5" or "matlab".
     """
     status = Path(path).stat()
-    _probe(str(path), what, (status.st_size, status.st_mtime_ns, status.st_ino))
+    problem = _probe(str(path), what, (status.st_size, status.st_mtime_ns, status.st_ino))
+    if problem:
+        raise RepbiasError(f"{path}: {problem}")
 
 
 @lru_cache(maxsize=64)
-def _probe(path: str, what: str, state: tuple[int, ...]) -> None:
+def _probe(path: str, what: str, state: tuple[int, ...]) -> str:
     done = subprocess.run(
         [sys.executable, probe.__file__, what, path, str(available_memory()), str(state[0])],
         stdin=subprocess.DEVNULL,
@@ -117,12 +119,10 @@ def _probe(path: str, what: str, state: tuple[int, ...]) -> None:
         stderr=subprocess.DEVNULL,
     )
     if done.returncode == probe.TOO_LARGE:
-        raise RepbiasError(f"{path}: does not fit into memory")
+        return "does not fit into memory"
     if done.returncode:
-        raise RepbiasError(
-            f"{path}: is damaged: the library that reads it crashes or does not end (exit "
-            f"{done.returncode})"
-        )
+        return f"damaged: its library crashes or does not end (exit {done.returncode})"
+    return ""
 
 
 @contextmanager

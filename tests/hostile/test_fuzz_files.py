@@ -61,7 +61,7 @@ def in_child(entry: Format, path: Path) -> str:
     said = path.with_name("said")
     if not child:
         try:
-            with open(os.devnull, "w") as null:
+            with Path(os.devnull).open("w") as null:
                 os.dup2(null.fileno(), 2)
             read_or_refuse(entry, path)
             os._exit(0)

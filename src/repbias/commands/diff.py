@@ -13,9 +13,8 @@ from repbias import provenance
 from repbias.commands.check import read_config
 from repbias.commands.description import count, some
 from repbias.commands.show import summary
-from repbias.foreign import open_hdf5
+from repbias.foreign import open_hdf5, readable
 from repbias.spec import RepbiasError
-from repbias.store import StoreError
 
 if TYPE_CHECKING:
     import h5py
@@ -125,19 +124,20 @@ def compare_tables(a: Path, b: Path) -> list[str]:
 
 def compare_hdf5(a: Path, b: Path) -> list[str]:
     """Return how two HDF5 files differ: in attributes, arrays, and values by how much."""
-    try:
-        with open_hdf5(a) as left, open_hdf5(b) as right:
-            attributes = [{f"@{k}": _text(v) for k, v in f.attrs.items()} for f in (left, right)]
-            found = _differences(*attributes)
-            arrays = [_arrays(left), _arrays(right)]
-            for name in dict.fromkeys([*arrays[0], *arrays[1]]):
-                if name not in arrays[0] or name not in arrays[1]:
-                    found.append(f"{name} only in {'A' if name in arrays[0] else 'B'}")
-                else:
-                    found += _compare_arrays(name, arrays[0][name], arrays[1][name])
-            return found
-    except (OSError, RuntimeError) as error:
-        raise StoreError(f"{a}, {b}: one is not a complete HDF5 file ({error})") from error
+    with (
+        readable(f"{a}, {b}", "two complete HDF5 files"),
+        open_hdf5(a) as left,
+        open_hdf5(b) as right,
+    ):
+        attributes = [{f"@{k}": _text(v) for k, v in f.attrs.items()} for f in (left, right)]
+        found = _differences(*attributes)
+        arrays = [_arrays(left), _arrays(right)]
+        for name in dict.fromkeys([*arrays[0], *arrays[1]]):
+            if name not in arrays[0] or name not in arrays[1]:
+                found.append(f"{name} only in {'A' if name in arrays[0] else 'B'}")
+            else:
+                found += _compare_arrays(name, arrays[0][name], arrays[1][name])
+        return found
 
 
 def _circumstances(a: dict[str, Any], b: dict[str, Any]) -> None:

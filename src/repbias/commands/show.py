@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from repbias import provenance
 from repbias.commands.description import count, some
-from repbias.foreign import open_hdf5
+from repbias.foreign import open_hdf5, readable
 from repbias.spec import RepbiasError
 
 if TYPE_CHECKING:
@@ -104,22 +104,19 @@ def _content(path: Path) -> list[str]:
 
 
 def _hdf5(path: Path) -> list[str]:
-    from repbias.store import StoreError, kind_of, open_checked
+    from repbias.store import kind_of, open_checked
 
-    try:
-        with open_hdf5(path) as file:
-            theirs = "rsatoolbox_version" in file.attrs and "dissimilarities" in file
-            kind = "rdms" if theirs else kind_of(file)
-            if kind == "rdms":
-                return _parts(file, kind)
-    except (OSError, RuntimeError) as error:
-        raise StoreError(f"{path}: not a complete HDF5 file ({error})") from error
+    with readable(path, "a complete HDF5 file"), open_hdf5(path) as file:
+        theirs = "rsatoolbox_version" in file.attrs and "dissimilarities" in file
+        kind = "rdms" if theirs else kind_of(file)
+        if kind == "rdms":
+            return _parts(file, kind)
     if kind not in KINDS:
         raise RepbiasError(
             f"{path}: not a file of repbias (kind {kind!r}, expected one of {', '.join(KINDS)}); "
             "of data, ask: repbias inspect"
         )
-    with open_checked(path, kind) as file:
+    with readable(path, "a complete HDF5 file"), open_checked(path, kind) as file:
         return _parts(file, kind)
 
 

@@ -6,6 +6,7 @@ import csv
 import io
 import tarfile
 import zipfile
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -90,8 +91,8 @@ def _read_table(path: Path) -> tuple[list[str], dict[str, np.ndarray]]:
     names = rows[0][1]
     if "stimulus_id" not in names:
         raise RepbiasError(f"{path}: no column 'stimulus_id'; {nearest('stimulus_id', names)}")
-    for name in names:
-        if names.count(name) > 1 or not name or "/" in name:
+    for name, times in Counter(names).items():
+        if times > 1 or not name or "/" in name:
             raise RepbiasError(
                 f"{path}: the column {name!r} is empty, there twice, or has a / in its name"
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -186,7 +187,7 @@ def _rows(path: Path, separator: str | None) -> Iterator[tuple[int, list[str]]]:
 def _check_names(path: Path, names: list[str]) -> None:
     if not names:
         raise RepbiasError(f"{path}: the file is empty")
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, n in Counter(names).items() if n > 1)
     if twice:
         raise RepbiasError(f"{path}: two columns are called {twice[0]!r}")
     if "" in names:
