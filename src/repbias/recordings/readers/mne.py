@@ -151,7 +151,7 @@ def _check_tags(path: Path) -> None:
     A tag has a header of four big-endian int32: kind, type, size of its data, and where the next
     is: 0 for behind it, -1 for nowhere. MNE would follow a tag that leads back for ever.
     """
-    opened = gzip.open if path.name.endswith(".gz") else open
+    opened = gzip.open if path.suffix.lower() == ".gz" else open
     at, next_at = 0, 0
     with opened(path, "rb") as file:
         while header := file.read(16):
