@@ -125,9 +125,11 @@ def compare_tables(a: Path, b: Path) -> list[str]:
 def compare_hdf5(a: Path, b: Path) -> list[str]:
     """Return how two HDF5 files differ: in attributes, arrays, and values by how much."""
     with (
-        readable(f"{a}, {b}", "two complete HDF5 files"),
+        readable(a, "a complete HDF5 file"),
         open_hdf5(a) as left,
+        readable(b, "a complete HDF5 file"),
         open_hdf5(b) as right,
+        readable(f"{a}, {b}", "two HDF5 files"),
     ):
         attributes = [{f"@{k}": _text(v) for k, v in f.attrs.items()} for f in (left, right)]
         found = _differences(*attributes)
