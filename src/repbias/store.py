@@ -105,7 +105,7 @@ def _reading(item: h5py.HLObject) -> Iterator[None]:
         yield
     except RepbiasError as error:  # names the file already
         raise StoreError(str(error)) from error
-    except (KeyError, OSError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+    except Exception as error:  # of h5py's, there are many kinds
         raise StoreError(f"{item.file.filename}: incomplete or damaged ({error})") from error
 
 
@@ -132,11 +132,24 @@ def _checked(shape: tuple[int, ...], dtype: np.dtype) -> dict[str, Any]:
     return {"chunks": tuple(chunks), "fletcher32": True, **text}
 
 
-def _get(group: h5py.Group, name: str, index: Any = ()) -> np.ndarray:
-    """Read an array, or a part of it."""
+def dataset_of(group: h5py.Group, name: str) -> h5py.Dataset:
+    """Return a dataset of one of our files.
+
+    Raises
+    ------
+    StoreError
+        If there is none, or it is a link, or its data are in another file.
+    """
     with _reading(group):
         dataset = member(group.file.filename, group, name)
         refuse_data_elsewhere(group.file.filename, dataset)
+        return dataset
+
+
+def _get(group: h5py.Group, name: str, index: Any = ()) -> np.ndarray:
+    """Read an array, or a part of it."""
+    with _reading(group):
+        dataset = dataset_of(group, name)
         shape = dataset.shape if index == () else dataset.shape[1:]
         refuse_size(group.file.filename, repr(name), shape, dataset.dtype.itemsize)
         if h5py.check_string_dtype(dataset.dtype):
@@ -329,14 +342,13 @@ class Networks:
     def read(cls, path: str | Path) -> Networks:
         """Read a networks file."""
         with open_checked(path, "networks") as file:
-            table = _get_columns(file, "networks")
             return cls(
-                seeds=table["seed"],
+                seeds=_get(file, "networks/seed"),
                 features=_get_json(file, "features"),
                 targets=_get_json(file, "targets"),
-                kept=table["kept"],
-                test_accuracy=table["test_accuracy"],
-                acquired=table["acquired"],
+                kept=_get(file, "networks/kept"),
+                test_accuracy=_get(file, "networks/test_accuracy"),
+                acquired=_get(file, "networks/acquired"),
                 curves=_get_columns(file, "curves"),
                 checkpoint_names=_get(file, "checkpoints/name"),
                 checkpoint_steps=_get(file, "checkpoints/step"),

@@ -40,11 +40,12 @@ from PIL import Image
 from repbias import foreign
 from repbias.arrays import load_array
 from repbias.cli import main
+from repbias.geometry.rdms import write_layer_rdms
 from repbias.recordings.readers.table import read_table
 from repbias.spec import RepbiasError
 from repbias.stimuli.images import open_images
 from repbias.stimuli.spec import ImageSet
-from repbias.store import Recording, Stimuli
+from repbias.store import Activations, Networks, Recording, Stimuli
 
 PETABYTE = 2**47  # of float64
 
@@ -169,6 +170,16 @@ def test_hdf5_files_that_reach_out_of_themselves_are_refused(name, how, secret, 
         readers.append(lambda p: as_recording(entry.entry, p))
     assert len(readers) > 1
     refused(path, "link|keeps its data in other files", *readers)
+
+
+@pytest.mark.parametrize("how", ["external link", "external data", "virtual"])
+def test_rdms_are_not_made_of_activations_in_another_file(how, secret, tmp_path):
+    """They are read block by block, past the reader of whole layers."""
+    path = tmp_path / "activations.h5"
+    FORMATS[path.name].write(path)
+    point_out(path, "layers/h", how, secret)
+    make = lambda p: write_layer_rdms(tmp_path / "r.h5", Activations.open(p), "euclidean", None)  # noqa: E731
+    refused(path, "is a link|keeps its data in other files", make)
 
 
 def test_a_group_of_our_files_may_not_be_a_link(secret, tmp_path):
@@ -686,7 +697,7 @@ def test_a_crash_is_noticed(tmp_path, monkeypatch):
     refused(path, "crashes or does not end", load_array)
 
 
-def test_our_stimuli_of_another_shape_of_text(tmp_path):
+def test_files_of_ours_that_lack_something_or_hold_something_else(tmp_path):
     path = tmp_path / "stimuli.h5"
     FORMATS["stimuli.h5"].write(path)
     with h5py.File(path, "a") as file:
@@ -694,6 +705,11 @@ def test_our_stimuli_of_another_shape_of_text(tmp_path):
         file["id"] = np.zeros(6)
         file.attrs["features"] = h5py.Empty("S1")
     refused(path, "damaged", Stimuli.read)
+    path = tmp_path / "networks.h5"
+    FORMATS["networks.h5"].write(path)
+    with h5py.File(path, "a") as file:
+        del file["networks/seed"]
+    refused(path, "damaged", Networks.read)
     path = tmp_path / "activations.h5"
     FORMATS["activations.h5"].write(path)
     with h5py.File(path, "a") as file:

@@ -26,7 +26,7 @@ from repbias.geometry.streaming import stream_dissimilarities
 from repbias.recordings.reliability import analysed_units, by_repeat
 from repbias.recordings.spec import preparation_of
 from repbias.spec import RepbiasError
-from repbias.store import Activations, Recording, StoreError, atomic, open_checked
+from repbias.store import Activations, Recording, StoreError, atomic, dataset_of, open_checked
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ def write_layer_rdms(
         for row in range(len(activations)):
             described = {column: values[row].item() for column, values in table.items()}
             for layer in activations.layers:
-                dataset = file["layers"][layer]
+                dataset = dataset_of(file, f"layers/{layer}")
                 parts = stream_dissimilarities(
                     # dataset and row are used before they change
                     lambda stimuli, units: dataset[row, stimuli, units],  # noqa: B023
