@@ -40,7 +40,7 @@ from PIL import Image
 from repbias import foreign
 from repbias.arrays import load_array
 from repbias.cli import main
-from repbias.geometry.rdms import write_layer_rdms
+from repbias.geometry.rdms import read_rdms, write_layer_rdms
 from repbias.recordings.readers.table import read_table
 from repbias.spec import RepbiasError
 from repbias.stimuli.images import open_images
@@ -178,6 +178,9 @@ def test_rdms_are_not_made_of_activations_in_another_file(how, secret, tmp_path)
     path = tmp_path / "activations.h5"
     FORMATS[path.name].write(path)
     point_out(path, "layers/h", how, secret)
+    FORMATS["rdms.h5"].write(tmp_path / "rdms.h5")
+    point_out(tmp_path / "rdms.h5", "dissimilarities", how, secret)
+    refused(tmp_path / "rdms.h5", "link|keeps its data in other files", read_rdms)
     make = lambda p: write_layer_rdms(tmp_path / "r.h5", Activations.open(p), "euclidean", None)  # noqa: E731
     refused(path, "is a link|keeps its data in other files", make)
 
@@ -499,6 +502,17 @@ def test_errors_and_other_commands_do_not_speak_to_the_terminal(tmp_path, capsys
     assert unseen(capsys.readouterr().out) == set()
     assert main(["diff", str(h5), str(tmp_path / "x.h5")]) == 1
     assert unseen(capsys.readouterr().out) == set()
+
+
+@pytest.mark.parametrize("name", ["x.html", "x.csv", "x.h5", "x.yaml"])
+def test_results_of_strangers_are_shown_or_refused(name, tmp_path, capsys):
+    (tmp_path / name).write_bytes(b"\xff\xfe\0\x1b[2J" * 100)
+    (tmp_path / f"b{name}").write_bytes(b"\x89HDF\r\n\x1a\n" * 50)
+    assert main(["show", str(tmp_path / name)]) == 1
+    assert f"error: {tmp_path / name}: " in capsys.readouterr().err
+    assert main(["diff", str(tmp_path / name), str(tmp_path / f"b{name}")]) == 1
+    said = capsys.readouterr()
+    assert unseen(said.out + said.err) == set()
 
 
 def test_the_block_gives_the_names_as_they_are(tmp_path, capsys):

@@ -44,7 +44,8 @@ def run(a: Path, b: Path) -> int:
     if a.is_dir() != b.is_dir():
         raise RepbiasError(f"{a}, {b}: one is a file and one a folder; expected two of a kind")
     print(f"A: {a}\nB: {b}")
-    return _folders(a, b) if a.is_dir() else _files(a, b)
+    with readable(f"{a}, {b}", "results of a study"):
+        return _folders(a, b) if a.is_dir() else _files(a, b)
 
 
 def _files(a: Path, b: Path) -> int:
@@ -129,7 +130,6 @@ def compare_hdf5(a: Path, b: Path) -> list[str]:
         open_hdf5(a) as left,
         readable(b, "a complete HDF5 file"),
         open_hdf5(b) as right,
-        readable(f"{a}, {b}", "two HDF5 files"),
     ):
         attributes = [{f"@{k}": _text(v) for k, v in f.attrs.items()} for f in (left, right)]
         found = _differences(*attributes)

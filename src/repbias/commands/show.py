@@ -82,7 +82,8 @@ def run(file: Path) -> int:
     if not file.exists():
         raise RepbiasError(f"{file}: no such file or folder")
     print(file)
-    lines = _study(file) if file.is_dir() else [*_content(file), *_origin(file)]
+    with readable(file, "a result of a study"):
+        lines = _study(file) if file.is_dir() else [*_content(file), *_origin(file)]
     print("\n".join(f"  {line}".rstrip() for line in lines))
     return 0
 
@@ -106,7 +107,7 @@ def _content(path: Path) -> list[str]:
 def _hdf5(path: Path) -> list[str]:
     from repbias.store import kind_of, open_checked
 
-    with readable(path, "a complete HDF5 file"), open_hdf5(path) as file:
+    with open_hdf5(path) as file:
         theirs = "rsatoolbox_version" in file.attrs and "dissimilarities" in file
         kind = "rdms" if theirs else kind_of(file)
         if kind == "rdms":
@@ -116,7 +117,7 @@ def _hdf5(path: Path) -> list[str]:
             f"{path}: not a file of repbias (kind {kind!r}, expected one of {', '.join(KINDS)}); "
             "of data, ask: repbias inspect"
         )
-    with readable(path, "a complete HDF5 file"), open_checked(path, kind) as file:
+    with open_checked(path, kind) as file:
         return _parts(file, kind)
 
 

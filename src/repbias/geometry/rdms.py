@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 from rsatoolbox.rdm import RDMs, load_rdm
 
+from repbias.foreign import refuse_other_files
 from repbias.geometry.distances import (
     correlation_distances,
     folds_of,
@@ -205,8 +206,12 @@ def read_rdms(path: str | Path) -> RDMs:
     ------
     StoreError
         If the file is missing, truncated or something else.
+    RepbiasError
+        If a part of it is in another file.
     """
     try:
+        with h5py.File(path, "r") as file:
+            refuse_other_files(path, file)
         return load_rdm(str(path), file_type="hdf5")
     except (OSError, KeyError) as error:
         raise StoreError(f"{path}: not a complete file of RDMs ({error})") from error
