@@ -401,9 +401,12 @@ def test_pictures_that_are_bombs(little_memory, tmp_path):
 # Formats in a false dress.
 
 
-def test_postscript_is_not_run(tmp_path):
+def test_postscript_is_not_run(tmp_path, monkeypatch):
     """Pillow hands EPS to Ghostscript, whatever the file is called."""
     trace = tmp_path / "ran"
+    (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch {trace}\n")
+    (tmp_path / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     (tmp_path / "photos").mkdir()
     program = f"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n({trace}) (w) file closefile\n"
     (tmp_path / "photos" / "a.png").write_text(program + "showpage\n%%EOF\n")
@@ -640,8 +643,9 @@ def test_text_that_is_no_utf8_is_refused(tmp_path):
 def test_halves_of_characters_are_refused_before_they_are_written(tmp_path):
     path = tmp_path / "x.npz"
     ids = np.array(["\ud800", *IDS[1:].tolist()])
-    np.savez(path, x=VALUES, ids=ids)
-    refused(path, "surrogate", lambda p: as_recording(NAMED, p, np.unique(ids)))
+    np.savez(path, x=np.arange(15.0), ids=ids)
+    entry = NAMED | {"kind": "rdms", "axes": ["pair"]}
+    refused(path, "surrogate", lambda p: as_recording(entry, p, np.unique(ids)))
 
 
 def test_members_of_npz_that_are_no_arrays(tmp_path):
