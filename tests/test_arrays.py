@@ -123,7 +123,7 @@ def test_other_files_are_not_read(suffix, where, tmp_path):
     with h5py.File(path, "w", userblock_size=512) as file:
         if where == "link":
             file["x"] = h5py.ExternalLink("secret.h5", "x")
-            message = "holds no array" if suffix == ".h5" else "'x' is a link"
+            message = "'x' is a link to another file"
         else:
             message = "'x' keeps its data in other files"
         if where == "external":
@@ -385,8 +385,8 @@ def test_a_file_that_matlab_wrote_is_read():
 
 
 def cuts(content):
-    """Return the beginnings of a file, cut at some forty places."""
-    step = max(1, len(content) // 40)
+    """Return the beginnings of a file, cut at a dozen places."""
+    step = max(1, len(content) // 12)
     return [content[:n] for n in range(0, len(content), step)]
 
 

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 import repbias
+from repbias.foreign import member, refuse_data_elsewhere, refuse_size
 from repbias.spec import RepbiasError, nearest
 
 if TYPE_CHECKING:
@@ -169,7 +170,9 @@ def _reading(item: h5py.HLObject) -> Iterator[None]:
     """Name the file where reading a part of it fails; only around calls of h5py and decoding."""
     try:
         yield
-    except (KeyError, OSError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+    except RepbiasError as error:  # names the file already
+        raise StoreError(str(error)) from error
+    except Exception as error:  # of h5py's, there are many kinds
         raise StoreError(f"{item.file.filename}: incomplete or damaged ({error})") from error
 
 
@@ -196,10 +199,26 @@ def _checked(shape: tuple[int, ...], dtype: DTypeLike) -> dict[str, Any]:
     return {"chunks": tuple(chunks), "fletcher32": True, **text}
 
 
+def dataset_of(group: h5py.Group, name: str) -> h5py.Dataset:
+    """Return a dataset of one of our files.
+
+    Raises
+    ------
+    StoreError
+        If there is none, or it is a link, or its data are in another file.
+    """
+    with _reading(group):
+        dataset = member(group.file.filename, group, name)
+        refuse_data_elsewhere(group.file.filename, dataset)
+        return dataset
+
+
 def _get(group: h5py.Group, name: str, index: Any = ()) -> np.ndarray:
     """Read an array, or a part of it."""
     with _reading(group):
-        dataset = group[name]
+        dataset = dataset_of(group, name)
+        shape = dataset.shape if index == () else dataset.shape[1:]
+        refuse_size(group.file.filename, repr(name), shape, dataset.dtype.itemsize)
         if h5py.check_string_dtype(dataset.dtype):
             return np.array(dataset.asstr()[index], dtype=str)
         return dataset[index]
@@ -212,7 +231,7 @@ def _put_columns(group: h5py.Group, columns: Mapping[str, Any]) -> None:
 
 def _get_columns(file: h5py.File, name: str) -> dict[str, np.ndarray]:
     with _reading(file):
-        names = list(file[name].keys())
+        names = list(member(file.filename, file, name).keys())
     return {column: _get(file, f"{name}/{column}") for column in names}
 
 
@@ -390,14 +409,13 @@ class Networks:
     def read(cls, path: str | Path) -> Networks:
         """Read a networks file."""
         with open_checked(path, "networks") as file:
-            table = _get_columns(file, "networks")
             return cls(
-                seeds=table["seed"],
+                seeds=_get(file, "networks/seed"),
                 features=_get_json(file, "features"),
                 targets=_get_json(file, "targets"),
-                kept=table["kept"],
-                test_accuracy=table["test_accuracy"],
-                acquired=table["acquired"],
+                kept=_get(file, "networks/kept"),
+                test_accuracy=_get(file, "networks/test_accuracy"),
+                acquired=_get(file, "networks/acquired"),
                 curves=_get_columns(file, "curves"),
                 checkpoint_names=_get(file, "checkpoints/name"),
                 checkpoint_steps=_get(file, "checkpoints/step"),

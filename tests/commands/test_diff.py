@@ -188,7 +188,7 @@ def test_versions_and_hosts_alone_are_no_difference(runs, diff):
         ("a", "a/config.yaml", "one is a file and one a folder"),
         ("a/config.yaml", "a/tables/steering.csv", "expected two files of a kind"),
         ("a", "empty", "empty: no results of a study"),
-        ("a/recordings/brain.h5", "broken.h5", "broken.h5: one is not a complete HDF5 file"),
+        ("a/recordings/brain.h5", "broken.h5", "broken.h5: cannot be read as a complete HDF5 file"),
         ("a/tables/steering.csv", "broken.csv", "broken.csv: not a readable table"),
     ],
 )

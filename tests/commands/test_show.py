@@ -221,7 +221,7 @@ def old(path):
     [
         ("x.h5", lambda path: None, "no such file"),
         ("x.npy", lambda path: path.write_text(""), "no result of a study; expected .h5, .csv"),
-        ("x.h5", lambda path: path.write_text("x"), "not a complete HDF5 file"),
+        ("x.h5", lambda path: path.write_text("x"), "cannot be read as a result of a study"),
         ("x.h5", foreign, "not a file of repbias (kind None"),
         ("x.h5", old, "format version 1"),
         ("x.csv", lambda path: path.write_text(""), "not a readable table"),

@@ -11,11 +11,14 @@ import numpy as np
 
 from repbias.arrays import load_array
 from repbias.commands.description import FILL_IN, STIMULI, Description, some
+from repbias.foreign import member, open_hdf5, refuse_crash
 from repbias.recordings.readers.common import as_ids
 from repbias.spec import RepbiasError, nearest
 
 #: Larger arrays are described by shape and type only.
 MAX_ELEMENTS = 2**26
+#: Structures in structures that are looked into; a file can hold itself.
+MAX_DEPTH = 8
 
 
 @dataclass
@@ -250,10 +253,10 @@ def datasets(path: Path) -> Iterator[tuple[str, Variable]]:
     import h5py
 
     found: dict[str, h5py.Dataset] = {}
-    with h5py.File(path, "r") as file:
+    with open_hdf5(path) as file:
         file.visititems(lambda name, x: found.update({name: x}) if hasattr(x, "shape") else None)
         for name, dataset in found.items():
-            if dataset.shape is None or dataset.external or dataset.is_virtual:
+            if dataset.shape is None:
                 yield name, UNREADABLE
             elif dataset.size > MAX_ELEMENTS:
                 yield name, Variable(dataset.shape, dataset.dtype, None)
@@ -267,17 +270,18 @@ def _mat_names(path: Path) -> Iterator[str]:
 
     if h5py.is_hdf5(path):
 
-        def members(name: str, node: h5py.Group | h5py.Dataset) -> Iterator[str]:
+        def members(name: str, node: h5py.Group | h5py.Dataset, depth: int) -> Iterator[str]:
             if isinstance(node, h5py.Group) and "MATLAB_sparse" not in node.attrs:
                 for key in node:
-                    yield from members(f"{name}.{key}", node[key])
+                    if depth < MAX_DEPTH:
+                        yield from members(f"{name}.{key}", member(path, node, key), depth + 1)
             else:
                 yield name
 
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path) as file:
             for name in file:
                 if not name.startswith("#"):  # MATLAB's own
-                    yield from members(name, file[name])
+                    yield from members(name, member(path, file, name), 0)
         return
     import scipy.io
 
@@ -289,6 +293,7 @@ def _mat_names(path: Path) -> Iterator[str]:
         for key in names:  # the first element stands for all
             yield from fields(f"{name}.{key}", value[key].flat[0])
 
+    refuse_crash(path, "matlab")
     for name, value in scipy.io.loadmat(path).items():
         if not name.startswith("__"):
             yield from fields(name, value)

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import yaml
 
+from repbias.spec import printable
+
 #: Marks what only the user can know.
 FILL_IN = "FILL_IN"
 #: The comment behind the key `stimuli`.
@@ -37,7 +39,7 @@ class Description:
         """Add a key to the entry."""
         self.entry[key] = value
         if comment:
-            self.comments[key] = " ".join(comment.split())  # data may hold line breaks
+            self.comments[key] = printable(" ".join(comment.split()))  # data may hold line breaks
 
     def block(self, name: str) -> str:
         """Return the entry as YAML, in its section and under a name."""
@@ -88,4 +90,6 @@ def _flow(value: Any) -> str:
     text = yaml.safe_dump(
         value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=float("inf")
     )
+    if printable(text) != text:
+        text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=float("inf"))
     return text.removesuffix("...\n").strip()

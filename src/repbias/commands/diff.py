@@ -13,8 +13,8 @@ from repbias import provenance
 from repbias.commands.description import count, some
 from repbias.commands.show import summary
 from repbias.config_file import read_config
+from repbias.foreign import open_hdf5, readable
 from repbias.spec import RepbiasError
-from repbias.store import StoreError
 
 if TYPE_CHECKING:
     import h5py
@@ -44,7 +44,8 @@ def run(a: Path, b: Path) -> int:
     if a.is_dir() != b.is_dir():
         raise RepbiasError(f"{a}, {b}: one is a file and one a folder; expected two of a kind")
     print(f"A: {a}\nB: {b}")
-    return _folders(a, b) if a.is_dir() else _files(a, b)
+    with readable(f"{a}, {b}", "results of a study"):
+        return _folders(a, b) if a.is_dir() else _files(a, b)
 
 
 def _files(a: Path, b: Path) -> int:
@@ -127,21 +128,21 @@ def compare_tables(a: Path, b: Path) -> list[str]:
 
 def compare_hdf5(a: Path, b: Path) -> list[str]:
     """Return how two HDF5 files differ: in attributes, arrays, and values by how much."""
-    import h5py
-
-    try:
-        with h5py.File(a) as left, h5py.File(b) as right:
-            attributes = [{f"@{k}": _text(v) for k, v in f.attrs.items()} for f in (left, right)]
-            found = _differences(*attributes)
-            arrays = [_arrays(left), _arrays(right)]
-            for name in dict.fromkeys([*arrays[0], *arrays[1]]):
-                if name not in arrays[0] or name not in arrays[1]:
-                    found.append(f"{name} only in {'A' if name in arrays[0] else 'B'}")
-                else:
-                    found += _compare_arrays(name, arrays[0][name], arrays[1][name])
-            return found
-    except (OSError, RuntimeError) as error:
-        raise StoreError(f"{a}, {b}: one is not a complete HDF5 file ({error})") from error
+    with (
+        readable(a, "a complete HDF5 file"),
+        open_hdf5(a) as left,
+        readable(b, "a complete HDF5 file"),
+        open_hdf5(b) as right,
+    ):
+        attributes = [{f"@{k}": _text(v) for k, v in f.attrs.items()} for f in (left, right)]
+        found = _differences(*attributes)
+        arrays = [_arrays(left), _arrays(right)]
+        for name in dict.fromkeys([*arrays[0], *arrays[1]]):
+            if name not in arrays[0] or name not in arrays[1]:
+                found.append(f"{name} only in {'A' if name in arrays[0] else 'B'}")
+            else:
+                found += _compare_arrays(name, arrays[0][name], arrays[1][name])
+        return found
 
 
 def _circumstances(a: dict[str, Any], b: dict[str, Any]) -> None:

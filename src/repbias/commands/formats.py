@@ -62,11 +62,12 @@ def describe_images(path: Path, variable: str | None) -> Description:
 def describe_nwb(path: Path, variable: str | None) -> Description:
     """Describe tables of trials, units and other time series of an NWB file."""
     refuse_variable(path, variable)
-    pynwb = library("pynwb", "NWB", "nwb")
+    library("pynwb", "NWB", "nwb")
     from pynwb.ophys import RoiResponseSeries
 
-    with pynwb.NWBHDF5IO(path, "r", load_namespaces=True) as io:
-        nwb = io.read()
+    from repbias.recordings.readers.nwb import open_nwb
+
+    with open_nwb(path) as nwb:
         subject = nwb.subject.subject_id if nwb.subject else None
         found = Description([f"NWB session {nwb.identifier}, subject {subject or 'not named'}"])
         tables = {**(nwb.intervals or {}), **(getattr(nwb, "events", None) or {})}
@@ -130,8 +131,9 @@ def _may_name_stimuli(values: Any) -> bool:
 def describe_mne(path: Path, variable: str | None) -> Description:
     """Describe epochs of MNE."""
     refuse_variable(path, variable)
-    mne = library("mne", "MNE epochs", "mne")
-    epochs = mne.read_epochs(path, preload=False, verbose="error")
+    from repbias.recordings.readers.mne import open_epochs
+
+    epochs = open_epochs(path, preload=False)
     kinds = Counter(epochs.get_channel_types())
     names = {code: name for name, code in epochs.event_id.items()}
     events = Counter(names[code] for code in epochs.events[:, 2].tolist())
@@ -160,12 +162,9 @@ def describe_mne(path: Path, variable: str | None) -> Description:
 
 def describe_brainscore(path: Path, variable: str | None) -> Description:
     """Describe a neural assembly of Brain-Score."""
-    xarray = library("xarray", "Brain-Score assemblies", "brainscore")
-    with path.open("rb") as file:
-        engine = "scipy" if file.read(3) == b"CDF" else "h5netcdf"
-    with xarray.open_dataset(
-        path, engine=engine, decode_times=False, decode_timedelta=False
-    ) as dataset:
+    from repbias.recordings.readers.brainscore import open_netcdf
+
+    with open_netcdf(path) as dataset:
         arrays = {str(name): x for name, x in dataset.data_vars.items() if x.ndim > 1}
         columns = {str(name): x for name, x in dataset.variables.items() if x.ndim == 1}
         found = Description([])
@@ -204,8 +203,9 @@ def describe_brainscore(path: Path, variable: str | None) -> Description:
 def describe_nifti(path: Path, variable: str | None) -> Description:
     """Describe a NIfTI image; of its voxels only the last is read, to see that it is there."""
     refuse_variable(path, variable)
-    nibabel = library("nibabel", "NIfTI", "nifti")
-    image = nibabel.load(path)
+    from repbias.recordings.readers.fmri import open_nifti
+
+    image = open_nifti(path)
     image.dataobj[(-1,) * image.ndim]
     shape = " x ".join(map(str, image.shape))
     zooms = image.header.get_zooms()
@@ -246,10 +246,12 @@ def describe_nifti(path: Path, variable: str | None) -> Description:
 
 def _fits(mask: Path, shape: tuple[int, ...]) -> bool:
     """Whether an image is one volume of the same grid."""
-    import nibabel
+    from repbias.recordings.readers.fmri import open_nifti
 
-    image: Any = nibabel.load(mask)
-    return image.shape == shape[:3]
+    try:
+        return open_nifti(mask).shape == shape[:3]
+    except RepbiasError:
+        return False
 
 
 #: What columns of tables are often called, by what they hold.

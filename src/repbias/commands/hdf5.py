@@ -8,15 +8,14 @@ from pathlib import Path
 from repbias.commands.arrays import datasets, describe_arrays
 from repbias.commands.description import FILL_IN, STIMULI, Description, some
 from repbias.commands.formats import put_stimulus
+from repbias.foreign import open_hdf5
 
 
 def describe_hdf5(path: Path, variable: str | None) -> Description:
     """Describe an HDF5 file: of ours, of rsatoolbox, or any other."""
-    import h5py
-
     from repbias.store import kind_of
 
-    with h5py.File(path, "r") as file:
+    with open_hdf5(path) as file:
         kind = kind_of(file)
         theirs = "rsatoolbox_version" in file.attrs
     if kind == "recording" and variable is None:

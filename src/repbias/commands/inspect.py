@@ -11,6 +11,7 @@ from repbias.commands import formats
 from repbias.commands.arrays import describe_arrays
 from repbias.commands.description import Description, name_of
 from repbias.commands.hdf5 import describe_hdf5
+from repbias.foreign import readable
 from repbias.spec import RepbiasError
 
 Describe = Callable[[Path, str | None], Description]
@@ -56,12 +57,6 @@ def describe(path: Path, variable: str | None = None) -> Description:
             f"{path}: unknown kind of file {ending!r}; expected a folder of images or "
             f"{', '.join(DESCRIBE)}"
         )
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return describe_it(path, variable)
-    except RepbiasError:
-        raise
-    except Exception as error:  # damaged files make libraries raise errors of many kinds
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise RepbiasError(f"{path}: cannot be read as {ending[1:]} ({first})") from error
+    with readable(path, ending[1:]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return describe_it(path, variable)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from repbias import provenance
 from repbias.commands.description import count, some
+from repbias.foreign import open_hdf5, readable
 from repbias.spec import RepbiasError
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ def run(file: Path) -> int:
     if not file.exists():
         raise RepbiasError(f"{file}: no such file or folder")
     print(file)
-    lines = _study(file) if file.is_dir() else [*_content(file), *_origin(file)]
+    with readable(file, "a result of a study"):
+        lines = _study(file) if file.is_dir() else [*_content(file), *_origin(file)]
     print("\n".join(f"  {line}".rstrip() for line in lines))
     return 0
 
@@ -103,18 +105,13 @@ def _content(path: Path) -> list[str]:
 
 
 def _hdf5(path: Path) -> list[str]:
-    import h5py
+    from repbias.store import kind_of, open_checked
 
-    from repbias.store import StoreError, kind_of, open_checked
-
-    try:
-        with h5py.File(path) as file:
-            theirs = "rsatoolbox_version" in file.attrs and "dissimilarities" in file
-            kind = "rdms" if theirs else kind_of(file)
-            if kind == "rdms":
-                return _parts(file, kind)
-    except (OSError, RuntimeError) as error:
-        raise StoreError(f"{path}: not a complete HDF5 file ({error})") from error
+    with open_hdf5(path) as file:
+        theirs = "rsatoolbox_version" in file.attrs and "dissimilarities" in file
+        kind = "rdms" if theirs else kind_of(file)
+        if kind == "rdms":
+            return _parts(file, kind)
     if kind not in KINDS:
         raise RepbiasError(
             f"{path}: not a file of repbias (kind {kind!r}, expected one of {', '.join(KINDS)}); "

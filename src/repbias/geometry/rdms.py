@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 from rsatoolbox.rdm import RDMs, load_rdm
 
+from repbias.foreign import refuse_other_files
 from repbias.geometry.distances import (
     correlation_distances,
     folds_of,
@@ -27,7 +28,14 @@ from repbias.geometry.streaming import stream_dissimilarities
 from repbias.recordings.reliability import analysed_units, by_repeat
 from repbias.recordings.spec import preparation_of
 from repbias.spec import RepbiasError
-from repbias.store import Activations, Recording, StoreError, create_hdf5, open_checked
+from repbias.store import (
+    Activations,
+    Recording,
+    StoreError,
+    create_hdf5,
+    dataset_of,
+    open_checked,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +117,7 @@ def write_layer_rdms(
         for row in range(len(activations)):
             described = {column: values[row].item() for column, values in table.items()}
             for layer in activations.layers:
-                dataset = file["layers"][layer]
+                dataset = dataset_of(file, f"layers/{layer}")
                 parts = stream_dissimilarities(
                     # dataset and row are used before they change
                     lambda stimuli, units: dataset[row, stimuli, units],  # noqa: B023
@@ -212,8 +220,12 @@ def read_rdms(path: str | Path) -> RDMs:
     ------
     StoreError
         If the file is missing, truncated or something else.
+    RepbiasError
+        If a part of it is in another file.
     """
     try:
+        with h5py.File(path, "r") as file:
+            refuse_other_files(path, file)
         return load_rdm(str(path), file_type="hdf5")
     except (KeyError, OSError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise StoreError(f"{path}: not a complete file of RDMs ({error})") from error

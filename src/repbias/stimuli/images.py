@@ -6,8 +6,8 @@ import csv
 import io
 import tarfile
 import zipfile
-import zlib
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from repbias.arrays import ARRAY_SUFFIXES, load_array
+from repbias.foreign import readable, refuse_size
 from repbias.spec import RepbiasError, nearest
 from repbias.stimuli.spec import ImageSet
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm")
+#: What Pillow may decode. It knows formats that run other programs, such as EPS.
+IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 
 
 @dataclass
@@ -79,6 +82,7 @@ def _read_table(path: Path) -> tuple[list[str], dict[str, np.ndarray]]:
     import pandas as pd
 
     try:
+        refuse_size(path, "the file", (path.stat().st_size,))
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = [[cell.strip() for cell in row] for row in csv.reader(file)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -89,8 +93,8 @@ def _read_table(path: Path) -> tuple[list[str], dict[str, np.ndarray]]:
     names = rows[0][1]
     if "stimulus_id" not in names:
         raise RepbiasError(f"{path}: no column 'stimulus_id'; {nearest('stimulus_id', names)}")
-    for name in names:
-        if names.count(name) > 1 or not name or "/" in name:
+    for name, times in Counter(names).items():
+        if times > 1 or not name or "/" in name:
             raise RepbiasError(
                 f"{path}: the column {name!r} is empty, there twice, or has a / in its name"
             )
@@ -124,24 +128,25 @@ def _typed(cells: pd.Series) -> np.ndarray:
 def _open(path: Path, variable: str | None) -> Images:
     if path.is_dir():
         files = [p for p in path.rglob("*") if p.is_file() and _is_image(p.name)]
-        return _named(path, {str(p): p.read_bytes for p in files})
+        sizes = {str(p): p.stat().st_size for p in files}
+        return _named(path, {str(p): p.read_bytes for p in files}, sizes)
     if path.suffix.lower() in ARRAY_SUFFIXES:
         return _from_array(path, variable)
-    try:
+    with readable(path, "an archive"):
         return _from_archive(path)
-    except (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error) as error:
-        raise RepbiasError(f"{path}: a damaged archive ({error})") from error
 
 
 def _from_archive(path: Path) -> Images:
     if zipfile.is_zipfile(path):
         archive = zipfile.ZipFile(path)
         members = [n for n in archive.namelist() if not n.endswith("/") and _is_image(n)]
-        return _named(path, {n: partial(archive.read, n) for n in members})
+        sizes = {n: archive.getinfo(n).file_size for n in members}
+        return _named(path, {n: partial(archive.read, n) for n in members}, sizes)
     if tarfile.is_tarfile(path):
         tar = tarfile.open(path)  # noqa: SIM115  (stays open as long as the images are used)
         files_in_tar = [m for m in tar.getmembers() if m.isfile() and _is_image(m.name)]
-        return _named(path, {m.name: partial(_read_member, tar, m) for m in files_in_tar})
+        sources = {m.name: partial(_read_member, tar, m) for m in files_in_tar}
+        return _named(path, sources, {m.name: m.size for m in files_in_tar})
     raise RepbiasError(
         f"{path}: neither a folder, a zip or tar archive, nor an array file "
         f"({', '.join(ARRAY_SUFFIXES)})"
@@ -159,7 +164,8 @@ def _is_image(name: str) -> bool:
     return pure.suffix.lower() in IMAGE_SUFFIXES and not pure.name.startswith(".")
 
 
-def _named(path: Path, sources: dict[str, Callable[[], bytes]]) -> Images:
+def _named(path: Path, sources: Mapping[str, Callable[[], bytes]], sizes: dict[str, int]) -> Images:
+    """Return the images, each with what reads its file and how many bytes that is."""
     from PIL import Image, UnidentifiedImageError
 
     if not sources:
@@ -175,7 +181,9 @@ def _named(path: Path, sources: dict[str, Callable[[], bytes]]) -> Images:
     def load(i: int) -> Image.Image:
         name = by_id[ids[i]]
         try:
-            with Image.open(io.BytesIO(sources[name]())) as image:
+            refuse_size(path, name, (sizes[name],))
+            with Image.open(io.BytesIO(sources[name]()), formats=IMAGE_FORMATS) as image:
+                refuse_size(path, f"the image {name}", image.size, 4)
                 if image.mode in ("I", "F") or image.mode.startswith("I;"):
                     raise RepbiasError(
                         f"{path}: {name} has more than 8 bits a channel (mode {image.mode}); "
@@ -184,7 +192,9 @@ def _named(path: Path, sources: dict[str, Callable[[], bytes]]) -> Images:
                 return image.convert("RGB")
         except UnidentifiedImageError as error:
             raise RepbiasError(f"{path}: {name} is not a readable image") from error
-        except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        except RepbiasError:
+            raise
+        except Exception as error:  # Pillow raises errors of many kinds
             raise RepbiasError(f"{path}: {name} is not a readable image ({error})") from error
 
     return Images(ids, load)

@@ -13,6 +13,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
+from repbias.foreign import readable
 from repbias.recordings.readers import (
     array,
     brainscore,
@@ -69,8 +70,17 @@ def read_recording(
         Sorted ids of the stimulus set that the entry names.
     columns
         What is known of every stimulus of the set, in the same order; the recording keeps it.
+
+    Raises
+    ------
+    RepbiasError
+        If a file is damaged, or is not what the entry says; names the file.
     """
-    recording = READERS[spec.kind](spec, stimulus_ids)
+    with readable(spec.path, f"a recording of kind {spec.kind!r}"):
+        recording = READERS[spec.kind](spec, stimulus_ids)
+        for columns_of in (recording.stimuli, recording.trials, recording.units):
+            for values in columns_of.values():
+                "".join(np.asarray(values).astype(str).flat).encode()  # HDF5's text is UTF-8
     recording.info["stimuli_in_set"] = len(stimulus_ids)
     rows = np.searchsorted(stimulus_ids, recording.stimulus_ids)
     for name, values in (columns or {}).items():

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from repbias.foreign import open_hdf5, readable, refuse_size
 from repbias.recordings.readers.common import ResponseRecording, canonical
-from repbias.recordings.readers.files import Where, library, plain_columns, readable, select
+from repbias.recordings.readers.files import Where, library, plain_columns, select
 from repbias.spec import RepbiasError, nearest
 from repbias.store import Recording
 
@@ -85,16 +88,8 @@ def read(spec: BrainscoreRecording, stimulus_ids: np.ndarray) -> Recording:
 def _load(spec: BrainscoreRecording) -> tuple[Any, dict[str, tuple[str, np.ndarray]]]:
     """Return the array, and the dimension and values of everything that has one dimension."""
     path = spec.path
-    xarray = library("xarray", "Brain-Score assemblies", "brainscore")
-    library("h5netcdf", "Brain-Score assemblies", "brainscore")
-    with readable(path, "netCDF"):
-        # The engine must not depend on what else is installed.
-        with path.open("rb") as file:
-            engine = "scipy" if file.read(3) == b"CDF" else "h5netcdf"
-        with xarray.open_dataset(
-            path, engine=engine, decode_times=False, decode_timedelta=False
-        ) as dataset:
-            dataset.load()
+    with open_netcdf(path) as dataset:
+        dataset.load()
     arrays = [name for name in dataset.data_vars if dataset[name].ndim > 1]
     name = spec.variable
     if name is None and len(arrays) == 1:
@@ -109,6 +104,31 @@ def _load(spec: BrainscoreRecording) -> tuple[Any, dict[str, tuple[str, np.ndarr
     return dataset[name], {
         str(name): (str(v.dims[0]), v.values) for name, v in variables.items() if v.ndim == 1
     }
+
+
+@contextmanager
+def open_netcdf(path: Path) -> Iterator[Any]:
+    """Open a file that fits into memory as xarray's dataset; its arrays are read when asked for.
+
+    Raises
+    ------
+    RepbiasError
+        If xarray is missing, the file is damaged or too large, or a part of it is in other files.
+    """
+    xarray = library("xarray", "Brain-Score assemblies", "brainscore")
+    library("h5netcdf", "Brain-Score assemblies", "brainscore")
+    with readable(path, "netCDF"):
+        # The engine must not depend on what else is installed.
+        with path.open("rb") as file:
+            engine = "scipy" if file.read(3) == b"CDF" else "h5netcdf"
+        if engine == "h5netcdf":
+            with open_hdf5(path):
+                pass
+        with xarray.open_dataset(
+            path, engine=engine, decode_times=False, decode_timedelta=False
+        ) as dataset:
+            refuse_size(path, "the file", (dataset.nbytes,))
+            yield dataset
 
 
 def _dimension_of(

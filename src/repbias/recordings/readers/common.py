@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import field_validator
 
 from repbias.arrays import load_array
+from repbias.foreign import refuse_size
 from repbias.recordings.spec import ORDER_COLUMNS, Preparation
 from repbias.spec import InputPath, RepbiasError, Spec, expand_variables
 from repbias.store import Recording
@@ -107,6 +108,7 @@ def named_axes(spec: NamedAxes, axes: Sequence[str]) -> np.ndarray:
         If the number of axes differs, or an unnamed axis is longer than 1.
     """
     array = load_array(spec.path, spec.variable)
+    refuse_size(spec.path, "the array in double precision", array.shape, 8)
     if array.dtype.kind not in "fiub":
         raise RepbiasError(f"{spec.path}: expected numbers, found an array of {array.dtype}")
     if array.ndim != len(axes):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -196,17 +195,6 @@ def library(name: str, what: str, extra: str) -> ModuleType:
         raise RepbiasError(
             f"reading {what} needs {name}: pip install 'repbias[{extra}]'"
         ) from error
-
-
-@contextmanager
-def readable(path: Path, what: str) -> Iterator[None]:
-    """Say which file cannot be read if the block fails."""
-    try:
-        yield
-    except (RepbiasError, MemoryError):
-        raise
-    except Exception as error:  # damaged files make these libraries raise errors of many kinds
-        raise RepbiasError(f"{path}: cannot be read as {what} ({error})") from error
 
 
 def plain(values: Any) -> np.ndarray | None:

@@ -14,8 +14,9 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from repbias.arrays import ARRAY_SUFFIXES, load_array
+from repbias.foreign import readable, refuse_size
 from repbias.recordings.readers.common import ResponseRecording, canonical, read_lines
-from repbias.recordings.readers.files import library, readable
+from repbias.recordings.readers.files import library
 from repbias.recordings.readers.table import (
     SEPARATORS,
     find_column,
@@ -353,14 +354,35 @@ class Grid(NamedTuple):
 
 
 def _open_image(path: Path, n_axes: int = 4) -> Any:
+    image = open_nifti(path)
+    with readable(path, "NIfTI"):
+        long = [n for n in image.shape[n_axes:] if n != 1]
+        if len(image.shape) < n_axes or long:
+            raise RepbiasError(f"{path}: expected {n_axes} axes, found shape {image.shape}")
+    return image
+
+
+def open_nifti(path: Path) -> Any:
+    """Open an image that fits into memory; its data are read later.
+
+    Raises
+    ------
+    RepbiasError
+        If nibabel is missing, or the header is damaged or declares too much.
+    """
     nibabel = library("nibabel", "NIfTI", "nifti")
     with readable(path, "NIfTI"):
         image = nibabel.load(path)
         if not isinstance(image, nibabel.spatialimages.SpatialImage):
             raise RepbiasError(f"{path}: no image of volumes, but {type(image).__name__}")
-        long = [n for n in image.shape[n_axes:] if n != 1]
-        if len(image.shape) < n_axes or long:
-            raise RepbiasError(f"{path}: expected {n_axes} axes, found shape {image.shape}")
+        if min(image.shape, default=0) < 1:
+            raise RepbiasError(f"{path}: no image, its shape is {image.shape}")
+        # Of a compressed image, all before the data is read too.
+        offset = image.dataobj.offset if hasattr(image.dataobj, "offset") else 0
+        if offset < 0:
+            raise RepbiasError(f"{path}: its data begin at byte {offset}")
+        refuse_size(path, "what is before the data", (offset,))
+        refuse_size(path, "the image", image.shape, image.get_data_dtype().itemsize)
     return image
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
+import struct
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,6 +12,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
+from repbias.foreign import readable, refuse_size
 from repbias.recordings.readers.files import (
     Part,
     SeveralFiles,
@@ -17,7 +20,6 @@ from repbias.recordings.readers.files import (
     plain,
     plain_columns,
     read_files,
-    readable,
 )
 from repbias.recordings.spec import Seconds
 from repbias.spec import RepbiasError, nearest
@@ -71,9 +73,7 @@ def read(spec: MneRecording, stimulus_ids: np.ndarray) -> Recording:
 
 
 def _read_file(spec: MneRecording, path: Path) -> Part:
-    mne = library("mne", "MNE epochs", "mne")
-    with readable(path, "MNE epochs"):
-        epochs = mne.read_epochs(path, preload=True, verbose="ERROR")
+    epochs = open_epochs(path, preload=True)
     if not len(epochs):
         raise RepbiasError(f"{path}: has no epochs")
     stimulus = _shown(spec, path, epochs)
@@ -115,6 +115,56 @@ def _read_file(spec: MneRecording, path: Path) -> Part:
         },
         {"times_s": times.tolist(), "response_unit": spec.response_unit or one},
     )
+
+
+def open_epochs(path: Path, preload: bool) -> Any:
+    """Read epochs, which may go on in other files of the same folder.
+
+    Raises
+    ------
+    RepbiasError
+        If MNE-Python is missing, or the file is damaged, too large, or goes on in another folder.
+    """
+    mne = library("mne", "MNE epochs", "mne")
+    from mne._fiff.open import _get_next_fname, fiff_open
+
+    with readable(path, "MNE epochs"):
+        part, seen = path.resolve(), set()
+        while part is not None:
+            seen.add(part)
+            _check_tags(part)
+            file, tree, _ = fiff_open(part, verbose="ERROR")
+            with file:
+                following = _get_next_fname(file, part, tree)
+            # MNE follows any path that the file names, and circles for ever.
+            if following is not None and (following.parent != part.parent or following in seen):
+                raise RepbiasError(
+                    f"{path}: goes on in {str(following)!r}, expected another file of its folder"
+                )
+            part = following
+        return mne.read_epochs(path, preload=preload, verbose="ERROR")
+
+
+def _check_tags(path: Path) -> None:
+    """Refuse a FIF file whose tags do not follow one another, or do not fit into memory.
+
+    A tag has a header of four big-endian int32: kind, type, size of its data, and where the next
+    is: 0 for behind it, -1 for nowhere. MNE would follow a tag that leads back for ever.
+    """
+    opened = gzip.open if path.suffix.lower() == ".gz" else open
+    at, next_at = 0, 0
+    with opened(path, "rb") as file:
+        while header := file.read(16):
+            if len(header) < 16:
+                raise ValueError(f"ends within a tag, at byte {at}")
+            _, _, size, next_at = struct.unpack(">4i", header)
+            if size < 0 or not (next_at in (-1, 0) or next_at >= at + 16 + size):
+                raise ValueError(f"the tag at byte {at} leads to byte {next_at}")
+            if next_at == -1:
+                return
+            at = next_at or at + 16 + size
+            refuse_size(path, "the file", (at,))
+            file.seek(at)
 
 
 def _shown(spec: MneRecording, path: Path, epochs: Any) -> np.ndarray:

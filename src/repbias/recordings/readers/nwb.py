@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,6 +12,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
+from repbias.foreign import open_hdf5, readable, refuse_size
 from repbias.recordings.readers.common import as_ids
 from repbias.recordings.readers.files import (
     TOLERANCE_S,
@@ -21,7 +23,6 @@ from repbias.recordings.readers.files import (
     plain,
     plain_columns,
     read_files,
-    readable,
     select,
 )
 from repbias.recordings.spec import Seconds
@@ -111,11 +112,7 @@ def read(spec: NwbRecording, stimulus_ids: np.ndarray) -> Recording:
 
 def _read_file(spec: NwbRecording, path: Path) -> Part:
     pynwb = library("pynwb", "NWB", "nwb")
-    with (
-        readable(path, "NWB"),
-        pynwb.NWBHDF5IO(path, "r", load_namespaces=True) as io,
-    ):
-        file = io.read()
+    with readable(path, "NWB"), open_nwb(path) as file:
         session = str(file.session_id or file.identifier)
         subject = spec.subject_of(path, file.subject and file.subject.subject_id)
         stimulus, align, trials = _trials(spec, path, file)
@@ -148,6 +145,34 @@ def _read_file(spec: NwbRecording, path: Path) -> Part:
         {name: values[chosen] for name, values in units.items()},
         {"response_unit": spec.response_unit or measure} | times,
     )
+
+
+@contextmanager
+def open_nwb(path: Path) -> Iterator[Any]:
+    """Open a file; its arrays are read when asked for.
+
+    Raises
+    ------
+    RepbiasError
+        If a part of it is in other files, or a column does not fit into memory.
+    """
+    import h5py
+    import pynwb
+
+    with open_hdf5(path) as file:
+        # Columns of tables and times are read as a whole; of series, the windows of trials.
+        columns: list[h5py.Dataset] = []
+        file.visititems(
+            lambda name, x: (
+                columns.append(x)
+                if isinstance(x, h5py.Dataset) and not name.endswith("/data") and x.shape
+                else None
+            )
+        )
+        for column in columns:
+            refuse_size(path, repr(column.name), column.shape, column.dtype.itemsize)
+    with pynwb.NWBHDF5IO(path, "r", load_namespaces=True) as io:
+        yield io.read()
 
 
 def _trials(

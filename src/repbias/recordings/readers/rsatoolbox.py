@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from repbias.arrays import refuse_links
+from repbias.foreign import open_hdf5, readable
 from repbias.recordings.readers.common import (
     ResponseRecording,
     as_ids,
@@ -16,7 +17,7 @@ from repbias.recordings.readers.common import (
     refuse_twice,
     renamed,
 )
-from repbias.recordings.readers.files import plain, plain_columns, readable
+from repbias.recordings.readers.files import plain, plain_columns
 from repbias.recordings.readers.rdms import pack
 from repbias.recordings.spec import Preparation
 from repbias.spec import RepbiasError, nearest
@@ -95,7 +96,7 @@ def read(spec: RsatoolboxRecording, stimulus_ids: np.ndarray) -> Recording:
     with readable(spec.path, "a file of rsatoolbox"):
         if not h5py.is_hdf5(spec.path):
             raise RepbiasError(f"{spec.path}: not an HDF5 file (pickled files are never loaded)")
-        with h5py.File(spec.path, "r") as file:
+        with open_hdf5(spec.path) as file:
             refuse_links(spec.path, file)
             is_rdms = "dissimilarities" in file
             if not is_rdms and "measurements" not in file:

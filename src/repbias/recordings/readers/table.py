@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -12,8 +13,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
+from repbias.foreign import readable, refuse_size
 from repbias.recordings.readers.common import ResponseRecording, canonical
-from repbias.recordings.readers.files import plain_columns, readable
+from repbias.recordings.readers.files import plain_columns
 from repbias.recordings.spec import ORDER_COLUMNS
 from repbias.spec import RepbiasError, Spec, nearest
 from repbias.store import Recording
@@ -141,6 +143,7 @@ def read_table(path: Path, header: list[str] | None = None) -> pd.DataFrame:
             f"{path}: unknown kind of table {suffix!r}; expected {', '.join(SEPARATORS)}"
         )
     with readable(path, "a table of text"):
+        refuse_size(path, "the file", (path.stat().st_size,))
         rows = _rows(path, SEPARATORS[suffix])
         names = header if header is not None else next(rows, (0, []))[1]
         names = [name.strip() for name in names]
@@ -184,7 +187,7 @@ def _rows(path: Path, separator: str | None) -> Iterator[tuple[int, list[str]]]:
 def _check_names(path: Path, names: list[str]) -> None:
     if not names:
         raise RepbiasError(f"{path}: the file is empty")
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, n in Counter(names).items() if n > 1)
     if twice:
         raise RepbiasError(f"{path}: two columns are called {twice[0]!r}")
     if "" in names:

@@ -1,0 +1,291 @@
+"""A small valid file of every format that is read, and all that reads it."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+import warnings
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import scipy.io
+import yaml
+from PIL import Image
+from pydantic import TypeAdapter
+
+from repbias.arrays import load_array
+from repbias.commands.description import name_of
+from repbias.commands.inspect import describe
+from repbias.recordings.readers import RecordingSpec, read_recording
+from repbias.stimuli.images import open_images
+from repbias.stimuli.spec import ImageSet
+from repbias.store import Activations, Networks, Recording, Stimuli, write_activations
+
+IDS = np.array(["a", "b", "c", "d", "e", "f"])
+VALUES = np.random.default_rng(0).integers(0, 99, (6, 4)).astype(float)
+ARRAY = {"kind": "array", "axes": ["stimulus", "unit"], "stimulus_ids": IDS.tolist()}
+NAMED = ARRAY | {"variable": "x", "stimulus_ids": "variable:ids"}
+NWB = {"kind": "nwb", "stimulus": "stim", "from_s": 0, "to_s": 0.5}
+FMRI = {"kind": "fmri", "content": "betas"}
+
+
+@dataclass(frozen=True)
+class Format:
+    """How to write a file of a format, and what to read it with."""
+
+    name: str
+    write: Callable[[Path], None]
+    entry: dict[str, Any] | None = None
+    others: tuple[Callable[[Path], Any], ...] = ()
+
+    def read(self, path: Path) -> list[Any]:
+        """Return what every way of reading the file gives."""
+        found = [read(path) for read in self.others]
+        if self.entry is not None:
+            found.append(as_recording(self.entry, path))
+        return found
+
+
+def as_recording(entry: dict[str, Any], path: Path, known: np.ndarray = IDS) -> Recording:
+    spec = TypeAdapter(RecordingSpec).validate_python(
+        {"stimuli": "set", "path": str(path), **entry}
+    )
+    return read_recording(spec, known)
+
+
+def inspected(path: Path) -> str:
+    """Return what ``repbias inspect`` says; its block must be YAML."""
+    found = describe(path)
+    block = found.block(name_of(path))
+    yaml.safe_load(block)
+    return "\n".join([*found.lines, block])
+
+
+def images(path: Path) -> list[Image.Image]:
+    opened = open_images(ImageSet(path=path))
+    return [opened.load(i) for i in range(len(opened))]
+
+
+def picture(name: str = "PNG") -> bytes:
+    noise = np.random.default_rng(1).integers(0, 255, (12, 10, 3)).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, name)
+    return buffer.getvalue()
+
+
+def npz(path: Path) -> None:
+    np.savez_compressed(path, x=VALUES, ids=IDS)
+
+
+def hdf5(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file["ids"] = IDS.tolist()
+        file.create_dataset("x", data=VALUES, chunks=(2, 2), compression="gzip")
+        file["more/y"] = VALUES
+        file["x"].attrs["what"] = "counts"
+
+
+def mat5(path: Path, compressed: bool = False) -> None:
+    content = {"x": VALUES, "ids": IDS.astype(object), "s": {"field": VALUES, "name": "text"}}
+    scipy.io.savemat(path, content, do_compression=compressed)
+
+
+def mat73(path: Path) -> None:
+    with h5py.File(path, "w", userblock_size=512) as file:
+        file["x"] = VALUES.T
+        file["x"].attrs["MATLAB_class"] = np.bytes_("double")
+        for i, name in enumerate(IDS):
+            file[f"#refs#/r{i}"] = np.array([[ord(name)]], np.uint16)
+            file[f"#refs#/r{i}"].attrs["MATLAB_class"] = np.bytes_("char")
+        references = np.array([file[f"#refs#/r{i}"].ref for i in range(len(IDS))], h5py.ref_dtype)
+        file.create_dataset("ids", data=references[None], dtype=h5py.ref_dtype)
+        file["ids"].attrs["MATLAB_class"] = np.bytes_("cell")
+
+
+def nwb(path: Path) -> None:
+    import pynwb
+
+    file = pynwb.NWBFile("d", "s", datetime(2024, 1, 1, tzinfo=UTC), session_id="one")
+    file.add_trial_column("stim", "what was shown")
+    for i, name in enumerate(IDS):
+        file.add_trial(start_time=float(i), stop_time=i + 0.5, stim=str(name))
+    for unit in range(3):
+        file.add_unit(spike_times=np.arange(0, 6, 0.3 + 0.1 * unit))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pynwb.NWBHDF5IO(path, "w") as to:
+            to.write(file, cache_spec=False)
+
+
+def netcdf(path: Path, engine: str = "h5netcdf") -> None:
+    import xarray
+
+    coordinates = {
+        "stimulus_id": ("presentation", IDS.tolist()),
+        "neuroid_id": ("neuroid", ["1", "2", "3", "4"]),
+    }
+    dims = ["presentation", "neuroid"]
+    xarray.DataArray(VALUES, coordinates, dims, "x").to_netcdf(path, engine=engine)
+
+
+def fif(path: Path) -> None:
+    import mne
+
+    info = mne.create_info(["A", "B"], 100.0, "eeg")
+    events = np.array([[i, 0, i % 6 + 1] for i in range(12)])
+    codes = {str(name): i + 1 for i, name in enumerate(IDS)}
+    data = np.random.default_rng(0).normal(size=(12, 2, 5))
+    epochs = mne.EpochsArray(data, info, events, event_id=codes, verbose="ERROR")
+    epochs.save(path, overwrite=True, verbose="ERROR")
+
+
+def nifti(path: Path) -> None:
+    import nibabel
+
+    volumes = np.random.default_rng(0).integers(0, 99, (3, 2, 2, 6)).astype(np.int16)
+    nibabel.save(nibabel.Nifti1Image(volumes, np.eye(4)), path)
+
+
+def read_nifti(path: Path) -> Recording:
+    events = path.parent / "labels.tsv"
+    events.write_text("stimulus\n" + "\n".join(IDS))
+    return as_recording(FMRI | {"events": str(events)}, path)
+
+
+def long_table(path: Path) -> None:
+    separator = "," if path.suffix == ".csv" else "\t"
+    rows = [("stimulus", "unit", "response")]
+    rows += [(s, f"u{u}", VALUES[i, u]) for i, s in enumerate(IDS) for u in range(4)]
+    path.write_text("\n".join(separator.join(map(str, row)) for row in rows))
+
+
+def rsatoolbox_dataset(path: Path) -> None:
+    from rsatoolbox.data import Dataset
+
+    data = Dataset(VALUES, obs_descriptors={"stimulus": IDS.tolist()})
+    data.save(str(path), file_type="hdf5")
+
+
+def rsatoolbox_rdms(path: Path) -> None:
+    from rsatoolbox.rdm import RDMs
+
+    rdms = RDMs(np.arange(1, 16.0)[None], pattern_descriptors={"stimulus": IDS.tolist()})
+    rdms.save(str(path), file_type="hdf5")
+
+
+def our_recording(path: Path) -> None:
+    Recording(
+        {"stimulus_id": IDS},
+        VALUES,
+        {"stimulus_id": IDS, "repeat": np.zeros(6, int)},
+        {"unit": IDS[:4], "subject": IDS[:4], "region": IDS[:4]},
+        info={"file": "x.npy"},
+    ).write(path)
+
+
+def our_stimuli(path: Path) -> None:
+    labels = np.zeros((6, 1), np.uint8)
+    Stimuli(
+        VALUES.astype(np.float32),
+        IDS,
+        np.array(["train"] * 6),
+        ["easy"],
+        labels,
+        [],
+        labels,
+        labels == 0,
+    ).write(path)
+
+
+def our_networks(path: Path) -> None:
+    Networks(
+        np.arange(2),
+        ["easy"],
+        ["easy"],
+        np.ones(2, bool),
+        np.ones((2, 1)),
+        np.ones((2, 1), int),
+        {"step": np.arange(3)},
+        np.array(["final"]),
+        np.ones((1, 2), int),
+        {"w1": np.zeros((1, 2, 3), np.float32)},
+    ).write(path)
+
+
+def our_activations(path: Path) -> None:
+    table = {"network": ["s"], "seed": [0], "snapshot": ["final"], "step": [0], "kept": [True]}
+    with write_activations(path, IDS, table, {"h": 4}) as layers:
+        layers["h"][0] = VALUES
+
+
+def read_activations(path: Path) -> np.ndarray:
+    opened = Activations.open(path)
+    return opened.read(opened.layers[0], 0)
+
+
+def zipped(path: Path) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.png", picture())
+        archive.writestr("b.png", picture())
+
+
+def tarred(path: Path) -> None:
+    with tarfile.open(path, "w:gz" if path.suffix == ".tgz" else "w") as archive:
+        member = tarfile.TarInfo("a.png")
+        member.size = len(picture())
+        archive.addfile(member, io.BytesIO(picture()))
+
+
+def image_file(path: Path) -> None:
+    kind = {"jpg": "JPEG", "tif": "TIFF"}.get(path.suffix[1:], path.suffix[1:].upper())
+    path.write_bytes(picture(kind))
+
+
+def read_folder(path: Path) -> list[Image.Image]:
+    return images(path.parent)
+
+
+def put_gzipped(path: Path, content: bytes) -> None:
+    path.write_bytes(gzip.compress(content))
+
+
+LONG = {"kind": "table", "format": "long"}
+THEIRS = {"kind": "rsatoolbox", "stimulus": "stimulus"}
+BRAIN = {"kind": "brainscore"}
+_ALL = [
+    Format("x.npy", lambda path: np.save(path, VALUES), ARRAY, (inspected,)),
+    Format("x.npz", npz, NAMED, (inspected,)),
+    Format("x.h5", hdf5, NAMED, (inspected,)),
+    Format("x.mat", mat5, NAMED, (inspected, lambda path: load_array(path, "s.field"))),
+    Format("compressed.mat", lambda path: mat5(path, True), NAMED, (inspected,)),
+    Format("v73.mat", mat73, NAMED | {"axes": ["stimulus", "unit"]}, (inspected,)),
+    Format("x.nwb", nwb, NWB, (inspected,)),
+    Format("x.nc", netcdf, BRAIN, (inspected,)),
+    Format("netcdf3.nc", lambda path: netcdf(path, "scipy"), BRAIN, (inspected,)),
+    Format("x-epo.fif", fif, {"kind": "mne"}, (inspected,)),
+    Format("x.nii", nifti, None, (inspected, read_nifti)),
+    Format("x.nii.gz", nifti, None, (inspected, read_nifti)),
+    Format("x.csv", long_table, LONG, (inspected,)),
+    Format("x.tsv", long_table, LONG, (inspected,)),
+    Format("dataset.h5", rsatoolbox_dataset, THEIRS, (inspected,)),
+    Format("rdms.h5", rsatoolbox_rdms, THEIRS, (inspected,)),
+    Format("recording.h5", our_recording, None, (Recording.read, inspected)),
+    Format("stimuli.h5", our_stimuli, None, (Stimuli.read, inspected)),
+    Format("networks.h5", our_networks, None, (Networks.read, inspected)),
+    Format("activations.h5", our_activations, None, (read_activations, inspected)),
+    Format("x.zip", zipped, None, (images, inspected)),
+    Format("x.tar", tarred, None, (images, inspected)),
+    Format("x.tgz", tarred, None, (images, inspected)),
+    *(
+        Format(f"x.{suffix}", image_file, None, (read_folder,))
+        for suffix in ("png", "jpg", "bmp", "gif", "tif", "webp", "ppm")
+    ),
+]
+FORMATS = {entry.name: entry for entry in _ALL}

@@ -1,0 +1,118 @@
+"""Damaged at random, a file of any format is read or refused; nothing else is raised or crashes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+import pytest
+from formats import FORMATS, Format
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from repbias.spec import RepbiasError
+
+#: Seconds after which reading a file of a few kilobytes counts as endless.
+ENDLESS = 120
+#: Formats whose reading starts another process, which takes its time.
+SLOW = (".h5", ".mat", ".nwb", ".nc", ".fif")
+PLACE = st.integers(0, 2**20)
+CHANGE = st.one_of(
+    st.tuples(st.just("cut"), PLACE, PLACE),
+    st.tuples(st.just("flip"), PLACE, st.integers(0, 7)),
+    st.tuples(st.just("splice"), PLACE, PLACE),
+    st.tuples(st.just("set"), PLACE, st.binary(min_size=1, max_size=8)),
+    st.tuples(st.just("set"), PLACE, st.sampled_from([b"\xff" * 4, b"\x7f" * 8, b"\0" * 8])),
+)
+
+
+def changed(content: bytes, changes: list[tuple]) -> bytes:
+    data = bytearray(content)
+    for kind, place, value in changes:
+        at = place % max(1, len(data))
+        if kind == "cut":
+            del data[at:]
+        elif kind == "flip" and data:
+            data[at] ^= 1 << value
+        elif kind == "splice":
+            other = value % max(1, len(data))
+            data[at:at] = data[other : other + 32]
+        elif kind == "set":
+            data[at : at + len(value)] = value
+    return bytes(data)
+
+
+def read_or_refuse(entry: Format, path: Path) -> None:
+    """Read a file in every way; raise what no reader may raise."""
+    for read in (*entry.others, *([entry.read] if entry.entry else [])):
+        try:
+            read(path)
+        except RepbiasError as error:
+            assert "\n" not in str(error).strip()
+
+
+def in_child(entry: Format, path: Path) -> str:
+    """Read a file in a process that may crash or hang; return what went wrong."""
+    child = os.fork()
+    said = path.with_name("said")
+    if not child:
+        try:
+            with Path(os.devnull).open("w") as null:
+                os.dup2(null.fileno(), 2)
+            read_or_refuse(entry, path)
+            os._exit(0)
+        except BaseException:
+            said.write_text(traceback.format_exc())
+            os._exit(1)
+    end = time.monotonic() + ENDLESS
+    while time.monotonic() < end:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            code = os.waitstatus_to_exitcode(status)
+            return said.read_text() if code == 1 else "" if code == 0 else f"crashed: {code}"
+        time.sleep(0.002)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return "did not end"
+
+
+@pytest.fixture(scope="module")
+def valid(tmp_path_factory) -> dict[str, bytes]:
+    folder = tmp_path_factory.mktemp("valid")
+    for entry in FORMATS.values():
+        entry.write(folder / entry.name)
+    return {name: (folder / name).read_bytes() for name in FORMATS}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_whole_file_is_read(name, valid, tmp_path):
+    """Otherwise the other test would pass on files that are refused for another reason."""
+    (tmp_path / name).write_bytes(valid[name])
+    assert all(found is not None for found in FORMATS[name].read(tmp_path / name))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_damaged_file_is_read_or_refused(name, valid):
+    n = 4 if name.endswith(SLOW) else 20
+    n = int(os.environ.get("REPBIAS_FUZZ_EXAMPLES", n))
+
+    @settings(
+        max_examples=n,
+        derandomize=True,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(changes=st.lists(CHANGE, min_size=1, max_size=3))
+    def check(changes):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / name
+            path.write_bytes(changed(valid[name], changes))
+            assert in_child(FORMATS[name], path) == ""
+
+    check()
