@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -277,14 +278,13 @@ def test_check_says_where_a_killed_snakemake_left_its_lock(tmp_path, capsys, mon
         config = {"study": study, "experiments": {"tasks": EXPERIMENT}}
         (tmp_path / f"{study}.yaml").write_text(yaml.safe_dump(config))
     (tmp_path / "study.yaml").write_text((tmp_path / "killed.yaml").read_text())
-    run = subprocess.Popen(
-        command("--cores", "1"), stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
-    )
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    run = subprocess.Popen(command("--cores", "1"), start_new_session=True, **quiet)
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob(".snakemake/locks/*.output.lock")):
         assert run.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
-    run.kill()
+    os.killpg(run.pid, signal.SIGKILL)
     run.wait()
     for study, locked in (("killed", True), ("other", False)):
         assert main(["check", "--quick", f"{study}.yaml"]) == 0
