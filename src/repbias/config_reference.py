@@ -16,17 +16,27 @@ from pydantic_core import PydanticUndefined
 
 from repbias.claims import CLAIMS
 from repbias.config_errors import members, tags_of
+from repbias.config_file import DEEPEST, LARGEST, MOST_VALUES
 from repbias.stimuli.features import FUNCTIONS
-from repbias.study import Study
+from repbias.study import MOST_CONDITIONS, Study
 
-INTRODUCTION = """# Configuration
+INTRODUCTION = f"""# Configuration
 
 Every key of a study's YAML file, generated from the models that check it (`make schema`).
 `snakemake -n` refuses unknown keys, wrong types and impossible combinations, and says where.
 
-Paths are relative to the folder that Snakemake runs in; `${NAME}` and `${NAME:-default}` are
-replaced by environment variables. Names of experiments, image sets, networks and recordings
-become names of files and folders.
+Paths are relative to the folder that Snakemake runs in; `${{NAME}}` and `${{NAME:-default}}` are
+replaced by environment variables. They cannot hold {{ }} < >, which Snakemake reads as patterns.
+
+Names of experiments, image sets, networks, features and recordings become names of files and
+folders: letters, digits and _ . + -, at most 80, the first one a letter, a digit or _. Names that
+differ in upper and lower case only are refused, and so are those that end with the same characters
+20 times.
+
+A file is plain YAML of at most {LARGEST:,} bytes. A key that occurs twice is refused (YAML alone
+would take the last one), and so are control characters, dates, numbers that are not finite, more
+than {MOST_VALUES:,} values with all aliases written out, and more than {DEEPEST} sections in each
+other. A study has at most {MOST_CONDITIONS:,} conditions.
 
 `vary` maps the dotted path of any setting of the experiment to its levels, a list or a mapping of
 names to values; several paths are crossed. Conditions are called after them:

@@ -610,5 +610,12 @@ def test_names_of_entries_are_valid(tmp_path):
 
     from repbias.spec import Name
 
-    for name in ("a b.nii.gz", ".hidden", "ü.npy", "-x.mat", "92_RDMs.mat", f"{'x' * 200}.npy"):
+    for name in (
+        "a b.nii.gz",
+        ".hidden",
+        "ü.npy",
+        "-x.mat",
+        "92_RDMs.mat",
+        f"{'xyz01234' * 25}.npy",
+    ):
         TypeAdapter(Name).validate_python(name_of(tmp_path / name))

@@ -165,6 +165,45 @@ def test_a_changed_study_is_refused_with_the_field_or_works(study, edits):
     refused(changed(study, edits))
 
 
+EASY = {"function": "bit"}
+ONCE_WRONG = {
+    "more conditions than can be planned": (
+        ("experiments", "tasks", "vary"),
+        MANY,
+        "experiments: 1,000,000,003 conditions",
+    ),
+    "more time bins than can be listed": (
+        ("recordings", "brain", "bin_s"),
+        1e-300,
+        "recordings.brain: the epoch [-0.2, 0.8] has 1e+300 bins",
+    ),
+    "more features than have labels": (
+        ("experiments", "tasks", "stimuli", "features"),
+        {f"f{i}": EASY for i in range(25)},
+        "experiments.tasks.stimuli.features: dictionary should have at most 12 items",
+    ),
+    "a claim about a feature that there is not": (
+        ("claims",),
+        {"C6": {"condition": "full/base", "hard": "other"}},
+        "claims.C6.hard: no feature 'other'",
+    ),
+    "a claim about encryption of nothing": (("encryption",), "no/base", "encryption: no"),
+    "truth as a number": (("geometry", "bootstraps"), True, "geometry: bootstraps is true"),
+    "a list of everything": (("study",), BOMB, "more than 100,000 values"),
+}
+
+
+@pytest.mark.parametrize("case", ONCE_WRONG)
+def test_what_once_hung_or_failed_is_refused(case):
+    path, value, expected = ONCE_WRONG[case]
+    config = copy.deepcopy(STUDIES[0])
+    section = config
+    for key in path[:-1]:
+        section = section[key]
+    section[path[-1]] = value
+    assert expected in str(refused(config))
+
+
 # Text of files
 
 TINY = (ROOT / FILES[0]).read_text(encoding="utf-8")

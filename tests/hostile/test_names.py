@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -200,14 +202,19 @@ NASTY = {
 }
 
 
+def command(*arguments: str) -> list[str]:
+    """Return the command that runs study.yaml, in the folder that it is given in."""
+    profile = ROOT / "workflow/profiles/default"
+    return [
+        *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")),
+        *("--configfile", "study.yaml", "--workflow-profile", str(profile), *arguments),
+    ]
+
+
 def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     """Run Snakemake on study.yaml, in a folder."""
-    profile = ROOT / "workflow/profiles/default"
     return subprocess.run(
-        [
-            *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")),
-            *("--configfile", "study.yaml", "--workflow-profile", str(profile), *arguments),
-        ],
+        command(*arguments),
         cwd=folder,
         env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
         text=True,
@@ -260,3 +267,28 @@ def test_snakemake_builds_no_objects_from_a_configuration(text, expected, tmp_pa
     assert done.returncode != 0
     assert expected in done.stdout
     assert not (tmp_path / "ran").exists()
+
+
+# Locks
+
+
+def test_check_says_where_a_killed_snakemake_left_its_lock(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for study in ("killed", "other"):
+        config = {"study": study, "experiments": {"tasks": EXPERIMENT}}
+        (tmp_path / f"{study}.yaml").write_text(yaml.safe_dump(config))
+    (tmp_path / "study.yaml").write_text((tmp_path / "killed.yaml").read_text())
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    run = subprocess.Popen(command("--cores", "1"), start_new_session=True, **quiet)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob(".snakemake/locks/*.output.lock")):
+        assert run.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+    for study, locked in (("killed", True), ("other", False)):
+        assert main(["check", "--quick", f"{study}.yaml"]) == 0
+        assert (f"results/{study} is locked" in capsys.readouterr().out) == locked
+    assert snakemake(tmp_path, "--unlock").returncode == 0
+    assert main(["check", "--quick", "killed.yaml"]) == 0
+    assert "is locked" not in capsys.readouterr().out

@@ -113,7 +113,21 @@ def _work(study: Study, quick: bool) -> Findings:
             f"results may take {_size(sum(sizes.values()))}, but {_size(free)} are free here; "
             "leave something out of keep:, or analyses out of experiments"
         )
+    if _locked(f"results/{study.study}/"):
+        findings.warnings.append(
+            f"results/{study.study} is locked: Snakemake is at work on it, or was killed (then "
+            "run it once with --unlock)"
+        )
     return findings
+
+
+def _locked(results: str) -> bool:
+    """Say whether Snakemake, in this folder, keeps others from writing these results."""
+    for lock in Path(".snakemake/locks").glob("*.output.lock"):
+        with suppress(OSError):  # it may end just now
+            if any(line.startswith(results) for line in lock.read_text().splitlines()):
+                return True
+    return False
 
 
 def _size(n_bytes: int) -> str:

@@ -100,10 +100,10 @@ class SimulatedRecording(Preparation):
             raise ValueError(f"window needs time bins; {self.response} responses have none")
         if "epoch" in OPTIONS[self.response]:
             n_bins = (self.epoch[1] - self.epoch[0]) / self.bin_s
-            if not 0 < n_bins <= MOST_BINS:
+            if abs(n_bins) > MOST_BINS:
                 raise ValueError(
                     f"the epoch {list(self.epoch)} has {n_bins:.6g} bins of bin_s ({self.bin_s:g}) "
-                    f"seconds; expected 1 to {MOST_BINS}"
+                    f"seconds; expected at most {MOST_BINS}"
                 )
             shown = (self.times_s() > self.latency_s) & self.in_window()
             if not (shown & (self.times_s() < self.latency_s + self.duration_s)).any():
