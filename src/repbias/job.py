@@ -77,7 +77,7 @@ class _LogFile(logging.FileHandler):
         print(
             f"{os.path.relpath(self.baseFilename)}: not written: {error.strerror}", file=sys.stderr
         )
-        with open(os.devnull, "wb") as nowhere:
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
             os.dup2(nowhere.fileno(), self.stream.fileno())
 
 
