@@ -21,6 +21,7 @@ settings.load_profile("repbias")
 LONGEST = ("tests/slurm", "tests/workflow/test_studies.py", "tests/workflow", "tests/test_docs.py")
 
 
+@pytest.hookimpl(tryfirst=True)  # before the groups are looked at
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the tests into an order and into groups for `pytest -n`: a group has one worker.
 
