@@ -17,26 +17,18 @@ settings.register_profile("repbias", deadline=None, max_examples=25, derandomize
 settings.load_profile("repbias")
 
 
-#: What takes longest starts first, so that no worker is left with it at the end.
-LONGEST = ("tests/slurm", "tests/workflow/test_studies.py", "tests/workflow", "tests/test_docs.py")
+#: Files that take longest start first, so that no worker is left with one at the end.
+LONGEST = ("tests/slurm", "tests/workflow/test_run.py", "tests/workflow", "tests/test_docs.py")
 
 
-@pytest.hookimpl(tryfirst=True)  # before the groups are looked at
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests into an order and into groups for `pytest -n`: a group has one worker.
-
-    Tests of a file are a group, as they may share what was dear to make; and so are all tests that
-    look at the same run of the tiny study.
-    """
+    """Put the tests into an order for `pytest -n`, which deals out files as they come."""
 
     def place(item: pytest.Item) -> int:
         path = item.path.relative_to(item.config.rootpath).as_posix()
         return next((i for i, start in enumerate(LONGEST) if path.startswith(start)), len(LONGEST))
 
     items.sort(key=place)
-    for item in items:
-        group = "tiny" if "tiny" in getattr(item, "fixturenames", ()) else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")
