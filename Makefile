@@ -6,7 +6,7 @@ SNAKEMAKE := $(BIN)/snakemake --workflow-profile workflow/profiles/default
 .PHONY: help run test lint schema benchmark calibration scale reliability clean
 
 help:  ## list what one can make
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 13
 
 run: $(VENV)/.installed  ## run the default study; ARGS="--configfile studies/v4.yaml" runs another
 	@# One at a time. A mark that is still there is of a 'make run' that was killed, and so is the lock.

@@ -52,6 +52,8 @@ include: "workflow/rules/report.smk"
 # Jobs on a cluster read this file anew when they start. They are given the study and the fingerprints
 # of the code as they are now, so that editing a file during a run concerns the next run only.
 if workflow.is_main_process:
+    for function in (*OF_CONDITIONS.values(), *(a.function for a in OF_RECORDINGS.values())):
+        code_of_function(function)
     STATED = json.dumps(config | {"code": CODE})
     FROZEN = Path(f".snakemake/studies/{sha256(STATED.encode()).hexdigest()[:16]}.json").absolute()
     FROZEN.parent.mkdir(parents=True, exist_ok=True)

@@ -95,10 +95,17 @@ class Place:
                 found.add(Path(*path.parts[2:]).as_posix())
         return found
 
-    def finished(self) -> dict[str, int]:
-        """Return the outputs of finished jobs, and the number of the file that each is."""
+    def finished(self) -> dict[str, tuple[int, int]]:
+        """Return the outputs of finished jobs, and which file each is."""
         in_work = self.in_work()
-        return {n: p.stat().st_ino for n, p in self.files().items() if n not in in_work}
+        return {
+            name: identity for name, identity in self.identities().items() if name not in in_work
+        }
+
+    def identities(self) -> dict[str, tuple[int, int]]:
+        """Return the number and the time of every result: a file that is made anew has others."""
+        stats = {name: path.stat() for name, path in self.files().items()}
+        return {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in stats.items()}
 
 
 class Run:
@@ -127,9 +134,11 @@ class Run:
         """Whether it has ended."""
         return self.process.poll() is not None
 
-    def wait_for(self, happened: Callable[[], object], pause: float = 0.001) -> None:
-        """Wait until something happened, or the run is over."""
-        deadline = time.monotonic() + PATIENCE
+    def wait_for(
+        self, happened: Callable[[], object], pause: float = 0.001, most: float = PATIENCE
+    ) -> None:
+        """Wait until something happened, or the run is over; so many seconds at most."""
+        deadline = time.monotonic() + most
         while not (happened() or self.over) and time.monotonic() < deadline:
             time.sleep(pause)
 
@@ -145,6 +154,11 @@ class Run:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether it was at work when it was killed."""
+        return self.process.returncode == -signal.SIGKILL
 
     def jobs(self) -> list[int]:
         """Return the processes of the jobs' scripts."""
@@ -257,14 +271,14 @@ class Trials:
         place: Place,
         row: Row,
         half: list[str],
-        before: dict[str, int],
+        before: dict[str, tuple[int, int]],
         resumed: Run,
         needed: list[str],
     ) -> None:
         """Count a trial after its resumption."""
         row.trials += 1
         row.half += len(half)
-        now = {name: path.stat().st_ino for name, path in place.files().items()}
+        now = place.identities()
         lost = [name for name, number in before.items() if now.get(name) != number]
         # Logs and timings are of the last attempt.
         lost = [n for n in lost if n.split("/")[0] not in ("logs", "benchmarks", "provenance")]
@@ -323,14 +337,17 @@ class Trials:
             self.kill_while_planning(place)
         for stage, jobs in self.stages.items():
             redone = jobs if anew else self.random.sample(jobs, min(2, len(jobs)))
-            targets = self.undo(place, redone)
             victim = self.random.choice(redone)
-            before = place.finished()
-            run = place.start(*targets)
-            self.wait_for_moment(number, victim, place, run)
-            run.kill()
-            self.moments[self.moment(victim, place, run)] += 1
-            self.after_kill(place, self.row(stage, "kill"), targets, before)
+            for _ in range(5):  # a run may be over before its moment comes
+                targets = self.undo(place, redone)
+                before = place.finished()
+                run = place.start(*targets)
+                self.wait_for_moment(number, victim, place, run)
+                run.kill()
+                if run.was_killed:
+                    self.moments[self.moment(victim, place, run)] += 1
+                    self.after_kill(place, self.row(stage, "kill"), targets, before)
+                    break
         if anew:
             self.finish(place)
         shutil.rmtree(place.folder)
@@ -339,16 +356,17 @@ class Trials:
         """Kill Snakemake before it starts a job."""
         before = place.finished()
         run = place.start()
-        time.sleep(self.random.uniform(0, 3))
+        time.sleep(self.random.uniform(0, 2))
         run.kill()
-        self.after_kill(place, self.row("Snakemake plans", "kill"), ["--dry-run"], before)
+        if run.was_killed:
+            self.after_kill(place, self.row("Snakemake plans", "kill"), ["--dry-run"], before)
 
     def wait_for_moment(self, number: int, victim: Job, place: Place, run: Run) -> None:
         """Wait for a job, and then for any moment of it, for its file, or for its end."""
         run.wait_for(lambda: victim.announced(run), 0.01)
         kind = (number + self.random.randrange(2)) % 3
         if kind == 0:
-            run.wait_for(lambda: False, self.random.uniform(0, 1.3 * victim.seconds + 1.5))
+            run.wait_for(lambda: False, most=self.random.uniform(0, victim.seconds + 1.5))
         elif kind == 1:
             folders = {(place.results / output).parent for output in victim.outputs}
             stems = {Path(output).stem for output in victim.outputs}
@@ -377,7 +395,7 @@ class Trials:
         return "noted by Snakemake, the next jobs under way"
 
     def after_kill(
-        self, place: Place, row: Row, targets: list[str], before: dict[str, int]
+        self, place: Place, row: Row, targets: list[str], before: dict[str, tuple[int, int]]
     ) -> None:
         """Look at the files, unlock, and run the same command again."""
         half, before = self.half_files(place), place.finished() | before
@@ -473,7 +491,7 @@ class Trials:
         run: Run,
         targets: list[str],
         needed: list[str],
-        before: dict[str, int],
+        before: dict[str, tuple[int, int]],
     ) -> None:
         """Ask what was said, free the disk, and run the same command again."""
         row = self.row(stage, "disk")
@@ -515,9 +533,8 @@ class Trials:
         shutil.rmtree(place.folder)
 
     def damaged(self, place: Place, kind: str, damage: str, name: str, reader: Job) -> None:
-        """Damage a file, run a job that reads it, then remove the file and run the job again."""
+        """Damage a file, run a job that reads it, then make both anew."""
         path, row = place.results / name, self.row(kind, damage)
-        good = path.read_bytes()
         stamps = path.stat()
         if not DAMAGES[damage](path, self.random):
             return
@@ -535,8 +552,8 @@ class Trials:
             wrong.append(f"{name}: damage not noticed")
         row.untold += bool(wrong)
         self.moments[f"{damage}: {'told' if named else 'without effect'}"] += not wrong
-        path.write_bytes(good)
-        os.utime(path, ns=(stamps.st_atime_ns, stamps.st_mtime_ns))
+        path.unlink()
+        place.run(path.relative_to(place.folder).as_posix())
         resumed = place.run(*targets)
         row.equal += not resumed.process.returncode and not self.half_files(place)
         self.tell(row, wrong, place)

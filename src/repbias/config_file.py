@@ -96,7 +96,7 @@ def _loader() -> type[SafeLoader]:
             node = super().compose_mapping_node(anchor)
             seen = set()
             for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-                if key.value in seen:
+                if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
                     reason = f"the key {shortened(repr(key.value))} occurs twice"
                     raise ComposerError(None, None, reason, key.start_mark)
                 seen.add(key.value)
@@ -152,7 +152,7 @@ def _strange_values(config: Any) -> Iterator[str]:
             for key in value:
                 if not isinstance(key, str):
                     yield f"{where}: the key {shortened(repr(key))} is no text; put it in quotes"
-                elif not key.isprintable():
+                elif _acts(key):
                     yield f"{where}: the key {shortened(repr(key))} holds control characters"
             inside = [((*path, _shown(key)), item) for key, item in value.items()]
             waiting += reversed(inside)
@@ -177,6 +177,11 @@ def _strange_value(value: Any) -> str | None:
     )
 
 
+def _acts(key: str) -> bool:
+    """Say whether a key holds control characters; line breaks and tabs are some in a key."""
+    return bool(CONTROL.search(key)) or "\n" in key or "\t" in key
+
+
 def _shown(key: Any) -> str:
     """Return a key as part of a path."""
-    return shortened(key if isinstance(key, str) and key.isprintable() else repr(key), 100)
+    return shortened(key if isinstance(key, str) and not _acts(key) else repr(key), 100)

@@ -8,6 +8,7 @@ us read other files; what they declare must fit into memory; whatever a library 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -112,13 +113,16 @@ def refuse_crash(path: Path | str, what: str) -> None:
 @lru_cache(maxsize=64)
 def _probe(path: str, what: str, state: tuple[int, ...]) -> str:
     done = subprocess.run(
-        [sys.executable, probe.__file__, what, path, str(available_memory()), str(state[0])],
+        # -P: a module of ours must not stand in for one of Python's of the same name.
+        [sys.executable, "-P", probe.__file__, what, path, str(available_memory()), str(state[0])],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     if done.returncode == probe.TOO_LARGE:
         return "does not fit into memory"
+    if done.returncode == -signal.SIGXCPU:
+        return "damaged, or very large: its library took too long to read it"
     if done.returncode:
         return f"damaged: its library crashes or does not end (exit {done.returncode})"
     return ""
@@ -158,15 +162,20 @@ def refuse_other_files(path: Path | str, file: h5py.File) -> None:
     link = file.visititems_links(lambda name, x: None if isinstance(x, inside) else name)
     if link is not None:
         raise RepbiasError(f"{path}: {_text(link)!r} is a link to another file")
-    datasets: list[h5py.Dataset] = []
-    file.visititems(lambda _, x: datasets.append(x) if isinstance(x, h5py.Dataset) else None)
-    for dataset in datasets:
+    dataset = file.visititems(
+        lambda _, x: x if isinstance(x, h5py.Dataset) and _elsewhere(x) else None
+    )
+    if dataset is not None:
         refuse_data_elsewhere(path, dataset)
+
+
+def _elsewhere(dataset: h5py.Dataset) -> bool:
+    return bool(dataset.external) or dataset.is_virtual
 
 
 def refuse_data_elsewhere(path: Path | str, dataset: h5py.Dataset) -> None:
     """Refuse a dataset that keeps its data in another file, or is made of others'."""
-    if dataset.external or dataset.is_virtual:
+    if _elsewhere(dataset):
         name = _text(dataset.name or "a dataset").strip("/")
         raise RepbiasError(f"{path}: {name!r} keeps its data in other files")
 

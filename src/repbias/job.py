@@ -30,12 +30,11 @@ def job(snakemake: Any) -> Iterator[None]:
         The object that Snakemake puts into a script's namespace.
     """
     path = Path(snakemake.log[0])
-    path.parent.mkdir(parents=True, exist_ok=True)
     parts = [value for key, value in snakemake.wildcards.items() if key != "study"]
     name = " ".join([snakemake.rule, "/".join(parts)]).strip()
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setFormatter(logging.Formatter(f"[{name}] %(message)s"))
-    file = _LogFile(path, mode="w")
+    file = _log_file(path)
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[terminal, file], force=True)
     logging.captureWarnings(True)
@@ -63,6 +62,16 @@ def job(snakemake: Any) -> Iterator[None]:
             "repbias", logging.INFO, "", 0, "done in %.1f s", (time.monotonic() - started,), None
         )
     )
+
+
+def _log_file(path: Path) -> logging.Handler:
+    """Open the log; none where there can be none, which is no reason to fail."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return _LogFile(path, mode="w")
+    except OSError as error:
+        print(f"{path}: not written: {error.strerror}", file=sys.stderr)
+        return logging.NullHandler()
 
 
 class _LogFile(logging.FileHandler):

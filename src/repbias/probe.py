@@ -14,7 +14,7 @@ from typing import Any
 #: Exit code for a file that needs more memory than it may have.
 TOO_LARGE = 3
 #: Seconds of computing before a file counts as one that never ends, and bytes a second beyond.
-SECONDS, BYTES_PER_SECOND = 10, 5_000_000
+SECONDS, BYTES_PER_SECOND = 30, 1_000_000
 
 
 def touch_hdf5(path: str) -> None:
@@ -36,7 +36,7 @@ def touch_hdf5(path: str) -> None:
             values = item[()]
             if h5py.check_ref_dtype(item.dtype):
                 for reference in values.ravel() if item.shape else [values]:
-                    attempt(lambda r: item.file[r].name, reference)
+                    attempt(lambda r: item.file[r].id, reference)
         elif item.size:
             item[(-1,) * item.ndim]
 
@@ -73,7 +73,7 @@ def limit(memory: int, size: int) -> None:
         import resource
 
         seconds = SECONDS + size // BYTES_PER_SECOND
-        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))  # SIGXCPU, then SIGKILL
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         # Libraries reserve some that they never use.
         bytes_ = memory + 2**32

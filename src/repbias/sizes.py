@@ -91,12 +91,25 @@ def condition_bytes(condition: Condition, n_stimuli: int) -> dict[str, int]:
     }
 
 
+def rows_of_pairs(study: Study) -> dict[tuple[str, str], int]:
+    """Return the rows of tables that compare all networks, by experiment and analysis."""
+    rows = {}
+    for experiment, spec in study.experiments.items():
+        networks = list(spec.expand().values())
+        if "rsa_models" in spec.analyses:
+            n_rows = len(study.geometry.comparators) * n_pairs_of_rdms(networks)
+            rows[experiment, "rsa_models"] = n_rows
+        if "similarity" in spec.analyses:
+            pairs = len(SNAPSHOTS) * comb(sum(c.seeds for c in networks), 2)
+            rows[experiment, "similarity"] = len(study.similarity.metrics) * pairs
+    return rows
+
+
 def table_bytes(study: Study) -> int:
     """Return the bytes of the tables that grow with the networks, each as parts and as a whole."""
-    rows = 0
+    rows = sum(rows_of_pairs(study).values())
     for spec in study.experiments.values():
-        networks = list(spec.expand().values())
-        for condition in networks:
+        for condition in spec.expand().values():
             names = n_names(condition)
             layers, snapshots = condition.network.hidden, condition.seeds * len(SNAPSHOTS)
             rows += condition.seeds * n_evaluations(condition) * len(condition.stimuli.targets)
@@ -104,11 +117,6 @@ def table_bytes(study: Study) -> int:
                 rows += condition.seeds * n_checkpoints(condition) * len(layers) * names
             if "units" in spec.analyses:
                 rows += snapshots * max(layers) * names
-        if "rsa_models" in spec.analyses:
-            rows += len(study.geometry.comparators) * n_pairs_of_rdms(networks)
-        if "similarity" in spec.analyses:
-            pairs = len(SNAPSHOTS) * comb(sum(c.seeds for c in networks), 2)
-            rows += len(study.similarity.metrics) * pairs
     return 2 * ROW * rows
 
 
@@ -154,6 +162,14 @@ def needed(study: Study) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
     conditions = (name.partition("/") for name in alone)
     others = {(e, c) for e in study.analysed("similarity") for c in groups[e]}
     return with_rdms | others | {(e, c) for e, _, c in conditions}, with_rdms
+
+
+def training_hours(study: Study) -> float:
+    """Return the hours of one core that training takes at most."""
+    return sum(
+        condition.seeds * condition.training.max_steps * seconds_per_step(condition) / 3600
+        for *_, condition in study.conditions()
+    )
 
 
 def n_jobs(study: Study) -> int:

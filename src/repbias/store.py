@@ -213,6 +213,18 @@ def dataset_of(group: h5py.Group, name: str) -> h5py.Dataset:
         return dataset
 
 
+def part_of(dataset: h5py.Dataset, index: Any) -> np.ndarray:
+    """Read a part of a dataset of one of our files.
+
+    Raises
+    ------
+    StoreError
+        If the file is damaged there.
+    """
+    with _reading(dataset):
+        return dataset[index]
+
+
 def _get(group: h5py.Group, name: str, index: Any = ()) -> np.ndarray:
     """Read an array, or a part of it."""
     with _reading(group):

@@ -325,3 +325,24 @@ def test_what_a_run_writes_is_said_and_must_fit_on_the_disk(tmp_path, monkeypatc
     assert "jobs           12\n" in said[True]
     assert "networks       at most " in said[True] and "are free here" in said[True]
     assert "networks  " not in said[False] and "warning:" not in said[False]
+    # 4,000 steps of 2,000 networks; seconds of a step follow from the weights (sizes.py).
+    assert "training       at most " in said[True] and "hours of one core" in said[True]
+
+
+def test_comparing_ten_thousand_networks_with_each_other_is_warned_of(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    sweep = {
+        "stimuli": {"features": {"easy": {"function": "bit"}}},
+        "seeds": 1000,
+        "analyses": ["ledger", "similarity", "rsa_models"],
+        "vary": {"training.dropout": [0.0, 0.1]},
+    }
+    (tmp_path / "config.yaml").write_text(
+        yaml.safe_dump({"study": "test", "experiments": {"sweep": sweep}})
+    )
+    assert main(["check"]) == 0
+    said = capsys.readouterr().out
+    for analysis in ("similarity", "rsa_models"):
+        assert f"experiments.sweep: {analysis} compares every network with every other" in said

@@ -116,6 +116,15 @@ def test_columns_of_one_side(runs, diff):
     assert "column flips only in A" in diff()[1]
 
 
+def test_a_file_that_cannot_be_read_is_a_difference_among_others(runs, diff):
+    (runs / "b/recordings/brain.h5").write_bytes(b"no longer HDF5")
+    write_table("b/tables/steering.csv", "steering", steering(flips=[0.25, 0.75]))
+    code, said = diff()
+    assert code == 1 and said[-1].endswith("the same, 2 different")
+    assert any("b/recordings/brain.h5: cannot be read" in line for line in said)
+    assert "tables/steering.csv" in said
+
+
 def test_files_of_one_side(runs, diff):
     (runs / "a/recordings/brain.h5").unlink()
     (runs / "b/tables/steering.csv").unlink()

@@ -200,9 +200,22 @@ def test_a_file_without_a_record(made, show, tmp_path):
 def test_a_folder_is_summed_up(made, show):
     said = show(made.parents[1])
     assert said[1:] == [
-        *("outputs 1", "last 2026-01-01T00:00:00+00:00", "numpy 2.0", "commit 1234-dirty"),
+        *(
+            "outputs 1: 1 as they were written",
+            "last 2026-01-01T00:00:00+00:00",
+            "numpy 2.0",
+            "commit 1234-dirty",
+        ),
         *("device cpu", "threads 1"),
     ]
+
+
+def test_a_folder_names_what_was_changed_in_it(made, show):
+    made.write_text("cut sho")
+    said = show(made.parents[1])
+    assert said[1] == "outputs 1: 0 as they were written, 1 CHANGED: tables/behaviour.csv"
+    made.unlink()
+    assert show(made.parents[1])[1] == "outputs 1: 0 as they were written, 1 gone"
 
 
 def foreign(path):

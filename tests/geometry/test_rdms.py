@@ -176,6 +176,18 @@ def test_a_file_of_dead_layers_is_refused(make_activations, tmp_path):
     assert not (tmp_path / "rdms.h5").exists()
 
 
+def test_a_wrong_bit_among_activations_is_named(make_activations, tmp_path):
+    """It is no matter of a layer, which would be left out."""
+    values = np.random.default_rng(0).normal(size=(2, 6, 40))
+    activations = make_activations({"hidden1": values}, list("abcdef"))
+    content = bytearray(activations.path.read_bytes())
+    content[content.index(values.astype("<f4")[1, 3, :4].tobytes())] ^= 1
+    activations.path.write_bytes(content)
+    with pytest.raises(StoreError, match=f"{activations.path}: incomplete or damaged"):
+        write_layer_rdms(tmp_path / "rdms.h5", activations, "correlation", None)
+    assert not (tmp_path / "rdms.h5").exists()
+
+
 def test_fewer_than_four_stimuli_are_refused(make_activations, tmp_path):
     activations = make_activations({"layer": np.ones((1, 5, 3))}, list("abcde"))
     with pytest.raises(RepbiasError, match="3 stimuli; RSA needs at least 4"):

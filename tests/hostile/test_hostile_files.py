@@ -41,6 +41,7 @@ from repbias import foreign
 from repbias.arrays import load_array
 from repbias.cli import main
 from repbias.geometry.rdms import read_rdms, write_layer_rdms
+from repbias.recordings.readers.mne import open_epochs
 from repbias.recordings.readers.table import read_table
 from repbias.spec import RepbiasError
 from repbias.stimuli.images import open_images
@@ -208,6 +209,39 @@ def test_soft_links_within_nwb_are_followed(tmp_path):
         group = file["general/extracellular_ephys/g"]
         assert isinstance(group.get("device", getlink=True), h5py.SoftLink)
     assert as_recording(NWB, path).responses.shape == (6, 3)
+
+
+def test_a_column_that_nobody_reads_may_be_larger_than_the_memory(tmp_path):
+    path = tmp_path / "x.nwb"
+    FORMATS["x.nwb"].write(path)
+    expected = as_recording(NWB, path).responses
+    with h5py.File(path, "a") as file:
+        units = file["units"]
+        n = len(units["id"])
+        column = units.create_dataset("waveform_mean", (n, 2**20, 2**20), "f4", chunks=(1, 64, 64))
+        described = {"namespace": "hdmf-common", "description": "means", "object_id": "w"}
+        column.attrs.update(described | {"neurodata_type": "VectorData"})
+        units.attrs["colnames"] = [*units.attrs["colnames"], "waveform_mean"]
+    np.testing.assert_array_equal(as_recording(NWB, path).responses, expected)
+
+
+def test_parts_of_epochs_may_be_links_to_wherever_data_are_kept(tmp_path):
+    """As git-annex and DataLad keep them: each file in a folder of its own."""
+    import mne
+
+    info = mne.create_info(10, 100.0, "eeg")
+    signal = np.random.default_rng(0).normal(scale=1e-6, size=(600, 10, 100))
+    events = np.c_[np.arange(600) * 100, np.zeros(600, int), np.arange(600) % 2 + 1]
+    (tmp_path / "kept").mkdir()
+    epochs = mne.EpochsArray(signal, info, events, verbose="ERROR")
+    epochs.save(tmp_path / "kept/sub-epo.fif", split_size="2MB", verbose="ERROR")
+    parts = sorted((tmp_path / "kept").iterdir())
+    assert len(parts) > 1
+    for i, part in enumerate(parts):
+        place = tmp_path / f"annex/{i}"
+        place.mkdir(parents=True)
+        (tmp_path / part.name).symlink_to(part.rename(place / part.name))
+    assert len(open_epochs(tmp_path / "sub-epo.fif", preload=False)) == 600
 
 
 def fif_with_next_file(path: Path, following: str, next_at: int = 0) -> None:
@@ -649,13 +683,14 @@ def test_halves_of_characters_are_refused_before_they_are_written(tmp_path):
 
 
 def test_members_of_npz_that_are_no_arrays(tmp_path):
-    path = tmp_path / "x.npz"
+    path = tmp_path / "a/b/x.npz"
+    path.parent.mkdir(parents=True)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x", b"not an array")
         archive.writestr("../../ids.npy", b"")
     refused(path, "'x' is no array", lambda p: load_array(p, "x"))
     refused(path, "'../../ids' is no array", lambda p: load_array(p, "../../ids"))
-    assert list(tmp_path.parent.rglob("ids*")) == []
+    assert list(tmp_path.rglob("ids*")) == []
 
 
 @pytest.mark.parametrize(
@@ -713,6 +748,15 @@ def test_a_crash_is_noticed(tmp_path, monkeypatch):
     script.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
     monkeypatch.setattr(foreign.probe, "__file__", str(script))
     refused(path, "crashes or does not end", load_array)
+
+
+def test_a_file_that_takes_too_long_is_told_apart_from_a_crash(tmp_path, monkeypatch):
+    path = tmp_path / "x.h5"
+    FORMATS["x.h5"].write(path)
+    script = tmp_path / "slow.py"
+    script.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGXCPU)\n")
+    monkeypatch.setattr(foreign.probe, "__file__", str(script))
+    refused(path, "took too long", load_array)
 
 
 def test_files_of_ours_that_lack_something_or_hold_something_else(tmp_path):

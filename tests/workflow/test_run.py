@@ -1,6 +1,7 @@
 """The pipeline as a whole: tables, reruns, determinism, kills and refusals."""
 
 import copy
+import json
 import os
 import shutil
 import signal
@@ -136,6 +137,15 @@ def test_claims_follow_from_the_tables(tiny):
 
 def test_second_run_has_nothing_to_do(tiny):
     assert "Nothing to be done" in tiny.snakemake("--cores", "2").stdout
+
+
+def test_jobs_on_a_cluster_are_given_every_fingerprint(tiny):
+    """Else a job that starts after an edit would count as one of the edited code."""
+    (frozen, *_) = (tiny.folder / ".snakemake/studies").glob("*.json")
+    code = json.loads(frozen.read_text())["code"]
+    functions = [*OF_CONDITIONS.values(), *(entry.function for entry in OF_RECORDINGS.values())]
+    files = {f"src/{name.partition(':')[0].replace('.', '/')}.py" for name in functions}
+    assert files | {"workflow/scripts/train.py", "workflow/scripts/claims.py"} <= code.keys()
 
 
 def jobs_after(tiny, tiny_config, path, value):

@@ -76,7 +76,7 @@ rule model_activations:
     threads: 1
     resources:
         mem_mb=lambda w, attempt: attempt * 4000,  # what a model takes is not known
-        runtime=120,
+        runtime=minutes(120),
     params:
         images=lambda w: STUDY.images[w.images].model_dump(mode="json"),
         network=lambda w: STUDY.networks[w.network].model_dump(mode="json"),

@@ -1,7 +1,7 @@
 """Memory (MiB) and time (minutes) of every rule, as functions of its work.
 
-Measured peaks and times are in docs/scaling.md, with some room. A job that is repeated asks for
-twice, three times as much: `scaled`. What is known once files are there grows with their size.
+As measured, with some room: tests/workflow/test_scale.py. A job that is repeated asks for twice,
+three times as much. What is known once files are there grows with their size.
 """
 
 from math import ceil
@@ -22,8 +22,13 @@ def scaled(function):
     return lambda wildcards, attempt: attempt * function(wildcards)
 
 
+def minutes(n):
+    """A time that does not depend on the work, times the attempt."""
+    return lambda wildcards, attempt: attempt * n
+
+
 def by_input(base, factor):
-    """A resource: grows with the size of the input files (in MiB), and with the attempt."""
+    """A resource: grows with the size of the input files (in MB), and with the attempt."""
     return lambda wildcards, input, attempt: attempt * ceil(base + factor * input.size_mb)
 
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Reliabilities below this are counted.
 LOW_RELIABILITY = 0.1
+#: A table of more rows takes over a gigabyte.
+MANY_ROWS = 10_000_000
 #: An RDM of fewer stimuli says nothing.
 MIN_STIMULI = 4
 
@@ -95,11 +97,19 @@ def unfilled(content: Any, path: str = "") -> Iterator[str]:
 
 def _work(study: Study, quick: bool) -> Findings:
     """Predict how many jobs the study is, and what it writes; warn if the disk is too small."""
-    from repbias.sizes import n_jobs, study_bytes
+    from repbias.sizes import n_jobs, rows_of_pairs, study_bytes, training_hours
     from repbias.stimuli.images import open_images
 
     findings = Findings("a run from the beginning")
     findings.facts["jobs"] = str(n_jobs(study))
+    if study.experiments:
+        findings.facts["training"] = f"at most {training_hours(study):.2g} hours of one core"
+    for (experiment, analysis), rows in rows_of_pairs(study).items():
+        if rows > MANY_ROWS:
+            findings.warnings.append(
+                f"experiments.{experiment}: {analysis} compares every network with every other, "
+                f"{rows:.2g} rows; leave it out of analyses, or divide the experiment"
+            )
     shown = {}
     for name, spec in () if quick else study.images.items():
         with suppress(RepbiasError, OSError):  # which are reported where the images are checked

@@ -65,7 +65,7 @@ def _folders(a: Path, b: Path) -> int:
     for name in sorted(files_a | files_b):
         if name not in files_a or name not in files_b:
             different.append((name, [f"only in {'A' if name in files_a else 'B'}"]))
-        elif found := compare(a / name, b / name):
+        elif found := _compared(a / name, b / name):
             different.append((name, found))
         else:
             same += 1
@@ -73,6 +73,14 @@ def _folders(a: Path, b: Path) -> int:
         _print(name, found)
     print(f"\n{count(same, 'file')} the same, {len(different)} different")
     return 1 if different else 0
+
+
+def _compared(a: Path, b: Path) -> list[str]:
+    """Compare two of many files; one that cannot be read is a difference."""
+    try:
+        return compare(a, b)
+    except RepbiasError as error:
+        return [str(error)]
 
 
 def results(folder: Path) -> set[str]:

@@ -232,7 +232,15 @@ def _study(folder: Path) -> list[str]:
             f"{folder}: no records in {folder / 'provenance'}; expected the results "
             "of a study, such as results/quickstart"
         )
-    rows = [("outputs", str(len(made))), ("last", max(m["finished"] for m in made.values()))]
+    now = {name: provenance.digest(folder / name) for name in made}
+    changed = [n for n, found in now.items() if found not in (None, made[n]["outputs"][n])]
+    gone = sum(found is None for found in now.values())
+    state = f"{len(now) - gone - len(changed)} as they were written"
+    state += f", {gone} gone" * bool(gone) + f", {len(changed)} CHANGED: " * bool(changed)
+    rows = [
+        ("outputs", f"{len(made)}: {state}{some(changed) if changed else ''}"),
+        ("last", max(m["finished"] for m in made.values())),
+    ]
     return _aligned([*rows, *((name, "; ".join(v)) for name, v in summary(made).items())])
 
 

@@ -35,6 +35,7 @@ from repbias.store import (
     create_hdf5,
     dataset_of,
     open_checked,
+    part_of,
 )
 
 logger = logging.getLogger(__name__)
@@ -120,11 +121,13 @@ def write_layer_rdms(
                 dataset = dataset_of(file, f"layers/{layer}")
                 parts = stream_dissimilarities(
                     # dataset and row are used before they change
-                    lambda stimuli, units: dataset[row, stimuli, units],  # noqa: B023
+                    lambda stimuli, units: part_of(dataset, (row, stimuli, units)),  # noqa: B023
                     *(len(ids), dataset.shape[2], distance, max_memory_mb),
                 )
                 try:
                     rdms.append(parts, {"layer": layer, **described})
+                except StoreError:  # of the file, not of this layer
+                    raise
                 except RepbiasError as error:
                     name, snapshot = table["network"][row], table["snapshot"][row]
                     last = f"{name} ({snapshot}), layer {layer}: {error}"
@@ -210,7 +213,8 @@ def _put_descriptors(file: h5py.File, name: str, descriptors: dict[str, list[Any
 
 def _put(group: h5py.Group, name: str, column: np.ndarray) -> None:
     """Write a descriptor with a checksum, so that a bit that changes later is noticed."""
-    group.create_dataset(name, data=column, chunks=column.shape, fletcher32=True)
+    checked = {"chunks": column.shape, "fletcher32": True} if column.size else {}
+    group.create_dataset(name, data=column, **checked)
 
 
 def read_rdms(path: str | Path) -> RDMs:

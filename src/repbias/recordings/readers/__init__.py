@@ -80,7 +80,8 @@ def read_recording(
         recording = READERS[spec.kind](spec, stimulus_ids)
         for columns_of in (recording.stimuli, recording.trials, recording.units):
             for values in columns_of.values():
-                "".join(np.asarray(values).astype(str).flat).encode()  # HDF5's text is UTF-8
+                if np.asarray(values).dtype.kind in "UO":
+                    "".join(np.asarray(values).astype(str).flat).encode()  # HDF5's text is UTF-8
     recording.info["stimuli_in_set"] = len(stimulus_ids)
     rows = np.searchsorted(stimulus_ids, recording.stimulus_ids)
     for name, values in (columns or {}).items():

@@ -129,7 +129,8 @@ def open_epochs(path: Path, preload: bool) -> Any:
     from mne._fiff.open import _get_next_fname, fiff_open
 
     with readable(path, "MNE epochs"):
-        part, seen = path.resolve(), set()
+        # As MNE does, beside a link and not beside what it leads to.
+        part, seen = path.absolute(), set()
         while part is not None:
             seen.add(part)
             _check_tags(part)
