@@ -6,6 +6,7 @@ One thread, CPU seconds. The tables are written to docs/scaling.md. Run with
 
 from __future__ import annotations
 
+import argparse
 import re
 import resource
 import subprocess
@@ -119,6 +120,7 @@ def plans() -> Iterator[tuple[int, int, int, float]]:
 
 def main() -> None:
     """Measure, print and write."""
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     lines = [
         "| work | size | milliseconds | by the formula |",
         "|---|---|---|---|",

@@ -4,13 +4,14 @@
 fails where a table of the quickstart is not the same both ways.
 """
 
+import argparse
 import ctypes
 import os
 import re
 import resource
-import sys
 import tempfile
 import time
+from itertools import chain
 from pathlib import Path
 
 import yaml
@@ -85,34 +86,47 @@ def measure(name, profile, arguments, folder, **study):
     return run, len(set(re.findall(r"SLURM job(?:id| ID) (\d+)", run.said))), wall, used
 
 
-def main():
-    """Print two tables in Markdown."""
-    # Processes whose parent has ended become children of this one (PR_SET_CHILD_SUBREAPER).
-    ctypes.CDLL(None).prctl(36, 1)
-    print("| | submissions | wall s | wall s per job | CPU s per job |\n|---|---|---|---|---|")
+def jobs():
+    """Go through the lines of the table of single jobs."""
+    yield "| twelve short jobs | submissions | wall s | wall s per job | CPU s per job |"
+    yield "|---|---|---|---|---|"
     with tempfile.TemporaryDirectory() as folder:
         for name, profile, arguments in WAYS:
             _, n, wall, used = measure(name, profile, arguments, folder)
-            print(
-                f"| {name} | {n} | {wall:.0f} | {wall / JOBS:.1f} | {used / JOBS:.1f} |", flush=True
-            )
-    print("\n| quickstart | submissions | wall s | CPU s | tables as without SLURM |")
-    print("|---|---|---|---|---|")
+            yield f"| {name} | {n} | {wall:.0f} | {wall / JOBS:.1f} | {used / JOBS:.1f} |"
+
+
+def quickstart():
+    """Go through the lines of the table of the quickstart."""
+    yield "| quickstart | submissions | wall s | CPU s | tables equal to those without SLURM |"
+    yield "|---|---|---|---|---|"
     local = None
     with tempfile.TemporaryDirectory() as folder:
         for name, profile, arguments in QUICKSTART:
-            run, n, wall, used = measure(
-                name, profile, arguments, folder, study=ROOT / "config.yaml"
-            )
+            study = {"study": ROOT / "config.yaml"}
+            run, n, wall, used = measure(name, profile, arguments, folder, **study)
             local = local or run.tables()
-            same = sum(content == local[table] for table, content in run.tables().items())
-            print(
-                f"| {name} | {n} | {wall:.0f} | {used:.0f} | {same} of {len(local)} |", flush=True
-            )
-            if same < len(local):
-                return 1
-    return 0
+            found = run.tables()
+            same = sum(found[table] == content for table, content in local.items())
+            yield f"| {name} | {n} | {wall:.0f} | {used:.0f} | {same} of {len(local)} |"
+            assert same == len(local)
+
+
+def main():
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--page", type=Path, default=ROOT / "docs/clusters.md", help="to write to")
+    page = parser.parse_args().page
+    # Processes whose parent has ended become children of this one (PR_SET_CHILD_SUBREAPER).
+    ctypes.CDLL(None).prctl(36, 1)
+    lines = []
+    for line in chain(jobs(), [""], quickstart()):
+        lines.append(line)
+        print(line, flush=True)
+    head, mark, rest = page.read_text(encoding="utf-8").partition("<!-- table -->\n")
+    _, end, tail = rest.partition("<!-- end -->")
+    page.write_text("\n".join([head + mark, *lines, "", end + tail]), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
