@@ -36,6 +36,8 @@ def main() -> None:
 
         from repbias.spec import RepbiasError
 
+    if arguments.format not in FORMATS:
+        parser.error(f"no format {arguments.format!r}; there are {', '.join(FORMATS)}")
     entry = FORMATS[arguments.format]
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
