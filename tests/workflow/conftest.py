@@ -1,3 +1,6 @@
+import fcntl
+import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -16,7 +19,14 @@ def tiny_config():
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory, tiny_config):
-    """The tiny study, run once with two cores."""
-    workspace = Workspace(tmp_path_factory.mktemp("tiny"), tiny_config)
-    workspace.snakemake("--cores", "2")
-    return workspace
+    """The tiny study after a run with two cores; every worker of `pytest -n` has a copy of it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "tiny-of-all"
+    with shared.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / "results/tiny/report.html").exists():
+            shared.mkdir()
+            Workspace(shared, tiny_config).snakemake("--cores", "2")
+    return Workspace(
+        shutil.copytree(shared, tmp_path_factory.mktemp("tiny") / "copy"), tiny_config
+    )
