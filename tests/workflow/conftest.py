@@ -27,6 +27,4 @@ def tiny(tmp_path_factory, tiny_config):
         if not (shared / "results/tiny/report.html").exists():
             shared.mkdir()
             Workspace(shared, tiny_config).snakemake("--cores", "2")
-    return Workspace(
-        shutil.copytree(shared, tmp_path_factory.mktemp("tiny") / "copy"), tiny_config
-    )
+    return Workspace(shutil.copytree(shared, tmp_path_factory.mktemp("tiny") / "copy"), tiny_config)
