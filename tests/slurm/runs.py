@@ -38,8 +38,8 @@ class Run:
             *("--configfile", self.study.name),
             *("--workflow-profile", str(ROOT / "workflow/profiles" / profile), *arguments),
         ]
-        if profile == "slurm":  # jobs take some six seconds; after a look in vain the next is late
-            command += ["--slurm-init-seconds-before-status-checks", "8"]
+        if profile == "slurm":  # these jobs take seconds
+            command += ["--slurm-init-seconds-before-status-checks", "3"]
         with self.output.open("a") as output:
             self.process = subprocess.Popen(
                 command, cwd=self.folder, env=self.environment, stdout=output, stderr=output
