@@ -51,7 +51,7 @@ if STUDY.encryption:
         threads: 1
         resources:
             mem_mb=by_input(TORCH, 20),
-            runtime=minutes(30),
+            runtime=fixed(30),
         params:
             condition=STUDY.encryption,
             stimuli=ENCRYPTED.stimuli.model_dump(mode="json"),

@@ -46,7 +46,7 @@ rule rsa_models:
     threads: 1
     resources:
         mem_mb=scaled(memory_of_rsa_models),
-        runtime=minutes(60),
+        runtime=fixed(60),
     params:
         members=lambda w: GROUPS[w.group],
         comparators=STUDY.geometry.comparators,
@@ -107,7 +107,7 @@ if STUDY.identification:
         threads: 1
         resources:
             mem_mb=by_input(NUMERIC, 2),
-            runtime=minutes(120),
+            runtime=fixed(120),
         params:
             layers=layers_of({c: tuple(c.split("/", 1)) for c in STUDY.identification.candidates}),
             identification=STUDY.identification.model_dump(mode="json"),

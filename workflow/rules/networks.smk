@@ -75,8 +75,8 @@ rule model_activations:
         ENV
     threads: 1
     resources:
-        mem_mb=lambda w, attempt: attempt * 4000,  # what a model takes is not known
-        runtime=minutes(120),
+        mem_mb=fixed(4000),  # what a model takes is not known
+        runtime=fixed(120),
     params:
         images=lambda w: STUDY.images[w.images].model_dump(mode="json"),
         network=lambda w: STUDY.networks[w.network].model_dump(mode="json"),

@@ -14,8 +14,8 @@ rule read_recording:
         ENV
     threads: 1
     resources:
-        mem_mb=lambda w, attempt: attempt * 2000,
-        runtime=minutes(30),
+        mem_mb=fixed(2000),
+        runtime=fixed(30),
     params:
         recording=lambda w: STUDY.recordings[w.recording].model_dump(mode="json"),
         images=lambda w: STUDY.images[STUDY.shown_to(w.recording)].model_dump(mode="json"),
@@ -42,7 +42,7 @@ rule simulate_recording:
     threads: 1
     resources:
         mem_mb=by_input(PLAIN, 5),
-        runtime=minutes(30),
+        runtime=fixed(30),
     params:
         recording=lambda w: STUDY.recordings[w.recording].model_dump(mode="json"),
         code=code("simulate_recording.py"),
@@ -96,7 +96,7 @@ rule compare_recordings:
     threads: 1
     resources:
         mem_mb=by_input(NUMERIC, 5),
-        runtime=minutes(30),
+        runtime=fixed(30),
     params:
         recordings=lambda w: COMMON_STIMULI[w.images],
         geometry=STUDY.geometry.model_dump(mode="json", exclude={"distance", "n_stimuli"}),
@@ -132,7 +132,7 @@ rule recording_pictures:
     threads: 1
     resources:
         mem_mb=by_input(NUMERIC, 5),
-        runtime=minutes(30),
+        runtime=fixed(30),
     params:
         images=lambda w: images_settings(STUDY.shown_to(w.recording)),
         members=lambda w: GROUPS.get(STUDY.shown_to(w.recording), []),

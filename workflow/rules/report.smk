@@ -17,7 +17,7 @@ rule gather_table:
     threads: 1
     resources:
         mem_mb=by_input(PLAIN, 10),
-        runtime=minutes(10),
+        runtime=fixed(10),
     params:
         code=code("gather_table.py"),
     message:
@@ -40,7 +40,7 @@ rule claims:
     threads: 1
     resources:
         mem_mb=by_input(NUMERIC, 10),
-        runtime=minutes(30),
+        runtime=fixed(30),
     params:
         claims=STUDY.claims,
         layers={f"{e}/{c}": spec.network.analysed for (e, c), spec in CONDITIONS.items()},
@@ -68,7 +68,7 @@ rule planted_truth:
     threads: 1
     resources:
         mem_mb=by_input(PLAIN, 10),
-        runtime=minutes(10),
+        runtime=fixed(10),
     params:
         simulated={n: spec.model_dump(mode="json") for n, spec in STUDY.simulated().items()},
         code=code("planted_truth.py"),
@@ -93,7 +93,7 @@ rule encoding_regions:
     threads: 1
     resources:
         mem_mb=by_input(NUMERIC, 10),
-        runtime=minutes(10),
+        runtime=fixed(10),
     params:
         code=code("encoding_regions.py"),
     message:
@@ -122,7 +122,7 @@ rule references:
     threads: 1
     resources:
         mem_mb=by_input(PLAIN, 10),
-        runtime=minutes(10),
+        runtime=fixed(10),
     params:
         references=lambda w: [reference.model_dump(mode="json") for reference in STUDY.references],
         code=code("references.py"),
@@ -144,8 +144,8 @@ rule resolved_config:
         ENV
     threads: 1
     resources:
-        mem_mb=PLAIN,
-        runtime=minutes(10),
+        mem_mb=fixed(PLAIN),
+        runtime=fixed(10),
     params:
         # By a function, as Snakemake fills in what stands in braces in parameters; as text without
         # "<", as it writes them into its own report as they are.
@@ -180,7 +180,7 @@ rule figures:
     threads: 1
     resources:
         mem_mb=by_input(NUMERIC, 10),
-        runtime=minutes(30),
+        runtime=fixed(30),
     params:
         layers={f"{e}/{c}": spec.network.analysed for (e, c), spec in CONDITIONS.items()},
         code=code("figures.py"),
@@ -213,7 +213,7 @@ rule report_page:
     threads: 1
     resources:
         mem_mb=by_input(PLAIN, 5),
-        runtime=minutes(10),
+        runtime=fixed(10),
     params:
         benchmarks=lambda w: f"results/{w.study}/benchmarks",
         code=code("report_page.py"),

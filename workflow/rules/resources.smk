@@ -22,8 +22,8 @@ def scaled(function):
     return lambda wildcards, attempt: attempt * function(wildcards)
 
 
-def minutes(n):
-    """A time that does not depend on the work, times the attempt."""
+def fixed(n):
+    """A resource that does not depend on the work, times the attempt."""
     return lambda wildcards, attempt: attempt * n
 
 
