@@ -152,3 +152,14 @@ def test_a_log_on_a_full_disk_is_told_once_and_does_not_hide_the_error(tmp_path)
         "[train tasks/dropout=0.5] error: x.h5: not written: No space left on device",
         "(traceback in results/quick/logs/deep/train.log)",
     ]
+
+
+def test_a_log_that_cannot_be_made_is_told_and_no_reason_to_fail(tmp_path):
+    (tmp_path / "results/quick").mkdir(parents=True)
+    (tmp_path / "results/quick/logs").touch()  # where a folder should be
+    (tmp_path / "script.py").write_text(f"{PRELUDE}\nwith job(snakemake):\n    print('worked')\n")
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (0, "worked\n"), done.stderr
+    assert "results/quick/logs/deep/train.log: not written: " in done.stderr
