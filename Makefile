@@ -29,8 +29,8 @@ lint: $(VENV)/.installed-test  ## check style and types
 	$(BIN)/snakemake --lint
 
 schema: $(VENV)/.installed  ## write the schema and the reference of config.yaml anew
-	$(BIN)/python -m repbias.config_reference schema > workflow/schemas/config.schema.json
-	$(BIN)/python -m repbias.config_reference markdown > docs/configuration.md
+	$(BIN)/python -m repbias.pipeline.config_reference schema > workflow/schemas/config.schema.json
+	$(BIN)/python -m repbias.pipeline.config_reference markdown > docs/configuration.md
 
 benchmark: $(VENV)/.installed  ## measure speed against rsatoolbox, himalaya and PyTorch (idle machine), and write docs/speed.md
 	$(BIN)/python benchmarks/speed.py $(ARGS)

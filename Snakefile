@@ -20,12 +20,13 @@ PLACES = list(dict.fromkeys(map(str, PLACES)))
 sys.path[:0] = PLACES
 os.environ.update(PYTHONPATH=os.pathsep.join([*PLACES, os.getenv("PYTHONPATH") or "."]))
 
-from repbias.analyses import BETWEEN_NETWORKS, OF_CONDITIONS, OF_RECORDINGS, SETTINGS
-from repbias.config_file import read_config
-from repbias.fingerprint import code_fingerprint
+from repbias.config.analyses import BETWEEN_NETWORKS, OF_CONDITIONS, OF_RECORDINGS, SETTINGS
+from repbias.config.file import read_config
+from repbias.pipeline.fingerprint import code_fingerprint
 from repbias.report.captions import PICTURES
-from repbias.spec import RepbiasError
-from repbias.study import load_study
+from repbias.base.spec import RepbiasError
+from repbias.pipeline.checks import load_study
+from repbias.pipeline.plan import Plan
 
 #: Script or function to the fingerprint of its code.
 CODE = {} if workflow.is_main_process else config.pop("code")

@@ -26,11 +26,11 @@ from repbias.encoding.regions import region_table
 from repbias.encoding.ridge import gram, permutation_p, predict
 from repbias.encoding.spec import Encoding
 from repbias.geometry.inference import evaluate
-from repbias.geometry.model_tests import test_similarities
 from repbias.geometry.spec import Comparator
+from repbias.io.recordings import Recording
+from repbias.io.tables import as_table
 from repbias.recordings.reliability import split_half_reliability
-from repbias.store import Recording
-from repbias.tables import as_table
+from repbias.rsa.model_tests import test_similarities
 
 LEVEL = 0.05
 PAGE = Path(__file__).parents[1] / "docs" / "calibration.md"

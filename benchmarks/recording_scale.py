@@ -23,8 +23,9 @@ PAGE = Path(__file__).parents[1] / "docs" / "scale.md"
 
 def make(folder: Path, n_stimuli: int, n_units: int, n_layers: int, n_features: int) -> None:
     """Write a recording with two trials per stimulus, and the activations of one network."""
+    from repbias.io.activations import write_activations
+    from repbias.io.recordings import Recording
     from repbias.recordings.spec import Preparation
-    from repbias.store import Recording, write_activations
 
     rng = np.random.default_rng(0)
     ids = np.array([f"s{i:05d}" for i in range(n_stimuli)])
@@ -69,9 +70,10 @@ def run(folder: Path, analysis: str, settings: dict, n_layers: int | None) -> No
     """Do one analysis as the workflow does."""
     import importlib
 
-    from repbias.analyses import OF_RECORDINGS
-    from repbias.geometry.rdms import read_rdms, write_layer_rdms
-    from repbias.store import Activations, Recording
+    from repbias.config.analyses import OF_RECORDINGS
+    from repbias.io.activations import Activations
+    from repbias.io.recordings import Recording
+    from repbias.rsa.rdms import read_rdms, write_layer_rdms
 
     if analysis == "rdms":
         activations = Activations.open(folder / "activations.h5")

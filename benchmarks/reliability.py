@@ -31,7 +31,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from repbias import provenance
+from repbias.io import provenance
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "reliability.md"

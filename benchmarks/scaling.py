@@ -32,11 +32,11 @@ def seconds(work: Callable[..., object], *arguments: object) -> float:
 
 def training() -> Iterator[tuple[str, str, float, float]]:
     """Go through widths: milliseconds per step and network in a stack of ten, and as predicted."""
+    from repbias.config.study import Condition
     from repbias.networks.spec import MLP, Training
     from repbias.networks.training import train
-    from repbias.sizes import seconds_per_step
+    from repbias.pipeline.sizes import seconds_per_step
     from repbias.stimuli.bits import generate
-    from repbias.study import Condition
 
     features = {"easy": {"function": "bit"}, "hard": {"function": "xor_of_xors"}}
     for hidden in ([32, 16], [128, 64, 32, 64], [256, 128, 64, 64], [512, 256, 128, 64]):
@@ -52,7 +52,7 @@ def training() -> Iterator[tuple[str, str, float, float]]:
 
 def rdms() -> Iterator[tuple[str, str, float, float]]:
     """Go through numbers of stimuli: milliseconds per RDM of 64 units."""
-    from repbias.geometry.rdms import dissimilarities
+    from repbias.geometry.distances import dissimilarities
 
     rng = np.random.default_rng(0)
     for n_stimuli in (128, 256, 512, 1024):
@@ -63,10 +63,10 @@ def rdms() -> Iterator[tuple[str, str, float, float]]:
 
 def bootstraps() -> Iterator[tuple[str, str, float, float]]:
     """Go through numbers of stimuli: milliseconds per bootstrap sample and model RDM."""
-    from repbias.geometry.rdms import make_rdms
     from repbias.geometry.spec import Geometry
-    from repbias.geometry.tables import compare_with_recording
-    from repbias.store import Recording
+    from repbias.io.recordings import Recording
+    from repbias.rsa.rdms import make_rdms
+    from repbias.rsa.tables import compare_with_recording
 
     rng = np.random.default_rng(0)
     for n_stimuli in (64, 128, 256):

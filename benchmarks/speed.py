@@ -157,7 +157,7 @@ def crossnobis_rdm(n_stimuli: int, n_units: int, n_folds: int) -> Work:
         return Dataset(x.reshape(-1, n_units), obs_descriptors=described), x
 
     def ours(dataset: object, x: np.ndarray) -> np.ndarray:
-        from repbias.geometry.toolbox import calc_rdm
+        from repbias.rsa.toolbox import calc_rdm
 
         rdm = calc_rdm(dataset, "crossnobis", "stimulus", noise="shrinkage", cv_descriptor="fold")
         return rdm.get_vectors()[0]
@@ -208,7 +208,7 @@ def comparison(method: str, n_models: int, n_subjects: int, n_stimuli: int) -> W
         return RDMs(models[:, 0]), RDMs(data)
 
     def ours(models: object, data: object) -> np.ndarray:
-        from repbias.geometry.toolbox import compare
+        from repbias.rsa.toolbox import compare
 
         return compare(models, data, method)
 
@@ -236,7 +236,7 @@ def ceiling(method: str, n_subjects: int, n_stimuli: int) -> Work:
         return (RDMs(rdms(0, n_subjects, n_stimuli)[1]),)
 
     def ours(data: object) -> tuple:
-        from repbias.geometry.toolbox import boot_noise_ceiling
+        from repbias.rsa.toolbox import boot_noise_ceiling
 
         return boot_noise_ceiling(data, method)
 
@@ -283,7 +283,7 @@ def bootstrap(
         options |= {"k_pattern": None, "k_rdm": None, "fitter": fit_regress_nn}
 
     def ours(models: list, data: object, *_: np.ndarray) -> tuple:
-        from repbias.geometry.toolbox import eval_dual_bootstrap
+        from repbias.rsa.toolbox import eval_dual_bootstrap
 
         found = eval_dual_bootstrap(models, data, N=samples, random_state=0, **options)
         return found.evaluations, np.moveaxis(found.noise_ceiling, 1, 0)
@@ -622,7 +622,7 @@ def main() -> None:
         "--only", default="", help="print rows with this in their name, write nothing"
     )
     options = parser.parse_args()
-    for module in ("repbias.geometry.toolbox", "repbias.encoding.solvers", "himalaya.ridge"):
+    for module in ("repbias.rsa.toolbox", "repbias.encoding.solvers", "himalaya.ridge"):
         importlib.import_module(module)  # not in any time
     lines = []
     for make in TABLE:

@@ -21,12 +21,13 @@ from torch import nn
 
 from repbias.bias.spec import Bias
 from repbias.bias.variance import variance_table
+from repbias.io.networks import Networks
+from repbias.io.stimuli import Stimuli
 from repbias.networks.mlp import initial_weights
 from repbias.networks.spec import MLP, Training
 from repbias.networks.training import train
 from repbias.stimuli.bits import generate
 from repbias.stimuli.spec import Bits
-from repbias.store import Networks, Stimuli
 
 NETWORK = MLP()
 STIMULI = Bits(features={"easy": {"function": "bit"}, "hard": {"function": "xor_of_xors"}})

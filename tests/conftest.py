@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from repbias.store import Activations, write_activations
+from repbias.io.activations import Activations, write_activations
 
 # Shared machines are slow at times, and a failure must come back when the test is run again.
 settings.register_profile("repbias", deadline=None, max_examples=25, derandomize=True)

@@ -13,12 +13,13 @@ import scipy.sparse
 from PIL import Image
 from pydantic import TypeAdapter
 
-from repbias.arrays import load_array
+from repbias.base.spec import RepbiasError
+from repbias.config.study import ConfigError
+from repbias.io.arrays import load_array
+from repbias.pipeline.checks import load_study
 from repbias.recordings.readers import RecordingSpec, read_recording
-from repbias.spec import RepbiasError
 from repbias.stimuli.images import open_images
 from repbias.stimuli.spec import ImageSet
-from repbias.study import ConfigError, load_study
 
 IDS = ["a", "b", "c", "d"]
 ARRAY = {

@@ -51,7 +51,7 @@ def test_a_study_can_ask_for_the_new_claim(copy):
     claims = blocks("add-a-claim.md", "yaml")[0]
     code = f"""
 import yaml
-from repbias.study import load_study
+from repbias.pipeline.checks import load_study
 config = yaml.safe_load({(ROOT / "config.yaml").read_text()!r})
 config.update(yaml.safe_load({claims!r}))
 claims = load_study(config).claims

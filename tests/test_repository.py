@@ -10,11 +10,12 @@ import jsonschema
 import pytest
 import yaml
 
-from repbias import config_reference
-from repbias.analyses import OF_RECORDINGS
 from repbias.claims import CLAIMS
-from repbias.study import load_study
-from repbias.tables import TABLES
+from repbias.config.analyses import OF_RECORDINGS
+from repbias.io.tables import TABLES
+from repbias.pipeline import config_reference
+from repbias.pipeline.checks import load_study
+from repbias.pipeline.plan import Plan
 
 ROOT = Path(__file__).parents[1]
 STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "studies").glob("*.yaml"))]
@@ -112,8 +113,8 @@ def test_studies_load(path, request, monkeypatch):
         monkeypatch.setenv("REPBIAS_TEST_DATA", str(data.resolve()))
     monkeypatch.chdir(ROOT)
     study = load_study(config, str(path))
-    assert study.tables()
-    assert study.figures()
+    assert Plan(study).tables()
+    assert Plan(study).figures()
 
 
 # The study of bits
@@ -138,7 +139,7 @@ def test_the_study_of_bits_has_ten_networks_in_every_condition(bits):
 
 def test_the_study_of_bits_fills_every_table_of_networks(bits):
     of_recordings = {*OF_RECORDINGS, "encoding_regions", "rsa_between_recordings", "references"}
-    assert set(bits.tables()) == TABLES.keys() - of_recordings - {"planted_truth"}
+    assert set(Plan(bits).tables()) == TABLES.keys() - of_recordings - {"planted_truth"}
 
 
 def test_a_claims_two_conditions_differ_in_one_setting(bits):

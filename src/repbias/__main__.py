@@ -2,7 +2,7 @@
 
 import sys
 
-from repbias.cli import main
+from repbias.commands.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -11,12 +11,13 @@ from repbias.bias.probes import conflict_table, probes_table
 from repbias.bias.spec import Bias
 from repbias.bias.steering import steering_table
 from repbias.bias.units import sparsity_table, units_table
+from repbias.io.networks import Networks
+from repbias.io.stimuli import Stimuli
+from repbias.io.tables import TABLES
 from repbias.networks.spec import MLP, Training
 from repbias.networks.training import train
 from repbias.stimuli.bits import generate
 from repbias.stimuli.spec import Bits
-from repbias.store import Networks, Stimuli
-from repbias.tables import TABLES
 
 
 def test_agreement_counts_equal_reports():

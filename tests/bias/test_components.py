@@ -16,9 +16,10 @@ from repbias.bias.components import (
     principal_components,
 )
 from repbias.bias.spec import Bias
+from repbias.io.networks import Networks
+from repbias.io.stimuli import Stimuli
+from repbias.io.tables import TABLES
 from repbias.networks.spec import MLP
-from repbias.store import Networks, Stimuli
-from repbias.tables import TABLES
 
 
 def spread(seed, n=50, units=6):

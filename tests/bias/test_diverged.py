@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from repbias.analyses import OF_CONDITIONS
 from repbias.bias.spec import Bias
+from repbias.config.analyses import OF_CONDITIONS
+from repbias.io.tables import TABLES
 from repbias.networks.spec import MLP, Training
 from repbias.networks.training import train
 from repbias.stimuli.bits import generate
 from repbias.stimuli.spec import Bits
-from repbias.tables import TABLES
 
 SPEC = MLP(hidden=[12, 8])
 SEEDS = [4, 5, 6]

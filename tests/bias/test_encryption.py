@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from repbias.base.spec import RepbiasError
 from repbias.bias.encryption import (
     KEYS,
     P_DIGITS,
@@ -18,10 +19,9 @@ from repbias.bias.encryption import (
     tasks_of,
 )
 from repbias.bias.probes import linear_probe
-from repbias.spec import RepbiasError
+from repbias.io.stimuli import Stimuli
+from repbias.io.tables import TABLES
 from repbias.stimuli.spec import Bits
-from repbias.store import Stimuli
-from repbias.tables import TABLES
 
 SPEC = Bits(
     features={

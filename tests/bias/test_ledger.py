@@ -14,12 +14,13 @@ from sklearn.linear_model import LinearRegression
 from repbias.bias.ledger import ledger, ledger_table
 from repbias.bias.spec import Bias
 from repbias.bias.variance import variance_explained
+from repbias.io.networks import Networks
+from repbias.io.stimuli import Stimuli
+from repbias.io.tables import TABLES
 from repbias.networks.mlp import initial_weights
 from repbias.networks.spec import MLP
 from repbias.stimuli.bits import generate
 from repbias.stimuli.spec import Bits
-from repbias.store import Networks, Stimuli
-from repbias.tables import TABLES
 
 N = 2048
 UNITS = 32

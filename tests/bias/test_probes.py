@@ -11,12 +11,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from repbias.base.spec import RepbiasError
 from repbias.bias.probes import conflict_table, linear_probe, nonlinear_probe, probes_table
 from repbias.bias.spec import Bias
+from repbias.io.networks import Networks
+from repbias.io.stimuli import Stimuli
+from repbias.io.tables import TABLES
 from repbias.networks.spec import MLP
-from repbias.spec import RepbiasError
-from repbias.store import Networks, Stimuli
-from repbias.tables import TABLES
 
 
 def noisy_case(seed, n=200, units=6):

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy.stats import ortho_group
 
+from repbias.base.spec import RepbiasError
 from repbias.bias.spec import Bias
 from repbias.bias.steering import mean_difference, norm_to_flip, steer, steering_table
+from repbias.io.networks import Networks
+from repbias.io.stimuli import Stimuli
+from repbias.io.tables import TABLES
 from repbias.networks.spec import MLP
-from repbias.spec import RepbiasError
-from repbias.store import Networks, Stimuli
-from repbias.tables import TABLES
 
 
 def test_the_direction_is_the_difference_of_class_means():

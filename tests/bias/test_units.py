@@ -12,9 +12,10 @@ from sklearn.metrics import r2_score
 from repbias.bias.spec import Bias
 from repbias.bias.units import gini, participation_ratio, sparsity_table, unit_r2, units_table
 from repbias.bias.variance import variance_explained
+from repbias.io.networks import Networks
+from repbias.io.stimuli import Stimuli
+from repbias.io.tables import TABLES
 from repbias.networks.spec import MLP
-from repbias.store import Networks, Stimuli
-from repbias.tables import TABLES
 
 
 def random_case(seed, n=60, units=5):

@@ -12,9 +12,10 @@ from sklearn.preprocessing import OneHotEncoder
 
 from repbias.bias.spec import Bias
 from repbias.bias.variance import variance_explained, variance_table
+from repbias.io.networks import Networks
+from repbias.io.stimuli import Stimuli
+from repbias.io.tables import TABLES
 from repbias.networks.spec import MLP
-from repbias.store import Networks, Stimuli
-from repbias.tables import TABLES
 
 
 def balanced_labels(n, n_features):

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from repbias.claims.decide import decide
-from repbias.tables import TABLES, as_table
+from repbias.io.tables import TABLES, as_table
 
 SNAPSHOTS = ("acquired", "final")
 ANALYSED = "hidden2"

@@ -20,7 +20,7 @@ from synthetic import (
 
 from repbias.claims import CLAIMS
 from repbias.claims.decide import decide
-from repbias.tables import TABLES, as_table, read_tables, write_table
+from repbias.io.tables import TABLES, as_table, read_tables, write_table
 
 ALL = sorted(MEANS | DIFFERENCES)
 OF_NETWORKS = [c for c in ALL if c not in OF_KEYS]

@@ -11,10 +11,10 @@ import pytest
 import yaml
 from pydantic import TypeAdapter
 
-from repbias.cli import main
 from repbias.commands.check import unfilled
+from repbias.commands.main import main
+from repbias.io.recordings import Recording
 from repbias.recordings.readers import RecordingSpec, read_recording
-from repbias.store import Recording
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ import pytest
 import yaml
 from PIL import Image
 
-from repbias.cli import main
 from repbias.commands.check import unfilled
+from repbias.commands.main import main
+from repbias.pipeline.checks import load_study
 from repbias.recordings.readers import read_recording
 from repbias.recordings.reliability import split_half_reliability
 from repbias.stimuli.images import open_images
-from repbias.study import load_study
 
 IDS = [f"im{i:02d}" for i in range(30)]
 ARRAY = {

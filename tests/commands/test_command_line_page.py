@@ -4,7 +4,7 @@ import re
 import shlex
 from pathlib import Path
 
-from repbias.cli import main
+from repbias.commands.main import main
 
 PAGE = Path(__file__).parents[2] / "docs/command-line.md"
 

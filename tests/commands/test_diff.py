@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from repbias.cli import main
-from repbias.store import Recording
-from repbias.tables import write_table
+from repbias.commands.main import main
+from repbias.io.recordings import Recording
+from repbias.io.tables import write_table
 
 
 def steering(**columns):

@@ -11,10 +11,10 @@ import yaml
 from PIL import Image
 
 import repbias
-from repbias.cli import main
 from repbias.commands import init
 from repbias.commands.check import unfilled
-from repbias.study import load_study
+from repbias.commands.main import main
+from repbias.pipeline.checks import load_study
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def test_version_and_help_import_no_heavy_library(data):
     assert run("--version").stdout == f"repbias {repbias.__version__}\n"
     code = """
 import sys
-from repbias.cli import main
+from repbias.commands.main import main
 try:
     main(["--help"])
 except SystemExit as done:
@@ -168,7 +168,7 @@ print({"numpy", "torch", "pandas", "pydantic", "h5py"} & sys.modules.keys())
 
 
 def test_the_commands_do_not_import_torch(data):
-    code = "import sys; from repbias.cli import main; main(['check', 'x/study.yaml', '--images'])"
+    code = "import sys; from repbias.commands.main import main; main(['check', 'x/study.yaml', '--images'])"
     main(["init", "x", "--images", str(data / "images")])
     code += "; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

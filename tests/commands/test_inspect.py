@@ -19,11 +19,12 @@ from pynwb.file import Subject
 from rsatoolbox.data import Dataset, TemporalDataset
 from rsatoolbox.rdm import RDMs
 
-from repbias.cli import main
 from repbias.commands.description import FILL_IN, Description, name_of
+from repbias.commands.main import main
+from repbias.io.hdf5 import create
+from repbias.io.recordings import Recording
 from repbias.stimuli.images import open_images
 from repbias.stimuli.spec import ImageSet
-from repbias.store import Recording, create
 
 RNG = np.random.default_rng(0)
 IDS = [f"im{i}" for i in range(6)]
@@ -608,7 +609,7 @@ def test_every_value_comes_back_from_the_block(value):
 def test_names_of_entries_are_valid(tmp_path):
     from pydantic import TypeAdapter
 
-    from repbias.spec import Name
+    from repbias.base.spec import Name
 
     for name in (
         "a b.nii.gz",

@@ -9,11 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from repbias.cli import main
+from repbias.commands.main import main
 from repbias.commands.show import KINDS
-from repbias.provenance import digest
-from repbias.store import Networks, Recording, Stimuli, write_activations
-from repbias.tables import TABLES, write_table
+from repbias.io.activations import write_activations
+from repbias.io.networks import Networks
+from repbias.io.provenance import digest
+from repbias.io.recordings import Recording
+from repbias.io.stimuli import Stimuli
+from repbias.io.tables import TABLES, write_table
 
 
 @pytest.fixture

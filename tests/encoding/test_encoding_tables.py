@@ -10,13 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.stats import false_discovery_control
 
+from repbias.base.spec import RepbiasError
 from repbias.encoding.ridge import gram, permutation_p, predict, scores
 from repbias.encoding.spec import Encoding
 from repbias.encoding.tables import encode_recording, targets
+from repbias.io.recordings import Recording
+from repbias.io.tables import TABLES
 from repbias.recordings.reliability import split_half_reliability
-from repbias.spec import RepbiasError
-from repbias.store import Recording
-from repbias.tables import TABLES
 
 SPEC = Encoding(folds=3, inner_folds=3, n_alphas=9, permutations=19)
 IDS = [f"s{i:02d}" for i in range(40)]

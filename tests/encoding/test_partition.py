@@ -8,13 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ortho_group
 
+from repbias.base.spec import RepbiasError
 from repbias.encoding.partition import partition_variance
 from repbias.encoding.ridge import gram, predict, scores
 from repbias.encoding.spec import Encoding
-from repbias.spec import RepbiasError
-from repbias.store import Activations as Opened
-from repbias.store import Recording, write_activations
-from repbias.tables import TABLES
+from repbias.io.activations import Activations as Opened
+from repbias.io.activations import write_activations
+from repbias.io.recordings import Recording
+from repbias.io.tables import TABLES
 
 FAST = {"folds": 3, "inner_folds": 3, "n_alphas": 5, "partition_iterations": 3}
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import ttest_1samp
 
 from repbias.encoding.regions import region_table
-from repbias.tables import TABLES, as_table
+from repbias.io.tables import TABLES, as_table
 
 
 def units(rows, **columns) -> pd.DataFrame:

@@ -14,13 +14,8 @@ from hypothesis import strategies as st
 from scipy.stats import ortho_group
 from sklearn.model_selection import GroupKFold, KFold
 
-from repbias.encoding.solvers import (
-    banded_ridge_cv,
-    kernel_ridge_cv,
-    low_rank_features,
-    ridge_cv,
-)
-from repbias.spec import RepbiasError
+from repbias.base.spec import RepbiasError
+from repbias.encoding.solvers import banded_ridge_cv, kernel_ridge_cv, low_rank_features, ridge_cv
 
 ALPHAS = np.logspace(-2, 4, 13)
 WEIGHTINGS = np.array([[0.5, 0.5], [1, 0], [0, 1], [0.9, 0.1], [0.2, 0.8]])

@@ -15,12 +15,13 @@ from rsatoolbox.util.inference_util import pool_rdm
 from scipy.spatial.distance import pdist, squareform
 from scipy.stats import rankdata, spearmanr, zscore
 
-from repbias.geometry.ceilings import noise_ceiling, resampled_ceilings, subject_ceiling
-from repbias.geometry.rdms import subject_rdms
+from repbias.geometry.ceilings import resampled_ceilings, subject_ceiling
 from repbias.geometry.spec import Geometry
+from repbias.io.recordings import Recording
 from repbias.recordings.readers import read_recording
 from repbias.recordings.readers.rdms import RdmRecording
-from repbias.store import Recording
+from repbias.rsa.ceilings import noise_ceiling
+from repbias.rsa.rdms import subject_rdms
 
 COMPARATORS = ["corr", "cosine", "spearman", "rho-a", "tau-a", "corr_cov", "cosine_cov"]
 

@@ -13,6 +13,7 @@ from rsatoolbox.rdm import RDMs, compare
 from scipy.spatial.distance import squareform
 from scipy.stats import rankdata, spearmanr
 
+from repbias.base.spec import RepbiasError
 from repbias.geometry import comparison
 from repbias.geometry.comparison import (
     WHITENED,
@@ -23,7 +24,6 @@ from repbias.geometry.comparison import (
     similarities,
     unit,
 )
-from repbias.spec import RepbiasError
 
 COMPARATORS = ["corr", "cosine", "spearman", "rho-a", "tau-a", "corr_cov", "cosine_cov"]
 seeds = st.integers(0, 10_000)

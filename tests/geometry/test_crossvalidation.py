@@ -17,6 +17,7 @@ from rsatoolbox.util.pooling import pool_rdm
 from scipy.optimize import nnls
 from scipy.spatial.distance import pdist
 
+from repbias.base.spec import RepbiasError
 from repbias.geometry import crossvalidation
 from repbias.geometry.crossvalidation import (
     Folds,
@@ -27,7 +28,6 @@ from repbias.geometry.crossvalidation import (
     inner_products,
     nonnegative_least_squares,
 )
-from repbias.spec import RepbiasError
 
 seeds = st.integers(0, 10_000)
 LINEAR = ("corr", "cosine", "corr_cov", "cosine_cov")

@@ -13,6 +13,7 @@ from rsatoolbox.rdm import calc_rdm
 from scipy.spatial.distance import squareform
 from scipy.stats import ortho_group
 
+from repbias.base.spec import RepbiasError
 from repbias.geometry.distances import (
     correlation_distances,
     crossnobis,
@@ -21,7 +22,6 @@ from repbias.geometry.distances import (
     upper_triangle,
     whitened,
 )
-from repbias.spec import RepbiasError
 
 seeds = st.integers(0, 10_000)
 DISTANCES = {correlation_distances: "correlation", squared_distances: "euclidean"}

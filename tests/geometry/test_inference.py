@@ -16,12 +16,12 @@ from scipy.spatial.distance import pdist
 from scipy.stats import sem
 from scipy.stats import t as student
 
+from repbias.base.spec import RepbiasError
 from repbias.geometry import inference
 from repbias.geometry.inference import Draws, dual_variance, evaluate
-from repbias.geometry.rdms import subject_rdms
 from repbias.geometry.spec import Geometry
-from repbias.spec import RepbiasError
-from repbias.store import Recording
+from repbias.io.recordings import Recording
+from repbias.rsa.rdms import subject_rdms
 
 COMPARATORS = ["corr", "cosine", "spearman", "rho-a", "tau-a", "corr_cov", "cosine_cov"]
 

@@ -15,12 +15,13 @@ from rsatoolbox.rdm import calc_rdm, calc_rdm_unbalanced
 from scipy.spatial.distance import pdist, squareform
 from scipy.stats import ortho_group
 
-from repbias.geometry.ceilings import noise_ceiling
-from repbias.geometry.distances import crossnobis, folds_of, whitened
-from repbias.geometry.rdms import subject_rdms
+from repbias.base.spec import RepbiasError
+from repbias.geometry.distances import crossnobis, whitened
 from repbias.geometry.spec import Geometry
-from repbias.spec import RepbiasError
-from repbias.store import Recording
+from repbias.io.recordings import Recording
+from repbias.rsa.ceilings import noise_ceiling
+from repbias.rsa.patterns import folds_of
+from repbias.rsa.rdms import subject_rdms
 
 seeds = st.integers(0, 10_000)
 FROM_TRIALS = ["mahalanobis", "crossnobis", "poisson", "poisson_cv"]

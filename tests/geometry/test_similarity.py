@@ -20,17 +20,12 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
 from sklearn.neighbors import NearestNeighbors
 
-from repbias.geometry.rdms import make_rdms
-from repbias.geometry.similarity import (
-    METRICS,
-    N_NEIGHBOURS,
-    PENALTIES,
-    residualised,
-    similarity_table,
-)
+from repbias.base.spec import RepbiasError
+from repbias.geometry.similarity import METRICS, N_NEIGHBOURS, PENALTIES, residualised
 from repbias.geometry.spec import MetricName, Similarity
-from repbias.spec import RepbiasError
-from repbias.tables import TABLES, read_table, write_table
+from repbias.io.tables import TABLES, read_table, write_table
+from repbias.rsa.network_similarity import similarity_table
+from repbias.rsa.rdms import make_rdms
 
 #: Measures that see distances only, or dimensions without their units.
 ROTATION_FREE = [

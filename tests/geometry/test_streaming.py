@@ -13,15 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rsatoolbox.rdm import RDMs, compare, load_rdm
 
+from repbias.base.spec import RepbiasError
 from repbias.geometry import streaming
-from repbias.geometry.rdms import dissimilarities, write_layer_rdms
-from repbias.geometry.streaming import (
-    blocks,
-    compare_streamed,
-    stream_dissimilarities,
-    stream_gram,
-)
-from repbias.spec import RepbiasError
+from repbias.geometry.distances import dissimilarities
+from repbias.geometry.streaming import blocks, compare_streamed, stream_dissimilarities, stream_gram
+from repbias.rsa.rdms import write_layer_rdms
 
 DISTANCES = ["correlation", "euclidean", "squared_euclidean"]
 
@@ -99,8 +95,8 @@ def test_a_file_of_layers_is_streamed_within_its_bound(make_activations, tmp_pat
     program = (
         "import sys\n"
         "from resource import RUSAGE_SELF, getrusage\n"
-        "from repbias.geometry.rdms import write_layer_rdms\n"
-        "from repbias.store import Activations\n"
+        "from repbias.rsa.rdms import write_layer_rdms\n"
+        "from repbias.io.activations import Activations\n"
         "activations = Activations.open(sys.argv[1])\n"
         "for n in (10, 2000):\n"
         "    write_layer_rdms(sys.argv[2], activations, 'correlation', n, 10)\n"

@@ -20,13 +20,16 @@ import yaml
 from PIL import Image
 from pydantic import TypeAdapter
 
-from repbias.arrays import load_array
 from repbias.commands.description import name_of
 from repbias.commands.inspect import describe
+from repbias.io.activations import Activations, write_activations
+from repbias.io.arrays import load_array
+from repbias.io.networks import Networks
+from repbias.io.recordings import Recording
+from repbias.io.stimuli import Stimuli
 from repbias.recordings.readers import RecordingSpec, read_recording
 from repbias.stimuli.images import open_images
 from repbias.stimuli.spec import ImageSet
-from repbias.store import Activations, Networks, Recording, Stimuli, write_activations
 
 IDS = np.array(["a", "b", "c", "d", "e", "f"])
 VALUES = np.random.default_rng(0).integers(0, 99, (6, 4)).astype(float)

@@ -34,7 +34,7 @@ def main() -> None:
     with atheris.instrument_imports(include=GUIDES, enable_loader_override=False):
         from formats import FORMATS
 
-        from repbias.spec import RepbiasError
+        from repbias.base.spec import RepbiasError
 
     if arguments.format not in FORMATS:
         parser.error(f"no format {arguments.format!r}; there are {', '.join(FORMATS)}")

@@ -14,10 +14,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from repbias import sizes
-from repbias.config_file import read_config
-from repbias.spec import RepbiasError
-from repbias.study import load_study
+from repbias.base.spec import RepbiasError
+from repbias.config.file import read_config
+from repbias.pipeline import sizes
+from repbias.pipeline.checks import load_study
+from repbias.pipeline.plan import Plan
 
 ROOT = Path(__file__).parents[2]
 #: Studies that are valid where there are no files; those of files are tried with a file of ours.
@@ -138,9 +139,9 @@ def refused(config: Any) -> str | None:
     signal.alarm(LONG)
     try:
         study = load_study(config)
-        assert all(names for *_, names in study.batches())
-        assert study.tables()
-        assert isinstance(study.figures(), list)
+        assert all(names for *_, names in Plan(study).batches())
+        assert Plan(study).tables()
+        assert isinstance(Plan(study).figures(), list)
         assert sizes.n_jobs(study) > 0
         assert all(size >= 0 for size in sizes.study_bytes(study, {}).values())
         assert json.loads(json.dumps(config)) == config, "jobs are given another study"

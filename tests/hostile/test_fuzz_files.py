@@ -14,7 +14,7 @@ from formats import FORMATS, Format
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from repbias.spec import RepbiasError
+from repbias.base.spec import RepbiasError
 
 #: Seconds after which reading a file of a few kilobytes counts as endless.
 ENDLESS = 120

@@ -37,16 +37,19 @@ from formats import (
 )
 from PIL import Image
 
-from repbias import foreign
-from repbias.arrays import load_array
-from repbias.cli import main
-from repbias.geometry.rdms import read_rdms, write_layer_rdms
+from repbias.base.spec import RepbiasError
+from repbias.commands.main import main
+from repbias.io import untrusted
+from repbias.io.activations import Activations
+from repbias.io.arrays import load_array
+from repbias.io.networks import Networks
+from repbias.io.recordings import Recording
+from repbias.io.stimuli import Stimuli
 from repbias.recordings.readers.mne import open_epochs
 from repbias.recordings.readers.table import read_table
-from repbias.spec import RepbiasError
+from repbias.rsa.rdms import read_rdms, write_layer_rdms
 from repbias.stimuli.images import open_images
 from repbias.stimuli.spec import ImageSet
-from repbias.store import Activations, Networks, Recording, Stimuli
 
 PETABYTE = 2**47  # of float64
 
@@ -350,14 +353,14 @@ def test_references_that_lead_to_the_same_data_in_ever_more_ways(tmp_path):
             file.create_dataset(name, data=below, dtype=h5py.ref_dtype)
             file[name].attrs["MATLAB_class"] = np.bytes_("cell")
     with pytest.MonkeyPatch.context() as patch:  # it would take a minute
-        patch.setattr("repbias.arrays.MAX_REFERENCES", 1000)
+        patch.setattr("repbias.io.arrays.MAX_REFERENCES", 1000)
         refused(path, "again and again", lambda p: load_array(p, "x"))
 
 
 @pytest.fixture
 def little_memory(monkeypatch) -> int:
     """A machine with a megabyte; a bomb of a real one would take minutes to make."""
-    monkeypatch.setattr(foreign, "available_memory", lambda: 2**20)
+    monkeypatch.setattr(untrusted, "available_memory", lambda: 2**20)
     return 2**20
 
 
@@ -749,7 +752,7 @@ def test_a_crash_and_too_long_a_wait_are_noticed(signal, said, tmp_path, monkeyp
     FORMATS["x.h5"].write(path)
     script = tmp_path / "dies.py"
     script.write_text(f"import os, signal\nos.kill(os.getpid(), signal.SIG{signal})\n")
-    monkeypatch.setattr(foreign.probe, "__file__", str(script))
+    monkeypatch.setattr(untrusted.probe, "__file__", str(script))
     refused(path, said, load_array)
 
 

@@ -17,10 +17,10 @@ import pytest
 import yaml
 from PIL import Image
 
-from repbias.cli import main
-from repbias.spec import RepbiasError
-from repbias.study import load_study
-from repbias.tables import TABLES, write_table
+from repbias.base.spec import RepbiasError
+from repbias.commands.main import main
+from repbias.io.tables import TABLES, write_table
+from repbias.pipeline.checks import load_study
 
 ROOT = Path(__file__).parents[2]
 FEATURES = {

@@ -8,6 +8,8 @@ import torch
 from PIL import Image
 from pydantic import ValidationError
 
+from repbias.base.spec import RepbiasError
+from repbias.io.activations import Activations
 from repbias.networks.activations import (
     feature_spaces,
     load_model,
@@ -16,11 +18,9 @@ from repbias.networks.activations import (
 )
 from repbias.networks.spec import MLP, FeatureNetwork, PixelNetwork, TorchNetwork, Training
 from repbias.networks.training import train
-from repbias.spec import RepbiasError
 from repbias.stimuli.bits import generate
 from repbias.stimuli.images import Images, open_images
 from repbias.stimuli.spec import Bits, ImageSet
-from repbias.store import Activations
 
 # Ensembles.
 

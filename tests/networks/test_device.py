@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from repbias.base.spec import RepbiasError
 from repbias.networks.device import (
     OUT_OF_MEMORY,
     device_name,
@@ -15,7 +16,6 @@ from repbias.networks.device import (
     reproducible,
     stack_size,
 )
-from repbias.spec import RepbiasError
 
 HAS_CUDA = torch.cuda.is_available()
 HAS_MPS = torch.backends.mps.is_available()

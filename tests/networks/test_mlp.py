@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from repbias.io.networks import Networks
 from repbias.networks.mlp import (
     ACTIVATIONS,
     forward,
@@ -15,7 +16,6 @@ from repbias.networks.mlp import (
     outputs_from,
 )
 from repbias.networks.spec import MLP
-from repbias.store import Networks
 
 MODULES = {"leaky_relu": nn.LeakyReLU, "relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU}
 HIDDEN = [7, 5, 6]

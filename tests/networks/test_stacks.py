@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 
+from repbias.io.networks import Networks
+from repbias.io.stimuli import Stimuli
 from repbias.networks import device
 from repbias.networks import training as module
 from repbias.networks.spec import MLP, Training
 from repbias.networks.training import Ensemble, train, train_ensembles
 from repbias.stimuli.bits import generate
 from repbias.stimuli.spec import Bits
-from repbias.store import Networks, Stimuli
 
 OPTIMIZERS = {
     "sgd": {"optimizer": "sgd", "learning_rate": 0.1},

@@ -9,16 +9,17 @@ import pytest
 import torch
 from torch import nn
 
+from repbias.base.spec import RepbiasError
+from repbias.io.networks import Networks
+from repbias.io.stimuli import Stimuli
+from repbias.io.tables import TABLES
 from repbias.networks import device
 from repbias.networks import training as module
 from repbias.networks.mlp import initial_weights
 from repbias.networks.spec import MLP, Training
 from repbias.networks.training import Ensemble, learning_table, train, train_ensembles
-from repbias.spec import RepbiasError
 from repbias.stimuli.bits import generate
 from repbias.stimuli.spec import Bits
-from repbias.store import Networks, Stimuli
-from repbias.tables import TABLES
 
 OPTIMIZERS = {
     "sgd": {"optimizer": "sgd", "learning_rate": 0.1},

@@ -11,17 +11,17 @@ import scipy.io
 from pandas.testing import assert_frame_equal
 from pydantic import ValidationError
 
+from repbias.base.spec import RepbiasError
 from repbias.encoding.spec import Encoding
 from repbias.encoding.tables import encode_recording
-from repbias.geometry.rdms import read_rdms, write_layer_rdms
 from repbias.geometry.spec import Geometry
-from repbias.geometry.tables import compare_with_recording
+from repbias.io.recordings import Recording
 from repbias.recordings.readers import read_recording
 from repbias.recordings.readers.array import ArrayRecording
 from repbias.recordings.readers.common import as_ids
 from repbias.recordings.reliability import reliability_table
-from repbias.spec import RepbiasError
-from repbias.store import Recording
+from repbias.rsa.rdms import read_rdms, write_layer_rdms
+from repbias.rsa.tables import compare_with_recording
 
 KNOWN = np.array([f"image{i}" for i in range(9)])
 AXES = ("stimulus", "repeat", "unit", "subject", "time")

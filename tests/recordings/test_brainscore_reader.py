@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from repbias.base.spec import RepbiasError
+from repbias.io.recordings import Recording
 from repbias.recordings.readers.brainscore import BrainscoreRecording, read
-from repbias.spec import RepbiasError
-from repbias.store import Recording
 
 KNOWN = np.array([f"image{i}" for i in range(6)])
 N, UNITS, BINS = 15, 4, 3

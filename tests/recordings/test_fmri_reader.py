@@ -19,9 +19,9 @@ from pydantic import ValidationError
 from sklearn.model_selection import LeaveOneGroupOut, cross_val_score
 from sklearn.svm import SVC
 
+from repbias.base.spec import RepbiasError
+from repbias.io.recordings import Recording
 from repbias.recordings.readers.fmri import FmriRecording, prepare_run, read
-from repbias.spec import RepbiasError
-from repbias.store import Recording
 
 KNOWN = np.array([f"image{i}" for i in range(9)])
 AFFINE = np.array([[2.0, 0, 0, -10], [0, 2, 0, -20], [0, 0, 2.5, 5], [0, 0, 0, 1]])

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from repbias.base.spec import RepbiasError
+from repbias.io.recordings import Recording
 from repbias.recordings.readers.mne import MneRecording, read
-from repbias.spec import RepbiasError
-from repbias.store import Recording
 
 KNOWN = np.array([f"image{i}" for i in range(6)])
 N_TRIALS, N_TIMES, SFREQ, TMIN = 12, 60, 100.0, -0.2

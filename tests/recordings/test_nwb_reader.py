@@ -15,16 +15,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from pynwb.ophys import Fluorescence, ImageSegmentation, RoiResponseSeries
 
+from repbias.base.spec import RepbiasError
+from repbias.io.recordings import Recording
 from repbias.recordings.readers.files import plain_columns
-from repbias.recordings.readers.nwb import (
-    NwbRecording,
-    observed,
-    read,
-    sample_means,
-    spike_counts,
-)
-from repbias.spec import RepbiasError
-from repbias.store import Recording
+from repbias.recordings.readers.nwb import NwbRecording, observed, read, sample_means, spike_counts
 
 # Of pynwb when it writes.
 pytestmark = pytest.mark.filterwarnings("ignore:The linked table for DynamicTableRegion")

@@ -12,13 +12,13 @@ from pandas.testing import assert_frame_equal
 from pydantic import ValidationError
 from scipy.spatial.distance import squareform
 
-from repbias.geometry.rdms import aligned_vectors, make_rdms, subject_rdms
+from repbias.base.spec import RepbiasError
 from repbias.geometry.spec import Geometry
-from repbias.geometry.tables import compare_with_recording
+from repbias.io.recordings import Recording
 from repbias.recordings.readers import read_recording
 from repbias.recordings.readers.rdms import RdmRecording
-from repbias.spec import RepbiasError
-from repbias.store import Recording
+from repbias.rsa.rdms import aligned_vectors, make_rdms, subject_rdms
+from repbias.rsa.tables import compare_with_recording
 
 KNOWN = np.array([f"image{i}" for i in range(9)])
 IDS = ["image7", "image1", "image8", "image0", "image3"]

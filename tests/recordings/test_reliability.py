@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import f_oneway
 
+from repbias.base.spec import RepbiasError
+from repbias.io.recordings import Recording
 from repbias.recordings.readers import read_recording
 from repbias.recordings.readers.array import ArrayRecording
 from repbias.recordings.reliability import (
@@ -26,8 +28,6 @@ from repbias.recordings.reliability import (
     stimulus_means,
     unit_ceiling,
 )
-from repbias.spec import RepbiasError
-from repbias.store import Recording
 
 
 def recording_of(tensor: np.ndarray) -> Recording:

@@ -12,9 +12,9 @@ from rsatoolbox.data import Dataset, TemporalDataset
 from rsatoolbox.rdm import RDMs
 from scipy.spatial.distance import squareform
 
+from repbias.base.spec import RepbiasError
+from repbias.io.recordings import Recording
 from repbias.recordings.readers.rsatoolbox import RsatoolboxRecording, read
-from repbias.spec import RepbiasError
-from repbias.store import Recording
 
 KNOWN = np.array([f"img{i}" for i in range(12)])
 RNG = np.random.default_rng(0)

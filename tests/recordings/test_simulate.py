@@ -8,8 +8,8 @@ from pydantic import ValidationError
 from scipy.spatial.distance import pdist
 from scipy.stats import spearmanr
 
+from repbias.base.spec import RepbiasError
 from repbias.recordings.simulate import SimulatedRecording, simulate
-from repbias.spec import RepbiasError
 
 N_STIMULI, N_UNITS = 2000, 12
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from repbias.base.spec import RepbiasError
+from repbias.io.recordings import Recording
 from repbias.recordings.readers.table import TableRecording, read, read_table
-from repbias.spec import RepbiasError
-from repbias.store import Recording
 
 KNOWN = np.array(["001", "002", "003", "cat", "dog"])
 

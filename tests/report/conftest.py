@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from repbias.tables import TABLES, as_table
+from repbias.io.tables import TABLES, as_table
 
 LAYERS = ["hidden1", "hidden2"]
 FEATURES = ("easy", "hard")

@@ -19,7 +19,8 @@ from scipy.stats import rankdata
 from sklearn.decomposition import PCA
 from sklearn.manifold import ClassicalMDS
 
-from repbias.geometry.rdms import make_rdms
+from repbias.base.spec import RepbiasError
+from repbias.io.recordings import Recording
 from repbias.report.captions import PICTURES, picture_of
 from repbias.report.figures import pictures
 from repbias.report.figures.pictures import (
@@ -32,9 +33,8 @@ from repbias.report.figures.pictures import (
     rdm_figure,
     stimulus_map,
 )
-from repbias.spec import RepbiasError
+from repbias.rsa.rdms import make_rdms
 from repbias.stimuli.images import Images
-from repbias.store import Recording
 
 SEEDS = st.integers(0, 2**16)
 

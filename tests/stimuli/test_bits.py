@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from repbias.spec import RepbiasError
+from repbias.base.spec import RepbiasError
+from repbias.io.stimuli import Stimuli
 from repbias.stimuli.bits import audit, compute_labels, generate, identifiers
 from repbias.stimuli.spec import Bits
-from repbias.store import Stimuli
 
 SPLITS = ("train", "validation", "test")
 BALANCED = ("bit", "xor", "parity", "majority", "xor_of_xors")

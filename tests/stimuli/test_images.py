@@ -10,7 +10,7 @@ import scipy.io
 from PIL import Image
 from pydantic import ValidationError
 
-from repbias.spec import RepbiasError
+from repbias.base.spec import RepbiasError
 from repbias.stimuli.images import open_images
 from repbias.stimuli.spec import ImageSet
 

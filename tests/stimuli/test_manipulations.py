@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from repbias.spec import RepbiasError
+from repbias.base.spec import RepbiasError
 from repbias.stimuli.bits import audit, generate
 from repbias.stimuli.manipulations import (
     FeatureManipulations,

@@ -6,8 +6,8 @@ import shutil
 import pytest
 from workspace import Workspace
 
-from repbias import provenance
-from repbias.cli import main
+from repbias.commands.main import main
+from repbias.io import provenance
 
 
 def outputs(results):

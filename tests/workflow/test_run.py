@@ -15,10 +15,11 @@ import pytest
 import yaml
 from workspace import ROOT, Workspace
 
-from repbias.analyses import OF_CONDITIONS, OF_RECORDINGS
 from repbias.claims import CLAIMS
-from repbias.study import load_study
-from repbias.tables import TABLES, read_table
+from repbias.config.analyses import OF_CONDITIONS, OF_RECORDINGS
+from repbias.io.tables import TABLES, read_table
+from repbias.pipeline.checks import load_study
+from repbias.pipeline.plan import Plan
 
 
 def table_of(tiny, name):
@@ -36,7 +37,7 @@ def study(tiny_config):
 def test_every_table_has_its_columns_and_rows(tiny, study):
     # Simulated recordings are not compared with each other; tests of the studies do that.
     filled = {name: columns for name, columns in TABLES.items() if name != "rsa_between_recordings"}
-    assert set(study.tables()) == filled.keys()
+    assert set(Plan(study).tables()) == filled.keys()
     for name, columns in filled.items():
         table = table_of(tiny, name)
         assert tuple(table.columns) == columns
@@ -48,7 +49,7 @@ def test_a_table_has_rows_of_the_experiments_that_ask_for_it(tiny, study):
     """And of every condition, network and snapshot of them."""
     for name in ("learning", *OF_CONDITIONS):
         table = table_of(tiny, name)
-        asked = study.experiments if name == "learning" else study.analysed(name)
+        asked = study.experiments if name == "learning" else Plan(study).analysed(name)
         networks = {
             (e, c, seed)
             for e, c, spec in study.conditions()
@@ -60,7 +61,7 @@ def test_a_table_has_rows_of_the_experiments_that_ask_for_it(tiny, study):
         if "snapshot" in table:
             assert {"initial", "acquired", "final"} <= set(table["snapshot"]), name
     for name in ("rsa_models", "similarity"):
-        assert set(table_of(tiny, name)["experiment"]) == set(study.analysed(name))
+        assert set(table_of(tiny, name)["experiment"]) == set(Plan(study).analysed(name))
 
 
 def test_only_what_the_study_asks_for_is_analysed(tiny):
@@ -83,9 +84,9 @@ def test_only_what_the_study_asks_for_is_analysed(tiny):
 def test_every_figure_is_drawn_with_its_data(tiny, study):
     for suffix in ("svg", "csv"):
         drawn = {path.stem for path in (tiny.results / "figures").glob(f"*.{suffix}")}
-        assert drawn == {*study.figures(), "rdms_brain", "mds_brain"}
+        assert drawn == {*Plan(study).figures(), "rdms_brain", "mds_brain"}
     page = (tiny.results / "report.html").read_text()
-    assert page.count("<svg") + page.count("data:image/svg") >= len(study.figures())
+    assert page.count("<svg") + page.count("data:image/svg") >= len(Plan(study).figures())
 
 
 def test_claims_are_decided_in_their_variants_and_snapshots(tiny, tiny_config):
@@ -435,7 +436,7 @@ def test_a_configfile_replaces_the_default_study(tiny):
 
 def test_planning_imports_neither_torch_nor_rsatoolbox():
     code = (
-        "import sys, repbias.study, repbias.fingerprint\n"
+        "import sys, repbias.config.study, repbias.pipeline.fingerprint\n"
         "heavy = {'torch', 'rsatoolbox', 'pandas', 'scipy', 'matplotlib', 'sklearn', 'himalaya'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )

@@ -12,9 +12,9 @@ import pytest
 import yaml
 from workspace import ROOT, Workspace
 
-from repbias.analyses import OF_CONDITIONS
-from repbias.sizes import n_jobs, study_bytes
-from repbias.study import load_study
+from repbias.config.analyses import OF_CONDITIONS
+from repbias.pipeline.checks import load_study
+from repbias.pipeline.sizes import n_jobs, study_bytes
 
 
 def planned(tmp_path, config):

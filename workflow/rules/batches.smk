@@ -65,4 +65,4 @@ class Batch(NamedTuple):
 #: Experiments whose jobs do one condition.
 SINGLE = [name for name, spec in STUDY.experiments.items() if spec.conditions_per_job == 1]
 BATCHES = [Batch()]
-BATCHES += [Batch(e, names, n) for e, n, names in STUDY.batches() if e not in SINGLE]
+BATCHES += [Batch(e, names, n) for e, n, names in PLAN.batches() if e not in SINGLE]

@@ -9,6 +9,7 @@ try:
 except RepbiasError as error:
     raise WorkflowError(str(error))
 
+PLAN = Plan(STUDY)
 ENV = "../../envs/repbias.yaml"
 #: (experiment, condition) to the condition; experiment or image set to its conditions or networks.
 CONDITIONS = {(experiment, name): spec for experiment, name, spec in STUDY.conditions()}
@@ -22,12 +23,12 @@ COMMON_STIMULI = {
 #: Tables that are gathered from one part per condition, experiment or recording.
 PARTS = {
     "learning": [f"{e}/{c}" for e, c in CONDITIONS],
-    **{t: [f"{e}/{c}" for e, c in CONDITIONS if e in STUDY.analysed(t)] for t in OF_CONDITIONS},
-    **{t: STUDY.analysed(t) for t in BETWEEN_NETWORKS},
-    **{t: STUDY.recordings_of(t) for t in OF_RECORDINGS},
+    **{t: [f"{e}/{c}" for e, c in CONDITIONS if e in PLAN.analysed(t)] for t in OF_CONDITIONS},
+    **{t: PLAN.analysed(t) for t in BETWEEN_NETWORKS},
+    **{t: PLAN.recordings_of(t) for t in OF_RECORDINGS},
     "rsa_between_recordings": list(COMMON_STIMULI),
 }
-TABLES = STUDY.tables()
+TABLES = PLAN.tables()
 #: What claims are decided on.
 EVIDENCE = [table for table in TABLES if table not in ("claims", "planted_truth", "references")]
 

@@ -168,9 +168,9 @@ rule figures:
                 caption="../report/figure.rst",
                 labels={"figure": name},
             )
-            for name in STUDY.figures()
+            for name in PLAN.figures()
         ],
-        csv=[f"results/{{study}}/figures/{name}.csv" for name in STUDY.figures()],
+        csv=[f"results/{{study}}/figures/{name}.csv" for name in PLAN.figures()],
     log:
         "results/{study}/logs/figures.log",
     benchmark:

@@ -6,7 +6,7 @@ three times as much. What is known once files are there grows with their size.
 
 from math import ceil
 
-from repbias import sizes
+from repbias.pipeline import sizes
 
 #: Snakemake and Python themselves; with NumPy and rsatoolbox; with PyTorch.
 PLAIN, NUMERIC, TORCH = 500, 700, 900

@@ -1,15 +1,16 @@
 """Do one analysis of the networks of conditions."""
 
-from repbias.job import job
+from repbias.pipeline.jobs import job
 
 with job(snakemake):
     import importlib
 
-    from repbias.batch import for_each
     from repbias.bias.spec import Bias
+    from repbias.io.networks import Networks
+    from repbias.io.stimuli import Stimuli
+    from repbias.io.tables import write_table
     from repbias.networks.spec import MLP
-    from repbias.store import Networks, Stimuli
-    from repbias.tables import write_table
+    from repbias.pipeline.jobs import for_each
 
     module, function = snakemake.params.function.split(":")
     analyse = getattr(importlib.import_module(module), function)

@@ -1,19 +1,20 @@
 """Do one analysis of a recording, alone or with the networks that saw its stimuli."""
 
-from repbias.job import job
+from repbias.pipeline.jobs import job
 
 with job(snakemake):
     import importlib
 
-    from repbias.store import Activations, Recording
-    from repbias.tables import write_table
+    from repbias.io.activations import Activations
+    from repbias.io.recordings import Recording
+    from repbias.io.tables import write_table
 
     function, networks, section = (
         snakemake.params.analysis[key] for key in ("function", "networks", "settings")
     )
     arguments = [snakemake.wildcards.recording, Recording.read(snakemake.input.recording)]
     if networks == "rdms":
-        from repbias.geometry.rdms import read_rdms as read
+        from repbias.rsa.rdms import read_rdms as read
     else:
         read = Activations.open
     if networks:

@@ -1,10 +1,10 @@
 """Decide the claims that the study asks for."""
 
-from repbias.job import job
+from repbias.pipeline.jobs import job
 
 with job(snakemake):
     from repbias.claims.decide import decide
-    from repbias.tables import read_tables, write_table
+    from repbias.io.tables import read_tables, write_table
 
     tables = read_tables(snakemake.input)
     rsa = tables["rsa_models"]

@@ -1,12 +1,12 @@
 """Compare the RDMs of recordings that were made with the same stimuli."""
 
-from repbias.job import job
+from repbias.pipeline.jobs import job
 
 with job(snakemake):
     from repbias.geometry.spec import Geometry
-    from repbias.geometry.tables import compare_recordings
-    from repbias.store import Recording
-    from repbias.tables import write_table
+    from repbias.io.recordings import Recording
+    from repbias.io.tables import write_table
+    from repbias.rsa.tables import compare_recordings
 
     files = map(Recording.read, snakemake.input)
     recordings = dict(zip(snakemake.params.recordings, files, strict=True))

@@ -1,12 +1,13 @@
 """Write the activations of conditions' networks on their test stimuli."""
 
-from repbias.job import job
+from repbias.pipeline.jobs import job
 
 with job(snakemake):
-    from repbias.batch import for_each
+    from repbias.io.networks import Networks
+    from repbias.io.stimuli import Stimuli
     from repbias.networks.activations import write_ensemble_activations
     from repbias.networks.spec import MLP
-    from repbias.store import Networks, Stimuli
+    from repbias.pipeline.jobs import for_each
 
     def _write(name, network, stimuli, networks, path):
         write_ensemble_activations(

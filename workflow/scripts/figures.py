@@ -1,6 +1,6 @@
 """Draw every figure as SVG, with its data as CSV."""
 
-from repbias.job import job
+from repbias.pipeline.jobs import job
 
 with job(snakemake):
     from repbias.report.figures import draw_figures

@@ -1,9 +1,9 @@
 """Generate the stimuli of conditions."""
 
-from repbias.job import job
+from repbias.pipeline.jobs import job
 
 with job(snakemake):
-    from repbias.batch import for_each
+    from repbias.pipeline.jobs import for_each
     from repbias.stimuli.bits import generate
     from repbias.stimuli.spec import Bits
 

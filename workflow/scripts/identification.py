@@ -1,12 +1,12 @@
 """Ask which measure of similarity names the network that computes the same."""
 
-from repbias.job import job
+from repbias.pipeline.jobs import job
 
 with job(snakemake):
-    from repbias.geometry.identification import identification_table
     from repbias.geometry.spec import Identification
-    from repbias.store import Activations
-    from repbias.tables import write_table
+    from repbias.io.activations import Activations
+    from repbias.io.tables import write_table
+    from repbias.rsa.identification import identification_table
 
     spec = Identification(**snakemake.params.identification)
     files = map(Activations.open, snakemake.input)

@@ -1,6 +1,6 @@
 """Run one of the user's networks over a set of images."""
 
-from repbias.job import job
+from repbias.pipeline.jobs import job
 
 with job(snakemake):
     from pydantic import TypeAdapter

@@ -1,10 +1,10 @@
 """Ask whether RSA and encoding name the layer that generated each simulated recording."""
 
-from repbias.job import job
+from repbias.pipeline.jobs import job
 
 with job(snakemake):
-    from repbias.planted import planted_truth
-    from repbias.tables import read_table, write_table
+    from repbias.claims.recovery import planted_truth
+    from repbias.io.tables import read_table, write_table
 
     table = planted_truth(
         snakemake.params.simulated,

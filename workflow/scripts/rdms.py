@@ -1,11 +1,11 @@
 """Compute the RDM of every layer of every network in activations files."""
 
-from repbias.job import job
+from repbias.pipeline.jobs import job
 
 with job(snakemake):
-    from repbias.batch import for_each
-    from repbias.geometry.rdms import write_layer_rdms
-    from repbias.store import Activations
+    from repbias.io.activations import Activations
+    from repbias.pipeline.jobs import for_each
+    from repbias.rsa.rdms import write_layer_rdms
 
     def _write(name, n_stimuli, activations, path):
         write_layer_rdms(

@@ -1,6 +1,6 @@
 """Read a recording into its canonical file."""
 
-from repbias.job import job
+from repbias.pipeline.jobs import job
 
 with job(snakemake):
     import numpy as np

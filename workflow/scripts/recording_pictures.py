@@ -1,18 +1,18 @@
 """Draw a recording's RDM, the models' beside it, and maps of the stimuli."""
 
-from repbias.job import job
+from repbias.pipeline.jobs import job
 
 with job(snakemake):
-    from repbias.geometry.rdms import read_rdms, subject_rdms
     from repbias.geometry.spec import Geometry
+    from repbias.io.recordings import Recording
     from repbias.report.figures.pictures import (
         draw_recording_pictures,
         groups_of_stimuli,
         models_shown,
     )
+    from repbias.rsa.rdms import read_rdms, subject_rdms
     from repbias.stimuli.images import open_images
     from repbias.stimuli.spec import ImageSet
-    from repbias.store import Recording
 
     name, images = snakemake.wildcards.recording, snakemake.params.images
     recording = Recording.read(snakemake.input.recording)

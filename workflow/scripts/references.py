@@ -1,10 +1,11 @@
 """Put published numbers beside those that are measured here."""
 
-from repbias.job import job
+from repbias.pipeline.jobs import job
 
 with job(snakemake):
-    from repbias.references import Reference, compare_references
-    from repbias.tables import read_tables, write_table
+    from repbias.claims.references import compare_references
+    from repbias.config.references import Reference
+    from repbias.io.tables import read_tables, write_table
 
     references = [Reference(**entry) for entry in snakemake.params.references]
     table = compare_references(references, read_tables(snakemake.input))

@@ -1,6 +1,6 @@
 """Write the self-contained HTML report."""
 
-from repbias.job import job
+from repbias.pipeline.jobs import job
 
 with job(snakemake):
     from repbias.report.page import write_page

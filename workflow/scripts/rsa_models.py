@@ -1,12 +1,12 @@
 """Compare all networks of an experiment, or of a set of images, with each other."""
 
-from repbias.job import job
+from repbias.pipeline.jobs import job
 
 with job(snakemake):
-    from repbias.geometry.rdms import read_rdms
     from repbias.geometry.spec import Geometry
-    from repbias.geometry.tables import compare_models
-    from repbias.tables import write_table
+    from repbias.io.tables import write_table
+    from repbias.rsa.rdms import read_rdms
+    from repbias.rsa.tables import compare_models
 
     rdms = dict(zip(snakemake.params.members, map(read_rdms, snakemake.input), strict=True))
     geometry = Geometry(

@@ -1,12 +1,12 @@
 """Compare all networks of an experiment with each other, by many measures."""
 
-from repbias.job import job
+from repbias.pipeline.jobs import job
 
 with job(snakemake):
-    from repbias.geometry.similarity import similarity_table
     from repbias.geometry.spec import Similarity
-    from repbias.store import Activations
-    from repbias.tables import write_table
+    from repbias.io.activations import Activations
+    from repbias.io.tables import write_table
+    from repbias.rsa.network_similarity import similarity_table
 
     files = map(Activations.open, snakemake.input)
     table = similarity_table(

@@ -1,13 +1,13 @@
 """Train every seed of conditions as stacked ensembles."""
 
-from repbias.job import job
+from repbias.pipeline.jobs import job
 
 with job(snakemake):
-    from repbias.batch import for_each
+    from repbias.io.stimuli import Stimuli
+    from repbias.io.tables import write_table
     from repbias.networks.spec import MLP, Training
     from repbias.networks.training import Ensemble, learning_table, train_ensembles
-    from repbias.store import Stimuli
-    from repbias.tables import write_table
+    from repbias.pipeline.jobs import for_each
 
     ensembles = []
 

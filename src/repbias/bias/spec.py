@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from repbias.spec import Spec
+from repbias.base.spec import Spec
 
 
 class Bias(Spec):

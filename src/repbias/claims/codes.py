@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from repbias.base.statistics import mean_interval
 from repbias.claims.evidence import MIN_NETWORKS, Evidence, Result, claim, mean_of
-from repbias.statistics import mean_interval
 from repbias.stimuli.features import XORS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from repbias.study import Study
+    from repbias.config.study import Study
 
 P1 = "Lampinen, Chan & Hermann 2024 [paper]"
 
@@ -74,7 +74,8 @@ def xor_codes(evidence: Evidence) -> Result:
     """Effect: minus the correlation of the two codes' RDMs; exact, so the interval is a point."""
     from rsatoolbox.rdm import compare
 
-    from repbias.geometry.rdms import dissimilarities, make_rdms
+    from repbias.geometry.distances import dissimilarities
+    from repbias.rsa.rdms import make_rdms
 
     a, b = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]).T
     codes = (np.stack([a & b, a | b], axis=1), np.stack([a & ~b & 1, ~a & b & 1], axis=1))

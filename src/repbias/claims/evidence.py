@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from repbias.statistics import bootstrap_interval, mean_interval
+from repbias.base.statistics import bootstrap_interval, mean_interval
 
 if TYPE_CHECKING:
     import pandas as pd

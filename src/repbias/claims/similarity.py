@@ -5,19 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from repbias.claims.evidence import (
-    MIN_NETWORKS,
-    Evidence,
-    Result,
-    claim,
-    contrast_of_similarities,
-)
-from repbias.statistics import jackknife_interval
+from repbias.base.statistics import jackknife_interval
+from repbias.claims.evidence import MIN_NETWORKS, Evidence, Result, claim, contrast_of_similarities
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from repbias.study import Study
+    from repbias.config.study import Study
 
 P3 = "Lampinen, Chan, Li & Hermann 2026 [paper]"
 OPEN = "open question; the design is ours"

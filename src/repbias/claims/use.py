@@ -13,7 +13,7 @@ from repbias.stimuli.manipulations import LABEL
 if TYPE_CHECKING:
     import pandas as pd
 
-    from repbias.study import Study
+    from repbias.config.study import Study
 
 P1 = "Lampinen, Chan & Hermann 2024 [paper]"
 P2 = "Hermann & Lampinen 2020 [paper]"

@@ -12,7 +12,7 @@ from repbias.claims.evidence import Evidence, Result, claim, gap_between, mean_o
 from repbias.stimuli.features import FUNCTIONS
 
 if TYPE_CHECKING:
-    from repbias.study import Study
+    from repbias.config.study import Study
 
 P1 = "Lampinen, Chan & Hermann 2024 [paper]"
 #: Differences of R² that count as none.

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from repbias.arrays import load_array
+from repbias.base.spec import RepbiasError, nearest
 from repbias.commands.description import FILL_IN, STIMULI, Description, some
-from repbias.foreign import member, open_hdf5, refuse_crash
+from repbias.io.arrays import load_array
+from repbias.io.untrusted import member, open_hdf5, refuse_crash
 from repbias.recordings.readers.common import as_ids
-from repbias.spec import RepbiasError, nearest
 
 #: Larger arrays are described by shape and type only.
 MAX_ELEMENTS = 2**26

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from repbias.base.spec import RepbiasError
 from repbias.commands.description import FILL_IN, count, some
-from repbias.config_file import ConfigError, read_config
+from repbias.config.file import ConfigError, read_config
 from repbias.recordings.spec import preparation_of
-from repbias.spec import RepbiasError
 
 if TYPE_CHECKING:
+    from repbias.config.study import Study
     from repbias.encoding.spec import Encoding
+    from repbias.io.recordings import Recording
     from repbias.stimuli.images import Images
-    from repbias.store import Recording
-    from repbias.study import Study
 
 #: Reliabilities below this are counted.
 LOW_RELIABILITY = 0.1
@@ -53,7 +53,7 @@ class Findings:
 
 def run(config: Path, quick: bool = False, images: bool = False) -> int:
     """Print what is found; return 1 if there is a problem, else 0."""
-    from repbias.study import load_study
+    from repbias.pipeline.checks import load_study
 
     content = read_config(config)
     problems = [f"{path}: still to fill in" for path in unfilled(content)]
@@ -97,7 +97,7 @@ def unfilled(content: Any, path: str = "") -> Iterator[str]:
 
 def _work(study: Study, quick: bool) -> Findings:
     """Predict how many jobs the study is, and what it writes; warn if the disk is too small."""
-    from repbias.sizes import n_jobs, rows_of_pairs, study_bytes, training_hours
+    from repbias.pipeline.sizes import n_jobs, rows_of_pairs, study_bytes, training_hours
     from repbias.stimuli.images import open_images
 
     findings = Findings("a run from the beginning")

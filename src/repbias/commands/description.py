@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import yaml
 
-from repbias.spec import printable
+from repbias.base.spec import printable
 
 #: Marks what only the user can know.
 FILL_IN = "FILL_IN"

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from repbias import provenance
+from repbias.base.spec import RepbiasError
 from repbias.commands.description import count, some
 from repbias.commands.show import summary
-from repbias.config_file import read_config
-from repbias.foreign import open_hdf5, readable
-from repbias.spec import RepbiasError
+from repbias.config.file import read_config
+from repbias.io import provenance
+from repbias.io.untrusted import open_hdf5, readable
 
 if TYPE_CHECKING:
     import h5py
@@ -112,7 +112,7 @@ def compare_settings(a: Path, b: Path) -> list[str]:
 
 def compare_tables(a: Path, b: Path) -> list[str]:
     """Return how two tables differ: in columns, in rows, and in values by how much."""
-    from repbias.tables import read_any
+    from repbias.io.tables import read_any
 
     (_, left), (_, right) = read_any(a), read_any(b)
     both = [column for column in left if column in right]

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from repbias.base.spec import RepbiasError, nearest
 from repbias.commands.description import FILL_IN, STIMULI, Description, count, some
 from repbias.recordings.readers.files import library
-from repbias.spec import RepbiasError, nearest
 
 #: Columns that often hold the region of a unit.
 REGIONS = ("region", "area", "brain_area", "location", "ecephys_structure_acronym")

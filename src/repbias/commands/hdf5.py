@@ -8,12 +8,12 @@ from pathlib import Path
 from repbias.commands.arrays import datasets, describe_arrays
 from repbias.commands.description import FILL_IN, STIMULI, Description, some
 from repbias.commands.formats import put_stimulus
-from repbias.foreign import open_hdf5
+from repbias.io.untrusted import open_hdf5
 
 
 def describe_hdf5(path: Path, variable: str | None) -> Description:
     """Describe an HDF5 file: of ours, of rsatoolbox, or any other."""
-    from repbias.store import kind_of
+    from repbias.io.hdf5 import kind_of
 
     with open_hdf5(path) as file:
         kind = kind_of(file)
@@ -31,7 +31,7 @@ def describe_hdf5(path: Path, variable: str | None) -> Description:
 
 def _describe_recording(path: Path) -> Description:
     """Describe a canonical recording; the block reads it as an array."""
-    from repbias.store import Recording
+    from repbias.io.recordings import Recording
 
     recording = Recording.read(path)
     found = Description(

@@ -7,9 +7,9 @@ import shlex
 from pathlib import Path
 
 import repbias
+from repbias.base.spec import RepbiasError
 from repbias.commands.description import FILL_IN, Description, name_of
 from repbias.commands.inspect import describe
-from repbias.spec import RepbiasError
 
 #: The name of the set of stimuli in a new study.
 SHOWN = "shown"

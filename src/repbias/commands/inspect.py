@@ -6,13 +6,13 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from repbias.arrays import ARRAY_SUFFIXES
+from repbias.base.spec import RepbiasError
 from repbias.commands import formats
 from repbias.commands.arrays import describe_arrays
 from repbias.commands.description import Description, name_of
 from repbias.commands.hdf5 import describe_hdf5
-from repbias.foreign import readable
-from repbias.spec import RepbiasError
+from repbias.io.arrays import ARRAY_SUFFIXES
+from repbias.io.untrusted import readable
 
 Describe = Callable[[Path, str | None], Description]
 #: Ending of a file's name to the function that describes it: (path, --variable or None).

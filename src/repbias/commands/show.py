@@ -7,10 +7,10 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from repbias import provenance
+from repbias.base.spec import RepbiasError
 from repbias.commands.description import count, some
-from repbias.foreign import open_hdf5, readable
-from repbias.spec import RepbiasError
+from repbias.io import provenance
+from repbias.io.untrusted import open_hdf5, readable
 
 if TYPE_CHECKING:
     import h5py
@@ -105,7 +105,7 @@ def _content(path: Path) -> list[str]:
 
 
 def _hdf5(path: Path) -> list[str]:
-    from repbias.store import kind_of, open_checked
+    from repbias.io.hdf5 import kind_of, open_checked
 
     with open_hdf5(path) as file:
         theirs = "rsatoolbox_version" in file.attrs and "dissimilarities" in file
@@ -141,8 +141,8 @@ def _parts(file: h5py.File, kind: str) -> list[str]:
 
 
 def _table(path: Path) -> list[str]:
-    from repbias.table_reference import TABLE_REFERENCE, column_meaning
-    from repbias.tables import read_any
+    from repbias.io.table_reference import TABLE_REFERENCE, column_meaning
+    from repbias.io.tables import read_any
 
     name, table = read_any(path)
     if name is None:
@@ -189,7 +189,7 @@ def _page(path: Path) -> list[str]:
 
 
 def _config(path: Path) -> list[str]:
-    from repbias.config_file import read_config
+    from repbias.config.file import read_config
 
     return ["a configuration", *_aligned(_shortened_settings(read_config(path)))]
 

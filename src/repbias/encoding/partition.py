@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 from himalaya.scoring import r2_score_split
 
+from repbias.base.spec import RepbiasError, nearest
 from repbias.encoding.ridge import gram, predict, scores, sub_gram
 from repbias.encoding.spec import Encoding
 from repbias.encoding.tables import Targets, can_be_encoded, targets
-from repbias.spec import RepbiasError, nearest
-from repbias.store import Activations, Recording
-from repbias.tables import as_table
+from repbias.io.activations import Activations
+from repbias.io.recordings import Recording
+from repbias.io.tables import as_table
 
 logger = logging.getLogger(__name__)
 

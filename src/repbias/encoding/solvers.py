@@ -23,8 +23,8 @@ import numpy as np
 from array_api_compat import array_namespace, device
 from scipy.linalg.lapack import dpstrf
 
-from repbias.precision import floating
-from repbias.spec import RepbiasError
+from repbias.base.precision import floating
+from repbias.base.spec import RepbiasError
 
 #: An array of NumPy or a tensor of PyTorch.
 Array = Any

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator, model_validator
 
-from repbias.spec import Name, Spec
+from repbias.base.spec import Name, Spec
 
 
 class Encoding(Spec):

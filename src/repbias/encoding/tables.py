@@ -10,18 +10,14 @@ import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control
 
+from repbias.base.spec import RepbiasError, nearest
 from repbias.encoding.ridge import gram, permutation_p, predict, scores, splits, sub_gram
 from repbias.encoding.spec import Encoding
-from repbias.recordings.reliability import (
-    UNAVAILABLE,
-    analysed_units,
-    stimulus_means,
-    unit_ceiling,
-)
+from repbias.io.activations import Activations
+from repbias.io.recordings import Recording
+from repbias.io.tables import as_table
+from repbias.recordings.reliability import UNAVAILABLE, analysed_units, stimulus_means, unit_ceiling
 from repbias.recordings.spec import preparation_of
-from repbias.spec import RepbiasError, nearest
-from repbias.store import Activations, Recording
-from repbias.tables import as_table
 
 logger = logging.getLogger(__name__)
 

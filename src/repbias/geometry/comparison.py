@@ -16,9 +16,9 @@ from array_api_compat import array_namespace, device, to_device
 # Not public, but the only compiled count of discordant pairs; rsatoolbox imports it too.
 from scipy.stats._stats import _kendall_dis
 
+from repbias.base.precision import floating
+from repbias.base.spec import RepbiasError
 from repbias.geometry.spec import Comparator
-from repbias.precision import floating
-from repbias.spec import RepbiasError
 
 #: An array of NumPy or torch.
 Array = Any

@@ -18,6 +18,7 @@ from scipy.optimize import nnls
 from scipy.sparse import csr_array
 from scipy.spatial.distance import squareform
 
+from repbias.base.spec import RepbiasError
 from repbias.geometry.comparison import (
     MEMORY,
     RANKED,
@@ -30,7 +31,6 @@ from repbias.geometry.comparison import (
     resampled_similarity,
 )
 from repbias.geometry.spec import Comparator
-from repbias.spec import RepbiasError
 
 #: Numbers of a block of products of RDMs, which should stay in the cache: 8 MB.
 CACHE = 2**20

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any, cast
 
 import array_api_compat
@@ -20,11 +19,14 @@ import numpy as np
 from rsatoolbox.data import Dataset
 from rsatoolbox.rdm import RDMs, calc_rdm
 
-from repbias.geometry.spec import CROSS_VALIDATED, Noise, RecordingDistance
-from repbias.precision import floating
-from repbias.recordings.reliability import by_repeat
-from repbias.spec import RepbiasError
-from repbias.store import Recording
+from repbias.base.precision import floating
+from repbias.base.spec import RepbiasError
+from repbias.geometry.spec import (
+    CROSS_VALIDATED,
+    Distance,
+    Noise,
+    RecordingDistance,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -161,48 +163,7 @@ def _distances_of(gram: Array) -> Array:
     return upper_triangle(own[..., :, None] + own[..., None, :] - 2 * gram)
 
 
-def folds_of(recording: Recording, observed: np.ndarray) -> np.ndarray:
-    """Return the folds of cross-validation, (stimulus, repeat) int, -1 where there is no trial.
-
-    Sessions, if every stimulus was shown in two or more; else runs (within sessions); else
-    repeats: the how-manieth trial of its stimulus each trial is.
-
-    Parameters
-    ----------
-    recording
-        Its trials say "session" and "run", or do not.
-    observed
-        (stimulus, repeat[, unit]) bool, the trials that count, arranged as by
-        :func:`repbias.recordings.reliability.by_repeat`.
-    """
-    observed = observed.reshape(*observed.shape[:2], -1)
-    units, observed = observed, observed.any(axis=2)
-    names: list[str] = []
-    for column in ("session", "run"):
-        if column not in recording.trials:
-            continue
-        names.append(column)
-        columns = [recording.trials[name] for name in names]
-        labels = ["\t".join(map(str, row)) for row in zip(*columns, strict=True)]
-        codes = np.unique(labels, return_inverse=True)[1].astype(np.float64)
-        # As if the label was what one unit responded: so it is arranged as the responses are.
-        alone = replace(recording, responses=codes[:, None], info={})
-        folds = np.where(observed, np.nan_to_num(by_repeat(alone)[:, :, 0], nan=-1), -1)
-        found = np.unique(folds[observed])
-        if len(found) > 1:
-            # Of units that were recorded in one session only, sessions are no folds.
-            in_two = (_n_folds(units, folds) >= 2).all(axis=0)
-            if in_two.sum() >= min(2, units.shape[2]):
-                return folds.astype(int)
-            logger.warning(
-                "some stimuli were shown, or most units recorded, in one %s only; it is no fold of "
-                "cross-validation",
-                column,
-            )
-    return np.where(observed, observed.cumsum(axis=1) - 1, -1)
-
-
-def _n_folds(observed: np.ndarray, folds: np.ndarray) -> np.ndarray:
+def n_folds(observed: np.ndarray, folds: np.ndarray) -> np.ndarray:
     """Return in how many folds every unit was observed, (stimulus, unit)."""
     return sum(
         (observed & (folds == fold)[:, :, None]).any(axis=1).astype(int)
@@ -220,7 +181,7 @@ def usable_units(
     """
     observed = ~np.isnan(tensor)
     if distance in CROSS_VALIDATED:
-        usable = (_n_folds(observed, folds) >= 2).all(axis=0)
+        usable = (n_folds(observed, folds) >= 2).all(axis=0)
         needs = "observed in two folds for every stimulus"
     else:
         usable, needs = observed.any(axis=1).all(axis=0), "observed for every stimulus"
@@ -651,3 +612,31 @@ def halves_of_trials(
 def is_repeats(folds: np.ndarray) -> bool:
     """Whether folds are repeats, not sessions or runs."""
     return bool(((folds == np.arange(folds.shape[1])) | (folds < 0)).all())
+
+
+def dissimilarities(patterns: np.ndarray, distance: Distance) -> np.ndarray:
+    """Compute one RDM's upper triangle.
+
+    Parameters
+    ----------
+    patterns
+        (stimulus, channel); computed in float64.
+    distance
+        "correlation" (1 - Pearson across channels), "squared_euclidean" (divided by the number
+        of channels, as rsatoolbox does) or "euclidean" (its square root).
+
+    Returns
+    -------
+    numpy.ndarray
+        (pair,) float64, row-major upper triangle.
+
+    Raises
+    ------
+    RepbiasError
+        If a pattern is not finite, or constant where correlation needs variance.
+    """
+    x = np.asarray(patterns, dtype=np.float64)
+    if distance == "correlation":
+        return correlation_distances(x)
+    rdm = squared_distances(x)
+    return np.sqrt(np.maximum(rdm, 0)) if distance == "euclidean" else rdm

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import t as student
 
+from repbias.base.spec import RepbiasError
 from repbias.geometry.comparison import (
     MEMORY,
     n_stimuli_of,
@@ -17,7 +18,6 @@ from repbias.geometry.comparison import (
     similarities,
 )
 from repbias.geometry.spec import Comparator, Generalise
-from repbias.spec import RepbiasError
 
 #: What intervals are called, by the factors that are resampled.
 INTERVALS = {

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from repbias.spec import Spec
+from repbias.base.spec import Spec
 
 Distance = Literal["correlation", "euclidean", "squared_euclidean"]
 #: Distances of a recording: those of networks, and those that need counts or single trials.

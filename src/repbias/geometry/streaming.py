@@ -7,9 +7,9 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from repbias.base.spec import RepbiasError
 from repbias.geometry.distances import refuse_constant, refuse_not_finite
 from repbias.geometry.spec import Distance
-from repbias.spec import RepbiasError
 
 #: Reads the patterns of some stimuli in some units, as ``dataset[stimuli, units]`` does:
 #: (stimulus, unit), any number type.
@@ -29,7 +29,7 @@ def stream_dissimilarities(
 ) -> Iterator[np.ndarray]:
     """Compute one RDM's upper triangle part by part.
 
-    It equals :func:`repbias.geometry.rdms.dissimilarities` but for rounding, and takes as long
+    It equals :func:`repbias.geometry.distances.dissimilarities` but for rounding, and takes as long
     where all fits into memory: then it is one part. Else patterns are read several times. For a
     block of rows of the RDM, products x_i'x_j are summed over chunks of units, from all patterns
     shifted by almost their mean (along what the distance ignores), for precision; what the shift
@@ -42,7 +42,7 @@ def stream_dissimilarities(
     n_stimuli, n_units
         How many there are to read.
     distance
-        As in :func:`repbias.geometry.rdms.dissimilarities`.
+        As in :func:`repbias.geometry.distances.dissimilarities`.
     max_memory_mb
         Bound on the memory that is held, about; in megabytes.
 

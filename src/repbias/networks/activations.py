@@ -14,13 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from repbias.networks.device import (
-    free_memory,
-    in_chunks,
-    pick_device,
-    reproducible,
-    stack_size,
-)
+from repbias.base.spec import RepbiasError, nearest
+from repbias.io.activations import write_activations
+from repbias.io.networks import Networks
+from repbias.io.stimuli import Stimuli
+from repbias.networks.device import free_memory, in_chunks, pick_device, reproducible, stack_size
 from repbias.networks.mlp import hidden_layers, padded_widths
 from repbias.networks.spec import (
     MLP,
@@ -30,9 +28,7 @@ from repbias.networks.spec import (
     Preprocess,
     TorchNetwork,
 )
-from repbias.spec import RepbiasError, nearest
 from repbias.stimuli.images import Images
-from repbias.store import Networks, Stimuli, write_activations
 
 logger = logging.getLogger(__name__)
 

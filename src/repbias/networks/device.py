@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import torch
 
-from repbias.spec import RepbiasError
+from repbias.base.spec import RepbiasError
 
 logger = logging.getLogger(__name__)
 

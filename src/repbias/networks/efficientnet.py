@@ -6,7 +6,7 @@ import importlib
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from repbias.spec import RepbiasError
+from repbias.base.spec import RepbiasError
 
 if TYPE_CHECKING:
     from torch import nn

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from repbias.spec import Name, Spec
+from repbias.base.spec import Name, Spec
 
 if TYPE_CHECKING:
     import numpy as np

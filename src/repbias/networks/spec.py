@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from repbias.base.spec import Name, Spec, nearest
 from repbias.networks.manipulations import Manipulations
-from repbias.spec import Name, Spec, nearest
 
 
 class MLP(Spec):

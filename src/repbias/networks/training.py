@@ -16,6 +16,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from repbias.base.spec import RepbiasError
+from repbias.io.networks import Networks
+from repbias.io.stimuli import Stimuli
+from repbias.io.tables import as_table
 from repbias.networks.device import (
     CPU_STACK,
     device_name,
@@ -28,9 +32,6 @@ from repbias.networks.device import (
 from repbias.networks.manipulations import Manipulator
 from repbias.networks.mlp import aligned, forward, initial_weights, padded, padded_widths
 from repbias.networks.spec import MLP, Training
-from repbias.spec import RepbiasError
-from repbias.store import Networks, Stimuli
-from repbias.tables import as_table
 
 logger = logging.getLogger(__name__)
 

@@ -9,9 +9,10 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, model_validator
 
+from repbias.base.spec import RepbiasError, nearest
+from repbias.io.activations import Activations
+from repbias.io.recordings import Recording
 from repbias.recordings.spec import Preparation, Seconds
-from repbias.spec import RepbiasError, nearest
-from repbias.store import Activations, Recording
 
 #: What is measured, and the settings that only this kind of response has.
 _TIME = ("epoch", "bin_s", "latency_s", "duration_s", "tau_s")

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from repbias.spec import Spec
+from repbias.base.spec import Spec
 
 if TYPE_CHECKING:
-    from repbias.store import Recording
+    from repbias.io.recordings import Recording
 
 #: Columns of `trials` that say in which order the trials of a stimulus came, the first one first.
 ORDER_COLUMNS = ("session", "run", "repeat", "start_time")

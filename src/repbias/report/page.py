@@ -17,10 +17,10 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 import repbias
-from repbias.provenance import host
+from repbias.io.files import atomic
+from repbias.io.provenance import host
+from repbias.io.tables import read_tables
 from repbias.report.captions import FIGURES, PICTURES, picture_of
-from repbias.store import atomic
-from repbias.tables import read_tables
 
 #: Figures higher than this many points, some three screens, are folded away.
 TALL = 2000
@@ -43,7 +43,7 @@ def write_page(
     path
         The HTML file.
     tables
-        CSV files of :data:`repbias.tables.TABLES`.
+        CSV files of :data:`repbias.io.tables.TABLES`.
     figures
         SVG files, of :data:`~repbias.report.captions.FIGURES` and of recordings
         (:data:`~repbias.report.captions.PICTURES`); each has a CSV file of its data beside it.

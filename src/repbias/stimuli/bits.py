@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from repbias.spec import RepbiasError
+from repbias.base.spec import RepbiasError
+from repbias.io.stimuli import Stimuli
 from repbias.stimuli.features import FUNCTIONS
 from repbias.stimuli.manipulations import supervised_stimuli, training_probabilities
 from repbias.stimuli.spec import Bits
-from repbias.store import Stimuli
 
 #: Strings up to this length are enumerated, longer ones are drawn.
 _ENUMERATE_UP_TO = 18

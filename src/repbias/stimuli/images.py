@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from repbias.arrays import ARRAY_SUFFIXES, load_array
-from repbias.foreign import readable, refuse_size
-from repbias.spec import RepbiasError, nearest
+from repbias.base.spec import RepbiasError, nearest
+from repbias.io.arrays import ARRAY_SUFFIXES, load_array
+from repbias.io.untrusted import readable, refuse_size
 from repbias.stimuli.spec import ImageSet
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, field_validator, model_validator
 
-from repbias.spec import Name, Spec, nearest
+from repbias.base.spec import Name, Spec, nearest
 
 if TYPE_CHECKING:
     import numpy as np

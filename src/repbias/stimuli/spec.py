@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from repbias.spec import InputPath, Name, Spec, nearest, refuse_patterns
+from repbias.base.spec import InputPath, Name, Spec, nearest, refuse_patterns
 from repbias.stimuli.features import FUNCTIONS
 from repbias.stimuli.manipulations import LABEL, FeatureManipulations, StimulusManipulations
 

@@ -13,20 +13,11 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from repbias.foreign import readable
-from repbias.recordings.readers import (
-    array,
-    brainscore,
-    fmri,
-    mne,
-    nwb,
-    rdms,
-    rsatoolbox,
-    table,
-)
+from repbias.io.recordings import Recording
+from repbias.io.untrusted import readable
+from repbias.recordings.readers import array, brainscore, fmri, mne, nwb, rdms, rsatoolbox, table
 from repbias.recordings.readers.common import FileRecording
 from repbias.recordings.simulate import SimulatedRecording
-from repbias.store import Recording
 
 #: Reads a recording of a kind: (its configuration, sorted ids of its stimulus set).
 READERS: dict[str, Callable[..., Recording]] = {

@@ -8,6 +8,8 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
+from repbias.base.spec import InputPath, RepbiasError
+from repbias.io.recordings import Recording
 from repbias.recordings.readers.common import (
     NamedAxes,
     ResponseRecording,
@@ -17,8 +19,6 @@ from repbias.recordings.readers.common import (
     resolve_ids,
 )
 from repbias.recordings.spec import Seconds
-from repbias.spec import InputPath, RepbiasError
-from repbias.store import Recording
 
 AXES = ("stimulus", "repeat", "unit", "subject", "time")
 

@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from repbias.foreign import open_hdf5, readable, refuse_size
+from repbias.base.spec import RepbiasError, nearest
+from repbias.io.recordings import Recording
+from repbias.io.untrusted import open_hdf5, readable, refuse_size
 from repbias.recordings.readers.common import ResponseRecording, canonical
 from repbias.recordings.readers.files import Where, library, plain_columns, select
-from repbias.spec import RepbiasError, nearest
-from repbias.store import Recording
 
 #: Names of a neuroid's subject, the first one that exists.
 SUBJECT_COORDINATES = ("animal", "subject")

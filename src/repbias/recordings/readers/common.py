@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import field_validator
 
-from repbias.arrays import load_array
-from repbias.foreign import refuse_size
+from repbias.base.spec import InputPath, RepbiasError, Spec, expand_variables
+from repbias.io.arrays import load_array
+from repbias.io.recordings import Recording
+from repbias.io.untrusted import refuse_size
 from repbias.recordings.spec import ORDER_COLUMNS, Preparation
-from repbias.spec import InputPath, RepbiasError, Spec, expand_variables
-from repbias.store import Recording
 
 logger = logging.getLogger(__name__)
 

@@ -9,17 +9,14 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from pydantic import model_validator
 
+from repbias.base.spec import InputPath, RepbiasError, nearest
+from repbias.io.recordings import Recording
 from repbias.recordings.readers.common import ResponseRecording, as_ids, canonical, refuse_twice
-from repbias.spec import InputPath, RepbiasError, nearest
-from repbias.store import Recording
-
-if TYPE_CHECKING:
-    pass
 
 logger = logging.getLogger(__name__)
 

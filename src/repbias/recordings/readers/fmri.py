@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import numpy as np
 from pydantic import Field, model_validator
 
-from repbias.arrays import ARRAY_SUFFIXES, load_array
-from repbias.foreign import readable, refuse_size
+from repbias.base.spec import InputPath, RepbiasError, Spec, expand_variables
+from repbias.io.arrays import ARRAY_SUFFIXES, load_array
+from repbias.io.recordings import Recording
+from repbias.io.untrusted import readable, refuse_size
 from repbias.recordings.readers.common import ResponseRecording, canonical, read_lines
 from repbias.recordings.readers.files import library
 from repbias.recordings.readers.table import (
@@ -25,8 +27,6 @@ from repbias.recordings.readers.table import (
     texts,
     typed,
 )
-from repbias.spec import InputPath, RepbiasError, Spec, expand_variables
-from repbias.store import Recording
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,7 +12,9 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from repbias.foreign import open_hdf5, readable, refuse_size
+from repbias.base.spec import RepbiasError, nearest
+from repbias.io.recordings import Recording
+from repbias.io.untrusted import open_hdf5, readable, refuse_size
 from repbias.recordings.readers.common import as_ids
 from repbias.recordings.readers.files import (
     TOLERANCE_S,
@@ -26,8 +28,6 @@ from repbias.recordings.readers.files import (
     select,
 )
 from repbias.recordings.spec import Seconds
-from repbias.spec import RepbiasError, nearest
-from repbias.store import Recording
 
 logger = logging.getLogger(__name__)
 

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, field_validator
 
+from repbias.base.spec import RepbiasError
+from repbias.io.recordings import Recording
 from repbias.recordings.readers.common import (
     FileRecording,
     NamedAxes,
@@ -16,8 +18,6 @@ from repbias.recordings.readers.common import (
     refuse_twice,
     resolve_ids,
 )
-from repbias.spec import RepbiasError
-from repbias.store import Recording
 
 
 class RdmRecording(NamedAxes):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from repbias.arrays import refuse_links
-from repbias.foreign import open_hdf5, readable
+from repbias.base.spec import RepbiasError, nearest
+from repbias.io.arrays import refuse_links
+from repbias.io.recordings import Recording
+from repbias.io.untrusted import open_hdf5, readable
 from repbias.recordings.readers.common import (
     ResponseRecording,
     as_ids,
@@ -20,11 +22,6 @@ from repbias.recordings.readers.common import (
 from repbias.recordings.readers.files import plain, plain_columns
 from repbias.recordings.readers.rdms import pack
 from repbias.recordings.spec import Preparation
-from repbias.spec import RepbiasError, nearest
-from repbias.store import Recording
-
-if TYPE_CHECKING:
-    pass
 
 
 class RsatoolboxRecording(ResponseRecording):

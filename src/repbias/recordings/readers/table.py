@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from repbias.foreign import readable, refuse_size
+from repbias.base.spec import RepbiasError, Spec, nearest
+from repbias.io.recordings import Recording
+from repbias.io.untrusted import readable, refuse_size
 from repbias.recordings.readers.common import ResponseRecording, canonical
 from repbias.recordings.readers.files import plain_columns
 from repbias.recordings.spec import ORDER_COLUMNS
-from repbias.spec import RepbiasError, Spec, nearest
-from repbias.store import Recording
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import matplotlib as mpl
 
+from repbias.io.files import atomic
+from repbias.io.tables import read_tables
 from repbias.report.figures.codes import components, encryption, units
 from repbias.report.figures.common import STYLE, Drawing, Layers
 from repbias.report.figures.comparisons import identification, rsa_models, similarity
@@ -20,8 +22,6 @@ from repbias.report.figures.recordings import encoding, planted_truth, rsa_recor
 from repbias.report.figures.training import learning, ledger, sweeps, variance
 from repbias.report.figures.use import behaviour, probes, steering
 from repbias.report.figures.verdicts import verdicts
-from repbias.store import atomic
-from repbias.tables import read_tables
 
 DRAWINGS: dict[str, Drawing] = {
     "verdicts": verdicts,

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.image import AxesImage
 
+from repbias.base.statistics import bootstrap_interval, jackknife_interval
 from repbias.geometry.similarity import METRICS
 from repbias.report.figures.common import (
     COLOURS,
@@ -31,7 +32,6 @@ from repbias.report.figures.common import (
     snapshot_markers,
     wrapped,
 )
-from repbias.statistics import bootstrap_interval, jackknife_interval
 from repbias.stimuli.manipulations import LABEL
 
 N_BOOTSTRAPS = 1000

@@ -16,11 +16,12 @@ from rsatoolbox.rdm import RDMs
 from scipy.spatial.distance import squareform
 from scipy.stats import rankdata
 
-from repbias.geometry.rdms import aligned_vectors
+from repbias.base.spec import RepbiasError, printable
+from repbias.io.files import atomic
+from repbias.io.recordings import Recording
 from repbias.report.figures.common import COLOURS, PAGE, STYLE, legend_below, line, shortened
-from repbias.spec import RepbiasError, printable
+from repbias.rsa.rdms import aligned_vectors
 from repbias.stimuli.images import Images
-from repbias.store import Recording, atomic
 
 #: With more stimuli than this there are no thumbnails.
 MOST_THUMBNAILS = 100

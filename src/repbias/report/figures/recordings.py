@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from repbias.base.statistics import mean_interval
 from repbias.report.figures.common import (
     COLOURS,
     Layers,
@@ -18,7 +19,6 @@ from repbias.report.figures.common import (
     legend_label,
     panels,
 )
-from repbias.statistics import mean_interval
 
 PLANTED_COLUMNS = [
     *("recording", "method", "measure", "layer"),

@@ -11,13 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from repbias.report.figures.common import (
-    SNAPSHOT_NAMES,
-    Layers,
-    Tables,
-    empty_figure,
-    legend_below,
-)
+from repbias.report.figures.common import SNAPSHOT_NAMES, Layers, Tables, empty_figure, legend_below
 
 #: Pale enough for text to be read on them.
 VERDICTS = {"supported": "#8fc6ea", "not supported": "#f2a56f", "inconclusive": "#e7e7e7"}

@@ -1,0 +1,1 @@
+"""What a study's YAML file may say."""

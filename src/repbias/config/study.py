@@ -1,0 +1,319 @@
+"""What ``config.yaml`` may say, and the conditions it expands to."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterable, Iterator
+from itertools import product
+from math import prod
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from repbias.base.spec import Name, Spec, nearest, refuse_repetition
+from repbias.bias.spec import Bias
+from repbias.config.analyses import ANALYSES
+from repbias.config.explain import explain
+from repbias.config.file import MOST_PROBLEMS, ConfigError
+from repbias.config.references import Reference
+from repbias.encoding.spec import Encoding
+from repbias.geometry.spec import Geometry, Identification, Similarity
+from repbias.networks.spec import MLP, FeatureNetwork, Network, Training
+from repbias.recordings.readers import RecordingSpec
+from repbias.recordings.simulate import SimulatedRecording
+from repbias.stimuli.manipulations import LABEL, training_probabilities
+from repbias.stimuli.spec import Bits, ImageSet
+
+#: Sections of a condition; a level of one of them is merged into it, not put in its place.
+SECTIONS = ("stimuli", "network", "training")
+#: Conditions of a study: planning takes minutes for as many.
+MOST_CONDITIONS = 10_000
+#: Folders of files that a study can do without once its tables are there.
+Intermediate = Literal["stimuli", "networks", "activations", "rdms"]
+INTERMEDIATE: tuple[Intermediate, ...] = get_args(Intermediate)
+if TYPE_CHECKING:
+    Analysis = str  # type checkers read no literal from a variable
+else:
+    Analysis = Literal[ANALYSES]
+
+
+class Condition(Spec):
+    """Stimuli, network and training of one group of networks that differ in their seed only."""
+
+    stimuli: Bits
+    """What is shown."""
+    network: MLP = MLP()
+    """The architecture."""
+    training: Training = Training()
+    """How it is trained."""
+    seeds: int = Field(10, ge=1, le=1000)
+    """How many networks; their seeds are 0, 1, 2, ..."""
+
+    @model_validator(mode="after")
+    def _targets_exist(self) -> Condition:
+        possible = self.stimuli.targets
+        for where in ("targets", "curriculum"):
+            for target in getattr(self.training, where) or []:
+                if target not in possible:
+                    raise ValueError(
+                        f"training.{where}: no feature {target!r}; {nearest(target, possible)}"
+                    )
+        self._label_can_be_met()
+        if self.training.batch_size != "full" and self.training.batch_size > self.stimuli.n_train:
+            raise ValueError(
+                f"training.batch_size is {self.training.batch_size}, more than stimuli.n_train "
+                f"({self.stimuli.n_train})"
+            )
+        return self
+
+    def _label_can_be_met(self) -> None:
+        """Refuse an inclusion criterion that no network can meet on the extra target."""
+        targets = self.training.targets or self.stimuli.targets
+        if not self.stimuli.label or LABEL not in targets:
+            return
+        # On test stimuli the features are balanced, and the label is drawn given them.
+        _, given = training_probabilities(self.stimuli.features, self.stimuli)
+        best = float(np.maximum(given, 1 - given).mean())
+        if self.training.inclusion > best:
+            raise ValueError(
+                f"training.inclusion is {self.training.inclusion}, but no network can predict "
+                f"{LABEL!r} on more than {best:.3f} of the test stimuli; lower it (0 keeps all)"
+            )
+
+
+class Experiment(Condition):
+    """A condition, and the settings that vary from it: the levels of `vary` are crossed."""
+
+    vary: dict[str, dict[str, Any] | list[Any]] = {}
+    """Dotted path of a setting to its levels: a list, or a mapping of names to values. A level of
+    `training`, `network` or `stimuli` gives some of the section's settings and leaves the others
+    as they are."""
+    analyses: list[Analysis] = list(ANALYSES)
+    """What is measured; each is a table. Comparisons between networks grow with their square."""
+    conditions_per_job: int = Field(1, ge=1)
+    """Conditions that one job goes through, at every step: many make sweeps of small conditions
+    quick, as they are trained stacked where their shapes agree, and keep the number of jobs low. An
+    edit of one condition then does all of its job anew."""
+
+    @field_validator("analyses")
+    @classmethod
+    def _different(cls, analyses: list[str]) -> list[str]:
+        return _refuse_twice(analyses)
+
+    def n_conditions(self) -> int:
+        """Return how many conditions there are, without expanding them."""
+        return prod(len(levels) for levels in self.vary.values())
+
+    def expand(self) -> dict[str, Condition]:
+        """Return the conditions by name, such as ``optimizer=adam,batch_size=128``.
+
+        Raises
+        ------
+        ConfigError
+            If a path does not exist or a level is not possible.
+        """
+        base = self.model_dump(include=set(Condition.model_fields))
+        paths = _paths(base)
+        problems: list[str] = []
+        axes = []
+        for path, levels in self.vary.items():
+            if path not in paths:
+                problems.append(f"vary: no setting {path!r}; {nearest(path, paths)}")
+                continue
+            named = _named_levels(path, levels, problems)
+            axes.append([(path, name, value) for name, value in named.items()])
+            problems += self._overlaps(path, named.values())
+        if problems:
+            raise ConfigError("vary", problems)
+        short = _short_names(list(self.vary))
+        conditions = {}
+        for combination in product(*axes):
+            if len(problems) >= MOST_PROBLEMS:
+                break
+            settings = copy.deepcopy(base)
+            # A section before what is in it.
+            for path, _, value in sorted(combination, key=lambda axis: len(paths[axis[0]])):
+                _set(settings, paths[path], copy.deepcopy(value))
+            name = ",".join(f"{short[path]}={level}" for path, level, _ in combination) or "base"
+            if len(name) > 200:
+                problems.append(f"vary: the name {name!r} is too long for a file (200 characters)")
+                continue
+            try:
+                conditions[name] = Condition.model_validate(settings)
+            except ValidationError as error:
+                for problem in explain(error, Condition):
+                    problem = problem.removeprefix("top level: ")
+                    if not any(known.endswith(problem) for known in problems):
+                        problems.append(f"vary, condition {name}: {problem}")
+        if problems:
+            raise ConfigError("vary", problems)
+        return conditions
+
+    def _overlaps(self, path: str, levels: Iterable[Any]) -> Iterator[str]:
+        """Go through the varied settings that a level of this one sets as well."""
+        for other in self.vary:
+            if other.startswith(f"{path}."):
+                key = other.removeprefix(f"{path}.").split(".")[0]
+                if path not in SECTIONS or any(key in (level or {}) for level in levels):
+                    yield f"vary: {path!r} and {other!r} overlap; vary one"
+
+
+class Study(Spec):
+    """A study: everything that one ``config.yaml`` says."""
+
+    study: Name
+    """Name of the study; results go to results/<study>/."""
+    title: str = ""
+    """Title of the report."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where networks are computed; `auto` takes CUDA, then MPS, then the CPU."""
+    keep: list[Intermediate] = list(INTERMEDIATE)
+    """Files between the configuration and the tables that stay; others are deleted as soon as no
+    job needs them, and made anew if a later edit needs them."""
+    experiments: dict[Name, Experiment] = {}
+    """Networks trained on generated stimuli."""
+    images: dict[Name, ImageSet] = {}
+    """Sets of stimuli: images, or a table of what is known of them."""
+    networks: dict[Name, Network] = {}
+    """Models of your own, run on every set of stimuli."""
+    recordings: dict[Name, RecordingSpec] = {}
+    """Recordings that the networks are compared with."""
+    geometry: Geometry = Geometry()
+    """RSA."""
+    encoding: Encoding = Encoding()
+    """Encoding models."""
+    bias: Bias = Bias()
+    """Variance explained, steering and probes."""
+    similarity: Similarity = Similarity()
+    """Similarity measures between networks, beside RSA."""
+    identification: Identification | None = None
+    """Whether similarity measures name the network that computes the same."""
+    encryption: str | None = None
+    """A condition (experiment/condition) on whose stimuli encrypted computations are analysed."""
+    references: list[Reference] = []
+    """Published numbers, shown beside those that are measured here."""
+    claims: dict[str, dict[str, str]] = {}
+    """Claims to decide, each with the conditions and features that fill its roles. Words behind a
+    claim name a variant of it: `C1 momentum`."""
+
+    @field_validator("keep")
+    @classmethod
+    def _different(cls, keep: list[str]) -> list[str]:
+        return _refuse_twice(keep)
+
+    def condition(self, name: str) -> Condition:
+        """Return the condition called "experiment/condition"."""
+        experiment, _, condition = name.partition("/")
+        return self.experiments[experiment].expand()[condition]
+
+    def conditions(self) -> Iterator[tuple[str, str, Condition]]:
+        """Go through (experiment, condition name, condition)."""
+        for experiment, spec in self.experiments.items():
+            for name, condition in spec.expand().items():
+                yield experiment, name, condition
+
+    def groups(self) -> dict[str, list[str]]:
+        """Return, for each experiment its conditions, and for each stimulus set its networks."""
+        groups = {e: list(spec.expand()) for e, spec in self.experiments.items()}
+        shown = {name: self._shown(stimuli) for name, stimuli in self.images.items()}
+        return groups | {name: networks for name, networks in shown.items() if networks}
+
+    def _shown(self, stimuli: ImageSet) -> list[str]:
+        """Return the networks that a stimulus set can be shown to."""
+        return [
+            name
+            for name, network in self.networks.items()
+            if (stimuli.table if isinstance(network, FeatureNetwork) else stimuli.path)
+        ]
+
+    def with_common_stimuli(self) -> list[str]:
+        """Return the recordings, not simulated, that share their stimulus set with another."""
+        read = [name for name in self.recordings if name not in self.simulated()]
+        sets = [self.shown_to(name) for name in read]
+        return [name for name in read if sets.count(self.shown_to(name)) > 1]
+
+    def shown_to(self, recording: str) -> str:
+        """Return the experiment or image set whose stimuli a recording was made with."""
+        spec = self.recordings[recording]
+        if isinstance(spec, SimulatedRecording):
+            return spec.source.split("/")[0]
+        return spec.stimuli
+
+    def simulated(self) -> dict[str, SimulatedRecording]:
+        """Return the simulated recordings."""
+        return {
+            name: spec
+            for name, spec in self.recordings.items()
+            if isinstance(spec, SimulatedRecording)
+        }
+
+    def with_responses(self) -> list[str]:
+        """Return the recordings that have responses of units, not only RDMs."""
+        return [name for name, spec in self.recordings.items() if spec.kind != "rdms"]
+
+
+def _refuse_twice(names: list[str]) -> list[str]:
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"{twice[0]!r} occurs twice")
+    return names
+
+
+def _paths(settings: dict[str, Any], prefix: tuple[str, ...] = ()) -> dict[str, tuple[str, ...]]:
+    """Return the dotted path of every setting, and its keys (which may have dots of their own)."""
+    paths = {}
+    for key, value in settings.items():
+        keys = (*prefix, key)
+        paths[".".join(keys)] = keys
+        if isinstance(value, dict):
+            paths |= _paths(value, keys)
+    return paths
+
+
+def _set(settings: dict[str, Any], keys: tuple[str, ...], value: Any) -> None:
+    *parents, last = keys
+    for key in parents:
+        settings = settings[key]
+    merged = keys in {(section,) for section in SECTIONS} and isinstance(value, dict)
+    settings[last] = settings[last] | value if merged else value
+
+
+def _named_levels(
+    path: str, levels: dict[str, Any] | list[Any], problems: list[str]
+) -> dict[str, Any]:
+    if isinstance(levels, list):
+        if any(isinstance(value, list | dict) for value in levels):
+            problems.append(f"vary.{path}: give each list or mapping a name (name: value)")
+            return {}
+        if len({str(value) for value in levels}) < len(levels):
+            problems.append(f"vary.{path}: a level occurs twice in {levels}")
+        levels = {str(value): value for value in levels}
+    if not levels:
+        problems.append(f"vary.{path}: no levels")
+    for name in levels:
+        if not re.fullmatch(r"[A-Za-z0-9_.+-]+", str(name)):
+            problems.append(
+                f"vary.{path}: the level {name!r} cannot be part of a file name; name it with "
+                "letters, digits and _ . + - (name: value)"
+            )
+            continue
+        try:
+            refuse_repetition(str(name))
+        except ValueError as error:
+            problems.append(f"vary.{path}: {error}")
+    return {str(name): value for name, value in levels.items()}
+
+
+def _short_names(paths: list[str]) -> dict[str, str]:
+    """Return the shortest endings of the paths that tell them apart."""
+    short = {}
+    for path in paths:
+        parts = path.split(".")
+        for n in range(1, len(parts) + 1):
+            ending = ".".join(parts[-n:])
+            if sum(p == ending or p.endswith("." + ending) for p in paths) == 1:
+                break
+        short[path] = ending
+    return short

@@ -1,0 +1,302 @@
+"""Arrays of numbers or text out of the files that people have: npy, npz, HDF5, MATLAB v5 to v7.3.
+
+Nothing here loads a pickle, or follows an HDF5 file's links and references to other files
+(:mod:`repbias.io.untrusted`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from repbias.base.spec import RepbiasError, nearest
+from repbias.io.untrusted import (
+    member,
+    open_hdf5,
+    readable,
+    refuse_crash,
+    refuse_data_elsewhere,
+    refuse_size,
+)
+
+if TYPE_CHECKING:
+    import h5py
+
+#: File endings that :func:`load_array` reads.
+ARRAY_SUFFIXES = (".npy", ".npz", ".h5", ".hdf5", ".mat")
+#: As many references within a file may be followed, or one for every 8 bytes of the file.
+MAX_REFERENCES = 10**6
+
+
+def load_array(path: str | Path, variable: str | None = None) -> np.ndarray:
+    """Read one array from a file.
+
+    Parameters
+    ----------
+    path
+        A .npy, .npz, .h5, .hdf5 or .mat (v5 to v7.3) file.
+    variable
+        Which array of the file. In HDF5, slashes step into groups; in MATLAB files, dots step
+        into structures. Structure arrays and cell arrays give their elements stacked along their
+        own axes. May be left out where the file holds one array.
+
+    Returns
+    -------
+    numpy.ndarray
+        The array as stored, axes untouched; of a MATLAB file, as MATLAB shows it. Logicals of
+        MATLAB are uint8; a row of characters is one text, of shape (1,).
+
+    Raises
+    ------
+    RepbiasError
+        If the file cannot be read or is too large for the memory, or the variable is missing or
+        not an array of equal shapes.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in ARRAY_SUFFIXES:
+        raise RepbiasError(
+            f"{path}: unknown kind of array file {suffix!r}; expected {', '.join(ARRAY_SUFFIXES)}"
+        )
+    with readable(path, suffix[1:]):
+        if suffix == ".npy":
+            return _from_npy(path, variable)
+        if suffix == ".npz":
+            return _from_npz(path, variable)
+        return (_from_mat if suffix == ".mat" else _from_hdf5)(path, variable)
+
+
+def _from_npy(path: Path, variable: str | None) -> np.ndarray:
+    if variable is not None:
+        raise RepbiasError(f"{path}: an .npy file holds one array; leave 'variable' out")
+    refuse_size(path, "the file", (path.stat().st_size,))
+    array = np.load(path, allow_pickle=False)
+    if not isinstance(array, np.ndarray):
+        raise RepbiasError(f"{path}: an archive of arrays (npz), not an npy file")
+    return array
+
+
+def _from_npz(path: Path, variable: str | None) -> np.ndarray:
+    archive = np.load(path, allow_pickle=False)
+    if isinstance(archive, np.ndarray):
+        raise RepbiasError(f"{path}: one array (npy), not an npz archive")
+    with archive:
+        name = _choose(path, variable, archive.files)
+        # No more than this comes out of a member, whatever its header says.
+        for stored in archive.zip.infolist():
+            if stored.filename in (name, f"{name}.npy"):
+                refuse_size(path, repr(name), (stored.file_size,))
+        array = archive[name]
+    if not isinstance(array, np.ndarray):
+        raise RepbiasError(f"{path}: {name!r} is no array")
+    return array
+
+
+def _choose(path: Path, variable: str | None, available: list[str]) -> str:
+    if variable is None and len(available) == 1:
+        return available[0]
+    if not available:
+        raise RepbiasError(f"{path}: holds no array")
+    if variable is None:
+        raise RepbiasError(
+            f"{path}: holds several arrays; name one with 'variable' "
+            f"(allowed: {', '.join(sorted(available)) or 'nothing'})"
+        )
+    if variable not in available:
+        raise RepbiasError(f"{path}: no variable {variable!r}; {nearest(variable, available)}")
+    return variable
+
+
+def _from_hdf5(path: Path, variable: str | None) -> np.ndarray:
+    with open_hdf5(path) as file:
+        names: list[str] = []
+        # Links are not visited.
+        file.visititems(lambda name, x: names.append(name) if hasattr(x, "shape") else None)
+        name = _choose(path, variable and variable.strip("/"), names)
+        return _dataset(path, member(path, file, name))
+
+
+def _dataset(path: Path, dataset: h5py.Dataset) -> np.ndarray:
+    import h5py
+
+    refuse_data_elsewhere(path, dataset)
+    if dataset.shape is None:
+        raise RepbiasError(f"{path}: {dataset.name.strip('/')!r} has no data")
+    refuse_size(path, repr(dataset.name), dataset.shape, dataset.dtype.itemsize)
+    if h5py.check_string_dtype(dataset.dtype):
+        return np.array(dataset.asstr()[()], dtype=str)
+    return np.asarray(dataset[()])
+
+
+def refuse_links(path: str | Path, file: h5py.File) -> None:
+    """Refuse an HDF5 file that is to be read as a whole and holds links, or is too large.
+
+    Raises
+    ------
+    RepbiasError
+        If it holds soft links, or what it declares does not fit into memory.
+    """
+    import h5py
+
+    # Visits stop at what is returned; an exception would get lost within HDF5.
+    link = file.visititems_links(lambda name, x: None if isinstance(x, h5py.HardLink) else name)
+    if link is not None:
+        raise RepbiasError(f"{path}: {link!r} is a link; links are not followed")
+    sizes = [0]
+    file.visititems(lambda _, x: sizes.append(x.nbytes) if isinstance(x, h5py.Dataset) else None)
+    refuse_size(path, "the file", (sum(sizes),))
+
+
+def _from_mat(path: Path, variable: str | None) -> np.ndarray:
+    import h5py
+    import scipy.io
+
+    if h5py.is_hdf5(path):
+        with open_hdf5(path) as file:
+            # Names with # are MATLAB's own: what references point to, and objects.
+            names = [name for name in file if not name.startswith("#")]
+            first, *fields = (variable or _choose(path, None, names)).split(".")
+            node = member(path, file, _choose(path, first, names))
+            return _mat73(path, file, node, first, fields, count())
+    refuse_crash(path, "matlab")
+    content = scipy.io.loadmat(path)
+    names = [name for name in content if not name.startswith("__")]
+    first, *fields = (variable or _choose(path, None, names)).split(".")
+    return _mat5(path, content[_choose(path, first, names)], first, fields)
+
+
+def _mat5(path: Path, value: Any, name: str, fields: list[str]) -> np.ndarray:
+    """Return what SciPy read, after steps into fields; structures and cells are stacked."""
+    import scipy.io
+    import scipy.sparse
+
+    if isinstance(value, scipy.io.matlab.MatlabOpaque | scipy.io.matlab.MatlabFunction):
+        raise RepbiasError(f"{path}: {name!r} is an object or function of MATLAB; expected numbers")
+    if scipy.sparse.issparse(value):
+        refuse_size(path, repr(name), value.shape, value.dtype.itemsize)
+        value = value.toarray()
+        value = value.astype(np.uint8) if value.dtype == bool else value
+    if fields or value.dtype.names:
+        name = _field(path, name, value.dtype.names or (), fields)
+        value = value[name]
+    if value.dtype.kind == "O":
+        parts = [_mat5(path, part, name, fields[1:]) for part in value.flat]
+        return _stack(path, name, value.shape, parts)
+    return value
+
+
+def _mat73(
+    path: Path,
+    file: h5py.File,
+    node: h5py.Dataset | h5py.Group,
+    name: str,
+    fields: list[str],
+    visits: Iterator[int],
+) -> np.ndarray:
+    """Return what MATLAB v7.3 wrote as HDF5, in the form that :func:`_mat5` gives.
+
+    The axes are MATLAB's reversed. A cell array is a dataset of references to its elements; a
+    structure is a group with a member for each field, and in a structure array each member is a
+    dataset of references, without a class of its own. References can form a circle, or lead to the
+    same place in ever more ways, so `visits` counts.
+    """
+    import h5py
+
+    if next(visits) > max(MAX_REFERENCES, path.stat().st_size // 8):
+        raise RepbiasError(f"{path}: {name!r} refers to the same data again and again")
+    kind = bytes(node.attrs.get("MATLAB_class", b"")).decode()
+    if fields or kind == "struct":
+        is_structure = kind == "struct" and isinstance(node, h5py.Group)
+        name = _field(path, name, list(node) if is_structure else (), fields)
+        field = member(path, node, name)
+        if "MATLAB_class" not in field.attrs:
+            return _referred(path, file, field, name, fields[1:], visits)
+        return _stack(path, name, (1, 1), [_mat73(path, file, field, name, fields[1:], visits)])
+    if kind not in _MATLAB_CLASSES or "MATLAB_object_decode" in node.attrs:
+        raise RepbiasError(
+            f"{path}: {name!r} is of MATLAB's class {kind!r}; expected numbers, text, cells or "
+            "structures" + ("" if kind else " (if MATLAB did not write the file, call it .h5)")
+        )
+    if "MATLAB_sparse" in node.attrs:
+        return _sparse(path, node)
+    if node.attrs.get("MATLAB_empty", 0):  # the data are the shape
+        shape = tuple(map(int, _dataset(path, node)))
+        if kind == "cell":
+            return _stack(path, name, shape, [])
+        refuse_size(path, repr(name), shape, 8)
+        return np.zeros(shape[:-1] if kind == "char" else shape, _MATLAB_CLASSES[kind])
+    if kind == "cell":
+        return _referred(path, file, node, name, [], visits)
+    values = _numbers(path, node).T
+    if kind != "char":
+        return values
+    rows = values.reshape(-1, values.shape[-1]).astype("<u2")
+    texts = [row.tobytes().decode("utf-16-le") for row in rows]
+    return np.array(texts, dtype=str).reshape(values.shape[:-1])
+
+
+#: MATLAB's classes that are read, and what an empty array of each becomes.
+_MATLAB_CLASSES = {
+    **{name: name for name in ("double", "single", "int8", "int16", "int32", "int64")},
+    **{name: name for name in ("uint8", "uint16", "uint32", "uint64")},
+    **{"logical": "uint8", "char": "U1", "cell": "O"},
+}
+
+
+def _numbers(path: Path, dataset: h5py.Dataset) -> np.ndarray:
+    values = _dataset(path, dataset)
+    return values["real"] + 1j * values["imag"] if values.dtype.names else values
+
+
+def _sparse(path: Path, group: h5py.Group) -> np.ndarray:
+    """Fill a matrix from compressed columns."""
+    starts = _dataset(path, member(path, group, "jc")).astype(np.int64)
+    shape = (int(group.attrs["MATLAB_sparse"]), len(starts) - 1)
+    refuse_size(path, repr(group.name), shape, 8)
+    if "data" not in group:
+        return np.zeros(shape)
+    values = _numbers(path, member(path, group, "data"))
+    rows = _dataset(path, member(path, group, "ir"))
+    matrix = np.zeros(shape, values.dtype)
+    matrix[rows, np.repeat(np.arange(shape[1]), np.diff(starts))] = values
+    return matrix
+
+
+def _referred(
+    path: Path,
+    file: h5py.File,
+    dataset: h5py.Dataset,
+    name: str,
+    fields: list[str],
+    visits: Iterator[int],
+) -> np.ndarray:
+    references = _dataset(path, dataset).T
+    parts = [_mat73(path, file, file[r], name, fields, visits) for r in references.flat]
+    return _stack(path, name, references.shape, parts)
+
+
+def _field(path: Path, name: str, available: Collection[str], fields: list[str]) -> str:
+    if not fields:
+        allowed = ", ".join(sorted(available)) or "nothing"
+        raise RepbiasError(
+            f"{path}: {name!r} is a structure; name a field after a dot (allowed: {allowed})"
+        )
+    if fields[0] not in available:
+        raise RepbiasError(
+            f"{path}: {name!r} has no field {fields[0]!r}; {nearest(fields[0], available)}"
+        )
+    return fields[0]
+
+
+def _stack(path: Path, name: str, shape: tuple[int, ...], parts: list[np.ndarray]) -> np.ndarray:
+    # An empty text is a text too.
+    parts = [np.array([""]) if p.dtype.kind == "U" and not p.size else p for p in parts]
+    shapes = {part.shape for part in parts}
+    if len(shapes) != 1:
+        found = f"arrays of different shapes {sorted(shapes)}" if parts else "nothing"
+        raise RepbiasError(f"{path}: {name!r} holds {found}")
+    return np.stack(parts).reshape(shape + shapes.pop())

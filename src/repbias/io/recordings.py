@@ -1,0 +1,82 @@
+"""The canonical file of a recording."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from repbias.io.hdf5 import (
+    create,
+    get,
+    get_columns,
+    get_json,
+    open_checked,
+    put,
+    put_columns,
+    put_json,
+)
+
+
+@dataclass
+class Recording:
+    """A canonical recording: trial responses of many units, or only RDMs.
+
+    Attributes
+    ----------
+    responses : (trial, unit) or (trial, unit, time) float; NaN where a unit was not observed
+    trials : columns "stimulus_id", "repeat", and what else the file says of a trial
+    units : columns "unit", "subject", "region", and what else the file says of a unit
+    stimuli : columns "stimulus_id" and what else is known of a stimulus
+    standard_errors : (trial, unit), of responses that are averages, where the file has them
+    rdms : (rdm, pair) float, pairs in the row-major upper triangle of `stimuli`'s order
+    rdm_info : columns "subject" and what else the file says of an RDM
+    info : free facts: modality, response_unit, where the data came from, time bins
+    """
+
+    stimuli: dict[str, np.ndarray]
+    responses: np.ndarray | None = None
+    trials: dict[str, np.ndarray] = field(default_factory=dict)
+    units: dict[str, np.ndarray] = field(default_factory=dict)
+    standard_errors: np.ndarray | None = None
+    rdms: np.ndarray | None = None
+    rdm_info: dict[str, np.ndarray] = field(default_factory=dict)
+    info: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def stimulus_ids(self) -> np.ndarray:
+        """Ids of the stimuli, in the recording's order."""
+        return self.stimuli["stimulus_id"]
+
+    def write(self, path: str | Path) -> None:
+        """Write the canonical recording file."""
+        with create(path, "recording") as file:
+            put_columns(file.create_group("stimuli"), self.stimuli)
+            put_json(file, "info", self.info)
+            if self.responses is not None:
+                put(file, "responses", self.responses)
+                put_columns(file.create_group("trials"), self.trials)
+                put_columns(file.create_group("units"), self.units)
+            if self.standard_errors is not None:
+                put(file, "standard_errors", self.standard_errors)
+            if self.rdms is not None:
+                put(file, "rdms", self.rdms)
+                put_columns(file.create_group("rdm_info"), self.rdm_info)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Recording:
+        """Read a canonical recording file."""
+        with open_checked(path, "recording") as file:
+            recording = cls(stimuli=get_columns(file, "stimuli"), info=get_json(file, "info"))
+            if "responses" in file:
+                recording.responses = get(file, "responses")
+                recording.trials = get_columns(file, "trials")
+                recording.units = get_columns(file, "units")
+            if "standard_errors" in file:
+                recording.standard_errors = get(file, "standard_errors")
+            if "rdms" in file:
+                recording.rdms = get(file, "rdms")
+                recording.rdm_info = get_columns(file, "rdm_info")
+            return recording

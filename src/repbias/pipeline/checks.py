@@ -1,0 +1,284 @@
+"""Load a study, and find what contradicts itself between its sections."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import ValidationError
+
+from repbias.base.spec import nearest
+from repbias.claims import CLAIMS
+from repbias.config.analyses import ANALYSES
+from repbias.config.explain import explain
+from repbias.config.file import ConfigError, refuse_strange_values
+from repbias.config.references import SIMILARITIES
+from repbias.config.study import MOST_CONDITIONS, Condition, Study
+from repbias.geometry.spec import Identification
+from repbias.networks.spec import FeatureNetwork
+from repbias.recordings.simulate import SimulatedRecording
+
+if TYPE_CHECKING:
+    Analysis = str  # type checkers read no literal from a variable
+else:
+    Analysis = Literal[ANALYSES]
+
+
+def load_study(config: dict[str, Any], source: str = "config") -> Study:
+    """Check a configuration and return the study.
+
+    Parameters
+    ----------
+    config
+        What the YAML file says.
+    source
+        The file's name, for messages.
+
+    Raises
+    ------
+    ConfigError
+        With every problem found: its path, the value, and what is allowed.
+    """
+    refuse_strange_values(config, source)
+    try:
+        study = Study.model_validate(config)
+    except ValidationError as error:
+        raise ConfigError(source, explain(error, Study)) from None
+    n_conditions = sum(experiment.n_conditions() for experiment in study.experiments.values())
+    if n_conditions > MOST_CONDITIONS:
+        raise ConfigError(
+            source,
+            [
+                f"experiments: {n_conditions:,} conditions, the crossed levels of `vary`; expected "
+                f"at most {MOST_CONDITIONS:,}: vary less, or split the study"
+            ],
+        )
+    # What claims require is asked of a study that is consistent.
+    problems = list(_inconsistencies(study)) or list(_unmet_claims(study))
+    if problems:
+        raise ConfigError(source, problems)
+    return study
+
+
+def _inconsistencies(study: Study) -> Iterator[str]:
+    """Go through what is wrong between the sections."""
+    expanded: dict[str, dict[str, Condition]] = {}
+    for name, experiment in study.experiments.items():
+        try:
+            expanded[name] = experiment.expand()
+        except ConfigError as error:
+            yield from (f"experiments.{name}.{problem}" for problem in error.problems)
+    if len(expanded) < len(study.experiments):
+        return
+    if not study.experiments and not (study.images and study.networks):
+        yield "nothing to do: give experiments, or images and networks"
+    folded = {name.casefold() for name in study.experiments}
+    for name in study.images:
+        if name.casefold() in folded:
+            yield f"images.{name}: an experiment has the same name; rename one"
+    named: dict[str, Mapping[str, object]] = {
+        "experiments": study.experiments,
+        "images": study.images,
+        "networks": study.networks,
+        "recordings": study.recordings,
+        **{f"experiments.{name}.vary": conditions for name, conditions in expanded.items()},
+    }
+    for where, names in named.items():
+        folded = [name.casefold() for name in names]
+        if len(set(folded)) < len(folded):
+            yield f"{where}: names differ in upper and lower case only: {', '.join(names)}"
+    if study.networks and not study.images:
+        yield "networks: there are no images to show them; add a section images"
+    shown = {network for networks in study.groups().values() for network in networks}
+    for name in study.networks.keys() - shown if study.images else ():
+        needed = "table" if isinstance(study.networks[name], FeatureNetwork) else "path"
+        yield f"networks.{name}: no set of images has a {needed}, so it is shown nothing"
+    yield from _reference_problems(study)
+    conditions = {
+        f"{experiment}/{name}": condition
+        for experiment, names in expanded.items()
+        for name, condition in names.items()
+    }
+    yield from _partition_problems(study, conditions)
+    for name, recording in study.recordings.items():
+        where = f"recordings.{name}"
+        if isinstance(recording, SimulatedRecording):
+            yield from _simulated_problems(where, recording, conditions, study)
+        elif recording.stimuli not in study.images:
+            yield (
+                f"{where}.stimuli: no images are called {recording.stimuli!r}; "
+                f"{nearest(recording.stimuli, study.images)}"
+            )
+    for name, roles in study.claims.items():
+        yield from _claim_problems(f"claims.{name}", name, roles, conditions, study)
+    encrypted = study.encryption
+    if encrypted is not None and encrypted not in conditions:
+        yield f"encryption: no condition {encrypted!r}; {nearest(encrypted, conditions)}"
+    if study.identification is not None:
+        yield from _identification_problems(study.identification, conditions)
+
+
+def _partition_problems(study: Study, conditions: dict[str, Condition]) -> Iterator[str]:
+    """Go through bands whose layer no condition or network has; others need the data."""
+    layers = {name: network.layers for name, network in study.networks.items()}
+    layers |= {name.partition("/")[2]: c.network.layers for name, c in conditions.items()}
+    for model, bands in study.encoding.partition.items():
+        for band in bands:
+            member, _, layer = band.rpartition(":")
+            if band == "labels" or member in ("labels", "stimuli"):
+                continue
+            where = f"encoding.partition.{model}: {band!r}"
+            if member not in layers:
+                options = nearest(member, {*layers, "labels", "stimuli"})
+                yield f"{where}: no condition or network {member!r}; {options}"
+            elif layer not in layers[member]:
+                options = nearest(layer, layers[member])
+                yield f"{where}: {member!r} has no layer {layer!r}; {options}"
+
+
+def _reference_problems(study: Study) -> Iterator[str]:
+    for number, reference in enumerate(study.references):
+        where = f"references.{number}"
+        for key in ("recording", "other"):
+            value = getattr(reference, key)
+            if value is not None and value not in study.recordings:
+                yield f"{where}.{key}: no recording {value!r}; {nearest(value, study.recordings)}"
+        if reference.comparator not in (None, *study.geometry.comparators):
+            yield (
+                f"{where}.comparator: {reference.comparator!r} is not among geometry.comparators "
+                f"({', '.join(study.geometry.comparators)})"
+            )
+        pair = {reference.recording, reference.other}
+        if reference.measure in SIMILARITIES and not pair <= set(study.with_common_stimuli()):
+            yield f"{where}: {' and '.join(sorted(map(str, pair)))} saw different stimuli"
+
+
+def _identification_problems(
+    spec: Identification, conditions: dict[str, Condition]
+) -> Iterator[str]:
+    unknown = [c for c in [spec.target, *spec.candidates] if c not in conditions]
+    for name in dict.fromkeys(unknown):
+        yield f"identification: no condition {name!r}; {nearest(name, conditions)}"
+    if unknown:
+        return
+    first = conditions[spec.target]
+    for name in spec.candidates:
+        if conditions[name].stimuli != first.stimuli:
+            yield f"identification: {spec.target} and {name} saw different stimuli"
+    if spec.residualise is not None and spec.residualise not in first.stimuli.features:
+        yield (
+            f"identification.residualise: no feature {spec.residualise!r}; "
+            f"{nearest(spec.residualise, first.stimuli.features)}"
+        )
+
+
+def _simulated_problems(
+    where: str, recording: SimulatedRecording, conditions: dict[str, Condition], study: Study
+) -> Iterator[str]:
+    if recording.source not in conditions:
+        yield (
+            f"{where}.source: no condition {recording.source!r}; "
+            f"{nearest(recording.source, conditions)}"
+        )
+        return
+    condition = conditions[recording.source]
+    if recording.layer not in condition.network.layers:
+        yield (
+            f"{where}.layer: {recording.source} has no layer {recording.layer!r}; "
+            f"{nearest(recording.layer, condition.network.layers)}"
+        )
+    if recording.seed_of_network >= condition.seeds:
+        yield (
+            f"{where}.seed_of_network: {recording.source} has seeds 0 to {condition.seeds - 1}, "
+            f"found {recording.seed_of_network}"
+        )
+    available = min(condition.stimuli.n_test, study.geometry.n_stimuli)
+    if recording.n_stimuli > available:
+        yield (
+            f"{where}.n_stimuli: {recording.n_stimuli} is more than the stimuli of the RDMs "
+            f"({available}: the smaller of geometry.n_stimuli and the condition's n_test)"
+        )
+    folds = study.encoding.folds * study.encoding.inner_folds
+    if recording.n_stimuli < folds:
+        yield f"{where}.n_stimuli: {recording.n_stimuli} are too few for encoding's {folds} folds"
+
+
+def _claim_problems(
+    where: str,
+    key: str,
+    roles: dict[str, str],
+    conditions: dict[str, Condition],
+    study: Study,
+) -> Iterator[str]:
+    name = key.partition(" ")[0]
+    if name not in CLAIMS:
+        yield f"{where}: unknown claim; {nearest(name, CLAIMS)}"
+        return
+    if not re.fullmatch(r"\S+( [A-Za-z0-9_.+-]+)?", key):
+        yield (
+            f"{where}: a variant is one word behind the claim and a space, of letters, digits and "
+            f"_ . + -; found {key.removeprefix(name)!r}"
+        )
+    entry = CLAIMS[name]
+    wanted = entry.roles
+    for role in roles.keys() - wanted.keys():
+        yield f"{where}.{role}: {name} has no such role; {nearest(role, wanted)}"
+    for role in wanted.keys() - roles.keys():
+        yield f"{where}.{role}: missing; name a {wanted[role]}"
+    filled = {r: v for r, v in roles.items() if wanted.get(r) == "condition"}
+    for role, value in filled.items():
+        if value not in conditions:
+            yield f"{where}.{role}: no condition {value!r}; {nearest(value, conditions)}"
+    features = {r: v for r, v in roles.items() if wanted.get(r) in ("feature", "target")}
+    for kind, named in (("condition", filled), ("feature", features)):
+        values = list(named.values())
+        if len(set(values)) < len(values):
+            twice = next(value for value in values if values.count(value) > 1)
+            yield f"{where}: two roles are filled by the same {kind}, {twice!r}"
+    known = {value: conditions[value] for value in filled.values() if value in conditions}
+    experiments = {value.split("/")[0] for value in filled.values()}
+    different = len({c.stimuli.model_dump_json() for c in known.values()}) > 1
+    if entry.same_stimuli and (len(experiments) > 1 or different):
+        yield (
+            f"{where}: {', '.join(filled.values())} cannot be compared: conditions of a claim must "
+            "belong to one experiment and share their stimuli"
+        )
+    for role, value in features.items():
+        for condition, spec in known.items():
+            possible = list(spec.stimuli.features)
+            if value not in possible:
+                yield f"{where}.{role}: no feature {value!r}; {nearest(value, possible)}"
+                break
+            trained = spec.training.targets or possible
+            if wanted[role] == "target" and value not in trained:
+                yield (
+                    f"{where}.{role}: {condition} is not trained on {value!r}; "
+                    f"{nearest(value, trained)}"
+                )
+                break
+    computed = {
+        condition: {name: (f.function, f.reads) for name, f in spec.stimuli.features.items()}
+        for condition, spec in known.items()
+    }
+    if len({str(features) for features in computed.values()}) > 1:
+        yield f"{where}: {' and '.join(computed)} compute different features"
+    for table in entry.tables:
+        if table in ANALYSES:
+            for experiment in sorted(experiments & study.experiments.keys()):
+                if table not in study.experiments[experiment].analyses:
+                    yield f"{where}: {name} needs {table!r} in experiments.{experiment}.analyses"
+        elif table == "identification":
+            spec = study.identification
+            if spec is None or spec.target not in filled.values():
+                yield f"{where}: {name} needs a section identification with this target"
+        elif table == "encryption" and study.encryption is None:
+            yield f"{where}: {name} needs a condition in encryption"
+
+
+def _unmet_claims(study: Study) -> Iterator[str]:
+    """Go through what claims require of the conditions and features that fill their roles."""
+    for name, roles in study.claims.items():
+        requires = CLAIMS[name.partition(" ")[0]].requires
+        if requires:
+            yield from (f"claims.{name}: {problem}" for problem in requires(study, **roles))

@@ -1,0 +1,109 @@
+"""Fingerprints of the code that a step runs, so that an edit reruns what it changes.
+
+Snakemake does not see edits of an imported package. A rule's parameters therefore hold a hash of
+every module of this package that its script imports, directly or through others. Comments,
+docstrings and formatting do not count.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[1]
+
+
+def code_fingerprint(script: str | Path) -> str:
+    """Hash the modules of this package that a script imports.
+
+    Parameters
+    ----------
+    script
+        A Python file. If it is no module of this package, it does not count itself: Snakemake
+        watches scripts.
+
+    Returns
+    -------
+    str
+        Twelve hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    itself = {Path(script)} if PACKAGE in Path(script).parents else set()
+    for module in sorted(imported_modules(script) | itself):
+        digest.update(module.relative_to(PACKAGE).as_posix().encode())
+        digest.update(_normalised(module).encode())
+    return digest.hexdigest()[:12]
+
+
+def imported_modules(script: str | Path) -> set[Path]:
+    """Return the files of this package that a script imports, directly or through others."""
+    found: set[Path] = set()
+    waiting = [Path(script)]
+    while waiting:
+        for module in _imports(waiting.pop()):
+            if module not in found:
+                found.add(module)
+                waiting.append(module)
+    return found
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def _imports(path: Path) -> tuple[Path, ...]:
+    names = []
+    for node in _run(_tree(path)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return tuple(file for name in names for file in _files(name))
+
+
+def _run(tree: ast.Module) -> Iterator[ast.AST]:
+    """Go through what is run: not what stands under ``if TYPE_CHECKING``."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            waiting += node.orelse
+        else:
+            waiting += ast.iter_child_nodes(node)
+
+
+def _files(name: str) -> Iterator[Path]:
+    """Go through a module's file and the packages around it."""
+    first, *parts = name.split(".")
+    if first != PACKAGE.name:
+        return
+    for depth in range(len(parts) + 1):
+        place = PACKAGE.joinpath(*parts[:depth])
+        for file in (place / "__init__.py", place.with_suffix(".py")):
+            if file.is_file():
+                yield file
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    """Say whether a statement is a docstring, of a setting too."""
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
+
+
+@cache
+def _normalised(path: Path) -> str:
+    tree = _tree(path)
+    for node in ast.walk(tree):
+        for name in ("body", "orelse", "finalbody"):
+            if isinstance(block := getattr(node, name, None), list):
+                block[:] = [statement for statement in block if not _is_text(statement)]
+    return ast.dump(tree)

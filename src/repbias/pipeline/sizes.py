@@ -1,0 +1,190 @@
+"""How much a study is: bytes of its files, jobs and time, from its configuration alone.
+
+Resources of rules are functions of these numbers, and ``repbias check`` shows them. Networks that
+never master their targets have fewer snapshots, and those that stop early have fewer rows: bytes
+are what is written at most.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from math import comb
+
+from repbias.config.analyses import OF_CONDITIONS, OF_RECORDINGS
+from repbias.config.study import Condition, Study
+from repbias.io.networks import SNAPSHOTS
+from repbias.pipeline.plan import Plan
+from repbias.stimuli.features import FUNCTIONS
+
+#: Bytes of an HDF5 file beside its arrays.
+FILE = 20_000
+#: Bytes of a table's row.
+ROW = 100
+#: Seconds of a training step: of any network, and for each of its weights and stimuli of a batch
+#: (benchmarks/scaling.py measures them).
+SECONDS_PER_STEP, SECONDS_PER_WEIGHT = 4.5e-4, 1e-10
+
+
+def n_parameters(condition: Condition) -> int:
+    """Return the number of weights and biases of one network."""
+    stimuli = condition.stimuli
+    widths = [stimuli.n_inputs, *condition.network.hidden, len(stimuli.targets)]
+    return sum((a + 1) * b for a, b in pairwise(widths))
+
+
+def n_checkpoints(condition: Condition) -> int:
+    """Return how many checkpoints a network can have."""
+    training = condition.training
+    n_targets = len(training.targets or condition.stimuli.targets)
+    return len(SNAPSHOTS) + training.checkpoints + n_targets * len(training.checkpoint_accuracies)
+
+
+def n_names(condition: Condition) -> int:
+    """Return the number of features and their sub-components."""
+    features = condition.stimuli.features.values()
+    return sum(1 + len(FUNCTIONS[f.function].components(f.reads)) for f in features)
+
+
+def n_evaluations(condition: Condition) -> int:
+    """Return how often a network is evaluated at most."""
+    return condition.training.max_steps // condition.training.evaluate_every + 2
+
+
+def n_layer_rdms(condition: Condition) -> int:
+    """Return the RDMs of a condition: of every network, snapshot and layer."""
+    return condition.seeds * len(SNAPSHOTS) * len(condition.network.hidden)
+
+
+def rdm_bytes(n_rdms: int, n_stimuli: int) -> int:
+    """Return the bytes of a file of RDMs."""
+    return FILE + n_rdms * n_stimuli * (n_stimuli - 1) // 2 * 8
+
+
+def seconds_per_step(condition: Condition) -> float:
+    """Return about how long one network's training step takes on one core, in a stack of ten."""
+    training, stimuli = condition.training, condition.stimuli
+    batch = stimuli.n_train if training.batch_size == "full" else training.batch_size
+    return SECONDS_PER_STEP + SECONDS_PER_WEIGHT * n_parameters(condition) * batch
+
+
+def condition_bytes(condition: Condition, n_stimuli: int) -> dict[str, int]:
+    """Return the bytes of a condition's files by folder.
+
+    Parameters
+    ----------
+    condition
+        Its settings.
+    n_stimuli
+        Stimuli of its RDMs.
+    """
+    stimuli, seeds = condition.stimuli, condition.seeds
+    n_targets = len(stimuli.targets)
+    # Inputs; labels, components and what is supervised; the bits again, as the stimulus's id.
+    row = 4 * stimuli.n_inputs + 2 * n_targets + n_names(condition) + stimuli.n_inputs // 8
+    curve = seeds * n_evaluations(condition) * (1 + n_targets)
+    weights = seeds * n_checkpoints(condition) * n_parameters(condition)
+    patterns = seeds * len(SNAPSHOTS) * stimuli.n_test * sum(condition.network.hidden)
+    return {
+        "stimuli": FILE + row * (stimuli.n_train + stimuli.n_validation + stimuli.n_test),
+        "networks": FILE + 8 * curve + 4 * weights,
+        "activations": FILE + 4 * patterns,
+        "rdms": rdm_bytes(n_layer_rdms(condition), min(n_stimuli, stimuli.n_test)),
+    }
+
+
+def rows_of_pairs(study: Study) -> dict[tuple[str, str], int]:
+    """Return the rows of tables that compare all networks, by experiment and analysis."""
+    rows = {}
+    for experiment, spec in study.experiments.items():
+        networks = list(spec.expand().values())
+        if "rsa_models" in spec.analyses:
+            n_rows = len(study.geometry.comparators) * n_pairs_of_rdms(networks)
+            rows[experiment, "rsa_models"] = n_rows
+        if "similarity" in spec.analyses:
+            pairs = len(SNAPSHOTS) * comb(sum(c.seeds for c in networks), 2)
+            rows[experiment, "similarity"] = len(study.similarity.metrics) * pairs
+    return rows
+
+
+def table_bytes(study: Study) -> int:
+    """Return the bytes of the tables that grow with the networks, each as parts and as a whole."""
+    rows = sum(rows_of_pairs(study).values())
+    for spec in study.experiments.values():
+        for condition in spec.expand().values():
+            names = n_names(condition)
+            layers, snapshots = condition.network.hidden, condition.seeds * len(SNAPSHOTS)
+            rows += condition.seeds * n_evaluations(condition) * len(condition.stimuli.targets)
+            if "variance_explained" in spec.analyses:
+                rows += condition.seeds * n_checkpoints(condition) * len(layers) * names
+            if "units" in spec.analyses:
+                rows += snapshots * max(layers) * names
+    return 2 * ROW * rows
+
+
+def n_pairs_of_rdms(conditions: list[Condition]) -> int:
+    """Return how many pairs of an experiment's RDMs are compared, within snapshots."""
+    return len(SNAPSHOTS) * comb(sum(map(n_layer_rdms, conditions)) // len(SNAPSHOTS), 2)
+
+
+def study_bytes(study: Study, shown: dict[str, int]) -> dict[str, int]:
+    """Return the bytes of the study's large files by folder, as they are when it is done.
+
+    Activations of networks of the user's own are not known before they run, and not counted.
+
+    Parameters
+    ----------
+    study
+        The configuration.
+    shown
+        Number of stimuli of each set of images.
+    """
+    total = {"stimuli": 0, "networks": 0, "activations": 0, "rdms": 0}
+    with_activations, with_rdms = needed(study)
+    for experiment, name, condition in study.conditions():
+        files = condition_bytes(condition, study.geometry.n_stimuli)
+        total["stimuli"] += files["stimuli"]
+        total["networks"] += files["networks"]
+        total["activations"] += files["activations"] * ((experiment, name) in with_activations)
+        total["rdms"] += files["rdms"] * ((experiment, name) in with_rdms)
+    for images, network in with_rdms & {(i, n) for i in shown for n in study.networks}:
+        total["rdms"] += rdm_bytes(len(study.networks[network].layers), shown[images])
+    total["tables"] = table_bytes(study)
+    return {f: n for f, n in total.items() if n and (f == "tables" or f in study.keep)}
+
+
+def needed(study: Study) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
+    """Return of which (experiment, condition) activations, and of which RDMs, are made."""
+    groups = study.groups()
+    recorded = {study.shown_to(name) for name in study.recordings}
+    compared = {name for name in [*recorded, *Plan(study).analysed("rsa_models")] if name in groups}
+    with_rdms = {(group, member) for group in compared for member in groups[group]}
+    alone = [spec.source for spec in study.simulated().values()]
+    alone += study.identification.candidates if study.identification else []
+    conditions = (name.partition("/") for name in alone)
+    others = {(e, c) for e in Plan(study).analysed("similarity") for c in groups[e]}
+    return with_rdms | others | {(e, c) for e, _, c in conditions}, with_rdms
+
+
+def training_hours(study: Study) -> float:
+    """Return the hours of one core that training takes at most."""
+    return sum(
+        condition.seeds * condition.training.max_steps * seconds_per_step(condition) / 3600
+        for *_, condition in study.conditions()
+    )
+
+
+def n_jobs(study: Study) -> int:
+    """Return how many jobs Snakemake plans for the study where nothing is there yet."""
+    activations, rdms = needed(study)
+    tables = Plan(study).tables()
+    jobs = len(tables) + 4  # gathered or made; the configuration, figures, the page, the target
+    for experiment, _, names in Plan(study).batches():
+        keys = {(experiment, name) for name in names}
+        jobs += 2 + bool(keys & activations) + bool(keys & rdms)
+        jobs += len(set(study.experiments[experiment].analyses) & OF_CONDITIONS.keys())
+    jobs += len([key for key in activations if key[0] in study.images])
+    jobs += len([key for key in rdms if key[0] in study.images])
+    jobs += len(Plan(study).analysed("rsa_models")) + len(Plan(study).analysed("similarity"))
+    jobs += 2 * len(study.recordings)
+    jobs += sum(len(Plan(study).recordings_of(table)) for table in tables if table in OF_RECORDINGS)
+    return jobs + len({study.shown_to(name) for name in study.with_common_stimuli()})

@@ -1,0 +1,1 @@
+"""RSA of networks and recordings: RDM files, tables, tests and fitted models."""

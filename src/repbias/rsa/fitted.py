@@ -1,0 +1,361 @@
+"""Models that are fitted to a recording: weighted layers and reweighted units, cross-validated."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import nnls
+from scipy.spatial.distance import squareform
+from scipy.stats import t as student
+
+from repbias.base.spec import RepbiasError
+from repbias.geometry.comparison import (
+    UNCENTRED,
+    WHITENED,
+    embedding,
+    resampled_similarity,
+    similarities,
+)
+from repbias.geometry.distances import dissimilarities
+from repbias.geometry.inference import INTERVALS, Draws
+from repbias.geometry.spec import Comparator, Distance, Geometry
+from repbias.io.activations import Activations
+from repbias.io.recordings import Recording
+from repbias.io.tables import as_table
+from repbias.rsa.rdms import subject_rdms
+
+logger = logging.getLogger(__name__)
+
+#: With fewer subjects than this, weights are fitted to the mean of all.
+MIN_SUBJECTS = 3
+#: What a model of all layers is called in the column of layers.
+ALL_LAYERS = "all layers"
+
+#: Gives, from the training stimuli and the RDM (pair,) of these, the RDM of the test stimuli.
+Fit = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+
+
+def layer_weights(rdms: np.ndarray, target: np.ndarray, comparator: Comparator) -> np.ndarray:
+    """Weights >= 0 of RDMs whose weighted sum is most similar to the target.
+
+    A cosine is highest where least squares is lowest, so this is non-negative least squares on
+    what the comparator is a cosine of (:func:`repbias.geometry.comparison.embedding`); for
+    comparators of ranks, as for "corr". Like `rsatoolbox.model.fitter.fit_regress_nn`.
+
+    Parameters
+    ----------
+    rdms
+        (layer, pair).
+    target
+        (pair,).
+    comparator
+        As rsatoolbox calls it.
+
+    Returns
+    -------
+    numpy.ndarray
+        (layer,).
+    """
+    x = embedding(rdms, _fitting(comparator))
+    y = embedding(target[None], _fitting(comparator))[0]
+    scale = np.linalg.norm(x, axis=1)
+    scale = np.where(scale > 0, scale, 1)
+    weights, _ = nnls((x / scale[:, None]).T, y / (np.linalg.norm(y) or 1))
+    return weights / scale
+
+
+def _fitting(comparator: Comparator) -> Comparator:
+    return comparator if comparator in (*WHITENED, "cosine") else "corr"
+
+
+def pooled(data: np.ndarray, comparator: Comparator) -> np.ndarray:
+    """Average subjects' RDMs (subject, pair), each of unit norm as the comparator sees it.
+
+    The RDM that has the highest cosine with this one has the highest mean cosine with them.
+    """
+    norm = np.linalg.norm(embedding(data, _fitting(comparator)), axis=1, keepdims=True)
+    if comparator not in UNCENTRED:
+        data = data - data.mean(axis=1, keepdims=True)
+    return (data / np.where(norm > 0, norm, 1)).mean(axis=0)
+
+
+def unit_weights(patterns: np.ndarray, target: np.ndarray, centre: bool) -> np.ndarray:
+    """Weights >= 0 of units whose weighted squared differences fit the target best.
+
+    Feature-reweighted RSA (Kaniuth & Hebart 2022, non-negative): least squares of the RDM on the
+    squared differences A (pair, unit) of every unit, with an intercept if `centre`, and no
+    penalty but the sign. By normal equations: with Z the m patterns centred over stimuli, C = Z'Z,
+    Q = (Z o Z)'(Z o Z) and s the diagonal of C, A'A = m Q + s s' + 2 C o C, from which the means
+    take 2 m / (m - 1) s s'; A'y = diag(Z' L Z), L the Laplacian diag(row sums of Y) - Y.
+
+    Parameters
+    ----------
+    patterns
+        (stimulus, unit).
+    target
+        (pair,).
+    centre
+        Whether to subtract the means over pairs.
+
+    Returns
+    -------
+    numpy.ndarray
+        (unit,).
+    """
+    z = patterns - patterns.mean(axis=0)
+    m, c = len(z), z.T @ z
+    s = c.diagonal()
+    gram = m * (z**2).T @ (z**2) + np.outer(s, s) + 2 * c**2
+    if centre:
+        gram = gram - 2 * m / (m - 1) * np.outer(s, s)
+        target = target - target.mean()
+    y = squareform(target / (np.linalg.norm(target) or 1))
+    product = np.einsum("iu,iu->u", np.diag(y.sum(axis=1)) @ z - y @ z, z)
+    # gram = R'R: least squares of R w to (R')^-1 A'y has the same solution.
+    values, vectors = np.linalg.eigh(gram)
+    there = values > 1e-10 * values[-1]
+    root, vectors = np.sqrt(values[there]), vectors[:, there].T
+    weights, _ = nnls(root[:, None] * vectors, vectors @ product / root)
+    return weights
+
+
+def standardised(patterns: np.ndarray, distance: Distance, most: int) -> np.ndarray:
+    """Patterns whose squared distances are the distance, in at most so many dimensions.
+
+    For "correlation" each pattern is centred over units and scaled to norm 1 / sqrt(2); otherwise
+    squared Euclidean distances are meant. With more units than allowed, their first principal
+    components.
+
+    Returns
+    -------
+    numpy.ndarray
+        (stimulus, unit or component).
+    """
+    x = np.asarray(patterns, dtype=np.float64)
+    if distance == "correlation":
+        x = x - x.mean(axis=1, keepdims=True)
+        x = x / np.linalg.norm(x, axis=1, keepdims=True) / np.sqrt(2)
+    x = x - x.mean(axis=0)
+    if x.shape[1] <= most:
+        return x
+    u, s, _ = np.linalg.svd(x, full_matrices=False)
+    return (u * s)[:, :most]
+
+
+def stimulus_folds(n_stimuli: int, n_folds: int, seed: int) -> list[np.ndarray]:
+    """Split stimuli into random folds of (almost) equal size.
+
+    Raises
+    ------
+    RepbiasError
+        If a fold would have fewer than four stimuli.
+    """
+    if n_stimuli // n_folds < 4:
+        raise RepbiasError(
+            f"geometry.folds: {n_folds} folds of {n_stimuli} stimuli; a fold needs at least 4, "
+            f"so at most {n_stimuli // 4}"
+        )
+    order = np.random.default_rng(seed).permutation(n_stimuli)
+    return [np.sort(part) for part in np.array_split(order, n_folds)]
+
+
+def _within(vectors: np.ndarray, stimuli: np.ndarray) -> np.ndarray:
+    """Return upper triangles (rdm, pair) among some stimuli, in ascending order."""
+    inside = np.zeros(round((1 + np.sqrt(1 + 8 * vectors.shape[1])) / 2), bool)
+    inside[stimuli] = True
+    first, second = np.triu_indices(len(inside), 1)
+    return vectors[:, inside[first] & inside[second]]
+
+
+def cross_validated(
+    fit: Fit,
+    data: np.ndarray,
+    folds: list[np.ndarray],
+    comparator: Comparator,
+    draws: Draws,
+    seed: int,
+) -> tuple[float, float]:
+    """Similarity of a model with left-out pairs of stimuli, and the half-width of its interval.
+
+    For every fold, the model is fitted to pairs among the other stimuli and compared with pairs
+    among the left-out ones. With three subjects or more the RDM that it is fitted to is the mean
+    of the other subjects', else of all; each normalised as the comparator does. The interval
+    resamples stimuli within folds and subjects, as
+    :func:`repbias.geometry.inference.evaluate`; what was fitted is held fixed.
+
+    Parameters
+    ----------
+    fit
+        The model.
+    data
+        (subject, pair).
+    folds
+        Left-out stimuli.
+    comparator
+        As rsatoolbox calls it.
+    draws
+        Samples.
+    seed
+        Of the samples of stimuli within folds.
+
+    Returns
+    -------
+    tuple
+        Mean over folds and subjects, and half-width.
+    """
+    n_stimuli, n_subjects = draws.stimuli.shape[1], len(data)
+    full = np.zeros((1, n_subjects))
+    resampled = np.zeros((len(draws.stimuli), 1, n_subjects))
+    rng = np.random.default_rng([seed, 2])
+    # Every subject has its own prediction; what weights and ranks cost is shared by comparing all
+    # with all, but not what tau-a costs.
+    together = 1 if comparator == "tau-a" else n_subjects
+    for test in folds:
+        train = np.setdiff1d(np.arange(n_stimuli), test)
+        fitted_to, tested_on = _within(data, train), _within(data, test)
+        if n_subjects >= MIN_SUBJECTS:
+            others = [np.delete(fitted_to, subject, axis=0) for subject in range(n_subjects)]
+            predictions = [fit(pooled(rdms, comparator), train, test) for rdms in others]
+        else:
+            predictions = [fit(pooled(fitted_to, comparator), train, test)] * n_subjects
+        predictions = np.stack(predictions)
+        counts = _resampled_fold(rng, len(test), len(draws.stimuli))
+        for start in range(0, n_subjects, together):
+            rows = slice(start, start + together)
+            pair = predictions[rows], tested_on[rows], comparator
+            full[0, rows] += similarities(*pair).diagonal() / len(folds)
+            if draws.level != "subjects":
+                values = resampled_similarity(*pair, counts)
+                resampled[:, 0, rows] += values.diagonal(axis1=1, axis2=2)
+    samples = draws.means(full, resampled / len(folds))
+    variances = {k: v.var(axis=0, ddof=1) for k, v in samples.items()}
+    width = student.ppf(0.975, draws.degrees(variances)) * np.sqrt(draws.variance(variances))
+    return float(full.mean()), float(width[0])
+
+
+def _resampled_fold(rng: np.random.Generator, n: int, n_samples: int) -> np.ndarray:
+    """Draw (sample, stimulus) counts, at least three different stimuli in every sample."""
+    counts = np.zeros((n_samples, n), int)
+    while (few := (counts > 0).sum(axis=1) < 3).any():
+        counts[few] = rng.multinomial(n, np.full(n, 1 / n), size=few.sum())
+    return counts
+
+
+def fitted_models(
+    name: str,
+    recording: Recording,
+    experiment: str,
+    activations: dict[str, Activations],
+    spec: Geometry,
+) -> pd.DataFrame:
+    """Compare fitted models with a recording, cross-validated over stimuli.
+
+    * "weighted": the layers' RDMs of a network, with non-negative weights.
+    * "reweighted": a layer's RDM, with non-negative weights of its units.
+    * "fixed": a layer's RDM as it is, in the same folds, to compare these with.
+
+    Networks at the end of training that met the inclusion criterion. Layers of which there is no
+    RDM are left out with a warning.
+
+    Parameters
+    ----------
+    name, recording
+        The recording.
+    experiment, activations
+        The experiment or image set that was shown, and its conditions' (or networks') activations.
+    spec
+        Which models, folds, distances, comparators and bootstraps.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The table rsa_fitted.
+    """
+    if not spec.fitted:
+        return as_table("rsa_fitted")
+    data = subject_rdms(recording, spec, name).get_vectors()
+    ids = recording.stimulus_ids
+    draws = Draws.of(len(ids), len(data), spec.bootstraps, spec.seed, spec.generalise)
+    folds = stimulus_folds(len(ids), spec.folds, spec.seed)
+    rows = []
+    for condition, activation in activations.items():
+        position = {s: i for i, s in enumerate(activation.stimulus_ids)}
+        if not set(ids) <= position.keys():
+            logger.warning("%s: %s saw other stimuli; not compared", name, condition)
+            continue
+        order = [position[s] for s in ids]
+        distance = activation.distance or spec.distance
+        networks = pd.DataFrame(activation.networks)
+        for row in networks.index[networks["kept"] & (networks["snapshot"] == "final")]:
+            rdms, models = {}, []
+            for layer in activation.layers:
+                patterns = activation.read(layer, row)[order]
+                try:
+                    rdms[layer] = dissimilarities(patterns, distance)
+                except RepbiasError as error:
+                    network = networks.loc[row, "network"]
+                    logger.warning(
+                        "%s: %s, %s, layer %s: left out: %s",
+                        *(name, condition, network, layer, error),
+                    )
+                    continue
+                models.append(("fixed", layer, partial(fixed, rdms[layer])))
+                if "reweighted" in spec.fitted:
+                    x = standardised(patterns, distance, spec.reweighting_units)
+                    models.append(("reweighted", layer, partial(reweighted, x)))
+            if "weighted" in spec.fitted and rdms:
+                together = np.stack(list(rdms.values()))
+                models.append(("weighted", ALL_LAYERS, partial(weighted, together)))
+            for comparator in spec.comparators:
+                for model, layer, make in models:
+                    similarity, width = cross_validated(
+                        make(comparator), data, folds, comparator, draws, spec.seed
+                    )
+                    rows.append(
+                        {
+                            **networks.loc[row].to_dict(),
+                            "recording": name,
+                            "experiment": experiment,
+                            "condition": condition,
+                            "comparator": comparator,
+                            "model": model,
+                            "layer": layer,
+                            "similarity": similarity,
+                            "ci_low": similarity - width,
+                            "ci_high": similarity + width,
+                            "interval": f"{INTERVALS[draws.level]}, fitted weights held fixed",
+                            "n_folds": len(folds),
+                            "n_subjects": len(data),
+                            "n_stimuli": len(ids),
+                        }
+                    )
+    return as_table("rsa_fitted", rows)
+
+
+def fixed(rdm: np.ndarray, comparator: Comparator) -> Fit:
+    """Return a model that is one RDM (pair,), whatever the comparator."""
+    return lambda target, train, test: _within(rdm[None], test)[0]
+
+
+def weighted(rdms: np.ndarray, comparator: Comparator) -> Fit:
+    """Return a model of RDMs (layer, pair) with non-negative weights."""
+
+    def fit(target: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+        return layer_weights(_within(rdms, train), target, comparator) @ _within(rdms, test)
+
+    return fit
+
+
+def reweighted(patterns: np.ndarray, comparator: Comparator) -> Fit:
+    """Return a model of patterns (stimulus, unit) with non-negative weights of units."""
+
+    def fit(target: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+        weights = unit_weights(patterns[train], target, centre=comparator not in UNCENTRED)
+        x = patterns[test] * np.sqrt(weights)
+        return dissimilarities(x, "squared_euclidean")
+
+    return fit

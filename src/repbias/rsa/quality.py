@@ -1,0 +1,512 @@
+"""How good a recording is: what was shown how often, and how well responses repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from repbias.base.spec import RepbiasError
+from repbias.base.statistics import jackknife_interval, mean_interval
+from repbias.geometry.comparison import similarities
+from repbias.geometry.distances import dissimilarities
+from repbias.geometry.spec import MEAN_DISTANCES, Comparator, Distance, Geometry
+from repbias.io.recordings import Recording
+from repbias.io.tables import as_table
+from repbias.recordings.reliability import (
+    UNAVAILABLE,
+    Reliability,
+    analysed_units,
+    by_repeat,
+    ncsnr,
+    observed_mean,
+    random_halves,
+    reliability_from_repeats,
+    split_half_reliability,
+    trial_responses,
+    unit_reliability,
+    was_repeated,
+)
+from repbias.recordings.spec import preparation_of
+
+#: Stimuli are decoded if there are at most this many.
+MOST_CLASSES = 50
+#: What may be left out in decoding, the first that every stimulus is in.
+FOLDS = ("run", "session", "repeat")
+#: Random halves of the repeats behind the reliability of an RDM.
+N_SPLITS = 20
+
+
+class Measured(NamedTuple):
+    """A number, how it was measured, and its 95 % interval."""
+
+    value: float
+    method: str
+    ci_low: float = np.nan
+    ci_high: float = np.nan
+
+
+Measures = dict[str, Measured]
+
+
+def quality_table(name: str, recording: Recording, spec: Geometry) -> pd.DataFrame:
+    """Measure the quality of a recording, one measure per row.
+
+    Rows without subject and region are of the whole recording. With several regions every region
+    has rows as well; with several subjects every subject, and every region of a subject. What is
+    measured within subjects is averaged over them where no subject is named.
+
+    Parameters
+    ----------
+    name, recording
+        The recording.
+    spec
+        Its `recording_distance` and `comparators`; `seed` of the random halves.
+    """
+    whole = {"stimuli": _count(len(recording.stimulus_ids), "stimuli that were shown")}
+    if "stimuli_in_set" in recording.info:
+        missing = recording.info["stimuli_in_set"] - len(recording.stimulus_ids)
+        whole["stimuli_not_shown"] = _count(missing, "stimuli of the set, never shown")
+    if recording.responses is None:
+        parts = _parts_of_rdms(recording, spec)
+    else:
+        whole |= _trials(recording)
+        parts = _parts(recording, spec)
+    rows = []
+    for subject, region, measures in parts:
+        part = {"recording": name, "subject": subject, "region": region}
+        if (subject, region) == ("", ""):
+            measures = whole | measures
+        rows += [part | {"measure": k} | measured._asdict() for k, measured in measures.items()]
+    return as_table("quality", rows)
+
+
+def _count(number: float, of: str) -> Measured:
+    return Measured(float(number), f"number of {of}")
+
+
+def _unavailable(why: object) -> Measured:
+    return Measured(np.nan, f"{UNAVAILABLE}: {why}")
+
+
+def _unmatched(recording: Recording) -> Measures:
+    """Count the trials that were left out because their stimulus is not in the set."""
+    if not recording.info.get("unmatched_trials"):
+        return {}
+    ids = recording.info["unmatched_ids"]
+    some = ", ".join(map(repr, ids[:5])) + (", ..." if len(ids) > 5 else "")
+    what = f"trials left out, of {len(ids)} stimuli that are not in the set: {some}"
+    return {"trials_unmatched": _count(recording.info["unmatched_trials"], what)}
+
+
+def _trials(recording: Recording) -> Measures:
+    """Count trials, and repeats per stimulus."""
+    assert recording.responses is not None
+    repeats = np.unique(recording.trials["stimulus_id"], return_counts=True)[1]
+    return {
+        "subjects": _count(len(set(recording.units["subject"].tolist())), "subjects"),
+        "trials": _count(len(recording.responses), "trials"),
+        **_unmatched(recording),
+        "repeats_min": Measured(float(repeats.min()), "trials per stimulus, smallest"),
+        "repeats_median": Measured(float(np.median(repeats)), "trials per stimulus, median"),
+        "repeats_max": Measured(float(repeats.max()), "trials per stimulus, largest"),
+    }
+
+
+def _parts(recording: Recording, spec: Geometry) -> Iterator[tuple[str, str, Measures]]:
+    """Measure the whole, its regions and its subjects: (subject, region, measures)."""
+    units = _Units.of(recording)
+    subjects, regions = (
+        list(dict.fromkeys(recording.units[column].tolist())) for column in ("subject", "region")
+    )
+    # Units without a region are in the whole only.
+    for region in ["", *(sorted(set(regions) - {""}) if len(regions) > 1 else [])]:
+        here = (recording.units["region"] == region) | (region == "")
+        mine = {s: here & (recording.units["subject"] == s) for s in subjects}
+        mine = {s: chosen for s, chosen in mine.items() if chosen.any()}
+        within = {s: _within_subject(recording, units, mine[s], spec) for s in mine}
+        rdms = [_rdm(units, chosen, spec) for chosen in mine.values()]
+        together = _over_subjects(list(within.values()))
+        yield "", region, units.measures(here) | together | _between_subjects(rdms, spec)
+        if len(subjects) > 1:
+            for subject, measures in within.items():
+                yield subject, region, units.measures(mine[subject]) | measures
+
+
+class _Units(NamedTuple):
+    """What is measured of every unit, once.
+
+    `tensor` is (stimulus, repeat, unit), `means` (stimulus, unit), the others (unit,).
+    """
+
+    tensor: np.ndarray
+    means: np.ndarray
+    analysed: np.ndarray
+    silent: np.ndarray
+    unobserved: np.ndarray
+    halves: Reliability
+    variances: Reliability
+    ncsnr: np.ndarray
+    minimum: float | None
+    standardise: bool
+
+    @classmethod
+    def of(cls, recording: Recording) -> _Units:
+        responses = trial_responses(recording)
+        missing = np.isnan(responses)
+        measured = {
+            "analysed": analysed_units(recording),
+            "silent": ((responses == 0) | missing).all(axis=0) & ~missing.all(axis=0),
+            "unobserved": missing.mean(axis=0),
+            "halves": split_half_reliability(recording),
+            # Without repeats from standard errors, if there are any.
+            "variances": reliability_from_repeats(recording)
+            if was_repeated(recording)
+            else unit_reliability(recording)[0],
+            "minimum": preparation_of(recording).min_reliability,
+            "standardise": preparation_of(recording).standardise,
+        }
+        # The largest array last: what is above arranges the trials too, and lets go of them.
+        tensor = by_repeat(recording)
+        means = observed_mean(tensor, axis=1)
+        return cls(tensor=tensor, means=means, ncsnr=ncsnr(tensor), **measured)
+
+    def measures(self, chosen: np.ndarray) -> Measures:
+        """Summarise some units, (unit,) bool."""
+        means = self.means[:, chosen]
+        spread = np.nan_to_num(means, nan=-np.inf).max(axis=0) - np.nan_to_num(
+            means, nan=np.inf
+        ).min(axis=0)
+        seen = ~np.isnan(means).all(axis=0)
+        constant = seen & (spread <= 1e-12 * np.nan_to_num(np.abs(means)).max(axis=0))
+        full = self.halves.full[chosen]
+        measures = {
+            "units": _count(chosen.sum(), "units"),
+            "units_silent": _count(self.silent[chosen].sum(), "units whose responses are all 0"),
+            "units_constant": _count(
+                constant.sum(),
+                "units with the same mean response to every stimulus, silent ones too; left out",
+            ),
+            "units_incomplete": _count(
+                np.isnan(means).any(axis=0).sum(), "units not observed for every stimulus"
+            ),
+            "unobserved": Measured(
+                float(self.unobserved[chosen].mean()), "share of trials x units not observed"
+            ),
+        }
+        if self.minimum is not None:
+            measures["units_below_min_reliability"] = _count(
+                (~self.analysed[chosen]).sum(),
+                f"units without a reliability of {self.minimum:g} or more, left out",
+            )
+        halves = "random halves of the repeats"
+        return measures | {
+            "split_half": _mean_of_units(self.halves.half[chosen], f"correlation of {halves}"),
+            "reliability": _mean_of_units(full, f"{halves}, Spearman-Brown corrected"),
+            "reliability_median": Measured(
+                float(np.median(full[~np.isnan(full)])) if not np.isnan(full).all() else np.nan,
+                f"{halves}, Spearman-Brown corrected; median of units",
+            ),
+            "noise_ceiling": _mean_of_units(
+                100 * self.variances.full[chosen],
+                "% of the variance of mean responses (Allen et al. 2022)",
+            ),
+            "ncsnr": _mean_of_units(
+                self.ncsnr[chosen], "SD of signal / SD of noise (Allen et al. 2022)"
+            ),
+        }
+
+
+def _mean_of_units(values: np.ndarray, what: str) -> Measured:
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return _unavailable("too few repeats, or responses are constant")
+    mean, low, high = mean_interval(known) if len(known) > 1 else (known[0], np.nan, np.nan)
+    of = f"{len(known)}" if len(known) == len(values) else f"{len(known)} of {len(values)}"
+    return Measured(mean, f"{what}; mean of {of} units, 95 % bootstrap of units", low, high)
+
+
+def _over_subjects(within: list[Measures]) -> Measures:
+    """Average what was measured within subjects."""
+    if len(within) == 1:
+        return within[0]
+    averaged = {}
+    for name in dict.fromkeys(k for measures in within for k in measures):
+        found = [m[name] for m in within if name in m and np.isfinite(m[name].value)]
+        if len(found) < 2:
+            averaged[name] = _unavailable(f"{len(found)} of {len(within)} subjects have it")
+            continue
+        mean, low, high = mean_interval(np.array([m.value for m in found]))
+        # What a subject's own interval is has no place beside the mean.
+        method = f"{found[0].method.partition('; 95 %')[0]}; mean of {len(found)} subjects"
+        # Two values say nothing of their spread: t with one degree of freedom.
+        several = len(found) > 2
+        averaged[name] = (
+            Measured(mean, f"{method}, 95 % bootstrap of subjects", low, high)
+            if several
+            else Measured(mean, method)
+        )
+    return averaged
+
+
+def _within_subject(
+    recording: Recording, units: _Units, chosen: np.ndarray, spec: Geometry
+) -> Measures:
+    """Measure the patterns of one subject's units."""
+    return {
+        "participation_ratio": _dimensions(_complete(units.means[:, chosen & units.analysed])),
+        **_rdm_halves(units.tensor, chosen & units.analysed, units.standardise, spec),
+        "decoding": _decoding(recording, chosen & units.analysed),
+    }
+
+
+def _dimensions(patterns: np.ndarray) -> Measured:
+    """Measure the participation ratio of complete patterns."""
+    if not patterns.shape[1]:
+        return _unavailable("no unit was observed for every stimulus")
+    return Measured(
+        participation_ratio(patterns),
+        "of the mean responses' covariance between units, noise included",
+    )
+
+
+def _complete(patterns: np.ndarray) -> np.ndarray:
+    """Leave out units that were not observed for every stimulus."""
+    return patterns[:, ~np.isnan(patterns).any(axis=0)]
+
+
+def participation_ratio(patterns: np.ndarray) -> float:
+    """Return the effective number of dimensions of patterns (stimulus, unit).
+
+    (sum of eigenvalues)² / sum of their squares, of the covariance over stimuli: from 1 to the
+    number of units. NaN where nothing varies.
+
+    Examples
+    --------
+    >>> round(participation_ratio(np.array([[1.0, 0], [-1, 0], [0, 1], [0, -1]])), 12)
+    2.0
+    """
+    x = patterns - patterns.mean(axis=0)
+    # Traces of the smaller of two products, which have the same eigenvalues.
+    product = x.T @ x if x.shape[1] <= len(x) else x @ x.T
+    squares = (product**2).sum()
+    return float(np.trace(product) ** 2 / squares) if squares > 0 else np.nan
+
+
+def _comparators(spec: Geometry) -> list[Comparator]:
+    return list(dict.fromkeys([spec.comparators[0], "spearman"]))
+
+
+def _distance(spec: Geometry) -> Distance:
+    """Return the distance between mean patterns that stands for the configured one."""
+    distance = spec.recording_distance
+    return distance if distance in MEAN_DISTANCES else "correlation"
+
+
+def _rdm_halves(
+    tensor: np.ndarray, chosen: np.ndarray, standardise: bool, spec: Geometry
+) -> Measures:
+    """Compare RDMs of random halves of the repeats of some units.
+
+    With all repeats, and ("equal") with as many of every stimulus as the rarest one has. Units
+    are standardised in each half by itself, as they are in the whole.
+    """
+    names = {
+        f"rdm_split_half{kind}_{comparator}": (kind, comparator)
+        for kind in ("", "_equal")
+        for comparator in _comparators(spec)
+    }
+    counts = (~np.isnan(tensor)).sum(axis=1)
+    chosen = chosen & (counts >= 2).all(axis=0)
+    n_units = chosen.sum()
+    if n_units < 2:
+        return dict.fromkeys(names, _unavailable("no two units with two repeats of every stimulus"))
+    if len(tensor) < 4:
+        return dict.fromkeys(names, _unavailable("fewer than 4 stimuli"))
+    if not chosen.all():
+        tensor, counts = tensor[:, :, chosen], counts[:, chosen]
+    half = int(counts.min()) // 2
+    distance = _distance(spec)
+    values: dict[str, list[float]] = {name: [] for name in names}
+    kinds = {"": None, "_equal": half}
+    if (counts // 2 == half).all():  # the same halves
+        del kinds["_equal"]
+    try:
+        for kind, most in kinds.items():
+            for pair in random_halves(tensor, N_SPLITS, spec.seed, most):
+                if standardise:
+                    pair = [_standardised(half) for half in pair]
+                first, second = (dissimilarities(h, distance)[None] for h in pair)
+                del pair  # before the next is made, as both are large
+                for name, (k, comparator) in names.items():
+                    if k == kind:
+                        values[name].append(similarities(first, second, comparator)[0, 0])
+    except RepbiasError as error:  # a pattern that is constant in one half
+        return dict.fromkeys(names, _unavailable(error))
+    for name, (kind, comparator) in names.items():
+        if kind not in kinds:
+            values[name] = values[f"rdm_split_half_{comparator}"]
+    repeats = {"": "the repeats", "_equal": f"the repeats, {half} per half for every stimulus"}
+    return {
+        name: Measured(
+            float(np.mean(values[name])),
+            f"{comparator} of {distance} RDMs of random halves of {repeats[kind]}; mean and 95 % "
+            f"of {N_SPLITS} splits; {n_units} units",
+            *map(float, np.percentile(values[name], [2.5, 97.5])),
+        )
+        for name, (kind, comparator) in names.items()
+    }
+
+
+def _standardised(patterns: np.ndarray) -> np.ndarray:
+    spread = patterns.std(axis=0)
+    return patterns / np.where(spread > 0, spread, 1)
+
+
+def _decoding(recording: Recording, chosen: np.ndarray) -> Measured:
+    """Decode the stimulus from single trials."""
+    responses = trial_responses(recording)[:, chosen]
+    there = ~np.isnan(responses).all(axis=1)
+    responses = _complete(responses[there])
+    stimulus = np.unique(recording.trials["stimulus_id"][there], return_inverse=True)[1]
+    n_classes = stimulus.max(initial=0) + 1
+    if not 2 <= n_classes <= MOST_CLASSES:
+        return _unavailable(f"{n_classes} stimuli, decoded are 2 to {MOST_CLASSES}")
+    if not responses.shape[1]:
+        return _unavailable("no unit was observed in every trial")
+    for column in (column for column in FOLDS if column in recording.trials):
+        folds = _fold_labels(recording, column)[there]
+        if _complete_folds(stimulus, folds):
+            break
+    else:
+        return _unavailable(f"no two {' or '.join(FOLDS)}s with every stimulus in each")
+    accuracy, low, high = decode(responses, stimulus, folds)
+    return Measured(
+        accuracy,
+        f"linear SVM, leave one {column} out, chance {1 / n_classes:.3g}; 95 % binomial interval "
+        f"of {len(stimulus)} trials",
+        low,
+        high,
+    )
+
+
+def _fold_labels(recording: Recording, column: str) -> np.ndarray:
+    """Return the folds' labels, (trial,); runs are counted within sessions."""
+    columns = ["session", "run"] if column == "run" else [column]
+    values = [recording.trials[c].astype(str) for c in columns if c in recording.trials]
+    return np.array(["\t".join(row) for row in zip(*values, strict=True)])
+
+
+def _complete_folds(stimulus: np.ndarray, folds: np.ndarray) -> bool:
+    """Whether there are two folds or more, with every stimulus in each."""
+    pairs = np.unique(np.stack([stimulus, np.unique(folds, return_inverse=True)[1]]), axis=1)
+    n_folds = len(np.unique(folds))
+    return n_folds >= 2 and pairs.shape[1] == n_folds * (stimulus.max() + 1)
+
+
+def decode(
+    responses: np.ndarray, labels: np.ndarray, folds: np.ndarray
+) -> tuple[float, float, float]:
+    """Decode labels with a linear support vector machine, cross-validated.
+
+    Units are standardised by the trials that are fitted (C = 1, one against one).
+
+    Parameters
+    ----------
+    responses
+        (trial, unit), finite.
+    labels, folds
+        (trial,); every fold is predicted from all others.
+
+    Returns
+    -------
+    accuracy, ci_low, ci_high : float
+        The interval is binomial (Clopper & Pearson 1934), as if trials were independent.
+    """
+    from scipy.stats import binomtest
+    from sklearn.model_selection import LeaveOneGroupOut, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import SVC
+
+    machine = make_pipeline(StandardScaler(), SVC(kernel="linear"))
+    found = cross_val_predict(machine, responses, labels, groups=folds, cv=LeaveOneGroupOut())
+    correct = int((found == labels).sum())
+    interval = binomtest(correct, len(labels)).proportion_ci(method="exact")
+    return correct / len(labels), float(interval.low), float(interval.high)
+
+
+def _rdm(units: _Units, chosen: np.ndarray, spec: Geometry) -> np.ndarray | None:
+    """Return the RDM (pair,) of the mean patterns of some units; None where it is undefined."""
+    patterns = _complete(units.means[:, chosen & units.analysed])
+    if patterns.shape[1] < 2:
+        return None
+    try:
+        return dissimilarities(patterns, _distance(spec))
+    except RepbiasError:
+        return None
+
+
+def _between_subjects(rdms: list[np.ndarray | None], spec: Geometry) -> Measures:
+    """Compare the subjects' RDMs with each other; nothing if there are not two."""
+    known = [rdm for rdm in rdms if rdm is not None]
+    if len(known) < 2:
+        return {}
+    rdms, measures = np.stack(known), {}
+    for comparator in _comparators(spec):
+        measures[f"subject_similarity_{comparator}"] = _pairwise(rdms, comparator, "subjects")
+        # Many papers average RDMs as they are; ceilings in tables of RSA rank or standardise first.
+        for bound, pooled in (
+            ("low", (rdms.sum(axis=0) - rdms) / (len(rdms) - 1)),
+            ("high", np.broadcast_to(rdms.mean(axis=0), rdms.shape)),
+        ):
+            values = [
+                similarities(one[None], mean[None], comparator)[0, 0]
+                for one, mean in zip(rdms, pooled, strict=True)
+            ]
+            others = "the others" if bound == "low" else "all subjects"
+            measures[f"mean_rdm_ceiling_{bound}_{comparator}"] = Measured(
+                float(np.mean(values)),
+                f"{comparator} of each subject's RDM and the plain mean RDM of {others}",
+            )
+    return measures
+
+
+def _pairwise(rdms: np.ndarray, comparator: Comparator, what: str) -> Measured:
+    """Average the similarity of pairs of RDMs (rdm, pair)."""
+    matrix = similarities(rdms, rdms, comparator)
+    np.fill_diagonal(matrix, np.nan)
+    mean, n = float(np.nanmean(matrix)), len(matrix)
+    method = f"{comparator} of RDMs, mean over pairs of {n} {what}"
+    if n < 3:
+        return Measured(mean, method)
+    others = [np.delete(np.arange(n), i) for i in range(n)]
+    left_out = np.array([np.nanmean(matrix[np.ix_(o, o)]) for o in others])
+    return Measured(mean, f"{method}, 95 % jackknife", *jackknife_interval(mean, left_out))
+
+
+def _parts_of_rdms(recording: Recording, spec: Geometry) -> Iterator[tuple[str, str, Measures]]:
+    """Measure a recording of RDMs and its subjects."""
+    names = recording.rdm_info["subject"]
+    assert recording.rdms is not None
+    sessions = {s: recording.rdms[names == s] for s in dict.fromkeys(names.tolist())}
+    within = {
+        subject: {
+            f"session_similarity_{comparator}": _pairwise(rdms, comparator, "sessions")
+            for comparator in _comparators(spec)
+        }
+        for subject, rdms in sessions.items()
+        if len(rdms) > 1
+    }
+    means = [rdms.mean(axis=0) for rdms in sessions.values()]
+    counts = {
+        "subjects": _count(len(sessions), "subjects"),
+        "rdms": _count(len(names), "RDMs of subjects and sessions"),
+    }
+    together = _over_subjects(list(within.values())) if within else {}
+    yield "", "", counts | together | _between_subjects(means, spec)
+    if len(sessions) > 1:
+        for subject, measures in within.items():
+            yield subject, "", measures

@@ -1,0 +1,299 @@
+"""RDMs of network layers and of recordings, as rsatoolbox objects; stimuli are joined by id."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from rsatoolbox.rdm import RDMs, load_rdm
+
+from repbias.base.spec import RepbiasError
+from repbias.geometry.distances import (
+    dissimilarities,
+    prepared,
+    trial_dissimilarities,
+    usable_units,
+)
+from repbias.geometry.spec import MEAN_DISTANCES, Distance, Geometry
+from repbias.geometry.streaming import stream_dissimilarities
+from repbias.io.activations import Activations
+from repbias.io.files import StoreError
+from repbias.io.hdf5 import create_hdf5, dataset_of, open_checked, part_of
+from repbias.io.recordings import Recording
+from repbias.io.untrusted import refuse_other_files
+from repbias.recordings.spec import preparation_of
+from repbias.rsa.patterns import subject_patterns
+
+logger = logging.getLogger(__name__)
+
+
+def make_rdms(
+    vectors: np.ndarray, stimulus_ids: np.ndarray, distance: str, info: dict[str, list[Any]]
+) -> RDMs:
+    """Pack upper triangles with their stimuli's ids into an rsatoolbox object."""
+    return RDMs(
+        dissimilarities=np.atleast_2d(vectors),
+        dissimilarity_measure=distance,
+        rdm_descriptors={k: list(v) for k, v in info.items()},
+        pattern_descriptors={"stimulus_id": [str(i) for i in stimulus_ids]},
+    )
+
+
+def write_layer_rdms(
+    path: str | Path,
+    activations: Activations,
+    distance: Distance,
+    n_stimuli: int | None,
+    max_memory_mb: int = 2000,
+) -> None:
+    """Write the RDM of every layer of every network and snapshot in an activations file.
+
+    Where a distance is undefined (a network diverged, a pattern is constant), the layer is left out
+    with a warning.
+
+    Parameters
+    ----------
+    path
+        Where to write; rsatoolbox's HDF5 format.
+    activations
+        The opened file.
+    distance
+        Dissimilarity between two stimuli, unless the file names another.
+    n_stimuli
+        Use the first n stimuli; all if None.
+    max_memory_mb
+        Bound on the memory that is held, about; in megabytes.
+    """
+    ids = activations.stimulus_ids[:n_stimuli]
+    if len(ids) < 4:
+        raise RepbiasError(f"{activations.path}: {len(ids)} stimuli; RSA needs at least 4")
+    table = activations.networks
+    distance = activations.distance or distance
+    with (
+        open_checked(activations.path, "activations") as file,
+        create_rdms(path, ids, distance) as rdms,
+    ):
+        for row in range(len(activations)):
+            described = {column: values[row].item() for column, values in table.items()}
+            for layer in activations.layers:
+                dataset = dataset_of(file, f"layers/{layer}")
+                parts = stream_dissimilarities(
+                    # dataset and row are used before they change
+                    lambda stimuli, units: part_of(dataset, (row, stimuli, units)),  # noqa: B023
+                    *(len(ids), dataset.shape[2], distance, max_memory_mb),
+                )
+                try:
+                    rdms.append(parts, {"layer": layer, **described})
+                except StoreError:  # of the file, not of this layer
+                    raise
+                except RepbiasError as error:
+                    name, snapshot = table["network"][row], table["snapshot"][row]
+                    last = f"{name} ({snapshot}), layer {layer}: {error}"
+                    logger.warning("%s: left out: %s", activations.path.name, last)
+        if not rdms.info:
+            raise RepbiasError(f"{activations.path}: no layer has an RDM; the last one was {last}")
+
+
+@dataclass
+class RdmFile:
+    """A file of RDMs that is being written.
+
+    Attributes
+    ----------
+    dataset : (rdm, pair), grows
+    info : what is said of each RDM
+    """
+
+    dataset: h5py.Dataset
+    info: list[dict[str, Any]]
+
+    def append(self, parts: Iterable[np.ndarray], info: dict[str, Any]) -> None:
+        """Write one RDM from consecutive parts of its upper triangle; nothing if these fail."""
+        number, end = len(self.info), 0
+        for part in parts:
+            if len(self.dataset) == number:
+                self.dataset.resize(number + 1, axis=0)
+            self.dataset[number, end : end + len(part)] = part
+            end += len(part)
+        self.info.append(info)
+
+
+@contextmanager
+def create_rdms(path: str | Path, stimulus_ids: np.ndarray, distance: str) -> Iterator[RdmFile]:
+    """Write RDMs one by one, in the HDF5 format of ``rsatoolbox.rdm.RDMs.save``.
+
+    Parameters
+    ----------
+    path
+        Where to write; nothing is there until all is written.
+    stimulus_ids
+        (stimulus,) str.
+    distance
+        What the dissimilarities are.
+    """
+    foreign = [str(s) for s in stimulus_ids if not str(s).isascii()]
+    if foreign:
+        raise RepbiasError(
+            f"{path}: rsatoolbox's files hold ASCII only; rename {len(foreign)} stimuli "
+            f"(the first is {foreign[0]!r})"
+        )
+    n = len(stimulus_ids)
+    n_pairs = n * (n - 1) // 2
+    with create_hdf5(path) as file:
+        file.attrs["rsatoolbox_version"] = version("rsatoolbox")
+        file.attrs["dissimilarity_measure"] = distance
+        file.create_group("descriptors")
+        _put_descriptors(file, "pattern_descriptors", {"stimulus_id": list(map(str, stimulus_ids))})
+        # Blocks of a megabyte.
+        dataset = file.create_dataset(
+            "dissimilarities",
+            shape=(0, n_pairs),
+            maxshape=(None, n_pairs),
+            chunks=(1, min(n_pairs, 2**17)),
+            dtype=np.float64,
+            fletcher32=True,
+        )
+        rdms = RdmFile(dataset, [])
+        yield rdms
+        dataset.resize(len(rdms.info), axis=0)
+        names = rdms.info[0] if rdms.info else {}
+        info = {name: [described[name] for described in rdms.info] for name in names}
+        _put_descriptors(file, "rdm_descriptors", info)
+
+
+def _put_descriptors(file: h5py.File, name: str, descriptors: dict[str, list[Any]]) -> None:
+    group = file.create_group(name)
+    for key, values in descriptors.items():
+        column = np.array(values)
+        _put(group, key, column.astype("S") if column.dtype.kind == "U" else column)
+    _put(group, "index", np.arange(len(next(iter(descriptors.values()), []))))
+
+
+def _put(group: h5py.Group, name: str, column: np.ndarray) -> None:
+    """Write a descriptor with a checksum, so that a bit that changes later is noticed."""
+    checked = {"chunks": column.shape, "fletcher32": True} if column.size else {}
+    group.create_dataset(name, data=column, **checked)
+
+
+def read_rdms(path: str | Path) -> RDMs:
+    """Load RDMs in rsatoolbox's HDF5 format.
+
+    Raises
+    ------
+    StoreError
+        If the file is missing, truncated or something else.
+    RepbiasError
+        If a part of it is in another file.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            refuse_other_files(path, file)
+        return load_rdm(str(path), file_type="hdf5")
+    except (KeyError, OSError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        raise StoreError(f"{path}: not a complete file of RDMs ({error})") from error
+
+
+def aligned_vectors(rdms: RDMs, stimulus_ids: np.ndarray, name: str) -> np.ndarray:
+    """Return upper triangles over the given stimuli in the given order.
+
+    Raises
+    ------
+    RepbiasError
+        If a stimulus has no row in the RDMs.
+    """
+    position = {str(s): i for i, s in enumerate(rdms.pattern_descriptors["stimulus_id"])}
+    missing = [s for s in stimulus_ids if str(s) not in position]
+    if missing:
+        raise RepbiasError(
+            f"{name}: {len(missing)} of {len(stimulus_ids)} stimuli have no row in the RDMs "
+            f"(the first is {str(missing[0])!r})"
+        )
+    rows = np.array([position[str(s)] for s in stimulus_ids])
+    if np.array_equal(rows, np.arange(len(position))):
+        return rdms.get_vectors()
+    return np.stack(
+        [m[np.ix_(rows, rows)][np.triu_indices(len(rows), 1)] for m in rdms.get_matrices()]
+    )
+
+
+def subject_rdms(recording: Recording, spec: Geometry, name: str) -> RDMs:
+    """Return one RDM per subject.
+
+    From responses: by `spec.recording_distance`, over the units that it can use (observed for
+    every stimulus, ...); others are left out with a warning. From RDMs: averaged over a subject's
+    sessions.
+
+    Raises
+    ------
+    RepbiasError
+        If a subject has fewer than two units that the distance can use, the distance needs
+        repeats or counts that are not there, or an RDM is not finite.
+    """
+    ids = recording.stimulus_ids
+    if len(ids) < 4:
+        raise RepbiasError(f"recording '{name}': {len(ids)} stimuli; RSA needs at least 4")
+    if recording.rdms is not None:
+        measure = str(recording.info.get("distance", "unknown"))
+        regions = sorted(set(recording.rdm_info.get("region", np.array([])).tolist()))
+        if len(regions) > 1:
+            raise RepbiasError(
+                f"recording '{name}': its RDMs are of several regions ({', '.join(regions)}); make "
+                "a recording of each"
+            )
+        subjects = list(dict.fromkeys(recording.rdm_info["subject"]))
+        vectors = [
+            recording.rdms[recording.rdm_info["subject"] == s].mean(axis=0) for s in subjects
+        ]
+        for subject, vector in zip(subjects, vectors, strict=True):
+            _refuse_useless(vector, f"recording '{name}', {subject}")
+        return make_rdms(np.stack(vectors), ids, measure, {"subject": subjects})
+    distance, noise = spec.recording_distance, spec.noise
+    if distance.startswith("poisson") and preparation_of(recording).standardise:
+        raise RepbiasError(
+            f"recording '{name}': {distance} distance is of counts, but the recording says "
+            "standardise: true, which divides them; expected standardise: false"
+        )
+    subjects, vectors = [], []
+    for patterns in subject_patterns(recording):
+        where = f"recording '{name}', {patterns.subject}"
+        usable, needs = usable_units(patterns.tensor, patterns.folds, distance, noise)
+        if not usable.all():
+            logger.warning(
+                "%s: %d of %d units were not %s and are left out of the RDM",
+                *(where, (~usable).sum(), len(usable), needs),
+            )
+        if usable.sum() < 2:
+            raise RepbiasError(
+                f"{where}: {usable.sum()} units were {needs}; an RDM by {distance} needs at least "
+                "2 (units that never vary, or are below min_reliability, do not count)"
+            )
+        try:
+            tensor = patterns.tensor[:, :, usable]
+            if distance in MEAN_DISTANCES:
+                vector = dissimilarities(np.nanmean(tensor, axis=1), distance)
+            else:
+                tensor, folds = prepared(tensor, patterns.folds, distance, noise)
+                vector = trial_dissimilarities(tensor, folds, distance)
+        except RepbiasError as error:
+            raise RepbiasError(f"{where}: {error}") from error
+        _refuse_useless(vector, where)
+        subjects.append(patterns.subject)
+        vectors.append(vector)
+    return make_rdms(np.stack(vectors), ids, distance, {"subject": subjects})
+
+
+def _refuse_useless(vector: np.ndarray, where: str) -> None:
+    if not np.isfinite(vector).all():
+        raise RepbiasError(
+            f"{where}: {(~np.isfinite(vector)).sum()} of {len(vector)} dissimilarities are not "
+            "finite; expected finite numbers"
+        )
+    if np.ptp(vector) <= 1e-12 * np.abs(vector).max():
+        raise RepbiasError(f"{where}: all dissimilarities are the same; nothing is similar to that")
