@@ -26,7 +26,7 @@ from repbias.encoding.regions import region_table
 from repbias.encoding.ridge import gram, permutation_p, predict
 from repbias.encoding.spec import Encoding
 from repbias.geometry.inference import evaluate
-from repbias.geometry.spec import Comparator
+from repbias.geometry.spec import RdmSimilarity
 from repbias.io.recordings import Recording
 from repbias.io.tables import as_table
 from repbias.recordings.reliability import split_half_reliability
@@ -78,7 +78,7 @@ def squared_distances(patterns: np.ndarray) -> np.ndarray:
     return pdist(patterns, "sqeuclidean") / patterns.shape[1]
 
 
-def rsa(case: Case, comparator: Comparator, seed: int) -> list[Outcome]:
+def rsa(case: Case, rdm_similarity: RdmSimilarity, seed: int) -> list[Outcome]:
     """Simulate subjects who share eight features, and models that relate to them or do not.
 
     Stimuli are drawn at random from a population. Model a and model b each hold the features, and
@@ -108,10 +108,10 @@ def rsa(case: Case, comparator: Comparator, seed: int) -> list[Outcome]:
             models.append(squared_distances(np.hstack([features, own])))
     # Networks of different models are different networks.
     table = test_similarities(
-        *(np.stack(models), list(groups.values()), subjects, comparator, 300, 199, seed),
+        *(np.stack(models), list(groups.values()), subjects, rdm_similarity, 300, 199, seed),
         networks=np.arange(len(models)),
         # Ranks of ceilings are slow to resample.
-        ceiling=comparator != "spearman",
+        ceiling=rdm_similarity != "spearman",
     )
     place = {kind: i for i, kind in enumerate(groups)}
 
@@ -133,7 +133,7 @@ def rsa(case: Case, comparator: Comparator, seed: int) -> list[Outcome]:
     for row, test in {"similarity": related, "difference of two models": pair}.items():
         outcomes.append(Outcome(row, np.nan, test["effect"], test["ci_low"], test["ci_high"]))
     if case.networks == 1:
-        single = evaluate(np.stack(models[1:2]), subjects, comparator, 300, seed)
+        single = evaluate(np.stack(models[1:2]), subjects, rdm_similarity, 300, seed)
         outcomes.append(
             Outcome(
                 "similarity (table rsa_recordings)",
@@ -161,7 +161,7 @@ def regions(n_subjects: int, seed: int) -> list[Outcome]:
     units = rng.normal(by_subject[:, None], 0.15, (n_subjects, 30))
     table = pd.DataFrame(
         {"subject": np.repeat(np.arange(n_subjects).astype(str), 30), "r": units.ravel()}
-    ).assign(recording="", region="", condition="", network="", seed=0, kept=True, step=0)
+    ).assign(recording="", region="", condition="", network="", seed=0, included=True, step=0)
     table = as_table("encoding", table.reindex(columns=as_table("encoding").columns).fillna(0))
     found = region_table(table.assign(**dict.fromkeys(("experiment", "layer", "snapshot"), "x")))
     row = found.iloc[0]
@@ -224,11 +224,11 @@ def main() -> None:
     n = arguments.n
     studies: list[tuple[str, Callable[[int], list[Outcome]]]] = [
         (
-            f"RSA, {comparator}; {case.stimuli} stimuli, {case.subjects} subject"
+            f"RSA, {rdm_similarity}; {case.stimuli} stimuli, {case.subjects} subject"
             f"{'s' * (case.subjects > 1)}, {case.networks} network{'s' * (case.networks > 1)}",
-            partial(rsa, case, comparator),
+            partial(rsa, case, rdm_similarity),
         )
-        for case, comparator in [
+        for case, rdm_similarity in [
             *((case, "corr") for case in RSA_CASES),
             (Case(40, 10, 1), "spearman"),
             (Case(40, 10, 1), "corr_cov"),

@@ -30,7 +30,13 @@ def make(folder: Path, n_stimuli: int, n_units: int, n_layers: int, n_features: 
     rng = np.random.default_rng(0)
     ids = np.array([f"s{i:05d}" for i in range(n_stimuli)])
     latent = rng.standard_normal((n_stimuli, 50))
-    table = {"network": ["net"], "seed": [0], "snapshot": ["final"], "step": [0], "kept": [True]}
+    table = {
+        "network": ["net"],
+        "seed": [0],
+        "snapshot": ["final"],
+        "step": [0],
+        "included": [True],
+    }
     layers = {f"layer{i + 1:02d}": n_features for i in range(n_layers)}
     with write_activations(folder / "activations.h5", ids, table, layers) as datasets:
         for dataset in datasets.values():

@@ -78,7 +78,7 @@ def bootstraps() -> Iterator[tuple[str, str, float, float]]:
             "seed": list(range(n_models)),
             "snapshot": ["final"] * n_models,
             "step": [1] * n_models,
-            "kept": [True] * n_models,
+            "included": [True] * n_models,
         }
         models = make_rdms(rng.random((n_models, n_pairs)), ids, "correlation", info)
         recording = Recording(

@@ -53,7 +53,7 @@ def make_activations(tmp_path: Path) -> Callable[..., Activations]:
             "seed": [seed for seed, _ in rows],
             "snapshot": [snapshot for _, snapshot in rows],
             "step": [0 if snapshot == "initial" else 100 for _, snapshot in rows],
-            "kept": [True] * n,
+            "included": [True] * n,
         }
         path = tmp_path / f"{name}.h5"
         sizes = {layer: values.shape[2] for layer, values in layers.items()}

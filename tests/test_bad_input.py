@@ -126,9 +126,9 @@ CONFIG = {
         ["geometry.distance: found 'corelation'", "did you mean 'correlation'?", "euclidean"],
     ),
     "unknown choice in a list": (
-        "geometry.comparators",
+        "geometry.rdm_similarities",
         ["corr", "spearmann"],
-        ["geometry.comparators.1: found 'spearmann'", "did you mean 'spearman'?", "rho-a"],
+        ["geometry.rdm_similarities.1: found 'spearmann'", "did you mean 'spearman'?", "rho-a"],
     ),
     "unsafe name": ("study", "../elsewhere", ["study: found '../elsewhere'", "pattern"]),
     "unsafe name of a section": ("images.my/photos", {"path": "${DATA}"}, ["images.my/photos"]),
@@ -136,7 +136,11 @@ CONFIG = {
     "unknown analysis": (
         f"{TASKS}.analyses",
         ["stearing"],
-        [f"{TASKS}.analyses.0: found 'stearing'", "did you mean 'steering'?", "ledger"],
+        [
+            f"{TASKS}.analyses.0: found 'stearing'",
+            "did you mean 'steering'?",
+            "variance_decomposition",
+        ],
     ),
     "one analysis without a list": (
         f"{TASKS}.analyses",
@@ -145,8 +149,12 @@ CONFIG = {
     ),
     "analysis named twice": (
         f"{TASKS}.analyses",
-        ["ledger", "units", "ledger"],
-        [f"{TASKS}.analyses: found ['ledger', 'units', 'ledger']", "'ledger' occurs twice"],
+        ["variance_decomposition", "units", "variance_decomposition"],
+        [
+            f"{TASKS}.analyses: found ['variance_decomposition', 'units', "
+            f"'variance_decomposition']",
+            "'variance_decomposition' occurs twice",
+        ],
     ),
     "jobs of no condition": (
         f"{TASKS}.conditions_per_job",
@@ -169,8 +177,16 @@ CONFIG = {
         11,
         ["similarity.n_stimuli: found 11", "equal to 12"],
     ),
-    "decreasing doses": ("bias.doses", [1, 0.5], ["bias.doses: found [1, 0.5]", "increasing"]),
-    "no dose": ("bias.doses", [0, 1], ["bias.doses.0: found 0", "greater than 0"]),
+    "decreasing steering steering_strengths": (
+        "bias.steering_strengths",
+        [1, 0.5],
+        ["bias.steering_strengths: found [1, 0.5]", "increasing"],
+    ),
+    "no steering strength": (
+        "bias.steering_strengths",
+        [0, 1],
+        ["bias.steering_strengths.0: found 0", "greater than 0"],
+    ),
     # stimuli, networks, training
     "unknown function": (
         f"{EASY}.function",
@@ -613,10 +629,10 @@ CROSS = {
         None,
         ["claims.C28d: needs identification.residualise"],
     ),
-    "claim without its dose": (
-        "bias.doses",
+    "claim without its steering strength": (
+        "bias.steering_strengths",
         [0.5, 2],
-        ["claims.C13: bias.doses must have 1.0, found [0.5, 2.0]"],
+        ["claims.C13: bias.steering_strengths must have 1.0, found [0.5, 2.0]"],
     ),
     "encryption of what cannot be computed": (
         f"{TASKS}.stimuli.features",
@@ -775,7 +791,7 @@ def test_the_base_of_these_cases_is_good(data):
         (f"{TASKS}.training.curriculum", ["hard", "easy"]),
         (f"{TASKS}.training", {"targets": ["easy"], "curriculum": ["easy"]}),
         (f"{TASKS}.analyses", []),
-        ("bias.doses", [0.001]),
+        ("bias.steering_strengths", [0.001]),
         ("similarity.n_stimuli", 12),
         ("encryption", "tasks/base"),
         (f"{TASKS}.stimuli.features.hard.k", 16),

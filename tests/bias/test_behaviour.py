@@ -50,9 +50,9 @@ def test_an_output_that_follows_another_feature():
         seeds=np.array([4, 5]),
         features=["easy", "hard"],
         targets=["easy", "hard"],
-        kept=np.array([True, False]),
+        included=np.array([True, False]),
         test_accuracy=np.ones((2, 2)),
-        acquired=np.zeros((2, 2), int),
+        mastery_step=np.zeros((2, 2), int),
         curves={},
         checkpoint_names=np.array(["initial", "grid", "final"]),
         checkpoint_steps=np.array([[0, 0], [10, 10], [50, -1]]),
@@ -86,7 +86,7 @@ def trained():
     spec = MLP(hidden=[32, 16])
     training = Training(learning_rate=1e-2, batch_size=64, max_steps=400, extra_steps=50)
     networks = train(stimuli, spec, training, [0, 1], "cpu")
-    assert networks.kept.all()
+    assert networks.included.all()
     return "tasks", "both", networks, stimuli, spec, Bias(probe_steps=50)
 
 
@@ -109,8 +109,8 @@ def test_what_trained_networks_report_can_be_read_and_steered(trained):
     probes = final[final["feature"].isin(["easy", "hard"])]
     assert (probes["accuracy"] > 0.9).all()
     table = steering_table(*trained)
-    far = table[(table["snapshot"] == "final") & (table["dose"] == 2)]
+    far = table[(table["snapshot"] == "final") & (table["strength"] == 2)]
     own = far["feature"] == far["output"]
     assert (far.loc[own, "flips"] > 0.9).all()
     for analysis in (units_table, sparsity_table, conflict_table):
-        assert set(analysis(*trained)["snapshot"]) == {"initial", "acquired", "final"}
+        assert set(analysis(*trained)["snapshot"]) == {"initial", "mastered", "final"}

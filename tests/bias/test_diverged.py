@@ -42,7 +42,7 @@ def networks(stimuli):
 def table_of(analysis, networks, stimuli):
     module, name = OF_CONDITIONS[analysis].split(":")
     function = getattr(import_module(module), name)
-    settings = Bias(probe_steps=20, doses=[0.5, 1.5])
+    settings = Bias(probe_steps=20, steering_strengths=[0.5, 1.5])
     return function("tasks", "both", networks, stimuli, SPEC, settings).reset_index(drop=True)
 
 
@@ -56,7 +56,7 @@ def diverged(networks, value, checkpoints=slice(None), names=None, seeds=BAD):
 def without(networks, n):
     """Return the other networks, as if this one had never been trained."""
     others = [i for i in range(len(networks.seeds)) if i != n]
-    per_network = ("seeds", "kept", "test_accuracy", "acquired")
+    per_network = ("seeds", "included", "test_accuracy", "mastery_step")
     return dataclasses.replace(
         networks,
         **{name: getattr(networks, name)[others] for name in per_network},

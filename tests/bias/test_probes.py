@@ -170,11 +170,11 @@ def make_case(units_fit, units_test, labels_fit, labels_test):
         seeds=np.array([3, 8]),
         features=["easy", "other", "hard"],
         targets=["easy", "hard"],
-        kept=np.array([False, True]),
+        included=np.array([False, True]),
         test_accuracy=np.ones((2, 3)),
-        acquired=np.zeros((2, 3), int),
+        mastery_step=np.zeros((2, 3), int),
         curves={},
-        checkpoint_names=np.array(["acquired", "final"]),
+        checkpoint_names=np.array(["mastered", "final"]),
         checkpoint_steps=np.array([[-1, 30], [50, 60]]),
         weights={
             "w1": w1,
@@ -201,8 +201,8 @@ def test_the_table_of_probes():
     table = probes_table("tasks", "both", networks, stimuli, SPEC, Bias(probe_steps=100))
     assert tuple(table.columns) == TABLES["probes"]
     assert len(table) == 3 * 2 * 2 * 4, "checkpoints of networks, layers, probes, labels"
-    assert not ((table["seed"] == 3) & (table["snapshot"] == "acquired")).any()
-    assert (table["kept"] == (table["seed"] == 8)).all()
+    assert not ((table["seed"] == 3) & (table["snapshot"] == "mastered")).any()
+    assert (table["included"] == (table["seed"] == 8)).all()
     for _, rows in table[table["layer"] == "hidden1"].groupby(["seed", "snapshot"]):
         accuracy = rows.set_index(["probe", "feature"])["accuracy"]
         assert accuracy["linear", "easy"] == accuracy["nonlinear", "easy"] == 1

@@ -68,10 +68,10 @@ def test_norm_to_flip_inverts_rising_flips(steps, share):
     assert norm_to_flip(norms, flips, min(share, flips[-1])) == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize("doses", [[], [0.0, 1.0], [1.0, 0.5], [1.0, 1.0]])
-def test_doses_must_be_positive_and_increasing(doses):
+@pytest.mark.parametrize("strengths", [[], [0.0, 1.0], [1.0, 0.5], [1.0, 1.0]])
+def test_strengths_must_be_positive_and_increasing(strengths):
     with pytest.raises(ValidationError):
-        Bias(doses=doses)
+        Bias(steering_strengths=strengths)
 
 
 # Evidence for easy, on unit 0, is +-1, +-2, +-3 or +-4; for hard, on unit 1, it is always +-2.
@@ -96,11 +96,11 @@ def make_case(labels):
         seeds=np.array([4, 5]),
         features=["easy", "hard"],
         targets=["easy", "hard"],
-        kept=np.array([True, False]),
+        included=np.array([True, False]),
         test_accuracy=np.ones((2, 2)),
-        acquired=np.zeros((2, 2), int),
+        mastery_step=np.zeros((2, 2), int),
         curves={},
-        checkpoint_names=np.array(["acquired", "final"]),
+        checkpoint_names=np.array(["mastered", "final"]),
         checkpoint_steps=np.array([[30, -1], [50, 60]]),
         weights={
             "w1": np.tile(np.eye(3, dtype=np.float32), (2, 2, 1, 1)),
@@ -115,12 +115,14 @@ def make_case(labels):
 def test_a_linear_network_flips_where_the_step_passes_its_evidence():
     """The mean difference of easy is 5, that of hard 4; each is along its own unit."""
     networks, stimuli = make_case(np.stack([EASY > 0, HARD > 0], axis=1))
-    settings = Bias(doses=[0.1, 0.3, 0.45, 0.55, 0.7, 0.9])
+    settings = Bias(steering_strengths=[0.1, 0.3, 0.45, 0.55, 0.7, 0.9])
     spec = MLP(hidden=[3], activation="relu")
     table = steering_table("tasks", "both", networks, stimuli, spec, settings)
     assert tuple(table.columns) == TABLES["steering"]
-    assert len(table) == 3 * 2 * 6 * 2, "checkpoints of networks, features, doses, outputs"
-    assert not ((table["seed"] == 5) & (table["snapshot"] == "acquired")).any()
+    assert len(table) == 3 * 2 * 6 * 2, (
+        "checkpoints of networks, features, steering strengths, outputs"
+    )
+    assert not ((table["seed"] == 5) & (table["snapshot"] == "mastered")).any()
     # Total variance: the mean square of 1, 2, 3, 4, and 2 squared.
     activity = np.sqrt(7.5 + 4)
     for _, rows in table.groupby(["seed", "snapshot"]):
@@ -130,8 +132,8 @@ def test_a_linear_network_flips_where_the_step_passes_its_evidence():
         ]:
             steered = rows[rows["feature"] == feature]
             own, other = (steered[(steered["output"] == feature) == same] for same in (True, False))
-            np.testing.assert_array_equal(own["dose"], settings.doses)
-            np.testing.assert_allclose(own["norm"], length * np.array(settings.doses))
+            np.testing.assert_array_equal(own["strength"], settings.steering_strengths)
+            np.testing.assert_allclose(own["norm"], length * np.array(settings.steering_strengths))
             np.testing.assert_allclose(own["norm_sd"], own["norm"] / activity)
             np.testing.assert_array_equal(own["flips"], flips)
             assert (other["flips"] == 0).all()
@@ -145,7 +147,7 @@ def test_a_wrongly_classified_stimulus_leaves_the_class_that_is_reported():
     labels[0, 0] = ~labels[0, 0]  # the network reports 0 with evidence -1
     networks, stimuli = make_case(labels)
     spec = MLP(hidden=[3], activation="relu")
-    table = steering_table("tasks", "both", networks, stimuli, spec, Bias(doses=[1.0]))
+    table = steering_table("tasks", "both", networks, stimuli, spec, Bias(steering_strengths=[1.0]))
     easy = table[(table["feature"] == "easy") & (table["output"] == "easy")]
     # Means of unit 0 are 19 / 9 and -19 / 7, of unit 1 -2 / 9 and 2 / 7; over 4 flips all.
     np.testing.assert_allclose(easy["norm"], np.hypot(19 / 9 + 19 / 7, 2 / 9 + 2 / 7))

@@ -33,7 +33,7 @@ def random_case(seed, n=40, units=5, levels=3):
 
 
 @pytest.mark.parametrize("definition", ["ratio_of_sums", "mean_of_ratios"])
-def test_planted_shares_are_recovered(definition):
+def test_recovery_shares_are_recovered(definition):
     """Feature i adds +-a_i along its own direction: variance a_i**2 of sum(a**2) + noise."""
     n, units = 2048, 32
     amplitudes, noise_variance = np.array([3.0, 1.5, 0.5]), 2.0
@@ -164,11 +164,11 @@ def networks():
         seeds=np.array([3, 8]),
         features=["easy", "hard"],
         targets=["easy"],
-        kept=np.array([False, True]),
+        included=np.array([False, True]),
         test_accuracy=np.ones((2, 2)),
-        acquired=np.array([[-1, -1], [30, -1]]),
+        mastery_step=np.array([[-1, -1], [30, -1]]),
         curves={},
-        checkpoint_names=np.array(["initial", "grid", "acquired", "final"]),
+        checkpoint_names=np.array(["initial", "grid", "mastered", "final"]),
         checkpoint_steps=STEPS,
         weights=weights,
     )
@@ -198,7 +198,7 @@ def test_the_table_agrees_with_a_forward_pass(networks, stimuli):
         checkpoint = list(STEPS[:, n]).index(row["step"])
         assert row["network"] == f"seed{row['seed']}"
         assert row["snapshot"] == networks.checkpoint_names[checkpoint]
-        assert row["kept"] == (row["seed"] == 8)
+        assert row["included"] == (row["seed"] == 8)
         every = np.column_stack([stimuli.labels, stimuli.component_labels])
         labels = every[:, names.index(row["feature"])]
         fit, phi = (

@@ -14,7 +14,7 @@ import pandas as pd
 from repbias.claims.decide import decide
 from repbias.io.tables import TABLES, as_table
 
-SNAPSHOTS = ("acquired", "final")
+SNAPSHOTS = ("mastered", "final")
 ANALYSED = "hidden2"
 #: Columns of numbers that are measured; the rest say what was measured.
 MEASURED = {
@@ -24,7 +24,7 @@ MEASURED = {
 EMPTY = {name: as_table(name) for name in TABLES}
 _TEXT = {
     *("network", "network_a", "network_b", "feature", "output", "unit", "probe", "part"),
-    *("feature_a", "feature_b", "system", "measure", "metric", "comparator"),
+    *("feature_a", "feature_b", "system", "measure", "metric", "rdm_similarity"),
 }
 
 
@@ -34,7 +34,7 @@ def table(name, condition, entries, snapshots=SNAPSHOTS):
     parts = []
     for snapshot, entry in product(snapshots, entries):
         columns = {c: "" if c in _TEXT else 0.0 for c in TABLES[name]} | {
-            **{"experiment": "tasks", "condition": condition, "layer": ANALYSED, "kept": True},
+            **{"experiment": "tasks", "condition": condition, "layer": ANALYSED, "included": True},
             **{"seed": np.arange(n), "snapshot": snapshot},
             "step": SNAPSHOTS.index(snapshot) + 900 if snapshot in SNAPSHOTS else 0,
         }
@@ -130,7 +130,7 @@ def growth(values, rng):
     """Mastered at step 50, half way on a line from 0 at step 0 to 2 b at step 100: b is there."""
     b = rng.uniform(0.1, 0.2, len(values))
     curve = [("initial", 0, 0 * b), ("crossing", 100, 2 * b)]
-    curve += [("acquired", 200, b + values), ("final", 300, b + values)]
+    curve += [("mastered", 200, b + values), ("final", 300, b + values)]
     frames = [
         table(
             "variance_explained",
@@ -152,7 +152,7 @@ def acceleration(values, rng):
     start = rng.uniform(0, 0.1, len(values))
     curve = [("initial", 0, 0 * start), ("crossing", 100, start)]
     curve += [("grid", 300, start + 200 * before)]
-    curve += [("acquired", 500, start + 200 * before + 200 * after), ("final", 900, 0 * start + 1)]
+    curve += [("mastered", 500, start + 200 * before + 200 * after), ("final", 900, 0 * start + 1)]
     frames = [
         table(
             "variance_explained",
@@ -204,17 +204,23 @@ def components_needed(values, rng):
 
 def _steering(entries, rng, n):
     decoys = [
-        {"feature": f, "output": o, "dose": dose, "norm": 1 + dose, "flips": rng.uniform(size=n)}
+        {
+            "feature": f,
+            "output": o,
+            "strength": strength,
+            "norm": 1 + strength,
+            "flips": rng.uniform(size=n),
+        }
         for f, o in [("third", "third"), ("third", "easy"), ("hard", "third")]
-        for dose in (0.5, 1.0)
+        for strength in (0.5, 1.0)
     ]
     return tables_of(table("steering", "both", entries + decoys))
 
 
-def _at_doses(feature, output, flips, rng, n):
-    """Flips at dose 1, and others at other doses."""
+def _at_strengths(feature, output, flips, rng, n):
+    """Flips at steering strength 1, and others at other steering strengths."""
     return [
-        {"feature": feature, "output": output, "dose": d, "norm": d, "flips": f}
+        {"feature": feature, "output": output, "strength": d, "norm": d, "flips": f}
         for d, f in ((0.5, rng.uniform(size=n)), (1.0, flips), (2.0, rng.uniform(size=n)))
     ]
 
@@ -223,10 +229,10 @@ def own_flips(values, rng):
     n = len(values)
     spread = rng.uniform(-0.1, 0.1, n)
     entries = [
-        *_at_doses("easy", "easy", 0.5 + values + spread, rng, n),
-        *_at_doses("hard", "hard", 0.5 + values - spread, rng, n),
-        *_at_doses("easy", "hard", rng.uniform(size=n), rng, n),
-        *_at_doses("hard", "easy", rng.uniform(size=n), rng, n),
+        *_at_strengths("easy", "easy", 0.5 + values + spread, rng, n),
+        *_at_strengths("hard", "hard", 0.5 + values - spread, rng, n),
+        *_at_strengths("easy", "hard", rng.uniform(size=n), rng, n),
+        *_at_strengths("hard", "easy", rng.uniform(size=n), rng, n),
     ]
     return BOTH, _steering(entries, rng, n)
 
@@ -237,10 +243,10 @@ def other_flips(values, rng):
     less = rng.uniform(0, 0.1, n)
     swapped = np.arange(n) % 2 == 1
     entries = [
-        *_at_doses("easy", "hard", values - less * swapped, rng, n),
-        *_at_doses("hard", "easy", values - less * ~swapped, rng, n),
-        *_at_doses("easy", "easy", rng.uniform(size=n), rng, n),
-        *_at_doses("hard", "hard", rng.uniform(size=n), rng, n),
+        *_at_strengths("easy", "hard", values - less * swapped, rng, n),
+        *_at_strengths("hard", "easy", values - less * ~swapped, rng, n),
+        *_at_strengths("easy", "easy", rng.uniform(size=n), rng, n),
+        *_at_strengths("hard", "hard", rng.uniform(size=n), rng, n),
     ]
     return BOTH, _steering(entries, rng, n)
 
@@ -250,11 +256,11 @@ def norms(values, rng):
     easy, hard = _apart(values, rng)
     n = len(values)
     entries = [
-        {"feature": f, "output": f, "dose": dose, "norm": 5 + norm + side, "flips": flips}
+        {"feature": f, "output": f, "strength": strength, "norm": 5 + norm + side, "flips": flips}
         for f, norm in (("easy", easy), ("hard", hard))
-        for dose, side, flips in ((1.0, 1, 1.0), (0.5, -1, 0.8), (0.1, -3, 0.1))
+        for strength, side, flips in ((1.0, 1, 1.0), (0.5, -1, 0.8), (0.1, -3, 0.1))
     ]
-    cross = {"feature": "easy", "output": "hard", "dose": 0.01, "norm": 0.01, "flips": 1.0}
+    cross = {"feature": "easy", "output": "hard", "strength": 0.01, "norm": 0.01, "flips": 1.0}
     return BOTH, _steering([*entries, cross], rng, n)
 
 
@@ -413,9 +419,9 @@ def rsa(networks, similarity, snapshots=SNAPSHOTS, swap=False):
             a, b = b, a
         entries.append(
             {
-                **{"condition_a": a[0], "seed_a": a[1], "layer_a": ANALYSED, "kept_a": True},
-                **{"condition_b": b[0], "seed_b": b[1], "layer_b": ANALYSED, "kept_b": True},
-                **{"comparator": "corr", "similarity": similarity(a, b)},
+                **{"condition_a": a[0], "seed_a": a[1], "layer_a": ANALYSED, "included_a": True},
+                **{"condition_b": b[0], "seed_b": b[1], "layer_b": ANALYSED, "included_b": True},
+                **{"rdm_similarity": "corr", "similarity": similarity(a, b)},
             }
         )
     columns = dict.fromkeys(TABLES["rsa_models"], 0) | {"experiment": "tasks"}
@@ -492,7 +498,7 @@ NO_DIFFERENCE = {"C9b": 0.1, "C13b": 0.05, "C22": 0.05, "C26": 0.05, "C26b": 0.0
 SOME_DIFFERENCE = {"C29": 0.1, "C29b": 0.1}
 #: Decided at the end of training only.
 FINAL_ONLY = {"C3", "C23", "C25", "C26", "C26b"}
-#: Of keys, not networks: none can be dropped, and there is no training.
+#: Of keys, not networks: none can be excluded, and there is no training.
 OF_KEYS = {"C26", "C26b"}
 
 

@@ -20,7 +20,7 @@ def test_xor_codes_have_opposite_geometries():
     assert round(row["effect"], 4) == 0.7947
     assert row["ci_low"] == row["ci_high"] == row["effect"]
     assert row["verdict"] == "supported"
-    assert (row["n_kept"], row["n_dropped"]) == (0, 0)
+    assert (row["n_included"], row["n_excluded"]) == (0, 0)
     assert "-0.7947" in row["reference"]
 
 
@@ -77,7 +77,7 @@ def test_an_easy_feature_that_needs_more_is_not_supported():
 def test_a_network_that_never_reports_the_feature_is_dropped():
     row = needed([FROM_1] * 4, [FROM_8, FROM_8, FROM_8, NEVER])
     assert row["effect"] == 7
-    assert (row["n_kept"], row["n_dropped"]) == (3, 1)
+    assert (row["n_included"], row["n_excluded"]) == (3, 1)
 
 
 # C26
@@ -102,7 +102,7 @@ def test_the_most_readable_system_counts():
     values |= measured(1.0, 0.5, 0.5, system="secret_sharing")
     row = decided("C26", {}, encrypted(values))["final"]
     assert row["effect"] == pytest.approx(0.02)
-    assert (row["n_kept"], row["n_dropped"]) == (3, 0)
+    assert (row["n_included"], row["n_excluded"]) == (3, 0)
     assert row["verdict"] == "supported"
 
 
@@ -117,7 +117,7 @@ def test_keys_under_which_the_task_fails_are_left_out():
     values = measured(np.array([1.0, 1.0, 1.0, 0.99]), np.array([0.5, 0.5, 0.5, 0.9]), 0.5)
     row = decided("C26", {}, encrypted(values, 4))["final"]
     assert row["effect"] == pytest.approx(0)
-    assert (row["n_kept"], row["n_dropped"]) == (3, 1)
+    assert (row["n_included"], row["n_excluded"]) == (3, 1)
 
 
 def test_a_key_fails_if_any_system_or_feature_fails():
@@ -125,7 +125,7 @@ def test_a_key_fails_if_any_system_or_feature_fails():
     task = np.array([1.0, 1.0, 1.0, 0.99])
     values |= measured(task, 0.5, 0.5, "secret_sharing", "hard")
     row = decided("C26", {}, encrypted(values, 4))["final"]
-    assert (row["n_kept"], row["n_dropped"]) == (3, 1)
+    assert (row["n_included"], row["n_excluded"]) == (3, 1)
 
 
 def test_the_control_in_the_clear_does_not_count():
@@ -167,4 +167,4 @@ def test_too_few_keys_decide_nothing(claim, n):
     row = decided(claim, {}, tables)["final"]
     assert row["verdict"] == "inconclusive"
     assert row[["effect", "ci_low", "ci_high"]].isna().all()
-    assert (row["n_kept"], row["n_dropped"]) == (n, 0)
+    assert (row["n_included"], row["n_excluded"]) == (n, 0)

@@ -42,11 +42,11 @@ def test_the_effect_is_exact(claim, effect, rng):
     n = 7
     roles, tables = built(claim, effect, rng, n)
     rows = decided(claim, roles, tables)
-    assert list(rows) == (["final"] if claim in FINAL_ONLY else ["final", "acquired"])
+    assert list(rows) == (["final"] if claim in FINAL_ONLY else ["final", "mastered"])
     for row in rows.values():
         assert row["effect"] == pytest.approx(effect, abs=1e-12)
-        assert row["n_kept"] == (n if claim in MEANS else 2 * n)
-        assert row["n_dropped"] == 0
+        assert row["n_included"] == (n if claim in MEANS else 2 * n)
+        assert row["n_excluded"] == 0
 
 
 @pytest.mark.parametrize("claim", [c for c in ALL if c not in ("C19", "C20")])
@@ -164,7 +164,7 @@ def test_every_snapshot_is_decided_by_itself(claim, rng):
         for name in early
     }
     rows = decided(claim, roles, tables)
-    assert rows["acquired"]["effect"] == pytest.approx(0.2, abs=1e-12)
+    assert rows["mastered"]["effect"] == pytest.approx(0.2, abs=1e-12)
     assert rows["final"]["effect"] == pytest.approx(-0.3, abs=1e-12)
 
 
@@ -173,7 +173,7 @@ def test_dropped_networks_are_counted_and_take_no_part(claim, rng):
     """Three networks of every condition, seeds 100 to 102, below the inclusion criterion."""
     roles, tables = built(claim, 0.2, rng)
     before = decided(claim, roles, tables)
-    networks = {c: tables[c] for c in tables if "kept" in tables[c] and c != "learning"}
+    networks = {c: tables[c] for c in tables if "included" in tables[c] and c != "learning"}
     with_dropped = dict(tables)
     for seed in (100, 101, 102):
         one = {
@@ -187,15 +187,15 @@ def test_dropped_networks_are_counted_and_take_no_part(claim, rng):
         for name, rows in one.items():
             rows = rows.assign(
                 **{c: seed for c in ("seed", "seed_a") if c in rows},
-                **{c: False for c in ("kept", "kept_a") if c in rows},
+                **{c: False for c in ("included", "included_a") if c in rows},
                 **{c: rng.uniform(0, 9, len(rows)) for c in MEASURED if c in rows},
             )
             with_dropped[name] = pd.concat([rows, with_dropped[name]], ignore_index=True)
     after = decided(claim, roles, with_dropped)
     n_conditions = sum("/" in value for value in roles.values())
     for snapshot, row in before.items():
-        assert after[snapshot]["n_dropped"] == 3 * n_conditions
-        for column in ("effect", "ci_low", "ci_high", "n_kept", "verdict"):
+        assert after[snapshot]["n_excluded"] == 3 * n_conditions
+        for column in ("effect", "ci_low", "ci_high", "n_included", "verdict"):
             assert after[snapshot][column] == row[column]
 
 
@@ -212,9 +212,9 @@ def test_fewer_than_three_networks_decide_nothing(claim, n, rng):
     for row in decided(claim, roles, few).values():
         assert row["verdict"] == "inconclusive"
         assert row[["effect", "ci_low", "ci_high"]].isna().all()
-        assert row["n_kept"] == (n if claim in MEANS else 2 * n)
+        assert row["n_included"] == (n if claim in MEANS else 2 * n)
         if claim in OF_NETWORKS:
-            assert row["n_kept"] + row["n_dropped"] == (3 if claim in MEANS else 6)
+            assert row["n_included"] + row["n_excluded"] == (3 if claim in MEANS else 6)
 
 
 @pytest.mark.parametrize("claim", sorted(DIFFERENCES))
@@ -228,37 +228,37 @@ def test_two_networks_of_one_condition_decide_nothing(claim, rng):
         with_few[name] = table
     for row in decided(claim, roles, with_few).values():
         assert row["verdict"] == "inconclusive"
-        assert (row["n_kept"], row["n_dropped"]) == (7, 3)
+        assert (row["n_included"], row["n_excluded"]) == (7, 3)
 
 
 @pytest.mark.parametrize("claim", sorted({*OF_NETWORKS} - FINAL_ONLY))
 def test_where_no_network_mastered_the_task_nothing_is_decided(claim, rng):
     roles, tables = built(claim, 0.2, rng)
     never = {
-        name: table[table["snapshot"] != "acquired"] if "snapshot" in table else table
+        name: table[table["snapshot"] != "mastered"] if "snapshot" in table else table
         for name, table in tables.items()
     }
     rows = decided(claim, roles, never)
     n = 8 if claim in MEANS else 16
-    assert rows["acquired"]["verdict"] == "inconclusive"
-    assert np.isnan(rows["acquired"]["effect"])
-    assert (rows["acquired"]["n_kept"], rows["acquired"]["n_dropped"]) == (0, n)
-    assert (rows["final"]["n_kept"], rows["final"]["n_dropped"]) == (n, 0)
+    assert rows["mastered"]["verdict"] == "inconclusive"
+    assert np.isnan(rows["mastered"]["effect"])
+    assert (rows["mastered"]["n_included"], rows["mastered"]["n_excluded"]) == (0, n)
+    assert (rows["final"]["n_included"], rows["final"]["n_excluded"]) == (n, 0)
     assert rows["final"]["effect"] == pytest.approx(0.2, abs=1e-12)
 
 
 @pytest.mark.parametrize("claim", OF_NETWORKS)
-def test_where_no_network_was_kept_nothing_is_decided(claim, rng):
+def test_where_no_network_was_included_nothing_is_decided(claim, rng):
     roles, tables = built(claim, 0.2, rng)
     none = {
-        name: table.assign(kept=False) if "kept" in table else table
+        name: table.assign(included=False) if "included" in table else table
         for name, table in tables.items()
     }
     none["identification"] = tables["identification"].iloc[:0]
     for row in decided(claim, roles, none).values():
         assert row["verdict"] == "inconclusive"
-        assert row["n_kept"] == 0
-        assert row["n_dropped"] == (8 if claim in MEANS else 16)
+        assert row["n_included"] == 0
+        assert row["n_excluded"] == (8 if claim in MEANS else 16)
 
 
 @pytest.mark.parametrize("claim", ALL)
@@ -267,7 +267,7 @@ def test_the_order_of_rows_does_not_matter(claim, rng):
     shuffled = {name: table.sample(frac=1, random_state=1) for name, table in tables.items()}
     before, after = decided(claim, roles, tables), decided(claim, roles, shuffled)
     for snapshot, row in before.items():
-        for column in ("effect", "n_kept", "n_dropped", "verdict"):
+        for column in ("effect", "n_included", "n_excluded", "verdict"):
             assert after[snapshot][column] == pytest.approx(row[column], abs=1e-12)
 
 
@@ -306,7 +306,7 @@ def test_layers_are_those_of_each_condition(rng):
     layers = {"tasks/more": "hidden6", "tasks/less": "hidden2"}
     assert decided("C9", roles, tables, **layers)["final"]["effect"] == pytest.approx(0.3)
     wrong = decided("C9", roles, tables)["final"]
-    assert (wrong["n_kept"], wrong["n_dropped"]) == (8, 8)
+    assert (wrong["n_included"], wrong["n_excluded"]) == (8, 8)
 
 
 def test_variants_are_rows_of_their_own(rng):
@@ -316,9 +316,9 @@ def test_variants_are_rows_of_their_own(rng):
     rows = decide(wanted, tables, LAYERS)
     assert rows[["claim", "variant", "snapshot"]].to_numpy().tolist() == [
         ["C1", "", "final"],
-        ["C1", "", "acquired"],
+        ["C1", "", "mastered"],
         ["C1", "other way round", "final"],
-        ["C1", "other way round", "acquired"],
+        ["C1", "other way round", "mastered"],
         ["C25", "", "final"],
     ]
     assert rows["effect"].iloc[:4].tolist() == pytest.approx([0.3, 0.3, -0.3, -0.3])
@@ -340,7 +340,7 @@ def test_every_claim_says_where_it_comes_from(claim):
         assert text.strip()
     assert set(entry.tables) <= TABLES.keys()
     assert set(entry.roles.values()) <= {"condition", "feature", "target"}
-    assert set(entry.snapshots) <= {"final", "acquired"} and "final" in entry.snapshots
+    assert set(entry.snapshots) <= {"final", "mastered"} and "final" in entry.snapshots
     # A margin is a choice of ours, and has to be called so.
     ours = claim in NO_DIFFERENCE or claim in SOME_DIFFERENCE
     assert ("margin" in entry.reference + entry.provenance) == ours

@@ -78,9 +78,9 @@ def test_claims_with_a_margin(low, high, no_difference, some_difference):
 # What is looked at
 
 
-def test_rows_are_those_of_kept_networks_at_the_snapshot_in_the_analysed_layer():
+def test_rows_are_those_of_included_networks_at_the_snapshot_in_the_analysed_layer():
     name, frame = table("sparsity", "both", [{"feature": "easy", "gini": np.arange(4.0)}])
-    frame["kept"] = frame["seed"] != 2
+    frame["included"] = frame["seed"] != 2
     elsewhere = [
         frame.assign(condition="easy"),
         frame.assign(experiment="others"),
@@ -147,14 +147,14 @@ def test_the_interval_of_a_mean_is_students(n):
     assert result.effect == pytest.approx(values.mean(), abs=1e-12)
     assert result.ci_high - result.ci_low == pytest.approx(high - low, rel=0.05)
     assert result.ci_high + result.ci_low == pytest.approx(high + low, abs=1e-12)
-    assert (result.n_kept, result.n_dropped) == (n, 2)
+    assert (result.n_included, result.n_excluded) == (n, 2)
 
 
 def test_networks_without_a_value_are_dropped():
     values = np.array([0.1, np.nan, 0.2, 0.3, np.inf])
     result = mean_of(evidence_of(both=6), values, "tasks/both", margin=0.5)
     assert result.effect == pytest.approx(0.2)
-    assert (result.n_kept, result.n_dropped) == (3, 3)
+    assert (result.n_included, result.n_excluded) == (3, 3)
     assert result.margin == 0.5
 
 
@@ -162,8 +162,8 @@ def test_networks_without_a_value_are_dropped():
 def test_too_few_values_decide_nothing(values):
     result = mean_of(evidence_of(both=4), np.array(values), "tasks/both", margin=0.1)
     assert np.isnan([result.effect, result.ci_low, result.ci_high]).all()
-    n_kept = np.isfinite(values).sum()
-    assert (result.n_kept, result.n_dropped) == (n_kept, 4 - n_kept)
+    n_included = np.isfinite(values).sum()
+    assert (result.n_included, result.n_excluded) == (n_included, 4 - n_included)
     assert result.margin == 0.1
     assert result.verdict == "inconclusive"
 
@@ -223,7 +223,7 @@ def test_a_difference_counts_networks_of_both_conditions():
     more[0] = np.nan
     result = difference_of(evidence, ("tasks/more", more), ("tasks/less", less), 0.2, True)
     assert result.effect == pytest.approx(more[1:].mean() - less.mean())
-    assert (result.n_kept, result.n_dropped) == (13, 4)
+    assert (result.n_included, result.n_excluded) == (13, 4)
     assert (result.margin, result.claims_difference) == (0.2, True)
 
 
@@ -233,7 +233,7 @@ def test_a_difference_needs_three_networks_on_each_side(n):
     result = difference(more, less, margin=0.2, claims_difference=True)
     assert np.isnan([result.effect, result.ci_low, result.ci_high]).all()
     assert result.verdict == "inconclusive"
-    assert (result.n_kept, result.n_dropped) == (sum(n), 0)
+    assert (result.n_included, result.n_excluded) == (sum(n), 0)
     assert (result.margin, result.claims_difference) == (0.2, True)
 
 
@@ -262,16 +262,16 @@ def test_intervals_of_a_difference_cover_the_truth(n_more, n_less):
 # Contrasts of similarities
 
 
-def contrast(counts, similarity, more, less, dropped=(), **options):
-    """Contrast of a condition pair with another; `dropped` are (condition, seed)."""
+def contrast(counts, similarity, more, less, excluded=(), **options):
+    """Contrast of a condition pair with another; `excluded` are (condition, seed)."""
     networks = [(c, s) for c, n in counts.items() for s in range(n)]
     r2 = [
         table("variance_explained", c, [{"feature": "f", "r2": np.ones(n)}])
         for c, n in counts.items()
     ]
     for _, frame in r2:
-        gone = [(c, s) in dropped for c, s in zip(frame["condition"], frame["seed"], strict=True)]
-        frame["kept"] = ~np.array(gone)
+        gone = [(c, s) in excluded for c, s in zip(frame["condition"], frame["seed"], strict=True)]
+        frame["included"] = ~np.array(gone)
     tables = tables_of(rsa(networks, similarity, **options), *r2)
     pairs = [tuple(f"tasks/{c}" for c in pair) for pair in (more, less)]
     return contrast_of_similarities(evidence_of(tables, **counts), *pairs)
@@ -295,7 +295,7 @@ MORE, LESS = ("easy", "both"), ("both", "both")
 
 @pytest.mark.parametrize("swap", [False, True])
 def test_a_contrast_is_the_difference_of_the_means_over_pairs(swap):
-    """By hand: four networks each, another one dropped on each side; same seeds are no pair."""
+    """By hand: four networks each, another one excluded on each side; same seeds are no pair."""
     counts = {"easy": 4, "both": 4}
     values = np.random.default_rng(2).uniform(size=(8, 8))
     values += values.T
@@ -304,12 +304,12 @@ def test_a_contrast_is_the_difference_of_the_means_over_pairs(swap):
     def similarity(a, b):
         return values[place[a], place[b]]
 
-    dropped = {("easy", 0), ("both", 3)}
-    result = contrast(counts, similarity, MORE, LESS, dropped, swap=swap)
+    excluded = {("easy", 0), ("both", 3)}
+    result = contrast(counts, similarity, MORE, LESS, excluded, swap=swap)
     between = [values[e, 4 + b] for e in (1, 2, 3) for b in (0, 1, 2) if e != b]
     within = [values[4, 5], values[4, 6], values[5, 6]]
     assert result.effect == pytest.approx(np.mean(between) - np.mean(within), abs=1e-12)
-    assert (result.n_kept, result.n_dropped) == (6, 2)
+    assert (result.n_included, result.n_excluded) == (6, 2)
 
 
 def test_conditions_may_differ_in_their_number_of_networks():
@@ -347,7 +347,7 @@ def test_without_comparisons_a_contrast_is_inconclusive():
         result = contrast(counts, lambda a, b: np.nan, MORE, LESS)
     assert np.isnan(result.effect)
     assert result.verdict == "inconclusive"
-    assert result.n_kept == 8
+    assert result.n_included == 8
 
 
 def test_a_network_is_the_same_on_both_sides_of_a_contrast():
@@ -399,4 +399,4 @@ def test_claims_are_decided_on_their_own_conditions_only():
         roles = {"condition": f"{experiment}/both", "easy": "easy", "hard": "hard"}
         row = decided("C1", roles, tables)["final"]
         assert row["effect"] == pytest.approx(effect)
-        assert (row["n_kept"], row["n_dropped"]) == (n, 0)
+        assert (row["n_included"], row["n_excluded"]) == (n, 0)

@@ -1,4 +1,4 @@
-"""Planted truth: which layer scores highest, and whether it is the generating one."""
+"""Model recovery: which layer scores highest, and whether it is the generating one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from repbias.claims.recovery import planted_truth
+from repbias.claims.recovery import model_recovery
 from repbias.io.tables import TABLES, as_table
 
 TRUTH = {"brain": {"source": "tasks/both", "layer": "hidden2", "seed_of_network": 1}}
@@ -14,19 +14,19 @@ LAYERS = ["hidden1", "hidden2", "hidden3"]
 
 
 def rsa_of(scores, **changes):
-    """RSA rows of a network: (comparator, seed) to one score per layer."""
+    """RSA rows of a network: (RDM similarity, seed) to one score per layer."""
     rows = []
-    for (comparator, seed), values in scores.items():
+    for (rdm_similarity, seed), values in scores.items():
         for layer, value in zip(LAYERS, values, strict=True):
             row = dict.fromkeys(TABLES["rsa_recordings"], 0) | {
                 "recording": "brain",
-                "comparator": comparator,
+                "rdm_similarity": rdm_similarity,
                 "experiment": "tasks",
                 "condition": "both",
                 "network": f"seed{seed}",
                 "seed": seed,
                 "snapshot": "final",
-                "kept": True,
+                "included": True,
                 "layer": layer,
                 "similarity": value,
             }
@@ -50,7 +50,7 @@ def encoding_of(scores):
                         "network": f"seed{seed}",
                         "seed": seed,
                         "snapshot": "final",
-                        "kept": True,
+                        "included": True,
                         "layer": layer,
                         "r": value,
                     }
@@ -68,7 +68,7 @@ def test_the_layer_with_the_highest_score_is_named():
     )
     # Means over units: .5, .3, .4 although hidden2 has the best unit.
     encoding = encoding_of({1: [[0.5, 0.5], [0.6, 0.0], [0.4, 0.4]]})
-    table = planted_truth(TRUTH, rsa, encoding).set_index(["method", "measure", "seed"])
+    table = model_recovery(TRUTH, rsa, encoding).set_index(["method", "measure", "seed"])
     assert table["named_layer"].to_dict() == {
         ("rsa", "corr", 1): "hidden2",
         ("rsa", "corr", 0): "hidden1",
@@ -89,7 +89,7 @@ def test_the_layer_with_the_highest_score_is_named():
     "changes",
     [
         {"snapshot": "initial"},
-        {"snapshot": "acquired"},
+        {"snapshot": "mastered"},
         {"condition": "easy"},
         {"experiment": "images"},
         {"recording": "other_brain"},
@@ -97,9 +97,9 @@ def test_the_layer_with_the_highest_score_is_named():
 )
 def test_only_trained_networks_of_the_generating_condition_take_part(changes):
     rsa = rsa_of({("corr", 1): [0.2, 0.9, 0.5]}, **changes)
-    table = planted_truth(TRUTH, rsa, as_table("encoding"))
+    table = model_recovery(TRUTH, rsa, as_table("encoding"))
     assert table.empty
-    assert tuple(table.columns) == TABLES["planted_truth"]
+    assert tuple(table.columns) == TABLES["model_recovery"]
 
 
 def test_every_recording_has_its_own_truth():
@@ -107,7 +107,7 @@ def test_every_recording_has_its_own_truth():
     truth = TRUTH | {"late": {"source": "tasks/both", "layer": "hidden3", "seed_of_network": 0}}
     scores = {("corr", 1): [0.1, 0.2, 0.3]}
     rsa = pd.concat([rsa_of(scores), rsa_of(scores, recording="late")])
-    table = planted_truth(truth, rsa, as_table("encoding")).set_index("recording")
+    table = model_recovery(truth, rsa, as_table("encoding")).set_index("recording")
     assert table["correct"].to_dict() == {"brain": False, "late": True}
     assert table["is_generator"].to_dict() == {"brain": True, "late": False}
 
@@ -115,7 +115,7 @@ def test_every_recording_has_its_own_truth():
 def test_a_layer_without_a_score_is_not_named():
     """A dead layer has no similarity (NaN)."""
     rsa = rsa_of({("corr", 1): [np.nan, 0.1, 0.05]})
-    row = planted_truth(TRUTH, rsa, as_table("encoding")).iloc[0]
+    row = model_recovery(TRUTH, rsa, as_table("encoding")).iloc[0]
     assert row["named_layer"] == "hidden2"
     assert row["margin"] == pytest.approx(0.05)
 
@@ -124,10 +124,10 @@ def test_without_any_score_no_layer_is_named():
     """Otherwise the first layer would be right by the order of a table."""
     rsa = rsa_of({("corr", 1): [np.nan] * 3})
     truth = {"brain": TRUTH["brain"] | {"layer": "hidden1"}}
-    table = planted_truth(truth, rsa, as_table("encoding"))
+    table = model_recovery(truth, rsa, as_table("encoding"))
     assert not table["correct"].any()
 
 
 def test_networks_below_the_inclusion_criterion_have_no_say():
-    rsa = rsa_of({("corr", 1): [0.1, 0.9, 0.5]}, kept=False)
-    assert len(planted_truth(TRUTH, rsa, as_table("encoding"))) == 0
+    rsa = rsa_of({("corr", 1): [0.1, 0.9, 0.5]}, included=False)
+    assert len(model_recovery(TRUTH, rsa, as_table("encoding"))) == 0

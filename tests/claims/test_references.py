@@ -48,14 +48,14 @@ TABLES = {
     "rsa_recordings": table(
         "rsa_recordings",
         [
-            {"recording": "it", "comparator": c, "ceiling_low": low, "ceiling_high": low + 0.5}
+            {"recording": "it", "rdm_similarity": c, "ceiling_low": low, "ceiling_high": low + 0.5}
             for c, low in (("corr", 0.1), ("spearman", 0.2))
         ],
     ),
     "rsa_between_recordings": table(
         "rsa_between_recordings",
         [
-            {"recording_a": a, "recording_b": b, "comparator": "corr", "similarity": s}
+            {"recording_a": a, "recording_b": b, "rdm_similarity": "corr", "similarity": s}
             | {"interval": f"95 %, {averaging}"}
             for a, b, s, averaging in (
                 ("it", "v4", 0.4, "mean over pairs of subjects"),
@@ -77,13 +77,19 @@ def compare(**reference):
     [
         ({"recording": "v4", "measure": "reliability"}, 0.7),
         ({"recording": "v4", "measure": "reliability", "region": "V4"}, 8),
-        ({"recording": "it", "measure": "rsa_ceiling_high", "comparator": "spearman"}, 0.7),
-        ({"recording": "it", "measure": "rsa_ceiling_low", "comparator": "corr"}, 0.1),
-        ({"recording": "v4", "measure": "similarity", "other": "it", "comparator": "corr"}, 0.4),
-        ({"recording": "it", "measure": "similarity", "other": "v1", "comparator": "corr"}, 0.3),
+        ({"recording": "it", "measure": "rsa_ceiling_high", "rdm_similarity": "spearman"}, 0.7),
+        ({"recording": "it", "measure": "rsa_ceiling_low", "rdm_similarity": "corr"}, 0.1),
+        (
+            {"recording": "v4", "measure": "similarity", "other": "it", "rdm_similarity": "corr"},
+            0.4,
+        ),
+        (
+            {"recording": "it", "measure": "similarity", "other": "v1", "rdm_similarity": "corr"},
+            0.3,
+        ),
         (
             {"recording": "v4", "measure": "similarity_of_mean_rdms", "other": "it"}
-            | {"comparator": "corr"},
+            | {"rdm_similarity": "corr"},
             0.6,
         ),
     ],
@@ -100,10 +106,10 @@ def test_the_measured_value_is_found(reference, value):
     [
         ({"recording": "v4", "measure": "relability"}, "did you mean 'reliability'"),
         (
-            {"recording": "v4", "measure": "similarity", "other": "v1", "comparator": "corr"},
+            {"recording": "v4", "measure": "similarity", "other": "v1", "rdm_similarity": "corr"},
             "not compared with 'v1'",
         ),
-        ({"recording": "v4", "measure": "rsa_ceiling_low", "comparator": "corr"}, "no RSA by"),
+        ({"recording": "v4", "measure": "rsa_ceiling_low", "rdm_similarity": "corr"}, "no RSA by"),
     ],
 )
 def test_a_measure_that_does_not_exist_is_refused(reference, message):
@@ -114,10 +120,10 @@ def test_a_measure_that_does_not_exist_is_refused(reference, message):
 @pytest.mark.parametrize(
     ("reference", "message"),
     [
-        ({"measure": "similarity", "comparator": "corr"}, "`other` names"),
+        ({"measure": "similarity", "rdm_similarity": "corr"}, "`other` names"),
         ({"measure": "reliability", "other": "it"}, "`other` names"),
-        ({"measure": "rsa_ceiling_low"}, "a comparator is needed"),
-        ({"measure": "reliability", "comparator": "corr"}, "a comparator is needed"),
+        ({"measure": "rsa_ceiling_low"}, "an RDM similarity is needed"),
+        ({"measure": "reliability", "rdm_similarity": "corr"}, "an RDM similarity is needed"),
     ],
 )
 def test_an_incomplete_entry_is_refused(reference, message):

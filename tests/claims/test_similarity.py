@@ -56,7 +56,7 @@ def test_complex_networks_against_easy_ones(swap):
     easy, both = mean_effect(effect, "easy"), mean_effect(effect, "both")
     assert row["effect"] == pytest.approx(0.8 + easy + both - (0.6 + 2 * both), abs=1e-12)
     assert row["verdict"] == "supported"
-    assert (row["n_kept"], row["n_dropped"]) == (2 * N, 0)
+    assert (row["n_included"], row["n_excluded"]) == (2 * N, 0)
 
 
 @pytest.mark.parametrize("swap", [False, True])
@@ -88,11 +88,11 @@ def test_less_similar_the_other_way_round_is_not_supported(claim, roles, pair, l
 def test_networks_that_never_mastered_the_task_are_counted_at_first_mastery():
     tables, _ = compared(MEANS)
     r2 = tables["variance_explained"]
-    never = (r2["condition"] == "hard") & (r2["seed"] == 3) & (r2["snapshot"] == "acquired")
+    never = (r2["condition"] == "hard") & (r2["seed"] == 3) & (r2["snapshot"] == "mastered")
     tables["variance_explained"] = r2[~never]
     rows = decided("C20", {"easy": "tasks/easy", "hard": "tasks/hard"}, tables)
-    assert (rows["acquired"]["n_kept"], rows["acquired"]["n_dropped"]) == (7, 1)
-    assert (rows["final"]["n_kept"], rows["final"]["n_dropped"]) == (8, 0)
+    assert (rows["mastered"]["n_included"], rows["mastered"]["n_excluded"]) == (7, 1)
+    assert (rows["final"]["n_included"], rows["final"]["n_excluded"]) == (8, 0)
 
 
 # Identification
@@ -116,7 +116,7 @@ def test_rsa_identifies_without_noise_against_chance():
     rates = {"rsa": [[0.75, 0], [0.8, 0], [0.7, 0]], "cka": [[0, 0]] * 3}
     row = decided("C27", CONDITION, identified(rates))["final"]
     assert row["effect"] == pytest.approx(0.75 - 0.25)
-    assert row["n_kept"] == 3
+    assert row["n_included"] == 3
     assert row["verdict"] == "supported"
     row = decided("C27", CONDITION, identified(rates, chance=0.99))["final"]
     assert row["verdict"] == "not supported"
@@ -141,7 +141,7 @@ def test_a_measure_that_was_not_computed_decides_nothing(claim, missing):
     del rates["rsa" if missing == "rsa" else BY_METRIC[claim]]
     row = decided(claim, CONDITION, identified(rates))["final"]
     assert row["verdict"] == "inconclusive"
-    assert (row["n_kept"], row["n_dropped"]) == (0, 3)
+    assert (row["n_included"], row["n_excluded"]) == (0, 3)
 
 
 def test_candidates_are_a_random_factor_too():
@@ -195,7 +195,7 @@ def test_seeds_are_left_out_of_targets_and_candidates(claim):
     assert row["effect"] == pytest.approx(estimate, abs=1e-12)
     assert (row["ci_low"] + row["ci_high"]) / 2 == pytest.approx(estimate, abs=1e-12)
     assert (row["ci_high"] - row["ci_low"]) / 2 == pytest.approx(width, rel=1e-9)
-    assert (row["n_kept"], row["n_dropped"]) == (n, 0)
+    assert (row["n_included"], row["n_excluded"]) == (n, 0)
 
 
 def test_a_repair_is_compared_within_networks():

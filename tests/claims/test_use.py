@@ -10,15 +10,15 @@ N = 3
 
 
 def steered(flips, norms=None):
-    """(steered feature, output) to flips by dose, or one row of them per network."""
-    doses = [0.1, 0.5, 1.0, 2.0]
+    """(steered feature, output) to flips by steering strength, or one row of them per network."""
+    strengths = [0.1, 0.5, 1.0, 2.0]
     entries = []
-    for (feature, output), by_dose in flips.items():
-        values = np.broadcast_to(by_dose, (N, len(doses)))
-        for i, dose in enumerate(doses):
-            norm = dose * (norms or {}).get(feature, 1.0)
+    for (feature, output), by_strength in flips.items():
+        values = np.broadcast_to(by_strength, (N, len(strengths)))
+        for i, strength in enumerate(strengths):
+            norm = strength * (norms or {}).get(feature, 1.0)
             entries.append(
-                {"feature": feature, "output": output, "dose": dose, "norm": norm}
+                {"feature": feature, "output": output, "strength": strength, "norm": norm}
                 | {"flips": values[:, i]}
             )
     tables = tables_of(table("steering", "both", entries))
@@ -33,7 +33,7 @@ OTHERS = {("easy", "hard"): NONE, ("hard", "easy"): NONE}
 # C13
 
 
-def test_flips_at_dose_one_count_and_half_is_the_chance():
+def test_flips_at_strength_one_count_and_half_is_the_chance():
     flips = {("easy", "easy"): [0, 0, 0.9, 0], ("hard", "hard"): [0, 0, 0.7, 0]}
     row = decided("C13", BOTH, steered(flips | OTHERS))["final"]
     assert row["effect"] == pytest.approx(0.3)
@@ -64,15 +64,15 @@ def test_one_network_per_row_of_the_mean():
     assert row["effect"] == pytest.approx(np.mean([0.75, 0.8, 0.7]) - 0.5)
     expected = 4.302653 * np.std([0.75, 0.8, 0.7], ddof=1) / np.sqrt(N)
     assert (row["ci_high"] - row["ci_low"]) / 2 == pytest.approx(expected, rel=0.05)
-    assert row["n_kept"] == N
+    assert row["n_included"] == N
 
 
 # C15
 
 
 def test_the_norm_that_flips_ninety_percent_is_interpolated():
-    """easy: .7 at norm 10 (dose 1) and 1 at 20, so .9 at 10 + 10 x 2/3. hard: .8 at norm 1
-    (dose .5) and 1 at 2, so .9 at 1.5."""
+    """easy: .7 at norm 10 (strength 1) and 1 at 20, so .9 at 10 + 10 x 2/3. hard: .8 at norm 1
+    (steering strength .5) and 1 at 2, so .9 at 1.5."""
     flips = {
         ("easy", "easy"): [0, 0.2, 0.7, 1.0],
         ("hard", "hard"): [0.1, 0.8, 1.0, 1.0],
@@ -95,7 +95,7 @@ def test_a_network_that_never_flips_is_dropped():
     easy = np.array([[0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 0.5, 0.89]])
     flips = {("easy", "easy"): easy, ("hard", "hard"): [0.9, 1, 1, 1]} | OTHERS
     row = decided("C15", BOTH, steered(flips))["final"]
-    assert (row["n_kept"], row["n_dropped"]) == (2, 1)
+    assert (row["n_included"], row["n_excluded"]) == (2, 1)
 
 
 # C17
@@ -111,7 +111,7 @@ def test_whom_a_classifier_follows_whichever_feature_comes_first(easy_first):
     row = decided("C17", BOTH, tables_of(table("conflict", "both", [entry])))["final"]
     assert row["effect"] == pytest.approx(0.4)
     assert row["verdict"] == "supported"
-    assert row["n_kept"] == N
+    assert row["n_included"] == N
 
 
 def test_a_classifier_that_follows_hard_is_evidence_against():
@@ -170,4 +170,4 @@ def test_networks_without_a_label_decide_nothing():
     ]
     row = decided("C23", BOTH, tables_of(table("behaviour", "both", entries)))["final"]
     assert row["verdict"] == "inconclusive"
-    assert (row["n_kept"], row["n_dropped"]) == (0, N)
+    assert (row["n_included"], row["n_excluded"]) == (0, N)

@@ -43,17 +43,17 @@ STEPS = [0, 25, 100, 300, 700, 1500, 3000]
 def test_growth_since_mastery_is_that_of_the_curve():
     """At a checkpoint exactly: exp(-300 / tau) - exp(-3000 / tau); until first mastery of all,
     exp(-300 / tau) - exp(-1500 / tau)."""
-    curve = curve_of(saturating, STEPS, initial=0, acquired=1500, final=3000)
+    curve = curve_of(saturating, STEPS, initial=0, mastered=1500, final=3000)
     learning = learning_of(N, easy=[(25, 0.7), (300, 0.99), (700, 1)], hard=[(1500, 1)])
     rows = decided("C2", EASY, tables_of(curve, learning))
     assert rows["final"]["effect"] == pytest.approx(np.exp(-0.3) - np.exp(-3), abs=1e-12)
-    assert rows["acquired"]["effect"] == pytest.approx(np.exp(-0.3) - np.exp(-1.5), abs=1e-12)
+    assert rows["mastered"]["effect"] == pytest.approx(np.exp(-0.3) - np.exp(-1.5), abs=1e-12)
     assert rows["final"]["verdict"] == "supported"
 
 
 def test_between_checkpoints_the_curve_is_linear():
     """Mastered at 450, between checkpoints at 300 and 700."""
-    curve = curve_of(saturating, STEPS, acquired=1500, final=3000)
+    curve = curve_of(saturating, STEPS, mastered=1500, final=3000)
     learning = learning_of(N, easy=[(425, 0.98), (450, 0.99)])
     row = decided("C2", EASY, tables_of(curve, learning))["final"]
     at_mastery = saturating(300) + 150 / 400 * (saturating(700) - saturating(300))
@@ -63,13 +63,13 @@ def test_between_checkpoints_the_curve_is_linear():
 
 def test_a_feature_counts_from_its_first_mastery():
     """It may fall below the criterion for a while."""
-    curve = curve_of(lambda s: s / 1000, [0, 100, 200, 500], acquired=200, final=500)
+    curve = curve_of(lambda s: s / 1000, [0, 100, 200, 500], mastered=200, final=500)
     learning = learning_of(N, easy=[(100, 0.99), (125, 0.9), (150, 0.999)])
     assert decided("C2", EASY, tables_of(curve, learning))["final"]["effect"] == pytest.approx(0.4)
 
 
 def test_a_representation_that_shrinks_is_not_supported():
-    curve = curve_of(lambda s: 1 - s / 1000, [0, 100, 200, 500], acquired=200, final=500)
+    curve = curve_of(lambda s: 1 - s / 1000, [0, 100, 200, 500], mastered=200, final=500)
     learning = learning_of(N, easy=[(100, 0.99)])
     rows = decided("C2", EASY, tables_of(curve, learning))
     # All networks are alike, so the interval is a point.
@@ -79,8 +79,8 @@ def test_a_representation_that_shrinks_is_not_supported():
 
 def test_only_the_easy_features_own_curve_counts():
     """Other features' mastery and variance, and other layers, are something else."""
-    curve = curve_of(lambda s: s / 1000, [0, 100, 200, 500], acquired=200, final=500)
-    hard = curve_of(lambda s: 7.0, [0, 100, 200, 500], "hard", acquired=200, final=500)
+    curve = curve_of(lambda s: s / 1000, [0, 100, 200, 500], mastered=200, final=500)
+    hard = curve_of(lambda s: 7.0, [0, 100, 200, 500], "hard", mastered=200, final=500)
     other_layer = (curve[0], curve[1].assign(layer="hidden1", r2_of_final=9.0))
     learning = learning_of(N, hard=[(25, 1)], easy=[(25, 0.5), (100, 1)])
     tables = tables_of(other_layer, hard, curve, learning)
@@ -88,11 +88,11 @@ def test_only_the_easy_features_own_curve_counts():
 
 
 def test_a_network_that_never_masters_the_feature_is_dropped():
-    curve = curve_of(lambda s: s / 1000, [0, 100, 500], acquired=100, final=500)
+    curve = curve_of(lambda s: s / 1000, [0, 100, 500], mastered=100, final=500)
     name, learning = learning_of(N, easy=[(100, 0.99)])
     learning.loc[learning["seed"] == 0, "mastered"] = False
     row = decided("C2", EASY, tables_of(curve, (name, learning)))["final"]
-    assert (row["n_kept"], row["n_dropped"]) == (N - 1, 1)
+    assert (row["n_included"], row["n_excluded"]) == (N - 1, 1)
     assert row["effect"] == pytest.approx(0.4)
 
 
@@ -106,7 +106,7 @@ def test_networks_may_have_curves_and_mastery_of_their_own():
             [{"feature": "easy", "step": s, "r2_of_final": a * s / 1000}],
             [name],
         )
-        for name, s in (("initial", 0), ("acquired", 400), ("final", 500))
+        for name, s in (("initial", 0), ("mastered", 400), ("final", 500))
     ]
     learning = table(
         "learning",
@@ -125,7 +125,7 @@ def test_networks_may_have_curves_and_mastery_of_their_own():
 
 
 def acceleration(value, easy, hard, steps=STEPS):
-    curve = curve_of(value, steps, acquired=steps[-2], final=steps[-1])
+    curve = curve_of(value, steps, mastered=steps[-2], final=steps[-1])
     return decided("C3", BOTH, tables_of(curve, learning_of(N, easy=easy, hard=hard)))["final"]
 
 
@@ -193,7 +193,7 @@ def test_networks_without_a_before_are_left_out(easy, hard):
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # of a division by zero steps
         row = acceleration(saturating, easy, hard)
-    assert (row["n_kept"], row["n_dropped"]) == (0, N)
+    assert (row["n_included"], row["n_excluded"]) == (0, N)
     assert row["verdict"] == "inconclusive"
 
 
@@ -229,7 +229,7 @@ def test_a_feature_without_inner_xors_decides_nothing():
     roles = {"condition": "tasks/both", "hard": "hard"}
     row = decided("C6", roles, tables)["final"]
     assert row["verdict"] == "inconclusive"
-    assert (row["n_kept"], row["n_dropped"]) == (0, N)
+    assert (row["n_included"], row["n_excluded"]) == (0, N)
 
 
 # Directions

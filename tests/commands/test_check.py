@@ -312,7 +312,7 @@ def test_what_a_run_writes_is_said_and_must_fit_on_the_disk(tmp_path, monkeypatc
         "stimuli": {"features": {"easy": {"function": "bit"}}},
         "network": {"hidden": [20000, 20000]},
         "seeds": 1000,
-        "analyses": ["ledger"],
+        "analyses": ["variance_decomposition"],
         "vary": {"training.dropout": [0.0, 0.1]},
     }
     study = {"study": "test", "experiments": {"sweep": sweep}}
@@ -321,7 +321,8 @@ def test_what_a_run_writes_is_said_and_must_fit_on_the_disk(tmp_path, monkeypatc
         (tmp_path / "config.yaml").write_text(yaml.safe_dump(study | {"keep": keep}))
         assert main(["check"]) == 0
         said[bool(keep)] = capsys.readouterr().out
-    # Stimuli, training and the ledger of two conditions; two tables, and four jobs at the end.
+    # Stimuli, training and the variance decomposition of two conditions; two tables, and four jobs
+    # at the end.
     assert "jobs           12\n" in said[True]
     assert "networks       at most " in said[True] and "are free here" in said[True]
     assert "networks  " not in said[False] and "warning:" not in said[False]
@@ -336,7 +337,7 @@ def test_comparing_ten_thousand_networks_with_each_other_is_warned_of(
     sweep = {
         "stimuli": {"features": {"easy": {"function": "bit"}}},
         "seeds": 1000,
-        "analyses": ["ledger", "similarity", "rsa_models"],
+        "analyses": ["variance_decomposition", "similarity", "rsa_models"],
         "vary": {"training.dropout": [0.0, 0.1]},
     }
     (tmp_path / "config.yaml").write_text(

@@ -16,8 +16,14 @@ from repbias.io.tables import write_table
 def steering(**columns):
     rows = {
         **{"experiment": "e", "condition": "c", "network": ["seed0", "seed1"], "seed": [0, 1]},
-        **{"snapshot": "final", "step": 100, "kept": True, "layer": "hidden1", "feature": "easy"},
-        **{"dose": 0.5, "norm": 1.0, "norm_sd": [1.5, np.nan], "output": "easy"},
+        **{
+            "snapshot": "final",
+            "step": 100,
+            "included": True,
+            "layer": "hidden1",
+            "feature": "easy",
+        },
+        **{"strength": 0.5, "norm": 1.0, "norm_sd": [1.5, np.nan], "output": "easy"},
         "flips": [0.25, 0.5],
     }
     return pd.DataFrame(rows | columns)
@@ -39,7 +45,9 @@ def runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_table("a/tables/steering.csv", "steering", steering())
     recording([[1.0, 2.0], [3.0, np.nan]], source="x").write("a/recordings/brain.h5")
-    (tmp_path / "a/config.yaml").write_text("study: x\nbias: {doses: [0.5]}\nclaims: {}\n")
+    (tmp_path / "a/config.yaml").write_text(
+        "study: x\nbias: {steering_strengths: [0.5]}\nclaims: {}\n"
+    )
     shutil.copytree("a", "b")
     return tmp_path
 
@@ -67,11 +75,13 @@ def test_the_same_is_0(runs, diff):
 
 
 def test_settings_that_differ(runs, diff):
-    (runs / "b/config.yaml").write_text("study: x\nclaims: {}\nbias: {doses: [1.0], new: 2}\n")
+    (runs / "b/config.yaml").write_text(
+        "study: x\nclaims: {}\nbias: {steering_strengths: [1.0], new: 2}\n"
+    )
     code, said = diff()
     assert code == 1
     assert said[said.index("config.yaml") + 1 :][:2] == [
-        "bias.doses: [0.5] | [1.0]",
+        "bias.steering_strengths: [0.5] | [1.0]",
         "bias.new: none | 2",
     ]
     assert said[-1] == "2 files the same, 1 different"
@@ -79,7 +89,7 @@ def test_settings_that_differ(runs, diff):
 
 def test_values_that_differ_and_rows_of_one_side(runs, diff):
     other = steering(flips=[0.25, 0.75], norm_sd=[1.5, 2.0], norm=[1.0, 1.001])
-    more = pd.concat([other, other.tail(1).assign(dose=2.0)])
+    more = pd.concat([other, other.tail(1).assign(strength=2.0)])
     write_table("b/tables/steering.csv", "steering", more)
     code, said = diff("a/tables/steering.csv", "b/tables/steering.csv")
     assert code == 1
@@ -101,7 +111,7 @@ def test_the_order_of_rows_is_told_apart_from_values(runs, diff):
 
 def test_a_verdict_that_differs_is_no_other_row(runs, diff):
     row = {"claim": "C1", "variant": "", "snapshot": "final", "statement": "s", "effect": 0.5}
-    row |= dict.fromkeys(["ci_low", "ci_high", "n_kept", "n_dropped"], 1)
+    row |= dict.fromkeys(["ci_low", "ci_high", "n_included", "n_excluded"], 1)
     row |= dict.fromkeys(["measure", "reference", "provenance"], "")
     for folder, verdict in (("a", "supported"), ("b", "inconclusive")):
         rows = pd.DataFrame([row | {"verdict": verdict}])

@@ -168,7 +168,8 @@ print({"numpy", "torch", "pandas", "pydantic", "h5py"} & sys.modules.keys())
 
 
 def test_the_commands_do_not_import_torch(data):
-    code = "import sys; from repbias.commands.main import main; main(['check', 'x/study.yaml', '--images'])"
+    code = "import sys; from repbias.commands.main import main; "
+    code += "main(['check', 'x/study.yaml', '--images'])"
     main(["init", "x", "--images", str(data / "images")])
     code += "; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

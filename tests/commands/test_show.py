@@ -36,9 +36,9 @@ def networks(path):
         seeds=np.arange(3),
         features=["easy"],
         targets=["easy"],
-        kept=np.ones(3, bool),
+        included=np.ones(3, bool),
         test_accuracy=np.ones((3, 1)),
-        acquired=np.ones((3, 1), int),
+        mastery_step=np.ones((3, 1), int),
         curves={"step": np.arange(4), "loss": np.ones((4, 3)), "accuracy": np.ones((4, 3, 1))},
         checkpoint_names=np.array(["initial", "final"]),
         checkpoint_steps=np.ones((2, 3), int),
@@ -69,7 +69,7 @@ def activations(path):
         "seed": [0],
         "snapshot": ["final"],
         "step": [1],
-        "kept": [True],
+        "included": [True],
     }
     with write_activations(path, np.array(["a", "b"]), columns, {"hidden1": 7}) as layers:
         layers["hidden1"][0] = 1
@@ -118,13 +118,13 @@ def test_every_column_of_every_table_is_explained(name, tmp_path, show):
 
 
 def test_what_is_in_a_column(tmp_path, show):
-    columns = {"experiment": ["e", "f"], "agreement": [0.25, np.nan], "kept": [True, False]}
+    columns = {"experiment": ["e", "f"], "agreement": [0.25, np.nan], "included": [True, False]}
     rows = pd.DataFrame({name: [1, 1] for name in TABLES["behaviour"]} | columns)
     write_table(tmp_path / "x.csv", "behaviour", rows)
     said = "\n".join(show(tmp_path / "x.csv"))
     assert "\nexperiment e, f the experiment" in said
     assert "\nagreement 0.25 to 0.25, 1 empty share of test stimuli" in said
-    assert "\nkept true in 1 whether" in said
+    assert "\nincluded true in 1 whether" in said
 
 
 def test_figures_and_pages(tmp_path, show):

@@ -154,9 +154,9 @@ OF_READ = {"rsa_recordings", "rsa_tests", "rsa_between_recordings", "quality", *
     ("left_out", "missing"),
     [
         ([], set()),
-        (["brain"], {"planted_truth"}),
-        (["brain", "v4"], {"planted_truth", "rsa_between_recordings", *OF_RESPONSES}),
-        (["brain", "v4", "it"], {"planted_truth", *OF_READ}),
+        (["brain"], {"model_recovery"}),
+        (["brain", "v4"], {"model_recovery", "rsa_between_recordings", *OF_RESPONSES}),
+        (["brain", "v4", "it"], {"model_recovery", *OF_READ}),
     ],
 )
 def test_tables_and_figures_of_recordings_are_made_where_there_are_data(
@@ -210,14 +210,16 @@ def test_an_experiment_gets_every_analysis_unless_it_says_otherwise():
 
 
 def test_an_analysis_is_done_for_the_experiments_that_ask_for_it():
-    study = load_study(with_analyses(a=["units", "ledger"], b=["ledger"], c=[]))
+    study = load_study(
+        with_analyses(a=["units", "variance_decomposition"], b=["variance_decomposition"], c=[])
+    )
     assert {
         name: Plan(study).analysed(name) for name in ANALYSES if Plan(study).analysed(name)
     } == {
-        "ledger": ["a", "b"],
+        "variance_decomposition": ["a", "b"],
         "units": ["a"],
     }
-    assert Plan(study).tables() == ["learning", "ledger", "units"]
+    assert Plan(study).tables() == ["learning", "variance_decomposition", "units"]
 
 
 @pytest.mark.parametrize("analysis", ANALYSES)
@@ -251,7 +253,7 @@ def test_a_figure_is_shown_where_all_its_tables_are(figure, everything, monkeypa
     assert needs and set(needs) <= TABLES.keys()
     study = load_study(everything)
     for tables in ([*needs], [*TABLES], *([t for t in TABLES if t != n] for n in needs), []):
-        monkeypatch.setattr(type(study), "tables", lambda self, tables=tables: tables)
+        monkeypatch.setattr(Plan, "tables", lambda self, tables=tables: tables)
         assert (figure in Plan(study).figures()) == (set(needs) <= set(tables))
 
 
@@ -259,7 +261,7 @@ def test_sweeps_are_shown_where_something_varies():
     analyses = ["variance_explained"]
     assert "sweeps" not in Plan(load_study(configuration(analyses=analyses))).figures()
     varied = load_study(configuration(analyses=analyses, vary={"training.max_steps": [50, 60]}))
-    assert "sweeps" in varied.figures()
+    assert "sweeps" in Plan(varied).figures()
 
 
 # Claims
@@ -322,7 +324,9 @@ def test_a_claim_without_a_table_that_it_needs_is_refused(name, table):
 def test_the_experiment_without_the_analysis_is_named():
     """Two conditions of two experiments, one of which lacks it."""
     features = {"easy": {"function": "bit"}, "hard": {"function": "xor"}}
-    config = with_analyses(a=["variance_explained"], b=["ledger"], c=["ledger"])
+    config = with_analyses(
+        a=["variance_explained"], b=["variance_decomposition"], c=["variance_decomposition"]
+    )
     for experiment in config["experiments"].values():
         experiment["stimuli"] = {"features": features}
     roles = {"shallow": "a/base", "deep": "b/base", "easy": "easy", "hard": "hard"}
@@ -573,7 +577,7 @@ def test_a_claim_that_its_conditions_cannot_decide_is_refused(claims, message):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"geometry": {"comparators": ["corr", "corr"]}}, "'corr' occurs twice"),
+        ({"geometry": {"rdm_similarities": ["corr", "corr"]}}, "'corr' occurs twice"),
         ({"images": {"A": {"path": "."}, "a": {"path": "."}}}, "images: names differ in upper"),
     ],
 )

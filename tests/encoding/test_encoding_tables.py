@@ -20,7 +20,7 @@ from repbias.recordings.reliability import split_half_reliability
 
 SPEC = Encoding(folds=3, inner_folds=3, n_alphas=9, permutations=19)
 IDS = [f"s{i:02d}" for i in range(40)]
-NETWORKS = [(0, "initial"), (0, "acquired"), (0, "final"), (1, "final")]
+NETWORKS = [(0, "initial"), (0, "mastered"), (0, "final"), (1, "final")]
 
 
 def recording_of(tensor: np.ndarray, ids=IDS, columns=None, **preparation) -> Recording:

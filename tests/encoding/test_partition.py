@@ -39,13 +39,13 @@ def recording_of(means: np.ndarray, **columns) -> Recording:
 def opened(tmp_path):
     """Function that writes layers (network, stimulus, unit) of seeds 0, 1, ... with labels."""
 
-    def make(name, layers, labels=None, kept=None, snapshot="final", order=None):
+    def make(name, layers, labels=None, included=None, snapshot="final", order=None):
         n, n_stimuli, _ = next(iter(layers.values())).shape
         order = np.arange(n_stimuli) if order is None else order
         ids = np.array([f"s{i:03d}" for i in order])
         networks = {
             "network": [f"seed{i}" for i in range(n)], "seed": list(range(n)),
-            "snapshot": [snapshot] * n, "step": [9] * n, "kept": kept or [True] * n,
+            "snapshot": [snapshot] * n, "step": [9] * n, "included": included or [True] * n,
         }  # fmt: skip
         sizes = {layer: v.shape[2] for layer, v in layers.items()}
         labels = {k: np.asarray(v)[order] for k, v in (labels or {}).items()}
@@ -69,7 +69,7 @@ def parts_of(table, network=None):
     return {part: rows["r2"].to_numpy() for part, rows in table.groupby("part", sort=False)}
 
 
-def planted(n=400, seed=0):
+def recovery(n=400, seed=0):
     """Independent spaces of four features that make 60 % and 20 % of each unit's variance."""
     rng = np.random.default_rng(seed)
     a, b = rng.normal(size=(2, n, 4))
@@ -81,9 +81,9 @@ def planted(n=400, seed=0):
     return a, b, of(a, 0.6) + of(b, 0.2) + np.sqrt(0.2) * rng.normal(size=(n, 5))
 
 
-def test_planted_shares_are_recovered(opened):
+def test_recovery_shares_are_recovered(opened):
     """Standard errors of a share at 400 stimuli are about .03."""
-    a, b, y = planted()
+    a, b, y = recovery()
     members = {"first": opened("first", {"l": a[None]}), "second": opened("second", {"m": b[None]})}
     table = partition(recording_of(y), members, ["first:l", "second:m"])
     assert tuple(table.columns) == TABLES["variance_partition"]
@@ -114,7 +114,7 @@ def test_what_two_spaces_have_in_common_is_shared(opened):
 
 
 def test_a_space_twice_adds_nothing_of_its_own(opened):
-    a, _, y = planted(200)
+    a, _, y = recovery(200)
     rotated = 7 * a @ ortho_group.rvs(4, random_state=0) + 3
     member = {"net": opened("net", {"l": a[None], "again": rotated[None]})}
     parts = parts_of(partition(recording_of(y), member, ["net:l", "net:again"]))
@@ -196,8 +196,8 @@ def test_bands_are_of_the_same_seed_and_single_networks_serve_all(opened):
     layers, pixels = rng.normal(size=(3, 40, 4)), rng.normal(size=(1, 40, 5))
     other, y = rng.normal(size=(4, 40, 4)), rng.normal(size=(40, 2)) + layers[2, :, :2]
     members = {
-        "targets=both": opened("both", {"hidden2": layers}, kept=[True, False, True]),
-        "targets=easy": opened("easy", {"hidden1": other}, kept=[True, True, True, True]),
+        "targets=both": opened("both", {"hidden2": layers}, included=[True, False, True]),
+        "targets=easy": opened("easy", {"hidden1": other}, included=[True, True, True, True]),
         "pixels": opened("pixels", {"pixels": pixels}, order=rng.permutation(40)),
     }
     bands = ["targets=both:hidden2", "pixels:pixels", "targets=easy:hidden1"]
@@ -213,14 +213,14 @@ def test_bands_are_of_the_same_seed_and_single_networks_serve_all(opened):
 def test_without_a_common_seed_there_are_no_rows(opened, caplog):
     layers = np.random.default_rng(0).normal(size=(2, 40, 4))
     members = {
-        "a": opened("a", {"l": layers}, kept=[True, False]),
-        "b": opened("b", {"l": layers}, kept=[False, True]),
-        "c": opened("c", {"l": layers[:1]}, kept=[False]),
+        "a": opened("a", {"l": layers}, included=[True, False]),
+        "b": opened("b", {"l": layers}, included=[False, True]),
+        "c": opened("c", {"l": layers[:1]}, included=[False]),
     }
     y = recording_of(layers[0])
     for bands in (["a:l", "b:l"], ["a:l", "c:l"]):
         assert partition(y, members, bands).empty
-        assert "joint: no seed of all its networks was kept" in caplog.text
+        assert "joint: no seed of all its networks was included" in caplog.text
         caplog.clear()
 
 

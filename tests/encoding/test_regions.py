@@ -19,7 +19,7 @@ def units(rows, **columns) -> pd.DataFrame:
         **{
             "recording": "v4", "unit": [f"u{i}" for i in range(len(rows))], "experiment": "tasks",
             "condition": "both", "network": "seed0", "seed": 0, "snapshot": "final", "step": 9,
-            "kept": True, "layer": "hidden1", "r2": 0.0, "p": 0.5, "ceiling_convention": "",
+            "included": True, "layer": "hidden1", "r2": 0.0, "p": 0.5, "ceiling_convention": "",
             "r_normalised": 0.0, "log10_alpha": 0.0, "alpha_at_edge": 0.25, "n_stimuli": 40,
         }
         | columns

@@ -67,23 +67,23 @@ def rdm_recording(vectors: np.ndarray, n_stimuli: int) -> Recording:
     )
 
 
-@pytest.mark.parametrize("comparator", ["corr", "cosine", "spearman"])
-def test_the_ceiling_of_several_subjects_leaves_one_out(comparator):
+@pytest.mark.parametrize("rdm_similarity", ["corr", "cosine", "spearman"])
+def test_the_ceiling_of_several_subjects_leaves_one_out(rdm_similarity):
     """Nili et al. (2014), written out: z-scored, normalised or ranked RDMs are averaged."""
     data = subject_vectors(4, 12)
     ceiling = noise_ceiling(
-        rdm_recording(data, 12), data, comparator, Geometry(recording_distance="correlation")
+        rdm_recording(data, 12), data, rdm_similarity, Geometry(recording_distance="correlation")
     )
     scaled = {
         "corr": zscore(data, axis=1),
         "cosine": data / np.linalg.norm(data, axis=1, keepdims=True),
         "spearman": rankdata(data, axis=1),
-    }[comparator]
+    }[rdm_similarity]
 
     def similarity(a, b):
-        if comparator == "spearman":
+        if rdm_similarity == "spearman":
             a, b = rankdata(a), rankdata(b)
-        if comparator != "cosine":
+        if rdm_similarity != "cosine":
             a, b = a - a.mean(), b - b.mean()
         return a @ b / np.linalg.norm(a) / np.linalg.norm(b)
 
@@ -92,7 +92,7 @@ def test_the_ceiling_of_several_subjects_leaves_one_out(comparator):
         [similarity(np.delete(scaled, i, 0).mean(axis=0), row) for i, row in enumerate(data)]
     )
     assert (ceiling.low, ceiling.high) == pytest.approx((low, high), abs=1e-10)
-    expected = boot_noise_ceiling(RDMs(data), comparator)
+    expected = boot_noise_ceiling(RDMs(data), rdm_similarity)
     assert (ceiling.low, ceiling.high) == pytest.approx(expected, abs=1e-12)
     assert "leave one subject out" in ceiling.convention
 
@@ -163,9 +163,9 @@ def test_a_pattern_that_is_constant_in_a_half_leaves_no_ceiling():
 
 
 @pytest.mark.parametrize(
-    ("comparator", "expected"), [("spearman", (0.3723, 0.6657)), ("corr", (0.3944, 0.6804))]
+    ("rdm_similarity", "expected"), [("spearman", (0.3723, 0.6657)), ("corr", (0.3944, 0.6804))]
 )
-def test_the_ceiling_of_human_it(comparator, expected, test_data):
+def test_the_ceiling_of_human_it(rdm_similarity, expected, test_data):
     """Four subjects, two sessions each, 92 images; rsatoolbox_matlab's data and rsatoolbox's
     published route (reference values beside the data)."""
     spec = RdmRecording(
@@ -181,7 +181,9 @@ def test_the_ceiling_of_human_it(comparator, expected, test_data):
         recording, Geometry(recording_distance="correlation"), "human_it"
     ).get_vectors()
     assert len(data) == 4
-    ceiling = noise_ceiling(recording, data, comparator, Geometry(recording_distance="correlation"))
+    ceiling = noise_ceiling(
+        recording, data, rdm_similarity, Geometry(recording_distance="correlation")
+    )
     assert (ceiling.low, ceiling.high) == pytest.approx(expected, abs=1e-4)
 
 
@@ -204,33 +206,33 @@ def test_where_the_other_published_ceiling_comes_from(test_data):
 
 
 @pytest.mark.parametrize("ties", [False, True])
-@pytest.mark.parametrize("comparator", COMPARATORS)
-def test_resampled_ceilings_are_rsatoolboxs(comparator, ties):
+@pytest.mark.parametrize("rdm_similarity", COMPARATORS)
+def test_resampled_ceilings_are_rsatoolboxs(rdm_similarity, ties):
     """Subjects and stimuli are copied; it averages over the different subjects of a sample."""
     data = subject_vectors(4, 10)
     data = np.round(4 * data) if ties else data
     stimuli, subjects = draws(10, 4, 12)
     subjects[0] = [0, 4, 0, 0]  # alone
-    found = resampled_ceilings(data, comparator, stimuli, subjects, average="subjects")
+    found = resampled_ceilings(data, rdm_similarity, stimuli, subjects, average="subjects")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that tau's ceiling is of averaged ranks
         for i, (c, r) in enumerate(zip(stimuli, subjects, strict=True)):
             sample = RDMs(data).subsample("index", np.repeat(np.arange(4), r))
             sample = sample.subsample_pattern("index", np.repeat(np.arange(10), c))
-            expected = boot_noise_ceiling(sample, comparator)
+            expected = boot_noise_ceiling(sample, rdm_similarity)
             assert (found[0][i], found[1][i]) == pytest.approx(expected, abs=1e-12)
-        expected = boot_noise_ceiling(RDMs(data), comparator)
-    assert subject_ceiling(data, comparator) == pytest.approx(expected, abs=1e-12)
+        expected = boot_noise_ceiling(RDMs(data), rdm_similarity)
+    assert subject_ceiling(data, rdm_similarity) == pytest.approx(expected, abs=1e-12)
 
 
-@pytest.mark.parametrize("comparator", COMPARATORS)
-def test_ceilings_of_draws_are_means_over_copies(comparator):
+@pytest.mark.parametrize("rdm_similarity", COMPARATORS)
+def test_ceilings_of_draws_are_means_over_copies(rdm_similarity):
     """In loops: every copy of a subject with the average of the others, or of all."""
     data = subject_vectors(4, 10)
     stimuli, subjects = draws(10, 4, 20)
     several = (subjects > 0).sum(axis=1) > 1
     stimuli, subjects = stimuli[several], subjects[several]
-    found = resampled_ceilings(data, comparator, stimuli, subjects)
+    found = resampled_ceilings(data, rdm_similarity, stimuli, subjects)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for i, (c, r) in enumerate(zip(stimuli, subjects, strict=True)):
@@ -239,41 +241,41 @@ def test_ceilings_of_draws_are_means_over_copies(comparator):
             low, high = [], []
             for s in drawn:
                 for values, pool in ((low, drawn[drawn != s]), (high, drawn)):
-                    pooled = pool_rdm(RDMs(vectors[pool]), comparator)
-                    values.append(compare(pooled, RDMs(vectors[[s]]), comparator)[0, 0])
+                    pooled = pool_rdm(RDMs(vectors[pool]), rdm_similarity)
+                    values.append(compare(pooled, RDMs(vectors[[s]]), rdm_similarity)[0, 0])
             expected = np.mean(low), np.mean(high)
             assert (found[0][i], found[1][i]) == pytest.approx(expected, abs=1e-12)
 
 
-@pytest.mark.parametrize("comparator", ["corr", "spearman", "tau-a", "corr_cov"])
-def test_ceilings_of_torch_are_those_of_numpy(comparator):
+@pytest.mark.parametrize("rdm_similarity", ["corr", "spearman", "tau-a", "corr_cov"])
+def test_ceilings_of_torch_are_those_of_numpy(rdm_similarity):
     data, samples = subject_vectors(3, 9), draws(9, 3, 8)
-    expected = resampled_ceilings(data, comparator, *samples)
+    expected = resampled_ceilings(data, rdm_similarity, *samples)
     for dtype, tolerance in ((torch.float64, 1e-12), (torch.float32, 1e-5)):
-        found = resampled_ceilings(torch.asarray(data, dtype=dtype), comparator, *samples)
+        found = resampled_ceilings(torch.asarray(data, dtype=dtype), rdm_similarity, *samples)
         for one, other in zip(found, expected, strict=True):
             assert one.dtype == dtype
             np.testing.assert_allclose(one.numpy(), other, rtol=0, atol=tolerance)
 
 
-@given(seed=st.integers(0, 10_000), comparator=st.sampled_from(COMPARATORS))
-def test_the_order_of_stimuli_and_of_subjects_does_not_matter(seed, comparator):
+@given(seed=st.integers(0, 10_000), rdm_similarity=st.sampled_from(COMPARATORS))
+def test_the_order_of_stimuli_and_of_subjects_does_not_matter(seed, rdm_similarity):
     data, rng = subject_vectors(3, 7, seed), np.random.default_rng(seed)
     stimuli, subjects = draws(7, 3, 4, seed)
     order, who = rng.permutation(7), rng.permutation(3)
     square = np.array([squareform(row) for row in data[who]])
     permuted = np.array([squareform(row[np.ix_(order, order)]) for row in square])
-    expected = resampled_ceilings(data, comparator, stimuli, subjects)
-    found = resampled_ceilings(permuted, comparator, stimuli[:, order], subjects[:, who])
+    expected = resampled_ceilings(data, rdm_similarity, stimuli, subjects)
+    found = resampled_ceilings(permuted, rdm_similarity, stimuli[:, order], subjects[:, who])
     np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
-@pytest.mark.parametrize("comparator", ["corr", "spearman"])
-def test_pairs_that_are_missing_in_all_subjects_are_left_out(comparator):
+@pytest.mark.parametrize("rdm_similarity", ["corr", "spearman"])
+def test_pairs_that_are_missing_in_all_subjects_are_left_out(rdm_similarity):
     data = subject_vectors(4, 8)
     data[:, [2, 11]] = np.nan
-    expected = boot_noise_ceiling(RDMs(data), comparator)
-    assert subject_ceiling(data, comparator) == pytest.approx(expected, abs=1e-12)
+    expected = boot_noise_ceiling(RDMs(data), rdm_similarity)
+    assert subject_ceiling(data, rdm_similarity) == pytest.approx(expected, abs=1e-12)
 
 
 def test_whitened_ceilings_go_beyond_99_stimuli():

@@ -35,31 +35,31 @@ def random_vectors(n, n_stimuli, seed=0, ties=False):
 
 
 @pytest.mark.parametrize("ties", [False, True])
-@pytest.mark.parametrize("comparator", COMPARATORS)
-def test_weights_equal_copies_of_rows_and_columns(comparator, ties):
+@pytest.mark.parametrize("rdm_similarity", COMPARATORS)
+def test_weights_equal_copies_of_rows_and_columns(rdm_similarity, ties):
     """rsatoolbox copies, marks pairs of a stimulus with its copy as NaN and drops them."""
     models, data = random_vectors(3, 10, 1, ties), random_vectors(2, 10, 2, ties)
     rng = np.random.default_rng(3)
     counts = rng.multinomial(10, np.full(10, 0.1), size=60)
-    found = resampled_similarity(models, data, comparator, counts)
+    found = resampled_similarity(models, data, rdm_similarity, counts)
     assert found.shape == (60, 3, 2)
     for sample, count in zip(found, counts, strict=True):
         copies = np.repeat(np.arange(10), count)
         expected = compare(
             RDMs(models).subsample_pattern("index", copies),
             RDMs(data).subsample_pattern("index", copies),
-            comparator,
+            rdm_similarity,
         )
         np.testing.assert_allclose(sample, expected, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("comparator", ["corr", "spearman"])
-def test_a_common_offset_of_the_distances_costs_no_precision(comparator):
+@pytest.mark.parametrize("rdm_similarity", ["corr", "spearman"])
+def test_a_common_offset_of_the_distances_costs_no_precision(rdm_similarity):
     """Pearson and Spearman ignore it; a difference of large sums would not."""
     models, data = random_vectors(2, 8, 1), random_vectors(2, 8, 2)
     counts = np.random.default_rng(3).multinomial(8, np.full(8, 1 / 8), size=20)
-    expected = resampled_similarity(models, data, comparator, counts)
-    found = resampled_similarity(models + 1e3, data + 1e3, comparator, counts)
+    expected = resampled_similarity(models, data, rdm_similarity, counts)
+    found = resampled_similarity(models + 1e3, data + 1e3, rdm_similarity, counts)
     np.testing.assert_allclose(found, expected, atol=1e-8)
 
 
@@ -87,22 +87,24 @@ def test_weighted_ranks_are_ranks_of_repeated_values(rows, different):
 
 
 @pytest.mark.parametrize("ties", [False, True])
-@pytest.mark.parametrize("comparator", [c for c in COMPARATORS if c != "tau-a"])
-def test_similarity_is_an_inner_product_of_normalised_rdms(comparator, ties):
+@pytest.mark.parametrize("rdm_similarity", [c for c in COMPARATORS if c != "tau-a"])
+def test_similarity_is_an_inner_product_of_normalised_rdms(rdm_similarity, ties):
     a, b = random_vectors(3, 12, 1, ties), random_vectors(4, 12, 2, ties)
-    expected = compare(RDMs(a), RDMs(b), comparator)
-    np.testing.assert_allclose(unit(a, comparator) @ unit(b, comparator).T, expected, atol=1e-12)
+    expected = compare(RDMs(a), RDMs(b), rdm_similarity)
+    np.testing.assert_allclose(
+        unit(a, rdm_similarity) @ unit(b, rdm_similarity).T, expected, atol=1e-12
+    )
 
 
-@pytest.mark.parametrize("comparator", ["corr_cov", "cosine_cov"])
+@pytest.mark.parametrize("rdm_similarity", ["corr_cov", "cosine_cov"])
 @pytest.mark.parametrize("n", [98, 99, 100])
-def test_the_whitened_formula_is_rsatoolboxs(comparator, n):
+def test_the_whitened_formula_is_rsatoolboxs(rdm_similarity, n):
     """Up to 99 stimuli; at 100, where it fails, H X H is written out."""
     a, b = random_vectors(2, n, 1), random_vectors(2, n, 2)
     if n < 100:
-        expected = compare(RDMs(a), RDMs(b), comparator)
+        expected = compare(RDMs(a), RDMs(b), rdm_similarity)
     else:
-        mean = [v.mean(axis=1, keepdims=True) * (comparator == "corr_cov") for v in (a, b)]
+        mean = [v.mean(axis=1, keepdims=True) * (rdm_similarity == "corr_cov") for v in (a, b)]
         h = np.eye(n) - 1 / n
         whitened = [
             np.array([(h @ squareform(row) @ h).ravel() for row in v - m])
@@ -110,13 +112,13 @@ def test_the_whitened_formula_is_rsatoolboxs(comparator, n):
         ]
         x, y = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in whitened)
         expected = x @ y.T
-    unresampled = resampled_similarity(a, b, comparator, np.ones((1, n), int))[0]
-    np.testing.assert_allclose(similarities(a, b, comparator), expected, atol=1e-12)
+    unresampled = resampled_similarity(a, b, rdm_similarity, np.ones((1, n), int))[0]
+    np.testing.assert_allclose(similarities(a, b, rdm_similarity), expected, atol=1e-12)
     np.testing.assert_allclose(unresampled, expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("comparator", ["corr_cov", "cosine_cov"])
-def test_a_stimulus_that_is_half_of_the_sample_is_whitened_too(comparator):
+@pytest.mark.parametrize("rdm_similarity", ["corr_cov", "cosine_cov"])
+def test_a_stimulus_that_is_half_of_the_sample_is_whitened_too(rdm_similarity):
     """Where a denominator of the closed form is 0, and beyond."""
     models, data = random_vectors(2, 10, 1), random_vectors(2, 10, 2)
     for often in (5, 6, 7):
@@ -125,23 +127,23 @@ def test_a_stimulus_that_is_half_of_the_sample_is_whitened_too(comparator):
         expected = compare(
             RDMs(models).subsample_pattern("index", copies),
             RDMs(data).subsample_pattern("index", copies),
-            comparator,
+            rdm_similarity,
         )
-        found = resampled_similarity(models, data, comparator, counts[None])[0]
+        found = resampled_similarity(models, data, rdm_similarity, counts[None])[0]
         np.testing.assert_allclose(found, expected, atol=1e-10)
 
 
 @pytest.mark.parametrize("ties", [False, True])
-@pytest.mark.parametrize("comparator", COMPARATORS)
-def test_similarities_are_rsatoolboxs(comparator, ties):
+@pytest.mark.parametrize("rdm_similarity", COMPARATORS)
+def test_similarities_are_rsatoolboxs(rdm_similarity, ties):
     """To 1e-12; an RDM that is constant has similarity 0, but for cosines. One RDM at a time:
     rsatoolbox 0.3.2 misplaces the similarities of all that follow a constant one."""
     a, b = random_vectors(5, 12, 1, ties), random_vectors(4, 12, 2, ties)
     a[1] = 0.5
-    found = similarities(a, b, comparator)
-    expected = np.concatenate([compare(RDMs(row[None]), RDMs(b), comparator) for row in a])
+    found = similarities(a, b, rdm_similarity)
+    expected = np.concatenate([compare(RDMs(row[None]), RDMs(b), rdm_similarity) for row in a])
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
-    assert (found[1] == 0).all() == (comparator not in ("cosine", "cosine_cov"))
+    assert (found[1] == 0).all() == (rdm_similarity not in ("cosine", "cosine_cov"))
 
 
 @given(seed=seeds, n=st.integers(3, 9), levels=st.integers(1, 6))
@@ -160,16 +162,16 @@ def test_tau_a_counts_concordant_minus_discordant_pairs(seed, n, levels):
         np.testing.assert_allclose(sample, expected, atol=1e-14)
 
 
-@pytest.mark.parametrize("comparator", COMPARATORS)
-def test_torch_is_numpy(comparator):
+@pytest.mark.parametrize("rdm_similarity", COMPARATORS)
+def test_torch_is_numpy(rdm_similarity):
     models, data = random_vectors(3, 10, 1, True), random_vectors(2, 10, 2)
     counts = np.random.default_rng(3).multinomial(10, np.full(10, 0.1), size=20)
     a, b = torch.asarray(models), torch.asarray(data)
     pairs = [
-        (similarities(a, b, comparator), similarities(models, data, comparator)),
+        (similarities(a, b, rdm_similarity), similarities(models, data, rdm_similarity)),
         (
-            resampled_similarity(a, b, comparator, torch.asarray(counts)),
-            resampled_similarity(models, data, comparator, counts),
+            resampled_similarity(a, b, rdm_similarity, torch.asarray(counts)),
+            resampled_similarity(models, data, rdm_similarity, counts),
         ),
     ]
     for found, expected in pairs:
@@ -179,28 +181,28 @@ def test_torch_is_numpy(comparator):
 
 
 @pytest.mark.parametrize("module", [np, torch])
-@pytest.mark.parametrize("comparator", COMPARATORS)
-def test_float32_keeps_its_precision_under_a_large_offset(comparator, module):
+@pytest.mark.parametrize("rdm_similarity", COMPARATORS)
+def test_float32_keeps_its_precision_under_a_large_offset(rdm_similarity, module):
     """The offset costs float32 three digits of the input, as float64 of the same input shows;
     centring first costs no more. A cosine is that of the offset."""
-    offset = 1e4 if comparator not in ("cosine", "cosine_cov") else 0
+    offset = 1e4 if rdm_similarity not in ("cosine", "cosine_cov") else 0
     models, data = (
         module.asarray((random_vectors(3, 20, seed) + offset).astype(np.float32)) for seed in (1, 2)
     )
     counts = np.random.default_rng(3).multinomial(20, np.full(20, 0.05), size=20)
     exact = [np.asarray(v, dtype=np.float64) for v in (models, data)]
-    found = resampled_similarity(models, data, comparator, counts)
+    found = resampled_similarity(models, data, rdm_similarity, counts)
     assert found.dtype == module.float32
     np.testing.assert_allclose(
-        found, resampled_similarity(*exact, comparator, counts), rtol=0, atol=1e-5
+        found, resampled_similarity(*exact, rdm_similarity, counts), rtol=0, atol=1e-5
     )
-    found = similarities(models, data, comparator)
+    found = similarities(models, data, rdm_similarity)
     assert found.dtype == module.float32
-    np.testing.assert_allclose(found, similarities(*exact, comparator), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(found, similarities(*exact, rdm_similarity), rtol=0, atol=1e-6)
 
 
-@given(seed=seeds, comparator=st.sampled_from(COMPARATORS))
-def test_the_order_of_stimuli_does_not_matter(seed, comparator):
+@given(seed=seeds, rdm_similarity=st.sampled_from(COMPARATORS))
+def test_the_order_of_stimuli_does_not_matter(seed, rdm_similarity):
     a, b = random_vectors(2, 7, seed), random_vectors(2, 7, seed + 1)
     rng = np.random.default_rng(seed)
     order, counts = rng.permutation(7), rng.multinomial(7, np.full(7, 1 / 7), size=5)
@@ -208,52 +210,52 @@ def test_the_order_of_stimuli_does_not_matter(seed, comparator):
         np.array([squareform(squareform(row)[np.ix_(order, order)]) for row in v]) for v in (a, b)
     ]
     np.testing.assert_allclose(
-        similarities(*permuted, comparator), similarities(a, b, comparator), atol=1e-12
+        similarities(*permuted, rdm_similarity), similarities(a, b, rdm_similarity), atol=1e-12
     )
     np.testing.assert_allclose(
-        resampled_similarity(*permuted, comparator, counts[:, order]),
-        resampled_similarity(a, b, comparator, counts),
+        resampled_similarity(*permuted, rdm_similarity, counts[:, order]),
+        resampled_similarity(a, b, rdm_similarity, counts),
         atol=1e-10,
     )
 
 
 @given(
     seed=seeds,
-    comparator=st.sampled_from(COMPARATORS),
+    rdm_similarity=st.sampled_from(COMPARATORS),
     scale=st.floats(1e-3, 1e3),
     offset=st.floats(0, 100),
 )
 def test_scale_does_not_matter_nor_does_a_constant_unless_it_is_a_cosine(
-    seed, comparator, scale, offset
+    seed, rdm_similarity, scale, offset
 ):
     a, b = random_vectors(2, 7, seed), random_vectors(2, 7, seed + 1)
-    changed = scale * a + (0 if comparator in ("cosine", "cosine_cov") else offset)
+    changed = scale * a + (0 if rdm_similarity in ("cosine", "cosine_cov") else offset)
     counts = np.random.default_rng(seed).multinomial(7, np.full(7, 1 / 7), size=5)
     np.testing.assert_allclose(
-        similarities(changed, b, comparator), similarities(a, b, comparator), atol=1e-8
+        similarities(changed, b, rdm_similarity), similarities(a, b, rdm_similarity), atol=1e-8
     )
     np.testing.assert_allclose(
-        resampled_similarity(changed, b, comparator, counts),
-        resampled_similarity(a, b, comparator, counts),
+        resampled_similarity(changed, b, rdm_similarity, counts),
+        resampled_similarity(a, b, rdm_similarity, counts),
         atol=1e-6,
     )
 
 
-@pytest.mark.parametrize("comparator", [c for c in COMPARATORS if c not in WHITENED])
-def test_pairs_that_are_missing_in_all_rdms_are_left_out(comparator):
+@pytest.mark.parametrize("rdm_similarity", [c for c in COMPARATORS if c not in WHITENED])
+def test_pairs_that_are_missing_in_all_rdms_are_left_out(rdm_similarity):
     """rsatoolbox drops them; resampled, copies of them as well."""
     models, data = random_vectors(3, 9, 1), random_vectors(2, 9, 2)
     models[:, [0, 5, 30]] = data[:, [0, 5, 30]] = np.nan
-    found = similarities(models, data, comparator)
-    np.testing.assert_allclose(found, compare(RDMs(models), RDMs(data), comparator), atol=1e-12)
+    found = similarities(models, data, rdm_similarity)
+    np.testing.assert_allclose(found, compare(RDMs(models), RDMs(data), rdm_similarity), atol=1e-12)
     (count,) = np.random.default_rng(0).multinomial(9, np.full(9, 1 / 9), size=1)
     copies = np.repeat(np.arange(9), count)
     expected = compare(
         RDMs(models).subsample_pattern("index", copies),
         RDMs(data).subsample_pattern("index", copies),
-        comparator,
+        rdm_similarity,
     )
-    found = resampled_similarity(models, data, comparator, count[None])[0]
+    found = resampled_similarity(models, data, rdm_similarity, count[None])[0]
     np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
@@ -274,19 +276,19 @@ def test_rdms_that_cannot_be_compared_are_refused():
         models[:, 2] = data[:, 2] = 1
 
 
-@pytest.mark.parametrize("comparator", COMPARATORS)
-def test_blocks_change_nothing(comparator, monkeypatch):
+@pytest.mark.parametrize("rdm_similarity", COMPARATORS)
+def test_blocks_change_nothing(rdm_similarity, monkeypatch):
     """One or a few models, subjects, samples and pairs at once."""
     models, data = random_vectors(5, 10, 1), random_vectors(3, 10, 2)
     counts = np.random.default_rng(3).multinomial(10, np.full(10, 0.1), size=30)
-    expected = resampled_similarity(models, data, comparator, counts)
+    expected = resampled_similarity(models, data, rdm_similarity, counts)
     monkeypatch.setattr(comparison, "MEMORY", 200)
-    found = resampled_similarity(models, data, comparator, counts)
+    found = resampled_similarity(models, data, rdm_similarity, counts)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13)
 
 
-@pytest.mark.parametrize("comparator", ["corr", "corr_cov", "spearman"])
-def test_memory_is_bounded(comparator, monkeypatch):
+@pytest.mark.parametrize("rdm_similarity", ["corr", "corr_cov", "spearman"])
+def test_memory_is_bounded(rdm_similarity, monkeypatch):
     """The peak above the arguments is a few times the bound, whatever the number of samples."""
     n_stimuli, n_samples = 60, 2000
     models, data = random_vectors(8, n_stimuli, 1), random_vectors(2, n_stimuli, 2)
@@ -295,7 +297,7 @@ def test_memory_is_bounded(comparator, monkeypatch):
     )
     monkeypatch.setattr(comparison, "MEMORY", 2**16)
     tracemalloc.start()
-    result = resampled_similarity(models, data, comparator, counts)
+    result = resampled_similarity(models, data, rdm_similarity, counts)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     # Weights of all pairs in all samples alone would take 28 MB.
@@ -308,11 +310,11 @@ def test_integers_count_as_float64():
     assert embedding(a, "cosine").dtype == np.float64
 
 
-@pytest.mark.parametrize("comparator", COMPARATORS)
-def test_a_sample_of_one_stimulus_has_similarity_0(comparator):
+@pytest.mark.parametrize("rdm_similarity", COMPARATORS)
+def test_a_sample_of_one_stimulus_has_similarity_0(rdm_similarity):
     models, data = random_vectors(2, 6, 1), random_vectors(2, 6, 2)
     counts = np.array([[0, 6, 0, 0, 0, 0]])
-    assert (resampled_similarity(models, data, comparator, counts) == 0).all()
+    assert (resampled_similarity(models, data, rdm_similarity, counts) == 0).all()
 
 
 def test_spearman_is_scipys():
@@ -321,21 +323,21 @@ def test_spearman_is_scipys():
     assert similarities(a, b, "spearman")[0, 0] == pytest.approx(expected, abs=1e-12)
 
 
-@pytest.mark.parametrize("comparator", COMPARATORS)
-def test_half_precision_counts_as_double(comparator):
+@pytest.mark.parametrize("rdm_similarity", COMPARATORS)
+def test_half_precision_counts_as_double(rdm_similarity):
     rdms = (300 * np.random.default_rng(0).random((3, 66))).astype(np.float16)
-    expected = similarities(rdms.astype(float), rdms.astype(float), comparator)
-    np.testing.assert_array_equal(similarities(rdms, rdms, comparator), expected)
+    expected = similarities(rdms.astype(float), rdms.astype(float), rdm_similarity)
+    np.testing.assert_array_equal(similarities(rdms, rdms, rdm_similarity), expected)
 
 
-@pytest.mark.parametrize("comparator", ["tau-a", "spearman", "corr"])
+@pytest.mark.parametrize("rdm_similarity", ["tau-a", "spearman", "corr"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.float64])
-def test_counts_may_be_of_any_type(comparator, dtype):
+def test_counts_may_be_of_any_type(rdm_similarity, dtype):
     """The weight of a pair of stimuli, 18 x 17, is more than a byte holds."""
     counts = np.zeros((1, 12), int)
     counts[0, :3] = 18, 12, 17
     models, data = random_vectors(2, 12, 1), random_vectors(3, 12, 2)
     np.testing.assert_array_equal(
-        resampled_similarity(models, data, comparator, counts.astype(dtype)),
-        resampled_similarity(models, data, comparator, counts),
+        resampled_similarity(models, data, rdm_similarity, counts.astype(dtype)),
+        resampled_similarity(models, data, rdm_similarity, counts),
     )

@@ -137,23 +137,23 @@ def copies(vectors, counts, subjects=None):
     return RDMs(vectors[rows]).subsample_pattern("index", patterns)
 
 
-@given(seed=seeds, comparator=st.sampled_from(LINEAR))
-def test_inner_products_are_those_of_copies(seed, comparator):
+@given(seed=seeds, rdm_similarity=st.sampled_from(LINEAR))
+def test_inner_products_are_those_of_copies(seed, rdm_similarity):
     """x'V^-1 y over the pairs that exist, V written out (a scaled identity unless whitened)."""
     rng = np.random.default_rng(seed)
     n = 9
     x = rng.uniform(size=(3, n * (n - 1) // 2)) + 5
     counts = rng.multinomial(n, np.full(n, 1 / n), size=2)
     first, second = np.triu_indices(3)
-    found = inner_products(x, first, second, comparator, counts)
+    found = inner_products(x, first, second, rdm_similarity, counts)
     for row, c in zip(found, counts, strict=True):
         values = copies(x, c).get_vectors()
         there = ~np.isnan(values[0])
         values = values[:, there]
-        if comparator.startswith("corr"):
+        if rdm_similarity.startswith("corr"):
             values = values - values.mean(axis=1, keepdims=True)
         weighted = values
-        if comparator.endswith("cov"):
+        if rdm_similarity.endswith("cov"):
             v = get_v(c.sum(), None).toarray()[there][:, there]
             weighted = np.linalg.solve(v, values.T).T
         gram = values @ weighted.T
@@ -174,7 +174,7 @@ def test_sparse_and_dense_weights_are_the_same(monkeypatch):
     np.testing.assert_allclose(*found, rtol=1e-12, atol=1e-15)
 
 
-def written_out(models, data, comparator, folds, f):
+def written_out(models, data, rdm_similarity, folds, f):
     """Evaluate one fold with rsatoolbox's objects."""
     c, r = folds.stimuli[folds.stimulus_draw[f]], folds.subjects[folds.subject_draw[f]]
     train = copies(data, c * folds.train_stimuli[f], r * folds.train_subjects[f])
@@ -183,19 +183,19 @@ def written_out(models, data, comparator, folds, f):
     for model in models:
         fitted = copies(model.rdms, c * folds.train_stimuli[f])
         if model.fit == "weighted":
-            theta = fit_regress_nn(ModelWeighted("m", fitted), train, comparator)
+            theta = fit_regress_nn(ModelWeighted("m", fitted), train, rdm_similarity)
         elif model.fit == "select":
-            theta = np.eye(3)[compare(fitted, train, comparator).mean(axis=1).argmax()]
+            theta = np.eye(3)[compare(fitted, train, rdm_similarity).mean(axis=1).argmax()]
         else:
             theta = np.ones(1)
         predicted = copies((theta @ model.rdms)[None], c * folds.test_stimuli[f])
-        values.append(compare(predicted, test, comparator).mean())
+        values.append(compare(predicted, test, rdm_similarity).mean())
     return values
 
 
 @pytest.mark.parametrize("divide", [True, False])
-@pytest.mark.parametrize("comparator", [*LINEAR, "spearman", "rho-a"])
-def test_similarities_are_those_of_rsatoolbox_on_copies(comparator, divide, monkeypatch):
+@pytest.mark.parametrize("rdm_similarity", [*LINEAR, "spearman", "rho-a"])
+def test_similarities_are_those_of_rsatoolbox_on_copies(rdm_similarity, divide, monkeypatch):
     """Whitened, it solves for weights by conjugate gradients to a relative 1e-5; here exactly."""
 
     def solved(v, x, atol):
@@ -203,50 +203,50 @@ def test_similarities_are_those_of_rsatoolbox_on_copies(comparator, divide, monk
 
     monkeypatch.setattr(scipy.sparse.linalg, "cg", solved)
     models, data = simulated()
-    if comparator in RANKED:
+    if rdm_similarity in RANKED:
         models = models[2:]
     folds = folds_of(15, 4, divide=divide)
-    found = cross_validated_similarities(models, data, comparator, folds)
-    expected = [written_out(models, data, comparator, folds, f) for f in range(len(folds))]
+    found = cross_validated_similarities(models, data, rdm_similarity, folds)
+    expected = [written_out(models, data, rdm_similarity, folds, f) for f in range(len(folds))]
     np.testing.assert_allclose(found, expected, atol=1e-10)
 
 
-@pytest.mark.parametrize("comparator", [*LINEAR, *RANKED])
-def test_ceilings_are_those_of_rsatoolbox_on_copies(comparator):
+@pytest.mark.parametrize("rdm_similarity", [*LINEAR, *RANKED])
+def test_ceilings_are_those_of_rsatoolbox_on_copies(rdm_similarity):
     _, data = simulated()
     folds = folds_of(15, 4)
-    lower, upper = cross_validated_ceilings(data, comparator, folds)
+    lower, upper = cross_validated_ceilings(data, rdm_similarity, folds)
     for f in range(len(folds)):
         c, r = folds.stimuli[folds.stimulus_draw[f]], folds.subjects[folds.subject_draw[f]]
         inside = c * folds.test_stimuli[f]
         test = copies(data, inside, r * folds.test_subjects[f])
-        low = pool(copies(data, inside, r * folds.train_subjects[f]), comparator)
+        low = pool(copies(data, inside, r * folds.train_subjects[f]), rdm_similarity)
         kept = list(np.flatnonzero(inside))
-        high = pool(copies(data, c, r), comparator).subset_pattern("index", kept)
-        assert lower[f] == pytest.approx(compare(low, test, comparator).mean(), abs=1e-10)
-        assert upper[f] == pytest.approx(compare(high, test, comparator).mean(), abs=1e-10)
+        high = pool(copies(data, c, r), rdm_similarity).subset_pattern("index", kept)
+        assert lower[f] == pytest.approx(compare(low, test, rdm_similarity).mean(), abs=1e-10)
+        assert upper[f] == pytest.approx(compare(high, test, rdm_similarity).mean(), abs=1e-10)
 
 
-@pytest.mark.parametrize("comparator", LINEAR)
-def test_blocks_make_no_difference(comparator, monkeypatch):
+@pytest.mark.parametrize("rdm_similarity", LINEAR)
+def test_blocks_make_no_difference(rdm_similarity, monkeypatch):
     models, data = simulated()
     folds = folds_of(15, 4)
     expected = [
-        cross_validated_similarities(models, data, comparator, folds),
-        *cross_validated_ceilings(data, comparator, folds),
+        cross_validated_similarities(models, data, rdm_similarity, folds),
+        *cross_validated_ceilings(data, rdm_similarity, folds),
     ]
     monkeypatch.setattr(crossvalidation, "MEMORY", 1500)
     monkeypatch.setattr(crossvalidation, "CACHE", 500)
     found = [
-        cross_validated_similarities(models, data, comparator, folds),
-        *cross_validated_ceilings(data, comparator, folds),
+        cross_validated_similarities(models, data, rdm_similarity, folds),
+        *cross_validated_ceilings(data, rdm_similarity, folds),
     ]
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-12)
 
 
-@given(seed=seeds, comparator=st.sampled_from(LINEAR))
-def test_order_of_stimuli_and_scale_of_rdms_do_not_matter(seed, comparator):
+@given(seed=seeds, rdm_similarity=st.sampled_from(LINEAR))
+def test_order_of_stimuli_and_scale_of_rdms_do_not_matter(seed, rdm_similarity):
     models, data = simulated(10, 4, seed)
     rng = np.random.default_rng(seed)
     order = rng.permutation(10)
@@ -262,8 +262,8 @@ def test_order_of_stimuli_and_scale_of_rdms_do_not_matter(seed, comparator):
     )  # fmt: skip
     other = [Model(m.rdms[:, pairs] * 1000, m.fit) for m in models]
     np.testing.assert_allclose(
-        cross_validated_similarities(other, data[:, pairs] / 7, comparator, moved),
-        cross_validated_similarities(models, data, comparator, folds),
+        cross_validated_similarities(other, data[:, pairs] / 7, rdm_similarity, moved),
+        cross_validated_similarities(models, data, rdm_similarity, folds),
         atol=1e-8,
     )
 

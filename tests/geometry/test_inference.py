@@ -93,14 +93,14 @@ def test_intervals_are_those_of_the_seed():
     np.testing.assert_array_equal(first.similarity, other.similarity)
 
 
-@pytest.mark.parametrize("comparator", COMPARATORS)
+@pytest.mark.parametrize("rdm_similarity", COMPARATORS)
 @pytest.mark.parametrize("n_subjects", [1, 3])
-def test_few_stimuli_still_have_an_interval(n_subjects, comparator):
+def test_few_stimuli_still_have_an_interval(n_subjects, rdm_similarity):
     """A sample of fewer than three different stimuli has no similarity; rsatoolbox skips it."""
     models, data = related(1, n_subjects, 6)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        result = evaluate(models, data, comparator, 500, seed=0)
+        result = evaluate(models, data, rdm_similarity, 500, seed=0)
     assert np.isfinite([result.ci_low, result.ci_high]).all()
 
 
@@ -112,12 +112,12 @@ def rdm_recording(vectors: np.ndarray, n_stimuli: int) -> Recording:
     )
 
 
-@pytest.mark.parametrize("comparator", ["corr", "corr_cov", "spearman"])
-def test_blocks_of_memory_change_nothing(comparator, monkeypatch):
+@pytest.mark.parametrize("rdm_similarity", ["corr", "corr_cov", "spearman"])
+def test_blocks_of_memory_change_nothing(rdm_similarity, monkeypatch):
     models, data = related(5, 3, 10)
-    expected = evaluate(models, data, comparator, 100, 0)
+    expected = evaluate(models, data, rdm_similarity, 100, 0)
     monkeypatch.setattr(inference, "MEMORY", 700)  # two models, a few samples at once
-    found = evaluate(models, data, comparator, 100, 0)
+    found = evaluate(models, data, rdm_similarity, 100, 0)
     np.testing.assert_allclose(found.ci_low, expected.ci_low, rtol=1e-10)
 
 

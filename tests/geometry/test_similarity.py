@@ -59,7 +59,7 @@ def test_the_configuration_names_every_measure():
 
 
 @pytest.mark.parametrize(
-    ("name", "distance", "comparator"),
+    ("name", "distance", "rdm_similarity"),
     [
         ("rsa", "correlation", "corr"),
         ("rsa_euclidean", "euclidean", "corr"),
@@ -67,10 +67,10 @@ def test_the_configuration_names_every_measure():
     ],
 )
 @pytest.mark.parametrize("n", [12, 40])
-def test_rsa_agrees_with_rsatoolbox(name, distance, comparator, n):
+def test_rsa_agrees_with_rsatoolbox(name, distance, rdm_similarity, n):
     x, y = pair_of(0, n)
     a, b = (make_rdms(pdist(r, distance), np.arange(n).astype(str), distance, {}) for r in (x, y))
-    expected = compare(a, b, comparator)[0, 0]
+    expected = compare(a, b, rdm_similarity)[0, 0]
     np.testing.assert_allclose(similarity(name, x, y), expected, rtol=1e-9)
 
 
@@ -405,7 +405,7 @@ def conditions(make_activations):
     for name, ids in (("easy", IDS), ("hard", IDS[:16][::-1] + IDS[16:])):
         layers = {"hidden1": rng.normal(size=(5, 20, 6)), "hidden2": rng.normal(size=(5, 20, 4))}
         result[name] = make_activations(layers, ids, NETWORKS, name)
-    result["hard"].networks["kept"][4] = False
+    result["hard"].networks["included"][4] = False
     return result
 
 
@@ -428,7 +428,7 @@ def test_every_pair_of_a_snapshot_is_compared(conditions, tmp_path):
         assert (row.metric, row.snapshot, a, b) not in found, "compared twice"
         found[row.metric, row.snapshot, a, b] = row.similarity
         assert (row.layer_a, row.layer_b) == (LAYERS[row.condition_a], LAYERS[row.condition_b])
-        assert row.kept_b == (b != ("hard", 2))
+        assert row.included_b == (b != ("hard", 2))
         assert row.step_a == (0 if row.snapshot == "initial" else 100)
         expected = similarity(row.metric, patterns[*a, row.snapshot], patterns[*b, row.snapshot])
         np.testing.assert_allclose(row.similarity, expected, rtol=1e-6)

@@ -145,9 +145,9 @@ def test_the_gram_matrix_is_of_centred_patterns(tmp_path):
         stream_gram(lambda s, u: patterns[s, u], *patterns.shape)
 
 
-@pytest.mark.parametrize("comparator", ["corr", "cosine"])
+@pytest.mark.parametrize("rdm_similarity", ["corr", "cosine"])
 @pytest.mark.parametrize("offset", [0, 1000])
-def test_comparisons_in_blocks_of_pairs_are_rsatoolboxs(comparator, offset, tmp_path):
+def test_comparisons_in_blocks_of_pairs_are_rsatoolboxs(rdm_similarity, offset, tmp_path):
     rng = np.random.default_rng(6)
     shared = rng.uniform(size=79_800)
     a, b = (offset + shared + rng.uniform(size=(n, 79_800)) for n in (3, 2))
@@ -155,8 +155,8 @@ def test_comparisons_in_blocks_of_pairs_are_rsatoolboxs(comparator, offset, tmp_
         datasets = [
             file.create_dataset(n, data=v, chunks=(1, 999)) for n, v in (("a", a), ("b", b))
         ]
-        found = compare_streamed(*datasets, comparator, max_memory_mb=1)
-    expected = compare(RDMs(a), RDMs(b), comparator)
+        found = compare_streamed(*datasets, rdm_similarity, max_memory_mb=1)
+    expected = compare(RDMs(a), RDMs(b), rdm_similarity)
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 

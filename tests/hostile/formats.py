@@ -223,7 +223,7 @@ def our_networks(path: Path) -> None:
 
 
 def our_activations(path: Path) -> None:
-    table = {"network": ["s"], "seed": [0], "snapshot": ["final"], "step": [0], "kept": [True]}
+    table = {"network": ["s"], "seed": [0], "snapshot": ["final"], "step": [0], "included": [True]}
     with write_activations(path, IDS, table, {"h": 4}) as layers:
         layers["h"][0] = VALUES
 

@@ -241,7 +241,10 @@ TEXTS = {
     "word that is true": ("experiments: {on: {}}", "experiments: the key True is no text; put"),
     "number as a key": ("experiments: {1: {}}", "experiments: the key 1 is no text; put"),
     "true as a number": ("study: a\ngeometry: {bootstraps: yes}", "geometry: bootstraps is true"),
-    "true among numbers": ("study: a\nbias: {doses: [true]}", "bias: doses is [true]"),
+    "true among numbers": (
+        "study: a\nbias: {steering_strengths: [true]}",
+        "bias: steering_strengths is [true]",
+    ),
     "tab": ("study:\n\tname", "line 2: not valid YAML"),
     "two documents": ("study: a\n---\nstudy: b\n", "line 2: not valid YAML"),
     "merge of a list": ("study: {<<: [1]}", "line 1: not valid YAML"),

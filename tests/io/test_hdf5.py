@@ -58,11 +58,11 @@ def networks():
         seeds=np.array([0, 1, 7]),
         features=["b", "a"],
         targets=["b"],
-        kept=np.array([True, False, True]),
+        included=np.array([True, False, True]),
         test_accuracy=RNG.uniform(size=(3, 2)),
-        acquired=np.array([[25, -1], [-1, -1], [50, 75]]),
+        mastery_step=np.array([[25, -1], [-1, -1], [50, 75]]),
         curves={"step": np.arange(4) * 25, "loss": nan, "accuracy": RNG.uniform(size=(4, 3, 2))},
-        checkpoint_names=text("initial", "crossing", "acquired", "final"),
+        checkpoint_names=text("initial", "crossing", "mastered", "final"),
         checkpoint_steps=np.array([[0, 0, 0], [9, 9, 9], [25, -1, 75], [100, 100, 100]]),
         weights={
             "hidden1.weight": RNG.normal(size=(4, 3, 5, 2)).astype(np.float32),
@@ -172,7 +172,7 @@ def test_networks_that_have_a_checkpoint_are_described():
     assert [n for n, _ in found] == [0, 2], "seed 1 never mastered its targets"
     assert found[1][1] == {
         **{"experiment": "tasks", "condition": "both", "network": "seed7", "seed": 7},
-        **{"snapshot": "acquired", "step": 75, "kept": True},
+        **{"snapshot": "mastered", "step": 75, "included": True},
     }
     assert [n for n, _ in networks().described("tasks", "both", 3)] == [0, 1, 2]
 
@@ -192,7 +192,7 @@ TABLE = {
     "seed": [0, 1],
     "snapshot": ["initial", "final"],
     "step": [0, 100],
-    "kept": [True, False],
+    "included": [True, False],
 }
 # Not in alphabetical order.
 LAYERS = {"hidden2": RNG.normal(size=(2, 3, 4)), "hidden10": RNG.normal(size=(2, 3, 1))}
@@ -599,7 +599,7 @@ def learning(**columns):
         "accuracy": np.array([1 / 3, 0.1], np.float32),
         "mastered": [False, True],
         "loss": np.array([1.17549435e-38, np.nan], np.float32),
-        "kept": [False, True],
+        "included": [False, True],
     }
     return pd.DataFrame(rows | columns)
 
@@ -611,7 +611,7 @@ def test_a_table_is_read_back_exactly(tmp_path):
     for column in TABLES["learning"]:
         values = written[column].to_numpy()
         np.testing.assert_array_equal(found[column].to_numpy().astype(values.dtype), values)
-    assert found["kept"].dtype == found["mastered"].dtype == found["target"].dtype == bool
+    assert found["included"].dtype == found["mastered"].dtype == found["target"].dtype == bool
     assert found["step"].dtype == np.int64
     assert names(tmp_path) == ["x.csv"]
 

@@ -17,17 +17,25 @@ from repbias.io.tables import TABLES, as_table, read_any, read_table, read_table
 #: Every column of every table, by hand: what it holds.
 TEXT = {
     *("experiment", "condition", "network", "snapshot", "layer", "feature", "part", "output"),
-    *("unit", "probe", "feature_a", "feature_b", "system", "measure", "metric", "comparator"),
+    *("unit", "probe", "feature_a", "feature_b", "system", "measure", "metric", "rdm_similarity"),
     *("condition_a", "condition_b", "network_a", "network_b", "layer_a", "layer_b"),
     *("recording", "interval", "ceiling_convention", "subject", "region", "convention", "method"),
     *("true_layer", "named_layer", "recording_a", "recording_b", "snapshot_a", "snapshot_b"),
     *("model", "test", "generalises_to", "warning", "source"),
     *("claim", "variant", "statement", "verdict", "reference", "provenance"),
 }
-TRUTH = {"target", "mastered", "kept", "kept_a", "kept_b", "is_generator", "correct"}
+TRUTH = {"target", "mastered", "included", "included_a", "included_b", "is_generator", "correct"}
 INTEGERS = {
     *("seed", "seed_a", "seed_b", "step", "step_a", "step_b", "n_units", "n_components"),
-    *("n_subjects", "n_subjects_a", "n_subjects_b", "n_stimuli", "n_kept", "n_dropped", "left_out"),
+    *(
+        "n_subjects",
+        "n_subjects_a",
+        "n_subjects_b",
+        "n_stimuli",
+        "n_included",
+        "n_excluded",
+        "left_out",
+    ),
     *("n_folds", "n_units_with_ceiling"),
 }
 #: Numbers that may be unknown.
@@ -35,7 +43,7 @@ NUMBERS = {
     *("accuracy", "loss", "r2", "r2_of_final", "similarity", "ci_low", "ci_high", "ceiling_low"),
     *("ceiling_high", "r", "ceiling", "r_normalised", "log10_alpha", "alpha_at_edge", "repeats"),
     *("split_half", "reliability", "score_true", "score_named", "margin", "chance", "effect"),
-    *("share", "gini", "participation_ratio", "variance", "dose", "norm", "norm_sd", "flips"),
+    *("share", "gini", "participation_ratio", "variance", "strength", "norm", "norm_sd", "flips"),
     *("agreement", "follows_a", "value", "null_mean", "null_high", "reliability_level", "top1"),
     *("p", "p_fdr", "time_s", "share_significant", "published", "difference"),
     *("n_networks_a", "n_networks_b"),
@@ -138,8 +146,8 @@ def test_a_file_that_is_called_after_another_table_is_refused(tmp_path):
     write_table(tmp_path / "units.csv", "learning", example("learning"))
     with pytest.raises(StoreError, match=r"units\.csv: expected the columns .*'unit'.* found"):
         read_tables([tmp_path / "units.csv"])
-    with pytest.raises(StoreError, match=r"missing\.csv|ledger\.csv"):
-        read_tables([tmp_path / "ledger.csv"])
+    with pytest.raises(StoreError, match=r"missing\.csv|variance_decomposition\.csv"):
+        read_tables([tmp_path / "variance_decomposition.csv"])
 
 
 def test_columns_of_a_table_are_different():

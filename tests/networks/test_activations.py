@@ -42,8 +42,8 @@ def ensemble(tmp_path_factory):
         **{"extra_steps": 20, "evaluate_every": 7, "checkpoints": 3, "inclusion": 0.97},
     )
     networks = train(stimuli, NETWORK, training, [4, 10], "cpu")
-    assert (networks.acquired[0] >= 0).all(), "seed 4 masters both features"
-    assert networks.acquired[1, 1] == -1, "seed 10 does not"
+    assert (networks.mastery_step[0] >= 0).all(), "seed 4 masters both features"
+    assert networks.mastery_step[1, 1] == -1, "seed 10 does not"
     path = tmp_path_factory.mktemp("activations") / "both.h5"
     write_ensemble_activations(path, networks, stimuli, NETWORK)
     return Activations.open(path), networks, stimuli
@@ -55,15 +55,15 @@ def test_ensemble_rows_exist_where_the_network_does(ensemble):
     assert sorted(rows) == [
         ("seed10", "final"),
         ("seed10", "initial"),
-        ("seed4", "acquired"),
         ("seed4", "final"),
         ("seed4", "initial"),
+        ("seed4", "mastered"),
     ]
     for row, (name, snapshot) in enumerate(rows):
         n = ["seed4", "seed10"].index(name)
         checkpoint = networks.checkpoint_names.tolist().index(snapshot)
         assert file.networks["step"][row] == networks.checkpoint_steps[checkpoint, n]
-        assert file.networks["kept"][row] == networks.kept[n]
+        assert file.networks["included"][row] == networks.included[n]
         assert file.networks["seed"][row] == networks.seeds[n]
 
 
@@ -231,7 +231,7 @@ def test_the_file_names_images_and_network(user_model, images, tmp_path):
     assert file.stimulus_ids.tolist() == [f"image{i}" for i in range(1, 8)]
     row = {name: column.tolist() for name, column in file.networks.items()}
     assert row == {
-        **{"network": ["mine"], "seed": [0], "snapshot": ["final"], "step": [0], "kept": [True]}
+        **{"network": ["mine"], "seed": [0], "snapshot": ["final"], "step": [0], "included": [True]}
     }
     assert file.labels == {}
 

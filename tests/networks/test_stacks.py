@@ -70,9 +70,9 @@ def assert_same_network(together: Networks, n: int, alone: Networks) -> None:
     for curve in ("loss", "accuracy"):
         np.testing.assert_array_equal(together.curves[curve][own, n], alone.curves[curve][:, 0])
         assert np.isnan(together.curves[curve][~own, n]).all()
-    np.testing.assert_array_equal(together.acquired[n], alone.acquired[0])
+    np.testing.assert_array_equal(together.mastery_step[n], alone.mastery_step[0])
     np.testing.assert_array_equal(together.test_accuracy[n], alone.test_accuracy[0])
-    assert together.kept[n] == alone.kept[0]
+    assert together.included[n] == alone.included[0]
     assert together.targets == alone.targets
 
 
@@ -198,7 +198,7 @@ def test_mixed_stacks_of_conditions(monkeypatch, shrunk, normalisation):
         late += final == training.max_steps
         if training.curriculum:
             first = single.features.index(training.curriculum[0])
-            staged += 0 < single.acquired[0, first] < final
+            staged += 0 < single.mastery_step[0, first] < final
     assert min(early, late, staged) >= 3
 
 

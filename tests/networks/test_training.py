@@ -79,8 +79,8 @@ class Dropout(nn.Module):
         if not (self.training and self.rate):
             return x
         draws = self.stream.integers(0, 2**16, size=tuple(x.shape), dtype=np.uint16)
-        kept = torch.from_numpy(draws >= round(self.rate * 2**16))
-        return torch.where(kept, x / (1 - self.rate), torch.zeros(()))
+        included = torch.from_numpy(draws >= round(self.rate * 2**16))
+        return torch.where(included, x / (1 - self.rate), torch.zeros(()))
 
 
 def trained_by_torch(
@@ -281,14 +281,14 @@ def test_manipulated_training_equals_a_plain_pytorch_loop(optimizer, case):
     other, _ = trained_by_torch(compact_stimuli(), MLP(hidden=[24, 12]), Training(**plain), seed=5)
     assert distance(networks, other) > 1e-2
     for feature in training.curriculum:
-        acquired = networks.acquired[0, networks.features.index(feature)]
+        mastered = networks.mastery_step[0, networks.features.index(feature)]
         if case == "hard only":
-            assert acquired in (-1, 36)
+            assert mastered in (-1, 36)
             if not training.weight_decay:
                 waiting = networks.weights["w3"][:, 0][..., [0, 2]]
                 np.testing.assert_array_equal(waiting[-1], waiting[0])
         else:
-            assert 0 < acquired < 36, "there is a stage after this one"
+            assert 0 < mastered < 36, "there is a stage after this one"
 
 
 def test_a_curriculum_of_what_is_mastered_from_the_start_changes_nothing():
@@ -298,8 +298,8 @@ def test_a_curriculum_of_what_is_mastered_from_the_start_changes_nothing():
         train(stimuli, network, Training(**plain, mastery=0.55, curriculum=c), [5], "cpu")
         for c in ([], ["f0"])
     )
-    assert staged.acquired[0, 0] == 0
-    assert (staged.acquired[0, 1:] != 0).all()
+    assert staged.mastery_step[0, 0] == 0
+    assert (staged.mastery_step[0, 1:] != 0).all()
     for name, w in joint.weights.items():
         np.testing.assert_array_equal(staged.weights[name], w)
 
@@ -390,7 +390,7 @@ def networks(stimuli) -> Networks:
         patch.setattr(device, "CPU_STACK", 2)
         trained = train(stimuli, RECORDED_MLP, RECORDED, [8, 17, 7, 2, 10, 9, 1, 12], "cpu")
     final = trained.checkpoint_steps[-1]
-    mastered = (trained.acquired >= 0).all(axis=1)
+    mastered = (trained.mastery_step >= 0).all(axis=1)
     assert (final[:2] < 95).all(), "the first chunk is shorter than the others"
     assert final[2] < final[3], "in the second chunk a network stops before its neighbour"
     assert (mastered & (final == 95)).any(), "some network runs into max_steps"
@@ -417,29 +417,29 @@ def test_curves_run_until_a_network_stops(networks):
 
 def test_a_feature_is_acquired_when_it_first_reaches_mastery(networks):
     steps, accuracy = networks.curves["step"], networks.curves["accuracy"]
-    for n, row in enumerate(networks.acquired):
-        for f, acquired in enumerate(row):
+    for n, row in enumerate(networks.mastery_step):
+        for f, mastered in enumerate(row):
             reached = [s for s, a in zip(steps, accuracy[:, n, f], strict=True) if a >= 0.95]
-            assert acquired == (reached[0] if reached else -1)
+            assert mastered == (reached[0] if reached else -1)
 
 
 def test_a_network_stops_extra_steps_after_it_mastered_all_targets(networks):
     steps, accuracy = networks.curves["step"], networks.curves["accuracy"]
     for n in range(len(networks.seeds)):
         all_mastered = steps[(accuracy[:, n] >= 0.95).all(axis=1)]
-        acquired, final = networks.checkpoint_steps[-2:, n]
+        mastered, final = networks.checkpoint_steps[-2:, n]
         if len(all_mastered):
-            assert acquired == all_mastered[0]
-            assert final == min(95, 7 * math.ceil((acquired + 20) / 7))
+            assert mastered == all_mastered[0]
+            assert final == min(95, 7 * math.ceil((mastered + 20) / 7))
         else:
-            assert (acquired, final) == (-1, 95)
+            assert (mastered, final) == (-1, 95)
 
 
 def test_checkpoints_are_the_network_at_their_step(networks, stimuli):
     names, steps = networks.checkpoint_names, networks.curves["step"].tolist()
     assert names.tolist() == [
         *("initial", *["grid"] * 6, *["crossing"] * 8),
-        *("acquired", "final"),
+        *("mastered", "final"),
     ]
     compared = set()
     for (c, n), step in np.ndenumerate(networks.checkpoint_steps):
@@ -477,7 +477,7 @@ def test_checkpoints_where_a_target_first_reaches_an_accuracy(networks):
 
 def test_no_step_is_kept_twice(networks):
     for steps in networks.checkpoint_steps.T:
-        # That a network was acquired at its end is the only thing said twice.
+        # That a network was mastered at its end is the only thing said twice.
         kept = [s for s in steps[:-1] if s >= 0 and s != steps[-1]]
         assert len(set(kept)) == len(kept)
 
@@ -530,9 +530,9 @@ def test_final_checkpoint_reproduces_the_test_accuracy(networks, stimuli):
         np.testing.assert_allclose(networks.test_accuracy[n], expected, atol=1e-12)
 
 
-def test_kept_are_those_that_meet_the_criterion_on_every_target(networks):
+def test_included_are_those_that_meet_the_criterion_on_every_target(networks):
     expected = [all(a >= 0.97 for a in row) for row in networks.test_accuracy]
-    assert networks.kept.tolist() == expected
+    assert networks.included.tolist() == expected
     assert 0 < sum(expected) < len(expected)
 
 
@@ -540,10 +540,10 @@ def test_unrewarded_features_do_not_matter_for_stopping_and_keeping(stimuli):
     training = RECORDED.model_copy(update={"targets": ["f0"]})
     networks = train(stimuli, RECORDED_MLP, training, [4, 3], "cpu")
     assert networks.targets == ["f0"]
-    assert networks.kept.all()
+    assert networks.included.all()
     assert (networks.test_accuracy[:, 1] < 0.9).all()
-    assert (networks.checkpoint_steps[-2] == networks.acquired[:, 0]).all()
-    assert (networks.acquired[:, 0] > 0).all()
+    assert (networks.checkpoint_steps[-2] == networks.mastery_step[:, 0]).all()
+    assert (networks.mastery_step[:, 0] > 0).all()
 
 
 def test_no_extra_steps_means_the_acquired_network_is_the_final_one(stimuli):
@@ -567,32 +567,32 @@ def test_extra_steps_of_null_train_to_the_end(stimuli):
     np.testing.assert_array_equal(shorter.checkpoint_steps[-2], networks.checkpoint_steps[-2])
 
 
-def test_networks_that_fail_stay_in_the_table_as_not_kept(stimuli):
+def test_networks_that_fail_stay_in_the_table_as_not_included(stimuli):
     training = RECORDED.model_copy(update={"max_steps": 7})
     networks = train(stimuli, RECORDED_MLP, training, [0, 1, 2], "cpu")
-    assert not networks.kept.any()
-    assert (networks.acquired[:, 1] == -1).all()
+    assert not networks.included.any()
+    assert (networks.mastery_step[:, 1] == -1).all()
     assert (networks.checkpoint_steps[-2] == -1).all()
     assert (networks.checkpoint_steps[-1] == 7).all()
     table = learning_table("e", "c", networks, 0.95)
-    assert table.groupby("network")["kept"].any().to_dict() == dict.fromkeys(
+    assert table.groupby("network")["included"].any().to_dict() == dict.fromkeys(
         ["seed0", "seed1", "seed2"], False
     )
 
 
 @pytest.mark.filterwarnings("error")
-def test_a_network_that_diverges_is_not_kept(stimuli):
+def test_a_network_that_diverges_is_not_included(stimuli):
     training = Training(
         optimizer="sgd", learning_rate=1e9, batch_size=32, max_steps=20, evaluate_every=10
     )
     networks = train(stimuli, RECORDED_MLP, training, [0], "cpu")
-    assert not networks.kept.any()
+    assert not networks.included.any()
     assert np.isnan(networks.curves["loss"][-1]).all()
-    assert (networks.acquired == -1).all()
+    assert (networks.mastery_step == -1).all()
     assert len(learning_table("e", "c", networks, 0.95)) == 2 * 3
 
 
-def test_a_network_that_diverges_is_not_kept_even_without_a_criterion(stimuli):
+def test_a_network_that_diverges_is_not_included_even_without_a_criterion(stimuli):
     """It reports 0 everywhere, which is right half of the time."""
     settings = {"optimizer": "sgd", "batch_size": 32, "max_steps": 20, "evaluate_every": 10}
     ensembles = [
@@ -601,9 +601,9 @@ def test_a_network_that_diverges_is_not_kept_even_without_a_criterion(stimuli):
     ]
     diverged, fine = train_ensembles(ensembles, "cpu")
     np.testing.assert_allclose(diverged.test_accuracy, 0.5, atol=0.05)
-    assert diverged.kept.tolist() == [False]
-    assert fine.kept.tolist() == [True]
-    assert set(learning_table("e", "c", diverged, 0.95)["kept"]) == {False}
+    assert diverged.included.tolist() == [False]
+    assert fine.included.tolist() == [True]
+    assert set(learning_table("e", "c", diverged, 0.95)["included"]) == {False}
 
 
 def test_learning_table_holds_the_curves(networks):
@@ -617,7 +617,7 @@ def test_learning_table_holds_the_curves(networks):
     assert table["target"].all()
     for n, seed in enumerate(networks.seeds):
         rows = table[table["seed"] == seed]
-        assert set(rows["kept"]) == {networks.kept[n]}
+        assert set(rows["included"]) == {networks.included[n]}
         wide = rows.pivot(index="step", columns="feature", values="accuracy")
         expected = pd.DataFrame(accuracy[:, n], networks.curves["step"], networks.features).dropna()
         np.testing.assert_array_equal(wide.to_numpy(), expected.to_numpy())
@@ -647,7 +647,7 @@ def test_learning_table_says_what_is_mastered(networks, mastery):
         first = table[table["mastered"]].groupby(["seed", "feature"])["step"].min()
         for n, seed in enumerate(networks.seeds):
             for f, feature in enumerate(networks.features):
-                assert first.get((seed, feature), -1) == networks.acquired[n, f]
+                assert first.get((seed, feature), -1) == networks.mastery_step[n, f]
 
 
 def test_the_extra_target_can_be_rewarded():

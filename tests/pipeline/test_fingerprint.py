@@ -120,7 +120,7 @@ EDITS = {
     "spec.py": ("n=1)", "n=2)", {*NAMES, *FUNCTIONS}),
     "bias/steering.py": (None, "", {"steering", "claims.py"}),
     "bias/components.py": (None, "", {"components", "claims.py"}),
-    "bias/ledger.py": (None, "", {"ledger"}),
+    "bias/variance_decomposition.py": (None, "", {"variance_decomposition"}),
     "bias/behaviour.py": (None, "", {"behaviour"}),
     "bias/variance.py": (None, "", {"variance_explained", "encryption.py"}),
     "bias/probes.py": (None, "", {"probes", "conflict", "encryption.py"}),

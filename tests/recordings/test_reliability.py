@@ -235,7 +235,7 @@ def test_macaque_v4(test_data):
     assert found.full.mean() > 0.725
 
 
-def planted(n_stimuli, counts, n_units, ncsnr, seed=0):
+def recovery(n_stimuli, counts, n_units, ncsnr, seed=0):
     """Signal of standard deviation `ncsnr` and noise of 1; `counts` repeats, in turn."""
     rng = np.random.default_rng(seed)
     n_repeats = max(counts)
@@ -247,13 +247,13 @@ def planted(n_stimuli, counts, n_units, ncsnr, seed=0):
 
 
 @pytest.mark.parametrize("counts", [(3,), (3, 2, 1)])
-@pytest.mark.parametrize("planted_snr", [0.3, 1.0])
-def test_noise_ceiling_of_planted_variances(counts, planted_snr):
+@pytest.mark.parametrize("recovery_snr", [0.3, 1.0])
+def test_noise_ceiling_of_recovery_variances(counts, recovery_snr):
     """Allen et al. 2022: ncsnr² / (ncsnr² + mean 1 / n); with 3, 2 and 1 repeats mean 11 / 18."""
-    tensor = planted(3000, counts, 20, planted_snr)
-    assert ncsnr(tensor).mean() == pytest.approx(planted_snr, abs=0.01)
+    tensor = recovery(3000, counts, 20, recovery_snr)
+    assert ncsnr(tensor).mean() == pytest.approx(recovery_snr, abs=0.01)
     mean_inverse = np.mean([1 / n for n in counts])
-    expected = planted_snr**2 / (planted_snr**2 + mean_inverse)
+    expected = recovery_snr**2 / (recovery_snr**2 + mean_inverse)
     found = reliability_from_repeats(recording_of(tensor))
     assert found.full.mean() == pytest.approx(expected, abs=0.01)
     assert np.isnan(found.half).all()
@@ -261,7 +261,7 @@ def test_noise_ceiling_of_planted_variances(counts, planted_snr):
 
 def test_noise_ceiling_is_an_analysis_of_variance():
     """With equal repeats 1 - 1 / F, by scipy's one-way analysis of variance."""
-    tensor = planted(12, (4,), 6, 0.8, seed=1)
+    tensor = recovery(12, (4,), 6, 0.8, seed=1)
     f = np.array([f_oneway(*tensor[:, :, u]).statistic for u in range(6)])
     np.testing.assert_allclose(
         reliability_from_repeats(recording_of(tensor)).full, np.maximum(0, 1 - 1 / f), atol=1e-12
@@ -270,7 +270,7 @@ def test_noise_ceiling_is_an_analysis_of_variance():
 
 def test_lower_bounds_of_the_noise_ceiling_hold_in_97_5_percent():
     """Of 4,000 units; the standard error of a share of .025 is .0025."""
-    tensor = planted(30, (3,), 4000, 0.7, seed=2)
+    tensor = recovery(30, (3,), 4000, 0.7, seed=2)
     errors = np.full((30, 4000), np.sqrt(1 / 3))
     truth = 0.49 / (0.49 + 1 / 3)
     for found in (
@@ -293,7 +293,7 @@ def test_repeats_and_halves_agree():
     seed=st.integers(0, 1000),
 )
 def test_noise_ceilings_do_not_depend_on_scale_offset_or_order(scale, offset, seed):
-    tensor = planted(8, (4, 3, 2), 3, 1.0, seed=3)
+    tensor = recovery(8, (4, 3, 2), 3, 1.0, seed=3)
     rng = np.random.default_rng(seed)
     stimuli, repeats = rng.permutation(8), rng.permutation(4)
     changed = (scale * tensor + offset)[stimuli][:, repeats]
@@ -309,7 +309,7 @@ def test_noise_ceilings_do_not_depend_on_scale_offset_or_order(scale, offset, se
 
 def test_standard_errors_give_what_repeats_give():
     """With the standard error of every mean from the same repeats."""
-    tensor = planted(3000, (5,), 10, 0.6, seed=4)
+    tensor = recovery(3000, (5,), 10, 0.6, seed=4)
     errors = tensor.std(axis=1, ddof=1) / np.sqrt(5)
     found = reliability_from_standard_errors(tensor.mean(axis=1), errors)
     expected = reliability_from_repeats(recording_of(tensor))
@@ -380,7 +380,7 @@ def test_the_ceiling_from_repeats_is_refused_near_zero():
 
 @pytest.mark.parametrize("n_repeated", [0, 3])
 def test_a_noise_ceiling_needs_four_repeated_stimuli(n_repeated):
-    tensor = planted(20, (3,), 2, 1.0)
+    tensor = recovery(20, (3,), 2, 1.0)
     tensor[n_repeated:, 1:, 0] = np.nan
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -390,7 +390,7 @@ def test_a_noise_ceiling_needs_four_repeated_stimuli(n_repeated):
 
 
 def test_a_constant_unit_has_no_noise_ceiling():
-    tensor = planted(20, (4,), 2, 1.0)
+    tensor = recovery(20, (4,), 2, 1.0)
     tensor[:, :, 0] = 0.1
     assert np.isnan(reliability_from_repeats(recording_of(tensor)).ceiling[0])
 

@@ -14,7 +14,7 @@ from repbias.io.tables import TABLES, as_table
 LAYERS = ["hidden1", "hidden2"]
 FEATURES = ("easy", "hard")
 WARNINGS = "one subject: nothing follows; fewer than 20 stimuli"
-SNAPSHOTS = {"initial": 0, "acquired": 50, "final": 100}
+SNAPSHOTS = {"initial": 0, "mastered": 50, "final": 100}
 
 
 def network_rows(experiment, conditions, seeds=2, layers=LAYERS, snapshots=SNAPSHOTS):
@@ -27,7 +27,7 @@ def network_rows(experiment, conditions, seeds=2, layers=LAYERS, snapshots=SNAPS
             "layer": layer,
             "snapshot": snapshot,
             "step": step,
-            "kept": True,
+            "included": True,
         }
         for condition in conditions
         for seed in range(seeds)
@@ -38,13 +38,13 @@ def network_rows(experiment, conditions, seeds=2, layers=LAYERS, snapshots=SNAPS
 
 def compared(rows, rng):
     pairs = [
-        {"experiment": a["experiment"], "comparator": comparator, "snapshot": a["snapshot"]}
+        {"experiment": a["experiment"], "rdm_similarity": rdm_similarity, "snapshot": a["snapshot"]}
         | {f"{k}_a": v for k, v in a.items() if k not in ("experiment", "snapshot")}
         | {f"{k}_b": v for k, v in b.items() if k not in ("experiment", "snapshot")}
         | {"similarity": rng.uniform(-1, 1)}
         for a, b in combinations(rows, 2)
         if (a["experiment"], a["snapshot"]) == (b["experiment"], b["snapshot"])
-        for comparator in ("corr", "spearman")
+        for rdm_similarity in ("corr", "spearman")
     ]
     return as_table("rsa_models", pairs)
 
@@ -76,8 +76,8 @@ def code_tables(networks, features, rng):
     share = lambda: rng.uniform(0, 1)  # noqa: E731
     once = [row for row in networks if row["layer"] == "hidden1"]
     return {
-        "ledger": measured(
-            "ledger",
+        "variance_decomposition": measured(
+            "variance_decomposition",
             [row | {"part": p} for row in networks for p in ("easy", "hard", "input", "residual")],
             share=share,
         ),
@@ -104,9 +104,15 @@ def code_tables(networks, features, rng):
         "steering": measured(
             "steering",
             [
-                row | {"dose": dose, "norm": dose, "norm_sd": 2 * dose, "output": output}
+                row
+                | {
+                    "strength": strength,
+                    "norm": strength,
+                    "norm_sd": 2 * strength,
+                    "output": output,
+                }
                 for row in features
-                for dose in (0.5, 1.0)
+                for strength in (0.5, 1.0)
                 for output in FEATURES
             ],
             flips=share,
@@ -148,7 +154,7 @@ def identified(networks, rng):
     return as_table(
         "identification",
         [
-            without(row, "kept", "step")
+            without(row, "included", "step")
             | {"metric": metric, "reliability_level": level, "left_out": left_out}
             | {"top1": rng.uniform(0, 1), "chance": 0.25}
             for row in networks
@@ -161,18 +167,18 @@ def identified(networks, rng):
     )
 
 
-def tested(rows, rng, recording="v4", comparators=("corr", "spearman")):
+def tested(rows, rng, recording="v4", rdm_similarities=("corr", "spearman")):
     """Every model against zero, the ceiling, permutations and every other model."""
     models = {}
     for row in rows:
-        if row["snapshot"] != "acquired":
+        if row["snapshot"] != "mastered":
             models.setdefault(
                 (row["experiment"], row["condition"], row["layer"], row["snapshot"]), []
             ).append(row)
     sides = ("condition", "layer", "snapshot")
     nothing = {**dict.fromkeys([f"{side}_b" for side in sides], ""), "n_networks_b": np.nan}
     tests = []
-    for comparator in comparators:
+    for rdm_similarity in rdm_similarities:
         names = list(models)
         for test, a, b in [
             *((test, name, None) for test in ("zero", "ceiling", "permutation") for name in names),
@@ -180,7 +186,7 @@ def tested(rows, rng, recording="v4", comparators=("corr", "spearman")):
         ]:
             effect = rng.uniform(-0.3, 0) if test == "ceiling" else rng.uniform(-0.2, 0.5)
             tests.append(
-                {"recording": recording, "comparator": comparator, "test": test}
+                {"recording": recording, "rdm_similarity": rdm_similarity, "test": test}
                 | {"experiment": a[0], "n_networks_a": len(models[a])}
                 | dict(zip((f"{side}_a" for side in sides), a[1:], strict=True))
                 | nothing
@@ -197,7 +203,7 @@ def recorded(rows, ceiling, rng):
     """The tables about a recording with units in two regions, made from networks' rows."""
     score = lambda: rng.uniform(0, 0.5)  # noqa: E731
     low, high = (lambda: rng.uniform(-0.2, 0)), (lambda: rng.uniform(0.5, 0.6))
-    rows = [row for row in rows if row["snapshot"] != "acquired"]
+    rows = [row for row in rows if row["snapshot"] != "mastered"]
     interval = {"ci_low": low, "ci_high": high}
     of = {"recording": "v4", "interval": "95 %", "n_subjects": 1, "n_stimuli": 40}
     conditions = list(dict.fromkeys((row["experiment"], row["condition"]) for row in rows))
@@ -206,7 +212,7 @@ def recorded(rows, ceiling, rng):
         "rsa_fitted": measured(
             "rsa_fitted",
             [
-                row | of | {"comparator": "corr", "model": model, "n_folds": 5}
+                row | of | {"rdm_similarity": "corr", "model": model, "n_folds": 5}
                 for row in rows
                 for model in ("fixed", "weighted", "reweighted")
             ],
@@ -216,7 +222,7 @@ def recorded(rows, ceiling, rng):
         "rsa_times": measured(
             "rsa_times",
             [
-                row | of | ceiling | {"comparator": "corr", "time_s": time}
+                row | of | ceiling | {"rdm_similarity": "corr", "time_s": time}
                 for row in rows
                 for time in (-0.1, 0.0, 0.1)
             ],
@@ -272,7 +278,7 @@ def recorded(rows, ceiling, rng):
                 {
                     "recording_a": "v4",
                     "recording_b": "it",
-                    "comparator": "corr",
+                    "rdm_similarity": "corr",
                     "similarity": 0.4321,
                 }
                 | {"ci_low": 0.1, "ci_high": 0.7, "interval": "95 %, bootstrap of stimuli"}
@@ -339,7 +345,7 @@ def make_tables() -> Callable[..., dict[str, pd.DataFrame]]:
             "rsa_recordings": measured(
                 "rsa_recordings",
                 [
-                    row | {"recording": "v4", "comparator": c} | ceiling | constants
+                    row | {"recording": "v4", "rdm_similarity": c} | ceiling | constants
                     for c in ("corr", "spearman")
                     for row in [*networks, *models]
                 ],
@@ -356,7 +362,7 @@ def make_tables() -> Callable[..., dict[str, pd.DataFrame]]:
                     | unit_ceiling
                     | {"log10_alpha": 1.0, "alpha_at_edge": 0.0, "n_stimuli": 40, "r2": 0.1}
                     for row in [*networks, *models]
-                    if row["snapshot"] != "acquired"
+                    if row["snapshot"] != "mastered"
                     for u in range(3)
                 ],
                 r=score,
@@ -373,10 +379,10 @@ def make_tables() -> Callable[..., dict[str, pd.DataFrame]]:
                     for u in range(3)
                 ],
             ),
-            "planted_truth": as_table(
-                "planted_truth",
+            "model_recovery": as_table(
+                "model_recovery",
                 [
-                    dict.fromkeys(TABLES["planted_truth"], 0.5)
+                    dict.fromkeys(TABLES["model_recovery"], 0.5)
                     | {"recording": "brain", "method": method, "measure": measure}
                     | {"condition": "both", "network": f"seed{seed}", "seed": seed}
                     | {"is_generator": seed == 0, "true_layer": "hidden2"}
@@ -390,14 +396,14 @@ def make_tables() -> Callable[..., dict[str, pd.DataFrame]]:
                 [
                     {"claim": claim, "variant": variant, "snapshot": snapshot}
                     | {"statement": f"the statement of {claim}", "verdict": verdict}
-                    | {"effect": -0.1234, "ci_low": np.nan, "ci_high": 0.5, "n_kept": 9}
-                    | {"n_dropped": 1, "measure": "a difference"}
+                    | {"effect": -0.1234, "ci_low": np.nan, "ci_high": 0.5, "n_included": 9}
+                    | {"n_excluded": 1, "measure": "a difference"}
                     | {"reference": "a number", "provenance": "a paper"}
                     for claim, variant, snapshot, verdict in (
                         ("C1", "", "final", "supported"),
-                        ("C1", "", "acquired", "inconclusive"),
+                        ("C1", "", "mastered", "inconclusive"),
                         ("C1", "momentum", "final", "inconclusive"),
-                        ("C1", "momentum", "acquired", "inconclusive"),
+                        ("C1", "momentum", "mastered", "inconclusive"),
                         ("C20", "", "final", "not supported"),
                     )
                 ],

@@ -52,10 +52,10 @@ NAMES = {
     "rsa_recordings": ("ceiling_convention", "interval"),
     "rsa_tests": ("warning", "method"),
     "variance_partition": ("region",),
-    "planted_truth": ("method",),
+    "model_recovery": ("method",),
 }
 #: Figures that show names from files.
-NAMED = ["quality", "encoding_regions", "variance_partition", "planted_truth"]
+NAMED = ["quality", "encoding_regions", "variance_partition", "model_recovery"]
 LAYERS = {"tasks/easy": "hidden2", "tasks/both": "hidden2"}
 
 

@@ -49,7 +49,7 @@ def lines(figure: Figure) -> list:
 
 MODELS = [
     {"experiment": "images", "condition": "pretrained", "network": "pretrained", "seed": 0}
-    | {"layer": layer, "snapshot": "final", "step": 0, "kept": True}
+    | {"layer": layer, "snapshot": "final", "step": 0, "included": True}
     for layer in ("pixels", "conv1")
 ]
 
@@ -105,12 +105,12 @@ def test_names_that_look_like_missing_values_draw(make_tables, tmp_path):
 def test_figures_draw_when_every_network_was_dropped(make_tables, tmp_path):
     tables = make_tables()
     for table in tables.values():
-        for column in table.columns.intersection(["kept", "kept_a", "kept_b"]):
+        for column in table.columns.intersection(["included", "included_a", "included_b"]):
             table[column] = False
     data = draw(tmp_path, tables)
-    # Their tables do not say who was kept: nothing else is in them.
+    # Their tables do not say who was included: nothing else is in them.
     drawn_anyway = {"verdicts", "learning", "encryption", "rsa_models", "identification"}
-    drawn_anyway |= {"planted_truth", "quality", "model_comparison", "variance_partition"}
+    drawn_anyway |= {"model_recovery", "quality", "model_comparison", "variance_partition"}
     assert {name for name, table in data.items() if len(table)} == drawn_anyway
 
 
@@ -118,12 +118,12 @@ def test_figures_draw_when_every_network_was_dropped(make_tables, tmp_path):
 def test_a_figure_of_dropped_networks_says_why_it_is_empty(name, make_tables):
     tables = {table: frame.copy() for table, frame in make_tables().items()}
     for table in tables.values():
-        for column in table.columns.intersection(["kept", "kept_a", "kept_b"]):
+        for column in table.columns.intersection(["included", "included_a", "included_b"]):
             table[column] = False
     figure, data = DRAWINGS[name](tables, LAYERS)
     texts = " ".join(text.get_text() for text in figure.findobj(Text))
     said = "inclusion criterion" in " ".join(texts.split())
-    # Sweeps count the networks that were kept; a panel of them may be empty.
+    # Sweeps count the networks that were included; a panel of them may be empty.
     assert said == data.empty
 
 
@@ -197,7 +197,7 @@ def test_learning_shows_accuracy_and_the_variance_of_the_analysed_layer(make_tab
 def test_variance_shows_means_over_kept_networks(make_tables):
     tables = make_tables(seeds=5)
     table = tables["variance_explained"]
-    table["kept"] = table["seed"] != 4
+    table["included"] = table["seed"] != 4
     _, data = DRAWINGS["variance"](tables, LAYERS)
     assert len(data) == 2 * 2 * 3, "conditions, features, snapshots"
     for _, row in data.iterrows():
@@ -206,7 +206,7 @@ def test_variance_shows_means_over_kept_networks(make_tables):
             & (table["layer"] == LAYERS[f"tasks/{row['condition']}"])
             & (table["feature"] == row["feature"])
             & (table["snapshot"] == row["snapshot"])
-            & table["kept"]
+            & table["included"]
         ]["r2"]
         assert row["n"] == len(values) == 4
         assert row["r2"] == pytest.approx(values.mean())
@@ -215,15 +215,15 @@ def test_variance_shows_means_over_kept_networks(make_tables):
         assert row["ci_high"] == pytest.approx(row["r2"] + half, abs=0.1 * half)
 
 
-def test_matrices_show_every_pair_of_the_first_comparator(make_tables):
+def test_matrices_show_every_pair_of_the_first_rdm_similarity(make_tables):
     tables = make_tables(models=MODELS)
     figure, data = DRAWINGS["rsa_models"](tables, LAYERS)
-    assert set(data["comparator"]) == {"corr"}
+    assert set(data["rdm_similarity"]) == {"corr"}
     assert len(data) == 3 * 6 + 1, "4 networks at 3 snapshots; one pair of layers of the model"
     shown = {axis.get_title(): axis.images[0].get_array() for axis in figure.axes if axis.images}
     expected = {
         "tasks, untrained": ("tasks", "initial"),
-        "tasks, first mastery": ("tasks", "acquired"),
+        "tasks, first mastery": ("tasks", "mastered"),
         "tasks, end of training": ("tasks", "final"),
         "images": ("images", "final"),
     }
@@ -252,7 +252,7 @@ def test_profiles_show_means_over_networks_and_the_ceiling(name, value, make_tab
         for snapshot in ("initial", "final"):
             where = {"condition": condition, "snapshot": snapshot}
             if name == "rsa_recordings":
-                where["comparator"] = "corr"
+                where["rdm_similarity"] = "corr"
             expected = profile_means(tables[name], value, **where)
             assert any(y.shape == (2,) and np.allclose(y, expected) for y in drawn)
     labels = {text.get_text() for legend in figure.legends for text in legend.get_texts()}
@@ -274,13 +274,13 @@ def test_dropped_networks_take_no_part_in_means(name, make_tables):
     tables = make_tables(seeds=3)
     value = {"rsa_recordings": "similarity", "encoding": "r"}[name]
     table = tables[name]
-    table["kept"] = table["seed"] != 2
-    table.loc[~table["kept"], value] = -0.9
+    table["included"] = table["seed"] != 2
+    table.loc[~table["included"], value] = -0.9
     figure, _ = DRAWINGS[name](tables, LAYERS)
     trained = [y for _, _, y in lines(figure) if y.shape == (2,)]
-    where = {"condition": "easy", "snapshot": "final", "kept": True}
+    where = {"condition": "easy", "snapshot": "final", "included": True}
     if name == "rsa_recordings":
-        where["comparator"] = "corr"
+        where["rdm_similarity"] = "corr"
     expected = profile_means(table, value, **where)
     assert any(np.allclose(y, expected) for y in trained)
 
@@ -298,11 +298,11 @@ def test_encoding_is_the_mean_over_units_of_each_network(make_tables):
         assert row["ceiling"] == pytest.approx(0.8)
 
 
-def test_planted_truth_shows_the_share_of_networks_naming_each_layer(make_tables):
+def test_model_recovery_shows_the_share_of_networks_naming_each_layer(make_tables):
     tables = make_tables()
-    planted = tables["planted_truth"]
-    planted.loc[planted["method"] == "rsa", "named_layer"] = ["hidden2"] * 3 + ["hidden1"]
-    figure, data = DRAWINGS["planted_truth"](tables, LAYERS)
+    recovery = tables["model_recovery"]
+    recovery.loc[recovery["method"] == "rsa", "named_layer"] = ["hidden2"] * 3 + ["hidden1"]
+    figure, data = DRAWINGS["model_recovery"](tables, LAYERS)
     shares = data.set_index(["method", "layer"])["share_of_networks"].to_dict()
     assert shares == {
         ("rsa", "hidden1"): 0.25, ("rsa", "hidden2"): 0.75,

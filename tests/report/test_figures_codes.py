@@ -14,13 +14,13 @@ LAYERS = {"tasks/easy": "hidden2", "tasks/both": "hidden1"}
 
 
 def rows(table, **where):
-    """Rows of kept networks in the analysed layer."""
+    """Rows of included networks in the analysed layer."""
     names = "tasks/" + table["condition"]
     if "layer" in table and "layer" not in where:
         table = table[table["layer"] == names.map(LAYERS)]
     for column, wanted in where.items():
         table = table[table[column] == wanted]
-    return table[table["kept"].astype(bool)] if "kept" in table else table
+    return table[table["included"].astype(bool)] if "included" in table else table
 
 
 def curves(axis):
@@ -69,19 +69,21 @@ def test_components_show_accuracy_of_targets_and_the_r2_of_all(make_tables):
     assert set(data.loc[data["quantity"] == "r2", "n_components"]) == {1, 2, 3}, "none has no R²"
 
 
-def test_steering_shows_flips_by_dose_and_by_length(make_tables):
+def test_steering_shows_flips_by_strength_and_by_length(make_tables):
     tables = make_tables(seeds=3)
     figure, data = DRAWINGS["steering"](tables, LAYERS)
     assert len(figure.axes) == 2 * 2
-    assert len(data[data["condition"] == "easy"]) == 2, "one target, two doses"
+    assert len(data[data["condition"] == "easy"]) == 2, (
+        "one target, two steering steering_strengths"
+    )
     assert len(data[data["condition"] == "both"]) == 2 * 2 * 2
-    assert data["norm_sd"].tolist() == pytest.approx((2 * data["dose"]).tolist())
-    by_dose, by_length = figure.axes[2:]
-    own = [c for c in curves(by_dose) if c[1] == "-"]
-    other = [c for c in curves(by_dose) if c[1] == "--"]
+    assert data["norm_sd"].tolist() == pytest.approx((2 * data["strength"]).tolist())
+    by_strength, by_length = figure.axes[2:]
+    own = [c for c in curves(by_strength) if c[1] == "-"]
+    other = [c for c in curves(by_strength) if c[1] == "--"]
     assert (len(own), len(other)) == (2, 2)
     where = {"condition": "both", "feature": "hard", "output": "hard", "snapshot": "final"}
-    expected = rows(tables["steering"], **where).groupby("dose")["flips"].mean()
+    expected = rows(tables["steering"], **where).groupby("strength")["flips"].mean()
     assert any(y == pytest.approx(list(expected)) for *_, y in own)
     assert {tuple(x) for _, _, x, _ in curves(by_length)} == {(1.0, 2.0)}
 

@@ -116,12 +116,12 @@ def test_a_label_drawn_from_the_features_predicts_nothing(make_tables):
 def test_similarity_shows_pairs_of_different_seeds_in_the_analysed_layers(make_tables):
     tables = make_tables(seeds=4)
     table = tables["similarity"]
-    table["kept_a"], table["kept_b"] = table["seed_a"] != 3, table["seed_b"] != 3
+    table["included_a"], table["included_b"] = table["seed_a"] != 3, table["seed_b"] != 3
     figure, data = DRAWINGS["similarity"](tables, LAYERS)
     symmetric, directed = (data[data["metric"] == m] for m in ("cka", "ridge"))
     assert len(symmetric) == 3 * 2, "pairs of conditions, snapshots"
     assert len(directed) == 4 * 2
-    assert set(data["snapshot"]) == {"acquired", "final"}
+    assert set(data["snapshot"]) == {"mastered", "final"}
     for _, row in data.iterrows():
         part = table
         for side in "ab":
@@ -152,7 +152,7 @@ def test_predictions_stand_beside_what_they_predict_at_the_end(make_tables):
     between = 0.5 / np.hypot(0.5, 0.1)
     assert crosses["CKA"] == pytest.approx([between, 1, 1])
     assert crosses["ridge regression (R²)"] == pytest.approx([0.5, 0.6, 0.6, 0.6])
-    assert data.loc[data["snapshot"] == "acquired", "predicted"].isna().all()
+    assert data.loc[data["snapshot"] == "mastered", "predicted"].isna().all()
 
 
 def test_many_conditions_are_shown_as_matrices(make_tables):

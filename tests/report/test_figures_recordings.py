@@ -131,12 +131,12 @@ def test_a_comparison_shows_every_test(make_tables):
     assert set(data["ceiling_low"]) == {0.6}
     panels = similarity_panels(figure)
     assert [axis.get_title() for axis in panels] == ["v4 (corr)", "v4 (spearman)"]
-    for axis, comparator in zip(panels, ("corr", "spearman"), strict=True):
-        rows = data[(data["comparator"] == comparator) & (data["test"] == "zero")]
+    for axis, rdm_similarity in zip(panels, ("corr", "spearman"), strict=True):
+        rows = data[(data["rdm_similarity"] == rdm_similarity) & (data["test"] == "zero")]
         significant = (rows["p_fdr"] < 0.05) & (rows["effect"] > 0)
         expected = list(zip(rows["effect"], range(len(rows)), significant, strict=True))
         assert dots(axis) == expected
-        below = data[(data["comparator"] == comparator) & (data["test"] == "ceiling")]
+        below = data[(data["rdm_similarity"] == rdm_similarity) & (data["test"] == "ceiling")]
         marks = [line for line in axis.lines if line.get_marker() == "<"]
         assert len(marks) == ((below["p_fdr"] < 0.05) & (below["effect"] < 0)).sum() > 0
     labels = [label.get_text() for label in panels[0].get_yticklabels()]
@@ -158,7 +158,7 @@ def test_pairs_are_a_matrix_of_differences_with_dots_on_significant_ones(make_ta
     figure, data = DRAWINGS["model_comparison"](tables, LAYERS)
     matrix_axis = next(axis for axis in figure.axes if axis.images)
     matrix = np.asarray(matrix_axis.images[0].get_array().filled(np.nan))
-    pairs = data[(data["comparator"] == "corr") & (data["test"] == "pair")]
+    pairs = data[(data["rdm_similarity"] == "corr") & (data["test"] == "pair")]
     upper = np.triu_indices(len(matrix), 1)
     np.testing.assert_array_equal(matrix[upper], pairs["effect"])
     np.testing.assert_array_equal(matrix[upper], -matrix.T[upper])
@@ -172,18 +172,18 @@ def test_pairs_are_a_matrix_of_differences_with_dots_on_significant_ones(make_ta
     assert low == -high == pytest.approx(-data.loc[data["test"] == "pair", "effect"].abs().max())
 
 
-def test_many_models_and_comparators_are_cut_down_and_that_is_said(
+def test_many_models_and_rdm_similarities_are_cut_down_and_that_is_said(
     make_tables, make_models, make_tests
 ):
     rows = make_models("ab", [f"net{model}" for model in range(MOST_ROWS + 2)])
     rng = np.random.default_rng(0)
-    tests = make_tests(rows[:8], rng, comparators=("corr", "cosine", "rho-a"))
+    tests = make_tests(rows[:8], rng, rdm_similarities=("corr", "cosine", "rho-a"))
     tables = make_tables() | {"rsa_tests": tests}
     figure, data = DRAWINGS["model_comparison"](tables, {})
     assert len(similarity_panels(figure)) == 2
-    assert set(data["comparator"]) == {"corr", "cosine", "rho-a"}
-    assert "the first 2 of 3 comparators" in words_of(figure)
-    zero = make_tests(rows, rng, comparators=("corr",))
+    assert set(data["rdm_similarity"]) == {"corr", "cosine", "rho-a"}
+    assert "the first 2 of 3 RDM similarities" in words_of(figure)
+    zero = make_tests(rows, rng, rdm_similarities=("corr",))
     tables["rsa_tests"] = zero[zero["test"] == "zero"]
     figure, data = DRAWINGS["model_comparison"](tables, {})
     (axis,) = similarity_panels(figure)
@@ -204,11 +204,11 @@ def test_a_single_model_without_ceiling_or_corrected_p_draws(make_tables, make_m
 def test_fitted_models_are_means_over_kept_networks(make_tables):
     tables = make_tables(seeds=3)
     table = tables["rsa_fitted"]
-    table["kept"] = table["seed"] != 2
+    table["included"] = table["seed"] != 2
     figure, data = DRAWINGS["rsa_fitted"](tables, LAYERS)
     assert len(data) == 2 * 2 * 2 * 3, "conditions, layers, snapshots, models"
     keys = [*MODEL, "model"]
-    for key, part in table[table["kept"]].groupby(keys):
+    for key, part in table[table["included"]].groupby(keys):
         row = data.set_index(keys).loc[key]
         assert row["n"] == 2
         mean = mean_interval(part["similarity"].to_numpy())

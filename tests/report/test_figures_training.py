@@ -32,7 +32,7 @@ def test_sweeps_show_conditions_in_order_with_their_counts(make_tables):
     tables = make_tables(seeds=4)
     for name in ("learning", "variance_explained"):
         table = tables[name]
-        table["kept"] = (table["condition"] != "easy") | (table["seed"] != 3)
+        table["included"] = (table["condition"] != "easy") | (table["seed"] != 3)
     figure, data = DRAWINGS["sweeps"](tables, LAYERS)
     (axis,) = figure.axes
     assert [label.get_text() for label in axis.get_yticklabels()] == ["easy", "both"]
@@ -45,10 +45,10 @@ def test_sweeps_show_conditions_in_order_with_their_counts(make_tables):
             & (table["layer"] == LAYERS[f"tasks/{row['condition']}"])
             & (table["feature"] == row["feature"])
             & (table["snapshot"] == row["snapshot"])
-            & table["kept"]
+            & table["included"]
         ]["r2"]
         assert row["r2"] == pytest.approx(values.mean())
-        assert (row["n"], row["n_kept"]) == (len(values),) * 2
+        assert (row["n"], row["n_included"]) == (len(values),) * 2
         assert row["n_networks"] == 4
         assert row["target"] == (row["condition"] in ("both", row["feature"]))
 
@@ -86,7 +86,7 @@ def test_dots_are_filled_at_the_end_and_open_at_first_mastery(make_tables):
     for container in axis.containers:
         dots = container.lines[0]
         shown[dots.get_markerfacecolor() != "white"] += list(dots.get_xdata())
-    for filled, snapshot in ((True, "final"), (False, "acquired")):
+    for filled, snapshot in ((True, "final"), (False, "mastered")):
         expected = data.loc[data["snapshot"] == snapshot, "r2"]
         assert sorted(shown[filled]) == pytest.approx(sorted(expected))
 
@@ -94,8 +94,8 @@ def test_dots_are_filled_at_the_end_and_open_at_first_mastery(make_tables):
 def test_shares_below_zero_are_drawn_as_nothing_but_stay_in_the_data(make_tables):
     tables = make_tables()
     shares = {"easy": 0.6, "hard": -0.1, "input": 0.2, "residual": 0.3}
-    tables["ledger"]["share"] = tables["ledger"]["part"].map(shares)
-    figure, data = DRAWINGS["ledger"](tables, LAYERS)
+    tables["variance_decomposition"]["share"] = tables["variance_decomposition"]["part"].map(shares)
+    figure, data = DRAWINGS["variance_decomposition"](tables, LAYERS)
     (axis,) = figure.axes
     bars = [(round(bar.get_x(), 9), round(bar.get_width(), 9)) for bar in axis.patches]
     assert len(bars) == 2 * 3 * 4, "conditions, snapshots, parts"
@@ -108,9 +108,11 @@ def test_shares_below_zero_are_drawn_as_nothing_but_stay_in_the_data(make_tables
 def test_the_residual_is_the_last_part_of_a_bar(make_tables):
     tables = make_tables()
     parts = ["residual", "input", "hard", "easy"]
-    order = tables["ledger"]["part"].map(parts.index)
-    tables["ledger"] = tables["ledger"].assign(o=order).sort_values("o").drop(columns="o")
-    figure, _ = DRAWINGS["ledger"](tables, LAYERS)
+    order = tables["variance_decomposition"]["part"].map(parts.index)
+    tables["variance_decomposition"] = (
+        tables["variance_decomposition"].assign(o=order).sort_values("o").drop(columns="o")
+    )
+    figure, _ = DRAWINGS["variance_decomposition"](tables, LAYERS)
     (legend,) = figure.legends
     labels = [text.get_text() for text in legend.get_texts()]
     assert labels == ["hard", "easy", "input", "residual"]

@@ -41,7 +41,7 @@ def test_a_cell_says_the_effect_and_its_interval(make_tables):
     claims = tables["claims"]
     claims["ci_low"] = -0.5
     claims.loc[4, ["effect", "ci_low", "ci_high"]] = 0.7947
-    claims.loc[4, "n_kept"] = 0
+    claims.loc[4, "n_included"] = 0
     claims.loc[1, "effect"] = float("nan")
     claims.loc[2, ["effect", "ci_low", "ci_high"]] = 0.5
     figure, _ = DRAWINGS["verdicts"](tables, {})
@@ -60,7 +60,7 @@ def test_the_claim_is_stated_once_and_shortened(make_tables):
     figure, data = DRAWINGS["verdicts"](tables, {})
     assert list(data.columns) == [
         *("claim", "variant", "snapshot", "verdict", "effect", "ci_low", "ci_high"),
-        *("n_kept", "statement"),
+        *("n_included", "statement"),
     ]
     texts = {
         text.get_position()[1]: text.get_text()

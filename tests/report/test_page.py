@@ -14,7 +14,7 @@ import yaml
 from repbias.io.tables import write_table
 from repbias.report.captions import FIGURES, PICTURES
 from repbias.report.figures import draw_figures
-from repbias.report.page import claims_summary, number, planted_rows, step_times, write_page
+from repbias.report.page import claims_summary, number, recovery_rows, step_times, write_page
 
 LAYERS = {"tasks/easy": "hidden2", "tasks/both": "hidden2"}
 EVIL = '<script>alert("1")</script>'
@@ -130,7 +130,7 @@ def test_only_an_effect_without_networks_is_exact(make_tables, tmp_path):
     tables = make_tables()
     claims = tables["claims"]
     claims[["effect", "ci_low", "ci_high"]] = 0.7947
-    claims.loc[4, ["n_kept", "n_dropped"]] = 0
+    claims.loc[4, ["n_included", "n_excluded"]] = 0
     blocks = claims_in(write(tmp_path, tables, figures=()))
     assert blocks["C20"][1][0][2] == "At the end: not supported 0.795 (exact)"
     numbers = "0.795 [0.795, 0.795] 9 networks, 1 left out"
@@ -288,7 +288,7 @@ def test_names_from_files_are_text_not_markup(make_tables, tmp_path):
     tables = make_tables()
     tables["claims"]["statement"] = EVIL
     tables["claims"]["reference"] = EVIL
-    tables["planted_truth"]["recording"] = EVIL
+    tables["model_recovery"]["recording"] = EVIL
     for name in ("rsa_recordings", "reliability", "encoding", "rsa_tests", "quality"):
         tables[name]["recording"] = EVIL
     for name in ("encoding_regions", "variance_partition", "encoding"):
@@ -319,7 +319,7 @@ def test_the_configuration_is_shown_in_full(make_tables, tmp_path):
 def test_a_study_without_experiments_or_claims_has_a_report(make_tables, tmp_path):
     models = [
         {"experiment": "images", "condition": "net", "network": "net", "seed": 0}
-        | {"layer": layer, "snapshot": "final", "step": 0, "kept": True}
+        | {"layer": layer, "snapshot": "final", "step": 0, "included": True}
         for layer in ("conv1", "conv2")
     ]
     tables = make_tables(conditions=(), models=models, ceilings=False)
@@ -395,11 +395,11 @@ def test_run_times_are_summed_by_step(page, folder, tmp_path):
 
 
 def test_conditions_are_summarised_at_the_end_of_training(make_tables, tmp_path):
-    """Two networks, one of them dropped; each counts where it stopped: median step 200."""
+    """Two networks, one of them excluded; each counts where it stopped: median step 200."""
     rows = [
         {"experiment": "tasks", "condition": "both", "network": f"seed{seed}", "seed": seed}
         | {"step": step, "feature": feature, "target": feature == "easy", "loss": 0.1}
-        | {"accuracy": accuracy, "kept": seed == 0, "mastered": False}
+        | {"accuracy": accuracy, "included": seed == 0, "mastered": False}
         for seed, steps in ((0, (100, 0)), (1, (300, 0)))
         for step, accuracy in zip(steps, (0.9 + seed / 10, 0.5), strict=True)
         for feature in ("easy", "hard")
@@ -409,8 +409,8 @@ def test_conditions_are_summarised_at_the_end_of_training(make_tables, tmp_path)
     assert ["tasks", "both", "2", "1", "1", "200", "easy 0.950"] in rows_of(page)
 
 
-def test_planted_truth_tells_the_generator_from_its_siblings(make_tables):
-    row = planted_rows(make_tables()["planted_truth"])[0]
+def test_model_recovery_tells_the_generator_from_its_siblings(make_tables):
+    row = recovery_rows(make_tables()["model_recovery"])[0]
     assert row["itself"] == "hidden1"
     assert (row["others_correct"], row["others"]) == (2, 3)
 

@@ -295,7 +295,7 @@ def test_one_layer_of_final_kept_networks_is_shown():
         for snapshot in ("initial", "final")
         for is_kept in (True, True, False)
     ]
-    info = dict(zip(("layer", "snapshot", "kept"), zip(*rows, strict=True), strict=True))
+    info = dict(zip(("layer", "snapshot", "included"), zip(*rows, strict=True), strict=True))
     vectors = np.arange(12.0)[:, None] + np.zeros(6)
     rdms = make_rdms(vectors, ids_of(4), "correlation", info)
     shown = models_shown({"net": rdms, "conv2": rdms}, {"net": "conv1", "conv2": "conv2"})

@@ -49,28 +49,28 @@ def layers_and_subjects(n_layers=4, n_subjects=3, n=14, seed=0):
     return layers, truth + truth.std() * noise
 
 
-@pytest.mark.parametrize("comparator", ["corr", "cosine", "corr_cov", "cosine_cov"])
-def test_layer_weights_are_rsatoolboxs(comparator):
+@pytest.mark.parametrize("rdm_similarity", ["corr", "cosine", "corr_cov", "cosine_cov"])
+def test_layer_weights_are_rsatoolboxs(rdm_similarity):
     """Up to scale; least squares of one RDM."""
     layers, data = layers_and_subjects(n_subjects=1)
     # Its loop ends at an absolute tolerance, which large numbers never reach.
-    expected = fit_regress_nn(ModelWeighted("m", layers / 1e4), RDMs(data), comparator)
-    found = layer_weights(layers, data[0], comparator)
+    expected = fit_regress_nn(ModelWeighted("m", layers / 1e4), RDMs(data), rdm_similarity)
+    found = layer_weights(layers, data[0], rdm_similarity)
     np.testing.assert_allclose(found / np.linalg.norm(found), expected, atol=1e-5)
     assert (found >= 0).all()
 
 
-@pytest.mark.parametrize("comparator", ["corr", "cosine", "corr_cov"])
-def test_no_other_weights_are_more_similar_to_the_subjects(comparator):
+@pytest.mark.parametrize("rdm_similarity", ["corr", "cosine", "corr_cov"])
+def test_no_other_weights_are_more_similar_to_the_subjects(rdm_similarity):
     """rsatoolbox maximises the mean similarity by gradients; the target is the subjects' mean,
-    each of unit norm as the comparator sees it."""
+    each of unit norm as the RDM similarity sees it."""
     layers, data = layers_and_subjects(seed=3)
-    weights = layer_weights(layers, pooled(data, comparator), comparator)
+    weights = layer_weights(layers, pooled(data, rdm_similarity), rdm_similarity)
     np.random.seed(0)  # noqa: NPY002
-    theta = fit_optimize_positive(ModelWeighted("m", layers), RDMs(data), comparator)
+    theta = fit_optimize_positive(ModelWeighted("m", layers), RDMs(data), rdm_similarity)
 
     def mean_similarity(w):
-        return compare(RDMs((w @ layers)[None]), RDMs(data), comparator).mean()
+        return compare(RDMs((w @ layers)[None]), RDMs(data), rdm_similarity).mean()
 
     assert mean_similarity(weights) >= mean_similarity(theta) - 1e-6
 
@@ -179,12 +179,12 @@ def test_held_out_stimuli_are_never_seen():
 
 
 @pytest.mark.parametrize("generalise", ["stimuli", "subjects", "both"])
-@pytest.mark.parametrize("comparator", ["corr", "spearman", "cosine_cov"])
-def test_every_level_and_comparator_has_an_interval(comparator, generalise):
+@pytest.mark.parametrize("rdm_similarity", ["corr", "spearman", "cosine_cov"])
+def test_every_level_and_rdm_similarity_has_an_interval(rdm_similarity, generalise):
     layers, data = layers_and_subjects()
     draws = Draws.of(14, 3, 100, 0, generalise)
-    fit = weighted(layers, comparator)
-    value, width = cross_validated(fit, data, stimulus_folds(14, 3, 0), comparator, draws, 0)
+    fit = weighted(layers, rdm_similarity)
+    value, width = cross_validated(fit, data, stimulus_folds(14, 3, 0), rdm_similarity, draws, 0)
     assert -1 < value < 1
     assert 0 < width < 3
 

@@ -90,7 +90,7 @@ def test_a_class_of_its_own_is_always_named(make_candidates, tmp_path):
     assert set(table["seed"]) == set(SEEDS)
     assert set(table["condition"]) == {"both"}
     assert set(table["layer"]) == {"hidden1"}
-    assert set(table["snapshot"]) == {"final"}, "no network acquired its targets"
+    assert set(table["snapshot"]) == {"final"}, "no network mastered its targets"
     assert (table["top1"] == 1).all()
     assert (table["chance"] == 0.5).all()
 
@@ -175,7 +175,7 @@ def test_a_seed_left_out_is_as_if_it_had_never_been_trained(
 
 def test_a_seed_is_not_left_out_where_a_class_would_be_empty(make_candidates):
     candidates = make_candidates(0.01)
-    candidates[NAMES[0]].networks["kept"][4:7] = False  # only seed 3 is left
+    candidates[NAMES[0]].networks["included"][4:7] = False  # only seed 3 is left
     table = identification_table("tasks", NAMES[1], candidates, LAYERS, spec(metrics=["cka"]))
     left_out = table.groupby("seed")["left_out"].unique()
     assert {seed: set(seeds) for seed, seeds in left_out.items()} == {
@@ -208,18 +208,18 @@ def test_residuals_do_not_see_the_feature(make_candidates):
     assert abs(top1["rsa_residualised"] - 0.5) < 0.3
 
 
-def test_networks_that_were_not_kept_take_no_part(make_candidates):
+def test_networks_that_were_not_included_take_no_part(make_candidates):
     candidates = make_candidates(0.01)
-    candidates[NAMES[1]].networks["kept"][5] = False  # seed 1, final
-    candidates[NAMES[0]].networks["kept"][4:7] = False
+    candidates[NAMES[1]].networks["included"][5] = False  # seed 1, final
+    candidates[NAMES[0]].networks["included"][4:7] = False
     table = identification_table("tasks", NAMES[1], candidates, LAYERS, spec(metrics=["cka"]))
-    # Only seed 3 of the easy condition is kept, so the target of seed 3 has no other candidate.
+    # Only seed 3 of the easy condition is included, so the target of seed 3 has no other candidate.
     assert set(table["seed"]) == {0, 2}
 
 
 def test_a_snapshot_without_a_class_gives_no_rows(make_candidates, caplog):
     candidates = make_candidates(0.01)
-    candidates[NAMES[0]].networks["kept"][:] = False
+    candidates[NAMES[0]].networks["included"][:] = False
     with caplog.at_level(logging.WARNING):
         table = identification_table("tasks", NAMES[1], candidates, LAYERS, spec())
     assert table.empty

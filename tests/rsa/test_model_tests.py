@@ -52,17 +52,17 @@ def of(table, test):
     return table[table["test"] == test].reset_index(drop=True)
 
 
-def run(models, groups, data, comparator="corr", **settings):
+def run(models, groups, data, rdm_similarity="corr", **settings):
     settings = {"bootstraps": 200, "permutations": 50, "seed": 0} | settings
-    return model_tests.test_similarities(models, groups, data, comparator, **settings)
+    return model_tests.test_similarities(models, groups, data, rdm_similarity, **settings)
 
 
-@pytest.mark.parametrize("comparator", ["corr", "spearman", "cosine_cov"])
-def test_without_several_networks_zero_is_the_interval_of_evaluate(comparator):
+@pytest.mark.parametrize("rdm_similarity", ["corr", "spearman", "cosine_cov"])
+def test_without_several_networks_zero_is_the_interval_of_evaluate(rdm_similarity):
     """The same samples; t and p by SciPy."""
     models, data = simulated(3, 4, 14)
-    found = of(run(models, singles(3), data, comparator), "zero")
-    expected = evaluate(models, data, comparator, 200, 0)
+    found = of(run(models, singles(3), data, rdm_similarity), "zero")
+    expected = evaluate(models, data, rdm_similarity, 200, 0)
     np.testing.assert_allclose(found["effect"], expected.similarity, rtol=1e-12)
     np.testing.assert_allclose(found["ci_low"], expected.ci_low, rtol=1e-10)
     np.testing.assert_allclose(found["degrees"], expected.degrees, rtol=1e-10)
@@ -135,12 +135,12 @@ def test_p_and_interval_use_the_same_degrees_of_freedom_and_networks_have_some()
         assert row.p == pytest.approx(student.sf(row.effect / error, row.degrees), rel=1e-9)
 
 
-@pytest.mark.parametrize("comparator", COMPARATORS)
-def test_permutations_are_counted_as_in_a_loop(comparator):
+@pytest.mark.parametrize("rdm_similarity", COMPARATORS)
+def test_permutations_are_counted_as_in_a_loop(rdm_similarity):
     """Rows and columns of the models' RDMs permuted, compared by rsatoolbox."""
     models, data = simulated(3, 2, 7, noise=2)
     groups = [np.array([0, 1]), np.array([2])]
-    found = of(run(models, groups, data, comparator, permutations=39, seed=5), "permutation")
+    found = of(run(models, groups, data, rdm_similarity, permutations=39, seed=5), "permutation")
     rng = np.random.default_rng([5, 1])
     first, second = np.triu_indices(7, 1)
 
@@ -148,7 +148,7 @@ def test_permutations_are_counted_as_in_a_loop(comparator):
         # The inverse on the model's side is the permutation on the data's.
         inverse = np.argsort(order)
         permuted = np.array([squareform(m)[inverse[first], inverse[second]] for m in models])
-        values = compare(permuted, data, comparator).mean(axis=1)
+        values = compare(permuted, data, rdm_similarity).mean(axis=1)
         return np.array([values[g].mean() for g in groups])
 
     null = np.array([similarity(rng.permutation(7)) for _ in range(39)])
@@ -156,13 +156,13 @@ def test_permutations_are_counted_as_in_a_loop(comparator):
     np.testing.assert_allclose(found["p"], (exceeding + 1) / 40)
 
 
-@given(seed=seeds, comparator=st.sampled_from(["corr", "spearman", "corr_cov"]))
-def test_scale_and_offset_of_rdms_do_not_matter(seed, comparator):
+@given(seed=seeds, rdm_similarity=st.sampled_from(["corr", "spearman", "corr_cov"]))
+def test_scale_and_offset_of_rdms_do_not_matter(seed, rdm_similarity):
     models, data = simulated(2, 3, 8, seed)
     rng = np.random.default_rng(seed)
     changed = models * rng.uniform(0.1, 10, (2, 1)) + rng.uniform(0, 10, (2, 1))
     expected, found = (
-        run(m, singles(2), data, comparator, bootstraps=30, permutations=10)
+        run(m, singles(2), data, rdm_similarity, bootstraps=30, permutations=10)
         for m in (models, changed)
     )
     columns = ["effect", "ci_low", "ci_high", "p"]
@@ -256,8 +256,8 @@ def test_constant_and_broken_rdms_are_refused():
 IDS = [f"s{i:02d}" for i in range(12)]
 
 
-def networks(seed, layers=("one", "two"), snapshots=("initial", "acquired", "final"), n=3):
-    """RDMs of three networks, of which the last one is not kept."""
+def networks(seed, layers=("one", "two"), snapshots=("initial", "mastered", "final"), n=3):
+    """RDMs of three networks, of which the last one is not included."""
     rng = np.random.default_rng(seed)
     rows = [(s, layer, k) for s in snapshots for layer in layers for k in range(n)]
     vectors = np.array([pdist(rng.normal(size=(12, 6)), "correlation") for _ in rows])
@@ -266,7 +266,7 @@ def networks(seed, layers=("one", "two"), snapshots=("initial", "acquired", "fin
         "seed": [k for _, _, k in rows],
         "snapshot": [s for s, _, _ in rows],
         "step": [0] * len(rows),
-        "kept": [k < 2 for _, _, k in rows],
+        "included": [k < 2 for _, _, k in rows],
         "layer": [layer for _, layer, _ in rows],
     }
     return make_rdms(vectors, IDS, "correlation", info)
@@ -281,7 +281,7 @@ def brain(n_subjects=3):
     )
 
 
-SPEC = Geometry(bootstraps=100, permutations=20, comparators=["corr", "spearman"])
+SPEC = Geometry(bootstraps=100, permutations=20, rdm_similarities=["corr", "spearman"])
 
 
 def test_the_table_tests_every_model_and_pair_once():
@@ -290,8 +290,8 @@ def test_the_table_tests_every_model_and_pair_once():
     assert tuple(table.columns) == TABLES["rsa_tests"]
     models = [(c, layer, s) for c in ("easy", "hard") for s in ("initial", "final")
               for layer in ("one", "two")]  # fmt: skip
-    for comparator in SPEC.comparators:
-        part = table[table["comparator"] == comparator]
+    for rdm_similarity in SPEC.rdm_similarities:
+        part = table[table["rdm_similarity"] == rdm_similarity]
         a, b = ([*zip(*(part[f"{k}_{s}"] for k in ("condition", "layer", "snapshot")), strict=True)]
                 for s in "ab")  # fmt: skip
         for test in ("zero", "ceiling", "permutation"):
@@ -306,9 +306,9 @@ def test_the_table_tests_every_model_and_pair_once():
     assert set(table["experiment"]) == {"tasks"}
 
 
-def test_p_values_are_corrected_within_comparator_and_test():
+def test_p_values_are_corrected_within_rdm_similarity_and_test():
     table = model_tests.test_models("it", brain(), "tasks", {"easy": networks(0)}, SPEC)
-    for _, part in table.groupby(["comparator", "test"]):
+    for _, part in table.groupby(["rdm_similarity", "test"]):
         np.testing.assert_allclose(part["p_fdr"], false_discovery_control(part["p"]))
 
 
@@ -316,10 +316,10 @@ def test_the_table_averages_the_networks_that_were_kept():
     rdms, recording = networks(0), brain()
     table = model_tests.test_models("it", recording, "tasks", {"easy": rdms}, SPEC)
     info = rdms.rdm_descriptors
-    columns = zip(*(info[c] for c in ("layer", "snapshot", "kept")), strict=True)
+    columns = zip(*(info[c] for c in ("layer", "snapshot", "included")), strict=True)
     rows = [i for i, row in enumerate(columns) if row == ("two", "final", True)]
     expected = compare(rdms.get_vectors()[rows], recording.rdms, "corr").mean()
-    zero = table[(table["test"] == "zero") & (table["comparator"] == "corr")]
+    zero = table[(table["test"] == "zero") & (table["rdm_similarity"] == "corr")]
     row = zero[(zero["layer_a"] == "two") & (zero["snapshot_a"] == "final")]
     assert row["effect"].item() == pytest.approx(expected, abs=1e-12)
 
@@ -328,7 +328,7 @@ def test_many_models_are_compared_within_layers_and_conditions(monkeypatch):
     monkeypatch.setattr(model_tests, "MOST_MODELS", 3)
     conditions = {c: networks(i, snapshots=["final"]) for i, c in enumerate(("easy", "hard"))}
     table = model_tests.test_models("it", brain(), "tasks", conditions, SPEC)
-    pairs = table[(table["test"] == "pair") & (table["comparator"] == "corr")]
+    pairs = table[(table["test"] == "pair") & (table["rdm_similarity"] == "corr")]
     same = [pairs[f"{k}_a"] == pairs[f"{k}_b"] for k in ("condition", "layer")]
     assert len(pairs) == 4
     assert (same[0] | same[1]).all()
@@ -342,7 +342,7 @@ def test_the_table_says_what_tests_generalise_to_and_warns():
     for warning in ("fewer than 20 stimuli", "one subject", "one network"):
         assert warning in zero["warning"]
     assert permuted["generalises_to"] == "these stimuli, these subjects, these networks"
-    spec = SPEC.model_copy(update={"generalise": "subjects", "comparators": ["cosine"]})
+    spec = SPEC.model_copy(update={"generalise": "subjects", "rdm_similarities": ["cosine"]})
     table = model_tests.test_models("it", brain(), "tasks", {"easy": networks(0)}, spec)
     zero, pair = (table[table["test"] == t].iloc[0] for t in ("zero", "pair"))
     assert zero["generalises_to"] == "these stimuli, subjects, networks"
@@ -353,7 +353,7 @@ def test_the_table_says_what_tests_generalise_to_and_warns():
 
 def test_constant_models_are_left_out_and_named(caplog):
     rdms = networks(0, snapshots=["final"])
-    rdms.dissimilarities[3:5] = 0.3  # layer two of the networks that were kept
+    rdms.dissimilarities[3:5] = 0.3  # layer two of the networks that were included
     with caplog.at_level(logging.WARNING):
         table = model_tests.test_models("it", brain(), "tasks", {"easy": rdms}, SPEC)
     assert set(table["layer_a"]) == {"one"}
@@ -361,8 +361,8 @@ def test_constant_models_are_left_out_and_named(caplog):
 
 
 def test_without_models_the_table_is_empty():
-    acquired = networks(0, snapshots=["acquired"])
-    for conditions in ({}, {"easy": acquired}):
+    mastered = networks(0, snapshots=["mastered"])
+    for conditions in ({}, {"easy": mastered}):
         table = model_tests.test_models("it", brain(), "tasks", conditions, SPEC)
         assert table.empty
         assert tuple(table.columns) == TABLES["rsa_tests"]

@@ -248,8 +248,8 @@ def test_the_order_of_trials_does_not_matter():
 def test_scale_and_offset_do_not_matter(scale, offset):
     tensor = responses()
     a, b = (measured(recording_of(t)) for t in (tensor, scale * tensor + offset))
-    kept = [name for name in a.index if not name.startswith("rdm_")]
-    np.testing.assert_allclose(a["value"][kept], b["value"][kept], rtol=1e-6)
+    included = [name for name in a.index if not name.startswith("rdm_")]
+    np.testing.assert_allclose(a["value"][included], b["value"][included], rtol=1e-6)
 
 
 def test_the_noise_ceiling_without_repeats_is_from_standard_errors():
@@ -381,7 +381,7 @@ def test_macaque_v4(test_data, monkeypatch):
         standardise=True,
     )
     ids = np.array([f"image{i + 1:04d}" for i in range(640)])
-    geometry = Geometry(recording_distance="euclidean", comparators=["spearman"])
+    geometry = Geometry(recording_distance="euclidean", rdm_similarities=["spearman"])
     table = measured(read_recording(spec, ids), geometry)
     row = table.loc["rdm_split_half_equal_spearman"]
     assert "3 per half for every stimulus" in row["method"]

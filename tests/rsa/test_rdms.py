@@ -209,7 +209,7 @@ def save(path, vectors, ids, distance="correlation", info=None):
 def test_saved_rdms_are_read_back_by_us_and_by_rsatoolbox(tmp_path):
     ids = ["img10", "img2", "b", "a"]
     vectors = np.random.default_rng(4).uniform(size=(3, 6))
-    info = {"layer": ["one", "two", "three"], "seed": [1, 2, 3], "kept": [True, False, True]}
+    info = {"layer": ["one", "two", "three"], "seed": [1, 2, 3], "included": [True, False, True]}
     save(tmp_path / "rdms.h5", vectors, ids, "correlation", info)
     assert [p.name for p in tmp_path.iterdir()] == ["rdms.h5"]
     for rdms in (read_rdms(tmp_path / "rdms.h5"), load_rdm(str(tmp_path / "rdms.h5"))):
@@ -222,7 +222,7 @@ def test_saved_rdms_are_read_back_by_us_and_by_rsatoolbox(tmp_path):
 
 def test_the_file_is_what_rsatoolbox_saves(tmp_path):
     """Every group, dataset and attribute, with the same type and content."""
-    ids, info = list("dcba"), {"layer": ["one", "three"], "seed": [1, 2], "kept": [True, False]}
+    ids, info = list("dcba"), {"layer": ["one", "three"], "seed": [1, 2], "included": [True, False]}
     vectors = np.random.default_rng(4).uniform(size=(2, 6))
     save(tmp_path / "ours.h5", vectors, ids, "correlation", info)
     make_rdms(vectors, ids, "correlation", info).save(str(tmp_path / "theirs.h5"))

@@ -23,9 +23,9 @@ from repbias.rsa.rdms import make_rdms
 from repbias.rsa.tables import compare_models, compare_recordings, compare_with_recording
 
 IDS = [f"s{i:02d}" for i in range(10)]
-NETWORKS = [(0, "initial"), (1, "initial"), (0, "acquired"), (0, "final"), (1, "final")]
+NETWORKS = [(0, "initial"), (1, "initial"), (0, "mastered"), (0, "final"), (1, "final")]
 LAYERS = ["hidden1", "hidden2"]
-SIDE = ["condition", "network", "seed", "layer", "step", "kept"]
+SIDE = ["condition", "network", "seed", "layer", "step", "included"]
 
 
 def condition(seed, ids=IDS, networks=NETWORKS, layers=LAYERS):
@@ -39,7 +39,7 @@ def condition(seed, ids=IDS, networks=NETWORKS, layers=LAYERS):
         "seed": [s for _, s, _ in rows],
         "snapshot": [snapshot for snapshot, _, _ in rows],
         "step": [100] * len(rows),
-        "kept": [s == 0 for _, s, _ in rows],
+        "included": [s == 0 for _, s, _ in rows],
     }
     return make_rdms(vectors, ids, "correlation", info), dict(zip(rows, vectors, strict=True))
 
@@ -60,7 +60,7 @@ def test_every_pair_of_a_snapshot_is_compared_once():
         assert len(pair) == 2, "compared with itself"
         assert pair not in found, "compared twice"
         found[pair] = row["similarity"]
-        assert row["kept_a"] == (row["seed_a"] == 0)
+        assert row["included_a"] == (row["seed_a"] == 0)
     expected = {frozenset((a, b)) for a, b in combinations(vectors, 2) if a[1] == b[1]}
     assert found.keys() == expected
     for pair, similarity in found.items():
@@ -68,14 +68,14 @@ def test_every_pair_of_a_snapshot_is_compared_once():
         assert similarity == pytest.approx(np.corrcoef(vectors[a], vectors[b])[0, 1], abs=1e-12)
 
 
-def test_every_comparator_is_rsatoolboxs():
+def test_every_rdm_similarity_is_rsatoolboxs():
     rdms, vectors = condition(0, networks=[(0, "final")])
-    comparators = ["spearman", "cosine", "rho-a"]
-    table = compare_models("tasks", {"easy": rdms}, Geometry(comparators=comparators))
-    assert list(table["comparator"]) == comparators
+    rdm_similarities = ["spearman", "cosine", "rho-a"]
+    table = compare_models("tasks", {"easy": rdms}, Geometry(rdm_similarities=rdm_similarities))
+    assert list(table["rdm_similarity"]) == rdm_similarities
     one, two = vectors.values()
     for _, row in table.iterrows():
-        expected = compare(one[None], two[None], row["comparator"])[0, 0]
+        expected = compare(one[None], two[None], row["rdm_similarity"])[0, 0]
         assert row["similarity"] == pytest.approx(expected, abs=1e-12)
 
 
@@ -119,7 +119,7 @@ def brain(ids=IDS, n_subjects=3, seed=9):
     )
 
 
-SPEC = Geometry(bootstraps=100, comparators=["corr", "spearman"])
+SPEC = Geometry(bootstraps=100, rdm_similarities=["corr", "spearman"])
 
 
 def test_every_layer_is_compared_with_the_mean_over_subjects():
@@ -131,7 +131,7 @@ def test_every_layer_is_compared_with_the_mean_over_subjects():
     assert set(table["n_stimuli"]) == {10}
     for _, row in table.iterrows():
         vector = vectors[row["snapshot"], row["seed"], row["layer"]]
-        expected = compare(vector[None], recording.rdms, row["comparator"]).mean()
+        expected = compare(vector[None], recording.rdms, row["rdm_similarity"]).mean()
         assert row["similarity"] == pytest.approx(expected, abs=1e-12)
         assert row["ci_low"] < row["similarity"] < row["ci_high"]
 
@@ -174,13 +174,13 @@ def test_recordings_are_compared_over_their_common_stimuli():
     inside = [i for i, pair in enumerate(combinations(range(10), 2)) if min(pair) >= 4]
     outside = [i for i, pair in enumerate(combinations(range(8), 2)) if max(pair) < 6]
     x, y = one.rdms[:, inside], two.rdms[:, outside]
-    for comparator in SPEC.comparators:
-        means, mean_rdm = table[table["comparator"] == comparator].itertuples()
-        expected = compare(x, y, comparator).mean()
+    for rdm_similarity in SPEC.rdm_similarities:
+        means, mean_rdm = table[table["rdm_similarity"] == rdm_similarity].itertuples()
+        expected = compare(x, y, rdm_similarity).mean()
         assert means.similarity == pytest.approx(expected, abs=1e-12)
         assert means.interval.endswith("(these subjects only), mean over pairs of subjects")
         averages = x.mean(axis=0)[None], y.mean(axis=0)[None]
-        expected = compare(*averages, comparator)[0, 0]
+        expected = compare(*averages, rdm_similarity)[0, 0]
         assert mean_rdm.similarity == pytest.approx(expected, abs=1e-12)
         assert mean_rdm.interval.endswith("mean RDM")
         assert mean_rdm.ci_low < mean_rdm.similarity < mean_rdm.ci_high
@@ -188,7 +188,7 @@ def test_recordings_are_compared_over_their_common_stimuli():
 
 def test_single_subjects_are_compared_once():
     table = compare_recordings({"a": brain(n_subjects=1), "b": brain(n_subjects=1, seed=1)}, SPEC)
-    assert len(table) == len(SPEC.comparators)
+    assert len(table) == len(SPEC.rdm_similarities)
     assert set(table["interval"]) == {"95 %, bootstrap of stimuli (these subjects only)"}
 
 
@@ -211,7 +211,7 @@ def test_monkey_and_human_it_correlate_as_published(test_data):
     )
     ids = np.array([f"image{i + 1:02d}" for i in range(92)])
     recordings = {name: read_recording(r, ids) for name, r in (("m", monkey), ("h", human))}
-    table = compare_recordings(recordings, SPEC).set_index(["comparator", "interval"])
+    table = compare_recordings(recordings, SPEC).set_index(["rdm_similarity", "interval"])
     interval = "95 %, bootstrap of stimuli (these subjects only), "
     similarity = table["similarity"]
     assert similarity["corr", interval + "mean RDM"] == pytest.approx(0.4912, abs=5e-5)
@@ -219,11 +219,11 @@ def test_monkey_and_human_it_correlate_as_published(test_data):
     assert over_subjects == pytest.approx(0.3335, abs=5e-5)
 
 
-def test_whitened_comparators_go_beyond_99_stimuli():
+def test_whitened_rdm_similarities_go_beyond_99_stimuli():
     """rsatoolbox fails there; whitening with the matrix of Diedrichsen et al. (2021), inverted."""
     ids = [f"s{i:03d}" for i in range(101)]
     rdms, vectors = condition(0, ids=ids, networks=[(0, "final")])
-    table = compare_models("tasks", {"easy": rdms}, Geometry(comparators=["cosine_cov"]))
+    table = compare_models("tasks", {"easy": rdms}, Geometry(rdm_similarities=["cosine_cov"]))
     n = 101
     first, second = np.triu_indices(n, 1)
     contrast = np.zeros((len(first), n))

@@ -18,7 +18,7 @@ from repbias.rsa.rdms import make_rdms
 from repbias.rsa.tables import compare_times, compare_with_recording
 
 IDS = [f"s{i:02d}" for i in range(10)]
-SPEC = Geometry(bootstraps=100, comparators=["corr", "spearman"])
+SPEC = Geometry(bootstraps=100, rdm_similarities=["corr", "spearman"])
 SIGNAL = np.random.default_rng(1).normal(size=(10, 8))
 
 
@@ -45,8 +45,8 @@ def recording(n_subjects=1, repeats=3, **preparation):
 
 
 def networks():
-    """The signal's RDM, in a kept network and another, untrained, acquired and final."""
-    rows = [(s, k) for s in ("initial", "acquired", "final") for k in range(2)]
+    """The signal's RDM, in an included network and another, untrained, mastered and final."""
+    rows = [(s, k) for s in ("initial", "mastered", "final") for k in range(2)]
     rng = np.random.default_rng(2)
     vectors = [
         pdist(SIGNAL if s == "final" else rng.normal(size=SIGNAL.shape), "correlation")
@@ -57,7 +57,7 @@ def networks():
         "seed": [k for _, k in rows],
         "snapshot": [s for s, _ in rows],
         "step": [0] * 6,
-        "kept": [k == 0 for _, k in rows],
+        "included": [k == 0 for _, k in rows],
         "layer": ["hidden1"] * 6,
     }
     return {"easy": make_rdms(np.array(vectors), IDS, "correlation", info)}
@@ -70,10 +70,10 @@ def test_every_bin_is_a_recording_of_its_own():
     for i, time in enumerate(whole.info["times_s"]):
         alone = replace(whole, responses=whole.responses[:, :, i], info={})
         expected = compare_with_recording("it", alone, "tasks", networks(), SPEC)
-        expected = expected[expected["kept"] & (expected["snapshot"] != "acquired")]
+        expected = expected[expected["included"] & (expected["snapshot"] != "mastered")]
         of_bin = table[table["time_s"] == time]
         columns = list(TABLES["rsa_recordings"])
-        keys = ["comparator", "snapshot"]
+        keys = ["rdm_similarity", "snapshot"]
         assert_frame_equal(
             of_bin[columns].sort_values(keys).reset_index(drop=True),
             expected[columns].sort_values(keys).reset_index(drop=True),
@@ -82,7 +82,7 @@ def test_every_bin_is_a_recording_of_its_own():
 
 def test_similarity_rises_with_the_response():
     table = compare_times("it", recording(), "tasks", networks(), SPEC)
-    final = table[(table["snapshot"] == "final") & (table["comparator"] == "corr")]
+    final = table[(table["snapshot"] == "final") & (table["rdm_similarity"] == "corr")]
     before, *after = final.sort_values("time_s")["similarity"]
     assert abs(before) < 0.35
     assert min(after) > 0.6

@@ -378,7 +378,7 @@ def test_the_calls_compute_in_double_precision(dtype):
     layers, _ = simulated()
     low = RDMs((1e3 * layers[:3]).astype(dtype))
     high = RDMs(low.dissimilarities.astype(np.float64))
-    for comparator in COMPARATORS:
-        found = toolbox.compare(low, low, comparator)
+    for rdm_similarity in COMPARATORS:
+        found = toolbox.compare(low, low, rdm_similarity)
         assert found.dtype == np.float64
-        np.testing.assert_array_equal(found, toolbox.compare(high, high, comparator))
+        np.testing.assert_array_equal(found, toolbox.compare(high, high, rdm_similarity))

@@ -43,9 +43,9 @@ def test_every_kind_of_output_is_shown(tiny, capsys):
 
 @pytest.fixture(scope="module")
 def other(tiny, tiny_config, tmp_path_factory):
-    """The same study, run on with other doses."""
+    """The same study, run on with other steering strengths."""
     folder = shutil.copytree(tiny.folder, tmp_path_factory.mktemp("other") / "copy")
-    changed = copy.deepcopy(tiny_config) | {"bias": {"doses": [0.5, 1.0]}}
+    changed = copy.deepcopy(tiny_config) | {"bias": {"steering_strengths": [0.5, 1.0]}}
     workspace = Workspace(folder, changed)
     workspace.snakemake("--cores", "2")
     return workspace
@@ -57,7 +57,7 @@ def test_two_runs_differ_in_what_was_changed(tiny, other, capsys):
     differing = [line for line in said.splitlines() if line.endswith((".csv", ".h5", ".yaml"))]
     # A claim is decided on what steering does.
     assert differing == ["config.yaml", "tables/claims.csv", "tables/steering.csv"]
-    assert "  bias.doses: " in said and said.count(" | [0.5, 1.0]") == 1
+    assert "  bias.steering_strengths: " in said and said.count(" | [0.5, 1.0]") == 1
     assert "rows only in A" in said
 
 

@@ -59,7 +59,7 @@ def test_a_table_has_rows_of_the_experiments_that_ask_for_it(tiny, study):
         found = table[["experiment", "condition", "seed"]].itertuples(index=False, name=None)
         assert set(found) == networks, name
         if "snapshot" in table:
-            assert {"initial", "acquired", "final"} <= set(table["snapshot"]), name
+            assert {"initial", "mastered", "final"} <= set(table["snapshot"]), name
     for name in ("rsa_models", "similarity"):
         assert set(table_of(tiny, name)["experiment"]) == set(Plan(study).analysed(name))
 
@@ -102,7 +102,7 @@ def test_claims_are_decided_in_their_variants_and_snapshots(tiny, tiny_config):
     # Two networks of a condition decide nothing.
     fast = rows[rows["variant"] == "fast"]
     assert set(fast["verdict"]) == {"inconclusive"}
-    assert set(fast["n_kept"] + fast["n_dropped"]) == {2}
+    assert set(fast["n_included"] + fast["n_excluded"]) == {2}
 
 
 def test_claims_follow_from_the_tables(tiny):
@@ -110,18 +110,18 @@ def test_claims_follow_from_the_tables(tiny):
     rows = table_of(tiny, "claims").set_index(["claim", "variant", "snapshot"])
     r2 = table_of(tiny, "variance_explained")
     here = (r2["experiment"] == "tasks") & (r2["condition"] == "targets=both")
-    here &= (r2["layer"] == "hidden2") & r2["kept"]
+    here &= (r2["layer"] == "hidden2") & r2["included"]
     rsa = table_of(tiny, "rsa_models")
-    assert set(rsa["comparator"]) == {"corr", "spearman"}
-    rsa = rsa[(rsa["comparator"] == "corr") & (rsa["experiment"] == "tasks")]
+    assert set(rsa["rdm_similarity"]) == {"corr", "spearman"}
+    rsa = rsa[(rsa["rdm_similarity"] == "corr") & (rsa["experiment"] == "tasks")]
     rsa = rsa[(rsa["layer_a"] == "hidden2") & (rsa["layer_b"] == "hidden2")]
     rsa = rsa[rsa["seed_a"] != rsa["seed_b"]]
-    for snapshot in ("final", "acquired"):
+    for snapshot in ("final", "mastered"):
         of_snapshot = r2[here & (r2["snapshot"] == snapshot)]
         mean = of_snapshot.groupby("feature")["r2"].mean()
         row = rows.loc[("C1", "", snapshot)]
         assert row["effect"] == pytest.approx(mean["easy"] - mean["hard"], abs=1e-6)
-        assert row["n_kept"] == 3
+        assert row["n_included"] == 3
         pairs = rsa[rsa["snapshot"] == snapshot]
         conditions = pairs["condition_a"] + pairs["condition_b"]
         names = ["targets=easytargets=both", "targets=bothtargets=easy"]
@@ -130,7 +130,7 @@ def test_claims_follow_from_the_tables(tiny):
         assert (len(between), len(within)) == (6, 3)
         row = rows.loc[("C19", "", snapshot)]
         assert row["effect"] == pytest.approx(between.mean() - within.mean(), abs=1e-6)
-        assert row["n_kept"] == 6
+        assert row["n_included"] == 6
 
 
 # Runs and reruns
@@ -247,17 +247,19 @@ def test_asking_for_another_layer_trains_no_network(tiny, tiny_config):
 def test_a_setting_concerns_the_analysis_that_uses_it_only(tiny, tiny_config):
     """Doses are a matter of steering."""
     jobs = ["Analyse full/base: steering", *gather("steering"), *LAST, CONFIG]
-    assert jobs_after(tiny, tiny_config, ("bias",), {"doses": [0.5, 1.0]}) == sorted(jobs)
+    assert jobs_after(tiny, tiny_config, ("bias",), {"steering_strengths": [0.5, 1.0]}) == sorted(
+        jobs
+    )
 
 
 def test_another_analysis_does_nothing_else(tiny, tiny_config):
     path = ("experiments", "rates", "analyses")
     assert jobs_after(
-        tiny, tiny_config, path, ["variance_explained", "rsa_models", "ledger"]
+        tiny, tiny_config, path, ["variance_explained", "rsa_models", "variance_decomposition"]
     ) == sorted(
         [
-            f"Analyse {RATES}: ledger",
-            *gather("ledger"),
+            f"Analyse {RATES}: variance decomposition",
+            *gather("variance_decomposition"),
             *LAST,
             CONFIG,
         ]

@@ -51,8 +51,8 @@ def test_study_runs(name, test_data, tmp_path, monkeypatch):
     n_layers = sum(
         len(n.get("layers") or n.get("spaces") or ["pixels"]) for n in config["networks"].values()
     )
-    n_comparators = len(config.get("geometry", {}).get("comparators", ["corr"]))
-    assert len(rsa) == n_layers * n_comparators * len(config["recordings"])
+    n_rdm_similarities = len(config.get("geometry", {}).get("rdm_similarities", ["corr"]))
+    assert len(rsa) == n_layers * n_rdm_similarities * len(config["recordings"])
     assert rsa["similarity"].between(-1, 1).all()
     assert (rsa["ci_low"] < rsa["similarity"]).all()
     if name == "v4":
@@ -64,7 +64,7 @@ def test_study_runs(name, test_data, tmp_path, monkeypatch):
         assert encoding.empty  # eight categories are too few for folds
     else:
         # Ceilings of human IT as Nili et al. (2014) define them: rsatoolbox's demo data.
-        human = rsa[(rsa["recording"] == "human_it") & (rsa["comparator"] == "spearman")]
+        human = rsa[(rsa["recording"] == "human_it") & (rsa["rdm_similarity"] == "spearman")]
         assert human["ceiling_low"].iloc[0] == pytest.approx(0.372, abs=0.001)
         assert human["ceiling_high"].iloc[0] == pytest.approx(0.666, abs=0.001)
         monkey = rsa[rsa["recording"] == "monkey_it"]

@@ -30,7 +30,7 @@ PARTS = {
 }
 TABLES = PLAN.tables()
 #: What claims are decided on.
-EVIDENCE = [table for table in TABLES if table not in ("claims", "planted_truth", "references")]
+EVIDENCE = [table for table in TABLES if table not in ("claims", "model_recovery", "references")]
 
 
 def names(values):

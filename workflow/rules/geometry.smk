@@ -49,7 +49,7 @@ rule rsa_models:
         runtime=fixed(60),
     params:
         members=lambda w: GROUPS[w.group],
-        comparators=STUDY.geometry.comparators,
+        rdm_similarities=STUDY.geometry.rdm_similarities,
         distance=STUDY.geometry.distance,
         code=code("rsa_models.py"),
     message:

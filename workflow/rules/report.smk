@@ -44,7 +44,7 @@ rule claims:
     params:
         claims=STUDY.claims,
         layers={f"{e}/{c}": spec.network.analysed for (e, c), spec in CONDITIONS.items()},
-        comparator=STUDY.geometry.comparators[0],
+        rdm_similarity=STUDY.geometry.rdm_similarities[0],
         code=code("claims.py"),
     message:
         "Decide the claims"
@@ -52,16 +52,16 @@ rule claims:
         "../scripts/claims.py"
 
 
-rule planted_truth:
+rule model_recovery:
     input:
         rsa="results/{study}/tables/rsa_recordings.csv",
         encoding="results/{study}/tables/encoding.csv",
     output:
-        "results/{study}/tables/planted_truth.csv",
+        "results/{study}/tables/model_recovery.csv",
     log:
-        "results/{study}/logs/planted_truth.log",
+        "results/{study}/logs/model_recovery.log",
     benchmark:
-        "results/{study}/benchmarks/planted_truth.tsv"
+        "results/{study}/benchmarks/model_recovery.tsv"
     localrule: True
     conda:
         ENV
@@ -71,11 +71,11 @@ rule planted_truth:
         runtime=fixed(10),
     params:
         simulated={n: spec.model_dump(mode="json") for n, spec in STUDY.simulated().items()},
-        code=code("planted_truth.py"),
+        code=code("model_recovery.py"),
     message:
         "Ask whether RSA and encoding name the generating layer"
     script:
-        "../scripts/planted_truth.py"
+        "../scripts/model_recovery.py"
 
 
 rule encoding_regions:

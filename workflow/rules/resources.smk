@@ -100,7 +100,7 @@ def memory_of_rsa_models(wildcards):
         return NUMERIC + 3000
     conditions = [CONDITIONS[wildcards.group, c] for c in GROUPS[wildcards.group]]
     rdms = sum(sizes.condition_bytes(c, STUDY.geometry.n_stimuli)["rdms"] for c in conditions)
-    rows = len(STUDY.geometry.comparators) * sizes.n_pairs_of_rdms(conditions)
+    rows = len(STUDY.geometry.rdm_similarities) * sizes.n_pairs_of_rdms(conditions)
     return NUMERIC + mib(4 * rdms + 1000 * rows)
 
 

@@ -8,6 +8,6 @@ with job(snakemake):
 
     tables = read_tables(snakemake.input)
     rsa = tables["rsa_models"]
-    tables["rsa_models"] = rsa[rsa["comparator"] == snakemake.params.comparator]
+    tables["rsa_models"] = rsa[rsa["rdm_similarity"] == snakemake.params.rdm_similarity]
     table = decide(snakemake.params.claims, tables, snakemake.params.layers)
     write_table(snakemake.output[0], "claims", table)

@@ -10,7 +10,7 @@ with job(snakemake):
 
     rdms = dict(zip(snakemake.params.members, map(read_rdms, snakemake.input), strict=True))
     geometry = Geometry(
-        comparators=snakemake.params.comparators, distance=snakemake.params.distance
+        rdm_similarities=snakemake.params.rdm_similarities, distance=snakemake.params.distance
     )
     table = compare_models(snakemake.wildcards.group, rdms, geometry)
     write_table(snakemake.output[0], "rsa_models", table)

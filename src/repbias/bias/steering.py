@@ -43,7 +43,7 @@ def mean_difference(activations: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def steer(
-    activations: np.ndarray, direction: np.ndarray, dose: float, reported: np.ndarray
+    activations: np.ndarray, direction: np.ndarray, strength: float, reported: np.ndarray
 ) -> np.ndarray:
     """Move every stimulus towards the class that the network does not report for it.
 
@@ -53,7 +53,7 @@ def steer(
         (..., stimulus, unit).
     direction
         (..., unit), from class 0 to class 1.
-    dose
+    strength
         How far, as a multiple of the direction.
     reported
         (..., stimulus) bool, whether the network reports class 1.
@@ -61,10 +61,10 @@ def steer(
     Returns
     -------
     numpy.ndarray
-        activations - dose * direction where reported, + dose * direction elsewhere.
+        activations - strength * direction where reported, + strength * direction elsewhere.
     """
     sign = np.where(reported, -1.0, 1.0)
-    return activations + dose * sign[..., None] * direction[..., None, :]
+    return activations + strength * sign[..., None] * direction[..., None, :]
 
 
 def norm_to_flip(norms: np.ndarray, flips: np.ndarray, share: float = 0.9) -> float:
@@ -110,10 +110,10 @@ def steering_table(
 ) -> pd.DataFrame:
     """Steer every feature in the analysed layer and count flips of every output (M5).
 
-    The direction d comes from the validation stimuli. Every test stimulus is moved by dose * d
+    The direction d comes from the validation stimuli. Every test stimulus is moved by strength * d
     away from the class that the network itself reports, and goes through the rest of the network;
     `flips` is the share of stimuli on which the network's output (logit > 0) changes. `norm` is
-    dose * ||d||, `norm_sd` the same in units of the layer's activity, the root of its total
+    strength * ||d||, `norm_sd` the same in units of the layer's activity, the root of its total
     variance over test stimuli. Lampinen, Chan & Hermann 2024.
     """
     x_fit, y_fit, _ = stimuli.part("validation")
@@ -129,8 +129,8 @@ def steering_table(
         for i, feature in enumerate(networks.features):
             direction = mean_difference(fit, y_fit[:, i])
             length = np.linalg.norm(direction, axis=1)
-            for dose in settings.doses:
-                moved = steer(test, direction, dose, reported[..., i])
+            for strength in settings.steering_strengths:
+                moved = steer(test, direction, strength, reported[..., i])
                 logits = outputs_from(networks, checkpoint, spec.analysed, moved, spec)
                 flips = ((logits > 0) != reported).mean(axis=1)
                 rows += [
@@ -138,9 +138,9 @@ def steering_table(
                         **about,
                         "layer": spec.analysed,
                         "feature": feature,
-                        "dose": dose,
-                        "norm": dose * length[n],
-                        "norm_sd": dose * length[n] / activity[n] if activity[n] else np.nan,
+                        "strength": strength,
+                        "norm": strength * length[n],
+                        "norm_sd": strength * length[n] / activity[n] if activity[n] else np.nan,
                         "output": output,
                         "flips": flips[n, o],
                     }

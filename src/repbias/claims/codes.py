@@ -122,7 +122,7 @@ def perfect_but_unreadable(evidence: Evidence) -> Result:
     probes = table[table["measure"].isin(["linear_probe", "nonlinear_probe"])]
     by_system = probes.groupby(["seed", "system"])["value"].mean()
     best = by_system.groupby("seed").max()[perfect] - 0.5
-    return _over_keys(best, margin=0.05, n_dropped=int((~perfect).sum()))
+    return _over_keys(best, margin=0.05, n_excluded=int((~perfect).sum()))
 
 
 @claim(
@@ -148,8 +148,8 @@ def _encrypted(evidence: Evidence) -> pd.DataFrame:
     return table[table["system"] != "plaintext"]
 
 
-def _over_keys(values: pd.Series, margin: float, n_dropped: int = 0) -> Result:
-    kept = values.to_numpy(float)
-    if len(kept) < MIN_NETWORKS:
-        return Result(float("nan"), float("nan"), float("nan"), len(kept), n_dropped, margin)
-    return Result(*mean_interval(kept), len(kept), n_dropped, margin)
+def _over_keys(values: pd.Series, margin: float, n_excluded: int = 0) -> Result:
+    included = values.to_numpy(float)
+    if len(included) < MIN_NETWORKS:
+        return Result(float("nan"), float("nan"), float("nan"), len(included), n_excluded, margin)
+    return Result(*mean_interval(included), len(included), n_excluded, margin)

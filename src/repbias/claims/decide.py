@@ -24,7 +24,7 @@ def decide(
         Claim, with or without a variant behind it ("C1", "C1 momentum"), to its filled roles, as
         ``claims:`` in the configuration.
     tables
-        The study's tables by name; "rsa_models" with one comparator only.
+        The study's tables by name; "rsa_models" with one RDM similarity only.
     layers
         Condition ("experiment/condition") to its analysed layer.
 
@@ -32,7 +32,7 @@ def decide(
     -------
     pandas.DataFrame
         One row per claim, variant and snapshot: at the end of training ("final") and when each
-        network first mastered its targets ("acquired"): the stopping time is part of the
+        network first mastered its targets ("mastered"): the stopping time is part of the
         experiment.
     """
     rows = []
@@ -52,8 +52,8 @@ def decide(
                     "ci_low": result.ci_low,
                     "ci_high": result.ci_high,
                     "measure": entry.measure,
-                    "n_kept": result.n_kept,
-                    "n_dropped": result.n_dropped,
+                    "n_included": result.n_included,
+                    "n_excluded": result.n_excluded,
                     "reference": entry.reference,
                     "provenance": entry.provenance,
                 }

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 N_BOOTSTRAPS = 4000
-#: Fewer kept networks decide nothing: two make one pair, whose bootstrap has no spread.
+#: Fewer included networks decide nothing: two make one pair, whose bootstrap has no spread.
 MIN_NETWORKS = 3
 
 #: What fills a role: a condition, a feature, or a feature that the conditions are trained on.
@@ -31,9 +31,9 @@ class Evidence:
 
     Attributes
     ----------
-    tables : the study's tables by name; "rsa_models" holds one comparator only
+    tables : the study's tables by name; "rsa_models" holds one RDM similarity only
     layers : condition ("experiment/condition") to its analysed layer
-    snapshot : "final" or "acquired"
+    snapshot : "final" or "mastered"
     """
 
     tables: dict[str, pd.DataFrame]
@@ -47,14 +47,14 @@ class Evidence:
         return table[(table["experiment"] == experiment) & (table["condition"] == condition)]
 
     def rows(self, name: str, condition: str) -> pd.DataFrame:
-        """Return the rows of kept networks of a condition, at the snapshot, in the analysed layer.
+        """Return the rows of included networks of a condition, in its analysed layer.
 
         Where a table has no layers, those of the networks as a whole.
         """
         table = self.of(name, condition)
         wanted = table["snapshot"] == self.snapshot
-        if "kept" in table:
-            wanted &= table["kept"].astype(bool)
+        if "included" in table:
+            wanted &= table["included"].astype(bool)
         if "layer" in table:
             wanted &= table["layer"] == self.layers[condition]
         return table[wanted]
@@ -70,11 +70,11 @@ class Evidence:
         return wide.reindex(columns=[*features, *wide.columns.difference(features)])
 
     def r2(self, condition: str) -> pd.DataFrame:
-        """Return M1 in the analysed layer: a row per kept network, a column per feature."""
+        """Return M1 in the analysed layer: a row per included network, a column per feature."""
         return self.by_feature(self.rows("variance_explained", condition), "r2")
 
     def gap(self, condition: str, easy: str, hard: str) -> pd.Series:
-        """Return R² easy minus R² hard of every kept network, by seed."""
+        """Return R² easy minus R² hard of every included network, by seed."""
         r2 = self.r2(condition)
         return r2[easy] - r2[hard]
 
@@ -83,8 +83,8 @@ class Evidence:
 class Result:
     """An effect, and what it rests on.
 
-    Networks are dropped that missed the inclusion criterion, that (at first mastery) never
-    mastered all targets, or that have no value of what is measured (a dose that flips 90 %).
+    Networks are excluded that missed the inclusion criterion, that (at first mastery) never
+    mastered all targets, or that have no value of what is measured (a strength that flips 90 %).
 
     Attributes
     ----------
@@ -97,8 +97,8 @@ class Result:
     effect: float
     ci_low: float
     ci_high: float
-    n_kept: int
-    n_dropped: int
+    n_included: int
+    n_excluded: int
     margin: float | None = None
     claims_difference: bool = False
 
@@ -164,7 +164,7 @@ def claim(
     provenance: str,
     measure: str,
     tables: tuple[str, ...] = ("variance_explained",),
-    snapshots: tuple[str, ...] = ("final", "acquired"),
+    snapshots: tuple[str, ...] = ("final", "mastered"),
     same_stimuli: bool = False,
     requires: Callable[..., Iterator[str]] | None = None,
 ) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
@@ -187,12 +187,12 @@ def mean_of(
     margin: float | None = None,
 ) -> Result:
     """Return the mean over networks of one condition (the conditions are for counting drops)."""
-    kept = np.asarray(values, float)
-    kept = kept[np.isfinite(kept)]
-    dropped = sum(map(evidence.n_networks, conditions)) - len(kept)
-    if len(kept) < MIN_NETWORKS:
-        return _too_few(len(kept), dropped, margin=margin)
-    return Result(*mean_interval(kept, N_BOOTSTRAPS), len(kept), dropped, margin)
+    included = np.asarray(values, float)
+    included = included[np.isfinite(included)]
+    excluded = sum(map(evidence.n_networks, conditions)) - len(included)
+    if len(included) < MIN_NETWORKS:
+        return _too_few(len(included), excluded, margin=margin)
+    return Result(*mean_interval(included, N_BOOTSTRAPS), len(included), excluded, margin)
 
 
 def difference_of(
@@ -207,24 +207,24 @@ def difference_of(
     Parameters
     ----------
     evidence
-        Counts the networks that were dropped.
+        Counts the networks that were excluded.
     more, less
-        A condition, and a value per kept network of it.
+        A condition, and a value per included network of it.
     margin, claims_difference
         As in :class:`Result`.
     """
     values = [np.asarray(v, float) for _, v in (more, less)]
     values = [v[np.isfinite(v)] for v in values]
-    n_kept = sum(map(len, values))
-    n_dropped = evidence.n_networks(more[0]) + evidence.n_networks(less[0]) - n_kept
+    n_included = sum(map(len, values))
+    n_excluded = evidence.n_networks(more[0]) + evidence.n_networks(less[0]) - n_included
     kinds: dict[str, Any] = {"margin": margin, "claims_difference": claims_difference}
     if min(map(len, values)) < MIN_NETWORKS:
-        return _too_few(n_kept, n_dropped, **kinds)
+        return _too_few(n_included, n_excluded, **kinds)
     rng = np.random.default_rng(0)
     samples = [v[rng.integers(len(v), size=(N_BOOTSTRAPS, len(v)))].mean(axis=1) for v in values]
     estimate = float(values[0].mean() - values[1].mean())
     low, high = bootstrap_interval(estimate, samples[0] - samples[1], min(map(len, values)))
-    return Result(estimate, low, high, n_kept, n_dropped, **kinds)
+    return Result(estimate, low, high, n_included, n_excluded, **kinds)
 
 
 def gap_between(
@@ -249,12 +249,12 @@ def contrast_of_similarities(
     that began with the same weights (same seed).
     """
     conditions = list(dict.fromkeys([*more, *less]))
-    kept = {c: np.sort(evidence.r2(c).index) for c in conditions}
-    n_kept = sum(map(len, kept.values()))
-    n_dropped = sum(map(evidence.n_networks, conditions)) - n_kept
-    if min(map(len, kept.values())) < MIN_NETWORKS:
-        return _too_few(n_kept, n_dropped)
-    similarity = {pair: _similarities(evidence, pair, kept) for pair in {more, less}}
+    included = {c: np.sort(evidence.r2(c).index) for c in conditions}
+    n_included = sum(map(len, included.values()))
+    n_excluded = sum(map(evidence.n_networks, conditions)) - n_included
+    if min(map(len, included.values())) < MIN_NETWORKS:
+        return _too_few(n_included, n_excluded)
+    similarity = {pair: _similarities(evidence, pair, included) for pair in {more, less}}
 
     def effect(counts: dict[str, np.ndarray]) -> np.ndarray:
         return _weighted(similarity[more], counts[more[0]], counts[more[1]]) - _weighted(
@@ -262,29 +262,29 @@ def contrast_of_similarities(
         )
 
     rng = np.random.default_rng(0)
-    once = {c: np.ones((1, len(s))) for c, s in kept.items()}
+    once = {c: np.ones((1, len(s))) for c, s in included.items()}
     counts = {
         c: rng.multinomial(len(s), np.full(len(s), 1 / len(s)), size=N_BOOTSTRAPS)
-        for c, s in kept.items()
+        for c, s in included.items()
     }
     samples = effect(counts)
     if np.isnan(samples).all():
-        return _too_few(n_kept, n_dropped)
+        return _too_few(n_included, n_excluded)
     estimate = float(effect(once)[0])
-    low, high = bootstrap_interval(estimate, samples, min(map(len, kept.values())))
-    return Result(estimate, low, high, n_kept, n_dropped)
+    low, high = bootstrap_interval(estimate, samples, min(map(len, included.values())))
+    return Result(estimate, low, high, n_included, n_excluded)
 
 
-def _too_few(n_kept: int, n_dropped: int, **kinds: Any) -> Result:
-    return Result(float("nan"), float("nan"), float("nan"), n_kept, n_dropped, **kinds)
+def _too_few(n_included: int, n_excluded: int, **kinds: Any) -> Result:
+    return Result(float("nan"), float("nan"), float("nan"), n_included, n_excluded, **kinds)
 
 
 def _similarities(
-    evidence: Evidence, pair: tuple[str, str], kept: dict[str, np.ndarray]
+    evidence: Evidence, pair: tuple[str, str], included: dict[str, np.ndarray]
 ) -> np.ndarray:
     """Return similarities (seed of the first, seed of the second); NaN for equal seeds."""
-    matrix = np.full((len(kept[pair[0]]), len(kept[pair[1]])), np.nan)
-    index = [{s: i for i, s in enumerate(kept[c])} for c in pair]
+    matrix = np.full((len(included[pair[0]]), len(included[pair[1]])), np.nan)
+    index = [{s: i for i, s in enumerate(included[c])} for c in pair]
     for first, second in {pair, pair[::-1]}:
         rows = _pairs(evidence, first, second)
         for a, b, value in rows[["seed_a", "seed_b", "similarity"]].itertuples(index=False):

@@ -1,4 +1,4 @@
-"""Planted truth: whether RSA and encoding name the layer that generated a simulated brain."""
+"""Model recovery: whether RSA and encoding name the layer that generated a simulated brain."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def planted_truth(
+def model_recovery(
     truth: dict[str, dict[str, str | int]], rsa: pd.DataFrame, encoding: pd.DataFrame
 ) -> pd.DataFrame:
     """Compare the layer with the highest score with the layer that generated the recording.
@@ -26,12 +26,12 @@ def planted_truth(
     Returns
     -------
     pandas.DataFrame
-        One row per recording, method and kept network of the generating condition.
+        One row per recording, method and included network of the generating condition.
         ``is_generator`` marks the network itself; the others are new instances of it, as a model
         of a brain always is. ``margin`` is the named layer's score minus the best other layer's.
     """
     scores = [
-        rsa.assign(method="rsa", measure=rsa["comparator"], score=rsa["similarity"]),
+        rsa.assign(method="rsa", measure=rsa["rdm_similarity"], score=rsa["similarity"]),
         encoding.assign(method="encoding", measure="r", score=encoding["r"]),
     ]
     rows = []
@@ -43,7 +43,7 @@ def planted_truth(
                 & (table["experiment"] == experiment)
                 & (table["condition"] == condition)
                 & (table["snapshot"] == "final")
-                & table["kept"].astype(bool)
+                & table["included"].astype(bool)
             ]
             keys = ["method", "measure", "network", "seed"]
             for (method, measure, network, seed), part in chosen.groupby(keys, sort=False):
@@ -69,4 +69,4 @@ def planted_truth(
                         "chance": 1 / len(ranked),
                     }
                 )
-    return as_table("planted_truth", rows)
+    return as_table("model_recovery", rows)

@@ -54,23 +54,23 @@ def _measured(reference: Reference, tables: dict[str, pd.DataFrame]) -> tuple[fl
         pair = {reference.recording, reference.other}
         sides = table[["recording_a", "recording_b"]]
         of_pair = sides.isin(pair).all(axis=1) & (sides.nunique(axis=1) == 2)
-        found = table[of_pair & (table["comparator"] == reference.comparator)]
+        found = table[of_pair & (table["rdm_similarity"] == reference.rdm_similarity)]
         found = found[found["interval"].str.endswith(SIMILARITIES[reference.measure])]
         if found.empty:
             raise RepbiasError(
-                f"{where}: not compared with {reference.other!r} by {reference.comparator!r}"
+                f"{where}: not compared with {reference.other!r} by {reference.rdm_similarity!r}"
             )
         row = found.iloc[0]
-        name = f"{reference.measure} with {reference.other} ({reference.comparator})"
+        name = f"{reference.measure} with {reference.other} ({reference.rdm_similarity})"
         return float(row["similarity"]), name, str(row["interval"])
     if reference.measure in CEILINGS:
         table = tables["rsa_recordings"]
         found = table[table["recording"] == reference.recording]
-        found = found[found["comparator"] == reference.comparator]
+        found = found[found["rdm_similarity"] == reference.rdm_similarity]
         if found.empty:
-            raise RepbiasError(f"{where}: no RSA by {reference.comparator!r}")
+            raise RepbiasError(f"{where}: no RSA by {reference.rdm_similarity!r}")
         row = found.iloc[0]
-        name = f"{reference.measure} ({reference.comparator})"
+        name = f"{reference.measure} ({reference.rdm_similarity})"
         return float(row[CEILINGS[reference.measure]]), name, str(row["ceiling_convention"])
     table = tables["quality"]
     table = table[(table["recording"] == reference.recording) & (table["subject"] == "")]

@@ -107,13 +107,13 @@ def _over_seeds(
     evidence: Evidence, condition: str, rows: pd.DataFrame, statistic: pd.Series
 ) -> Result:
     """Return a statistic with the interval of its values with each seed left out (-1: none)."""
-    n_kept = rows["seed"].nunique()
-    n_dropped = evidence.n_networks(condition) - n_kept
+    n_included = rows["seed"].nunique()
+    n_excluded = evidence.n_networks(condition) - n_included
     left_out = statistic.drop(-1, errors="ignore").to_numpy()
-    if n_kept < MIN_NETWORKS or len(left_out) < MIN_NETWORKS:
-        return Result(float("nan"), float("nan"), float("nan"), n_kept, n_dropped)
+    if n_included < MIN_NETWORKS or len(left_out) < MIN_NETWORKS:
+        return Result(float("nan"), float("nan"), float("nan"), n_included, n_excluded)
     estimate = float(statistic[-1])
-    return Result(estimate, *jackknife_interval(estimate, left_out), n_kept, n_dropped)
+    return Result(estimate, *jackknife_interval(estimate, left_out), n_included, n_excluded)
 
 
 def _claim_repair(name: str, metric: str, words: str) -> None:

@@ -21,10 +21,10 @@ P2 = "Hermann & Lampinen 2020 [paper]"
 NEGLIGIBLE = 0.05
 
 
-def _full_dose(study: Study, **roles: str) -> Iterator[str]:
+def _full_strength(study: Study, **roles: str) -> Iterator[str]:
     """Require that steering was done by the whole difference."""
-    if 1 not in study.bias.doses:
-        yield f"bias.doses must have 1.0, found {study.bias.doses}"
+    if 1 not in study.bias.steering_strengths:
+        yield f"bias.steering_strengths must have 1.0, found {study.bias.steering_strengths}"
 
 
 def _extra_target(study: Study, condition: str, easy: str, hard: str) -> Iterator[str]:
@@ -47,13 +47,13 @@ def _extra_target(study: Study, condition: str, easy: str, hard: str) -> Iterato
     {"condition": "condition", "easy": "target", "hard": "target"},
     reference="direction only",
     provenance=P1,
-    measure="share of stimuli that flip at dose 1, minus one half",
+    measure="share of stimuli that flip at strength 1, minus one half",
     tables=("steering",),
-    requires=_full_dose,
+    requires=_full_strength,
 )
 def steering_flips_its_feature(evidence: Evidence, condition: str, easy: str, hard: str) -> Result:
     """Effect: mean over networks and both features of the flips of the steered feature."""
-    rows = _at_full_dose(evidence, condition, easy, hard)
+    rows = _at_full_strength(evidence, condition, easy, hard)
     own = rows[rows["feature"] == rows["output"]]
     return mean_of(evidence, own.groupby("seed")["flips"].mean() - 0.5, condition)
 
@@ -64,21 +64,21 @@ def steering_flips_its_feature(evidence: Evidence, condition: str, easy: str, ha
     {"condition": "condition", "easy": "target", "hard": "target"},
     reference="no other feature",
     provenance=f"{P1}; the margin is ours",
-    measure="share of stimuli on which the other feature flips at dose 1",
+    measure="share of stimuli on which the other feature flips at strength 1",
     tables=("steering",),
-    requires=_full_dose,
+    requires=_full_strength,
 )
 def steering_flips_no_other(evidence: Evidence, condition: str, easy: str, hard: str) -> Result:
     """Effect: mean over networks of the flips of the other feature, in the worse direction."""
-    rows = _at_full_dose(evidence, condition, easy, hard)
+    rows = _at_full_strength(evidence, condition, easy, hard)
     other = rows[rows["feature"] != rows["output"]]
     return mean_of(evidence, other.groupby("seed")["flips"].max(), condition, margin=NEGLIGIBLE)
 
 
-def _at_full_dose(evidence: Evidence, condition: str, easy: str, hard: str) -> pd.DataFrame:
+def _at_full_strength(evidence: Evidence, condition: str, easy: str, hard: str) -> pd.DataFrame:
     rows = evidence.rows("steering", condition)
     both = [easy, hard]
-    return rows[(rows["dose"] == 1) & rows["feature"].isin(both) & rows["output"].isin(both)]
+    return rows[(rows["strength"] == 1) & rows["feature"].isin(both) & rows["output"].isin(both)]
 
 
 @claim(
@@ -94,7 +94,7 @@ def hard_flips_at_smaller_steps(evidence: Evidence, condition: str, easy: str, h
     """Effect: mean over networks of the norm that flips easy minus that which flips hard."""
     from repbias.bias.steering import norm_to_flip
 
-    rows = evidence.rows("steering", condition).sort_values("dose")
+    rows = evidence.rows("steering", condition).sort_values("strength")
     rows = rows[rows["feature"] == rows["output"]]
     norms = {
         key: norm_to_flip(part["norm"].to_numpy(), part["flips"].to_numpy())

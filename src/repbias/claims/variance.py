@@ -266,7 +266,7 @@ def weight_decay(evidence: Evidence, plain: str, decayed: str, easy: str, hard: 
 
 
 def _curves(evidence: Evidence, condition: str, feature: str) -> dict[int, dict[str, np.ndarray]]:
-    """Return the curve of M1b of every kept network by seed, and its value at the snapshot."""
+    """Return the curve of M1b of every included network by seed, and its value at the snapshot."""
     seeds = evidence.r2(condition).index
     table = evidence.of("variance_explained", condition)
     table = table[(table["feature"] == feature) & (table["layer"] == evidence.layers[condition])]

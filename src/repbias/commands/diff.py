@@ -25,7 +25,7 @@ RESULTS = ("config.yaml", "*.h5", "tables/*.csv")
 DERIVED = ("tables/parts/*", ".*", "*/.*", "logs/*", "benchmarks/*", "provenance/*")
 #: Columns of numbers that say what a row is about; those of text do, but for the second list.
 NUMBER_KEYS = {
-    *("seed", "seed_a", "seed_b", "step", "step_a", "step_b", "dose", "n_components", "time_s"),
+    *("seed", "seed_a", "seed_b", "step", "step_a", "step_b", "strength", "n_components", "time_s"),
     *("left_out", "reliability_level", "is_generator"),
 }
 TEXT_RESULTS = {

@@ -39,7 +39,7 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
             "curves/loss": "evaluation, network",
             "curves/accuracy": "evaluation, network, feature",
             "networks/test_accuracy": "network, feature",
-            "networks/acquired": "network, feature",
+            "networks/mastery_step": "network, feature",
             "networks/*": "network",
         },
     ),

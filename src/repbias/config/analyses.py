@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 #: Analyses of one condition's networks, and the functions that do them.
 OF_CONDITIONS = {
     "variance_explained": "repbias.bias.variance:variance_table",
-    "ledger": "repbias.bias.ledger:ledger_table",
+    "variance_decomposition": "repbias.bias.decomposition:decomposition_table",
     "behaviour": "repbias.bias.behaviour:behaviour_table",
     "units": "repbias.bias.units:units_table",
     "sparsity": "repbias.bias.units:sparsity_table",
@@ -25,7 +25,7 @@ OF_CONDITIONS = {
 #: The settings in `bias` that an analysis depends on; a change of others does not concern it.
 SETTINGS = {
     "variance_explained": {"definition"},
-    "steering": {"doses"},
+    "steering": {"steering_strengths"},
     "probes": {"probe_steps"},
 }
 #: Analyses that compare an experiment's networks with each other.

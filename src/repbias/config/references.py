@@ -29,7 +29,7 @@ class Reference(Spec):
     """The region, for measures of a region."""
     other: str | None = None
     """The other recording, for `similarity`."""
-    comparator: str | None = None
+    rdm_similarity: str | None = None
     """How RDMs are compared, for `similarity` and ceilings."""
     value: float
     """The published number."""
@@ -41,6 +41,8 @@ class Reference(Spec):
         if (self.measure in SIMILARITIES) != (self.other is not None):
             raise ValueError("`other` names the second recording of a similarity, and only there")
         of_rdms = [*SIMILARITIES, *CEILINGS]
-        if (self.measure in of_rdms) != (self.comparator is not None):
-            raise ValueError(f"a comparator is needed for {', '.join(of_rdms)}, and only there")
+        if (self.measure in of_rdms) != (self.rdm_similarity is not None):
+            raise ValueError(
+                f"an RDM similarity is needed for {', '.join(of_rdms)}, and only there"
+            )
         return self

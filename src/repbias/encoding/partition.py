@@ -32,7 +32,7 @@ class _Band:
     features : (stimulus, feature) of a band that is no layer
     activations, layer, rows, stimuli : file, layer, seed to row of its networks, and (stimulus,)
         where the recording's stimuli are in it
-    several : whether the file has several seeds, kept or not
+    several : whether the file has several seeds, included or not
     """
 
     name: str
@@ -73,8 +73,8 @@ def partition_variance(
     """Partition each unit's predicted variance among the bands of every joint model.
 
     Models are fitted by banded ridge regression (:func:`repbias.encoding.ridge.predict`), on the
-    final networks that were kept; all bands of a model are of the same seed, and a member with one
-    network serves every seed. Column `part` is one of
+    final networks that were included; all bands of a model are of the same seed, and a member with
+    one network serves every seed. Column `part` is one of
 
     * ``all``; ``alone B``, of one band; ``together B + C``, with three bands: cross-validated r2;
     * ``unique B``: r2 of all bands minus r2 of all but B;
@@ -175,7 +175,7 @@ def _networks(name: str, model: str, bands: list[_Band]) -> list[tuple[str, int 
     if varying:
         seeds = set.intersection(*(set(band.rows) for band in varying))
     if not seeds or not all(band.rows for band in layers):
-        logger.warning("%s: %s: no seed of all its networks was kept; left out", name, model)
+        logger.warning("%s: %s: no seed of all its networks was included; left out", name, model)
         return []
     found = []
     for seed in sorted(seeds, key=lambda seed: -1 if seed is None else seed):
@@ -225,7 +225,7 @@ def _band(
     if stimuli is None:
         raise RepbiasError(f"{where}: {member!r} did not see all stimuli of the recording")
     table = activations.networks
-    used = np.flatnonzero((table["snapshot"] == "final") & np.asarray(table["kept"], bool))
+    used = np.flatnonzero((table["snapshot"] == "final") & np.asarray(table["included"], bool))
     return _Band(
         band,
         activations=activations,

@@ -10,7 +10,7 @@ from repbias.io.tables import as_table
 
 _LAYER = [
     *("recording", "region", "experiment", "condition", "network", "seed"),
-    *("snapshot", "step", "kept", "layer"),
+    *("snapshot", "step", "included", "layer"),
 ]
 #: Units whose corrected p is below this count as significant.
 _LEVEL = 0.05

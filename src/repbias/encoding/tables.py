@@ -197,7 +197,7 @@ def encode_recording(
             logger.warning("%s: %s saw other stimuli; not compared", name, condition)
             continue
         networks = activations.networks
-        used = [n for n in range(len(activations)) if networks["snapshot"][n] != "acquired"]
+        used = [n for n in range(len(activations)) if networks["snapshot"][n] != "mastered"]
         for n, layer in product(used, activations.layers):
             info = {k: v[n].item() for k, v in networks.items()} | {"layer": layer}
             features = activations.read(layer, n)[rows]

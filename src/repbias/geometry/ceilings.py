@@ -24,22 +24,22 @@ from repbias.geometry.comparison import (
     tau_a,
     weighted_products,
 )
-from repbias.geometry.spec import Comparator
+from repbias.geometry.spec import RdmSimilarity
 
 
-def subject_ceiling(data: Array, comparator: Comparator) -> tuple[float, float]:
+def subject_ceiling(data: Array, rdm_similarity: RdmSimilarity) -> tuple[float, float]:
     """Return the lower and upper noise ceiling of subjects' RDMs (subject, pair).
 
     As `rsatoolbox.inference.boot_noise_ceiling`.
     """
     stimuli, subjects = (np.ones((1, n), int) for n in (n_stimuli_of(data), len(data)))
-    low, high = resampled_ceilings(data, comparator, stimuli, subjects)
+    low, high = resampled_ceilings(data, rdm_similarity, stimuli, subjects)
     return float(low[0]), float(high[0])
 
 
 def resampled_ceilings(
     data: Array,
-    comparator: Comparator,
+    rdm_similarity: RdmSimilarity,
     stimuli: Array,
     subjects: Array,
     average: Literal["draws", "subjects"] = "draws",
@@ -49,13 +49,13 @@ def resampled_ceilings(
     As rsatoolbox: every drawn subject is compared with the average of the others, in which its
     copies do not count, and with that of all. Of one subject alone both are 1. The average is of
     RDMs that are divided by their standard deviation or root mean square (also where the
-    comparator whitens), or ranked; for "tau-a" too.
+    RDM similarity whitens), or ranked; for "tau-a" too.
 
     Parameters
     ----------
     data
         (subject, pair). Pairs that are NaN in all RDMs are left out.
-    comparator
+    rdm_similarity
         Ranked ones are ranked anew in every sample: some ten times slower.
     stimuli, subjects
         (sample, stimulus) and (sample, subject), how often each was drawn.
@@ -74,12 +74,12 @@ def resampled_ceilings(
         If different pairs are NaN, or any where RDMs are whitened.
     """
     n = n_stimuli_of(data)
-    data, _, kept = present(data, data, comparator)
+    data, _, kept = present(data, data, rdm_similarity)
     xp, where = array_namespace(data), device(data)
     pairs = tuple(i[kept] for i in pairs_of(n, data))
     stimuli, subjects = (xp.asarray(counts, device=where) for counts in (stimuli, subjects))
-    compare = _ranked_ceilings if comparator in RANKED else _cosine_ceilings
-    lower, upper = compare(data, comparator, stimuli, subjects, pairs)
+    compare = _ranked_ceilings if rdm_similarity in RANKED else _cosine_ceilings
+    lower, upper = compare(data, rdm_similarity, stimuli, subjects, pairs)
     share = subjects if average == "draws" else subjects > 0
     share = xp.astype(share, data.dtype)
     share /= xp.sum(share, axis=1, keepdims=True)
@@ -87,7 +87,11 @@ def resampled_ceilings(
 
 
 def _cosine_ceilings(
-    data: Array, comparator: Comparator, stimuli: Array, subjects: Array, pairs: tuple[Array, Array]
+    data: Array,
+    rdm_similarity: RdmSimilarity,
+    stimuli: Array,
+    subjects: Array,
+    pairs: tuple[Array, Array],
 ) -> tuple[Array, Array]:
     """Lower and upper ceiling of every subject (sample, subject) from inner products N.
 
@@ -97,9 +101,9 @@ def _cosine_ceilings(
     xp = array_namespace(data)
     if bool(xp.all(stimuli == stimuli[:1])):  # only subjects are resampled
         stimuli = stimuli[:1]
-    gram, own, squares = weighted_products(data, data, comparator, stimuli, pairs)
-    if comparator in WHITENED:  # what scales RDMs before they are averaged is not whitened
-        plain: Comparator = "cosine" if comparator in UNCENTRED else "corr"
+    gram, own, squares = weighted_products(data, data, rdm_similarity, stimuli, pairs)
+    if rdm_similarity in WHITENED:  # what scales RDMs before they are averaged is not whitened
+        plain: RdmSimilarity = "cosine" if rdm_similarity in UNCENTRED else "corr"
         _, _, squares = weighted_products(data[:1], data, plain, stimuli, pairs)
     v = xp.astype(subjects, data.dtype)
     v = v * ratio(xp.ones_like(squares), xp.sqrt(squares))
@@ -113,9 +117,13 @@ def _cosine_ceilings(
 
 
 def _ranked_ceilings(
-    data: Array, comparator: Comparator, stimuli: Array, subjects: Array, pairs: tuple[Array, Array]
+    data: Array,
+    rdm_similarity: RdmSimilarity,
+    stimuli: Array,
+    subjects: Array,
+    pairs: tuple[Array, Array],
 ) -> tuple[Array, Array]:
-    """Lower and upper ceiling of every drawn subject (sample, subject), for comparators of ranks.
+    """Lower and upper ceiling of every drawn subject (sample, subject), by ranks.
 
     RDMs are ranked with weights and averaged, and the averages ranked again.
     """
@@ -132,7 +140,7 @@ def _ranked_ceilings(
         pooled = xp.sum(r * ranks, axis=0, keepdims=True)
         others = pooled - r * ranks if len(x) > 1 else pooled
         averages = [Ties.of(row) for row in xp.concat([others, pooled])]
-        if comparator == "tau-a":
+        if rdm_similarity == "tau-a":
             values = _taus(averages, x, w)
         else:
             total = xp.astype(xp.sum(w), xp.float64)
@@ -140,7 +148,7 @@ def _ranked_ceilings(
             ranks *= w
             low = xp.vecdot(averaged[:-1], ranks), pooled_squares[:-1]
             high = ranks @ averaged[-1], pooled_squares[-1]
-            values = [rho(p, xp.sqrt(s * squares), total, comparator) for p, s in (low, high)]
+            values = [rho(p, xp.sqrt(s * squares), total, rdm_similarity) for p, s in (low, high)]
         lower[sample, who], upper[sample, who] = (xp.astype(v, data.dtype) for v in values)
     return lower, upper
 

@@ -18,17 +18,17 @@ from scipy.stats._stats import _kendall_dis
 
 from repbias.base.precision import floating
 from repbias.base.spec import RepbiasError
-from repbias.geometry.spec import Comparator
+from repbias.geometry.spec import RdmSimilarity
 
 #: An array of NumPy or torch.
 Array = Any
 #: Numbers (float64) that one array of a bootstrap holds at most: 128 MB.
 MEMORY = 2**24
-#: Comparators of whitened RDMs (Diedrichsen et al. 2021).
+#: RDM similarities of whitened RDMs (Diedrichsen et al. 2021).
 WHITENED = ("corr_cov", "cosine_cov")
-#: Comparators that do not subtract the mean dissimilarity.
+#: RDM similarities that do not subtract the mean dissimilarity.
 UNCENTRED = ("cosine", "cosine_cov")
-#: Comparators of ranks.
+#: RDM similarities of ranks.
 RANKED = ("spearman", "rho-a", "tau-a")
 
 
@@ -68,14 +68,14 @@ def _centred(x: Array) -> Array:
     return x
 
 
-def present(a: Array, b: Array, comparator: Comparator) -> tuple[Array, Array, Array]:
+def present(a: Array, b: Array, rdm_similarity: RdmSimilarity) -> tuple[Array, Array, Array]:
     """Leave out the pairs of stimuli that are NaN in all RDMs, as rsatoolbox does.
 
     Parameters
     ----------
     a, b
         (rdm, pair) over the same stimuli.
-    comparator
+    rdm_similarity
         Whitened ones need all pairs.
 
     Returns
@@ -103,19 +103,19 @@ def present(a: Array, b: Array, comparator: Comparator) -> tuple[Array, Array, A
         raise RepbiasError(
             "RDMs with NaN: different pairs of stimuli are missing; expected the same in all RDMs"
         )
-    if comparator in WHITENED:
+    if rdm_similarity in WHITENED:
         raise RepbiasError(
             f"RDMs with NaN: {int(xp.sum(every[0]))} of {a.shape[1]} pairs of stimuli are missing, "
-            f"and {comparator!r} needs all; expected finite numbers, or another comparator"
+            f"and {rdm_similarity!r} needs all; expected finite numbers, or another RDM similarity"
         )
     pairs = xp.nonzero(~every[0])[0]
     return xp.take(a, pairs, axis=1), xp.take(b, pairs, axis=1), pairs
 
 
-def embedding(vectors: Array, comparator: Comparator) -> Array:
-    """Map RDMs to vectors whose cosine is the comparator's similarity.
+def embedding(vectors: Array, rdm_similarity: RdmSimilarity) -> Array:
+    """Map RDMs to vectors whose cosine is the similarity of the RDMs.
 
-    Ranks for "spearman", minus the mean unless the comparator is a cosine. Whitening maps X to
+    Ranks for "spearman", minus the mean unless the RDM similarity is a cosine. Whitening maps X to
     the double-centred H X H, H = I - 11'/n, packed with sqrt(2) times its off-diagonal elements:
     x' V^-1 y is proportional to <H X H, H Y H>, V being the covariance of dissimilarities under
     independent noise (Diedrichsen et al. 2021).
@@ -124,7 +124,7 @@ def embedding(vectors: Array, comparator: Comparator) -> Array:
     ----------
     vectors
         (rdm, pair), finite.
-    comparator
+    rdm_similarity
         Not "tau-a", which is no cosine.
 
     Returns
@@ -135,14 +135,14 @@ def embedding(vectors: Array, comparator: Comparator) -> Array:
     """
     x = floating(vectors)
     xp = array_namespace(x)
-    if comparator in ("spearman", "rho-a"):
+    if rdm_similarity in ("spearman", "rho-a"):
         ranks = xp.empty(x.shape, dtype=x.dtype, device=device(x))
         for i, row in enumerate(x):
             ranks[i] = Ties.of(row).midranks()
         x = ranks
-    if comparator not in UNCENTRED:
+    if rdm_similarity not in UNCENTRED:
         x = _centred(x)
-    if comparator not in WHITENED:
+    if rdm_similarity not in WHITENED:
         return x
     n = n_stimuli_of(x)
     first, second = pairs_of(n, x)
@@ -170,23 +170,23 @@ def _square(vector: Array, pairs: tuple[Array, Array], n: int) -> Array:
     return square
 
 
-def unit(vectors: Array, comparator: Comparator) -> Array:
-    """Map RDMs to vectors whose inner product is the comparator's similarity.
+def unit(vectors: Array, rdm_similarity: RdmSimilarity) -> Array:
+    """Map RDMs to vectors whose inner product is the similarity of the RDMs.
 
     As :func:`embedding`, of unit norm (rho-a: divided by the norm of ranks without ties); 0 where
     an RDM is constant, as in rsatoolbox.
     """
     vectors = floating(vectors)
     xp = array_namespace(vectors)
-    x = embedding(vectors, comparator)
-    if comparator == "rho-a":
+    x = embedding(vectors, rdm_similarity)
+    if rdm_similarity == "rho-a":
         m = x.shape[1]
         return x * (12 / (m**3 - m)) ** 0.5
     norm, size = (xp.sqrt(xp.vecdot(v, v))[:, None] for v in (x, vectors))
     return x * ratio(xp.ones_like(norm), xp.where(norm > _negligible(x) * size, norm, 0))
 
 
-def similarities(a: Array, b: Array, comparator: Comparator) -> Array:
+def similarities(a: Array, b: Array, rdm_similarity: RdmSimilarity) -> Array:
     """Compare every RDM of a with every one of b, as `rsatoolbox.rdm.compare`.
 
     Parameters
@@ -194,7 +194,7 @@ def similarities(a: Array, b: Array, comparator: Comparator) -> Array:
     a, b
         (rdm, pair) over the same stimuli in the same order. Pairs that are NaN in all RDMs are
         left out.
-    comparator
+    rdm_similarity
         As rsatoolbox calls it. "tau-a" is computed on the CPU.
 
     Returns
@@ -207,14 +207,14 @@ def similarities(a: Array, b: Array, comparator: Comparator) -> Array:
     RepbiasError
         If different pairs are NaN, or any where RDMs are whitened.
     """
-    if comparator == "tau-a":
-        return resampled_similarity(a, b, comparator, np.ones((1, n_stimuli_of(a)), int))[0]
-    a, b, _ = present(a, b, comparator)
-    return unit(a, comparator) @ unit(b, comparator).T
+    if rdm_similarity == "tau-a":
+        return resampled_similarity(a, b, rdm_similarity, np.ones((1, n_stimuli_of(a)), int))[0]
+    a, b, _ = present(a, b, rdm_similarity)
+    return unit(a, rdm_similarity) @ unit(b, rdm_similarity).T
 
 
 def resampled_similarity(
-    models: Array, data: Array, comparator: Comparator, counts: Array
+    models: Array, data: Array, rdm_similarity: RdmSimilarity, counts: Array
 ) -> Array:
     """Compare models and data under bootstrap samples of the stimuli.
 
@@ -225,7 +225,7 @@ def resampled_similarity(
     ----------
     models, data
         (model, pair) and (subject, pair). Pairs that are NaN in all RDMs are left out.
-    comparator
+    rdm_similarity
         As rsatoolbox calls it. "tau-a" is computed on the CPU, one pair of RDMs after the other,
         which takes some hundred times longer.
     counts
@@ -242,14 +242,14 @@ def resampled_similarity(
         If different pairs are NaN, or any where RDMs are whitened.
     """
     n = n_stimuli_of(models)
-    models, data, kept = present(models, data, comparator)
+    models, data, kept = present(models, data, rdm_similarity)
     xp = array_namespace(models)
     pairs = tuple(i[kept] for i in pairs_of(n, models))
     counts = xp.asarray(counts, device=device(models))
     shape = (counts.shape[0], models.shape[0], data.shape[0])
     result = xp.empty(shape, dtype=models.dtype, device=device(models))
-    if comparator in RANKED:
-        compare = _resampled_tau if comparator == "tau-a" else _resampled_rho
+    if rdm_similarity in RANKED:
+        compare = _resampled_tau if rdm_similarity == "tau-a" else _resampled_rho
         # Half of the memory for models, half for data.
         rows = columns = max(1, MEMORY // (2 * len(kept)))
     else:
@@ -258,15 +258,19 @@ def resampled_similarity(
     for i in range(0, shape[1], rows):
         for j in range(0, shape[2], columns):
             some, others = models[i : i + rows], data[j : j + columns]
-            block = compare(some, others, comparator, counts, pairs)
+            block = compare(some, others, rdm_similarity, counts, pairs)
             result[:, i : i + rows, j : j + columns] = block
     return result
 
 
 def _resampled_cosine(
-    models: Array, data: Array, comparator: Comparator, counts: Array, pairs: tuple[Array, Array]
+    models: Array,
+    data: Array,
+    rdm_similarity: RdmSimilarity,
+    counts: Array,
+    pairs: tuple[Array, Array],
 ) -> Array:
-    md, mm, dd = weighted_products(models, data, comparator, counts, pairs)
+    md, mm, dd = weighted_products(models, data, rdm_similarity, counts, pairs)
     md *= _inverse_root(mm)[:, :, None]
     md *= _inverse_root(dd)[:, None, :]
     return md
@@ -279,9 +283,9 @@ def _inverse_root(squares: Array) -> Array:
 
 
 def weighted_products(
-    x: Array, y: Array, comparator: Comparator, counts: Array, pairs: tuple[Array, Array]
+    x: Array, y: Array, rdm_similarity: RdmSimilarity, counts: Array, pairs: tuple[Array, Array]
 ) -> tuple[Array, Array, Array]:
-    """Inner products under weights, of which the comparator is the cosine.
+    """Inner products under weights, of which the RDM similarity is the cosine.
 
     Plain: <x, y> = sum_{u<v} w_uv x_uv y_uv with w_uv = c_u c_v. Whitened, for the n stimuli of a
     sample with missing pairs (those of a stimulus with its copies):
@@ -293,7 +297,7 @@ def weighted_products(
     ----------
     x, y
         (rdm, pair), finite, of one dtype.
-    comparator
+    rdm_similarity
         Not one of ranks.
     counts
         (sample, stimulus).
@@ -306,27 +310,27 @@ def weighted_products(
         <x, y> (sample, x, y), <x, x> (sample, x), <y, y> (sample, y).
     """
     xp = array_namespace(x)
-    if comparator not in UNCENTRED:  # for precision
+    if rdm_similarity not in UNCENTRED:  # for precision
         x, y = _centred(x), _centred(y)
     c = xp.astype(counts, x.dtype)
     most = max(len(x) * len(y) + 2 * (len(x) + len(y)), (len(x) + len(y)) * c.shape[1])
     size = max(1, MEMORY // most)
     blocks = [
-        _block_of_products(x, y, comparator, c[start : start + size], pairs)
+        _block_of_products(x, y, rdm_similarity, c[start : start + size], pairs)
         for start in range(0, len(c), size)
     ]
     return blocks[0] if len(blocks) == 1 else tuple(map(xp.concat, zip(*blocks, strict=True)))
 
 
 def _block_of_products(
-    x: Array, y: Array, comparator: Comparator, c: Array, pairs: tuple[Array, Array]
+    x: Array, y: Array, rdm_similarity: RdmSimilarity, c: Array, pairs: tuple[Array, Array]
 ) -> tuple[Array, Array, Array]:
     """Compute :func:`weighted_products` of some samples c (sample, stimulus)."""
     xp = array_namespace(x)
     xy, xx, yy, sx, sy, one = _weighted_sums(x, y, c, pairs)
     plain = xx, yy
     mx, my = ratio(sx, one[:, None]), ratio(sy, one[:, None])
-    if comparator in WHITENED:
+    if rdm_similarity in WHITENED:
         h = xp.stack(list(_row_sums(xp.concat([x, y]), c, pairs)), axis=1)
         left, right = centring(h, c)
         k = len(x)
@@ -335,7 +339,7 @@ def _block_of_products(
         with_one = (left[:, :-1] @ right[:, -1:].mT)[:, :, 0]
         xx, yy, one = xx - squares[:, :k], yy - squares[:, k:-1], one - squares[:, -1]
         sx, sy = sx - with_one[:, :k], sy - with_one[:, k:]
-    if comparator not in UNCENTRED:
+    if rdm_similarity not in UNCENTRED:
         one = one[:, None]
         xy -= mx[:, :, None] * sy[:, None]
         xy -= (sx - mx * one)[:, :, None] * my[:, None]
@@ -513,7 +517,11 @@ class Ranking(NamedTuple):
 
 
 def _resampled_rho(
-    models: Array, data: Array, comparator: Comparator, counts: Array, pairs: tuple[Array, Array]
+    models: Array,
+    data: Array,
+    rdm_similarity: RdmSimilarity,
+    counts: Array,
+    pairs: tuple[Array, Array],
 ) -> Array:
     """Spearman or rho-a (sample, model, subject), of RDMs that are sorted once."""
     xp = array_namespace(models)
@@ -526,17 +534,21 @@ def _resampled_rho(
         w = xp.astype(w[w > 0], xp.float64)
         products = ranks[:k] @ (ranks[k:] * w).T
         norms = xp.sqrt(squares[:k, None] * squares[None, k:])
-        result[sample] = rho(products, norms, xp.sum(w), comparator)
+        result[sample] = rho(products, norms, xp.sum(w), rdm_similarity)
     return result
 
 
-def rho(products: Array, norms: Array, total: Array, comparator: Comparator) -> Array:
+def rho(products: Array, norms: Array, total: Array, rdm_similarity: RdmSimilarity) -> Array:
     """Spearman's rho or rho-a from products and norms of :meth:`Ranking.weighted`."""
-    return ratio(products, (total**3 - total) / 3 if comparator == "rho-a" else norms)
+    return ratio(products, (total**3 - total) / 3 if rdm_similarity == "rho-a" else norms)
 
 
 def _resampled_tau(
-    models: Array, data: Array, comparator: Comparator, counts: Array, pairs: tuple[Array, Array]
+    models: Array,
+    data: Array,
+    rdm_similarity: RdmSimilarity,
+    counts: Array,
+    pairs: tuple[Array, Array],
 ) -> Array:
     xp = array_namespace(models)
     first, second, c, a, b = (on_cpu(v) for v in (*pairs, counts, models, data))

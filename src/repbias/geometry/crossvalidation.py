@@ -30,7 +30,7 @@ from repbias.geometry.comparison import (
     refuse_not_finite,
     resampled_similarity,
 )
-from repbias.geometry.spec import Comparator
+from repbias.geometry.spec import RdmSimilarity
 
 #: Numbers of a block of products of RDMs, which should stay in the cache: 8 MB.
 CACHE = 2**20
@@ -215,10 +215,10 @@ def inner_products(
     rdms: np.ndarray,
     first: np.ndarray,
     second: np.ndarray,
-    comparator: Comparator,
+    rdm_similarity: RdmSimilarity,
     counts: np.ndarray,
 ) -> np.ndarray:
-    """Inner products of pairs of RDMs, of which the comparator is the cosine, under resamples.
+    """Inner products of pairs of RDMs, of which the RDM similarity is the cosine, under resamples.
 
     As :func:`repbias.geometry.comparison.weighted_products`, for chosen pairs of RDMs.
 
@@ -228,7 +228,7 @@ def inner_products(
         (rdm, pair).
     first, second
         (product,) which RDMs.
-    comparator
+    rdm_similarity
         Not one of ranks.
     counts
         (row, stimulus); all rows at once must fit the memory.
@@ -238,7 +238,7 @@ def inner_products(
     numpy.ndarray
         (row, product); 0 for an RDM with itself where it is constant.
     """
-    products = _Products(rdms, first, second, comparator)
+    products = _Products(rdms, first, second, rdm_similarity)
     c = counts.astype(np.float64)
     weights = _pair_weights(c)
     return products.centred(products.joined(lambda x: weights @ x), c)
@@ -248,10 +248,10 @@ class _Products:
     """Products of pairs of RDMs, to be summed over pairs of stimuli and then centred."""
 
     def __init__(
-        self, rdms: np.ndarray, first: np.ndarray, second: np.ndarray, comparator: Comparator
+        self, rdms: np.ndarray, first: np.ndarray, second: np.ndarray, rdm_similarity: RdmSimilarity
     ) -> None:
-        self.comparator, self.first, self.second = comparator, first, second
-        if comparator not in UNCENTRED:  # for precision
+        self.rdm_similarity, self.first, self.second = rdm_similarity, first, second
+        if rdm_similarity not in UNCENTRED:  # for precision
             rdms = rdms - rdms.mean(axis=1, keepdims=True)
         # The last RDM is 1, so that sums are products too: those with it come last.
         self.rdms = np.concatenate([rdms, np.ones((1, rdms.shape[1]))])
@@ -272,11 +272,11 @@ class _Products:
         """Turn sums (row, column) of all products under counts c into inner products."""
         n_products = len(self.first)
         result, sums = sums[:, :n_products], sums[:, n_products:]
-        centre = self.comparator not in UNCENTRED
+        centre = self.rdm_similarity not in UNCENTRED
         same = np.flatnonzero(self.first == self.second)
         plain = result[:, same].copy()
         means = sums / sums[:, -1:]
-        if self.comparator in WHITENED:
+        if self.rdm_similarity in WHITENED:
             squares = np.stack(
                 [squareform(row) for row in self.rdms[: len(self.rdms) - 1 + centre]]
             )
@@ -298,7 +298,7 @@ def divided_inner_products(
     rdms: np.ndarray,
     first: np.ndarray,
     second: np.ndarray,
-    comparator: Comparator,
+    rdm_similarity: RdmSimilarity,
     folds: Folds,
     block: slice,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -310,7 +310,7 @@ def divided_inner_products(
     """
     train, test = folds.train_stimuli[block], folds.test_stimuli[block]
     draws, which = np.unique(folds.stimulus_draw[block], return_inverse=True)
-    arguments = rdms, first, second, comparator
+    arguments = rdms, first, second, rdm_similarity
     if train.all() and test.all():
         both = inner_products(*arguments, folds.stimuli[draws])[which]
         return both, both
@@ -364,14 +364,14 @@ def _pair_weights(c: np.ndarray) -> np.ndarray | csr_array:
 
 
 def cross_validated_similarities(
-    models: list[Model], data: np.ndarray, comparator: Comparator, folds: Folds
+    models: list[Model], data: np.ndarray, rdm_similarity: RdmSimilarity, folds: Folds
 ) -> np.ndarray:
     """Similarity of models with the test subjects on the test stimuli of every fold.
 
     Weights are those of `rsatoolbox.model.fitter.fit_regress_nn` up to scale: non-negative least
-    squares of the mean RDM of the training subjects, each of unit norm as the comparator sees it,
-    over pairs of training stimuli. Of "select" models the RDM with the highest mean similarity in
-    training is taken, as in `fit_select`.
+    squares of the mean RDM of the training subjects, each of unit norm as the RDM similarity sees
+    it, over pairs of training stimuli. Of "select" models the RDM with the highest mean similarity
+    in training is taken, as in `fit_select`.
 
     Parameters
     ----------
@@ -379,7 +379,7 @@ def cross_validated_similarities(
         Fixed and fitted ones.
     data
         (subject, pair), over the same stimuli in the same order as the models.
-    comparator
+    rdm_similarity
         As rsatoolbox calls it; weights cannot be fitted to ranks.
     folds
         Resamples and their division.
@@ -405,32 +405,32 @@ def cross_validated_similarities(
     result = np.empty((len(folds), len(models)))
     weighted = [i for i, model in enumerate(models) if model.fit == "weighted"]
     whole = [i for i, model in enumerate(models) if model.fit != "weighted"]
-    if weighted and comparator in RANKED:
+    if weighted and rdm_similarity in RANKED:
         raise RepbiasError(
-            f"weights are fitted to dissimilarities, not to ranks as {comparator!r} compares; "
+            f"weights are fitted to dissimilarities, not to ranks as {rdm_similarity!r} compares; "
             "expected corr, cosine, corr_cov or cosine_cov"
         )
     if whole:
-        result[:, whole] = _unweighted([models[i] for i in whole], data, comparator, folds)
+        result[:, whole] = _unweighted([models[i] for i in whole], data, rdm_similarity, folds)
     if weighted:
         rdms = [models[i].rdms for i in weighted]
-        result[:, weighted] = _weighted(rdms, data, comparator, folds)
+        result[:, weighted] = _weighted(rdms, data, rdm_similarity, folds)
     return result
 
 
 def _unweighted(
-    models: list[Model], data: np.ndarray, comparator: Comparator, folds: Folds
+    models: list[Model], data: np.ndarray, rdm_similarity: RdmSimilarity, folds: Folds
 ) -> np.ndarray:
     rdms = np.concatenate([model.rdms for model in models])
     similarity = _mean_similarity(
-        rdms, data, comparator, folds, folds.test_stimuli, folds.test_subjects
+        rdms, data, rdm_similarity, folds, folds.test_stimuli, folds.test_subjects
     )
     sizes = [len(model.rdms) for model in models]
     starts = np.cumsum([0, *sizes[:-1]])
     chosen = np.tile(starts, (len(folds), 1))
     if any(model.fit == "select" for model in models):
         trained = _mean_similarity(
-            rdms, data, comparator, folds, folds.train_stimuli, folds.train_subjects
+            rdms, data, rdm_similarity, folds, folds.train_stimuli, folds.train_subjects
         )
         # Of equal ones the first, whatever the rounding; tau-a takes few different values.
         trained = trained.round(12)
@@ -442,7 +442,7 @@ def _unweighted(
 def _mean_similarity(
     rdms: np.ndarray,
     data: np.ndarray,
-    comparator: Comparator,
+    rdm_similarity: RdmSimilarity,
     folds: Folds,
     stimuli: np.ndarray,
     subjects: np.ndarray,
@@ -451,7 +451,7 @@ def _mean_similarity(
     result = np.empty((len(folds), len(rdms)))
     undivided = bool(stimuli.all())
     if undivided:
-        draws = resampled_similarity(rdms, data, comparator, folds.stimuli)
+        draws = resampled_similarity(rdms, data, rdm_similarity, folds.stimuli)
     for block in folds.blocks(len(rdms) * len(data)):
         share = folds.subject_counts(subjects, block)
         share = share / share.sum(axis=1, keepdims=True)
@@ -459,13 +459,13 @@ def _mean_similarity(
             values = draws[folds.stimulus_draw[block]]
         else:
             counts = folds.stimulus_counts(stimuli, block)
-            values = resampled_similarity(rdms, data, comparator, counts)
+            values = resampled_similarity(rdms, data, rdm_similarity, counts)
         result[block] = (values @ share[:, :, None])[:, :, 0]
     return result
 
 
 def _weighted(
-    models: list[np.ndarray], data: np.ndarray, comparator: Comparator, folds: Folds
+    models: list[np.ndarray], data: np.ndarray, rdm_similarity: RdmSimilarity, folds: Folds
 ) -> np.ndarray:
     rdms = np.concatenate([*models, data])
     n_rdms, n_subjects = len(rdms), len(data)
@@ -486,9 +486,9 @@ def _weighted(
 
     result = np.empty((len(folds), len(models)))
     n = n_stimuli_of(data)
-    numbers = max(data.shape[1], len(first), n_rdms * n if comparator in WHITENED else 1)
+    numbers = max(data.shape[1], len(first), n_rdms * n if rdm_similarity in WHITENED else 1)
     for block in folds.blocks(numbers):
-        train, test = divided_inner_products(rdms, first, second, comparator, folds, block)
+        train, test = divided_inner_products(rdms, first, second, rdm_similarity, folds, block)
         own, with_data, norms = grams(train)
         r = folds.subject_counts(folds.train_subjects, block)
         target = (with_data @ ratio(r.astype(np.float64), norms)[:, :, None])[:, :, 0]
@@ -515,21 +515,21 @@ def _symmetric(packed: np.ndarray, size: int) -> np.ndarray:
 
 
 def cross_validated_ceilings(
-    data: np.ndarray, comparator: Comparator, folds: Folds
+    data: np.ndarray, rdm_similarity: RdmSimilarity, folds: Folds
 ) -> tuple[np.ndarray, np.ndarray]:
     """Lower and upper noise ceiling of every fold.
 
     The similarity of the test subjects on the test stimuli with pooled RDMs: lower, that of the
     training subjects, pooled over the test stimuli; upper, that of all subjects of the resample,
     pooled over all its stimuli. As `rsatoolbox.inference.noise_ceiling.cv_noise_ceiling`: RDMs are
-    divided by their standard deviation or root mean square, whether or not the comparator
+    divided by their standard deviation or root mean square, whether or not the RDM similarity
     whitens; or ranked.
 
     Parameters
     ----------
     data
         (subject, pair).
-    comparator
+    rdm_similarity
         As rsatoolbox calls it.
     folds
         Resamples and their division; with every subject left out in turn and stimuli not divided
@@ -542,20 +542,20 @@ def cross_validated_ceilings(
     """
     refuse_not_finite(data, "subjects")
     lower, upper = np.empty((2, len(folds)))
-    if comparator in RANKED:
+    if rdm_similarity in RANKED:
         for fold in range(len(folds)):
-            lower[fold], upper[fold] = _ranked_ceilings(data, comparator, folds, fold)
+            lower[fold], upper[fold] = _ranked_ceilings(data, rdm_similarity, folds, fold)
         return lower, upper
     first, second = np.triu_indices(len(data))
     alone = np.arange(len(data))
-    plain: Comparator = "cosine" if comparator in UNCENTRED else "corr"
+    plain: RdmSimilarity = "cosine" if rdm_similarity in UNCENTRED else "corr"
     n = n_stimuli_of(data)
     numbers = max(data.shape[1], len(data) ** 2, len(data) * n)
 
     def gram_and_scale(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        products = inner_products(data, first, second, comparator, counts)
+        products = inner_products(data, first, second, rdm_similarity, counts)
         squares = products[:, first == second]
-        if comparator in WHITENED:  # what scales RDMs before they are averaged is not whitened
+        if rdm_similarity in WHITENED:  # what scales RDMs before they are averaged is not whitened
             squares = inner_products(data, alone, alone, plain, counts)
         return _symmetric(products, len(data)), ratio(np.ones_like(squares), np.sqrt(squares))
 
@@ -584,7 +584,7 @@ def cross_validated_ceilings(
 
 
 def _ranked_ceilings(
-    data: np.ndarray, comparator: Comparator, folds: Folds, fold: int
+    data: np.ndarray, rdm_similarity: RdmSimilarity, folds: Folds, fold: int
 ) -> tuple[float, float]:
     """Lower and upper ceiling of one fold.
 
@@ -605,7 +605,7 @@ def _ranked_ceilings(
     lower = train @ _ranks(few, inside[there])
     subjects = np.flatnonzero(test)
     pooled, counts = np.stack([lower, upper]), inside[there][None]
-    (values,) = resampled_similarity(pooled, few[subjects], comparator, counts)
+    (values,) = resampled_similarity(pooled, few[subjects], rdm_similarity, counts)
     return tuple(np.average(values, axis=1, weights=test[subjects]))
 
 

@@ -17,7 +17,7 @@ from repbias.geometry.comparison import (
     resampled_similarity,
     similarities,
 )
-from repbias.geometry.spec import Comparator, Generalise
+from repbias.geometry.spec import Generalise, RdmSimilarity
 
 #: What intervals are called, by the factors that are resampled.
 INTERVALS = {
@@ -51,7 +51,7 @@ class Evaluation:
 def evaluate(
     models: np.ndarray,
     data: np.ndarray,
-    comparator: Comparator,
+    rdm_similarity: RdmSimilarity,
     bootstraps: int,
     seed: int,
     generalise: Generalise = "auto",
@@ -69,7 +69,7 @@ def evaluate(
         (model, pair).
     data
         (subject, pair), over the same stimuli in the same order.
-    comparator
+    rdm_similarity
         As rsatoolbox calls it.
     bootstraps
         Number of samples.
@@ -87,7 +87,7 @@ def evaluate(
     refuse_not_finite(models, "models")
     refuse_not_finite(data, "subjects")
     draws = Draws.of(n_stimuli_of(data), len(data), bootstraps, seed, generalise)
-    by_subject = similarities(models, data, comparator)
+    by_subject = similarities(models, data, rdm_similarity)
     # Blocks of models, so that the samples of one block fit the memory.
     size = max(1, MEMORY // (bootstraps * len(data)))
     variance, degrees = np.empty((2, len(models)))
@@ -95,7 +95,7 @@ def evaluate(
         block = slice(start, start + size)
         resampled = None
         if draws.level != "subjects":
-            resampled = resampled_similarity(models[block], data, comparator, draws.stimuli)
+            resampled = resampled_similarity(models[block], data, rdm_similarity, draws.stimuli)
         samples = draws.means(by_subject[block], resampled)
         variances = {k: v.var(axis=0, ddof=1) for k, v in samples.items()}
         variance[block], degrees[block] = draws.variance(variances), draws.degrees(variances)

@@ -23,7 +23,7 @@ RecordingDistance = Literal[
 MEAN_DISTANCES: tuple[Distance, ...] = get_args(Distance)
 #: Distances whose expected value is 0 where two stimuli evoke the same responses.
 CROSS_VALIDATED = ("crossnobis", "poisson_cv")
-Comparator = Literal["corr", "cosine", "spearman", "rho-a", "tau-a", "corr_cov", "cosine_cov"]
+RdmSimilarity = Literal["corr", "cosine", "spearman", "rho-a", "tau-a", "corr_cov", "cosine_cov"]
 Noise = Literal["shrinkage", "diagonal", "none"]
 Generalise = Literal["auto", "stimuli", "subjects", "both"]
 Fitted = Literal["weighted", "reweighted"]
@@ -57,7 +57,7 @@ class Geometry(Spec):
     """How `mahalanobis` and `crossnobis` normalise noise, which is estimated from differences
     between repeats: its covariance between units, shrunk towards the diagonal; each unit's
     variance alone (`diagonal`), for units that were not recorded together; or not at all."""
-    comparators: list[Comparator] = Field(["corr"], min_length=1)
+    rdm_similarities: list[RdmSimilarity] = Field(["corr"], min_length=1)
     """Similarity of two RDMs, named as in rsatoolbox: Pearson, cosine, Spearman, rho-a,
     Kendall's tau-a (slow; rho-a serves the same purpose), and Pearson and cosine of whitened RDMs
     (`corr_cov`, `cosine_cov`). The first one decides the claims."""
@@ -89,7 +89,7 @@ class Geometry(Spec):
     """Seed of the bootstrap, permutations and folds, and of the splits of repeats behind RSA
     ceilings."""
 
-    @field_validator("comparators", "fitted")
+    @field_validator("rdm_similarities", "fitted")
     @classmethod
     def _different(cls, values: list[str]) -> list[str]:
         return _refuse_twice(values)

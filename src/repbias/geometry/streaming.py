@@ -162,7 +162,7 @@ def stream_gram(read: Read, n_stimuli: int, n_units: int, max_memory_mb: int = 2
 
 
 def compare_streamed(
-    a: Table, b: Table, comparator: Literal["corr", "cosine"], max_memory_mb: int = 2000
+    a: Table, b: Table, rdm_similarity: Literal["corr", "cosine"], max_memory_mb: int = 2000
 ) -> np.ndarray:
     """Compare every RDM of a with every one of b, reading some pairs of stimuli at a time.
 
@@ -172,7 +172,7 @@ def compare_streamed(
     ----------
     a, b
         (rdm, pair), over the same stimuli in the same order.
-    comparator
+    rdm_similarity
         "corr" or "cosine"; all others need whole RDMs.
     max_memory_mb
         Bound on the memory that is held, about; in megabytes.
@@ -185,13 +185,13 @@ def compare_streamed(
     Raises
     ------
     RepbiasError
-        If the comparator is another one, the numbers of pairs differ, or a dissimilarity is not
+        If the RDM similarity is another one, the numbers of pairs differ, or a dissimilarity is not
         finite.
     """
-    if comparator not in ("corr", "cosine"):
+    if rdm_similarity not in ("corr", "cosine"):
         raise RepbiasError(
-            f"comparator {comparator!r} needs whole RDMs in memory; expected corr or cosine, or "
-            "compare RDMs of fewer stimuli"
+            f"RDM similarity {rdm_similarity!r} needs whole RDMs in memory; expected corr or "
+            "cosine, or compare RDMs of fewer stimuli"
         )
     if a.shape[1] != b.shape[1]:
         raise RepbiasError(
@@ -201,7 +201,7 @@ def compare_streamed(
     n_pairs = a.shape[1]
     size = max(1, max_memory_mb * 1_000_000 // 8 // (3 * (a.shape[0] + b.shape[0])))
     means = [np.zeros((t.shape[0], 1)) for t in (a, b)]
-    if comparator == "corr":
+    if rdm_similarity == "corr":
         for pairs in blocks(n_pairs, size):
             for table, mean in zip((a, b), means, strict=True):
                 mean += _float64(table, pairs).sum(axis=1, keepdims=True) / n_pairs

@@ -37,7 +37,7 @@ class Activations:
     Attributes
     ----------
     stimulus_ids : (stimulus,) str
-    networks : columns "network", "seed", "snapshot", "step", "kept", one row per network and
+    networks : columns "network", "seed", "snapshot", "step", "included", one row per network and
         snapshot
     layers : names of the layers, from input to output
     labels : feature name to (stimulus,) labels; empty where none are known
@@ -93,7 +93,7 @@ def write_activations(
     stimulus_ids
         (stimulus,) str.
     networks
-        Columns "network", "seed", "snapshot", "step", "kept".
+        Columns "network", "seed", "snapshot", "step", "included".
     layers
         Name to number of units, in order from input to output.
     labels

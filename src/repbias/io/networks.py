@@ -11,7 +11,7 @@ import numpy as np
 from repbias.io.hdf5 import create, get, get_columns, get_json, open_checked, put_columns, put_json
 
 #: Checkpoints that are analysed in full: untrained, when all targets were mastered, and the end.
-SNAPSHOTS = ("initial", "acquired", "final")
+SNAPSHOTS = ("initial", "mastered", "final")
 
 
 @dataclass
@@ -23,14 +23,14 @@ class Networks:
     seeds : (network,) int
     features : names of the output units
     targets : names of the features that training rewards
-    kept : (network,) bool, whether the inclusion criterion was met on the test set
+    included : (network,) bool, whether the inclusion criterion was met on the test set
     test_accuracy : (network, feature) float
-    acquired : (network, feature) int, first evaluated step at which validation accuracy reached
+    mastery_step : (network, feature) int, first evaluated step at which validation accuracy reached
         the mastery criterion; -1 if never
     curves : "step" (evaluation,), "loss" (evaluation, network) and "accuracy" (evaluation,
         network, feature), both on the validation set; NaN after a network has stopped
     checkpoint_names : (checkpoint,) str: "initial", "grid", "crossing" (a target first reached an
-        accuracy), "acquired" or "final"
+        accuracy), "mastered" or "final"
     checkpoint_steps : (checkpoint, network) int, -1 where the network has no such checkpoint
     weights : parameter name to (checkpoint, network, ...) float32
     """
@@ -38,16 +38,16 @@ class Networks:
     seeds: np.ndarray
     features: list[str]
     targets: list[str]
-    kept: np.ndarray
+    included: np.ndarray
     test_accuracy: np.ndarray
-    acquired: np.ndarray
+    mastery_step: np.ndarray
     curves: dict[str, np.ndarray]
     checkpoint_names: np.ndarray
     checkpoint_steps: np.ndarray
     weights: dict[str, np.ndarray]
 
     def snapshots(self) -> list[int]:
-        """Return the indices of the named checkpoints: untrained, acquired and final."""
+        """Return the indices of the named checkpoints: untrained, mastered and final."""
         return [i for i, name in enumerate(self.checkpoint_names) if name in SNAPSHOTS]
 
     def described(
@@ -68,7 +68,7 @@ class Networks:
                     "seed": self.seeds[n],
                     "snapshot": self.checkpoint_names[checkpoint],
                     "step": self.checkpoint_steps[checkpoint, n],
-                    "kept": self.kept[n],
+                    "included": self.included[n],
                 },
             )
             for n in there
@@ -84,9 +84,9 @@ class Networks:
                 file.create_group("networks"),
                 {
                     "seed": self.seeds,
-                    "kept": self.kept,
+                    "included": self.included,
                     "test_accuracy": self.test_accuracy,
-                    "acquired": self.acquired,
+                    "mastery_step": self.mastery_step,
                 },
             )
             put_columns(file.create_group("curves"), self.curves)
@@ -104,9 +104,9 @@ class Networks:
                 seeds=get(file, "networks/seed"),
                 features=get_json(file, "features"),
                 targets=get_json(file, "targets"),
-                kept=get(file, "networks/kept"),
+                included=get(file, "networks/included"),
                 test_accuracy=get(file, "networks/test_accuracy"),
-                acquired=get(file, "networks/acquired"),
+                mastery_step=get(file, "networks/mastery_step"),
                 curves=get_columns(file, "curves"),
                 checkpoint_names=get(file, "checkpoints/name"),
                 checkpoint_steps=get(file, "checkpoints/step"),

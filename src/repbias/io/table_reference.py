@@ -15,18 +15,18 @@ COLUMNS: dict[str, str] = {
     "condition": "the condition; for models of your own, the network",
     "network": "the network of the condition, by seed",
     "seed": "the network's seed, 0 for models of your own",
-    "snapshot": "`initial` (untrained), `acquired` (first evaluation at which all targets were "
+    "snapshot": "`initial` (untrained), `mastered` (first evaluation at which all targets were "
     "mastered), `final`, `grid` (a checkpoint between) or `crossing` (a target first reached one "
     "of `checkpoint_accuracies`)",
     "step": "training step",
-    "kept": "whether the network met the inclusion criterion on the test set",
+    "included": "whether the network met the inclusion criterion on the test set",
     "layer": "the analysed layer, where a table does not go through all",
     "feature": "a feature, or a sub-component such as `hard.xor12`",
     "recording": "the recording, as the study names it",
     "subject": "the subject, as the recording names it",
     "region": "the region, as the recording names it",
     "unit": "a recording's unit by name, or a network's by number",
-    "comparator": "how two RDMs are compared, in rsatoolbox's words",
+    "rdm_similarity": "how two RDMs are compared, in rsatoolbox's words",
     "n_stimuli": "stimuli that a number rests on",
     "n_subjects": "subjects that a number rests on",
     "ci_low": "lower end of the 95 % interval",
@@ -60,7 +60,7 @@ TABLE_REFERENCE: dict[str, tuple[str, dict[str, str]]] = {
             "r2_of_final": "M1b, as a share of the final variance",
         },
     ),
-    "ledger": (
+    "variance_decomposition": (
         "a part of the variance of a layer",
         {
             "part": "a feature, `interaction`, `components`, `input` (every bit) or `residual`",
@@ -99,9 +99,9 @@ TABLE_REFERENCE: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
     "steering": (
-        "a steered feature, a dose and an output",
+        "a steered feature, a steering strength and an output",
         {
-            "dose": "multiples of the difference of class means",
+            "strength": "multiples of the difference of class means",
             "norm": "length of the step",
             "norm_sd": "the same in standard deviations of the layer's activity",
             "output": "the output unit, by its feature",
@@ -168,18 +168,19 @@ TABLE_REFERENCE: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
     "rsa_tests": (
-        "a test of a model: a layer of a condition at a time, mean over its kept networks; or of a "
-        "pair of them, side b",
+        "a test of a model: a layer of a condition at a time, mean over its included networks; or "
+        "of a pair of them, side b",
         {
             "test": "`zero` (similarity above 0), `ceiling` (below the lower noise ceiling), "
             "`pair` (two models differ), `permutation` (any relation; these stimuli and subjects "
             "only)",
-            "n_networks_a": "kept networks of the first side",
-            "n_networks_b": "kept networks of the second side",
+            "n_networks_a": "included networks of the first side",
+            "n_networks_b": "included networks of the second side",
             "effect": "what is tested, in units of the similarity",
             "p": "of the test",
-            "p_fdr": "Benjamini-Hochberg over the tests of a kind, by recording and comparator (of "
-            "more than 60 models only pairs of one layer or one condition are tested)",
+            "p_fdr": "Benjamini-Hochberg over the tests of a kind, by recording and RDM "
+            "similarity (of more than 60 models only pairs of one layer or one condition are "
+            "tested)",
             "method": "of the test",
             "generalises_to": "to what the test generalises",
             "warning": "where the method is known not to hold its level",
@@ -266,11 +267,11 @@ TABLE_REFERENCE: dict[str, tuple[str, dict[str, str]]] = {
             "convention": "how the ceiling was made",
         },
     ),
-    "planted_truth": (
-        "a kept network of the generating condition, and a method",
+    "model_recovery": (
+        "an included network of the generating condition, and a method",
         {
             "method": "`rsa` or `encoding`",
-            "measure": "the comparator, or r",
+            "measure": "the RDM similarity, or r",
             "is_generator": "whether this network generated the recording",
             "true_layer": "the layer that generated the recording",
             "named_layer": "the layer that scores best",
@@ -286,13 +287,13 @@ TABLE_REFERENCE: dict[str, tuple[str, dict[str, str]]] = {
         {
             "claim": "the claim",
             "variant": "its variant in this study, empty for none",
-            "snapshot": "`final` or `acquired`",
+            "snapshot": "`final` or `mastered`",
             "statement": "in words",
             "verdict": "`supported`, `not supported` or `inconclusive`",
             "effect": "positive in the claimed direction, in units of `measure`",
             "measure": "of the effect",
-            "n_kept": "networks that it rests on",
-            "n_dropped": "networks that missed the inclusion criterion",
+            "n_included": "networks that it rests on",
+            "n_excluded": "networks that missed the inclusion criterion",
             "reference": "in the literature",
             "provenance": "of the claim: the literature's, never ours",
         },

@@ -13,11 +13,21 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _NETWORK = ("experiment", "condition", "network", "seed")
-_SIDE = ("condition", "network", "seed", "layer", "step", "kept")
-_MEASURED = (*_NETWORK, "snapshot", "step", "kept", "layer")
+_SIDE = ("condition", "network", "seed", "layer", "step", "included")
+_MEASURED = (*_NETWORK, "snapshot", "step", "included", "layer")
 #: Columns of numbers and truth values; all others are text.
 _NUMBERS = {
-    *("seed", "seed_a", "seed_b", "step", "step_a", "step_b", "kept", "kept_a", "kept_b"),
+    *(
+        "seed",
+        "seed_a",
+        "seed_b",
+        "step",
+        "step_a",
+        "step_b",
+        "included",
+        "included_a",
+        "included_b",
+    ),
     *(
         "target",
         "accuracy",
@@ -41,8 +51,17 @@ _NUMBERS = {
         "r_normalised",
     ),
     *("log10_alpha", "alpha_at_edge", "repeats", "split_half", "reliability", "is_generator"),
-    *("correct", "score_true", "score_named", "margin", "chance", "effect", "n_kept", "n_dropped"),
-    *("share", "gini", "participation_ratio", "n_units", "n_components", "variance", "dose"),
+    *(
+        "correct",
+        "score_true",
+        "score_named",
+        "margin",
+        "chance",
+        "effect",
+        "n_included",
+        "n_excluded",
+    ),
+    *("share", "gini", "participation_ratio", "n_units", "n_components", "variance", "strength"),
     *("norm", "norm_sd", "flips", "agreement", "follows_a", "value", "null_mean", "null_high"),
     *("reliability_level", "left_out", "top1"),
     *("p", "p_fdr", "n_networks_a", "n_networks_b", "time_s", "n_units_with_ceiling"),
@@ -50,17 +69,26 @@ _NUMBERS = {
 }
 #: Every table and its columns, in order; :mod:`repbias.io.table_reference` explains them.
 TABLES: dict[str, tuple[str, ...]] = {
-    "learning": (*_NETWORK, "step", "feature", "target", "accuracy", "mastered", "loss", "kept"),
+    "learning": (
+        *_NETWORK,
+        "step",
+        "feature",
+        "target",
+        "accuracy",
+        "mastered",
+        "loss",
+        "included",
+    ),
     "variance_explained": (
         *(*_NETWORK, "layer", "step", "feature", "r2"),
-        *("r2_of_final", "snapshot", "kept"),
+        *("r2_of_final", "snapshot", "included"),
     ),
-    "ledger": (*_MEASURED, "part", "share"),
-    "behaviour": (*_NETWORK, "snapshot", "step", "kept", "output", "feature", "agreement"),
+    "variance_decomposition": (*_MEASURED, "part", "share"),
+    "behaviour": (*_NETWORK, "snapshot", "step", "included", "output", "feature", "agreement"),
     "units": (*_MEASURED, "unit", "feature", "r2"),
     "sparsity": (*_MEASURED, "feature", "gini", "participation_ratio", "n_units"),
     "components": (*_MEASURED, "n_components", "variance", "feature", "r2", "accuracy"),
-    "steering": (*_MEASURED, "feature", "dose", "norm", "norm_sd", "output", "flips"),
+    "steering": (*_MEASURED, "feature", "strength", "norm", "norm_sd", "output", "flips"),
     "probes": (*_MEASURED, "probe", "feature", "accuracy"),
     "conflict": (*_MEASURED, "feature_a", "feature_b", "follows_a"),
     "encryption": ("experiment", "condition", "system", "seed", "measure", "feature", "value"),
@@ -75,38 +103,38 @@ TABLES: dict[str, tuple[str, ...]] = {
         *("metric", "reliability_level", "left_out", "top1", "chance"),
     ),
     "rsa_models": (
-        *("experiment", "comparator", "snapshot"),
+        *("experiment", "rdm_similarity", "snapshot"),
         *(f"{column}_a" for column in _SIDE),
         *(f"{column}_b" for column in _SIDE),
         "similarity",
     ),
     "rsa_recordings": (
-        *("recording", "comparator", *_NETWORK, "snapshot", "step", "kept", "layer"),
+        *("recording", "rdm_similarity", *_NETWORK, "snapshot", "step", "included", "layer"),
         *("similarity", "ci_low", "ci_high", "interval"),
         *("ceiling_low", "ceiling_high", "ceiling_convention", "n_subjects", "n_stimuli"),
     ),
     "rsa_fitted": (
-        *("recording", "comparator", "model", *_MEASURED),
+        *("recording", "rdm_similarity", "model", *_MEASURED),
         *("similarity", "ci_low", "ci_high", "interval", "n_folds", "n_subjects", "n_stimuli"),
     ),
     "rsa_tests": (
-        *("recording", "comparator", "test", "experiment"),
+        *("recording", "rdm_similarity", "test", "experiment"),
         *("condition_a", "layer_a", "snapshot_a", "condition_b", "layer_b", "snapshot_b"),
         *("n_networks_a", "n_networks_b", "effect", "ci_low", "ci_high", "p", "p_fdr"),
         *("method", "generalises_to", "warning"),
     ),
     "rsa_times": (
-        *("recording", "comparator", "time_s", *_MEASURED),
+        *("recording", "rdm_similarity", "time_s", *_MEASURED),
         *("similarity", "ci_low", "ci_high", "interval"),
         *("ceiling_low", "ceiling_high", "ceiling_convention", "n_subjects", "n_stimuli"),
     ),
     "rsa_between_recordings": (
-        *("recording_a", "recording_b", "comparator", "similarity", "ci_low", "ci_high"),
+        *("recording_a", "recording_b", "rdm_similarity", "similarity", "ci_low", "ci_high"),
         *("interval", "n_subjects_a", "n_subjects_b", "n_stimuli"),
     ),
     "encoding": (
         *("recording", "subject", "region", "unit"),
-        *(*_NETWORK, "snapshot", "step", "kept", "layer"),
+        *(*_NETWORK, "snapshot", "step", "included", "layer"),
         *("r", "r2", "p", "p_fdr", "ceiling", "ceiling_convention", "r_normalised"),
         *("log10_alpha", "alpha_at_edge", "n_stimuli"),
     ),
@@ -134,13 +162,13 @@ TABLES: dict[str, tuple[str, ...]] = {
         *("recording", "subject", "region", "unit", "repeats"),
         *("split_half", "reliability", "ceiling", "convention"),
     ),
-    "planted_truth": (
+    "model_recovery": (
         *("recording", "method", "measure", "condition", "network", "seed", "is_generator"),
         *("true_layer", "named_layer", "correct", "score_true", "score_named", "margin", "chance"),
     ),
     "claims": (
         *("claim", "variant", "snapshot", "statement", "verdict", "effect", "ci_low", "ci_high"),
-        *("measure", "n_kept", "n_dropped", "reference", "provenance"),
+        *("measure", "n_included", "n_excluded", "reference", "provenance"),
     ),
 }
 

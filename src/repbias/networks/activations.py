@@ -38,7 +38,7 @@ def write_ensemble_activations(
 ) -> None:
     """Write the activations of a condition on its test stimuli, as many networks as fit at a time.
 
-    Every network appears untrained ("initial"), when it first mastered all targets ("acquired",
+    Every network appears untrained ("initial"), when it first mastered all targets ("mastered",
     if it did) and at the end of training ("final").
 
     Parameters
@@ -63,7 +63,7 @@ def write_ensemble_activations(
         "seed": [networks.seeds[n] for _, n in rows],
         "snapshot": [networks.checkpoint_names[c] for c, _ in rows],
         "step": [networks.checkpoint_steps[c, n] for c, n in rows],
-        "kept": [networks.kept[n] for _, n in rows],
+        "included": [networks.included[n] for _, n in rows],
     }
     layers = dict(zip(spec.layers, spec.hidden, strict=True))
     named = dict(zip(stimuli.features, labels.T, strict=True))
@@ -124,7 +124,7 @@ def write_model_activations(
         "seed": [0],
         "snapshot": ["final"],
         "step": [0],
-        "kept": [True],
+        "included": [True],
     }
     distance = getattr(spec, "distance", None)
     ids = np.array(images.ids)

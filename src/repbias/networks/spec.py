@@ -68,7 +68,7 @@ class Training(Manipulations):
     max_steps: int = Field(4000, ge=1)
     """Training ends here at the latest."""
     mastery: float = Field(0.99, gt=0.5, le=1)
-    """Validation accuracy at which a feature counts as acquired."""
+    """Validation accuracy at which a feature counts as mastered."""
     extra_steps: Annotated[int, Field(ge=0)] | None = 500
     """Steps after the first evaluation at which all targets are mastered; then it stops. null
     trains until `max_steps`."""

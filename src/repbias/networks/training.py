@@ -272,7 +272,7 @@ class _Stack:
 
     def _reward(self) -> None:
         """Set what is rewarded from now on."""
-        mastered = np.array([self._records[i].acquired >= 0 for i in self._stacked])
+        mastered = np.array([self._records[i].mastery_step >= 0 for i in self._stacked])
         rewarded = self._manipulator.rewarded(mastered)
         weights = rewarded * self._target_weights[self._stacked]
         as_tensor = torch.from_numpy(weights[:, None].astype(np.float32))
@@ -461,7 +461,7 @@ class _Record:
             "initial",
             *["grid"] * len(self.grid),
             *["crossing"] * len(self._levels),
-            *("acquired", "final"),
+            *("mastered", "final"),
         ]
         self.steps = np.full(len(self.names), -1)
         self.weights = {
@@ -469,7 +469,7 @@ class _Record:
             for name, shape in self._shapes.items()
         }
         self.curve: list[tuple[int, float, np.ndarray]] = []
-        self.acquired = np.full(len(features), -1)
+        self.mastery_step = np.full(len(features), -1)
         self.worst = 0.0
         self._crossed: set[int] = set()
 
@@ -480,7 +480,7 @@ class _Record:
         self.curve.append((step, loss, accuracy))
         self.worst = float(accuracy[self._is_target].min())
         mastered = accuracy >= self._training.mastery
-        self.acquired[mastered & (self.acquired < 0)] = step
+        self.mastery_step[mastered & (self.mastery_step < 0)] = step
         if step == 0:
             self._save(0, step, weights)
         if self.steps[-2] < 0 and mastered[self._is_target].all():
@@ -532,9 +532,9 @@ def _networks(ensemble: Ensemble, records: list[_Record]) -> Networks:
         seeds=np.array(ensemble.seeds),
         features=ensemble.stimuli.features,
         targets=ensemble.targets,
-        kept=finite & (test_accuracy[:, is_target] >= ensemble.training.inclusion).all(axis=1),
+        included=finite & (test_accuracy[:, is_target] >= ensemble.training.inclusion).all(axis=1),
         test_accuracy=test_accuracy,
-        acquired=np.stack([r.acquired for r in records]),
+        mastery_step=np.stack([r.mastery_step for r in records]),
         curves={"step": steps, "loss": loss, "accuracy": accuracy},
         checkpoint_names=np.array(records[0].names),
         checkpoint_steps=np.stack([r.steps for r in records], axis=1),
@@ -576,7 +576,7 @@ def learning_table(
             "accuracy": accuracy[t, n, f],
             "mastered": accuracy[t, n, f] >= mastery,
             "loss": networks.curves["loss"][t, n],
-            "kept": networks.kept[n],
+            "included": networks.included[n],
         }
     )
     return as_table("learning", frame)

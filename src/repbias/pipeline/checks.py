@@ -144,10 +144,10 @@ def _reference_problems(study: Study) -> Iterator[str]:
             value = getattr(reference, key)
             if value is not None and value not in study.recordings:
                 yield f"{where}.{key}: no recording {value!r}; {nearest(value, study.recordings)}"
-        if reference.comparator not in (None, *study.geometry.comparators):
+        if reference.rdm_similarity not in (None, *study.geometry.rdm_similarities):
             yield (
-                f"{where}.comparator: {reference.comparator!r} is not among geometry.comparators "
-                f"({', '.join(study.geometry.comparators)})"
+                f"{where}.rdm_similarity: {reference.rdm_similarity!r} is not among "
+                f"geometry.rdm_similarities ({', '.join(study.geometry.rdm_similarities)})"
             )
         pair = {reference.recording, reference.other}
         if reference.measure in SIMILARITIES and not pair <= set(study.with_common_stimuli()):

@@ -67,7 +67,7 @@ class Plan:
             "reliability": study.with_responses(),
             "quality": study.recordings,
             "references": study.references,
-            "planted_truth": study.simulated(),
+            "model_recovery": study.simulated(),
             "claims": study.claims,
         }
         return [name for name, source in filled.items() if source]

@@ -98,7 +98,7 @@ def rows_of_pairs(study: Study) -> dict[tuple[str, str], int]:
     for experiment, spec in study.experiments.items():
         networks = list(spec.expand().values())
         if "rsa_models" in spec.analyses:
-            n_rows = len(study.geometry.comparators) * n_pairs_of_rdms(networks)
+            n_rows = len(study.geometry.rdm_similarities) * n_pairs_of_rdms(networks)
             rows[experiment, "rsa_models"] = n_rows
         if "similarity" in spec.analyses:
             pairs = len(SNAPSHOTS) * comb(sum(c.seeds for c in networks), 2)

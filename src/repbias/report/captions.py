@@ -60,18 +60,18 @@ FIGURES: dict[str, Caption] = {
         "Variance explained (R², M1, analysed layer) by each feature in every condition of every "
         "experiment that varies something, at first mastery and at the end of training: means over "
         "networks that met the inclusion criterion, with 95 % bootstrap intervals (those of two or "
-        "three networks may leave the panel). On the right: how many networks were kept, of how "
-        "many.",
+        "three networks may leave the panel). On the right: how many networks were included, of "
+        "how many.",
         ("variance_explained", "learning"),
     ),
-    "ledger": Caption(
+    "variance_decomposition": Caption(
         "Learning and bias",
-        "Variance ledger",
+        "variance decomposition",
         "What the variance of the analysed layer is spent on: the features, their interactions, "
         "sub-components of the features (such as inner XORs), the input's bits, and what is left. "
         "Means over networks that met the inclusion criterion. Shares sum to 1; those estimated "
         "below 0 are drawn as 0, so a bar may be longer.",
-        ("ledger",),
+        ("variance_decomposition",),
     ),
     "units": Caption(
         "Codes",
@@ -104,11 +104,11 @@ FIGURES: dict[str, Caption] = {
         "Use",
         "Steering",
         "The representation of every test stimulus is moved towards the other class of a feature, "
-        "along the difference of the class means; a dose of 1 is that difference. Shown is on how "
-        "many stimuli the outputs of the network's targets flip, by dose (left of each pair) and "
-        "by the mean length of the step in standard deviations of the layer's activity (right), at "
-        "the end of training. Colours: the feature that is steered. Bands are 95 % intervals over "
-        "networks that met the inclusion criterion.",
+        "along the difference of the class means; a strength of 1 is that difference. Shown is on "
+        "how many stimuli the outputs of the network's targets flip, by strength (left of each "
+        "pair) and by the mean length of the step in standard deviations of the layer's activity "
+        "(right), at the end of training. Colours: the feature that is steered. Bands are 95 % "
+        "intervals over networks that met the inclusion criterion.",
         ("steering",),
     ),
     "probes": Caption(
@@ -132,15 +132,16 @@ FIGURES: dict[str, Caption] = {
     "rsa_models": Caption(
         "Comparisons",
         "Networks compared with each other",
-        "Similarity of RDMs (first comparator) of the analysed layer between all networks, by "
-        "condition and stage of training; for models of your own, between all their layers. "
-        "Networks with the same seed start from the same weights. Grey: a network with itself.",
+        "Similarity of RDMs (by the first measure of geometry.rdm_similarities) of the analysed "
+        "layer between all networks, by condition and stage of training; for models of your own, "
+        "between all their layers. Networks with the same seed start from the same weights. "
+        "Grey: a network with itself.",
         ("rsa_models",),
     ),
     "similarity": Caption(
         "Comparisons",
         "Measures of similarity compared",
-        "Mean similarity between kept networks of two conditions (never of one seed) by every "
+        "Mean similarity between included networks of two conditions (never of one seed) by every "
         "measure, with 95 % bootstrap intervals over seeds (from three networks on); grey: 95th "
         "percentile of the similarity of permuted stimuli. Crosses, from the features' shares of "
         "variance (R², end of training) alone: linear CKA if every feature were one dimension, "
@@ -238,13 +239,14 @@ FIGURES: dict[str, Caption] = {
         "clipped: parts may be below 0.",
         ("variance_partition",),
     ),
-    "planted_truth": Caption(
+    "model_recovery": Caption(
         "Models and recordings",
-        "Planted truth",
+        "Model recovery",
         "A simulated recording's generating layer (outlined) is known. Shown is which layer scores "
-        "highest, over the kept networks of the generating condition. One of them is the generator "
-        "itself; the others are new instances of it, as models of a real brain are at best.",
-        ("planted_truth",),
+        "highest, over the included networks of the generating condition. One of them is the "
+        "generator itself; the others are new instances of it, as models of a real brain are at "
+        "best.",
+        ("model_recovery",),
     ),
 }
 

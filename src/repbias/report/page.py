@@ -80,7 +80,7 @@ def write_page(
         verdicts=claims_summary(frames["claims"]),
         networks=network_rows(study.get("networks", {})),
         analysed=analysed_layers(study.get("experiments", {})),
-        planted=planted_rows(frames["planted_truth"]),
+        recovery=recovery_rows(frames["model_recovery"]),
         sections=sections_of([_figure(path) for path in paths if path not in pictures]),
         config=text,
         steps=steps,
@@ -110,11 +110,11 @@ def claim_blocks(claims: pd.DataFrame) -> list[dict[str, Any]]:
 def claims_summary(claims: pd.DataFrame) -> dict[str, Any]:
     """Count the verdicts at the end of training, and name those that were others before."""
     keys = ["claim", "variant"]
-    final, acquired = (
+    final, mastered = (
         claims[claims["snapshot"] == snapshot].set_index(keys)["verdict"]
-        for snapshot in ("final", "acquired")
+        for snapshot in ("final", "mastered")
     )
-    both = pd.DataFrame({"before": acquired, "after": final}).dropna()
+    both = pd.DataFrame({"before": mastered, "after": final}).dropna()
     both = both.reindex([key for key in final.index if key in both.index])
     changed = both[both["before"] != both["after"]]
     return {
@@ -135,7 +135,7 @@ def claims_summary(claims: pd.DataFrame) -> dict[str, Any]:
 
 
 def condition_rows(learning: pd.DataFrame) -> list[dict[str, Any]]:
-    """Summarise every condition: networks kept and dropped, steps, final accuracy."""
+    """Summarise every condition: networks included and excluded, steps, final accuracy."""
     rows = []
     for (experiment, condition), part in learning.groupby(["experiment", "condition"], sort=False):
         last = part.sort_values("step").groupby(["network", "feature"]).tail(1)
@@ -146,8 +146,8 @@ def condition_rows(learning: pd.DataFrame) -> list[dict[str, Any]]:
                 "experiment": experiment,
                 "condition": condition,
                 "networks": len(networks),
-                "kept": int(networks["kept"].sum()),
-                "dropped": int((~networks["kept"]).sum()),
+                "included": int(networks["included"].sum()),
+                "excluded": int((~networks["included"]).sum()),
                 "steps": networks["step"].median(),
                 "accuracy": targets.groupby("feature", sort=False)["accuracy"].mean().to_dict(),
             }
@@ -158,7 +158,7 @@ def condition_rows(learning: pd.DataFrame) -> list[dict[str, Any]]:
 def recording_rows(
     frames: dict[str, pd.DataFrame], specs: dict[str, dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Summarise every recording: size, reliability, and the ceiling of the first comparator."""
+    """Summarise every recording: size, reliability, and the ceiling of the first RDM similarity."""
     rows = []
     for recording, part in frames["rsa_recordings"].groupby("recording", sort=False):
         units = frames["reliability"][frames["reliability"]["recording"] == recording]
@@ -172,7 +172,7 @@ def recording_rows(
                 "repeats": units["repeats"].mean(),
                 "reliability": units["reliability"].mean(),
                 "untrusted": int(units["ceiling"].isna().sum()),
-                "comparator": first["comparator"],
+                "rdm_similarity": first["rdm_similarity"],
                 "ceiling_low": first["ceiling_low"],
                 "ceiling_high": first["ceiling_high"],
                 "convention": first["ceiling_convention"],
@@ -251,11 +251,11 @@ def analysed_layers(experiments: dict[str, dict[str, Any]]) -> dict[str, list[st
     return layers
 
 
-def planted_rows(planted: pd.DataFrame) -> list[dict[str, Any]]:
+def recovery_rows(recovery: pd.DataFrame) -> list[dict[str, Any]]:
     """Summarise how often the generating layer is named."""
     rows = []
     keys = ["recording", "method", "measure", "true_layer"]
-    for key, part in planted.groupby(keys, sort=False):
+    for key, part in recovery.groupby(keys, sort=False):
         itself = part[part["is_generator"]]
         others = part[~part["is_generator"]]
         rows.append(

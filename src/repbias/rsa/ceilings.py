@@ -18,7 +18,7 @@ from repbias.geometry.distances import (
     trial_dissimilarities,
     usable_units,
 )
-from repbias.geometry.spec import MEAN_DISTANCES, Comparator, Geometry
+from repbias.geometry.spec import MEAN_DISTANCES, Geometry, RdmSimilarity
 from repbias.io.recordings import Recording
 from repbias.recordings.reliability import (
     MIN_CEILING,
@@ -42,14 +42,14 @@ class Ceiling:
 def noise_ceiling(
     recording: Recording,
     data: np.ndarray,
-    comparator: Comparator,
+    rdm_similarity: RdmSimilarity,
     spec: Geometry,
     n_splits: int = 50,
 ) -> Ceiling:
     """Estimate the noise ceiling of a recording's RDMs.
 
     * Two subjects or more: leave-one-subject-out and full-group bounds (Nili et al. 2014), as
-      in rsatoolbox: the RDMs are normalised (or ranked) as the comparator does, then averaged.
+      in rsatoolbox: the RDMs are normalised (or ranked) as the RDM similarity does, then averaged.
     * One subject with repeats: RDMs of random halves of the repeats (of the folds, where the
       distance is cross-validated); the square root of their Spearman-Brown corrected similarity,
       as the range between the 2.5th and 97.5th percentiles over splits.
@@ -61,7 +61,7 @@ def noise_ceiling(
         For the repeats.
     data
         (subject, pair).
-    comparator
+    rdm_similarity
         As in the comparison that the ceiling is for.
     spec
         Distance and noise of the recording; seed of the splits.
@@ -69,7 +69,7 @@ def noise_ceiling(
         Random halves of the repeats.
     """
     if len(data) > 1:
-        low, high = subject_ceiling(data, comparator)
+        low, high = subject_ceiling(data, rdm_similarity)
         return Ceiling(low, high, "leave one subject out (Nili et al. 2014)")
     if recording.responses is None:
         return Ceiling(np.nan, np.nan, f"{UNAVAILABLE}: one subject's RDM without repeats")
@@ -89,7 +89,7 @@ def noise_ceiling(
             tensor, folds = prepared(tensor, folds, distance, spec.noise)
             halves = halves_of_trials(tensor, folds, distance, n_splits, spec.seed)
             rdms = (tuple(trial_dissimilarities(h, folds, distance) for h in p) for p in halves)
-        values = [similarities(a[None], b[None], comparator)[0, 0] for a, b in rdms]
+        values = [similarities(a[None], b[None], rdm_similarity)[0, 0] for a, b in rdms]
     except RepbiasError as error:  # a pattern that is constant in one half; too few folds
         return Ceiling(np.nan, np.nan, f"{UNAVAILABLE}: half of the repeats: {error}")
     whole = spearman_brown(np.array(values), lengthening(tensor).mean())

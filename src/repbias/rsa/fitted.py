@@ -22,7 +22,7 @@ from repbias.geometry.comparison import (
 )
 from repbias.geometry.distances import dissimilarities
 from repbias.geometry.inference import INTERVALS, Draws
-from repbias.geometry.spec import Comparator, Distance, Geometry
+from repbias.geometry.spec import Distance, Geometry, RdmSimilarity
 from repbias.io.activations import Activations
 from repbias.io.recordings import Recording
 from repbias.io.tables import as_table
@@ -39,12 +39,14 @@ ALL_LAYERS = "all layers"
 Fit = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
-def layer_weights(rdms: np.ndarray, target: np.ndarray, comparator: Comparator) -> np.ndarray:
+def layer_weights(
+    rdms: np.ndarray, target: np.ndarray, rdm_similarity: RdmSimilarity
+) -> np.ndarray:
     """Weights >= 0 of RDMs whose weighted sum is most similar to the target.
 
     A cosine is highest where least squares is lowest, so this is non-negative least squares on
-    what the comparator is a cosine of (:func:`repbias.geometry.comparison.embedding`); for
-    comparators of ranks, as for "corr". Like `rsatoolbox.model.fitter.fit_regress_nn`.
+    what the RDM similarity is a cosine of (:func:`repbias.geometry.comparison.embedding`); for
+    RDM similarities of ranks, as for "corr". Like `rsatoolbox.model.fitter.fit_regress_nn`.
 
     Parameters
     ----------
@@ -52,7 +54,7 @@ def layer_weights(rdms: np.ndarray, target: np.ndarray, comparator: Comparator) 
         (layer, pair).
     target
         (pair,).
-    comparator
+    rdm_similarity
         As rsatoolbox calls it.
 
     Returns
@@ -60,25 +62,25 @@ def layer_weights(rdms: np.ndarray, target: np.ndarray, comparator: Comparator) 
     numpy.ndarray
         (layer,).
     """
-    x = embedding(rdms, _fitting(comparator))
-    y = embedding(target[None], _fitting(comparator))[0]
+    x = embedding(rdms, _fitting(rdm_similarity))
+    y = embedding(target[None], _fitting(rdm_similarity))[0]
     scale = np.linalg.norm(x, axis=1)
     scale = np.where(scale > 0, scale, 1)
     weights, _ = nnls((x / scale[:, None]).T, y / (np.linalg.norm(y) or 1))
     return weights / scale
 
 
-def _fitting(comparator: Comparator) -> Comparator:
-    return comparator if comparator in (*WHITENED, "cosine") else "corr"
+def _fitting(rdm_similarity: RdmSimilarity) -> RdmSimilarity:
+    return rdm_similarity if rdm_similarity in (*WHITENED, "cosine") else "corr"
 
 
-def pooled(data: np.ndarray, comparator: Comparator) -> np.ndarray:
-    """Average subjects' RDMs (subject, pair), each of unit norm as the comparator sees it.
+def pooled(data: np.ndarray, rdm_similarity: RdmSimilarity) -> np.ndarray:
+    """Average subjects' RDMs (subject, pair), each of unit norm as the RDM similarity sees it.
 
     The RDM that has the highest cosine with this one has the highest mean cosine with them.
     """
-    norm = np.linalg.norm(embedding(data, _fitting(comparator)), axis=1, keepdims=True)
-    if comparator not in UNCENTRED:
+    norm = np.linalg.norm(embedding(data, _fitting(rdm_similarity)), axis=1, keepdims=True)
+    if rdm_similarity not in UNCENTRED:
         data = data - data.mean(axis=1, keepdims=True)
     return (data / np.where(norm > 0, norm, 1)).mean(axis=0)
 
@@ -175,7 +177,7 @@ def cross_validated(
     fit: Fit,
     data: np.ndarray,
     folds: list[np.ndarray],
-    comparator: Comparator,
+    rdm_similarity: RdmSimilarity,
     draws: Draws,
     seed: int,
 ) -> tuple[float, float]:
@@ -183,7 +185,7 @@ def cross_validated(
 
     For every fold, the model is fitted to pairs among the other stimuli and compared with pairs
     among the left-out ones. With three subjects or more the RDM that it is fitted to is the mean
-    of the other subjects', else of all; each normalised as the comparator does. The interval
+    of the other subjects', else of all; each normalised as the RDM similarity does. The interval
     resamples stimuli within folds and subjects, as
     :func:`repbias.geometry.inference.evaluate`; what was fitted is held fixed.
 
@@ -195,7 +197,7 @@ def cross_validated(
         (subject, pair).
     folds
         Left-out stimuli.
-    comparator
+    rdm_similarity
         As rsatoolbox calls it.
     draws
         Samples.
@@ -213,20 +215,20 @@ def cross_validated(
     rng = np.random.default_rng([seed, 2])
     # Every subject has its own prediction; what weights and ranks cost is shared by comparing all
     # with all, but not what tau-a costs.
-    together = 1 if comparator == "tau-a" else n_subjects
+    together = 1 if rdm_similarity == "tau-a" else n_subjects
     for test in folds:
         train = np.setdiff1d(np.arange(n_stimuli), test)
         fitted_to, tested_on = _within(data, train), _within(data, test)
         if n_subjects >= MIN_SUBJECTS:
             others = [np.delete(fitted_to, subject, axis=0) for subject in range(n_subjects)]
-            predictions = [fit(pooled(rdms, comparator), train, test) for rdms in others]
+            predictions = [fit(pooled(rdms, rdm_similarity), train, test) for rdms in others]
         else:
-            predictions = [fit(pooled(fitted_to, comparator), train, test)] * n_subjects
+            predictions = [fit(pooled(fitted_to, rdm_similarity), train, test)] * n_subjects
         predictions = np.stack(predictions)
         counts = _resampled_fold(rng, len(test), len(draws.stimuli))
         for start in range(0, n_subjects, together):
             rows = slice(start, start + together)
-            pair = predictions[rows], tested_on[rows], comparator
+            pair = predictions[rows], tested_on[rows], rdm_similarity
             full[0, rows] += similarities(*pair).diagonal() / len(folds)
             if draws.level != "subjects":
                 values = resampled_similarity(*pair, counts)
@@ -268,7 +270,7 @@ def fitted_models(
     experiment, activations
         The experiment or image set that was shown, and its conditions' (or networks') activations.
     spec
-        Which models, folds, distances, comparators and bootstraps.
+        Which models, folds, distances, RDM similarities and bootstraps.
 
     Returns
     -------
@@ -290,7 +292,7 @@ def fitted_models(
         order = [position[s] for s in ids]
         distance = activation.distance or spec.distance
         networks = pd.DataFrame(activation.networks)
-        for row in networks.index[networks["kept"] & (networks["snapshot"] == "final")]:
+        for row in networks.index[networks["included"] & (networks["snapshot"] == "final")]:
             rdms, models = {}, []
             for layer in activation.layers:
                 patterns = activation.read(layer, row)[order]
@@ -310,10 +312,10 @@ def fitted_models(
             if "weighted" in spec.fitted and rdms:
                 together = np.stack(list(rdms.values()))
                 models.append(("weighted", ALL_LAYERS, partial(weighted, together)))
-            for comparator in spec.comparators:
+            for rdm_similarity in spec.rdm_similarities:
                 for model, layer, make in models:
                     similarity, width = cross_validated(
-                        make(comparator), data, folds, comparator, draws, spec.seed
+                        make(rdm_similarity), data, folds, rdm_similarity, draws, spec.seed
                     )
                     rows.append(
                         {
@@ -321,7 +323,7 @@ def fitted_models(
                             "recording": name,
                             "experiment": experiment,
                             "condition": condition,
-                            "comparator": comparator,
+                            "rdm_similarity": rdm_similarity,
                             "model": model,
                             "layer": layer,
                             "similarity": similarity,
@@ -336,25 +338,25 @@ def fitted_models(
     return as_table("rsa_fitted", rows)
 
 
-def fixed(rdm: np.ndarray, comparator: Comparator) -> Fit:
-    """Return a model that is one RDM (pair,), whatever the comparator."""
+def fixed(rdm: np.ndarray, rdm_similarity: RdmSimilarity) -> Fit:
+    """Return a model that is one RDM (pair,), whatever the RDM similarity."""
     return lambda target, train, test: _within(rdm[None], test)[0]
 
 
-def weighted(rdms: np.ndarray, comparator: Comparator) -> Fit:
+def weighted(rdms: np.ndarray, rdm_similarity: RdmSimilarity) -> Fit:
     """Return a model of RDMs (layer, pair) with non-negative weights."""
 
     def fit(target: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
-        return layer_weights(_within(rdms, train), target, comparator) @ _within(rdms, test)
+        return layer_weights(_within(rdms, train), target, rdm_similarity) @ _within(rdms, test)
 
     return fit
 
 
-def reweighted(patterns: np.ndarray, comparator: Comparator) -> Fit:
+def reweighted(patterns: np.ndarray, rdm_similarity: RdmSimilarity) -> Fit:
     """Return a model of patterns (stimulus, unit) with non-negative weights of units."""
 
     def fit(target: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
-        weights = unit_weights(patterns[train], target, centre=comparator not in UNCENTRED)
+        weights = unit_weights(patterns[train], target, centre=rdm_similarity not in UNCENTRED)
         x = patterns[test] * np.sqrt(weights)
         return dissimilarities(x, "squared_euclidean")
 

@@ -66,12 +66,12 @@ def identification_table(
 ) -> pd.DataFrame:
     """Identify the condition of networks that are measured with noise.
 
-    Every kept network of the target's condition is a target once, at first mastery and at the end
-    of training. One kept network of every candidate condition (same snapshot), and one untrained
-    network of the target's condition, are compared with it, and the most similar one is named;
-    networks with the target's seed are no candidates. A measure that is not symmetric predicts
-    the target from the candidate. `rsa_residualised` is `rsa` after the feature's class means are
-    removed from both.
+    Every included network of the target's condition is a target once, at first mastery and at the
+    end of training. One included network of every candidate condition (same snapshot), and one
+    untrained network of the target's condition, are compared with it, and the most similar one is
+    named; networks with the target's seed are no candidates. A measure that is not symmetric
+    predicts the target from the candidate. `rsa_residualised` is `rsa` after the feature's class
+    means are removed from both.
 
     At a snapshot where a class has no network there is nothing to identify: no rows, and a
     warning.
@@ -108,11 +108,11 @@ def identification_table(
         [_networks(c, activations, layers[c], ids) for c, activations in candidates.items()],
         ignore_index=True,
     )
-    kept = networks[networks["kept"]]
+    included = networks[networks["included"]]
     untrained = networks[(networks["condition"] == target) & (networks["snapshot"] == "initial")]
     rows = []
-    for snapshot in ("acquired", "final"):
-        of_snapshot = kept[kept["snapshot"] == snapshot]
+    for snapshot in ("mastered", "final"):
+        of_snapshot = included[included["snapshot"] == snapshot]
         classes = {c: of_snapshot[of_snapshot["condition"] == c] for c in candidates}
         if spec.untrained:
             classes[UNTRAINED] = untrained

@@ -28,7 +28,7 @@ from repbias.geometry.comparison import (
     unit,
 )
 from repbias.geometry.inference import Draws
-from repbias.geometry.spec import Comparator, Generalise, Geometry
+from repbias.geometry.spec import Generalise, Geometry, RdmSimilarity
 from repbias.io.recordings import Recording
 from repbias.io.tables import as_table
 from repbias.rsa.rdms import subject_rdms
@@ -58,7 +58,7 @@ def test_similarities(
     models: np.ndarray,
     groups: list[np.ndarray],
     data: np.ndarray,
-    comparator: Comparator,
+    rdm_similarity: RdmSimilarity,
     bootstraps: int = 1000,
     permutations: int = 1000,
     seed: int = 0,
@@ -100,7 +100,7 @@ def test_similarities(
         Indices into `models`: the networks of each model that is tested.
     data
         (subject, pair), over the same stimuli in the same order.
-    comparator
+    rdm_similarity
         As rsatoolbox calls it.
     bootstraps, permutations
         Numbers of samples; without permutations that test is left out.
@@ -136,9 +136,9 @@ def test_similarities(
     if pairs is None:
         pairs = list(combinations(range(len(groups)), 2))
     draws = Draws.of(n_stimuli_of(data), len(data), bootstraps, seed, generalise)
-    by_network = similarities(models, data, comparator)
+    by_network = similarities(models, data, rdm_similarity)
     full = np.stack([by_network[group].mean(axis=0) for group in groups])
-    samples = draws.means(full, _resampled_groups(models, groups, data, comparator, draws))
+    samples = draws.means(full, _resampled_groups(models, groups, data, rdm_similarity, draws))
     effect = full.mean(axis=1)
     by_network = by_network.mean(axis=1)
     sizes = np.array([len(group) for group in groups])
@@ -166,13 +166,13 @@ def test_similarities(
             ).assign(a=a, b=b)
         )
     if ceiling and len(data) >= MIN_CEILING_SUBJECTS:
-        low, _ = subject_ceiling(data, comparator)
-        variances = _ceiling_variances(samples, data, comparator, draws)
+        low, _ = subject_ceiling(data, rdm_similarity)
+        variances = _ceiling_variances(samples, data, rdm_similarity, draws)
         variance = draws.variance(variances) + between
         degrees = draws.degrees(variances, [(between, _between_degrees(sizes))])
         tests.append(_t_tests("ceiling", effect - low, variance, degrees, draws.level, "less"))
     if permutations:
-        exceeding = _permuted_reach(models, groups, data, comparator, permutations, seed)
+        exceeding = _permuted_reach(models, groups, data, rdm_similarity, permutations, seed)
         tests.append(
             pd.DataFrame(
                 {
@@ -204,7 +204,7 @@ def _resampled_groups(
     models: np.ndarray,
     groups: list[np.ndarray],
     data: np.ndarray,
-    comparator: Comparator,
+    rdm_similarity: RdmSimilarity,
     draws: Draws,
 ) -> np.ndarray | None:
     """Similarity under resampled stimuli, (sample, group, subject), mean over networks."""
@@ -214,7 +214,7 @@ def _resampled_groups(
     size = max(1, MEMORY // result[:, 0].size)
     for start in range(0, len(models), size):
         rows = np.arange(start, min(start + size, len(models)))
-        resampled = resampled_similarity(models[rows], data, comparator, draws.stimuli)
+        resampled = resampled_similarity(models[rows], data, rdm_similarity, draws.stimuli)
         for g, group in enumerate(groups):
             mine = resampled[:, np.isin(rows, group)]
             result[:, g] += mine.sum(axis=1) / len(group)
@@ -283,7 +283,7 @@ def _t_tests(
 
 
 def _ceiling_variances(
-    samples: dict[str, np.ndarray], data: np.ndarray, comparator: Comparator, draws: Draws
+    samples: dict[str, np.ndarray], data: np.ndarray, rdm_similarity: RdmSimilarity, draws: Draws
 ) -> dict[str, np.ndarray]:
     """Bootstrap variances of similarity minus lower ceiling, in the same samples, (group,)."""
     # Of one subject alone there is no ceiling.
@@ -300,7 +300,7 @@ def _ceiling_variances(
     }
     variances = {}
     for kind, values in samples.items():
-        low, _ = resampled_ceilings(data, comparator, *resampled[kind])
+        low, _ = resampled_ceilings(data, rdm_similarity, *resampled[kind])
         variances[kind] = (values[several] - low[:, None]).var(axis=0, ddof=1)
     return variances
 
@@ -309,7 +309,7 @@ def _permuted_reach(
     models: np.ndarray,
     groups: list[np.ndarray],
     data: np.ndarray,
-    comparator: Comparator,
+    rdm_similarity: RdmSimilarity,
     permutations: int,
     seed: int,
 ) -> np.ndarray:
@@ -323,19 +323,19 @@ def _permuted_reach(
     rng = np.random.default_rng([seed, 1])
     orders = np.array([np.arange(n), *(rng.permutation(n) for _ in range(permutations))])
     first, second = np.triu_indices(n, 1)
-    if comparator == "tau-a":
+    if rdm_similarity == "tau-a":
         squares = np.array([squareform(row) for row in data])
         values = np.empty((len(orders), len(groups)))
         for sample, order in enumerate(orders):
             permuted = squares[:, order[first], order[second]]
-            similarity = similarities(models, permuted, comparator).mean(axis=1)
+            similarity = similarities(models, permuted, rdm_similarity).mean(axis=1)
             values[sample] = [similarity[group].mean() for group in groups]
     else:
-        model = unit(models, comparator)
+        model = unit(models, rdm_similarity)
         model = np.stack([model[group].mean(axis=0) for group in groups])
-        mean = unit(data, comparator).mean(axis=0)
+        mean = unit(data, rdm_similarity).mean(axis=0)
         # Behind the pairs of a whitened RDM is its diagonal, which is permuted too.
-        values = mean[n_pairs:][orders] @ model[:, n_pairs:].T if comparator in WHITENED else 0
+        values = mean[n_pairs:][orders] @ model[:, n_pairs:].T if rdm_similarity in WHITENED else 0
         square = squareform(mean[:n_pairs]).ravel()
         size = max(1, MEMORY // n_pairs)
         off = [
@@ -360,7 +360,7 @@ def test_models(
     A model is a layer of a condition, untrained or at the end of training, averaged over the
     networks that met the inclusion criterion (:func:`test_similarities`). With more than
     :data:`MOST_MODELS` models, those are compared that are of the same layer or of the same
-    condition. p_fdr is corrected (Benjamini & Hochberg 1995) within recording, comparator and
+    condition. p_fdr is corrected (Benjamini & Hochberg 1995) within recording, RDM similarity and
     test.
 
     Parameters
@@ -370,7 +370,7 @@ def test_models(
     experiment, conditions
         The experiment or image set that was shown, and its conditions' (or networks') RDMs.
     spec
-        Distances, comparators, bootstraps and permutations.
+        Distances, RDM similarities, bootstraps and permutations.
 
     Returns
     -------
@@ -379,7 +379,7 @@ def test_models(
     """
     data = subject_rdms(recording, spec, name).get_vectors()
     info, rdms = shown_models(name, recording, experiment, conditions)
-    usable = info["kept"].astype(bool) & info["snapshot"].isin(SNAPSHOTS)
+    usable = info["included"].astype(bool) & info["snapshot"].isin(SNAPSHOTS)
     varied = np.ptp(rdms, axis=1) > 1e-12 * np.abs(rdms).max(axis=1, initial=0)
     for row in info[usable & ~varied].itertuples():
         logger.warning(
@@ -399,12 +399,12 @@ def test_models(
         pairs = [pair for pair in pairs if same[0][pair] or same[1][pair]]
     models["n_networks"] = [len(group) for group in rows]
     tables = []
-    for comparator in spec.comparators:
+    for rdm_similarity in spec.rdm_similarities:
         result = test_similarities(
             rdms,
             rows,
             data,
-            comparator,
+            rdm_similarity,
             spec.bootstraps,
             spec.permutations,
             spec.seed,
@@ -413,7 +413,7 @@ def test_models(
             pairs=pairs,
         )
         corrected = result.groupby("test")["p"].transform(false_discovery_control)
-        tables.append(result.assign(comparator=comparator, p_fdr=corrected))
+        tables.append(result.assign(rdm_similarity=rdm_similarity, p_fdr=corrected))
     table = pd.concat(tables, ignore_index=True)
     for side in "ab":
         there = table[side] != _NONE
@@ -423,9 +423,9 @@ def test_models(
             table[f"{column}_{side}"] = table[f"{column}_{side}"].fillna("")
     level = Draws.of(len(recording.stimulus_ids), len(data), 1, 0, spec.generalise).level
     said = [
-        _said(test, comparator, level, n, data)
-        for test, comparator, *n in table[
-            ["test", "comparator", "n_networks_a", "n_networks_b"]
+        _said(test, rdm_similarity, level, n, data)
+        for test, rdm_similarity, *n in table[
+            ["test", "rdm_similarity", "n_networks_a", "n_networks_b"]
         ].itertuples(index=False, name=None)
     ]
     table["generalises_to"], table["warning"] = zip(*said, strict=True)
@@ -434,7 +434,7 @@ def test_models(
 
 def _said(
     test: str,
-    comparator: Comparator,
+    rdm_similarity: RdmSimilarity,
     level: str,
     n_networks: list[float],
     data: np.ndarray,
@@ -465,6 +465,6 @@ def _said(
         warnings.append("one network instance: nothing follows for others")
     elif fewest < MIN_NETWORKS:
         warnings.append(f"fewer than {MIN_NETWORKS} networks")
-    if test == "zero" and comparator in UNCENTRED:
+    if test == "zero" and rdm_similarity in UNCENTRED:
         warnings.append("a cosine is above 0 wherever responses differ, without any relation")
     return generalises_to, "; ".join(warnings)

@@ -12,7 +12,7 @@ from repbias.base.spec import RepbiasError
 from repbias.base.statistics import jackknife_interval, mean_interval
 from repbias.geometry.comparison import similarities
 from repbias.geometry.distances import dissimilarities
-from repbias.geometry.spec import MEAN_DISTANCES, Comparator, Distance, Geometry
+from repbias.geometry.spec import MEAN_DISTANCES, Distance, Geometry, RdmSimilarity
 from repbias.io.recordings import Recording
 from repbias.io.tables import as_table
 from repbias.recordings.reliability import (
@@ -63,7 +63,7 @@ def quality_table(name: str, recording: Recording, spec: Geometry) -> pd.DataFra
     name, recording
         The recording.
     spec
-        Its `recording_distance` and `comparators`; `seed` of the random halves.
+        Its `recording_distance` and `rdm_similarities`; `seed` of the random halves.
     """
     whole = {"stimuli": _count(len(recording.stimulus_ids), "stimuli that were shown")}
     if "stimuli_in_set" in recording.info:
@@ -295,8 +295,8 @@ def participation_ratio(patterns: np.ndarray) -> float:
     return float(np.trace(product) ** 2 / squares) if squares > 0 else np.nan
 
 
-def _comparators(spec: Geometry) -> list[Comparator]:
-    return list(dict.fromkeys([spec.comparators[0], "spearman"]))
+def _rdm_similarities(spec: Geometry) -> list[RdmSimilarity]:
+    return list(dict.fromkeys([spec.rdm_similarities[0], "spearman"]))
 
 
 def _distance(spec: Geometry) -> Distance:
@@ -314,9 +314,9 @@ def _rdm_halves(
     are standardised in each half by itself, as they are in the whole.
     """
     names = {
-        f"rdm_split_half{kind}_{comparator}": (kind, comparator)
+        f"rdm_split_half{kind}_{rdm_similarity}": (kind, rdm_similarity)
         for kind in ("", "_equal")
-        for comparator in _comparators(spec)
+        for rdm_similarity in _rdm_similarities(spec)
     }
     counts = (~np.isnan(tensor)).sum(axis=1)
     chosen = chosen & (counts >= 2).all(axis=0)
@@ -340,23 +340,23 @@ def _rdm_halves(
                     pair = [_standardised(half) for half in pair]
                 first, second = (dissimilarities(h, distance)[None] for h in pair)
                 del pair  # before the next is made, as both are large
-                for name, (k, comparator) in names.items():
+                for name, (k, rdm_similarity) in names.items():
                     if k == kind:
-                        values[name].append(similarities(first, second, comparator)[0, 0])
+                        values[name].append(similarities(first, second, rdm_similarity)[0, 0])
     except RepbiasError as error:  # a pattern that is constant in one half
         return dict.fromkeys(names, _unavailable(error))
-    for name, (kind, comparator) in names.items():
+    for name, (kind, rdm_similarity) in names.items():
         if kind not in kinds:
-            values[name] = values[f"rdm_split_half_{comparator}"]
+            values[name] = values[f"rdm_split_half_{rdm_similarity}"]
     repeats = {"": "the repeats", "_equal": f"the repeats, {half} per half for every stimulus"}
     return {
         name: Measured(
             float(np.mean(values[name])),
-            f"{comparator} of {distance} RDMs of random halves of {repeats[kind]}; mean and 95 % "
-            f"of {N_SPLITS} splits; {n_units} units",
+            f"{rdm_similarity} of {distance} RDMs of random halves of {repeats[kind]}; mean and "
+            f"95 % of {N_SPLITS} splits; {n_units} units",
             *map(float, np.percentile(values[name], [2.5, 97.5])),
         )
-        for name, (kind, comparator) in names.items()
+        for name, (kind, rdm_similarity) in names.items()
     }
 
 
@@ -455,31 +455,33 @@ def _between_subjects(rdms: list[np.ndarray | None], spec: Geometry) -> Measures
     if len(known) < 2:
         return {}
     rdms, measures = np.stack(known), {}
-    for comparator in _comparators(spec):
-        measures[f"subject_similarity_{comparator}"] = _pairwise(rdms, comparator, "subjects")
+    for rdm_similarity in _rdm_similarities(spec):
+        measures[f"subject_similarity_{rdm_similarity}"] = _pairwise(
+            rdms, rdm_similarity, "subjects"
+        )
         # Many papers average RDMs as they are; ceilings in tables of RSA rank or standardise first.
         for bound, pooled in (
             ("low", (rdms.sum(axis=0) - rdms) / (len(rdms) - 1)),
             ("high", np.broadcast_to(rdms.mean(axis=0), rdms.shape)),
         ):
             values = [
-                similarities(one[None], mean[None], comparator)[0, 0]
+                similarities(one[None], mean[None], rdm_similarity)[0, 0]
                 for one, mean in zip(rdms, pooled, strict=True)
             ]
             others = "the others" if bound == "low" else "all subjects"
-            measures[f"mean_rdm_ceiling_{bound}_{comparator}"] = Measured(
+            measures[f"mean_rdm_ceiling_{bound}_{rdm_similarity}"] = Measured(
                 float(np.mean(values)),
-                f"{comparator} of each subject's RDM and the plain mean RDM of {others}",
+                f"{rdm_similarity} of each subject's RDM and the plain mean RDM of {others}",
             )
     return measures
 
 
-def _pairwise(rdms: np.ndarray, comparator: Comparator, what: str) -> Measured:
+def _pairwise(rdms: np.ndarray, rdm_similarity: RdmSimilarity, what: str) -> Measured:
     """Average the similarity of pairs of RDMs (rdm, pair)."""
-    matrix = similarities(rdms, rdms, comparator)
+    matrix = similarities(rdms, rdms, rdm_similarity)
     np.fill_diagonal(matrix, np.nan)
     mean, n = float(np.nanmean(matrix)), len(matrix)
-    method = f"{comparator} of RDMs, mean over pairs of {n} {what}"
+    method = f"{rdm_similarity} of RDMs, mean over pairs of {n} {what}"
     if n < 3:
         return Measured(mean, method)
     others = [np.delete(np.arange(n), i) for i in range(n)]
@@ -494,8 +496,8 @@ def _parts_of_rdms(recording: Recording, spec: Geometry) -> Iterator[tuple[str, 
     sessions = {s: recording.rdms[names == s] for s in dict.fromkeys(names.tolist())}
     within = {
         subject: {
-            f"session_similarity_{comparator}": _pairwise(rdms, comparator, "sessions")
-            for comparator in _comparators(spec)
+            f"session_similarity_{rdm_similarity}": _pairwise(rdms, rdm_similarity, "sessions")
+            for rdm_similarity in _rdm_similarities(spec)
         }
         for subject, rdms in sessions.items()
         if len(rdms) > 1

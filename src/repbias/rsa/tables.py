@@ -14,7 +14,7 @@ from scipy.stats import t as student
 from repbias.base.spec import RepbiasError
 from repbias.geometry.comparison import resampled_similarity, similarities
 from repbias.geometry.inference import INTERVALS, Draws, evaluate
-from repbias.geometry.spec import Comparator, Geometry
+from repbias.geometry.spec import Geometry, RdmSimilarity
 from repbias.io.recordings import Recording
 from repbias.io.tables import as_table
 from repbias.recordings.reliability import analysed_units
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 def rdm_table(condition: str, rdms: RDMs) -> pd.DataFrame:
-    """Return what each RDM is of: condition, network, seed, snapshot, step, kept and layer."""
+    """Return what each RDM is of: condition, network, seed, snapshot, step, included and layer."""
     info = {k: v for k, v in rdms.rdm_descriptors.items() if k != "index"}
     return pd.DataFrame({"condition": condition, **{k: list(v) for k, v in info.items()}})
 
@@ -44,7 +44,7 @@ def compare_models(experiment: str, conditions: dict[str, RDMs], spec: Geometry)
     conditions
         Condition to RDMs.
     spec
-        Names the comparators.
+        Names the RDM similarities.
     """
     tables = []
     by_stimuli: dict[frozenset[str], list[str]] = {}
@@ -61,8 +61,8 @@ def compare_models(experiment: str, conditions: dict[str, RDMs], spec: Geometry)
             rows = np.flatnonzero(info["snapshot"] == snapshot)
             first, second = np.triu_indices(len(rows), 1)
             side = info.loc[rows].drop(columns="snapshot")
-            for comparator in spec.comparators:
-                similarity = similarities(vectors[rows], vectors[rows], comparator)
+            for rdm_similarity in spec.rdm_similarities:
+                similarity = similarities(vectors[rows], vectors[rows], rdm_similarity)
                 tables.append(
                     pd.concat(
                         [
@@ -72,7 +72,7 @@ def compare_models(experiment: str, conditions: dict[str, RDMs], spec: Geometry)
                         axis=1,
                     ).assign(
                         experiment=experiment,
-                        comparator=comparator,
+                        rdm_similarity=rdm_similarity,
                         snapshot=snapshot,
                         similarity=similarity[first, second],
                     )
@@ -102,7 +102,7 @@ def shown_models(
     for condition in conditions.keys() - shown.keys():
         logger.warning("%s: %s saw other stimuli; not compared", name, condition)
     if not shown:
-        columns = ["condition", "network", "seed", "snapshot", "step", "kept", "layer"]
+        columns = ["condition", "network", "seed", "snapshot", "step", "included", "layer"]
         return pd.DataFrame(columns=columns), np.empty((0, len(ids) * (len(ids) - 1) // 2))
     info = pd.concat([rdm_table(c, r) for c, r in shown.items()], ignore_index=True)
     vectors = [aligned_vectors(r, ids, f"{experiment}/{c}") for c, r in shown.items()]
@@ -125,7 +125,7 @@ def compare_with_recording(
     experiment, conditions
         The experiment or image set that was shown, and its conditions' (or networks') RDMs.
     spec
-        Distances, comparators and bootstraps.
+        Distances, RDM similarities and bootstraps.
 
     Returns
     -------
@@ -135,10 +135,10 @@ def compare_with_recording(
     data = subject_rdms(recording, spec, name).get_vectors()
     info, models = shown_models(name, recording, experiment, conditions)
     tables = [
-        _evaluated(info, models, recording, data, comparator, spec).assign(
+        _evaluated(info, models, recording, data, rdm_similarity, spec).assign(
             recording=name, experiment=experiment
         )
-        for comparator in spec.comparators
+        for rdm_similarity in spec.rdm_similarities
         if len(info)
     ]
     return as_table("rsa_recordings", pd.concat(tables, ignore_index=True) if tables else ())
@@ -149,14 +149,14 @@ def _evaluated(
     models: np.ndarray,
     recording: Recording,
     data: np.ndarray,
-    comparator: Comparator,
+    rdm_similarity: RdmSimilarity,
     spec: Geometry,
 ) -> pd.DataFrame:
     """Add similarity, interval and ceiling to what the models' RDMs are of."""
-    result = evaluate(models, data, comparator, spec.bootstraps, spec.seed, spec.generalise)
-    ceiling = noise_ceiling(recording, data, comparator, spec)
+    result = evaluate(models, data, rdm_similarity, spec.bootstraps, spec.seed, spec.generalise)
+    ceiling = noise_ceiling(recording, data, rdm_similarity, spec)
     return info.assign(
-        comparator=comparator,
+        rdm_similarity=rdm_similarity,
         similarity=result.similarity,
         ci_low=result.ci_low,
         ci_high=result.ci_high,
@@ -195,7 +195,7 @@ def compare_times(
             f"recording '{name}': geometry.time_resolved needs times, the centres of its time bins"
         )
     info, models = shown_models(name, recording, experiment, conditions)
-    rows = (info["kept"].astype(bool) & info["snapshot"].isin(["initial", "final"])).to_numpy()
+    rows = (info["included"].astype(bool) & info["snapshot"].isin(["initial", "final"])).to_numpy()
     info, models = info[rows], models[rows]
     if info.empty:
         return as_table("rsa_times")
@@ -216,8 +216,8 @@ def compare_times(
         except RepbiasError as error:
             logger.warning("%s, bin at %g s: left out: %s", name, time, error)
             continue
-        for comparator in spec.comparators:
-            table = _evaluated(info, models, of_bin, data, comparator, spec)
+        for rdm_similarity in spec.rdm_similarities:
+            table = _evaluated(info, models, of_bin, data, rdm_similarity, spec)
             tables.append(table.assign(recording=name, experiment=experiment, time_s=time))
     return as_table("rsa_times", pd.concat(tables, ignore_index=True) if tables else ())
 
@@ -234,7 +234,7 @@ def compare_recordings(recordings: dict[str, Recording], spec: Geometry) -> pd.D
     recordings
         By name.
     spec
-        Distance, comparators and bootstraps.
+        Distance, RDM similarities and bootstraps.
 
     Returns
     -------
@@ -259,20 +259,20 @@ def compare_recordings(recordings: dict[str, Recording], spec: Geometry) -> pd.D
             "n_stimuli": len(ids),
         }
         draws = Draws.of(len(ids), 1, spec.bootstraps, spec.seed, "stimuli")
-        for comparator in spec.comparators:
+        for rdm_similarity in spec.rdm_similarities:
             ways = {"": (one, two)}
             if len(one) * len(two) > 1:
                 means = one.mean(axis=0, keepdims=True), two.mean(axis=0, keepdims=True)
                 ways = {", mean over pairs of subjects": (one, two), ", mean RDM": means}
             for way, (x, y) in ways.items():
-                similarity = similarities(x, y, comparator).mean()
-                samples = resampled_similarity(x, y, comparator, draws.stimuli)
+                similarity = similarities(x, y, rdm_similarity).mean()
+                samples = resampled_similarity(x, y, rdm_similarity, draws.stimuli)
                 variance = draws.variance({"stimuli": samples.mean(axis=(1, 2)).var(ddof=1)})
                 width = student.ppf(0.975, len(ids) - 1) * np.sqrt(variance)
                 rows.append(
                     {
                         **sides,
-                        "comparator": comparator,
+                        "rdm_similarity": rdm_similarity,
                         "similarity": similarity,
                         "ci_low": similarity - width,
                         "ci_high": similarity + width,

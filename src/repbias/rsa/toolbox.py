@@ -30,7 +30,7 @@ from repbias.geometry.crossvalidation import (
     fold_labels,
 )
 from repbias.geometry.distances import crossnobis, whitened
-from repbias.geometry.spec import Comparator
+from repbias.geometry.spec import RdmSimilarity
 
 #: Fits a model: (model, data, method, pattern_idx, pattern_descriptor, ...) to its parameters.
 Fitter = Callable[..., Any]
@@ -198,7 +198,7 @@ def compare(
     """
     _refuse_other_patterns(rdm1, rdm2)
     a, b = (rdms.get_vectors().astype(np.float64) for rdms in (rdm1, rdm2))
-    known = method in get_args(Comparator) and np.isfinite(a).all() and np.isfinite(b).all()
+    known = method in get_args(RdmSimilarity) and np.isfinite(a).all() and np.isfinite(b).all()
     if sigma_k is not None or not known:
         return rsatoolbox_compare(rdm1, rdm2, method, sigma_k)
     return comparison.similarities(a, b, _known(method))
@@ -313,7 +313,7 @@ def _bootstrap(
     boot_noise_ceil: bool,
     random_state: RandomState,
 ) -> Result:
-    models, rng, comparator = _listed(models), _generator(random_state), _known(method)
+    models, rng, rdm_similarity = _listed(models), _generator(random_state), _known(method)
     _refuse_few_samples(N)
     vectors = _vectors(data)
     predicted, model = [], []
@@ -338,7 +338,7 @@ def _bootstrap(
         c = c[:1]
     evaluations, ceiling = np.full((N, len(models)), np.nan), np.full((2, N), np.nan)
     similarity = comparison.resampled_similarity(
-        np.concatenate(predicted), vectors, comparator, stimuli.each(c)
+        np.concatenate(predicted), vectors, rdm_similarity, stimuli.each(c)
     )
     share = subjects.each(r) / subjects.each(r).sum(axis=1, keepdims=True)
     by_rdm = (similarity @ share[:, :, None])[:, :, 0]
@@ -348,7 +348,7 @@ def _bootstrap(
     if boot_noise_ceil:
         pairs = [(0 if kind == "rdm" else i, i) for i in range(len(r))]
         ceiling[:, enough] = _left_out_ceilings(
-            vectors, comparator, subjects, r, stimuli.each(c), pairs
+            vectors, rdm_similarity, subjects, r, stimuli.each(c), pairs
         )
         with_ceiling = np.concatenate([with_ceiling, ceiling[:, enough]])
     else:
@@ -502,7 +502,7 @@ def _cross_validated_bootstrap(
     Ceilings are (2, sample, division, bootstrap), variances (bootstrap, x, x), x being the models
     and the two ceilings.
     """
-    models, comparator = _listed(models), _known(method)
+    models, rdm_similarity = _listed(models), _known(method)
     _refuse_few_samples(N)
     if use_correction and n_cv < 2:
         raise RepbiasError(
@@ -557,13 +557,13 @@ def _cross_validated_bootstrap(
         test_subjects=subjects.each(test_subjects),
     )
     if k == 1:
-        ceilings = _left_out_ceilings(vectors, comparator, subjects, r, c, draws)
+        ceilings = _left_out_ceilings(vectors, rdm_similarity, subjects, r, c, draws)
     else:
         ceilings = [
             v.reshape(-1, k).mean(axis=1)
-            for v in cross_validated_ceilings(vectors, comparator, folds)
+            for v in cross_validated_ceilings(vectors, rdm_similarity, folds)
         ]
-    similarity = cross_validated_similarities(fitted, vectors, comparator, folds)
+    similarity = cross_validated_similarities(fitted, vectors, rdm_similarity, folds)
     similarity = similarity.reshape(-1, n_cv, len(boots), k, len(models))
     evaluations = np.full((N, len(models), k, n_cv, len(boots)), np.nan)
     evaluations[enough] = similarity.transpose(0, 4, 3, 1, 2)
@@ -651,7 +651,7 @@ def _groups(data: RDMs, rdm_descriptor: str, pattern_descriptor: str) -> tuple[_
 
 def _left_out_ceilings(
     vectors: np.ndarray,
-    comparator: Comparator,
+    rdm_similarity: RdmSimilarity,
     subjects: _Groups,
     r: np.ndarray,
     c: np.ndarray,
@@ -663,9 +663,9 @@ def _left_out_ceilings(
     """
     draws = np.array(draws)
     # This ranks every draw once for all that are left out, but repeats draws of stimuli.
-    if comparator in comparison.RANKED and subjects.n == len(vectors):
+    if rdm_similarity in comparison.RANKED and subjects.n == len(vectors):
         r = subjects.each(r)[draws[:, 1]]
-        return resampled_ceilings(vectors, comparator, c[draws[:, 0]], r, average="subjects")
+        return resampled_ceilings(vectors, rdm_similarity, c[draws[:, 0]], r, average="subjects")
     drawn = r[draws[:, 1]] > 0
     which, group = np.nonzero(drawn)
     test = group[:, None] == np.arange(subjects.n)
@@ -681,7 +681,7 @@ def _left_out_ceilings(
         train_subjects=subjects.each(~test | alone[:, None]),
         test_subjects=subjects.each(test),
     )
-    bounds = cross_validated_ceilings(vectors, comparator, folds)
+    bounds = cross_validated_ceilings(vectors, rdm_similarity, folds)
     return tuple(np.bincount(which, v) / drawn.sum(axis=1) for v in bounds)
 
 
@@ -705,13 +705,13 @@ def _generator(random_state: RandomState) -> np.random.RandomState:
     return np.random.RandomState(random_state)
 
 
-def _known(method: str) -> Comparator:
-    if method not in get_args(Comparator):
+def _known(method: str) -> RdmSimilarity:
+    if method not in get_args(RdmSimilarity):
         raise RepbiasError(
-            f"method {method!r}; expected one of {', '.join(get_args(Comparator))}; for others use "
-            "the function of the same name in rsatoolbox"
+            f"method {method!r}; expected one of {', '.join(get_args(RdmSimilarity))}; for others "
+            "use the function of the same name in rsatoolbox"
         )
-    return cast("Comparator", method)
+    return cast("RdmSimilarity", method)
 
 
 def _vectors(data: RDMs) -> np.ndarray:

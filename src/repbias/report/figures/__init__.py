@@ -18,8 +18,8 @@ from repbias.report.figures.common import STYLE, Drawing, Layers
 from repbias.report.figures.comparisons import identification, rsa_models, similarity
 from repbias.report.figures.model_tests import model_comparison, rsa_fitted, rsa_times
 from repbias.report.figures.recorded_units import encoding_regions, quality, variance_partition
-from repbias.report.figures.recordings import encoding, planted_truth, rsa_recordings
-from repbias.report.figures.training import learning, ledger, sweeps, variance
+from repbias.report.figures.recordings import encoding, model_recovery, rsa_recordings
+from repbias.report.figures.training import learning, sweeps, variance, variance_decomposition
 from repbias.report.figures.use import behaviour, probes, steering
 from repbias.report.figures.verdicts import verdicts
 
@@ -28,7 +28,7 @@ DRAWINGS: dict[str, Drawing] = {
     "learning": learning,
     "variance": variance,
     "sweeps": sweeps,
-    "ledger": ledger,
+    "variance_decomposition": variance_decomposition,
     "units": units,
     "components": components,
     "encryption": encryption,
@@ -46,7 +46,7 @@ DRAWINGS: dict[str, Drawing] = {
     "encoding": encoding,
     "encoding_regions": encoding_regions,
     "variance_partition": variance_partition,
-    "planted_truth": planted_truth,
+    "model_recovery": model_recovery,
 }
 
 

@@ -22,7 +22,7 @@ from repbias.report.figures.common import (
     grid,
     groups_of,
     in_first_column,
-    kept,
+    included,
     line,
     nothing_kept,
     of_group,
@@ -50,7 +50,7 @@ def units(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     colours = output_colours(tables)
     groups = groups_of(tables["units"])
     over_units, sparsity = (
-        of_outputs(kept(analysed(tables[name], layers), "final"), tables)
+        of_outputs(included(analysed(tables[name], layers), "final"), tables)
         for name in ("units", "sparsity")
     )
     shares = _shares_of_units(over_units)
@@ -134,7 +134,7 @@ def _evenness(
 
 def components(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     """Draw what survives on the top components alone, and what each component carries."""
-    table = kept(analysed(tables["components"], layers), "final")
+    table = included(analysed(tables["components"], layers), "final")
     keys = ["experiment", "condition", "feature", "n_components"]
     accuracy, r2 = (
         summarise(table, keys, quantity).rename(columns={quantity: "value"})

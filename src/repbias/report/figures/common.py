@@ -31,8 +31,8 @@ STYLE: dict[Any, Any] = {
 }
 #: The width of the report's page, in inches: wider figures would be shrunk.
 PAGE = 11.0
-SNAPSHOTS = ["initial", "acquired", "final"]
-SNAPSHOT_NAMES = {"initial": "untrained", "acquired": "first mastery", "final": "end of training"}
+SNAPSHOTS = ["initial", "mastered", "final"]
+SNAPSHOT_NAMES = {"initial": "untrained", "mastered": "first mastery", "final": "end of training"}
 #: What tells the rows of figures about recordings apart: a layer of a condition at a time.
 MODEL = ["experiment", "condition", "layer", "snapshot"]
 #: The colour of untrained networks.
@@ -51,9 +51,9 @@ def analysed(table: pd.DataFrame, layers: Layers) -> pd.DataFrame:
     return table[table["layer"] == names.map(layers)]
 
 
-def kept(table: pd.DataFrame, *snapshots: str) -> pd.DataFrame:
+def included(table: pd.DataFrame, *snapshots: str) -> pd.DataFrame:
     """Return the rows of networks that met the inclusion criterion, at some snapshots."""
-    return table[table["kept"].astype(bool) & table["snapshot"].isin(snapshots)]
+    return table[table["included"].astype(bool) & table["snapshot"].isin(snapshots)]
 
 
 def groups_of(table: pd.DataFrame) -> list[Group]:
@@ -393,5 +393,5 @@ def snapshot_markers() -> list[Any]:
     style = {"color": "0.3", "marker": "o", "ls": "", "ms": 4}
     return [
         line(label=SNAPSHOT_NAMES["final"], **style),
-        line(label=SNAPSHOT_NAMES["acquired"], mfc="white", **style),
+        line(label=SNAPSHOT_NAMES["mastered"], mfc="white", **style),
     ]

@@ -24,7 +24,7 @@ from repbias.report.figures.common import (
     empty_figure,
     error_bars,
     grid,
-    kept,
+    included,
     legend_below,
     line,
     outputs_of,
@@ -53,7 +53,9 @@ MATRIX = mpl.colormaps["RdBu_r"].with_extremes(bad="0.75")
 def rsa_models(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     """Similarity of every network with every other."""
     table = tables["rsa_models"]
-    table = table[table["comparator"] == table["comparator"].iloc[0]] if len(table) else table
+    table = (
+        table[table["rdm_similarity"] == table["rdm_similarity"].iloc[0]] if len(table) else table
+    )
     for side in "ab":
         analysed = (table["experiment"] + "/" + table[f"condition_{side}"]).map(layers)
         # The user's own models have no analysed layer; all their layers are shown.
@@ -110,7 +112,7 @@ def _similarity_matrix(axis: Axes, part: pd.DataFrame, per_layer: bool) -> AxesI
 
 def similarity(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     """Mean similarity of conditions by every measure, with what the features alone predict."""
-    table = _between_kept(tables["similarity"], layers)
+    table = _between_included(tables["similarity"], layers)
     summary = pair_means(table).merge(
         predictions(tables, layers), how="left", on=["experiment", "metric", "a", "b"]
     )
@@ -145,10 +147,10 @@ def similarity(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     return figure, summary
 
 
-def _between_kept(table: pd.DataFrame, layers: Layers) -> pd.DataFrame:
-    """Return the pairs of trained, kept networks; never two of one seed."""
-    rows = table["kept_a"].astype(bool) & table["kept_b"].astype(bool)
-    rows &= table["snapshot"].isin(["acquired", "final"])
+def _between_included(table: pd.DataFrame, layers: Layers) -> pd.DataFrame:
+    """Return the pairs of trained, included networks; never two of one seed."""
+    rows = table["included_a"].astype(bool) & table["included_b"].astype(bool)
+    rows &= table["snapshot"].isin(["mastered", "final"])
     rows &= table["seed_a"] != table["seed_b"]
     for side in "ab":
         names = table["experiment"] + "/" + table[f"condition_{side}"]
@@ -198,10 +200,10 @@ def _interval_over_seeds(part: pd.DataFrame, within: bool) -> tuple[float, float
 def predictions(tables: Tables, layers: Layers) -> pd.DataFrame:
     """Predict linear CKA, and a bound on regression, from the features' shares of variance alone.
 
-    Shares are means over kept networks at the end of training, those below 0 counted as 0. A
+    Shares are means over included networks at the end of training, those below 0 counted as 0. A
     label that is drawn from the features is none of them.
     """
-    table = kept(analysed(tables["variance_explained"], layers), "final")
+    table = included(analysed(tables["variance_explained"], layers), "final")
     table = table[table["feature"].isin([f for f in outputs_of(tables) if f != LABEL])]
     rows = []
     for experiment, part in table.groupby("experiment", sort=False):
@@ -343,7 +345,7 @@ def identification(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame
     rows = [(title, metrics) for title, metrics in rows if metrics] or [("RSA", [])]
     figure, axes = panels(2 * len(rows), PAGE / 2, 3.4, columns=2)
     for i, (title, metrics) in enumerate(rows):
-        for axis, snapshot in zip(axes[2 * i : 2 * i + 2], ("acquired", "final"), strict=True):
+        for axis, snapshot in zip(axes[2 * i : 2 * i + 2], ("mastered", "final"), strict=True):
             part = summary[summary["snapshot"] == snapshot]
             _against_reliability(axis, part, metrics)
             axis.axhline(table["chance"].mean(), color="0.4", ls=":", lw=0.9, zorder=0)

@@ -21,7 +21,7 @@ from repbias.report.figures.common import (
     empty_figure,
     error_bars,
     fewer_models,
-    kept,
+    included,
     legend_below,
     line,
     model_colours,
@@ -36,8 +36,8 @@ from repbias.report.figures.comparisons import MATRIX
 MOST_ROWS = 24
 #: Lines of a panel.
 MOST_LINES = 7
-#: Comparators that are drawn; the data have all.
-MOST_COMPARATORS = 2
+#: RDM similarities that are drawn; the data have all.
+MOST_SIMILARITIES = 2
 #: The level at which a result counts as significant, after correction for many tests.
 LEVEL = 0.05
 #: A row's values in the columns :data:`MODEL`.
@@ -47,10 +47,10 @@ _A, _B = ([f"{column}_{side}" for column in MODEL[1:]] for side in "ab")
 
 
 def model_comparison(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
-    """Draw a row per model, a pair of panels per comparator: similarity, and pairwise tests."""
+    """Draw a row per model, a pair of panels per RDM similarity: similarity, and pairwise tests."""
     tests = tables["rsa_tests"]
-    tests = tests[(tests[["snapshot_a", "snapshot_b"]] != "acquired").all(axis=1)]
-    keys, ends = ["recording", "comparator"], ["ceiling_low", "ceiling_high"]
+    tests = tests[(tests[["snapshot_a", "snapshot_b"]] != "mastered").all(axis=1)]
+    keys, ends = ["recording", "rdm_similarity"], ["ceiling_low", "ceiling_high"]
     ceilings = tables["rsa_recordings"].drop_duplicates(keys)[[*keys, *ends]]
     data = tests.merge(ceilings, how="left", on=keys)
     recordings = list(data.groupby("recording", sort=False))
@@ -91,24 +91,24 @@ def _draw_recording(
     largest: float,
 ) -> AxesImage | None:
     """Draw one recording's row of panels; return the last matrix, if there is any."""
-    comparators = list(part["comparator"].unique())[:MOST_COMPARATORS]
+    rdm_similarities = list(part["rdm_similarity"].unique())[:MOST_SIMILARITIES]
     paired = (part["test"] == "pair").any()
     ratios = [3, 2] if paired else [1]
     axes = figure.subplots(
-        1, len(ratios) * len(comparators), squeeze=False, sharey=True,
-        width_ratios=ratios * len(comparators),
+        1, len(ratios) * len(rdm_similarities), squeeze=False, sharey=True,
+        width_ratios=ratios * len(rdm_similarities),
     )[0]  # fmt: skip
     place = {key: y for y, key in enumerate(models[MODEL].itertuples(index=False, name=None))}
     labels = model_labels(models)
     if paired:
         labels = [f"{label}  {y + 1}" for y, label in enumerate(labels)]
     image = None
-    for i, comparator in enumerate(comparators):
-        rows = part[part["comparator"] == comparator]
+    for i, rdm_similarity in enumerate(rdm_similarities):
+        rows = part[part["rdm_similarity"] == rdm_similarity]
         axis = axes[i * len(ratios)]
         _forest(axis, rows, place, model_colours(models))
         striped_rows(axis, labels)
-        axis.set_title(f"{recording} ({comparator})")
+        axis.set_title(f"{recording} ({rdm_similarity})")
         if paired:
             pairs = rows[rows["test"] == "pair"]
             image = _matrix(axes[i * len(ratios) + 1], pairs, place, largest)
@@ -117,9 +117,9 @@ def _draw_recording(
     said = part.loc[part["test"] != "permutation", "generalises_to"].unique()
     words = [f"intervals and tests generalise to {'; or '.join(filter(None, said))}"]
     words += [f"shown: {note}; all are in the data"] if note else []
-    n_comparators = part["comparator"].nunique()
-    if n_comparators > MOST_COMPARATORS:
-        words.append(f"the first {MOST_COMPARATORS} of {n_comparators} comparators")
+    n_rdm_similarities = part["rdm_similarity"].nunique()
+    if n_rdm_similarities > MOST_SIMILARITIES:
+        words.append(f"the first {MOST_SIMILARITIES} of {n_rdm_similarities} RDM similarities")
     figure.supxlabel("\n".join(words), fontsize=7, color="0.35")
     return image
 
@@ -202,8 +202,8 @@ def _marks() -> list[Any]:
 
 def rsa_fitted(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     """Draw a row per model; its fixed and its fitted RDMs are beside each other."""
-    table = kept(tables["rsa_fitted"], "initial", "final")
-    data = over_networks(table, ["recording", "comparator", *MODEL, "model"], "similarity")
+    table = included(tables["rsa_fitted"], "initial", "final")
+    data = over_networks(table, ["recording", "rdm_similarity", *MODEL, "model"], "similarity")
     recordings = list(data.groupby("recording", sort=False))
     if not recordings:
         return empty_figure(), data
@@ -213,17 +213,17 @@ def rsa_fitted(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     figure = Figure(figsize=(PAGE, sum(heights) + 0.5))
     parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False).ravel()
     for subfigure, (recording, part), (models, note) in zip(parts, recordings, shown, strict=True):
-        comparators = list(part["comparator"].unique())[:MOST_COMPARATORS]
-        axes = subfigure.subplots(1, len(comparators), squeeze=False, sharey=True)[0]
+        rdm_similarities = list(part["rdm_similarity"].unique())[:MOST_SIMILARITIES]
+        axes = subfigure.subplots(1, len(rdm_similarities), squeeze=False, sharey=True)[0]
         places = models.assign(y=range(len(models)))
-        for axis, comparator in zip(axes, comparators, strict=True):
-            rows = part[part["comparator"] == comparator].merge(places, on=MODEL)
+        for axis, rdm_similarity in zip(axes, rdm_similarities, strict=True):
+            rows = part[part["rdm_similarity"] == rdm_similarity].merge(places, on=MODEL)
             axis.axvline(0, color="0.6", lw=0.7, zorder=0.6)
             for i, (kind, colour) in enumerate(kinds.items()):
                 of_kind = rows[rows["model"] == kind]
                 shift = 0.7 * ((i + 0.5) / len(kinds) - 0.5)
                 error_bars(axis, of_kind, "similarity", of_kind["y"] + shift, color=colour)
-            axis.set_title(f"{recording} ({comparator})")
+            axis.set_title(f"{recording} ({rdm_similarity})")
             axis.set_xlabel("RDM similarity, cross-validated", fontsize=8)
             striped_rows(axis, model_labels(models))
         if note:
@@ -234,20 +234,20 @@ def rsa_fitted(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
 
 def rsa_times(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     """Draw the similarity of models with every recording over time."""
-    table = kept(tables["rsa_times"], "initial", "final")
-    keys, ends = ["recording", "comparator"], ["ceiling_low", "ceiling_high"]
+    table = included(tables["rsa_times"], "initial", "final")
+    keys, ends = ["recording", "rdm_similarity"], ["ceiling_low", "ceiling_high"]
     data = over_networks(table, [*keys, *MODEL, "time_s"], "similarity")
     if data.empty:
         return empty_figure(), data
     data = data.merge(table.drop_duplicates([*keys, "time_s"])[[*keys, "time_s", *ends]], "left")
     parts = [
         (key, part) for _, of in data.groupby("recording", sort=False)
-        for key, part in list(of.groupby(keys, sort=False))[:MOST_COMPARATORS]
+        for key, part in list(of.groupby(keys, sort=False))[:MOST_SIMILARITIES]
     ]  # fmt: skip
     models, note = fewer_models(data, layers, MOST_LINES)
     figure, axes = panels(len(parts), width=PAGE / 2, height=2.7, columns=2, sharey=False)
     colours = model_colours(models)
-    for axis, ((recording, comparator), part) in zip(axes, parts, strict=True):
+    for axis, ((recording, rdm_similarity), part) in zip(axes, parts, strict=True):
         lines = part.merge(models.assign(colour=colours), on=MODEL).sort_values("time_s")
         for _, rows in lines.groupby(MODEL, sort=False):
             colour = rows["colour"].iloc[0]
@@ -260,7 +260,7 @@ def rsa_times(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
             ceiling["time_s"], ceiling["ceiling_low"], ceiling["ceiling_high"], **BAND
         )
         axis.axhline(0, color="0.6", lw=0.7, zorder=0.6)
-        axis.set_title(f"{recording} ({comparator})")
+        axis.set_title(f"{recording} ({rdm_similarity})")
         axis.set(xlabel="time (s)", ylabel="RDM similarity")
     handles: list[Any] = [
         line(color=colour, label=label)

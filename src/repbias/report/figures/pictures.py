@@ -112,7 +112,7 @@ def draw_recording_pictures(
 
 
 def models_shown(files: Mapping[str, RDMs], layers: Mapping[str, str]) -> dict[str, RDMs]:
-    """Return the RDMs of one layer of every model: of its final networks that were kept.
+    """Return the RDMs of one layer of every model: of its final networks that were included.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def models_shown(files: Mapping[str, RDMs], layers: Mapping[str, str]) -> dict[s
         rows = [
             i
             for i, (layer, snapshot, is_kept) in enumerate(
-                zip(info["layer"], info["snapshot"], info["kept"], strict=True)
+                zip(info["layer"], info["snapshot"], info["included"], strict=True)
             )
             if layer == layers[name] and snapshot == "final" and is_kept
         ]

@@ -21,7 +21,7 @@ from repbias.report.figures.common import (
     error_bars,
     grid,
     groups_of,
-    kept,
+    included,
     legend_below,
     legend_label,
     line,
@@ -54,7 +54,7 @@ NORMALISED = (-0.5, 1.5)
 
 def encoding_regions(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     """Draw every region's layer profiles, and how the units' scores are distributed."""
-    table = kept(tables["encoding_regions"], "initial", "final")
+    table = included(tables["encoding_regions"], "initial", "final")
     recordings = list(table.groupby("recording", sort=False))
     if not recordings:
         return empty_figure(), table
@@ -65,7 +65,7 @@ def encoding_regions(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFra
     parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False).ravel()
     groups = groups_of(table)[:MOST_CONDITIONS]
     colours = dict(zip(groups, VIVID, strict=False))
-    units = kept(tables["encoding"], "final")
+    units = included(tables["encoding"], "final")
     for subfigure, (recording, part), n, k in zip(
         parts, recordings, n_regions, columns, strict=True
     ):

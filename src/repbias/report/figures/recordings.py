@@ -29,16 +29,16 @@ PLANTED_COLUMNS = [
 def rsa_recordings(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     """RSA of every layer with every recording, with noise ceilings."""
     table = tables["rsa_recordings"]
-    table = table[(table["snapshot"] != "acquired") & table["kept"].astype(bool)]
-    parts = list(table.groupby(["recording", "comparator"], sort=False))
+    table = table[(table["snapshot"] != "mastered") & table["included"].astype(bool)]
+    parts = list(table.groupby(["recording", "rdm_similarity"], sort=False))
     figure, axes = panels(len(parts))
-    for axis, ((recording, comparator), part) in zip(axes, parts, strict=True):
+    for axis, ((recording, rdm_similarity), part) in zip(axes, parts, strict=True):
         _layer_profile(axis, part, "similarity", ("ci_low", "ci_high"))
-        _mark_generator(axis, part, "similarity", recording, tables["planted_truth"])
+        _mark_generator(axis, part, "similarity", recording, tables["model_recovery"])
         low, high = part[["ceiling_low", "ceiling_high"]].iloc[0]
         if np.isfinite(low):
             axis.axhspan(low, high, color="0.85", zorder=0, label="noise ceiling")
-        axis.set_title(f"{recording} ({comparator})")
+        axis.set_title(f"{recording} ({rdm_similarity})")
         axis.set_ylabel("RDM similarity")
         _within_reach(axis)
     if not parts:
@@ -51,8 +51,8 @@ def encoding(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     """Held-out prediction of the recordings' units from every layer, with ceilings."""
     keys = ["recording", "experiment", "condition", "network", "snapshot", "layer"]
     rows = []
-    kept = tables["encoding"][tables["encoding"]["kept"].astype(bool)]
-    for key, part in kept.groupby(keys, sort=False):
+    included = tables["encoding"][tables["encoding"]["included"].astype(bool)]
+    for key, part in included.groupby(keys, sort=False):
         mean, low, high = mean_interval(part["r"].to_numpy())
         rows.append(
             dict(zip(keys, key, strict=True))
@@ -65,7 +65,7 @@ def encoding(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     figure, axes = panels(len(parts))
     for axis, (recording, part) in zip(axes, parts, strict=True):
         _layer_profile(axis, part, "r", ("ci_low", "ci_high"))
-        _mark_generator(axis, part, "r", recording, tables["planted_truth"])
+        _mark_generator(axis, part, "r", recording, tables["model_recovery"])
         ceiling = part["ceiling"].iloc[0]
         if np.isfinite(ceiling):
             axis.axhline(ceiling, color="0.5", ls=":", label="ceiling (mean over units)")
@@ -78,9 +78,9 @@ def encoding(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     return figure, table
 
 
-def planted_truth(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
+def model_recovery(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     """Which layer RSA and encoding name as the generator of a simulated recording."""
-    table = tables["planted_truth"]
+    table = tables["model_recovery"]
     rsa = tables["rsa_recordings"]
     order = list(dict.fromkeys(rsa["layer"]))
     layers_seen = {
@@ -133,7 +133,7 @@ def _within_reach(axis: Axes) -> None:
 
 
 def _layer_profile(axis: Axes, part: pd.DataFrame, value: str, interval: tuple[str, str]) -> None:
-    """Scores against layers: one line per condition, the mean over its kept networks."""
+    """Scores against layers: one line per condition, the mean over its included networks."""
     order = list(dict.fromkeys(part["layer"]))
     conditions = list(dict.fromkeys(part["condition"]))
     for (condition, snapshot), line in part.groupby(["condition", "snapshot"], sort=False):
@@ -162,10 +162,10 @@ def _layer_profile(axis: Axes, part: pd.DataFrame, value: str, interval: tuple[s
 
 
 def _mark_generator(
-    axis: Axes, part: pd.DataFrame, value: str, recording: str, planted: pd.DataFrame
+    axis: Axes, part: pd.DataFrame, value: str, recording: str, recovery: pd.DataFrame
 ) -> None:
     """Mark the network that generated a simulated recording by stars."""
-    rows = planted[(planted["recording"] == recording) & planted["is_generator"].astype(bool)]
+    rows = recovery[(recovery["recording"] == recording) & recovery["is_generator"].astype(bool)]
     for condition, network in rows[["condition", "network"]].drop_duplicates().to_numpy():
         order = list(dict.fromkeys(part["layer"]))
         line = part[

@@ -23,7 +23,7 @@ from repbias.report.figures.common import (
     forest,
     groups_of,
     in_first_column,
-    kept,
+    included,
     legend_below,
     nothing_kept,
     of_group,
@@ -41,7 +41,7 @@ from repbias.report.figures.common import (
 
 #: With more conditions, what is drawn per network becomes pixels: the file would be megabytes.
 MANY = 12
-#: Parts of the ledger that are no features.
+#: Parts of the variance decomposition that are no features.
 PART_COLOURS = {
     "interaction": "#9467a0",
     "components": "#c9b037",
@@ -88,7 +88,7 @@ def learning(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
 
 def variance(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     """R² of every feature in the analysed layer: untrained, at first mastery, at the end."""
-    table = kept(analysed(tables["variance_explained"], layers), *SNAPSHOTS)
+    table = included(analysed(tables["variance_explained"], layers), *SNAPSHOTS)
     groups = groups_of(tables["variance_explained"])
     all_colours = feature_colours(tables)
     colours = {f: c for f, c in all_colours.items() if f in set(table["feature"])}
@@ -134,7 +134,7 @@ def _three_times(
 
 def sweeps(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     """R² of every feature in every condition of the experiments that vary something."""
-    table = kept(analysed(tables["variance_explained"], layers), "acquired", "final")
+    table = included(analysed(tables["variance_explained"], layers), "mastered", "final")
     table = of_outputs(table, tables)
     keys = ["experiment", "condition", "feature", "snapshot"]
     conditions = {
@@ -175,29 +175,31 @@ def sweeps(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
 
 
 def _counts(learning: pd.DataFrame) -> pd.DataFrame:
-    """Count the kept and all networks of every condition."""
+    """Count the included and all networks of every condition."""
     rows = [
         {
             "experiment": experiment,
             "condition": condition,
-            "n_kept": part.loc[part["kept"].astype(bool), "network"].nunique(),
+            "n_included": part.loc[part["included"].astype(bool), "network"].nunique(),
             "n_networks": part["network"].nunique(),
         }
         for (experiment, condition), part in learning.groupby(
             ["experiment", "condition"], sort=False
         )
     ]
-    return pd.DataFrame(rows, columns=["experiment", "condition", "n_kept", "n_networks"])
+    return pd.DataFrame(rows, columns=["experiment", "condition", "n_included", "n_networks"])
 
 
 def _write_counts(axis: Axes, names: list[str], counts: pd.DataFrame) -> None:
-    for condition, kept_, all_ in counts[["condition", "n_kept", "n_networks"]].to_numpy():
+    for condition, kept_, all_ in counts[["condition", "n_included", "n_networks"]].to_numpy():
         if condition in names:
             axis.text(
                 *(1.01, names.index(condition), f"{kept_}/{all_}"),
                 transform=axis.get_yaxis_transform(), va="center", fontsize=7.5, color="0.3",
             )  # fmt: skip
-    axis.text(*(1.01, 1, "kept"), transform=axis.transAxes, va="bottom", fontsize=7.5, color="0.3")
+    axis.text(
+        *(1.01, 1, "included"), transform=axis.transAxes, va="bottom", fontsize=7.5, color="0.3"
+    )
 
 
 def _one_condition_each() -> Figure:
@@ -207,11 +209,11 @@ def _one_condition_each() -> Figure:
     return figure
 
 
-def ledger(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
+def variance_decomposition(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     """Draw what the variance is spent on: a stacked bar per condition and snapshot."""
-    table = analysed(tables["ledger"], layers)
+    table = analysed(tables["variance_decomposition"], layers)
     keys = ["experiment", "condition", "snapshot", "part"]
-    summary = summarise(kept(table, *SNAPSHOTS), keys, "share")
+    summary = summarise(included(table, *SNAPSHOTS), keys, "share")
     if summary.empty:
         return empty_figure(), summary
     features = feature_colours(tables)

@@ -24,7 +24,7 @@ from repbias.report.figures.common import (
     grid,
     groups_of,
     in_first_column,
-    kept,
+    included,
     line,
     nothing_kept,
     of_group,
@@ -42,7 +42,7 @@ from repbias.report.figures.common import (
 def steering(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     """How many outputs flip when the representation is moved along a feature."""
     targets = targets_of(tables)
-    table = kept(analysed(tables["steering"], layers), "final")
+    table = included(analysed(tables["steering"], layers), "final")
     rewarded = [
         {feature, output} <= set(targets.get((experiment, condition), ()))
         for experiment, condition, feature, output in table[
@@ -50,7 +50,7 @@ def steering(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
         ].itertuples(index=False, name=None)
     ]
     table = table[np.array(rewarded, bool)]
-    keys = ["experiment", "condition", "feature", "output", "dose"]
+    keys = ["experiment", "condition", "feature", "output", "strength"]
     summary = summarise(table, keys, "flips")
     lengths = table.groupby(keys)["norm_sd"].mean().to_dict()
     of_rows = summary[keys].itertuples(index=False, name=None)
@@ -64,7 +64,7 @@ def steering(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
         part = of_group(summary, group)
         pair = axes[2 * i : 2 * i + 2]
         for axis, x, words in zip(
-            pair, ("dose", "norm_sd"), ("dose", "step (SD of activity)"), strict=True
+            pair, ("strength", "norm_sd"), ("strength", "step (SD of activity)"), strict=True
         ):
             for (feature, output), one in part.groupby(["feature", "output"], sort=False):
                 own = feature == output
@@ -87,11 +87,11 @@ def steering(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
 def probes(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     """Draw what decoders find in every layer, and what a classifier says in a conflict."""
     colours = output_colours(tables)
-    table = of_outputs(kept(tables["probes"], "initial", "final"), tables)
+    table = of_outputs(included(tables["probes"], "initial", "final"), tables)
     keys = ["experiment", "condition", "probe", "snapshot", "feature", "layer"]
     accuracy = summarise(table, keys, "accuracy")
     conflicts = summarise(
-        kept(analysed(tables["conflict"], layers), "acquired", "final"),
+        included(analysed(tables["conflict"], layers), "mastered", "final"),
         ["experiment", "condition", "feature_a", "feature_b", "snapshot"],
         "follows_a",
     )
@@ -197,7 +197,7 @@ def behaviour(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
         for output in part["output"].unique()
         if any(e == experiment and output in names for (e, _), names in targets.items())
     ]
-    summary = summarise(kept(table, "acquired", "final"), keys, "agreement")
+    summary = summarise(included(table, "mastered", "final"), keys, "agreement")
     rewarded = [
         output in targets.get((experiment, condition), ())
         for experiment, condition, output in summary[keys[:3]].itertuples(index=False, name=None)
@@ -224,7 +224,7 @@ def behaviour(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
             axis.set_ylabel("agreement")
     kinds = [
         line(color="0.3", marker="o", ms=4, label=SNAPSHOT_NAMES["final"]),
-        line(color="0.3", marker="o", ms=4, ls=":", mfc="white", label=SNAPSHOT_NAMES["acquired"]),
+        line(color="0.3", marker="o", ms=4, ls=":", mfc="white", label=SNAPSHOT_NAMES["mastered"]),
     ]
     feature_legend(figure, colours, kinds)
     return figure, summary

@@ -15,13 +15,13 @@ from repbias.report.figures.common import SNAPSHOT_NAMES, Layers, Tables, empty_
 
 #: Pale enough for text to be read on them.
 VERDICTS = {"supported": "#8fc6ea", "not supported": "#f2a56f", "inconclusive": "#e7e7e7"}
-COLUMNS = ("acquired", "final")
+COLUMNS = ("mastered", "final")
 
 
 def verdicts(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     """Draw a row per claim and variant, a column per time, a colour per verdict."""
     columns = ["claim", "variant", "snapshot", "verdict", "effect", "ci_low", "ci_high"]
-    columns += ["n_kept", "statement"]
+    columns += ["n_included", "statement"]
     claims = tables["claims"][columns]
     if claims.empty:
         return empty_figure(), claims
@@ -53,7 +53,7 @@ def _effect(row: Any) -> str:
     """Write an effect and its interval; an exact one has none."""
     if not np.isfinite(row.effect):
         return "too few networks"
-    if row.n_kept == 0:
+    if row.n_included == 0:
         return f"{row.effect:.3f} (exact)".replace("-", "−")
     return f"{row.effect:.3f} [{row.ci_low:.3f}, {row.ci_high:.3f}]".replace("-", "−")
 

@@ -3,12 +3,12 @@
 from repbias.pipeline.jobs import job
 
 with job(snakemake):
-    from repbias.claims.recovery import planted_truth
+    from repbias.claims.recovery import model_recovery
     from repbias.io.tables import read_table, write_table
 
-    table = planted_truth(
+    table = model_recovery(
         snakemake.params.simulated,
         read_table(snakemake.input.rsa, "rsa_recordings"),
         read_table(snakemake.input.encoding, "encoding"),
     )
-    write_table(snakemake.output[0], "planted_truth", table)
+    write_table(snakemake.output[0], "model_recovery", table)

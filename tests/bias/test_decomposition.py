@@ -1,4 +1,4 @@
-"""The variance ledger against planted shares and scikit-learn's regression."""
+"""The variance decomposition against planted shares and scikit-learn's regression."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import ortho_group
 from sklearn.linear_model import LinearRegression
 
-from repbias.bias.ledger import ledger, ledger_table
+from repbias.bias.decomposition import decomposition_table, variance_decomposition
 from repbias.bias.spec import Bias
 from repbias.bias.variance import variance_explained
 from repbias.io.networks import Networks
@@ -31,7 +31,7 @@ def balanced_signs(n: int, n_features: int) -> np.ndarray:
     return 2.0 * (np.arange(n)[:, None] >> np.arange(n_features) & 1) - 1
 
 
-def planted(
+def recovery(
     signs: np.ndarray, amplitudes: np.ndarray, noise: float, rng: np.random.Generator
 ) -> np.ndarray:
     """Add +-a along a random direction for each column, and noise of a total variance."""
@@ -60,8 +60,9 @@ def random_case(seed: int, n: int = 64) -> tuple[dict, np.ndarray, dict, np.ndar
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_planted_shares_are_recovered(seed):
-    """Both M1 and the ledger find how much of the variance each feature was given."""
+def test_recovery_shares_are_recovered(seed):
+    """Both M1 and the variance decomposition find how much of the variance each feature was "
+    "given."""
     rng = np.random.default_rng(seed)
     amplitudes, noise = np.array([3.0, 1.5, 1.0, 0.5]), 2.0
     shares = amplitudes**2 / ((amplitudes**2).sum() + noise)
@@ -72,8 +73,8 @@ def test_planted_shares_are_recovered(seed):
     blocks = {name: signs[:, [i]] for i, name in enumerate(names)}
     found, m1 = [], []
     for _ in range(10):
-        fit, test = (planted(signs, amplitudes, noise, rng) for _ in range(2))
-        found.append(list(ledger(blocks, fit, blocks, test).values()))
+        fit, test = (recovery(signs, amplitudes, noise, rng) for _ in range(2))
+        found.append(list(variance_decomposition(blocks, fit, blocks, test).values()))
         m1.append([variance_explained(s, fit, s, test) for s in signs.T])
     expected = [*shares, noise / ((amplitudes**2).sum() + noise)]
     np.testing.assert_allclose(np.mean(found, axis=0), expected, atol=0.005)
@@ -88,9 +89,9 @@ def test_shares_of_what_varies_continuously_are_recovered():
     found = []
     for _ in range(20):
         x_fit, x_test = rng.normal(size=(2, N, 4))
-        fit, test = (planted(x, amplitudes, noise, rng) for x in (x_fit, x_test))
+        fit, test = (recovery(x, amplitudes, noise, rng) for x in (x_fit, x_test))
         blocks = [columns(one=x[:, 0], two=x[:, 1:3], rest=x[:, 3:]) for x in (x_fit, x_test)]
-        found.append(list(ledger(blocks[0], fit, blocks[1], test).values()))
+        found.append(list(variance_decomposition(blocks[0], fit, blocks[1], test).values()))
     expected = np.array([4, 2, 0.49, noise]) / total
     np.testing.assert_allclose(np.mean(found, axis=0), expected, atol=0.005)
 
@@ -99,7 +100,9 @@ def test_what_is_not_represented_gets_nothing():
     rng = np.random.default_rng(1)
     fit, test = rng.normal(size=(2, N, UNITS))
     signs = balanced_signs(N, 2)
-    shares = ledger(columns(a=signs[:, 0], b=signs), fit, columns(a=signs[:, 0], b=signs), test)
+    shares = variance_decomposition(
+        columns(a=signs[:, 0], b=signs), fit, columns(a=signs[:, 0], b=signs), test
+    )
     assert abs(shares["a"]) < 0.005
     assert abs(shares["b"]) < 0.005
     assert shares["residual"] == pytest.approx(1, abs=0.005)
@@ -107,19 +110,19 @@ def test_what_is_not_represented_gets_nothing():
 
 def test_without_noise_nothing_is_left():
     signs = balanced_signs(64, 3)
-    phi = planted(signs, np.array([2.0, 1.0, 1.0]), 0.0, np.random.default_rng(0))
+    phi = recovery(signs, np.array([2.0, 1.0, 1.0]), 0.0, np.random.default_rng(0))
     blocks = columns(a=signs[:, 0], b=signs[:, 1:])
-    shares = ledger(blocks, phi, blocks, phi)
+    shares = variance_decomposition(blocks, phi, blocks, phi)
     assert shares == pytest.approx({"a": 4 / 6, "b": 2 / 6, "residual": 0}, abs=1e-12)
 
 
 def test_the_first_block_is_m1():
-    """With a single binary feature, the ledger is variance explained."""
+    """With a single binary feature, the variance decomposition is variance explained."""
     rng = np.random.default_rng(2)
     labels = rng.integers(0, 2, (2, 100))
     phi = rng.normal(size=(2, 100, 5)) + labels[..., None] * rng.normal(size=5)
     signs = 2.0 * labels - 1
-    shares = ledger(columns(a=signs[0]), phi[0], columns(a=signs[1]), phi[1])
+    shares = variance_decomposition(columns(a=signs[0]), phi[0], columns(a=signs[1]), phi[1])
     expected = variance_explained(labels[0], phi[0], labels[1], phi[1])
     assert shares["a"] == pytest.approx(expected, abs=1e-12)
 
@@ -136,7 +139,7 @@ def test_agrees_with_regressions_of_scikit_learn(seed):
         r2 = 1 - ((test - predicted) ** 2).sum() / total
         expected[name] = r2 - before
         before = r2
-    found = ledger(blocks_fit, fit, blocks_test, test)
+    found = variance_decomposition(blocks_fit, fit, blocks_test, test)
     assert list(found) == ["a", "b", "c", "residual"]
     assert found == pytest.approx(expected | {"residual": 1 - before}, abs=1e-10)
 
@@ -146,13 +149,13 @@ def test_agrees_with_regressions_of_scikit_learn(seed):
 
 @given(seed=st.integers(0, 10_000))
 def test_shares_sum_to_one(seed):
-    assert sum(ledger(*random_case(seed)).values()) == pytest.approx(1, abs=1e-12)
+    assert sum(variance_decomposition(*random_case(seed)).values()) == pytest.approx(1, abs=1e-12)
 
 
 @given(seed=st.integers(0, 10_000), scale=st.floats(0.01, 100))
 def test_rotation_scale_and_shift_change_nothing(seed, scale):
     blocks_fit, fit, blocks_test, test = random_case(seed)
-    expected = ledger(blocks_fit, fit, blocks_test, test)
+    expected = variance_decomposition(blocks_fit, fit, blocks_test, test)
     rotation = ortho_group.rvs(6, random_state=seed)
     shift = 10 * np.random.default_rng(seed).normal(size=6)
     for change in (
@@ -161,7 +164,7 @@ def test_rotation_scale_and_shift_change_nothing(seed, scale):
         lambda phi: scale * phi,
         lambda phi: phi + shift,
     ):
-        found = ledger(blocks_fit, change(fit), blocks_test, change(test))
+        found = variance_decomposition(blocks_fit, change(fit), blocks_test, change(test))
         assert found == pytest.approx(expected, abs=1e-8)
 
 
@@ -169,10 +172,10 @@ def test_rotation_scale_and_shift_change_nothing(seed, scale):
 def test_how_a_block_is_coded_does_not_matter(seed):
     """Another basis of its span, or another origin."""
     blocks_fit, fit, blocks_test, test = random_case(seed)
-    expected = ledger(blocks_fit, fit, blocks_test, test)
+    expected = variance_decomposition(blocks_fit, fit, blocks_test, test)
     mixing = np.random.default_rng(seed).normal(size=(2, 2)) + 3 * np.eye(2)
     recoded = [b | {"b": b["b"] @ mixing + 5} for b in (blocks_fit, blocks_test)]
-    found = ledger(recoded[0], fit, recoded[1], test)
+    found = variance_decomposition(recoded[0], fit, recoded[1], test)
     assert found == pytest.approx(expected, abs=1e-8)
 
 
@@ -183,10 +186,10 @@ def test_the_order_of_independent_features_does_not_matter(seed, order):
     rng = np.random.default_rng(seed)
     amplitudes = rng.uniform(0.2, 2, 4)
     together = np.hstack(list(blocks.values()))
-    fit, test = (planted(together, amplitudes, 2.0, rng) for _ in range(2))
-    expected = ledger(blocks, fit, blocks, test)
+    fit, test = (recovery(together, amplitudes, 2.0, rng) for _ in range(2))
+    expected = variance_decomposition(blocks, fit, blocks, test)
     reordered = {name: blocks[name] for name in order}
-    found = ledger(reordered, fit, reordered, test)
+    found = variance_decomposition(reordered, fit, reordered, test)
     assert list(found) == [*order, "residual"]
     assert found == pytest.approx(expected, abs=1e-10)
 
@@ -197,12 +200,12 @@ def test_the_order_of_features_hardly_matters_on_other_stimuli():
     sets = []
     for _ in range(2):
         signs = 2.0 * rng.integers(0, 2, (N, 2)) - 1
-        sets.append((signs, planted(signs, np.array([2.0, 1.0]), 1.0, rng)))
+        sets.append((signs, recovery(signs, np.array([2.0, 1.0]), 1.0, rng)))
     (x_fit, fit), (x_test, test) = sets
-    forward = ledger(
+    forward = variance_decomposition(
         columns(a=x_fit[:, 0], b=x_fit[:, 1]), fit, columns(a=x_test[:, 0], b=x_test[:, 1]), test
     )
-    backward = ledger(
+    backward = variance_decomposition(
         columns(b=x_fit[:, 1], a=x_fit[:, 0]), fit, columns(b=x_test[:, 1], a=x_test[:, 0]), test
     )
     assert forward == pytest.approx(backward, abs=4 / np.sqrt(N))
@@ -213,8 +216,12 @@ def test_the_order_matters_where_features_are_correlated():
     signs = balanced_signs(256, 2)
     both = np.where(np.arange(256) % 8 < 6, signs[:, 0], signs[:, 1])
     phi = np.outer(signs[:, 0], [1.0, 2.0])
-    first = ledger(columns(a=signs[:, 0], b=both), phi, columns(a=signs[:, 0], b=both), phi)
-    second = ledger(columns(b=both, a=signs[:, 0]), phi, columns(b=both, a=signs[:, 0]), phi)
+    first = variance_decomposition(
+        columns(a=signs[:, 0], b=both), phi, columns(a=signs[:, 0], b=both), phi
+    )
+    second = variance_decomposition(
+        columns(b=both, a=signs[:, 0]), phi, columns(b=both, a=signs[:, 0]), phi
+    )
     assert first == pytest.approx({"a": 1, "b": 0, "residual": 0}, abs=1e-12)
     r = np.corrcoef(signs[:, 0], both)[0, 1]
     assert second == pytest.approx({"b": r**2, "a": 1 - r**2, "residual": 0}, abs=1e-12)
@@ -223,7 +230,7 @@ def test_the_order_matters_where_features_are_correlated():
 @given(seed=st.integers(0, 10_000), place=st.sampled_from(["after", "within", "sum"]))
 def test_regressors_that_repeat_others_do_no_harm(seed, place):
     blocks_fit, fit, blocks_test, test = random_case(seed)
-    expected = ledger(blocks_fit, fit, blocks_test, test)
+    expected = variance_decomposition(blocks_fit, fit, blocks_test, test)
     repeated = []
     for b in (blocks_fit, blocks_test):
         if place == "after":
@@ -232,7 +239,7 @@ def test_regressors_that_repeat_others_do_no_harm(seed, place):
             repeated.append(b | {"b": np.hstack([b["b"], b["a"], b["b"]])})
         else:
             repeated.append(b | {"c": np.hstack([b["c"], b["a"] + b["b"], np.ones((64, 1))])})
-    found = ledger(repeated[0], fit, repeated[1], test)
+    found = variance_decomposition(repeated[0], fit, repeated[1], test)
     assert found.pop("again", 0) == pytest.approx(0, abs=1e-8)
     assert found == pytest.approx(expected, abs=1e-8)
 
@@ -241,7 +248,7 @@ def test_regressors_that_repeat_others_do_no_harm(seed, place):
 def test_no_variance_gives_no_number(constant):
     blocks = columns(a=balanced_signs(64, 1), b=balanced_signs(64, 2))
     flat = np.full((64, 5), constant, np.float32)
-    shares = ledger(blocks, flat, blocks, flat)
+    shares = variance_decomposition(blocks, flat, blocks, flat)
     assert list(shares) == ["a", "b", "residual"]
     assert np.isnan(list(shares.values())).all()
 
@@ -249,8 +256,10 @@ def test_no_variance_gives_no_number(constant):
 def test_single_precision_is_enough():
     """Activations come in float32; a large mean must not cost the small differences."""
     blocks_fit, fit, blocks_test, test = random_case(0)
-    expected = ledger(blocks_fit, fit, blocks_test, test)
-    low = ledger(blocks_fit, fit.astype(np.float32), blocks_test, test.astype(np.float32))
+    expected = variance_decomposition(blocks_fit, fit, blocks_test, test)
+    low = variance_decomposition(
+        blocks_fit, fit.astype(np.float32), blocks_test, test.astype(np.float32)
+    )
     assert low == pytest.approx(expected, abs=1e-5)
 
 
@@ -293,11 +302,11 @@ def networks(stimuli) -> Networks:
         seeds=np.array([3, 8]),
         features=stimuli.features,
         targets=["label"],
-        kept=np.array([True, False]),
+        included=np.array([True, False]),
         test_accuracy=np.ones((2, 4)),
-        acquired=np.full((2, 4), -1),
+        mastery_step=np.full((2, 4), -1),
         curves={},
-        checkpoint_names=np.array(["initial", "crossing", "acquired", "final"]),
+        checkpoint_names=np.array(["initial", "crossing", "mastered", "final"]),
         checkpoint_steps=np.array([[0, 0], [5, 5], [30, -1], [60, 50]]),
         weights=weights,
     )
@@ -317,15 +326,15 @@ def blocks_by_hand(stimuli: Stimuli, split: str) -> list[np.ndarray]:
 
 
 def test_the_table_agrees_with_regressions_on_a_forward_pass(stimuli, networks):
-    table = ledger_table("tasks", "label", networks, stimuli, SPEC, Bias())
-    assert tuple(table.columns) == TABLES["ledger"]
+    table = decomposition_table("tasks", "label", networks, stimuli, SPEC, Bias())
+    assert tuple(table.columns) == TABLES["variance_decomposition"]
     assert set(table["layer"]) == {"hidden1"}
     assert set(table["experiment"]) == {"tasks"}
     assert set(table["condition"]) == {"label"}
     parts = ["easy", "mid", "hard", "interaction", "components", "input", "residual"]
     found = table.groupby(["seed", "snapshot"], sort=False)
     assert set(found.groups) == {
-        *((3, "initial"), (3, "acquired"), (3, "final")),
+        *((3, "initial"), (3, "mastered"), (3, "final")),
         *((8, "initial"), (8, "final")),
     }
     for (seed, snapshot), rows in found:
@@ -333,7 +342,7 @@ def test_the_table_agrees_with_regressions_on_a_forward_pass(stimuli, networks):
         n = [3, 8].index(seed)
         checkpoint = networks.checkpoint_names.tolist().index(snapshot)
         assert set(rows["step"]) == {networks.checkpoint_steps[checkpoint, n]}
-        assert set(rows["kept"]) == {seed == 3}
+        assert set(rows["included"]) == {seed == 3}
         assert set(rows["network"]) == {f"seed{seed}"}
         phi = {}
         for split in ("validation", "test"):
@@ -355,7 +364,7 @@ def test_the_table_agrees_with_regressions_on_a_forward_pass(stimuli, networks):
 
 
 def test_the_analysed_layer_is_the_last_when_none_is_named(stimuli, networks):
-    table = ledger_table("tasks", "label", networks, stimuli, MLP(hidden=[10, 6]), Bias())
+    table = decomposition_table("tasks", "label", networks, stimuli, MLP(hidden=[10, 6]), Bias())
     assert set(table["layer"]) == {"hidden2"}
 
 
@@ -384,15 +393,15 @@ def test_parts_that_there_are_none_of_are_left_out(features, parts):
         seeds=np.array([0]),
         features=list(features),
         targets=list(features),
-        kept=np.array([True]),
+        included=np.array([True]),
         test_accuracy=np.ones((1, len(features))),
-        acquired=np.zeros((1, len(features)), int),
+        mastery_step=np.zeros((1, len(features)), int),
         curves={},
         checkpoint_names=np.array(["final"]),
         checkpoint_steps=np.array([[10]]),
         weights=weights,
     )
-    table = ledger_table("e", "c", networks, stimuli, spec, Bias())
+    table = decomposition_table("e", "c", networks, stimuli, spec, Bias())
     assert table["part"].tolist() == parts
     assert table["share"].sum() == pytest.approx(1)
 
@@ -409,15 +418,15 @@ def test_a_feature_that_is_an_input_bit_and_nothing_else(stimuli):
         seeds=np.array([0]),
         features=stimuli.features,
         targets=["easy"],
-        kept=np.array([True]),
+        included=np.array([True]),
         test_accuracy=np.ones((1, 4)),
-        acquired=np.zeros((1, 4), int),
+        mastery_step=np.zeros((1, 4), int),
         curves={},
         checkpoint_names=np.array(["final"]),
         checkpoint_steps=np.array([[10]]),
         weights=weights,
     )
-    table = ledger_table("e", "c", networks, stimuli, spec, Bias()).set_index("part")
+    table = decomposition_table("e", "c", networks, stimuli, spec, Bias()).set_index("part")
     np.testing.assert_allclose(table["share"], (table.index == "easy").astype(float), atol=1e-6)
 
 
@@ -425,7 +434,7 @@ def test_many_regressors_for_the_fitted_stimuli_are_warned_of(stimuli, networks,
     """There are 3 features, 4 products, 4 sub-components and 15 bits, for 256 stimuli."""
     n = sum(len(block) for block in blocks_by_hand(stimuli, "validation"))
     with caplog.at_level(logging.WARNING):
-        ledger_table("tasks", "label", networks, stimuli, SPEC, Bias())
+        decomposition_table("tasks", "label", networks, stimuli, SPEC, Bias())
     (record,) = caplog.records
     assert record.levelname == "WARNING"
     assert f"tasks/label: {n} regressors are fitted on 256 validation stimuli" in caplog.text
@@ -445,14 +454,14 @@ def test_ten_stimuli_per_regressor_are_enough(n_fit, warned, caplog):
         seeds=np.array([0]),
         features=["only"],
         targets=["only"],
-        kept=np.array([True]),
+        included=np.array([True]),
         test_accuracy=np.ones((1, 1)),
-        acquired=np.zeros((1, 1), int),
+        mastery_step=np.zeros((1, 1), int),
         curves={},
         checkpoint_names=np.array(["final"]),
         checkpoint_steps=np.array([[10]]),
         weights={k: w.numpy()[None, None] for k, w in initial_weights(spec, 9, 1, 0).items()},
     )
     with caplog.at_level(logging.WARNING):
-        ledger_table("e", "c", networks, stimuli, spec, Bias())
+        decomposition_table("e", "c", networks, stimuli, spec, Bias())
     assert bool(caplog.records) == warned

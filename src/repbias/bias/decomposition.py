@@ -1,4 +1,4 @@
-"""M1c, the variance ledger: what a representation's variance is spent on, summing to 1."""
+"""M1c, the variance decomposition: what a representation's variance is spent on, summing to 1."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from repbias.stimuli.manipulations import LABEL
 logger = logging.getLogger(__name__)
 
 
-def ledger(
+def variance_decomposition(
     blocks_fit: dict[str, np.ndarray],
     representation_fit: np.ndarray,
     blocks_test: dict[str, np.ndarray],
@@ -64,7 +64,7 @@ def ledger(
     return shares | {"residual": 1 - explained}
 
 
-def ledger_table(
+def decomposition_table(
     experiment: str,
     condition: str,
     networks: Networks,
@@ -72,7 +72,7 @@ def ledger_table(
     spec: MLP,
     settings: Bias,
 ) -> pd.DataFrame:
-    """Fill the ledger of the analysed layer, for every network and snapshot.
+    """Fill the variance decomposition of the analysed layer, for every network and snapshot.
 
     The parts: every feature, the features' interactions, their sub-components (such as inner
     XORs), the input itself (every bit), and what is left. Weights are fitted on the validation
@@ -95,9 +95,11 @@ def ledger_table(
             for split in ("validation", "test")
         )
         for n, about in networks.described(experiment, condition, checkpoint):
-            for part, share in ledger(blocks_fit, phi_fit[n], blocks_test, phi[n]).items():
+            for part, share in variance_decomposition(
+                blocks_fit, phi_fit[n], blocks_test, phi[n]
+            ).items():
                 rows.append({**about, "layer": spec.analysed, "part": part, "share": share})
-    return as_table("ledger", rows)
+    return as_table("variance_decomposition", rows)
 
 
 def _blocks(stimuli: Stimuli, split: str) -> dict[str, np.ndarray]:
