@@ -13,11 +13,11 @@ from repbias.bias.steering import steering_table
 from repbias.bias.units import sparsity_table, units_table
 from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli
-from repbias.io.tables import TABLES
 from repbias.networks.spec import MLP, Training
 from repbias.networks.training import train
 from repbias.stimuli.bits import generate
 from repbias.stimuli.spec import Bits
+from repbias.tables import TABLES
 
 
 def test_agreement_counts_equal_reports():
@@ -67,7 +67,7 @@ def test_an_output_that_follows_another_feature():
     )
     spec = MLP(hidden=[2, 2], activation="relu", analysed_layer="hidden1")
     table = behaviour_table("tasks", "both", networks, stimuli, spec, Bias())
-    assert tuple(table.columns) == TABLES["behaviour"]
+    assert tuple(table.columns) == TABLES["behaviour"].columns
     keys = ["seed", "snapshot", "output", "feature"]
     found = table.set_index(keys)["agreement"].to_dict()
     pairs = [(o, f) for o in ("easy", "hard") for f in ("easy", "hard")]

@@ -14,8 +14,8 @@ from repbias.bias.units import gini, participation_ratio, sparsity_table, unit_r
 from repbias.bias.variance import variance_explained
 from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli
-from repbias.io.tables import TABLES
 from repbias.networks.spec import MLP
+from repbias.tables import TABLES
 
 
 def random_case(seed, n=60, units=5):
@@ -146,7 +146,7 @@ SNAPSHOTS += [(8, "final", 60), (8, "initial", 0)]
 def test_a_dense_and_a_single_unit_code(networks, stimuli):
     """With f = +-1 and the other feature as noise, the first unit's R2 is a ratio of squares."""
     table = units_table("tasks", "both", networks, stimuli, SPEC, Bias())
-    assert tuple(table.columns) == TABLES["units"]
+    assert tuple(table.columns) == TABLES["units"].columns
     assert set(table["unit"]) == {str(u) for u in range(UNITS)}, "the constant unit is left out"
     assert set(table["layer"]) == {"hidden1"}
     found = table[["seed", "snapshot", "step"]].drop_duplicates().itertuples(index=False)
@@ -162,7 +162,7 @@ def test_a_dense_and_a_single_unit_code(networks, stimuli):
 
 def test_the_sparsity_of_a_dense_and_a_single_unit_code(networks, stimuli):
     table = sparsity_table("tasks", "both", networks, stimuli, SPEC, Bias())
-    assert tuple(table.columns) == TABLES["sparsity"]
+    assert tuple(table.columns) == TABLES["sparsity"].columns
     assert len(table) == 5 * 3
     assert (table["n_units"] == UNITS).all()
     hard = table[table["feature"].isin(["hard", "hard.bit1"])]

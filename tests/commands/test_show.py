@@ -16,7 +16,7 @@ from repbias.io.networks import Networks
 from repbias.io.provenance import digest
 from repbias.io.recordings import Recording
 from repbias.io.stimuli import Stimuli
-from repbias.io.tables import TABLES, write_table
+from repbias.tables import TABLES, write_table
 
 
 @pytest.fixture
@@ -108,18 +108,18 @@ def test_rdms_of_rsatoolbox(tmp_path, show):
 
 @pytest.mark.parametrize("name", TABLES)
 def test_every_column_of_every_table_is_explained(name, tmp_path, show):
-    write_table(tmp_path / "x.csv", name, pd.DataFrame(columns=TABLES[name]))
+    write_table(tmp_path / "x.csv", name, pd.DataFrame(columns=TABLES[name].columns))
     said = show(tmp_path / "x.csv")
     assert said[1].startswith(f"table {name}, 0 rows; a row is ")
     found = {
         line.split(" empty ")[0]: line.split(" empty ")[1] for line in said[2 : said.index("")]
     }
-    assert tuple(found) == TABLES[name]
+    assert tuple(found) == TABLES[name].columns
 
 
 def test_what_is_in_a_column(tmp_path, show):
     columns = {"experiment": ["e", "f"], "agreement": [0.25, np.nan], "included": [True, False]}
-    rows = pd.DataFrame({name: [1, 1] for name in TABLES["behaviour"]} | columns)
+    rows = pd.DataFrame({name: [1, 1] for name in TABLES["behaviour"].columns} | columns)
     write_table(tmp_path / "x.csv", "behaviour", rows)
     said = "\n".join(show(tmp_path / "x.csv"))
     assert "\nexperiment e, f the experiment" in said
@@ -150,7 +150,7 @@ def test_figures_and_pages(tmp_path, show):
 def made(tmp_path):
     """A table with its record."""
     table = tmp_path / "results/x/tables/behaviour.csv"
-    write_table(table, "behaviour", pd.DataFrame(columns=TABLES["behaviour"]))
+    write_table(table, "behaviour", pd.DataFrame(columns=TABLES["behaviour"].columns))
     record = {
         **{"rule": "gather", "wildcards": {"study": "x", "table": "behaviour"}},
         "outputs": {"tables/behaviour.csv": digest(table)},

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from repbias.config.analyses import ANALYSES, BETWEEN_NETWORKS, OF_CONDITIONS, OF_RECORDINGS
-from repbias.io.tables import TABLES
 from repbias.pipeline import fingerprint
 from repbias.pipeline.fingerprint import code_fingerprint, imported_modules
+from repbias.tables import TABLES
 
 FUNCTIONS = OF_CONDITIONS | {name: entry.function for name, entry in OF_RECORDINGS.items()}
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
@@ -335,6 +335,6 @@ def test_the_function_of_an_analysis_takes_what_it_is_given(analysis):
 def test_the_file_of_an_analysis_is_counted(analysis):
     file = fingerprint.PACKAGE / module_of(analysis)
     assert Path(importlib.import_module(OF_CONDITIONS[analysis].split(":")[0]).__file__) == file
-    assert {"io/tables.py", "io/hdf5.py", "bias/spec.py"} <= {
+    assert {"tables/files.py", "tables/networks.py", "io/hdf5.py", "bias/spec.py"} <= {
         path.relative_to(fingerprint.PACKAGE).as_posix() for path in imported_modules(file)
     }

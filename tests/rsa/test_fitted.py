@@ -20,7 +20,6 @@ from repbias.geometry.inference import Draws
 from repbias.geometry.spec import Geometry
 from repbias.io.activations import Activations
 from repbias.io.recordings import Recording
-from repbias.io.tables import TABLES
 from repbias.networks.activations import write_model_activations
 from repbias.networks.spec import FeatureNetwork
 from repbias.rsa.fitted import (
@@ -36,6 +35,7 @@ from repbias.rsa.fitted import (
     weighted,
 )
 from repbias.stimuli.images import Images
+from repbias.tables import TABLES
 
 seeds = st.integers(0, 10_000)
 
@@ -234,7 +234,7 @@ def test_the_table_has_fixed_and_fitted_models_of_the_same_folds(make_activation
         shuffled, [IDS[i] for i in order], [(0, "final"), (0, "initial")]
     )
     table = fitted_models("it", recording, "tasks", {"easy": activations}, SPEC)
-    assert tuple(table.columns) == TABLES["rsa_fitted"]
+    assert tuple(table.columns) == TABLES["rsa_fitted"].columns
     assert set(table["snapshot"]) == {"final"}
     found = table.set_index(["model", "layer"])
     assert set(found.index) == {

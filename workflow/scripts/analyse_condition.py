@@ -8,9 +8,9 @@ with job(snakemake):
     from repbias.bias.spec import Bias
     from repbias.io.networks import Networks
     from repbias.io.stimuli import Stimuli
-    from repbias.io.tables import write_table
     from repbias.networks.spec import MLP
     from repbias.pipeline.jobs import for_each
+    from repbias.tables import write_table
 
     module, function = snakemake.params.function.split(":")
     analyse = getattr(importlib.import_module(module), function)

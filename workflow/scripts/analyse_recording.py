@@ -7,7 +7,7 @@ with job(snakemake):
 
     from repbias.io.activations import Activations
     from repbias.io.recordings import Recording
-    from repbias.io.tables import write_table
+    from repbias.tables import write_table
 
     function, networks, section = (
         snakemake.params.analysis[key] for key in ("function", "networks", "settings")

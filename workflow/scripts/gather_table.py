@@ -5,7 +5,7 @@ from repbias.pipeline.jobs import job
 with job(snakemake):
     import pandas as pd
 
-    from repbias.io.tables import as_table, read_table, write_table
+    from repbias.tables import as_table, read_table, write_table
 
     name = snakemake.wildcards.table
     parts = [part for path in snakemake.input if len(part := read_table(path, name))]

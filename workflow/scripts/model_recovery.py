@@ -4,7 +4,7 @@ from repbias.pipeline.jobs import job
 
 with job(snakemake):
     from repbias.claims.recovery import model_recovery
-    from repbias.io.tables import read_table, write_table
+    from repbias.tables import read_table, write_table
 
     table = model_recovery(
         snakemake.params.simulated,

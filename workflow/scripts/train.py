@@ -4,10 +4,10 @@ from repbias.pipeline.jobs import job
 
 with job(snakemake):
     from repbias.io.stimuli import Stimuli
-    from repbias.io.tables import write_table
     from repbias.networks.spec import MLP, Training
     from repbias.networks.training import Ensemble, learning_table, train_ensembles
     from repbias.pipeline.jobs import for_each
+    from repbias.tables import write_table
 
     ensembles = []
 

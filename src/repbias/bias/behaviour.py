@@ -8,9 +8,9 @@ import pandas as pd
 from repbias.bias.spec import Bias
 from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli
-from repbias.io.tables import as_table
 from repbias.networks.mlp import hidden_activations, outputs_from
 from repbias.networks.spec import MLP
+from repbias.tables import as_table
 
 
 def agreement(reported: np.ndarray, labels: np.ndarray) -> np.ndarray:

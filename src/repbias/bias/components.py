@@ -9,9 +9,9 @@ from repbias.bias.spec import Bias
 from repbias.bias.units import unit_r2
 from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli
-from repbias.io.tables import as_table
 from repbias.networks.mlp import hidden_activations, outputs_from
 from repbias.networks.spec import MLP
+from repbias.tables import as_table
 
 
 def principal_components(activations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

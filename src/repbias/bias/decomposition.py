@@ -11,10 +11,10 @@ import pandas as pd
 from repbias.bias.spec import Bias
 from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli
-from repbias.io.tables import as_table
 from repbias.networks.mlp import hidden_activations
 from repbias.networks.spec import MLP
 from repbias.stimuli.manipulations import LABEL
+from repbias.tables import as_table
 
 logger = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from repbias.base.spec import RepbiasError
 from repbias.bias.spec import Bias
 from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli
-from repbias.io.tables import as_table
 from repbias.networks.mlp import hidden_activations
 from repbias.networks.spec import MLP
+from repbias.tables import as_table
 
 #: Hidden units of a nonlinear probe (Hermann & Lampinen 2020).
 N_HIDDEN = 64

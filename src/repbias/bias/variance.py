@@ -10,9 +10,9 @@ import pandas as pd
 from repbias.bias.spec import Bias
 from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli
-from repbias.io.tables import as_table
 from repbias.networks.mlp import hidden_activations
 from repbias.networks.spec import MLP
+from repbias.tables import as_table
 
 
 def variance_explained(

@@ -3,7 +3,7 @@
 To add one of an experiment's networks, write a function with the arguments of
 :func:`repbias.bias.variance.variance_table`; to add one of a recording, a function with the
 arguments that its entry in :data:`OF_RECORDINGS` says. Enter it here, and give its table's columns
-in :mod:`repbias.io.tables`.
+in :mod:`repbias.tables`.
 """
 
 from __future__ import annotations
