@@ -1,0 +1,26 @@
+"""Do all analyses of the networks of a batch of conditions."""
+
+from repbias.pipeline.jobs import job
+
+with job(snakemake):
+    from repbias.io.networks import Networks
+    from repbias.io.stimuli import Stimuli
+    from repbias.io.tables import write_table
+    from repbias.networks.spec import MLP
+    from repbias.pipeline.analyse import analyse_networks
+    from repbias.pipeline.gather import join_tables
+    from repbias.pipeline.jobs import for_each
+
+    def _analyse(condition, network):
+        return analyse_networks(
+            snakemake.wildcards.experiment,
+            condition,
+            Networks.read(snakemake.input.networks, condition),
+            Stimuli.read(snakemake.input.stimuli, condition),
+            MLP(**network),
+            snakemake.params.analyses,
+        )
+
+    tables = [of_one for _, of_one in for_each(snakemake.params.conditions, _analyse)]
+    for path, name in zip(snakemake.output, tables[0], strict=True):
+        write_table(path, name, join_tables(name, [of_one[name] for of_one in tables]))
