@@ -73,6 +73,7 @@ rule analyse_recording:
     params:
         group=lambda w: STUDY.shown_to(w.recording),
         members=lambda w: PLAN.groups.get(STUDY.shown_to(w.recording), []),
+        analysis=lambda w: PLAN.analysis_of_recording(w.analysis),
         settings=lambda w: PLAN.settings_of_recording(w.analysis),
         code=lambda w: code_of(w.analysis),
     message:

@@ -5,11 +5,10 @@ from repbias.pipeline.jobs import job
 with job(snakemake):
     from repbias.io.networks import Networks
     from repbias.io.stimuli import Stimuli
-    from repbias.io.tables import write_table
+    from repbias.io.tables import join_tables, write_table
     from repbias.networks.spec import MLP
-    from repbias.pipeline.analyse import analyse_networks
-    from repbias.pipeline.gather import join_tables
     from repbias.pipeline.jobs import for_each
+    from repbias.pipeline.network_analyses import analyse_networks
 
     def _analyse(condition, network):
         return analyse_networks(
@@ -22,5 +21,6 @@ with job(snakemake):
         )
 
     tables = [of_one for _, of_one in for_each(snakemake.params.conditions, _analyse)]
-    for path, name in zip(snakemake.output, tables[0], strict=True):
-        write_table(path, name, join_tables(name, [of_one[name] for of_one in tables]))
+    for name, path in snakemake.output.items():
+        parts = [of_one[name] for of_one in tables if name in of_one]
+        write_table(path, name, join_tables(name, parts))

@@ -5,15 +5,14 @@ from repbias.pipeline.jobs import job
 with job(snakemake):
     from repbias.io.recordings import Recording
     from repbias.io.tables import write_table
-    from repbias.pipeline.analyse import analyse_recording
+    from repbias.pipeline.recording_analyses import analyse_recording
 
-    analysis = snakemake.wildcards.analysis
     table = analyse_recording(
-        analysis,
+        snakemake.params.analysis,
         snakemake.wildcards.recording,
         Recording.read(snakemake.input.recording),
         snakemake.params.group,
         dict(zip(snakemake.params.members, snakemake.input.networks, strict=False)),
         snakemake.params.settings,
     )
-    write_table(snakemake.output[0], analysis, table)
+    write_table(snakemake.output[0], snakemake.wildcards.analysis, table)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from repbias.networks.snapshots import Snapshot
+if TYPE_CHECKING:
+    from repbias.networks.snapshots import Snapshot
 
 
 def agreement(reported: np.ndarray, labels: np.ndarray) -> np.ndarray:

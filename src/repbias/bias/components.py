@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from repbias.bias.units import unit_r2
-from repbias.networks.snapshots import Snapshot
+
+if TYPE_CHECKING:
+    from repbias.networks.snapshots import Snapshot
 
 
 def principal_components(activations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from repbias.networks.snapshots import Representations, Snapshot
 from repbias.stimuli.manipulations import LABEL
+
+if TYPE_CHECKING:
+    from repbias.networks.snapshots import Representations, Snapshot
 
 logger = logging.getLogger(__name__)
 

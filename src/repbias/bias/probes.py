@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -11,7 +11,9 @@ import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
 
 from repbias.base.spec import RepbiasError
-from repbias.networks.snapshots import Snapshot
+
+if TYPE_CHECKING:
+    from repbias.networks.snapshots import Snapshot
 
 #: Hidden units of a nonlinear probe (Hermann & Lampinen 2020).
 N_HIDDEN = 64

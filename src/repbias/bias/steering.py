@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from repbias.base.spec import RepbiasError
-from repbias.networks.snapshots import Snapshot
+
+if TYPE_CHECKING:
+    from repbias.networks.snapshots import Snapshot
 
 
 def mean_difference(activations: np.ndarray, labels: np.ndarray) -> np.ndarray:

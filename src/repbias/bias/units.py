@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from repbias.networks.snapshots import Snapshot
+if TYPE_CHECKING:
+    from repbias.networks.snapshots import Snapshot
 
 
 def unit_r2(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from repbias.networks.snapshots import Snapshot
+if TYPE_CHECKING:
+    from repbias.networks.snapshots import Snapshot
+
 
 Definition = Literal["ratio_of_sums", "mean_of_ratios"]
 

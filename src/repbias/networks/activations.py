@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
@@ -16,8 +16,6 @@ from torch import Tensor, nn
 
 from repbias.base.spec import RepbiasError, nearest
 from repbias.io.activations import put_activations
-from repbias.io.networks import Networks
-from repbias.io.stimuli import Stimuli
 from repbias.networks.device import free_memory, in_chunks, pick_device, reproducible, stack_size
 from repbias.networks.mlp import hidden_layers, padded_widths
 from repbias.networks.spec import (
@@ -29,6 +27,10 @@ from repbias.networks.spec import (
     TorchNetwork,
 )
 from repbias.stimuli.images import Images
+
+if TYPE_CHECKING:
+    from repbias.io.networks import Networks
+    from repbias.io.stimuli import Stimuli
 
 logger = logging.getLogger(__name__)
 

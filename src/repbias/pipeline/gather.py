@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from repbias.io.tables import as_table, read_table, read_tables, write_table
-
-
-def join_tables(name: str, parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """Return the rows of all parts of a table."""
-    filled = [part for part in parts if len(part)]
-    return as_table(name, pd.concat(filled, ignore_index=True) if filled else ())
+from repbias.io.tables import join_tables, read_table, read_tables, write_table
 
 
 def gather_tables(

@@ -142,3 +142,10 @@ def for_each(
             error.add_note(f"in the work on {name}")
             raise
         yield name, result
+
+
+def function_named(path: str) -> Callable[..., Any]:
+    """Import a function, given as package.module:name."""
+    module, _, name = path.partition(":")
+    function: Callable[..., Any] = getattr(import_module(module), name)
+    return function

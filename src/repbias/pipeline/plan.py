@@ -191,10 +191,15 @@ class Plan:
         """Return the analyses of an experiment's networks, each with its settings."""
         bias = _plain(self.study.bias)
         return {
-            name: {setting: bias[setting] for setting in entry.settings}
+            name: entry._asdict() | {"settings": {key: bias[key] for key in entry.settings}}
             for name, entry in OF_NETWORKS.items()
             if name in self.study.experiments[experiment].analyses
         }
+
+    def analysis_of_recording(self, analysis: str) -> dict[str, Any]:
+        """Return the entry of an analysis of a recording."""
+        entry = OF_RECORDINGS[analysis]
+        return {key: getattr(entry, key) for key in ("function", "networks", "settings")}
 
     def analysed_layers(self, group: str) -> dict[str, str]:
         """Return the analysed layer of every condition, or the last one of every network."""
