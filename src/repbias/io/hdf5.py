@@ -220,9 +220,12 @@ def get(group: h5py.Group, name: str, index: Any = ()) -> np.ndarray:
 
 
 def put_columns(group: h5py.Group, columns: Mapping[str, Any]) -> None:
-    """Write every array of a mapping as a dataset of the group."""
-    for name, values in columns.items():
-        put(group, name, values)
+    """Write every array of a mapping as a dataset of the group.
+
+    In alphabetical order, in which HDF5 lists them: what is read and written again is the same.
+    """
+    for name in sorted(columns):
+        put(group, name, columns[name])
 
 
 def get_columns(group: h5py.Group, name: str) -> dict[str, np.ndarray]:
