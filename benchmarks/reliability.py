@@ -645,7 +645,7 @@ def jobs_of(place: Place) -> Iterator[Job]:
     for path in (results / "provenance").rglob("*.json"):
         made = json.loads(path.read_text())
         yield Job(
-            stage=re.sub(r"_[a-z]+_\d+$", "", made["rule"]),
+            stage=made["rule"],
             outputs=list(made["outputs"]),
             inputs=[name for name, digest in made["inputs"].items() if digest is None],
             log=path.relative_to(results / "provenance").with_suffix(".log").as_posix(),

@@ -19,18 +19,12 @@ from repbias.tables import TABLES
 
 ROOT = Path(__file__).parents[1]
 STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "studies").glob("*.yaml"))]
-#: Scripts that run a function that the rule names; its module is what counts.
-RUNS_A_FUNCTION = {
-    "analyse_condition.py": "code=lambda w: code_of_function(OF_CONDITIONS",
-    "analyse_recording.py": "code=lambda w: code_of_function(OF_RECORDINGS",
-}
 
 
 def rules_of(text):
     """Go through (name, body) of the rules of a file; rules in a block are dedented."""
-    for match in re.finditer(r"^( *)rule( \w+)?:\n(?:(?:\1    .*)?\n)+", text, re.MULTILINE):
-        body = textwrap.dedent(match[0])
-        yield (match[2] or re.search(r'name:\s+BATCH.rule\("(.*)"\)', body)[1]).strip(), body
+    for match in re.finditer(r"^( *)rule( \w+):\n(?:(?:\1    .*)?\n)+", text, re.MULTILINE):
+        yield match[2].strip(), textwrap.dedent(match[0])
 
 
 RULES = {
@@ -70,7 +64,7 @@ def test_the_schema_refuses_unknown_keys():
 
 
 def test_rules_are_found():
-    """In blocks too: those that a study may do without, and those of batches of conditions."""
+    """In blocks too: those that a study may do without."""
     assert {"train", "rdms", "report_page"} <= RULES.keys()
     assert {"encryption", "identification"} <= RULES.keys()
     scripts = {f"{script.name}" for script in (ROOT / "workflow/scripts").glob("*.py")}
@@ -82,7 +76,9 @@ def test_every_rule_says_what_it_needs(rule):
     for directive in ("message", "log", "benchmark", "threads", "resources", "conda", "script"):
         assert f"\n    {directive}:" in RULES[rule], f"{rule} has no {directive}"
     script = re.search(r'script:\s+"../scripts/(\w+\.py)"', RULES[rule])[1]
-    assert RUNS_A_FUNCTION.get(script, f'code=code("{script}")') in RULES[rule]
+    given = "code=lambda w: code_of(w.analysis)"
+    expected = given if rule == "analyse_recording" else f'code=code("{script}")'
+    assert expected in RULES[rule]
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -113,7 +109,7 @@ def test_studies_load(path, request, monkeypatch):
         monkeypatch.setenv("REPBIAS_TEST_DATA", str(data.resolve()))
     monkeypatch.chdir(ROOT)
     study = load_study(config, str(path))
-    assert Plan(study).tables()
+    assert Plan(study).tables
     assert Plan(study).figures()
 
 
@@ -139,7 +135,7 @@ def test_the_study_of_bits_has_ten_networks_in_every_condition(bits):
 
 def test_the_study_of_bits_fills_every_table_of_networks(bits):
     of_recordings = {*OF_RECORDINGS, "encoding_regions", "rsa_between_recordings", "references"}
-    assert set(Plan(bits).tables()) == TABLES.keys() - of_recordings - {"model_recovery"}
+    assert set(Plan(bits).tables) == TABLES.keys() - of_recordings - {"model_recovery"}
 
 
 def test_a_claims_two_conditions_differ_in_one_setting(bits):

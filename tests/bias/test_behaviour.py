@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from analysed import analysed
 
-from repbias.bias.behaviour import agreement, behaviour_table
-from repbias.bias.components import components_table
-from repbias.bias.probes import conflict_table, probes_table
+from repbias.bias.behaviour import agreement
 from repbias.bias.spec import Bias
-from repbias.bias.steering import steering_table
-from repbias.bias.units import sparsity_table, units_table
 from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli
 from repbias.networks.spec import MLP, Training
@@ -66,7 +63,7 @@ def test_an_output_that_follows_another_feature():
         },
     )
     spec = MLP(hidden=[2, 2], activation="relu", analysed_layer="hidden1")
-    table = behaviour_table("tasks", "both", networks, stimuli, spec, Bias())
+    table = analysed("behaviour", networks, stimuli, spec, Bias())
     assert tuple(table.columns) == TABLES["behaviour"].columns
     keys = ["seed", "snapshot", "output", "feature"]
     found = table.set_index(keys)["agreement"].to_dict()
@@ -87,30 +84,30 @@ def trained():
     training = Training(learning_rate=1e-2, batch_size=64, max_steps=400, extra_steps=50)
     networks = train(stimuli, spec, training, [0, 1], "cpu")
     assert networks.included.all()
-    return "tasks", "both", networks, stimuli, spec, Bias(probe_steps=50)
+    return networks, stimuli, spec, Bias(probe_steps=50)
 
 
 def test_an_output_agrees_with_its_own_feature_as_often_as_training_says(trained):
-    networks = trained[2]
-    table = behaviour_table(*trained)
+    networks = trained[0]
+    table = analysed("behaviour", *trained)
     final = table[(table["snapshot"] == "final") & (table["output"] == table["feature"])]
     accuracy = final.set_index(["seed", "feature"])["agreement"].unstack()
     np.testing.assert_allclose(accuracy[networks.features], networks.test_accuracy)
     # All components together are the network itself.
-    table = components_table(*trained)
+    table = analysed("components", *trained)
     whole = table[(table["snapshot"] == "final") & (table["n_components"] == 16)]
     accuracy = whole.set_index(["seed", "feature"])["accuracy"].unstack()
     np.testing.assert_allclose(accuracy[networks.features], networks.test_accuracy)
 
 
 def test_what_trained_networks_report_can_be_read_and_steered(trained):
-    table = probes_table(*trained)
+    table = analysed("probes", *trained)
     final = table[(table["snapshot"] == "final") & (table["layer"] == "hidden2")]
     probes = final[final["feature"].isin(["easy", "hard"])]
     assert (probes["accuracy"] > 0.9).all()
-    table = steering_table(*trained)
+    table = analysed("steering", *trained)
     far = table[(table["snapshot"] == "final") & (table["strength"] == 2)]
     own = far["feature"] == far["output"]
     assert (far.loc[own, "flips"] > 0.9).all()
-    for analysis in (units_table, sparsity_table, conflict_table):
-        assert set(analysis(*trained)["snapshot"]) == {"initial", "mastered", "final"}
+    for name in ("units", "sparsity", "conflict"):
+        assert set(analysed(name, *trained)["snapshot"]) == {"initial", "mastered", "final"}

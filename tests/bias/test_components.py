@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from analysed import analysed
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ortho_group
@@ -11,7 +12,6 @@ from sklearn.decomposition import PCA
 
 from repbias.bias.components import (
     components_needed,
-    components_table,
     numbers_of_components,
     principal_components,
 )
@@ -135,7 +135,7 @@ def test_a_feature_survives_from_the_component_that_carries_it():
         [[0], [50]],
     )
     spec = MLP(hidden=[3], activation="relu")
-    table = components_table("tasks", "both", networks, stimuli, spec, Bias())
+    table = analysed("components", networks, stimuli, spec, Bias())
     assert tuple(table.columns) == TABLES["components"].columns
     assert len(table) == 2 * 2 * 4
     final = table[table["snapshot"] == "final"].set_index(["feature", "n_components"])
@@ -163,7 +163,7 @@ def test_the_table_agrees_with_scikit_learn_and_a_forward_pass():
         [[0, -1], [50, 60]],
     )
     spec = MLP(hidden=[8, 4], activation="relu", analysed_layer="hidden1")
-    table = components_table("tasks", "both", networks, stimuli, spec, Bias())
+    table = analysed("components", networks, stimuli, spec, Bias())
     assert set(table["layer"]) == {"hidden1"}
     assert len(table) == 3 * 9 * 2, "three checkpoints of networks, 0 to 8 components, two features"
     for _, row in table.iterrows():

@@ -6,12 +6,13 @@ import logging
 
 import numpy as np
 import pytest
+from analysed import analysed
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ortho_group
 from sklearn.linear_model import LinearRegression
 
-from repbias.bias.decomposition import decomposition_table, variance_decomposition
+from repbias.bias.decomposition import decompose_variance
 from repbias.bias.spec import Bias
 from repbias.bias.variance import variance_explained
 from repbias.io.networks import Networks
@@ -74,7 +75,7 @@ def test_recovery_shares_are_recovered(seed):
     found, m1 = [], []
     for _ in range(10):
         fit, test = (recovery(signs, amplitudes, noise, rng) for _ in range(2))
-        found.append(list(variance_decomposition(blocks, fit, blocks, test).values()))
+        found.append(list(decompose_variance(blocks, fit, blocks, test).values()))
         m1.append([variance_explained(s, fit, s, test) for s in signs.T])
     expected = [*shares, noise / ((amplitudes**2).sum() + noise)]
     np.testing.assert_allclose(np.mean(found, axis=0), expected, atol=0.005)
@@ -91,7 +92,7 @@ def test_shares_of_what_varies_continuously_are_recovered():
         x_fit, x_test = rng.normal(size=(2, N, 4))
         fit, test = (recovery(x, amplitudes, noise, rng) for x in (x_fit, x_test))
         blocks = [columns(one=x[:, 0], two=x[:, 1:3], rest=x[:, 3:]) for x in (x_fit, x_test)]
-        found.append(list(variance_decomposition(blocks[0], fit, blocks[1], test).values()))
+        found.append(list(decompose_variance(blocks[0], fit, blocks[1], test).values()))
     expected = np.array([4, 2, 0.49, noise]) / total
     np.testing.assert_allclose(np.mean(found, axis=0), expected, atol=0.005)
 
@@ -100,7 +101,7 @@ def test_what_is_not_represented_gets_nothing():
     rng = np.random.default_rng(1)
     fit, test = rng.normal(size=(2, N, UNITS))
     signs = balanced_signs(N, 2)
-    shares = variance_decomposition(
+    shares = decompose_variance(
         columns(a=signs[:, 0], b=signs), fit, columns(a=signs[:, 0], b=signs), test
     )
     assert abs(shares["a"]) < 0.005
@@ -112,7 +113,7 @@ def test_without_noise_nothing_is_left():
     signs = balanced_signs(64, 3)
     phi = recovery(signs, np.array([2.0, 1.0, 1.0]), 0.0, np.random.default_rng(0))
     blocks = columns(a=signs[:, 0], b=signs[:, 1:])
-    shares = variance_decomposition(blocks, phi, blocks, phi)
+    shares = decompose_variance(blocks, phi, blocks, phi)
     assert shares == pytest.approx({"a": 4 / 6, "b": 2 / 6, "residual": 0}, abs=1e-12)
 
 
@@ -122,7 +123,7 @@ def test_the_first_block_is_m1():
     labels = rng.integers(0, 2, (2, 100))
     phi = rng.normal(size=(2, 100, 5)) + labels[..., None] * rng.normal(size=5)
     signs = 2.0 * labels - 1
-    shares = variance_decomposition(columns(a=signs[0]), phi[0], columns(a=signs[1]), phi[1])
+    shares = decompose_variance(columns(a=signs[0]), phi[0], columns(a=signs[1]), phi[1])
     expected = variance_explained(labels[0], phi[0], labels[1], phi[1])
     assert shares["a"] == pytest.approx(expected, abs=1e-12)
 
@@ -139,7 +140,7 @@ def test_agrees_with_regressions_of_scikit_learn(seed):
         r2 = 1 - ((test - predicted) ** 2).sum() / total
         expected[name] = r2 - before
         before = r2
-    found = variance_decomposition(blocks_fit, fit, blocks_test, test)
+    found = decompose_variance(blocks_fit, fit, blocks_test, test)
     assert list(found) == ["a", "b", "c", "residual"]
     assert found == pytest.approx(expected | {"residual": 1 - before}, abs=1e-10)
 
@@ -149,13 +150,13 @@ def test_agrees_with_regressions_of_scikit_learn(seed):
 
 @given(seed=st.integers(0, 10_000))
 def test_shares_sum_to_one(seed):
-    assert sum(variance_decomposition(*random_case(seed)).values()) == pytest.approx(1, abs=1e-12)
+    assert sum(decompose_variance(*random_case(seed)).values()) == pytest.approx(1, abs=1e-12)
 
 
 @given(seed=st.integers(0, 10_000), scale=st.floats(0.01, 100))
 def test_rotation_scale_and_shift_change_nothing(seed, scale):
     blocks_fit, fit, blocks_test, test = random_case(seed)
-    expected = variance_decomposition(blocks_fit, fit, blocks_test, test)
+    expected = decompose_variance(blocks_fit, fit, blocks_test, test)
     rotation = ortho_group.rvs(6, random_state=seed)
     shift = 10 * np.random.default_rng(seed).normal(size=6)
     for change in (
@@ -164,7 +165,7 @@ def test_rotation_scale_and_shift_change_nothing(seed, scale):
         lambda phi: scale * phi,
         lambda phi: phi + shift,
     ):
-        found = variance_decomposition(blocks_fit, change(fit), blocks_test, change(test))
+        found = decompose_variance(blocks_fit, change(fit), blocks_test, change(test))
         assert found == pytest.approx(expected, abs=1e-8)
 
 
@@ -172,10 +173,10 @@ def test_rotation_scale_and_shift_change_nothing(seed, scale):
 def test_how_a_block_is_coded_does_not_matter(seed):
     """Another basis of its span, or another origin."""
     blocks_fit, fit, blocks_test, test = random_case(seed)
-    expected = variance_decomposition(blocks_fit, fit, blocks_test, test)
+    expected = decompose_variance(blocks_fit, fit, blocks_test, test)
     mixing = np.random.default_rng(seed).normal(size=(2, 2)) + 3 * np.eye(2)
     recoded = [b | {"b": b["b"] @ mixing + 5} for b in (blocks_fit, blocks_test)]
-    found = variance_decomposition(recoded[0], fit, recoded[1], test)
+    found = decompose_variance(recoded[0], fit, recoded[1], test)
     assert found == pytest.approx(expected, abs=1e-8)
 
 
@@ -187,9 +188,9 @@ def test_the_order_of_independent_features_does_not_matter(seed, order):
     amplitudes = rng.uniform(0.2, 2, 4)
     together = np.hstack(list(blocks.values()))
     fit, test = (recovery(together, amplitudes, 2.0, rng) for _ in range(2))
-    expected = variance_decomposition(blocks, fit, blocks, test)
+    expected = decompose_variance(blocks, fit, blocks, test)
     reordered = {name: blocks[name] for name in order}
-    found = variance_decomposition(reordered, fit, reordered, test)
+    found = decompose_variance(reordered, fit, reordered, test)
     assert list(found) == [*order, "residual"]
     assert found == pytest.approx(expected, abs=1e-10)
 
@@ -202,10 +203,10 @@ def test_the_order_of_features_hardly_matters_on_other_stimuli():
         signs = 2.0 * rng.integers(0, 2, (N, 2)) - 1
         sets.append((signs, recovery(signs, np.array([2.0, 1.0]), 1.0, rng)))
     (x_fit, fit), (x_test, test) = sets
-    forward = variance_decomposition(
+    forward = decompose_variance(
         columns(a=x_fit[:, 0], b=x_fit[:, 1]), fit, columns(a=x_test[:, 0], b=x_test[:, 1]), test
     )
-    backward = variance_decomposition(
+    backward = decompose_variance(
         columns(b=x_fit[:, 1], a=x_fit[:, 0]), fit, columns(b=x_test[:, 1], a=x_test[:, 0]), test
     )
     assert forward == pytest.approx(backward, abs=4 / np.sqrt(N))
@@ -216,10 +217,10 @@ def test_the_order_matters_where_features_are_correlated():
     signs = balanced_signs(256, 2)
     both = np.where(np.arange(256) % 8 < 6, signs[:, 0], signs[:, 1])
     phi = np.outer(signs[:, 0], [1.0, 2.0])
-    first = variance_decomposition(
+    first = decompose_variance(
         columns(a=signs[:, 0], b=both), phi, columns(a=signs[:, 0], b=both), phi
     )
-    second = variance_decomposition(
+    second = decompose_variance(
         columns(b=both, a=signs[:, 0]), phi, columns(b=both, a=signs[:, 0]), phi
     )
     assert first == pytest.approx({"a": 1, "b": 0, "residual": 0}, abs=1e-12)
@@ -230,7 +231,7 @@ def test_the_order_matters_where_features_are_correlated():
 @given(seed=st.integers(0, 10_000), place=st.sampled_from(["after", "within", "sum"]))
 def test_regressors_that_repeat_others_do_no_harm(seed, place):
     blocks_fit, fit, blocks_test, test = random_case(seed)
-    expected = variance_decomposition(blocks_fit, fit, blocks_test, test)
+    expected = decompose_variance(blocks_fit, fit, blocks_test, test)
     repeated = []
     for b in (blocks_fit, blocks_test):
         if place == "after":
@@ -239,7 +240,7 @@ def test_regressors_that_repeat_others_do_no_harm(seed, place):
             repeated.append(b | {"b": np.hstack([b["b"], b["a"], b["b"]])})
         else:
             repeated.append(b | {"c": np.hstack([b["c"], b["a"] + b["b"], np.ones((64, 1))])})
-    found = variance_decomposition(repeated[0], fit, repeated[1], test)
+    found = decompose_variance(repeated[0], fit, repeated[1], test)
     assert found.pop("again", 0) == pytest.approx(0, abs=1e-8)
     assert found == pytest.approx(expected, abs=1e-8)
 
@@ -248,7 +249,7 @@ def test_regressors_that_repeat_others_do_no_harm(seed, place):
 def test_no_variance_gives_no_number(constant):
     blocks = columns(a=balanced_signs(64, 1), b=balanced_signs(64, 2))
     flat = np.full((64, 5), constant, np.float32)
-    shares = variance_decomposition(blocks, flat, blocks, flat)
+    shares = decompose_variance(blocks, flat, blocks, flat)
     assert list(shares) == ["a", "b", "residual"]
     assert np.isnan(list(shares.values())).all()
 
@@ -256,8 +257,8 @@ def test_no_variance_gives_no_number(constant):
 def test_single_precision_is_enough():
     """Activations come in float32; a large mean must not cost the small differences."""
     blocks_fit, fit, blocks_test, test = random_case(0)
-    expected = variance_decomposition(blocks_fit, fit, blocks_test, test)
-    low = variance_decomposition(
+    expected = decompose_variance(blocks_fit, fit, blocks_test, test)
+    low = decompose_variance(
         blocks_fit, fit.astype(np.float32), blocks_test, test.astype(np.float32)
     )
     assert low == pytest.approx(expected, abs=1e-5)
@@ -326,11 +327,11 @@ def blocks_by_hand(stimuli: Stimuli, split: str) -> list[np.ndarray]:
 
 
 def test_the_table_agrees_with_regressions_on_a_forward_pass(stimuli, networks):
-    table = decomposition_table("tasks", "label", networks, stimuli, SPEC, Bias())
+    table = analysed("variance_decomposition", networks, stimuli, SPEC, Bias())
     assert tuple(table.columns) == TABLES["variance_decomposition"].columns
     assert set(table["layer"]) == {"hidden1"}
     assert set(table["experiment"]) == {"tasks"}
-    assert set(table["condition"]) == {"label"}
+    assert set(table["condition"]) == {"both"}
     parts = ["easy", "mid", "hard", "interaction", "components", "input", "residual"]
     found = table.groupby(["seed", "snapshot"], sort=False)
     assert set(found.groups) == {
@@ -364,7 +365,7 @@ def test_the_table_agrees_with_regressions_on_a_forward_pass(stimuli, networks):
 
 
 def test_the_analysed_layer_is_the_last_when_none_is_named(stimuli, networks):
-    table = decomposition_table("tasks", "label", networks, stimuli, MLP(hidden=[10, 6]), Bias())
+    table = analysed("variance_decomposition", networks, stimuli, MLP(hidden=[10, 6]), Bias())
     assert set(table["layer"]) == {"hidden2"}
 
 
@@ -401,7 +402,7 @@ def test_parts_that_there_are_none_of_are_left_out(features, parts):
         checkpoint_steps=np.array([[10]]),
         weights=weights,
     )
-    table = decomposition_table("e", "c", networks, stimuli, spec, Bias())
+    table = analysed("variance_decomposition", networks, stimuli, spec, Bias())
     assert table["part"].tolist() == parts
     assert table["share"].sum() == pytest.approx(1)
 
@@ -426,7 +427,7 @@ def test_a_feature_that_is_an_input_bit_and_nothing_else(stimuli):
         checkpoint_steps=np.array([[10]]),
         weights=weights,
     )
-    table = decomposition_table("e", "c", networks, stimuli, spec, Bias()).set_index("part")
+    table = analysed("variance_decomposition", networks, stimuli, spec, Bias()).set_index("part")
     np.testing.assert_allclose(table["share"], (table.index == "easy").astype(float), atol=1e-6)
 
 
@@ -434,10 +435,10 @@ def test_many_regressors_for_the_fitted_stimuli_are_warned_of(stimuli, networks,
     """There are 3 features, 4 products, 4 sub-components and 15 bits, for 256 stimuli."""
     n = sum(len(block) for block in blocks_by_hand(stimuli, "validation"))
     with caplog.at_level(logging.WARNING):
-        decomposition_table("tasks", "label", networks, stimuli, SPEC, Bias())
+        analysed("variance_decomposition", networks, stimuli, SPEC, Bias())
     (record,) = caplog.records
     assert record.levelname == "WARNING"
-    assert f"tasks/label: {n} regressors are fitted on 256 validation stimuli" in caplog.text
+    assert f"tasks/both: {n} regressors are fitted on 256 validation stimuli" in caplog.text
     assert f"off by up to {n / 256:.2f}" in caplog.text
 
 
@@ -463,5 +464,5 @@ def test_ten_stimuli_per_regressor_are_enough(n_fit, warned, caplog):
         weights={k: w.numpy()[None, None] for k, w in initial_weights(spec, 9, 1, 0).items()},
     )
     with caplog.at_level(logging.WARNING):
-        decomposition_table("e", "c", networks, stimuli, spec, Bias())
+        analysed("variance_decomposition", networks, stimuli, spec, Bias())
     assert bool(caplog.records) == warned

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from importlib import import_module
 
 import numpy as np
 import pandas as pd
 import pytest
+from analysed import analysed
 
 from repbias.bias.spec import Bias
-from repbias.config.analyses import OF_CONDITIONS
+from repbias.config.analyses import OF_NETWORKS
 from repbias.networks.spec import MLP, Training
 from repbias.networks.training import train
 from repbias.stimuli.bits import generate
@@ -21,7 +21,7 @@ SPEC = MLP(hidden=[12, 8])
 SEEDS = [4, 5, 6]
 #: The network that diverges.
 BAD = 1
-analyses = pytest.mark.parametrize("analysis", sorted(OF_CONDITIONS))
+analyses = pytest.mark.parametrize("analysis", sorted(OF_NETWORKS))
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +40,8 @@ def networks(stimuli):
 
 
 def table_of(analysis, networks, stimuli):
-    module, name = OF_CONDITIONS[analysis].split(":")
-    function = getattr(import_module(module), name)
     settings = Bias(probe_steps=20, steering_strengths=[0.5, 1.5])
-    return function("tasks", "both", networks, stimuli, SPEC, settings).reset_index(drop=True)
+    return analysed(analysis, networks, stimuli, SPEC, settings).reset_index(drop=True)
 
 
 def diverged(networks, value, checkpoints=slice(None), names=None, seeds=BAD):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from analysed import analysed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
@@ -12,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from repbias.base.spec import RepbiasError
-from repbias.bias.probes import conflict_table, linear_probe, nonlinear_probe, probes_table
+from repbias.bias.probes import linear_probe, nonlinear_probe
 from repbias.bias.spec import Bias
 from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli
@@ -198,7 +199,7 @@ def test_the_table_of_probes():
     labels = [np.stack([b[:, 0], b[:, 3], b[:, 1] ^ b[:, 2]], axis=1) for b in bits]
     units = [np.column_stack([b[:, :3], np.ones(600)]) + 5 for b in bits]
     networks, stimuli = make_case(*units, *labels)
-    table = probes_table("tasks", "both", networks, stimuli, SPEC, Bias(probe_steps=100))
+    table = analysed("probes", networks, stimuli, SPEC, Bias(probe_steps=100))
     assert tuple(table.columns) == TABLES["probes"].columns
     assert len(table) == 3 * 2 * 2 * 4, "checkpoints of networks, layers, probes, labels"
     assert not ((table["seed"] == 3) & (table["snapshot"] == "mastered")).any()
@@ -224,7 +225,7 @@ def test_a_classifier_follows_the_feature_that_is_there(carried, follows):
     units[..., 2:] = rng.normal(size=(2, 400, 2))
     units[..., :2] += 0.01 * rng.normal(size=(2, 400, 2))
     networks, stimuli = make_case(*(units + 10), *labels)
-    table = conflict_table("tasks", "both", networks, stimuli, SPEC, Bias())
+    table = analysed("conflict", networks, stimuli, SPEC, Bias())
     assert tuple(table.columns) == TABLES["conflict"].columns
     assert len(table) == 3, "checkpoints of networks, one pair of targets"
     assert set(table["layer"]) == {"hidden1"}
@@ -242,9 +243,9 @@ def test_the_order_of_targets_is_the_order_of_the_pair():
     units[..., 0] += 3 * labels[..., 0]
     units[..., 1] += labels[..., 2]
     networks, stimuli = make_case(*units, *labels)
-    one = conflict_table("tasks", "both", networks, stimuli, SPEC, Bias())
+    one = analysed("conflict", networks, stimuli, SPEC, Bias())
     networks.targets = ["hard", "easy"]
-    other = conflict_table("tasks", "both", networks, stimuli, SPEC, Bias())
+    other = analysed("conflict", networks, stimuli, SPEC, Bias())
     assert set(other["feature_a"]) == {"hard"}
     np.testing.assert_allclose(one["follows_a"], 1 - other["follows_a"])
     assert (one["follows_a"] > 0.6).all()
@@ -256,4 +257,4 @@ def test_features_that_never_disagree_cannot_conflict():
     labels[1, :, 2] = labels[1, :, 0]
     networks, stimuli = make_case(*(rng.normal(size=(2, 50, 4)) + 10), *labels)
     with pytest.raises(RepbiasError, match="on which they differ \\(found 0\\)"):
-        conflict_table("tasks", "both", networks, stimuli, SPEC, Bias())
+        analysed("conflict", networks, stimuli, SPEC, Bias())

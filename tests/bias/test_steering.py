@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from analysed import analysed
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -11,7 +12,7 @@ from scipy.stats import ortho_group
 
 from repbias.base.spec import RepbiasError
 from repbias.bias.spec import Bias
-from repbias.bias.steering import mean_difference, norm_to_flip, steer, steering_table
+from repbias.bias.steering import mean_difference, norm_to_flip, steer
 from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli
 from repbias.networks.spec import MLP
@@ -117,7 +118,7 @@ def test_a_linear_network_flips_where_the_step_passes_its_evidence():
     networks, stimuli = make_case(np.stack([EASY > 0, HARD > 0], axis=1))
     settings = Bias(steering_strengths=[0.1, 0.3, 0.45, 0.55, 0.7, 0.9])
     spec = MLP(hidden=[3], activation="relu")
-    table = steering_table("tasks", "both", networks, stimuli, spec, settings)
+    table = analysed("steering", networks, stimuli, spec, settings)
     assert tuple(table.columns) == TABLES["steering"].columns
     assert len(table) == 3 * 2 * 6 * 2, (
         "checkpoints of networks, features, steering strengths, outputs"
@@ -147,7 +148,7 @@ def test_a_wrongly_classified_stimulus_leaves_the_class_that_is_reported():
     labels[0, 0] = ~labels[0, 0]  # the network reports 0 with evidence -1
     networks, stimuli = make_case(labels)
     spec = MLP(hidden=[3], activation="relu")
-    table = steering_table("tasks", "both", networks, stimuli, spec, Bias(steering_strengths=[1.0]))
+    table = analysed("steering", networks, stimuli, spec, Bias(steering_strengths=[1.0]))
     easy = table[(table["feature"] == "easy") & (table["output"] == "easy")]
     # Means of unit 0 are 19 / 9 and -19 / 7, of unit 1 -2 / 9 and 2 / 7; over 4 flips all.
     np.testing.assert_allclose(easy["norm"], np.hypot(19 / 9 + 19 / 7, 2 / 9 + 2 / 7))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from analysed import analysed
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score
 
 from repbias.bias.spec import Bias
-from repbias.bias.units import gini, participation_ratio, sparsity_table, unit_r2, units_table
+from repbias.bias.units import gini, participation_ratio, unit_r2
 from repbias.bias.variance import variance_explained
 from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli
@@ -145,7 +146,7 @@ SNAPSHOTS += [(8, "final", 60), (8, "initial", 0)]
 
 def test_a_dense_and_a_single_unit_code(networks, stimuli):
     """With f = +-1 and the other feature as noise, the first unit's R2 is a ratio of squares."""
-    table = units_table("tasks", "both", networks, stimuli, SPEC, Bias())
+    table = analysed("units", networks, stimuli, SPEC, Bias())
     assert tuple(table.columns) == TABLES["units"].columns
     assert set(table["unit"]) == {str(u) for u in range(UNITS)}, "the constant unit is left out"
     assert set(table["layer"]) == {"hidden1"}
@@ -161,7 +162,7 @@ def test_a_dense_and_a_single_unit_code(networks, stimuli):
 
 
 def test_the_sparsity_of_a_dense_and_a_single_unit_code(networks, stimuli):
-    table = sparsity_table("tasks", "both", networks, stimuli, SPEC, Bias())
+    table = analysed("sparsity", networks, stimuli, SPEC, Bias())
     assert tuple(table.columns) == TABLES["sparsity"].columns
     assert len(table) == 5 * 3
     assert (table["n_units"] == UNITS).all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from analysed import analysed
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ortho_group
@@ -11,7 +12,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.preprocessing import OneHotEncoder
 
 from repbias.bias.spec import Bias
-from repbias.bias.variance import variance_explained, variance_table
+from repbias.bias.variance import variance_explained
 from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli
 from repbias.networks.spec import MLP
@@ -185,7 +186,7 @@ def hidden(networks, checkpoint, n, inputs):
 
 def test_the_table_agrees_with_a_forward_pass(networks, stimuli):
     """W from validation stimuli, R2 on test stimuli; the final variance scales r2_of_final."""
-    table = variance_table("tasks", "both", networks, stimuli, SPEC, Bias())
+    table = analysed("variance_explained", networks, stimuli, SPEC, Bias())
     assert tuple(table.columns) == TABLES["variance_explained"].columns
     names = ["easy", "hard", "hard.bit1", "hard.xor12"]
     assert len(table) == 7 * 2 * 4, "seven checkpoints of networks, two layers, four names"
@@ -219,7 +220,7 @@ def test_the_table_agrees_with_a_forward_pass(networks, stimuli):
 
 
 def test_both_measures_agree_at_the_end_and_share_a_scale_before(networks, stimuli):
-    table = variance_table("tasks", "both", networks, stimuli, SPEC, Bias())
+    table = analysed("variance_explained", networks, stimuli, SPEC, Bias())
     final = table[table["snapshot"] == "final"]
     np.testing.assert_allclose(final["r2"], final["r2_of_final"], rtol=1e-12)
     initial = table[table["snapshot"] == "initial"]
@@ -230,9 +231,9 @@ def test_both_measures_agree_at_the_end_and_share_a_scale_before(networks, stimu
 
 
 def test_the_definition_reaches_the_table(networks, stimuli):
-    sums = variance_table("tasks", "both", networks, stimuli, SPEC, Bias())
-    ratios = variance_table(
-        "tasks", "both", networks, stimuli, SPEC, Bias(definition="mean_of_ratios")
+    sums = analysed("variance_explained", networks, stimuli, SPEC, Bias())
+    ratios = analysed(
+        "variance_explained", networks, stimuli, SPEC, Bias(definition="mean_of_ratios")
     )
     assert (sums["r2"] != ratios["r2"]).all()
     np.testing.assert_array_equal(sums["r2_of_final"], ratios["r2_of_final"])

@@ -166,7 +166,7 @@ def test_tables_and_figures_of_recordings_are_made_where_there_are_data(
     for name in left_out:
         del everything["recordings"][name]
     after = load_study(everything)
-    assert set(Plan(after).tables()) == set(Plan(before).tables()) - missing
+    assert set(Plan(after).tables) == set(Plan(before).tables) - missing
     drawn = {name for name in Plan(before).figures() if not missing & set(FIGURES[name].needs)}
     assert set(Plan(after).figures()) == drawn
 
@@ -176,7 +176,7 @@ def test_a_study_of_images_alone_has_no_table_of_training(everything):
         del everything[section]
     del everything["recordings"]["brain"]
     study = load_study(everything)
-    assert set(Plan(study).tables()) == OF_READ
+    assert set(Plan(study).tables) == OF_READ
     assert set(Plan(study).figures()) == {n for n, f in FIGURES.items() if set(f.needs) <= OF_READ}
     assert {"rsa_recordings", "encoding", "model_comparison"} <= set(Plan(study).figures())
     assert list(study.groups()) == ["photos"]
@@ -189,7 +189,7 @@ def test_models_of_ones_own_are_compared_where_they_have_two_layers(everything):
     study = load_study(everything)
     assert Plan(study).analysed("rsa_models") == ["photos"]
     assert all(Plan(study).analysed(a) == [] for a in ANALYSES if a != "rsa_models")
-    assert "rsa_models" in Plan(study).tables()
+    assert "rsa_models" in Plan(study).tables
 
 
 # Analyses, tables and figures
@@ -206,7 +206,7 @@ def test_an_experiment_gets_every_analysis_unless_it_says_otherwise():
     study = load_study(configuration())
     assert study.experiments["tasks"].analyses == list(ANALYSES)
     assert all(Plan(study).analysed(analysis) == ["tasks"] for analysis in ANALYSES)
-    assert Plan(study).tables() == ["learning", *ANALYSES]
+    assert Plan(study).tables == ["learning", *ANALYSES]
 
 
 def test_an_analysis_is_done_for_the_experiments_that_ask_for_it():
@@ -219,14 +219,14 @@ def test_an_analysis_is_done_for_the_experiments_that_ask_for_it():
         "variance_decomposition": ["a", "b"],
         "units": ["a"],
     }
-    assert Plan(study).tables() == ["learning", "variance_decomposition", "units"]
+    assert Plan(study).tables == ["learning", "variance_decomposition", "units"]
 
 
 @pytest.mark.parametrize("analysis", ANALYSES)
 def test_a_table_is_made_where_an_experiment_asks_for_it(analysis):
-    assert Plan(load_study(with_analyses(a=[], b=[analysis]))).tables() == ["learning", analysis]
+    assert Plan(load_study(with_analyses(a=[], b=[analysis]))).tables == ["learning", analysis]
     others = [a for a in ANALYSES if a != analysis]
-    assert Plan(load_study(with_analyses(a=others))).tables() == ["learning", *others]
+    assert Plan(load_study(with_analyses(a=others))).tables == ["learning", *others]
 
 
 def test_every_table_belongs_to_a_study(everything):
@@ -239,22 +239,22 @@ def test_every_table_belongs_to_a_study(everything):
         {"recording": "v4", "measure": "reliability", "value": 0.7, "source": "a paper"}
     ]
     study = load_study(everything)
-    assert sorted(Plan(study).tables()) == sorted(TABLES)
-    assert len(Plan(study).tables()) == len(TABLES)
+    assert sorted(Plan(study).tables) == sorted(TABLES)
+    assert len(Plan(study).tables) == len(TABLES)
     assert Plan(study).figures() == list(FIGURES)
     for section in ("identification", "encryption", "claims", "references"):
         without = {name: value for name, value in everything.items() if name != section}
-        assert set(Plan(study).tables()) - set(Plan(load_study(without)).tables()) == {section}
+        assert set(Plan(study).tables) - set(Plan(load_study(without)).tables) == {section}
 
 
 @pytest.mark.parametrize("figure", FIGURES)
 def test_a_figure_is_shown_where_all_its_tables_are(figure, everything, monkeypatch):
     needs = FIGURES[figure].needs
     assert needs and set(needs) <= TABLES.keys()
-    study = load_study(everything)
+    plan = Plan(load_study(everything))
     for tables in ([*needs], [*TABLES], *([t for t in TABLES if t != n] for n in needs), []):
-        monkeypatch.setattr(Plan, "tables", lambda self, tables=tables: tables)
-        assert (figure in Plan(study).figures()) == (set(needs) <= set(tables))
+        monkeypatch.setattr(plan, "tables", tables)
+        assert (figure in plan.figures()) == (set(needs) <= set(tables))
 
 
 def test_sweeps_are_shown_where_something_varies():
@@ -359,9 +359,12 @@ def test_a_job_does_one_condition_unless_the_experiment_says_otherwise():
     vary = {"seeds": [1, 2, 3]}
     names = ["seeds=1", "seeds=2", "seeds=3"]
     study = load_study(configuration(vary=vary))
-    assert list(Plan(study).batches()) == [("tasks", n, [name]) for n, name in enumerate(names, 1)]
+    assert Plan(study).batches == {("tasks", name): [name] for name in names}
     study = load_study(configuration(conditions_per_job=2, vary=vary))
-    assert list(Plan(study).batches()) == [("tasks", 1, names[:2]), ("tasks", 2, names[2:])]
+    assert Plan(study).batches == {
+        ("tasks", "batch1"): names[:2],
+        ("tasks", "batch2"): names[2:],
+    }
     # It is no part of a condition, so that its networks are the same either way.
     assert study.experiments["tasks"].expand() == conditions_of(vary=vary)
 

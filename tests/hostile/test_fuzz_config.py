@@ -139,10 +139,10 @@ def refused(config: Any) -> str | None:
     signal.alarm(LONG)
     try:
         study = load_study(config)
-        assert all(names for *_, names in Plan(study).batches())
-        assert Plan(study).tables()
+        assert all(Plan(study).batches.values())
+        assert Plan(study).tables
         assert isinstance(Plan(study).figures(), list)
-        assert sizes.n_jobs(study) > 0
+        assert sizes.n_jobs(Plan(study)) > 0
         assert all(size >= 0 for size in sizes.study_bytes(study, {}).values())
         assert json.loads(json.dumps(config)) == config, "jobs are given another study"
         assert load_study(json.loads(json.dumps(config))) == study

@@ -165,24 +165,19 @@ def test_snapshots_are_the_named_checkpoints():
     assert networks().snapshots() == [0, 2, 3]
 
 
-def test_networks_that_have_a_checkpoint_are_described():
-    found = networks().described("tasks", "both", 2)
-    assert [n for n, _ in found] == [0, 2], "seed 1 never mastered its targets"
-    assert found[1][1] == {
-        **{"experiment": "tasks", "condition": "both", "network": "seed7", "seed": 7},
-        **{"snapshot": "mastered", "step": 75, "included": True},
-    }
-    assert [n for n, _ in networks().described("tasks", "both", 3)] == [0, 1, 2]
+def test_networks_that_have_a_checkpoint_are_present():
+    assert networks().present(2) == [0, 2], "seed 1 never mastered its targets"
+    assert networks().present(3) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("place", ["hidden1.weight", "hidden1.bias"])
-def test_networks_that_diverged_are_not_described(place, value):
+def test_networks_that_diverged_are_not_present(place, value):
     """A single weight is enough, and only where it is."""
     diverged = networks()
     diverged.weights[place][3, 1].flat[1] = value
-    assert [n for n, _ in diverged.described("tasks", "both", 3)] == [0, 2]
-    assert [n for n, _ in diverged.described("tasks", "both", 0)] == [0, 1, 2]
+    assert diverged.present(3) == [0, 2]
+    assert diverged.present(0) == [0, 1, 2]
 
 
 TABLE = {

@@ -10,17 +10,25 @@ from pydantic import ValidationError
 
 from repbias.base.spec import RepbiasError
 from repbias.io.activations import Activations
+from repbias.io.hdf5 import create
 from repbias.networks.activations import (
     feature_spaces,
     load_model,
-    write_ensemble_activations,
-    write_model_activations,
+    put_ensemble_activations,
+    put_model_activations,
 )
 from repbias.networks.spec import MLP, FeatureNetwork, PixelNetwork, TorchNetwork, Training
 from repbias.networks.training import train
 from repbias.stimuli.bits import generate
 from repbias.stimuli.images import Images, open_images
 from repbias.stimuli.spec import Bits, ImageSet
+
+
+def put_in_file(put, path, *arguments):
+    """Write a file of activations."""
+    with create(path, "activations") as file:
+        put(file, *arguments)
+
 
 # Ensembles.
 
@@ -45,7 +53,7 @@ def ensemble(tmp_path_factory):
     assert (networks.mastery_step[0] >= 0).all(), "seed 4 masters both features"
     assert networks.mastery_step[1, 1] == -1, "seed 10 does not"
     path = tmp_path_factory.mktemp("activations") / "both.h5"
-    write_ensemble_activations(path, networks, stimuli, NETWORK)
+    put_in_file(put_ensemble_activations, path, networks, stimuli, NETWORK)
     return Activations.open(path), networks, stimuli
 
 
@@ -181,7 +189,7 @@ def spec(**settings) -> TorchNetwork:
 
 
 def written(path, spec, images, device="cpu") -> dict[str, np.ndarray]:
-    write_model_activations(path / "a.h5", "mine", spec, images, device)
+    put_in_file(put_model_activations, path / "a.h5", "mine", spec, images, device)
     file = Activations.open(path / "a.h5")
     assert file.layers == (["pixels"] if isinstance(spec, PixelNetwork) else spec.layers)
     return {layer: file.read(layer, 0) for layer in file.layers}
@@ -226,7 +234,7 @@ def test_what_follows_in_place_does_not_change_a_layer(user_model, images, tmp_p
 
 
 def test_the_file_names_images_and_network(user_model, images, tmp_path):
-    write_model_activations(tmp_path / "a.h5", "mine", spec(), images, "cpu")
+    put_in_file(put_model_activations, tmp_path / "a.h5", "mine", spec(), images, "cpu")
     file = Activations.open(tmp_path / "a.h5")
     assert file.stimulus_ids.tolist() == [f"image{i}" for i in range(1, 8)]
     row = {name: column.tolist() for name, column in file.networks.items()}
@@ -341,7 +349,9 @@ def test_preprocess_by_import_path(user_model, shown, images):
 )
 def test_what_cannot_work_gives_a_clear_error(user_model, images, tmp_path, settings, message):
     with pytest.raises(RepbiasError, match=message):
-        write_model_activations(tmp_path / "a.h5", "mine", spec(**settings), images, "cpu")
+        put_in_file(
+            put_model_activations, tmp_path / "a.h5", "mine", spec(**settings), images, "cpu"
+        )
     assert not list(tmp_path.glob("*a*.h5")), "nothing half-written is left"
 
 
@@ -434,7 +444,7 @@ KNOWN = Images(
 
 def test_feature_spaces_are_written_like_layers(tmp_path):
     spec = FeatureNetwork(kind="features", spaces={"category": ["kind"], "all": ["size", "kind"]})
-    write_model_activations(tmp_path / "a.h5", "known", spec, KNOWN, "cpu")
+    put_in_file(put_model_activations, tmp_path / "a.h5", "known", spec, KNOWN, "cpu")
     file = Activations.open(tmp_path / "a.h5")
     assert file.layers == ["category", "all"]
     one_hot = [[1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 0, 1]]

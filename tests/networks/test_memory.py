@@ -11,16 +11,23 @@ import torch
 
 from repbias.base.spec import RepbiasError
 from repbias.io.activations import Activations
+from repbias.io.hdf5 import create
 from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli
 from repbias.networks import training as module
-from repbias.networks.activations import write_ensemble_activations
+from repbias.networks.activations import put_ensemble_activations
 from repbias.networks.device import pick_device
 from repbias.networks.mlp import hidden_layers
 from repbias.networks.spec import MLP, Training
 from repbias.networks.training import Ensemble, train, train_ensembles
 from repbias.stimuli.bits import generate
 from repbias.stimuli.spec import Bits
+
+
+def written(put, path, *arguments):
+    """Write a file of activations."""
+    with create(path, "activations") as file:
+        put(file, *arguments)
 
 
 @pytest.fixture(autouse=True)
@@ -235,7 +242,9 @@ def test_activations_on_an_accelerator_agree_with_the_cpu(accelerator, tmp_path)
     stimuli, spec = stimuli_with(), MLP(hidden=[40, 13], activation="gelu")
     networks = train(stimuli, spec, Training(**SHORT), range(4), "cpu")
     for device in ("cpu", accelerator):
-        write_ensemble_activations(tmp_path / f"{device}.h5", networks, stimuli, spec, device)
+        written(
+            put_ensemble_activations, tmp_path / f"{device}.h5", networks, stimuli, spec, device
+        )
     one, other = (Activations.open(tmp_path / f"{d}.h5") for d in ("cpu", accelerator))
     for row in range(len(one)):
         for layer in one.layers:
@@ -269,7 +278,7 @@ def test_activations_that_do_not_fit_are_written_in_halves(monkeypatch, tmp_path
 
     stimuli, spec = stimuli_with(), MLP(hidden=[13, 5])
     networks = train(stimuli, spec, Training(**SHORT), range(7), "cpu")
-    write_ensemble_activations(tmp_path / "a.h5", networks, stimuli, spec)
+    written(put_ensemble_activations, tmp_path / "a.h5", networks, stimuli, spec)
     sizes = []
 
     def limited(weights, *others):
@@ -279,7 +288,7 @@ def test_activations_that_do_not_fit_are_written_in_halves(monkeypatch, tmp_path
         return hidden_layers(weights, *others)
 
     monkeypatch.setattr(activations, "hidden_layers", limited)
-    write_ensemble_activations(tmp_path / "b.h5", networks, stimuli, spec)
+    written(put_ensemble_activations, tmp_path / "b.h5", networks, stimuli, spec)
     assert sizes[:3] == [10, 5, 3]
     one, other = (Activations.open(tmp_path / name) for name in ("a.h5", "b.h5"))
     assert len(one) > 10

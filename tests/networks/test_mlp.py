@@ -11,7 +11,7 @@ from repbias.io.networks import Networks
 from repbias.networks.mlp import (
     ACTIVATIONS,
     forward,
-    hidden_activations,
+    hidden_layers,
     initial_weights,
     outputs_from,
 )
@@ -215,12 +215,16 @@ def networks() -> Networks:
     )
 
 
+def weights_at(networks, checkpoint):
+    return {name: w[checkpoint] for name, w in networks.weights.items()}
+
+
 @normalisations
-def test_hidden_activations_are_those_of_the_checkpoint(networks, normalisation):
+def test_hidden_layers_are_those_of_each_network(networks, normalisation):
     spec = MLP(hidden=HIDDEN, activation="tanh", normalisation=normalisation)
     inputs = random_inputs(15, 9)
     for c in range(3):
-        layers = hidden_activations(networks, c, inputs.numpy(), spec)
+        layers = hidden_layers(weights_at(networks, c), inputs.numpy(), spec)
         assert [layer.shape for layer in layers] == [(2, 15, n) for n in HIDDEN]
         for n in range(2):
             model = sequential(CELLS[c][n], spec)
@@ -237,11 +241,11 @@ def test_outputs_from_any_layer_are_those_of_the_whole_network(networks, layer, 
     inputs = random_inputs(15, 9)
     place = spec.layers.index(layer)
     for c in range(3):
-        activations = hidden_activations(networks, c, inputs.numpy(), spec)[place]
-        found = outputs_from(networks, c, layer, activations, spec)
+        activations = hidden_layers(weights_at(networks, c), inputs.numpy(), spec)[place]
+        found = outputs_from(weights_at(networks, c), layer, activations, spec, 2)
         # In double precision, and in an order that is not the memory's, it is the same.
         changed = np.asfortranarray(-2.0 * activations.astype(np.float64))
-        steered = outputs_from(networks, c, layer, changed, spec)
+        steered = outputs_from(weights_at(networks, c), layer, changed, spec, 2)
         assert found.shape == steered.shape == (2, 15, 2)
         for n in range(2):
             model = sequential(CELLS[c][n], spec)

@@ -13,12 +13,19 @@ from pathlib import Path
 
 import pytest
 
-from repbias.config.analyses import ANALYSES, BETWEEN_NETWORKS, OF_CONDITIONS, OF_RECORDINGS
+from repbias.bias.spec import Bias
+from repbias.config.analyses import ANALYSES, BETWEEN_NETWORKS, OF_NETWORKS, OF_RECORDINGS
 from repbias.pipeline import fingerprint
-from repbias.pipeline.fingerprint import code_fingerprint, imported_modules
+from repbias.pipeline.fingerprint import (
+    code_fingerprint,
+    code_fingerprints,
+    imported_modules,
+    module_of,
+)
 from repbias.tables import TABLES
 
-FUNCTIONS = OF_CONDITIONS | {name: entry.function for name, entry in OF_RECORDINGS.items()}
+#: Function to the analysis of a recording that it does.
+OF_FUNCTION = {entry.function: name for name, entry in OF_RECORDINGS.items()}
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 NAMES = sorted(path.name for path in SCRIPTS.glob("*.py"))
 
@@ -29,18 +36,10 @@ def forget():
         function.cache_clear()
 
 
-def module_of(analysis):
-    """The file of an analysis, relative to the package."""
-    module = FUNCTIONS[analysis].partition(":")[0]
-    return f"{module.removeprefix('repbias.').replace('.', '/')}.py"
-
-
 def all_fingerprints():
-    """By script, and by analysis."""
+    """By script, and by analysis of a recording."""
     forget()
-    files = {name: SCRIPTS / name for name in NAMES}
-    files |= {name: fingerprint.PACKAGE / module_of(name) for name in FUNCTIONS}
-    return {name: code_fingerprint(file) for name, file in files.items()}
+    return {OF_FUNCTION.get(name, name): p for name, p in code_fingerprints(SCRIPTS).items()}
 
 
 @pytest.fixture(scope="module")
@@ -92,10 +91,10 @@ def test_a_fingerprint_is_twelve_digits_that_do_not_depend_on_the_place(original
 
 
 def test_comments_docstrings_and_formatting_do_not_count(package, changed):
-    store = package / "store.py"
-    replace(store, '"""Every HDF5 layout', '"""All HDF5 layouts')
-    replace(store, '"""Write the stimuli file."""', '"""Write it."""')
-    replace(store, '"""Generated stimuli.', '"""Stimuli.')
+    stimuli = package / "io/stimuli.py"
+    replace(stimuli, '"""The file of generated', '"""A file of generated')
+    replace(stimuli, '"""Write the stimuli into a group of a file."""', '"""Write it."""')
+    replace(stimuli, '"""Generated stimuli.', '"""Stimuli.')
     for file in package.rglob("*.py"):
         reformat(file)
     assert changed() == set()
@@ -110,46 +109,70 @@ def test_descriptions_of_settings_do_not_count(package, changed):
 
 def test_a_new_docstring_does_not_count(package, changed):
     head = "def _choose(path: Path, variable: str | None, available: list[str]) -> str:\n"
-    replace(package / "arrays.py", head, head + '    """Choose the variable."""\n')
+    replace(package / "io/arrays.py", head, head + '    """Choose the variable."""\n')
     assert changed() == set()
 
 
-#: File, an edit of its code, and the scripts and analyses that run it (by hand, from the import
-#: statements).
+#: Analyses of recordings that read activations of networks, not their RDMs.
+ON_ACTIVATIONS = {"rsa_fitted", "encoding", "variance_partition"}
+#: Scripts that read or write a kind of file; every analysis of a recording opens activations.
+OF_ACTIVATIONS = {
+    *OF_RECORDINGS,
+    "analyse_recording.py",
+    "activations.py",
+    "model_activations.py",
+    "rdms.py",
+    "similarity.py",
+    "identification.py",
+    "simulate_recording.py",
+}
+#: File, an edit of its code, and the scripts and analyses of recordings that run it (by hand, from
+#: the import statements).
 EDITS = {
-    "spec.py": ("n=1)", "n=2)", {*NAMES, *FUNCTIONS}),
-    "bias/steering.py": (None, "", {"steering", "claims.py"}),
-    "bias/components.py": (None, "", {"components", "claims.py"}),
-    "bias/variance_decomposition.py": (None, "", {"variance_decomposition"}),
-    "bias/behaviour.py": (None, "", {"behaviour"}),
-    "bias/variance.py": (None, "", {"variance_explained", "encryption.py"}),
-    "bias/probes.py": (None, "", {"probes", "conflict", "encryption.py"}),
-    "bias/units.py": (None, "", {"units", "sparsity", "components", "claims.py"}),
+    "base/spec.py": ("n=1)", "n=2)", {*NAMES, *OF_RECORDINGS}),
+    "bias/steering.py": (None, "", {"analyse_networks.py", "claims.py"}),
+    "bias/components.py": (None, "", {"analyse_networks.py", "claims.py"}),
+    "bias/decomposition.py": (None, "", {"analyse_networks.py"}),
+    "bias/behaviour.py": (None, "", {"analyse_networks.py"}),
+    "bias/variance.py": (None, "", {"analyse_networks.py", "encryption.py"}),
+    "bias/probes.py": (None, "", {"analyse_networks.py", "encryption.py"}),
+    "bias/units.py": (None, "", {"analyse_networks.py", "claims.py"}),
     "bias/encryption.py": (None, "", {"encryption.py"}),
-    "bias/spec.py": (
-        "1.5, 2.0]",
-        "1.5, 3.0]",
-        {*OF_CONDITIONS, "analyse_condition.py", "claims.py", "encryption.py"},
-    ),
+    "bias/spec.py": ("1.5, 2.0]", "1.5, 3.0]", set()),
     "claims/use.py": ("NEGLIGIBLE = 0.05", "NEGLIGIBLE = 0.06", {"claims.py"}),
-    "geometry/identification.py": (None, "", {"identification.py"}),
-    "analyses.py": (None, "", set()),
-    "job.py": ("logging.INFO", "logging.DEBUG", set(NAMES)),
+    "rsa/identification.py": (None, "", {"identification.py"}),
+    # Rules give what these say to scripts as parameters.
+    "config/analyses.py": (None, "", set()),
+    "config/study.py": (None, "", set()),
+    "pipeline/plan.py": (None, "", set()),
+    "pipeline/jobs.py": ("logging.INFO", "logging.DEBUG", {*NAMES, *OF_RECORDINGS}),
     "encoding/ridge.py": (None, "", {"encoding", "variance_partition"}),
-    "encoding/regions.py": (None, "", {"encoding_regions.py"}),
-    "recordings/quality.py": (None, "", {"quality"}),
-    "geometry/model_tests.py": (None, "", {"rsa_tests"}),
+    "encoding/regions.py": (None, "", {"tables.py"}),
+    "rsa/quality.py": (None, "", {"quality"}),
+    "rsa/model_tests.py": (None, "", {"rsa_tests"}),
     "report/page.py": ("import base64", "import base64, binascii", {"report_page.py"}),
     "stimuli/bits.py": (None, "", {"generate_stimuli.py"}),
     "stimuli/images.py": (
         '".png", ".jpg"',
         '".jpg", ".png"',
-        {"model_activations.py", "ensemble_activations.py", "read_recording.py"}
-        | {"recording_pictures.py"},
+        {"model_activations.py", "activations.py", "read_recording.py", "recording_pictures.py"},
     ),
     "networks/training.py": (None, "", {"train.py"}),
     "recordings/readers/rdms.py": ("1e-4", "1e-5", {"read_recording.py"}),
-    "study.py": (None, "", set()),
+    # One kind of file.
+    "io/networks.py": (None, "", {"train.py", "analyse_networks.py", "activations.py"}),
+    "io/stimuli.py": (
+        None,
+        "",
+        {
+            "generate_stimuli.py",
+            "train.py",
+            "analyse_networks.py",
+            "activations.py",
+            "encryption.py",
+        },
+    ),
+    "io/activations.py": (None, "", OF_ACTIVATIONS),
 }
 
 
@@ -165,7 +188,8 @@ def test_an_edit_counts_for_what_imports_it_only(file, package, changed):
 
 
 def test_a_new_module_counts_once_it_is_imported(package, original):
-    analysis = "variance_explained"
+    analysis = "quality"
+    file = package / "rsa/quality.py"
 
     def value():
         return all_fingerprints()[analysis]
@@ -174,7 +198,7 @@ def test_a_new_module_counts_once_it_is_imported(package, original):
     new.write_text("X = 1\n")
     assert value() == original[analysis]
     start = "from __future__ import annotations\n"
-    replace(package / module_of(analysis), start, start + "from repbias.bias import new\n")
+    replace(file, start, start + "from repbias.bias import new\n")
     imported = value()
     new.write_text("X = 2\n")
     assert len({original[analysis], imported, value()}) == 3
@@ -258,7 +282,7 @@ def test_every_script_counts_the_files_that_it_names(name):
         path.relative_to(fingerprint.PACKAGE).as_posix()
         for path in imported_modules(SCRIPTS / name)
     }
-    assert {"job.py", "spec.py", "__init__.py"} <= counted
+    assert {"pipeline/jobs.py", "base/spec.py", "__init__.py"} <= counted
     for node in ast.walk(ast.parse((SCRIPTS / name).read_text())):
         if isinstance(node, ast.ImportFrom) and node.module.startswith("repbias."):
             file = node.module.removeprefix("repbias.").replace(".", "/")
@@ -319,22 +343,26 @@ print(json.dumps(files))
 
 def test_analyses_are_tables():
     assert set(ANALYSES) <= TABLES.keys()
-    assert len(set(ANALYSES)) == len(ANALYSES) == len(OF_CONDITIONS) + len(BETWEEN_NETWORKS)
+    assert len(set(ANALYSES)) == len(ANALYSES) == len(OF_NETWORKS) + len(BETWEEN_NETWORKS)
 
 
-@pytest.mark.parametrize("analysis", OF_CONDITIONS)
-def test_the_function_of_an_analysis_takes_what_it_is_given(analysis):
-    module, name = OF_CONDITIONS[analysis].split(":")
+@pytest.mark.parametrize("analysis", OF_NETWORKS)
+def test_the_function_of_an_analysis_takes_a_snapshot_and_its_settings(analysis):
+    module, name = OF_NETWORKS[analysis].function.split(":")
     function = getattr(importlib.import_module(module), name)
     parameters = list(inspect.signature(function).parameters)
-    assert parameters == ["experiment", "condition", "networks", "stimuli", "spec", "settings"]
-    assert f'"{analysis}"' in inspect.getsource(function)  # as_table's name
+    assert parameters == ["snapshot", *OF_NETWORKS[analysis].settings]
+    assert set(OF_NETWORKS[analysis].settings) <= Bias.model_fields.keys()
 
 
-@pytest.mark.parametrize("analysis", OF_CONDITIONS)
+@pytest.mark.parametrize("analysis", [*OF_NETWORKS, *OF_RECORDINGS])
 def test_the_file_of_an_analysis_is_counted(analysis):
-    file = fingerprint.PACKAGE / module_of(analysis)
-    assert Path(importlib.import_module(OF_CONDITIONS[analysis].split(":")[0]).__file__) == file
-    assert {"tables/files.py", "tables/networks.py", "io/hdf5.py", "bias/spec.py"} <= {
-        path.relative_to(fingerprint.PACKAGE).as_posix() for path in imported_modules(file)
-    }
+    function = (OF_NETWORKS | OF_RECORDINGS)[analysis].function
+    file = module_of(function)
+    assert Path(importlib.import_module(function.split(":")[0]).__file__) == file
+
+
+def test_every_setting_of_bias_is_an_analysis_of_its_own():
+    assert sorted(s for entry in OF_NETWORKS.values() for s in entry.settings) == sorted(
+        Bias.model_fields
+    )

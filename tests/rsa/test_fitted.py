@@ -19,8 +19,9 @@ from repbias.base.spec import RepbiasError
 from repbias.geometry.inference import Draws
 from repbias.geometry.spec import Geometry
 from repbias.io.activations import Activations
+from repbias.io.hdf5 import create
 from repbias.io.recordings import Recording
-from repbias.networks.activations import write_model_activations
+from repbias.networks.activations import put_model_activations
 from repbias.networks.spec import FeatureNetwork
 from repbias.rsa.fitted import (
     ALL_LAYERS,
@@ -36,6 +37,13 @@ from repbias.rsa.fitted import (
 )
 from repbias.stimuli.images import Images
 from repbias.tables import TABLES
+
+
+def written(put, path, *arguments):
+    """Write a file of activations."""
+    with create(path, "activations") as file:
+        put(file, *arguments)
+
 
 seeds = st.integers(0, 10_000)
 
@@ -278,7 +286,7 @@ def test_feature_spaces_keep_their_own_distance(tmp_path):
     """One number per stimulus has no correlation distance, and a Euclidean one."""
     stimuli = Images(IDS, None, {"size": np.arange(float(len(IDS)))})
     spec = FeatureNetwork(kind="features", spaces={"size": ["size"]})
-    write_model_activations(tmp_path / "f.h5", "known", spec, stimuli, "cpu")
+    written(put_model_activations, tmp_path / "f.h5", "known", spec, stimuli, "cpu")
     brain = brain_of(np.random.default_rng(0).normal(size=(len(IDS), 4)))
     settings = Geometry(bootstraps=100, folds=3, fitted=["reweighted"])
     files = {"known": Activations.open(tmp_path / "f.h5")}

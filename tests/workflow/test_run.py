@@ -11,12 +11,13 @@ import time
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from workspace import ROOT, Workspace
 
 from repbias.claims import CLAIMS
-from repbias.config.analyses import OF_CONDITIONS, OF_RECORDINGS
+from repbias.config.analyses import OF_NETWORKS, OF_RECORDINGS
 from repbias.pipeline.checks import load_study
 from repbias.pipeline.plan import Plan
 from repbias.tables import TABLES, read_table
@@ -37,7 +38,7 @@ def study(tiny_config):
 def test_every_table_has_its_columns_and_rows(tiny, study):
     # Simulated recordings are not compared with each other; tests of the studies do that.
     filled = {n: row.columns for n, row in TABLES.items() if n != "rsa_between_recordings"}
-    assert set(Plan(study).tables()) == filled.keys()
+    assert set(Plan(study).tables) == filled.keys()
     for name, columns in filled.items():
         table = table_of(tiny, name)
         assert tuple(table.columns) == columns
@@ -47,7 +48,7 @@ def test_every_table_has_its_columns_and_rows(tiny, study):
 
 def test_a_table_has_rows_of_the_experiments_that_ask_for_it(tiny, study):
     """And of every condition, network and snapshot of them."""
-    for name in ("learning", *OF_CONDITIONS):
+    for name in ("learning", *OF_NETWORKS):
         table = table_of(tiny, name)
         asked = study.experiments if name == "learning" else Plan(study).analysed(name)
         networks = {
@@ -64,20 +65,17 @@ def test_a_table_has_rows_of_the_experiments_that_ask_for_it(tiny, study):
         assert set(table_of(tiny, name)["experiment"]) == set(Plan(study).analysed(name))
 
 
-def test_only_what_the_study_asks_for_is_analysed(tiny):
-    """The experiment of all analyses has no comparison of RDMs, so there are none of its RDMs."""
-    parts = {
-        folder.name: sorted(path.stem for path in folder.iterdir())
-        for folder in (tiny.results / "tables/parts").iterdir()
-    }
-    everything = {name: ["full"] for name in OF_CONDITIONS}
-    assert parts == everything | {
-        "variance_explained": ["full", "rates", "tasks"],
-        "learning": ["full", "rates", "tasks"],
-        "rsa_models": ["rates", "tasks"],
-        "similarity": ["full"],
-        **{name: ["brain"] for name in OF_RECORDINGS},
-    }
+def test_only_what_the_study_asks_for_is_analysed(tiny, study):
+    """Parts of other analyses have no rows, and an experiment that compares no RDMs has none."""
+    parts = tiny.results / "tables/parts"
+    for name in OF_NETWORKS:
+        filled = {p.parent.name for p in parts.glob(f"{name}/*/*.csv") if len(read_table(p, name))}
+        assert filled == set(Plan(study).analysed(name)), name
+    for name in ("rsa_models", "similarity"):
+        found = {path.stem for path in (parts / name).iterdir()}
+        assert found == set(Plan(study).analysed(name)), name
+    for name in OF_RECORDINGS:
+        assert [path.stem for path in (parts / name).iterdir()] == ["brain"], name
     assert not (tiny.results / "rdms/full").exists()
 
 
@@ -144,9 +142,8 @@ def test_jobs_on_a_cluster_are_given_every_fingerprint(tiny):
     """Else a job that starts after an edit would count as one of the edited code."""
     (frozen, *_) = (tiny.folder / ".snakemake/studies").glob("*.json")
     code = json.loads(frozen.read_text())["code"]
-    functions = [*OF_CONDITIONS.values(), *(entry.function for entry in OF_RECORDINGS.values())]
-    files = {f"src/{name.partition(':')[0].replace('.', '/')}.py" for name in functions}
-    assert files | {"workflow/scripts/train.py", "workflow/scripts/claims.py"} <= code.keys()
+    scripts = {path.name for path in (ROOT / "workflow/scripts").glob("*.py")}
+    assert code.keys() == scripts | {entry.function for entry in OF_RECORDINGS.values()}
 
 
 def jobs_after(tiny, tiny_config, path, value):
@@ -164,57 +161,50 @@ def jobs_after(tiny, tiny_config, path, value):
         tiny.write(tiny_config)
 
 
-#: What comes after any change of a table.
-LAST = ["Decide the claims", "Draw the figures", "Write results/tiny/report.html"]
+#: What comes after any change of a part of a table.
+LAST = [
+    "Gather the tables",
+    "Decide the claims",
+    "Draw the figures",
+    "Write results/tiny/report.html",
+]
 CONFIG = "Write the configuration with every default filled in"
-
-
 #: Analyses of recordings that concern the networks too.
 WITH_NETWORKS = [name for name, entry in OF_RECORDINGS.items() if entry.networks]
 
 
-def gather(*tables):
-    return [f"Gather table {table}" for table in tables]
-
-
 def test_changing_a_level_reruns_only_what_depends_on_it(tiny, tiny_config):
-    """A brain is compared with all conditions of its experiment, but it is not simulated anew."""
+    """A brain is compared with all conditions of its experiment, but it is not simulated again."""
     path = ("experiments", "tasks", "vary", "training.targets", "hard")
     condition = "tasks/targets=hard"
     assert jobs_after(tiny, tiny_config, path, ["hard", "easy"]) == sorted(
         [
             f"Train networks of {condition}",
             f"Write activations of {condition}",
-            f"Analyse {condition}: variance_explained",
+            f"Analyse networks of {condition}",
             f"Compute RDMs of {condition}",
             "Compare all networks of tasks",
             *(f"Analyse recording brain: {name}" for name in WITH_NETWORKS),
             "Draw the RDMs of brain",
-            "Compare with published numbers",
-            "Summarise encoding by region",
-            "Ask whether RSA and encoding name the generating layer",
-            *gather("learning", "variance_explained", "rsa_models"),
-            *gather(*WITH_NETWORKS),
             *LAST,
             CONFIG,
         ]
     )
 
 
-RATES = "rates, batch 1 (learning_rate=slow to learning_rate=fast)"
+RATES = ["learning_rate=slow", "learning_rate=fast"]
 
 
-def test_changing_a_level_does_its_batch_anew(tiny, tiny_config):
+def test_changing_a_level_reruns_its_batch(tiny, tiny_config):
     """But its stimuli are what they were, and other experiments are not touched."""
     path = ("experiments", "rates", "vary", "training.learning_rate", "fast")
     assert jobs_after(tiny, tiny_config, path, 0.02) == sorted(
         [
-            f"Train networks of {RATES}",
-            f"Write activations of {RATES}",
-            f"Analyse {RATES}: variance_explained",
-            f"Compute RDMs of {RATES}",
+            "Train networks of rates/batch1",
+            "Write activations of rates/batch1",
+            "Analyse networks of rates/batch1",
+            *(f"Compute RDMs of rates/{condition}" for condition in RATES),
             "Compare all networks of rates",
-            *gather("learning", "variance_explained", "rsa_models"),
             *LAST,
             CONFIG,
         ]
@@ -224,10 +214,10 @@ def test_changing_a_level_does_its_batch_anew(tiny, tiny_config):
 def test_a_further_level_does_only_its_batch(tiny, tiny_config):
     """The conditions of the first batch are what they were."""
     path = ("experiments", "rates", "vary", "training.learning_rate", "faster")
-    third = "rates, batch 2 (learning_rate=faster to learning_rate=faster)"
     jobs = jobs_after(tiny, tiny_config, path, 0.02)
-    assert f"Train networks of {third}" in jobs and f"Compute RDMs of {third}" in jobs
-    assert not [job for job in jobs if "batch 1" in job]
+    assert "Train networks of rates/batch2" in jobs
+    assert "Compute RDMs of rates/learning_rate=faster" in jobs
+    assert not [job for job in jobs if "rates/batch1" in job]
 
 
 def test_asking_for_another_layer_trains_no_network(tiny, tiny_config):
@@ -235,35 +225,26 @@ def test_asking_for_another_layer_trains_no_network(tiny, tiny_config):
     network = {"hidden": [32, 16], "analysed_layer": "hidden1"}
     assert jobs_after(tiny, tiny_config, path, network) == sorted(
         [
-            *(f"Analyse full/base: {analysis}" for analysis in OF_CONDITIONS),
+            "Analyse networks of full/base",
             "Compare all networks of full by many measures",
-            *gather(*OF_CONDITIONS, "similarity"),
             *LAST,
             CONFIG,
         ]
     )
 
 
-def test_a_setting_concerns_the_analysis_that_uses_it_only(tiny, tiny_config):
-    """Doses are a matter of steering."""
-    jobs = ["Analyse full/base: steering", *gather("steering"), *LAST, CONFIG]
-    assert jobs_after(tiny, tiny_config, ("bias",), {"steering_strengths": [0.5, 1.0]}) == sorted(
-        jobs
-    )
+def test_a_setting_concerns_experiments_with_the_analysis_that_uses_it_only(tiny, tiny_config):
+    """Steering strengths are a matter of steering."""
+    jobs = ["Analyse networks of full/base", *LAST, CONFIG]
+    changed = jobs_after(tiny, tiny_config, ("bias",), {"steering_strengths": [0.5, 1.0]})
+    assert changed == sorted(jobs)
 
 
-def test_another_analysis_does_nothing_else(tiny, tiny_config):
+def test_another_analysis_of_an_experiment_trains_nothing(tiny, tiny_config):
     path = ("experiments", "rates", "analyses")
-    assert jobs_after(
-        tiny, tiny_config, path, ["variance_explained", "rsa_models", "variance_decomposition"]
-    ) == sorted(
-        [
-            f"Analyse {RATES}: variance decomposition",
-            *gather("variance_decomposition"),
-            *LAST,
-            CONFIG,
-        ]
-    )
+    analyses = ["variance_explained", "rsa_models", "variance_decomposition"]
+    jobs = ["Analyse networks of rates/batch1", *LAST, CONFIG]
+    assert jobs_after(tiny, tiny_config, path, analyses) == sorted(jobs)
 
 
 @pytest.fixture
@@ -299,15 +280,15 @@ def edited(tiny, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("file", "jobs"),
+    ("file", "jobs", "changed"),
     [
-        ("bias/steering.py", ["Analyse full/base: steering", *gather("steering")]),
-        ("encoding/regions.py", ["Summarise encoding by region"]),
+        ("encoding/partition.py", ["Analyse recording brain: variance_partition", *LAST], 1),
+        ("encoding/regions.py", LAST, 1),
     ],
 )
-def test_changing_code_reruns_only_the_steps_that_run_it(edited, file, jobs):
-    """One job runs it; the others follow from its table."""
-    assert edited(file) == (sorted([*jobs, *LAST]), 1)
+def test_changing_code_reruns_only_the_steps_that_run_it(edited, file, jobs, changed):
+    """One job runs it; the others follow from its tables."""
+    assert edited(file) == (sorted(jobs), changed)
 
 
 def test_networks_of_a_batch_are_what_they_would_be_alone(tiny, tiny_config, tmp_path):
@@ -315,22 +296,62 @@ def test_networks_of_a_batch_are_what_they_would_be_alone(tiny, tiny_config, tmp
     alone = copy.deepcopy(tiny_config)
     del alone["experiments"]["rates"]["conditions_per_job"]
     workspace = Workspace(tmp_path, alone)
-    names = ["learning_rate=fast", "learning_rate=slow"]
-    kinds = [("networks", "h5"), ("rdms", "h5"), ("tables/parts/variance_explained", "csv")]
-    files = [f"{folder}/rates/{name}.{suffix}" for folder, suffix in kinds for name in names]
-    workspace.snakemake("--cores", "2", *(f"results/tiny/{file}" for file in files))
+    names = [f"learning_rate={rate}" for rate in ("fast", "slow")]
+    networks = [f"networks/rates/{name}.h5" for name in names]
+    rdms = [f"rdms/rates/{name}.h5" for name in names]
+    variance = [f"tables/parts/variance_explained/rates/{name}.csv" for name in names]
+    wanted = [f"results/tiny/{file}" for file in [*networks, *rdms, *variance]]
+    workspace.snakemake("--cores", "2", *wanted)
     logs = sorted(path.stem for path in (workspace.results / "logs/train/rates").iterdir())
     assert logs == names
-    tables = [f"tables/parts/learning/rates/{name}.csv" for name in names]
-    for file in [*files, *tables]:
-        together, apart = tiny.results / file, workspace.results / file
-        if file.endswith("csv"):
-            assert together.read_bytes() == apart.read_bytes(), file
-            continue
-        together, apart = h5_content(together), h5_content(apart)
-        assert together.keys() == apart.keys() and len(together) > 5
-        for place, value in together.items():
-            np.testing.assert_array_equal(value, apart[place], err_msg=f"{file}: {place}")
+    together = h5_content(tiny.results / "networks/rates/batch1.h5")
+    for name, file in zip(names, networks, strict=True):
+        apart = h5_content(workspace.results / file)
+        assert apart.keys() == {key for key in together if key.startswith((name, "@"))}
+        assert_same(apart, together)
+    for file in rdms:
+        assert_same(h5_content(workspace.results / file), h5_content(tiny.results / file))
+    for table in ("learning", "variance_explained"):
+        part = read_table(tiny.results / f"tables/parts/{table}/rates/batch1.csv", table)
+        for name in names:
+            path = workspace.results / f"tables/parts/{table}/rates/{name}.csv"
+            mine = part[part["condition"] == name].reset_index(drop=True)
+            pd.testing.assert_frame_equal(read_table(path, table), mine, check_exact=True)
+
+
+def assert_same(some, others):
+    """Every dataset and attribute of the first is among the second, and equal."""
+    assert len(some) > 5 and some.keys() <= others.keys()
+    for place, value in some.items():
+        np.testing.assert_array_equal(value, others[place], err_msg=place)
+
+
+def test_a_further_seed_trains_one_network(tiny, tiny_config, tmp_path):
+    """The others are what they were, to the byte; and fewer seeds train none."""
+    copied = shutil.copytree(tiny.folder, tmp_path / "copy")
+    more = copy.deepcopy(tiny_config)
+    more["experiments"]["tasks"]["seeds"] = 4
+    workspace = Workspace(copied, more)
+    file = "networks/tasks/targets=both.h5"
+    before = h5_content(workspace.results / file)
+    done = workspace.snakemake(f"results/tiny/{file}", "--cores", "1")
+    assert "targets=both: 3 of 4 networks are there already" in done.stdout
+    assert "training 1 networks" in done.stdout
+    after = h5_content(workspace.results / file)
+    n = len(before["targets=both/networks/seed"])
+    assert (n, len(after["targets=both/networks/seed"])) == (3, 4)
+    for name in (key for key in before if "/weights/w" in key or "/weights/b" in key):
+        if "@" not in name:
+            np.testing.assert_array_equal(after[name][:, :3], before[name])
+    # As if all had been trained at once.
+    (tmp_path / "other").mkdir()
+    other = Workspace(tmp_path / "other", more)
+    other.snakemake(f"results/tiny/{file}", "--cores", "1")
+    assert (other.results / file).read_bytes() == (workspace.results / file).read_bytes()
+    workspace.write(tiny_config)
+    done = workspace.snakemake(f"results/tiny/{file}", "--cores", "1")
+    assert "training" not in done.stdout
+    assert (workspace.results / file).read_bytes() == (tiny.results / file).read_bytes()
 
 
 def h5_content(path):
@@ -354,8 +375,9 @@ def test_a_killed_run_resumes_on_one_core_to_the_same_tables(tiny, tiny_config, 
     `make reliability` kills runs in every step, and compares everything.
     """
     workspace = Workspace(tmp_path, tiny_config)
-    names = ("learning", "variance_explained", "rsa_models", "rsa_recordings")
-    wanted = [f"results/tiny/tables/{name}.csv" for name in names]
+    names = [f"{name}/tasks/targets=both" for name in ("learning", "variance_explained")]
+    names += ["rsa_models/tasks", "rsa_recordings/brain"]
+    wanted = [f"results/tiny/tables/parts/{name}.csv" for name in names]
     run = subprocess.Popen(
         workspace.command("--cores", "2", *wanted),
         cwd=workspace.folder,
@@ -380,7 +402,7 @@ def test_a_killed_run_resumes_on_one_core_to_the_same_tables(tiny, tiny_config, 
     workspace.snakemake("--unlock")
     workspace.snakemake("--cores", "1", *wanted)
     tables = workspace.tables()
-    assert {f"tables/{name}.csv" for name in names} <= tables.keys()
+    assert {f"tables/parts/{name}.csv" for name in names} <= tables.keys()
     assert tables.items() <= tiny.tables().items()
     assert not [f for f in workspace.results.rglob(".*") if ".tmp" in f.name]
 
@@ -401,13 +423,14 @@ def test_a_truncated_file_is_named_and_not_used(tiny, tmp_path):
 def test_the_condition_of_a_batch_that_fails_is_named(tiny, tmp_path):
     copied = shutil.copytree(tiny.folder, tmp_path / "copy")
     workspace = Workspace(copied, yaml.safe_load(tiny.config.read_text()))
-    victim = workspace.results / "networks/rates/learning_rate=fast.h5"
-    victim.write_bytes(victim.read_bytes()[:5000])
-    target = "results/tiny/activations/rates/learning_rate=slow.h5"
+    victim = workspace.results / "networks/rates/batch1.h5"
+    with h5py.File(victim, "r+") as file:
+        del file["learning_rate=fast/weights"]
+    target = "results/tiny/activations/rates/batch1.h5"
     only = ("--force", "--rerun-triggers", "mtime")
     done = workspace.snakemake(target, "--cores", "1", *only, check=False)
     assert done.returncode != 0
-    assert "error: rates/learning_rate=fast: results/tiny/networks/rates/" in done.stdout
+    assert "error: learning_rate=fast: results/tiny/networks/rates/" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -438,7 +461,7 @@ def test_a_configfile_replaces_the_default_study(tiny):
 
 def test_planning_imports_neither_torch_nor_rsatoolbox():
     code = (
-        "import sys, repbias.config.study, repbias.pipeline.fingerprint\n"
+        "import sys, repbias.pipeline.run, repbias.pipeline.resources\n"
         "heavy = {'torch', 'rsatoolbox', 'pandas', 'scipy', 'matplotlib', 'sklearn', 'himalaya'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )

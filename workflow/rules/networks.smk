@@ -1,64 +1,81 @@
-for BATCH in BATCHES:
+rule train:
+    input:
+        "<results>/stimuli/{experiment}/{batch}.h5",
+    output:
+        # Networks that are there already and would come out the same are not trained again.
+        networks=kept("networks", update("<results>/networks/{experiment}/{batch}.h5")),
+        learning="<results>/tables/parts/learning/{experiment}/{batch}.csv",
+    log:
+        "<results>/logs/train/{experiment}/{batch}.log",
+    benchmark:
+        "<results>/benchmarks/train/{experiment}/{batch}.tsv"
+    conda:
+        ENV
+    threads: 1
+    resources:
+        mem_mb=scaled(RESOURCES.training_memory),
+        runtime=scaled(RESOURCES.training_minutes),
+    params:
+        conditions=lambda w: PLAN.training_of_batch(**w),
+        device=STUDY.device,
+        code=code("train.py"),
+    message:
+        "Train networks of {wildcards.experiment}/{wildcards.batch}"
+    script:
+        "../scripts/train.py"
 
-    rule:
-        name:
-            BATCH.rule("train")
-        input:
-            stimuli=BATCH.files("stimuli"),
-        output:
-            networks=kept("networks", BATCH.files("networks")),
-            learning=BATCH.files("tables/parts/learning", "csv"),
-        log:
-            BATCH.file("logs/train", "log"),
-        benchmark:
-            BATCH.file("benchmarks/train", "tsv")
-        wildcard_constraints:
-            experiment=names(SINGLE),
-        # The longest batches first, so that none is left alone at the end.
-        priority: BATCH.steps()
-        conda:
-            ENV
-        threads: 1
-        resources:
-            mem_mb=BATCH.needs(memory_of_training),
-            runtime=BATCH.needs(minutes_of_training),
-        params:
-            conditions=BATCH.each(training_settings),
-            device=STUDY.device,
-            code=code("train.py"),
-        message:
-            f"Train networks of {BATCH}"
-        script:
-            "../scripts/train.py"
 
-    rule:
-        name:
-            BATCH.rule("ensemble_activations")
-        input:
-            stimuli=BATCH.files("stimuli"),
-            networks=BATCH.files("networks"),
-        output:
-            kept("activations", BATCH.files("activations")),
-        log:
-            BATCH.file("logs/ensemble_activations", "log"),
-        benchmark:
-            BATCH.file("benchmarks/ensemble_activations", "tsv")
-        wildcard_constraints:
-            experiment=names(SINGLE),
-        conda:
-            ENV
-        threads: 1
-        resources:
-            mem_mb=BATCH.needs(memory_of_ensembles),
-            runtime=BATCH.needs(minutes_of_ensembles),
-        params:
-            conditions=BATCH.each(settings("network")),
-            device=STUDY.device,
-            code=code("ensemble_activations.py"),
-        message:
-            f"Write activations of {BATCH}"
-        script:
-            "../scripts/ensemble_activations.py"
+rule analyse_networks:
+    input:
+        stimuli="<results>/stimuli/{experiment}/{batch}.h5",
+        networks="<results>/networks/{experiment}/{batch}.h5",
+    output:
+        # One that the experiment does not ask for is empty.
+        **{a: f"<results>/tables/parts/{a}/{{experiment}}/{{batch}}.csv" for a in OF_NETWORKS},
+    log:
+        "<results>/logs/analyse_networks/{experiment}/{batch}.log",
+    benchmark:
+        "<results>/benchmarks/analyse_networks/{experiment}/{batch}.tsv"
+    conda:
+        ENV
+    threads: 1
+    resources:
+        mem_mb=scaled(RESOURCES.networks_memory),
+        runtime=scaled(RESOURCES.networks_minutes),
+    params:
+        conditions=lambda w: PLAN.networks_of_batch(**w, with_analysed_layer=True),
+        analyses=lambda w: PLAN.analyses_of(w.experiment),
+        code=code("analyse_networks.py"),
+    message:
+        "Analyse networks of {wildcards.experiment}/{wildcards.batch}"
+    script:
+        "../scripts/analyse_networks.py"
+
+
+rule activations:
+    input:
+        stimuli="<results>/stimuli/{experiment}/{batch}.h5",
+        networks="<results>/networks/{experiment}/{batch}.h5",
+    output:
+        kept("activations", "<results>/activations/{experiment}/{batch}.h5"),
+    log:
+        "<results>/logs/activations/{experiment}/{batch}.log",
+    benchmark:
+        "<results>/benchmarks/activations/{experiment}/{batch}.tsv"
+    conda:
+        ENV
+    threads: 1
+    resources:
+        mem_mb=scaled(RESOURCES.networks_memory),
+        runtime=scaled(RESOURCES.networks_minutes),
+    params:
+        conditions=lambda w: PLAN.networks_of_batch(**w),
+        device=STUDY.device,
+        code=code("activations.py"),
+    message:
+        "Write activations of {wildcards.experiment}/{wildcards.batch}"
+    script:
+        "../scripts/activations.py"
 
 
 rule model_activations:
@@ -66,11 +83,11 @@ rule model_activations:
         images=lambda w: STUDY.images[w.images].input_files(),
         code=lambda w: STUDY.networks[w.network].source_files(),
     output:
-        "results/{study}/activations/{images}/{network}.h5",
+        kept("activations", "<results>/activations/{images}/{network}.h5"),
     log:
-        "results/{study}/logs/model_activations/{images}/{network}.log",
+        "<results>/logs/model_activations/{images}/{network}.log",
     benchmark:
-        "results/{study}/benchmarks/model_activations/{images}/{network}.tsv"
+        "<results>/benchmarks/model_activations/{images}/{network}.tsv"
     conda:
         ENV
     threads: 1
@@ -86,3 +103,32 @@ rule model_activations:
         "Run {wildcards.network} on {wildcards.images}"
     script:
         "../scripts/model_activations.py"
+
+
+if STUDY.encryption:
+    ENCRYPTED = STUDY.condition(STUDY.encryption)
+
+    rule encryption:
+        input:
+            PLAN.file_of_condition("stimuli", STUDY.encryption),
+        output:
+            "<results>/tables/parts/encryption/all.csv",
+        log:
+            "<results>/logs/encryption.log",
+        benchmark:
+            "<results>/benchmarks/encryption.tsv"
+        conda:
+            ENV
+        threads: 1
+        resources:
+            mem_mb=by_input(TORCH, 20),
+            runtime=fixed(30),
+        params:
+            condition=STUDY.encryption,
+            stimuli=ENCRYPTED.stimuli.model_dump(mode="json"),
+            seeds=ENCRYPTED.seeds,
+            code=code("encryption.py"),
+        message:
+            "Analyse computations under encryption"
+        script:
+            "../scripts/encryption.py"

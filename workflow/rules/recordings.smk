@@ -1,13 +1,13 @@
 rule read_recording:
     input:
         recording=lambda w: STUDY.recordings[w.recording].input_files(),
-        images=lambda w: STUDY.images[STUDY.shown_to(w.recording)].input_files(),
+        images=lambda w: PLAN.image_files_of(w.recording),
     output:
-        "results/{study}/recordings/{recording}.h5",
+        "<results>/recordings/{recording}.h5",
     log:
-        "results/{study}/logs/read_recording/{recording}.log",
+        "<results>/logs/read_recording/{recording}.log",
     benchmark:
-        "results/{study}/benchmarks/read_recording/{recording}.tsv"
+        "<results>/benchmarks/read_recording/{recording}.tsv"
     wildcard_constraints:
         recording=names(STUDY.recordings.keys() - STUDY.simulated().keys()),
     conda:
@@ -18,7 +18,7 @@ rule read_recording:
         runtime=fixed(30),
     params:
         recording=lambda w: STUDY.recordings[w.recording].model_dump(mode="json"),
-        images=lambda w: STUDY.images[STUDY.shown_to(w.recording)].model_dump(mode="json"),
+        images=lambda w: PLAN.images_of(w.recording),
         code=code("read_recording.py"),
     message:
         "Read recording {wildcards.recording}"
@@ -28,13 +28,13 @@ rule read_recording:
 
 rule simulate_recording:
     input:
-        lambda w: f"results/{w.study}/activations/{STUDY.recordings[w.recording].source}.h5",
+        lambda w: PLAN.file_of_condition("activations", STUDY.recordings[w.recording].source),
     output:
-        "results/{study}/recordings/{recording}.h5",
+        "<results>/recordings/{recording}.h5",
     log:
-        "results/{study}/logs/simulate_recording/{recording}.log",
+        "<results>/logs/simulate_recording/{recording}.log",
     benchmark:
-        "results/{study}/benchmarks/simulate_recording/{recording}.tsv"
+        "<results>/benchmarks/simulate_recording/{recording}.tsv"
     wildcard_constraints:
         recording=names(STUDY.simulated()),
     conda:
@@ -54,28 +54,28 @@ rule simulate_recording:
 
 rule analyse_recording:
     input:
-        recording="results/{study}/recordings/{recording}.h5",
-        networks=networks_of_recording,
+        recording="<results>/recordings/{recording}.h5",
+        networks=lambda w: PLAN.networks_of_recording(w.analysis, w.recording),
     output:
-        "results/{study}/tables/parts/{analysis}/{recording}.csv",
+        "<results>/tables/parts/{analysis}/{recording}.csv",
     log:
-        "results/{study}/logs/{analysis}/{recording}.log",
+        "<results>/logs/{analysis}/{recording}.log",
     benchmark:
-        "results/{study}/benchmarks/{analysis}/{recording}.tsv"
+        "<results>/benchmarks/{analysis}/{recording}.tsv"
     wildcard_constraints:
         analysis=names(OF_RECORDINGS),
     conda:
         ENV
     threads: 1
     resources:
-        mem_mb=memory_of_recording,
+        mem_mb=lambda w, input, attempt: attempt * RESOURCES.recording_memory(input.size_mb),
         runtime=by_input(120, 5),
     params:
         group=lambda w: STUDY.shown_to(w.recording),
-        members=lambda w: GROUPS.get(STUDY.shown_to(w.recording), []),
-        analysis=lambda w: OF_RECORDINGS[w.analysis]._asdict() | {"ignored": None},
-        settings=settings_of_recording,
-        code=lambda w: code_of_function(OF_RECORDINGS[w.analysis].function),
+        members=lambda w: PLAN.groups.get(STUDY.shown_to(w.recording), []),
+        analysis=lambda w: PLAN.analysis_of_recording(w.analysis),
+        settings=lambda w: PLAN.settings_of_recording(w.analysis),
+        code=lambda w: code_of(w.analysis),
     message:
         "Analyse recording {wildcards.recording}: {wildcards.analysis}"
     script:
@@ -84,13 +84,13 @@ rule analyse_recording:
 
 rule compare_recordings:
     input:
-        lambda w: [f"results/{w.study}/recordings/{name}.h5" for name in COMMON_STIMULI[w.images]],
+        lambda w: [f"{PLAN.results}/recordings/{r}.h5" for r in PLAN.common_stimuli[w.images]],
     output:
-        "results/{study}/tables/parts/rsa_between_recordings/{images}.csv",
+        "<results>/tables/parts/rsa_between_recordings/{images}.csv",
     log:
-        "results/{study}/logs/rsa_between_recordings/{images}.log",
+        "<results>/logs/rsa_between_recordings/{images}.log",
     benchmark:
-        "results/{study}/benchmarks/rsa_between_recordings/{images}.tsv"
+        "<results>/benchmarks/rsa_between_recordings/{images}.tsv"
     conda:
         ENV
     threads: 1
@@ -98,8 +98,8 @@ rule compare_recordings:
         mem_mb=by_input(NUMERIC, 5),
         runtime=fixed(30),
     params:
-        recordings=lambda w: COMMON_STIMULI[w.images],
-        geometry=STUDY.geometry.model_dump(mode="json", exclude={"distance", "n_stimuli"}),
+        recordings=lambda w: PLAN.common_stimuli[w.images],
+        geometry=PLAN.recording_geometry(),
         code=code("compare_recordings.py"),
     message:
         "Compare the recordings of {wildcards.images} with each other"
@@ -109,24 +109,24 @@ rule compare_recordings:
 
 rule recording_pictures:
     input:
-        recording="results/{study}/recordings/{recording}.h5",
-        rdms=of_group("rdms"),
-        images=images_of_recording,
+        recording="<results>/recordings/{recording}.h5",
+        rdms=lambda w: PLAN.files_of("rdms", STUDY.shown_to(w.recording)),
+        images=lambda w: PLAN.image_files_of(w.recording),
     output:
         svg=[
             report(
-                f"results/{{study}}/figures/{kind}_{{recording}}.svg",
+                f"<results>/figures/{kind}_{{recording}}.svg",
                 category="Figures",
                 caption="../report/figure.rst",
                 labels={"figure": f"{kind} of {{recording}}"},
             )
             for kind in PICTURES
         ],
-        csv=[f"results/{{study}}/figures/{kind}_{{recording}}.csv" for kind in PICTURES],
+        csv=[f"<results>/figures/{kind}_{{recording}}.csv" for kind in PICTURES],
     log:
-        "results/{study}/logs/recording_pictures/{recording}.log",
+        "<results>/logs/recording_pictures/{recording}.log",
     benchmark:
-        "results/{study}/benchmarks/recording_pictures/{recording}.tsv"
+        "<results>/benchmarks/recording_pictures/{recording}.tsv"
     conda:
         ENV
     threads: 1
@@ -134,10 +134,10 @@ rule recording_pictures:
         mem_mb=by_input(NUMERIC, 5),
         runtime=fixed(30),
     params:
-        images=lambda w: images_settings(STUDY.shown_to(w.recording)),
-        members=lambda w: GROUPS.get(STUDY.shown_to(w.recording), []),
-        layers=lambda w: analysed_layers(STUDY.shown_to(w.recording)),
-        geometry=STUDY.geometry.model_dump(mode="json", exclude={"distance", "n_stimuli"}),
+        images=lambda w: PLAN.images_of(w.recording),
+        members=lambda w: PLAN.groups.get(STUDY.shown_to(w.recording), []),
+        layers=lambda w: PLAN.analysed_layers(STUDY.shown_to(w.recording)),
+        geometry=PLAN.recording_geometry(),
         code=code("recording_pictures.py"),
     message:
         "Draw the RDMs of {wildcards.recording}"

@@ -1,40 +1,38 @@
-rule gather_table:
+rule tables:
     input:
-        lambda w: [
-            f"results/{w.study}/tables/parts/{w.table}/{part}.csv" for part in PARTS[w.table]
-        ],
+        **PLAN.parts(),
     output:
-        "results/{study}/tables/{table}.csv",
+        expand("<results>/tables/{table}.csv", table=[*PLAN.parts(), *PLAN.derived()]),
     log:
-        "results/{study}/logs/gather_table/{table}.log",
+        "<results>/logs/tables.log",
     benchmark:
-        "results/{study}/benchmarks/gather_table/{table}.tsv"
-    wildcard_constraints:
-        table=names(PARTS),
+        "<results>/benchmarks/tables.tsv"
     localrule: True
     conda:
         ENV
     threads: 1
     resources:
-        mem_mb=by_input(PLAIN, 10),
-        runtime=fixed(10),
+        mem_mb=by_input(NUMERIC, 10),
+        runtime=fixed(30),
     params:
-        code=code("gather_table.py"),
+        simulated={n: spec.model_dump(mode="json") for n, spec in STUDY.simulated().items()},
+        references=lambda w: [reference.model_dump(mode="json") for reference in STUDY.references],
+        code=code("tables.py"),
     message:
-        "Gather table {wildcards.table}"
+        "Gather the tables"
     script:
-        "../scripts/gather_table.py"
+        "../scripts/tables.py"
 
 
 rule claims:
     input:
-        expand("results/{{study}}/tables/{table}.csv", table=EVIDENCE),
+        expand("<results>/tables/{table}.csv", table=PLAN.evidence()),
     output:
-        "results/{study}/tables/claims.csv",
+        "<results>/tables/claims.csv",
     log:
-        "results/{study}/logs/claims.log",
+        "<results>/logs/claims.log",
     benchmark:
-        "results/{study}/benchmarks/claims.tsv"
+        "<results>/benchmarks/claims.tsv"
     conda:
         ENV
     threads: 1
@@ -43,7 +41,7 @@ rule claims:
         runtime=fixed(30),
     params:
         claims=STUDY.claims,
-        layers={f"{e}/{c}": spec.network.analysed for (e, c), spec in CONDITIONS.items()},
+        layers=PLAN.all_analysed_layers(),
         rdm_similarity=STUDY.geometry.rdm_similarities[0],
         code=code("claims.py"),
     message:
@@ -52,93 +50,13 @@ rule claims:
         "../scripts/claims.py"
 
 
-rule model_recovery:
-    input:
-        rsa="results/{study}/tables/rsa_recordings.csv",
-        encoding="results/{study}/tables/encoding.csv",
-    output:
-        "results/{study}/tables/model_recovery.csv",
-    log:
-        "results/{study}/logs/model_recovery.log",
-    benchmark:
-        "results/{study}/benchmarks/model_recovery.tsv"
-    localrule: True
-    conda:
-        ENV
-    threads: 1
-    resources:
-        mem_mb=by_input(PLAIN, 10),
-        runtime=fixed(10),
-    params:
-        simulated={n: spec.model_dump(mode="json") for n, spec in STUDY.simulated().items()},
-        code=code("model_recovery.py"),
-    message:
-        "Ask whether RSA and encoding name the generating layer"
-    script:
-        "../scripts/model_recovery.py"
-
-
-rule encoding_regions:
-    input:
-        "results/{study}/tables/encoding.csv",
-    output:
-        "results/{study}/tables/encoding_regions.csv",
-    log:
-        "results/{study}/logs/encoding_regions.log",
-    benchmark:
-        "results/{study}/benchmarks/encoding_regions.tsv"
-    localrule: True
-    conda:
-        ENV
-    threads: 1
-    resources:
-        mem_mb=by_input(NUMERIC, 10),
-        runtime=fixed(10),
-    params:
-        code=code("encoding_regions.py"),
-    message:
-        "Summarise encoding by region"
-    script:
-        "../scripts/encoding_regions.py"
-
-
-rule references:
-    input:
-        expand(
-            "results/{{study}}/tables/{table}.csv",
-            table=[
-                t for t in ("quality", "rsa_recordings", "rsa_between_recordings") if t in TABLES
-            ],
-        ),
-    output:
-        "results/{study}/tables/references.csv",
-    log:
-        "results/{study}/logs/references.log",
-    benchmark:
-        "results/{study}/benchmarks/references.tsv"
-    localrule: True
-    conda:
-        ENV
-    threads: 1
-    resources:
-        mem_mb=by_input(PLAIN, 10),
-        runtime=fixed(10),
-    params:
-        references=lambda w: [reference.model_dump(mode="json") for reference in STUDY.references],
-        code=code("references.py"),
-    message:
-        "Compare with published numbers"
-    script:
-        "../scripts/references.py"
-
-
 rule resolved_config:
     output:
-        report("results/{study}/config.yaml", category="Study", caption="../report/config.rst"),
+        report("<results>/config.yaml", category="Study", caption="../report/config.rst"),
     log:
-        "results/{study}/logs/resolved_config.log",
+        "<results>/logs/resolved_config.log",
     benchmark:
-        "results/{study}/benchmarks/resolved_config.tsv"
+        "<results>/benchmarks/resolved_config.tsv"
     localrule: True
     conda:
         ENV
@@ -159,22 +77,22 @@ rule resolved_config:
 
 rule figures:
     input:
-        tables=expand("results/{{study}}/tables/{table}.csv", table=TABLES),
+        tables=expand("<results>/tables/{table}.csv", table=PLAN.tables),
     output:
         svg=[
             report(
-                f"results/{{study}}/figures/{name}.svg",
+                f"<results>/figures/{name}.svg",
                 category="Figures",
                 caption="../report/figure.rst",
                 labels={"figure": name},
             )
             for name in PLAN.figures()
         ],
-        csv=[f"results/{{study}}/figures/{name}.csv" for name in PLAN.figures()],
+        csv=[f"<results>/figures/{name}.csv" for name in PLAN.figures()],
     log:
-        "results/{study}/logs/figures.log",
+        "<results>/logs/figures.log",
     benchmark:
-        "results/{study}/benchmarks/figures.tsv"
+        "<results>/benchmarks/figures.tsv"
     conda:
         ENV
     threads: 1
@@ -182,7 +100,7 @@ rule figures:
         mem_mb=by_input(NUMERIC, 10),
         runtime=fixed(30),
     params:
-        layers={f"{e}/{c}": spec.network.analysed for (e, c), spec in CONDITIONS.items()},
+        layers=PLAN.all_analysed_layers(),
         code=code("figures.py"),
     message:
         "Draw the figures"
@@ -192,21 +110,19 @@ rule figures:
 
 rule report_page:
     input:
-        tables=expand("results/{{study}}/tables/{table}.csv", table=TABLES),
-        figures=rules.figures.output.svg,
+        tables=expand("<results>/tables/{table}.csv", table=PLAN.tables),
+        figures=expand("<results>/figures/{name}.svg", name=PLAN.figures()),
         pictures=expand(
-            "results/{{study}}/figures/{kind}_{recording}.svg",
-            kind=PICTURES,
-            recording=STUDY.recordings,
+            "<results>/figures/{kind}_{recording}.svg", kind=PICTURES, recording=STUDY.recordings
         ),
-        config=rules.resolved_config.output[0],
-        template=str(Path(workflow.basedir) / "src/repbias/report/report.html.j2"),
+        config="<results>/config.yaml",
+        template=str(HERE / "src/repbias/report/report.html.j2"),
     output:
-        report("results/{study}/report.html", category="Study", caption="../report/report.rst"),
+        report("<results>/report.html", category="Study", caption="../report/report.rst"),
     log:
-        "results/{study}/logs/report_page.log",
+        "<results>/logs/report_page.log",
     benchmark:
-        "results/{study}/benchmarks/report_page.tsv"
+        "<results>/benchmarks/report_page.tsv"
     localrule: True
     conda:
         ENV
@@ -215,7 +131,7 @@ rule report_page:
         mem_mb=by_input(PLAIN, 5),
         runtime=fixed(10),
     params:
-        benchmarks=lambda w: f"results/{w.study}/benchmarks",
+        benchmarks=f"{PLAN.results}/benchmarks",
         code=code("report_page.py"),
     message:
         "Write {output[0]}"

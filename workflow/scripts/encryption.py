@@ -8,9 +8,11 @@ with job(snakemake):
     from repbias.stimuli.spec import Bits
     from repbias.tables import write_table
 
+    experiment, condition = snakemake.params.condition.split("/", 1)
     table = encryption_table(
-        *snakemake.params.condition.split("/", 1),
-        Stimuli.read(snakemake.input[0]),
+        experiment,
+        condition,
+        Stimuli.read(snakemake.input[0], condition),
         list(range(snakemake.params.seeds)),
         Bits(**snakemake.params.stimuli),
     )

@@ -1,13 +1,12 @@
-"""Generate the stimuli of conditions."""
+"""Generate the stimuli of a batch of conditions."""
 
 from repbias.pipeline.jobs import job
 
 with job(snakemake):
+    from repbias.io.hdf5 import write_members
     from repbias.pipeline.jobs import for_each
     from repbias.stimuli.bits import generate
     from repbias.stimuli.spec import Bits
 
-    def _write(name, stimuli, path):
-        generate(Bits(**stimuli)).write(path)
-
-    for_each(snakemake.params.conditions, _write, snakemake.output)
+    stimuli = for_each(snakemake.params.conditions, lambda name, spec: generate(Bits(**spec)))
+    write_members(snakemake.output[0], "stimuli", stimuli)

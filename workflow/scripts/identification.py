@@ -9,7 +9,8 @@ with job(snakemake):
     from repbias.tables import write_table
 
     spec = Identification(**snakemake.params.identification)
-    files = map(Activations.open, snakemake.input)
+    conditions = [candidate.split("/", 1)[1] for candidate in spec.candidates]
+    files = map(Activations.open, snakemake.input, conditions)
     table = identification_table(
         spec.target.split("/")[0],
         spec.target,

@@ -5,15 +5,18 @@ from repbias.pipeline.jobs import job
 with job(snakemake):
     from pydantic import TypeAdapter
 
-    from repbias.networks.activations import write_model_activations
+    from repbias.io.hdf5 import create
+    from repbias.networks.activations import put_model_activations
     from repbias.networks.spec import Network
     from repbias.stimuli.images import open_images
     from repbias.stimuli.spec import ImageSet
 
-    write_model_activations(
-        snakemake.output[0],
-        snakemake.wildcards.network,
-        TypeAdapter(Network).validate_python(snakemake.params.network),
-        open_images(ImageSet(**snakemake.params.images)),
-        snakemake.params.device,
-    )
+    name = snakemake.wildcards.network
+    with create(snakemake.output[0], "activations") as file:
+        put_model_activations(
+            file.create_group(name),
+            name,
+            TypeAdapter(Network).validate_python(snakemake.params.network),
+            open_images(ImageSet(**snakemake.params.images)),
+            snakemake.params.device,
+        )

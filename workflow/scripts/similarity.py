@@ -8,11 +8,12 @@ with job(snakemake):
     from repbias.rsa.network_similarity import similarity_table
     from repbias.tables import write_table
 
-    files = map(Activations.open, snakemake.input)
+    layers = snakemake.params.layers
+    files = map(Activations.open, snakemake.input, layers)
     table = similarity_table(
         snakemake.wildcards.experiment,
-        dict(zip(snakemake.params.layers, files, strict=True)),
-        snakemake.params.layers,
+        dict(zip(layers, files, strict=True)),
+        layers,
         Similarity(**snakemake.params.similarity),
     )
     write_table(snakemake.output[0], "similarity", table)

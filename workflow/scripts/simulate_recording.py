@@ -7,4 +7,6 @@ with job(snakemake):
     from repbias.recordings.simulate import SimulatedRecording, simulate
 
     spec = SimulatedRecording(**snakemake.params.recording)
-    simulate(spec, Activations.open(snakemake.input[0])).write(snakemake.output[0])
+    condition = spec.source.split("/", 1)[1]
+    recording = simulate(spec, Activations.open(snakemake.input[0], condition))
+    recording.write(snakemake.output[0])

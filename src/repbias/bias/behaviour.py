@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
-from repbias.bias.spec import Bias
-from repbias.io.networks import Networks
-from repbias.io.stimuli import Stimuli
-from repbias.networks.mlp import hidden_activations, outputs_from
-from repbias.networks.spec import MLP
-from repbias.tables import as_table
+import numpy as np
+
+if TYPE_CHECKING:
+    from repbias.networks.snapshots import Snapshot
 
 
 def agreement(reported: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -31,29 +28,17 @@ def agreement(reported: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return (reported[..., :, None] == labels[:, None, :]).mean(axis=-3)
 
 
-def behaviour_table(
-    experiment: str,
-    condition: str,
-    networks: Networks,
-    stimuli: Stimuli,
-    spec: MLP,
-    settings: Bias,
-) -> pd.DataFrame:
-    """Compare every output with every feature, on test stimuli at every named checkpoint.
+def behaviour_rows(snapshot: Snapshot) -> list[dict[str, Any]]:
+    """Compare every output with every feature, on test stimuli.
 
     An output reports 1 where its logit is above 0. Its agreement with its own feature is its
     accuracy.
     """
-    inputs, labels, _ = stimuli.part("test")
-    rows = []
-    for checkpoint in networks.snapshots():
-        last = hidden_activations(networks, checkpoint, inputs, spec)[-1]
-        logits = outputs_from(networks, checkpoint, spec.layers[-1], last, spec)
-        agrees = agreement(logits > 0, labels)
-        rows += [
-            {**about, "output": output, "feature": feature, "agreement": agrees[n, o, f]}
-            for n, about in networks.described(experiment, condition, checkpoint)
-            for o, output in enumerate(networks.features)
-            for f, feature in enumerate(stimuli.features)
-        ]
-    return as_table("behaviour", rows)
+    layer, last = list(snapshot.test.layers.items())[-1]
+    agrees = agreement(snapshot.run(layer, last) > 0, snapshot.test.labels)
+    return [
+        {**about, "output": output, "feature": feature, "agreement": agrees[n, o, f]}
+        for n, about in enumerate(snapshot.networks)
+        for o, output in enumerate(snapshot.features)
+        for f, feature in enumerate(snapshot.features)
+    ]

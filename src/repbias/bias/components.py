@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
-from repbias.bias.spec import Bias
+import numpy as np
+
 from repbias.bias.units import unit_r2
-from repbias.io.networks import Networks
-from repbias.io.stimuli import Stimuli
-from repbias.networks.mlp import hidden_activations, outputs_from
-from repbias.networks.spec import MLP
-from repbias.tables import as_table
+
+if TYPE_CHECKING:
+    from repbias.networks.snapshots import Snapshot
 
 
 def principal_components(activations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -72,14 +70,7 @@ def components_needed(n_components: np.ndarray, accuracy: np.ndarray, level: flo
     return float(n_components[first]) if first < len(n_components) else float("nan")
 
 
-def components_table(
-    experiment: str,
-    condition: str,
-    networks: Networks,
-    stimuli: Stimuli,
-    spec: MLP,
-    settings: Bias,
-) -> pd.DataFrame:
+def components_rows(snapshot: Snapshot) -> list[dict[str, Any]]:
     """Reduce the analysed layer to its top components and read the networks' own outputs (M3).
 
     The components are those of the validation stimuli. The test activations are rebuilt from the
@@ -88,43 +79,35 @@ def components_table(
     the share of component k's own variance that the feature explains (fitted on validation
     stimuli; empty for k = 0 and for components without variance). Lampinen, Chan & Hermann 2024.
     """
-    x_fit, y_fit, _ = stimuli.part("validation")
-    x_test, y_test, _ = stimuli.part("test")
-    layer = spec.layers.index(spec.analysed)
+    layer, y_fit, y_test = snapshot.analysed, snapshot.fit.labels, snapshot.test.labels
+    fit, test = snapshot.fit.layers[layer], snapshot.test.layers[layer]
+    found = [principal_components(phi) for phi in fit]
+    mean = np.stack([m for m, _ in found])[:, None]
+    axes = np.stack([a for _, a in found])
+    scores_fit, scores = (fit - mean) @ axes, (test - mean) @ axes
+    numbers = numbers_of_components(axes.shape[1])
+    accuracy = {}
+    for k in numbers:
+        rebuilt = mean + scores[..., :k] @ axes[..., :k].swapaxes(1, 2)
+        accuracy[k] = ((snapshot.run(layer, rebuilt) > 0) == y_test).mean(axis=1)
     rows = []
-    for checkpoint in networks.snapshots():
-        # A network that diverged, and is not described, has no components either.
-        fit, test = (
-            np.nan_to_num(hidden_activations(networks, checkpoint, x, spec)[layer], posinf=0)
-            for x in (x_fit, x_test)
-        )
-        found = [principal_components(phi) for phi in fit]
-        mean = np.stack([m for m, _ in found])[:, None]
-        axes = np.stack([a for _, a in found])
-        scores_fit, scores = (fit - mean) @ axes, (test - mean) @ axes
-        numbers = numbers_of_components(axes.shape[1])
-        accuracy = {}
-        for k in numbers:
-            rebuilt = mean + scores[..., :k] @ axes[..., :k].swapaxes(1, 2)
-            logits = outputs_from(networks, checkpoint, spec.analysed, rebuilt, spec)
-            accuracy[k] = ((logits > 0) == y_test).mean(axis=1)
-        for n, about in networks.described(experiment, condition, checkpoint):
-            variance = (scores[n] ** 2).sum(axis=0)
-            share = variance / variance.sum() if variance.any() else variance * np.nan
-            for i, feature in enumerate(networks.features):
-                r2 = unit_r2(y_fit[:, i], scores_fit[n], y_test[:, i], scores[n])
-                # Of components without variance only rounding errors are left.
-                r2 = np.where(share > 1e-12, r2, np.nan)
-                rows += [
-                    {
-                        **about,
-                        "layer": spec.analysed,
-                        "n_components": k,
-                        "variance": share[:k].sum(),
-                        "feature": feature,
-                        "r2": r2[k - 1] if k else np.nan,
-                        "accuracy": accuracy[k][n, i],
-                    }
-                    for k in numbers
-                ]
-    return as_table("components", rows)
+    for n, about in enumerate(snapshot.networks):
+        variance = (scores[n] ** 2).sum(axis=0)
+        share = variance / variance.sum() if variance.any() else variance * np.nan
+        for i, feature in enumerate(snapshot.features):
+            r2 = unit_r2(y_fit[:, i], scores_fit[n], y_test[:, i], scores[n])
+            # Of components without variance only rounding errors are left.
+            r2 = np.where(share > 1e-12, r2, np.nan)
+            rows += [
+                {
+                    **about,
+                    "layer": layer,
+                    "n_components": k,
+                    "variance": share[:k].sum(),
+                    "feature": feature,
+                    "r2": r2[k - 1] if k else np.nan,
+                    "accuracy": accuracy[k][n, i],
+                }
+                for k in numbers
+            ]
+    return rows

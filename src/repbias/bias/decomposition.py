@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import logging
 from itertools import combinations
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from repbias.bias.spec import Bias
-from repbias.io.networks import Networks
-from repbias.io.stimuli import Stimuli
-from repbias.networks.mlp import hidden_activations
-from repbias.networks.spec import MLP
 from repbias.stimuli.manipulations import LABEL
-from repbias.tables import as_table
+
+if TYPE_CHECKING:
+    from repbias.networks.snapshots import Representations, Snapshot
 
 logger = logging.getLogger(__name__)
 
 
-def variance_decomposition(
+def decompose_variance(
     blocks_fit: dict[str, np.ndarray],
     representation_fit: np.ndarray,
     blocks_test: dict[str, np.ndarray],
@@ -64,48 +61,39 @@ def variance_decomposition(
     return shares | {"residual": 1 - explained}
 
 
-def decomposition_table(
-    experiment: str,
-    condition: str,
-    networks: Networks,
-    stimuli: Stimuli,
-    spec: MLP,
-    settings: Bias,
-) -> pd.DataFrame:
-    """Fill the variance decomposition of the analysed layer, for every network and snapshot.
+def decomposition_rows(snapshot: Snapshot) -> list[dict[str, Any]]:
+    """Decompose the variance of the analysed layer of every network.
 
     The parts: every feature, the features' interactions, their sub-components (such as inner
     XORs), the input itself (every bit), and what is left. Weights are fitted on the validation
     stimuli, shares measured on the test stimuli.
     """
-    blocks_fit, blocks_test = (_blocks(stimuli, split) for split in ("validation", "test"))
+    blocks_fit, blocks_test = _blocks(snapshot, snapshot.fit), _blocks(snapshot, snapshot.test)
     n_regressors = sum(block.shape[1] for block in blocks_fit.values())
-    n_fit = int((stimuli.split == "validation").sum())
-    if n_regressors > n_fit / 10:
+    n_fit = len(snapshot.fit.inputs)
+    if n_regressors > n_fit / 10 and snapshot.name == "final":
         logger.warning(
             "%s/%s: %d regressors are fitted on %d validation stimuli; shares of the input and of "
             "what is left are off by up to %.2f",
-            *(experiment, condition, n_regressors, n_fit, n_regressors / n_fit),
+            snapshot.networks[0]["experiment"],
+            snapshot.networks[0]["condition"],
+            n_regressors,
+            n_fit,
+            n_regressors / n_fit,
         )
-    layer = spec.layers.index(spec.analysed)
-    rows = []
-    for checkpoint in networks.snapshots():
-        phi_fit, phi = (
-            hidden_activations(networks, checkpoint, stimuli.part(split)[0], spec)[layer]
-            for split in ("validation", "test")
+    layer = snapshot.analysed
+    return [
+        {**about, "layer": layer, "part": part, "share": share}
+        for about, phi_fit, phi in zip(
+            snapshot.networks, snapshot.fit.layers[layer], snapshot.test.layers[layer], strict=True
         )
-        for n, about in networks.described(experiment, condition, checkpoint):
-            for part, share in variance_decomposition(
-                blocks_fit, phi_fit[n], blocks_test, phi[n]
-            ).items():
-                rows.append({**about, "layer": spec.analysed, "part": part, "share": share})
-    return as_table("variance_decomposition", rows)
+        for part, share in decompose_variance(blocks_fit, phi_fit, blocks_test, phi).items()
+    ]
 
 
-def _blocks(stimuli: Stimuli, split: str) -> dict[str, np.ndarray]:
-    inputs, _, _ = stimuli.part(split)
-    signs = {name: 2.0 * f - 1 for name, f in stimuli.named_labels(split).items()}
-    features = [name for name in stimuli.features if name != LABEL]
+def _blocks(snapshot: Snapshot, stimuli: Representations) -> dict[str, np.ndarray]:
+    signs = {name: 2.0 * f - 1 for name, f in stimuli.known.items()}
+    features = [name for name in snapshot.features if name != LABEL]
     products = [
         np.prod([signs[name] for name in chosen], axis=0)
         for size in range(2, len(features) + 1)
@@ -114,6 +102,6 @@ def _blocks(stimuli: Stimuli, split: str) -> dict[str, np.ndarray]:
     blocks = {name: signs[name][:, None] for name in features}
     if products:
         blocks["interaction"] = np.stack(products, axis=1)
-    if stimuli.components:
-        blocks["components"] = np.stack([signs[name] for name in stimuli.components], axis=1)
-    return blocks | {"input": inputs.astype(np.float64)}
+    if snapshot.components:
+        blocks["components"] = np.stack([signs[name] for name in snapshot.components], axis=1)
+    return blocks | {"input": stimuli.inputs.astype(np.float64)}

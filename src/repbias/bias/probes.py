@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from itertools import combinations
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import torch
 import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
 
 from repbias.base.spec import RepbiasError
-from repbias.bias.spec import Bias
-from repbias.io.networks import Networks
-from repbias.io.stimuli import Stimuli
-from repbias.networks.mlp import hidden_activations
-from repbias.networks.spec import MLP
-from repbias.tables import as_table
+
+if TYPE_CHECKING:
+    from repbias.networks.snapshots import Snapshot
 
 #: Hidden units of a nonlinear probe (Hermann & Lampinen 2020).
 N_HIDDEN = 64
@@ -128,57 +125,36 @@ def nonlinear_probe(
         return (logits(test) > 0).numpy()
 
 
-def probes_table(
-    experiment: str,
-    condition: str,
-    networks: Networks,
-    stimuli: Stimuli,
-    spec: MLP,
-    settings: Bias,
-) -> pd.DataFrame:
-    """Decode every feature and sub-component from every hidden layer at every named checkpoint.
+def probes_rows(snapshot: Snapshot, probe_steps: int) -> list[dict[str, Any]]:
+    """Decode every feature and sub-component from every layer.
 
     Probes are fitted on the validation stimuli; `accuracy` is measured on the test stimuli.
     """
-    x_fit, x_test = (stimuli.part(split)[0] for split in ("validation", "test"))
-    labels_fit, labels_test = (stimuli.named_labels(split) for split in ("validation", "test"))
-    y_fit, y_test = (np.stack([*y.values()], axis=1) for y in (labels_fit, labels_test))
+    y_fit, y_test = (np.stack([*r.known.values()], axis=1) for r in (snapshot.fit, snapshot.test))
     rows = []
-    for checkpoint in networks.snapshots():
-        present = networks.described(experiment, condition, checkpoint)
-        members = [n for n, _ in present]
-        all_fit = hidden_activations(networks, checkpoint, x_fit, spec)
-        all_test = hidden_activations(networks, checkpoint, x_test, spec)
-        for layer, fit, test in zip(spec.layers, all_fit, all_test, strict=True):
-            args = fit[members], y_fit, test[members]
-            decoded = {
-                "linear": linear_probe(*args),
-                "nonlinear": nonlinear_probe(*args, steps=settings.probe_steps),
-            }
-            for probe, predicted in decoded.items():
-                accuracy = (predicted == y_test).mean(axis=1)
-                rows += [
-                    {
-                        **about,
-                        "layer": layer,
-                        "probe": probe,
-                        "feature": feature,
-                        "accuracy": accuracy[row, i],
-                    }
-                    for row, (_, about) in enumerate(present)
-                    for i, feature in enumerate(labels_fit)
-                ]
-    return as_table("probes", rows)
+    for layer, fit in snapshot.fit.layers.items():
+        test = snapshot.test.layers[layer]
+        decoded = {
+            "linear": linear_probe(fit, y_fit, test),
+            "nonlinear": nonlinear_probe(fit, y_fit, test, steps=probe_steps),
+        }
+        for probe, predicted in decoded.items():
+            accuracy = (predicted == y_test).mean(axis=1)
+            rows += [
+                {
+                    **about,
+                    "layer": layer,
+                    "probe": probe,
+                    "feature": feature,
+                    "accuracy": accuracy[n, i],
+                }
+                for n, about in enumerate(snapshot.networks)
+                for i, feature in enumerate(snapshot.fit.known)
+            ]
+    return rows
 
 
-def conflict_table(
-    experiment: str,
-    condition: str,
-    networks: Networks,
-    stimuli: Stimuli,
-    spec: MLP,
-    settings: Bias,
-) -> pd.DataFrame:
+def conflict_rows(snapshot: Snapshot) -> list[dict[str, Any]]:
     """Ask which of two features a downstream classifier follows where they disagree (M6).
 
     For every pair of targets, in their order: a linear classifier of the analysed layer is fitted
@@ -186,39 +162,30 @@ def conflict_table(
     `follows_a` is the share of test stimuli, out of those on which they differ, that it assigns
     to the class of the first. Lampinen, Chan & Hermann 2024.
     """
-    x_fit, y_fit, _ = stimuli.part("validation")
-    x_test, y_test, _ = stimuli.part("test")
-    layer = spec.layers.index(spec.analysed)
-    pairs = [
-        (a, b, networks.features.index(a), networks.features.index(b))
-        for a, b in combinations(networks.targets, 2)
-    ]
+    layer, y_fit, y_test = snapshot.analysed, snapshot.fit.labels, snapshot.test.labels
+    fit, test = snapshot.fit.layers[layer], snapshot.test.layers[layer]
     rows = []
-    for checkpoint in networks.snapshots():
-        present = networks.described(experiment, condition, checkpoint)
-        members = [n for n, _ in present]
-        fit = hidden_activations(networks, checkpoint, x_fit, spec)[layer][members]
-        test = hidden_activations(networks, checkpoint, x_test, spec)[layer][members]
-        for a, b, i, j in pairs:
-            agree, differ = y_fit[:, i] == y_fit[:, j], y_test[:, i] != y_test[:, j]
-            if not agree.any() or not differ.any():
-                raise RepbiasError(
-                    f"'{a}' and '{b}' need validation stimuli on which they are equal (found "
-                    f"{agree.sum()}) and test stimuli on which they differ (found {differ.sum()})"
-                )
-            decoded = linear_probe(fit[:, agree], y_fit[agree][:, [i]], test[:, differ])
-            follows_a = (decoded == y_test[differ][:, [i]]).mean(axis=(1, 2))
-            rows += [
-                {
-                    **about,
-                    "layer": spec.analysed,
-                    "feature_a": a,
-                    "feature_b": b,
-                    "follows_a": follows_a[row],
-                }
-                for row, (_, about) in enumerate(present)
-            ]
-    return as_table("conflict", rows)
+    for a, b in combinations(snapshot.targets, 2):
+        i, j = snapshot.features.index(a), snapshot.features.index(b)
+        agree, differ = y_fit[:, i] == y_fit[:, j], y_test[:, i] != y_test[:, j]
+        if not agree.any() or not differ.any():
+            raise RepbiasError(
+                f"'{a}' and '{b}' need validation stimuli on which they are equal (found "
+                f"{agree.sum()}) and test stimuli on which they differ (found {differ.sum()})"
+            )
+        decoded = linear_probe(fit[:, agree], y_fit[agree][:, [i]], test[:, differ])
+        follows_a = (decoded == y_test[differ][:, [i]]).mean(axis=(1, 2))
+        rows += [
+            {
+                **about,
+                "layer": layer,
+                "feature_a": a,
+                "feature_b": b,
+                "follows_a": follows_a[n],
+            }
+            for n, about in enumerate(snapshot.networks)
+        ]
+    return rows
 
 
 def _standardised(fit: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
-import pandas as pd
 
 from repbias.base.spec import RepbiasError
-from repbias.bias.spec import Bias
-from repbias.io.networks import Networks
-from repbias.io.stimuli import Stimuli
-from repbias.networks.mlp import hidden_activations, outputs_from
-from repbias.networks.spec import MLP
-from repbias.tables import as_table
+
+if TYPE_CHECKING:
+    from repbias.networks.snapshots import Snapshot
 
 
 def mean_difference(activations: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -100,14 +98,7 @@ def norm_to_flip(norms: np.ndarray, flips: np.ndarray, share: float = 0.9) -> fl
     return float(x[i - 1] + (x[i] - x[i - 1]) * (share - y[i - 1]) / (y[i] - y[i - 1]))
 
 
-def steering_table(
-    experiment: str,
-    condition: str,
-    networks: Networks,
-    stimuli: Stimuli,
-    spec: MLP,
-    settings: Bias,
-) -> pd.DataFrame:
+def steering_rows(snapshot: Snapshot, steering_strengths: list[float]) -> list[dict[str, Any]]:
     """Steer every feature in the analysed layer and count flips of every output (M5).
 
     The direction d comes from the validation stimuli. Every test stimulus is moved by strength * d
@@ -116,35 +107,29 @@ def steering_table(
     strength * ||d||, `norm_sd` the same in units of the layer's activity, the root of its total
     variance over test stimuli. Lampinen, Chan & Hermann 2024.
     """
-    x_fit, y_fit, _ = stimuli.part("validation")
-    x_test, _, _ = stimuli.part("test")
-    layer = spec.layers.index(spec.analysed)
+    layer = snapshot.analysed
+    fit, test = snapshot.fit.layers[layer], snapshot.test.layers[layer]
+    reported = snapshot.run(layer, test) > 0
+    activity = np.sqrt(test.var(axis=1, dtype=np.float64).sum(axis=1))
     rows = []
-    for checkpoint in networks.snapshots():
-        fit = hidden_activations(networks, checkpoint, x_fit, spec)[layer]
-        test = hidden_activations(networks, checkpoint, x_test, spec)[layer]
-        reported = outputs_from(networks, checkpoint, spec.analysed, test, spec) > 0
-        activity = np.sqrt(test.var(axis=1, dtype=np.float64).sum(axis=1))
-        present = networks.described(experiment, condition, checkpoint)
-        for i, feature in enumerate(networks.features):
-            direction = mean_difference(fit, y_fit[:, i])
-            length = np.linalg.norm(direction, axis=1)
-            for strength in settings.steering_strengths:
-                moved = steer(test, direction, strength, reported[..., i])
-                logits = outputs_from(networks, checkpoint, spec.analysed, moved, spec)
-                flips = ((logits > 0) != reported).mean(axis=1)
-                rows += [
-                    {
-                        **about,
-                        "layer": spec.analysed,
-                        "feature": feature,
-                        "strength": strength,
-                        "norm": strength * length[n],
-                        "norm_sd": strength * length[n] / activity[n] if activity[n] else np.nan,
-                        "output": output,
-                        "flips": flips[n, o],
-                    }
-                    for n, about in present
-                    for o, output in enumerate(networks.features)
-                ]
-    return as_table("steering", rows)
+    for i, feature in enumerate(snapshot.features):
+        direction = mean_difference(fit, snapshot.fit.labels[:, i])
+        length = np.linalg.norm(direction, axis=1)
+        for strength in steering_strengths:
+            moved = steer(test, direction, strength, reported[..., i])
+            flips = ((snapshot.run(layer, moved) > 0) != reported).mean(axis=1)
+            rows += [
+                {
+                    **about,
+                    "layer": layer,
+                    "feature": feature,
+                    "strength": strength,
+                    "norm": strength * length[n],
+                    "norm_sd": strength * length[n] / activity[n] if activity[n] else np.nan,
+                    "output": output,
+                    "flips": flips[n, o],
+                }
+                for n, about in enumerate(snapshot.networks)
+                for o, output in enumerate(snapshot.features)
+            ]
+    return rows

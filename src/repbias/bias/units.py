@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from repbias.bias.spec import Bias
-from repbias.io.networks import Networks
-from repbias.io.stimuli import Stimuli
-from repbias.networks.mlp import hidden_activations
-from repbias.networks.spec import MLP
-from repbias.tables import as_table
+if TYPE_CHECKING:
+    from repbias.networks.snapshots import Snapshot
 
 
 def unit_r2(
@@ -94,43 +89,28 @@ def participation_ratio(values: np.ndarray) -> float:
     return float(values.sum() ** 2 / (len(values) * squares)) if squares else float("nan")
 
 
-def units_table(
-    experiment: str,
-    condition: str,
-    networks: Networks,
-    stimuli: Stimuli,
-    spec: MLP,
-    settings: Bias,
-) -> pd.DataFrame:
+def units_rows(snapshot: Snapshot) -> list[dict[str, Any]]:
     """Measure every feature and sub-component in every unit of the analysed layer.
 
-    Means are fitted on the validation stimuli and tested on the test stimuli, at every named
-    checkpoint. Units without variance are left out.
+    Means are fitted on the validation stimuli and tested on the test stimuli. Units without
+    variance are left out.
     """
-    rows = [
+    return [
         {**about, "unit": str(unit), "r2": r2[unit]}
-        for about, r2 in _measured(experiment, condition, networks, stimuli, spec)
+        for about, r2 in _measured(snapshot)
         for unit in np.flatnonzero(~np.isnan(r2))
     ]
-    return as_table("units", rows)
 
 
-def sparsity_table(
-    experiment: str,
-    condition: str,
-    networks: Networks,
-    stimuli: Stimuli,
-    spec: MLP,
-    settings: Bias,
-) -> pd.DataFrame:
+def sparsity_rows(snapshot: Snapshot) -> list[dict[str, Any]]:
     """Measure over how many units every feature and sub-component is spread.
 
-    Gini coefficient and participation ratio of the units' R² (:func:`units_table`), those below 0
+    Gini coefficient and participation ratio of the units' R² (:func:`units_rows`), those below 0
     counted as 0, over the `n_units` units with variance. They say nothing of a feature that no
     unit carries: then they describe the chance correlations.
     """
     rows = []
-    for about, r2 in _measured(experiment, condition, networks, stimuli, spec):
+    for about, r2 in _measured(snapshot):
         carried = np.maximum(r2[~np.isnan(r2)], 0)
         rows.append(
             {
@@ -140,22 +120,13 @@ def sparsity_table(
                 "n_units": len(carried),
             }
         )
-    return as_table("sparsity", rows)
+    return rows
 
 
-def _measured(
-    experiment: str, condition: str, networks: Networks, stimuli: Stimuli, spec: MLP
-) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+def _measured(snapshot: Snapshot) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
     """Give every network's units' R² for every feature and sub-component, with its columns."""
-    x_fit, x_test = (stimuli.part(split)[0] for split in ("validation", "test"))
-    labels_fit, labels_test = (stimuli.named_labels(split) for split in ("validation", "test"))
-    layer = spec.layers.index(spec.analysed)
-    for checkpoint in networks.snapshots():
-        fit = hidden_activations(networks, checkpoint, x_fit, spec)[layer]
-        test = hidden_activations(networks, checkpoint, x_test, spec)[layer]
-        for n, about in networks.described(experiment, condition, checkpoint):
-            for feature, labels in labels_fit.items():
-                yield (
-                    {**about, "layer": spec.analysed, "feature": feature},
-                    unit_r2(labels, fit[n], labels_test[feature], test[n]),
-                )
+    layer, fit, test = snapshot.analysed, snapshot.fit, snapshot.test
+    for n, about in enumerate(snapshot.networks):
+        for feature, labels in fit.known.items():
+            r2 = unit_r2(labels, fit.layers[layer][n], test.known[feature], test.layers[layer][n])
+            yield {**about, "layer": layer, "feature": feature}, r2

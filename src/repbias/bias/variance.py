@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
 
-from repbias.bias.spec import Bias
-from repbias.io.networks import Networks
-from repbias.io.stimuli import Stimuli
-from repbias.networks.mlp import hidden_activations
-from repbias.networks.spec import MLP
-from repbias.tables import as_table
+if TYPE_CHECKING:
+    from repbias.networks.snapshots import Snapshot
+
+
+Definition = Literal["ratio_of_sums", "mean_of_ratios"]
 
 
 def variance_explained(
@@ -21,7 +20,7 @@ def variance_explained(
     feature_test: np.ndarray,
     representation_test: np.ndarray,
     total: float | None = None,
-    definition: Literal["ratio_of_sums", "mean_of_ratios"] = "ratio_of_sums",
+    definition: Definition = "ratio_of_sums",
 ) -> float:
     """Measure how much of a representation's variance a categorical feature explains (M1).
 
@@ -52,66 +51,91 @@ def variance_explained(
     >>> variance_explained(f, phi, f, phi)
     1.0
     """
-    levels = np.unique(feature_fit)
-    mean = representation_fit.mean(axis=0, dtype=np.float64)
-    phi_fit = representation_fit - mean
-    phi = representation_test - mean
-    # Least squares on a one-hot feature predicts each level's mean.
-    one_hot_fit = (feature_fit[:, None] == levels).astype(np.float64)
-    weights = (one_hot_fit.T @ phi_fit) / one_hot_fit.sum(axis=0)[:, None]
-    residual = phi - (feature_test[:, None] == levels) @ weights
-    if definition == "mean_of_ratios" and total is None:
-        norms = (phi**2).sum(axis=1)
-        ratios = (residual**2).sum(axis=1)[norms > 0] / norms[norms > 0]
-        return float(1 - ratios.mean()) if len(ratios) else float("nan")
-    denominator = (phi**2).sum() / len(phi) if total is None else total
-    rounding = 1e-12 * (representation_test.astype(np.float64) ** 2).sum() / len(phi)
-    if denominator <= rounding:
-        return float("nan")
-    explained = ((phi**2).sum() - (residual**2).sum()) / len(phi)
-    return float(explained / denominator)
+    phi = Centred.by(representation_fit, representation_test)
+    return phi.explained(feature_fit, feature_test, total, definition)
 
 
-def variance_table(
-    experiment: str,
-    condition: str,
-    networks: Networks,
-    stimuli: Stimuli,
-    spec: MLP,
-    settings: Bias,
-) -> pd.DataFrame:
-    """Measure every feature and sub-component, in every layer at every checkpoint of every network.
+@dataclass
+class Centred:
+    """A representation about the mean of the fitted set, in float64; for several features.
+
+    Attributes
+    ----------
+    fit, test : (stimulus, unit)
+    variance : sum of squares of the test set
+    rounding : as much variance per stimulus is none
+    """
+
+    fit: np.ndarray
+    test: np.ndarray
+    variance: float
+    rounding: float
+
+    @classmethod
+    def by(cls, fit: np.ndarray, test: np.ndarray) -> Centred:
+        """Centre both sets."""
+        mean = fit.mean(axis=0, dtype=np.float64)
+        phi = test - mean
+        rounding = 1e-12 * (test.astype(np.float64) ** 2).sum() / len(phi)
+        return cls(fit - mean, phi, (phi**2).sum(), rounding)
+
+    def explained(
+        self,
+        feature_fit: np.ndarray,
+        feature_test: np.ndarray,
+        total: float | None = None,
+        definition: Definition = "ratio_of_sums",
+    ) -> float:
+        """Return the share that a feature explains; arguments of :func:`variance_explained`."""
+        if definition == "mean_of_ratios" and total is None:
+            norms = (self.test**2).sum(axis=1)
+            squares = self._residual(feature_fit, feature_test).sum(axis=1)
+            ratios = squares[norms > 0] / norms[norms > 0]
+            return float(1 - ratios.mean()) if len(ratios) else float("nan")
+        residual = self._residual(feature_fit, feature_test).sum()
+        return self._share(residual, total)
+
+    def both(
+        self, feature_fit: np.ndarray, feature_test: np.ndarray, total: float
+    ) -> tuple[float, float]:
+        """Return M1 as a ratio of sums, and M1b with a given denominator, of one fit."""
+        residual = self._residual(feature_fit, feature_test).sum()
+        return self._share(residual, None), self._share(residual, total)
+
+    def _residual(self, feature_fit: np.ndarray, feature_test: np.ndarray) -> np.ndarray:
+        """Squares of what the feature does not explain, (stimulus, unit)."""
+        levels = np.unique(feature_fit)
+        # Least squares on a one-hot feature predicts each level's mean.
+        one_hot_fit = (feature_fit[:, None] == levels).astype(np.float64)
+        weights = (one_hot_fit.T @ self.fit) / one_hot_fit.sum(axis=0)[:, None]
+        return (self.test - (feature_test[:, None] == levels) @ weights) ** 2
+
+    def _share(self, residual: float, total: float | None) -> float:
+        n = len(self.test)
+        denominator = self.variance / n if total is None else total
+        if denominator <= self.rounding:
+            return float("nan")
+        return float((self.variance - residual) / n / denominator)
+
+
+def variance_rows(snapshot: Snapshot, definition: Definition) -> list[dict[str, Any]]:
+    """Measure every feature and sub-component in every layer of every network.
 
     W is fitted on the validation stimuli and tested on the test stimuli. Column ``r2`` is M1;
     ``r2_of_final`` is M1b, whose denominator is the final representation's variance at every
-    step, so that all points of a curve share a scale.
+    step, so that all points of a curve share a scale; NaN where the network diverged before the
+    end.
     """
-    x_fit, x_test = stimuli.part("validation")[0], stimuli.part("test")[0]
-    labels_fit, labels_test = stimuli.named_labels("validation"), stimuli.named_labels("test")
-    n_checkpoints = len(networks.checkpoint_names)
+    fit, test = snapshot.fit, snapshot.test
     rows = []
-    final_total: dict[tuple[int, str], float] = {}
-    # The final checkpoint comes first: it sets the scale of M1b.
-    for checkpoint in [n_checkpoints - 1, *range(n_checkpoints - 1)]:
-        fit = hidden_activations(networks, checkpoint, x_fit, spec)
-        test = hidden_activations(networks, checkpoint, x_test, spec)
-        for n, about in networks.described(experiment, condition, checkpoint):
-            for layer, phi_fit, phi_test in zip(spec.layers, fit, test, strict=True):
-                a, b = phi_fit[n].astype(np.float64), phi_test[n].astype(np.float64)
-                if checkpoint == n_checkpoints - 1:
-                    final_total[n, layer] = float(((b - a.mean(axis=0)) ** 2).sum() / len(b))
-                # Unknown where a network diverged before the end.
-                total = final_total.get((n, layer), float("nan"))
-                for feature in labels_fit:
-                    args = (labels_fit[feature], a, labels_test[feature], b)
-                    rows.append(
-                        {
-                            **about,
-                            "layer": layer,
-                            "feature": feature,
-                            "r2": variance_explained(*args, definition=settings.definition),
-                            "r2_of_final": variance_explained(*args, total),
-                        }
-                    )
-    table = as_table("variance_explained", rows)
-    return table.sort_values(["seed", "layer", "feature", "step"], kind="stable")
+    for n, about in enumerate(snapshot.networks):
+        for layer in fit.layers:
+            total = float(snapshot.final_variance[layer][n])
+            phi = Centred.by(*(r.layers[layer][n].astype(np.float64) for r in (fit, test)))
+            for feature, labels in fit.known.items():
+                r2, r2_of_final = phi.both(labels, test.known[feature], total)
+                if definition != "ratio_of_sums":
+                    r2 = phi.explained(labels, test.known[feature], definition=definition)
+                named = {"layer": layer, "feature": feature}
+                rows.append({**about, **named, "r2": r2, "r2_of_final": r2_of_final})
+    return rows

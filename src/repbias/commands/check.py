@@ -97,11 +97,12 @@ def unfilled(content: Any, path: str = "") -> Iterator[str]:
 
 def _work(study: Study, quick: bool) -> Findings:
     """Predict how many jobs the study is, and what it writes; warn if the disk is too small."""
+    from repbias.pipeline.plan import Plan
     from repbias.pipeline.sizes import n_jobs, rows_of_pairs, study_bytes, training_hours
     from repbias.stimuli.images import open_images
 
     findings = Findings("a run from the beginning")
-    findings.facts["jobs"] = str(n_jobs(study))
+    findings.facts["jobs"] = str(n_jobs(Plan(study)))
     if study.experiments:
         findings.facts["training"] = f"at most {training_hours(study):.2g} hours of one core"
     for (experiment, analysis), rows in rows_of_pairs(study).items():

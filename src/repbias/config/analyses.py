@@ -1,36 +1,55 @@
 """The analyses, each named after the table that it fills.
 
-To add one of an experiment's networks, write a function with the arguments of
-:func:`repbias.bias.variance.variance_table`; to add one of a recording, a function with the
-arguments that its entry in :data:`OF_RECORDINGS` says. Enter it here, and give its table's columns
-in :mod:`repbias.tables`.
+To add one of an experiment's networks, write a function of a
+:class:`repbias.networks.snapshots.Snapshot`; to add one of a recording, a function with the
+arguments that its entry in :data:`OF_RECORDINGS` says. Enter it here, and describe its table in
+:mod:`repbias.tables`.
 """
 
 from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-#: Analyses of one condition's networks, and the functions that do them.
-OF_CONDITIONS = {
-    "variance_explained": "repbias.bias.variance:variance_table",
-    "variance_decomposition": "repbias.bias.decomposition:decomposition_table",
-    "behaviour": "repbias.bias.behaviour:behaviour_table",
-    "units": "repbias.bias.units:units_table",
-    "sparsity": "repbias.bias.units:sparsity_table",
-    "components": "repbias.bias.components:components_table",
-    "steering": "repbias.bias.steering:steering_table",
-    "probes": "repbias.bias.probes:probes_table",
-    "conflict": "repbias.bias.probes:conflict_table",
-}
-#: The settings in `bias` that an analysis depends on; a change of others does not concern it.
-SETTINGS = {
-    "variance_explained": {"definition"},
-    "steering": {"steering_strengths"},
-    "probes": {"probe_steps"},
+
+class OfNetworks(NamedTuple):
+    """An analysis of a condition's networks: a function of a snapshot that returns rows.
+
+    Attributes
+    ----------
+    function : package.module:name
+    settings : the settings in `bias` that it is given, by name
+    every_checkpoint : whether it is done at every checkpoint, not only for untrained, first
+        mastered and final networks
+    order : columns that its table is sorted by; else rows stand in the order of the snapshots
+    """
+
+    function: str
+    settings: tuple[str, ...] = ()
+    every_checkpoint: bool = False
+    order: tuple[str, ...] = ()
+
+
+#: Analyses of the networks of one condition.
+OF_NETWORKS = {
+    "variance_explained": OfNetworks(
+        "repbias.bias.variance:variance_rows",
+        settings=("definition",),
+        every_checkpoint=True,
+        # A network that was mastered at its end has two rows there, the final one first.
+        order=("seed", "layer", "feature", "step", "snapshot"),
+    ),
+    "variance_decomposition": OfNetworks("repbias.bias.decomposition:decomposition_rows"),
+    "behaviour": OfNetworks("repbias.bias.behaviour:behaviour_rows"),
+    "units": OfNetworks("repbias.bias.units:units_rows"),
+    "sparsity": OfNetworks("repbias.bias.units:sparsity_rows"),
+    "components": OfNetworks("repbias.bias.components:components_rows"),
+    "steering": OfNetworks("repbias.bias.steering:steering_rows", settings=("steering_strengths",)),
+    "probes": OfNetworks("repbias.bias.probes:probes_rows", settings=("probe_steps",)),
+    "conflict": OfNetworks("repbias.bias.probes:conflict_rows"),
 }
 #: Analyses that compare an experiment's networks with each other.
 BETWEEN_NETWORKS = ("rsa_models", "similarity")
-ANALYSES = (*OF_CONDITIONS, *BETWEEN_NETWORKS)
+ANALYSES = (*OF_NETWORKS, *BETWEEN_NETWORKS)
 
 
 class OfRecording(NamedTuple):
@@ -59,26 +78,36 @@ OF_RECORDINGS = {
     "reliability": OfRecording("repbias.recordings.reliability:reliability_table", None, None),
     "quality": OfRecording(
         "repbias.rsa.quality:quality_table",
-        *(None, "geometry", _OF_NETWORKS | _INFERENCE | {"bootstraps", "time_resolved"}),
+        None,
+        "geometry",
+        _OF_NETWORKS | _INFERENCE | {"bootstraps", "time_resolved"},
     ),
     "rsa_recordings": OfRecording(
         "repbias.rsa.tables:compare_with_recording",
-        *("rdms", "geometry", _OF_NETWORKS | _INFERENCE | {"time_resolved"}),
+        "rdms",
+        "geometry",
+        _OF_NETWORKS | _INFERENCE | {"time_resolved"},
     ),
     "rsa_tests": OfRecording(
         "repbias.rsa.model_tests:test_models",
-        *("rdms", "geometry", _OF_NETWORKS | {"fitted", "folds", "reweighting_units"}),
+        "rdms",
+        "geometry",
+        _OF_NETWORKS | {"fitted", "folds", "reweighting_units"},
     ),
     "rsa_times": OfRecording(
         "repbias.rsa.tables:compare_times",
-        *("rdms", "geometry", _OF_NETWORKS | _INFERENCE),
+        "rdms",
+        "geometry",
+        _OF_NETWORKS | _INFERENCE,
     ),
     "rsa_fitted": OfRecording(
         "repbias.rsa.fitted:fitted_models", "activations", "geometry", frozenset({"n_stimuli"})
     ),
     "encoding": OfRecording(
         "repbias.encoding.tables:encode_recording",
-        *("activations", "encoding", frozenset({"partition", "partition_iterations"})),
+        "activations",
+        "encoding",
+        frozenset({"partition", "partition_iterations"}),
     ),
     "variance_partition": OfRecording(
         "repbias.encoding.partition:partition_variance", "activations", "encoding"

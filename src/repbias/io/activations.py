@@ -32,10 +32,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class Activations:
-    """An activations file, opened for reading; layers are read when asked for.
+    """Activations in a file, opened for reading; layers are read when asked for.
 
     Attributes
     ----------
+    path : the file
+    name : the condition or network that they are of, if the file has several; else None
     stimulus_ids : (stimulus,) str
     networks : columns "network", "seed", "snapshot", "step", "included", one row per network and
         snapshot
@@ -45,6 +47,7 @@ class Activations:
     """
 
     path: Path
+    name: str | None
     stimulus_ids: np.ndarray
     networks: dict[str, np.ndarray]
     layers: list[str]
@@ -52,11 +55,12 @@ class Activations:
     distance: Distance | None = None
 
     @classmethod
-    def open(cls, path: str | Path) -> Activations:
+    def open(cls, path: str | Path, name: str | None = None) -> Activations:
         """Read everything but the activations themselves."""
-        with open_checked(path, "activations") as file:
+        with open_checked(path, "activations", name) as file:
             return cls(
                 path=Path(path),
+                name=name,
                 stimulus_ids=get(file, "stimuli/id"),
                 networks=get_columns(file, "networks"),
                 layers=get_json(file, "layers"),
@@ -71,8 +75,14 @@ class Activations:
         """Return one network's activations of shape (stimulus, unit), float32."""
         if layer not in self.layers:
             raise StoreError(f"{self.path}: no layer {layer!r}; {nearest(layer, self.layers)}")
-        with open_checked(self.path, "activations") as file:
-            return get(file, f"layers/{layer}", row)
+        with self.opened() as group:
+            return get(group, f"layers/{layer}", row)
+
+    @contextmanager
+    def opened(self) -> Iterator[h5py.Group]:
+        """Open the file for reading parts of layers."""
+        with open_checked(self.path, "activations", self.name) as group:
+            yield group
 
 
 @contextmanager
@@ -84,12 +94,25 @@ def write_activations(
     labels: Mapping[str, np.ndarray] | None = None,
     distance: Distance | None = None,
 ) -> Iterator[Mapping[str, h5py.Dataset]]:
-    """Create an activations file and give its layers, to be filled block by block.
+    """Create a file of activations, and give its layers; arguments of :func:`put_activations`."""
+    with create(path, "activations") as file:
+        yield put_activations(file, stimulus_ids, networks, layers, labels, distance)
+
+
+def put_activations(
+    group: h5py.Group,
+    stimulus_ids: np.ndarray,
+    networks: Mapping[str, Any],
+    layers: Mapping[str, int],
+    labels: Mapping[str, np.ndarray] | None = None,
+    distance: Distance | None = None,
+) -> Mapping[str, h5py.Dataset]:
+    """Write all but the activations into a group, and give its layers, to be filled in blocks.
 
     Parameters
     ----------
-    path
-        Where to write.
+    group
+        A file, or a group of it.
     stimulus_ids
         (stimulus,) str.
     networks
@@ -101,22 +124,21 @@ def write_activations(
     distance
         Dissimilarity that these layers want, instead of the study's.
 
-    Yields
-    ------
+    Returns
+    -------
     mapping
         Layer name to a dataset of shape (network, stimulus, unit), float32.
     """
     n_networks, n_stimuli = len(networks["network"]), len(stimulus_ids)
-    with create(path, "activations") as file:
-        put_json(file, "layers", list(layers))
-        if distance is not None:
-            put_text(file, "distance", distance)
-        put_columns(file.create_group("stimuli"), {"id": stimulus_ids})
-        put_columns(file.create_group("networks"), networks)
-        put_columns(file.create_group("labels"), labels or {})
-        group = file.create_group("layers")
-        shapes = {name: (n_networks, n_stimuli, n_units) for name, n_units in layers.items()}
-        yield {
-            name: group.create_dataset(name, shape, np.float32, **stored(shape, np.float32))
-            for name, shape in shapes.items()
-        }
+    put_json(group, "layers", list(layers))
+    if distance is not None:
+        put_text(group, "distance", distance)
+    put_columns(group.create_group("stimuli"), {"id": stimulus_ids})
+    put_columns(group.create_group("networks"), networks)
+    put_columns(group.create_group("labels"), labels or {})
+    within = group.create_group("layers")
+    shapes = {name: (n_networks, n_stimuli, n_units) for name, n_units in layers.items()}
+    return {
+        name: within.create_dataset(name, shape, np.float32, **stored(shape, np.float32))
+        for name, shape in shapes.items()
+    }

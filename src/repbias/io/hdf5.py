@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import h5py
 import numpy as np
@@ -80,14 +80,47 @@ def create(path: str | Path, kind: str) -> Iterator[h5py.File]:
         yield file
 
 
+class Member(Protocol):
+    """What is written into a file, or into a group of it."""
+
+    def put(self, group: h5py.Group) -> None:
+        """Write it into the group."""
+
+
+def write_members(path: str | Path, kind: str, members: Iterable[tuple[str, Member]]) -> None:
+    """Write a file of a kind with a group for each of several members, such as conditions.
+
+    Parameters
+    ----------
+    path
+        Where to write.
+    kind
+        "stimuli" or "networks".
+    members
+        Name and content; one is in memory at a time if this is an iterator.
+    """
+    with create(path, kind) as file:
+        for name, content in members:
+            content.put(file.create_group(name))
+
+
 @contextmanager
-def open_checked(path: str | Path, kind: str) -> Iterator[h5py.File]:
-    """Open one of our HDF5 files for reading.
+def open_checked(path: str | Path, kind: str, name: str | None = None) -> Iterator[h5py.Group]:
+    """Open one of our HDF5 files, or one member of it, for reading.
+
+    Parameters
+    ----------
+    path
+        The file.
+    kind
+        What it must hold.
+    name
+        The member of a file that has several; None for a file that is of one thing.
 
     Raises
     ------
     StoreError
-        If the file is missing, truncated, or not of this kind and version.
+        If the file is missing, truncated, or not of this kind and version, or has no such member.
     """
     try:
         file = h5py.File(path, "r")
@@ -107,7 +140,9 @@ def open_checked(path: str | Path, kind: str) -> Iterator[h5py.File]:
                 f"{repbias.__version__}, which reads version {FORMAT_VERSION}. Delete the file and "
                 "run the study again, and it is written anew"
             )
-        yield file
+        with reading(file):
+            group = file if name is None else member(file.filename, file, name)
+        yield group
 
 
 def kind_of(file: h5py.File) -> str | None:
@@ -187,39 +222,42 @@ def get(group: h5py.Group, name: str, index: Any = ()) -> np.ndarray:
 
 
 def put_columns(group: h5py.Group, columns: Mapping[str, Any]) -> None:
-    """Write every array of a mapping as a dataset of the group."""
-    for name, values in columns.items():
-        put(group, name, values)
+    """Write every array of a mapping as a dataset of the group.
+
+    In alphabetical order, in which HDF5 lists them: what is read and written again is the same.
+    """
+    for name in sorted(columns):
+        put(group, name, columns[name])
 
 
-def get_columns(file: h5py.File, name: str) -> dict[str, np.ndarray]:
-    """Read every dataset of a group, by name."""
-    with reading(file):
-        names = list(member(file.filename, file, name).keys())
-    return {column: get(file, f"{name}/{column}") for column in names}
+def get_columns(group: h5py.Group, name: str) -> dict[str, np.ndarray]:
+    """Read every dataset of a group within this one, by name."""
+    with reading(group):
+        names = list(member(group.file.filename, group, name).keys())
+    return {column: get(group, f"{name}/{column}") for column in names}
 
 
-def put_text(file: h5py.File, name: str, text: str) -> None:
+def put_text(group: h5py.Group, name: str, text: str) -> None:
     """Write an attribute of fixed length: of other text HDF5 has no checksum.
 
     Worse, a wrong bit there can keep HDF5 reading for ever.
     """
     content = text.encode()
-    file.attrs.create(name, content, dtype=h5py.string_dtype("utf-8", len(content)))
+    group.attrs.create(name, content, dtype=h5py.string_dtype("utf-8", len(content)))
 
 
-def get_text(file: h5py.File, name: str) -> str | None:
+def get_text(group: h5py.Group, name: str) -> str | None:
     """Read an attribute of text; None where there is none."""
-    value = file.attrs.get(name)
+    value = group.attrs.get(name)
     return value.decode() if isinstance(value, bytes) else value
 
 
-def put_json(file: h5py.File, name: str, value: Any) -> None:
+def put_json(group: h5py.Group, name: str, value: Any) -> None:
     """Write a value as JSON in an attribute."""
-    put_text(file, name, json.dumps(value))
+    put_text(group, name, json.dumps(value))
 
 
-def get_json(file: h5py.File, name: str) -> Any:
+def get_json(group: h5py.Group, name: str) -> Any:
     """Read an attribute that holds JSON."""
-    with reading(file):
-        return json.loads(file.attrs[name])
+    with reading(group):
+        return json.loads(group.attrs[name])

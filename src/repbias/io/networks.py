@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
 from repbias.io.hdf5 import create, get, get_columns, get_json, open_checked, put_columns, put_json
@@ -33,6 +35,7 @@ class Networks:
         accuracy), "mastered" or "final"
     checkpoint_steps : (checkpoint, network) int, -1 where the network has no such checkpoint
     weights : parameter name to (checkpoint, network, ...) float32
+    recipe : all that a network depends on beside its seed; with the same recipe, the same networks
     """
 
     seeds: np.ndarray
@@ -45,70 +48,116 @@ class Networks:
     checkpoint_names: np.ndarray
     checkpoint_steps: np.ndarray
     weights: dict[str, np.ndarray]
+    recipe: dict[str, Any] = field(default_factory=dict)
 
     def snapshots(self) -> list[int]:
         """Return the indices of the named checkpoints: untrained, mastered and final."""
         return [i for i, name in enumerate(self.checkpoint_names) if name in SNAPSHOTS]
 
-    def described(
-        self, experiment: str, condition: str, checkpoint: int
-    ) -> list[tuple[int, dict[str, Any]]]:
-        """Return the networks that have a checkpoint: each one's index, and its columns in a table.
+    def present(self, checkpoint: int) -> list[int]:
+        """Return the indices of the networks that have a checkpoint.
 
         Networks that diverged, with weights that are not finite, are left out.
         """
-        there = np.flatnonzero(self.checkpoint_steps[checkpoint] >= 0)
         return [
-            (
-                int(n),
-                {
-                    "experiment": experiment,
-                    "condition": condition,
-                    "network": f"seed{self.seeds[n]}",
-                    "seed": self.seeds[n],
-                    "snapshot": self.checkpoint_names[checkpoint],
-                    "step": self.checkpoint_steps[checkpoint, n],
-                    "included": self.included[n],
-                },
-            )
-            for n in there
+            int(n)
+            for n in np.flatnonzero(self.checkpoint_steps[checkpoint] >= 0)
             if all(np.isfinite(w[checkpoint, n]).all() for w in self.weights.values())
         ]
 
+    def of_seeds(self, seeds: Sequence[int]) -> Networks:
+        """Return the networks of some of the seeds, in that order."""
+        chosen = [self.seeds.tolist().index(seed) for seed in seeds]
+        loss = self.curves["loss"][:, chosen]
+        # A step at which none of them was evaluated is no step of their curves.
+        steps = ~np.isnan(self.curves["accuracy"][:, chosen]).all(axis=(1, 2))
+        return replace(
+            self,
+            seeds=self.seeds[chosen],
+            included=self.included[chosen],
+            test_accuracy=self.test_accuracy[chosen],
+            mastery_step=self.mastery_step[chosen],
+            curves={
+                "step": self.curves["step"][steps],
+                "loss": loss[steps],
+                "accuracy": self.curves["accuracy"][steps][:, chosen],
+            },
+            checkpoint_steps=self.checkpoint_steps[:, chosen],
+            weights={name: w[:, chosen] for name, w in self.weights.items()},
+        )
+
+    def with_others(self, others: Networks) -> Networks:
+        """Return these networks and others of the same condition, by seed."""
+        both = (self, others)
+        seeds = np.concatenate([n.seeds for n in both])
+        order = np.argsort(seeds, kind="stable")
+
+        def joined(name: str, axis: int = 0) -> np.ndarray:
+            return np.concatenate([getattr(n, name) for n in both], axis).take(order, axis)
+
+        steps = np.union1d(*(n.curves["step"] for n in both))
+        curves = {"step": steps}
+        for name in ("loss", "accuracy"):
+            values = []
+            for n in both:
+                curve = n.curves[name]
+                value = np.full((len(steps), *curve.shape[1:]), np.nan)
+                value[np.searchsorted(steps, n.curves["step"])] = curve
+                values.append(value)
+            curves[name] = np.concatenate(values, axis=1)[:, order]
+        return replace(
+            self,
+            seeds=seeds[order],
+            included=joined("included"),
+            test_accuracy=joined("test_accuracy"),
+            mastery_step=joined("mastery_step"),
+            curves=curves,
+            checkpoint_steps=joined("checkpoint_steps", axis=1),
+            weights={
+                name: np.concatenate([n.weights[name] for n in both], axis=1)[:, order]
+                for name in self.weights
+            },
+        )
+
+    def put(self, group: h5py.Group) -> None:
+        """Write the networks into a group of a file."""
+        for name in ("features", "targets", "recipe"):
+            put_json(group, name, getattr(self, name))
+        put_columns(
+            group.create_group("networks"),
+            {
+                "seed": self.seeds,
+                "included": self.included,
+                "test_accuracy": self.test_accuracy,
+                "mastery_step": self.mastery_step,
+            },
+        )
+        put_columns(group.create_group("curves"), self.curves)
+        put_columns(
+            group.create_group("checkpoints"),
+            {"name": self.checkpoint_names, "step": self.checkpoint_steps},
+        )
+        put_columns(group.create_group("weights"), self.weights)
+
     def write(self, path: str | Path) -> None:
-        """Write the networks file."""
+        """Write a file of these networks alone."""
         with create(path, "networks") as file:
-            for name in ("features", "targets"):
-                put_json(file, name, getattr(self, name))
-            put_columns(
-                file.create_group("networks"),
-                {
-                    "seed": self.seeds,
-                    "included": self.included,
-                    "test_accuracy": self.test_accuracy,
-                    "mastery_step": self.mastery_step,
-                },
-            )
-            put_columns(file.create_group("curves"), self.curves)
-            put_columns(
-                file.create_group("checkpoints"),
-                {"name": self.checkpoint_names, "step": self.checkpoint_steps},
-            )
-            put_columns(file.create_group("weights"), self.weights)
+            self.put(file)
 
     @classmethod
-    def read(cls, path: str | Path) -> Networks:
-        """Read a networks file."""
-        with open_checked(path, "networks") as file:
+    def read(cls, path: str | Path, name: str | None = None) -> Networks:
+        """Read a file of networks; of a file with several conditions, those of the named one."""
+        with open_checked(path, "networks", name) as group:
             return cls(
-                seeds=get(file, "networks/seed"),
-                features=get_json(file, "features"),
-                targets=get_json(file, "targets"),
-                included=get(file, "networks/included"),
-                test_accuracy=get(file, "networks/test_accuracy"),
-                mastery_step=get(file, "networks/mastery_step"),
-                curves=get_columns(file, "curves"),
-                checkpoint_names=get(file, "checkpoints/name"),
-                checkpoint_steps=get(file, "checkpoints/step"),
-                weights=get_columns(file, "weights"),
+                seeds=get(group, "networks/seed"),
+                features=get_json(group, "features"),
+                targets=get_json(group, "targets"),
+                included=get(group, "networks/included"),
+                test_accuracy=get(group, "networks/test_accuracy"),
+                mastery_step=get(group, "networks/mastery_step"),
+                curves=get_columns(group, "curves"),
+                checkpoint_names=get(group, "checkpoints/name"),
+                checkpoint_steps=get(group, "checkpoints/step"),
+                weights=get_columns(group, "weights"),
+                recipe=get_json(group, "recipe"),
             )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
 from repbias.io.hdf5 import create, get, get_json, open_checked, put, put_columns, put_json
@@ -50,27 +51,31 @@ class Stimuli:
         columns = [*self.labels[rows].T, *self.component_labels[rows].T]
         return dict(zip(names, columns, strict=True))
 
+    def put(self, group: h5py.Group) -> None:
+        """Write the stimuli into a group of a file."""
+        put_columns(group, {"inputs": self.inputs, "id": self.ids, "split": self.split})
+        for name in ("labels", "component_labels", "supervised"):
+            put(group, name, getattr(self, name))
+        for name in ("features", "components", "audit"):
+            put_json(group, name, getattr(self, name))
+
     def write(self, path: str | Path) -> None:
-        """Write the stimuli file."""
+        """Write a file of these stimuli alone."""
         with create(path, "stimuli") as file:
-            put_columns(file, {"inputs": self.inputs, "id": self.ids, "split": self.split})
-            for name in ("labels", "component_labels", "supervised"):
-                put(file, name, getattr(self, name))
-            for name in ("features", "components", "audit"):
-                put_json(file, name, getattr(self, name))
+            self.put(file)
 
     @classmethod
-    def read(cls, path: str | Path) -> Stimuli:
-        """Read a stimuli file."""
-        with open_checked(path, "stimuli") as file:
+    def read(cls, path: str | Path, name: str | None = None) -> Stimuli:
+        """Read a file of stimuli; of a file with those of several conditions, the named ones."""
+        with open_checked(path, "stimuli", name) as group:
             return cls(
-                inputs=get(file, "inputs"),
-                ids=get(file, "id"),
-                split=get(file, "split"),
-                features=get_json(file, "features"),
-                labels=get(file, "labels"),
-                components=get_json(file, "components"),
-                component_labels=get(file, "component_labels"),
-                supervised=get(file, "supervised"),
-                audit=get_json(file, "audit"),
+                inputs=get(group, "inputs"),
+                ids=get(group, "id"),
+                split=get(group, "split"),
+                features=get_json(group, "features"),
+                labels=get(group, "labels"),
+                components=get_json(group, "components"),
+                component_labels=get(group, "component_labels"),
+                supervised=get(group, "supervised"),
+                audit=get_json(group, "audit"),
             )

@@ -6,18 +6,16 @@ import importlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
-from pathlib import Path
-from typing import Any
+from itertools import chain, pairwise
+from typing import TYPE_CHECKING, Any
 
+import h5py
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from repbias.base.spec import RepbiasError, nearest
-from repbias.io.activations import write_activations
-from repbias.io.networks import Networks
-from repbias.io.stimuli import Stimuli
+from repbias.io.activations import put_activations
 from repbias.networks.device import free_memory, in_chunks, pick_device, reproducible, stack_size
 from repbias.networks.mlp import hidden_layers, padded_widths
 from repbias.networks.spec import (
@@ -30,11 +28,15 @@ from repbias.networks.spec import (
 )
 from repbias.stimuli.images import Images
 
+if TYPE_CHECKING:
+    from repbias.io.networks import Networks
+    from repbias.io.stimuli import Stimuli
+
 logger = logging.getLogger(__name__)
 
 
-def write_ensemble_activations(
-    path: str | Path, networks: Networks, stimuli: Stimuli, spec: MLP, device: str = "cpu"
+def put_ensemble_activations(
+    group: h5py.Group, networks: Networks, stimuli: Stimuli, spec: MLP, device: str = "cpu"
 ) -> None:
     """Write the activations of a condition on its test stimuli, as many networks as fit at a time.
 
@@ -43,8 +45,8 @@ def write_ensemble_activations(
 
     Parameters
     ----------
-    path
-        The activations file.
+    group
+        Of the activations file.
     networks, stimuli, spec
         The condition's networks, stimuli and architecture.
     device
@@ -77,7 +79,8 @@ def write_ensemble_activations(
         return hidden_layers(weights, inputs, spec, where)
 
     start = 0
-    with reproducible(where), write_activations(path, ids, table, layers, named) as datasets:
+    datasets = put_activations(group, ids, table, layers, named)
+    with reproducible(where):
         for chunk, hidden in in_chunks(rows, size, work, "network"):
             for layer, values in zip(spec.layers, hidden, strict=True):
                 datasets[layer][start : start + len(chunk)] = values
@@ -91,15 +94,15 @@ def _bytes_per_network(spec: MLP, n_stimuli: int, n_inputs: int, n_outputs: int)
     return 4 * (parameters + n_stimuli * (sum(widths) + 3 * max(widths)))
 
 
-def write_model_activations(
-    path: str | Path, name: str, spec: Network, images: Images, device: str
+def put_model_activations(
+    group: h5py.Group, name: str, spec: Network, images: Images, device: str
 ) -> None:
     """Run a model over a set of stimuli and write the chosen layers, batch by batch.
 
     Parameters
     ----------
-    path
-        The activations file.
+    group
+        Of the activations file.
     name
         The network's name in the configuration.
     spec
@@ -128,15 +131,12 @@ def write_model_activations(
     }
     distance = getattr(spec, "distance", None)
     ids = np.array(images.ids)
-    with write_activations(path, ids, table, sizes, distance=distance) as datasets:
-        while True:
-            for layer, values in first.items():
-                datasets[layer][0, start : start + len(values)] = values
-            logger.info("%s: %d of %d images", name, start + len(values), len(images))
-            try:
-                start, first = next(batches)
-            except StopIteration:
-                break
+    datasets = put_activations(group, ids, table, sizes, distance=distance)
+    for begin, values in chain([(start, first)], batches):
+        for layer, activations in values.items():
+            stop = begin + len(activations)
+            datasets[layer][0, begin:stop] = activations
+        logger.info("%s: %d of %d images", name, stop, len(images))
 
 
 def feature_spaces(spec: FeatureNetwork, stimuli: Images) -> dict[str, np.ndarray]:

@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from repbias.io.networks import Networks
 from repbias.networks.spec import MLP
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -121,32 +120,6 @@ def _layer_norm(x: Tensor, width: int) -> Tensor:
     return centred * torch.rsqrt(centred.square().sum(-1, keepdim=True) / width + 1e-5)
 
 
-def hidden_activations(
-    networks: Networks, checkpoint: int, inputs: np.ndarray, spec: MLP
-) -> list[np.ndarray]:
-    """Return every hidden layer of every network at one checkpoint.
-
-    Parameters
-    ----------
-    networks
-        Trained networks.
-    checkpoint
-        Index of the checkpoint.
-    inputs
-        (stimulus, input).
-    spec
-        The networks' architecture.
-
-    Returns
-    -------
-    list of numpy.ndarray
-        One array of shape (network, stimulus, unit) per hidden layer.
-    """
-    return hidden_layers(
-        {name: w[checkpoint] for name, w in networks.weights.items()}, inputs, spec
-    )
-
-
 def hidden_layers(
     weights: Mapping[str, np.ndarray],
     inputs: np.ndarray,
@@ -184,30 +157,35 @@ def hidden_layers(
 
 
 def outputs_from(
-    networks: Networks, checkpoint: int, layer: str, activations: np.ndarray, spec: MLP
+    weights: Mapping[str, np.ndarray],
+    layer: str,
+    activations: np.ndarray,
+    spec: MLP,
+    n_outputs: int,
 ) -> np.ndarray:
     """Run the rest of every network on activations of one of its hidden layers.
 
     Parameters
     ----------
-    networks, checkpoint, spec
-        As for :func:`hidden_activations`.
+    weights, spec
+        As for :func:`hidden_layers`.
     layer
         Name of the hidden layer.
     activations
         (network, stimulus, unit), as they were or changed.
+    n_outputs
+        Number of output units.
 
     Returns
     -------
     numpy.ndarray
         Logits (network, stimulus, output); above 0 the network reports a 1.
     """
-    weights = {name: w[checkpoint] for name, w in networks.weights.items()}
     x = padded(torch.from_numpy(np.ascontiguousarray(activations, np.float32)))
     first = spec.layers.index(layer) + 2
     with torch.inference_mode():
         _, logits = forward(_on_device(weights, "cpu"), x, spec, first=first)
-    return np.ascontiguousarray(logits.numpy()[..., : len(networks.features)])
+    return np.ascontiguousarray(logits.numpy()[..., :n_outputs])
 
 
 def _on_device(weights: Mapping[str, np.ndarray], device: torch.device | str) -> dict[str, Tensor]:

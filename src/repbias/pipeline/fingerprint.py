@@ -13,17 +13,19 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from repbias.config.analyses import OF_NETWORKS, OF_RECORDINGS
+
 PACKAGE = Path(__file__).parents[1]
 
 
-def code_fingerprint(script: str | Path) -> str:
-    """Hash the modules of this package that a script imports.
+def code_fingerprint(*files: str | Path) -> str:
+    """Hash the modules of this package that Python files import.
 
     Parameters
     ----------
-    script
-        A Python file. If it is no module of this package, it does not count itself: Snakemake
-        watches scripts.
+    files
+        What a step runs. A file that is no module of this package does not count itself:
+        Snakemake watches scripts.
 
     Returns
     -------
@@ -31,11 +33,43 @@ def code_fingerprint(script: str | Path) -> str:
         Twelve hexadecimal digits.
     """
     digest = hashlib.sha256()
-    itself = {Path(script)} if PACKAGE in Path(script).parents else set()
-    for module in sorted(imported_modules(script) | itself):
+    modules = {Path(file) for file in files if PACKAGE in Path(file).parents}
+    modules |= {module for file in files for module in imported_modules(file)}
+    for module in sorted(modules):
         digest.update(module.relative_to(PACKAGE).as_posix().encode())
         digest.update(_normalised(module).encode())
     return digest.hexdigest()[:12]
+
+
+def code_fingerprints(scripts: Path) -> dict[str, str]:
+    """Hash what every script runs, and every analysis of a recording.
+
+    Parameters
+    ----------
+    scripts
+        The folder of the workflow's scripts.
+
+    Returns
+    -------
+    dict
+        Name of a script, or an analysis' function as package.module:name, to the fingerprint.
+    """
+    named = {name: module_of(entry.function) for name, entry in OF_NETWORKS.items()}
+    prints = {}
+    for script in sorted(scripts.glob("*.py")):
+        # Analyses are named by text, so that a study can be read without importing them.
+        more = named.values() if script.name == "analyse_networks.py" else ()
+        prints[script.name] = code_fingerprint(script, *more)
+    for entry in OF_RECORDINGS.values():
+        script = scripts / "analyse_recording.py"
+        prints[entry.function] = code_fingerprint(script, module_of(entry.function))
+    return prints
+
+
+def module_of(function: str) -> Path:
+    """Return the file of a function, given as package.module:name."""
+    parts = function.partition(":")[0].split(".")[1:]
+    return PACKAGE.joinpath(*parts).with_suffix(".py")
 
 
 def imported_modules(script: str | Path) -> set[Path]:

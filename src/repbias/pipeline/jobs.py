@@ -6,15 +6,18 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from repbias.base.spec import RepbiasError
 
 logger = logging.getLogger("repbias")
+
+Settings = TypeVar("Settings")
+Result = TypeVar("Result")
 
 
 @contextmanager
@@ -104,18 +107,21 @@ def _limit_threads(threads: int) -> None:
 
 
 def for_each(
-    conditions: Mapping[str, Any], work: Callable[..., None], *parts: Iterable[Any]
-) -> None:
-    """Do a job's work for each of its conditions.
+    conditions: Mapping[str, Settings], work: Callable[[str, Settings], Result]
+) -> Iterator[tuple[str, Result]]:
+    """Do a job's work for each of its conditions, one after the other as results are taken.
 
     Parameters
     ----------
     conditions
-        Name ("experiment/condition") to what the work depends on.
+        Name to what the work depends on.
     work
-        Called with the name, what it depends on, and the condition's entry of every list.
-    parts
-        Lists, such as input and output files, in the order of the conditions.
+        Called with the name and what it depends on.
+
+    Yields
+    ------
+    tuple
+        The name, and what the work returns.
 
     Raises
     ------
@@ -123,12 +129,11 @@ def for_each(
         Of the first condition that fails; where there are several, its name comes first.
     """
     several = len(conditions) > 1
-    rows = zip(conditions.items(), *parts, strict=True)
-    for number, ((name, settings), *entries) in enumerate(rows, start=1):
+    for number, (name, settings) in enumerate(conditions.items(), start=1):
         if several:
             logger.info("%s (%d of %d)", name, number, len(conditions))
         try:
-            work(name, settings, *entries)
+            result = work(name, settings)
         except RepbiasError as error:
             if several:
                 raise RepbiasError(f"{name}: {error}") from error
@@ -136,3 +141,11 @@ def for_each(
         except Exception as error:
             error.add_note(f"in the work on {name}")
             raise
+        yield name, result
+
+
+def function_named(path: str) -> Callable[..., Any]:
+    """Import a function, given as package.module:name."""
+    module, _, name = path.partition(":")
+    function: Callable[..., Any] = getattr(import_module(module), name)
+    return function

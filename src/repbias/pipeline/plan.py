@@ -1,34 +1,61 @@
-"""What a study makes: its batches of conditions, its tables and its figures."""
+"""What a study makes: batches of conditions, files, tables and figures, and what each depends on.
+
+The rules of the workflow ask a :class:`Plan` for everything that is not the name of a file.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
 
-from repbias.config.analyses import ANALYSES
-from repbias.config.study import Study
+from repbias.config.analyses import ANALYSES, BETWEEN_NETWORKS, OF_NETWORKS, OF_RECORDINGS
+from repbias.config.study import Condition, Study
 from repbias.report.captions import FIGURES
 
 #: Analyses of recordings that need responses; the others are done from RDMs alone as well.
 OF_RESPONSES = ("encoding", "variance_partition", "reliability")
+#: Tables that follow from other tables.
+DERIVED = ("encoding_regions", "model_recovery", "references")
+#: Settings of `geometry` that concern the RDMs of networks, not those of recordings.
+OF_NETWORK_RDMS = {"distance", "n_stimuli"}
 
 
 class Plan:
     """What the pipeline makes of a study.
 
+    A batch is what one job does of an experiment at every step of its networks: a condition, or
+    several where the study puts several in a job. Its files have a group for each condition.
+
     Attributes
     ----------
     study : the configuration
+    results : the folder of everything
+    conditions : (experiment, condition) to its settings
+    groups : experiment to its conditions, stimulus set to the networks that it is shown to
+    batches : (experiment, batch) to the names of its conditions
+    common_stimuli : stimulus set to its recordings, where there are several
+    tables : names of the tables that the study fills
     """
 
     def __init__(self, study: Study) -> None:
         self.study = study
+        self.results = f"results/{study.study}"
+        self.conditions = {(e, name): spec for e, name, spec in study.conditions()}
+        self.groups = study.groups()
+        self.batches = {
+            (experiment, name): conditions
+            for experiment, spec in study.experiments.items()
+            for name, conditions in _batches(self.groups[experiment], spec.conditions_per_job)
+        }
+        self._batch_of = {(e, c): b for (e, b), names in self.batches.items() for c in names}
+        shared = study.with_common_stimuli()
+        self.common_stimuli = {
+            images: [name for name in shared if study.shown_to(name) == images]
+            for images in dict.fromkeys(map(study.shown_to, shared))
+        }
+        self.tables = self._tables()
 
-    def batches(self) -> Iterator[tuple[str, int, list[str]]]:
-        """Go through (experiment, number from 1, names of the conditions that one job does)."""
-        for experiment, spec in self.study.experiments.items():
-            names, size = list(spec.expand()), spec.conditions_per_job
-            for start in range(0, len(names), size):
-                yield experiment, start // size + 1, names[start : start + size]
+    # What there is
 
     def analysed(self, analysis: str) -> list[str]:
         """Return the experiments (and sets of images) that an analysis is done for."""
@@ -36,7 +63,7 @@ class Plan:
         if analysis == "rsa_models":
             layers = {
                 name: [layer for network in shown for layer in study.networks[network].layers]
-                for name, shown in study.groups().items()
+                for name, shown in self.groups.items()
                 if name in study.images
             }
             images = [name for name, names in layers.items() if len(names) > 1]
@@ -48,8 +75,7 @@ class Plan:
             return self.study.with_responses()
         return list(self.study.recordings)
 
-    def tables(self) -> list[str]:
-        """Return the names of the tables that the study fills."""
+    def _tables(self) -> list[str]:
         study = self.study
         filled = {
             "learning": study.experiments,
@@ -60,7 +86,7 @@ class Plan:
             "rsa_tests": study.recordings,
             "rsa_fitted": study.recordings and study.geometry.fitted,
             "rsa_times": study.recordings and study.geometry.time_resolved,
-            "rsa_between_recordings": study.with_common_stimuli(),
+            "rsa_between_recordings": self.common_stimuli,
             "encoding": study.with_responses(),
             "encoding_regions": study.with_responses(),
             "variance_partition": study.with_responses() and study.encoding.partition,
@@ -72,10 +98,162 @@ class Plan:
         }
         return [name for name, source in filled.items() if source]
 
+    def derived(self) -> list[str]:
+        """Return the tables that follow from other tables."""
+        return [table for table in self.tables if table in DERIVED]
+
+    def evidence(self) -> list[str]:
+        """Return the tables that claims are decided on."""
+        return [t for t in self.tables if t not in ("claims", "model_recovery", "references")]
+
     def figures(self) -> list[str]:
         """Return the figures that the report shows: those for which there are data."""
-        tables = set(self.tables())
+        tables = set(self.tables)
         drawn = [name for name, figure in FIGURES.items() if set(figure.needs) <= tables]
         if not any(experiment.vary for experiment in self.study.experiments.values()):
             drawn = [name for name in drawn if name != "sweeps"]
         return drawn
+
+    # Files
+
+    def file_of(self, folder: str, group: str, member: str) -> str:
+        """Return the file that holds a condition's activations or the like, or a network's.
+
+        Parameters
+        ----------
+        folder
+            "stimuli", "networks", "activations" or "rdms".
+        group
+            The experiment or stimulus set.
+        member
+            The condition or network; RDMs have a file for each, others one for a batch.
+        """
+        batched = folder != "rdms" and (group, member) in self._batch_of
+        name = self._batch_of[group, member] if batched else member
+        return f"{self.results}/{folder}/{group}/{name}.h5"
+
+    def files_of(self, folder: str, group: str) -> list[str]:
+        """Return the file of every condition or network of a group, in their order."""
+        return [self.file_of(folder, group, member) for member in self.groups.get(group, [])]
+
+    def file_of_condition(self, folder: str, condition: str) -> str:
+        """Return the file of "experiment/condition"."""
+        return self.file_of(folder, *condition.split("/", 1))
+
+    def parts(self) -> dict[str, list[str]]:
+        """Return, for every table that is gathered, the files that its parts are in."""
+        study, folder = self.study, f"{self.results}/tables/parts"
+        named = {
+            "learning": [f"{e}/{b}" for e, b in self.batches],
+            **{
+                t: [f"{e}/{b}" for e, b in self.batches if t in study.experiments[e].analyses]
+                for t in OF_NETWORKS
+            },
+            **{t: self.analysed(t) for t in BETWEEN_NETWORKS},
+            **{t: self.recordings_of(t) for t in OF_RECORDINGS},
+            "rsa_between_recordings": list(self.common_stimuli),
+            "identification": ["all"],
+            "encryption": ["all"],
+        }
+        return {
+            table: [f"{folder}/{table}/{name}.csv" for name in named[table]]
+            for table in self.tables
+            if table in named
+        }
+
+    # What jobs depend on, as plain values
+
+    def stimuli_of_batch(self, experiment: str, batch: str) -> dict[str, Any]:
+        """Return the settings of the stimuli of every condition of a batch."""
+        return {c: _plain(spec.stimuli) for c, spec in self._specs(experiment, batch)}
+
+    def networks_of_batch(
+        self, experiment: str, batch: str, with_analysed_layer: bool = False
+    ) -> dict[str, Any]:
+        """Return the architecture of every condition of a batch.
+
+        Which layer is analysed is a question to the networks, no part of them.
+        """
+        exclude = set() if with_analysed_layer else {"analysed_layer"}
+        return {
+            c: _plain(spec.network, exclude=exclude) for c, spec in self._specs(experiment, batch)
+        }
+
+    def training_of_batch(self, experiment: str, batch: str) -> dict[str, Any]:
+        """Return what the training of every condition of a batch depends on."""
+        networks = self.networks_of_batch(experiment, batch)
+        return {
+            c: {"network": networks[c], "training": _plain(spec.training), "seeds": spec.seeds}
+            for c, spec in self._specs(experiment, batch)
+        }
+
+    def analyses_of(self, experiment: str) -> dict[str, dict[str, Any]]:
+        """Return the analyses of an experiment's networks, each with its settings."""
+        bias = _plain(self.study.bias)
+        return {
+            name: entry._asdict() | {"settings": {key: bias[key] for key in entry.settings}}
+            for name, entry in OF_NETWORKS.items()
+            if name in self.study.experiments[experiment].analyses
+        }
+
+    def analysis_of_recording(self, analysis: str) -> dict[str, Any]:
+        """Return the entry of an analysis of a recording."""
+        entry = OF_RECORDINGS[analysis]
+        return {key: getattr(entry, key) for key in ("function", "networks", "settings")}
+
+    def analysed_layers(self, group: str) -> dict[str, str]:
+        """Return the analysed layer of every condition, or the last one of every network."""
+        if group in self.study.experiments:
+            return {c: self.conditions[group, c].network.analysed for c in self.groups[group]}
+        return {name: self.study.networks[name].layers[-1] for name in self.groups.get(group, [])}
+
+    def all_analysed_layers(self) -> dict[str, str]:
+        """Return "experiment/condition" to its analysed layer."""
+        return {f"{e}/{c}": spec.network.analysed for (e, c), spec in self.conditions.items()}
+
+    def settings_of_recording(self, analysis: str) -> dict[str, Any] | None:
+        """Return the settings that an analysis of a recording depends on."""
+        entry = OF_RECORDINGS[analysis]
+        if entry.settings is None:
+            return None
+        return _plain(getattr(self.study, entry.settings), exclude=set(entry.ignored))
+
+    def networks_of_recording(self, analysis: str, recording: str) -> list[str]:
+        """Return the files of networks that an analysis of a recording reads: RDMs, activations."""
+        kind = OF_RECORDINGS[analysis].networks
+        return self.files_of(kind, self.study.shown_to(recording)) if kind else []
+
+    def images_of(self, recording: str) -> dict[str, Any] | None:
+        """Return the settings of the stimuli that were shown; None of generated stimuli."""
+        images = self.study.images.get(self.study.shown_to(recording))
+        return images and _plain(images)
+
+    def image_files_of(self, recording: str) -> list[str]:
+        """Return the files of the stimuli that were shown; none of generated stimuli."""
+        images = self.study.images.get(self.study.shown_to(recording))
+        return list(map(str, images.input_files())) if images else []
+
+    def recording_geometry(self) -> dict[str, Any]:
+        """Return what the RDMs of recordings and their comparison depend on."""
+        return _plain(self.study.geometry, exclude=OF_NETWORK_RDMS)
+
+    def n_stimuli_of_rdms(self, group: str) -> int | None:
+        """Return how many stimuli RDMs are of: of generated ones the first n, of images all."""
+        return self.study.geometry.n_stimuli if group in self.study.experiments else None
+
+    def _specs(self, experiment: str, batch: str) -> list[tuple[str, Condition]]:
+        return [(c, self.conditions[experiment, c]) for c in self.batches[experiment, batch]]
+
+
+def _batches(conditions: list[str], size: int) -> list[tuple[str, list[str]]]:
+    """Divide an experiment's conditions; a condition alone gives its batch its name."""
+    if size == 1:
+        return [(name, [name]) for name in conditions]
+    starts = range(0, len(conditions), size)
+    return [(f"batch{n}", conditions[i : i + size]) for n, i in enumerate(starts, 1)]
+
+
+def _plain(spec: Any, **options: Any) -> Any:
+    """Return settings as numbers, texts, lists and mappings."""
+    dumped: Mapping[str, Any] = spec.model_dump(mode="json", **options)
+    return dumped

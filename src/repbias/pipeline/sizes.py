@@ -10,7 +10,7 @@ from __future__ import annotations
 from itertools import pairwise
 from math import comb
 
-from repbias.config.analyses import OF_CONDITIONS, OF_RECORDINGS
+from repbias.config.analyses import OF_RECORDINGS
 from repbias.config.study import Condition, Study
 from repbias.io.networks import SNAPSHOTS
 from repbias.pipeline.plan import Plan
@@ -139,7 +139,7 @@ def study_bytes(study: Study, shown: dict[str, int]) -> dict[str, int]:
         Number of stimuli of each set of images.
     """
     total = {"stimuli": 0, "networks": 0, "activations": 0, "rdms": 0}
-    with_activations, with_rdms = needed(study)
+    with_activations, with_rdms = needed(Plan(study))
     for experiment, name, condition in study.conditions():
         files = condition_bytes(condition, study.geometry.n_stimuli)
         total["stimuli"] += files["stimuli"]
@@ -152,16 +152,16 @@ def study_bytes(study: Study, shown: dict[str, int]) -> dict[str, int]:
     return {f: n for f, n in total.items() if n and (f == "tables" or f in study.keep)}
 
 
-def needed(study: Study) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
+def needed(plan: Plan) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
     """Return of which (experiment, condition) activations, and of which RDMs, are made."""
-    groups = study.groups()
+    study, groups = plan.study, plan.groups
     recorded = {study.shown_to(name) for name in study.recordings}
-    compared = {name for name in [*recorded, *Plan(study).analysed("rsa_models")] if name in groups}
+    compared = {name for name in [*recorded, *plan.analysed("rsa_models")] if name in groups}
     with_rdms = {(group, member) for group in compared for member in groups[group]}
     alone = [spec.source for spec in study.simulated().values()]
     alone += study.identification.candidates if study.identification else []
     conditions = (name.partition("/") for name in alone)
-    others = {(e, c) for e in Plan(study).analysed("similarity") for c in groups[e]}
+    others = {(e, c) for e in plan.analysed("similarity") for c in groups[e]}
     return with_rdms | others | {(e, c) for e, _, c in conditions}, with_rdms
 
 
@@ -173,18 +173,17 @@ def training_hours(study: Study) -> float:
     )
 
 
-def n_jobs(study: Study) -> int:
+def n_jobs(plan: Plan) -> int:
     """Return how many jobs Snakemake plans for the study where nothing is there yet."""
-    activations, rdms = needed(study)
-    tables = Plan(study).tables()
-    jobs = len(tables) + 4  # gathered or made; the configuration, figures, the page, the target
-    for experiment, _, names in Plan(study).batches():
-        keys = {(experiment, name) for name in names}
-        jobs += 2 + bool(keys & activations) + bool(keys & rdms)
-        jobs += len(set(study.experiments[experiment].analyses) & OF_CONDITIONS.keys())
-    jobs += len([key for key in activations if key[0] in study.images])
-    jobs += len([key for key in rdms if key[0] in study.images])
-    jobs += len(Plan(study).analysed("rsa_models")) + len(Plan(study).analysed("similarity"))
-    jobs += 2 * len(study.recordings)
-    jobs += sum(len(Plan(study).recordings_of(table)) for table in tables if table in OF_RECORDINGS)
-    return jobs + len({study.shown_to(name) for name in study.with_common_stimuli()})
+    study = plan.study
+    activations, rdms = needed(plan)
+    # Tables, claims, figures, the configuration, the page, the target.
+    jobs = 1 + bool(study.claims) + 4
+    for (experiment, _), names in plan.batches.items():
+        jobs += 2 + bool({(experiment, name) for name in names} & activations)
+        jobs += bool(plan.analyses_of(experiment))
+    jobs += len(rdms) + len([key for key in activations if key[0] in study.images])
+    jobs += len(plan.analysed("rsa_models")) + len(plan.analysed("similarity"))
+    jobs += (study.identification is not None) + (study.encryption is not None)
+    jobs += 2 * len(study.recordings) + len(plan.common_stimuli)
+    return jobs + sum(len(plan.recordings_of(t)) for t in plan.tables if t in OF_RECORDINGS)

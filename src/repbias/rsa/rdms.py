@@ -25,7 +25,7 @@ from repbias.geometry.spec import MEAN_DISTANCES, Distance, Geometry
 from repbias.geometry.streaming import stream_dissimilarities
 from repbias.io.activations import Activations
 from repbias.io.files import StoreError
-from repbias.io.hdf5 import create_hdf5, dataset_of, open_checked, part_of
+from repbias.io.hdf5 import create_hdf5, dataset_of, part_of
 from repbias.io.recordings import Recording
 from repbias.io.untrusted import refuse_other_files
 from repbias.recordings.spec import preparation_of
@@ -77,7 +77,7 @@ def write_layer_rdms(
     table = activations.networks
     distance = activations.distance or distance
     with (
-        open_checked(activations.path, "activations") as file,
+        activations.opened() as file,
         create_rdms(path, ids, distance) as rdms,
     ):
         for row in range(len(activations)):

@@ -10,7 +10,23 @@ Examples
 """
 
 from repbias.tables.catalogue import TABLES
-from repbias.tables.files import as_table, read_any, read_table, read_tables, write_table
+from repbias.tables.files import (
+    as_table,
+    join_tables,
+    read_any,
+    read_table,
+    read_tables,
+    write_table,
+)
 from repbias.tables.row import Row
 
-__all__ = ["TABLES", "Row", "as_table", "read_any", "read_table", "read_tables", "write_table"]
+__all__ = [
+    "TABLES",
+    "Row",
+    "as_table",
+    "join_tables",
+    "read_any",
+    "read_table",
+    "read_tables",
+    "write_table",
+]

@@ -49,6 +49,14 @@ def as_table(name: str, rows: Any = ()) -> pd.DataFrame:
     return frame[columns]
 
 
+def join_tables(name: str, parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Return the rows of all parts of a table."""
+    import pandas as pd
+
+    filled = [part for part in parts if len(part)]
+    return as_table(name, pd.concat(filled, ignore_index=True) if filled else ())
+
+
 def write_table(path: str | Path, name: str, frame: pd.DataFrame) -> None:
     """Write one of :data:`TABLES` as CSV; nine digits, so float32 survives.
 

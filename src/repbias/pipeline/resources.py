@@ -1,0 +1,104 @@
+"""Memory (MiB) and time (minutes) of every job, as functions of its work.
+
+As measured, with some room: tests/workflow/test_scale.py. A job that is repeated asks for twice,
+three times as much. What is known only once files are there grows with their size.
+"""
+
+from __future__ import annotations
+
+from math import ceil
+
+from repbias.config.study import Condition
+from repbias.pipeline import sizes
+from repbias.pipeline.plan import Plan
+
+#: Snakemake and Python themselves; with NumPy and rsatoolbox; with PyTorch.
+PLAIN, NUMERIC, TORCH = 500, 700, 900
+
+
+def mib(n_bytes: float) -> int:
+    """Return bytes in MiB."""
+    return ceil(n_bytes / 2**20)
+
+
+class JobResources:
+    """What the jobs of a plan ask for; every method takes the wildcards of its rule."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan, self._study = plan, plan.study
+        self._geometry = plan.study.geometry
+
+    def stimuli_memory(self, experiment: str, batch: str) -> int:
+        """One condition at a time."""
+        return PLAIN + 5 * mib(self._largest(self._conditions(experiment, batch), "stimuli"))
+
+    def stimuli_minutes(self, experiment: str, batch: str) -> int:
+        """Seconds per condition."""
+        return 10 + ceil(len(self._conditions(experiment, batch)) / 10)
+
+    def training_memory(self, experiment: str, batch: str) -> int:
+        """Checkpoints of all networks, which are joined at the end, and all stimuli."""
+        files = [self._bytes(c) for c in self._conditions(experiment, batch)]
+        return TORCH + 2 * mib(sum(f["networks"] + f["stimuli"] for f in files))
+
+    def training_minutes(self, experiment: str, batch: str) -> int:
+        """Count steps: each takes time for its matrix products, and some in any case."""
+        conditions = self._conditions(experiment, batch)
+        steps = ((c.seeds * c.training.max_steps, sizes.seconds_per_step(c)) for c in conditions)
+        return 15 + ceil(5 * sum(n * seconds for n, seconds in steps) / 60)
+
+    def networks_memory(self, experiment: str, batch: str) -> int:
+        """One condition at a time: its networks, and what is computed of a checkpoint."""
+        conditions = self._conditions(experiment, batch)
+        folders = ("networks", "stimuli", "activations")
+        return TORCH + 3 * sum(mib(self._largest(conditions, folder)) for folder in folders)
+
+    def networks_minutes(self, experiment: str, batch: str) -> int:
+        """Every analysis of every network."""
+        networks = sum(c.seeds for c in self._conditions(experiment, batch))
+        return 20 + ceil(networks / 2)
+
+    def rdms_memory(self, group: str, member: str) -> int:
+        """As much as is allowed, or less where there is less to compute."""
+        allowed = self._geometry.max_memory_mb
+        condition = self._plan.conditions.get((group, member))
+        if condition is None:
+            return NUMERIC + allowed
+        files = self._bytes(condition)
+        return NUMERIC + min(allowed, mib(2 * files["rdms"] + files["activations"]))
+
+    def rdms_minutes(self, group: str, member: str) -> int:
+        """Of a network of the user's, nothing is known before it runs."""
+        condition = self._plan.conditions.get((group, member))
+        return 20 + ceil(sizes.n_layer_rdms(condition) / 100) if condition else 120
+
+    def rsa_models_memory(self, group: str) -> int:
+        """All RDMs of a group, their similarities, and a table with a row for each pair."""
+        if group in self._study.images:
+            return NUMERIC + 3000
+        conditions = self._of_experiment(group)
+        rdms = sum(self._bytes(c)["rdms"] for c in conditions)
+        rows = len(self._geometry.rdm_similarities) * sizes.n_pairs_of_rdms(conditions)
+        return NUMERIC + mib(4 * rdms + 1000 * rows)
+
+    def similarity_minutes(self, experiment: str) -> int:
+        """Every pair of networks by every measure, also with permuted stimuli."""
+        return 60 + ceil(sum(c.seeds for c in self._of_experiment(experiment)) ** 2 / 100)
+
+    def recording_memory(self, input_mb: float) -> int:
+        """Allow for a recording, what it is compared with, and what is held at once (bounded)."""
+        bound = self._study.encoding.max_memory_mb + self._geometry.max_memory_mb
+        return ceil(NUMERIC + 5 * input_mb + min(bound, 100 * input_mb))
+
+    def _conditions(self, experiment: str, batch: str) -> list[Condition]:
+        return [self._plan.conditions[experiment, c] for c in self._plan.batches[experiment, batch]]
+
+    def _of_experiment(self, experiment: str) -> list[Condition]:
+        return [self._plan.conditions[experiment, c] for c in self._plan.groups[experiment]]
+
+    def _bytes(self, condition: Condition) -> dict[str, int]:
+        return sizes.condition_bytes(condition, self._geometry.n_stimuli)
+
+    def _largest(self, conditions: list[Condition], folder: str) -> int:
+        """Bytes of the largest of the conditions' files."""
+        return max(self._bytes(c)[folder] for c in conditions)

@@ -1,0 +1,134 @@
+"""Networks that are there already are not trained again, and come out as if they were."""
+
+import dataclasses
+import logging
+
+import numpy as np
+import pytest
+
+from repbias.base.spec import RepbiasError
+from repbias.io.hdf5 import write_members
+from repbias.networks import batch
+from repbias.networks.batch import learning_tables, train_batch
+from repbias.networks.spec import MLP, Training
+from repbias.stimuli.bits import generate
+from repbias.stimuli.spec import Bits
+
+FEATURES = {"easy": {"function": "bit", "bits": 4}, "hard": {"function": "xor", "bits": 4}}
+SIZES = {"noise_bits": 4, "n_train": 96, "n_validation": 32, "n_test": 32}
+
+
+def conditions(seeds=3, slow=0.003, **training):
+    """Two conditions, of which one learns more slowly."""
+    common = {"batch_size": 32, "max_steps": 60, "extra_steps": 10, "checkpoints": 3} | training
+    return {
+        name: {
+            "network": MLP(hidden=[8]).model_dump(mode="json", exclude={"analysed_layer"}),
+            "training": Training(learning_rate=rate, **common).model_dump(mode="json"),
+            "seeds": seeds,
+        }
+        for name, rate in (("slow", slow), ("fast", 0.02))
+    }
+
+
+@pytest.fixture
+def stimuli(tmp_path):
+    path = tmp_path / "stimuli.h5"
+    shown = generate(Bits(features=FEATURES, **SIZES))
+    write_members(path, "stimuli", [("slow", shown), ("fast", shown)])
+    return path
+
+
+@pytest.fixture
+def run(stimuli, tmp_path, caplog):
+    """Function that trains into a file; gives the networks, and how many were trained."""
+    path = tmp_path / "networks.h5"
+
+    def run(conditions, path=path, **options):
+        caplog.clear()
+        with caplog.at_level(logging.INFO):
+            trained = train_batch(conditions, stimuli, path, "cpu", **options)
+        write_members(path, "networks", trained.items())
+        counts = [r.args[0] for r in caplog.records if r.msg.startswith("training %d networks")]
+        return trained, sum(counts)
+
+    return run
+
+
+def assert_same(a, b):
+    for field in dataclasses.fields(a):
+        one, other = getattr(a, field.name), getattr(b, field.name)
+        if isinstance(one, dict) and field.name != "recipe":
+            assert one.keys() == other.keys()
+            for key in one:
+                np.testing.assert_array_equal(one[key], other[key], err_msg=key)
+        elif isinstance(one, np.ndarray):
+            np.testing.assert_array_equal(one, other, err_msg=field.name)
+        else:
+            assert one == other, field.name
+
+
+def test_a_further_seed_costs_one_network_of_each_condition(run, tmp_path):
+    """And the file is, to the byte, what training all at once gives."""
+    assert run(conditions(seeds=3))[1] == 6
+    more, n_trained = run(conditions(seeds=4))
+    assert n_trained == 2
+    at_once, n_trained = run(conditions(seeds=4), path=tmp_path / "other.h5")
+    assert n_trained == 8
+    for name in more:
+        assert_same(more[name], at_once[name])
+    assert (tmp_path / "networks.h5").read_bytes() == (tmp_path / "other.h5").read_bytes()
+
+
+def test_fewer_seeds_cost_nothing(run, tmp_path):
+    run(conditions(seeds=4))
+    fewer, n_trained = run(conditions(seeds=2))
+    alone, _ = run(conditions(seeds=2), path=tmp_path / "other.h5")
+    assert n_trained == 0
+    for name in fewer:
+        assert_same(fewer[name], alone[name])
+
+
+def test_a_changed_condition_is_trained_anew_and_the_other_is_not(run):
+    before, _ = run(conditions())
+    after, n_trained = run(conditions(slow=0.004))
+    assert n_trained == 3
+    assert_same(before["fast"], after["fast"])
+    assert (before["slow"].weights["w1"][-1] != after["slow"].weights["w1"][-1]).any()
+
+
+@pytest.mark.parametrize("change", ["code", "torch", "stimuli", "extra_steps"])
+def test_a_network_of_another_recipe_is_not_taken(change, run, stimuli, monkeypatch):
+    run(conditions(), code="before")
+    options, settings = {"code": "before"}, {}
+    if change == "code":
+        options = {"code": "after"}
+    elif change == "torch":
+        monkeypatch.setattr(batch.torch, "__version__", "0")
+    elif change == "stimuli":
+        shown = generate(Bits(features=FEATURES, seed=1, **SIZES))
+        write_members(stimuli, "stimuli", [("slow", shown), ("fast", shown)])
+    else:
+        settings = {"extra_steps": 11}
+    assert run(conditions(**settings), **options)[1] == 6
+
+
+def test_a_damaged_file_is_trained_anew(run, tmp_path):
+    before, _ = run(conditions())
+    path = tmp_path / "networks.h5"
+    path.write_bytes(path.read_bytes()[:3000])
+    after, n_trained = run(conditions())
+    assert n_trained == 6
+    assert_same(before["slow"], after["slow"])
+
+
+def test_a_condition_that_cannot_be_trained_is_named(stimuli, tmp_path):
+    with pytest.raises(RepbiasError, match=r"^slow: training.batch_size is 97"):
+        train_batch(conditions(batch_size=97), stimuli, tmp_path / "none.h5", "cpu")
+
+
+def test_the_learning_table_has_the_conditions_in_order(run):
+    trained, _ = run(conditions())
+    table = learning_tables("rates", trained, conditions())
+    assert list(table["condition"].unique()) == ["slow", "fast"]
+    assert set(table["experiment"]) == {"rates"} and set(table["seed"]) == {0, 1, 2}

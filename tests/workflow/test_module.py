@@ -1,0 +1,78 @@
+"""Another workflow, in a folder of its own, imports this one as a module."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from workspace import ROOT, Workspace
+
+from repbias.tables import read_table
+
+SMALL = Path(__file__).parents[1] / "slurm/study.yaml"
+#: The rules keep their outputs, and get a prefix; one of the importer's own uses what they make.
+SNAKEFILE = f"""
+import yaml
+
+with open("study.yaml") as file:
+    STUDY = yaml.safe_load(file)
+
+
+module repbias:
+    snakefile:
+        "{ROOT}/Snakefile"
+    config:
+        STUDY
+
+
+use rule * from repbias as repbias_*
+
+
+rule summary:
+    input:
+        "results/small/tables/parts/variance_explained/tasks/targets=both.csv",
+    output:
+        "lines.txt",
+    default_target: True
+    shell:
+        "wc -l < {{input}} > {{output}}"
+"""
+
+
+@pytest.fixture
+def snakemake(tmp_path):
+    """Function that runs the importing workflow."""
+    (tmp_path / "Snakefile").write_text(SNAKEFILE)
+    shutil.copy(SMALL, tmp_path / "study.yaml")
+
+    def snakemake(*arguments):
+        done = subprocess.run(
+            [sys.executable, "-m", "snakemake", *arguments],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    return snakemake
+
+
+def test_every_rule_can_be_planned_under_another_name(snakemake):
+    planned = Workspace.messages(snakemake("results/small/report.html", "-n").splitlines())
+    assert "Train networks of tasks/targets=both" in planned
+    assert "Analyse recording brain: encoding" in planned
+    assert "Write results/small/report.html" in planned
+
+
+def test_networks_are_trained_and_analysed_in_the_importers_folder(snakemake, tmp_path):
+    snakemake("--cores", "1")
+    path = tmp_path / "results/small/tables/parts/variance_explained/tasks/targets=both.csv"
+    table = read_table(path, "variance_explained")
+    assert set(table["seed"]) == {0, 1}
+    assert int((tmp_path / "lines.txt").read_text()) == len(table) + 1
+    assert "Nothing to be done" in snakemake("--cores", "1")
