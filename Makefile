@@ -28,9 +28,10 @@ lint: $(VENV)/.installed-test  ## check style and types
 	$(BIN)/mypy
 	$(BIN)/snakemake --lint
 
-schema: $(VENV)/.installed  ## write the schema and the reference of config.yaml anew
+schema: $(VENV)/.installed  ## write the references of config.yaml and of all tables anew
 	$(BIN)/python -m repbias.pipeline.config_reference schema > workflow/schemas/config.schema.json
 	$(BIN)/python -m repbias.pipeline.config_reference markdown > docs/configuration.md
+	$(BIN)/python -m repbias.tables docs/file-formats.md
 
 benchmark: $(VENV)/.installed  ## measure speed against rsatoolbox, himalaya and PyTorch (idle machine), and write docs/speed.md
 	$(BIN)/python benchmarks/speed.py $(ARGS)

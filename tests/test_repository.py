@@ -12,10 +12,10 @@ import yaml
 
 from repbias.claims import CLAIMS
 from repbias.config.analyses import OF_RECORDINGS
-from repbias.io.tables import TABLES
 from repbias.pipeline import config_reference
 from repbias.pipeline.checks import load_study
 from repbias.pipeline.plan import Plan
+from repbias.tables import TABLES
 
 ROOT = Path(__file__).parents[1]
 STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "studies").glob("*.yaml"))]
@@ -89,8 +89,8 @@ def test_every_table_is_documented(name):
     row = rows[name]
     if as_in := re.search(r"as in `(\w+)`", row):
         row += rows[as_in[1]]
-    sided = [c for c in TABLES[name] if c.endswith("_b") and f"`{c[:-1]}a`" in row]
-    missing = [c for c in TABLES[name] if f"`{c}`" not in common + row and c not in sided]
+    sided = [c for c in TABLES[name].columns if c.endswith("_b") and f"`{c[:-1]}a`" in row]
+    missing = [c for c in TABLES[name].columns if f"`{c}`" not in common + row and c not in sided]
     assert missing == []
 
 

@@ -10,7 +10,7 @@ from repbias.bias.behaviour import agreement
 from repbias.bias.spec import Bias
 from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli
-from repbias.io.tables import TABLES
+from repbias.tables import TABLES
 from repbias.networks.spec import MLP, Training
 from repbias.networks.training import train
 from repbias.stimuli.bits import generate
@@ -64,7 +64,7 @@ def test_an_output_that_follows_another_feature():
     )
     spec = MLP(hidden=[2, 2], activation="relu", analysed_layer="hidden1")
     table = analysed("behaviour", networks, stimuli, spec, Bias())
-    assert tuple(table.columns) == TABLES["behaviour"]
+    assert tuple(table.columns) == TABLES["behaviour"].columns
     keys = ["seed", "snapshot", "output", "feature"]
     found = table.set_index(keys)["agreement"].to_dict()
     pairs = [(o, f) for o in ("easy", "hard") for f in ("easy", "hard")]

@@ -18,7 +18,7 @@ from repbias.bias.components import (
 from repbias.bias.spec import Bias
 from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli
-from repbias.io.tables import TABLES
+from repbias.tables import TABLES
 from repbias.networks.spec import MLP
 
 
@@ -136,7 +136,7 @@ def test_a_feature_survives_from_the_component_that_carries_it():
     )
     spec = MLP(hidden=[3], activation="relu")
     table = analysed("components", networks, stimuli, spec, Bias())
-    assert tuple(table.columns) == TABLES["components"]
+    assert tuple(table.columns) == TABLES["components"].columns
     assert len(table) == 2 * 2 * 4
     final = table[table["snapshot"] == "final"].set_index(["feature", "n_components"])
     shares = np.cumsum([0, 9, 4, 1]) / 14

@@ -17,7 +17,7 @@ from repbias.bias.spec import Bias
 from repbias.bias.variance import variance_explained
 from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli
-from repbias.io.tables import TABLES
+from repbias.tables import TABLES
 from repbias.networks.mlp import initial_weights
 from repbias.networks.spec import MLP
 from repbias.stimuli.bits import generate
@@ -328,7 +328,7 @@ def blocks_by_hand(stimuli: Stimuli, split: str) -> list[np.ndarray]:
 
 def test_the_table_agrees_with_regressions_on_a_forward_pass(stimuli, networks):
     table = analysed("variance_decomposition", networks, stimuli, SPEC, Bias())
-    assert tuple(table.columns) == TABLES["variance_decomposition"]
+    assert tuple(table.columns) == TABLES["variance_decomposition"].columns
     assert set(table["layer"]) == {"hidden1"}
     assert set(table["experiment"]) == {"tasks"}
     assert set(table["condition"]) == {"both"}

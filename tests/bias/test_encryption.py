@@ -20,8 +20,8 @@ from repbias.bias.encryption import (
 )
 from repbias.bias.probes import linear_probe
 from repbias.io.stimuli import Stimuli
-from repbias.io.tables import TABLES
 from repbias.stimuli.spec import Bits
+from repbias.tables import TABLES
 
 SPEC = Bits(
     features={
@@ -143,7 +143,7 @@ def table():
 
 
 def test_tasks_are_solved_and_nothing_is_found(table):
-    assert tuple(table.columns) == TABLES["encryption"]
+    assert tuple(table.columns) == TABLES["encryption"].columns
     assert (table.loc[table["measure"] == "task_accuracy", "value"] == 1).all()
     table = table[table["system"] != "plaintext"]
     # Per seed: three features by DGHV and two by each party, four measures; two of geometry.

@@ -17,7 +17,7 @@ from repbias.bias.probes import linear_probe, nonlinear_probe
 from repbias.bias.spec import Bias
 from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli
-from repbias.io.tables import TABLES
+from repbias.tables import TABLES
 from repbias.networks.spec import MLP
 
 
@@ -200,7 +200,7 @@ def test_the_table_of_probes():
     units = [np.column_stack([b[:, :3], np.ones(600)]) + 5 for b in bits]
     networks, stimuli = make_case(*units, *labels)
     table = analysed("probes", networks, stimuli, SPEC, Bias(probe_steps=100))
-    assert tuple(table.columns) == TABLES["probes"]
+    assert tuple(table.columns) == TABLES["probes"].columns
     assert len(table) == 3 * 2 * 2 * 4, "checkpoints of networks, layers, probes, labels"
     assert not ((table["seed"] == 3) & (table["snapshot"] == "mastered")).any()
     assert (table["included"] == (table["seed"] == 8)).all()
@@ -226,7 +226,7 @@ def test_a_classifier_follows_the_feature_that_is_there(carried, follows):
     units[..., :2] += 0.01 * rng.normal(size=(2, 400, 2))
     networks, stimuli = make_case(*(units + 10), *labels)
     table = analysed("conflict", networks, stimuli, SPEC, Bias())
-    assert tuple(table.columns) == TABLES["conflict"]
+    assert tuple(table.columns) == TABLES["conflict"].columns
     assert len(table) == 3, "checkpoints of networks, one pair of targets"
     assert set(table["layer"]) == {"hidden1"}
     assert set(zip(table["feature_a"], table["feature_b"], strict=True)) == {("easy", "hard")}

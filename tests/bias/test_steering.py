@@ -15,7 +15,7 @@ from repbias.bias.spec import Bias
 from repbias.bias.steering import mean_difference, norm_to_flip, steer
 from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli
-from repbias.io.tables import TABLES
+from repbias.tables import TABLES
 from repbias.networks.spec import MLP
 
 
@@ -119,7 +119,7 @@ def test_a_linear_network_flips_where_the_step_passes_its_evidence():
     settings = Bias(steering_strengths=[0.1, 0.3, 0.45, 0.55, 0.7, 0.9])
     spec = MLP(hidden=[3], activation="relu")
     table = analysed("steering", networks, stimuli, spec, settings)
-    assert tuple(table.columns) == TABLES["steering"]
+    assert tuple(table.columns) == TABLES["steering"].columns
     assert len(table) == 3 * 2 * 6 * 2, (
         "checkpoints of networks, features, steering strengths, outputs"
     )

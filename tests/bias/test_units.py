@@ -15,7 +15,7 @@ from repbias.bias.units import gini, participation_ratio, unit_r2
 from repbias.bias.variance import variance_explained
 from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli
-from repbias.io.tables import TABLES
+from repbias.tables import TABLES
 from repbias.networks.spec import MLP
 
 
@@ -147,7 +147,7 @@ SNAPSHOTS += [(8, "final", 60), (8, "initial", 0)]
 def test_a_dense_and_a_single_unit_code(networks, stimuli):
     """With f = +-1 and the other feature as noise, the first unit's R2 is a ratio of squares."""
     table = analysed("units", networks, stimuli, SPEC, Bias())
-    assert tuple(table.columns) == TABLES["units"]
+    assert tuple(table.columns) == TABLES["units"].columns
     assert set(table["unit"]) == {str(u) for u in range(UNITS)}, "the constant unit is left out"
     assert set(table["layer"]) == {"hidden1"}
     found = table[["seed", "snapshot", "step"]].drop_duplicates().itertuples(index=False)
@@ -163,7 +163,7 @@ def test_a_dense_and_a_single_unit_code(networks, stimuli):
 
 def test_the_sparsity_of_a_dense_and_a_single_unit_code(networks, stimuli):
     table = analysed("sparsity", networks, stimuli, SPEC, Bias())
-    assert tuple(table.columns) == TABLES["sparsity"]
+    assert tuple(table.columns) == TABLES["sparsity"].columns
     assert len(table) == 5 * 3
     assert (table["n_units"] == UNITS).all()
     hard = table[table["feature"].isin(["hard", "hard.bit1"])]

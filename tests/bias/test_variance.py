@@ -15,7 +15,7 @@ from repbias.bias.spec import Bias
 from repbias.bias.variance import variance_explained
 from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli
-from repbias.io.tables import TABLES
+from repbias.tables import TABLES
 from repbias.networks.spec import MLP
 
 
@@ -187,7 +187,7 @@ def hidden(networks, checkpoint, n, inputs):
 def test_the_table_agrees_with_a_forward_pass(networks, stimuli):
     """W from validation stimuli, R2 on test stimuli; the final variance scales r2_of_final."""
     table = analysed("variance_explained", networks, stimuli, SPEC, Bias())
-    assert tuple(table.columns) == TABLES["variance_explained"]
+    assert tuple(table.columns) == TABLES["variance_explained"].columns
     names = ["easy", "hard", "hard.bit1", "hard.xor12"]
     assert len(table) == 7 * 2 * 4, "seven checkpoints of networks, two layers, four names"
     keys = ["seed", "layer", "step", "feature"]

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from repbias.claims.decide import decide
-from repbias.io.tables import TABLES, as_table
+from repbias.tables import TABLES, as_table
 
 SNAPSHOTS = ("mastered", "final")
 ANALYSED = "hidden2"
@@ -33,13 +33,14 @@ def table(name, condition, entries, snapshots=SNAPSHOTS):
     n = max(np.size(value) for entry in entries for value in entry.values())
     parts = []
     for snapshot, entry in product(snapshots, entries):
-        columns = {c: "" if c in _TEXT else 0.0 for c in TABLES[name]} | {
+        columns = {c: "" if c in _TEXT else 0.0 for c in TABLES[name].columns} | {
             **{"experiment": "tasks", "condition": condition, "layer": ANALYSED, "included": True},
             **{"seed": np.arange(n), "snapshot": snapshot},
             "step": SNAPSHOTS.index(snapshot) + 900 if snapshot in SNAPSHOTS else 0,
         }
         parts.append({c: np.broadcast_to(v, n) for c, v in (columns | entry).items()})
-    return name, as_table(name, {c: np.concatenate([p[c] for p in parts]) for c in TABLES[name]})
+    columns = TABLES[name].columns
+    return name, as_table(name, {c: np.concatenate([p[c] for p in parts]) for c in columns})
 
 
 def tables_of(*frames, features=("easy", "hard")):
@@ -57,7 +58,7 @@ def tables_of(*frames, features=("easy", "hard")):
             for e, c, s in table[["experiment", "condition", "seed"]].itertuples(index=False)
         }
         rows = [
-            dict.fromkeys(TABLES["learning"], 0)
+            dict.fromkeys(TABLES["learning"].columns, 0)
             | {"experiment": e, "condition": c, "network": f"seed{s}", "seed": s, "feature": f}
             for e, c, s in sorted(seen)
             for f in features
@@ -70,7 +71,7 @@ def decided(claim, roles, tables, **layers):
     """Decide one claim; return its rows by snapshot."""
     layers = {r: ANALYSED for r in roles.values() if "/" in r} | layers
     rows = decide({claim: roles}, tables, layers)
-    assert tuple(rows.columns) == TABLES["claims"]
+    assert tuple(rows.columns) == TABLES["claims"].columns
     return {row["snapshot"]: row for _, row in rows.iterrows()}
 
 
@@ -424,7 +425,7 @@ def rsa(networks, similarity, snapshots=SNAPSHOTS, swap=False):
                 **{"rdm_similarity": "corr", "similarity": similarity(a, b)},
             }
         )
-    columns = dict.fromkeys(TABLES["rsa_models"], 0) | {"experiment": "tasks"}
+    columns = dict.fromkeys(TABLES["rsa_models"].columns, 0) | {"experiment": "tasks"}
     rows = [columns | e | {"snapshot": s} for s in snapshots for e in entries]
     return "rsa_models", as_table("rsa_models", rows)
 

@@ -20,7 +20,7 @@ from synthetic import (
 
 from repbias.claims import CLAIMS
 from repbias.claims.decide import decide
-from repbias.io.tables import TABLES, as_table, read_tables, write_table
+from repbias.tables import TABLES, as_table, read_tables, write_table
 
 ALL = sorted(MEANS | DIFFERENCES)
 OF_NETWORKS = [c for c in ALL if c not in OF_KEYS]
@@ -271,7 +271,8 @@ def test_the_order_of_rows_does_not_matter(claim, rng):
             assert after[snapshot][column] == pytest.approx(row[column], abs=1e-12)
 
 
-@pytest.mark.parametrize("claim", ALL)
+# C16 is about numbers of components, which are fractions here: no file holds these.
+@pytest.mark.parametrize("claim", [claim for claim in ALL if claim != "C16"])
 def test_tables_from_files_decide_alike(claim, rng, tmp_path):
     roles, tables = built(claim, 0.2, rng)
     for name, table in tables.items():
@@ -329,7 +330,7 @@ def test_variants_are_rows_of_their_own(rng):
 
 def test_without_claims_the_table_is_empty():
     rows = decide({}, {name: as_table(name) for name in TABLES}, {})
-    assert tuple(rows.columns) == TABLES["claims"]
+    assert tuple(rows.columns) == TABLES["claims"].columns
     assert len(rows) == 0
 
 

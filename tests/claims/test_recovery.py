@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from repbias.claims.recovery import model_recovery
-from repbias.io.tables import TABLES, as_table
+from repbias.tables import TABLES, as_table
 
 TRUTH = {"brain": {"source": "tasks/both", "layer": "hidden2", "seed_of_network": 1}}
 LAYERS = ["hidden1", "hidden2", "hidden3"]
@@ -18,7 +18,7 @@ def rsa_of(scores, **changes):
     rows = []
     for (rdm_similarity, seed), values in scores.items():
         for layer, value in zip(LAYERS, values, strict=True):
-            row = dict.fromkeys(TABLES["rsa_recordings"], 0) | {
+            row = dict.fromkeys(TABLES["rsa_recordings"].columns, 0) | {
                 "recording": "brain",
                 "rdm_similarity": rdm_similarity,
                 "experiment": "tasks",
@@ -41,7 +41,7 @@ def encoding_of(scores):
         for layer, values in zip(LAYERS, matrix, strict=True):
             for unit, value in enumerate(values):
                 rows.append(
-                    dict.fromkeys(TABLES["encoding"], 0)
+                    dict.fromkeys(TABLES["encoding"].columns, 0)
                     | {
                         "recording": "brain",
                         "unit": f"u{unit}",
@@ -99,7 +99,7 @@ def test_only_trained_networks_of_the_generating_condition_take_part(changes):
     rsa = rsa_of({("corr", 1): [0.2, 0.9, 0.5]}, **changes)
     table = model_recovery(TRUTH, rsa, as_table("encoding"))
     assert table.empty
-    assert tuple(table.columns) == TABLES["model_recovery"]
+    assert tuple(table.columns) == TABLES["model_recovery"].columns
 
 
 def test_every_recording_has_its_own_truth():

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from repbias.base.spec import RepbiasError
 from repbias.claims.references import compare_references
 from repbias.config.references import Reference
-from repbias.io.tables import as_table
+from repbias.tables import as_table
 
 
 def table(name, rows):

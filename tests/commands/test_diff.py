@@ -10,7 +10,7 @@ import pytest
 
 from repbias.commands.main import main
 from repbias.io.recordings import Recording
-from repbias.io.tables import write_table
+from repbias.tables import write_table
 
 
 def steering(**columns):

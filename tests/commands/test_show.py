@@ -16,7 +16,7 @@ from repbias.io.networks import Networks
 from repbias.io.provenance import digest
 from repbias.io.recordings import Recording
 from repbias.io.stimuli import Stimuli
-from repbias.io.tables import TABLES, write_table
+from repbias.tables import TABLES, write_table
 
 
 @pytest.fixture
@@ -108,23 +108,23 @@ def test_rdms_of_rsatoolbox(tmp_path, show):
 
 @pytest.mark.parametrize("name", TABLES)
 def test_every_column_of_every_table_is_explained(name, tmp_path, show):
-    write_table(tmp_path / "x.csv", name, pd.DataFrame(columns=TABLES[name]))
+    write_table(tmp_path / "x.csv", name, pd.DataFrame(columns=TABLES[name].columns))
     said = show(tmp_path / "x.csv")
     assert said[1].startswith(f"table {name}, 0 rows; a row is ")
     found = {
         line.split(" empty ")[0]: line.split(" empty ")[1] for line in said[2 : said.index("")]
     }
-    assert tuple(found) == TABLES[name]
+    assert tuple(found) == TABLES[name].columns
 
 
 def test_what_is_in_a_column(tmp_path, show):
     columns = {"experiment": ["e", "f"], "agreement": [0.25, np.nan], "included": [True, False]}
-    rows = pd.DataFrame({name: [1, 1] for name in TABLES["behaviour"]} | columns)
+    rows = pd.DataFrame({name: [1, 1] for name in TABLES["behaviour"].columns} | columns)
     write_table(tmp_path / "x.csv", "behaviour", rows)
     said = "\n".join(show(tmp_path / "x.csv"))
-    assert "\nexperiment e, f the experiment" in said
-    assert "\nagreement 0.25 to 0.25, 1 empty share of test stimuli" in said
-    assert "\nincluded true in 1 whether" in said
+    assert "\nexperiment e, f The experiment; for models of your own," in said
+    assert "\nagreement 0.25 to 0.25, 1 empty Share of test stimuli on which output equals" in said
+    assert "\nincluded true in 1 Whether the network met" in said
 
 
 def test_figures_and_pages(tmp_path, show):
@@ -150,15 +150,20 @@ def test_figures_and_pages(tmp_path, show):
 def made(tmp_path):
     """A table with its record."""
     table = tmp_path / "results/x/tables/behaviour.csv"
-    write_table(table, "behaviour", pd.DataFrame(columns=TABLES["behaviour"]))
+    write_table(table, "behaviour", pd.DataFrame(columns=TABLES["behaviour"].columns))
     record = {
-        **{"rule": "gather", "wildcards": {"study": "x", "table": "behaviour"}},
+        "rule": "gather",
+        "wildcards": {"study": "x", "table": "behaviour"},
         "outputs": {"tables/behaviour.csv": digest(table)},
         "inputs": {"tables/parts/a.csv": None, "data/raw.npy": "0123456789abcdef"},
-        **{"config": "f00", "code": "c0de", "commit": "1234-dirty"},
+        "config": "f00",
+        "code": "c0de",
+        "commit": "1234-dirty",
         "settings": {"stimuli": {"seed": 7, "bits": 4}, "hidden": [32, 16]},
-        **{"versions": {"numpy": "2.0"}, "host": {"device": "cpu", "threads": 1}},
-        **{"finished": "2026-01-01T00:00:00+00:00", "seconds": 1.5},
+        "versions": {"numpy": "2.0", "repbias": "0.0.9"},
+        "host": {"device": "cpu", "threads": 1},
+        "finished": "2026-01-01T00:00:00+00:00",
+        "seconds": 1.5,
     }
     path = tmp_path / "results/x/provenance/gather/behaviour.json"
     path.parent.mkdir(parents=True)
@@ -175,7 +180,7 @@ def test_how_it_was_made(made, show):
         "configuration f00",
         "code c0de",
         "commit 1234-dirty",
-        "versions numpy 2.0",
+        "versions numpy 2.0, repbias 0.0.9",
         "host device cpu, threads 1",
         "seeds stimuli.seed 7",
         "inputs tables/parts/a.csv, data/raw.npy (0123456789ab)",
@@ -203,13 +208,13 @@ def test_a_file_without_a_record(made, show, tmp_path):
 def test_a_folder_is_summed_up(made, show):
     said = show(made.parents[1])
     assert said[1:] == [
-        *(
-            "outputs 1: 1 as they were written",
-            "last 2026-01-01T00:00:00+00:00",
-            "numpy 2.0",
-            "commit 1234-dirty",
-        ),
-        *("device cpu", "threads 1"),
+        "outputs 1: 1 as they were written",
+        "last 2026-01-01T00:00:00+00:00",
+        "numpy 2.0",
+        "repbias 0.0.9",
+        "commit 1234-dirty",
+        "device cpu",
+        "threads 1",
     ]
 
 
@@ -221,6 +226,12 @@ def test_a_folder_names_what_was_changed_in_it(made, show):
     assert show(made.parents[1])[1] == "outputs 1: 0 as they were written, 1 gone"
 
 
+def test_a_table_of_an_older_version_is_refused(made, show):
+    made.write_text(made.read_text().replace("included", "kept"))
+    (said,) = [line for line in show(made, code=1) if line.startswith("error: ")]
+    assert "older version of repbias (written by 0.0.9, commit 1234-dirty): 'kept' is now" in said
+
+
 def foreign(path):
     with h5py.File(path, "w") as file:
         file["x"] = 1
@@ -230,6 +241,7 @@ def old(path):
     recording(path)
     with h5py.File(path, "a") as file:
         file.attrs["repbias_format"] = 1
+        file.attrs["repbias_version"] = "0.0.9"
 
 
 @pytest.mark.parametrize(
@@ -239,7 +251,7 @@ def old(path):
         ("x.npy", lambda path: path.write_text(""), "no result of a study; expected .h5, .csv"),
         ("x.h5", lambda path: path.write_text("x"), "cannot be read as a result of a study"),
         ("x.h5", foreign, "not a file of repbias (kind None"),
-        ("x.h5", old, "format version 1"),
+        ("x.h5", old, "format version 1, written by repbias 0.0.9; this is repbias"),
         ("x.csv", lambda path: path.write_text(""), "not a readable table"),
         ("x", lambda path: path.mkdir(), "no records in"),
     ],

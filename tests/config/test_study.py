@@ -13,11 +13,11 @@ from repbias.base.spec import expand_variables, nearest
 from repbias.claims import CLAIMS
 from repbias.config.analyses import ANALYSES
 from repbias.config.study import ConfigError
-from repbias.io.tables import TABLES
 from repbias.pipeline.checks import load_study
 from repbias.pipeline.config_reference import json_schema
 from repbias.pipeline.plan import Plan
 from repbias.report.captions import FIGURES
+from repbias.tables import TABLES
 
 ROOT = Path(__file__).parents[2]
 

@@ -15,8 +15,8 @@ from repbias.encoding.ridge import gram, permutation_p, predict, scores
 from repbias.encoding.spec import Encoding
 from repbias.encoding.tables import encode_recording, targets
 from repbias.io.recordings import Recording
-from repbias.io.tables import TABLES
 from repbias.recordings.reliability import split_half_reliability
+from repbias.tables import TABLES
 
 SPEC = Encoding(folds=3, inner_folds=3, n_alphas=9, permutations=19)
 IDS = [f"s{i:02d}" for i in range(40)]
@@ -69,7 +69,7 @@ def test_every_layer_of_untrained_and_final_networks_predicts_every_unit(
     layers, tensor, make_activations
 ):
     table = encode(tensor, make_activations(layers, IDS, NETWORKS))
-    assert tuple(table.columns) == TABLES["encoding"]
+    assert tuple(table.columns) == TABLES["encoding"].columns
     assert len(table) == 3 * 2 * 6
     assert set(table["snapshot"]) == {"initial", "final"}
     for (seed, snapshot, layer), part in table.groupby(["seed", "snapshot", "layer"]):
@@ -187,7 +187,7 @@ def test_recordings_of_rdms_have_no_units_to_predict(layers, make_activations):
     activations = {"both": make_activations(layers, IDS, NETWORKS)}
     table = encode_recording("it", recording, "tasks", activations, SPEC)
     assert table.empty
-    assert tuple(table.columns) == TABLES["encoding"]
+    assert tuple(table.columns) == TABLES["encoding"].columns
 
 
 def test_a_network_that_diverged_is_left_out(layers, tensor, make_activations, caplog):

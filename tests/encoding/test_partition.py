@@ -15,7 +15,7 @@ from repbias.encoding.spec import Encoding
 from repbias.io.activations import Activations as Opened
 from repbias.io.activations import write_activations
 from repbias.io.recordings import Recording
-from repbias.io.tables import TABLES
+from repbias.tables import TABLES
 
 FAST = {"folds": 3, "inner_folds": 3, "n_alphas": 5, "partition_iterations": 3}
 
@@ -86,7 +86,7 @@ def test_recovery_shares_are_recovered(opened):
     a, b, y = recovery()
     members = {"first": opened("first", {"l": a[None]}), "second": opened("second", {"m": b[None]})}
     table = partition(recording_of(y), members, ["first:l", "second:m"])
-    assert tuple(table.columns) == TABLES["variance_partition"]
+    assert tuple(table.columns) == TABLES["variance_partition"].columns
     found = {part: r2.mean() for part, r2 in parts_of(table).items()}
     expected = {
         "all": 0.8, "alone first:l": 0.6, "alone second:m": 0.2, "unique first:l": 0.6,
@@ -309,7 +309,7 @@ def test_nothing_to_partition_gives_no_rows(opened):
     rdms = Recording(stimuli={"stimulus_id": np.array(["a", "b"])}, rdms=np.ones((1, 1)))
     for table in (nothing, partition(rdms, net, ["net:l", "net:m"])):
         assert table.empty
-        assert tuple(table.columns) == TABLES["variance_partition"]
+        assert tuple(table.columns) == TABLES["variance_partition"].columns
 
 
 def test_a_network_that_diverged_is_left_out(opened, caplog):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import ttest_1samp
 
 from repbias.encoding.regions import region_table
-from repbias.io.tables import TABLES, as_table
+from repbias.tables import TABLES, as_table
 
 
 def units(rows, **columns) -> pd.DataFrame:
@@ -44,7 +44,7 @@ SUBJECTS = units(
 
 def test_subjects_count_the_same_and_the_interval_is_theirs():
     table = region_table(SUBJECTS)
-    assert tuple(table.columns) == TABLES["encoding_regions"]
+    assert tuple(table.columns) == TABLES["encoding_regions"].columns
     it = table.set_index("region").loc["IT"]
     by_subject = [0.3, 0.6, 0.2]
     interval = ttest_1samp(by_subject, 0).confidence_interval()
@@ -92,7 +92,7 @@ def test_what_was_not_tested_is_not_significant_nor_insignificant():
 def test_no_units_give_no_regions():
     table = region_table(as_table("encoding"))
     assert table.empty
-    assert tuple(table.columns) == TABLES["encoding_regions"]
+    assert tuple(table.columns) == TABLES["encoding_regions"].columns
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.floats(-1, 1)), min_size=1, max_size=12))

@@ -23,9 +23,9 @@ from sklearn.neighbors import NearestNeighbors
 from repbias.base.spec import RepbiasError
 from repbias.geometry.similarity import METRICS, N_NEIGHBOURS, PENALTIES, residualised
 from repbias.geometry.spec import MetricName, Similarity
-from repbias.io.tables import TABLES, read_table, write_table
 from repbias.rsa.network_similarity import similarity_table
 from repbias.rsa.rdms import make_rdms
+from repbias.tables import TABLES, read_table, write_table
 
 #: Measures that see distances only, or dimensions without their units.
 ROTATION_FREE = [
@@ -414,7 +414,7 @@ def test_every_pair_of_a_snapshot_is_compared(conditions, tmp_path):
     table = similarity_table("tasks", conditions, LAYERS, spec)
     write_table(tmp_path / "similarity.csv", "similarity", table)
     table = read_table(tmp_path / "similarity.csv", "similarity")
-    assert tuple(table.columns) == TABLES["similarity"]
+    assert tuple(table.columns) == TABLES["similarity"].columns
     assert set(table["n_stimuli"]) == {16}
     assert set(table["experiment"]) == {"tasks"}
     patterns = {}
@@ -488,7 +488,7 @@ def test_a_network_without_a_defined_measure_is_left_out(make_activations, caplo
 
 def test_the_table_may_be_empty():
     table = similarity_table("tasks", {}, {}, Similarity())
-    assert tuple(table.columns) == TABLES["similarity"]
+    assert tuple(table.columns) == TABLES["similarity"].columns
     assert table.empty
 
 

@@ -20,7 +20,7 @@ from PIL import Image
 from repbias.base.spec import RepbiasError
 from repbias.commands.main import main
 from repbias.io.networks import Networks
-from repbias.io.tables import TABLES, write_table
+from repbias.tables import TABLES, write_table
 from repbias.pipeline.checks import load_study
 
 ROOT = Path(__file__).parents[2]
@@ -140,7 +140,7 @@ ESCAPE = "a\x1b]0;owned\x07\x1b[2J\r\u202eb"
 
 def test_no_command_sends_control_characters_to_the_terminal(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    rows = [dict.fromkeys(TABLES["references"], 0.5) | {"recording": "r", "source": "s"}]
+    rows = [dict.fromkeys(TABLES["references"].columns, 0.5) | {"recording": "r", "source": "s"}]
     for folder in ("a", "b"):
         (tmp_path / folder / "tables").mkdir(parents=True)
         write_table(f"{folder}/tables/references.csv", "references", rows)

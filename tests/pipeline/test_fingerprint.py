@@ -15,7 +15,7 @@ import pytest
 
 from repbias.bias.spec import Bias
 from repbias.config.analyses import ANALYSES, BETWEEN_NETWORKS, OF_NETWORKS, OF_RECORDINGS
-from repbias.io.tables import TABLES
+from repbias.tables import TABLES
 from repbias.pipeline import fingerprint
 from repbias.pipeline.fingerprint import (
     code_fingerprint,

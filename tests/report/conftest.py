@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from repbias.io.tables import TABLES, as_table
+from repbias.tables import TABLES, as_table
 
 LAYERS = ["hidden1", "hidden2"]
 FEATURES = ("easy", "hard")
@@ -382,7 +382,7 @@ def make_tables() -> Callable[..., dict[str, pd.DataFrame]]:
             "model_recovery": as_table(
                 "model_recovery",
                 [
-                    dict.fromkeys(TABLES["model_recovery"], 0.5)
+                    dict.fromkeys(TABLES["model_recovery"].columns, 0.5)
                     | {"recording": "brain", "method": method, "measure": measure}
                     | {"condition": "both", "network": f"seed{seed}", "seed": seed}
                     | {"is_generator": seed == 0, "true_layer": "hidden2"}

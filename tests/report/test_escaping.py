@@ -16,11 +16,11 @@ import yaml
 
 from repbias.base.spec import printable
 from repbias.io.recordings import Recording
-from repbias.io.tables import read_table, write_table
 from repbias.report.captions import FIGURES
 from repbias.report.figures import draw_figures
 from repbias.report.figures.pictures import groups_of_stimuli
 from repbias.report.page import write_page
+from repbias.tables import read_table, write_table
 
 #: Texts that would do something if they were not escaped, or that matplotlib reads as formulas.
 HOSTILE = {

@@ -11,7 +11,6 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex
 
 from repbias.base.statistics import mean_interval
-from repbias.io.tables import write_table
 from repbias.report.figures import DRAWINGS, draw_figures
 from repbias.report.figures.common import (
     MODEL,
@@ -22,6 +21,7 @@ from repbias.report.figures.common import (
 )
 from repbias.report.figures.model_tests import MOST_LINES, MOST_ROWS
 from repbias.report.figures.recorded_units import MOST_REGIONS
+from repbias.tables import write_table
 
 LAYERS = {"tasks/easy": "hidden2", "tasks/both": "hidden1"}
 

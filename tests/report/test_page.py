@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from repbias.io.tables import write_table
 from repbias.report.captions import FIGURES, PICTURES
 from repbias.report.figures import draw_figures
 from repbias.report.page import claims_summary, number, recovery_rows, step_times, write_page
+from repbias.tables import write_table
 
 LAYERS = {"tasks/easy": "hidden2", "tasks/both": "hidden2"}
 EVIL = '<script>alert("1")</script>'

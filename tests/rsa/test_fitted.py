@@ -21,7 +21,7 @@ from repbias.geometry.spec import Geometry
 from repbias.io.activations import Activations
 from repbias.io.hdf5 import create
 from repbias.io.recordings import Recording
-from repbias.io.tables import TABLES
+from repbias.tables import TABLES
 from repbias.networks.activations import put_model_activations
 from repbias.networks.spec import FeatureNetwork
 from repbias.rsa.fitted import (
@@ -242,7 +242,7 @@ def test_the_table_has_fixed_and_fitted_models_of_the_same_folds(make_activation
         shuffled, [IDS[i] for i in order], [(0, "final"), (0, "initial")]
     )
     table = fitted_models("it", recording, "tasks", {"easy": activations}, SPEC)
-    assert tuple(table.columns) == TABLES["rsa_fitted"]
+    assert tuple(table.columns) == TABLES["rsa_fitted"].columns
     assert set(table["snapshot"]) == {"final"}
     found = table.set_index(["model", "layer"])
     assert set(found.index) == {

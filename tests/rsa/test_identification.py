@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from repbias.base.spec import RepbiasError
 from repbias.geometry.similarity import METRICS
 from repbias.geometry.spec import Identification
-from repbias.io.tables import TABLES, read_table, write_table
 from repbias.rsa.identification import identification_table, top1_probability, with_noise
+from repbias.tables import TABLES, read_table, write_table
 
 IDS = [f"s{i:02d}" for i in range(24)]
 SEEDS = range(4)
@@ -84,7 +84,7 @@ def test_a_class_of_its_own_is_always_named(make_candidates, tmp_path):
     )
     write_table(tmp_path / "identification.csv", "identification", result)
     table = read_table(tmp_path / "identification.csv", "identification")
-    assert tuple(table.columns) == TABLES["identification"]
+    assert tuple(table.columns) == TABLES["identification"].columns
     assert len(of_all(table)) == len(SEEDS) * 3 * 2
     assert len(table) == len(SEEDS) * 3 * 2 * len(SEEDS), "none or one of three others left out"
     assert set(table["seed"]) == set(SEEDS)
@@ -223,7 +223,7 @@ def test_a_snapshot_without_a_class_gives_no_rows(make_candidates, caplog):
     with caplog.at_level(logging.WARNING):
         table = identification_table("tasks", NAMES[1], candidates, LAYERS, spec())
     assert table.empty
-    assert tuple(table.columns) == TABLES["identification"]
+    assert tuple(table.columns) == TABLES["identification"].columns
     assert "(final): no rows; there is no network of tasks/easy" in caplog.text
 
 

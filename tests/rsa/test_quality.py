@@ -15,12 +15,12 @@ from sklearn.svm import SVC
 
 from repbias.geometry.spec import Geometry
 from repbias.io.recordings import Recording
-from repbias.io.tables import read_table, write_table
 from repbias.recordings.readers import read_recording
 from repbias.recordings.readers.array import ArrayRecording
 from repbias.recordings.readers.rdms import RdmRecording
 from repbias.recordings.reliability import reliability_from_repeats, split_half_reliability
 from repbias.rsa.quality import decode, participation_ratio, quality_table
+from repbias.tables import read_table, write_table
 
 N_STIMULI, N_REPEATS, N_UNITS = 12, 4, 8
 

@@ -16,11 +16,11 @@ from scipy.spatial.distance import pdist
 from repbias.base.spec import RepbiasError
 from repbias.geometry.spec import Geometry
 from repbias.io.recordings import Recording
-from repbias.io.tables import TABLES
 from repbias.recordings.readers import read_recording
 from repbias.recordings.readers.rdms import RdmRecording
 from repbias.rsa.rdms import make_rdms
 from repbias.rsa.tables import compare_models, compare_recordings, compare_with_recording
+from repbias.tables import TABLES
 
 IDS = [f"s{i:02d}" for i in range(10)]
 NETWORKS = [(0, "initial"), (1, "initial"), (0, "mastered"), (0, "final"), (1, "final")]
@@ -50,7 +50,7 @@ def test_every_pair_of_a_snapshot_is_compared_once():
         rdms[name], of_condition = condition(seed)
         vectors |= {(name, *key): vector for key, vector in of_condition.items()}
     table = compare_models("tasks", rdms, Geometry())
-    assert tuple(table.columns) == TABLES["rsa_models"]
+    assert tuple(table.columns) == TABLES["rsa_models"].columns
     assert set(table["experiment"]) == {"tasks"}
     found = {}
     for _, row in table.iterrows():
@@ -104,7 +104,7 @@ def test_one_network_alone_has_nothing_to_compare():
     rdms, _ = condition(0, networks=[(0, "final")], layers=["hidden1"])
     table = compare_models("tasks", {"a": rdms}, Geometry())
     assert table.empty
-    assert tuple(table.columns) == TABLES["rsa_models"]
+    assert tuple(table.columns) == TABLES["rsa_models"].columns
 
 
 def brain(ids=IDS, n_subjects=3, seed=9):
@@ -125,7 +125,7 @@ SPEC = Geometry(bootstraps=100, rdm_similarities=["corr", "spearman"])
 def test_every_layer_is_compared_with_the_mean_over_subjects():
     recording, (rdms, vectors) = brain(), condition(0)
     table = compare_with_recording("it", recording, "tasks", {"easy": rdms}, SPEC)
-    assert tuple(table.columns) == TABLES["rsa_recordings"]
+    assert tuple(table.columns) == TABLES["rsa_recordings"].columns
     assert len(table) == 2 * len(vectors)
     assert set(table["n_subjects"]) == {3}
     assert set(table["n_stimuli"]) == {10}
@@ -168,7 +168,7 @@ def test_recordings_are_compared_over_their_common_stimuli():
     two = brain(ids=[*IDS[4:], "more1", "more2"], n_subjects=3, seed=2)
     apart = brain(ids=["a", "b", "c", *IDS[:3]], seed=3)
     table = compare_recordings({"one": one, "two": two, "apart": apart}, SPEC)
-    assert tuple(table.columns) == TABLES["rsa_between_recordings"]
+    assert tuple(table.columns) == TABLES["rsa_between_recordings"].columns
     assert set(zip(table["recording_a"], table["recording_b"], strict=True)) == {("one", "two")}
     assert set(table["n_stimuli"]) == {6}
     inside = [i for i, pair in enumerate(combinations(range(10), 2)) if min(pair) >= 4]

@@ -13,9 +13,9 @@ from scipy.spatial.distance import pdist
 from repbias.base.spec import RepbiasError
 from repbias.geometry.spec import Geometry
 from repbias.io.recordings import Recording
-from repbias.io.tables import TABLES
 from repbias.rsa.rdms import make_rdms
 from repbias.rsa.tables import compare_times, compare_with_recording
+from repbias.tables import TABLES
 
 IDS = [f"s{i:02d}" for i in range(10)]
 SPEC = Geometry(bootstraps=100, rdm_similarities=["corr", "spearman"])
@@ -66,13 +66,13 @@ def networks():
 def test_every_bin_is_a_recording_of_its_own():
     whole = recording(2)
     table = compare_times("it", whole, "tasks", networks(), SPEC)
-    assert tuple(table.columns) == TABLES["rsa_times"]
+    assert tuple(table.columns) == TABLES["rsa_times"].columns
     for i, time in enumerate(whole.info["times_s"]):
         alone = replace(whole, responses=whole.responses[:, :, i], info={})
         expected = compare_with_recording("it", alone, "tasks", networks(), SPEC)
         expected = expected[expected["included"] & (expected["snapshot"] != "mastered")]
         of_bin = table[table["time_s"] == time]
-        columns = list(TABLES["rsa_recordings"])
+        columns = list(TABLES["rsa_recordings"].columns)
         keys = ["rdm_similarity", "snapshot"]
         assert_frame_equal(
             of_bin[columns].sort_values(keys).reset_index(drop=True),
@@ -127,7 +127,7 @@ def test_without_times_or_networks_the_table_is_empty(kind):
         conditions = {}
     table = compare_times("it", data, "tasks", conditions, SPEC)
     assert table.empty
-    assert tuple(table.columns) == TABLES["rsa_times"]
+    assert tuple(table.columns) == TABLES["rsa_times"].columns
 
 
 def test_bins_without_times_are_refused():

@@ -18,7 +18,7 @@ from workspace import ROOT, Workspace
 
 from repbias.claims import CLAIMS
 from repbias.config.analyses import OF_NETWORKS, OF_RECORDINGS
-from repbias.io.tables import TABLES, read_table
+from repbias.tables import TABLES, read_table
 from repbias.pipeline.checks import load_study
 from repbias.pipeline.plan import Plan
 
@@ -37,7 +37,7 @@ def study(tiny_config):
 
 def test_every_table_has_its_columns_and_rows(tiny, study):
     # Simulated recordings are not compared with each other; tests of the studies do that.
-    filled = {name: columns for name, columns in TABLES.items() if name != "rsa_between_recordings"}
+    filled = {n: row.columns for n, row in TABLES.items() if n != "rsa_between_recordings"}
     assert set(Plan(study).tables) == filled.keys()
     for name, columns in filled.items():
         table = table_of(tiny, name)

@@ -4,7 +4,7 @@ from repbias.pipeline.jobs import job
 
 with job(snakemake):
     from repbias.io.recordings import Recording
-    from repbias.io.tables import write_table
+    from repbias.tables import write_table
     from repbias.pipeline.recording_analyses import analyse_recording
 
     table = analyse_recording(

@@ -4,7 +4,7 @@ from repbias.pipeline.jobs import job
 
 with job(snakemake):
     from repbias.claims.decide import decide
-    from repbias.io.tables import read_tables, write_table
+    from repbias.tables import read_tables, write_table
 
     tables = read_tables(snakemake.input)
     rsa = tables["rsa_models"]

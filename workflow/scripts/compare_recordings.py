@@ -5,8 +5,8 @@ from repbias.pipeline.jobs import job
 with job(snakemake):
     from repbias.geometry.spec import Geometry
     from repbias.io.recordings import Recording
-    from repbias.io.tables import write_table
     from repbias.rsa.tables import compare_recordings
+    from repbias.tables import write_table
 
     files = map(Recording.read, snakemake.input)
     recordings = dict(zip(snakemake.params.recordings, files, strict=True))

@@ -5,8 +5,8 @@ from repbias.pipeline.jobs import job
 with job(snakemake):
     from repbias.bias.encryption import encryption_table
     from repbias.io.stimuli import Stimuli
-    from repbias.io.tables import write_table
     from repbias.stimuli.spec import Bits
+    from repbias.tables import write_table
 
     experiment, condition = snakemake.params.condition.split("/", 1)
     table = encryption_table(

@@ -5,8 +5,8 @@ from repbias.pipeline.jobs import job
 with job(snakemake):
     from repbias.geometry.spec import Identification
     from repbias.io.activations import Activations
-    from repbias.io.tables import write_table
     from repbias.rsa.identification import identification_table
+    from repbias.tables import write_table
 
     spec = Identification(**snakemake.params.identification)
     conditions = [candidate.split("/", 1)[1] for candidate in spec.candidates]

@@ -4,9 +4,9 @@ from repbias.pipeline.jobs import job
 
 with job(snakemake):
     from repbias.geometry.spec import Geometry
-    from repbias.io.tables import write_table
     from repbias.rsa.rdms import read_rdms
     from repbias.rsa.tables import compare_models
+    from repbias.tables import write_table
 
     rdms = dict(zip(snakemake.params.members, map(read_rdms, snakemake.input), strict=True))
     geometry = Geometry(

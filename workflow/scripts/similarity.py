@@ -5,8 +5,8 @@ from repbias.pipeline.jobs import job
 with job(snakemake):
     from repbias.geometry.spec import Similarity
     from repbias.io.activations import Activations
-    from repbias.io.tables import write_table
     from repbias.rsa.network_similarity import similarity_table
+    from repbias.tables import write_table
 
     layers = snakemake.params.layers
     files = map(Activations.open, snakemake.input, layers)

@@ -4,7 +4,7 @@ from repbias.pipeline.jobs import job
 
 with job(snakemake):
     from repbias.io.hdf5 import write_members
-    from repbias.io.tables import write_table
+    from repbias.tables import write_table
     from repbias.networks.batch import learning_tables, train_batch
 
     trained = train_batch(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from repbias.io.tables import as_table
+from repbias.tables import as_table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from repbias.base.spec import RepbiasError, nearest
 from repbias.config.references import CEILINGS, SIMILARITIES, Reference
-from repbias.io.tables import as_table
+from repbias.tables import as_table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -112,7 +112,7 @@ def compare_settings(a: Path, b: Path) -> list[str]:
 
 def compare_tables(a: Path, b: Path) -> list[str]:
     """Return how two tables differ: in columns, in rows, and in values by how much."""
-    from repbias.io.tables import read_any
+    from repbias.tables import read_any
 
     (_, left), (_, right) = read_any(a), read_any(b)
     both = [column for column in left if column in right]

@@ -141,14 +141,16 @@ def _parts(file: h5py.File, kind: str) -> list[str]:
 
 
 def _table(path: Path) -> list[str]:
-    from repbias.io.table_reference import TABLE_REFERENCE, column_meaning
-    from repbias.io.tables import read_any
+    from repbias.tables import read_any
+    from repbias.tables.reference import column_meaning, row_meaning
+    from repbias.tables.renamed import refuse_older
 
     name, table = read_any(path)
+    refuse_older(path, table)
     if name is None:
         first = f"numbers of a figure, or another table; {count(len(table), 'row')}"
         return [first, *_aligned((c, _values(table[c])) for c in table)]
-    first = f"table {name}, {count(len(table), 'row')}; a row is {TABLE_REFERENCE[name][0]}"
+    first = f"table {name}, {count(len(table), 'row')}; a row is {row_meaning(name)}"
     return [
         first,
         *_aligned((c, _values(table[c]), column_meaning(name, c).replace("`", "")) for c in table),
@@ -219,8 +221,11 @@ def _origin(path: Path) -> list[str]:
         "inputs": some(inputs, 8) or "none",
     }
     return [
-        *("", *_aligned(facts.items())),
-        *("", "settings", *(f"  {line}" for line in _aligned(settings.items()))),
+        "",
+        *_aligned(facts.items()),
+        "",
+        "settings",
+        *(f"  {line}" for line in _aligned(settings.items())),
     ]
 
 

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from repbias.base.spec import nearest, shortened
+
+#: Keys and analyses by the names that they had in earlier versions.
+RENAMED = {
+    "comparators": "rdm_similarities",
+    "comparator": "rdm_similarity",
+    "doses": "steering_strengths",
+    "ledger": "variance_decomposition",
+}
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
@@ -32,11 +41,11 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
         shown = "" if isinstance(found, dict | BaseModel) else f"found {shortened(repr(found))}; "
         if item["type"] == "extra_forbidden":
             keys = container.model_fields if _is_model(container) else []
-            shown, message = "", f"unknown key; {nearest(path[-1], keys)}"
+            shown, message = "", f"unknown key; {_meant(path[-1], keys)}"
         elif item["type"] == "missing":
             shown, message = "", "missing"
         elif item["type"] == "literal_error":
-            message = nearest(str(found), re.findall(r"'([^']*)'", message))
+            message = _meant(str(found), re.findall(r"'([^']*)'", message))
         elif item["type"].startswith("union_tag"):
             where = f"{where}.kind"
             tags = [tag for member in members(container) for tag in tags_of(member)]
@@ -51,6 +60,13 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
         for where, messages in lines.items()
         if where not in inside
     ]
+
+
+def _meant(word: str, allowed: Collection[str]) -> str:
+    """Say what an unknown word is called now, or which of the allowed words is near."""
+    if RENAMED.get(word) in allowed:
+        return f"it is now called {RENAMED[word]!r}"
+    return nearest(word, allowed)
 
 
 def members(annotation: Any) -> list[Any]:

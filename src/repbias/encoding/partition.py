@@ -17,7 +17,7 @@ from repbias.encoding.spec import Encoding
 from repbias.encoding.tables import Targets, can_be_encoded, targets
 from repbias.io.activations import Activations
 from repbias.io.recordings import Recording
-from repbias.io.tables import as_table
+from repbias.tables import as_table
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-from repbias.io.tables import as_table
+from repbias.tables import as_table
 
 _LAYER = [
     *("recording", "region", "experiment", "condition", "network", "seed"),

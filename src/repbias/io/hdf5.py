@@ -23,7 +23,8 @@ from repbias.base.spec import RepbiasError
 from repbias.io.files import StoreError, atomic
 from repbias.io.untrusted import member, refuse_data_elsewhere, refuse_size
 
-FORMAT_VERSION = 2
+#: Version 3 calls `networks/kept` `included`, and `networks/acquired` `mastery_step`.
+FORMAT_VERSION = 3
 
 
 class _Disk(io.FileIO):
@@ -130,13 +131,14 @@ def open_checked(path: str | Path, kind: str, name: str | None = None) -> Iterat
     with file:
         with reading(file):
             found, version = kind_of(file), file.attrs.get("repbias_format")
+            writer = get_text(file, "repbias_version")
         if found != kind:
             raise StoreError(f"{path}: expected a file of kind {kind!r}, found {found!r}")
         if version != FORMAT_VERSION:
             raise StoreError(
-                f"{path}: format version {version}, but this is repbias "
-                f"{repbias.__version__}, which reads version {FORMAT_VERSION}; delete the "
-                "file, and it is made anew"
+                f"{path}: format version {version}, written by repbias {writer}; this is repbias "
+                f"{repbias.__version__}, which reads version {FORMAT_VERSION}. Delete the file and "
+                "run the study again, and it is written anew"
             )
         with reading(file):
             group = file if name is None else member(file.filename, file, name)

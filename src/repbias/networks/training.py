@@ -19,7 +19,6 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from repbias.base.spec import RepbiasError
 from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli
-from repbias.io.tables import as_table
 from repbias.networks.device import (
     CPU_STACK,
     device_name,
@@ -32,6 +31,7 @@ from repbias.networks.device import (
 from repbias.networks.manipulations import Manipulator
 from repbias.networks.mlp import aligned, forward, initial_weights, padded, padded_widths
 from repbias.networks.spec import MLP, Training
+from repbias.tables import as_table
 
 logger = logging.getLogger(__name__)
 

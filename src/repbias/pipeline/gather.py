@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from repbias.io.tables import join_tables, read_table, read_tables, write_table
+from repbias.tables import join_tables, read_table, read_tables, write_table
 
 
 def gather_tables(

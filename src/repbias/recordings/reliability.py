@@ -10,8 +10,8 @@ import pandas as pd
 
 from repbias.base.spec import RepbiasError
 from repbias.io.recordings import Recording
-from repbias.io.tables import as_table
 from repbias.recordings.spec import ORDER_COLUMNS, preparation_of
+from repbias.tables import as_table
 
 #: What the ceiling of a unit means, stored beside every number.
 UNIT_CONVENTION = "sqrt of split-half reliability, Spearman-Brown corrected"

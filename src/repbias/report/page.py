@@ -19,8 +19,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 import repbias
 from repbias.io.files import atomic
 from repbias.io.provenance import host
-from repbias.io.tables import read_tables
 from repbias.report.captions import FIGURES, PICTURES, picture_of
+from repbias.tables import read_tables
 
 #: Figures higher than this many points, some three screens, are folded away.
 TALL = 2000
@@ -43,7 +43,7 @@ def write_page(
     path
         The HTML file.
     tables
-        CSV files of :data:`repbias.io.tables.TABLES`.
+        CSV files of :data:`repbias.tables.TABLES`.
     figures
         SVG files, of :data:`~repbias.report.captions.FIGURES` and of recordings
         (:data:`~repbias.report.captions.PICTURES`); each has a CSV file of its data beside it.

@@ -25,8 +25,8 @@ from repbias.geometry.inference import INTERVALS, Draws
 from repbias.geometry.spec import Distance, Geometry, RdmSimilarity
 from repbias.io.activations import Activations
 from repbias.io.recordings import Recording
-from repbias.io.tables import as_table
 from repbias.rsa.rdms import subject_rdms
+from repbias.tables import as_table
 
 logger = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from repbias.base.spec import RepbiasError, nearest
 from repbias.geometry.similarity import METRICS, Metric, residualised
 from repbias.geometry.spec import Identification
 from repbias.io.activations import Activations
-from repbias.io.tables import as_table
 from repbias.rsa.network_similarity import factors_or_none, read_representations
+from repbias.tables import as_table
 
 logger = logging.getLogger(__name__)
 

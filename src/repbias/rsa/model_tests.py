@@ -30,9 +30,9 @@ from repbias.geometry.comparison import (
 from repbias.geometry.inference import Draws
 from repbias.geometry.spec import Generalise, Geometry, RdmSimilarity
 from repbias.io.recordings import Recording
-from repbias.io.tables import as_table
 from repbias.rsa.rdms import subject_rdms
 from repbias.rsa.tables import shown_models
+from repbias.tables import as_table
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from repbias.base.spec import RepbiasError
 from repbias.geometry.similarity import METRICS, Metric
 from repbias.geometry.spec import Similarity
 from repbias.io.activations import Activations
-from repbias.io.tables import as_table
+from repbias.tables import as_table
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,6 @@ from repbias.geometry.comparison import similarities
 from repbias.geometry.distances import dissimilarities
 from repbias.geometry.spec import MEAN_DISTANCES, Distance, Geometry, RdmSimilarity
 from repbias.io.recordings import Recording
-from repbias.io.tables import as_table
 from repbias.recordings.reliability import (
     UNAVAILABLE,
     Reliability,
@@ -30,6 +29,7 @@ from repbias.recordings.reliability import (
     was_repeated,
 )
 from repbias.recordings.spec import preparation_of
+from repbias.tables import as_table
 
 #: Stimuli are decoded if there are at most this many.
 MOST_CLASSES = 50

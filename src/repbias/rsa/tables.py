@@ -16,11 +16,11 @@ from repbias.geometry.comparison import resampled_similarity, similarities
 from repbias.geometry.inference import INTERVALS, Draws, evaluate
 from repbias.geometry.spec import Geometry, RdmSimilarity
 from repbias.io.recordings import Recording
-from repbias.io.tables import as_table
 from repbias.recordings.reliability import analysed_units
 from repbias.recordings.spec import preparation_of
 from repbias.rsa.ceilings import noise_ceiling
 from repbias.rsa.rdms import aligned_vectors, subject_rdms
+from repbias.tables import as_table
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import matplotlib as mpl
 
 from repbias.io.files import atomic
-from repbias.io.tables import read_tables
 from repbias.report.figures.codes import components, encryption, units
 from repbias.report.figures.common import STYLE, Drawing, Layers
 from repbias.report.figures.comparisons import identification, rsa_models, similarity
@@ -22,6 +21,7 @@ from repbias.report.figures.recordings import encoding, model_recovery, rsa_reco
 from repbias.report.figures.training import learning, sweeps, variance, variance_decomposition
 from repbias.report.figures.use import behaviour, probes, steering
 from repbias.report.figures.verdicts import verdicts
+from repbias.tables import read_tables
 
 DRAWINGS: dict[str, Drawing] = {
     "verdicts": verdicts,

@@ -1,0 +1,40 @@
+"""Every table, by name and in the order in which they are documented."""
+
+from __future__ import annotations
+
+from repbias.tables import claims, comparisons, encoding, networks, recordings
+from repbias.tables.row import Row, table_name
+
+#: Every table: its name and the class of its rows.
+TABLES: dict[str, type[Row]] = {
+    table_name(row): row
+    for row in (
+        networks.Learning,
+        networks.VarianceExplained,
+        networks.VarianceDecomposition,
+        networks.Behaviour,
+        networks.Units,
+        networks.Sparsity,
+        networks.Components,
+        networks.Steering,
+        networks.Probes,
+        networks.Conflict,
+        networks.Encryption,
+        comparisons.Similarity,
+        comparisons.Identification,
+        comparisons.RsaModels,
+        comparisons.RsaRecordings,
+        comparisons.RsaFitted,
+        comparisons.RsaTests,
+        comparisons.RsaTimes,
+        comparisons.RsaBetweenRecordings,
+        encoding.Encoding,
+        encoding.EncodingRegions,
+        encoding.VariancePartition,
+        recordings.Quality,
+        recordings.References,
+        recordings.Reliability,
+        claims.ModelRecovery,
+        claims.Claims,
+    )
+}

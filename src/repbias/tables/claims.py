@@ -1,0 +1,62 @@
+"""Tables of conclusions: published claims, and whether methods name the true model."""
+
+from repbias.tables.row import Row
+
+
+class ModelRecovery(Row):
+    """An included network of the condition that generated a recording, and a method."""
+
+    recording: str
+    method: str
+    """`rsa` or `encoding`."""
+    measure: str
+    """The RDM similarity, or `r`."""
+    condition: str
+    network: str
+    seed: int
+    is_generator: bool
+    """Whether this network generated the recording."""
+    true_layer: str
+    """The layer that generated the recording."""
+    named_layer: str
+    """The layer that scores best."""
+    correct: bool
+    """Whether the two layers are the same."""
+    score_true: float
+    """Score of the true layer."""
+    score_named: float
+    """Score of the named layer."""
+    margin: float
+    """Score of the named layer minus that of the next."""
+    chance: float
+    """Probability that a guess is correct."""
+
+
+class Claims(Row):
+    """A claim, in a variant, at a snapshot."""
+
+    claim: str
+    """The claim, such as `C1`."""
+    variant: str
+    """Its variant in this study; empty for none."""
+    snapshot: str
+    """`final` or `mastered`."""
+    statement: str
+    """The claim in words."""
+    verdict: str
+    """`supported`, `not supported` or `inconclusive`."""
+    effect: float
+    """The effect in units of `measure`, positive in the claimed direction."""
+    ci_low: float
+    ci_high: float
+    measure: str
+    """What the effect is measured in."""
+    n_included: int
+    """Number of networks that the effect rests on."""
+    n_excluded: int
+    """Number of networks left out: they missed the inclusion criterion, never mastered all targets
+    (at `mastered`), or have no value of what is measured."""
+    reference: str
+    """The value in the literature."""
+    provenance: str
+    """Where the claim comes from."""

@@ -1,0 +1,89 @@
+"""Tables of encoding models."""
+
+from repbias.tables.row import Row
+
+
+class Encoding(Row):
+    """A layer against a unit of a recording."""
+
+    recording: str
+    subject: str
+    region: str
+    unit: str
+    experiment: str
+    condition: str
+    network: str
+    seed: int
+    snapshot: str
+    step: int
+    included: bool
+    layer: str
+    r: float
+    """Held-out correlation, mean over folds."""
+    r2: float
+    """Held-out R², over all folds."""
+    p: float
+    """p value: the unit's responses are permuted over stimuli and fitted again with the same
+    penalties."""
+    p_fdr: float
+    """p value with the false discovery rate controlled (Benjamini-Hochberg) over the units, for
+    each layer of each network."""
+    ceiling: float
+    """Highest `r` that a perfect model reaches; empty where unknown."""
+    ceiling_convention: str
+    r_normalised: float
+    log10_alpha: float
+    """Penalty, mean over folds, relative to the mean squared norm of a centred pattern."""
+    alpha_at_edge: float
+    n_stimuli: int
+
+
+class EncodingRegions(Row):
+    """A layer against a region of a recording."""
+
+    recording: str
+    region: str
+    experiment: str
+    condition: str
+    network: str
+    seed: int
+    snapshot: str
+    step: int
+    included: bool
+    layer: str
+    n_subjects: int
+    n_units: int
+    """Number of units of the region."""
+    n_units_with_ceiling: int
+    """Number of units whose ceiling is known."""
+    r: float
+    """Held-out correlation, mean over units, then over subjects."""
+    ci_low: float
+    ci_high: float
+    interval: str
+    ceiling: float
+    """Ceiling, mean over the `n_units_with_ceiling`."""
+    r_normalised: float
+    share_significant: float
+    """Share of units with `p_fdr` below .05."""
+    alpha_at_edge: float
+
+
+class VariancePartition(Row):
+    """A part of a joint model's prediction of a unit."""
+
+    recording: str
+    subject: str
+    region: str
+    unit: str
+    experiment: str
+    model: str
+    """The joint model, as the configuration names it."""
+    network: str
+    snapshot: str
+    part: str
+    """`all` bands; `alone B`; `unique B`, all minus all but B; `shared`, all minus the unique
+    parts; `split B`, which sum to all; `together B + C` of three bands."""
+    r2: float
+    """Held-out R²; never clipped, so it may be negative."""
+    n_stimuli: int

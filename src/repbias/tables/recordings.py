@@ -1,0 +1,56 @@
+"""Tables of recordings: how reliable they are, and what was published about them."""
+
+from repbias.tables.row import Row
+
+
+class Quality(Row):
+    """A measure of a recording, or of one of its subjects and regions."""
+
+    recording: str
+    subject: str
+    region: str
+    measure: str
+    """What is measured."""
+    value: float
+    """What was found."""
+    ci_low: float
+    ci_high: float
+    method: str
+    """How it is measured."""
+
+
+class References(Row):
+    """A published number, beside what is measured here."""
+
+    recording: str
+    measure: str
+    """What is measured."""
+    method: str
+    """How it is measured here."""
+    value: float
+    """The value measured here."""
+    published: float
+    """The published value, from the configuration."""
+    difference: float
+    """The value measured here minus the published one."""
+    source: str
+    """Where it was published."""
+
+
+class Reliability(Row):
+    """A unit of a recording."""
+
+    recording: str
+    subject: str
+    region: str
+    unit: str
+    repeats: float
+    """Number of repeats, mean over stimuli."""
+    split_half: float
+    """Correlation of random halves of the repeats."""
+    reliability: float
+    """Reliability of the average over all repeats."""
+    ceiling: float
+    """Highest `r` that a perfect model reaches."""
+    convention: str
+    """How the ceiling was estimated."""
