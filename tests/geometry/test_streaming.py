@@ -1,4 +1,4 @@
-"""What is computed in blocks equals what is computed in memory, and holds little of it."""
+"""RDMs computed in blocks equal those computed in memory, and stay within a bound on memory."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ import subprocess
 import sys
 import tracemalloc
 
-import h5py
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rsatoolbox.rdm import RDMs, compare, load_rdm
+from rsatoolbox.rdm import load_rdm
 
 from repbias.base.spec import RepbiasError
 from repbias.geometry import streaming
 from repbias.geometry.distances import dissimilarities
-from repbias.geometry.streaming import blocks, compare_streamed, stream_dissimilarities, stream_gram
+from repbias.geometry.streaming import blocks, stream_dissimilarities
 from repbias.rsa.rdms import write_layer_rdms
 
 DISTANCES = ["correlation", "euclidean", "squared_euclidean"]
@@ -127,54 +126,6 @@ def test_layers_that_fail_leave_no_trace_in_the_file(make_activations, tmp_path)
     for vector, (layer, i) in zip(found.get_vectors(), expected, strict=True):
         patterns = layers[layer][i].astype(np.float32)
         np.testing.assert_allclose(vector, dissimilarities(patterns, "correlation"), atol=1e-12)
-
-
-def test_the_gram_matrix_is_of_centred_patterns(tmp_path):
-    """Read from HDF5 in more than a hundred chunks."""
-    patterns = np.random.default_rng(5).normal(100, size=(300, 20_000)).astype(np.float32)
-    with h5py.File(tmp_path / "x.h5", "w") as file:
-        dataset = file.create_dataset("x", data=patterns, chunks=(20, 20_000))
-        found = stream_gram(lambda s, u: dataset[s, u], *patterns.shape, max_memory_mb=1)
-    x = patterns.astype(float) - patterns.mean(axis=0, dtype=float)
-    np.testing.assert_allclose(found, x @ x.T, rtol=1e-10, atol=1e-7)
-    patterns[3, 7] = np.inf
-    with (
-        np.errstate(invalid="ignore"),
-        pytest.raises(RepbiasError, match="1 patterns are not finite"),
-    ):
-        stream_gram(lambda s, u: patterns[s, u], *patterns.shape)
-
-
-@pytest.mark.parametrize("rdm_similarity", ["corr", "cosine"])
-@pytest.mark.parametrize("offset", [0, 1000])
-def test_comparisons_in_blocks_of_pairs_are_rsatoolboxs(rdm_similarity, offset, tmp_path):
-    rng = np.random.default_rng(6)
-    shared = rng.uniform(size=79_800)
-    a, b = (offset + shared + rng.uniform(size=(n, 79_800)) for n in (3, 2))
-    with h5py.File(tmp_path / "x.h5", "w") as file:
-        datasets = [
-            file.create_dataset(n, data=v, chunks=(1, 999)) for n, v in (("a", a), ("b", b))
-        ]
-        found = compare_streamed(*datasets, rdm_similarity, max_memory_mb=1)
-    expected = compare(RDMs(a), RDMs(b), rdm_similarity)
-    np.testing.assert_allclose(found, expected, rtol=1e-9)
-
-
-def test_an_rdm_in_which_all_is_the_same_is_similar_to_none():
-    a = np.stack([np.full(45, 0.1), np.arange(45.0)])
-    np.testing.assert_allclose(compare_streamed(a, a, "corr"), [[0, 0], [0, 1]], atol=1e-12)
-
-
-def test_comparisons_that_cannot_be_are_refused():
-    a = np.random.default_rng(7).uniform(size=(2, 45))
-    with pytest.raises(RepbiasError, match="'spearman' needs whole RDMs"):
-        compare_streamed(a, a, "spearman")
-    with pytest.raises(RepbiasError, match="of 45 and of 36 pairs"):
-        compare_streamed(a, a[:, :36], "corr")
-    b = a.copy()
-    b[1, 3] = np.nan
-    with pytest.raises(RepbiasError, match="1 of 2 RDMs of b have dissimilarities that are not"):
-        compare_streamed(a, b, "corr")
 
 
 @given(n=st.integers(0, 40), size=st.integers(1, 50), start=st.integers(0, 40))
