@@ -14,7 +14,6 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-from scipy.optimize import nnls
 from scipy.sparse import csr_array
 from scipy.spatial.distance import squareform
 
@@ -30,14 +29,13 @@ from repbias.geometry.comparison import (
     refuse_not_finite,
     resampled_similarity,
 )
+from repbias.geometry.nnls import nnls_of_grams
 from repbias.geometry.spec import RdmSimilarity
 
 #: Numbers of a block of products of RDMs, which should stay in the cache: 8 MB.
 CACHE = 2**20
 #: Weights of pairs of which fewer than this share are not 0 are kept as a sparse matrix.
 SPARSE = 0.1
-#: Exchanges of block principal pivoting, of which rounding could make a circle.
-ROUNDS = 100
 
 
 @dataclass(frozen=True)
@@ -124,91 +122,6 @@ def fold_labels(rng: np.random.RandomState, drawn: np.ndarray, n_folds: int) -> 
     # Those that remain at the end go to the first folds, the last one first.
     labels[order] = np.where(position < n_folds * size, position // size, position[::-1])
     return labels
-
-
-def nonnegative_least_squares(gram: np.ndarray, products: np.ndarray) -> np.ndarray:
-    """Minimise w'G w / 2 - b'w over w >= 0, for many small problems at once.
-
-    Block principal pivoting (Portugal, Júdice & Vicente 1994; Kim & Park 2011, algorithm 1): from
-    a guess of which weights are positive, solve for these, then exchange all that are negative or
-    whose gradient is; where that does not make progress, exchange the last of them only, which
-    ends after finitely many steps. Problems with (almost) dependent columns go to SciPy.
-
-    Parameters
-    ----------
-    gram
-        (problem, basis, basis), positive semidefinite.
-    products
-        (problem, basis).
-
-    Returns
-    -------
-    numpy.ndarray
-        (problem, basis).
-    """
-    n, k = products.shape
-    scale = np.sqrt(np.einsum("nkk->nk", gram))
-    there = scale > 0
-    inverse = np.divide(1, scale, out=np.zeros_like(scale), where=there)
-    size = np.abs(products * inverse).max(axis=1, initial=0)
-    b = (products * inverse / np.where(size > 0, size, 1)[:, None]).T
-    # The problem comes last: elimination is over all problems at once.
-    a = (gram * inverse[:, :, None] * inverse[:, None]).transpose(1, 2, 0).copy()
-    a[np.arange(k), np.arange(k)] = 1
-    weights = np.zeros((k, n))
-    _, pivots = _eliminated(a, b)
-    regular = (pivots > 1e-9).all(axis=0)
-    for problem in np.flatnonzero(~regular):
-        weights[:, problem] = _dependent(a[:, :, problem], b[:, problem])
-    active = np.flatnonzero(regular)
-    positive = np.ones((k, n), bool)
-    fewest, patience = np.full(n, k + 1), np.full(n, 3)
-    for _ in range(ROUNDS):
-        if not len(active):
-            break
-        inside, a_, b_ = positive[:, active], a[:, :, active], b[:, active]
-        both = inside[:, None] & inside[None]
-        alone = np.where(both, a_, np.eye(k)[:, :, None])
-        w, _ = _eliminated(alone, np.where(inside, b_, 0))
-        gradient = np.einsum("jkn,kn->jn", a_, w) - b_
-        wrong = np.where(inside, w, gradient) < -1e-13
-        number = wrong.sum(axis=0)
-        weights[:, active] = np.maximum(w, 0)
-        better = number < fewest[active]
-        fewest[active] = np.minimum(fewest[active], number)
-        patience[active] = np.where(better, 3, patience[active] - 1)
-        last = k - 1 - wrong[::-1].argmax(axis=0)
-        single = (np.arange(k)[:, None] == last) & wrong
-        change = np.where(patience[active] >= 0, wrong, single)
-        positive[:, active] = inside ^ change
-        active = active[number > 0]
-    for problem in active:
-        weights[:, problem] = _dependent(a[:, :, problem], b[:, problem])
-    return weights.T * inverse * size[:, None]
-
-
-def _eliminated(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Solve a x = b of positive definite a (row, column, problem); also return the pivots."""
-    a, b = a.copy(), b.copy()
-    k = len(b)
-    for i in range(k - 1):
-        pivot = np.where(a[i, i] > 0, a[i, i], 1)
-        factor = a[i + 1 :, i] / pivot
-        a[i + 1 :, i + 1 :] -= factor[:, None] * a[i, i + 1 :]
-        b[i + 1 :] -= factor * b[i]
-    pivots = np.einsum("kkn->kn", a)
-    for i in reversed(range(k)):
-        left = b[i] - (a[i, i + 1 :] * b[i + 1 :]).sum(axis=0)
-        b[i] = left / np.where(pivots[i] > 0, pivots[i], 1)
-    return b, pivots
-
-
-def _dependent(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Solve one problem whose columns depend on each other: a = R'R, least squares of R w."""
-    values, vectors = np.linalg.eigh(a)
-    there = values > 1e-10 * values[-1]
-    root, vectors = np.sqrt(values[there]), vectors[:, there].T
-    return nnls(root[:, None] * vectors, vectors @ b / root)[0]
 
 
 def inner_products(
@@ -492,9 +405,7 @@ def _weighted(
         own, with_data, norms = grams(train)
         r = folds.subject_counts(folds.train_subjects, block)
         target = (with_data @ ratio(r.astype(np.float64), norms)[:, :, None])[:, :, 0]
-        weights = [
-            nonnegative_least_squares(g, target[:, i]) for g, i in zip(own, members, strict=True)
-        ]
+        weights = [nnls_of_grams(g, target[:, i]) for g, i in zip(own, members, strict=True)]
         own, with_data, norms = grams(test)
         r = folds.subject_counts(folds.test_subjects, block)
         share = ratio(r / r.sum(axis=1, keepdims=True), norms)

@@ -22,6 +22,7 @@ from repbias.geometry.comparison import (
 )
 from repbias.geometry.distances import dissimilarities
 from repbias.geometry.inference import INTERVALS, Draws
+from repbias.geometry.nnls import nnls_of_gram
 from repbias.geometry.spec import Distance, Geometry, RdmSimilarity
 from repbias.io.activations import Activations
 from repbias.io.recordings import Recording
@@ -117,12 +118,7 @@ def unit_weights(patterns: np.ndarray, target: np.ndarray, centre: bool) -> np.n
         target = target - target.mean()
     y = squareform(target / (np.linalg.norm(target) or 1))
     product = np.einsum("iu,iu->u", np.diag(y.sum(axis=1)) @ z - y @ z, z)
-    # gram = R'R: least squares of R w to (R')^-1 A'y has the same solution.
-    values, vectors = np.linalg.eigh(gram)
-    there = values > 1e-10 * values[-1]
-    root, vectors = np.sqrt(values[there]), vectors[:, there].T
-    weights, _ = nnls(root[:, None] * vectors, vectors @ product / root)
-    return weights
+    return nnls_of_gram(gram, product)
 
 
 def standardised(patterns: np.ndarray, distance: Distance, most: int) -> np.ndarray:
