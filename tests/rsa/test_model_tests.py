@@ -25,7 +25,7 @@ from repbias.io.tables import TABLES
 from repbias.rsa import model_tests
 from repbias.rsa.rdms import make_rdms
 
-COMPARATORS = ["corr", "cosine", "spearman", "rho-a", "tau-a", "corr_cov", "cosine_cov"]
+RDM_SIMILARITIES = ["corr", "cosine", "spearman", "rho-a", "tau-a", "corr_cov", "cosine_cov"]
 seeds = st.integers(0, 10_000)
 
 
@@ -135,7 +135,7 @@ def test_p_and_interval_use_the_same_degrees_of_freedom_and_networks_have_some()
         assert row.p == pytest.approx(student.sf(row.effect / error, row.degrees), rel=1e-9)
 
 
-@pytest.mark.parametrize("rdm_similarity", COMPARATORS)
+@pytest.mark.parametrize("rdm_similarity", RDM_SIMILARITIES)
 def test_permutations_are_counted_as_in_a_loop(rdm_similarity):
     """Rows and columns of the models' RDMs permuted, compared by rsatoolbox."""
     models, data = simulated(3, 2, 7, noise=2)

@@ -8,17 +8,15 @@ import numpy as np
 
 from repbias.base.spec import RepbiasError
 from repbias.geometry.ceilings import subject_ceiling
-from repbias.geometry.comparison import (
-    similarities,
-)
-from repbias.geometry.distances import (
-    dissimilarities,
+from repbias.geometry.comparison import similarities
+from repbias.geometry.distances import dissimilarities
+from repbias.geometry.spec import MEAN_DISTANCES, Geometry, RdmSimilarity
+from repbias.geometry.trials import (
     halves_of_trials,
     prepared,
     trial_dissimilarities,
     usable_units,
 )
-from repbias.geometry.spec import MEAN_DISTANCES, Geometry, RdmSimilarity
 from repbias.io.recordings import Recording
 from repbias.recordings.reliability import (
     MIN_CEILING,

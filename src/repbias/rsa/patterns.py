@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from repbias.geometry.distances import n_folds
+from repbias.geometry.trials import n_folds
 from repbias.io.recordings import Recording
 from repbias.recordings.reliability import analysed_units, by_repeat
 

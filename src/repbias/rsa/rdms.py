@@ -15,14 +15,10 @@ import numpy as np
 from rsatoolbox.rdm import RDMs, load_rdm
 
 from repbias.base.spec import RepbiasError
-from repbias.geometry.distances import (
-    dissimilarities,
-    prepared,
-    trial_dissimilarities,
-    usable_units,
-)
+from repbias.geometry.distances import dissimilarities
 from repbias.geometry.spec import MEAN_DISTANCES, Distance, Geometry
 from repbias.geometry.streaming import stream_dissimilarities
+from repbias.geometry.trials import prepared, trial_dissimilarities, usable_units
 from repbias.io.activations import Activations
 from repbias.io.files import StoreError
 from repbias.io.hdf5 import create_hdf5, dataset_of, open_checked, part_of

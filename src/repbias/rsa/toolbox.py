@@ -29,7 +29,8 @@ from repbias.geometry.crossvalidation import (
     cross_validated_similarities,
     fold_labels,
 )
-from repbias.geometry.distances import crossnobis, whitened
+from repbias.geometry.distances import crossnobis
+from repbias.geometry.noise import whitened
 from repbias.geometry.spec import RdmSimilarity
 
 #: Fits a model: (model, data, method, pattern_idx, pattern_descriptor, ...) to its parameters.
