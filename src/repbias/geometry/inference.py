@@ -104,6 +104,24 @@ def evaluate(
     return Evaluation(mean, by_subject, mean - width, mean + width, degrees, INTERVALS[draws.level])
 
 
+def resampled_level(n_subjects: int, generalise: Generalise) -> str:
+    """Return what is resampled: "stimuli", "subjects" or "both".
+
+    Raises
+    ------
+    RepbiasError
+        If subjects are to be resampled and there is one.
+    """
+    if generalise == "auto":
+        return "both" if n_subjects > 1 else "stimuli"
+    if generalise != "stimuli" and n_subjects < 2:
+        raise RepbiasError(
+            f"geometry.generalise: {generalise!r} resamples subjects, but the recording has "
+            f"{n_subjects}; expected at least 2, or 'stimuli' or 'auto'"
+        )
+    return generalise
+
+
 @dataclass
 class Draws:
     """Bootstrap samples, the same for all models.
@@ -125,14 +143,7 @@ class Draws:
         cls, n_stimuli: int, n_subjects: int, bootstraps: int, seed: int, generalise: Generalise
     ) -> Draws:
         """Draw the samples."""
-        level = generalise
-        if generalise == "auto":
-            level = "both" if n_subjects > 1 else "stimuli"
-        elif generalise != "stimuli" and n_subjects < 2:
-            raise RepbiasError(
-                f"geometry.generalise: {generalise!r} resamples subjects, but the recording has "
-                f"{n_subjects}; expected at least 2, or 'stimuli' or 'auto'"
-            )
+        level = resampled_level(n_subjects, generalise)
         rng = np.random.default_rng(seed)
         stimuli = rng.multinomial(n_stimuli, np.full(n_stimuli, 1 / n_stimuli), size=bootstraps)
         stimuli = stimuli[(stimuli > 0).sum(axis=1) >= 3]
