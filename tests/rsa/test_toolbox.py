@@ -266,7 +266,8 @@ def test_what_cannot_be_done_is_refused():
         toolbox.compare(data, RDMs(np.ones((1, 3))))
     one = fixed_models(layers, data, 1)
     for model in (
-        *(ModelWeighted("w", layers[:2]), ModelInterpolate("i", layers[:2])),
+        ModelWeighted("w", layers[:2]),
+        ModelInterpolate("i", layers[:2]),
         Model("m"),  # has no RDMs
     ):
         with pytest.raises(
