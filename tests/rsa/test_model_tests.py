@@ -300,8 +300,14 @@ def test_the_table_tests_every_model_and_pair_once():
               for layer in ("one", "two")]  # fmt: skip
     for rdm_similarity in SPEC.rdm_similarities:
         part = table[table["rdm_similarity"] == rdm_similarity]
-        a, b = ([*zip(*(part[f"{k}_{s}"] for k in ("condition", "layer", "snapshot")), strict=True)]
-                for s in "ab")  # fmt: skip
+        a, b = (
+            list(
+                part[[f"condition_{side}", f"layer_{side}", f"snapshot_{side}"]].itertuples(
+                    False, None
+                )
+            )
+            for side in "ab"
+        )
         for test in ("zero", "ceiling", "permutation"):
             rows = (part["test"] == test).to_numpy()
             assert sorted(x for x, row in zip(a, rows, strict=True) if row) == sorted(models)
@@ -320,7 +326,7 @@ def test_p_values_are_corrected_within_rdm_similarity_and_test():
         np.testing.assert_allclose(part["p_fdr"], false_discovery_control(part["p"]))
 
 
-def test_the_table_averages_the_networks_that_were_kept():
+def test_the_table_averages_the_networks_that_were_included():
     rdms, recording = networks(0), brain()
     table = model_tests_table("it", recording, "tasks", {"easy": rdms}, SPEC)
     info = rdms.rdm_descriptors
