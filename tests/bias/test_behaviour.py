@@ -10,11 +10,11 @@ from repbias.bias.behaviour import agreement
 from repbias.bias.spec import Bias
 from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli
-from repbias.tables import TABLES
 from repbias.networks.spec import MLP, Training
 from repbias.networks.training import train
 from repbias.stimuli.bits import generate
 from repbias.stimuli.spec import Bits
+from repbias.tables import TABLES
 
 
 def test_agreement_counts_equal_reports():

@@ -18,8 +18,8 @@ from repbias.bias.components import (
 from repbias.bias.spec import Bias
 from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli
-from repbias.tables import TABLES
 from repbias.networks.spec import MLP
+from repbias.tables import TABLES
 
 
 def spread(seed, n=50, units=6):

@@ -17,11 +17,11 @@ from repbias.bias.spec import Bias
 from repbias.bias.variance import variance_explained
 from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli
-from repbias.tables import TABLES
 from repbias.networks.mlp import initial_weights
 from repbias.networks.spec import MLP
 from repbias.stimuli.bits import generate
 from repbias.stimuli.spec import Bits
+from repbias.tables import TABLES
 
 N = 2048
 UNITS = 32

@@ -11,11 +11,11 @@ from analysed import analysed
 
 from repbias.bias.spec import Bias
 from repbias.config.analyses import OF_NETWORKS
-from repbias.tables import TABLES
 from repbias.networks.spec import MLP, Training
 from repbias.networks.training import train
 from repbias.stimuli.bits import generate
 from repbias.stimuli.spec import Bits
+from repbias.tables import TABLES
 
 SPEC = MLP(hidden=[12, 8])
 SEEDS = [4, 5, 6]

@@ -17,8 +17,8 @@ from repbias.bias.probes import linear_probe, nonlinear_probe
 from repbias.bias.spec import Bias
 from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli
-from repbias.tables import TABLES
 from repbias.networks.spec import MLP
+from repbias.tables import TABLES
 
 
 def noisy_case(seed, n=200, units=6):

@@ -15,8 +15,8 @@ from repbias.bias.spec import Bias
 from repbias.bias.steering import mean_difference, norm_to_flip, steer
 from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli
-from repbias.tables import TABLES
 from repbias.networks.spec import MLP
+from repbias.tables import TABLES
 
 
 def test_the_direction_is_the_difference_of_class_means():

@@ -15,8 +15,8 @@ from repbias.bias.units import gini, participation_ratio, unit_r2
 from repbias.bias.variance import variance_explained
 from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli
-from repbias.tables import TABLES
 from repbias.networks.spec import MLP
+from repbias.tables import TABLES
 
 
 def random_case(seed, n=60, units=5):

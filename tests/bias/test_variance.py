@@ -15,8 +15,8 @@ from repbias.bias.spec import Bias
 from repbias.bias.variance import variance_explained
 from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli
-from repbias.tables import TABLES
 from repbias.networks.spec import MLP
+from repbias.tables import TABLES
 
 
 def balanced_labels(n, n_features):

@@ -20,8 +20,8 @@ from PIL import Image
 from repbias.base.spec import RepbiasError
 from repbias.commands.main import main
 from repbias.io.networks import Networks
-from repbias.tables import TABLES, write_table
 from repbias.pipeline.checks import load_study
+from repbias.tables import TABLES, write_table
 
 ROOT = Path(__file__).parents[2]
 FEATURES = {

@@ -15,7 +15,6 @@ import pytest
 
 from repbias.bias.spec import Bias
 from repbias.config.analyses import ANALYSES, BETWEEN_NETWORKS, OF_NETWORKS, OF_RECORDINGS
-from repbias.tables import TABLES
 from repbias.pipeline import fingerprint
 from repbias.pipeline.fingerprint import (
     code_fingerprint,
@@ -23,6 +22,7 @@ from repbias.pipeline.fingerprint import (
     imported_modules,
     module_of,
 )
+from repbias.tables import TABLES
 
 #: Function to the analysis of a recording that it does.
 OF_FUNCTION = {entry.function: name for name, entry in OF_RECORDINGS.items()}

@@ -21,7 +21,6 @@ from repbias.geometry.spec import Geometry
 from repbias.io.activations import Activations
 from repbias.io.hdf5 import create
 from repbias.io.recordings import Recording
-from repbias.tables import TABLES
 from repbias.networks.activations import put_model_activations
 from repbias.networks.spec import FeatureNetwork
 from repbias.rsa.fitted import (
@@ -37,6 +36,7 @@ from repbias.rsa.fitted import (
     weighted,
 )
 from repbias.stimuli.images import Images
+from repbias.tables import TABLES
 
 
 def written(put, path, *arguments):

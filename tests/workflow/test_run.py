@@ -18,9 +18,9 @@ from workspace import ROOT, Workspace
 
 from repbias.claims import CLAIMS
 from repbias.config.analyses import OF_NETWORKS, OF_RECORDINGS
-from repbias.tables import TABLES, read_table
 from repbias.pipeline.checks import load_study
 from repbias.pipeline.plan import Plan
+from repbias.tables import TABLES, read_table
 
 
 def table_of(tiny, name):

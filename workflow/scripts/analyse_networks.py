@@ -5,10 +5,10 @@ from repbias.pipeline.jobs import job
 with job(snakemake):
     from repbias.io.networks import Networks
     from repbias.io.stimuli import Stimuli
-    from repbias.tables import join_tables, write_table
     from repbias.networks.spec import MLP
     from repbias.pipeline.jobs import for_each
     from repbias.pipeline.network_analyses import analyse_networks
+    from repbias.tables import join_tables, write_table
 
     def _analyse(condition, network):
         return analyse_networks(

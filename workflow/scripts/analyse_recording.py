@@ -4,8 +4,8 @@ from repbias.pipeline.jobs import job
 
 with job(snakemake):
     from repbias.io.recordings import Recording
-    from repbias.tables import write_table
     from repbias.pipeline.recording_analyses import analyse_recording
+    from repbias.tables import write_table
 
     table = analyse_recording(
         snakemake.params.analysis,

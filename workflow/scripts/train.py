@@ -4,8 +4,8 @@ from repbias.pipeline.jobs import job
 
 with job(snakemake):
     from repbias.io.hdf5 import write_members
-    from repbias.tables import write_table
     from repbias.networks.batch import learning_tables, train_batch
+    from repbias.tables import write_table
 
     trained = train_batch(
         snakemake.params.conditions,

@@ -9,10 +9,10 @@ import pandas as pd
 
 from repbias.io.networks import SNAPSHOTS, Networks
 from repbias.io.stimuli import Stimuli
-from repbias.tables import as_table
 from repbias.networks.snapshots import snapshots
 from repbias.networks.spec import MLP
 from repbias.pipeline.jobs import function_named
+from repbias.tables import as_table
 
 
 def analyse_networks(

@@ -20,4 +20,13 @@ from repbias.tables.files import (
 )
 from repbias.tables.row import Row
 
-__all__ = ["TABLES", "Row", "as_table", "join_tables", "read_any", "read_table", "read_tables", "write_table"]
+__all__ = [
+    "TABLES",
+    "Row",
+    "as_table",
+    "join_tables",
+    "read_any",
+    "read_table",
+    "read_tables",
+    "write_table",
+]
