@@ -17,7 +17,7 @@ from repbias.base.statistics import mean_interval
 from repbias.io.tables import write_table
 from repbias.report.captions import FIGURES
 from repbias.report.figures import DRAWINGS, draw_figures
-from repbias.report.figures.common import feature_colours, wrapped
+from repbias.report.figures.names import feature_colours, wrapped
 
 LAYERS = {"tasks/easy": "hidden2", "tasks/both": "hidden1"}
 SVG = "{http://www.w3.org/2000/svg}"

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from repbias.report.figures import DRAWINGS
-from repbias.report.figures.common import COLOURS
+from repbias.report.figures.names import COLOURS
 
 LAYERS = {"tasks/easy": "hidden2", "tasks/both": "hidden1"}
 

@@ -13,15 +13,10 @@ from matplotlib.colors import to_hex
 from repbias.base.statistics import mean_interval
 from repbias.io.tables import write_table
 from repbias.report.figures import DRAWINGS, draw_figures
-from repbias.report.figures.common import (
-    MODEL,
-    fewer_models,
-    model_colours,
-    model_labels,
-    shortened,
-)
 from repbias.report.figures.model_tests import MOST_LINES, MOST_ROWS
+from repbias.report.figures.names import model_colours, model_labels, shortened
 from repbias.report.figures.recorded_units import MOST_REGIONS
+from repbias.report.figures.selection import MODEL, fewer_models
 
 LAYERS = {"tasks/easy": "hidden2", "tasks/both": "hidden1"}
 

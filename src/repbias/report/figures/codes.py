@@ -7,32 +7,32 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 
-from repbias.report.figures.common import (
+from repbias.report.figures.drawing import (
     PAGE,
+    curve,
+    empty_figure,
+    error_bars,
+    feature_legend,
+    forest,
+    grid,
+    in_first_column,
+    line,
+    panels,
+    row_height,
+    say_none_included,
+)
+from repbias.report.figures.names import feature_colours, output_colours, title_of
+from repbias.report.figures.selection import (
     Group,
     Layers,
     Tables,
     analysed,
-    curve,
-    empty_figure,
-    error_bars,
-    feature_colours,
-    feature_legend,
-    forest,
-    grid,
     groups_of,
-    in_first_column,
     included,
-    line,
-    nothing_kept,
     of_group,
     of_outputs,
-    output_colours,
-    panels,
-    row_height,
     summarise,
     targets_of,
-    title_of,
 )
 
 MEASURES = {
@@ -108,7 +108,7 @@ def _survival(
     axis.set_xlim(0, 1)
     axis.set_ylim(-0.03, 1.03)
     if shares.empty:
-        nothing_kept(axis)
+        say_none_included(axis)
 
 
 def _evenness(
@@ -162,7 +162,7 @@ def components(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
             _count_axis(axis, first, table["n_components"].max())
         left.set_title(title_of(group, groups, 45), loc="left")
         if of_group(accuracy, group).empty:
-            nothing_kept(left)
+            say_none_included(left)
     feature_legend(figure, colours)
     return figure, data
 

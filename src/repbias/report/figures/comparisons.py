@@ -14,24 +14,18 @@ from matplotlib.image import AxesImage
 
 from repbias.base.statistics import bootstrap_interval, jackknife_interval
 from repbias.geometry.similarity import METRICS
-from repbias.report.figures.common import (
-    COLOURS,
+from repbias.report.figures.drawing import (
     PAGE,
-    SNAPSHOT_NAMES,
-    Layers,
-    Tables,
-    analysed,
     empty_figure,
     error_bars,
     grid,
-    included,
     legend_below,
     line,
-    outputs_of,
     panels,
     snapshot_markers,
-    wrapped,
 )
+from repbias.report.figures.names import COLOURS, SNAPSHOT_NAMES, wrapped
+from repbias.report.figures.selection import Layers, Tables, analysed, included, outputs_of
 from repbias.stimuli.manipulations import LABEL
 
 N_BOOTSTRAPS = 1000

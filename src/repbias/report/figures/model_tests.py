@@ -12,25 +12,25 @@ from matplotlib.figure import Figure, FigureBase
 from matplotlib.image import AxesImage
 from matplotlib.patches import Patch
 
-from repbias.report.figures.common import (
-    COLOURS,
-    MODEL,
+from repbias.report.figures.comparisons import MATRIX
+from repbias.report.figures.drawing import (
     PAGE,
-    Layers,
-    Tables,
     empty_figure,
     error_bars,
-    fewer_models,
-    included,
     legend_below,
     line,
-    model_colours,
-    model_labels,
-    over_networks,
     panels,
     striped_rows,
 )
-from repbias.report.figures.comparisons import MATRIX
+from repbias.report.figures.names import COLOURS, model_colours, model_labels
+from repbias.report.figures.selection import (
+    MODEL,
+    Layers,
+    Tables,
+    fewer_models,
+    included,
+    over_networks,
+)
 
 #: Rows of a panel; with more models than this some are left out.
 MOST_ROWS = 24

@@ -19,7 +19,8 @@ from scipy.stats import rankdata
 from repbias.base.spec import RepbiasError, printable
 from repbias.io.files import atomic
 from repbias.io.recordings import Recording
-from repbias.report.figures.common import COLOURS, PAGE, STYLE, legend_below, line, shortened
+from repbias.report.figures.drawing import PAGE, STYLE, legend_below, line
+from repbias.report.figures.names import COLOURS, shortened
 from repbias.rsa.rdms import aligned_vectors
 from repbias.stimuli.images import Images
 

@@ -9,32 +9,36 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 
-from repbias.report.figures.common import (
-    COLOURS,
-    MODEL,
+from repbias.report.figures.drawing import (
     PAGE,
-    UNTRAINED,
-    VIVID,
-    Layers,
-    Tables,
     empty_figure,
     error_bars,
     grid,
+    legend_below,
+    line,
+    panels,
+    striped_rows,
+)
+from repbias.report.figures.model_tests import LEVEL
+from repbias.report.figures.names import (
+    COLOURS,
+    UNTRAINED,
+    VIVID,
+    legend_label,
+    model_labels,
+    shortened,
+)
+from repbias.report.figures.selection import (
+    MODEL,
+    Layers,
+    Tables,
     groups_of,
     included,
-    legend_below,
-    legend_label,
-    line,
-    model_labels,
     of_group,
     one_layer,
     over_networks,
-    panels,
-    shortened,
-    striped_rows,
     summarise,
 )
-from repbias.report.figures.model_tests import LEVEL
 
 #: Panels of a recording; with more regions than this some are left out.
 MOST_REGIONS = 6

@@ -11,14 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from repbias.base.statistics import mean_interval
-from repbias.report.figures.common import (
-    COLOURS,
-    Layers,
-    Tables,
-    empty_figure,
-    legend_label,
-    panels,
-)
+from repbias.report.figures.drawing import empty_figure, panels
+from repbias.report.figures.names import COLOURS, legend_label
+from repbias.report.figures.selection import Layers, Tables
 
 PLANTED_COLUMNS = [
     *("recording", "method", "measure", "layer"),

@@ -10,33 +10,37 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from repbias.report.figures.common import (
+from repbias.report.figures.drawing import (
     PAGE,
+    empty_figure,
+    feature_legend,
+    forest,
+    in_first_column,
+    legend_below,
+    panels,
+    row_height,
+    say_none_included,
+    show_means,
+    snapshot_markers,
+)
+from repbias.report.figures.names import (
     SNAPSHOT_NAMES,
+    feature_colours,
+    output_colours,
+    title_of,
+    wrapped,
+)
+from repbias.report.figures.selection import (
     SNAPSHOTS,
     Layers,
     Tables,
     analysed,
-    empty_figure,
-    feature_colours,
-    feature_legend,
-    forest,
     groups_of,
-    in_first_column,
     included,
-    legend_below,
-    nothing_kept,
     of_group,
     of_outputs,
-    output_colours,
-    panels,
-    row_height,
-    show_means,
-    snapshot_markers,
     summarise,
     targets_of,
-    title_of,
-    wrapped,
 )
 
 #: With more conditions, what is drawn per network becomes pixels: the file would be megabytes.
@@ -129,7 +133,7 @@ def _three_times(
     axis.set_xlim(-0.5, 2.5)
     axis.axhline(0, color="0.7", lw=0.6, zorder=0)
     if table.empty:
-        nothing_kept(axis)
+        say_none_included(axis)
 
 
 def sweeps(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:

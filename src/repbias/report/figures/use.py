@@ -9,33 +9,37 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 
-from repbias.report.figures.common import (
+from repbias.report.figures.drawing import (
     PAGE,
+    curve,
+    empty_figure,
+    error_bars,
+    feature_legend,
+    grid,
+    in_first_column,
+    line,
+    panels,
+    say_none_included,
+    snapshot_markers,
+)
+from repbias.report.figures.names import (
     SNAPSHOT_NAMES,
+    feature_colours,
+    output_colours,
+    title_of,
+    wrapped,
+)
+from repbias.report.figures.selection import (
     Group,
     Layers,
     Tables,
     analysed,
-    curve,
-    empty_figure,
-    error_bars,
-    feature_colours,
-    feature_legend,
-    grid,
     groups_of,
-    in_first_column,
     included,
-    line,
-    nothing_kept,
     of_group,
     of_outputs,
-    output_colours,
-    panels,
-    snapshot_markers,
     summarise,
     targets_of,
-    title_of,
-    wrapped,
 )
 
 
@@ -75,7 +79,7 @@ def steering(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
         pair[0].set_ylabel("outputs that flip")
         pair[0].set_title(title_of(group, groups, 45), loc="left")
         if part.empty:
-            nothing_kept(pair[0])
+            say_none_included(pair[0])
     kinds = [
         line(color="0.3", label="its own output"),
         line(color="0.3", ls="--", label="another output"),
@@ -148,7 +152,7 @@ def _decoded(axes: list[Axes], accuracy: pd.DataFrame, colours: dict[str, object
         axis.set_ylim(0.4, 1.03)
         axis.text(0.98, 0.04, probe, transform=axis.transAxes, ha="right", color="0.35")
         if accuracy.empty:
-            nothing_kept(axis)
+            say_none_included(axis)
     axes[0].set_ylabel("accuracy of probes")
 
 
@@ -183,7 +187,7 @@ def _conflicts(
     axis.set(xlim=(-0.1, 1.1), ylim=(len(pairs) - 0.5, -0.5))
     axis.set_xlabel("share of conflict stimuli on which a classifier follows the feature")
     if summary.empty:
-        nothing_kept(axis)
+        say_none_included(axis)
 
 
 def behaviour(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
@@ -253,4 +257,4 @@ def _follows(
         fontsize=7.5, rotation=90 if long else 0,
     )  # fmt: skip
     if summary.empty:
-        nothing_kept(axis)
+        say_none_included(axis)

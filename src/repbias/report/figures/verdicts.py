@@ -11,7 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from repbias.report.figures.common import SNAPSHOT_NAMES, Layers, Tables, empty_figure, legend_below
+from repbias.report.figures.drawing import empty_figure, legend_below
+from repbias.report.figures.names import SNAPSHOT_NAMES
+from repbias.report.figures.selection import Layers, Tables
 
 #: Pale enough for text to be read on them.
 VERDICTS = {"supported": "#8fc6ea", "not supported": "#f2a56f", "inconclusive": "#e7e7e7"}
