@@ -329,7 +329,7 @@ def test_quality_counts_every_unit(make_tables):
     pd.testing.assert_frame_equal(data, tables["reliability"])
     counts = [sum(bar.get_height() for bar in axis.patches) for axis in figure.axes]
     assert counts == [2, 2, 3], "reliability, ceiling, repeats"
-    assert "1 of 3 units have none" in words_of(figure)
+    assert "1 of 3 units have no ceiling" in words_of(figure)
     assert "no recording has units" in words_of(
         DRAWINGS["quality"](tables | {"reliability": tables["reliability"].iloc[:0]}, {})[0]
     )

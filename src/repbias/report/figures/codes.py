@@ -73,7 +73,7 @@ def units(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
         axis.set_title(title_of(group, groups))
         axis.set_xlabel("R²")
         if in_first_column(axis):
-            axis.set_ylabel("units that exceed R²")
+            axis.set_ylabel("share of units above R²")
     _evenness(bottom, evenness, groups, labels, colours)
     measured = set(shares["feature"])
     feature_legend(figure, {f: colour for f, colour in colours.items() if f in measured})
@@ -132,7 +132,7 @@ def _evenness(
     """Draw the two measures of evenness side by side, a row per condition."""
     words = {
         "gini": "Gini coefficient (1: one unit carries all)",
-        "participation_ratio": "participation ratio (1: all units alike)",
+        "participation_ratio": "participation ratio (1: all units equal)",
     }
     axes = figure.subplots(1, 2, sharey=True)
     for axis, (quantity, title) in zip(axes, words.items(), strict=True):
@@ -165,7 +165,7 @@ def components(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
         rewarded = rewarded[rewarded["feature"].isin(targets.get(group, []))]
         _by_component(left, rewarded, colours)
         _by_component(right, of_group(r2, group), colours, marker=".", ms=4, lw=1)
-        left.set(ylim=(0.4, 1.03), xlabel="components kept", ylabel="accuracy")
+        left.set(ylim=(0.4, 1.03), xlabel="components retained", ylabel="accuracy")
         right.set(ylim=(-0.05, 1.03), xlabel="component", ylabel="R²")
         for axis, first in ((left, 0), (right, 1)):
             _count_axis(axis, first, table["n_components"].max())
@@ -210,7 +210,7 @@ def encryption(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     feature_legend(
         figure,
         {feature: colours[feature] for feature in features},
-        [line(color="0.6", ls=":", label="chance (accuracy .5, all others 0)")],
+        [line(color="0.6", ls=":", label="chance (accuracy .5, otherwise 0)")],
     )
     return figure, summary
 

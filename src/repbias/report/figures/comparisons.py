@@ -38,7 +38,7 @@ REPRESENTED = 0.05
 #: An experiment with more pairs of conditions than this is shown as matrices.
 MOST_PAIRS = 15
 #: Variants of RSA that are meant to identify computations better.
-REPAIRS = ("rsa_reweighted", "rsa_whitened", "rsa_residualised", "procrustes")
+RSA_VARIANTS = ("rsa_reweighted", "rsa_whitened", "rsa_residualised", "procrustes")
 NAMES = {name: metric.label for name, metric in METRICS.items()} | {
     "rsa_residualised": "RSA (residualised)"
 }
@@ -68,7 +68,7 @@ def rsa_models(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     for axis in axes[len(parts) :]:
         axis.set_axis_off()
     if image is not None:
-        figure.colorbar(image, ax=list(axes), shrink=0.7, label="similarity of RDMs")
+        figure.colorbar(image, ax=list(axes), shrink=0.7, label="RDM similarity")
     return figure, table
 
 
@@ -335,7 +335,7 @@ def _explain_marks(figure: FigureBase) -> None:
                 color=COLOURS[1],
                 marker="x",
                 ls="",
-                label="from variance shares: CKA; ridge (at least)",
+                label="predicted from variance shares (ridge: at least)",
             ),
         ],
     )
@@ -354,9 +354,9 @@ def identification(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame
     )
     if summary.empty:
         return empty_figure(), summary
-    others = [m for m in dict.fromkeys(table["metric"]) if m not in REPAIRS and m != "rsa"]
-    repairs = [m for m in REPAIRS if m in set(table["metric"])]
-    rows = [("RSA and its repairs", repairs), ("RSA and other measures", others)]
+    others = [m for m in dict.fromkeys(table["metric"]) if m not in RSA_VARIANTS and m != "rsa"]
+    variants = [m for m in RSA_VARIANTS if m in set(table["metric"])]
+    rows = [("RSA and its variants", variants), ("RSA and other measures", others)]
     rows = [(title, metrics) for title, metrics in rows if metrics] or [("RSA", [])]
     figure, axes = panels(2 * len(rows), PAGE / 2, 3.4, columns=2)
     for i, (title, metrics) in enumerate(rows):
@@ -366,7 +366,7 @@ def identification(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame
             axis.axhline(table["chance"].mean(), color="0.4", ls=":", lw=0.9, zorder=0)
             axis.set_title(f"{title}, {SNAPSHOT_NAMES[snapshot]}", loc="left")
             axis.set_xlabel("reliability of the measured units")
-        axes[2 * i].set_ylabel("recognised (top 1)")
+        axes[2 * i].set_ylabel("identified (top 1)")
     return figure, summary
 
 

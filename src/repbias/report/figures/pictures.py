@@ -273,7 +273,7 @@ def rdm_figure(
         _matrix(other, vector, groups)
         other.set_title(shortened(label, 24), fontsize=7)
     bar = figure.colorbar(image, ax=axis, location="bottom", shrink=0.5, aspect=30, pad=0.02)
-    bar.set_label("percentile of dissimilarity", fontsize=8)
+    bar.set_label("dissimilarity (percentile)", fontsize=8)
     note_below(figure, words)
     return figure
 

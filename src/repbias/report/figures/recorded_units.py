@@ -100,7 +100,7 @@ def _draw_regions(
     for axis, region in zip(axes[:n], names, strict=False):
         _profiles(axis, part[part["region"] == region], colours)
         axis.set_title(": ".join(filter(None, (recording, region))))
-        axis.set_ylabel("r, mean over units")
+        axis.set_ylabel("held-out r, mean over units")
     bottom = min(axis.get_ylim()[0] for axis in axes[:n])
     top = max(axis.get_ylim()[1] for axis in axes[:n])
     for axis in axes[:n]:
@@ -279,8 +279,8 @@ def quality(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     recordings = list(data.groupby("recording", sort=False))
     values = {
         "reliability": "reliability of the mean over repeats",
-        "ceiling": "ceiling of r",
-        "repeats": "repeats per stimulus, mean",
+        "ceiling": "ceiling on r",
+        "repeats": "mean number of repeats per stimulus",
     }
     figure, axes = panels(3 * max(1, len(recordings)), PAGE / 3, 2.1, sharey=False)
     for i, (recording, part) in enumerate(recordings):
@@ -290,7 +290,7 @@ def quality(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
             axis.set(xlabel=words, ylabel="units")
         row[0].set_title(recording)
         without = int(part["ceiling"].isna().sum())
-        row[1].set_title(f"{without} of {len(part)} units have none")
+        row[1].set_title(f"{without} of {len(part)} units have no ceiling")
         if row[0].get_legend_handles_labels()[1]:
             row[0].legend(fontsize=6.5, loc="upper left")
     if not recordings:

@@ -106,7 +106,7 @@ def model_recovery(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame
     axis.set_xticks(range(len(names)), names)
     labels = [f"{recording}: {method} ({measure})" for (recording, method, measure), _ in rows]
     axis.set_yticks(range(len(rows)), labels)
-    axis.set_xlabel("layer that is named (outlined: the generating layer)")
+    axis.set_xlabel("layer with the highest score (outlined: the generating layer)")
     figure.colorbar(image, ax=axis, label="share of networks")
     return figure, shares
 
@@ -187,7 +187,7 @@ def _mark_generator(
             & (part["snapshot"] == "final")
         ]
         x = [order.index(layer) for layer in line["layer"]]
-        axis.plot(x, line[value], "*", ms=7, color="black", ls="", label="the generating network")
+        axis.plot(x, line[value], "*", ms=7, color="black", ls="", label="generating network")
 
 
 def _shared_legend(figure: Figure, axes: list[Axes]) -> None:

@@ -78,7 +78,7 @@ def learning(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
         bottom.set_xlabel("training step")
         if column == 0:
             top.set_ylabel("validation accuracy")
-            bottom.set_ylabel("variance explained\n(share of the final)")
+            bottom.set_ylabel("variance explained\n(of final variance)")
     feature_legend(figure, colours)
     data = pd.concat(
         [accuracy.assign(quantity="accuracy"), variance.assign(quantity="variance_explained")]

@@ -60,14 +60,14 @@ def steering(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
         part = of_group(summary, group)
         _flips(left, part, "strength", colours)
         _flips(right, part, "norm_sd", colours)
-        left.set(xlabel="strength", ylabel="outputs that flip")
+        left.set(xlabel="steering strength", ylabel="share of outputs flipped")
         right.set_xlabel("step (SD of activity)")
         left.set_title(title_of(group, groups, 45), loc="left")
         if part.empty:
             say_none_included(left)
     kinds = [
-        line(color="0.3", label="its own output"),
-        line(color="0.3", ls="--", label="another output"),
+        line(color="0.3", label="output of the steered feature"),
+        line(color="0.3", ls="--", label="output of another feature"),
     ]
     feature_legend(figure, colours, kinds)
     return figure, summary
@@ -158,7 +158,7 @@ def _decoded(axes: list[Axes], accuracy: pd.DataFrame, colours: dict[str, object
         axis.text(0.98, 0.04, probe, transform=axis.transAxes, ha="right", color="0.35")
         if accuracy.empty:
             say_none_included(axis)
-    axes[0].set_ylabel("accuracy of probes")
+    axes[0].set_ylabel("probe accuracy")
 
 
 def _conflicts(
@@ -186,7 +186,7 @@ def _conflicts(
     axis.set_yticks(range(len(pairs)), labels, fontsize=7.5)
     axis.axvline(0.5, color="0.6", lw=0.7, ls=":", zorder=0)
     axis.set(xlim=(-0.1, 1.1), ylim=(len(pairs) - 0.5, -0.5))
-    axis.set_xlabel("share of conflict stimuli on which a classifier follows the feature")
+    axis.set_xlabel("share of conflict stimuli on which the classifier follows the feature")
     if summary.empty:
         say_none_included(axis)
 
