@@ -110,7 +110,7 @@ def test_a_claim_is_one_block_with_its_variants_and_both_times(page):
         assert "Effect: a difference. Reference: a number (a paper)." in text
         for row in rows:
             assert len(row) == 3
-    numbers = "−0.123 [–, 0.500] 9 networks, 1 excluded"
+    numbers = "−0.123 [–, 0.500] n = 9, 1 excluded"
     assert blocks["C1"][1] == [
         ("main", f"At first mastery: inconclusive {numbers}", f"At the end: supported {numbers}"),
         ("momentum", *(f"{t}: inconclusive {numbers}" for t in ("At first mastery", "At the end"))),
@@ -134,7 +134,7 @@ def test_only_an_effect_without_networks_is_exact(make_tables, tmp_path):
     claims.loc[4, ["n_included", "n_excluded"]] = 0
     blocks = claims_in(write(tmp_path, tables, figures=()))
     assert blocks["C20"][1][0][2] == "At the end: not supported 0.795 (exact)"
-    numbers = "0.795 [0.795, 0.795] 9 networks, 1 excluded"
+    numbers = "0.795 [0.795, 0.795] n = 9, 1 excluded"
     assert blocks["C1"][1][0][2] == f"At the end: supported {numbers}"
 
 

@@ -17,6 +17,8 @@ from repbias.report.figures.selection import Layers, Tables
 
 #: Pale enough for text to be read on them.
 VERDICTS = {"supported": "#8fc6ea", "not supported": "#f2a56f", "inconclusive": "#e7e7e7"}
+#: Longer statements of claims are shortened: more does not fit beside the cells.
+MOST_CHARACTERS = 88
 COLUMNS = ("mastered", "final")
 #: Columns of the table that make up the figure's data.
 SHOWN = [
@@ -44,7 +46,7 @@ def verdicts(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
         for row in part.itertuples():
             _cell(axis, COLUMNS.index(row.snapshot), y, row)
     _separate_claims(axis, [(claim, part["statement"].iloc[0]) for (claim, _), part in rows])
-    axis.set_xlim(-0.5, 4.3)
+    axis.set_xlim(-0.5, 4.7)
     axis.set_ylim(len(rows) - 0.45, -0.55)
     axis.set_xticks([0, 1], [SNAPSHOT_NAMES[snapshot] for snapshot in COLUMNS])
     axis.xaxis.tick_top()
@@ -75,5 +77,5 @@ def _separate_claims(axis: Axes, rows: list[tuple[str, str]]) -> None:
     for y, (claim, statement) in enumerate(rows):
         if y == 0 or claim != rows[y - 1][0]:
             axis.axhline(y - 0.5, color="0.8", lw=0.6, zorder=0)
-            words = textwrap.shorten(statement, 78, placeholder=" …")
+            words = textwrap.shorten(statement, MOST_CHARACTERS, placeholder=" …")
             axis.text(1.56, y, words, va="center", fontsize=7, color="0.35")
