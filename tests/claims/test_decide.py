@@ -169,12 +169,12 @@ def test_every_snapshot_is_decided_by_itself(claim, rng):
 
 
 @pytest.mark.parametrize("claim", OF_NETWORKS)
-def test_dropped_networks_are_counted_and_take_no_part(claim, rng):
+def test_excluded_networks_are_counted_and_take_no_part(claim, rng):
     """Three networks of every condition, seeds 100 to 102, below the inclusion criterion."""
     roles, tables = built(claim, 0.2, rng)
     before = decided(claim, roles, tables)
     networks = {c: tables[c] for c in tables if "included" in tables[c] and c != "learning"}
-    with_dropped = dict(tables)
+    with_excluded = dict(tables)
     for seed in (100, 101, 102):
         one = {
             name: table[table["seed"] == 0]
@@ -190,8 +190,8 @@ def test_dropped_networks_are_counted_and_take_no_part(claim, rng):
                 **{c: False for c in ("included", "included_a") if c in rows},
                 **{c: rng.uniform(0, 9, len(rows)) for c in MEASURED if c in rows},
             )
-            with_dropped[name] = pd.concat([rows, with_dropped[name]], ignore_index=True)
-    after = decided(claim, roles, with_dropped)
+            with_excluded[name] = pd.concat([rows, with_excluded[name]], ignore_index=True)
+    after = decided(claim, roles, with_excluded)
     n_conditions = sum("/" in value for value in roles.values())
     for snapshot, row in before.items():
         assert after[snapshot]["n_excluded"] == 3 * n_conditions

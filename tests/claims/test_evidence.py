@@ -75,7 +75,7 @@ def test_claims_with_a_margin(low, high, no_difference, some_difference):
     assert Result(*numbers, margin=0.1, claims_difference=True).verdict == some_difference
 
 
-# What is looked at
+# Which rows a claim is decided from
 
 
 def test_rows_are_those_of_included_networks_at_the_snapshot_in_the_analysed_layer():
@@ -120,7 +120,15 @@ def test_registering_a_claim_keeps_what_it_says(monkeypatch):
     monkeypatch.setattr("repbias.claims.evidence.CLAIMS", entered := {})
 
     @claim(
-        "X1", "words", {"a": "condition"}, "number", "paper", "unit", ("units",), ("final",), True
+        "X1",
+        "words",
+        {"a": "condition"},
+        reference="number",
+        provenance="paper",
+        measure="unit",
+        tables=("units",),
+        snapshots=("final",),
+        same_stimuli=True,
     )
     def function(evidence, a):
         return Result(1, 1, 1, 3, 0)
@@ -150,7 +158,7 @@ def test_the_interval_of_a_mean_is_students(n):
     assert (result.n_included, result.n_excluded) == (n, 2)
 
 
-def test_networks_without_a_value_are_dropped():
+def test_networks_without_a_value_are_excluded():
     values = np.array([0.1, np.nan, 0.2, 0.3, np.inf])
     result = mean_of(evidence_of(both=6), values, "tasks/both", margin=0.5)
     assert result.effect == pytest.approx(0.2)
@@ -321,7 +329,7 @@ def test_conditions_may_differ_in_their_number_of_networks():
 
 
 def test_networks_that_began_with_the_same_weights_are_not_compared():
-    """Same-seed pairs across conditions are alike for a reason other than the task."""
+    """Same-seed pairs across conditions are similar for a reason other than the task."""
     counts = {"easy": 5, "both": 5}
     result = contrast(counts, lambda a, b: 100.0 if a[1] == b[1] else 0.5, MORE, LESS)
     assert result.effect == pytest.approx(0, abs=1e-12)

@@ -87,7 +87,7 @@ def test_only_the_easy_features_own_curve_counts():
     assert decided("C2", EASY, tables)["final"]["effect"] == pytest.approx(0.4)
 
 
-def test_a_network_that_never_masters_the_feature_is_dropped():
+def test_a_network_that_never_masters_the_feature_is_excluded():
     curve = curve_of(lambda s: s / 1000, [0, 100, 500], mastered=100, final=500)
     name, learning = learning_of(N, easy=[(100, 0.99)])
     learning.loc[learning["seed"] == 0, "mastered"] = False
