@@ -106,7 +106,7 @@ def test_the_order_of_rows_is_told_apart_from_values(runs, diff):
     write_table("b/tables/steering.csv", "steering", steering()[::-1])
     code, said = diff()
     assert code == 1
-    assert "the same values, written or ordered otherwise" in said
+    assert "the same values, in another order or format" in said
 
 
 def test_a_verdict_that_differs_is_no_other_row(runs, diff):
@@ -205,7 +205,7 @@ def test_versions_and_hosts_alone_are_no_difference(runs, diff):
     [
         ("a", "none", "none: no such file"),
         ("a", "a/config.yaml", "one is a file and one a folder"),
-        ("a/config.yaml", "a/tables/steering.csv", "expected two files of a kind"),
+        ("a/config.yaml", "a/tables/steering.csv", "expected two files of the same type"),
         ("a", "empty", "empty: no results of a study"),
         ("a/recordings/brain.h5", "broken.h5", "broken.h5: cannot be read as a complete HDF5 file"),
         ("a/tables/steering.csv", "broken.csv", "broken.csv: not a readable table"),

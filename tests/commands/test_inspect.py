@@ -105,7 +105,7 @@ def test_nan_are_counted_and_repeats_suspected(tmp_path, inspect):
     np.save(tmp_path / "r.npy", array)
     said, _ = inspect(tmp_path / "r.npy", axes=AXES, stimuli="s", stimulus_ids="sorted")
     assert f"{np.isnan(array).mean():.2%} NaN" in said
-    assert "Along axis 2 ever more is NaN" in said
+    assert "More and more is NaN along axis 2" in said
     assert "axis 1" not in said
     assert "axis 3" not in said
 
@@ -141,7 +141,7 @@ def test_pairs_on_one_of_several_axes_are_a_hint(tmp_path, inspect):
     np.save(tmp_path / "r.npy", RNG.random((2, 4186)))
     said, entry = inspect(tmp_path / "r.npy", axes=[], stimuli="s", stimulus_ids="sorted")
     assert entry["kind"] == "array"
-    assert "Axis 2 is as long as 92 stimuli have pairs" in said
+    assert "The length of axis 2 is the number of pairs of 92 stimuli" in said
 
 
 def test_real_rdms(test_data, inspect, read):
@@ -158,7 +158,7 @@ def test_real_spike_counts(test_data, inspect, read):
     path = test_data / "v4_cowley2023/responses_raw/responses_210325.npy"
     axes = ["unit", "stimulus", "repeat"]
     said, entry = inspect(path, axes=axes, stimuli="s", stimulus_ids="sorted")
-    assert "Along axis 3 ever more is NaN" in said
+    assert "More and more is NaN along axis 3" in said
     assert read(entry, [f"image{i:03d}" for i in range(640)]).responses.shape[1] == 50
 
 
@@ -346,7 +346,9 @@ def test_mne(metadata, tmp_path, inspect, read):
     codes = np.tile(np.arange(1, 7), 2)
     events = np.column_stack([np.arange(12) * 50, np.zeros(12, int), codes])
     epochs = mne.EpochsArray(
-        *(data, info, events),
+        data,
+        info,
+        events,
         event_id=dict(zip(IDS, range(1, 7), strict=True)),
         metadata=pd.DataFrame({"picture": np.tile(IDS, 2)}) if metadata else None,
         verbose="error",
@@ -469,16 +471,16 @@ def test_a_table_whose_columns_are_called_otherwise(tmp_path, inspect, read):
     assert read(entry, IDS).responses.shape == (18, 5)
 
 
-def test_events_and_facts_of_stimuli_are_recognised(tmp_path, inspect):
+def test_tables_of_events_and_of_stimuli_are_recognised(tmp_path, inspect):
     pd.DataFrame({"onset": [0, 1], "duration": 1, "trial_type": "a"}).to_csv(
         tmp_path / "e.tsv", sep="\t", index=False
     )
     said, entry = inspect(tmp_path / "e.tsv")
-    assert "These are events" in said
+    assert "These are fMRI events" in said
     assert entry == {}
     pd.DataFrame({"stimulus_id": IDS, "size": np.arange(6)}).to_csv(tmp_path / "s.csv", index=False)
     said, _ = inspect(tmp_path / "s.csv", stimuli="shown")
-    assert "facts of stimuli" in said
+    assert "If it describes the stimuli" in said
 
 
 # Images

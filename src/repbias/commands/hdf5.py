@@ -28,7 +28,7 @@ def describe_hdf5(path: Path, variable: str | None) -> Description:
         return _describe_rsatoolbox(path)
     found = describe_arrays(path, variable)
     if kind is not None and variable is None:
-        found.lines.append(f"repbias wrote this file; its kind is {kind!r}, not a recording.")
+        found.lines.append(f"repbias wrote this file; it is of kind {kind!r}, not a recording.")
         found.entry.clear()
     return found
 
