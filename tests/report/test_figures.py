@@ -122,9 +122,9 @@ def test_a_figure_of_dropped_networks_says_why_it_is_empty(name, make_tables):
             table[column] = False
     figure, data = DRAWINGS[name](tables, LAYERS)
     texts = " ".join(text.get_text() for text in figure.findobj(Text))
-    said = "inclusion criterion" in " ".join(texts.split())
+    explained = "inclusion criterion" in " ".join(texts.split())
     # Sweeps count the networks that were included; a panel of them may be empty.
-    assert said == data.empty
+    assert explained == data.empty
 
 
 @pytest.mark.parametrize("name", sorted(FIGURES))
@@ -173,8 +173,9 @@ def test_the_same_tables_give_the_same_bytes(make_tables, tmp_path):
         draw(tmp_path / folder, make_tables(models=MODELS))
     for name in FIGURES:
         for suffix in ("svg", "csv"):
-            one, two = ((tmp_path / f / "figures" / f"{name}.{suffix}") for f in ("one", "two"))
-            assert one.read_bytes() == two.read_bytes()
+            file = f"figures/{name}.{suffix}"
+            first, second = (tmp_path / folder / file for folder in ("one", "two"))
+            assert first.read_bytes() == second.read_bytes()
 
 
 def test_learning_shows_accuracy_and_the_variance_of_the_analysed_layer(make_tables):

@@ -38,8 +38,8 @@ def test_units_count_those_above_every_level(make_tables):
     tables["units"]["r2"] = tables["units"]["unit"].astype(int).map(dict(enumerate(wanted)))
     figure, data = DRAWINGS["units"](tables, LAYERS)
     shares = data[data["quantity"] == "share_of_units"]
-    one = shares[(shares["condition"] == "both") & (shares["feature"] == "hard")]
-    assert one.set_index("r2")["value"].loc[[0, 0.2, 0.5, 1.0]].tolist() == [1, 0.75, 0.25, 0]
+    part = shares[(shares["condition"] == "both") & (shares["feature"] == "hard")]
+    assert part.set_index("r2")["value"].loc[[0, 0.2, 0.5, 1.0]].tolist() == [1, 0.75, 0.25, 0]
     assert len(figure.findobj(lambda a: a.__class__.__name__ == "Axes")) == 2 + 2
 
 

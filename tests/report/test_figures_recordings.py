@@ -52,7 +52,7 @@ def test_models_that_fit_are_all_shown():
 
 
 @pytest.mark.parametrize(
-    ("n_models", "n_layers", "snapshots", "most", "n_shown", "said"),
+    ("n_models", "n_layers", "snapshots", "most", "n_shown", "start"),
     [
         (5, 6, ("initial", "final"), 10, 10, "one layer of every model"),
         (5, 6, ("initial", "final"), 8, 5, "one layer of every trained model"),
@@ -60,12 +60,12 @@ def test_models_that_fit_are_all_shown():
     ],
 )
 def test_models_are_left_out_without_looking_at_scores(
-    n_models, n_layers, snapshots, most, n_shown, said
+    n_models, n_layers, snapshots, most, n_shown, start
 ):
     layers = {"images/net1": "layer0"}
     shown, note = fewer_models(models_table(n_models, n_layers, snapshots), layers, most)
     assert len(shown) == n_shown
-    assert note.startswith(said)
+    assert note.startswith(start)
     layer = shown.drop_duplicates("condition").set_index("condition")["layer"]
     assert layer["net1"] == "layer0", "the analysed layer"
     assert set(layer.drop("net1")) == {f"layer{n_layers - 1}"}, "the last layer"
@@ -283,8 +283,8 @@ def test_many_regions_and_layers_are_legible(make_tables, make_models):
     layers = [f"layer{i}" for i in range(15)]
     tables = make_tables(conditions=(), models=make_models(layers))
     table = tables["encoding_regions"]
-    more = [table.assign(region=f"area{i}") for i in range(MOST_REGIONS + 1)]
-    tables["encoding_regions"] = pd.concat(more, ignore_index=True)
+    regions = [table.assign(region=f"area{i}") for i in range(MOST_REGIONS + 1)]
+    tables["encoding_regions"] = pd.concat(regions, ignore_index=True)
     figure, data = DRAWINGS["encoding_regions"](tables, {})
     assert data["region"].nunique() == MOST_REGIONS + 1
     assert sum("area" in axis.get_title() for axis in figure.axes) == MOST_REGIONS

@@ -48,7 +48,7 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-def write(folder, tables, figures=tuple(FIGURES), study=None, more=()):
+def write(folder, tables, figures=tuple(FIGURES), study=None, pictures=()):
     paths = []
     for name, table in tables.items():
         paths.append(folder / "tables" / f"{name}.csv")
@@ -64,7 +64,7 @@ def write(folder, tables, figures=tuple(FIGURES), study=None, more=()):
     (benchmarks / "train" / "tasks" / "both.tsv").write_text(f"{columns}20.0\t-\t500\n")
     (benchmarks / "claims.tsv").write_text(f"{columns}2.0\t1.5\t100\n")
     out = folder / "report.html"
-    write_page(out, map(str, paths), map(str, [*svgs, *more]), str(config), str(benchmarks))
+    write_page(out, map(str, paths), map(str, [*svgs, *pictures]), str(config), str(benchmarks))
     return out.read_text(encoding="utf-8")
 
 
@@ -369,13 +369,13 @@ def test_published_numbers_and_other_recordings_stand_once_in_the_page(page):
 
 def test_pictures_stand_with_their_recording(make_tables, tmp_path):
     tables = make_tables()
-    more = tables["quality"].assign(recording="it_2")
-    tables["quality"] = pd.concat([tables["quality"], more])
+    quality = tables["quality"]
+    tables["quality"] = pd.concat([quality, quality.assign(recording="it_2")])
     svg = '<svg xmlns="http://www.w3.org/2000/svg" width="10pt" height="10pt"></svg>'
     pictures = [tmp_path / f"{kind}_{r}.svg" for r in ("v4", "it_2") for kind in PICTURES]
     for picture in pictures:
         picture.write_text(svg)
-    page = write(tmp_path, tables, figures=["quality"], more=pictures)
+    page = write(tmp_path, tables, figures=["quality"], pictures=pictures)
     for recording in ("v4", "it_2"):
         for caption in PICTURES.values():
             assert f"{caption.title}: {recording}" in page

@@ -209,8 +209,8 @@ def test_an_rdm_is_shown_as_its_percentiles():
 
 
 def test_the_same_recording_gives_the_same_bytes(tmp_path):
-    one, two = (draw(tmp_path / f, images=some_images(12)[0]) for f in ("one", "two"))
-    assert one[0] == two[0]
+    first, second = (draw(tmp_path / f, images=some_images(12)[0]) for f in ("one", "two"))
+    assert first[0] == second[0]
 
 
 @pytest.mark.parametrize(("n", "n_shown"), [(6, 6), (7, 0)])

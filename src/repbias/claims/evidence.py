@@ -229,8 +229,8 @@ def mean_of(
 
 def difference_of(
     evidence: Evidence,
-    more: tuple[str, pd.Series],
-    less: tuple[str, pd.Series],
+    larger: tuple[str, pd.Series],
+    smaller: tuple[str, pd.Series],
     margin: float | None = None,
     claims_difference: bool = False,
 ) -> Result:
@@ -246,10 +246,10 @@ def difference_of(
     margin, claims_difference
         As in :class:`Result`.
     """
-    values = [np.asarray(v, float) for _, v in (more, less)]
+    values = [np.asarray(v, float) for _, v in (larger, smaller)]
     values = [v[np.isfinite(v)] for v in values]
     n_included = sum(map(len, values))
-    n_excluded = evidence.n_networks(more[0]) + evidence.n_networks(less[0]) - n_included
+    n_excluded = evidence.n_networks(larger[0]) + evidence.n_networks(smaller[0]) - n_included
     if min(map(len, values)) < MIN_NETWORKS:
         return undecided(n_included, n_excluded, margin, claims_difference)
     rng = np.random.default_rng(0)
@@ -260,7 +260,7 @@ def difference_of(
 
 
 def gap_between(
-    evidence: Evidence, more: str, less: str, easy: str, hard: str, **options: Any
+    evidence: Evidence, larger: str, smaller: str, easy: str, hard: str, **options: Any
 ) -> Result:
     """Return the gap (R² easy minus R² hard) in one condition minus that in another.
 
@@ -268,14 +268,14 @@ def gap_between(
     """
     return difference_of(
         evidence,
-        (more, evidence.gap(more, easy, hard)),
-        (less, evidence.gap(less, easy, hard)),
+        (larger, evidence.gap(larger, easy, hard)),
+        (smaller, evidence.gap(smaller, easy, hard)),
         **options,
     )
 
 
 def contrast_of_similarities(
-    evidence: Evidence, more: tuple[str, str], less: tuple[str, str]
+    evidence: Evidence, larger: tuple[str, str], smaller: tuple[str, str]
 ) -> Result:
     """Return the mean similarity of one pair of conditions minus that of another pair.
 
@@ -283,17 +283,17 @@ def contrast_of_similarities(
     wherever that condition occurs. A network is never compared with itself, nor with the network
     of another condition that started from the same weights (same seed).
     """
-    conditions = list(dict.fromkeys([*more, *less]))
+    conditions = list(dict.fromkeys([*larger, *smaller]))
     included = {c: np.sort(evidence.r2(c).index) for c in conditions}
     n_included = sum(map(len, included.values()))
     n_excluded = sum(map(evidence.n_networks, conditions)) - n_included
     if min(map(len, included.values())) < MIN_NETWORKS:
         return undecided(n_included, n_excluded)
-    similarity = {pair: _similarities(evidence, pair, included) for pair in {more, less}}
+    similarity = {pair: _similarities(evidence, pair, included) for pair in {larger, smaller}}
 
     def effect(counts: dict[str, np.ndarray]) -> np.ndarray:
-        return _weighted(similarity[more], counts[more[0]], counts[more[1]]) - _weighted(
-            similarity[less], counts[less[0]], counts[less[1]]
+        return _weighted(similarity[larger], counts[larger[0]], counts[larger[1]]) - _weighted(
+            similarity[smaller], counts[smaller[0]], counts[smaller[1]]
         )
 
     rng = np.random.default_rng(0)
