@@ -18,13 +18,36 @@ SNAPSHOTS = ("mastered", "final")
 ANALYSED = "hidden2"
 #: Columns of numbers that are measured; the rest say what was measured.
 MEASURED = {
-    *("r2", "r2_of_final", "gini", "accuracy", "norm", "flips", "follows_a", "agreement"),
-    *("top1", "similarity", "value", "share", "null_mean"),
+    "r2",
+    "r2_of_final",
+    "gini",
+    "accuracy",
+    "norm",
+    "flips",
+    "follows_a",
+    "agreement",
+    "top1",
+    "similarity",
+    "value",
+    "share",
+    "null_mean",
 }
 EMPTY = {name: as_table(name) for name in TABLES}
 _TEXT = {
-    *("network", "network_a", "network_b", "feature", "output", "unit", "probe", "part"),
-    *("feature_a", "feature_b", "system", "measure", "metric", "rdm_similarity"),
+    "network",
+    "network_a",
+    "network_b",
+    "feature",
+    "output",
+    "unit",
+    "probe",
+    "part",
+    "feature_a",
+    "feature_b",
+    "system",
+    "measure",
+    "metric",
+    "rdm_similarity",
 }
 
 

@@ -1,4 +1,4 @@
-"""What ``repbias check`` counts is what was planted in the data."""
+"""``repbias check`` counts what was put into the data."""
 
 import numpy as np
 import pytest
@@ -87,7 +87,7 @@ def test_a_sound_recording(check, folder):
     ids = np.array(open_images(study.images["shown"]).ids)
     full = split_half_reliability(read_recording(study.recordings["v4"], ids)).full
     assert fact(recording, "reliability").startswith(f"mean {full.mean():.2f} ")
-    assert 0.7 < full.mean() < 0.9, "planted: 0.8"
+    assert 0.7 < full.mean() < 0.9, "true reliability: 0.8"
     assert fact(recording, "RSA").startswith("435 pairs of stimuli, 1 subject, 8 units")
     assert fact(recording, "encoding") == "8 units, 5 x 5 folds"
     assert out.endswith("\n0 problems, 0 warnings\n")

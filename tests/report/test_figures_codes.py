@@ -73,9 +73,7 @@ def test_steering_shows_flips_by_strength_and_by_length(make_tables):
     tables = make_tables(seeds=3)
     figure, data = DRAWINGS["steering"](tables, LAYERS)
     assert len(figure.axes) == 2 * 2
-    assert len(data[data["condition"] == "easy"]) == 2, (
-        "one target, two steering steering_strengths"
-    )
+    assert len(data[data["condition"] == "easy"]) == 2, "one target, two strengths"
     assert len(data[data["condition"] == "both"]) == 2 * 2 * 2
     assert data["norm_sd"].tolist() == pytest.approx((2 * data["strength"]).tolist())
     by_strength, by_length = figure.axes[2:]

@@ -1,4 +1,4 @@
-"""Figures of sweeps and ledgers show the right means, intervals and counts."""
+"""Figures of sweeps and variance decompositions show the right means, intervals and counts."""
 
 from __future__ import annotations
 

@@ -123,8 +123,10 @@ def test_a_claim_is_one_block_with_its_variants_and_both_times(page):
         assert table.count(f"the statement of {claim}") == 1
     titles = re.search(r"<thead>(.*?)</thead>", table, flags=re.DOTALL)[1]
     assert re.findall(r"<th>(.*?)</th>", titles) == [
-        "Variant", "At first mastery", "At the end of training"
-    ]  # fmt: skip
+        "Variant",
+        "At first mastery",
+        "At the end of training",
+    ]
 
 
 def test_only_an_effect_without_networks_is_exact(make_tables, tmp_path):
@@ -394,8 +396,12 @@ def test_a_study_without_recordings_has_no_part_about_them(make_tables, tmp_path
 def test_run_times_are_summed_by_step(page, folder, tmp_path):
     rows = {row["rule"]: row for row in step_times(folder / "benchmarks")}
     assert rows["train"] == {
-        "rule": "train", "jobs": 2, "seconds": 30.5, "cpu": 9.0, "memory": 500.0
-    }  # fmt: skip
+        "rule": "train",
+        "jobs": 2,
+        "seconds": 30.5,
+        "cpu": 9.0,
+        "memory": 500.0,
+    }
     assert rows["claims"]["seconds"] == 2.0
     assert step_times(tmp_path / "absent") == []
     assert ["train", "2", "30.5", "9.0", "500"] in rows_of(page)
