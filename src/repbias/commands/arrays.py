@@ -216,7 +216,7 @@ def _put_axes(found: Description, axes: Axes, ids: dict[str, Variable]) -> None:
 
 
 def _hints(variable: Variable) -> Iterator[str]:
-    """Go through what the lengths of the axes and the places of NaN suggest about responses."""
+    """Yield what the lengths of the axes and the places of NaN suggest about responses."""
     shape = variable.shape
     for i, j in combinations(range(len(shape)), 2):
         if shape[i] == shape[j] > 1:
@@ -278,7 +278,7 @@ def _variables(path: Path) -> dict[str, Variable]:
 
 
 def datasets(path: Path) -> Iterator[tuple[str, Variable]]:
-    """Go through the arrays of an HDF5 file; large ones are not read."""
+    """Yield the arrays of an HDF5 file; large ones are not read."""
     import h5py
 
     arrays: dict[str, h5py.Dataset] = {}
@@ -294,14 +294,14 @@ def datasets(path: Path) -> Iterator[tuple[str, Variable]]:
 
 
 def _mat_names(path: Path) -> Iterator[str]:
-    """Go through the names of arrays in a MATLAB file; dots step into structures."""
+    """Yield the names of arrays in a MATLAB file; dots step into structures."""
     import h5py
 
     yield from _v73_names(path) if h5py.is_hdf5(path) else _v5_names(path)
 
 
 def _v73_names(path: Path) -> Iterator[str]:
-    """Go through the arrays of a MATLAB file of version 7.3, which is HDF5."""
+    """Yield the arrays of a MATLAB file of version 7.3, which is HDF5."""
     import h5py
 
     def members(name: str, node: h5py.Group | h5py.Dataset, depth: int) -> Iterator[str]:
@@ -319,7 +319,7 @@ def _v73_names(path: Path) -> Iterator[str]:
 
 
 def _v5_names(path: Path) -> Iterator[str]:
-    """Go through the arrays of a MATLAB file of an earlier version."""
+    """Yield the arrays of a MATLAB file of an earlier version."""
     import scipy.io
 
     def fields(name: str, value: np.ndarray) -> Iterator[str]:

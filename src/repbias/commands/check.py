@@ -94,7 +94,7 @@ def _configuration(config: Path) -> tuple[Study | None, Findings]:
 
 
 def unfilled(content: Any, path: str = "") -> Iterator[str]:
-    """Go through the paths whose value is still FILL_IN."""
+    """Yield the paths whose value is still FILL_IN."""
     if isinstance(content, dict):
         for key, value in content.items():
             yield from unfilled(value, f"{path}.{key}".lstrip("."))

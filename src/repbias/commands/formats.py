@@ -84,7 +84,7 @@ def describe_nwb(path: Path, variable: str | None) -> Description:
 
 
 def _lines_of_nwb(nwb: Any, tables: Mapping[str, Any], series: list[Any]) -> Iterator[str]:
-    """Go through what an NWB file holds, in words."""
+    """Yield a description of an NWB file, line by line."""
     subject = nwb.subject.subject_id if nwb.subject else None
     yield f"NWB session {nwb.identifier}, subject {subject or 'not named'}"
     for name, columns in tables.items():

@@ -159,7 +159,7 @@ def _forest(axis: Axes, rows: pd.DataFrame, place: dict[Model, int], colours: li
 
 
 def _rows_of(tests: pd.DataFrame) -> Iterator[tuple[Model, Any]]:
-    """Go through the tests of single models: the model's key, and the test."""
+    """Yield the tests of single models: the model's key, and the test."""
     rows = tests.drop_duplicates(["experiment", *_A])
     keys = rows[["experiment", *_A]].itertuples(index=False, name=None)
     return zip(keys, rows.itertuples(), strict=True)

@@ -322,7 +322,7 @@ def _group_colours(groups: np.ndarray | None) -> dict[str, Any]:
 
 
 def _large_and_small(n_small: int) -> tuple[Axes, list[Axes], Figure]:
-    """Return a large panel, and small ones in three columns beside it."""
+    """Return a large panel, and up to three columns of small ones beside it."""
     if not n_small:
         figure = Figure(figsize=(0.6 * PAGE, 0.6 * PAGE))
         return figure.subplots(), [], figure
