@@ -28,9 +28,9 @@ from repbias.encoding.spec import Encoding
 from repbias.geometry.inference import evaluate
 from repbias.geometry.spec import RdmSimilarity
 from repbias.io.recordings import Recording
-from repbias.tables import as_table
 from repbias.recordings.reliability import split_half_reliability
 from repbias.rsa.model_tests import ModelSet, similarity_tests
+from repbias.tables import as_table
 
 LEVEL = 0.05
 PAGE = Path(__file__).parents[1] / "docs" / "calibration.md"

@@ -21,10 +21,10 @@ from repbias.geometry.comparison import resampled_similarity
 from repbias.geometry.inference import Draws, evaluate
 from repbias.geometry.spec import Geometry
 from repbias.io.recordings import Recording
-from repbias.tables import TABLES
 from repbias.rsa import model_tests
 from repbias.rsa.model_tests import ModelSet, model_tests_table, similarity_tests
 from repbias.rsa.rdms import make_rdms
+from repbias.tables import TABLES
 
 RDM_SIMILARITIES = ["corr", "cosine", "spearman", "rho-a", "tau-a", "corr_cov", "cosine_cov"]
 seeds = st.integers(0, 10_000)

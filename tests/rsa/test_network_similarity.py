@@ -10,8 +10,8 @@ import pytest
 
 from repbias.geometry.similarity import METRICS
 from repbias.geometry.spec import Similarity
-from repbias.tables import TABLES, read_table, write_table
 from repbias.rsa.network_similarity import similarity_table
+from repbias.tables import TABLES, read_table, write_table
 
 IDS = [f"s{i:02d}" for i in range(20)]
 NETWORKS = [(0, "initial"), (1, "initial"), (0, "final"), (1, "final"), (2, "final")]

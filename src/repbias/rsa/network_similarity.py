@@ -13,8 +13,8 @@ from repbias.base.spec import RepbiasError
 from repbias.geometry.similarity import METRICS, Metric
 from repbias.geometry.spec import Similarity
 from repbias.io.activations import Activations
-from repbias.tables import as_table
 from repbias.rsa.pairs import paired
+from repbias.tables import as_table
 
 logger = logging.getLogger(__name__)
 
