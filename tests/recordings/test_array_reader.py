@@ -242,7 +242,7 @@ def test_shuffling_the_stimulus_axis_with_its_ids_changes_no_result(
 
 def test_macaque_v4_averages_equal_the_published_ones(test_data, tmp_path):
     """Cowley et al. (2023) give raw responses and, in another file, their averages."""
-    from repbias.recordings.reliability import stimulus_means
+    from repbias.recordings.responses import stimulus_means
 
     known = np.array([f"image{i + 1:04d}" for i in range(640)])
     folder = test_data / "v4_cowley2023"

@@ -17,17 +17,15 @@ from repbias.recordings.readers import read_recording
 from repbias.recordings.readers.array import ArrayRecording
 from repbias.recordings.reliability import (
     analysed_units,
-    bins_in_window,
-    by_repeat,
     ncsnr,
     random_halves,
     reliability_from_repeats,
     reliability_from_standard_errors,
     reliability_table,
     split_half_reliability,
-    stimulus_means,
     unit_ceiling,
 )
+from repbias.recordings.responses import bins_in_window, by_repeat, stimulus_means
 
 
 def recording_of(tensor: np.ndarray) -> Recording:

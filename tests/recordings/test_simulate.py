@@ -321,7 +321,7 @@ def test_rsa_names_the_generating_layer(nonlinear, response, layer):
     [
         ({"pooling": 4}, "pooling is for response fmri; found response gaussian"),
         ({"response": "fmri", "saturation": 1}, "saturation is for response calcium"),
-        ({"response": "poisson", "reliability": 1}, "never without noise"),
+        ({"response": "poisson", "reliability": 1}, "always have noise"),
         ({"window": (0, 1)}, "window needs time bins"),
         ({"response": "meeg", "latency_s": 2}, "no time bin's centre is between"),
         ({"response": "calcium", "window": (-0.2, 0)}, "no time bin's centre is between"),

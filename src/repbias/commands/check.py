@@ -271,7 +271,7 @@ def _regions(recording: Recording) -> str:
 
 
 def _times(recording: Recording) -> str:
-    from repbias.recordings.reliability import bins_in_window
+    from repbias.recordings.responses import bins_in_window
 
     assert recording.responses is not None
     n = recording.responses.shape[2]
@@ -317,7 +317,8 @@ def _check_units(findings: Findings, recording: Recording) -> np.ndarray:
 
 
 def _check_reliability(findings: Findings, recording: Recording) -> None:
-    from repbias.recordings.reliability import analysed_units, by_repeat, split_half_reliability
+    from repbias.recordings.reliability import analysed_units, split_half_reliability
+    from repbias.recordings.responses import by_repeat
 
     observed = ~np.isnan(by_repeat(recording))
     repeats = observed.sum(axis=1)[observed.any(axis=1)]
@@ -346,7 +347,8 @@ def _check_reliability(findings: Findings, recording: Recording) -> None:
 
 def _check_rsa(findings: Findings, recording: Recording, usable: np.ndarray) -> None:
     """Every subject needs two units that were observed for every stimulus."""
-    from repbias.recordings.reliability import analysed_units, stimulus_means
+    from repbias.recordings.reliability import analysed_units
+    from repbias.recordings.responses import stimulus_means
 
     complete = ~np.isnan(stimulus_means(recording)).any(axis=0) & analysed_units(recording)
     subjects = recording.units["subject"]
@@ -369,7 +371,8 @@ def _check_encoding(
 ) -> None:
     """Nested cross-validation needs a stimulus for every outer and inner fold."""
     from repbias.encoding.tables import least_stimuli
-    from repbias.recordings.reliability import analysed_units, stimulus_means
+    from repbias.recordings.reliability import analysed_units
+    from repbias.recordings.responses import stimulus_means
 
     needed = least_stimuli(spec)
     seen = (~np.isnan(stimulus_means(recording))).sum(axis=0) >= needed

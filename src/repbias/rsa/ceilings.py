@@ -23,7 +23,7 @@ from repbias.io.recordings import Recording
 from repbias.recordings.reliability import (
     MIN_CEILING,
     UNAVAILABLE,
-    lengthening,
+    length_ratio,
     random_halves,
     spearman_brown,
 )
@@ -92,7 +92,7 @@ def noise_ceiling(
         values = [similarities(a[None], b[None], rdm_similarity)[0, 0] for a, b in rdms]
     except RepbiasError as error:  # a pattern that is constant in one half; too few folds
         return Ceiling(np.nan, np.nan, f"{UNAVAILABLE}: half of the repeats: {error}")
-    whole = spearman_brown(np.array(values), lengthening(tensor).mean())
+    whole = spearman_brown(np.array(values), length_ratio(tensor).mean())
     low, high = np.percentile(np.sqrt(whole), [2.5, 97.5])
     if low <= MIN_CEILING:
         return Ceiling(np.nan, np.nan, f"{UNAVAILABLE}: halves of the repeats do not agree")
