@@ -271,7 +271,7 @@ def fif_with_next_file(path: Path, following: str, next_at: int = 0) -> None:
 def test_epochs_do_not_go_on_in_another_folder_or_in_circles(where, tmp_path):
     path = tmp_path / "x-epo.fif"
     fif_with_next_file(path, where)
-    refused(path, "goes on in", lambda p: as_recording({"kind": "mne"}, p), inspected)
+    refused(path, "continues in", lambda p: as_recording({"kind": "mne"}, p), inspected)
 
 
 def test_tags_of_epochs_that_lead_back_are_refused(tmp_path):

@@ -81,7 +81,7 @@ def test_seconds_are_read_when_said_and_suspected_when_not(tmp_path):
     path = save(assembly(times=seconds), tmp_path / "a.nc")
     recording = read_file(path, time_unit="s")
     np.testing.assert_allclose(recording.info["times_s"], [0.08, 0.09, 0.1])
-    with pytest.raises(RepbiasError, match=r"0.07 to 0.09\); .* say 'time_unit: s'"):
+    with pytest.raises(RepbiasError, match=r"0.07 to 0.09\); .* set 'time_unit: s'"):
         read_file(path)
 
 

@@ -372,7 +372,7 @@ def test_what_is_cut_off_or_mixed_is_told(tmp_path, caplog):
         events=table(tmp_path / "events.tsv", events),
         delay_s=0,
     )
-    assert "the run ends before 1 responses do" in caplog.text
+    assert "1 responses are cut off by the end of the run" in caplog.text
     assert "1 of 3 responses overlap" in caplog.text
 
 
@@ -589,14 +589,14 @@ EVENTS = pd.DataFrame(
         ),
         (EVENTS, {}, {"ignore": ["image1", "image3"]}, "holds no stimulus"),
         (EVENTS, {}, {"columns": {"run": "chunk"}}, "no column 'chunk'"),
-        (EVENTS, {"unit": "unknown"}, {}, "bold.nii: no header gives .* give 'tr_s'"),
-        (EVENTS, {"tr": 2000.0}, {}, "between 0.01 and 60 s; give 'tr_s'"),
-        (EVENTS, {"tr": 0.0}, {}, "give 'tr_s'"),
+        (EVENTS, {"unit": "unknown"}, {}, "bold.nii: no header with .* set 'tr_s'"),
+        (EVENTS, {"tr": 2000.0}, {}, "between 0.01 and 60 s; set 'tr_s'"),
+        (EVENTS, {"tr": 0.0}, {}, "set 'tr_s'"),
         (
             pd.DataFrame({"stimulus": ["image1"] * 30, "run": [1, 2, 1] * 10}),
             {},
             {},
-            "line 4: the volumes of run 1 are not together",
+            "line 4: the volumes of run 1 are not contiguous",
         ),
     ],
 )
@@ -617,8 +617,11 @@ def test_events_that_do_not_fit_are_refused(events, image, settings, message, tm
         ({"variable": "x"}, "variable: not for betas in NIfTI"),
         ({"events": "nowhere.tsv"}, "events: there is no file nowhere.tsv"),
         ({"images": "*.nii.gz"}, "images: needs a folder"),
-        ({"path": "{folder}"}, "is a folder; 'images' says"),
-        ({"path": "{folder}", "images": "{runs}.nii"}, r"images: unknown part \{runs\}; expected"),
+        ({"path": "{folder}"}, "is a folder; set 'images'"),
+        (
+            {"path": "{folder}", "images": "{runs}.nii"},
+            r"unknown placeholder \{runs\}; expected",
+        ),
         ({"path": "{folder}", "images": "x{run}.nii"}, "no file in .* matches 'x{run}.nii'"),
         (
             {"path": "{folder}", "images": "*.nii.gz", "events": "events.csv"},
@@ -630,7 +633,7 @@ def test_events_that_do_not_fit_are_refused(events, image, settings, message, tm
         ),
         (
             {"path": "{folder}", "images": "b{run}.nii.gz", "mask": "{run}.nii"},
-            r"mask: \{run\} may not tell voxels apart",
+            r"mask: \{run\} is not allowed; only \{subject\} is",
         ),
         ({"path": "{folder}/events.csv"}, "expected one of .nii, .nii.gz, .npy"),
         ({"region_names": "{folder}/events.csv"}, "region_names: needs regions"),
@@ -672,7 +675,7 @@ def test_labels_need_names_once_each(files):
         with pytest.raises(RepbiasError, match=message):
             read_spec(**settings, region_names=names)
     nifti(files / "labels.nii", np.full(SHAPE, 1.5))
-    with pytest.raises(RepbiasError, match="labels must be whole numbers"):
+    with pytest.raises(RepbiasError, match="labels must be integers"):
         read_spec(**settings)
 
 

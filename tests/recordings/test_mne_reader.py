@@ -199,7 +199,7 @@ def test_anonymous_files_need_names_of_subjects(his_id, tmp_path):
     second = write(tmp_path / "b-epo.fif", his_id=his_id)
     assert set(read_file(first).units["subject"]) == {"subject1"}
     assert set(read_file(first, subject="s7").units["subject"]) == {"s7"}
-    with pytest.raises(RepbiasError, match="does not say who was recorded; give 'subject'"):
+    with pytest.raises(RepbiasError, match="does not name the subject; set 'subject'"):
         read_file(first, more_files=[second])
     recording = read_file(first, more_files=[second], subject=["x", "y"])
     assert set(recording.units["subject"]) == {"x", "y"}
@@ -226,7 +226,7 @@ def test_files_with_other_times_are_refused(tmp_path):
     ("settings", "message"),
     [
         ({"stimulus": "picture"}, "no metadata; leave 'stimulus' out .*: image0, image1"),
-        ({"picks": "egg"}, r"picks: 'egg' names no channels .* types are .*eeg.* EEG001"),
+        ({"picks": "egg"}, r"picks: 'egg' matches no channels .* types are .*eeg.* EEG001"),
         ({"picks": ["EEG01"]}, r"did you mean 'EEG001'\?"),
         ({"bin_s": 0.001}, "bin_s 0.001 is shorter than the 0.01 s between samples"),
         ({"bin_s": 2}, "no bin of 2 s fits into the epochs, which go from -0.2 to 0.39 s"),

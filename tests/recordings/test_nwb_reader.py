@@ -346,12 +346,12 @@ def test_files_that_do_not_go_together_are_refused(tmp_path):
     with pytest.raises(RepbiasError, match="both are session 's1' of subject 'monkey'"):
         read_file(first, more_files=[second])
     unknown = write_units(tmp_path / "c.nwb", subject=None)
-    with pytest.raises(RepbiasError, match=r"c\.nwb: does not say who was recorded"):
+    with pytest.raises(RepbiasError, match=r"c\.nwb: does not name the subject"):
         read_file(first, more_files=[unknown])
     told = read_file(first, more_files=[unknown], subject=["a", "b"])
     assert set(told.units["subject"]) == {"a", "b"}
     for settings, message in [
-        ({"more_files": [first]}, "name a file twice"),
+        ({"more_files": [first]}, "contain a file twice"),
         ({"more_files": [second], "subject": ["a"]}, "1 subjects for 2 files"),
     ]:
         with pytest.raises(ValidationError, match=message):
@@ -518,10 +518,10 @@ def test_a_constant_added_to_samples_is_added_to_averages(n, start, n_bins, cons
         ({"table": "trails"}, r"no table 'trails'; did you mean 'trials'\?"),
         ({"stimulus": "pictures"}, r"stimulus: no column 'pictures'; did you mean 'picture'\?"),
         ({"align": "onsets"}, r"align: no column 'onsets'; did you mean 'onset'\?"),
-        ({"align": "picture"}, "align: the column 'picture' holds no times"),
+        ({"align": "picture"}, "align: the column 'picture' does not hold times"),
         ({"data": "Fluorescence"}, "no time series 'Fluorescence'; allowed: nothing"),
         ({"region_column": "area"}, "region_column: no column 'area'; .*electrodes.* quality"),
-        ({"region_column": "spike_times"}, "'spike_times' has no single value a row"),
+        ({"region_column": "spike_times"}, "'spike_times' has no single value per row"),
         ({"where": {"qualty": "good"}}, r"no column 'qualty'; did you mean 'quality'\?"),
         ({"where": {"quality": "bad"}}, "no unit where .*; quality is good, mua"),
         ({"where": {"region": "TE"}}, "no unit where .*; region is IT, IT, V4, V1, V4"),
@@ -556,7 +556,7 @@ def test_a_series_whose_name_is_not_enough_is_refused(tmp_path):
         module = file.create_processing_module(name=name, description="")
         module.add(pynwb.TimeSeries(name="eye", data=FLUORESCENCE, rate=10.0, unit="deg"))
     path = save(file, tmp_path / "a.nwb")
-    message = "'eye' may be any of processing/left/eye, processing/right/eye"
+    message = "'eye' is ambiguous: processing/left/eye, processing/right/eye"
     with pytest.raises(RepbiasError, match=message):
         read_file(path, data="eye")
     assert read_file(path, data="left/eye").responses.shape == (N_TRIALS, 3)

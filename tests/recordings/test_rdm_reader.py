@@ -240,7 +240,7 @@ def test_shuffling_the_stimulus_axis_with_its_ids_changes_no_result(tmp_path):
     """Stimuli are known by their ids; the order in a file is an accident."""
     array, order = random_rdms(3, n=9), np.random.default_rng(1).permutation(9)
     model = make_rdms(squareform(random_rdms(n=9, seed=2)), KNOWN, "correlation", {"layer": ["a"]})
-    for column in ("network", "seed", "snapshot", "step", "kept"):
+    for column in ("network", "seed", "snapshot", "step", "included"):
         model.rdm_descriptors[column] = [0]
     axes, spec = ["subject", "stimulus", "stimulus"], Geometry(bootstraps=100)
 
