@@ -195,7 +195,7 @@ ONCE_WRONG = {
 
 
 @pytest.mark.parametrize("case", ONCE_WRONG)
-def test_what_once_hung_or_failed_is_refused(case):
+def test_former_hangs_and_failures_are_refused(case):
     path, value, expected = ONCE_WRONG[case]
     config = copy.deepcopy(STUDIES[0])
     section = config
@@ -268,7 +268,7 @@ def refused_text(path: Path, text: bytes) -> str | None:
 
 
 @pytest.mark.parametrize("case", TEXTS)
-def test_text_that_is_no_study_is_refused(case, tmp_path):
+def test_text_that_is_not_a_study_is_refused(case, tmp_path):
     text, expected = TEXTS[case]
     message = refused_text(tmp_path / "study.yaml", text.encode("utf-8"))
     assert message is not None
@@ -277,12 +277,12 @@ def test_text_that_is_no_study_is_refused(case, tmp_path):
     assert not (tmp_path / "ran").exists() and not Path("ran").exists()
 
 
-def test_a_file_without_end_is_not_read_to_its_end():
+def test_an_endless_file_is_not_read_to_the_end():
     with pytest.raises(RepbiasError, match="more than 1,000,000 bytes"):
         read_config(Path("/dev/zero"))
 
 
-def test_aliases_and_merges_are_fine(tmp_path):
+def test_aliases_and_merges_are_accepted(tmp_path):
     assert refused_text(tmp_path / "study.yaml", TINY.encode()) is None
 
 
@@ -315,7 +315,7 @@ RANDOM = st.binary(max_size=200) | st.text("ab:-{}[]&*<!?|>'\"#%@ \n\t1.", max_s
 
 @settings(max_examples=150)
 @given(st.lists(st.tuples(st.integers(0, len(TINY)), st.sampled_from(PIECES)), min_size=1))
-def test_text_with_typing_errors_is_refused_or_a_study(tmp_path_factory, edits):
+def test_text_with_typing_errors_is_refused_or_is_a_study(tmp_path_factory, edits):
     text = TINY
     for place, piece in edits:
         text = text[:place] + piece + text[place + len(piece) % 3 :]

@@ -74,7 +74,7 @@ def at(path: tuple[str, ...], name: str) -> dict[str, Any]:
     ],
     ids=".".join,
 )
-def test_names_that_are_no_plain_words_are_refused(path, name):
+def test_invalid_names_are_refused(path, name):
     with pytest.raises(RepbiasError) as error:
         load_study(at(path, name))
     message = str(error.value)
@@ -85,7 +85,7 @@ def test_names_that_are_no_plain_words_are_refused(path, name):
 
 
 @pytest.mark.parametrize("name", [n for n in REFUSED if not n.startswith((".", "-"))])
-def test_levels_that_are_no_plain_words_are_refused(name):
+def test_invalid_names_of_levels_are_refused(name):
     study = at(("study",), "s")
     study["experiments"]["tasks"]["vary"] = {"training.learning_rate": {name: 0.1}}
     with pytest.raises(RepbiasError, match=r"vary"):
@@ -127,7 +127,7 @@ def test_files_that_snakemake_takes_for_patterns_are_refused(name, tmp_path):
 
 
 @pytest.mark.parametrize("path", ["x" * 300, "a\nb", "x/" * 3000])
-def test_paths_that_no_system_has_are_refused(path):
+def test_impossible_paths_are_refused(path):
     with pytest.raises(RepbiasError, match=r"images.x.path: found"):
         load_study(at(("study",), "s") | {"images": {"x": {"path": path}}})
 
@@ -224,7 +224,7 @@ def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     )
 
 
-def test_names_that_are_accepted_go_through_a_run(tmp_path, capsys, monkeypatch):
+def test_accepted_names_survive_a_run(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     images = tmp_path / HERE

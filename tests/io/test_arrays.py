@@ -341,7 +341,7 @@ def test_wrong_names_are_refused(save, name, message, tmp_path):
 
 
 @pytest.mark.parametrize("save", [save_v5, save_v73])
-def test_cells_that_are_no_array_are_refused(save, tmp_path):
+def test_cells_that_are_not_an_array_are_refused(save, tmp_path):
     ragged, nothing = cells([[np.ones((1, 2)), np.ones((1, 3))]]), np.empty((0, 0), object)
     path = save(tmp_path / "x.mat", ragged=ragged, nothing=nothing)
     with pytest.raises(RepbiasError, match=r"'ragged' holds arrays of different shapes"):

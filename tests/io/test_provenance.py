@@ -97,7 +97,7 @@ def test_a_damaged_record_is_named(job, text):
         provenance.records(Path("results/x"))
 
 
-def test_a_fingerprint_is_of_content():
+def test_a_fingerprint_depends_on_content_only():
     one = {"a": 1, "b": {"c": [1, 2], "d": None}}
     assert provenance.fingerprint(one) == provenance.fingerprint(
         {"b": {"d": None, "c": [1, 2]}, "a": 1}
@@ -107,14 +107,14 @@ def test_a_fingerprint_is_of_content():
     assert len({provenance.fingerprint(config) for config in [one, *others]}) == 4
 
 
-def test_only_libraries_in_use_are_told():
+def test_only_libraries_in_use_are_listed():
     """And none is imported here: a job says how many threads NumPy may use before it is."""
     code = "from repbias.io.provenance import versions; print(*versions())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["python", "repbias"]
 
 
-def test_the_commit_is_the_package_s(tmp_path, monkeypatch):
+def test_the_commit_is_that_of_the_package(tmp_path, monkeypatch):
     package = tmp_path / "src/repbias"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("")

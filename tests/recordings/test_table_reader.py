@@ -1,4 +1,4 @@
-"""Tables of text: long and wide, in any order of rows, are read back exactly."""
+"""Text tables, long and wide, are read back exactly, in any order of rows."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def long_frame(seed=0, n_repeats=3, n_times=1, subjects=("A", "B")):
 
 
 def of_long(recording: Recording) -> dict:
-    """Every observed response by what it is of."""
+    """Return every observed response, by its unit, trial and time."""
     units = pd.DataFrame(recording.units)
     times = recording.info.get("times_s", [None])
     responses = recording.responses.reshape(len(recording.responses), len(units), -1)
@@ -133,7 +133,7 @@ def test_without_repeats_every_unit_keeps_all_of_its_responses(tmp_path, caplog)
 
 
 def test_first_repeats_are_not_the_same_counts_everywhere(tmp_path):
-    """Were they ordered by their value, or by its hash alone, one count would always be first."""
+    """Ordered by their value, or by its hash alone, one count would always be first."""
     rows = [(s, f"u{u:02}", count) for s in KNOWN for u in range(40) for count in (0, 1)]
     frame = pd.DataFrame(rows, columns=["stimulus", "unit", "response"])
     recording = read_frame(frame, tmp_path, format="long")
@@ -255,7 +255,7 @@ LONG = "stimulus,unit,repeat,response\n001,a,0,1.5\n001,a,1,2\n\n002,b,0,3\n"
         ),
     ],
 )
-def test_long_tables_that_do_not_fit_are_refused(text, settings, message, tmp_path):
+def test_invalid_long_tables_are_refused(text, settings, message, tmp_path):
     with pytest.raises(RepbiasError, match=message) as error:
         read_text(tmp_path / "x.csv", text, format="long", **settings)
     assert "x.csv" in str(error.value)
@@ -279,7 +279,7 @@ WIDE = "stimulus,repeat,a,b\n001,0,1,2\n001,1,1,2\n002,0,1,2\n"
         (WIDE.replace("repeat", "subject"), {}, r"trials of 2 subjects \(0, 1\)"),
     ],
 )
-def test_wide_tables_that_do_not_fit_are_refused(text, settings, message, tmp_path):
+def test_invalid_wide_tables_are_refused(text, settings, message, tmp_path):
     with pytest.raises(RepbiasError, match=message):
         read_text(tmp_path / "x.csv", text, format="wide", **settings)
 
@@ -294,7 +294,7 @@ def test_wide_tables_that_do_not_fit_are_refused(text, settings, message, tmp_pa
         ({}, "format"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(settings, message, tmp_path):
+def test_invalid_settings_are_refused(settings, message, tmp_path):
     with pytest.raises(ValidationError, match=message):
         read_text(tmp_path / "x.csv", WIDE, **settings)
 
@@ -313,7 +313,7 @@ def test_other_files_are_refused(suffix, tmp_path):
         read_text(tmp_path / f"x{suffix}", WIDE, format="wide")
 
 
-def test_files_that_are_no_text_are_refused(tmp_path):
+def test_binary_files_are_refused(tmp_path):
     path = tmp_path / "x.csv"
     path.write_bytes(b"stimulus,a\n\xff\xfe\x00,1\n")
     with pytest.raises(RepbiasError, match=r"x.csv: cannot be read as a text table"):
@@ -321,7 +321,7 @@ def test_files_that_are_no_text_are_refused(tmp_path):
 
 
 def test_line_numbers_are_those_of_the_file(tmp_path):
-    """Blank lines and a byte-order mark count for nothing but the numbers of lines."""
+    """Blank lines and a byte-order mark are ignored, except in the numbering of lines."""
     path = tmp_path / "x.csv"
     path.write_bytes('\ufeffa,b\r\n\r\n1,2\r\n\r\n\r\n"x, y",3\r\n'.encode())
     table = read_table(path)
