@@ -1,4 +1,4 @@
-"""Configurations that nobody would write: refused with the field's name, or a study that works."""
+"""Odd configurations: each is refused with the name of the field, or is a study that works."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from repbias.pipeline.checks import load_study
 from repbias.pipeline.plan import Plan
 
 ROOT = Path(__file__).parents[2]
-#: Studies that are valid where there are no files; those of files are tried with a file of ours.
+#: Studies that are valid without files; studies with files are tried with a file of our own.
 FILES = ["tests/workflow/tiny.yaml", "config.yaml", "studies/bits.yaml"]
 STUDIES = [yaml.safe_load((ROOT / file).read_text(encoding="utf-8")) for file in FILES]
 OF_FILES = ["studies/haxby.yaml", "studies/kriegeskorte92.yaml", "studies/v4.yaml"]
@@ -36,28 +36,28 @@ for _ in range(12):
     BOMB = [BOMB] * 10
 MANY = {name: list(range(1, 1001)) for name in ("seeds", "stimuli.seed", "training.max_steps")}
 
-#: What no setting may be; tried less often, as nothing else is looked at then.
+#: Values that are invalid everywhere; tried less often, as nothing else is checked then.
 STRANGE: list[Any] = [
-    *(10**400, -(2**63), float("nan"), float("inf"), "a\0b", "\x1b[31m", "\u202eabc", "\ud800"),
-    *({1: 2}, {None: 1}, {"a\nb": 1}, DEEP, BOMB, b"bytes", {1, 2}, (1, 2), 1j, print),
+    10**400, -(2**63), float("nan"), float("inf"), "a\0b", "\x1b[31m", "\u202eabc", "\ud800",
+    {1: 2}, {None: 1}, {"a\nb": 1}, DEEP, BOMB, b"bytes", {1, 2}, (1, 2), 1j, print,
     datetime.date(2020, 1, 1),
-]
-#: What some settings may be.
+]  # fmt: skip
+#: Values that are valid somewhere.
 VALUES: list[Any] = [
-    *(None, True, False, 0, -1, 1, 2, 3, 7, 17, 50, 1000, 10**9, 10**18, -(10**18), "10", "1e-3"),
-    *(0.5, 0.05, 0.999, 1.0, -0.0, 1e-9, 1e-300, 5e-324, 1e308, -1e308),
-    *("", " ", "x" * 100_000, "x" * 300, "é", "e\u0301", "a\nb", "../x", "/etc/passwd", "-x"),
-    *("${HOME}", "${NOT_SET}", "{wildcard}", "*", "$x$", "a..b:c", "os:system", "x" * 5000 + ":y"),
-    *("base", "tasks", "tasks/base", "label", "easy", "full", "full/base", "hidden1", "parity"),
-    *([], {}, [[]], [{}], {"": 1}, {"a": {"b": {"c": []}}}, ["x"] * 10, [1, 2], [2.0, 1.0]),
-    *([True], [None], list(range(5000)), {f"k{i}": i for i in range(5000)}, MANY, [8], ["easy"]),
-    *({"training.targets": {"a": ["easy"]}}, {"stimuli.features": [1]}, {"seeds": [1, 2]}),
+    None, True, False, 0, -1, 1, 2, 3, 7, 17, 50, 1000, 10**9, 10**18, -(10**18), "10", "1e-3",
+    0.5, 0.05, 0.999, 1.0, -0.0, 1e-9, 1e-300, 5e-324, 1e308, -1e308,
+    "", " ", "x" * 100_000, "x" * 300, "é", "e\u0301", "a\nb", "../x", "/etc/passwd", "-x",
+    "${HOME}", "${NOT_SET}", "{wildcard}", "*", "$x$", "a..b:c", "os:system", "x" * 5000 + ":y",
+    "base", "tasks", "tasks/base", "label", "easy", "full", "full/base", "hidden1", "parity",
+    [], {}, [[]], [{}], {"": 1}, {"a": {"b": {"c": []}}}, ["x"] * 10, [1, 2], [2.0, 1.0],
+    [True], [None], list(range(5000)), {f"k{i}": i for i in range(5000)}, MANY, [8], ["easy"],
+    {"training.targets": {"a": ["easy"]}}, {"stimuli.features": [1]}, {"seeds": [1, 2]},
     {f"f{i}": {"function": "bit", "bits": 4} for i in range(30)},
     {f"{name}": {"function": "xor", "bits": 8} for name in ("easy", "hard", "EASY")},
     {"kind": "pixels"},
     {"kind": "torch", "factory": "torch.nn:Identity", "layers": ["", "/"]},
     {"kind": "simulated", "source": "full/base", "layer": "hidden1"},
-]
+]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +68,7 @@ def here(tmp_path_factory, monkeypatch):
 
 
 def places(config: Any) -> list[tuple[Any, Any]]:
-    """Return every (container, key) of a configuration; what is there twice, once."""
+    """Return every (container, key) of a configuration, without duplicates."""
     found, waiting, seen = [], [config], set()
     while waiting:
         container = waiting.pop()
@@ -81,12 +81,12 @@ def places(config: Any) -> list[tuple[Any, Any]]:
 
 
 def among(number: int) -> Any:
-    """Return a value, one in ten times a strange one."""
+    """Return a value, in one of ten cases an invalid one."""
     values = STRANGE if number % 10 == 0 else VALUES
     return values[number // 10 % len(values)]
 
 
-#: What is done to a setting; most often it gets another value.
+#: Changes of a setting; most often it gets another value.
 CHANGES = ["value", "value", "like", "like", "copy", "drop", "rename", "list", "map", "twice"]
 EDITS = st.lists(
     st.tuples(st.integers(0, 2**16), st.sampled_from(CHANGES), st.integers(0, 2**16)),
@@ -96,7 +96,7 @@ EDITS = st.lists(
 
 
 def changed(study: int, edits: list[tuple[int, str, int]]) -> dict[str, Any]:
-    """Change a valid study at some places; numbers choose the places and the new values."""
+    """Change a valid study; numbers choose the places and the new values."""
     config = copy.deepcopy(STUDIES[study])
     for place, change, number in edits:
         if not (known := places(config)):
@@ -134,7 +134,7 @@ def stopped(*_: object) -> None:
 
 
 def refused(config: Any) -> str | None:
-    """Return why a configuration is refused; None if it is a study, which must then work."""
+    """Return why a configuration is refused; None if it is a study, which then must work."""
     signal.signal(signal.SIGALRM, stopped)
     signal.alarm(LONG)
     try:
@@ -212,7 +212,7 @@ LAUGHS = "\n".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in ran
 NESTED = "\n".join(f"a{i}: &a{i} {{x: *a{i - 1}, y: *a{i - 1}}}" for i in range(1, 40))
 MERGES = "\n".join(f"a{i}: &a{i} {{<<: [*a{i - 1}, *a{i - 1}]}}" for i in range(1, 40))
 
-#: Text of a file, and what the message says.
+#: Text of a file, and a part of the message.
 TEXTS = {
     "key that occurs twice": (TINY + "geometry: {}\n", "line 48: not valid YAML (the key"),
     "inner key that occurs twice": ("study: a\nexperiments:\n  t: {k: 1, 'k': 2}\n", "line 3"),
@@ -253,7 +253,7 @@ TEXTS = {
 
 
 def refused_text(path: Path, text: bytes) -> str | None:
-    """Return why a file is refused, as `repbias check` and the Snakefile read it."""
+    """Return why a file is refused, reading it like `repbias check` and the Snakefile."""
     path.write_bytes(text)
     signal.signal(signal.SIGALRM, stopped)
     signal.alarm(LONG)
@@ -287,26 +287,9 @@ def test_aliases_and_merges_are_accepted(tmp_path):
 
 
 PIECES = [
-    *(
-        ": ",
-        "\n",
-        "  ",
-        "- ",
-        "&a ",
-        "*a",
-        "<<: *a",
-        "{",
-        "}",
-        "[",
-        "]",
-        '"',
-        "'",
-        "|\n",
-        "? ",
-        "!!",
-    ),
-    *("#", "\t", "%", "---\n", "\0", "é", "!!python/tuple ", "1e400", "0x10", "~", "2020-01-01"),
-]
+    ": ", "\n", "  ", "- ", "&a ", "*a", "<<: *a", "{", "}", "[", "]", '"', "'", "|\n", "? ", "!!",
+    "#", "\t", "%", "---\n", "\0", "é", "!!python/tuple ", "1e400", "0x10", "~", "2020-01-01",
+]  # fmt: skip
 #: Bytes, and text of the characters that mean something in YAML.
 RANDOM = st.binary(max_size=200) | st.text("ab:-{}[]&*<!?|>'\"#%@ \n\t1.", max_size=60).map(
     str.encode

@@ -1,4 +1,4 @@
-"""Files made to do harm are refused with an error that names them, before the harm."""
+"""Malicious files are refused with an error that names them, before they do harm."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Bomb:
 
 
 def refused(path: Path, match: str, *readers) -> None:
-    """Every reader refuses the file by name; nothing else is raised."""
+    """Assert that every reader refuses the file by name, and raises nothing else."""
     for read in readers:
         with pytest.raises(RepbiasError, match=match) as caught:
             read(path)
@@ -116,7 +116,7 @@ def test_objects_and_functions_of_matlab_are_refused(tmp_path):
 
 @pytest.fixture
 def secret(tmp_path) -> Path:
-    """A file of the user's that hostile files point to, in another folder."""
+    """A file of the user, in another folder, that hostile files refer to."""
     (tmp_path / "private").mkdir()
     path = tmp_path / "private" / "secret.h5"
     with h5py.File(path, "w") as file:
@@ -128,7 +128,7 @@ def secret(tmp_path) -> Path:
 
 
 def point_out(path: Path, name: str, how: str, secret: Path) -> None:
-    """Replace a dataset of an HDF5 file by one whose data are in the secret file."""
+    """Replace a dataset of an HDF5 file by one with data in the secret file."""
     with h5py.File(path, "a") as file:
         shape, dtype = file[name].shape, file[name].dtype
         attributes = dict(file[name].attrs)
@@ -178,7 +178,7 @@ def test_hdf5_files_that_refer_to_other_files_are_refused(name, how, secret, tmp
 
 @pytest.mark.parametrize("how", ["external link", "external data", "virtual"])
 def test_rdms_are_not_computed_from_activations_in_another_file(how, secret, tmp_path):
-    """They are read block by block, past the reader of whole layers."""
+    """Activations are read in blocks, not by the reader of whole layers."""
     path = tmp_path / "activations.h5"
     FORMATS[path.name].write(path)
     point_out(path, "layers/h", how, secret)
@@ -190,7 +190,7 @@ def test_rdms_are_not_computed_from_activations_in_another_file(how, secret, tmp
 
 
 def test_a_group_of_our_files_may_not_be_a_link(secret, tmp_path):
-    """The last part of a name is not all of it."""
+    """Links are refused in every part of a path, not only the last."""
     path = tmp_path / "recording.h5"
     FORMATS[path.name].write(path)
     with h5py.File(path, "a") as file:
@@ -229,7 +229,7 @@ def test_an_unread_column_may_exceed_the_memory(tmp_path):
 
 
 def test_parts_of_epochs_may_be_symbolic_links(tmp_path):
-    """As git-annex and DataLad keep them: each file in a folder of its own."""
+    """As with git-annex and DataLad, which store each file in its own folder."""
     import mne
 
     info = mne.create_info(10, 100.0, "eeg")
@@ -248,7 +248,7 @@ def test_parts_of_epochs_may_be_symbolic_links(tmp_path):
 
 
 def fif_with_next_file(path: Path, following: str, next_at: int = 0) -> None:
-    """Write epochs that say, as split files do, that they go on in another file."""
+    """Write epochs that, like split files, name another file in which they continue."""
     from mne.io.constants import FIFF
 
     FORMATS["x-epo.fif"].write(path)
@@ -261,7 +261,7 @@ def fif_with_next_file(path: Path, following: str, next_at: int = 0) -> None:
         (FIFF.FIFF_BLOCK_END, FIFF.FIFFT_INT, struct.pack(">i", FIFF.FIFFB_REF)),
     ):
         tags += struct.pack(">4i", int(kind), int(type_), len(data), next_at) + data
-    # After the identity of the file and the pointer to its directory; there is none then.
+    # After the file id and the pointer to the directory, which then does not exist.
     head = 16 + 20
     pointer = struct.pack(">4ii", FIFF.FIFF_DIR_POINTER, FIFF.FIFFT_INT, 4, 0, -1)
     path.write_bytes(content[:head] + pointer + tags + content[head + 20 :])
@@ -332,7 +332,7 @@ def test_a_declared_petabyte_in_matlab(tmp_path):
 
 
 def test_a_cell_array_larger_than_its_file(tmp_path):
-    """Two billion cells, of which there are none: SciPy fills them with None first."""
+    """Two billion declared cells, none stored: SciPy would first fill them with None."""
     path = tmp_path / "x.mat"
     scipy.io.savemat(path, {"c": np.array(["a", "b"], object)})
     content = path.read_bytes().replace(struct.pack("<2i", 1, 2), struct.pack("<2i", 2**30, 2))
@@ -342,7 +342,7 @@ def test_a_cell_array_larger_than_its_file(tmp_path):
 
 
 def test_references_that_multiply_exponentially(tmp_path):
-    """Ten references to ten references to ... ten to the ninth ways in a few kilobytes."""
+    """Ten references to ten references to ...: a billion paths in a few kilobytes."""
     path = tmp_path / "x.mat"
     with h5py.File(path, "w") as file:
         file["#refs#/0"] = np.zeros((1, 1))
@@ -354,12 +354,12 @@ def test_references_that_multiply_exponentially(tmp_path):
             file[name].attrs["MATLAB_class"] = np.bytes_("cell")
     with pytest.MonkeyPatch.context() as patch:  # it would take a minute
         patch.setattr("repbias.io.arrays.MAX_REFERENCES", 1000)
-        refused(path, "again and again", lambda p: load_array(p, "x"))
+        refused(path, "over and over", lambda p: load_array(p, "x"))
 
 
 @pytest.fixture
 def little_memory(monkeypatch) -> int:
-    """A machine with a megabyte; a bomb of a real one would take minutes to make."""
+    """A machine with a megabyte, as a bomb for a real one would take minutes to write."""
     monkeypatch.setattr(untrusted, "available_memory", lambda: 2**20)
     return 2**20
 
@@ -435,7 +435,7 @@ def test_decompression_bombs_are_refused(little_memory, tmp_path):
         refused(folder, said, images, inspected)
 
 
-# Formats in a false dress.
+# Disguised formats.
 
 
 def test_postscript_is_not_run(tmp_path, monkeypatch):
@@ -458,7 +458,7 @@ def test_pipes_are_refused_without_waiting(name, tmp_path):
     refused(tmp_path / name, "neither a file nor a folder", inspected)
 
 
-# Names in files are no paths, and do not speak to the terminal.
+# Names in files are never used as paths, and do not control the terminal.
 
 NAMES = ["../../a.png", "/tmp/b.png", "c/../../d.png", "e\x1b[2J.png"]
 
@@ -556,7 +556,7 @@ def test_untrusted_results_are_shown_or_refused(name, tmp_path, capsys):
 
 
 def test_the_printed_configuration_preserves_names(tmp_path, capsys):
-    """Escaped in the terminal, but YAML reads them back."""
+    """They are escaped for the terminal, and YAML reads them back."""
     path = tmp_path / "x.h5"
     with h5py.File(path, "w") as file:
         file["\u202evalues"] = VALUES
@@ -641,7 +641,7 @@ ODD = {
 
 @pytest.mark.parametrize(
     ("kind", "name"),
-    # h5py writes no text with NUL.
+    # h5py cannot write text with NUL.
     [(kind, name) for kind in ODD for name in ("x.npz", "x.h5") if (kind, name) != ("NUL", "x.h5")],
 )
 def test_odd_ids_are_read_unchanged_or_refused(kind, name, tmp_path):
@@ -691,8 +691,8 @@ def test_members_of_npz_that_are_not_arrays(tmp_path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x", b"not an array")
         archive.writestr("../../ids.npy", b"")
-    refused(path, "'x' is no array", lambda p: load_array(p, "x"))
-    refused(path, "'../../ids' is no array", lambda p: load_array(p, "../../ids"))
+    refused(path, "'x' is not an array", lambda p: load_array(p, "x"))
+    refused(path, "'../../ids' is not an array", lambda p: load_array(p, "../../ids"))
     assert list(tmp_path.rglob("ids*")) == []
 
 
@@ -731,21 +731,21 @@ def test_files_that_rename_stimuli_may_be_hostile_too(tmp_path):
             as_recording(ARRAY | {"rename": str(tmp_path / "names.csv")}, tmp_path / "x.npy")
 
 
-# Libraries that crash or never end.
+# Libraries that crash or hang.
 
 
 def test_a_file_that_crashes_its_library_is_refused(tmp_path):
-    """SciPy looks up the type of a value in a table, without a look at its length."""
+    """SciPy uses the type of a value as an index into a table without checking it."""
     path = tmp_path / "x.mat"
     scipy.io.savemat(path, {"x": VALUES})
     content = path.read_bytes()
     at = content.index(struct.pack("<2i", 9, VALUES.nbytes))
     path.write_bytes(content[:at] + struct.pack("<i", 2**28) + content[at + 4 :])
-    refused(path, "crashes or does not end|cannot be read", load_array, inspected)
+    refused(path, "crashes or does not terminate|cannot be read", load_array, inspected)
 
 
 @pytest.mark.parametrize(
-    ("signal", "said"), [("SEGV", "crashes or does not end"), ("XCPU", "took too long")]
+    ("signal", "said"), [("SEGV", "crashes or does not terminate"), ("XCPU", "took too long")]
 )
 def test_crashes_and_timeouts_are_noticed(signal, said, tmp_path, monkeypatch):
     path = tmp_path / "x.h5"

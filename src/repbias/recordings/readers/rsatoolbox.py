@@ -9,9 +9,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from repbias.base.spec import RepbiasError, nearest
-from repbias.io.arrays import refuse_links
 from repbias.io.recordings import Recording
-from repbias.io.untrusted import open_hdf5, readable
+from repbias.io.untrusted import open_hdf5, readable, refuse_links
 from repbias.recordings.readers.common import (
     RawResponses,
     ResponseRecording,
