@@ -277,7 +277,7 @@ def _regions(recording: Recording) -> str:
 
 
 def _times(recording: Recording) -> str:
-    from repbias.recordings.reliability import bins_in_window
+    from repbias.recordings.responses import bins_in_window
 
     assert recording.responses is not None
     n = recording.responses.shape[2]
@@ -325,7 +325,8 @@ def _check_units(findings: Findings, recording: Recording) -> np.ndarray:
 
 def _check_reliability(findings: Findings, recording: Recording) -> None:
     """Summarise repeats and reliability; warn if most units have no noise ceiling."""
-    from repbias.recordings.reliability import analysed_units, by_repeat, split_half_reliability
+    from repbias.recordings.reliability import analysed_units, split_half_reliability
+    from repbias.recordings.responses import by_repeat
 
     observed = ~np.isnan(by_repeat(recording))
     repeats = observed.sum(axis=1)[observed.any(axis=1)]
@@ -357,7 +358,8 @@ def _check_reliability(findings: Findings, recording: Recording) -> None:
 
 def _check_rsa(findings: Findings, recording: Recording) -> None:
     """Check that every subject has two units with a response to every stimulus."""
-    from repbias.recordings.reliability import analysed_units, stimulus_means
+    from repbias.recordings.reliability import analysed_units
+    from repbias.recordings.responses import stimulus_means
 
     complete = ~np.isnan(stimulus_means(recording)).any(axis=0) & analysed_units(recording)
     subjects = recording.units["subject"]
@@ -380,7 +382,8 @@ def _check_encoding(
 ) -> None:
     """Check that there are enough stimuli for nested cross-validation."""
     from repbias.encoding.tables import least_stimuli
-    from repbias.recordings.reliability import analysed_units, stimulus_means
+    from repbias.recordings.reliability import analysed_units
+    from repbias.recordings.responses import stimulus_means
 
     needed = least_stimuli(spec)
     enough = (~np.isnan(stimulus_means(recording))).sum(axis=0) >= needed

@@ -11,7 +11,7 @@ import numpy as np
 
 from repbias.base.spec import RepbiasError, nearest
 from repbias.commands.description import FILL_IN, STIMULI, Description, count, some
-from repbias.recordings.readers.files import library
+from repbias.recordings.readers.files import import_optional
 
 #: Columns that often hold the region of a unit.
 REGIONS = ("region", "area", "brain_area", "location", "ecephys_structure_acronym")
@@ -62,7 +62,7 @@ def describe_images(path: Path, variable: str | None) -> Description:
 def describe_nwb(path: Path, variable: str | None) -> Description:
     """Describe tables of trials, units and fluorescence in an NWB file."""
     refuse_variable(path, variable)
-    library("pynwb", "NWB", "nwb")
+    import_optional("pynwb", "NWB", "nwb")
     from pynwb.ophys import RoiResponseSeries
 
     from repbias.recordings.readers.nwb import open_nwb

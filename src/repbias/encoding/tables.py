@@ -15,7 +15,8 @@ from repbias.encoding.ridge import gram, permutation_p, predict, scores, splits,
 from repbias.encoding.spec import Encoding
 from repbias.io.activations import Activations
 from repbias.io.recordings import Recording
-from repbias.recordings.reliability import UNAVAILABLE, analysed_units, stimulus_means, unit_ceiling
+from repbias.recordings.reliability import UNAVAILABLE, analysed_units, unit_ceiling
+from repbias.recordings.responses import stimulus_means
 from repbias.recordings.spec import preparation_of
 from repbias.tables import as_table
 

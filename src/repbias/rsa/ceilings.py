@@ -22,7 +22,7 @@ from repbias.io.recordings import Recording
 from repbias.recordings.reliability import (
     MIN_CEILING,
     UNAVAILABLE,
-    lengthening,
+    length_ratio,
     random_halves,
     spearman_brown,
 )
@@ -103,7 +103,7 @@ def _split_half_ceiling(
         values = [similarities(a[None], b[None], rdm_similarity)[0, 0] for a, b in halves]
     except RepbiasError as error:  # a pattern that is constant in one half; too few folds
         return _unavailable(f"half of the repeats: {error}")
-    corrected = spearman_brown(np.array(values), lengthening(tensor).mean())
+    corrected = spearman_brown(np.array(values), length_ratio(tensor).mean())
     low, high = np.percentile(np.sqrt(corrected), [2.5, 97.5])
     if low <= MIN_CEILING:
         return _unavailable("halves of the repeats do not agree")

@@ -9,7 +9,8 @@ import numpy as np
 
 from repbias.geometry.trials import n_folds
 from repbias.io.recordings import Recording
-from repbias.recordings.reliability import analysed_units, by_repeat
+from repbias.recordings.reliability import analysed_units
+from repbias.recordings.responses import by_repeat
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ def folds_of(recording: Recording, observed: np.ndarray) -> np.ndarray:
         Its trials may have columns "session" and "run".
     observed
         (stimulus, repeat[, unit]) bool, the trials to divide, arranged as by
-        :func:`repbias.recordings.reliability.by_repeat`.
+        :func:`repbias.recordings.responses.by_repeat`.
     """
     observed = observed.reshape(*observed.shape[:2], -1)
     units, observed = observed, observed.any(axis=2)

@@ -18,16 +18,13 @@ from repbias.recordings.reliability import (
     UNAVAILABLE,
     Reliability,
     analysed_units,
-    by_repeat,
     ncsnr,
-    observed_mean,
     random_halves,
     reliability_from_repeats,
     split_half_reliability,
-    trial_responses,
     unit_reliability,
-    was_repeated,
 )
+from repbias.recordings.responses import by_repeat, has_repeats, observed_mean, trial_responses
 from repbias.recordings.spec import preparation_of
 from repbias.tables import as_table
 
@@ -180,7 +177,7 @@ class _Units(NamedTuple):
             "halves": split_half_reliability(recording),
             # Without repeats, from standard errors if there are any.
             "variances": reliability_from_repeats(recording)
-            if was_repeated(recording)
+            if has_repeats(recording)
             else unit_reliability(recording)[0],
             "minimum": preparation_of(recording).min_reliability,
             "standardise": preparation_of(recording).standardise,

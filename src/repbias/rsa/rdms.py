@@ -23,7 +23,7 @@ from repbias.io.activations import Activations
 from repbias.io.files import StoreError
 from repbias.io.hdf5 import create_hdf5, dataset_of, part_of
 from repbias.io.recordings import Recording
-from repbias.io.untrusted import refuse_other_files
+from repbias.io.untrusted import refuse_external_parts
 from repbias.recordings.spec import preparation_of
 from repbias.rsa.patterns import SubjectPatterns, subject_patterns
 
@@ -197,7 +197,7 @@ def read_rdms(path: str | Path) -> RDMs:
     """
     try:
         with h5py.File(path, "r") as file:
-            refuse_other_files(path, file)
+            refuse_external_parts(path, file)
         return load_rdm(str(path), file_type="hdf5")
     except (KeyError, OSError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise StoreError(f"{path}: not a complete file of RDMs ({error})") from error
