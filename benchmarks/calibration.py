@@ -29,7 +29,7 @@ from repbias.geometry.inference import evaluate
 from repbias.geometry.spec import RdmSimilarity
 from repbias.io.recordings import Recording
 from repbias.recordings.reliability import split_half_reliability
-from repbias.rsa.model_tests import test_similarities
+from repbias.rsa.model_tests import ModelSet, similarity_tests
 from repbias.tables import as_table
 
 LEVEL = 0.05
@@ -107,9 +107,13 @@ def rsa(case: Case, rdm_similarity: RdmSimilarity, seed: int) -> list[Outcome]:
             own = rng.standard_normal((n, 4 if case.networks > 1 else 0))
             models.append(squared_distances(np.hstack([features, own])))
     # Networks of different models are different networks.
-    table = test_similarities(
-        *(np.stack(models), list(groups.values()), subjects, rdm_similarity, 300, 199, seed),
-        networks=np.arange(len(models)),
+    table = similarity_tests(
+        ModelSet(np.stack(models), list(groups.values()), networks=np.arange(len(models))),
+        subjects,
+        rdm_similarity,
+        bootstraps=300,
+        permutations=199,
+        seed=seed,
         # Ranks of ceilings are slow to resample.
         ceiling=rdm_similarity != "spearman",
     )

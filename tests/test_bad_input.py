@@ -333,7 +333,7 @@ CONFIG = {
     "missing file of ids": (
         "recordings.v4",
         ARRAY | {"stimulus_ids": "no.txt"},
-        ["recordings.v4.stimulus_ids: found 'no.txt'", "'sorted'", "one id a line"],
+        ["recordings.v4.stimulus_ids: found 'no.txt'", "'sorted'", "one id per line"],
     ),
     "ids that are numbers": (
         "recordings.v4",

@@ -43,7 +43,7 @@ def test_the_jackknife_interval_of_a_mean_is_students(n):
 
 
 def test_the_jackknife_agrees_with_pseudovalues():
-    """Tukey: n theta - (n - 1) theta_i are like independent values with the statistic's mean."""
+    """Tukey: n theta - (n - 1) theta_i behave like independent values with the statistic's mean."""
     values = np.random.default_rng(0).exponential(size=(12, 2))
 
     def ratio(x):

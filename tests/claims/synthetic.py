@@ -18,13 +18,36 @@ SNAPSHOTS = ("mastered", "final")
 ANALYSED = "hidden2"
 #: Columns of numbers that are measured; the rest say what was measured.
 MEASURED = {
-    *("r2", "r2_of_final", "gini", "accuracy", "norm", "flips", "follows_a", "agreement"),
-    *("top1", "similarity", "value", "share", "null_mean"),
+    "r2",
+    "r2_of_final",
+    "gini",
+    "accuracy",
+    "norm",
+    "flips",
+    "follows_a",
+    "agreement",
+    "top1",
+    "similarity",
+    "value",
+    "share",
+    "null_mean",
 }
 EMPTY = {name: as_table(name) for name in TABLES}
 _TEXT = {
-    *("network", "network_a", "network_b", "feature", "output", "unit", "probe", "part"),
-    *("feature_a", "feature_b", "system", "measure", "metric", "rdm_similarity"),
+    "network",
+    "network_a",
+    "network_b",
+    "feature",
+    "output",
+    "unit",
+    "probe",
+    "part",
+    "feature_a",
+    "feature_b",
+    "system",
+    "measure",
+    "metric",
+    "rdm_similarity",
 }
 
 
@@ -108,9 +131,9 @@ def hard_first(values, rng):
 
 
 def frequent(values, rng):
-    more, less = _apart(values, rng)
+    larger, smaller = _apart(values, rng)
     roles = {"condition": "tasks/both", "frequent": "often", "rare": "seldom"}
-    frame = _r2("both", often=more, seldom=less)
+    frame = _r2("both", often=larger, seldom=smaller)
     return roles, tables_of(frame, features=("often", "seldom"))
 
 
@@ -196,9 +219,9 @@ def components_needed(values, rng):
     enough = {"easy": rng.uniform(9, 11, len(values))}
     enough["hard"] = enough["easy"] + values
     entries = [
-        {"feature": f, "n_components": k + more, "accuracy": accuracy}
+        {"feature": f, "n_components": k + extra, "accuracy": accuracy}
         for f, k in enough.items()
-        for more, accuracy in ((7, 1.0), (0, 0.9), (-1, 0.89), (-7, 0.95), (-8, 0.5))
+        for extra, accuracy in ((7, 1.0), (0, 0.9), (-1, 0.89), (-7, 0.95), (-8, 0.5))
     ]
     return BOTH, tables_of(table("components", "both", entries))
 
@@ -241,11 +264,11 @@ def own_flips(values, rng):
 def other_flips(values, rng):
     """In the worse of both directions: now this one, now that."""
     n = len(values)
-    less = rng.uniform(0, 0.1, n)
+    reduction = rng.uniform(0, 0.1, n)
     swapped = np.arange(n) % 2 == 1
     entries = [
-        *_at_strengths("easy", "hard", values - less * swapped, rng, n),
-        *_at_strengths("hard", "easy", values - less * ~swapped, rng, n),
+        *_at_strengths("easy", "hard", values - reduction * swapped, rng, n),
+        *_at_strengths("hard", "easy", values - reduction * ~swapped, rng, n),
         *_at_strengths("easy", "easy", rng.uniform(size=n), rng, n),
         *_at_strengths("hard", "hard", rng.uniform(size=n), rng, n),
     ]
@@ -386,21 +409,26 @@ def unrelated(values, rng):
 # Two conditions: the effect is the mean of the first values minus that of the second.
 
 
-def gaps(more_role, less_role):
-    def build(more, less, rng):
+def gaps(larger_role, smaller_role):
+    def build(larger, smaller, rng):
         frames = []
-        for condition, values in (("more", more), ("less", less)):
+        for condition, values in (("larger", larger), ("smaller", smaller)):
             easy, hard = _apart(values, rng)
             frames.append(_r2(condition, easy=easy, hard=hard))
-        roles = {more_role: "tasks/more", less_role: "tasks/less", "easy": "easy", "hard": "hard"}
+        roles = {
+            larger_role: "tasks/larger",
+            smaller_role: "tasks/smaller",
+            "easy": "easy",
+            "hard": "hard",
+        }
         return roles, tables_of(*frames)
 
     return build
 
 
-def decodability(more, less, rng):
+def decodability(larger, smaller, rng):
     frames = []
-    for condition, values in (("more", more), ("less", less)):
+    for condition, values in (("larger", larger), ("smaller", smaller)):
         noise = rng.uniform(size=len(values))
         entries = [
             {"probe": "linear", "feature": "unused", "accuracy": 0.7 + values},
@@ -408,7 +436,7 @@ def decodability(more, less, rng):
             {"probe": "linear", "feature": "used", "accuracy": noise},
         ]
         frames.append(table("probes", condition, entries))
-    roles = {"correlated": "tasks/more", "independent": "tasks/less", "unused": "unused"}
+    roles = {"correlated": "tasks/larger", "independent": "tasks/smaller", "unused": "unused"}
     return roles, tables_of(*frames)
 
 
@@ -437,10 +465,10 @@ def similarities(within_second):
     between two of the same size.
     """
 
-    def build(more, less, rng):
+    def build(larger, smaller, rng):
         first, second = ("easy", "both") if within_second else ("easy", "hard")
-        effect = {(first, s): v for s, v in enumerate(more)}
-        effect |= {(second, s): v for s, v in enumerate(less)}
+        effect = {(first, s): v for s, v in enumerate(larger)}
+        effect |= {(second, s): v for s, v in enumerate(smaller)}
 
         def similarity(a, b):
             if a[1] == b[1]:  # they began with the same weights
@@ -452,7 +480,7 @@ def similarities(within_second):
             scale = 1 if within_second else 0.5
             return scale * (effect[a] + effect[b])
 
-        r2 = [_r2(c, easy=np.zeros(len(v))) for c, v in ((first, more), (second, less))]
+        r2 = [_r2(c, easy=np.zeros(len(v))) for c, v in ((first, larger), (second, smaller))]
         frames = [rsa(list(effect), similarity), *r2]
         return {first: f"tasks/{first}", second: f"tasks/{second}"}, tables_of(*frames)
 
@@ -514,5 +542,5 @@ def built(claim, effect, rng, n=8, sd=0.02):
     if claim in MEANS:
         return MEANS[claim](drawn(rng, n, effect, sd), rng)
     base = rng.uniform(0, 0.1)
-    more, less = drawn(rng, n, base + effect, sd), drawn(rng, n, base, sd)
-    return DIFFERENCES[claim](more, less, rng)
+    larger, smaller = drawn(rng, n, base + effect, sd), drawn(rng, n, base, sd)
+    return DIFFERENCES[claim](larger, smaller, rng)

@@ -74,7 +74,7 @@ def test_an_easy_feature_that_needs_more_is_not_supported():
     assert row["verdict"] == "not supported"
 
 
-def test_a_network_that_never_reports_the_feature_is_dropped():
+def test_a_network_that_never_reports_the_feature_is_excluded():
     row = needed([FROM_1] * 4, [FROM_8, FROM_8, FROM_8, NEVER])
     assert row["effect"] == 7
     assert (row["n_included"], row["n_excluded"]) == (3, 1)

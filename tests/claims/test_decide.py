@@ -169,29 +169,29 @@ def test_every_snapshot_is_decided_by_itself(claim, rng):
 
 
 @pytest.mark.parametrize("claim", OF_NETWORKS)
-def test_dropped_networks_are_counted_and_take_no_part(claim, rng):
+def test_excluded_networks_are_counted_and_take_no_part(claim, rng):
     """Three networks of every condition, seeds 100 to 102, below the inclusion criterion."""
     roles, tables = built(claim, 0.2, rng)
     before = decided(claim, roles, tables)
     networks = {c: tables[c] for c in tables if "included" in tables[c] and c != "learning"}
-    with_dropped = dict(tables)
+    with_excluded = dict(tables)
     for seed in (100, 101, 102):
-        one = {
+        single = {
             name: table[table["seed"] == 0]
             for name, table in networks.items()
             if "seed" in table and len(table)
         }
-        one["learning"] = tables["learning"][tables["learning"]["seed"] == 0]
+        single["learning"] = tables["learning"][tables["learning"]["seed"] == 0]
         pairs = tables["rsa_models"]
-        one["rsa_models"] = pairs[pairs["seed_a"] == 0]
-        for name, rows in one.items():
+        single["rsa_models"] = pairs[pairs["seed_a"] == 0]
+        for name, rows in single.items():
             rows = rows.assign(
                 **{c: seed for c in ("seed", "seed_a") if c in rows},
                 **{c: False for c in ("included", "included_a") if c in rows},
                 **{c: rng.uniform(0, 9, len(rows)) for c in MEASURED if c in rows},
             )
-            with_dropped[name] = pd.concat([rows, with_dropped[name]], ignore_index=True)
-    after = decided(claim, roles, with_dropped)
+            with_excluded[name] = pd.concat([rows, with_excluded[name]], ignore_index=True)
+    after = decided(claim, roles, with_excluded)
     n_conditions = sum("/" in value for value in roles.values())
     for snapshot, row in before.items():
         assert after[snapshot]["n_excluded"] == 3 * n_conditions
@@ -294,7 +294,7 @@ def test_a_verdict_is_reproducible(claim, rng):
     pd.testing.assert_frame_equal(first, second)
 
 
-LAYERS = {f"tasks/{c}": "hidden2" for c in ("both", "easy", "hard", "more", "less")}
+LAYERS = {f"tasks/{c}": "hidden2" for c in ("both", "easy", "hard", "larger", "smaller")}
 
 
 def test_layers_are_those_of_each_condition(rng):
@@ -302,9 +302,9 @@ def test_layers_are_those_of_each_condition(rng):
     roles, tables = built("C9", 0.3, rng)
     r2 = tables["variance_explained"]
     tables["variance_explained"] = r2.assign(
-        layer=np.where(r2["condition"] == "more", "hidden6", "hidden2")
+        layer=np.where(r2["condition"] == "larger", "hidden6", "hidden2")
     )
-    layers = {"tasks/more": "hidden6", "tasks/less": "hidden2"}
+    layers = {"tasks/larger": "hidden6", "tasks/smaller": "hidden2"}
     assert decided("C9", roles, tables, **layers)["final"]["effect"] == pytest.approx(0.3)
     wrong = decided("C9", roles, tables)["final"]
     assert (wrong["n_included"], wrong["n_excluded"]) == (8, 8)

@@ -75,7 +75,7 @@ def test_claims_with_a_margin(low, high, no_difference, some_difference):
     assert Result(*numbers, margin=0.1, claims_difference=True).verdict == some_difference
 
 
-# What is looked at
+# Which rows a claim is decided from
 
 
 def test_rows_are_those_of_included_networks_at_the_snapshot_in_the_analysed_layer():
@@ -120,7 +120,15 @@ def test_registering_a_claim_keeps_what_it_says(monkeypatch):
     monkeypatch.setattr("repbias.claims.evidence.CLAIMS", entered := {})
 
     @claim(
-        "X1", "words", {"a": "condition"}, "number", "paper", "unit", ("units",), ("final",), True
+        "X1",
+        "words",
+        {"a": "condition"},
+        reference="number",
+        provenance="paper",
+        measure="unit",
+        tables=("units",),
+        snapshots=("final",),
+        same_stimuli=True,
     )
     def function(evidence, a):
         return Result(1, 1, 1, 3, 0)
@@ -150,7 +158,7 @@ def test_the_interval_of_a_mean_is_students(n):
     assert (result.n_included, result.n_excluded) == (n, 2)
 
 
-def test_networks_without_a_value_are_dropped():
+def test_networks_without_a_value_are_excluded():
     values = np.array([0.1, np.nan, 0.2, 0.3, np.inf])
     result = mean_of(evidence_of(both=6), values, "tasks/both", margin=0.5)
     assert result.effect == pytest.approx(0.2)
@@ -178,33 +186,35 @@ def test_three_equal_values_have_an_interval_of_no_width():
 # Differences
 
 
-def difference(more, less, **kinds):
-    evidence = evidence_of(more=len(more), less=len(less))
-    return difference_of(evidence, ("tasks/more", more), ("tasks/less", less), **kinds)
+def difference(larger, smaller, **kinds):
+    evidence = evidence_of(larger=len(larger), smaller=len(smaller))
+    return difference_of(evidence, ("tasks/larger", larger), ("tasks/smaller", smaller), **kinds)
 
 
-def samples(seed, n_more=10, n_less=10, sd=(0.1, 0.2), mean=0.3):
+def samples(seed, n_larger=10, n_smaller=10, sd=(0.1, 0.2), mean=0.3):
     rng = np.random.default_rng(seed)
-    return rng.normal(mean, sd[0], n_more), rng.normal(0, sd[1], n_less)
+    return rng.normal(mean, sd[0], n_larger), rng.normal(0, sd[1], n_smaller)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_interval_of_a_difference_is_welchs_with_fewer_degrees_of_freedom(seed):
     """Its standard error is Welch's; Student's t has those of the smaller group alone."""
-    more, less = samples(seed)
-    result = difference(more, less)
-    welch = ttest_ind(more, less, equal_var=False).confidence_interval()
-    error = (welch.high - welch.low) / 2 / t.ppf(0.975, ttest_ind(more, less, equal_var=False).df)
-    assert result.effect == pytest.approx(more.mean() - less.mean(), abs=1e-12)
+    larger, smaller = samples(seed)
+    result = difference(larger, smaller)
+    welch = ttest_ind(larger, smaller, equal_var=False).confidence_interval()
+    error = (
+        (welch.high - welch.low) / 2 / t.ppf(0.975, ttest_ind(larger, smaller, equal_var=False).df)
+    )
+    assert result.effect == pytest.approx(larger.mean() - smaller.mean(), abs=1e-12)
     assert (result.ci_high - result.ci_low) / 2 == pytest.approx(t.ppf(0.975, 9) * error, rel=0.05)
     assert (result.ci_low + result.ci_high) / 2 == pytest.approx(result.effect, abs=1e-12)
 
 
 def test_with_unequal_groups_it_is_no_narrower_than_welchs():
     for seed in range(5):
-        more, less = samples(seed, n_more=4, n_less=20)
-        result = difference(more, less)
-        welch = ttest_ind(more, less, equal_var=False).confidence_interval()
+        larger, smaller = samples(seed, n_larger=4, n_smaller=20)
+        result = difference(larger, smaller)
+        welch = ttest_ind(larger, smaller, equal_var=False).confidence_interval()
         assert result.ci_low < welch.low + 0.02 and result.ci_high > welch.high - 0.02
 
 
@@ -218,19 +228,21 @@ def test_groups_are_resampled_independently():
 
 
 def test_a_difference_counts_networks_of_both_conditions():
-    more, less = samples(0, 6, 8)
-    evidence = evidence_of(more=7, less=10)
-    more[0] = np.nan
-    result = difference_of(evidence, ("tasks/more", more), ("tasks/less", less), 0.2, True)
-    assert result.effect == pytest.approx(more[1:].mean() - less.mean())
+    larger, smaller = samples(0, 6, 8)
+    evidence = evidence_of(larger=7, smaller=10)
+    larger[0] = np.nan
+    result = difference_of(
+        evidence, ("tasks/larger", larger), ("tasks/smaller", smaller), 0.2, True
+    )
+    assert result.effect == pytest.approx(larger[1:].mean() - smaller.mean())
     assert (result.n_included, result.n_excluded) == (13, 4)
     assert (result.margin, result.claims_difference) == (0.2, True)
 
 
 @pytest.mark.parametrize("n", [(2, 9), (9, 2), (0, 9), (2, 2)])
 def test_a_difference_needs_three_networks_on_each_side(n):
-    more, less = samples(0, *n)
-    result = difference(more, less, margin=0.2, claims_difference=True)
+    larger, smaller = samples(0, *n)
+    result = difference(larger, smaller, margin=0.2, claims_difference=True)
     assert np.isnan([result.effect, result.ci_low, result.ci_high]).all()
     assert result.verdict == "inconclusive"
     assert (result.n_included, result.n_excluded) == (sum(n), 0)
@@ -248,13 +260,13 @@ def test_intervals_of_a_mean_cover_the_truth(n):
     assert 0.915 < covered < 0.985
 
 
-@pytest.mark.parametrize(("n_more", "n_less"), [(3, 3), (10, 10), (4, 12)])
-def test_intervals_of_a_difference_cover_the_truth(n_more, n_less):
-    evidence = evidence_of(more=n_more, less=n_less)
+@pytest.mark.parametrize(("n_larger", "n_smaller"), [(3, 3), (10, 10), (4, 12)])
+def test_intervals_of_a_difference_cover_the_truth(n_larger, n_smaller):
+    evidence = evidence_of(larger=n_larger, smaller=n_smaller)
     covered = 0
     for seed in range(400):
-        more, less = samples(seed, n_more, n_less)
-        result = difference_of(evidence, ("tasks/more", more), ("tasks/less", less))
+        larger, smaller = samples(seed, n_larger, n_smaller)
+        result = difference_of(evidence, ("tasks/larger", larger), ("tasks/smaller", smaller))
         covered += result.ci_low < 0.3 < result.ci_high
     assert covered / 400 > 0.915
 
@@ -262,7 +274,7 @@ def test_intervals_of_a_difference_cover_the_truth(n_more, n_less):
 # Contrasts of similarities
 
 
-def contrast(counts, similarity, more, less, excluded=(), **options):
+def contrast(counts, similarity, larger, smaller, excluded=(), **options):
     """Contrast of a condition pair with another; `excluded` are (condition, seed)."""
     networks = [(c, s) for c, n in counts.items() for s in range(n)]
     r2 = [
@@ -273,7 +285,7 @@ def contrast(counts, similarity, more, less, excluded=(), **options):
         gone = [(c, s) in excluded for c, s in zip(frame["condition"], frame["seed"], strict=True)]
         frame["included"] = ~np.array(gone)
     tables = tables_of(rsa(networks, similarity, **options), *r2)
-    pairs = [tuple(f"tasks/{c}" for c in pair) for pair in (more, less)]
+    pairs = [tuple(f"tasks/{c}" for c in pair) for pair in (larger, smaller)]
     return contrast_of_similarities(evidence_of(tables, **counts), *pairs)
 
 
@@ -321,7 +333,7 @@ def test_conditions_may_differ_in_their_number_of_networks():
 
 
 def test_networks_that_began_with_the_same_weights_are_not_compared():
-    """Same-seed pairs across conditions are alike for a reason other than the task."""
+    """Same-seed pairs across conditions are similar for a reason other than the task."""
     counts = {"easy": 5, "both": 5}
     result = contrast(counts, lambda a, b: 100.0 if a[1] == b[1] else 0.5, MORE, LESS)
     assert result.effect == pytest.approx(0, abs=1e-12)

@@ -9,7 +9,7 @@ import pytest
 from repbias.claims.recovery import model_recovery
 from repbias.tables import TABLES, as_table
 
-TRUTH = {"brain": {"source": "tasks/both", "layer": "hidden2", "seed_of_network": 1}}
+GENERATORS = {"brain": {"source": "tasks/both", "layer": "hidden2", "seed_of_network": 1}}
 LAYERS = ["hidden1", "hidden2", "hidden3"]
 
 
@@ -68,7 +68,7 @@ def test_the_layer_with_the_highest_score_is_named():
     )
     # Means over units: .5, .3, .4 although hidden2 has the best unit.
     encoding = encoding_of({1: [[0.5, 0.5], [0.6, 0.0], [0.4, 0.4]]})
-    table = model_recovery(TRUTH, rsa, encoding).set_index(["method", "measure", "seed"])
+    table = model_recovery(GENERATORS, rsa, encoding).set_index(["method", "measure", "seed"])
     assert table["named_layer"].to_dict() == {
         ("rsa", "corr", 1): "hidden2",
         ("rsa", "corr", 0): "hidden1",
@@ -97,17 +97,19 @@ def test_the_layer_with_the_highest_score_is_named():
 )
 def test_only_trained_networks_of_the_generating_condition_take_part(changes):
     rsa = rsa_of({("corr", 1): [0.2, 0.9, 0.5]}, **changes)
-    table = model_recovery(TRUTH, rsa, as_table("encoding"))
+    table = model_recovery(GENERATORS, rsa, as_table("encoding"))
     assert table.empty
     assert tuple(table.columns) == TABLES["model_recovery"].columns
 
 
-def test_every_recording_has_its_own_truth():
+def test_every_recording_has_its_own_generator():
     """The same scores: hidden3 is wrong for one brain and right for the other."""
-    truth = TRUTH | {"late": {"source": "tasks/both", "layer": "hidden3", "seed_of_network": 0}}
+    generators = GENERATORS | {
+        "late": {"source": "tasks/both", "layer": "hidden3", "seed_of_network": 0}
+    }
     scores = {("corr", 1): [0.1, 0.2, 0.3]}
     rsa = pd.concat([rsa_of(scores), rsa_of(scores, recording="late")])
-    table = model_recovery(truth, rsa, as_table("encoding")).set_index("recording")
+    table = model_recovery(generators, rsa, as_table("encoding")).set_index("recording")
     assert table["correct"].to_dict() == {"brain": False, "late": True}
     assert table["is_generator"].to_dict() == {"brain": True, "late": False}
 
@@ -115,7 +117,7 @@ def test_every_recording_has_its_own_truth():
 def test_a_layer_without_a_score_is_not_named():
     """A dead layer has no similarity (NaN)."""
     rsa = rsa_of({("corr", 1): [np.nan, 0.1, 0.05]})
-    row = model_recovery(TRUTH, rsa, as_table("encoding")).iloc[0]
+    row = model_recovery(GENERATORS, rsa, as_table("encoding")).iloc[0]
     assert row["named_layer"] == "hidden2"
     assert row["margin"] == pytest.approx(0.05)
 
@@ -123,11 +125,11 @@ def test_a_layer_without_a_score_is_not_named():
 def test_without_any_score_no_layer_is_named():
     """Otherwise the first layer would be right by the order of a table."""
     rsa = rsa_of({("corr", 1): [np.nan] * 3})
-    truth = {"brain": TRUTH["brain"] | {"layer": "hidden1"}}
-    table = model_recovery(truth, rsa, as_table("encoding"))
+    generators = {"brain": GENERATORS["brain"] | {"layer": "hidden1"}}
+    table = model_recovery(generators, rsa, as_table("encoding"))
     assert not table["correct"].any()
 
 
 def test_networks_below_the_inclusion_criterion_have_no_say():
     rsa = rsa_of({("corr", 1): [0.1, 0.9, 0.5]}, included=False)
-    assert len(model_recovery(TRUTH, rsa, as_table("encoding"))) == 0
+    assert len(model_recovery(GENERATORS, rsa, as_table("encoding"))) == 0

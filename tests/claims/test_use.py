@@ -91,7 +91,7 @@ def test_a_hard_feature_that_needs_larger_steps_is_not_supported():
     assert row["verdict"] == "not supported"
 
 
-def test_a_network_that_never_flips_is_dropped():
+def test_a_network_that_never_flips_is_excluded():
     easy = np.array([[0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 0.5, 0.89]])
     flips = {("easy", "easy"): easy, ("hard", "hard"): [0.9, 1, 1, 1]} | OTHERS
     row = decided("C15", BOTH, steered(flips))["final"]

@@ -87,7 +87,7 @@ def test_only_the_easy_features_own_curve_counts():
     assert decided("C2", EASY, tables)["final"]["effect"] == pytest.approx(0.4)
 
 
-def test_a_network_that_never_masters_the_feature_is_dropped():
+def test_a_network_that_never_masters_the_feature_is_excluded():
     curve = curve_of(lambda s: s / 1000, [0, 100, 500], mastered=100, final=500)
     name, learning = learning_of(N, easy=[(100, 0.99)])
     learning.loc[learning["seed"] == 0, "mastered"] = False
@@ -254,7 +254,7 @@ def gap_tables(**gaps):
 
 
 @pytest.mark.parametrize(
-    ("claim", "more", "less"),
+    ("claim", "larger", "smaller"),
     [
         ("C4", "joint", "hard_first"),
         ("C9", "deep", "shallow"),
@@ -263,12 +263,12 @@ def gap_tables(**gaps):
         ("C29b", "decayed", "plain"),
     ],
 )
-def test_which_condition_has_the_larger_gap(claim, more, less):
+def test_which_condition_has_the_larger_gap(claim, larger, smaller):
     """In its own words: hard-first narrows (joint minus hard-first); deeper networks have more."""
     tables = gap_tables(a=0.5, b=0.1)
-    roles = {more: "tasks/a", less: "tasks/b", "easy": "easy", "hard": "hard"}
+    roles = {larger: "tasks/a", smaller: "tasks/b", "easy": "easy", "hard": "hard"}
     assert decided(claim, roles, tables)["final"]["effect"] == pytest.approx(0.4)
-    roles = {more: "tasks/b", less: "tasks/a", "easy": "easy", "hard": "hard"}
+    roles = {larger: "tasks/b", smaller: "tasks/a", "easy": "easy", "hard": "hard"}
     assert decided(claim, roles, tables)["final"]["effect"] == pytest.approx(-0.4)
 
 

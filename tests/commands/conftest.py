@@ -24,15 +24,15 @@ def inspect(capsys: pytest.CaptureFixture) -> Callable[..., tuple[str, dict[str,
     def run(path: Path, variable: str | None = None, **fill: Any) -> tuple[str, dict[str, Any]]:
         arguments = ["--variable", variable] if variable else []
         assert main(["inspect", str(path), *arguments]) == 0
-        said, _, block = capsys.readouterr().out.partition("\n\n")
+        printed, _, block = capsys.readouterr().out.partition("\n\n")
         content = yaml.safe_load(block)
         if content is None:
-            return said, {}
+            return printed, {}
         ((_, entries),) = content.items()
         ((_, entry),) = entries.items()
         # What is marked is what the test says, neither more nor less.
         assert set(unfilled(entry)) == fill.keys()
-        return said, entry | fill
+        return printed, entry | fill
 
     return run
 

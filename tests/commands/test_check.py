@@ -1,4 +1,4 @@
-"""What ``repbias check`` counts is what was planted in the data."""
+"""``repbias check`` counts what was put into the data."""
 
 import numpy as np
 import pytest
@@ -87,7 +87,7 @@ def test_a_sound_recording(check, folder):
     ids = np.array(open_images(study.images["shown"]).ids)
     full = split_half_reliability(read_recording(study.recordings["v4"], ids)).full
     assert fact(recording, "reliability").startswith(f"mean {full.mean():.2f} ")
-    assert 0.7 < full.mean() < 0.9, "planted: 0.8"
+    assert 0.7 < full.mean() < 0.9, "true reliability: 0.8"
     assert fact(recording, "RSA").startswith("435 pairs of stimuli, 1 subject, 8 units")
     assert fact(recording, "encoding") == "8 units, 5 x 5 folds"
     assert out.endswith("\n0 problems, 0 warnings\n")
@@ -316,18 +316,18 @@ def test_what_a_run_writes_is_said_and_must_fit_on_the_disk(tmp_path, monkeypatc
         "vary": {"training.dropout": [0.0, 0.1]},
     }
     study = {"study": "test", "experiments": {"sweep": sweep}}
-    said = {}
+    printed = {}
     for keep in (["networks"], []):
         (tmp_path / "config.yaml").write_text(yaml.safe_dump(study | {"keep": keep}))
         assert main(["check"]) == 0
-        said[bool(keep)] = capsys.readouterr().out
+        printed[bool(keep)] = capsys.readouterr().out
     # Stimuli, training and the variance decomposition of two conditions; two tables, and four jobs
     # at the end.
-    assert "jobs           12\n" in said[True]
-    assert "networks       at most " in said[True] and "are free here" in said[True]
-    assert "networks  " not in said[False] and "warning:" not in said[False]
+    assert "jobs           12\n" in printed[True]
+    assert "networks       at most " in printed[True] and "are free here" in printed[True]
+    assert "networks  " not in printed[False] and "warning:" not in printed[False]
     # 4,000 steps of 2,000 networks; seconds of a step follow from the weights (sizes.py).
-    assert "training       at most " in said[True] and "hours of one core" in said[True]
+    assert "training       at most " in printed[True] and "hours of one core" in printed[True]
 
 
 def test_comparing_ten_thousand_networks_with_each_other_is_warned_of(
@@ -344,6 +344,6 @@ def test_comparing_ten_thousand_networks_with_each_other_is_warned_of(
         yaml.safe_dump({"study": "test", "experiments": {"sweep": sweep}})
     )
     assert main(["check"]) == 0
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for analysis in ("similarity", "rsa_models"):
-        assert f"experiments.sweep: {analysis} compares every network with every other" in said
+        assert f"experiments.sweep: {analysis} compares every network with every other" in printed

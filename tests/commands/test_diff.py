@@ -58,8 +58,8 @@ def diff(capsys):
 
     def run(a="a", b="b"):
         code = main(["diff", a, b])
-        said = capsys.readouterr()
-        return code, [line.strip() for line in (said.out + said.err).splitlines()]
+        lines = capsys.readouterr()
+        return code, [line.strip() for line in (lines.out + lines.err).splitlines()]
 
     return run
 
@@ -68,9 +68,9 @@ def test_the_same_is_0(runs, diff):
     for folder in ("logs", "benchmarks", "tables/parts", "provenance"):  # not what is measured
         (runs / "a" / folder).mkdir(exist_ok=True)
         (runs / "a" / folder / "x.csv").write_text("a\n1\n")
-    code, said = diff()
+    code, lines = diff()
     assert code == 0
-    assert said[-1] == "3 files the same, 0 different"
+    assert lines[-1] == "3 files the same, 0 different"
     assert diff("a/config.yaml", "b/config.yaml")[0] == 0
 
 
@@ -78,22 +78,22 @@ def test_settings_that_differ(runs, diff):
     (runs / "b/config.yaml").write_text(
         "study: x\nclaims: {}\nbias: {steering_strengths: [1.0], new: 2}\n"
     )
-    code, said = diff()
+    code, lines = diff()
     assert code == 1
-    assert said[said.index("config.yaml") + 1 :][:2] == [
+    assert lines[lines.index("config.yaml") + 1 :][:2] == [
         "bias.steering_strengths: [0.5] | [1.0]",
         "bias.new: none | 2",
     ]
-    assert said[-1] == "2 files the same, 1 different"
+    assert lines[-1] == "2 files the same, 1 different"
 
 
 def test_values_that_differ_and_rows_of_one_side(runs, diff):
     other = steering(flips=[0.25, 0.75], norm_sd=[1.5, 2.0], norm=[1.0, 1.001])
-    more = pd.concat([other, other.tail(1).assign(strength=2.0)])
-    write_table("b/tables/steering.csv", "steering", more)
-    code, said = diff("a/tables/steering.csv", "b/tables/steering.csv")
+    longer = pd.concat([other, other.tail(1).assign(strength=2.0)])
+    write_table("b/tables/steering.csv", "steering", longer)
+    code, lines = diff("a/tables/steering.csv", "b/tables/steering.csv")
     assert code == 1
-    assert said[said.index("content") + 1 :] == [
+    assert lines[lines.index("content") + 1 :] == [
         "1 row only in B",
         "norm: 1 row of 2, up to 0.001",
         "norm_sd: 1 row of 2, 1 missing on one side",
@@ -104,9 +104,9 @@ def test_values_that_differ_and_rows_of_one_side(runs, diff):
 
 def test_the_order_of_rows_is_told_apart_from_values(runs, diff):
     write_table("b/tables/steering.csv", "steering", steering()[::-1])
-    code, said = diff()
+    code, lines = diff()
     assert code == 1
-    assert "the same values, written or ordered otherwise" in said
+    assert "the same values, in another order or format" in lines
 
 
 def test_a_verdict_that_differs_is_no_other_row(runs, diff):
@@ -116,8 +116,8 @@ def test_a_verdict_that_differs_is_no_other_row(runs, diff):
     for folder, verdict in (("a", "supported"), ("b", "inconclusive")):
         rows = pd.DataFrame([row | {"verdict": verdict}])
         write_table(f"{folder}/tables/claims.csv", "claims", rows)
-    said = diff("a/tables/claims.csv", "b/tables/claims.csv")[1]
-    assert said[-1] == "verdict: 1 row of 1 (supported | inconclusive)"
+    lines = diff("a/tables/claims.csv", "b/tables/claims.csv")[1]
+    assert lines[-1] == "verdict: 1 row of 1 (supported | inconclusive)"
 
 
 def test_columns_of_one_side(runs, diff):
@@ -129,19 +129,19 @@ def test_columns_of_one_side(runs, diff):
 def test_a_file_that_cannot_be_read_is_a_difference_among_others(runs, diff):
     (runs / "b/recordings/brain.h5").write_bytes(b"no longer HDF5")
     write_table("b/tables/steering.csv", "steering", steering(flips=[0.25, 0.75]))
-    code, said = diff()
-    assert code == 1 and said[-1].endswith("the same, 2 different")
-    assert any("b/recordings/brain.h5: cannot be read" in line for line in said)
-    assert "tables/steering.csv" in said
+    code, lines = diff()
+    assert code == 1 and lines[-1].endswith("the same, 2 different")
+    assert any("b/recordings/brain.h5: cannot be read" in line for line in lines)
+    assert "tables/steering.csv" in lines
 
 
 def test_files_of_one_side(runs, diff):
     (runs / "a/recordings/brain.h5").unlink()
     (runs / "b/tables/steering.csv").unlink()
-    code, said = diff()
+    code, lines = diff()
     assert code == 1
-    assert said[said.index("recordings/brain.h5") + 1] == "only in B"
-    assert said[said.index("tables/steering.csv") + 1] == "only in A"
+    assert lines[lines.index("recordings/brain.h5") + 1] == "only in B"
+    assert lines[lines.index("tables/steering.csv") + 1] == "only in A"
 
 
 def test_hdf5_files_differ_in_arrays_and_attributes(runs, diff):
@@ -149,10 +149,10 @@ def test_hdf5_files_differ_in_arrays_and_attributes(runs, diff):
     with h5py.File("b/recordings/brain.h5", "a") as file:
         file["extra"] = 1
         del file["units"]
-    code, said = diff()
+    code, lines = diff()
     assert code == 1
-    start = said.index("recordings/brain.h5")
-    assert said[start + 1 : start + 5] == [
+    start = lines.index("recordings/brain.h5")
+    assert lines[start + 1 : start + 5] == [
         '@info: {"source": "x"} | {"source": "y"}',
         "responses: 2 of 4 values, up to 0.5, 1 missing on one side",
         "units/unit only in A",
@@ -164,9 +164,9 @@ def test_arrays_of_other_shapes_and_texts(runs, diff):
     changed = recording([[1.0, 2.0], [3.0, np.nan], [0.0, 0.0]], source="x")
     changed.trials = {"stimulus_id": np.array(["a", "a"])}
     changed.write("b/recordings/brain.h5")
-    said = diff()[1]
-    assert "responses: (2, 2) float64 | (3, 2) float64" in said
-    assert "trials/stimulus_id: 1 of 2 values" in said
+    lines = diff()[1]
+    assert "responses: (2, 2) float64 | (3, 2) float64" in lines
+    assert "trials/stimulus_id: 1 of 2 values" in lines
 
 
 def test_large_arrays_are_compared_in_blocks(runs, diff, monkeypatch):
@@ -190,10 +190,10 @@ def test_versions_and_hosts_alone_are_no_difference(runs, diff):
     record(runs / "a")
     record(runs / "b", versions={"numpy": "2.1", "torch": "2.13"}, host={"device": "cuda"})
     for pair in (("a", "b"), ("a/tables/steering.csv", "b/tables/steering.csv")):
-        code, said = diff(*pair)
+        code, lines = diff(*pair)
         assert code == 0
-        start = said.index("versions and hosts")
-        assert said[start + 1 : start + 4] == [
+        start = lines.index("versions and hosts")
+        assert lines[start + 1 : start + 4] == [
             "numpy: 2.0 | 2.1",
             "device: cpu | cuda",
             "torch: none | 2.13",
@@ -205,7 +205,7 @@ def test_versions_and_hosts_alone_are_no_difference(runs, diff):
     [
         ("a", "none", "none: no such file"),
         ("a", "a/config.yaml", "one is a file and one a folder"),
-        ("a/config.yaml", "a/tables/steering.csv", "expected two files of a kind"),
+        ("a/config.yaml", "a/tables/steering.csv", "expected two files of the same type"),
         ("a", "empty", "empty: no results of a study"),
         ("a/recordings/brain.h5", "broken.h5", "broken.h5: cannot be read as a complete HDF5 file"),
         ("a/tables/steering.csv", "broken.csv", "broken.csv: not a readable table"),
@@ -215,6 +215,6 @@ def test_what_cannot_be_compared_is_named(runs, diff, a, b, message):
     (runs / "empty").mkdir()
     (runs / "broken.h5").write_text("x")
     (runs / "broken.csv").write_text("")
-    code, said = diff(a, b)
+    code, lines = diff(a, b)
     assert code == 1
-    assert message in said[-1]
+    assert message in lines[-1]

@@ -43,9 +43,9 @@ def assert_same_responses(recording, expected=RESPONSES):
 
 def test_a_bare_array(tmp_path, inspect, read):
     np.save(tmp_path / "r.npy", RESPONSES)
-    said, entry = inspect(tmp_path / "r.npy", axes=AXES, stimuli="shown", stimulus_ids="sorted")
-    assert "6 x 3 x 5, float64" in said
-    assert f"from {RESPONSES.min():.4g} to {RESPONSES.max():.4g}" in said
+    text, entry = inspect(tmp_path / "r.npy", axes=AXES, stimuli="shown", stimulus_ids="sorted")
+    assert "6 x 3 x 5, float64" in text
+    assert f"from {RESPONSES.min():.4g} to {RESPONSES.max():.4g}" in text
     assert_same_responses(read(entry, IDS))
 
 
@@ -53,15 +53,15 @@ def test_a_bare_array(tmp_path, inspect, read):
 def test_ids_in_the_same_file_name_the_axis(kind, tmp_path, inspect, read):
     path = tmp_path / f"r.{kind}"
     if kind == "npz":
-        np.savez(path, spikes=RESPONSES, name=np.array(IDS), more=np.zeros(3))
+        np.savez(path, spikes=RESPONSES, name=np.array(IDS), other=np.zeros(3))
     elif kind == "h5":
         with h5py.File(path, "w") as file:
             file["spikes"], file["name"], file["more"] = RESPONSES, IDS, np.zeros(3)
     else:
         scipy.io.savemat(path, {"spikes": RESPONSES, "name": np.array(IDS), "more": np.zeros(3)})
-    said, entry = inspect(path, axes=AXES, stimuli="shown")
-    assert "spikes: 6 x 3 x 5, float64" in said
-    assert "name: 6, text: im0, im1, im2, im3, ..." in said
+    text, entry = inspect(path, axes=AXES, stimuli="shown")
+    assert "spikes: 6 x 3 x 5, float64" in text
+    assert "name: 6, text: im0, im1, im2, im3, ..." in text
     assert entry["variable"] == "spikes"
     assert entry["stimulus_ids"] == "variable:name"
     assert_same_responses(read(entry, IDS))
@@ -103,11 +103,11 @@ def test_nan_are_counted_and_repeats_suspected(tmp_path, inspect):
     array[:2, 2:] = np.nan
     array[:4, 3] = np.nan
     np.save(tmp_path / "r.npy", array)
-    said, _ = inspect(tmp_path / "r.npy", axes=AXES, stimuli="s", stimulus_ids="sorted")
-    assert f"{np.isnan(array).mean():.2%} NaN" in said
-    assert "Along axis 2 ever more is NaN" in said
-    assert "axis 1" not in said
-    assert "axis 3" not in said
+    text, _ = inspect(tmp_path / "r.npy", axes=AXES, stimuli="s", stimulus_ids="sorted")
+    assert f"{np.isnan(array).mean():.2%} NaN" in text
+    assert "More and more is NaN along axis 2" in text
+    assert "axis 1" not in text
+    assert "axis 3" not in text
 
 
 def test_the_variable_can_be_chosen(tmp_path, inspect, read):
@@ -139,17 +139,17 @@ def test_rdms_are_recognised(square, tmp_path, inspect, read):
 
 def test_pairs_on_one_of_several_axes_are_a_hint(tmp_path, inspect):
     np.save(tmp_path / "r.npy", RNG.random((2, 4186)))
-    said, entry = inspect(tmp_path / "r.npy", axes=[], stimuli="s", stimulus_ids="sorted")
+    text, entry = inspect(tmp_path / "r.npy", axes=[], stimuli="s", stimulus_ids="sorted")
     assert entry["kind"] == "array"
-    assert "Axis 2 is as long as 92 stimuli have pairs" in said
+    assert "The length of axis 2 is the number of pairs of 92 stimuli" in text
 
 
 def test_real_rdms(test_data, inspect, read):
     """Kriegeskorte et al. 2008: 92 objects, four subjects, two sessions each."""
     path = test_data / "rdm92_kriegeskorte2008/92_brainRDMs.mat"
     axes = ["_", "subject", "session", "stimulus", "stimulus"]
-    said, entry = inspect(path, axes=axes, stimuli="objects", stimulus_ids="sorted")
-    assert "RDMs.RDM: 1 x 4 x 2 x 92 x 92" in said
+    text, entry = inspect(path, axes=axes, stimuli="objects", stimulus_ids="sorted")
+    assert "RDMs.RDM: 1 x 4 x 2 x 92 x 92" in text
     assert read(entry, [f"object{i:02d}" for i in range(92)]).rdms.shape == (8, 4186)
 
 
@@ -157,8 +157,8 @@ def test_real_spike_counts(test_data, inspect, read):
     """Cowley et al. 2023: NaN pad the repeats of 640 images."""
     path = test_data / "v4_cowley2023/responses_raw/responses_210325.npy"
     axes = ["unit", "stimulus", "repeat"]
-    said, entry = inspect(path, axes=axes, stimuli="s", stimulus_ids="sorted")
-    assert "Along axis 3 ever more is NaN" in said
+    text, entry = inspect(path, axes=axes, stimuli="s", stimulus_ids="sorted")
+    assert "More and more is NaN along axis 3" in text
     assert read(entry, [f"image{i:03d}" for i in range(640)]).responses.shape[1] == 50
 
 
@@ -176,11 +176,11 @@ def test_matlab_7_3(tmp_path, inspect, read):
         file["s/depth"].attrs["MATLAB_class"] = np.bytes_("double")
     with path.open("r+b") as file:
         file.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM")
-    said, entry = inspect(path, axes=AXES, stimuli="shown", stimulus_ids="sorted")
-    assert "spikes: 6 x 3 x 5, float64" in said
-    assert "title: 1, text: V4 data" in said
-    assert "s.depth: 1 x 1 x 6 x 1, float64" in said
-    assert "refs" not in said
+    text, entry = inspect(path, axes=AXES, stimuli="shown", stimulus_ids="sorted")
+    assert "spikes: 6 x 3 x 5, float64" in text
+    assert "title: 1, text: V4 data" in text
+    assert "s.depth: 1 x 1 x 6 x 1, float64" in text
+    assert "refs" not in text
     assert entry["variable"] == "spikes"
     assert_same_responses(read(entry, IDS))
 
@@ -195,8 +195,8 @@ def test_an_array_of_images_goes_to_images(tmp_path, inspect):
 
 def test_no_array_of_numbers(tmp_path, inspect):
     np.savez(tmp_path / "r.npz", name=np.array(IDS))
-    said, entry = inspect(tmp_path / "r.npz")
-    assert "no array of numbers" in said
+    text, entry = inspect(tmp_path / "r.npz")
+    assert "no array of numbers" in text
     assert entry == {}
 
 
@@ -223,9 +223,9 @@ def canonical_recording(shape=(12, 3)):
 def test_a_canonical_recording_is_read_again(shape, tmp_path, inspect, read):
     recording = canonical_recording(shape)
     recording.write(tmp_path / "v4.h5")
-    said, entry = inspect(tmp_path / "v4.h5", stimuli="shown")
-    assert "a canonical recording of repbias" in said
-    assert "regions: V4 3" in said
+    text, entry = inspect(tmp_path / "v4.h5", stimuli="shown")
+    assert "a canonical recording of repbias" in text
+    assert "regions: V4 3" in text
     again = read(entry, IDS)
     np.testing.assert_array_equal(again.trials["stimulus_id"], recording.trials["stimulus_id"])
     for i in range(0, 12, 2):  # trials of a stimulus have no order of their own in the array
@@ -253,8 +253,8 @@ def test_canonical_rdms_are_read_again(tmp_path, inspect, read):
 def test_other_files_of_the_pipeline_are_named_and_read_by_nothing(tmp_path, inspect):
     with create(tmp_path / "n.h5", "networks") as file:
         file["weights/w1"] = np.zeros((2, 3))
-    said, entry = inspect(tmp_path / "n.h5")
-    assert "kind 'networks'" in said
+    text, entry = inspect(tmp_path / "n.h5")
+    assert "kind 'networks'" in text
     assert entry == {}
 
 
@@ -275,8 +275,8 @@ def test_rsatoolbox_dataset(temporal, tmp_path, inspect, read):
     else:
         dataset = Dataset(values, **described)
     dataset.save(str(tmp_path / "d.h5"))
-    said, entry = inspect(tmp_path / "d.h5", stimuli="shown", stimulus="image")
-    assert "measurements: 18 x 5" in said
+    text, entry = inspect(tmp_path / "d.h5", stimuli="shown", stimulus="image")
+    assert "measurements: 18 x 5" in text
     recording = read(entry, IDS)
     responses = recording.responses[:, :, 0] if temporal else recording.responses
     assert_same_responses(Recording({"stimulus_id": recording.stimulus_ids}, responses))
@@ -311,12 +311,12 @@ def write_nwb(path, region="V4"):
 
 def test_nwb(tmp_path, inspect, read):
     write_nwb(tmp_path / "s.nwb")
-    said, entry = inspect(
+    text, entry = inspect(
         tmp_path / "s.nwb", stimuli="shown", stimulus="image_name", from_s=0.0, to_s=0.2
     )
-    assert "subject monkeyA" in said
-    assert "image_name: 6 values: im0, im1, im2, im3, ..." in said
-    assert "units: 3, with" in said
+    assert "subject monkeyA" in text
+    assert "image_name: 6 values: im0, im1, im2, im3, ..." in text
+    assert "units: 3, with" in text
     recording = read(entry, IDS)
     assert set(recording.units["region"]) == {"V4"}
     np.testing.assert_array_equal(recording.responses, np.tile([1, 2, 3], (12, 1)))
@@ -325,8 +325,8 @@ def test_nwb(tmp_path, inspect, read):
 def test_nwb_without_trials_says_what_is_missing(tmp_path, inspect):
     with NWBHDF5IO(tmp_path / "s.nwb", "w") as io:
         io.write(NWBFile("test", "session7", datetime(2026, 1, 1, tzinfo=UTC)))
-    said, entry = inspect(tmp_path / "s.nwb")
-    assert "Needed to read it: a table of trials" in said
+    text, entry = inspect(tmp_path / "s.nwb")
+    assert "Needed to read it: a table of trials" in text
     assert entry == {}
 
 
@@ -346,17 +346,19 @@ def test_mne(metadata, tmp_path, inspect, read):
     codes = np.tile(np.arange(1, 7), 2)
     events = np.column_stack([np.arange(12) * 50, np.zeros(12, int), codes])
     epochs = mne.EpochsArray(
-        *(data, info, events),
+        data,
+        info,
+        events,
         event_id=dict(zip(IDS, range(1, 7), strict=True)),
         metadata=pd.DataFrame({"picture": np.tile(IDS, 2)}) if metadata else None,
         verbose="error",
     )
     epochs.save(tmp_path / "s-epo.fif", verbose="error")
     fill = {"stimulus": "picture"} if metadata else {}
-    said, entry = inspect(tmp_path / "s-epo.fif", stimuli="shown", **fill)
-    assert "12 epochs" in said
-    assert "eeg (2)" in said
-    assert "events: 6: im0 (2)" in said
+    text, entry = inspect(tmp_path / "s-epo.fif", stimuli="shown", **fill)
+    assert "12 epochs" in text
+    assert "eeg (2)" in text
+    assert "events: 6: im0 (2)" in text
     recording = read(entry, IDS)
     assert recording.stimulus_ids.tolist() == IDS
     assert recording.responses.shape == (12, 2, 20), "bins of 10 ms are the samples"
@@ -377,9 +379,9 @@ def test_brainscore(name, unit, tmp_path, inspect, read):
         },
     ).to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
     fill = {"stimulus": name} if name == "object" else {}
-    said, entry = inspect(tmp_path / "a.nc", stimuli="shown", **fill)
-    assert "responses: presentation 6, neuroid 3, time_bin 2; float64" in said
-    assert "region (neuroid): 2 values: IT, V4" in said
+    text, entry = inspect(tmp_path / "a.nc", stimuli="shown", **fill)
+    assert "responses: presentation 6, neuroid 3, time_bin 2; float64" in text
+    assert "region (neuroid): 2 values: IT, V4" in text
     recording = read(entry, IDS)
     assert recording.stimulus_ids.tolist() == IDS
     np.testing.assert_allclose(recording.info["times_s"], [0.075, 0.085])
@@ -405,10 +407,10 @@ def test_nifti(bids, tmp_path, inspect, read):
     shown = IDS if bids else IDS * 2
     pd.DataFrame({"trial_type": shown, **timing}).to_csv(events, sep="\t", index=False)
     fill = {} if bids else {"content": "betas", "events": str(events)}
-    said, entry = inspect(path, stimuli="shown", **fill)
-    assert f"3 x 2 x 1 x {n}, float32" in said
-    assert "voxels: 2 x 2.5 x 3 mm" in said
-    assert "repetition time: 1.5 sec" in said
+    text, entry = inspect(path, stimuli="shown", **fill)
+    assert f"3 x 2 x 1 x {n}, float32" in text
+    assert "voxels: 2 x 2.5 x 3 mm" in text
+    assert "repetition time: 1.5 sec" in text
     assert entry["mask"] == str(tmp_path / "mask.nii")
     recording = read(entry, IDS)
     assert recording.responses.shape[1] == 5
@@ -416,19 +418,19 @@ def test_nifti(bids, tmp_path, inspect, read):
         np.testing.assert_array_equal(
             np.sort(recording.responses, axis=0), np.sort(volumes[mask == 1].T, axis=0)
         )
-    said, entry = inspect(tmp_path / "mask.nii")
-    assert "One volume" in said
+    text, entry = inspect(tmp_path / "mask.nii")
+    assert "One volume" in text
     assert entry == {}
 
 
 def test_real_bold(test_data, inspect, read):
     """Haxby et al. 2001, a slice: the label of every volume is in a table without a header."""
     folder = test_data / "fmri_haxby2001_slice"
-    said, entry = inspect(
+    text, entry = inspect(
         folder / "bold.nii.gz", stimuli="s", events=str(folder / "attributes_literal.txt")
     )
-    assert "40 x 20 x 1 x 1452" in said
-    assert "repetition time: 2.5 s" in said
+    assert "40 x 20 x 1 x 1452" in text
+    assert "repetition time: 2.5 s" in text
     labels = {"header": ["stimulus", "run"], "ignore": ["rest"]}
     categories = ["bottle", "cat", "chair", "face", "house", "scissors", "scrambledpix", "shoe"]
     assert read(entry | labels, categories).stimulus_ids.tolist() == categories
@@ -450,8 +452,8 @@ def test_tables(layout, suffix, tmp_path, inspect, read):
         table = table.reset_index()
     path = tmp_path / f"t.{suffix}"
     table.to_csv(path, index=False, sep="," if suffix == "csv" else "\t", float_format="%.17g")
-    said, entry = inspect(path, stimuli="shown")
-    assert "stimulus_id: 6 values" in said
+    text, entry = inspect(path, stimuli="shown")
+    assert "stimulus_id: 6 values" in text
     assert entry["format"] == layout
     assert_same_responses(read(entry, IDS))
 
@@ -469,16 +471,16 @@ def test_a_table_whose_columns_are_called_otherwise(tmp_path, inspect, read):
     assert read(entry, IDS).responses.shape == (18, 5)
 
 
-def test_events_and_facts_of_stimuli_are_recognised(tmp_path, inspect):
+def test_tables_of_events_and_of_stimuli_are_recognised(tmp_path, inspect):
     pd.DataFrame({"onset": [0, 1], "duration": 1, "trial_type": "a"}).to_csv(
         tmp_path / "e.tsv", sep="\t", index=False
     )
-    said, entry = inspect(tmp_path / "e.tsv")
-    assert "These are events" in said
+    text, entry = inspect(tmp_path / "e.tsv")
+    assert "These are fMRI events" in text
     assert entry == {}
     pd.DataFrame({"stimulus_id": IDS, "size": np.arange(6)}).to_csv(tmp_path / "s.csv", index=False)
-    said, _ = inspect(tmp_path / "s.csv", stimuli="shown")
-    assert "facts of stimuli" in said
+    text, _ = inspect(tmp_path / "s.csv", stimuli="shown")
+    assert "If it describes the stimuli" in text
 
 
 # Images
@@ -500,9 +502,9 @@ def test_images(kind, tmp_path, inspect):
     elif kind == "tar.gz":
         with tarfile.open(path, "w:gz") as archive:
             archive.add(folder, "pictures")
-    said, entry = inspect(path)
-    assert "6 images: im0, im1, im2, im3, ..." in said
-    assert "9 x 8" in said
+    text, entry = inspect(path)
+    assert "6 images: im0, im1, im2, im3, ..." in text
+    assert "9 x 8" in text
     assert open_images(ImageSet(**entry)).ids == IDS
 
 

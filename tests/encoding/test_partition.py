@@ -295,7 +295,7 @@ def test_labels_that_conditions_do_not_agree_on_are_refused(opened):
         "a": opened("a", {"l": x}, {"easy": labels}),
         "b": opened("b", {"l": x}, {"easy": 1 - labels}),
     }
-    with pytest.raises(RepbiasError, match="labels of 'easy' are others in 'b'"):
+    with pytest.raises(RepbiasError, match="labels of 'easy' in 'b' differ"):
         partition(recording_of(x[0]), members, ["labels", "a:l"])
     without = {"c": opened("c", {"l": x})}
     with pytest.raises(RepbiasError, match="no labels of the recording's stimuli are known"):

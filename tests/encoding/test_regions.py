@@ -81,7 +81,7 @@ def test_layers_and_networks_are_apart_and_units_may_come_in_any_order():
     shuffled = region_table(both.sample(frac=1, random_state=0))
     keys = ["seed", "layer", "region"]
     pd.testing.assert_frame_equal(
-        *(t.sort_values(keys, ignore_index=True) for t in (table, shuffled))
+        table.sort_values(keys, ignore_index=True), shuffled.sort_values(keys, ignore_index=True)
     )
 
 

@@ -201,36 +201,28 @@ def test_order_of_stimuli_and_rotation_of_features_change_nothing(seed, p, inter
 
 @pytest.mark.parametrize("p", [12, 90])
 @pytest.mark.parametrize("precision", ["float64", "float32"])
-def test_torch_is_numpy(p, precision):
+@pytest.mark.parametrize("intercept", [False, True])
+def test_torch_is_numpy(p, precision, intercept):
     x, y = (a.astype(precision) for a in data(p=p))
-    xs, tensors = (x[:, :5], x[:, 5:]), [torch.from_numpy(a.copy()) for a in (x[:, :5], x[:, 5:])]
+    xs = [x[:, :5].copy(), x[:, 5:].copy()]
     kernels = np.stack([gram(a.astype(float)) for a in xs])
-    for intercept in (False, True):
-        pairs = [
-            (
-                banded_ridge_cv(xs, y, WEIGHTINGS, ALPHAS, folds(), intercept=intercept),
-                banded_ridge_cv(
-                    *(tensors, torch.from_numpy(y), torch.from_numpy(WEIGHTINGS)),
-                    *(torch.from_numpy(ALPHAS), folds()),
-                    intercept=intercept,
-                ),
-            ),
-            (
-                kernel_ridge_cv(kernels, y, ALPHAS, folds(), WEIGHTINGS, intercept=intercept),
-                kernel_ridge_cv(
-                    *(torch.from_numpy(kernels), torch.from_numpy(y), torch.from_numpy(ALPHAS)),
-                    *(folds(), torch.from_numpy(WEIGHTINGS)),
-                    intercept=intercept,
-                ),
-            ),
-        ]
-        for expected, found in pairs:
-            for name in ("alphas", "weighting", "scores", "coefficients", "intercept"):
-                one, other = getattr(expected, name), getattr(found, name)
-                assert isinstance(other, torch.Tensor)
-                np.testing.assert_allclose(other.numpy(), one, rtol=1e-5, atol=1e-6)
-            assert found.coefficients.dtype == getattr(torch, precision)
-            assert expected.coefficients.dtype == precision
+
+    def banded(convert):
+        bands = [convert(a) for a in xs]
+        weightings, alphas = convert(WEIGHTINGS), convert(ALPHAS)
+        return banded_ridge_cv(bands, convert(y), weightings, alphas, folds(), intercept=intercept)
+
+    def kernel(convert):
+        k, responses, alphas, weightings = map(convert, (kernels, y, ALPHAS, WEIGHTINGS))
+        return kernel_ridge_cv(k, responses, alphas, folds(), weightings, intercept=intercept)
+
+    for fit in (banded, kernel):
+        expected, found = fit(np.asarray), fit(torch.from_numpy)
+        for name in ("alphas", "weighting", "scores", "coefficients", "intercept"):
+            value = getattr(found, name)
+            assert isinstance(value, torch.Tensor)
+            np.testing.assert_allclose(value.numpy(), getattr(expected, name), rtol=1e-5, atol=1e-6)
+        assert found.coefficients.dtype == getattr(torch, precision)
 
 
 @pytest.mark.parametrize("p", [12, 90])

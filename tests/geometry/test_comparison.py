@@ -25,7 +25,7 @@ from repbias.geometry.comparison import (
     unit,
 )
 
-COMPARATORS = ["corr", "cosine", "spearman", "rho-a", "tau-a", "corr_cov", "cosine_cov"]
+RDM_SIMILARITIES = ["corr", "cosine", "spearman", "rho-a", "tau-a", "corr_cov", "cosine_cov"]
 seeds = st.integers(0, 10_000)
 
 
@@ -35,7 +35,7 @@ def random_vectors(n, n_stimuli, seed=0, ties=False):
 
 
 @pytest.mark.parametrize("ties", [False, True])
-@pytest.mark.parametrize("rdm_similarity", COMPARATORS)
+@pytest.mark.parametrize("rdm_similarity", RDM_SIMILARITIES)
 def test_weights_equal_copies_of_rows_and_columns(rdm_similarity, ties):
     """rsatoolbox copies, marks pairs of a stimulus with its copy as NaN and drops them."""
     models, data = random_vectors(3, 10, 1, ties), random_vectors(2, 10, 2, ties)
@@ -87,7 +87,7 @@ def test_weighted_ranks_are_ranks_of_repeated_values(rows, different):
 
 
 @pytest.mark.parametrize("ties", [False, True])
-@pytest.mark.parametrize("rdm_similarity", [c for c in COMPARATORS if c != "tau-a"])
+@pytest.mark.parametrize("rdm_similarity", [c for c in RDM_SIMILARITIES if c != "tau-a"])
 def test_similarity_is_an_inner_product_of_normalised_rdms(rdm_similarity, ties):
     a, b = random_vectors(3, 12, 1, ties), random_vectors(4, 12, 2, ties)
     expected = compare(RDMs(a), RDMs(b), rdm_similarity)
@@ -134,7 +134,7 @@ def test_a_stimulus_that_is_half_of_the_sample_is_whitened_too(rdm_similarity):
 
 
 @pytest.mark.parametrize("ties", [False, True])
-@pytest.mark.parametrize("rdm_similarity", COMPARATORS)
+@pytest.mark.parametrize("rdm_similarity", RDM_SIMILARITIES)
 def test_similarities_are_rsatoolboxs(rdm_similarity, ties):
     """To 1e-12; an RDM that is constant has similarity 0, but for cosines. One RDM at a time:
     rsatoolbox 0.3.2 misplaces the similarities of all that follow a constant one."""
@@ -162,7 +162,7 @@ def test_tau_a_counts_concordant_minus_discordant_pairs(seed, n, levels):
         np.testing.assert_allclose(sample, expected, atol=1e-14)
 
 
-@pytest.mark.parametrize("rdm_similarity", COMPARATORS)
+@pytest.mark.parametrize("rdm_similarity", RDM_SIMILARITIES)
 def test_torch_is_numpy(rdm_similarity):
     models, data = random_vectors(3, 10, 1, True), random_vectors(2, 10, 2)
     counts = np.random.default_rng(3).multinomial(10, np.full(10, 0.1), size=20)
@@ -181,7 +181,7 @@ def test_torch_is_numpy(rdm_similarity):
 
 
 @pytest.mark.parametrize("module", [np, torch])
-@pytest.mark.parametrize("rdm_similarity", COMPARATORS)
+@pytest.mark.parametrize("rdm_similarity", RDM_SIMILARITIES)
 def test_float32_keeps_its_precision_under_a_large_offset(rdm_similarity, module):
     """The offset costs float32 three digits of the input, as float64 of the same input shows;
     centring first costs no more. A cosine is that of the offset."""
@@ -201,7 +201,7 @@ def test_float32_keeps_its_precision_under_a_large_offset(rdm_similarity, module
     np.testing.assert_allclose(found, similarities(*exact, rdm_similarity), rtol=0, atol=1e-6)
 
 
-@given(seed=seeds, rdm_similarity=st.sampled_from(COMPARATORS))
+@given(seed=seeds, rdm_similarity=st.sampled_from(RDM_SIMILARITIES))
 def test_the_order_of_stimuli_does_not_matter(seed, rdm_similarity):
     a, b = random_vectors(2, 7, seed), random_vectors(2, 7, seed + 1)
     rng = np.random.default_rng(seed)
@@ -221,7 +221,7 @@ def test_the_order_of_stimuli_does_not_matter(seed, rdm_similarity):
 
 @given(
     seed=seeds,
-    rdm_similarity=st.sampled_from(COMPARATORS),
+    rdm_similarity=st.sampled_from(RDM_SIMILARITIES),
     scale=st.floats(1e-3, 1e3),
     offset=st.floats(0, 100),
 )
@@ -241,7 +241,7 @@ def test_scale_does_not_matter_nor_does_a_constant_unless_it_is_a_cosine(
     )
 
 
-@pytest.mark.parametrize("rdm_similarity", [c for c in COMPARATORS if c not in WHITENED])
+@pytest.mark.parametrize("rdm_similarity", [c for c in RDM_SIMILARITIES if c not in WHITENED])
 def test_pairs_that_are_missing_in_all_rdms_are_left_out(rdm_similarity):
     """rsatoolbox drops them; resampled, copies of them as well."""
     models, data = random_vectors(3, 9, 1), random_vectors(2, 9, 2)
@@ -276,7 +276,7 @@ def test_rdms_that_cannot_be_compared_are_refused():
         models[:, 2] = data[:, 2] = 1
 
 
-@pytest.mark.parametrize("rdm_similarity", COMPARATORS)
+@pytest.mark.parametrize("rdm_similarity", RDM_SIMILARITIES)
 def test_blocks_change_nothing(rdm_similarity, monkeypatch):
     """One or a few models, subjects, samples and pairs at once."""
     models, data = random_vectors(5, 10, 1), random_vectors(3, 10, 2)
@@ -310,7 +310,7 @@ def test_integers_count_as_float64():
     assert embedding(a, "cosine").dtype == np.float64
 
 
-@pytest.mark.parametrize("rdm_similarity", COMPARATORS)
+@pytest.mark.parametrize("rdm_similarity", RDM_SIMILARITIES)
 def test_a_sample_of_one_stimulus_has_similarity_0(rdm_similarity):
     models, data = random_vectors(2, 6, 1), random_vectors(2, 6, 2)
     counts = np.array([[0, 6, 0, 0, 0, 0]])
@@ -323,7 +323,7 @@ def test_spearman_is_scipys():
     assert similarities(a, b, "spearman")[0, 0] == pytest.approx(expected, abs=1e-12)
 
 
-@pytest.mark.parametrize("rdm_similarity", COMPARATORS)
+@pytest.mark.parametrize("rdm_similarity", RDM_SIMILARITIES)
 def test_half_precision_counts_as_double(rdm_similarity):
     rdms = (300 * np.random.default_rng(0).random((3, 66))).astype(np.float16)
     expected = similarities(rdms.astype(float), rdms.astype(float), rdm_similarity)

@@ -19,11 +19,8 @@ from scipy.stats import t as student
 from repbias.base.spec import RepbiasError
 from repbias.geometry import inference
 from repbias.geometry.inference import Draws, dual_variance, evaluate
-from repbias.geometry.spec import Geometry
-from repbias.io.recordings import Recording
-from repbias.rsa.rdms import subject_rdms
 
-COMPARATORS = ["corr", "cosine", "spearman", "rho-a", "tau-a", "corr_cov", "cosine_cov"]
+RDM_SIMILARITIES = ["corr", "cosine", "spearman", "rho-a", "tau-a", "corr_cov", "cosine_cov"]
 
 
 def related(n_models, n_subjects, n_stimuli, seed=0, noise=1.0):
@@ -93,7 +90,7 @@ def test_intervals_are_those_of_the_seed():
     np.testing.assert_array_equal(first.similarity, other.similarity)
 
 
-@pytest.mark.parametrize("rdm_similarity", COMPARATORS)
+@pytest.mark.parametrize("rdm_similarity", RDM_SIMILARITIES)
 @pytest.mark.parametrize("n_subjects", [1, 3])
 def test_few_stimuli_still_have_an_interval(n_subjects, rdm_similarity):
     """A sample of fewer than three different stimuli has no similarity; rsatoolbox skips it."""
@@ -102,14 +99,6 @@ def test_few_stimuli_still_have_an_interval(n_subjects, rdm_similarity):
         warnings.simplefilter("error")
         result = evaluate(models, data, rdm_similarity, 500, seed=0)
     assert np.isfinite([result.ci_low, result.ci_high]).all()
-
-
-def rdm_recording(vectors: np.ndarray, n_stimuli: int) -> Recording:
-    return Recording(
-        stimuli={"stimulus_id": np.array([f"s{i:03d}" for i in range(n_stimuli)])},
-        rdms=vectors,
-        rdm_info={"subject": np.array([f"subject{i}" for i in range(len(vectors))])},
-    )
 
 
 @pytest.mark.parametrize("rdm_similarity", ["corr", "corr_cov", "spearman"])
@@ -156,9 +145,6 @@ def test_rdms_that_are_not_finite_are_refused():
     models[1, 3] = np.nan
     with pytest.raises(RepbiasError, match=r"models: 1 of 2 .* not finite .* number 1"):
         evaluate(models, data, "corr", 100, 0)
-    recording = rdm_recording(models, 8)
-    with pytest.raises(RepbiasError, match=r"'it', subject1: 1 of 28 dissimilarities"):
-        subject_rdms(recording, Geometry(), "it")
 
 
 @given(

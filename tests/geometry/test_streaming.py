@@ -1,23 +1,18 @@
-"""What is computed in blocks equals what is computed in memory, and holds little of it."""
+"""RDMs computed in blocks equal those computed in memory, and stay within a bound on memory."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tracemalloc
 
-import h5py
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rsatoolbox.rdm import RDMs, compare, load_rdm
 
 from repbias.base.spec import RepbiasError
 from repbias.geometry import streaming
 from repbias.geometry.distances import dissimilarities
-from repbias.geometry.streaming import blocks, compare_streamed, stream_dissimilarities, stream_gram
-from repbias.rsa.rdms import write_layer_rdms
+from repbias.geometry.streaming import blocks, stream_dissimilarities
 
 DISTANCES = ["correlation", "euclidean", "squared_euclidean"]
 
@@ -85,96 +80,6 @@ def test_the_memory_stays_within_its_bound(distance, shape):
         tracemalloc.stop()
     assert n_pairs == shape[0] * (shape[0] - 1) // 2
     assert peak < 1.1e6 * bound
-
-
-def test_a_file_of_layers_is_streamed_within_its_bound(make_activations, tmp_path):
-    """The peak of a process of its own, above that of the same with few stimuli."""
-    rng = np.random.default_rng(3)
-    layers = {f"layer{i}": rng.standard_normal((1, 2000, 20), dtype=np.float32) for i in range(3)}
-    activations = make_activations(layers, [f"s{i:04d}" for i in range(2000)])
-    program = (
-        "import sys\n"
-        "from resource import RUSAGE_SELF, getrusage\n"
-        "from repbias.rsa.rdms import write_layer_rdms\n"
-        "from repbias.io.activations import Activations\n"
-        "activations = Activations.open(sys.argv[1])\n"
-        "for n in (10, 2000):\n"
-        "    write_layer_rdms(sys.argv[2], activations, 'correlation', n, 10)\n"
-        "    print(getrusage(RUSAGE_SELF).ru_maxrss)\n"
-    )
-    arguments = [sys.executable, "-c", program, activations.path, tmp_path / "rdms.h5"]
-    done = subprocess.run(arguments, check=True, capture_output=True, text=True)
-    few, all_of_them = map(int, done.stdout.split())
-    # Three RDMs are 48 MB, the products of one 32 MB; buffers of HDF5 count too.
-    assert all_of_them - few < 16_000
-    found = load_rdm(str(tmp_path / "rdms.h5"))
-    assert list(found.rdm_descriptors["layer"]) == list(layers)
-    for vector, patterns in zip(found.get_vectors(), layers.values(), strict=True):
-        np.testing.assert_allclose(vector, dissimilarities(patterns[0], "correlation"), atol=1e-12)
-
-
-def test_layers_that_fail_leave_no_trace_in_the_file(make_activations, tmp_path):
-    rng = np.random.default_rng(4)
-    layers = {name: rng.normal(size=(2, 8, 5)) for name in ("a", "b", "c")}
-    layers["b"][0, 3] = 1
-    layers["c"][1, 3, 2] = np.nan
-    activations = make_activations(layers, list("abcdefgh"), [(0, "initial"), (0, "final")])
-    write_layer_rdms(tmp_path / "rdms.h5", activations, "correlation", None)
-    found = load_rdm(str(tmp_path / "rdms.h5"))
-    described = zip(found.rdm_descriptors["layer"], found.rdm_descriptors["snapshot"], strict=True)
-    expected = [("a", 0), ("c", 0), ("a", 1), ("b", 1)]
-    assert list(described) == [(layer, ["initial", "final"][i]) for layer, i in expected]
-    for vector, (layer, i) in zip(found.get_vectors(), expected, strict=True):
-        patterns = layers[layer][i].astype(np.float32)
-        np.testing.assert_allclose(vector, dissimilarities(patterns, "correlation"), atol=1e-12)
-
-
-def test_the_gram_matrix_is_of_centred_patterns(tmp_path):
-    """Read from HDF5 in more than a hundred chunks."""
-    patterns = np.random.default_rng(5).normal(100, size=(300, 20_000)).astype(np.float32)
-    with h5py.File(tmp_path / "x.h5", "w") as file:
-        dataset = file.create_dataset("x", data=patterns, chunks=(20, 20_000))
-        found = stream_gram(lambda s, u: dataset[s, u], *patterns.shape, max_memory_mb=1)
-    x = patterns.astype(float) - patterns.mean(axis=0, dtype=float)
-    np.testing.assert_allclose(found, x @ x.T, rtol=1e-10, atol=1e-7)
-    patterns[3, 7] = np.inf
-    with (
-        np.errstate(invalid="ignore"),
-        pytest.raises(RepbiasError, match="1 patterns are not finite"),
-    ):
-        stream_gram(lambda s, u: patterns[s, u], *patterns.shape)
-
-
-@pytest.mark.parametrize("rdm_similarity", ["corr", "cosine"])
-@pytest.mark.parametrize("offset", [0, 1000])
-def test_comparisons_in_blocks_of_pairs_are_rsatoolboxs(rdm_similarity, offset, tmp_path):
-    rng = np.random.default_rng(6)
-    shared = rng.uniform(size=79_800)
-    a, b = (offset + shared + rng.uniform(size=(n, 79_800)) for n in (3, 2))
-    with h5py.File(tmp_path / "x.h5", "w") as file:
-        datasets = [
-            file.create_dataset(n, data=v, chunks=(1, 999)) for n, v in (("a", a), ("b", b))
-        ]
-        found = compare_streamed(*datasets, rdm_similarity, max_memory_mb=1)
-    expected = compare(RDMs(a), RDMs(b), rdm_similarity)
-    np.testing.assert_allclose(found, expected, rtol=1e-9)
-
-
-def test_an_rdm_in_which_all_is_the_same_is_similar_to_none():
-    a = np.stack([np.full(45, 0.1), np.arange(45.0)])
-    np.testing.assert_allclose(compare_streamed(a, a, "corr"), [[0, 0], [0, 1]], atol=1e-12)
-
-
-def test_comparisons_that_cannot_be_are_refused():
-    a = np.random.default_rng(7).uniform(size=(2, 45))
-    with pytest.raises(RepbiasError, match="'spearman' needs whole RDMs"):
-        compare_streamed(a, a, "spearman")
-    with pytest.raises(RepbiasError, match="of 45 and of 36 pairs"):
-        compare_streamed(a, a[:, :36], "corr")
-    b = a.copy()
-    b[1, 3] = np.nan
-    with pytest.raises(RepbiasError, match="1 of 2 RDMs of b have dissimilarities that are not"):
-        compare_streamed(a, b, "corr")
 
 
 @given(n=st.integers(0, 40), size=st.integers(1, 50), start=st.integers(0, 40))

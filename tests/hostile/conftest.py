@@ -1,4 +1,4 @@
-"""Makes the module of formats importable from the tests beside it."""
+"""Make the module of formats importable by the tests beside it."""
 
 import sys
 from pathlib import Path

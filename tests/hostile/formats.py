@@ -1,4 +1,4 @@
-"""A small valid file of every format that is read, and all that reads it."""
+"""A small valid file of every format, and all functions that read it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ FMRI = {"kind": "fmri", "content": "betas"}
 
 @dataclass(frozen=True)
 class Format:
-    """How to write a file of a format, and what to read it with."""
+    """How to write a file of a format, and all that reads it."""
 
     name: str
     write: Callable[[Path], None]
@@ -49,7 +49,7 @@ class Format:
     others: tuple[Callable[[Path], Any], ...] = ()
 
     def read(self, path: Path) -> list[Any]:
-        """Return what every way of reading the file gives."""
+        """Return the results of all ways of reading the file."""
         found = [read(path) for read in self.others]
         if self.entry is not None:
             found.append(as_recording(self.entry, path))
@@ -64,7 +64,7 @@ def as_recording(entry: dict[str, Any], path: Path, known: np.ndarray = IDS) -> 
 
 
 def inspected(path: Path) -> str:
-    """Return what ``repbias inspect`` says; its block must be YAML."""
+    """Return the output of ``repbias inspect``; its block must be YAML."""
     found = describe(path)
     block = found.block(name_of(path))
     yaml.safe_load(block)

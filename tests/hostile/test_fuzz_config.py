@@ -1,4 +1,4 @@
-"""Configurations that nobody would write: refused with the field's name, or a study that works."""
+"""Odd configurations: each is refused with the name of the field, or is a study that works."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from repbias.pipeline.checks import load_study
 from repbias.pipeline.plan import Plan
 
 ROOT = Path(__file__).parents[2]
-#: Studies that are valid where there are no files; those of files are tried with a file of ours.
+#: Studies that are valid without files; studies with files are tried with a file of our own.
 FILES = ["tests/workflow/tiny.yaml", "config.yaml", "studies/bits.yaml"]
 STUDIES = [yaml.safe_load((ROOT / file).read_text(encoding="utf-8")) for file in FILES]
 OF_FILES = ["studies/haxby.yaml", "studies/kriegeskorte92.yaml", "studies/v4.yaml"]
@@ -36,28 +36,28 @@ for _ in range(12):
     BOMB = [BOMB] * 10
 MANY = {name: list(range(1, 1001)) for name in ("seeds", "stimuli.seed", "training.max_steps")}
 
-#: What no setting may be; tried less often, as nothing else is looked at then.
+#: Values that are invalid everywhere; tried less often, as nothing else is checked then.
 STRANGE: list[Any] = [
-    *(10**400, -(2**63), float("nan"), float("inf"), "a\0b", "\x1b[31m", "\u202eabc", "\ud800"),
-    *({1: 2}, {None: 1}, {"a\nb": 1}, DEEP, BOMB, b"bytes", {1, 2}, (1, 2), 1j, print),
+    10**400, -(2**63), float("nan"), float("inf"), "a\0b", "\x1b[31m", "\u202eabc", "\ud800",
+    {1: 2}, {None: 1}, {"a\nb": 1}, DEEP, BOMB, b"bytes", {1, 2}, (1, 2), 1j, print,
     datetime.date(2020, 1, 1),
-]
-#: What some settings may be.
+]  # fmt: skip
+#: Values that are valid somewhere.
 VALUES: list[Any] = [
-    *(None, True, False, 0, -1, 1, 2, 3, 7, 17, 50, 1000, 10**9, 10**18, -(10**18), "10", "1e-3"),
-    *(0.5, 0.05, 0.999, 1.0, -0.0, 1e-9, 1e-300, 5e-324, 1e308, -1e308),
-    *("", " ", "x" * 100_000, "x" * 300, "é", "e\u0301", "a\nb", "../x", "/etc/passwd", "-x"),
-    *("${HOME}", "${NOT_SET}", "{wildcard}", "*", "$x$", "a..b:c", "os:system", "x" * 5000 + ":y"),
-    *("base", "tasks", "tasks/base", "label", "easy", "full", "full/base", "hidden1", "parity"),
-    *([], {}, [[]], [{}], {"": 1}, {"a": {"b": {"c": []}}}, ["x"] * 10, [1, 2], [2.0, 1.0]),
-    *([True], [None], list(range(5000)), {f"k{i}": i for i in range(5000)}, MANY, [8], ["easy"]),
-    *({"training.targets": {"a": ["easy"]}}, {"stimuli.features": [1]}, {"seeds": [1, 2]}),
+    None, True, False, 0, -1, 1, 2, 3, 7, 17, 50, 1000, 10**9, 10**18, -(10**18), "10", "1e-3",
+    0.5, 0.05, 0.999, 1.0, -0.0, 1e-9, 1e-300, 5e-324, 1e308, -1e308,
+    "", " ", "x" * 100_000, "x" * 300, "é", "e\u0301", "a\nb", "../x", "/etc/passwd", "-x",
+    "${HOME}", "${NOT_SET}", "{wildcard}", "*", "$x$", "a..b:c", "os:system", "x" * 5000 + ":y",
+    "base", "tasks", "tasks/base", "label", "easy", "full", "full/base", "hidden1", "parity",
+    [], {}, [[]], [{}], {"": 1}, {"a": {"b": {"c": []}}}, ["x"] * 10, [1, 2], [2.0, 1.0],
+    [True], [None], list(range(5000)), {f"k{i}": i for i in range(5000)}, MANY, [8], ["easy"],
+    {"training.targets": {"a": ["easy"]}}, {"stimuli.features": [1]}, {"seeds": [1, 2]},
     {f"f{i}": {"function": "bit", "bits": 4} for i in range(30)},
     {f"{name}": {"function": "xor", "bits": 8} for name in ("easy", "hard", "EASY")},
     {"kind": "pixels"},
     {"kind": "torch", "factory": "torch.nn:Identity", "layers": ["", "/"]},
     {"kind": "simulated", "source": "full/base", "layer": "hidden1"},
-]
+]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +68,7 @@ def here(tmp_path_factory, monkeypatch):
 
 
 def places(config: Any) -> list[tuple[Any, Any]]:
-    """Return every (container, key) of a configuration; what is there twice, once."""
+    """Return every (container, key) of a configuration, without duplicates."""
     found, waiting, seen = [], [config], set()
     while waiting:
         container = waiting.pop()
@@ -81,12 +81,12 @@ def places(config: Any) -> list[tuple[Any, Any]]:
 
 
 def among(number: int) -> Any:
-    """Return a value, one in ten times a strange one."""
+    """Return a value, in one of ten cases an invalid one."""
     values = STRANGE if number % 10 == 0 else VALUES
     return values[number // 10 % len(values)]
 
 
-#: What is done to a setting; most often it gets another value.
+#: Changes of a setting; most often it gets another value.
 CHANGES = ["value", "value", "like", "like", "copy", "drop", "rename", "list", "map", "twice"]
 EDITS = st.lists(
     st.tuples(st.integers(0, 2**16), st.sampled_from(CHANGES), st.integers(0, 2**16)),
@@ -96,7 +96,7 @@ EDITS = st.lists(
 
 
 def changed(study: int, edits: list[tuple[int, str, int]]) -> dict[str, Any]:
-    """Change a valid study at some places; numbers choose the places and the new values."""
+    """Change a valid study; numbers choose the places and the new values."""
     config = copy.deepcopy(STUDIES[study])
     for place, change, number in edits:
         if not (known := places(config)):
@@ -134,7 +134,7 @@ def stopped(*_: object) -> None:
 
 
 def refused(config: Any) -> str | None:
-    """Return why a configuration is refused; None if it is a study, which must then work."""
+    """Return why a configuration is refused; None if it is a study, which then must work."""
     signal.signal(signal.SIGALRM, stopped)
     signal.alarm(LONG)
     try:
@@ -195,7 +195,7 @@ ONCE_WRONG = {
 
 
 @pytest.mark.parametrize("case", ONCE_WRONG)
-def test_what_once_hung_or_failed_is_refused(case):
+def test_former_hangs_and_failures_are_refused(case):
     path, value, expected = ONCE_WRONG[case]
     config = copy.deepcopy(STUDIES[0])
     section = config
@@ -212,14 +212,14 @@ LAUGHS = "\n".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in ran
 NESTED = "\n".join(f"a{i}: &a{i} {{x: *a{i - 1}, y: *a{i - 1}}}" for i in range(1, 40))
 MERGES = "\n".join(f"a{i}: &a{i} {{<<: [*a{i - 1}, *a{i - 1}]}}" for i in range(1, 40))
 
-#: Text of a file, and what the message says.
+#: Text of a file, and a part of the message.
 TEXTS = {
     "key that occurs twice": (TINY + "geometry: {}\n", "line 48: not valid YAML (the key"),
     "inner key that occurs twice": ("study: a\nexperiments:\n  t: {k: 1, 'k': 2}\n", "line 3"),
     "aliases that grow": (f"a0: &a0 [ha]\n{LAUGHS}", "more than 100,000 values"),
     "mappings that grow": (f"a0: &a0 {{b: c}}\n{NESTED}", "more than 100,000 values"),
     "merges that grow": (f"a0: &a0 {{b: c}}\n{MERGES}", "study: missing"),
-    "itself": ("study: &a [*a]", "study.0.0.0.0: more than 30 sections"),
+    "itself": ("study: &a [*a]", "study.0.0.0.0: more than 30 nested sections"),
     "Python's name": ("study: !!python/name:os.system ''", "line 1: not valid YAML"),
     "Python's call": ("study: !!python/object/apply:os.system [ls]", "line 1: not valid YAML"),
     "template": ("__use_yte__: true\n?open('ran', 'w').close(): 1\n", "'__use_yte__' lets"),
@@ -238,8 +238,8 @@ TEXTS = {
     "text turned around": ('title: "\\u202Eabc"', "title: found '\\u202eabc'; text cannot"),
     "half a character": ('title: "\\uD800"', "title: found '\\ud800'; text cannot"),
     "line break in a key": ('"a\\nb": 1', "top level: the key 'a\\nb' holds control"),
-    "word that is true": ("experiments: {on: {}}", "experiments: the key True is no text; put"),
-    "number as a key": ("experiments: {1: {}}", "experiments: the key 1 is no text; put"),
+    "word that is true": ("experiments: {on: {}}", "experiments: the key True is not text; put"),
+    "number as a key": ("experiments: {1: {}}", "experiments: the key 1 is not text; put"),
     "true as a number": ("study: a\ngeometry: {bootstraps: yes}", "geometry: bootstraps is true"),
     "true among numbers": (
         "study: a\nbias: {steering_strengths: [true]}",
@@ -253,7 +253,7 @@ TEXTS = {
 
 
 def refused_text(path: Path, text: bytes) -> str | None:
-    """Return why a file is refused, as `repbias check` and the Snakefile read it."""
+    """Return why a file is refused, reading it like `repbias check` and the Snakefile."""
     path.write_bytes(text)
     signal.signal(signal.SIGALRM, stopped)
     signal.alarm(LONG)
@@ -268,7 +268,7 @@ def refused_text(path: Path, text: bytes) -> str | None:
 
 
 @pytest.mark.parametrize("case", TEXTS)
-def test_text_that_is_no_study_is_refused(case, tmp_path):
+def test_text_that_is_not_a_study_is_refused(case, tmp_path):
     text, expected = TEXTS[case]
     message = refused_text(tmp_path / "study.yaml", text.encode("utf-8"))
     assert message is not None
@@ -277,36 +277,19 @@ def test_text_that_is_no_study_is_refused(case, tmp_path):
     assert not (tmp_path / "ran").exists() and not Path("ran").exists()
 
 
-def test_a_file_without_end_is_not_read_to_its_end():
+def test_an_endless_file_is_not_read_to_the_end():
     with pytest.raises(RepbiasError, match="more than 1,000,000 bytes"):
         read_config(Path("/dev/zero"))
 
 
-def test_aliases_and_merges_are_fine(tmp_path):
+def test_aliases_and_merges_are_accepted(tmp_path):
     assert refused_text(tmp_path / "study.yaml", TINY.encode()) is None
 
 
 PIECES = [
-    *(
-        ": ",
-        "\n",
-        "  ",
-        "- ",
-        "&a ",
-        "*a",
-        "<<: *a",
-        "{",
-        "}",
-        "[",
-        "]",
-        '"',
-        "'",
-        "|\n",
-        "? ",
-        "!!",
-    ),
-    *("#", "\t", "%", "---\n", "\0", "é", "!!python/tuple ", "1e400", "0x10", "~", "2020-01-01"),
-]
+    ": ", "\n", "  ", "- ", "&a ", "*a", "<<: *a", "{", "}", "[", "]", '"', "'", "|\n", "? ", "!!",
+    "#", "\t", "%", "---\n", "\0", "é", "!!python/tuple ", "1e400", "0x10", "~", "2020-01-01",
+]  # fmt: skip
 #: Bytes, and text of the characters that mean something in YAML.
 RANDOM = st.binary(max_size=200) | st.text("ab:-{}[]&*<!?|>'\"#%@ \n\t1.", max_size=60).map(
     str.encode
@@ -315,7 +298,7 @@ RANDOM = st.binary(max_size=200) | st.text("ab:-{}[]&*<!?|>'\"#%@ \n\t1.", max_s
 
 @settings(max_examples=150)
 @given(st.lists(st.tuples(st.integers(0, len(TINY)), st.sampled_from(PIECES)), min_size=1))
-def test_text_with_typing_errors_is_refused_or_a_study(tmp_path_factory, edits):
+def test_text_with_typing_errors_is_refused_or_is_a_study(tmp_path_factory, edits):
     text = TINY
     for place, piece in edits:
         text = text[:place] + piece + text[place + len(piece) % 3 :]

@@ -18,7 +18,7 @@ from repbias.base.spec import RepbiasError
 
 #: Seconds after which reading a file of a few kilobytes counts as endless.
 ENDLESS = 120
-#: Formats whose reading starts another process, which takes its time.
+#: Formats whose readers start another process, which takes longer.
 SLOW = (".h5", ".mat", ".nwb", ".nc", ".fif")
 PLACE = st.integers(0, 2**20)
 CHANGE = st.one_of(
@@ -47,7 +47,7 @@ def changed(content: bytes, changes: list[tuple]) -> bytes:
 
 
 def read_or_refuse(entry: Format, path: Path) -> None:
-    """Read a file in every way; raise what no reader may raise."""
+    """Read a file in every way; raise any exception that readers may not raise."""
     for read in (*entry.others, *([entry.read] if entry.entry else [])):
         try:
             read(path)
@@ -56,7 +56,7 @@ def read_or_refuse(entry: Format, path: Path) -> None:
 
 
 def in_child(entry: Format, path: Path) -> str:
-    """Read a file in a process that may crash or hang; return what went wrong."""
+    """Read a file in a process that may crash or hang; return the problem."""
     child = os.fork()
     said = path.with_name("said")
     if not child:
@@ -90,7 +90,7 @@ def valid(tmp_path_factory) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_whole_file_is_read(name, valid, tmp_path):
-    """Otherwise the other test would pass on files that are refused for another reason."""
+    """Otherwise the other test would pass if valid files were refused for another reason."""
     (tmp_path / name).write_bytes(valid[name])
     assert all(found is not None for found in FORMATS[name].read(tmp_path / name))
 

@@ -1,4 +1,4 @@
-"""Files made to do harm are refused with an error that names them, before the harm."""
+"""Malicious files are refused with an error that names them, before they do harm."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Bomb:
 
 
 def refused(path: Path, match: str, *readers) -> None:
-    """Every reader refuses the file by name; nothing else is raised."""
+    """Assert that every reader refuses the file by name, and raises nothing else."""
     for read in readers:
         with pytest.raises(RepbiasError, match=match) as caught:
             read(path)
@@ -93,7 +93,7 @@ def test_pickles_in_arrays_are_not_loaded(name, tmp_path):
     assert not trace.exists()
 
 
-def test_a_pickle_in_the_dress_of_rsatoolbox_is_not_loaded(tmp_path):
+def test_a_pickle_disguised_as_an_rsatoolbox_file_is_not_loaded(tmp_path):
     trace, path = tmp_path / "ran", tmp_path / "x.h5"
     path.write_bytes(pickle.dumps(Bomb(trace)))
     refused(path, "never loaded", lambda p: as_recording(THEIRS, p))
@@ -116,7 +116,7 @@ def test_objects_and_functions_of_matlab_are_refused(tmp_path):
 
 @pytest.fixture
 def secret(tmp_path) -> Path:
-    """A file of the user's that hostile files point to, in another folder."""
+    """A file of the user, in another folder, that hostile files refer to."""
     (tmp_path / "private").mkdir()
     path = tmp_path / "private" / "secret.h5"
     with h5py.File(path, "w") as file:
@@ -128,7 +128,7 @@ def secret(tmp_path) -> Path:
 
 
 def point_out(path: Path, name: str, how: str, secret: Path) -> None:
-    """Replace a dataset of an HDF5 file by one whose data are in the secret file."""
+    """Replace a dataset of an HDF5 file by one with data in the secret file."""
     with h5py.File(path, "a") as file:
         shape, dtype = file[name].shape, file[name].dtype
         attributes = dict(file[name].attrs)
@@ -165,7 +165,7 @@ IN_HDF5 = {
 
 @pytest.mark.parametrize("how", ["external link", "external data", "virtual"])
 @pytest.mark.parametrize("name", IN_HDF5)
-def test_hdf5_files_that_reach_out_of_themselves_are_refused(name, how, secret, tmp_path):
+def test_hdf5_files_that_refer_to_other_files_are_refused(name, how, secret, tmp_path):
     entry, path = FORMATS[name], tmp_path / name
     entry.write(path)
     point_out(path, IN_HDF5[name], how, secret)
@@ -177,8 +177,8 @@ def test_hdf5_files_that_reach_out_of_themselves_are_refused(name, how, secret, 
 
 
 @pytest.mark.parametrize("how", ["external link", "external data", "virtual"])
-def test_rdms_are_not_made_of_activations_in_another_file(how, secret, tmp_path):
-    """They are read block by block, past the reader of whole layers."""
+def test_rdms_are_not_computed_from_activations_in_another_file(how, secret, tmp_path):
+    """Activations are read in blocks, not by the reader of whole layers."""
     path = tmp_path / "activations.h5"
     FORMATS[path.name].write(path)
     point_out(path, "layers/h", how, secret)
@@ -190,7 +190,7 @@ def test_rdms_are_not_made_of_activations_in_another_file(how, secret, tmp_path)
 
 
 def test_a_group_of_our_files_may_not_be_a_link(secret, tmp_path):
-    """The last part of a name is not all of it."""
+    """Links are refused in every part of a path, not only the last."""
     path = tmp_path / "recording.h5"
     FORMATS[path.name].write(path)
     with h5py.File(path, "a") as file:
@@ -214,7 +214,7 @@ def test_soft_links_within_nwb_are_followed(tmp_path):
     assert as_recording(NWB, path).responses.shape == (6, 3)
 
 
-def test_a_column_that_nobody_reads_may_be_larger_than_the_memory(tmp_path):
+def test_an_unread_column_may_exceed_the_memory(tmp_path):
     path = tmp_path / "x.nwb"
     FORMATS["x.nwb"].write(path)
     expected = as_recording(NWB, path).responses
@@ -228,8 +228,8 @@ def test_a_column_that_nobody_reads_may_be_larger_than_the_memory(tmp_path):
     np.testing.assert_array_equal(as_recording(NWB, path).responses, expected)
 
 
-def test_parts_of_epochs_may_be_links_to_wherever_data_are_kept(tmp_path):
-    """As git-annex and DataLad keep them: each file in a folder of its own."""
+def test_parts_of_epochs_may_be_symbolic_links(tmp_path):
+    """As with git-annex and DataLad, which store each file in its own folder."""
     import mne
 
     info = mne.create_info(10, 100.0, "eeg")
@@ -248,7 +248,7 @@ def test_parts_of_epochs_may_be_links_to_wherever_data_are_kept(tmp_path):
 
 
 def fif_with_next_file(path: Path, following: str, next_at: int = 0) -> None:
-    """Write epochs that say, as split files do, that they go on in another file."""
+    """Write epochs that, like split files, name another file in which they continue."""
     from mne.io.constants import FIFF
 
     FORMATS["x-epo.fif"].write(path)
@@ -261,17 +261,17 @@ def fif_with_next_file(path: Path, following: str, next_at: int = 0) -> None:
         (FIFF.FIFF_BLOCK_END, FIFF.FIFFT_INT, struct.pack(">i", FIFF.FIFFB_REF)),
     ):
         tags += struct.pack(">4i", int(kind), int(type_), len(data), next_at) + data
-    # After the identity of the file and the pointer to its directory; there is none then.
+    # After the file id and the pointer to the directory, which then does not exist.
     head = 16 + 20
     pointer = struct.pack(">4ii", FIFF.FIFF_DIR_POINTER, FIFF.FIFFT_INT, 4, 0, -1)
     path.write_bytes(content[:head] + pointer + tags + content[head + 20 :])
 
 
 @pytest.mark.parametrize("where", ["../private/secret-epo.fif", "/etc/hostname", "x-epo.fif"])
-def test_epochs_do_not_go_on_in_another_folder_or_in_circles(where, tmp_path):
+def test_epochs_do_not_continue_in_another_folder_or_in_circles(where, tmp_path):
     path = tmp_path / "x-epo.fif"
     fif_with_next_file(path, where)
-    refused(path, "goes on in", lambda p: as_recording({"kind": "mne"}, p), inspected)
+    refused(path, "continues in", lambda p: as_recording({"kind": "mne"}, p), inspected)
 
 
 def test_tags_of_epochs_that_lead_back_are_refused(tmp_path):
@@ -284,7 +284,7 @@ def test_tags_of_epochs_that_lead_back_are_refused(tmp_path):
 # What is declared must fit into memory.
 
 
-def test_a_petabyte_that_is_not_there(tmp_path):
+def test_a_declared_petabyte_in_npy(tmp_path):
     path = tmp_path / "x.h5"
     with h5py.File(path, "w") as file:
         file.create_dataset("x", (PETABYTE, 1), "f8", chunks=(1024, 1), fillvalue=0.0)
@@ -294,7 +294,7 @@ def test_a_petabyte_that_is_not_there(tmp_path):
 
 
 @pytest.mark.parametrize("name", [name for name in IN_HDF5 if name != "x.h5"])
-def test_a_petabyte_in_any_format_of_hdf5(name, tmp_path):
+def test_a_declared_petabyte_in_hdf5(name, tmp_path):
     entry, path = FORMATS[name], tmp_path / name
     entry.write(path)
     with h5py.File(path, "a") as file:
@@ -311,7 +311,7 @@ def test_a_petabyte_in_any_format_of_hdf5(name, tmp_path):
     refused(path, "GB of memory are free", read)
 
 
-def test_the_petabyte_of_a_matlab_file(tmp_path):
+def test_a_declared_petabyte_in_matlab(tmp_path):
     path = tmp_path / "x.mat"
     with h5py.File(path, "w") as file:
         for name, attributes in {
@@ -331,8 +331,8 @@ def test_the_petabyte_of_a_matlab_file(tmp_path):
     refused(path, "'x' would take", load_array)
 
 
-def test_a_cell_that_is_larger_than_its_file(tmp_path):
-    """Two billion cells, of which there are none: SciPy fills them with None first."""
+def test_a_cell_array_larger_than_its_file(tmp_path):
+    """Two billion declared cells, none stored: SciPy would first fill them with None."""
     path = tmp_path / "x.mat"
     scipy.io.savemat(path, {"c": np.array(["a", "b"], object)})
     content = path.read_bytes().replace(struct.pack("<2i", 1, 2), struct.pack("<2i", 2**30, 2))
@@ -341,8 +341,8 @@ def test_a_cell_that_is_larger_than_its_file(tmp_path):
     refused(path, "does not fit into memory", load_array, inspected)
 
 
-def test_references_that_lead_to_the_same_data_in_ever_more_ways(tmp_path):
-    """Ten references to ten references to ... ten to the ninth ways in a few kilobytes."""
+def test_references_that_multiply_exponentially(tmp_path):
+    """Ten references to ten references to ...: a billion paths in a few kilobytes."""
     path = tmp_path / "x.mat"
     with h5py.File(path, "w") as file:
         file["#refs#/0"] = np.zeros((1, 1))
@@ -354,12 +354,12 @@ def test_references_that_lead_to_the_same_data_in_ever_more_ways(tmp_path):
             file[name].attrs["MATLAB_class"] = np.bytes_("cell")
     with pytest.MonkeyPatch.context() as patch:  # it would take a minute
         patch.setattr("repbias.io.arrays.MAX_REFERENCES", 1000)
-        refused(path, "again and again", lambda p: load_array(p, "x"))
+        refused(path, "over and over", lambda p: load_array(p, "x"))
 
 
 @pytest.fixture
 def little_memory(monkeypatch) -> int:
-    """A machine with a megabyte; a bomb of a real one would take minutes to make."""
+    """A machine with a megabyte, as a bomb for a real one would take minutes to write."""
     monkeypatch.setattr(untrusted, "available_memory", lambda: 2**20)
     return 2**20
 
@@ -382,7 +382,7 @@ def test_zeros_that_compress_well(little_memory, tmp_path):
 
 @pytest.mark.parametrize("name", ["x.nii", "x.nii.gz"])
 @pytest.mark.parametrize("field", ["shape", "offset"])
-def test_images_of_brains_that_declare_too_much(name, field, tmp_path):
+def test_nifti_images_that_declare_too_much(name, field, tmp_path):
     import nibabel
 
     header = nibabel.Nifti1Header()
@@ -398,7 +398,7 @@ def test_images_of_brains_that_declare_too_much(name, field, tmp_path):
     refused(path, "GB of memory are free", read, inspected)
 
 
-def test_a_negative_shape_of_a_brain(tmp_path):
+def test_a_nifti_image_of_negative_shape(tmp_path):
     path = tmp_path / "x.nii"
     FORMATS["x.nii"].write(path)
     content = bytearray(path.read_bytes())
@@ -419,7 +419,7 @@ def png(width: int, height: int, extra: bytes = b"") -> bytes:
     return b"\x89PNG\r\n\x1a\n" + head + extra + chunk(b"IDAT", zlib.compress(bytes(1000)))
 
 
-def test_pictures_that_are_bombs(little_memory, tmp_path):
+def test_decompression_bombs_are_refused(little_memory, tmp_path):
     text = zlib.compress(bytes(2**26), 9)
     body = b"Comment\0\0" + text
     chunk = struct.pack(">I", len(body)) + b"zTXt" + body
@@ -435,7 +435,7 @@ def test_pictures_that_are_bombs(little_memory, tmp_path):
         refused(folder, said, images, inspected)
 
 
-# Formats in a false dress.
+# Disguised formats.
 
 
 def test_postscript_is_not_run(tmp_path, monkeypatch):
@@ -453,12 +453,12 @@ def test_postscript_is_not_run(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
 @pytest.mark.parametrize("name", ["x.npy", "x.csv", "x.h5", "x.mat", "x.nii", "x.zip"])
-def test_a_pipe_does_not_keep_us_waiting(name, tmp_path):
+def test_pipes_are_refused_without_waiting(name, tmp_path):
     os.mkfifo(tmp_path / name)
     refused(tmp_path / name, "neither a file nor a folder", inspected)
 
 
-# Names in files are no paths, and do not speak to the terminal.
+# Names in files are never used as paths, and do not control the terminal.
 
 NAMES = ["../../a.png", "/tmp/b.png", "c/../../d.png", "e\x1b[2J.png"]
 
@@ -511,7 +511,7 @@ def unseen(text: str) -> set[str]:
     return {c for c in text if not c.isprintable() and c != "\n"}
 
 
-def test_names_in_files_do_not_speak_to_the_terminal(tmp_path, capsys):
+def test_names_in_files_do_not_control_the_terminal(tmp_path, capsys):
     (tmp_path / "data").mkdir()
     paths = evil_files(tmp_path / "data")
     assert len(paths) == 5
@@ -531,7 +531,7 @@ def test_names_in_files_do_not_speak_to_the_terminal(tmp_path, capsys):
         capsys.readouterr()
 
 
-def test_errors_and_other_commands_do_not_speak_to_the_terminal(tmp_path, capsys):
+def test_errors_and_other_commands_do_not_control_the_terminal(tmp_path, capsys):
     paths = evil_files(tmp_path)
     assert main(["inspect", str(tmp_path / "x.npz"), "--variable", f"{EVIL}x"]) == 1
     assert unseen(capsys.readouterr().err) == set()
@@ -545,7 +545,7 @@ def test_errors_and_other_commands_do_not_speak_to_the_terminal(tmp_path, capsys
 
 
 @pytest.mark.parametrize("name", ["x.html", "x.csv", "x.h5", "x.yaml"])
-def test_results_of_strangers_are_shown_or_refused(name, tmp_path, capsys):
+def test_untrusted_results_are_shown_or_refused(name, tmp_path, capsys):
     (tmp_path / name).write_bytes(b"\xff\xfe\0\x1b[2J" * 100)
     (tmp_path / f"b{name}").write_bytes(b"\x89HDF\r\n\x1a\n" * 50)
     assert main(["show", str(tmp_path / name)]) == 1
@@ -555,8 +555,8 @@ def test_results_of_strangers_are_shown_or_refused(name, tmp_path, capsys):
     assert unseen(said.out + said.err) == set()
 
 
-def test_the_block_gives_the_names_as_they_are(tmp_path, capsys):
-    """Escaped in the terminal, but YAML reads them back."""
+def test_the_printed_configuration_preserves_names(tmp_path, capsys):
+    """They are escaped for the terminal, and YAML reads them back."""
     path = tmp_path / "x.h5"
     with h5py.File(path, "w") as file:
         file["\u202evalues"] = VALUES
@@ -585,7 +585,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_are_no_responses_is_refused(kind, tmp_path):
+def test_values_that_are_not_responses_are_refused(kind, tmp_path):
     path = tmp_path / "x.npy"
     np.save(path, KINDS[kind])
     refused(path, ".", lambda p: as_recording(ARRAY, p))
@@ -604,14 +604,14 @@ GOOD = {
 
 
 @pytest.mark.parametrize("kind", GOOD)
-def test_unusual_numbers_are_read_right(kind, tmp_path):
+def test_unusual_numbers_are_read_correctly(kind, tmp_path):
     np.save(tmp_path / "x.npy", GOOD[kind])
     found = as_recording(ARRAY, tmp_path / "x.npy").responses
     np.testing.assert_array_equal(found, GOOD[kind].astype(float))
     assert found.dtype == np.float64
 
 
-def test_types_of_hdf5_that_are_no_numbers_are_refused(tmp_path):
+def test_hdf5_types_that_are_not_numeric_are_refused(tmp_path):
     path = tmp_path / "x.h5"
     with h5py.File(path, "w") as file:
         ragged = file.create_dataset("x", (6, 4), h5py.vlen_dtype(np.float64))
@@ -641,10 +641,10 @@ ODD = {
 
 @pytest.mark.parametrize(
     ("kind", "name"),
-    # h5py writes no text with NUL.
+    # h5py cannot write text with NUL.
     [(kind, name) for kind in ODD for name in ("x.npz", "x.h5") if (kind, name) != ("NUL", "x.h5")],
 )
-def test_odd_ids_are_read_as_they_are_or_refused(kind, name, tmp_path):
+def test_odd_ids_are_read_unchanged_or_refused(kind, name, tmp_path):
     ids = np.array([ODD[kind], *IDS[1:].tolist()])
     path = tmp_path / name
     if name == "x.npz":
@@ -663,7 +663,7 @@ def test_odd_ids_are_read_as_they_are_or_refused(kind, name, tmp_path):
         assert set(Recording.read(tmp_path / "ours.h5").stimulus_ids) == set(ids)
 
 
-def test_text_that_is_no_utf8_is_refused(tmp_path):
+def test_text_that_is_not_utf8_is_refused(tmp_path):
     path = tmp_path / "x.npz"
     np.savez(path, x=VALUES, ids=np.array([b"\xff\xfe", *map(str.encode, IDS[1:])]))
     refused(path, "utf-8", lambda p: as_recording(NAMED, p), inspected)
@@ -677,7 +677,7 @@ def test_text_that_is_no_utf8_is_refused(tmp_path):
     assert main(["diff", str(path), str(tmp_path / "other.h5")]) == 1
 
 
-def test_halves_of_characters_are_refused_before_they_are_written(tmp_path):
+def test_lone_surrogates_are_refused_before_writing(tmp_path):
     path = tmp_path / "x.npz"
     ids = np.array(["\ud800", *IDS[1:].tolist()])
     np.savez(path, x=np.arange(15.0), ids=ids)
@@ -685,14 +685,14 @@ def test_halves_of_characters_are_refused_before_they_are_written(tmp_path):
     refused(path, "surrogate", lambda p: as_recording(entry, p, np.unique(ids)))
 
 
-def test_members_of_npz_that_are_no_arrays(tmp_path):
+def test_members_of_npz_that_are_not_arrays(tmp_path):
     path = tmp_path / "a/b/x.npz"
     path.parent.mkdir(parents=True)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x", b"not an array")
         archive.writestr("../../ids.npy", b"")
-    refused(path, "'x' is no array", lambda p: load_array(p, "x"))
-    refused(path, "'../../ids' is no array", lambda p: load_array(p, "../../ids"))
+    refused(path, "'x' is not an array", lambda p: load_array(p, "x"))
+    refused(path, "'../../ids' is not an array", lambda p: load_array(p, "../../ids"))
     assert list(tmp_path.rglob("ids*")) == []
 
 
@@ -731,23 +731,23 @@ def test_files_that_rename_stimuli_may_be_hostile_too(tmp_path):
             as_recording(ARRAY | {"rename": str(tmp_path / "names.csv")}, tmp_path / "x.npy")
 
 
-# Libraries that crash or never end.
+# Libraries that crash or hang.
 
 
 def test_a_file_that_crashes_its_library_is_refused(tmp_path):
-    """SciPy looks up the type of a value in a table, without a look at its length."""
+    """SciPy uses the type of a value as an index into a table without checking it."""
     path = tmp_path / "x.mat"
     scipy.io.savemat(path, {"x": VALUES})
     content = path.read_bytes()
     at = content.index(struct.pack("<2i", 9, VALUES.nbytes))
     path.write_bytes(content[:at] + struct.pack("<i", 2**28) + content[at + 4 :])
-    refused(path, "crashes or does not end|cannot be read", load_array, inspected)
+    refused(path, "crashes or does not terminate|cannot be read", load_array, inspected)
 
 
 @pytest.mark.parametrize(
-    ("signal", "said"), [("SEGV", "crashes or does not end"), ("XCPU", "took too long")]
+    ("signal", "said"), [("SEGV", "crashes or does not terminate"), ("XCPU", "took too long")]
 )
-def test_a_crash_and_too_long_a_wait_are_noticed(signal, said, tmp_path, monkeypatch):
+def test_crashes_and_timeouts_are_noticed(signal, said, tmp_path, monkeypatch):
     path = tmp_path / "x.h5"
     FORMATS["x.h5"].write(path)
     script = tmp_path / "dies.py"
@@ -756,7 +756,7 @@ def test_a_crash_and_too_long_a_wait_are_noticed(signal, said, tmp_path, monkeyp
     refused(path, said, load_array)
 
 
-def test_files_of_ours_that_lack_something_or_hold_something_else(tmp_path):
+def test_incomplete_files_of_our_own_are_refused(tmp_path):
     path = tmp_path / "stimuli.h5"
     FORMATS["stimuli.h5"].write(path)
     with h5py.File(path, "a") as file:

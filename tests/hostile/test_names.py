@@ -1,4 +1,4 @@
-"""Names become files, wildcards and text on a terminal: they are refused, or go all the way."""
+"""Names become files, wildcards and text on a terminal: each is refused, or works everywhere."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ EXPERIMENT = {
     "analyses": [],
 }
 
-#: Names of sections; none of them may become a folder.
+#: Invalid names of sections, which may not become folders.
 REFUSED = [
-    *("", ".", "..", "../up", "a/b", "/root", "-rf", "--help", ".hidden", "a\0", "a\n", "a b", " "),
-    *("*", "a?", "[a]", "{a}", "a,b", "a=b", "%s", "$(ls)", "${HOME}", "`ls`", "a;b", "a|b", "~"),
-    *("a\\b", "a:b", "é", "e\u0301", "脳", "\u202ea", "x" * 81, "y" * 300, "z" * 20, "a'b", 'a"b'),
-]
+    "", ".", "..", "../up", "a/b", "/root", "-rf", "--help", ".hidden", "a\0", "a\n", "a b", " ",
+    "*", "a?", "[a]", "{a}", "a,b", "a=b", "%s", "$(ls)", "${HOME}", "`ls`", "a;b", "a|b", "~",
+    "a\\b", "a:b", "é", "e\u0301", "脳", "\u202ea", "x" * 81, "y" * 300, "z" * 20, "a'b", 'a"b',
+]  # fmt: skip
 
 
 def at(path: tuple[str, ...], name: str) -> dict[str, Any]:
-    """Return a study in which something is called so."""
+    """Return a study in which the section at a path has a name."""
     study: dict[str, Any] = {"study": "s", "experiments": {"tasks": copy.deepcopy(EXPERIMENT)}}
     if path == ("study",):
         return study | {"study": name}
@@ -75,7 +75,7 @@ def at(path: tuple[str, ...], name: str) -> dict[str, Any]:
     ],
     ids=".".join,
 )
-def test_names_that_are_no_plain_words_are_refused(path, name):
+def test_invalid_names_are_refused(path, name):
     with pytest.raises(RepbiasError) as error:
         load_study(at(path, name))
     message = str(error.value)
@@ -86,7 +86,7 @@ def test_names_that_are_no_plain_words_are_refused(path, name):
 
 
 @pytest.mark.parametrize("name", [n for n in REFUSED if not n.startswith((".", "-"))])
-def test_levels_that_are_no_plain_words_are_refused(name):
+def test_invalid_names_of_levels_are_refused(name):
     study = at(("study",), "s")
     study["experiments"]["tasks"]["vary"] = {"training.learning_rate": {name: 0.1}}
     with pytest.raises(RepbiasError, match=r"vary"):
@@ -128,7 +128,7 @@ def test_files_that_snakemake_takes_for_patterns_are_refused(name, tmp_path):
 
 
 @pytest.mark.parametrize("path", ["x" * 300, "a\nb", "x/" * 3000])
-def test_paths_that_no_system_has_are_refused(path):
+def test_impossible_paths_are_refused(path):
     with pytest.raises(RepbiasError, match=r"images.x.path: found"):
         load_study(at(("study",), "s") | {"images": {"x": {"path": path}}})
 
@@ -166,7 +166,7 @@ def test_no_command_sends_control_characters_to_the_terminal(tmp_path, capsys, m
         assert (out + err).replace("\n", "").isprintable(), command
 
 
-# All the way through Snakemake
+# Through a whole run of Snakemake
 
 LONG = "abcdefgh" * 10
 IDS = ["-rf", "$(touch ran)", "a b", "%s", "'q'", '"dq"', "[x]_*?", "=cmd()", "a,b", "__x", "&amp;"]
@@ -204,16 +204,15 @@ NASTY = {
 
 
 def command(*arguments: str) -> list[str]:
-    """Return the command that runs study.yaml, in the folder that it is given in."""
+    """Return the command that runs the study.yaml of the current folder."""
     profile = ROOT / "workflow/profiles/default"
-    return [
-        *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")),
-        *("--configfile", "study.yaml", "--workflow-profile", str(profile), *arguments),
-    ]
+    snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+    study = ["--configfile", "study.yaml", "--workflow-profile", str(profile)]
+    return [*snakemake, *study, *arguments]
 
 
 def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    """Run Snakemake on study.yaml, in a folder."""
+    """Run Snakemake on the study.yaml of a folder."""
     return subprocess.run(
         command(*arguments),
         cwd=folder,
@@ -225,7 +224,7 @@ def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     )
 
 
-def test_names_that_are_accepted_go_through_a_run(tmp_path, capsys, monkeypatch):
+def test_accepted_names_survive_a_run(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     images = tmp_path / HERE

@@ -1,4 +1,4 @@
-"""Arrays come out of every kind of file as they went in, and damaged files are refused."""
+"""Arrays survive every file format unchanged, and damaged files are refused."""
 
 from itertools import count
 from pathlib import Path
@@ -101,7 +101,7 @@ def test_compressed_matlab_files_are_read(compressed, tmp_path):
 
 @pytest.mark.parametrize("suffix", [".npz", ".h5", ".mat"])
 def test_text_is_read_as_text(suffix, tmp_path):
-    """Ids of stimuli may be in the file of the responses; in MATLAB, as a cell array."""
+    """Stimulus ids may be stored with the responses; in MATLAB, as a cell array."""
     names = ["dog", "", "Äpfel"]
     stored = {".npz": np.array(names), ".h5": names, ".mat": np.array(names, dtype=object)}
     found = load_array(write(tmp_path / f"x{suffix}", names=stored[suffix]), "names")
@@ -138,7 +138,7 @@ def test_other_files_are_not_read(suffix, where, tmp_path):
         load_array(path, "x")
 
 
-# MATLAB v7.3. There is no MATLAB to write such files with, so this does what MATLAB does.
+# MATLAB v7.3. Without MATLAB, such files are written here by its conventions.
 
 NUMBERS = count()
 MATLAB_CLASS = {"float64": "double", "float32": "single"}
@@ -341,7 +341,7 @@ def test_wrong_names_are_refused(save, name, message, tmp_path):
 
 
 @pytest.mark.parametrize("save", [save_v5, save_v73])
-def test_cells_that_are_no_array_are_refused(save, tmp_path):
+def test_cells_that_are_not_an_array_are_refused(save, tmp_path):
     ragged, nothing = cells([[np.ones((1, 2)), np.ones((1, 3))]]), np.empty((0, 0), object)
     path = save(tmp_path / "x.mat", ragged=ragged, nothing=nothing)
     with pytest.raises(RepbiasError, match=r"'ragged' holds arrays of different shapes"):
@@ -371,7 +371,7 @@ def test_references_in_a_circle_end(tmp_path):
 
 
 def test_a_file_that_matlab_wrote_is_read():
-    """SciPy's test data hold one file of the kind, and the same variable as v5 (MATLAB 7.4)."""
+    """SciPy's test data include one such file, and the same variable as v5 (MATLAB 7.4)."""
     folder = Path(scipy.io.__file__).parent / "matlab" / "tests" / "data"
     v5, v73 = (folder / f"{name}_7.4_GLNX86.mat" for name in ("testdouble", "testhdf5"))
     if not (v5.is_file() and v73.is_file()):

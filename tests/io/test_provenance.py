@@ -1,4 +1,4 @@
-"""Records say how every output was made, and hold nothing that they should not."""
+"""Records state how every output was made, and hold nothing private."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def job(tmp_path, monkeypatch):
-    """A job of Snakemake's own types that has written one output, of data and of a result."""
+    """A finished job, in Snakemake's own types, with a result and other data as inputs."""
     monkeypatch.chdir(tmp_path)
     for name in ("results/x/tables/a b.csv", "results/x/networks/e/c.h5", "data/raw.npy"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,7 @@ def test_a_record_names_no_user_and_no_machine(job, monkeypatch):
 
 
 def test_the_latest_record_of_an_output_counts(job):
-    """After a change of the batches, a job of another name may have made it."""
+    """After batches change, it may have been made by a job of another name."""
     for log, finished in (("old", "2026-01-02"), ("new", "2026-01-03"), ("older", "2026-01-01")):
         job.log = Log([f"results/x/logs/{log}.log"])
         provenance.record(job, 0)
@@ -97,24 +97,24 @@ def test_a_damaged_record_is_named(job, text):
         provenance.records(Path("results/x"))
 
 
-def test_a_fingerprint_is_of_content():
-    one = {"a": 1, "b": {"c": [1, 2], "d": None}}
-    assert provenance.fingerprint(one) == provenance.fingerprint(
+def test_a_fingerprint_depends_on_content_only():
+    config = {"a": 1, "b": {"c": [1, 2], "d": None}}
+    assert provenance.fingerprint(config) == provenance.fingerprint(
         {"b": {"d": None, "c": [1, 2]}, "a": 1}
     )
     assert provenance.fingerprint({1: 0, "b": 1}) == provenance.fingerprint({"b": 1, "1": 0})
-    others = [one | {"a": 2}, one | {"b": {"c": [2, 1], "d": None}}, {"a": 1}]
-    assert len({provenance.fingerprint(config) for config in [one, *others]}) == 4
+    others = [config | {"a": 2}, config | {"b": {"c": [2, 1], "d": None}}, {"a": 1}]
+    assert len({provenance.fingerprint(c) for c in [config, *others]}) == 4
 
 
-def test_only_libraries_in_use_are_told():
-    """And none is imported here: a job says how many threads NumPy may use before it is."""
+def test_only_libraries_in_use_are_listed():
+    """Provenance itself imports none: a job sets the threads of NumPy before importing it."""
     code = "from repbias.io.provenance import versions; print(*versions())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["python", "repbias"]
 
 
-def test_the_commit_is_the_package_s(tmp_path, monkeypatch):
+def test_the_commit_is_that_of_the_package(tmp_path, monkeypatch):
     package = tmp_path / "src/repbias"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("")

@@ -1,4 +1,4 @@
-"""Arrays with named axes: what was written is read back, whatever the order of the axes."""
+"""Arrays with named axes are read back as they were written, in any order of the axes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def read_file(path, ids=IDS, known=KNOWN, **settings):
 
 
 def rows(recording: Recording) -> dict:
-    """(stimulus, repeat) to its row of responses."""
+    """Return the row of responses of every (stimulus, repeat)."""
     trials = zip(recording.trials["stimulus_id"], recording.trials["repeat"], strict=True)
     return dict(zip(trials, recording.responses, strict=True))
 
@@ -186,12 +186,12 @@ def test_arrays_that_do_not_fit_are_refused(array, axes, message, tmp_path):
         (["stimulus", "units"], "units"),
     ],
 )
-def test_axes_that_make_no_sense_are_refused(axes, message, tmp_path):
+def test_invalid_axes_are_refused(axes, message, tmp_path):
     with pytest.raises(ValidationError, match=message):
         read(np.ones((5, 2)), tmp_path, axes=axes)
 
 
-def test_no_pickle_is_loaded(tmp_path):
+def test_pickles_are_not_loaded(tmp_path):
     path = tmp_path / "objects.npy"
     np.save(path, np.array([[{"a": 1}] * 2] * 5), allow_pickle=True)
     with pytest.raises(RepbiasError, match="cannot be read as npy"):
@@ -218,7 +218,7 @@ def test_the_canonical_file_keeps_everything(tmp_path):
 def test_shuffling_the_stimulus_axis_with_its_ids_changes_no_result(
     step, tmp_path, make_activations
 ):
-    """Stimuli are known by their ids; the order in a file is an accident."""
+    """Stimuli are identified by their ids; their order in a file is arbitrary."""
     rng = np.random.default_rng(4)
     known = np.array([f"image{i:02d}" for i in range(40)])
     signal = rng.normal(size=(40, 6))
@@ -241,8 +241,8 @@ def test_shuffling_the_stimulus_axis_with_its_ids_changes_no_result(
 
 
 def test_macaque_v4_averages_equal_the_published_ones(test_data, tmp_path):
-    """Cowley et al. (2023) give raw responses and, in another file, their averages."""
-    from repbias.recordings.reliability import stimulus_means
+    """Cowley et al. (2023) publish raw responses and, in another file, their averages."""
+    from repbias.recordings.responses import stimulus_means
 
     known = np.array([f"image{i + 1:04d}" for i in range(640)])
     folder = test_data / "v4_cowley2023"
@@ -258,7 +258,7 @@ def test_macaque_v4_averages_equal_the_published_ones(test_data, tmp_path):
     assert len(recording.responses) == 36 * 6 + 261 * 7 + 294 * 8 + 45 * 9 + 4 * 10
 
 
-def test_an_id_that_is_missing_does_not_change_the_others():
+def test_a_missing_id_does_not_change_the_others():
     assert as_ids([1.0, np.nan, 3.5, 1e19]).tolist() == ["1", "nan", "3.5", "10000000000000000000"]
 
 
@@ -302,8 +302,8 @@ def test_standard_errors_follow_the_responses(tmp_path):
         read_file(path, **settings | {"axes": ["repeat", "stimulus", "unit"]})
 
 
-def test_counts_are_not_sorted_by_the_order_of_trials(tmp_path):
-    """Where nothing says which trial came first, a small count is as often first as a large one."""
+def test_trials_of_unknown_order_are_not_sorted_by_count(tmp_path):
+    """Without information about their order, small and large counts come first equally often."""
     counts = np.tile([0.0, 1.0], 40)[:, None] * np.ones((80, 2))
     known = np.array([f"s{i:02d}" for i in range(40)])
     ids = np.repeat(known, 2).tolist()

@@ -1,4 +1,4 @@
-"""Brain-Score assemblies written by xarray: what was written is read back, by ids."""
+"""Brain-Score assemblies written by xarray are read back, joined by id."""
 
 from __future__ import annotations
 
@@ -76,17 +76,17 @@ def test_reads_back_what_was_written_in_every_order_of_the_dimensions(engine, tm
         np.testing.assert_allclose(recording.info["times_s"], [0.08, 0.09, 0.1])
 
 
-def test_seconds_are_read_when_said_and_suspected_when_not(tmp_path):
+def test_seconds_are_read_if_declared_and_suspected_if_not(tmp_path):
     seconds = {name: [ms / 1000 for ms in values] for name, values in TIMES.items()}
     path = save(assembly(times=seconds), tmp_path / "a.nc")
     recording = read_file(path, time_unit="s")
     np.testing.assert_allclose(recording.info["times_s"], [0.08, 0.09, 0.1])
-    with pytest.raises(RepbiasError, match=r"0.07 to 0.09\); .* say 'time_unit: s'"):
+    with pytest.raises(RepbiasError, match=r"0.07 to 0.09\); .* set 'time_unit: s'"):
         read_file(path)
 
 
 def test_times_with_units_are_not_turned_into_dates(tmp_path):
-    """Xarray decodes what calls itself milliseconds unless told otherwise."""
+    """By default xarray decodes variables with units of milliseconds."""
     array = assembly()
     for name in TIMES:
         array[name].attrs["units"] = "milliseconds"
@@ -135,7 +135,7 @@ def test_where_keeps_neuroids_by_their_coordinates(tmp_path):
         np.testing.assert_array_equal(read_file(path, where=where).responses, every[:, kept])
 
 
-def test_the_same_number_may_name_a_neuroid_of_every_animal(tmp_path):
+def test_neuroids_may_be_numbered_within_each_animal(tmp_path):
     path = save(assembly(neuroids={"neuroid_id": [1, 2, 1, 2]}), tmp_path / "a.nc")
     assert read_file(path).units["unit"].tolist() == ["Chabo/1", "Chabo/2", "Tito/1", "Tito/2"]
     path = save(assembly(neuroids={"neuroid_id": [1, 1, 1, 2]}), tmp_path / "b.nc")
@@ -199,7 +199,7 @@ def test_the_canonical_file_keeps_everything(tmp_path):
         ),
     ],
 )
-def test_what_does_not_fit_is_refused_with_what_exists(changes, settings, message, tmp_path):
+def test_mismatches_are_refused_with_the_existing_names(changes, settings, message, tmp_path):
     path = save(assembly(**changes), tmp_path / "a.nc")
     with pytest.raises(RepbiasError, match=message) as error:
         read_file(path, **settings)
@@ -214,7 +214,7 @@ def test_another_dimension_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("engine", ["h5netcdf", "scipy"])
-def test_files_that_are_empty_damaged_or_something_else_are_refused(engine, tmp_path):
+def test_empty_damaged_and_other_files_are_refused(engine, tmp_path):
     whole = save(assembly(), tmp_path / "a.nc", engine).read_bytes()
     contents = {"empty.nc": b"", "text.nc": b"not netCDF"}
     contents |= {f"cut{i}.nc": whole[: len(whole) * i // 5] for i in range(1, 5)}
@@ -232,7 +232,7 @@ def test_a_file_without_any_array_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["xarray", "h5netcdf"])
-def test_the_installation_is_named_where_a_library_is_missing(name, tmp_path, monkeypatch):
+def test_a_missing_library_is_reported_with_its_extra(name, tmp_path, monkeypatch):
     path = save(assembly(), tmp_path / "a.nc")
     monkeypatch.setitem(sys.modules, name, None)
     message = rf"needs {name}: pip install 'repbias\[brainscore\]'"

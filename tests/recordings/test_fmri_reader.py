@@ -1,4 +1,4 @@
-"""Functional MRI: NIfTI files are read back exactly, and real data are decoded."""
+"""Functional MRI: NIfTI files are read back exactly, and categories are decoded in real data."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def assert_same(a: Recording, b: Recording, info=True):
             assert left == right
 
 
-# Estimates of trials.
+# Estimates per trial.
 
 
 def betas(n=12, seed=0):
@@ -221,7 +221,7 @@ def test_betas_may_be_an_array(axes, suffix, tmp_path):
         np.testing.assert_array_equal(found[row.stimulus, row.session, row.run], values[i])
 
 
-def test_scans_are_found_by_a_template_and_joined_by_what_it_says(tmp_path):
+def test_scans_are_found_by_a_template_and_joined_by_its_placeholders(tmp_path):
     """Voxels of one subject were not observed in the trials of another."""
     data = {}
     for subject in ("01", "02"):
@@ -309,7 +309,7 @@ def test_a_response_is_the_mean_of_the_volumes_of_its_event(tr, unit, given, tmp
 
 
 def test_labels_of_volumes_and_onsets_of_blocks_are_the_same(tmp_path):
-    """Two runs of 15 volumes in one file; 0.8 s is no number of single precision."""
+    """Two runs of 15 volumes in one file; 0.8 s is not exact in single precision."""
     path = nifti(tmp_path / "bold.nii.gz", bold(), tr=0.8)
     labels = (["rest"] * 2 + ["image1"] * 5 + ["image2"] * 4 + ["rest"] * 4) * 2
     frame = pd.DataFrame({"label": labels, "chunk": np.repeat([10, 9], 15)})
@@ -362,7 +362,7 @@ def test_constant_voxels_stay_and_missing_ones_are_missing_in_their_run():
     assert np.isfinite(prepared[:, 2]).all()
 
 
-def test_what_is_cut_off_or_mixed_is_told(tmp_path, caplog):
+def test_cut_off_and_overlapping_responses_are_reported(tmp_path, caplog):
     events = pd.DataFrame(
         {"onset": [0.0, 2.0, 57.0], "duration": [4.0] * 3, "trial_type": ["image0"] * 3}
     )
@@ -372,7 +372,7 @@ def test_what_is_cut_off_or_mixed_is_told(tmp_path, caplog):
         events=table(tmp_path / "events.tsv", events),
         delay_s=0,
     )
-    assert "the run ends before 1 responses do" in caplog.text
+    assert "1 responses are cut off by the end of the run" in caplog.text
     assert "1 of 3 responses overlap" in caplog.text
 
 
@@ -415,7 +415,7 @@ def read_runs(folder, **settings):
 
 
 def decode(recording):
-    """Share of blocks whose category a linear SVM names, leaving one run out."""
+    """Return the accuracy of a linear SVM for the category of blocks, leaving one run out."""
     return cross_val_score(
         SVC(kernel="linear"),
         recording.responses,
@@ -466,16 +466,16 @@ def test_categories_are_decoded_as_reported(zscore_runs, haxby):
 
 
 def test_wrong_times_are_decoded_worse(haxby):
-    """Twelve seconds after the end of a block of 22.5 s little of the response is left."""
+    """Twelve seconds after the end of a block of 22.5 s, little of the response is left."""
     assert decode(read_labels(haxby, delay_s=35, duration_s=2.5)) < 0.4
 
 
-# What does not fit.
+# Invalid files and settings.
 
 
 @pytest.fixture
 def files(tmp_path):
-    """Files that fit, to which one thing is changed."""
+    """A valid set of files, of which tests change one thing."""
     data, events = betas()
     nifti(tmp_path / "betas.nii.gz", data)
     nifti(tmp_path / "mask.nii.gz", np.ones(SHAPE))
@@ -589,14 +589,14 @@ EVENTS = pd.DataFrame(
         ),
         (EVENTS, {}, {"ignore": ["image1", "image3"]}, "holds no stimulus"),
         (EVENTS, {}, {"columns": {"run": "chunk"}}, "no column 'chunk'"),
-        (EVENTS, {"unit": "unknown"}, {}, "bold.nii: no header gives .* give 'tr_s'"),
-        (EVENTS, {"tr": 2000.0}, {}, "between 0.01 and 60 s; give 'tr_s'"),
-        (EVENTS, {"tr": 0.0}, {}, "give 'tr_s'"),
+        (EVENTS, {"unit": "unknown"}, {}, "bold.nii: no header with .* set 'tr_s'"),
+        (EVENTS, {"tr": 2000.0}, {}, "between 0.01 and 60 s; set 'tr_s'"),
+        (EVENTS, {"tr": 0.0}, {}, "set 'tr_s'"),
         (
             pd.DataFrame({"stimulus": ["image1"] * 30, "run": [1, 2, 1] * 10}),
             {},
             {},
-            "line 4: the volumes of run 1 are not together",
+            "line 4: the volumes of run 1 are not contiguous",
         ),
     ],
 )
@@ -617,8 +617,11 @@ def test_events_that_do_not_fit_are_refused(events, image, settings, message, tm
         ({"variable": "x"}, "variable: not for betas in NIfTI"),
         ({"events": "nowhere.tsv"}, "events: there is no file nowhere.tsv"),
         ({"images": "*.nii.gz"}, "images: needs a folder"),
-        ({"path": "{folder}"}, "is a folder; 'images' says"),
-        ({"path": "{folder}", "images": "{runs}.nii"}, r"images: unknown part \{runs\}; expected"),
+        ({"path": "{folder}"}, "is a folder; set 'images'"),
+        (
+            {"path": "{folder}", "images": "{runs}.nii"},
+            r"unknown placeholder \{runs\}; expected",
+        ),
         ({"path": "{folder}", "images": "x{run}.nii"}, "no file in .* matches 'x{run}.nii'"),
         (
             {"path": "{folder}", "images": "*.nii.gz", "events": "events.csv"},
@@ -630,7 +633,7 @@ def test_events_that_do_not_fit_are_refused(events, image, settings, message, tm
         ),
         (
             {"path": "{folder}", "images": "b{run}.nii.gz", "mask": "{run}.nii"},
-            r"mask: \{run\} may not tell voxels apart",
+            r"mask: \{run\} is not allowed; only \{subject\} is",
         ),
         ({"path": "{folder}/events.csv"}, "expected one of .nii, .nii.gz, .npy"),
         ({"region_names": "{folder}/events.csv"}, "region_names: needs regions"),
@@ -639,7 +642,7 @@ def test_events_that_do_not_fit_are_refused(events, image, settings, message, tm
         ({"content": "beta"}, "'betas' or 'bold'"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(settings, message, files):
+def test_invalid_settings_are_refused(settings, message, files):
     settings = {
         name: value.replace("{folder}", str(files)) if isinstance(value, str) else value
         for name, value in settings.items()
@@ -653,7 +656,7 @@ def test_settings_that_make_no_sense_are_refused(settings, message, files):
         read_spec(**good | settings)
 
 
-def test_labels_need_names_once_each(files):
+def test_every_label_needs_exactly_one_name(files):
     nifti(files / "labels.nii", np.repeat([1, 2], 33).reshape(SHAPE).astype(np.int16))
     settings = {
         "path": files / "betas.nii.gz",
@@ -672,7 +675,7 @@ def test_labels_need_names_once_each(files):
         with pytest.raises(RepbiasError, match=message):
             read_spec(**settings, region_names=names)
     nifti(files / "labels.nii", np.full(SHAPE, 1.5))
-    with pytest.raises(RepbiasError, match="labels must be whole numbers"):
+    with pytest.raises(RepbiasError, match="labels must be integers"):
         read_spec(**settings)
 
 
@@ -685,7 +688,7 @@ def test_runs_on_different_grids_are_refused(tmp_path):
         read_spec(path=tmp_path, content="betas", images="run{run}.nii", events="run{run}.tsv")
 
 
-def test_without_nibabel_it_says_what_to_install(files, monkeypatch):
+def test_missing_nibabel_is_reported_with_its_extra(files, monkeypatch):
     monkeypatch.setitem(sys.modules, "nibabel", None)
     with pytest.raises(RepbiasError, match=r"NIfTI needs nibabel: pip install 'repbias\[nifti\]'"):
         read_spec(path=files / "betas.nii.gz", content="betas", events=str(files / "events.csv"))

@@ -1,4 +1,4 @@
-"""Epochs written by MNE-Python: what was written is read back, and bins equal plain loops."""
+"""Epochs written by MNE-Python are read back, and time bins equal plain loops."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KNOWN = np.array([f"image{i}" for i in range(6)])
 N_TRIALS, N_TIMES, SFREQ, TMIN = 12, 60, 100.0, -0.2
 TYPES = {"MEG0111": "mag", "MEG0112": "grad", "EEG001": "eeg", "STI014": "stim", "EEG002": "eeg"}
 SHOWN = [f"image{i % 5}" for i in range(N_TRIALS)]
-# Whole numbers of femtotesla and microvolts come back exactly from single precision.
+# Integers in femtotesla and microvolts survive single precision exactly.
 DATA = np.random.default_rng(0).integers(-99, 99, size=(N_TRIALS, 5, N_TIMES)).astype(float)
 
 
@@ -55,7 +55,7 @@ def read_file(path, **settings) -> Recording:
 
 
 def written(recording: Recording):
-    """Rows of DATA in the order of the recording's trials."""
+    """Return the rows of DATA in the order of the recording's trials."""
     samples = np.round(recording.trials["start_time"] * SFREQ).astype(int)
     return (samples - 50) // 100
 
@@ -141,8 +141,8 @@ def test_bins_equal_a_loop_over_samples(bin_s, first, n_bins, tmp_path):
 
 
 @given(st.integers(1, 60))
-def test_every_bin_has_its_samples_and_no_sample_is_in_two(width):
-    """With data that are the sample's number, bins of `width` samples average to their middles."""
+def test_every_sample_is_in_exactly_one_bin(width):
+    """Data are sample indices, so every bin averages to its middle."""
     from repbias.recordings.readers.mne import _binned
 
     spec = MneRecording.model_construct(bin_s=width / SFREQ)
@@ -152,7 +152,7 @@ def test_every_bin_has_its_samples_and_no_sample_is_in_two(width):
     assert means.shape[2] == 60 // width + 90 // width
 
 
-def test_a_baseline_is_subtracted_only_when_asked(tmp_path):
+def test_a_baseline_is_subtracted_only_on_request(tmp_path):
     path = write(tmp_path / "a-epo.fif")
     plain, corrected = read_file(path), read_file(path, baseline=(-0.2, -0.1))
     rest = plain.responses[:, :, :11].mean(axis=2, keepdims=True)  # MNE takes both ends
@@ -176,7 +176,7 @@ def test_the_order_of_epochs_in_the_file_changes_nothing(tmp_path):
         np.testing.assert_array_equal(shuffled.trials[name], values)
 
 
-def test_other_subjects_are_other_units_and_other_sessions_are_not(tmp_path):
+def test_units_differ_between_subjects_but_not_between_sessions(tmp_path):
     first = write(tmp_path / "one-epo.fif")
     again = write(tmp_path / "two-epo.fif", DATA[:5] + 1, SHOWN[:5])
     other = write(tmp_path / "three-epo.fif", DATA[:7] + 2, SHOWN[:7], his_id="sub-02")
@@ -194,18 +194,18 @@ def test_other_subjects_are_other_units_and_other_sessions_are_not(tmp_path):
 
 
 @pytest.mark.parametrize("his_id", [None, "0"])
-def test_anonymous_files_need_names_of_subjects(his_id, tmp_path):
+def test_anonymous_files_need_subject_names(his_id, tmp_path):
     first = write(tmp_path / "a-epo.fif", his_id=his_id)
     second = write(tmp_path / "b-epo.fif", his_id=his_id)
     assert set(read_file(first).units["subject"]) == {"subject1"}
     assert set(read_file(first, subject="s7").units["subject"]) == {"s7"}
-    with pytest.raises(RepbiasError, match="does not say who was recorded; give 'subject'"):
+    with pytest.raises(RepbiasError, match="does not name the subject; set 'subject'"):
         read_file(first, more_files=[second])
     recording = read_file(first, more_files=[second], subject=["x", "y"])
     assert set(recording.units["subject"]) == {"x", "y"}
 
 
-def test_mne_anonymises_to_what_the_reader_takes_for_anonymous(tmp_path):
+def test_the_reader_recognises_the_anonymisation_of_mne(tmp_path):
     path = write(tmp_path / "a-epo.fif", his_id="Jane")
     epochs = mne.read_epochs(path, verbose="ERROR")
     mne.io.anonymize_info(epochs.info, verbose="ERROR")
@@ -213,7 +213,7 @@ def test_mne_anonymises_to_what_the_reader_takes_for_anonymous(tmp_path):
     assert set(read_file(path).units["subject"]) == {"subject1"}
 
 
-def test_files_with_other_times_are_refused(tmp_path):
+def test_files_with_different_times_are_refused(tmp_path):
     first = write(tmp_path / "a-epo.fif")
     second = write(tmp_path / "b-epo.fif", DATA[:, :, :50], his_id="sub-02")
     with pytest.raises(
@@ -226,7 +226,7 @@ def test_files_with_other_times_are_refused(tmp_path):
     ("settings", "message"),
     [
         ({"stimulus": "picture"}, "no metadata; leave 'stimulus' out .*: image0, image1"),
-        ({"picks": "egg"}, r"picks: 'egg' names no channels .* types are .*eeg.* EEG001"),
+        ({"picks": "egg"}, r"picks: 'egg' matches no channels .* types are .*eeg.* EEG001"),
         ({"picks": ["EEG01"]}, r"did you mean 'EEG001'\?"),
         ({"bin_s": 0.001}, "bin_s 0.001 is shorter than the 0.01 s between samples"),
         ({"bin_s": 2}, "no bin of 2 s fits into the epochs, which go from -0.2 to 0.39 s"),
@@ -239,7 +239,7 @@ def test_settings_that_do_not_fit_the_file_are_refused(settings, message, tmp_pa
     assert str(path) in str(error.value)
 
 
-def test_a_column_that_the_metadata_lack_and_channels_that_are_all_bad_are_refused(tmp_path):
+def test_missing_metadata_and_all_bad_channels_are_refused(tmp_path):
     metadata = pd.DataFrame({"picture": SHOWN})
     path = write(tmp_path / "a-epo.fif", metadata=metadata, bads=["EEG001", "EEG002"])
     with pytest.raises(RepbiasError, match=r"no column 'pictures'; did you mean 'picture'\?"):
@@ -250,7 +250,7 @@ def test_a_column_that_the_metadata_lack_and_channels_that_are_all_bad_are_refus
         spec_of(path, baseline=(0, 0))
 
 
-def test_files_that_are_empty_damaged_or_something_else_are_refused(tmp_path):
+def test_empty_damaged_and_other_files_are_refused(tmp_path):
     whole = write(tmp_path / "a-epo.fif").read_bytes()
     raw = mne.io.RawArray(DATA[0], mne.create_info(5, SFREQ, "eeg"), verbose="ERROR")
     raw.save(tmp_path / "recording_raw.fif", verbose="ERROR")
@@ -273,7 +273,7 @@ def test_the_canonical_file_keeps_everything(tmp_path):
         np.testing.assert_array_equal(again.units[name], values)
 
 
-def test_the_installation_is_named_where_mne_is_missing(tmp_path, monkeypatch):
+def test_missing_mne_is_reported_with_its_extra(tmp_path, monkeypatch):
     path = write(tmp_path / "a-epo.fif")
     monkeypatch.setitem(sys.modules, "mne", None)
     with pytest.raises(RepbiasError, match=r"needs mne: pip install 'repbias\[mne\]'"):

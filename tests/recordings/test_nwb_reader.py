@@ -20,7 +20,7 @@ from repbias.io.recordings import Recording
 from repbias.recordings.readers.files import plain_columns
 from repbias.recordings.readers.nwb import NwbRecording, observed, read, sample_means, spike_counts
 
-# Of pynwb when it writes.
+# Warnings of pynwb while it writes.
 pytestmark = pytest.mark.filterwarnings("ignore:The linked table for DynamicTableRegion")
 
 KNOWN = np.array([f"image{i}" for i in range(6)])
@@ -96,14 +96,14 @@ def read_file(path, **settings) -> Recording:
     return read(spec_of(path, **settings), KNOWN)
 
 
-def equal(one: Recording, other: Recording):
-    np.testing.assert_array_equal(one.responses, other.responses)
+def assert_equal(found: Recording, expected: Recording):
+    np.testing.assert_array_equal(found.responses, expected.responses)
     for part in ("stimuli", "trials", "units"):
-        a, b = getattr(one, part), getattr(other, part)
+        a, b = getattr(found, part), getattr(expected, part)
         assert set(a) == set(b)
         for name in a:
             np.testing.assert_array_equal(a[name], b[name])
-    assert one.info == other.info
+    assert found.info == expected.info
 
 
 def brute_force(spikes, start, stop):
@@ -155,7 +155,7 @@ SPIKES = st.lists(st.integers(0, 400), max_size=40)
 
 @given(SPIKES, st.lists(st.integers(0, 300), min_size=1, max_size=5), st.integers(1, 4))
 def test_spike_counts_equal_a_loop_on_random_trains(spikes, starts, n_bins):
-    """Multiples of 1/8 s are exact, so spikes fall on edges and still count once."""
+    """Multiples of 1/8 s are exact, so some spikes fall on edges; they must count once."""
     spikes, starts = np.array(spikes) / 8, np.array(starts) / 8
     edges = np.arange(-1, n_bins) / 2
     counts = spike_counts(spikes, starts, edges)
@@ -176,7 +176,7 @@ def test_the_order_of_trials_units_and_spikes_in_the_file_changes_nothing(tmp_pa
         [units[i] for i in rng.permutation(4)],
         [TRIALS[i] for i in rng.permutation(N_TRIALS)],
     )
-    equal(read_file(shuffled, bin_s=0.2), plain)
+    assert_equal(read_file(shuffled, bin_s=0.2), plain)
 
 
 def test_units_outside_their_observed_intervals_are_nan_and_not_silent(tmp_path):
@@ -188,7 +188,7 @@ def test_units_outside_their_observed_intervals_are_nan_and_not_silent(tmp_path)
     plain = read_file(write_units(tmp_path / "b.nwb"))
     for row, start in enumerate(recording.trials["start_time"]):
         for column in range(4):
-            # 1 µs: 1.05 is not quite 1.0 + 0.05 for a computer
+            # 1 µs, as 1.05 is not exactly 1.0 + 0.05 in floating point
             whole = any(
                 a - 1e-6 <= start + 0.05 and start + 0.45 <= b + 1e-6 for a, b in intervals[column]
             )
@@ -288,7 +288,7 @@ def test_the_stimulus_column_may_be_called_stimulus_id_and_be_renamed(tmp_path):
 def test_the_canonical_file_keeps_everything(tmp_path):
     recording = read_file(write_units(tmp_path / "a.nwb"), bin_s=0.1)
     recording.write(tmp_path / "recording.h5")
-    equal(Recording.read(tmp_path / "recording.h5"), recording)
+    assert_equal(Recording.read(tmp_path / "recording.h5"), recording)
 
 
 # Several files.
@@ -312,7 +312,7 @@ def test_units_of_another_session_were_not_observed_in_this_one(tmp_path):
                 np.testing.assert_array_equal(together.trials[name][rows], values)
     again = read_file(other, more_files=[second, first])
     again.info["file"] = together.info["file"]
-    equal(again, together)
+    assert_equal(again, together)
     spec = spec_of(first, more_files=[second, other])
     assert spec.input_files() == [str(first), str(second), str(other)]
 
@@ -341,17 +341,17 @@ def test_a_file_without_the_wanted_units_is_left_out_with_its_trials(tmp_path, c
         read_file(second, where={"quality": "mua"})
 
 
-def test_files_that_do_not_go_together_are_refused(tmp_path):
+def test_incompatible_files_are_refused(tmp_path):
     first, second = write_units(tmp_path / "a.nwb"), write_units(tmp_path / "b.nwb")
     with pytest.raises(RepbiasError, match="both are session 's1' of subject 'monkey'"):
         read_file(first, more_files=[second])
     unknown = write_units(tmp_path / "c.nwb", subject=None)
-    with pytest.raises(RepbiasError, match=r"c\.nwb: does not say who was recorded"):
+    with pytest.raises(RepbiasError, match=r"c\.nwb: does not name the subject"):
         read_file(first, more_files=[unknown])
     told = read_file(first, more_files=[unknown], subject=["a", "b"])
     assert set(told.units["subject"]) == {"a", "b"}
     for settings, message in [
-        ({"more_files": [first]}, "name a file twice"),
+        ({"more_files": [first]}, "contain a file twice"),
         ({"more_files": [second], "subject": ["a"]}, "1 subjects for 2 files"),
     ]:
         with pytest.raises(ValidationError, match=message):
@@ -365,7 +365,7 @@ FLUORESCENCE = RNG.normal(10, 1, size=(150, 3))
 
 
 def write_series(path, clock=None, data=FLUORESCENCE, scale=None):
-    """Write a file with ROIs in a plane in V1, and a series without units' table."""
+    """Write a file with ROIs in a plane in V1, and a series without a table of units."""
     file = add_trials(new_file())
     device = file.create_device(name="microscope")
     plane = file.create_imaging_plane(
@@ -398,7 +398,7 @@ def write_series(path, clock=None, data=FLUORESCENCE, scale=None):
 
 
 def mean_between(start, stop, data=FLUORESCENCE):
-    """Plain mean over the samples, (unit,)."""
+    """Return the plain mean over samples, (unit,)."""
     inside = [row for t, row in zip(TIMES, data, strict=True) if start - 1e-9 <= t < stop - 1e-9]
     return sum(inside) / len(inside)
 
@@ -474,7 +474,7 @@ def test_electrodes_of_a_series_keep_their_location_and_channel_conversion(tmp_p
 
 
 def test_a_trial_that_samples_do_not_cover_is_left_out(tmp_path):
-    """Samples go from 0.3 to 15.2 s with a pause from 4 to 6 s."""
+    """Samples range from 0.3 to 15.2 s, with a gap from 4 to 6 s."""
     kept = (TIMES < 4) | (TIMES > 6)
     clock = {"timestamps": TIMES[kept]}
     path = write_series(tmp_path / "a.nwb", clock, FLUORESCENCE[kept])
@@ -486,7 +486,7 @@ def test_a_trial_that_samples_do_not_cover_is_left_out(tmp_path):
     assert recording.units["unit"].tolist() == ["monkey/s1/0"]
 
 
-def test_samples_beyond_either_end_are_not_made_up():
+def test_no_samples_are_invented_beyond_either_end():
     times, step = np.arange(10) / 10, 0.1
     data = np.arange(10.0)
     covered = [
@@ -509,7 +509,7 @@ def test_a_constant_added_to_samples_is_added_to_averages(n, start, n_bins, cons
         assert np.isnan(plain).all()
 
 
-# What cannot be read.
+# Invalid files and settings.
 
 
 @pytest.mark.parametrize(
@@ -518,17 +518,17 @@ def test_a_constant_added_to_samples_is_added_to_averages(n, start, n_bins, cons
         ({"table": "trails"}, r"no table 'trails'; did you mean 'trials'\?"),
         ({"stimulus": "pictures"}, r"stimulus: no column 'pictures'; did you mean 'picture'\?"),
         ({"align": "onsets"}, r"align: no column 'onsets'; did you mean 'onset'\?"),
-        ({"align": "picture"}, "align: the column 'picture' holds no times"),
+        ({"align": "picture"}, "align: the column 'picture' does not hold times"),
         ({"data": "Fluorescence"}, "no time series 'Fluorescence'; allowed: nothing"),
         ({"region_column": "area"}, "region_column: no column 'area'; .*electrodes.* quality"),
-        ({"region_column": "spike_times"}, "'spike_times' has no single value a row"),
+        ({"region_column": "spike_times"}, "'spike_times' has no single value per row"),
         ({"where": {"qualty": "good"}}, r"no column 'qualty'; did you mean 'quality'\?"),
         ({"where": {"quality": "bad"}}, "no unit where .*; quality is good, mua"),
         ({"where": {"region": "TE"}}, "no unit where .*; region is IT, IT, V4, V1, V4"),
         ({"where": {"snr": "high"}}, "'snr' holds numbers, found 'high'"),
     ],
 )
-def test_wrong_names_are_refused_with_those_that_exist(settings, message, tmp_path):
+def test_wrong_names_are_refused_with_the_existing_ones(settings, message, tmp_path):
     path = write_units(tmp_path / "a.nwb")
     with pytest.raises(RepbiasError, match=message) as error:
         read_file(path, **settings)
@@ -550,13 +550,13 @@ def test_series_that_do_not_fit_are_refused(settings, message, tmp_path):
         read_file(path, **settings)
 
 
-def test_a_series_whose_name_is_not_enough_is_refused(tmp_path):
+def test_an_ambiguous_series_name_is_refused(tmp_path):
     file = add_trials(new_file())
     for name in ("left", "right"):
         module = file.create_processing_module(name=name, description="")
         module.add(pynwb.TimeSeries(name="eye", data=FLUORESCENCE, rate=10.0, unit="deg"))
     path = save(file, tmp_path / "a.nwb")
-    message = "'eye' may be any of processing/left/eye, processing/right/eye"
+    message = "'eye' is ambiguous: processing/left/eye, processing/right/eye"
     with pytest.raises(RepbiasError, match=message):
         read_file(path, data="eye")
     assert read_file(path, data="left/eye").responses.shape == (N_TRIALS, 3)
@@ -580,14 +580,14 @@ def test_times_that_do_not_ascend_are_refused(tmp_path):
         ({"data": "pupil", "baseline_mode": "dff"}, "dff needs a baseline"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(settings, message, tmp_path):
+def test_invalid_settings_are_refused(settings, message, tmp_path):
     path = tmp_path / "a.nwb"
     path.touch()
     with pytest.raises(ValidationError, match=message):
         spec_of(path, **settings)
 
 
-def test_files_that_are_empty_damaged_or_something_else_are_refused(tmp_path):
+def test_empty_damaged_and_other_files_are_refused(tmp_path):
     whole = write_units(tmp_path / "a.nwb").read_bytes()
     contents = {
         "empty.nwb": b"",
@@ -606,7 +606,7 @@ def test_files_that_are_empty_damaged_or_something_else_are_refused(tmp_path):
             read_file(path)
 
 
-def test_bytes_that_changed_give_an_error_or_a_recording_but_nothing_else(tmp_path):
+def test_changed_bytes_give_an_error_or_a_recording(tmp_path):
     whole = write_units(tmp_path / "a.nwb").read_bytes()
     rng = np.random.default_rng(0)
     path = tmp_path / "damaged.nwb"
@@ -632,7 +632,7 @@ def test_a_file_without_trials_or_spikes_is_refused(tmp_path):
         read_file(save(file, tmp_path / "b.nwb"))
 
 
-def test_the_installation_is_named_where_pynwb_is_missing(tmp_path, monkeypatch):
+def test_missing_pynwb_is_reported_with_its_extra(tmp_path, monkeypatch):
     path = write_units(tmp_path / "a.nwb")
     monkeypatch.setitem(sys.modules, "pynwb", None)
     with pytest.raises(RepbiasError, match=r"needs pynwb: pip install 'repbias\[nwb\]'"):

@@ -39,7 +39,7 @@ def random_rdms(*shape, n=5, seed=0):
 
 
 def matrices(recording: Recording) -> dict:
-    """(subject, session) to the square RDM in the order of IDS."""
+    """Return the square RDM, in the order of IDS, of every (subject, session)."""
     order = [list(recording.stimulus_ids).index(i) for i in IDS]
     keys = zip(recording.rdm_info["subject"], recording.rdm_info["session"], strict=True)
     squares = (squareform(row)[np.ix_(order, order)] for row in recording.rdms)
@@ -69,7 +69,7 @@ def test_upper_triangles_and_square_matrices_are_the_same(tmp_path):
 
 
 def test_a_structure_array_of_matlab_is_read(tmp_path):
-    """As the 92-image data come: a structure (subject, session) with a field RDM."""
+    """The format of the 92-image data: a structure (subject, session) with a field RDM."""
     array = random_rdms(3, 2)
     structure = np.empty((3, 2), dtype=[("RDM", object), ("name", object)])
     for i in range(3):
@@ -142,7 +142,7 @@ def filled(position, value):
         (random_rdms(n=6), "the stimulus axis has length 6, but stimulus_ids gives 5 ids"),
     ],
 )
-def test_matrices_that_are_no_rdms_are_refused(array, message, tmp_path):
+def test_matrices_that_are_not_rdms_are_refused(array, message, tmp_path):
     with pytest.raises(RepbiasError, match=message):
         read(array, tmp_path, axes=["stimulus", "stimulus"])
 
@@ -178,7 +178,7 @@ def test_missing_pairs_are_counted_for_their_subject(tmp_path):
     axes = ["subject", "stimulus", "stimulus"]
     with pytest.raises(RepbiasError, match="2 of the 10 dissimilarities of subject 'b'"):
         read(array, tmp_path, axes=axes, subjects=["a", "b", "c"])
-    # Subjects that are not used may have any.
+    # Subjects that are not used may have missing pairs.
     recording = read(array, tmp_path, axes=axes, only_subjects=[0, 2])
     np.testing.assert_array_equal(matrices(recording)["subject3", 0], array[2])
 
@@ -205,7 +205,7 @@ def test_ids_may_be_text_in_the_same_file(suffix, tmp_path):
     np.testing.assert_array_equal(matrices(read_recording(spec, KNOWN))["subject1", 0], array)
 
 
-def test_eleven_pairs_are_no_triangle(tmp_path):
+def test_eleven_pairs_are_not_a_triangle(tmp_path):
     with pytest.raises(RepbiasError, match="11 pairs are not the upper triangle"):
         read(np.ones(11), tmp_path, axes=["pair"])
 
@@ -213,7 +213,7 @@ def test_eleven_pairs_are_no_triangle(tmp_path):
 @pytest.mark.parametrize(
     "axes", [["stimulus"], ["pair", "stimulus"], ["subject", "subject", "pair"]]
 )
-def test_axes_that_make_no_sense_are_refused(axes, tmp_path):
+def test_invalid_axes_are_refused(axes, tmp_path):
     with pytest.raises(ValidationError, match="twice"):
         read(np.ones((3, 3)), tmp_path, axes=axes)
 
@@ -237,10 +237,10 @@ def test_monkey_and_human_it_correlate_as_published(test_data):
 
 
 def test_shuffling_the_stimulus_axis_with_its_ids_changes_no_result(tmp_path):
-    """Stimuli are known by their ids; the order in a file is an accident."""
+    """Stimuli are identified by their ids; their order in a file is arbitrary."""
     array, order = random_rdms(3, n=9), np.random.default_rng(1).permutation(9)
     model = make_rdms(squareform(random_rdms(n=9, seed=2)), KNOWN, "correlation", {"layer": ["a"]})
-    for column in ("network", "seed", "snapshot", "step", "kept"):
+    for column in ("network", "seed", "snapshot", "step", "included"):
         model.rdm_descriptors[column] = [0]
     axes, spec = ["subject", "stimulus", "stimulus"], Geometry(bootstraps=100)
 
@@ -252,7 +252,7 @@ def test_shuffling_the_stimulus_axis_with_its_ids_changes_no_result(tmp_path):
     assert_frame_equal(shuffled, result(array, KNOWN), check_exact=False, rtol=1e-9)
 
 
-def test_two_subjects_of_one_name_are_refused(tmp_path):
+def test_duplicate_subject_names_are_refused(tmp_path):
     array = np.random.default_rng(0).random((2, 6))
     with pytest.raises(RepbiasError, match="subjects: the id 'a' occurs twice"):
         read(array, tmp_path, ids=list(KNOWN[:4]), axes=["subject", "pair"], subjects=["a", "a"])

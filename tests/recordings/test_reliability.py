@@ -1,4 +1,4 @@
-"""Split-half reliability and its ceiling."""
+"""Reliability of units and their noise ceilings, against closed forms and other libraries."""
 
 from __future__ import annotations
 
@@ -17,21 +17,19 @@ from repbias.recordings.readers import read_recording
 from repbias.recordings.readers.array import ArrayRecording
 from repbias.recordings.reliability import (
     analysed_units,
-    bins_in_window,
-    by_repeat,
     ncsnr,
     random_halves,
     reliability_from_repeats,
     reliability_from_standard_errors,
     reliability_table,
     split_half_reliability,
-    stimulus_means,
     unit_ceiling,
 )
+from repbias.recordings.responses import by_repeat, stimulus_means
 
 
 def recording_of(tensor: np.ndarray) -> Recording:
-    """A recording of (stimulus, repeat, unit); repeats without any value are no trials."""
+    """A recording of (stimulus, repeat, unit); repeats without any value become no trials."""
     n_stimuli, n_repeats, n_units = tensor.shape
     ids = np.array([f"s{i:04d}" for i in range(n_stimuli)])
     seen = ~np.isnan(tensor).all(axis=2)
@@ -75,7 +73,7 @@ def test_agrees_with_the_closed_form(reliability, n_repeats):
 
 @pytest.mark.parametrize("n_repeats", [2, 3, 4, 5])
 def test_the_ceiling_is_what_the_true_signal_reaches(n_repeats):
-    """Definition: the correlation of a perfect model with the averages over all repeats."""
+    """By definition the correlation of a perfect model with the averages over all repeats."""
     signal, tensor = simulated(3000, n_repeats, 15, 0.5)
     means = tensor.mean(axis=1)
     reached = np.mean([np.corrcoef(signal[:, u], means[:, u])[0, 1] for u in range(15)])
@@ -84,7 +82,7 @@ def test_the_ceiling_is_what_the_true_signal_reaches(n_repeats):
 
 
 def test_agrees_with_every_split_of_ragged_data():
-    """Independent: the mean over all possible splits, listed one by one."""
+    """Compared with the mean over all possible splits, listed explicitly."""
     rng = np.random.default_rng(1)
     tensor = rng.normal(size=(5, 1, 2)) + 0.7 * rng.normal(size=(5, 4, 2))
     tensor[0, 2:, 0] = tensor[1, 1, 0] = tensor[2, 0, 0] = tensor[3, :3, 0] = np.nan
@@ -153,18 +151,6 @@ def test_the_order_of_trials_in_the_file_does_not_matter():
     np.testing.assert_array_equal(a.full, b.full)
 
 
-def test_means_leave_out_what_was_not_observed_and_average_time_bins():
-    tensor = np.arange(24.0).reshape(2, 3, 4)
-    tensor[0, 0, 0] = tensor[1, :, 1] = np.nan
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        expected = np.nanmean(tensor, axis=1)
-    recording = recording_of(tensor)
-    np.testing.assert_allclose(stimulus_means(recording), expected)
-    recording.responses = np.stack([recording.responses - 1, recording.responses + 1], axis=2)
-    np.testing.assert_allclose(stimulus_means(recording), expected)
-
-
 def test_one_repeat_has_no_reliability():
     _, tensor = simulated(50, 1, 3, 0.5)
     table = reliability_table("v4", recording_of(tensor))
@@ -194,7 +180,7 @@ def test_a_constant_unit_has_no_reliability():
 
 
 def test_the_ceiling_is_refused_near_zero():
-    """Pure noise: no unit of 200 may be normalised, although half the estimates are positive."""
+    """Pure noise: none of 200 units may be normalised, though half the estimates are positive."""
     tensor = np.random.default_rng(4).normal(size=(60, 4, 200))
     found = split_half_reliability(recording_of(tensor))
     assert (found.full > 0).sum() > 50
@@ -308,7 +294,7 @@ def test_noise_ceilings_do_not_depend_on_scale_offset_or_order(scale, offset, se
 
 
 def test_standard_errors_give_what_repeats_give():
-    """With the standard error of every mean from the same repeats."""
+    """With the standard errors of the means computed from the same repeats."""
     tensor = recovery(3000, (5,), 10, 0.6, seed=4)
     errors = tensor.std(axis=1, ddof=1) / np.sqrt(5)
     found = reliability_from_standard_errors(tensor.mean(axis=1), errors)
@@ -317,7 +303,7 @@ def test_standard_errors_give_what_repeats_give():
     np.testing.assert_allclose(found.full, expected.full, rtol=1e-9)
 
 
-def test_standard_errors_that_say_nothing_give_no_ceiling():
+def test_uninformative_standard_errors_give_no_ceiling():
     means = np.random.default_rng(5).normal(size=(20, 4))
     errors = np.full((20, 4), 0.3)
     errors[:, 0] = 0
@@ -335,13 +321,13 @@ def test_standard_errors_that_say_nothing_give_no_ceiling():
         (np.array([[1.0, -1.0]] * 5), "5 standard errors are negative"),
     ],
 )
-def test_wrong_standard_errors_are_refused(errors, message):
+def test_invalid_standard_errors_are_refused(errors, message):
     with pytest.raises(RepbiasError, match=message):
         reliability_from_standard_errors(np.ones((5, 2)), errors)
 
 
 @pytest.mark.parametrize("ceiling", ["split_half", "repeats"])
-def test_the_preparation_says_which_ceiling(ceiling):
+def test_the_preparation_chooses_the_ceiling(ceiling):
     _, tensor = simulated(60, 4, 5, 0.5)
     recording = recording_of(tensor)
     recording.info["preparation"] = {"ceiling": ceiling}
@@ -395,15 +381,15 @@ def test_a_constant_unit_has_no_noise_ceiling():
     assert np.isnan(reliability_from_repeats(recording_of(tensor)).ceiling[0])
 
 
-@given(counts=st.lists(st.integers(2, 6), min_size=3, max_size=3), most=st.integers(1, 3))
-def test_halves_have_no_more_trials_than_asked(counts, most):
+@given(counts=st.lists(st.integers(2, 6), min_size=3, max_size=3), limit=st.integers(1, 3))
+def test_halves_have_no_more_trials_than_requested(counts, limit):
     """Trial t has the value 2**t, so a half's sum says which trials it holds."""
     tensor = np.full((3, 6, 1), np.nan)
     for s, count in enumerate(counts):
         tensor[s, :count, 0] = 2.0 ** np.arange(count)
-    for halves in random_halves(tensor, 3, 0, most):
+    for halves in random_halves(tensor, 3, 0, limit):
         for s, count in enumerate(counts):
-            size = min(count // 2, most)
+            size = min(count // 2, limit)
             a, b = (round(half[s, 0] * size) for half in halves)
             assert a & b == 0
             assert a.bit_count() == b.bit_count() == size
@@ -435,8 +421,8 @@ def test_a_unit_that_differs_by_rounding_only_is_constant(standardise):
     assert np.abs(by_repeat(recording)[..., 1][~np.isnan(by_repeat(recording)[..., 1])]).max() < 1
 
 
-def test_a_half_without_a_response_agrees_with_nothing():
-    """A unit that responds to one stimulus only has a reliability all the same."""
+def test_a_half_without_a_response_counts_as_uncorrelated():
+    """So a unit that responds to a single stimulus still has a reliability."""
     tensor = np.zeros((12, 4, 1))
     tensor[0, :2], tensor[1, 0] = 1, 1
     ids = np.repeat([f"s{i:02d}" for i in range(12)], 4)
@@ -447,16 +433,3 @@ def test_a_half_without_a_response_agrees_with_nothing():
         units={"unit": np.array(["a"]), "subject": np.array(["s"])},
     )
     assert 0 <= split_half_reliability(recording).half[0] < 1
-
-
-def test_bins_at_the_edge_of_the_window_are_in_it_in_spite_of_rounding():
-    times = [0.07 + 0.01 * i + 0.005 for i in range(5)]
-    times[1] = np.nextafter(0.085, 0)
-    recording = Recording(
-        stimuli={"stimulus_id": np.array(["a"])},
-        responses=np.zeros((1, 1, 5)),
-        trials={"stimulus_id": np.array(["a"])},
-        units={"unit": np.array(["u"]), "subject": np.array(["s"])},
-        info={"times_s": times, "preparation": {"window": [0.085, 0.105]}},
-    )
-    assert bins_in_window(recording).tolist() == [False, True, True, False, False]

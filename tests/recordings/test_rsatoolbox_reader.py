@@ -1,4 +1,4 @@
-"""Files that rsatoolbox writes are read back exactly, in any order of rows."""
+"""Files written by rsatoolbox are read back exactly, in any order of rows."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def test_patterns_may_be_left_out_or_renamed(tmp_path):
     )
 
 
-def test_rdms_of_unnamed_subjects_need_to_be_told_apart(tmp_path):
+def test_rdms_of_several_subjects_need_a_subject_descriptor(tmp_path):
     path = saved(rdms(rdm_descriptors={})[0], tmp_path)
     with pytest.raises(RepbiasError, match="3 RDMs and no descriptor 'subject'"):
         read_file(path)
@@ -241,7 +241,7 @@ def test_what_does_not_fit_is_refused(content, settings, message, tmp_path):
     assert path.name in str(error.value)
 
 
-def test_no_pickle_is_loaded(tmp_path):
+def test_pickles_are_not_loaded(tmp_path):
     path = tmp_path / "data.pkl"
     dataset()[0].save(str(path), file_type="pkl")
     with pytest.raises(ValidationError, match="pickled files are never loaded"):

@@ -1,4 +1,4 @@
-"""Simulated brains: the planted layer, the stated reliability, and nothing else."""
+"""Simulated recordings have the generating layer and the stated reliability, nothing else."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def brain(activations, **settings):
 
 
 def tensor(recording):
-    """(stimulus, repeat, unit), by the trials' own columns."""
+    """Return the responses (stimulus, repeat, unit), by the columns of the trials."""
     repeats = recording.trials["repeat"]
     return np.stack([recording.responses[repeats == r] for r in np.unique(repeats)], axis=1)
 
@@ -50,7 +50,7 @@ def test_full_reliability_has_no_noise(activations):
 
 
 def explain(recording, x):
-    """Mixing weights by least squares, and the worst residual."""
+    """Return the mixing weights by least squares, and the largest residual."""
     x = x.astype(float) - x.mean(axis=0, dtype=float)
     weights, *_ = np.linalg.lstsq(x, recording.responses, rcond=None)
     return weights, np.abs(recording.responses - x @ weights).max()
@@ -79,13 +79,13 @@ def test_no_unit_resembles_the_average_of_the_layer(activations):
     assert abs(r.mean()) < 4 / np.sqrt(len(r) * N_UNITS)
 
 
-def test_the_seed_decides_everything(activations):
+def test_everything_is_determined_by_the_seed(activations):
     first, again, other = (brain(activations, seed=s).responses for s in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert np.abs(np.corrcoef(first.T, other.T)[:60, 60:]).max() < 0.999
 
 
-def test_subjects_have_units_of_their_own(activations):
+def test_subjects_have_their_own_units(activations):
     recording = brain(activations, reliability=1, repeats=1, subjects=3, units=20)
     subjects = recording.units["subject"]
     assert {s: (subjects == s).sum() for s in subjects} == {f"subject{i}": 20 for i in (1, 2, 3)}
@@ -112,15 +112,15 @@ def test_trials_name_their_stimulus_and_repeat(activations):
         ({"n_stimuli": 3000}, "n_stimuli is 3000, but there are 2000"),
     ],
 )
-def test_what_does_not_exist_is_refused(activations, settings, message):
+def test_missing_sources_are_refused(activations, settings, message):
     with pytest.raises(RepbiasError, match=message):
         brain(activations, **settings)
 
 
 def test_brains_of_different_layers_share_no_noise(activations):
-    """With the same seed; otherwise they would not be independent tests of one pipeline."""
-    one, other = (brain(activations, layer=layer) for layer in ("hidden1", "hidden2"))
-    noise = [tensor(b)[:, 0] - tensor(b)[:, 1] for b in (one, other)]
+    """Even with the same seed: otherwise they would not test a pipeline independently."""
+    first, second = (brain(activations, layer=layer) for layer in ("hidden1", "hidden2"))
+    noise = [tensor(b)[:, 0] - tensor(b)[:, 1] for b in (first, second)]
     assert abs(np.corrcoef(noise[0].ravel(), noise[1].ravel())[0, 1]) < 0.02
 
 
@@ -128,7 +128,7 @@ OTHERS = ("poisson", "overdispersed", "calcium", "fmri", "meeg")
 
 
 def averaged(recording, window=None):
-    """(stimulus, repeat, unit), averaged over the time bins in the window."""
+    """Return the responses (stimulus, repeat, unit), averaged over the bins in the window."""
     responses = tensor(recording)
     if responses.ndim == 3:
         return responses
@@ -138,7 +138,7 @@ def averaged(recording, window=None):
 
 
 def presentations_correlate(responses):
-    """Mean over units of the correlation of the first two presentations."""
+    """Return the mean over units of the correlation of the first two presentations."""
     first, second = responses[:, 0], responses[:, 1]
     return np.mean([np.corrcoef(first[:, u], second[:, u])[0, 1] for u in range(first.shape[1])])
 
@@ -227,7 +227,7 @@ def test_the_signal_enters_meeg_at_the_latency(activations):
 
 
 def noise_of(recording):
-    """Differences of two presentations, (stimulus, subject, unit of a subject[, time])."""
+    """Return differences of two presentations, (stimulus, subject, unit of a subject[, time])."""
     responses = tensor(recording)
     difference = responses[:, 0] - responses[:, 1]
     return difference.reshape(len(difference), 2, 30, *difference.shape[2:])
@@ -282,7 +282,7 @@ def test_subjects_share_the_stated_part_of_the_mixing(activations, shared):
 
 
 @pytest.mark.parametrize("response", OTHERS)
-def test_every_response_is_decided_by_the_seed(activations, response):
+def test_every_response_is_determined_by_the_seed(activations, response):
     settings = {"response": response, "n_stimuli": 40, "units": 5}
     first, again, other = (brain(activations, seed=s, **settings) for s in (1, 1, 2))
     np.testing.assert_array_equal(first.responses, again.responses)
@@ -292,7 +292,7 @@ def test_every_response_is_decided_by_the_seed(activations, response):
 
 @pytest.fixture
 def nonlinear(make_activations):
-    """Three layers of random nonlinear features, one upon the other, of 100 stimuli."""
+    """Three stacked layers of random nonlinear features of 100 stimuli."""
     rng = np.random.default_rng(1)
     x, layers = rng.standard_normal((100, 10)), {}
     for name, width in (("one", 60), ("two", 60), ("three", 60)):
@@ -321,7 +321,7 @@ def test_rsa_names_the_generating_layer(nonlinear, response, layer):
     [
         ({"pooling": 4}, "pooling is for response fmri; found response gaussian"),
         ({"response": "fmri", "saturation": 1}, "saturation is for response calcium"),
-        ({"response": "poisson", "reliability": 1}, "never without noise"),
+        ({"response": "poisson", "reliability": 1}, "always have noise"),
         ({"window": (0, 1)}, "window needs time bins"),
         ({"response": "meeg", "latency_s": 2}, "no time bin's centre is between"),
         ({"response": "calcium", "window": (-0.2, 0)}, "no time bin's centre is between"),
@@ -343,7 +343,7 @@ def test_settings_that_do_not_fit_the_response_are_refused(activations, settings
         ({"response": "fmri", "pooling": 13}, "pooling is 13, but 12 of the 12 units"),
     ],
 )
-def test_what_cannot_be_simulated_is_refused(activations, settings, message):
+def test_impossible_simulations_are_refused(activations, settings, message):
     with pytest.raises(RepbiasError, match=message):
         brain(activations, **settings)
 
@@ -354,7 +354,7 @@ def test_a_constant_layer_has_no_counts(make_activations):
         brain(constant, response="poisson", n_stimuli=50)
 
 
-def test_settings_survive_being_written_down(activations):
-    """The workflow passes every setting, also those that have their defaults."""
+def test_settings_survive_serialisation(activations):
+    """The workflow passes all settings on, defaults included."""
     spec = SimulatedRecording(kind="simulated", source="t/b", layer="hidden2", response="meeg")
     assert SimulatedRecording(**spec.model_dump(mode="json")) == spec

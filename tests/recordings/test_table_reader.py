@@ -1,4 +1,4 @@
-"""Tables of text: long and wide, in any order of rows, are read back exactly."""
+"""Text tables, long and wide, are read back exactly, in any order of rows."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def long_frame(seed=0, n_repeats=3, n_times=1, subjects=("A", "B")):
 
 
 def of_long(recording: Recording) -> dict:
-    """Every observed response by what it is of."""
+    """Return every observed response, by its unit, trial and time."""
     units = pd.DataFrame(recording.units)
     times = recording.info.get("times_s", [None])
     responses = recording.responses.reshape(len(recording.responses), len(units), -1)
@@ -123,7 +123,7 @@ def test_the_order_of_rows_of_a_long_table_does_not_matter(order, repeats, tmp_p
 def test_without_repeats_every_unit_keeps_all_of_its_responses(tmp_path, caplog):
     frame = long_frame(n_repeats=4, subjects=("A",)).drop(columns=["repeat", "time", "session"])
     recording = read_frame(frame, tmp_path, format="long")
-    assert "which of them units share is unknown" in caplog.text
+    assert "which of them units have in common is unknown" in caplog.text
     for (stimulus, unit), rows in frame.groupby(["stimulus", "unit"]):
         trials = recording.trials["stimulus_id"] == stimulus
         found = recording.responses[trials][:, list(recording.units["unit"]).index(unit)]
@@ -133,7 +133,7 @@ def test_without_repeats_every_unit_keeps_all_of_its_responses(tmp_path, caplog)
 
 
 def test_first_repeats_are_not_the_same_counts_everywhere(tmp_path):
-    """Were they ordered by their value, or by its hash alone, one count would always be first."""
+    """Ordered by their value, or by its hash alone, one count would always be first."""
     rows = [(s, f"u{u:02}", count) for s in KNOWN for u in range(40) for count in (0, 1)]
     frame = pd.DataFrame(rows, columns=["stimulus", "unit", "response"])
     recording = read_frame(frame, tmp_path, format="long")
@@ -237,11 +237,11 @@ LONG = "stimulus,unit,repeat,response\n001,a,0,1.5\n001,a,1,2\n\n002,b,0,3\n"
         (LONG.replace("repeat", "unit"), {}, "two columns are called 'unit'"),
         ("stimulus,unit,response\n", {}, "holds no rows"),
         ("", {}, "the file is empty"),
-        ("stimulus,unit,response,time\n001,a,1,\n", {}, "line 2, column 'time': no time"),
+        ("stimulus,unit,response,time\n001,a,1,\n", {}, "line 2, column 'time': is not a time"),
         (
             "stimulus,unit,response,time\n001,a,1,0\n001,a,1,0.1\n001,a,2,0\n",
             {},
-            r"lines 2 and 4 .* a column 'repeat' would tell repeats apart",
+            r"lines 2 and 4 .* a column 'repeat' would distinguish repeats",
         ),
         (
             "stimulus,unit,response,region\n001,a,1,V4\n002,a,1,IT\n",
@@ -255,7 +255,7 @@ LONG = "stimulus,unit,repeat,response\n001,a,0,1.5\n001,a,1,2\n\n002,b,0,3\n"
         ),
     ],
 )
-def test_long_tables_that_do_not_fit_are_refused(text, settings, message, tmp_path):
+def test_invalid_long_tables_are_refused(text, settings, message, tmp_path):
     with pytest.raises(RepbiasError, match=message) as error:
         read_text(tmp_path / "x.csv", text, format="long", **settings)
     assert "x.csv" in str(error.value)
@@ -271,15 +271,15 @@ WIDE = "stimulus,repeat,a,b\n001,0,1,2\n001,1,1,2\n002,0,1,2\n"
         (WIDE + "003,0,x,2\n", {}, "line 5, column 'a': expected a number, found 'x'"),
         (WIDE + "003,0,1\n", {}, "line 5 has 3 cells for 4 columns"),
         (WIDE, {"units": ["a", "bb"]}, r"no column 'bb'; did you mean 'b'\?"),
-        (WIDE, {"units": ["repeat"]}, "the column 'repeat' is about trials"),
+        (WIDE, {"units": ["repeat"]}, "the column 'repeat' describes trials"),
         (WIDE, {"units": ["a", "a"]}, "the id 'a' occurs twice"),
         (WIDE, {"trial_columns": ["c"]}, "no column 'c'"),
-        (WIDE, {"trial_columns": ["a", "b"]}, "no column of numbers for a unit"),
+        (WIDE, {"trial_columns": ["a", "b"]}, "no numeric column for a unit"),
         (WIDE.replace("stimulus", ""), {}, "column 1 has no name"),
         (WIDE.replace("repeat", "subject"), {}, r"trials of 2 subjects \(0, 1\)"),
     ],
 )
-def test_wide_tables_that_do_not_fit_are_refused(text, settings, message, tmp_path):
+def test_invalid_wide_tables_are_refused(text, settings, message, tmp_path):
     with pytest.raises(RepbiasError, match=message):
         read_text(tmp_path / "x.csv", text, format="wide", **settings)
 
@@ -294,7 +294,7 @@ def test_wide_tables_that_do_not_fit_are_refused(text, settings, message, tmp_pa
         ({}, "format"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(settings, message, tmp_path):
+def test_invalid_settings_are_refused(settings, message, tmp_path):
     with pytest.raises(ValidationError, match=message):
         read_text(tmp_path / "x.csv", WIDE, **settings)
 
@@ -313,15 +313,15 @@ def test_other_files_are_refused(suffix, tmp_path):
         read_text(tmp_path / f"x{suffix}", WIDE, format="wide")
 
 
-def test_files_that_are_no_text_are_refused(tmp_path):
+def test_binary_files_are_refused(tmp_path):
     path = tmp_path / "x.csv"
     path.write_bytes(b"stimulus,a\n\xff\xfe\x00,1\n")
-    with pytest.raises(RepbiasError, match=r"x.csv: cannot be read as a table of text"):
+    with pytest.raises(RepbiasError, match=r"x.csv: cannot be read as a text table"):
         read_text(path, format="wide")
 
 
 def test_line_numbers_are_those_of_the_file(tmp_path):
-    """Blank lines and a byte-order mark count for nothing but the numbers of lines."""
+    """Blank lines and a byte-order mark are ignored, except in the numbering of lines."""
     path = tmp_path / "x.csv"
     path.write_bytes('\ufeffa,b\r\n\r\n1,2\r\n\r\n\r\n"x, y",3\r\n'.encode())
     table = read_table(path)

@@ -171,8 +171,14 @@ def test_nothing_runs_in_a_browser(make_tables, tmp_path):
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium")
     for flag in (
-        *("headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run"),
-        *("disable-background-networking", "disable-component-update", "disable-sync"),
+        "headless",
+        "no-sandbox",
+        "disable-gpu",
+        "disable-quic",
+        "no-first-run",
+        "disable-background-networking",
+        "disable-component-update",
+        "disable-sync",
         f"user-data-dir={tmp_path / 'browser'}",
     ):
         options.add_argument(f"--{flag}")

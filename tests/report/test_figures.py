@@ -16,7 +16,7 @@ from scipy.stats import t
 from repbias.base.statistics import mean_interval
 from repbias.report.captions import FIGURES
 from repbias.report.figures import DRAWINGS, draw_figures
-from repbias.report.figures.common import feature_colours, wrapped
+from repbias.report.figures.names import feature_colours, wrapped
 from repbias.tables import write_table
 
 LAYERS = {"tasks/easy": "hidden2", "tasks/both": "hidden1"}
@@ -102,7 +102,7 @@ def test_names_that_look_like_missing_values_draw(make_tables, tmp_path):
     assert text.splitlines()[1].startswith("NA,")
 
 
-def test_figures_draw_when_every_network_was_dropped(make_tables, tmp_path):
+def test_figures_draw_when_every_network_was_excluded(make_tables, tmp_path):
     tables = make_tables()
     for table in tables.values():
         for column in table.columns.intersection(["included", "included_a", "included_b"]):
@@ -115,16 +115,16 @@ def test_figures_draw_when_every_network_was_dropped(make_tables, tmp_path):
 
 
 @pytest.mark.parametrize("name", sorted(FIGURES))
-def test_a_figure_of_dropped_networks_says_why_it_is_empty(name, make_tables):
+def test_a_figure_of_excluded_networks_says_why_it_is_empty(name, make_tables):
     tables = {table: frame.copy() for table, frame in make_tables().items()}
     for table in tables.values():
         for column in table.columns.intersection(["included", "included_a", "included_b"]):
             table[column] = False
     figure, data = DRAWINGS[name](tables, LAYERS)
     texts = " ".join(text.get_text() for text in figure.findobj(Text))
-    said = "inclusion criterion" in " ".join(texts.split())
+    explained = "inclusion criterion" in " ".join(texts.split())
     # Sweeps count the networks that were included; a panel of them may be empty.
-    assert said == data.empty
+    assert explained == data.empty
 
 
 @pytest.mark.parametrize("name", sorted(FIGURES))
@@ -173,8 +173,9 @@ def test_the_same_tables_give_the_same_bytes(make_tables, tmp_path):
         draw(tmp_path / folder, make_tables(models=MODELS))
     for name in FIGURES:
         for suffix in ("svg", "csv"):
-            one, two = ((tmp_path / f / "figures" / f"{name}.{suffix}") for f in ("one", "two"))
-            assert one.read_bytes() == two.read_bytes()
+            file = f"figures/{name}.{suffix}"
+            first, second = (tmp_path / folder / file for folder in ("one", "two"))
+            assert first.read_bytes() == second.read_bytes()
 
 
 def test_learning_shows_accuracy_and_the_variance_of_the_analysed_layer(make_tables):
@@ -194,7 +195,7 @@ def test_learning_shows_accuracy_and_the_variance_of_the_analysed_layer(make_tab
     assert sorted(np.concatenate(drawn)) == sorted(data["value"])
 
 
-def test_variance_shows_means_over_kept_networks(make_tables):
+def test_variance_shows_means_over_included_networks(make_tables):
     tables = make_tables(seeds=5)
     table = tables["variance_explained"]
     table["included"] = table["seed"] != 4
@@ -269,7 +270,7 @@ def test_no_ceiling_is_drawn_where_there_is_none(name, make_tables):
 
 
 @pytest.mark.parametrize("name", ["rsa_recordings", "encoding"])
-def test_dropped_networks_take_no_part_in_means(name, make_tables):
+def test_excluded_networks_take_no_part_in_means(name, make_tables):
     """Networks that missed the inclusion criterion enter no estimate."""
     tables = make_tables(seeds=3)
     value = {"rsa_recordings": "similarity", "encoding": "r"}[name]
@@ -305,9 +306,11 @@ def test_model_recovery_shows_the_share_of_networks_naming_each_layer(make_table
     figure, data = DRAWINGS["model_recovery"](tables, LAYERS)
     shares = data.set_index(["method", "layer"])["share_of_networks"].to_dict()
     assert shares == {
-        ("rsa", "hidden1"): 0.25, ("rsa", "hidden2"): 0.75,
-        ("encoding", "hidden1"): 0.5, ("encoding", "hidden2"): 0.5,
-    }  # fmt: skip
+        ("rsa", "hidden1"): 0.25,
+        ("rsa", "hidden2"): 0.75,
+        ("encoding", "hidden1"): 0.5,
+        ("encoding", "hidden2"): 0.5,
+    }
     assert set(data[data["is_true_layer"]]["layer"]) == {"hidden2"}
     shown = np.asarray(figure.axes[0].images[0].get_array())
     np.testing.assert_array_equal(shown, [[0.25, 0.75], [0.5, 0.5]])

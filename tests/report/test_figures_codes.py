@@ -8,7 +8,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from repbias.report.figures import DRAWINGS
-from repbias.report.figures.common import COLOURS
+from repbias.report.figures.names import COLOURS
 
 LAYERS = {"tasks/easy": "hidden2", "tasks/both": "hidden1"}
 
@@ -38,8 +38,8 @@ def test_units_count_those_above_every_level(make_tables):
     tables["units"]["r2"] = tables["units"]["unit"].astype(int).map(dict(enumerate(wanted)))
     figure, data = DRAWINGS["units"](tables, LAYERS)
     shares = data[data["quantity"] == "share_of_units"]
-    one = shares[(shares["condition"] == "both") & (shares["feature"] == "hard")]
-    assert one.set_index("r2")["value"].loc[[0, 0.2, 0.5, 1.0]].tolist() == [1, 0.75, 0.25, 0]
+    part = shares[(shares["condition"] == "both") & (shares["feature"] == "hard")]
+    assert part.set_index("r2")["value"].loc[[0, 0.2, 0.5, 1.0]].tolist() == [1, 0.75, 0.25, 0]
     assert len(figure.findobj(lambda a: a.__class__.__name__ == "Axes")) == 2 + 2
 
 
@@ -73,9 +73,7 @@ def test_steering_shows_flips_by_strength_and_by_length(make_tables):
     tables = make_tables(seeds=3)
     figure, data = DRAWINGS["steering"](tables, LAYERS)
     assert len(figure.axes) == 2 * 2
-    assert len(data[data["condition"] == "easy"]) == 2, (
-        "one target, two steering steering_strengths"
-    )
+    assert len(data[data["condition"] == "easy"]) == 2, "one target, two strengths"
     assert len(data[data["condition"] == "both"]) == 2 * 2 * 2
     assert data["norm_sd"].tolist() == pytest.approx((2 * data["strength"]).tolist())
     by_strength, by_length = figure.axes[2:]

@@ -126,7 +126,7 @@ def test_similarity_shows_pairs_of_different_seeds_in_the_analysed_layers(make_t
         part = table
         for side in "ab":
             layer = LAYERS[f"tasks/{row[side]}"]
-            part = part[(part[f"condition_{side}"] == row[side]) & part[f"kept_{side}"]]
+            part = part[(part[f"condition_{side}"] == row[side]) & part[f"included_{side}"]]
             part = part[part[f"layer_{side}"] == layer]
         part = part[part["seed_a"] != part["seed_b"]]
         part = part[(part["metric"] == row["metric"]) & (part["snapshot"] == row["snapshot"])]
@@ -186,7 +186,7 @@ def test_where_there_is_no_similarity_a_matrix_is_grey(make_tables):
         np.testing.assert_allclose(image.to_rgba(np.zeros((1, 1)))[0, 0, :3], 0.97, atol=0.01)
 
 
-def test_identification_compares_repairs_and_others_with_plain_rsa(make_tables):
+def test_identification_compares_variants_and_others_with_plain_rsa(make_tables):
     tables = make_tables(seeds=3)
     figure, data = DRAWINGS["identification"](tables, LAYERS)
     names = [[text.get_text() for text in axis.texts] for axis in figure.axes]

@@ -12,15 +12,10 @@ from matplotlib.colors import to_hex
 
 from repbias.base.statistics import mean_interval
 from repbias.report.figures import DRAWINGS, draw_figures
-from repbias.report.figures.common import (
-    MODEL,
-    fewer_models,
-    model_colours,
-    model_labels,
-    shortened,
-)
 from repbias.report.figures.model_tests import MOST_LINES, MOST_ROWS
+from repbias.report.figures.names import model_colours, model_labels, shortened
 from repbias.report.figures.recorded_units import MOST_REGIONS
+from repbias.report.figures.selection import MODEL, fewer_models
 from repbias.tables import write_table
 
 LAYERS = {"tasks/easy": "hidden2", "tasks/both": "hidden1"}
@@ -57,7 +52,7 @@ def test_models_that_fit_are_all_shown():
 
 
 @pytest.mark.parametrize(
-    ("n_models", "n_layers", "snapshots", "most", "n_shown", "said"),
+    ("n_models", "n_layers", "snapshots", "most", "n_shown", "start"),
     [
         (5, 6, ("initial", "final"), 10, 10, "one layer of every model"),
         (5, 6, ("initial", "final"), 8, 5, "one layer of every trained model"),
@@ -65,12 +60,12 @@ def test_models_that_fit_are_all_shown():
     ],
 )
 def test_models_are_left_out_without_looking_at_scores(
-    n_models, n_layers, snapshots, most, n_shown, said
+    n_models, n_layers, snapshots, most, n_shown, start
 ):
     layers = {"images/net1": "layer0"}
     shown, note = fewer_models(models_table(n_models, n_layers, snapshots), layers, most)
     assert len(shown) == n_shown
-    assert note.startswith(said)
+    assert note.startswith(start)
     layer = shown.drop_duplicates("condition").set_index("condition")["layer"]
     assert layer["net1"] == "layer0", "the analysed layer"
     assert set(layer.drop("net1")) == {f"layer{n_layers - 1}"}, "the last layer"
@@ -81,8 +76,10 @@ def test_every_kind_of_fitted_model_keeps_a_layer():
     weighted = models_table(2, 1).assign(model="weighted", layer="all")
     shown, _ = fewer_models(pd.concat([fixed, weighted]), {"images/net0": "layer1"}, 4)
     assert set(shown[["condition", "layer"]].itertuples(index=False, name=None)) == {
-        *(("net0", "layer1"), ("net1", "layer2"), ("net0", "all"), ("net1", "all")),
-    } - {("net0", "all")}, "the analysed layer of a model is its only one"
+        ("net0", "layer1"),  # its analysed layer, for every kind of model
+        ("net1", "layer2"),
+        ("net1", "all"),
+    }
 
 
 def test_models_have_names_and_colours():
@@ -201,7 +198,7 @@ def test_a_single_model_without_ceiling_or_corrected_p_draws(make_tables, make_m
     figure.draw_without_rendering()
 
 
-def test_fitted_models_are_means_over_kept_networks(make_tables):
+def test_fitted_models_are_means_over_included_networks(make_tables):
     tables = make_tables(seeds=3)
     table = tables["rsa_fitted"]
     table["included"] = table["seed"] != 2
@@ -288,8 +285,8 @@ def test_many_regions_and_layers_are_legible(make_tables, make_models):
     layers = [f"layer{i}" for i in range(15)]
     tables = make_tables(conditions=(), models=make_models(layers))
     table = tables["encoding_regions"]
-    more = [table.assign(region=f"area{i}") for i in range(MOST_REGIONS + 1)]
-    tables["encoding_regions"] = pd.concat(more, ignore_index=True)
+    regions = [table.assign(region=f"area{i}") for i in range(MOST_REGIONS + 1)]
+    tables["encoding_regions"] = pd.concat(regions, ignore_index=True)
     figure, data = DRAWINGS["encoding_regions"](tables, {})
     assert data["region"].nunique() == MOST_REGIONS + 1
     assert sum("area" in axis.get_title() for axis in figure.axes) == MOST_REGIONS
@@ -334,7 +331,7 @@ def test_quality_counts_every_unit(make_tables):
     pd.testing.assert_frame_equal(data, tables["reliability"])
     counts = [sum(bar.get_height() for bar in axis.patches) for axis in figure.axes]
     assert counts == [2, 2, 3], "reliability, ceiling, repeats"
-    assert "1 of 3 units have none" in words_of(figure)
+    assert "1 of 3 units have no ceiling" in words_of(figure)
     assert "no recording has units" in words_of(
         DRAWINGS["quality"](tables | {"reliability": tables["reliability"].iloc[:0]}, {})[0]
     )

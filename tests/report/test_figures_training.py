@@ -1,4 +1,4 @@
-"""Figures of sweeps and ledgers show the right means, intervals and counts."""
+"""Figures of sweeps and variance decompositions show the right means, intervals and counts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import t
 
 from repbias.report.figures import DRAWINGS
-from repbias.report.figures.common import summarise
+from repbias.report.figures.selection import summarise
 
 LAYERS = {"tasks/easy": "hidden2", "tasks/both": "hidden1"}
 

@@ -6,7 +6,7 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 
 from repbias.report.figures import DRAWINGS
-from repbias.report.figures.verdicts import VERDICTS
+from repbias.report.figures.verdicts import MOST_CHARACTERS, SHOWN, VERDICTS
 
 
 def cells(axis):
@@ -58,10 +58,7 @@ def test_the_claim_is_stated_once_and_shortened(make_tables):
     long = "hard features " * 20
     tables["claims"].loc[4, "statement"] = long
     figure, data = DRAWINGS["verdicts"](tables, {})
-    assert list(data.columns) == [
-        *("claim", "variant", "snapshot", "verdict", "effect", "ci_low", "ci_high"),
-        *("n_included", "statement"),
-    ]
+    assert list(data.columns) == SHOWN
     texts = {
         text.get_position()[1]: text.get_text()
         for text in figure.axes[0].texts
@@ -69,6 +66,6 @@ def test_the_claim_is_stated_once_and_shortened(make_tables):
     }
     assert texts.keys() == {0, 2}, "once per claim, in the row of its first variant"
     assert texts[0] == "the statement of C1"
-    assert len(texts[2]) <= 78
+    assert len(texts[2]) <= MOST_CHARACTERS
     assert texts[2].endswith(" …")
     assert long.startswith(texts[2].removesuffix(" …"))

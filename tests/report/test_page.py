@@ -48,7 +48,7 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-def write(folder, tables, figures=tuple(FIGURES), study=None, more=()):
+def write(folder, tables, figures=tuple(FIGURES), study=None, pictures=()):
     paths = []
     for name, table in tables.items():
         paths.append(folder / "tables" / f"{name}.csv")
@@ -64,7 +64,7 @@ def write(folder, tables, figures=tuple(FIGURES), study=None, more=()):
     (benchmarks / "train" / "tasks" / "both.tsv").write_text(f"{columns}20.0\t-\t500\n")
     (benchmarks / "claims.tsv").write_text(f"{columns}2.0\t1.5\t100\n")
     out = folder / "report.html"
-    write_page(out, map(str, paths), map(str, [*svgs, *more]), str(config), str(benchmarks))
+    write_page(out, map(str, paths), map(str, [*svgs, *pictures]), str(config), str(benchmarks))
     return out.read_text(encoding="utf-8")
 
 
@@ -108,22 +108,25 @@ def test_a_claim_is_one_block_with_its_variants_and_both_times(page):
         text = Page(head).text
         assert f"the statement of {claim}" in text
         assert "Effect: a difference. Reference: a number (a paper)." in text
-        assert page.count(f"the statement of {claim}") == 1
         for row in rows:
             assert len(row) == 3
-    numbers = "−0.123 [–, 0.500] 9 networks, 1 left out"
+    numbers = "−0.123 [–, 0.500] n = 9, 1 excluded"
     assert blocks["C1"][1] == [
-        ("", f"At first mastery: inconclusive {numbers}", f"At the end: supported {numbers}"),
+        ("main", f"At first mastery: inconclusive {numbers}", f"At the end: supported {numbers}"),
         ("momentum", *(f"{t}: inconclusive {numbers}" for t in ("At first mastery", "At the end"))),
     ]
     (only,) = blocks["C20"][1]
     assert only[1] == "At first mastery: not decided at this time"
     assert only[2].startswith("At the end: not supported")
     table = re.search(r'<table class="claims">(.*?)</table>', page, flags=re.DOTALL)[1]
+    for claim in blocks:
+        assert table.count(f"the statement of {claim}") == 1
     titles = re.search(r"<thead>(.*?)</thead>", table, flags=re.DOTALL)[1]
     assert re.findall(r"<th>(.*?)</th>", titles) == [
-        "Variant", "At first mastery", "At the end of training"
-    ]  # fmt: skip
+        "Variant",
+        "At first mastery",
+        "At the end of training",
+    ]
 
 
 def test_only_an_effect_without_networks_is_exact(make_tables, tmp_path):
@@ -133,25 +136,27 @@ def test_only_an_effect_without_networks_is_exact(make_tables, tmp_path):
     claims.loc[4, ["n_included", "n_excluded"]] = 0
     blocks = claims_in(write(tmp_path, tables, figures=()))
     assert blocks["C20"][1][0][2] == "At the end: not supported 0.795 (exact)"
-    numbers = "0.795 [0.795, 0.795] 9 networks, 1 left out"
+    numbers = "0.795 [0.795, 0.795] n = 9, 1 excluded"
     assert blocks["C1"][1][0][2] == f"At the end: supported {numbers}"
 
 
 def test_the_page_says_how_to_read_verdicts(page):
     text = Page(page).text
-    assert "of 2 claims and their variants, one in twenty would be decided by chance" in text
-    assert "The intervals are not corrected for the number of claims" in text
-    assert "one of some difference is the opposite" in text
-    assert "Grey: a network with itself." in text
+    assert "Intervals are not corrected for multiple comparisons" in text
+    assert "one in twenty of the 2 claims and their variants" in text
+    assert "a claim of some difference is decided the other way round" in text
+    assert "Grey: not compared, such as a network with itself." in text
     assert "White: not decided at this time." in text
 
 
-def test_verdicts_are_counted_and_changes_named(page):
+def test_verdicts_are_counted_and_changes_named_in_words(page):
     counts = Page(re.search(r'<p id="verdict-counts">.*?</p>', page, flags=re.DOTALL)[0]).text
     assert counts == (
         "At the end of training: 1 supported, 1 not supported, 1 inconclusive. "
-        "1 changes between first mastery and the end: C1 (inconclusive → supported)."
+        "1 verdict differs between first mastery and the end of training:"
     )
+    changes = re.search(r'<ul id="verdict-changes">.*?</ul></li>\s*</ul>', page, flags=re.DOTALL)[0]
+    assert Page(changes).text == "inconclusive → supported C1 the statement of C1"
 
 
 def test_claims_that_do_not_change_are_not_named(make_tables):
@@ -165,11 +170,15 @@ def test_claims_that_do_not_change_are_not_named(make_tables):
 
 def test_changes_are_gathered_by_their_kind(make_tables):
     claims = make_tables()["claims"]
-    more = claims.iloc[:2].assign(claim="C2")
-    summary = claims_summary(pd.concat([claims, more]))
-    assert summary["n_changes"] == 2
-    assert summary["changes"] == [
-        {"before": "inconclusive", "after": "supported", "names": ["C1", "C2"]}
+    other_variant = claims.iloc[:2].assign(variant="deep")
+    other_claim = claims.iloc[:2].assign(claim="C2", statement="words")
+    summary = claims_summary(pd.concat([claims, other_variant, other_claim]))
+    assert summary["n_changes"] == 3
+    (change,) = summary["changes"]
+    assert (change["before"], change["after"]) == ("inconclusive", "supported")
+    assert change["claims"] == [
+        {"claim": "C1", "statement": "the statement of C1", "variants": ["", "deep"]},
+        {"claim": "C2", "statement": "words", "variants": [""]},
     ]
 
 
@@ -190,9 +199,9 @@ def test_figures_stand_in_their_sections(page):
     for name in (
         "claims",
         "learning-and-bias",
-        "codes",
-        "use",
-        "comparisons",
+        "feature-codes",
+        "use-of-features",
+        "network-comparisons",
         "recordings",
         "models-and-recordings",
     ):
@@ -211,34 +220,34 @@ def test_figures_stand_in_their_sections(page):
 def test_sections_without_figures_are_left_out(make_tables, tmp_path):
     page = write(tmp_path, make_tables(), figures=["learning"])
     assert 'id="learning-and-bias"' in page
-    for absent in ("codes", "use", "comparisons", "models-and-recordings"):
+    for absent in ("feature-codes", "use-of-features", "models-and-recordings"):
         assert f'id="{absent}"' not in page
         assert f'href="#{absent}"' not in page
 
 
-@pytest.mark.parametrize(("n", "folded"), [(20, False), (21, True)])
-def test_a_long_list_of_conditions_is_folded_away(n, folded, make_tables, tmp_path):
+@pytest.mark.parametrize(("n", "collapsed"), [(20, False), (21, True)])
+def test_a_long_list_of_conditions_is_collapsed(n, collapsed, make_tables, tmp_path):
     conditions = tuple(f"rate={i}" for i in range(n))
     tables = make_tables(conditions=conditions, seeds=1)
     page = write(tmp_path, {"learning": tables["learning"]}, figures=())
-    assert (f"Show all {n} conditions" in page) == folded
+    assert (f"Show all {n} conditions" in page) == collapsed
     assert sum(cells[:1] == ["tasks"] for cells in rows_of(page)) == n
 
 
-def test_a_very_tall_figure_is_folded_away(tmp_path, monkeypatch, make_tables):
+def test_a_very_tall_figure_is_collapsed(tmp_path, monkeypatch, make_tables):
     page = write(tmp_path / "short", make_tables(), figures=["variance"])
-    assert "this figure is long" not in page
+    assert "Show this tall figure" not in page
     monkeypatch.setattr("repbias.report.page.TALL", 100)
     page = write(tmp_path / "tall", make_tables(), figures=["variance"])
-    assert "this figure is long" in page
+    assert "Show this tall figure" in page
 
 
-def test_sweeps_are_never_folded_away(tmp_path, monkeypatch, make_tables):
+def test_sweeps_are_never_collapsed(tmp_path, monkeypatch, make_tables):
     monkeypatch.setattr("repbias.report.page.TALL", 100)
     page = write(tmp_path, make_tables(), figures=["sweeps", "variance"])
-    assert page.count("this figure is long") == 1
+    assert page.count("Show this tall figure") == 1
     sections = re.findall(r'<section id="([a-z_]+)">\s*<h3>(.*?)</section>', page, flags=re.DOTALL)
-    assert {name: "this figure is long" in text for name, text in sections} == {
+    assert {name: "Show this tall figure" in text for name, text in sections} == {
         "sweeps": False,
         "variance": True,
     }
@@ -362,13 +371,13 @@ def test_published_numbers_and_other_recordings_stand_once_in_the_page(page):
 
 def test_pictures_stand_with_their_recording(make_tables, tmp_path):
     tables = make_tables()
-    more = tables["quality"].assign(recording="it_2")
-    tables["quality"] = pd.concat([tables["quality"], more])
+    quality = tables["quality"]
+    tables["quality"] = pd.concat([quality, quality.assign(recording="it_2")])
     svg = '<svg xmlns="http://www.w3.org/2000/svg" width="10pt" height="10pt"></svg>'
     pictures = [tmp_path / f"{kind}_{r}.svg" for r in ("v4", "it_2") for kind in PICTURES]
     for picture in pictures:
         picture.write_text(svg)
-    page = write(tmp_path, tables, figures=["quality"], more=pictures)
+    page = write(tmp_path, tables, figures=["quality"], pictures=pictures)
     for recording in ("v4", "it_2"):
         for caption in PICTURES.values():
             assert f"{caption.title}: {recording}" in page
@@ -387,8 +396,12 @@ def test_a_study_without_recordings_has_no_part_about_them(make_tables, tmp_path
 def test_run_times_are_summed_by_step(page, folder, tmp_path):
     rows = {row["rule"]: row for row in step_times(folder / "benchmarks")}
     assert rows["train"] == {
-        "rule": "train", "jobs": 2, "seconds": 30.5, "cpu": 9.0, "memory": 500.0
-    }  # fmt: skip
+        "rule": "train",
+        "jobs": 2,
+        "seconds": 30.5,
+        "cpu": 9.0,
+        "memory": 500.0,
+    }
     assert rows["claims"]["seconds"] == 2.0
     assert step_times(tmp_path / "absent") == []
     assert ["train", "2", "30.5", "9.0", "500"] in rows_of(page)

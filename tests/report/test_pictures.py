@@ -209,8 +209,8 @@ def test_an_rdm_is_shown_as_its_percentiles():
 
 
 def test_the_same_recording_gives_the_same_bytes(tmp_path):
-    one, two = (draw(tmp_path / f, images=some_images(12)[0]) for f in ("one", "two"))
-    assert one[0] == two[0]
+    first, second = (draw(tmp_path / f, images=some_images(12)[0]) for f in ("one", "two"))
+    assert first[0] == second[0]
 
 
 @pytest.mark.parametrize(("n", "n_shown"), [(6, 6), (7, 0)])
@@ -279,8 +279,11 @@ def test_categories_are_found_among_the_stimuli():
     ids = ids_of(30)
     colour, category = np.array(["red", "blue"] * 15), np.array(["a", "b", "c"] * 10)
     columns = {
-        "stimulus_id": ids, "name": ids, "size": np.arange(30.0), "same": np.full(30, "x"),
-    }  # fmt: skip
+        "stimulus_id": ids,
+        "name": ids,
+        "size": np.arange(30.0),
+        "same": np.full(30, "x"),
+    }
     assert groups_of_stimuli(Recording(stimuli=columns)) is None
     columns["colour"] = colour
     assert list(groups_of_stimuli(Recording(stimuli=columns))) == list(colour)
@@ -288,12 +291,12 @@ def test_categories_are_found_among_the_stimuli():
     assert list(groups_of_stimuli(Recording(stimuli=columns))) == list(category)
 
 
-def test_one_layer_of_final_kept_networks_is_shown():
+def test_one_layer_of_final_included_networks_is_shown():
     rows = [
-        (layer, snapshot, is_kept)
+        (layer, snapshot, included)
         for layer in ("conv1", "conv2")
         for snapshot in ("initial", "final")
-        for is_kept in (True, True, False)
+        for included in (True, True, False)
     ]
     info = dict(zip(("layer", "snapshot", "included"), zip(*rows, strict=True), strict=True))
     vectors = np.arange(12.0)[:, None] + np.zeros(6)

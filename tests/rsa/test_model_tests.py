@@ -22,10 +22,11 @@ from repbias.geometry.inference import Draws, evaluate
 from repbias.geometry.spec import Geometry
 from repbias.io.recordings import Recording
 from repbias.rsa import model_tests
+from repbias.rsa.model_tests import ModelSet, model_tests_table, similarity_tests
 from repbias.rsa.rdms import make_rdms
 from repbias.tables import TABLES
 
-COMPARATORS = ["corr", "cosine", "spearman", "rho-a", "tau-a", "corr_cov", "cosine_cov"]
+RDM_SIMILARITIES = ["corr", "cosine", "spearman", "rho-a", "tau-a", "corr_cov", "cosine_cov"]
 seeds = st.integers(0, 10_000)
 
 
@@ -52,9 +53,9 @@ def of(table, test):
     return table[table["test"] == test].reset_index(drop=True)
 
 
-def run(models, groups, data, rdm_similarity="corr", **settings):
+def run(models, groups, data, rdm_similarity="corr", networks=None, **settings):
     settings = {"bootstraps": 200, "permutations": 50, "seed": 0} | settings
-    return model_tests.test_similarities(models, groups, data, rdm_similarity, **settings)
+    return similarity_tests(ModelSet(models, groups, networks), data, rdm_similarity, **settings)
 
 
 @pytest.mark.parametrize("rdm_similarity", ["corr", "spearman", "cosine_cov"])
@@ -135,7 +136,7 @@ def test_p_and_interval_use_the_same_degrees_of_freedom_and_networks_have_some()
         assert row.p == pytest.approx(student.sf(row.effect / error, row.degrees), rel=1e-9)
 
 
-@pytest.mark.parametrize("rdm_similarity", COMPARATORS)
+@pytest.mark.parametrize("rdm_similarity", RDM_SIMILARITIES)
 def test_permutations_are_counted_as_in_a_loop(rdm_similarity):
     """Rows and columns of the models' RDMs permuted, compared by rsatoolbox."""
     models, data = simulated(3, 2, 7, noise=2)
@@ -192,9 +193,15 @@ def test_under_the_null_few_p_values_are_small(generalise, n_subjects):
         common = rng.normal(size=(15, 15))
         data = np.array([patterns_rdms(0, common, 1, rng) for _ in range(n_subjects)])
         table = run(
-            *(models, singles(2), data), bootstraps=150, permutations=99, seed=i,
-            generalise=generalise, ceiling=False,
-        )  # fmt: skip
+            models,
+            singles(2),
+            data,
+            bootstraps=150,
+            permutations=99,
+            seed=i,
+            generalise=generalise,
+            ceiling=False,
+        )
         for test in small:
             small[test] += of(table, test)["p"][0] < 0.05
     # Resampling subjects alone says nothing about other stimuli: these models differ.
@@ -208,8 +215,9 @@ def test_permutation_p_values_are_uniform_under_the_null():
     p = []
     for i in range(200):
         models, data = (np.array([patterns_rdms(12, None, 1, rng)]) for _ in range(2))
-        exceeding = model_tests._permuted_reach(models, singles(1), data, "corr", 99, i)
-        p.append((exceeding[0] + 1) / 100)
+        models = ModelSet(models, singles(1))
+        reached = model_tests._permutations_reaching(models, data, "corr", 99, i)
+        p.append((reached[0] + 1) / 100)
     assert 0.42 < np.mean(p) < 0.58
     assert 0.02 < np.mean(np.array(p) <= 0.1) < 0.18
 
@@ -286,14 +294,20 @@ SPEC = Geometry(bootstraps=100, permutations=20, rdm_similarities=["corr", "spea
 
 def test_the_table_tests_every_model_and_pair_once():
     conditions = {"easy": networks(0), "hard": networks(1)}
-    table = model_tests.test_models("it", brain(), "tasks", conditions, SPEC)
-    assert tuple(table.columns) == TABLES["rsa_tests"].columns
+    table = model_tests_table("it", brain(), "tasks", conditions, SPEC)
+    assert tuple(table.columns) == TABLES["rsa_tests"]
     models = [(c, layer, s) for c in ("easy", "hard") for s in ("initial", "final")
               for layer in ("one", "two")]  # fmt: skip
     for rdm_similarity in SPEC.rdm_similarities:
         part = table[table["rdm_similarity"] == rdm_similarity]
-        a, b = ([*zip(*(part[f"{k}_{s}"] for k in ("condition", "layer", "snapshot")), strict=True)]
-                for s in "ab")  # fmt: skip
+        a, b = (
+            list(
+                part[[f"condition_{side}", f"layer_{side}", f"snapshot_{side}"]].itertuples(
+                    False, None
+                )
+            )
+            for side in "ab"
+        )
         for test in ("zero", "ceiling", "permutation"):
             rows = (part["test"] == test).to_numpy()
             assert sorted(x for x, row in zip(a, rows, strict=True) if row) == sorted(models)
@@ -307,14 +321,14 @@ def test_the_table_tests_every_model_and_pair_once():
 
 
 def test_p_values_are_corrected_within_rdm_similarity_and_test():
-    table = model_tests.test_models("it", brain(), "tasks", {"easy": networks(0)}, SPEC)
+    table = model_tests_table("it", brain(), "tasks", {"easy": networks(0)}, SPEC)
     for _, part in table.groupby(["rdm_similarity", "test"]):
         np.testing.assert_allclose(part["p_fdr"], false_discovery_control(part["p"]))
 
 
-def test_the_table_averages_the_networks_that_were_kept():
+def test_the_table_averages_the_networks_that_were_included():
     rdms, recording = networks(0), brain()
-    table = model_tests.test_models("it", recording, "tasks", {"easy": rdms}, SPEC)
+    table = model_tests_table("it", recording, "tasks", {"easy": rdms}, SPEC)
     info = rdms.rdm_descriptors
     columns = zip(*(info[c] for c in ("layer", "snapshot", "included")), strict=True)
     rows = [i for i, row in enumerate(columns) if row == ("two", "final", True)]
@@ -327,7 +341,7 @@ def test_the_table_averages_the_networks_that_were_kept():
 def test_many_models_are_compared_within_layers_and_conditions(monkeypatch):
     monkeypatch.setattr(model_tests, "MOST_MODELS", 3)
     conditions = {c: networks(i, snapshots=["final"]) for i, c in enumerate(("easy", "hard"))}
-    table = model_tests.test_models("it", brain(), "tasks", conditions, SPEC)
+    table = model_tests_table("it", brain(), "tasks", conditions, SPEC)
     pairs = table[(table["test"] == "pair") & (table["rdm_similarity"] == "corr")]
     same = [pairs[f"{k}_a"] == pairs[f"{k}_b"] for k in ("condition", "layer")]
     assert len(pairs) == 4
@@ -336,14 +350,14 @@ def test_many_models_are_compared_within_layers_and_conditions(monkeypatch):
 
 def test_the_table_says_what_tests_generalise_to_and_warns():
     one = networks(0, layers=["one"], snapshots=["final"], n=1)
-    table = model_tests.test_models("it", brain(1), "tasks", {"easy": one}, SPEC)
+    table = model_tests_table("it", brain(1), "tasks", {"easy": one}, SPEC)
     zero, permuted = (table[table["test"] == t].iloc[0] for t in ("zero", "permutation"))
     assert zero["generalises_to"] == "stimuli, these subjects, this network"
     for warning in ("fewer than 20 stimuli", "one subject", "one network"):
         assert warning in zero["warning"]
     assert permuted["generalises_to"] == "these stimuli, these subjects, these networks"
     spec = SPEC.model_copy(update={"generalise": "subjects", "rdm_similarities": ["cosine"]})
-    table = model_tests.test_models("it", brain(), "tasks", {"easy": networks(0)}, spec)
+    table = model_tests_table("it", brain(), "tasks", {"easy": networks(0)}, spec)
     zero, pair = (table[table["test"] == t].iloc[0] for t in ("zero", "pair"))
     assert zero["generalises_to"] == "these stimuli, subjects, networks"
     assert "does not hold its level for other stimuli" in zero["warning"]
@@ -355,7 +369,7 @@ def test_constant_models_are_left_out_and_named(caplog):
     rdms = networks(0, snapshots=["final"])
     rdms.dissimilarities[3:5] = 0.3  # layer two of the networks that were included
     with caplog.at_level(logging.WARNING):
-        table = model_tests.test_models("it", brain(), "tasks", {"easy": rdms}, SPEC)
+        table = model_tests_table("it", brain(), "tasks", {"easy": rdms}, SPEC)
     assert set(table["layer_a"]) == {"one"}
     assert "easy, seed0, layer two: left out" in caplog.text
 
@@ -363,9 +377,9 @@ def test_constant_models_are_left_out_and_named(caplog):
 def test_without_models_the_table_is_empty():
     mastered = networks(0, snapshots=["mastered"])
     for conditions in ({}, {"easy": mastered}):
-        table = model_tests.test_models("it", brain(), "tasks", conditions, SPEC)
+        table = model_tests_table("it", brain(), "tasks", conditions, SPEC)
         assert table.empty
-        assert tuple(table.columns) == TABLES["rsa_tests"].columns
+        assert tuple(table.columns) == TABLES["rsa_tests"]
 
 
 def test_rounding_is_no_difference_between_models():

@@ -1,8 +1,10 @@
-"""RDMs against SciPy and rsatoolbox, and their symmetries."""
+"""Files of RDMs against rsatoolbox, and RDMs of layers and subjects."""
 
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 
 import h5py
 import numpy as np
@@ -10,9 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rsatoolbox.data import Dataset
-from rsatoolbox.rdm import calc_rdm, load_rdm
-from scipy.spatial.distance import pdist, squareform
-from scipy.stats import ortho_group
+from rsatoolbox.data.noise import prec_from_unbalanced
+from rsatoolbox.rdm import calc_rdm_unbalanced, load_rdm
 
 from repbias.base.spec import RepbiasError
 from repbias.geometry.distances import dissimilarities
@@ -31,115 +32,6 @@ from repbias.rsa.rdms import (
 DISTANCES = ["correlation", "euclidean", "squared_euclidean"]
 
 seeds = st.integers(0, 10_000)
-distances = st.sampled_from(DISTANCES)
-
-
-def patterns_of(seed, n=6, p=5):
-    return np.random.default_rng(seed).normal(size=(n, p))
-
-
-def reference(patterns, distance):
-    """SciPy; rsatoolbox divides squared distances by the number of channels."""
-    if distance == "correlation":
-        return pdist(patterns, "correlation")
-    squared = pdist(patterns, "sqeuclidean") / patterns.shape[1]
-    return np.sqrt(squared) if distance == "euclidean" else squared
-
-
-@pytest.mark.parametrize("distance", DISTANCES)
-@pytest.mark.parametrize("shape", [(4, 2), (20, 7), (7, 300)])
-def test_agrees_with_scipy(distance, shape):
-    patterns = np.random.default_rng(0).normal(3, 2, size=shape)
-    np.testing.assert_allclose(
-        dissimilarities(patterns, distance), reference(patterns, distance), atol=1e-12
-    )
-
-
-@pytest.mark.parametrize("distance", ["correlation", "squared_euclidean"])
-def test_agrees_with_rsatoolbox(distance):
-    patterns = np.random.default_rng(1).normal(size=(12, 30))
-    method = "correlation" if distance == "correlation" else "euclidean"
-    expected = calc_rdm(Dataset(patterns), method=method).get_vectors()[0]
-    np.testing.assert_allclose(dissimilarities(patterns, distance), expected, atol=1e-12)
-
-
-@pytest.mark.parametrize("distance", DISTANCES)
-def test_a_large_offset_in_float32_does_no_harm(distance):
-    """Distances between the float32 values themselves, computed by SciPy in float64."""
-    offset = (1000 + np.random.default_rng(2).normal(size=(15, 40))).astype(np.float32)
-    expected = reference(offset.astype(np.float64), distance)
-    np.testing.assert_allclose(dissimilarities(offset, distance), expected, rtol=1e-8)
-
-
-@given(seed=seeds, distance=distances)
-def test_permuting_stimuli_permutes_the_rdm(seed, distance):
-    patterns = patterns_of(seed)
-    order = np.random.default_rng(seed).permutation(len(patterns))
-    square = squareform(dissimilarities(patterns, distance))
-    permuted = squareform(dissimilarities(patterns[order], distance))
-    np.testing.assert_allclose(permuted, square[np.ix_(order, order)], atol=1e-12)
-
-
-@given(seed=seeds, distance=distances)
-def test_permuting_units_changes_nothing(seed, distance):
-    patterns = patterns_of(seed)
-    order = np.random.default_rng(seed).permutation(patterns.shape[1])
-    np.testing.assert_allclose(
-        dissimilarities(patterns[:, order], distance),
-        dissimilarities(patterns, distance),
-        atol=1e-12,
-    )
-
-
-@given(seed=seeds, distance=st.sampled_from(["euclidean", "squared_euclidean"]))
-def test_euclidean_ignores_rotations_and_a_shift_of_all_patterns(seed, distance):
-    patterns = patterns_of(seed)
-    rotation = ortho_group.rvs(5, random_state=seed)
-    shift = 100 * np.random.default_rng(seed).normal(size=5)
-    np.testing.assert_allclose(
-        dissimilarities(patterns @ rotation + shift, distance),
-        dissimilarities(patterns, distance),
-        rtol=1e-9,
-    )
-
-
-@given(seed=seeds, scale=st.floats(0.01, 100))
-def test_euclidean_scales_with_the_patterns(seed, scale):
-    patterns = patterns_of(seed)
-    for distance, factor in (("euclidean", scale), ("squared_euclidean", scale**2)):
-        np.testing.assert_allclose(
-            dissimilarities(scale * patterns, distance),
-            factor * dissimilarities(patterns, distance),
-            rtol=1e-9,
-        )
-
-
-@given(seed=seeds)
-def test_correlation_ignores_scale_and_offset_of_every_pattern(seed):
-    patterns, rng = patterns_of(seed), np.random.default_rng(seed)
-    changed = patterns * rng.uniform(0.1, 10, size=(6, 1)) + rng.normal(size=(6, 1)) * 10
-    np.testing.assert_allclose(
-        dissimilarities(changed, "correlation"), dissimilarities(patterns, "correlation"), atol=1e-9
-    )
-
-
-def test_a_constant_pattern_has_no_correlation_distance():
-    patterns = patterns_of(0)
-    patterns[3] = 0.5
-    with pytest.raises(RepbiasError, match=r"1 of 6 patterns are constant .* number 3\)"):
-        dissimilarities(patterns, "correlation")
-    np.testing.assert_allclose(
-        dissimilarities(patterns, "euclidean"), reference(patterns, "euclidean"), atol=1e-12
-    )
-
-
-@pytest.mark.parametrize("distance", DISTANCES)
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_patterns_that_are_not_finite_are_refused(distance, value):
-    patterns = patterns_of(0)
-    patterns[2, 1] = patterns[2, 3] = value
-    with pytest.raises(RepbiasError, match="1 patterns are not finite"):
-        dissimilarities(patterns, distance)
 
 
 def test_layers_keep_their_names_and_stimuli_their_order(make_activations, tmp_path):
@@ -158,7 +50,7 @@ def test_layers_keep_their_names_and_stimuli_their_order(make_activations, tmp_p
     }
     for (layer, snapshot, _, _), vector in found.items():
         patterns = layers[layer][["initial", "final"].index(snapshot), :11].astype(np.float32)
-        np.testing.assert_allclose(vector, reference(patterns, "euclidean"), rtol=1e-6)
+        np.testing.assert_allclose(vector, dissimilarities(patterns, "euclidean"), rtol=1e-6)
 
 
 def test_a_dead_layer_is_named_and_left_out(make_activations, tmp_path, caplog):
@@ -196,6 +88,48 @@ def test_fewer_than_four_stimuli_are_refused(make_activations, tmp_path):
     recording = Recording(stimuli={"stimulus_id": np.array(list("abc"))}, rdms=np.ones((1, 3)))
     with pytest.raises(RepbiasError, match="'it': 3 stimuli; RSA needs at least 4"):
         subject_rdms(recording, Geometry(), "it")
+
+
+def test_a_file_of_layers_is_streamed_within_its_bound(make_activations, tmp_path):
+    """The peak of a process of its own, above that of the same with few stimuli."""
+    rng = np.random.default_rng(3)
+    layers = {f"layer{i}": rng.standard_normal((1, 2000, 20), dtype=np.float32) for i in range(3)}
+    activations = make_activations(layers, [f"s{i:04d}" for i in range(2000)])
+    program = (
+        "import sys\n"
+        "from resource import RUSAGE_SELF, getrusage\n"
+        "from repbias.rsa.rdms import write_layer_rdms\n"
+        "from repbias.io.activations import Activations\n"
+        "activations = Activations.open(sys.argv[1])\n"
+        "for n in (10, 2000):\n"
+        "    write_layer_rdms(sys.argv[2], activations, 'correlation', n, 10)\n"
+        "    print(getrusage(RUSAGE_SELF).ru_maxrss)\n"
+    )
+    arguments = [sys.executable, "-c", program, activations.path, tmp_path / "rdms.h5"]
+    done = subprocess.run(arguments, check=True, capture_output=True, text=True)
+    few, all_of_them = map(int, done.stdout.split())
+    # Three RDMs are 48 MB, the products of one 32 MB; buffers of HDF5 count too.
+    assert all_of_them - few < 16_000
+    found = load_rdm(str(tmp_path / "rdms.h5"))
+    assert list(found.rdm_descriptors["layer"]) == list(layers)
+    for vector, patterns in zip(found.get_vectors(), layers.values(), strict=True):
+        np.testing.assert_allclose(vector, dissimilarities(patterns[0], "correlation"), atol=1e-12)
+
+
+def test_layers_that_fail_leave_no_trace_in_the_file(make_activations, tmp_path):
+    rng = np.random.default_rng(4)
+    layers = {name: rng.normal(size=(2, 8, 5)) for name in ("a", "b", "c")}
+    layers["b"][0, 3] = 1
+    layers["c"][1, 3, 2] = np.nan
+    activations = make_activations(layers, list("abcdefgh"), [(0, "initial"), (0, "final")])
+    write_layer_rdms(tmp_path / "rdms.h5", activations, "correlation", None)
+    found = load_rdm(str(tmp_path / "rdms.h5"))
+    described = zip(found.rdm_descriptors["layer"], found.rdm_descriptors["snapshot"], strict=True)
+    expected = [("a", 0), ("c", 0), ("a", 1), ("b", 1)]
+    assert list(described) == [(layer, ["initial", "final"][i]) for layer, i in expected]
+    for vector, (layer, i) in zip(found.get_vectors(), expected, strict=True):
+        patterns = layers[layer][i].astype(np.float32)
+        np.testing.assert_allclose(vector, dissimilarities(patterns, "correlation"), atol=1e-12)
 
 
 def save(path, vectors, ids, distance="correlation", info=None):
@@ -281,12 +215,13 @@ def test_a_bit_that_changed_is_noticed(tmp_path):
 @given(seed=seeds, n=st.integers(4, 8))
 def test_rdms_are_joined_by_id(seed, n):
     """Any subset in any order gives the distances of the patterns in that order."""
-    patterns, rng = patterns_of(seed, n=8), np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
+    patterns = rng.normal(size=(8, 5))
     ids = np.array([f"s{i}" for i in range(8)])
-    rdms = make_rdms(reference(patterns, "euclidean"), ids, "euclidean", {})
+    rdms = make_rdms(dissimilarities(patterns, "euclidean"), ids, "euclidean", {})
     order = rng.permutation(8)[:n]
     np.testing.assert_allclose(
-        aligned_vectors(rdms, ids[order], "net")[0], reference(patterns[order], "euclidean")
+        aligned_vectors(rdms, ids[order], "net")[0], dissimilarities(patterns[order], "euclidean")
     )
 
 
@@ -318,7 +253,7 @@ def test_every_subject_has_the_rdm_of_its_own_units(distance):
     rdms = subject_rdms(two_subjects(responses), Geometry(recording_distance=distance), "v4")
     assert list(rdms.rdm_descriptors["subject"]) == ["subject1", "subject2"]
     means = responses.mean(axis=1)
-    expected = [reference(means[:, :3], distance), reference(means[:, 3:], distance)]
+    expected = [dissimilarities(means[:, :3], distance), dissimilarities(means[:, 3:], distance)]
     np.testing.assert_allclose(rdms.get_vectors(), expected, atol=1e-12)
 
 
@@ -330,7 +265,7 @@ def test_units_that_missed_a_stimulus_are_left_out_and_counted(caplog):
         rdms = subject_rdms(two_subjects(responses), Geometry(recording_distance="euclidean"), "v4")
     assert "subject2: 1 of 4 units" in caplog.text
     complete = np.nanmean(responses[:, :, [3, 4, 6]], axis=1)
-    np.testing.assert_allclose(rdms.get_vectors()[1], reference(complete, "euclidean"))
+    np.testing.assert_allclose(rdms.get_vectors()[1], dissimilarities(complete, "euclidean"))
 
 
 def test_a_subject_without_complete_units_is_refused():
@@ -347,7 +282,69 @@ def test_a_constant_response_pattern_is_refused_with_its_subject():
         subject_rdms(two_subjects(responses), Geometry(recording_distance="correlation"), "v4")
 
 
-def rdm_recording(vectors, **info):
+def rdm(recording, distance, noise="shrinkage"):
+    spec = Geometry(recording_distance=distance, noise=noise)
+    return subject_rdms(recording, spec, "v4").get_vectors()[0]
+
+
+def test_units_that_the_distance_cannot_use_are_left_out_and_counted(caplog, trial_recording):
+    tensor = np.random.default_rng(0).normal(size=(6, 4, 5))
+    expected = rdm(trial_recording(tensor[:, :, 2:]), "crossnobis")
+    tensor[3, 1:, 0] = np.nan  # one repeat
+    tensor[:, :, 1] = np.arange(6)[:, None]  # no noise
+    with caplog.at_level(logging.WARNING):
+        found = rdm(trial_recording(tensor), "crossnobis")
+    assert "2 of 5 units were not observed in two folds for every stimulus" in caplog.text
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("distance", "noise"),
+    [("crossnobis", "none"), ("mahalanobis", "shrinkage"), ("poisson_cv", "none")],
+)
+def test_without_repeats_distances_that_need_them_are_refused(distance, noise, trial_recording):
+    tensor = np.random.default_rng(0).poisson(4, size=(6, 1, 8)).astype(float)
+    with pytest.raises(RepbiasError, match=r"'v4', subject1: 0 units were observed .* at least 2"):
+        rdm(trial_recording(tensor), distance, noise)
+
+
+@pytest.mark.parametrize("distance", ["poisson", "poisson_cv"])
+def test_poisson_refuses_what_are_no_counts(distance, trial_recording):
+    tensor = np.random.default_rng(0).poisson(4, size=(6, 3, 8)).astype(float)
+    recording = trial_recording(tensor)
+    recording.info["preparation"] = {"standardise": True}
+    with pytest.raises(RepbiasError, match="expected standardise: false"):
+        rdm(recording, distance)
+    tensor[1, 0, 2] = -3
+    with pytest.raises(RepbiasError, match=r"subject1: .* 1 responses are negative"):
+        rdm(trial_recording(tensor), distance)
+
+
+def test_real_spike_counts_have_every_distance(test_data, trial_recording):
+    """V4, 6 to 10 repeats: crossnobis against rsatoolbox on 25 stimuli, others against it."""
+    path = test_data / "v4_cowley2023" / "responses_raw" / "responses_210325.npy"
+    tensor = np.load(path).transpose(1, 2, 0)[:25].astype(float)
+    recording = trial_recording(tensor)
+    distances = ["mahalanobis", "crossnobis", "poisson", "poisson_cv", "squared_euclidean"]
+    rdms = {d: rdm(recording, d, "diagonal") for d in distances}
+    for distance in ("mahalanobis", "poisson", "squared_euclidean"):
+        assert np.corrcoef(rdms[distance], rdms["crossnobis"])[0, 1] > 0.8
+    complete = ~np.isnan(tensor).all(axis=2)
+    assert complete.sum(axis=1).min() >= 6
+    mean = np.nanmean(np.nanmean(tensor, axis=1), axis=0)
+    stimulus, repeat = np.nonzero(complete)
+    data = Dataset(
+        (tensor - mean)[stimulus, repeat],
+        obs_descriptors={"stimulus": stimulus.tolist(), "fold": repeat.tolist()},
+    )
+    precision = prec_from_unbalanced(data, "stimulus", method="diag")
+    expected = calc_rdm_unbalanced(
+        data, "crossnobis", "stimulus", noise=precision, cv_descriptor="fold"
+    )
+    np.testing.assert_allclose(rdms["crossnobis"], expected.get_vectors()[0], rtol=1e-8, atol=1e-9)
+
+
+def recorded_rdms(vectors, **info):
     return Recording(
         stimuli={"stimulus_id": np.array(list("abcd"))},
         rdms=np.array(vectors, float),
@@ -356,7 +353,7 @@ def rdm_recording(vectors, **info):
 
 
 def test_rdms_of_several_regions_are_not_averaged():
-    recording = rdm_recording(
+    recording = recorded_rdms(
         [[1, 2, 3, 4, 5, 6], [6, 5, 4, 3, 2, 1]], subject=["a", "a"], region=["V1", "IT"]
     )
     with pytest.raises(RepbiasError, match="'x': its RDMs are of several regions \\(IT, V1\\)"):
@@ -364,6 +361,12 @@ def test_rdms_of_several_regions_are_not_averaged():
 
 
 def test_an_rdm_in_which_all_is_the_same_is_refused():
-    recording = rdm_recording([[1, 2, 3, 4, 5, 6], [2] * 6], subject=["a", "b"], region=["", ""])
+    recording = recorded_rdms([[1, 2, 3, 4, 5, 6], [2] * 6], subject=["a", "b"], region=["", ""])
     with pytest.raises(RepbiasError, match="'x', b: all dissimilarities are the same"):
+        subject_rdms(recording, Geometry(), "x")
+
+
+def test_an_rdm_that_is_not_finite_is_refused():
+    recording = recorded_rdms([[1, 2, 3, np.nan, 5, 6]], subject=["a"], region=[""])
+    with pytest.raises(RepbiasError, match=r"'x', a: 1 of 6 dissimilarities are not finite"):
         subject_rdms(recording, Geometry(), "x")

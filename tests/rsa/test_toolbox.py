@@ -21,7 +21,7 @@ from repbias.base.spec import RepbiasError
 from repbias.rsa import toolbox
 
 LINEAR = ("corr", "cosine", "corr_cov", "cosine_cov")
-COMPARATORS = (*LINEAR, "spearman", "rho-a", "tau-a")
+RDM_SIMILARITIES = (*LINEAR, "spearman", "rho-a", "tau-a")
 PAGE = Path(__file__).parents[2] / "docs" / "fast-rsa.md"
 pytestmark = pytest.mark.filterwarnings("ignore:Noise ceiling for tau:UserWarning")
 
@@ -72,14 +72,14 @@ def assert_same(name, *arguments, exact=1e-10, **options):
     return found
 
 
-@pytest.mark.parametrize("method", COMPARATORS)
+@pytest.mark.parametrize("method", RDM_SIMILARITIES)
 @pytest.mark.parametrize("name", ["eval_bootstrap", "eval_bootstrap_pattern", "eval_bootstrap_rdm"])
 def test_bootstraps(name, method):
     layers, data = simulated()
     assert_same(name, fixed_models(layers, data), data, method=method, N=10)
 
 
-@pytest.mark.parametrize("method", COMPARATORS)
+@pytest.mark.parametrize("method", RDM_SIMILARITIES)
 def test_dual_bootstrap_without_cross_validation(method):
     layers, data = simulated()
     found = assert_same(
@@ -88,7 +88,7 @@ def test_dual_bootstrap_without_cross_validation(method):
     assert all(np.isfinite(p).all() for p in found.test_all())
 
 
-@pytest.mark.parametrize("method", COMPARATORS)
+@pytest.mark.parametrize("method", RDM_SIMILARITIES)
 @pytest.mark.parametrize("boot_type", ["both", "pattern", "rdm"])
 def test_cross_validated_bootstrap(boot_type, method):
     """Some samples are too small for two folds and are NaN."""
@@ -177,7 +177,7 @@ def test_the_global_state_is_the_default():
         np.testing.assert_array_equal(result.evaluations, results[0].evaluations)
 
 
-@pytest.mark.parametrize("method", COMPARATORS)
+@pytest.mark.parametrize("method", RDM_SIMILARITIES)
 def test_comparison_and_ceiling(method):
     layers, data = simulated(n_subjects=6)
     models = named(layers, data)
@@ -266,7 +266,8 @@ def test_what_cannot_be_done_is_refused():
         toolbox.compare(data, RDMs(np.ones((1, 3))))
     one = fixed_models(layers, data, 1)
     for model in (
-        *(ModelWeighted("w", layers[:2]), ModelInterpolate("i", layers[:2])),
+        ModelWeighted("w", layers[:2]),
+        ModelInterpolate("i", layers[:2]),
         Model("m"),  # has no RDMs
     ):
         with pytest.raises(
@@ -378,7 +379,7 @@ def test_the_calls_compute_in_double_precision(dtype):
     layers, _ = simulated()
     low = RDMs((1e3 * layers[:3]).astype(dtype))
     high = RDMs(low.dissimilarities.astype(np.float64))
-    for rdm_similarity in COMPARATORS:
+    for rdm_similarity in RDM_SIMILARITIES:
         found = toolbox.compare(low, low, rdm_similarity)
         assert found.dtype == np.float64
         np.testing.assert_array_equal(found, toolbox.compare(high, high, rdm_similarity))

@@ -1,4 +1,4 @@
-"""Bit stimuli: balance, independence, identity across conditions, and loud failures."""
+"""Bit stimuli: balance, independence, identity across conditions, and clear failures."""
 
 import re
 from collections import Counter
@@ -21,7 +21,7 @@ BALANCED = ("bit", "xor", "parity", "majority", "xor_of_xors")
 
 @st.composite
 def specs(draw) -> Bits:
-    """Draw feasible settings; up to 18 bits all strings are listed, above they are drawn."""
+    """Draw feasible settings; up to 18 bits all strings are enumerated, above they are drawn."""
     n_features = draw(st.integers(1, 3))
     features = {
         f"f{i}": {
@@ -129,7 +129,7 @@ def test_coding_and_gain(spec):
 
 @settings(deadline=None, max_examples=20)
 @given(specs())
-def test_the_seed_decides(spec):
+def test_stimuli_are_determined_by_the_seed(spec):
     first, again = generate(spec), generate(spec)
     np.testing.assert_array_equal(first.inputs, again.inputs)
     np.testing.assert_array_equal(first.ids, again.ids)
@@ -158,14 +158,14 @@ def test_ids_are_equal_exactly_where_the_bits_are(row):
 
 
 def test_ids_join_across_conditions_of_the_same_width():
-    one = generate(small(seed=1))
+    first = generate(small(seed=1))
     features = {"other": {"function": "majority", "bits": 10, "gain": 2.0}}
-    two = generate(small(features=features, coding="binary", seed=2))
-    by_id = dict(zip(one.ids, bits_of(one), strict=True))
-    shared = [i for i, name in enumerate(two.ids) if name in by_id]
-    assert len(shared) == len({*map(tuple, bits_of(one))} & {*map(tuple, bits_of(two))}) > 0
+    second = generate(small(features=features, coding="binary", seed=2))
+    by_id = dict(zip(first.ids, bits_of(first), strict=True))
+    shared = [i for i, name in enumerate(second.ids) if name in by_id]
+    assert len(shared) == len({*map(tuple, bits_of(first))} & {*map(tuple, bits_of(second))}) > 0
     for i in shared:
-        np.testing.assert_array_equal(by_id[two.ids[i]], bits_of(two)[i])
+        np.testing.assert_array_equal(by_id[second.ids[i]], bits_of(second)[i])
 
 
 def test_unread_bits_are_uncorrelated_with_the_labels():
@@ -188,7 +188,7 @@ def test_no_duplicates_where_strings_are_drawn_many_times():
     assert stimuli.labels.sum() == len(stimuli.labels) / 2
 
 
-def test_exactly_as_many_strings_as_there_are():
+def test_all_existing_strings_can_be_used():
     # AND of two bits is 1 for a quarter of the 128 strings, and half of 64 are asked for.
     features = {"f": {"function": "and", "bits": 2}}
     stimuli = generate(Bits(features=features, noise_bits=5, n_train=48, n_validation=8, n_test=8))
@@ -321,7 +321,7 @@ class TestAudit:
         stimuli = generate(spec)
         rows = stimuli.split == "test"
         stimuli.labels[rows, 1] = stimuli.labels[rows, 0] ^ opposite
-        with pytest.raises(RepbiasError, match=r"'easy' and 'hard' correlate .* in test, wanted"):
+        with pytest.raises(RepbiasError, match=r"'easy' and 'hard' correlate .* in test, expected"):
             audit(stimuli, spec)
 
     @pytest.mark.parametrize(("m", "fails"), [(96, True), (72, False)])
@@ -359,7 +359,7 @@ class TestAudit:
             stimuli.labels[np.flatnonzero(rows)[:m], 0] = 0
         found = 0.5 - 2 * m / 1024
         if fails:
-            message = f"prevalence of 'easy' in train is {found:.3f}, wanted 0.500 (±0.156)"
+            message = f"prevalence of 'easy' in train is {found:.3f}, expected 0.500 (±0.156)"
             with pytest.raises(RepbiasError, match=re.escape(message)):
                 audit(stimuli, spec)
         else:

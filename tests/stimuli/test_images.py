@@ -1,4 +1,4 @@
-"""The same images come out of a folder, an archive and an array file, sorted by id, as RGB."""
+"""Folders, archives and array files give the same images, sorted by id, as RGB."""
 
 import tarfile
 import zipfile
@@ -96,7 +96,7 @@ def test_images_of_an_array(kind, shape, tmp_path):
 @pytest.mark.parametrize("shape", [(5, 7, 3), (5, 7)])
 @pytest.mark.parametrize("n", [1, 11])
 def test_images_of_a_matlab_structure(shape, n, tmp_path):
-    """A 1 x n structure with an image in a field, as the 92 images come."""
+    """The format of the 92 images: a 1 x n structure with an image in a field."""
     arrays = RNG.integers(0, 256, (n, *shape), dtype=np.uint8)
     structure = np.empty((1, n), dtype=[("image", object), ("name", object)])
     for i, array in enumerate(arrays):
@@ -127,7 +127,7 @@ def test_images_are_decoded_only_when_asked_for(folder):
         images.load(images.ids.index("broken"))
 
 
-def test_a_folder_of_an_archive_is_no_image(tmp_path):
+def test_a_folder_in_an_archive_is_not_an_image(tmp_path):
     with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
         archive.mkdir("scans.png")
         Image.fromarray(PIXELS["cat"]).save(tmp_path / "cat.png")
@@ -136,14 +136,14 @@ def test_a_folder_of_an_archive_is_no_image(tmp_path):
 
 
 def test_images_of_16_bits_are_refused(tmp_path):
-    """Converted as they are, they would come out black and white."""
+    """Pillow would convert them to pure black and white."""
     gradient = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
     Image.fromarray(gradient).save(tmp_path / "deep.png")
     with pytest.raises(RepbiasError, match=r"deep\.png has more than 8 bits"):
         open_images(ImageSet(path=tmp_path)).load(0)
 
 
-# --- what is known of the stimuli ----------------------------------------------------------------
+# Tables of stimuli.
 
 
 def with_table(tmp_path, text, images=("a", "b", "c")):
@@ -184,8 +184,8 @@ def test_stimuli_need_not_be_images(tmp_path):
         ("", "not a readable CSV file"),
         ("stimulus_id,x\n", "expected a header and rows"),
         ("stimulus_id,x\na,1,\nb,1,\nc,1,\n", "line 2 has 3 columns, the header 2"),
-        ("stimulus_id,x,x\na,1,2\nb,1,2\nc,1,2\n", "the column 'x' is empty, there twice"),
-        ("stimulus_id,a/b\na,1\nb,1\nc,1\n", "the column 'a/b'"),
+        ("stimulus_id,x,x\na,1,2\nb,1,2\nc,1,2\n", "the column name 'x' is empty, occurs twice"),
+        ("stimulus_id,a/b\na,1\nb,1\nc,1\n", "the column name 'a/b'"),
         ("stimulus_id,x\na,1\n,1\nc,1\n", "1 rows have no stimulus_id"),
     ],
 )

@@ -29,7 +29,7 @@ def bits_with(features: dict[str, dict], **manipulations) -> Bits:
 
 @st.composite
 def manipulated(draw) -> Bits:
-    """Draw settings in which every feature is left alone or manipulated in one of three ways."""
+    """Draw settings in which features are left alone or manipulated in one of three ways."""
     names = draw(st.permutations(["a", "b", "c", "d"][: draw(st.integers(1, 4))]))
     p = st.floats(0, 1)
     roles = [draw(st.sampled_from(["plain", "prevalence", "label"])) for _ in names]
@@ -48,7 +48,7 @@ def manipulated(draw) -> Bits:
         for n, role in zip(names, roles, strict=True)
     }
     manipulations["label"] = label
-    # Few bits: all strings are listed. Many: they are drawn.
+    # Short strings are enumerated, long ones are drawn.
     noise_bits = 11 - 2 * len(names) if len(names) < 3 else 16
     return bits_with(
         features, noise_bits=noise_bits, seed=draw(st.integers(0, 2**32)), **manipulations
@@ -109,7 +109,7 @@ def test_probabilities_are_those_of_independent_factors(spec):
 
 @settings(max_examples=100)
 @given(manipulated())
-def test_moments_are_as_asked(spec):
+def test_moments_are_as_specified(spec):
     table, names = as_table(spec), list(spec.features)
     values = np.indices(table.shape)
     together = set() if spec.agreement is None else set(spec.agreement.features)
@@ -130,14 +130,14 @@ def test_moments_are_as_asked(spec):
 
 @settings(max_examples=50)
 @given(manipulated())
-def test_the_target_equals_each_feature_as_often_as_asked(spec):
+def test_the_target_equals_each_feature_as_often_as_specified(spec):
     assume(spec.label)
     probabilities, label = training_probabilities(spec.features, spec)
     assert (probabilities * label).sum() == pytest.approx(0.5)
     number = np.arange(len(probabilities))
     for i, name in enumerate(spec.features):
-        one = number >> i & 1 == 1
-        equal = np.where(one, label, 1 - label)
+        is_set = number >> i & 1 == 1
+        equal = np.where(is_set, label, 1 - label)
         p = spec.label.get(name, 0.5)
         assert (probabilities * equal).sum() == pytest.approx(p, abs=1e-9), name
 
@@ -153,7 +153,7 @@ def test_two_features_by_hand():
     )
 
 
-def test_without_an_extra_target_nothing_is_said_of_it():
+def test_without_an_extra_target_its_probability_is_one_half():
     spec = bits_with({"a": {"prevalence": 0.2}, "b": {}})
     probabilities, label = training_probabilities(spec.features, spec)
     np.testing.assert_allclose(probabilities, [0.4, 0.1, 0.4, 0.1])
@@ -165,7 +165,7 @@ def test_without_an_extra_target_nothing_is_said_of_it():
 
 @settings(max_examples=80)
 @given(manipulated())
-def test_training_stimuli_have_the_wanted_distribution(spec):
+def test_training_stimuli_have_the_specified_distribution(spec):
     """Every combination occurs as often as it should, up to rounding."""
     _, labels, _ = generate(spec).part("train")
     n_features = len(spec.features)
@@ -178,7 +178,7 @@ def test_training_stimuli_have_the_wanted_distribution(spec):
 
 @settings(max_examples=80)
 @given(manipulated())
-def test_evaluation_stays_balanced_and_independent_whatever_is_done(spec):
+def test_evaluation_stays_balanced_and_independent_under_every_manipulation(spec):
     stimuli = generate(spec)
     for split in EVALUATION:
         _, labels, _ = stimuli.part(split)
@@ -193,10 +193,10 @@ def test_evaluation_stays_balanced_and_independent_whatever_is_done(spec):
 @given(manipulated(), st.floats(0, 1))
 def test_supervision_changes_nothing_but_the_mask(spec, supervised):
     silent = {n: f.model_copy(update={"supervised": supervised}) for n, f in spec.features.items()}
-    one, two = generate(spec), generate(spec.model_copy(update={"features": silent}))
+    full, partial = generate(spec), generate(spec.model_copy(update={"features": silent}))
     for name in ("inputs", "ids", "split", "labels", "component_labels"):
-        np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
-    assert one.audit == two.audit
+        np.testing.assert_array_equal(getattr(full, name), getattr(partial, name))
+    assert full.audit == partial.audit
 
 
 @pytest.mark.parametrize("p", [0.0, 0.25, 0.5, 0.8, 1.0])
@@ -213,7 +213,7 @@ def test_agreement_gives_the_phi_of_its_probability(p):
     np.testing.assert_allclose(phi[0, 2], 2 * p - 1, atol=1e-9)
     np.testing.assert_allclose([phi[0, 1], phi[1, 2]], 0, atol=1e-9)
     assert (labels[:, 0] == labels[:, 2]).mean() == pytest.approx(p)
-    # The deviation is from what was wanted, not from independence.
+    # The deviation is from the specified correlation, not from independence.
     assert stimuli.audit["train"]["max_phi_deviation"] == pytest.approx(0, abs=1e-9)
     for split in EVALUATION:
         _, labels, _ = stimuli.part(split)
@@ -232,7 +232,7 @@ def test_prevalence(p):
 
 
 def test_predictivities():
-    """In training the target equals each feature as often as asked; errors are independent."""
+    """In training the target equals each feature as often as specified; errors are independent."""
     spec = bits_with(
         {"easy": {}, "hard": {"function": "xor"}, "other": {}},
         label={"hard": 0.7, "easy": 0.9},
@@ -252,7 +252,7 @@ def test_predictivities():
 
 
 def test_in_evaluation_the_target_follows_from_the_features_as_in_training():
-    """Only how often combinations occur differs: that features conflict is as common as not."""
+    """Only the frequencies of combinations differ: features conflict as often as they agree."""
     spec = bits_with(
         {"easy": {}, "hard": {}},
         label={"easy": 0.9, "hard": 0.6},
@@ -335,37 +335,37 @@ def test_which_stimuli_supervise_is_random():
     assert not np.array_equal(other_seed.supervised, stimuli.supervised)
 
 
-# The audit compares with what was wanted.
+# The audit compares with the specified distribution.
 
 
 @pytest.mark.parametrize("p", [0.1, 0.9])
-def test_independent_features_where_agreement_is_wanted(p):
+def test_independent_features_are_refused_where_agreement_is_specified(p):
     features = {"easy": {}, "hard": {}}
     wanted = bits_with(features, agreement={"features": ["easy", "hard"], "probability": p})
-    message = rf"'easy' and 'hard' correlate with phi = -?0.000 in train, wanted {2 * p - 1:.3f}"
+    message = rf"'easy' and 'hard' correlate with phi = -?0.000 in train, expected {2 * p - 1:.3f}"
     with pytest.raises(RepbiasError, match=message):
         audit(generate(bits_with(features)), wanted)
 
 
-def test_agreement_where_independent_features_are_wanted():
+def test_agreement_is_refused_where_independence_is_specified():
     features = {"easy": {}, "hard": {}}
     found = bits_with(features, agreement={"features": ["easy", "hard"], "probability": 0.9})
-    with pytest.raises(RepbiasError, match=r"phi = 0.800 in train, wanted 0.000 \(±0.250\)"):
+    with pytest.raises(RepbiasError, match=r"phi = 0.800 in train, expected 0.000 \(±0.250\)"):
         audit(generate(found), bits_with(features))
 
 
-def test_the_correlation_of_two_predictors_is_wanted():
+def test_the_correlation_of_two_predictors_is_expected():
     """phi = (2p - 1)(2q - 1), as errors of the two are independent."""
     features = {"easy": {}, "hard": {}}
     found = bits_with(features, label={"easy": 1.0, "hard": 0.9})
-    with pytest.raises(RepbiasError, match=r"phi = 0.800 in train, wanted 0.000"):
+    with pytest.raises(RepbiasError, match=r"phi = 0.800 in train, expected 0.000"):
         audit(generate(found), bits_with(features))
     assert audit(generate(found), found)["train"]["max_phi_deviation"] < 1e-9
 
 
 @pytest.mark.parametrize(("found", "wanted"), [(0.5, 0.9), (0.9, 0.5), (0.2, 0.8)])
-def test_another_prevalence_than_wanted(found, wanted):
-    message = f"the prevalence of 'b' in train is {found:.3f}, wanted {wanted:.3f}"
+def test_a_deviating_prevalence_is_refused(found, wanted):
+    message = f"the prevalence of 'b' in train is {found:.3f}, expected {wanted:.3f}"
     with pytest.raises(RepbiasError, match=message):
         audit(
             generate(bits_with({"a": {}, "b": {"prevalence": found}})),
@@ -375,17 +375,17 @@ def test_another_prevalence_than_wanted(found, wanted):
 
 @pytest.mark.parametrize("split", EVALUATION)
 def test_evaluation_that_is_distributed_like_training_is_refused(split):
-    """What is wanted of training must not be accepted in evaluation."""
+    """The distribution of training must not be accepted in evaluation."""
     agreement = {"features": ["easy", "hard"], "probability": 1.0}
     spec = bits_with({"easy": {}, "hard": {}}, agreement=agreement)
     stimuli = generate(spec)
     rows = stimuli.split == split
     stimuli.labels[rows, 1] = stimuli.labels[rows, 0]
-    with pytest.raises(RepbiasError, match=rf"phi = 1.000 in {split}, wanted 0.000"):
+    with pytest.raises(RepbiasError, match=rf"phi = 1.000 in {split}, expected 0.000"):
         audit(stimuli, spec)
 
 
-def test_so_rare_a_label_that_it_never_occurs():
+def test_a_label_that_never_occurs_is_refused():
     spec = bits_with({"a": {"prevalence": 0.01}, "b": {}}, n_train=16)
     with pytest.raises(RepbiasError, match="'a' is constant in train"):
         generate(spec)
@@ -468,12 +468,12 @@ def test_different_features_may_be_manipulated_in_different_ways():
 
 
 @pytest.mark.parametrize("name", ["label", "input", "residual", "interaction", "components"])
-def test_names_of_parts_of_the_variance_are_no_features(name):
+def test_a_feature_cannot_have_the_name_of_a_part_of_the_variance(name):
     with pytest.raises(ValidationError, match=f"a feature cannot be called '{name}'"):
         Bits(features={name: {"function": "bit"}})
 
 
-def test_a_feature_is_not_called_like_a_sub_component():
+def test_a_feature_cannot_have_the_name_of_a_sub_component():
     features = {"hard": {"function": "xor"}, "hard.bit1": {"function": "bit"}}
     with pytest.raises(ValidationError, match=r"a feature cannot be called 'hard\.bit1'"):
         Bits(features=features)

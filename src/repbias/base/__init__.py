@@ -1,1 +1,1 @@
-"""What every room may use: the base of all settings, statistics, precision."""
+"""What every other subpackage may use: the base of all settings, statistics, precision."""

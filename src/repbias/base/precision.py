@@ -1,4 +1,4 @@
-"""In which precision functions on arrays compute."""
+"""The floating-point precision that functions on arrays compute in."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from array_api_compat import array_namespace
 
 
 def floating(array: Any) -> Any:
-    """Return an array of NumPy or PyTorch in float32 or float64, whichever it is, else float64.
+    """Return a NumPy or PyTorch array as it is if float32 or float64, otherwise as float64.
 
-    Half precision is of storage: sums of its numbers overflow.
+    Half precision is for storage only: sums of its numbers overflow.
     """
     xp = array_namespace(array)
-    known = array.dtype in (xp.float32, xp.float64)
-    return array if known else xp.astype(array, xp.float64)
+    if array.dtype in (xp.float32, xp.float64):
+        return array
+    return xp.astype(array, xp.float64)

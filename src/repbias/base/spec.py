@@ -1,7 +1,7 @@
 """The base of every model in the configuration, and the error that bad input raises.
 
-Each room of the package owns the models of its own section of ``config.yaml``;
-:mod:`repbias.config.study` composes them. So a job that needs one section imports one room.
+Each subpackage owns the models of its own section of ``config.yaml``, and
+:mod:`repbias.config.study` composes them, so a job that needs one section imports one subpackage.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -22,15 +22,17 @@ from pydantic import (
     model_validator,
 )
 
-#: Characters that act on a terminal, or turn text around, instead of being shown; and what is
-#: no character, which no XML holds.
+T = TypeVar("T")
+
+#: Characters that control a terminal or the direction of text instead of being displayed, and
+#: code points that are not characters, which XML cannot hold.
 CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
 )
 
 
 def printable(text: str) -> str:
-    r"""Write control characters as their escapes; line breaks and tabs stay.
+    r"""Escape control characters, except line breaks and tabs.
 
     Examples
     --------
@@ -41,7 +43,7 @@ def printable(text: str) -> str:
 
 
 def shortened(text: str, width: int = 300) -> str:
-    """Leave out the middle of a long text.
+    """Abbreviate a long text by leaving out its middle.
 
     Examples
     --------
@@ -56,12 +58,12 @@ class RepbiasError(ValueError):
     """Input that cannot be used; the message says where, what was found and what was expected."""
 
     def __str__(self) -> str:
-        """Return the message; names from files must not act on the terminal."""
+        """Return the message, escaped: names from files must not control the terminal."""
         return printable(super().__str__())
 
 
 class Spec(BaseModel):
-    """A section of the configuration: unknown keys are refused, values never change."""
+    """A section of the configuration: immutable, and unknown keys are refused."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -73,18 +75,21 @@ class Spec(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _numbers_are_no_truths(cls, settings: Any) -> Any:
-        """Refuse `yes` and `true`, which Python takes for 1, where they are no choice."""
+    def _reject_bool_for_number(cls, settings: Any) -> Any:
+        """Refuse `yes` and `true`, which Python takes for 1, where a setting is not boolean."""
         for name, value in settings.items() if isinstance(settings, dict) else ():
-            given = value if isinstance(value, list) else [value]
-            if name in cls.model_fields and any(isinstance(item, bool) for item in given):
+            items = value if isinstance(value, list) else [value]
+            if name in cls.model_fields and any(isinstance(item, bool) for item in items):
                 annotation = cls.model_fields[name].annotation
                 if annotation is not bool and bool not in get_args(annotation):
-                    raise ValueError(f"{name} is {str(value).lower()}, which is no value for it")
+                    raise ValueError(f"{name} is {str(value).lower()}, but is not a yes/no setting")
         return settings
 
     def given(self) -> set[str]:
-        """Return the settings that differ from their defaults, which may be filled in."""
+        """Return the names of the settings that are required or differ from their defaults.
+
+        Unlike ``model_fields_set``, this does not count defaults that were written out.
+        """
         fields = type(self).model_fields.items()
         return {
             name
@@ -94,12 +99,12 @@ class Spec(BaseModel):
         }
 
 
-#: Allowed words that are listed where another was found.
-MOST_OPTIONS = 100
+#: At most this many of the allowed words are listed in a message.
+MAX_OPTIONS = 100
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:
-    """Say which of the allowed words is meant, and list them.
+    """Suggest the allowed word that was probably meant, and list all of them.
 
     Examples
     --------
@@ -108,8 +113,8 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
     """
     options = sorted(map(str, allowed))
     close = difflib.get_close_matches(str(word)[:300], options, n=1)
-    more = f", ... ({len(options)} in all)" if len(options) > MOST_OPTIONS else ""
-    listed = ", ".join(options[:MOST_OPTIONS]) + more or "nothing"
+    ellipsis = f", ... ({len(options)} in all)" if len(options) > MAX_OPTIONS else ""
+    listed = ", ".join(options[:MAX_OPTIONS]) + ellipsis or "nothing"
     return f"did you mean {close[0]!r}? (allowed: {listed})" if close else f"allowed: {listed}"
 
 
@@ -135,19 +140,40 @@ def expand_variables(text: str) -> str:
     return _VARIABLE.sub(value, str(text))
 
 
-#: The end of a name that Snakemake takes for an endless loop of rules.
-_ENDLESS = re.compile(r"(.{1,10})\1{19}$")
+def refuse_duplicates(values: list[T]) -> list[T]:
+    """Return a list in which no value may occur twice.
+
+    Raises
+    ------
+    ValueError
+        If one does; names the first.
+
+    Examples
+    --------
+    >>> refuse_duplicates(["corr", "cosine", "corr"])
+    Traceback (most recent call last):
+    ...
+    ValueError: 'corr' occurs twice
+    """
+    for value in values:
+        if values.count(value) > 1:
+            raise ValueError(f"{value!r} occurs twice")
+    return values
 
 
-def refuse_repetition(name: str) -> str:
-    """Refuse a name that ends with the same characters twenty times.
+#: The end of a name that Snakemake mistakes for an endless recursion of rules.
+_PERIODIC = re.compile(r"(.{1,10})\1{19}$")
+
+
+def refuse_periodic(name: str) -> str:
+    """Return a name, which may not end with the same characters twenty times.
 
     Raises
     ------
     ValueError
         If it does: Snakemake would not run it.
     """
-    if _ENDLESS.search(name):
+    if _PERIODIC.search(name):
         raise ValueError(f"a name cannot end with the same characters 20 times, found {name!r}")
     return name
 
@@ -156,7 +182,7 @@ def refuse_repetition(name: str) -> str:
 Name = Annotated[
     str,
     Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*$", max_length=80),
-    AfterValidator(refuse_repetition),
+    AfterValidator(refuse_periodic),
 ]
 
 
@@ -178,12 +204,12 @@ def _must_exist(path: Path) -> Path:
 
 
 def refuse_patterns(path: Path) -> None:
-    """Refuse a path that Snakemake would take for a pattern.
+    """Refuse a path that Snakemake would read as a pattern.
 
     Raises
     ------
     ValueError
-        If there is a brace or a pointed bracket in it.
+        If it contains a brace or an angle bracket.
     """
     if set("{}<>") & set(str(path)):
         raise ValueError(f"Snakemake reads {{ }} < > in a path as a pattern; rename {path}")

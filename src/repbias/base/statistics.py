@@ -10,17 +10,17 @@ def bootstrap_interval(estimate: float, samples: np.ndarray, n: int) -> tuple[fl
 
     The standard error is that of the samples, with the small-sample correction sqrt(n / (n - 1)),
     times Student's t with n - 1 degrees of freedom. For a mean this is the t interval. Percentiles
-    of the samples would be too narrow: with three networks they exclude zero in a quarter of all
+    of the samples would be too narrow: with three networks they exclude zero in a quarter of the
     cases in which there is no effect.
 
     Parameters
     ----------
     estimate
-        The statistic of the data.
+        The statistic on the data.
     samples
-        The statistic of every bootstrap sample; NaN does not count.
+        (bootstrap,), the statistic on every bootstrap sample; NaN is ignored.
     n
-        Number of independent units that were resampled (of the smaller group, if there are two).
+        Number of independent units that were resampled (of the smaller group if there are two).
     """
     from scipy.stats import t
 
@@ -33,7 +33,7 @@ def mean_interval(
 ) -> tuple[float, float, float]:
     """Return the mean of independent values and its 95 % bootstrap interval.
 
-    The interval of a single value is the value itself.
+    The interval around a single value has no width.
     """
     mean, n = float(values.mean()), len(values)
     if n < 2:
@@ -43,19 +43,19 @@ def mean_interval(
 
 
 def jackknife_interval(estimate: float, left_out: np.ndarray) -> tuple[float, float]:
-    """Return a 95 % interval from the values of a statistic with each unit left out.
+    """Return a 95 % interval from the statistic with each unit left out in turn.
 
-    For statistics in which the same units play several parts, as networks that are compared with
-    each other do: a unit is left out of all of them. The standard error is
+    For statistics in which every unit enters several terms, such as pairwise similarities of
+    networks: a unit is left out of all of its terms. The standard error is
     sqrt((n - 1) / n * sum (theta_i - mean theta)^2) (Efron & Tibshirani 1993, eq. 11.5), times
     Student's t with n - 1 degrees of freedom. For a mean this is the t interval.
 
     Parameters
     ----------
     estimate
-        The statistic of all units.
+        The statistic on all units.
     left_out
-        (unit,), the statistic without each.
+        (unit,), the statistic without each of them.
     """
     from scipy.stats import t
 

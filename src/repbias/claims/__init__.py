@@ -1,4 +1,4 @@
-"""Published claims as tests with a verdict, one module per kind of evidence."""
+"""Published claims, each with the test that decides it: one module per kind of evidence."""
 
 from repbias.claims import codes, similarity, use, variance
 from repbias.claims.evidence import CLAIMS

@@ -1,4 +1,4 @@
-"""Claims about how features are coded: over units, over principal components, or not at all."""
+"""Claims about feature codes: over units, over principal components, and under encryption."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from repbias.base.statistics import mean_interval
-from repbias.claims.evidence import MIN_NETWORKS, Evidence, Result, claim, mean_of
+from repbias.claims.evidence import (
+    LAMPINEN_2024,
+    LAMPINEN_2026,
+    MIN_NETWORKS,
+    Evidence,
+    Result,
+    claim,
+    mean_of,
+    undecided,
+)
 from repbias.stimuli.features import XORS
 
 if TYPE_CHECKING:
@@ -16,15 +25,13 @@ if TYPE_CHECKING:
 
     from repbias.config.study import Study
 
-P1 = "Lampinen, Chan & Hermann 2024 [paper]"
-
 
 @claim(
     "C5",
     "The easy feature has a dense code over units, the hard one a sparse code",
     {"condition": "condition", "easy": "target", "hard": "target"},
     reference="direction only",
-    provenance=P1,
+    provenance=LAMPINEN_2024,
     measure="difference of Gini coefficients of R² over units",
     tables=("sparsity",),
 )
@@ -40,7 +47,7 @@ def hard_is_sparse(evidence: Evidence, condition: str, easy: str, hard: str) -> 
     "network's output (top-k reconstruction)",
     {"condition": "condition", "easy": "target", "hard": "target"},
     reference="direction only",
-    provenance=P1,
+    provenance=LAMPINEN_2024,
     measure="difference of the components needed for 90 % accuracy",
     tables=("components",),
 )
@@ -71,7 +78,7 @@ def hard_needs_more_components(evidence: Evidence, condition: str, easy: str, ha
     snapshots=("final",),
 )
 def xor_codes(evidence: Evidence) -> Result:
-    """Effect: minus the correlation of the two codes' RDMs; exact, so the interval is a point."""
+    """Effect: minus the correlation of the two codes' RDMs; exact, so its interval is a point."""
     from rsatoolbox.rdm import compare
 
     from repbias.geometry.distances import dissimilarities
@@ -79,24 +86,24 @@ def xor_codes(evidence: Evidence) -> Result:
 
     a, b = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]).T
     codes = (np.stack([a & b, a | b], axis=1), np.stack([a & ~b & 1, ~a & b & 1], axis=1))
-    one, other = (
-        make_rdms(dissimilarities(c, "euclidean"), np.arange(4).astype(str), "euclidean", {})
-        for c in codes
+    and_or, differences = (
+        make_rdms(dissimilarities(code, "euclidean"), np.arange(4).astype(str), "euclidean", {})
+        for code in codes
     )
-    correlation = float(compare(one, other, "corr")[0, 0])
+    correlation = float(compare(and_or, differences, "corr")[0, 0])
     return Result(-correlation, -correlation, -correlation, 0, 0)
 
 
 def _computes_something(study: Study) -> Iterator[str]:
-    """Require a feature that can be computed under encryption, and is balanced."""
+    """Require a balanced feature that can be computed under encryption."""
     if study.encryption is None:
-        return  # is said elsewhere
+        return  # reported elsewhere
     functions = [f.function for f in study.condition(study.encryption).stimuli.features.values()]
     if not set(functions) & set(XORS):
         yield f"{study.encryption} has no feature among {', '.join(XORS)} (found {functions})"
 
 
-ENCRYPTED = "Lampinen, Chan, Li & Hermann 2026 [paper]; the two systems are ours"
+ENCRYPTED = f"{LAMPINEN_2026}; the two systems are ours"
 
 
 @claim(
@@ -114,8 +121,8 @@ ENCRYPTED = "Lampinen, Chan, Li & Hermann 2026 [paper]; the two systems are ours
 def perfect_but_unreadable(evidence: Evidence) -> Result:
     """Effect: mean over keys of the probes' accuracy minus one half; claimed to be negligible.
 
-    The mean over features and both probes, of the system in which it is highest. Keys under which
-    a system errs in its task are left out.
+    Accuracy is averaged over features and both probes, in the system in which it is highest. Keys
+    under which any system makes an error in its task are excluded.
     """
     table = _encrypted(evidence)
     perfect = table[table["measure"] == "task_accuracy"].groupby("seed")["value"].min() == 1
@@ -143,13 +150,14 @@ def unrelated_geometry(evidence: Evidence) -> Result:
 
 
 def _encrypted(evidence: Evidence) -> pd.DataFrame:
-    """Return what was measured, without the control that computes in the clear."""
+    """Return the measures of the encrypted systems, without the plaintext control."""
     table = evidence.tables["encryption"]
     return table[table["system"] != "plaintext"]
 
 
 def _over_keys(values: pd.Series, margin: float, n_excluded: int = 0) -> Result:
+    """Return the mean over keys as an effect."""
     included = values.to_numpy(float)
     if len(included) < MIN_NETWORKS:
-        return Result(float("nan"), float("nan"), float("nan"), len(included), n_excluded, margin)
+        return undecided(len(included), n_excluded, margin)
     return Result(*mean_interval(included), len(included), n_excluded, margin)

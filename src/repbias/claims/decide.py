@@ -21,19 +21,19 @@ def decide(
     Parameters
     ----------
     wanted
-        Claim, with or without a variant behind it ("C1", "C1 momentum"), to its filled roles, as
-        ``claims:`` in the configuration.
+        The claims, each with its filled roles: a claim's number, optionally followed by the name of
+        a variant ("C1", "C1 momentum"), as under ``claims:`` in the configuration.
     tables
-        The study's tables by name; "rsa_models" with one RDM similarity only.
+        The study's tables by name; "rsa_models" with a single RDM similarity.
     layers
         Condition ("experiment/condition") to its analysed layer.
 
     Returns
     -------
     pandas.DataFrame
-        One row per claim, variant and snapshot: at the end of training ("final") and when each
-        network first mastered its targets ("mastered"): the stopping time is part of the
-        experiment.
+        One row per claim, variant and snapshot: the end of training ("final"), and when each
+        network first mastered its targets ("mastered"), because a verdict can depend on when
+        training stops.
     """
     rows = []
     for key, roles in wanted.items():

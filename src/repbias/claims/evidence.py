@@ -1,4 +1,4 @@
-"""What a claim is, the tables it is decided on, and the arithmetic of effects.
+"""What a claim is, the tables that decide it, and how effects are estimated.
 
 An effect is positive in the claimed direction and has a 95 % bootstrap interval over seeds. "Not
 supported" is a result like any other.
@@ -18,20 +18,26 @@ if TYPE_CHECKING:
     import pandas as pd
 
 N_BOOTSTRAPS = 4000
-#: Fewer included networks decide nothing: two make one pair, whose bootstrap has no spread.
+#: With fewer included networks a claim stays undecided: the bootstrap of a single pair has no
+#: spread.
 MIN_NETWORKS = 3
 
-#: What fills a role: a condition, a feature, or a feature that the conditions are trained on.
+#: The papers that claims are taken from.
+HERMANN_2020 = "Hermann & Lampinen 2020 [paper]"
+LAMPINEN_2024 = "Lampinen, Chan & Hermann 2024 [paper]"
+LAMPINEN_2026 = "Lampinen, Chan, Li & Hermann 2026 [paper]"
+
+#: What fills a role: a condition, a feature, or a feature on which the conditions are trained.
 Role = Literal["condition", "feature", "target"]
 
 
 @dataclass
 class Evidence:
-    """What a claim is decided on.
+    """What a claim is decided from.
 
     Attributes
     ----------
-    tables : the study's tables by name; "rsa_models" holds one RDM similarity only
+    tables : the study's tables by name; "rsa_models" with a single RDM similarity
     layers : condition ("experiment/condition") to its analysed layer
     snapshot : "final" or "mastered"
     """
@@ -40,18 +46,18 @@ class Evidence:
     layers: dict[str, str]
     snapshot: str
 
-    def of(self, name: str, condition: str) -> pd.DataFrame:
-        """Return a table's rows of a condition."""
+    def all_rows(self, name: str, condition: str) -> pd.DataFrame:
+        """Return a table's rows of one condition."""
         table = self.tables[name]
         experiment, _, condition = condition.partition("/")
         return table[(table["experiment"] == experiment) & (table["condition"] == condition)]
 
     def rows(self, name: str, condition: str) -> pd.DataFrame:
-        """Return the rows of included networks of a condition, in its analysed layer.
+        """Return the rows of a condition's included networks, at the snapshot.
 
-        Where a table has no layers, those of the networks as a whole.
+        In a table with layers, only those of the analysed layer.
         """
-        table = self.of(name, condition)
+        table = self.all_rows(name, condition)
         wanted = table["snapshot"] == self.snapshot
         if "included" in table:
             wanted &= table["included"].astype(bool)
@@ -60,17 +66,17 @@ class Evidence:
         return table[wanted]
 
     def n_networks(self, condition: str) -> int:
-        """Count all networks of a condition, whether or not they enter an effect."""
-        return self.of("learning", condition)["seed"].nunique()
+        """Count all networks of a condition, included or not."""
+        return self.all_rows("learning", condition)["seed"].nunique()
 
     def by_feature(self, rows: pd.DataFrame, value: str) -> pd.DataFrame:
-        """Return a value with a row per network and a column per feature, NaN where it is not."""
+        """Return a value, a row per network and a column per feature; NaN where it is missing."""
         features = self.tables["learning"]["feature"].unique()
         wide = rows.pivot(index="seed", columns="feature", values=value)
         return wide.reindex(columns=[*features, *wide.columns.difference(features)])
 
     def r2(self, condition: str) -> pd.DataFrame:
-        """Return M1 in the analysed layer: a row per included network, a column per feature."""
+        """Return R² (M1) in the analysed layer: (included network, feature)."""
         return self.by_feature(self.rows("variance_explained", condition), "r2")
 
     def gap(self, condition: str, easy: str, hard: str) -> pd.Series:
@@ -81,17 +87,18 @@ class Evidence:
 
 @dataclass
 class Result:
-    """An effect, and what it rests on.
+    """An effect, and the networks that it is estimated from.
 
-    Networks are excluded that missed the inclusion criterion, that (at first mastery) never
-    mastered all targets, or that have no value of what is measured (a strength that flips 90 %).
+    A network is excluded if it missed the inclusion criterion, if it never mastered all of its
+    targets (at first mastery), or if what is measured is undefined for it (such as the steering
+    strength that flips 90 % of the stimuli).
 
     Attributes
     ----------
     effect, ci_low, ci_high : the effect, positive in the claimed direction, and its 95 % interval
-    n_kept, n_dropped : networks
-    margin : None for a directed claim; otherwise differences up to it count as none
-    claims_difference : with a margin: whether a difference is claimed, or that there is none
+    n_included, n_excluded : number of networks
+    margin : None for a directed claim; otherwise smaller differences count as none
+    claims_difference : with a margin: whether a difference is claimed, rather than none
     """
 
     effect: float
@@ -106,9 +113,9 @@ class Result:
     def verdict(self) -> str:
         """Supported, not supported, or inconclusive.
 
-        A directed claim is supported (not supported) where the interval lies above (below) 0. A
-        claim of no difference is supported where the interval lies within the margin, and not
-        where it lies outside; a claim of some difference is the opposite.
+        A directed claim is supported if the interval lies above 0, and not supported if it lies
+        below. A claim of no difference is supported if the interval lies within the margin, and
+        not supported if it lies outside; for a claim of some difference it is the other way round.
         """
         if self.margin is None:
             yes, no = self.ci_low > 0, self.ci_high < 0
@@ -124,20 +131,21 @@ class Result:
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of the literature.
+    """A claim from the literature.
 
     Attributes
     ----------
     statement : what is claimed, in words
     roles : role to what fills it in the configuration
     reference : the published numbers
-    provenance : the source of claim and numbers
-    decide : evidence and filled roles to the result
+    provenance : the source of the claim and its numbers
+    decide : function of the evidence and the filled roles that returns the result
     measure : what the effect is measured in
-    tables : what it is decided on; experiments named in a role must have these analyses
-    snapshots : when it is decided
-    same_stimuli : whether the conditions must share their stimuli (networks are compared directly)
-    requires : study and filled roles to what stands in the way of a decision, before any job starts
+    tables : the tables that decide it; experiments named in a role must have these analyses
+    snapshots : the snapshots at which it is decided
+    same_stimuli : whether the conditions must share stimuli, as networks are compared directly
+    requires : function of the study and the filled roles that yields what would prevent a
+        decision; called before any job starts
     """
 
     statement: str
@@ -152,7 +160,7 @@ class Claim:
     requires: Callable[..., Iterator[str]] | None
 
 
-#: Every claim that a configuration can ask for.
+#: Every claim that a configuration can name.
 CLAIMS: dict[str, Claim] = {}
 
 
@@ -160,6 +168,7 @@ def claim(
     name: str,
     statement: str,
     roles: dict[str, Role],
+    *,
     reference: str,
     provenance: str,
     measure: str,
@@ -168,12 +177,23 @@ def claim(
     same_stimuli: bool = False,
     requires: Callable[..., Iterator[str]] | None = None,
 ) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
-    """Enter a function into :data:`CLAIMS`; it gets the evidence and the roles as arguments."""
+    """Register a function in :data:`CLAIMS`; it is called with the evidence and the filled roles.
+
+    Parameters are those of :class:`Claim`, after the claim's number.
+    """
 
     def register(function: Callable[..., Result]) -> Callable[..., Result]:
         CLAIMS[name] = Claim(
-            *(statement, roles, reference, provenance, function, measure),
-            *(tables, snapshots, same_stimuli, requires),
+            statement=statement,
+            roles=roles,
+            reference=reference,
+            provenance=provenance,
+            decide=function,
+            measure=measure,
+            tables=tables,
+            snapshots=snapshots,
+            same_stimuli=same_stimuli,
+            requires=requires,
         )
         return function
 
@@ -186,79 +206,94 @@ def mean_of(
     *conditions: str,
     margin: float | None = None,
 ) -> Result:
-    """Return the mean over networks of one condition (the conditions are for counting drops)."""
+    """Return the mean over networks as an effect.
+
+    Parameters
+    ----------
+    evidence
+        Counts the networks that were excluded.
+    values
+        (network,), a value per included network; those that are not finite are excluded too.
+    *conditions
+        The conditions that the networks belong to.
+    margin
+        As in :class:`Result`.
+    """
     included = np.asarray(values, float)
     included = included[np.isfinite(included)]
-    excluded = sum(map(evidence.n_networks, conditions)) - len(included)
+    n_excluded = sum(map(evidence.n_networks, conditions)) - len(included)
     if len(included) < MIN_NETWORKS:
-        return _too_few(len(included), excluded, margin=margin)
-    return Result(*mean_interval(included, N_BOOTSTRAPS), len(included), excluded, margin)
+        return undecided(len(included), n_excluded, margin=margin)
+    return Result(*mean_interval(included, N_BOOTSTRAPS), len(included), n_excluded, margin)
 
 
 def difference_of(
     evidence: Evidence,
-    more: tuple[str, pd.Series],
-    less: tuple[str, pd.Series],
+    larger: tuple[str, pd.Series],
+    smaller: tuple[str, pd.Series],
     margin: float | None = None,
     claims_difference: bool = False,
 ) -> Result:
-    """Return the difference of two conditions' means; seeds are resampled in each.
+    """Return the difference between the means of two conditions; seeds are resampled in each.
 
     Parameters
     ----------
     evidence
         Counts the networks that were excluded.
     more, less
-        A condition, and a value per included network of it.
+        The condition claimed to have the larger mean, and the other one, each with a value per
+        included network.
     margin, claims_difference
         As in :class:`Result`.
     """
-    values = [np.asarray(v, float) for _, v in (more, less)]
+    values = [np.asarray(v, float) for _, v in (larger, smaller)]
     values = [v[np.isfinite(v)] for v in values]
     n_included = sum(map(len, values))
-    n_excluded = evidence.n_networks(more[0]) + evidence.n_networks(less[0]) - n_included
-    kinds: dict[str, Any] = {"margin": margin, "claims_difference": claims_difference}
+    n_excluded = evidence.n_networks(larger[0]) + evidence.n_networks(smaller[0]) - n_included
     if min(map(len, values)) < MIN_NETWORKS:
-        return _too_few(n_included, n_excluded, **kinds)
+        return undecided(n_included, n_excluded, margin, claims_difference)
     rng = np.random.default_rng(0)
     samples = [v[rng.integers(len(v), size=(N_BOOTSTRAPS, len(v)))].mean(axis=1) for v in values]
     estimate = float(values[0].mean() - values[1].mean())
     low, high = bootstrap_interval(estimate, samples[0] - samples[1], min(map(len, values)))
-    return Result(estimate, low, high, n_included, n_excluded, **kinds)
+    return Result(estimate, low, high, n_included, n_excluded, margin, claims_difference)
 
 
 def gap_between(
-    evidence: Evidence, more: str, less: str, easy: str, hard: str, **kinds: Any
+    evidence: Evidence, larger: str, smaller: str, easy: str, hard: str, **options: Any
 ) -> Result:
-    """Return the gap (R² easy minus R² hard) of one condition minus that of another."""
+    """Return the gap (R² easy minus R² hard) in one condition minus that in another.
+
+    Options are those of :func:`difference_of`.
+    """
     return difference_of(
         evidence,
-        (more, evidence.gap(more, easy, hard)),
-        (less, evidence.gap(less, easy, hard)),
-        **kinds,
+        (larger, evidence.gap(larger, easy, hard)),
+        (smaller, evidence.gap(smaller, easy, hard)),
+        **options,
     )
 
 
 def contrast_of_similarities(
-    evidence: Evidence, more: tuple[str, str], less: tuple[str, str]
+    evidence: Evidence, larger: tuple[str, str], smaller: tuple[str, str]
 ) -> Result:
-    """Difference of mean similarities between two pairs of conditions.
+    """Return the mean similarity of one pair of conditions minus that of another pair.
 
-    Networks are the random factor: seeds are resampled within each condition, the same sample on
-    both sides. A network is never compared with itself, nor with the network of another condition
-    that began with the same weights (same seed).
+    Networks are the random factor: seeds are resampled within each condition, with the same sample
+    wherever that condition occurs. A network is never compared with itself, nor with the network
+    of another condition that started from the same weights (same seed).
     """
-    conditions = list(dict.fromkeys([*more, *less]))
+    conditions = list(dict.fromkeys([*larger, *smaller]))
     included = {c: np.sort(evidence.r2(c).index) for c in conditions}
     n_included = sum(map(len, included.values()))
     n_excluded = sum(map(evidence.n_networks, conditions)) - n_included
     if min(map(len, included.values())) < MIN_NETWORKS:
-        return _too_few(n_included, n_excluded)
-    similarity = {pair: _similarities(evidence, pair, included) for pair in {more, less}}
+        return undecided(n_included, n_excluded)
+    similarity = {pair: _similarities(evidence, pair, included) for pair in {larger, smaller}}
 
     def effect(counts: dict[str, np.ndarray]) -> np.ndarray:
-        return _weighted(similarity[more], counts[more[0]], counts[more[1]]) - _weighted(
-            similarity[less], counts[less[0]], counts[less[1]]
+        return _weighted(similarity[larger], counts[larger[0]], counts[larger[1]]) - _weighted(
+            similarity[smaller], counts[smaller[0]], counts[smaller[1]]
         )
 
     rng = np.random.default_rng(0)
@@ -269,32 +304,40 @@ def contrast_of_similarities(
     }
     samples = effect(counts)
     if np.isnan(samples).all():
-        return _too_few(n_included, n_excluded)
+        return undecided(n_included, n_excluded)
     estimate = float(effect(once)[0])
     low, high = bootstrap_interval(estimate, samples, min(map(len, included.values())))
     return Result(estimate, low, high, n_included, n_excluded)
 
 
-def _too_few(n_included: int, n_excluded: int, **kinds: Any) -> Result:
-    return Result(float("nan"), float("nan"), float("nan"), n_included, n_excluded, **kinds)
+def undecided(
+    n_included: int,
+    n_excluded: int,
+    margin: float | None = None,
+    claims_difference: bool = False,
+) -> Result:
+    """Return the result of a claim that too few networks can decide: an effect of NaN."""
+    nan = float("nan")
+    return Result(nan, nan, nan, n_included, n_excluded, margin, claims_difference)
 
 
 def _similarities(
     evidence: Evidence, pair: tuple[str, str], included: dict[str, np.ndarray]
 ) -> np.ndarray:
-    """Return similarities (seed of the first, seed of the second); NaN for equal seeds."""
+    """Return similarities (network of the first, network of the second); NaN for equal seeds."""
     matrix = np.full((len(included[pair[0]]), len(included[pair[1]])), np.nan)
     index = [{s: i for i, s in enumerate(included[c])} for c in pair]
     for first, second in {pair, pair[::-1]}:
         rows = _pairs(evidence, first, second)
         for a, b, value in rows[["seed_a", "seed_b", "similarity"]].itertuples(index=False):
-            one, two = (a, b) if first == pair[0] else (b, a)
-            if one != two and one in index[0] and two in index[1]:
-                matrix[index[0][one], index[1][two]] = value
+            row, column = (a, b) if first == pair[0] else (b, a)
+            if row != column and row in index[0] and column in index[1]:
+                matrix[index[0][row], index[1][column]] = value
     return matrix
 
 
 def _pairs(evidence: Evidence, first: str, second: str) -> pd.DataFrame:
+    """Return the rows that compare two conditions in this order, in their analysed layers."""
     table = evidence.tables["rsa_models"]
     rows = table["snapshot"] == evidence.snapshot
     for condition, side in ((first, "_a"), (second, "_b")):
@@ -306,8 +349,16 @@ def _pairs(evidence: Evidence, first: str, second: str) -> pd.DataFrame:
 
 
 def _weighted(similarity: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Mean similarity under resampling counts (sample, network), pairs without a value left out."""
-    there = ~np.isnan(similarity)
-    total = np.einsum("bi,ij,bj->b", rows, there, columns, optimize=True)
-    summed = np.einsum("bi,ij,bj->b", rows, np.where(there, similarity, 0), columns, optimize=True)
+    """Return mean similarities, given how often each sample has every network.
+
+    Parameters
+    ----------
+    similarity
+        (network, network); pairs with NaN are left out.
+    rows, columns
+        (sample, network) counts.
+    """
+    known = ~np.isnan(similarity)
+    total = np.einsum("bi,ij,bj->b", rows, known, columns, optimize=True)
+    summed = np.einsum("bi,ij,bj->b", rows, np.where(known, similarity, 0), columns, optimize=True)
     return np.divide(summed, total, out=np.full(len(total), np.nan), where=total > 0)

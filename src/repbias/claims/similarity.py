@@ -1,4 +1,4 @@
-"""Claims about similarity between networks, and what it says about their computations."""
+"""Claims about the similarity of networks, and what it reveals about their computations."""
 
 from __future__ import annotations
 
@@ -6,14 +6,22 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from repbias.base.statistics import jackknife_interval
-from repbias.claims.evidence import MIN_NETWORKS, Evidence, Result, claim, contrast_of_similarities
+from repbias.claims.evidence import (
+    HERMANN_2020,
+    LAMPINEN_2026,
+    MIN_NETWORKS,
+    Evidence,
+    Result,
+    claim,
+    contrast_of_similarities,
+    undecided,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from repbias.config.study import Study
 
-P3 = "Lampinen, Chan, Li & Hermann 2026 [paper]"
 OPEN = "open question; the design is ours"
 
 
@@ -23,7 +31,7 @@ OPEN = "open question; the design is ours"
     "of the easy task alone",
     {"easy": "condition", "both": "condition"},
     reference="direction only",
-    provenance=P3,
+    provenance=LAMPINEN_2026,
     measure="difference of RDM similarity",
     tables=("rsa_models", "variance_explained"),
     same_stimuli=True,
@@ -39,7 +47,7 @@ def complex_less_similar(evidence: Evidence, easy: str, both: str) -> Result:
     "task are",
     {"easy": "condition", "hard": "condition"},
     reference="direction only",
-    provenance=f"Hermann & Lampinen 2020 [paper]; {P3}",
+    provenance=f"{HERMANN_2020}; {LAMPINEN_2026}",
     measure="difference of RDM similarity",
     tables=("rsa_models", "variance_explained"),
     same_stimuli=True,
@@ -55,7 +63,7 @@ def _measured(*metrics: str) -> Callable[..., Iterator[str]]:
     def requires(study: Study, condition: str) -> Iterator[str]:
         spec = study.identification
         if spec is None:
-            return  # is said elsewhere
+            return  # reported elsewhere
         for metric in metrics:
             if metric == "rsa_residualised":
                 if spec.residualise is None:
@@ -93,10 +101,10 @@ def rsa_identifies(evidence: Evidence, condition: str) -> Result:
 
 
 def _repair(evidence: Evidence, condition: str, metric: str) -> Result:
-    """Mean over targets and noise levels of the repair's top-1 rate minus that of RSA."""
+    """Return the measure's top-1 rate minus that of RSA, over targets and noise levels."""
     rows = evidence.rows("identification", condition)
     rows = rows[rows["metric"].isin([metric, "rsa"])]
-    # Networks for which one of the measures is undefined are in no comparison.
+    # Networks for which either measure is undefined are excluded.
     rows = rows[rows.groupby("seed")["metric"].transform("nunique") == 2]
     rates = rows.groupby(["left_out", "metric"])["top1"].mean().unstack()
     rates = rates.reindex(columns=[metric, "rsa"])
@@ -106,17 +114,29 @@ def _repair(evidence: Evidence, condition: str, metric: str) -> Result:
 def _over_seeds(
     evidence: Evidence, condition: str, rows: pd.DataFrame, statistic: pd.Series
 ) -> Result:
-    """Return a statistic with the interval of its values with each seed left out (-1: none)."""
+    """Return a statistic as an effect, with a jackknife interval over seeds.
+
+    Parameters
+    ----------
+    evidence, condition
+        Count the networks that were excluded.
+    rows
+        The rows that the statistic was computed from.
+    statistic
+        Its values by the seed that was left out; -1 for none.
+    """
     n_included = rows["seed"].nunique()
     n_excluded = evidence.n_networks(condition) - n_included
     left_out = statistic.drop(-1, errors="ignore").to_numpy()
     if n_included < MIN_NETWORKS or len(left_out) < MIN_NETWORKS:
-        return Result(float("nan"), float("nan"), float("nan"), n_included, n_excluded)
+        return undecided(n_included, n_excluded)
     estimate = float(statistic[-1])
     return Result(estimate, *jackknife_interval(estimate, left_out), n_included, n_excluded)
 
 
 def _claim_repair(name: str, metric: str, words: str) -> None:
+    """Register the claim that a measure, named in words, identifies networks better than RSA."""
+
     @claim(
         name,
         f"{words} names the right candidate more often than plain RSA (mean over noise levels)",

@@ -1,4 +1,4 @@
-"""Claims about what representations are used for: steering, new classifiers, and what wins."""
+"""Claims about the use of representations: steering, new classifiers, and what outputs follow."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from repbias.claims.evidence import Evidence, Result, claim, difference_of, mean_of
+from repbias.claims.evidence import (
+    HERMANN_2020,
+    LAMPINEN_2024,
+    Evidence,
+    Result,
+    claim,
+    difference_of,
+    mean_of,
+)
 from repbias.stimuli.manipulations import LABEL
 
 if TYPE_CHECKING:
@@ -15,14 +23,12 @@ if TYPE_CHECKING:
 
     from repbias.config.study import Study
 
-P1 = "Lampinen, Chan & Hermann 2024 [paper]"
-P2 = "Hermann & Lampinen 2020 [paper]"
 #: Differences of rates that count as none.
 NEGLIGIBLE = 0.05
 
 
 def _full_strength(study: Study, **roles: str) -> Iterator[str]:
-    """Require that steering was done by the whole difference."""
+    """Require steering by the whole difference of class means."""
     if 1 not in study.bias.steering_strengths:
         yield f"bias.steering_strengths must have 1.0, found {study.bias.steering_strengths}"
 
@@ -46,7 +52,7 @@ def _extra_target(study: Study, condition: str, easy: str, hard: str) -> Iterato
     "the output, on more than half of the stimuli",
     {"condition": "condition", "easy": "target", "hard": "target"},
     reference="direction only",
-    provenance=P1,
+    provenance=LAMPINEN_2024,
     measure="share of stimuli that flip at strength 1, minus one half",
     tables=("steering",),
     requires=_full_strength,
@@ -63,7 +69,7 @@ def steering_flips_its_feature(evidence: Evidence, condition: str, easy: str, ha
     "... and no other feature (less than 5 % of stimuli)",
     {"condition": "condition", "easy": "target", "hard": "target"},
     reference="no other feature",
-    provenance=f"{P1}; the margin is ours",
+    provenance=f"{LAMPINEN_2024}; the margin is ours",
     measure="share of stimuli on which the other feature flips at strength 1",
     tables=("steering",),
     requires=_full_strength,
@@ -86,12 +92,12 @@ def _at_full_strength(evidence: Evidence, condition: str, easy: str, hard: str) 
     "The hard feature flips at smaller steps than the easy one",
     {"condition": "condition", "easy": "target", "hard": "target"},
     reference="norm to flip 90 %: easy 11-26, hard 2.8-3.5",
-    provenance=f"{P1}; numbers [trial]",
+    provenance=f"{LAMPINEN_2024}; numbers [trial]",
     measure="difference of the norms that flip 90 % of stimuli",
     tables=("steering",),
 )
 def hard_flips_at_smaller_steps(evidence: Evidence, condition: str, easy: str, hard: str) -> Result:
-    """Effect: mean over networks of the norm that flips easy minus that which flips hard."""
+    """Effect: mean over networks of the norm that flips easy minus the norm that flips hard."""
     from repbias.bias.steering import norm_to_flip
 
     rows = evidence.rows("steering", condition).sort_values("strength")
@@ -110,12 +116,12 @@ def hard_flips_at_smaller_steps(evidence: Evidence, condition: str, easy: str, h
     "disagree",
     {"condition": "condition", "easy": "target", "hard": "target"},
     reference="direction only",
-    provenance=P1,
+    provenance=LAMPINEN_2024,
     measure="share of conflict stimuli classified by the easy feature, minus one half",
     tables=("conflict",),
 )
 def classifiers_follow_easy(evidence: Evidence, condition: str, easy: str, hard: str) -> Result:
-    """Effect: mean over networks of the share that follows easy, minus one half."""
+    """Effect: mean over networks of the share that follows the easy feature, minus one half."""
     rows = evidence.rows("conflict", condition)
     first = rows[(rows["feature_a"] == easy) & (rows["feature_b"] == hard)]
     second = rows[(rows["feature_a"] == hard) & (rows["feature_b"] == easy)]
@@ -129,14 +135,14 @@ def classifiers_follow_easy(evidence: Evidence, condition: str, easy: str, hard:
     "about .9 (differences are below .05)",
     {"independent": "condition", "correlated": "condition", "unused": "feature"},
     reference="flat in p until about .9; the margin is ours",
-    provenance=P2,
+    provenance=HERMANN_2020,
     measure="difference of a linear probe's accuracy",
     tables=("probes",),
 )
 def suppression_is_flat(
     evidence: Evidence, independent: str, correlated: str, unused: str
 ) -> Result:
-    """Effect: decodability of the unused feature with correlation minus that without."""
+    """Effect: decodability of the unused feature with the correlation minus that without."""
 
     def accuracy(condition: str) -> pd.Series:
         rows = evidence.rows("probes", condition)
@@ -156,7 +162,7 @@ def suppression_is_flat(
     "A less predictive easy feature wins over a more predictive hard one",
     {"condition": "condition", "easy": "feature", "hard": "feature"},
     reference="easy wins at p(easy) = .8, p(hard) = .9",
-    provenance=P2,
+    provenance=HERMANN_2020,
     measure="agreement of the output with easy minus that with hard",
     tables=("behaviour",),
     snapshots=("final",),

@@ -1,4 +1,4 @@
-"""Claims about the variance that features explain: what is over-represented, when and why."""
+"""Claims about the variance that features explain: which ones are over-represented, and why."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from repbias.claims.evidence import Evidence, Result, claim, gap_between, mean_of
+from repbias.claims.evidence import LAMPINEN_2024, Evidence, Result, claim, gap_between, mean_of
 from repbias.stimuli.features import FUNCTIONS
 
 if TYPE_CHECKING:
     from repbias.config.study import Study
 
-P1 = "Lampinen, Chan & Hermann 2024 [paper]"
 #: Differences of R² that count as none.
 NEGLIGIBLE = 0.1
 #: Validation accuracy from which a feature counts as being learned.
@@ -26,7 +25,7 @@ BEING_LEARNED = 0.6
     "In networks that compute both features, the easy one explains more variance than the hard one",
     {"condition": "condition", "easy": "target", "hard": "target"},
     reference="R2 .55 easy, .05 hard (an example network)",
-    provenance=P1,
+    provenance=LAMPINEN_2024,
     measure="difference of R²",
 )
 def easy_explains_more(evidence: Evidence, condition: str, easy: str, hard: str) -> Result:
@@ -39,7 +38,7 @@ def easy_explains_more(evidence: Evidence, condition: str, easy: str, hard: str)
     "The easy feature's variance keeps growing after the feature is mastered",
     {"condition": "condition", "easy": "target"},
     reference="direction only",
-    provenance=P1,
+    provenance=LAMPINEN_2024,
     measure="growth since mastery, as a share of the final variance",
     tables=("variance_explained", "learning"),
 )
@@ -58,16 +57,16 @@ def keeps_growing(evidence: Evidence, condition: str, easy: str) -> Result:
     "before",
     {"condition": "condition", "easy": "target", "hard": "target"},
     reference="direction only",
-    provenance=P1,
+    provenance=LAMPINEN_2024,
     measure="difference of growth per 1,000 steps, as a share of the final variance",
     tables=("variance_explained", "learning"),
     snapshots=("final",),
 )
 def grows_faster(evidence: Evidence, condition: str, easy: str, hard: str) -> Result:
-    """Effect: growth (M1b) per step while hard rises from 60 % to mastery, minus that before it.
+    """Effect: growth (M1b) per step while hard rises from 60 % to mastery, minus that just before.
 
-    Before: as long a time, but not from before the easy feature was mastered. Networks that began
-    to learn the hard feature before they had mastered the easy one are left out.
+    The period before is equally long, but does not begin before the easy feature was mastered.
+    Networks that began to learn the hard feature before they mastered the easy one are excluded.
     """
     differences = []
     for seed, curve in _curves(evidence, condition, easy).items():
@@ -86,7 +85,7 @@ def grows_faster(evidence: Evidence, condition: str, easy: str, hard: str) -> Re
     "Learning the hard feature first narrows the gap between the features",
     {"joint": "condition", "hard_first": "condition", "easy": "target", "hard": "target"},
     reference="direction only",
-    provenance=P1,
+    provenance=LAMPINEN_2024,
     measure="difference of (R² easy - R² hard)",
 )
 def hard_first_narrows(
@@ -101,7 +100,7 @@ def hard_first_narrows(
     "... but the easy feature stays ahead even when the hard one was learned first",
     {"hard_first": "condition", "easy": "target", "hard": "target"},
     reference="direction only",
-    provenance=P1,
+    provenance=LAMPINEN_2024,
     measure="difference of R²",
 )
 def easy_stays_ahead(evidence: Evidence, hard_first: str, easy: str, hard: str) -> Result:
@@ -136,7 +135,7 @@ def _equal_analysed_width(study: Study, **roles: str) -> Iterator[str]:
     "Sub-components of the hard feature (its inner XORs) are more strongly represented than itself",
     {"condition": "condition", "hard": "target"},
     reference="direction only",
-    provenance=P1,
+    provenance=LAMPINEN_2024,
     measure="difference of R²",
     requires=_has("xor"),
 )
@@ -151,7 +150,7 @@ def inner_xors(evidence: Evidence, condition: str, hard: str) -> Result:
     "itself",
     {"condition": "condition", "hard": "target"},
     reference="direction only",
-    provenance=P1,
+    provenance=LAMPINEN_2024,
     measure="difference of R²",
     requires=_has("bit"),
 )
@@ -173,7 +172,7 @@ def _components_minus_feature(evidence: Evidence, condition: str, hard: str, kin
     "represented",
     {"condition": "condition", "frequent": "target", "rare": "target"},
     reference="direction only",
-    provenance=P1,
+    provenance=LAMPINEN_2024,
     measure="difference of R²",
 )
 def more_supervised(evidence: Evidence, condition: str, frequent: str, rare: str) -> Result:
@@ -186,7 +185,7 @@ def more_supervised(evidence: Evidence, condition: str, frequent: str, rare: str
     "Of two equal features, the one whose label is more often 1 is more strongly represented",
     {"condition": "condition", "frequent": "target", "rare": "target"},
     reference="direction only",
-    provenance=P1,
+    provenance=LAMPINEN_2024,
     measure="difference of R²",
 )
 def more_prevalent(evidence: Evidence, condition: str, frequent: str, rare: str) -> Result:
@@ -199,7 +198,7 @@ def more_prevalent(evidence: Evidence, condition: str, frequent: str, rare: str)
     "Deeper networks have a larger gap (analysed layer of equal width)",
     {"shallow": "condition", "deep": "condition", "easy": "target", "hard": "target"},
     reference="direction only",
-    provenance=P1,
+    provenance=LAMPINEN_2024,
     measure="difference of (R² easy - R² hard)",
     requires=_equal_analysed_width,
 )
@@ -213,7 +212,7 @@ def deeper(evidence: Evidence, shallow: str, deep: str, easy: str, hard: str) ->
     "Width has little effect on the gap (analysed layer of equal width): less than .1",
     {"narrow": "condition", "wide": "condition", "easy": "target", "hard": "target"},
     reference="direction only; the margin is ours",
-    provenance=P1,
+    provenance=LAMPINEN_2024,
     measure="difference of (R² easy - R² hard)",
     requires=_equal_analysed_width,
 )
@@ -227,7 +226,7 @@ def wider(evidence: Evidence, narrow: str, wide: str, easy: str, hard: str) -> R
     "Adam with moderate dropout can reverse the bias: the hard feature explains more variance",
     {"condition": "condition", "easy": "target", "hard": "target"},
     reference="direction only",
-    provenance=P1,
+    provenance=LAMPINEN_2024,
     measure="difference of R²",
 )
 def reversed_by_dropout(evidence: Evidence, condition: str, easy: str, hard: str) -> Result:
@@ -266,9 +265,9 @@ def weight_decay(evidence: Evidence, plain: str, decayed: str, easy: str, hard: 
 
 
 def _curves(evidence: Evidence, condition: str, feature: str) -> dict[int, dict[str, np.ndarray]]:
-    """Return the curve of M1b of every included network by seed, and its value at the snapshot."""
+    """Return every included network's curve of M1b and its value at the snapshot, by seed."""
     seeds = evidence.r2(condition).index
-    table = evidence.of("variance_explained", condition)
+    table = evidence.all_rows("variance_explained", condition)
     table = table[(table["feature"] == feature) & (table["layer"] == evidence.layers[condition])]
     curves = {}
     for seed, rows in table[table["seed"].isin(seeds)].groupby("seed"):
@@ -285,8 +284,8 @@ def _curves(evidence: Evidence, condition: str, feature: str) -> dict[int, dict[
 def _first_step(
     evidence: Evidence, condition: str, seed: int, feature: str, accuracy: float | None = None
 ) -> float:
-    """Return the first evaluation at which a feature was mastered, or reached an accuracy."""
-    table = evidence.of("learning", condition)
+    """Return the step at which a feature was first mastered, or first reached an accuracy."""
+    table = evidence.all_rows("learning", condition)
     table = table[(table["feature"] == feature) & (table["seed"] == seed)]
     reached = table["mastered"].astype(bool) if accuracy is None else table["accuracy"] >= accuracy
     return float(table.loc[reached, "step"].min())

@@ -1,1 +1,1 @@
-"""The subcommands of ``repbias``: look into a file, check a study, start one."""
+"""The subcommands of ``repbias``, one module each, and what they share."""

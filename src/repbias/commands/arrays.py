@@ -1,4 +1,4 @@
-"""Describe files of arrays: npy, npz, HDF5 (our own files too) and MATLAB."""
+"""Describe files of arrays: npy, npz, HDF5 and MATLAB."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -17,13 +18,13 @@ from repbias.recordings.readers.common import as_ids
 
 #: Larger arrays are described by shape and type only.
 MAX_ELEMENTS = 2**26
-#: Structures in structures that are looked into; a file can hold itself.
+#: Levels of nested structures that are read; a structure can contain itself.
 MAX_DEPTH = 8
 
 
 @dataclass
 class Variable:
-    """An array of a file; `values` is None where it is too large to be read for a description."""
+    """An array of a file; `values` is None if it is too large to read for a description."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
@@ -36,12 +37,12 @@ class Variable:
 
     @property
     def size(self) -> int:
-        """How many entries it has."""
+        """Number of elements."""
         return int(np.prod(self.shape))
 
     @property
     def n_axes(self) -> int:
-        """How many axes are longer than 1."""
+        """Number of axes longer than 1."""
         return sum(n > 1 for n in self.shape)
 
     @property
@@ -51,7 +52,7 @@ class Variable:
 
     @property
     def texts(self) -> list[str]:
-        """Its entries as text; nothing if it holds something else."""
+        """Its elements as text; empty if it holds something else."""
         if self.values is None or self.dtype.kind not in "USO" or not self.values.size:
             return []
         values = self.values.ravel().tolist()
@@ -61,13 +62,13 @@ class Variable:
 
     @property
     def ids(self) -> list[str]:
-        """Its entries, if they can be ids: text, or whole numbers."""
+        """Its elements, if they can be ids: text, or whole numbers."""
         if self.values is None or self.n_axes != 1 or self.size < 4:
             return []
         if self.dtype.kind not in "iuf":
             return self.texts
         whole = (self.values == np.round(self.values)).all()
-        # Fewer values are a yes or no rather than a name.
+        # Values in a range of 1 are a yes or no rather than ids.
         return as_ids(self.values.ravel()).tolist() if whole and np.ptp(self.values) > 1 else []
 
     @property
@@ -78,7 +79,7 @@ class Variable:
 
     def __str__(self) -> str:
         if self is UNREADABLE:
-            return "no array, or one of parts that differ in shape"
+            return "not an array, or an array of parts that differ in shape"
         shape = " x ".join(map(str, self.shape)) or "a single value"
         if self.texts:
             return f"{shape}, text: {some(self.texts)}"
@@ -86,14 +87,14 @@ class Variable:
             return f"{shape}, {self.dtype}"
         values = np.asarray(self.values)
         finite = values[np.isfinite(values)]
-        lost = 1 - finite.size / values.size
+        share = 1 - finite.size / values.size
         kind = "NaN" if np.isnan(values).sum() == values.size - finite.size else "NaN or infinite"
-        gaps = f", {lost:.2%} {kind}" if lost else ""
+        gaps = f", {share:.2%} {kind}" if share else ""
         extent = f", from {finite.min():.4g} to {finite.max():.4g}" if finite.size else ""
         return f"{shape}, {self.dtype}{extent}{gaps}"
 
 
-#: Stands for what is no array.
+#: Stands for what is not an array.
 UNREADABLE = Variable((), np.dtype(object), None)
 
 
@@ -110,11 +111,11 @@ def describe_arrays(path: Path, variable: str | None) -> Description:
             f"{path}: no array of numbers {variable!r}; {nearest(variable, numbers)}"
         )
     if not numbers:
-        found.lines.append("There is no array of numbers in it.")
+        found.lines.append("It contains no array of numbers.")
         return found
 
     def likely(name: str) -> tuple[bool, bool, int]:
-        """Responses have two axes or more, and more entries than what else is in the file."""
+        """Responses have several axes, and more elements than anything else in the file."""
         return not numbers[name].is_images, numbers[name].n_axes > 1, numbers[name].size
 
     name = variable or max(numbers, key=likely)
@@ -129,52 +130,79 @@ def describe_arrays(path: Path, variable: str | None) -> Description:
             f"{name} looks like {next(n for n in numbers[name].shape if n > 1)} images."
         )
         return found
-    _put_axes(found, numbers[name], {n: v for n, v in variables.items() if n != name and v.ids})
+    axes = _axes_of(numbers[name])
+    found.lines += axes.lines
+    if axes.names is None:
+        found.entry.clear()
+        return found
+    _put_axes(found, axes, {n: v for n, v in variables.items() if n != name and v.ids})
     return found
 
 
-def _put_axes(found: Description, variable: Variable, ids: dict[str, Variable]) -> None:
-    """Write what is known of the axes, and where the ids of the stimuli may be."""
+@dataclass
+class Axes:
+    """What the axes of an array may be.
+
+    Attributes
+    ----------
+    kind : the kind of entry that reads the array, "array" or "rdms"
+    shape : lengths of the axes
+    names : what each axis is, FILL_IN where that is unknown; None if nothing reads the array
+    possible : names that an axis can have
+    lengths : lengths that the ids of the stimuli can have, axis by axis; 0 where they cannot lie
+    lines : what to tell the user
+    """
+
+    kind: Literal["array", "rdms"]
+    shape: tuple[int, ...]
+    names: list[str] | None
+    possible: str
+    lengths: list[int]
+    lines: list[str]
+
+
+def _axes_of(variable: Variable) -> Axes:
+    """Recognise RDMs, square or as vectors of pairs; other arrays may be responses."""
     shape = variable.shape
-    axes = ["_" if n == 1 else FILL_IN for n in shape]
+    names = ["_" if n == 1 else FILL_IN for n in shape]
     square = _rdm_axes(variable)
-    kind, possible = "array", "stimulus, trial, repeat, unit, subject, time, _"
     if square:
-        kind, possible = "rdms", "stimulus (twice), subject, session, _"
-        axes = ["stimulus" if i in square else axis for i, axis in enumerate(axes)]
-        found.lines.append("It is symmetric and zero on the diagonal: these are RDMs.")
-    elif variable.n_axes == 1:
-        kind, possible = "rdms", "pair, _"
-        axes = ["pair" if n > 1 else "_" for n in shape]
+        names = ["stimulus" if i in square else name for i, name in enumerate(names)]
+        line = "It is symmetric and zero on the diagonal: these are RDMs."
+        possible = "stimulus (twice), subject, session, _"
+        return Axes("rdms", shape, names, possible, [shape[square[0]]], [line])
+    if variable.n_axes == 1:
+        names = ["pair" if n > 1 else "_" for n in shape]
         stimuli = _stimuli_of(max(shape))
         if stimuli is None:
-            found.lines.append("It has one axis; responses have one of stimuli and one of units.")
-            found.entry.clear()
-            return
-        found.lines.append(f"It has one axis, as long as {stimuli} stimuli have pairs: an RDM?")
-    else:
-        found.lines += _looks(variable)
-    # Where ids may be: along an axis that may be the one of stimuli; pairs have none of their own.
-    lengths = [
-        n if axis in (FILL_IN, "stimulus") else 0 for n, axis in zip(shape, axes, strict=True)
-    ]
-    if square:
-        lengths = [shape[square[0]]]
-    elif kind == "rdms":
-        lengths = [stimuli]
-    places = {name: [i for i, n in enumerate(lengths) if n == v.size] for name, v in ids.items()}
+            line = "It has one axis; responses have an axis of stimuli and one of units."
+            return Axes("rdms", shape, None, "", [], [line])
+        line = f"It has one axis, whose length is the number of pairs of {stimuli} stimuli: an RDM?"
+        return Axes("rdms", shape, names, "pair, _", [stimuli], [line])
+    lengths = [n if name == FILL_IN else 0 for n, name in zip(shape, names, strict=True)]
+    possible = "stimulus, trial, repeat, unit, subject, time, _"
+    return Axes("array", shape, names, possible, lengths, list(_hints(variable)))
+
+
+def _put_axes(found: Description, axes: Axes, ids: dict[str, Variable]) -> None:
+    """Write what is known of the axes, and which variables may hold the ids of the stimuli."""
+    assert axes.names is not None
+    places = {
+        name: [i for i, n in enumerate(axes.lengths) if n == v.size] for name, v in ids.items()
+    }
     candidates = [name for name, where in places.items() if where]
     texts = [name for name in candidates if ids[name].texts]
-    listed = {name: f"variable:{name} ({some(ids[name].ids, 3)})" for name in candidates}
     chosen = texts[0] if len(texts) == 1 else None
-    if chosen and kind == "array" and len(places[chosen]) == 1:
-        different = len(set(ids[chosen].texts)) == ids[chosen].size
-        axes[places[chosen][0]] = "stimulus" if different else "trial"
-    found.entry = {"kind": kind, **found.entry}
-    sizes = " x ".join(map(str, shape))
-    guess = "" if kind == "rdms" or not chosen else f" (stimulus or trial: a guess from {chosen})"
-    found.put("axes", axes, f"a name for each of {sizes}{guess}; possible: {possible}")
+    if chosen and axes.kind == "array" and len(places[chosen]) == 1:
+        distinct = len(set(ids[chosen].texts)) == ids[chosen].size
+        axes.names[places[chosen][0]] = "stimulus" if distinct else "trial"
+    found.entry = {"kind": axes.kind, **found.entry}
+    sizes = " x ".join(map(str, axes.shape))
+    guessed = chosen and axes.kind == "array"
+    guess = f" (stimulus or trial: a guess from {chosen})" if guessed else ""
+    found.put("axes", axes.names, f"a name for each of {sizes}{guess}; possible: {axes.possible}")
     found.put("stimuli", FILL_IN, STIMULI)
+    listed = {name: f"variable:{name} ({some(ids[name].ids, 3)})" for name in candidates}
     if chosen:
         others = "".join(f"; or {text}" for name, text in listed.items() if name != chosen)
         found.put("stimulus_ids", f"variable:{chosen}", some(ids[chosen].ids, 3) + others)
@@ -187,28 +215,28 @@ def _put_axes(found: Description, variable: Variable, ids: dict[str, Variable]) 
         found.put("stimulus_ids", FILL_IN, "; or ".join(sources))
 
 
-def _looks(variable: Variable) -> Iterator[str]:
-    """Go through what the lengths of the axes, and where NaN are, say about responses."""
+def _hints(variable: Variable) -> Iterator[str]:
+    """Yield what the lengths of the axes and the places of NaN suggest about responses."""
     shape = variable.shape
     for i, j in combinations(range(len(shape)), 2):
         if shape[i] == shape[j] > 1:
-            yield f"Axes {i + 1} and {j + 1} are equally long ({shape[i]}): take care."
+            yield f"Axes {i + 1} and {j + 1} are equally long ({shape[i]}): do not mix them up."
     for i, n in enumerate(shape):
         stimuli = _stimuli_of(n)
         if stimuli is not None and stimuli > 9:
             yield (
-                f"Axis {i + 1} is as long as {stimuli} stimuli have pairs: for dissimilarities say "
-                "kind: rdms, and call this axis pair."
+                f"The length of axis {i + 1} is the number of pairs of {stimuli} stimuli: for "
+                "dissimilarities, write kind: rdms and call this axis pair."
             )
         if variable.values is not None and variable.dtype.kind == "f":
             others = tuple(k for k in range(len(shape)) if k != i)
-            lost = np.isnan(variable.values).mean(axis=others)
-            if lost[-1] > lost[0] and (np.diff(lost) >= 0).all():
-                yield f"Along axis {i + 1} ever more is NaN, as where some repeats are missing."
+            missing = np.isnan(variable.values).mean(axis=others)
+            if missing[-1] > missing[0] and (np.diff(missing) >= 0).all():
+                yield f"More and more is NaN along axis {i + 1}, as where some repeats are missing."
 
 
 def _stimuli_of(n: int) -> int | None:
-    """Return how many stimuli have n pairs."""
+    """Return the number of stimuli that have n pairs, if there is one."""
     stimuli = round((1 + np.sqrt(1 + 8 * n)) / 2)
     return stimuli if stimuli > 2 and stimuli * (stimuli - 1) // 2 == n else None
 
@@ -222,13 +250,14 @@ def _rdm_axes(variable: Variable) -> tuple[int, ...]:
         if 2 < values.shape[i] == values.shape[j]:
             diagonal = np.abs(np.diagonal(values, axis1=i, axis2=j)).max()
             asymmetry = np.abs(values - values.swapaxes(i, j)).max()
-            # As exact as the reader wants it; a constant array is no RDM.
+            # The tolerance of the reader; an array of zeros is not an RDM.
             if max(diagonal, asymmetry) <= 1e-4 * np.abs(values).max() > 0:
                 return i, j
     return ()
 
 
 def _variables(path: Path) -> dict[str, Variable]:
+    """Return the variables of a file by name; a bare array has an empty name."""
     suffix = path.suffix.lower()
     if suffix == ".npy":
         return {"": Variable.of(load_array(path))}
@@ -249,13 +278,13 @@ def _variables(path: Path) -> dict[str, Variable]:
 
 
 def datasets(path: Path) -> Iterator[tuple[str, Variable]]:
-    """Go through what an HDF5 file holds; large arrays stay where they are."""
+    """Yield the arrays of an HDF5 file; large ones are not read."""
     import h5py
 
-    found: dict[str, h5py.Dataset] = {}
+    arrays: dict[str, h5py.Dataset] = {}
     with open_hdf5(path) as file:
-        file.visititems(lambda name, x: found.update({name: x}) if hasattr(x, "shape") else None)
-        for name, dataset in found.items():
+        file.visititems(lambda name, x: arrays.update({name: x}) if hasattr(x, "shape") else None)
+        for name, dataset in arrays.items():
             if dataset.shape is None:
                 yield name, UNREADABLE
             elif dataset.size > MAX_ELEMENTS:
@@ -265,24 +294,32 @@ def datasets(path: Path) -> Iterator[tuple[str, Variable]]:
 
 
 def _mat_names(path: Path) -> Iterator[str]:
-    """Go through the names of arrays in a MATLAB file; dots step into structures."""
+    """Yield the names of arrays in a MATLAB file; dots step into structures."""
     import h5py
 
-    if h5py.is_hdf5(path):
+    yield from _v73_names(path) if h5py.is_hdf5(path) else _v5_names(path)
 
-        def members(name: str, node: h5py.Group | h5py.Dataset, depth: int) -> Iterator[str]:
-            if isinstance(node, h5py.Group) and "MATLAB_sparse" not in node.attrs:
-                for key in node:
-                    if depth < MAX_DEPTH:
-                        yield from members(f"{name}.{key}", member(path, node, key), depth + 1)
-            else:
-                yield name
 
-        with open_hdf5(path) as file:
-            for name in file:
-                if not name.startswith("#"):  # MATLAB's own
-                    yield from members(name, member(path, file, name), 0)
-        return
+def _v73_names(path: Path) -> Iterator[str]:
+    """Yield the arrays of a MATLAB file of version 7.3, which is HDF5."""
+    import h5py
+
+    def members(name: str, node: h5py.Group | h5py.Dataset, depth: int) -> Iterator[str]:
+        if isinstance(node, h5py.Group) and "MATLAB_sparse" not in node.attrs:
+            for key in node:
+                if depth < MAX_DEPTH:
+                    yield from members(f"{name}.{key}", member(path, node, key), depth + 1)
+        else:
+            yield name
+
+    with open_hdf5(path) as file:
+        for name in file:
+            if not name.startswith("#"):  # MATLAB's own
+                yield from members(name, member(path, file, name), 0)
+
+
+def _v5_names(path: Path) -> Iterator[str]:
+    """Yield the arrays of a MATLAB file of an earlier version."""
     import scipy.io
 
     def fields(name: str, value: np.ndarray) -> Iterator[str]:

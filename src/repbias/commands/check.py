@@ -1,4 +1,4 @@
-"""``repbias check``: whether a study is valid, and its data are what it says."""
+"""``repbias check``: whether a study is valid, and whether its data match it."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from repbias.io.recordings import Recording
     from repbias.stimuli.images import Images
 
-#: Reliabilities below this are counted.
+#: Units with a lower reliability are counted.
 LOW_RELIABILITY = 0.1
-#: A table of more rows takes over a gigabyte.
+#: A table with more rows takes over a gigabyte.
 MANY_ROWS = 10_000_000
-#: An RDM of fewer stimuli says nothing.
+#: RDMs of fewer stimuli are uninformative.
 MIN_STIMULI = 4
 
 
 @dataclass
 class Findings:
-    """What was found about one thing: a table of facts, warnings and problems."""
+    """What was found about a part of the study: a table of facts, warnings and problems."""
 
     title: str
     facts: dict[str, str] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class Findings:
     problems: list[str] = field(default_factory=list)
 
     def show(self) -> None:
-        """Print the table, warnings and problems last."""
+        """Print the table, then the warnings and problems."""
         print(f"\n{self.title}")
         for label, fact in self.facts.items():
             print(f"  {label:<14} {fact}")
@@ -52,39 +52,49 @@ class Findings:
 
 
 def run(config: Path, quick: bool = False, images: bool = False) -> int:
-    """Print what is found; return 1 if there is a problem, else 0."""
-    from repbias.pipeline.checks import load_study
-
-    content = read_config(config)
-    problems = [f"{path}: still to fill in" for path in unfilled(content)]
-    study = None
-    if not problems:
-        try:
-            study = load_study(content, str(config))
-        except ConfigError as error:
-            problems = error.problems
-    found = [Findings(f"{config}: configuration", problems=problems)]
-    if study is not None:
-        for section in ("experiments", "images", "networks", "recordings"):
-            names = getattr(study, section)
-            if names:
-                found[0].facts[section] = f"{len(names)} ({some(names)})"
-    found[0].show()
-    if study is not None:
-        found.append(_work(study, quick))
-        found[-1].show()
-    if study is not None and not quick:
-        for findings in _data(study, images):
-            findings.show()
-            found.append(findings)
-    n_problems = sum(len(f.problems) for f in found)
-    n_warnings = sum(len(f.warnings) for f in found)
+    """Print the findings; return 1 if there is a problem, else 0."""
+    n_problems = n_warnings = 0
+    for findings in _all_findings(config, quick, images):
+        findings.show()
+        n_problems += len(findings.problems)
+        n_warnings += len(findings.warnings)
     print(f"\n{count(n_problems, 'problem')}, {count(n_warnings, 'warning')}")
     return 1 if n_problems else 0
 
 
+def _all_findings(config: Path, quick: bool, images: bool) -> Iterator[Findings]:
+    """Check the configuration and, if it is valid, the size of a run and the data."""
+    study, findings = _configuration(config)
+    yield findings
+    if study is not None:
+        yield _work(study, quick)
+        if not quick:
+            yield from _data(study, images)
+
+
+def _configuration(config: Path) -> tuple[Study | None, Findings]:
+    """Return the study, unless its configuration has problems."""
+    from repbias.pipeline.checks import load_study
+
+    content = read_config(config)
+    findings = Findings(f"{config}: configuration")
+    findings.problems = [f"{path}: still to fill in" for path in unfilled(content)]
+    if findings.problems:
+        return None, findings
+    try:
+        study = load_study(content, str(config))
+    except ConfigError as error:
+        findings.problems = error.problems
+        return None, findings
+    for section in ("experiments", "images", "networks", "recordings"):
+        names = getattr(study, section)
+        if names:
+            findings.facts[section] = f"{len(names)} ({some(names)})"
+    return study, findings
+
+
 def unfilled(content: Any, path: str = "") -> Iterator[str]:
-    """Go through the paths of what still says FILL_IN."""
+    """Yield the paths whose value is still FILL_IN."""
     if isinstance(content, dict):
         for key, value in content.items():
             yield from unfilled(value, f"{path}.{key}".lstrip("."))
@@ -96,7 +106,7 @@ def unfilled(content: Any, path: str = "") -> Iterator[str]:
 
 
 def _work(study: Study, quick: bool) -> Findings:
-    """Predict how many jobs the study is, and what it writes; warn if the disk is too small."""
+    """Predict the number of jobs and the size of the results; warn if the disk is too small."""
     from repbias.pipeline.plan import Plan
     from repbias.pipeline.sizes import n_jobs, rows_of_pairs, study_bytes, training_hours
     from repbias.stimuli.images import open_images
@@ -108,12 +118,12 @@ def _work(study: Study, quick: bool) -> Findings:
     for (experiment, analysis), rows in rows_of_pairs(study).items():
         if rows > MANY_ROWS:
             findings.warnings.append(
-                f"experiments.{experiment}: {analysis} compares every network with every other, "
-                f"{rows:.2g} rows; leave it out of analyses, or divide the experiment"
+                f"experiments.{experiment}: {analysis} compares every network with every other "
+                f"({rows:.2g} rows); leave it out of analyses, or split the experiment"
             )
     shown = {}
     for name, spec in () if quick else study.images.items():
-        with suppress(RepbiasError, OSError):  # which are reported where the images are checked
+        with suppress(RepbiasError, OSError):  # reported where the images are checked
             shown[name] = len(open_images(spec))
     sizes = study_bytes(study, shown)
     for folder, size in sizes.items():
@@ -122,20 +132,20 @@ def _work(study: Study, quick: bool) -> Findings:
     if sum(sizes.values()) > free:
         findings.warnings.append(
             f"results may take {_size(sum(sizes.values()))}, but {_size(free)} are free here; "
-            "leave something out of keep:, or analyses out of experiments"
+            "keep fewer kinds of files (keep:), or leave analyses out of experiments"
         )
     if _locked(f"results/{study.study}/"):
         findings.warnings.append(
-            f"results/{study.study} is locked: Snakemake is at work on it, or was killed (then "
+            f"results/{study.study} is locked: Snakemake is running on it, or was killed (if so, "
             "run it once with --unlock)"
         )
     return findings
 
 
 def _locked(results: str) -> bool:
-    """Say whether Snakemake, in this folder, keeps others from writing these results."""
+    """Whether Snakemake, run in this folder, holds a lock on these results."""
     for lock in Path(".snakemake/locks").glob("*.output.lock"):
-        with suppress(OSError):  # it may end just now
+        with suppress(OSError):  # the run may end just now
             if any(line.startswith(results) for line in lock.read_text().splitlines()):
                 return True
     return False
@@ -145,13 +155,8 @@ def _size(n_bytes: int) -> str:
     return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.1f} MB"
 
 
-def stimulus_ids(images: Images) -> np.ndarray:
-    """Return the sorted ids of a set of stimuli."""
-    return np.array(images.ids)
-
-
 def _data(study: Study, decode: bool) -> Iterator[Findings]:
-    """Go through the sets of images, then the recordings."""
+    """Check every set of images, then every recording."""
     from repbias.stimuli.images import open_images
 
     opened: dict[str, Images] = {}
@@ -160,11 +165,11 @@ def _data(study: Study, decode: bool) -> Iterator[Findings]:
         with _noting(findings):
             opened[name] = open_images(spec)
             _describe_images(findings, opened[name], decode)
-            foreign = [str(i) for i in opened[name].ids if not str(i).isascii()]
-            if foreign and study.groups().get(name):
+            not_ascii = [str(i) for i in opened[name].ids if not str(i).isascii()]
+            if not_ascii and study.groups().get(name):
                 findings.problems.append(
-                    f"{count(len(foreign), 'stimulus id')} outside ASCII ({some(foreign)}), which "
-                    "files of RDMs cannot hold; rename them"
+                    f"{count(len(not_ascii), 'stimulus id')} with characters outside ASCII "
+                    f"({some(not_ascii)}), which RDM files cannot hold; rename them"
                 )
         yield findings
     for name, spec in study.recordings.items():
@@ -181,7 +186,7 @@ def _data(study: Study, decode: bool) -> Iterator[Findings]:
 
 @contextmanager
 def _noting(findings: Findings) -> Iterator[None]:
-    """Turn what the block logs into warnings, and what it raises into a problem."""
+    """Turn log messages of the block into warnings, and an exception into a problem."""
     logger = logging.getLogger("repbias")
 
     class Note(logging.Handler):
@@ -195,7 +200,7 @@ def _noting(findings: Findings) -> Iterator[None]:
         yield
     except RepbiasError as error:
         findings.problems.append(str(error))
-    except Exception as error:  # a reader that fails must not keep others from being checked
+    except Exception as error:  # a reader that fails must not stop the check of the others
         findings.problems.append(f"cannot be read ({type(error).__name__}: {error})")
     finally:
         logger.removeHandler(handler)
@@ -224,7 +229,7 @@ def _check_recording(findings: Findings, study: Study, name: str, images: Images
 
     spec = study.recordings[name]
     assert isinstance(spec, FileRecording)
-    known = stimulus_ids(images)
+    known = np.array(images.ids)
     recording = read_recording(spec, known)
     shown = recording.stimulus_ids
     never = np.setdiff1d(known, shown)
@@ -242,15 +247,15 @@ def _check_recording(findings: Findings, study: Study, name: str, images: Images
     findings.facts["units"] = _regions(recording)
     if responses.ndim == 3:
         findings.facts["time bins"] = _times(recording)
-    seen = responses[~np.isnan(responses)]
-    unseen = 1 - seen.size / responses.size
+    observed = responses[~np.isnan(responses)]
+    share_missing = 1 - observed.size / responses.size
     findings.facts["responses"] = (
-        f"from {seen.min():.4g} to {seen.max():.4g}, mean {seen.mean():.4g}"
-        + (f"; {unseen:.1%} not observed (NaN)" if unseen else "")
+        f"from {observed.min():.4g} to {observed.max():.4g}, mean {observed.mean():.4g}"
+        + (f"; {share_missing:.1%} not observed (NaN)" if share_missing else "")
     )
     usable = _check_units(findings, recording)
     _check_reliability(findings, recording)
-    _check_rsa(findings, recording, usable)
+    _check_rsa(findings, recording)
     _check_encoding(findings, recording, usable, study.encoding)
 
 
@@ -260,7 +265,7 @@ def _extent(counts: np.ndarray) -> str:
 
 
 def _listed(values: np.ndarray) -> str:
-    """Say how many different values there are, and name them."""
+    """Return the number of distinct values, and their names."""
     names = dict.fromkeys(map(str, values))
     return f"{len(names)} ({some(name or 'not named' for name in names)})"
 
@@ -272,7 +277,7 @@ def _regions(recording: Recording) -> str:
 
 
 def _times(recording: Recording) -> str:
-    from repbias.recordings.reliability import bins_in_window
+    from repbias.recordings.responses import bins_in_window
 
     assert recording.responses is not None
     n = recording.responses.shape[2]
@@ -284,6 +289,7 @@ def _times(recording: Recording) -> str:
 
 
 def _check_rdms(findings: Findings, recording: Recording) -> None:
+    """Summarise a recording of RDMs; warn if its noise ceiling cannot be estimated."""
     rdms = recording.rdms
     assert rdms is not None
     findings.facts["RDMs"] = f"{len(rdms)} of {rdms.shape[1]} pairs"
@@ -297,28 +303,30 @@ def _check_rdms(findings: Findings, recording: Recording) -> None:
 
 
 def _check_units(findings: Findings, recording: Recording) -> np.ndarray:
-    """Warn of units that cannot be analysed; return (unit,) bool, which can."""
+    """Warn about units that cannot be analysed; return (unit,) bool, True for those that can."""
     assert recording.responses is not None
     by_unit = np.moveaxis(recording.responses, 1, 0).reshape(len(recording.units["unit"]), -1)
-    seen = ~np.isnan(by_unit)
-    low = np.where(seen, by_unit, np.inf).min(axis=1)
-    high = np.where(seen, by_unit, -np.inf).max(axis=1)
+    observed = ~np.isnan(by_unit)
+    low = np.where(observed, by_unit, np.inf).min(axis=1)
+    high = np.where(observed, by_unit, -np.inf).max(axis=1)
     constant = low == high
     silent = constant & (high == 0)
-    unseen = ~seen.any(axis=1)
+    never_observed = ~observed.any(axis=1)
     for what, units in (
         ("silent (all zero)", silent),
         ("constant", constant & ~silent),
-        ("never observed", unseen),
+        ("never observed", never_observed),
     ):
         if units.any():
             names = some(recording.units["unit"][units])
             findings.warnings.append(f"{count(units.sum(), 'unit')} {what}: {names}")
-    return ~constant & ~unseen
+    return ~constant & ~never_observed
 
 
 def _check_reliability(findings: Findings, recording: Recording) -> None:
-    from repbias.recordings.reliability import analysed_units, by_repeat, split_half_reliability
+    """Summarise repeats and reliability; warn if most units have no noise ceiling."""
+    from repbias.recordings.reliability import analysed_units, split_half_reliability
+    from repbias.recordings.responses import by_repeat
 
     observed = ~np.isnan(by_repeat(recording))
     repeats = observed.sum(axis=1)[observed.any(axis=1)]
@@ -331,13 +339,16 @@ def _check_reliability(findings: Findings, recording: Recording) -> None:
             "no reliability and no noise ceiling: fewer than 4 stimuli were repeated"
         )
         return
-    low, lost = (known < LOW_RELIABILITY).sum(), np.isnan(reliability.ceiling).sum()
+    n_low = (known < LOW_RELIABILITY).sum()
+    n_without = np.isnan(reliability.ceiling).sum()
     findings.facts["reliability"] = (
-        f"mean {known.mean():.2f} (split-half, Spearman-Brown); {low} below {LOW_RELIABILITY}; "
-        f"{lost} without ceiling"
+        f"mean {known.mean():.2f} (split-half, Spearman-Brown); {n_low} below {LOW_RELIABILITY}; "
+        f"{n_without} without ceiling"
     )
-    if lost > len(reliability.full) / 2:
-        findings.warnings.append(f"{lost} of {len(reliability.full)} units have no noise ceiling")
+    if n_without > len(reliability.full) / 2:
+        findings.warnings.append(
+            f"{n_without} of {len(reliability.full)} units have no noise ceiling"
+        )
     if preparation_of(recording).min_reliability is not None:
         used = analysed_units(recording)
         findings.facts["analysed"] = (
@@ -345,9 +356,10 @@ def _check_reliability(findings: Findings, recording: Recording) -> None:
         )
 
 
-def _check_rsa(findings: Findings, recording: Recording, usable: np.ndarray) -> None:
-    """Every subject needs two units that were observed for every stimulus."""
-    from repbias.recordings.reliability import analysed_units, stimulus_means
+def _check_rsa(findings: Findings, recording: Recording) -> None:
+    """Check that every subject has two units with a response to every stimulus."""
+    from repbias.recordings.reliability import analysed_units
+    from repbias.recordings.responses import stimulus_means
 
     complete = ~np.isnan(stimulus_means(recording)).any(axis=0) & analysed_units(recording)
     subjects = recording.units["subject"]
@@ -368,13 +380,14 @@ def _check_rsa(findings: Findings, recording: Recording, usable: np.ndarray) -> 
 def _check_encoding(
     findings: Findings, recording: Recording, usable: np.ndarray, spec: Encoding
 ) -> None:
-    """Nested cross-validation needs a stimulus for every outer and inner fold."""
+    """Check that there are enough stimuli for nested cross-validation."""
     from repbias.encoding.tables import least_stimuli
-    from repbias.recordings.reliability import analysed_units, stimulus_means
+    from repbias.recordings.reliability import analysed_units
+    from repbias.recordings.responses import stimulus_means
 
     needed = least_stimuli(spec)
-    seen = (~np.isnan(stimulus_means(recording))).sum(axis=0) >= needed
-    possible = (usable & seen & analysed_units(recording)).sum()
+    enough = (~np.isnan(stimulus_means(recording))).sum(axis=0) >= needed
+    possible = (usable & enough & analysed_units(recording)).sum()
     folds = f"{spec.folds} x {spec.inner_folds} folds"
     findings.facts["encoding"] = f"{possible} units, {folds}"
     n_stimuli = len(recording.stimulus_ids)
@@ -385,5 +398,5 @@ def _check_encoding(
         )
     elif not possible:
         findings.problems.append(
-            f"encoding: no unit varies and has responses to {needed} stimuli or more"
+            f"encoding: no unit both varies and has responses to at least {needed} stimuli"
         )

@@ -1,4 +1,4 @@
-"""What a file holds, in words, and the entry of the configuration that reads it."""
+"""A file's content in words, and the entry of the configuration that reads it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import yaml
 
 from repbias.base.spec import printable
 
-#: Marks what only the user can know.
+#: Marks what only the user knows.
 FILL_IN = "FILL_IN"
 #: The comment behind the key `stimuli`.
 STIMULI = "what was shown: the name of an entry of images:"
@@ -20,13 +20,13 @@ STIMULI = "what was shown: the name of an entry of images:"
 
 @dataclass
 class Description:
-    """What is in a file.
+    """What is in a file, and how to read it.
 
     Attributes
     ----------
     lines : what to tell the user
-    entry : keys of the entry that reads the file; empty where nothing does
-    comments : what to say behind a key
+    entry : keys of the entry that reads the file; empty if nothing does
+    comments : comments that follow the keys
     section : the section of the configuration that the entry belongs to
     """
 
@@ -42,7 +42,7 @@ class Description:
             self.comments[key] = printable(" ".join(comment.split()))  # data may hold line breaks
 
     def block(self, name: str) -> str:
-        """Return the entry as YAML, in its section and under a name."""
+        """Return the entry as YAML, under a name in its section."""
         lines = [f"{self.section}:", f"  {name}:"]
         for key, value in self.entry.items():
             comment = f"  # {self.comments[key]}" if key in self.comments else ""
@@ -51,7 +51,7 @@ class Description:
 
 
 def name_of(path: Path) -> str:
-    """Return a name for an entry, made of a file's name.
+    """Return a name for an entry, made from a file name.
 
     Examples
     --------
@@ -63,7 +63,7 @@ def name_of(path: Path) -> str:
 
 
 def some(values: Iterable[Any], n: int = 4) -> str:
-    """List the first values.
+    """List the first n values.
 
     Examples
     --------
@@ -75,7 +75,7 @@ def some(values: Iterable[Any], n: int = 4) -> str:
 
 
 def count(n: int, noun: str) -> str:
-    """Return a number and its noun.
+    """Return a number with its noun.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""``repbias diff``: what differs between two runs of a study, or two files."""
+"""``repbias diff``: the differences between two runs of a study, or two files."""
 
 from __future__ import annotations
 
@@ -20,19 +20,40 @@ if TYPE_CHECKING:
     import h5py
     import pandas as pd
 
-#: What is compared in folders of results: what is measured, not what follows from it.
+#: Files that are compared in results folders: primary results, not what is derived from them.
 RESULTS = ("config.yaml", "*.h5", "tables/*.csv")
 DERIVED = ("tables/parts/*", ".*", "*/.*", "logs/*", "benchmarks/*", "provenance/*")
-#: Columns of numbers that say what a row is about; those of text do, but for the second list.
+#: Numeric columns that identify a row; all other numeric columns are results.
 NUMBER_KEYS = {
-    *("seed", "seed_a", "seed_b", "step", "step_a", "step_b", "strength", "n_components", "time_s"),
-    *("left_out", "reliability_level", "is_generator"),
+    "seed",
+    "seed_a",
+    "seed_b",
+    "step",
+    "step_a",
+    "step_b",
+    "strength",
+    "n_components",
+    "time_s",
+    "left_out",
+    "reliability_level",
+    "is_generator",
 }
+#: Text columns that are results; all other text columns identify a row.
 TEXT_RESULTS = {
-    *("verdict", "warning", "named_layer", "true_layer", "interval", "convention", "statement"),
-    *("ceiling_convention", "generalises_to", "source", "reference", "provenance"),
+    "verdict",
+    "warning",
+    "named_layer",
+    "true_layer",
+    "interval",
+    "convention",
+    "statement",
+    "ceiling_convention",
+    "generalises_to",
+    "source",
+    "reference",
+    "provenance",
 }
-#: So many numbers are held at a time.
+#: Elements of an array that are held in memory at a time.
 BLOCK = 2**24
 
 
@@ -42,22 +63,26 @@ def run(a: Path, b: Path) -> int:
         if not path.exists():
             raise RepbiasError(f"{path}: no such file or folder")
     if a.is_dir() != b.is_dir():
-        raise RepbiasError(f"{a}, {b}: one is a file and one a folder; expected two of a kind")
+        raise RepbiasError(
+            f"{a}, {b}: one is a file and one a folder; expected two files or two folders"
+        )
     print(f"A: {a}\nB: {b}")
     with readable(f"{a}, {b}", "results of a study"):
         return _folders(a, b) if a.is_dir() else _files(a, b)
 
 
 def _files(a: Path, b: Path) -> int:
-    pair = [provenance.record_of(path) for path in (a, b)]
-    _circumstances(*({"": made} if made else {} for made in pair))
-    found = compare(a, b)
-    _print("content", found or ["the same"])
-    return 1 if found else 0
+    """Compare two files; return the exit code."""
+    records = [provenance.record_of(path) for path in (a, b)]
+    _compare_environments(*({"": record} if record else {} for record in records))
+    differences = compare(a, b)
+    _print("content", differences or ["the same"])
+    return 1 if differences else 0
 
 
 def _folders(a: Path, b: Path) -> int:
-    _circumstances(provenance.records(a), provenance.records(b))
+    """Compare two results folders; return the exit code."""
+    _compare_environments(provenance.records(a), provenance.records(b))
     files_a, files_b = results(a), results(b)
     if not files_a or not files_b:
         raise RepbiasError(f"{b if files_a else a}: no results of a study")
@@ -65,18 +90,18 @@ def _folders(a: Path, b: Path) -> int:
     for name in sorted(files_a | files_b):
         if name not in files_a or name not in files_b:
             different.append((name, [f"only in {'A' if name in files_a else 'B'}"]))
-        elif found := _compared(a / name, b / name):
-            different.append((name, found))
+        elif differences := _compare_or_report(a / name, b / name):
+            different.append((name, differences))
         else:
             same += 1
-    for name, found in different:
-        _print(name, found)
+    for name, differences in different:
+        _print(name, differences)
     print(f"\n{count(same, 'file')} the same, {len(different)} different")
     return 1 if different else 0
 
 
-def _compared(a: Path, b: Path) -> list[str]:
-    """Compare two of many files; one that cannot be read is a difference."""
+def _compare_or_report(a: Path, b: Path) -> list[str]:
+    """Compare two of many files; one that cannot be read counts as a difference."""
     try:
         return compare(a, b)
     except RepbiasError as error:
@@ -84,7 +109,7 @@ def _compared(a: Path, b: Path) -> list[str]:
 
 
 def results(folder: Path) -> set[str]:
-    """Return the files of a study's results that are compared, by their paths below the folder."""
+    """Return the result files that are compared, by their paths relative to the folder."""
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     return {
         name
@@ -95,14 +120,14 @@ def results(folder: Path) -> set[str]:
 
 
 def compare(a: Path, b: Path) -> list[str]:
-    """Return what differs in content between two files of a kind; nothing if they are the same."""
+    """Return how the contents of two files of one type differ; nothing if they are the same."""
     if a.suffix != b.suffix:
-        raise RepbiasError(f"{a}, {b}: expected two files of a kind")
-    # Files of the same size are mostly the same; then nothing need be understood.
+        raise RepbiasError(f"{a}, {b}: expected two files of the same type")
+    # Most files of equal size are identical, and need not be parsed.
     if a.stat().st_size == b.stat().st_size and provenance.digest(a) == provenance.digest(b):
         return []
-    kinds = {".csv": compare_tables, ".h5": compare_hdf5, ".yaml": compare_settings}
-    return kinds[a.suffix](a, b) if a.suffix in kinds else ["differs"]
+    by_suffix = {".csv": compare_tables, ".h5": compare_hdf5, ".yaml": compare_settings}
+    return by_suffix[a.suffix](a, b) if a.suffix in by_suffix else ["differs"]
 
 
 def compare_settings(a: Path, b: Path) -> list[str]:
@@ -111,31 +136,31 @@ def compare_settings(a: Path, b: Path) -> list[str]:
 
 
 def compare_tables(a: Path, b: Path) -> list[str]:
-    """Return how two tables differ: in columns, in rows, and in values by how much."""
+    """Return how two tables differ: in columns, in rows, and by how much in values."""
     from repbias.tables import read_any
 
     (_, left), (_, right) = read_any(a), read_any(b)
-    both = [column for column in left if column in right]
-    found = [f"column {c} only in A" for c in left if c not in both]
-    found += [f"column {c} only in B" for c in right if c not in both]
-    for column in both:
-        if _is_key(left[column]) != _is_key(right[column]):  # text in one of them only
+    common = [column for column in left if column in right]
+    differences = [f"column {c} only in A" for c in left if c not in common]
+    differences += [f"column {c} only in B" for c in right if c not in common]
+    for column in common:
+        if _is_key(left[column]) != _is_key(right[column]):  # text in only one of them
             left[column], right[column] = left[column].astype(str), right[column].astype(str)
-    keys = [c for c in both if _is_key(left[c])]
-    rows = [_numbered(table[both], keys) for table in (left, right)]
+    keys = [c for c in common if _is_key(left[c])]
+    rows = [_numbered(table[common], keys) for table in (left, right)]
     merged = rows[0].merge(rows[1], on=[*keys, "#"], how="outer", indicator=True)
     sides = merged["_merge"].value_counts()
     for side, name in (("left_only", "A"), ("right_only", "B")):
         if sides[side]:
-            found.append(f"{count(sides[side], 'row')} only in {name}")
+            differences.append(f"{count(sides[side], 'row')} only in {name}")
     merged = merged[merged["_merge"] == "both"]
-    for column in (c for c in both if c not in keys):
-        found += _values(column, merged[f"{column}_x"], merged[f"{column}_y"])
-    return found or ["the same values, written or ordered otherwise"]
+    for column in (c for c in common if c not in keys):
+        differences += _compare_values(column, merged[f"{column}_x"], merged[f"{column}_y"])
+    return differences or ["the same values, in another order or format"]
 
 
 def compare_hdf5(a: Path, b: Path) -> list[str]:
-    """Return how two HDF5 files differ: in attributes, arrays, and values by how much."""
+    """Return how two HDF5 files differ: in attributes, in arrays, and by how much in values."""
     with (
         readable(a, "a complete HDF5 file"),
         open_hdf5(a) as left,
@@ -143,22 +168,22 @@ def compare_hdf5(a: Path, b: Path) -> list[str]:
         open_hdf5(b) as right,
     ):
         attributes = [{f"@{k}": _text(v) for k, v in f.attrs.items()} for f in (left, right)]
-        found = _differences(*attributes)
-        arrays = [_arrays(left), _arrays(right)]
-        for name in dict.fromkeys([*arrays[0], *arrays[1]]):
-            if name not in arrays[0] or name not in arrays[1]:
-                found.append(f"{name} only in {'A' if name in arrays[0] else 'B'}")
+        differences = _differences(*attributes)
+        in_a, in_b = _arrays(left), _arrays(right)
+        for name in dict.fromkeys([*in_a, *in_b]):
+            if name not in in_a or name not in in_b:
+                differences.append(f"{name} only in {'A' if name in in_a else 'B'}")
             else:
-                found += _compare_arrays(name, arrays[0][name], arrays[1][name])
-        return found
+                differences += _compare_arrays(name, in_a[name], in_b[name])
+        return differences
 
 
-def _circumstances(a: dict[str, Any], b: dict[str, Any]) -> None:
-    """Print versions, commits and hosts that differ; on their own they are no difference."""
+def _compare_environments(a: dict[str, Any], b: dict[str, Any]) -> None:
+    """Print versions, commits and hosts that differ; on their own they do not count."""
     if not a or not b:
-        _print("versions and hosts", ["not known of both"])
+        _print("versions and hosts", ["not recorded for both"])
         return
-    left, right = ({k: "; ".join(v) for k, v in summary(made).items()} for made in (a, b))
+    left, right = ({k: "; ".join(v) for k, v in summary(records).items()} for records in (a, b))
     _print("versions and hosts", _differences(left, right) or ["the same"])
 
 
@@ -169,7 +194,7 @@ def _print(title: str, lines: list[str]) -> None:
 
 
 def _differences(a: dict[str, str], b: dict[str, str]) -> list[str]:
-    """Return a line for every key with two values."""
+    """Return a line for every key whose values differ."""
     return [
         f"{key}: {a.get(key, 'none')} | {b.get(key, 'none')}"
         for key in dict.fromkeys([*a, *b])
@@ -178,6 +203,7 @@ def _differences(a: dict[str, str], b: dict[str, str]) -> list[str]:
 
 
 def _is_key(column: pd.Series) -> bool:
+    """Whether a column identifies rows, rather than holding results."""
     from pandas.api.types import is_numeric_dtype
 
     if is_numeric_dtype(column):
@@ -186,12 +212,12 @@ def _is_key(column: pd.Series) -> bool:
 
 
 def _numbered(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    """Add a number that tells rows of equal keys apart."""
+    """Add a column that distinguishes rows with equal keys."""
     same = table.groupby(keys, dropna=False).cumcount() if keys else range(len(table))
     return table.assign(**{"#": same})
 
 
-def _values(column: str, a: pd.Series, b: pd.Series) -> list[str]:
+def _compare_values(column: str, a: pd.Series, b: pd.Series) -> list[str]:
     """Return how the values of a column differ."""
     from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
@@ -207,11 +233,16 @@ def _values(column: str, a: pd.Series, b: pd.Series) -> list[str]:
 
 
 def _largest(a: Any, b: Any) -> str:
-    """Say how far apart numbers are; nothing where one of each two is missing."""
-    apart = np.abs(np.asarray(a, float) - np.asarray(b, float))
-    missing = np.isnan(apart)
-    said = f", up to {np.max(apart[~missing]):.3g}" if not missing.all() else ""
-    return said + (f", {int(missing.sum())} missing on one side" if missing.any() else "")
+    """Report the largest difference, and how many values are missing on one side."""
+    distance = np.abs(np.asarray(a, float) - np.asarray(b, float))
+    missing = np.isnan(distance)
+    largest = 0.0 if missing.all() else float(np.max(distance[~missing]))
+    return _size_of_differences(largest, int(missing.sum()))
+
+
+def _size_of_differences(largest: float, n_missing: int) -> str:
+    words = f", up to {largest:.3g}" if largest else ""
+    return words + (f", {n_missing} missing on one side" if n_missing else "")
 
 
 def _text(value: Any) -> str:
@@ -221,38 +252,37 @@ def _text(value: Any) -> str:
 def _arrays(file: h5py.File) -> dict[str, h5py.Dataset]:
     import h5py
 
-    found: dict[str, h5py.Dataset] = {}
+    arrays: dict[str, h5py.Dataset] = {}
 
     def visit(name: str, item: h5py.HLObject) -> None:
         if isinstance(item, h5py.Dataset):
-            found[name] = item
+            arrays[name] = item
 
     file.visititems(visit)
-    return found
+    return arrays
 
 
 def _compare_arrays(name: str, a: h5py.Dataset, b: h5py.Dataset) -> list[str]:
-    """Compare two arrays in blocks of their first axis."""
+    """Compare two arrays in blocks along their first axis."""
     if a.shape != b.shape or a.dtype.kind != b.dtype.kind:
         return [f"{name}: {a.shape} {a.dtype} | {b.shape} {b.dtype}"]
-    n, largest, missing = 0, 0.0, 0
+    n, largest, n_missing = 0, 0.0, 0
     for x, y in _blocks(a, b):
         if a.dtype.kind not in "iufb":
             n += int((x != y).sum())
             continue
-        apart = np.abs(x.astype(float) - y.astype(float))
-        lost = np.isnan(x) != np.isnan(y)
-        n += int((apart > 0).sum() + lost.sum())
-        missing += int(lost.sum())
-        largest = max(largest, float(np.nanmax(apart, initial=0)))
+        distance = np.abs(x.astype(float) - y.astype(float))
+        one_sided = np.isnan(x) != np.isnan(y)
+        n += int((distance > 0).sum() + one_sided.sum())
+        n_missing += int(one_sided.sum())
+        largest = max(largest, float(np.nanmax(distance, initial=0)))
     if not n:
         return []
-    said = f", up to {largest:.3g}" if largest else ""
-    said += f", {missing} missing on one side" if missing else ""
-    return [f"{name}: {n} of {a.size} values{said}"]
+    return [f"{name}: {n} of {a.size} values{_size_of_differences(largest, n_missing)}"]
 
 
 def _blocks(a: h5py.Dataset, b: h5py.Dataset) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Read two arrays of one shape side by side, at most :data:`BLOCK` elements at a time."""
     if not a.shape:
         yield np.asarray(a[()]), np.asarray(b[()])
         return

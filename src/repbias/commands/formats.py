@@ -1,9 +1,9 @@
-"""Describe files of formats that name what they hold, and images."""
+"""Describe self-describing file formats, tables of text, and images."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +11,22 @@ import numpy as np
 
 from repbias.base.spec import RepbiasError, nearest
 from repbias.commands.description import FILL_IN, STIMULI, Description, count, some
-from repbias.recordings.readers.files import library
+from repbias.recordings.readers.files import import_optional
 
 #: Columns that often hold the region of a unit.
 REGIONS = ("region", "area", "brain_area", "location", "ecephys_structure_acronym")
-#: Rows of a table of which examples are shown.
+#: Rows of a table that are read for examples.
 ROWS = 10_000
 
 
 def refuse_variable(path: Path, variable: str | None) -> None:
-    """Refuse --variable where there are no arrays to choose from."""
+    """Refuse --variable for files without arrays to choose from."""
     if variable is not None:
         raise RepbiasError(f"{path}: --variable is for files of arrays; leave it out")
 
 
 def examples(values: Iterable[Any]) -> str:
-    """Say how many different values there are, and give some.
+    """Return the number of distinct values, and the first of them.
 
     Examples
     --------
@@ -37,8 +37,8 @@ def examples(values: Iterable[Any]) -> str:
     for value in values:
         value = value.decode() if isinstance(value, bytes) else value
         shown.append(f"{value:.4g}" if isinstance(value, float | np.floating) else str(value))
-    different = list(dict.fromkeys(text if len(text) < 30 else f"{text[:27]}..." for text in shown))
-    return f"{count(len(different), 'value')}: {some(different)}"
+    distinct = list(dict.fromkeys(text if len(text) < 30 else f"{text[:27]}..." for text in shown))
+    return f"{count(len(distinct), 'value')}: {some(distinct)}"
 
 
 def describe_images(path: Path, variable: str | None) -> Description:
@@ -50,7 +50,7 @@ def describe_images(path: Path, variable: str | None) -> Description:
     images = open_images(ImageSet(path=path))
     load = images.load
     assert load is not None
-    # A look at a few: an archive of thousands takes its time.
+    # A few are enough: decoding an archive of thousands takes long.
     sizes = Counter("{} x {}".format(*load(i).size) for i in range(min(5, len(images))))
     return Description(
         [f"{count(len(images), 'image')}: {some(images.ids)}", f"pixels: {some(sizes)}"],
@@ -60,37 +60,55 @@ def describe_images(path: Path, variable: str | None) -> Description:
 
 
 def describe_nwb(path: Path, variable: str | None) -> Description:
-    """Describe tables of trials, units and other time series of an NWB file."""
+    """Describe tables of trials, units and fluorescence in an NWB file."""
     refuse_variable(path, variable)
-    library("pynwb", "NWB", "nwb")
+    import_optional("pynwb", "NWB", "nwb")
     from pynwb.ophys import RoiResponseSeries
 
     from repbias.recordings.readers.nwb import open_nwb
 
     with open_nwb(path) as nwb:
-        subject = nwb.subject.subject_id if nwb.subject else None
-        found = Description([f"NWB session {nwb.identifier}, subject {subject or 'not named'}"])
         tables = {**(nwb.intervals or {}), **(getattr(nwb, "events", None) or {})}
         tables = {
             name: {c: table[c][:ROWS] for c in table.colnames} for name, table in tables.items()
         }
-        for name, columns in tables.items():
-            found.lines.append(f"table {name}:")
-            found.lines += [f"  {c}: {examples(values)}" for c, values in columns.items()]
         unit_columns = nwb.units.colnames if nwb.units else ()
-        if nwb.units:
-            found.lines.append(f"units: {len(nwb.units)}, with {some(unit_columns, 20)}")
-        if nwb.electrodes:
-            places = Counter(map(str, nwb.electrodes["location"][:]))
-            found.lines.append(f"electrodes: {some(f'{p} ({n})' for p, n in places.items())}")
         series = [x for x in nwb.objects.values() if isinstance(x, RoiResponseSeries)]
-        for x in series:
-            shape = " x ".join(map(str, x.data.shape))
-            found.lines.append(f"fluorescence {x.name} in {x.parent.name}: {shape} (time, ROI)")
+        found = Description(list(_lines_of_nwb(nwb, tables, series)))
+        names = [x.name if x.parent is None else f"{x.parent.name}/{x.name}" for x in series]
     if not tables or not (unit_columns or series):
         found.lines.append("Needed to read it: a table of trials, and units or fluorescence.")
         return found
-    # The table of trials, or else the longest one.
+    _put_nwb_entry(found, path, tables, unit_columns, names)
+    return found
+
+
+def _lines_of_nwb(nwb: Any, tables: Mapping[str, Any], series: list[Any]) -> Iterator[str]:
+    """Yield a description of an NWB file, line by line."""
+    subject = nwb.subject.subject_id if nwb.subject else None
+    yield f"NWB session {nwb.identifier}, subject {subject or 'not named'}"
+    for name, columns in tables.items():
+        yield f"table {name}:"
+        for column, values in columns.items():
+            yield f"  {column}: {examples(values)}"
+    if nwb.units:
+        yield f"units: {len(nwb.units)}, with {some(nwb.units.colnames, 20)}"
+    if nwb.electrodes:
+        locations = Counter(map(str, nwb.electrodes["location"][:]))
+        yield f"electrodes: {some(f'{name} ({n})' for name, n in locations.items())}"
+    for x in series:
+        shape = " x ".join(map(str, x.data.shape))
+        yield f"fluorescence {x.name} in {x.parent.name}: {shape} (time, ROI)"
+
+
+def _put_nwb_entry(
+    found: Description,
+    path: Path,
+    tables: Mapping[str, Any],
+    unit_columns: Collection[str],
+    series: list[str],
+) -> None:
+    """Write the entry that reads an NWB file, from its table of trials or else the longest one."""
     longest = max(tables, key=lambda name: max(map(len, tables[name].values()), default=0))
     table = "trials" if "trials" in tables else longest
     found.put("kind", "nwb")
@@ -103,24 +121,22 @@ def describe_nwb(path: Path, variable: str | None) -> Description:
         "from_s", FILL_IN, "responses from here, in seconds after align, for example 0.05 ..."
     )
     found.put("to_s", FILL_IN, "... to here, for example 0.25; with bin_s, in bins of that width")
-    names = [x.name if x.parent is None else f"{x.parent.name}/{x.name}" for x in series]
-    others = f"or {', or '.join(names)}" if unit_columns and names else ""
-    found.put("data", "units" if unit_columns else names[0], others)
+    others = f"or {', or '.join(series)}" if unit_columns and series else ""
+    found.put("data", "units" if unit_columns else series[0], others)
     region = next((name for name in REGIONS if name in unit_columns), None)
     if region is not None:
         found.put("region_column", region)
-    return found
 
 
 def put_stimulus(found: Description, columns: Mapping[str, Any]) -> None:
-    """Write which columns may name the stimulus."""
+    """Add the key `stimulus`, with the columns that may hold the ids of the stimuli."""
     likely = [f"{name} ({examples(x)})" for name, x in columns.items() if _may_name_stimuli(x)]
     comment = f"the column that names the stimulus: {', or '.join(likely) or 'none seems to'}"
     found.put("stimulus", FILL_IN, comment)
 
 
 def _may_name_stimuli(values: Any) -> bool:
-    """Whether these are text or whole numbers, of at least four kinds."""
+    """Whether values are text or whole numbers, with at least four distinct ones."""
     plain = [value.decode() if isinstance(value, bytes) else value for value in values]
     if any(isinstance(value, float | np.floating) and value != np.round(value) for value in plain):
         return False
@@ -129,7 +145,7 @@ def _may_name_stimuli(values: Any) -> bool:
 
 
 def describe_mne(path: Path, variable: str | None) -> Description:
-    """Describe epochs of MNE."""
+    """Describe MNE epochs."""
     refuse_variable(path, variable)
     from repbias.recordings.readers.mne import open_epochs
 
@@ -139,7 +155,7 @@ def describe_mne(path: Path, variable: str | None) -> Description:
     events = Counter(names[code] for code in epochs.events[:, 2].tolist())
     found = Description(
         [
-            f"{count(len(epochs), 'epoch')} of MNE, {len(epochs.times)} samples from "
+            f"{count(len(epochs), 'epoch')} (MNE), {len(epochs.times)} samples from "
             f"{epochs.tmin:g} to {epochs.tmax:g} s, {epochs.info['sfreq']:g} Hz",
             f"channels: {some((f'{kind} ({n})' for kind, n in kinds.items()), 8)}",
             f"events: {len(events)}: {some(f'{name} ({n})' for name, n in events.items())}",
@@ -154,7 +170,7 @@ def describe_mne(path: Path, variable: str | None) -> Description:
         found.lines += [f"  {name}: {examples(values)}" for name, values in columns.items()]
         put_stimulus(found, columns)
     else:
-        found.lines.append("There are no metadata: the names of events are taken for stimuli.")
+        found.lines.append("There are no metadata: the names of the events serve as stimulus ids.")
     found.put("picks", "data", f"all channels, or types of {', '.join(kinds)}, or names")
     found.put("bin_s", 0.01, "average over time bins of this width in seconds")
     return found
@@ -171,11 +187,11 @@ def describe_brainscore(path: Path, variable: str | None) -> Description:
         for name, x in arrays.items():
             axes = ", ".join(f"{dimension} {n}" for dimension, n in x.sizes.items())
             found.lines.append(f"{name}: {axes}; {x.dtype}")
-        values = {name: (str(x.dims[0]), x.values) for name, x in columns.items()}
-    found.lines += [f"  {name} ({axis}): {examples(x)}" for name, (axis, x) in values.items()]
+        coordinates = {name: (str(x.dims[0]), x.values) for name, x in columns.items()}
+    found.lines += [f"  {name} ({axis}): {examples(x)}" for name, (axis, x) in coordinates.items()]
     if variable is not None and variable not in arrays:
         raise RepbiasError(f"{path}: no array {variable!r}; {nearest(variable, arrays)}")
-    if not arrays or "neuroid_id" not in values:
+    if not arrays or "neuroid_id" not in coordinates:
         found.lines.append("Needed to read it: an array with a coordinate neuroid_id.")
         return found
     name = variable or next(iter(arrays))
@@ -183,25 +199,42 @@ def describe_brainscore(path: Path, variable: str | None) -> Description:
     found.put("path", str(path))
     if len(arrays) > 1:
         found.put("variable", name, f"found: {', '.join(arrays)}")
-    found.put("stimuli", FILL_IN, STIMULI)
-    shown = {
-        column: x
-        for column, (axis, x) in values.items()
-        if axis in arrays[name].dims and axis not in (values["neuroid_id"][0], "time_bin")
-    }
-    known = next((column for column in ("stimulus_id", "image_id") if column in shown), None)
-    if known is not None:
-        found.put("stimulus", known, examples(shown[known]))
-    else:
-        put_stimulus(found, shown)
-    if "time_bin_start" in values:
-        width = np.min(values["time_bin_end"][1] - values["time_bin_start"][1])
-        found.put("time_unit", "ms" if width >= 1 else "s", f"time bins are {width:g} wide")
+    _put_coordinates(found, coordinates, arrays[name].dims)
     return found
 
 
+def _put_coordinates(
+    found: Description, coordinates: Mapping[str, tuple[str, np.ndarray]], axes: Collection[Any]
+) -> None:
+    """Add keys that name the stimulus and the unit of time.
+
+    Parameters
+    ----------
+    found
+        Gets the keys.
+    coordinates
+        Name of a coordinate to its axis and its values.
+    axes
+        The axes of the array that is read.
+    """
+    found.put("stimuli", FILL_IN, STIMULI)
+    of_trials = {
+        name: values
+        for name, (axis, values) in coordinates.items()
+        if axis in axes and axis not in (coordinates["neuroid_id"][0], "time_bin")
+    }
+    known = next((name for name in ("stimulus_id", "image_id") if name in of_trials), None)
+    if known is not None:
+        found.put("stimulus", known, examples(of_trials[known]))
+    else:
+        put_stimulus(found, of_trials)
+    if "time_bin_start" in coordinates:
+        width = np.min(coordinates["time_bin_end"][1] - coordinates["time_bin_start"][1])
+        found.put("time_unit", "ms" if width >= 1 else "s", f"time bins are {width:g} wide")
+
+
 def describe_nifti(path: Path, variable: str | None) -> Description:
-    """Describe a NIfTI image; of its voxels only the last is read, to see that it is there."""
+    """Describe a NIfTI image; only its last voxel is read, to see whether the file is complete."""
     refuse_variable(path, variable)
     from repbias.recordings.readers.fmri import open_nifti
 
@@ -221,6 +254,12 @@ def describe_nifti(path: Path, variable: str | None) -> Description:
         return found
     unit = image.header.get_xyzt_units()[1]
     found.lines.append(f"repetition time: {zooms[3]:g} {unit}")
+    _put_fmri_entry(found, path, image.shape)
+    return found
+
+
+def _put_fmri_entry(found: Description, path: Path, shape: tuple[int, ...]) -> None:
+    """Write the entry that reads an fMRI series, with the events and the mask beside it."""
     stem = path.name.lower().removesuffix(".gz").removesuffix(".nii")
     found.put("kind", "fmri")
     found.put("path", str(path))
@@ -229,7 +268,7 @@ def describe_nifti(path: Path, variable: str | None) -> Description:
     guess = " (a guess from the name)" if bold else ""
     kinds = f"betas: one volume per trial; bold: the signal over time{guess}"
     found.put("content", "bold" if bold else FILL_IN, kinds)
-    # As BIDS names it.
+    # Named as in BIDS.
     events = path.with_name(f"{path.name[: len(stem)].removesuffix('bold')}events.tsv")
     tables = [p for p in sorted(path.parent.iterdir()) if p.suffix in (".csv", ".tsv", ".txt")]
     found.put(
@@ -238,14 +277,13 @@ def describe_nifti(path: Path, variable: str | None) -> Description:
         "table with one row per volume, or with onsets; if its first line has no names, add "
         f"header: [stimulus, run]; found: {some([p.name for p in tables]) or 'none'}",
     )
-    masks = [p for p in sorted(path.parent.glob("*mask*.nii*")) if _fits(p, image.shape)]
+    masks = [p for p in sorted(path.parent.glob("*mask*.nii*")) if _fits(p, shape)]
     if len(masks) == 1:
         found.put("mask", str(masks[0]), "a guess from its name and shape")
-    return found
 
 
 def _fits(mask: Path, shape: tuple[int, ...]) -> bool:
-    """Whether an image is one volume of the same grid."""
+    """Whether an image is a single volume on the same grid."""
     from repbias.recordings.readers.fmri import open_nifti
 
     try:
@@ -254,7 +292,7 @@ def _fits(mask: Path, shape: tuple[int, ...]) -> bool:
         return False
 
 
-#: What columns of tables are often called, by what they hold.
+#: Common names of columns, by what they hold.
 COLUMNS = {
     "stimulus": ("stimulus", "stimulus_id", "stim", "stim_id", "image", "image_id", "condition"),
     "unit": ("unit", "unit_id", "neuron", "neuron_id", "cell", "channel", "roi", "voxel"),
@@ -268,7 +306,7 @@ COLUMNS = {
 
 
 def describe_table(path: Path, variable: str | None) -> Description:
-    """Describe a table of text: responses in long or wide form, or something else."""
+    """Describe a table of text: responses in long or wide format, or something else."""
     from repbias.recordings.readers.table import read_table, typed
 
     refuse_variable(path, variable)
@@ -277,15 +315,11 @@ def describe_table(path: Path, variable: str | None) -> Description:
     found = Description([f"table of {count(n_rows, 'row')}"])
     found.lines += [f"  {name}: {examples(values[:ROWS])}" for name, values in table.items()]
     if {"onset", "duration"} <= table.keys():
-        found.lines.append("These are events, as of fMRI; the block for the images names them.")
+        found.lines.append("These are fMRI events; the block for the NIfTI file refers to them.")
         return found
-    lowered = {name.lower(): name for name in reversed(table)}
-    columns = {
-        what: next((lowered[name] for name in names if name in lowered), FILL_IN)
-        for what, names in COLUMNS.items()
-    }
     if len(set(table.get("stimulus_id", ()))) == n_rows:
-        found.lines.append(f"If these are facts of stimuli, an entry of images: has table: {path}")
+        found.lines.append(f"If it describes the stimuli, add to an entry of images: table: {path}")
+    columns = _named_columns(table)
     long = columns["unit"] != FILL_IN
     needed = ("stimulus", "unit", "response") if long else ("stimulus",)
     used = COLUMNS if long else ("stimulus", "repeat", "session", "subject")
@@ -305,3 +339,12 @@ def describe_table(path: Path, variable: str | None) -> Description:
         ]
         found.put("units", "numeric others", f"or a list; these are {len(units)}: {some(units)}")
     return found
+
+
+def _named_columns(table: Mapping[str, Any]) -> dict[str, str]:
+    """Return which column may hold the stimulus, unit, response, ...; FILL_IN where none does."""
+    lowered = {name.lower(): name for name in reversed(list(table))}
+    return {
+        what: next((lowered[name] for name in names if name in lowered), FILL_IN)
+        for what, names in COLUMNS.items()
+    }

@@ -1,30 +1,34 @@
-"""Describe HDF5 files: canonical recordings of ours, files of rsatoolbox, and any other."""
+"""Describe HDF5 files: canonical recordings, files of rsatoolbox, and any other."""
 
 from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from repbias.commands.arrays import datasets, describe_arrays
 from repbias.commands.description import FILL_IN, STIMULI, Description, some
 from repbias.commands.formats import put_stimulus
 from repbias.io.untrusted import open_hdf5
 
+if TYPE_CHECKING:
+    from repbias.io.recordings import Recording
+
 
 def describe_hdf5(path: Path, variable: str | None) -> Description:
-    """Describe an HDF5 file: of ours, of rsatoolbox, or any other."""
+    """Describe an HDF5 file: a canonical recording, a file of rsatoolbox, or any other."""
     from repbias.io.hdf5 import kind_of
 
     with open_hdf5(path) as file:
         kind = kind_of(file)
-        theirs = "rsatoolbox_version" in file.attrs
+        from_rsatoolbox = "rsatoolbox_version" in file.attrs
     if kind == "recording" and variable is None:
         return _describe_recording(path)
-    if theirs and variable is None:
+    if from_rsatoolbox and variable is None:
         return _describe_rsatoolbox(path)
     found = describe_arrays(path, variable)
     if kind is not None and variable is None:
-        found.lines.append(f"repbias wrote this file, of kind {kind!r}: it is no recording.")
+        found.lines.append(f"repbias wrote this file; it is of kind {kind!r}, not a recording.")
         found.entry.clear()
     return found
 
@@ -35,25 +39,18 @@ def _describe_recording(path: Path) -> Description:
 
     recording = Recording.read(path)
     found = Description(
-        [f"a canonical recording of repbias, from {recording.info.get('file', '?')}"]
+        [
+            f"a canonical recording of repbias, from {recording.info.get('file', '?')}",
+            f"stimuli: {len(recording.stimulus_ids)} ({some(recording.stimulus_ids)})",
+        ]
     )
-    found.lines.append(f"stimuli: {len(recording.stimulus_ids)} ({some(recording.stimulus_ids)})")
     if recording.responses is not None:
-        shape, columns = recording.responses.shape, recording.units
-        found.lines.append(f"responses: {' x '.join(map(str, shape))} (trial, unit[, time])")
-        axes = ["trial", "unit", "time"][: len(shape)]
-        entry = {"kind": "array", "variable": "responses", "axes": axes}
-        ids = "trials/stimulus_id"
+        entry, ids = _responses(found, recording), "trials/stimulus_id"
     else:
-        assert recording.rdms is not None
-        shape, columns = recording.rdms.shape, recording.rdm_info
-        found.lines.append(f"RDMs: {shape[0]} of {shape[1]} pairs")
-        names = columns["subject"].tolist()
-        entry = {"kind": "rdms", "variable": "rdms", "axes": ["subject", "pair"], "subjects": names}
-        if len(set(names)) < len(names):
-            found.lines.append("Several of a subject's sessions: nothing reads these again.")
-            return found
-        ids = "stimuli/stimulus_id"
+        entry, ids = _rdms(found, recording), "stimuli/stimulus_id"
+    if not entry:
+        return found
+    columns = recording.rdm_info if recording.responses is None else recording.units
     for name in ("subject", "region"):
         values = Counter(str(value) or "none" for value in columns[name])
         found.lines.append(f"{name}s: {some(f'{value} {n}' for value, n in values.items())}")
@@ -70,8 +67,29 @@ def _describe_recording(path: Path) -> Description:
     return found
 
 
+def _responses(found: Description, recording: Recording) -> dict[str, Any]:
+    """Describe responses; return the keys of the entry that reads them."""
+    assert recording.responses is not None
+    shape = recording.responses.shape
+    found.lines.append(f"responses: {' x '.join(map(str, shape))} (trial, unit[, time])")
+    axes = ["trial", "unit", "time"][: len(shape)]
+    return {"kind": "array", "variable": "responses", "axes": axes}
+
+
+def _rdms(found: Description, recording: Recording) -> dict[str, Any]:
+    """Describe RDMs; return the keys of the entry that reads them, none if no reader can."""
+    assert recording.rdms is not None
+    n_rdms, n_pairs = recording.rdms.shape
+    found.lines.append(f"RDMs: {n_rdms} of {n_pairs} pairs")
+    names = recording.rdm_info["subject"].tolist()
+    if len(set(names)) < len(names):
+        found.lines.append("Subjects have several sessions, which no reader can read back.")
+        return {}
+    return {"kind": "rdms", "variable": "rdms", "axes": ["subject", "pair"], "subjects": names}
+
+
 def _describe_rsatoolbox(path: Path) -> Description:
-    """Describe a dataset or RDMs; the reader of that kind keeps their descriptors."""
+    """Describe a dataset or RDMs; the reader of this kind keeps their descriptors."""
     arrays = dict(datasets(path))
     found = Description(["a file of rsatoolbox", *(f"{name}: {v}" for name, v in arrays.items())])
     place = "pattern_descriptors/" if "dissimilarities" in arrays else "obs_descriptors/"
@@ -92,5 +110,5 @@ def _describe_rsatoolbox(path: Path) -> Description:
         found.put("time_unit", "s", f"or ms; times go from {times.min():g} to {times.max():g}")
     several = "dissimilarities" in arrays and arrays["dissimilarities"].shape[0] > 1
     if several and "rdm_descriptors/subject" not in arrays:
-        found.put("subject_descriptor", "index", "each RDM is of a subject of its own")
+        found.put("subject_descriptor", "index", "each RDM belongs to a different subject")
     return found

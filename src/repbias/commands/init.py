@@ -14,41 +14,41 @@ from repbias.commands.inspect import describe
 #: The name of the set of stimuli in a new study.
 SHOWN = "shown"
 STUDY = f"""\
-# {FILL_IN} marks what is still to be said; then: repbias check study.yaml
+# Replace every {FILL_IN}; then: repbias check study.yaml
 study: {{name}}
 title: ""
 
 # What was shown: a folder, an archive or an array of images. An image's id is its file name without
-# the ending. For stimuli that are no images: table, a CSV file with a column stimulus_id.
+# the extension. For other stimuli, give a table: a CSV file with a column stimulus_id.
 {{images}}
-# What the recording is compared with. Pixels are the least that a network should beat; kind: torch
-# takes any model of yours.
+# What the recording is compared with. Pixels are the baseline that a network should beat; kind:
+# torch takes any model of your own.
 networks:
   pixels: {{{{kind: pixels}}}}
 
 {{recordings}}"""
 NO_RECORDING = """\
-# What was recorded: put here what 'repbias inspect FILE' prints.
+# What was recorded: paste what 'repbias inspect FILE' prints.
 recordings: {}
 """
 README = f"""\
 # {{name}}
 
-Here, in this folder:
+In this folder:
 
-1. Fill in what `study.yaml` marks with {FILL_IN}.
-2. Check it: `repbias check study.yaml`
+1. Replace every {FILL_IN} in `study.yaml`.
+2. Check the study: `repbias check study.yaml`
 3. Run it:
 
 {{run}}
 
-The report is then `results/{{name}}/report.html`.
+The report will be `results/{{name}}/report.html`.
 """
 GITIGNORE = "results/\n.snakemake/\n"
 
 
 def run(folder: Path, recording: Path | None = None, images: Path | None = None) -> int:
-    """Write the folder and say what comes next; return the exit code.
+    """Write the folder and print the next step; return the exit code.
 
     Raises
     ------
@@ -58,23 +58,18 @@ def run(folder: Path, recording: Path | None = None, images: Path | None = None)
     if folder.exists() and not folder.is_dir():
         raise RepbiasError(f"{folder}: is a file; expected the name of a folder")
     name = name_of(folder.resolve())
-    shown = Description([], {"path": FILL_IN}, section="images")
-    if images is not None:
-        shown = describe(images)
-        if shown.section != "images":
-            raise RepbiasError(f"{images}: no images, expected a folder, an archive or an array")
-        shown.entry["path"] = _seen_from(folder, images)
-    recordings = NO_RECORDING
-    if recording is not None:
-        recordings = _recordings(folder, describe(recording), recording)
+    blocks = {
+        "images": _images(folder, images).block(SHOWN),
+        "recordings": NO_RECORDING if recording is None else _recordings(folder, recording),
+    }
     content = {
-        "study.yaml": STUDY.format(name=name, images=shown.block(SHOWN), recordings=recordings),
+        "study.yaml": STUDY.format(name=name, **blocks),
         "README.md": README.format(name=name, run=how_to_run()),
         ".gitignore": GITIGNORE,
     }
-    there = [str(folder / file) for file in content if (folder / file).exists()]
-    if there:
-        raise RepbiasError(f"{', '.join(there)}: exists already; nothing was written")
+    existing = [str(folder / file) for file in content if (folder / file).exists()]
+    if existing:
+        raise RepbiasError(f"{', '.join(existing)}: exists already; nothing was written")
     folder.mkdir(parents=True, exist_ok=True)
     for file, text in content.items():
         (folder / file).write_text(text, encoding="utf-8")
@@ -83,26 +78,39 @@ def run(folder: Path, recording: Path | None = None, images: Path | None = None)
     return 0
 
 
-def _recordings(folder: Path, found: Description, recording: Path) -> str:
+def _images(folder: Path, images: Path | None) -> Description:
+    """Describe the images, with their path relative to the folder."""
+    if images is None:
+        return Description([], {"path": FILL_IN}, section="images")
+    found = describe(images)
+    if found.section != "images":
+        raise RepbiasError(f"{images}: no images, expected a folder, an archive or an array")
+    found.entry["path"] = _relative(folder, images)
+    return found
+
+
+def _recordings(folder: Path, recording: Path) -> str:
+    """Return the block that reads the recording, with paths relative to the folder."""
+    found = describe(recording)
     if found.section != "recordings" or not found.entry:
-        raise RepbiasError(f"{recording}: no recording; 'repbias inspect' says what is in it")
+        raise RepbiasError(f"{recording}: no recording; 'repbias inspect' describes its content")
     entry = found.entry
     for key in {"path", "events", "mask"} & entry.keys():
         if entry[key] != FILL_IN:
-            entry[key] = _seen_from(folder, Path(entry[key]))
+            entry[key] = _relative(folder, Path(entry[key]))
     entry["stimuli"] = SHOWN
     found.comments.pop("stimuli", None)
     return found.block(name_of(recording))
 
 
-def _seen_from(folder: Path, path: Path) -> str:
-    """Return a path as the study writes it: relative if the two folders can move together."""
+def _relative(folder: Path, path: Path) -> str:
+    """Return a path for the study: relative if it lies beside the folder, so that both can move."""
     parent, path = folder.resolve().parent, path.resolve()
     return os.path.relpath(path, folder.resolve()) if path.is_relative_to(parent) else str(path)
 
 
 def how_to_run() -> str:
-    """Return the command that runs a study, as Markdown, or where to get the pipeline."""
+    """Return the command that runs a study, as Markdown; if need be, where to get the pipeline."""
     snakefile = Path(repbias.__file__).resolve().parents[2] / "Snakefile"
     path = shlex.quote(str(snakefile)) if snakefile.is_file() else "/path/to/repbias/Snakefile"
     command = f"snakemake --snakefile {path} --directory . --configfile study.yaml --cores all"

@@ -15,7 +15,7 @@ from repbias.io.arrays import ARRAY_SUFFIXES
 from repbias.io.untrusted import readable
 
 Describe = Callable[[Path, str | None], Description]
-#: Ending of a file's name to the function that describes it: (path, --variable or None).
+#: Extension of a file to the function that describes it: (path, --variable or None).
 DESCRIBE: dict[str, Describe] = {
     **dict.fromkeys(ARRAY_SUFFIXES, describe_arrays),
     **dict.fromkeys((".h5", ".hdf5"), describe_hdf5),

@@ -1,4 +1,4 @@
-"""The command ``repbias``: which subcommands there are, and what they are told.
+"""The command ``repbias``: its subcommands and their options.
 
 Exit codes: 0 all is well, 1 the data or the configuration has problems or two runs differ, 2 wrong
 usage.
@@ -13,65 +13,75 @@ import sys
 from contextlib import redirect_stdout
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import repbias
 
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
 INSPECT = """\
-Say what is inside a file of data, and print a block of YAML for a study's configuration that reads
-it. What only you can know is marked FILL_IN, with a comment that says what is possible. Reads
+Describe what a data file contains, and print a block of YAML that reads it, for the configuration
+of a study. What only you can know is marked FILL_IN, with a comment that lists the options. Reads
 arrays (.npy, .npz, .h5, .mat), tables (.csv, .tsv), NWB, MNE epochs (.fif), Brain-Score (.nc),
-NIfTI (.nii, .nii.gz), RDMs of rsatoolbox, and images (a folder, .zip or .tar)."""
+NIfTI (.nii, .nii.gz), files of rsatoolbox (.h5), and images (a folder, .zip or .tar)."""
 CHECK = """\
-Check a study before anything is computed: its configuration (all problems at once), then its sets
-of images, then every recording, which is read as the pipeline will read it and summarised:
-stimuli, repeats, units, reliability, and whether RSA and encoding are possible. Exits with 1 if
-there is a problem; warnings alone exit with 0. Paths are relative to the folder that it runs in."""
-SHOW = """\
-Say what a file of a study's results is (arrays, layers, columns and what they mean) and how it was
-made: settings, seeds, versions, commit, machine, inputs, and whether it has changed since. Takes
-tables, HDF5 files, figures, report.html and config.yaml; or a study's folder, of which it sums up
-what its files were made with."""
-DIFF = """\
-Compare two runs of a study, given by their folders of results, or two files of results: settings,
-tables (rows on one side only; the largest difference of every column) and HDF5 files. Versions and
-machines that differ are told, but are no difference on their own. Exits with 0 if settings and
-results are the same, with 1 if not."""
+Check a study before anything is computed: its configuration (all problems at once), its images,
+and every recording, which is read as the pipeline will read it and summarised: stimuli, repeats,
+units, reliability, and whether RSA and encoding are possible. Exits with 1 if there is a problem;
+warnings alone exit with 0. Paths are relative to the folder in which the command runs."""
 INIT = """\
-Start a study: a folder with study.yaml (with the block of 'repbias inspect' if a recording is
-given), a README.md with the command that runs it, and a .gitignore. Never overwrites a file."""
+Start a study: a folder with study.yaml (with the block that 'repbias inspect' prints, if a
+recording is given), a README.md with the command that runs the study, and a .gitignore. Never
+overwrites a file."""
+SHOW = """\
+Describe a result of a study (its arrays, layers or columns, and their meaning) and how it was made:
+settings, seeds, versions, commit, machine, inputs, and whether it has changed since. Takes tables,
+HDF5 files, figures, report.html and config.yaml; or the results folder of a study, for which it
+summarises how its files were made."""
+DIFF = """\
+Compare two runs of a study, given by their results folders, or two result files: settings, tables
+(rows on one side only; the largest difference in every column) and HDF5 files. Versions and
+machines that differ are listed, but do not count as differences. Exits with 0 if settings and
+results are the same, with 1 if not."""
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="repbias",
-        description="Bring a recording to repbias: look into a file, start a study, check it. "
-        "Studies are then run by Snakemake; look at their results, and compare two runs.",
+        description="Bring a recording to repbias: inspect a file, start a study, check it. "
+        "Snakemake then runs the study; look at its results, and compare two runs.",
         epilog="example: repbias inspect responses.mat",
     )
     parser.add_argument("--version", action="version", version=f"repbias {repbias.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for add in (_add_inspect, _add_check, _add_init, _add_show, _add_diff):
+        add(commands)
+    return parser
 
-    def command(name: str, short: str, long: str, example: str) -> argparse.ArgumentParser:
-        return commands.add_parser(
-            name,
-            help=short,
-            description=long,
-            epilog=f"example: {example}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
 
-    inspect = command(
-        *("inspect", "say what is in a file, and how to read it", INSPECT),
-        "repbias inspect session.mat --variable data.spikes",
+def _add(
+    commands: Commands, name: str, summary: str, description: str, example: str
+) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=description,
+        epilog=f"example: {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+
+
+def _add_inspect(commands: Commands) -> None:
+    example = "repbias inspect session.mat --variable data.spikes"
+    inspect = _add(commands, "inspect", "describe a file, and how to read it", INSPECT, example)
     inspect.add_argument("file", type=Path, metavar="FILE", help="a file, or a folder of images")
     inspect.add_argument("--variable", metavar="V", help="the array of the file to describe")
 
-    check = command(
-        *("check", "check a study's configuration and data", CHECK),
-        "repbias check study.yaml --quick",
-    )
+
+def _add_check(commands: Commands) -> None:
+    example = "repbias check study.yaml --quick"
+    check = _add(commands, "check", "check the configuration and data of a study", CHECK, example)
     check.add_argument(
         "config",
         nargs="?",
@@ -83,31 +93,30 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--quick", action="store_true", help="check the configuration only")
     check.add_argument("--images", action="store_true", help="decode every image as well")
 
-    init = command(
-        *("init", "start the folder of a study", INIT),
-        "repbias init my_study --recording responses.npy --images stimuli.zip",
-    )
+
+def _add_init(commands: Commands) -> None:
+    example = "repbias init my_study --recording responses.npy --images stimuli.zip"
+    init = _add(commands, "init", "start the folder of a study", INIT, example)
     init.add_argument("folder", type=Path, metavar="FOLDER", help="the study's folder")
     init.add_argument("--recording", type=Path, metavar="FILE", help="a recording to start with")
-    init.add_argument("--images", type=Path, metavar="PATH", help="what was shown")
+    init.add_argument("--images", type=Path, metavar="PATH", help="the images that were shown")
 
-    show = command(
-        *("show", "say what a result is, and how it was made", SHOW),
-        "repbias show results/quickstart/tables/claims.csv",
-    )
+
+def _add_show(commands: Commands) -> None:
+    example = "repbias show results/quickstart/tables/claims.csv"
+    show = _add(commands, "show", "describe a result, and how it was made", SHOW, example)
     show.add_argument("file", type=Path, metavar="FILE", help="a result, or a folder of results")
 
-    diff = command(
-        *("diff", "compare two runs, or two results", DIFF),
-        "repbias diff results/before results/after",
-    )
+
+def _add_diff(commands: Commands) -> None:
+    example = "repbias diff results/before results/after"
+    diff = _add(commands, "diff", "compare two runs, or two results", DIFF, example)
     for name in ("a", "b"):
         diff.add_argument(name, type=Path, metavar=name.upper(), help="a folder or a file")
-    return parser
 
 
 class _Printable:
-    """A terminal that is shown names from files, in which control characters would act on it."""
+    """Output that escapes control characters, which names from files may hold."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -127,10 +136,10 @@ def main(argv: list[str] | None = None) -> int:
     Parameters
     ----------
     argv
-        The arguments; those of the process when left out.
+        The arguments; by default those of the process.
     """
     arguments = vars(_parser().parse_args(argv))
-    # Libraries warn on the way; what matters is said by the commands.
+    # Warnings of libraries are hidden: the commands report what matters.
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     module = import_module(f"repbias.commands.{arguments.pop('command')}")
     from repbias.base.spec import RepbiasError

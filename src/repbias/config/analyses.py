@@ -89,7 +89,7 @@ OF_RECORDINGS = {
         _OF_NETWORKS | _INFERENCE | {"time_resolved"},
     ),
     "rsa_tests": OfRecording(
-        "repbias.rsa.model_tests:test_models",
+        "repbias.rsa.model_tests:model_tests_table",
         "rdms",
         "geometry",
         _OF_NETWORKS | {"fitted", "folds", "reweighting_units"},

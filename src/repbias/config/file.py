@@ -1,6 +1,6 @@
-"""A configuration before it is a study: what is in the file, and that it is plain data.
+"""Reading a configuration file, and checking that it holds nothing but plain data.
 
-Limits keep a broken or hostile file from filling the memory; no study comes near them.
+Limits keep a broken or hostile file from filling the memory; no real study comes near them.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from repbias.base.spec import CONTROL, RepbiasError, shortened
 if TYPE_CHECKING:
     from yaml import SafeLoader
 
-#: Bytes of a configuration file.
-LARGEST = 1_000_000
-#: Settings, with everything that YAML's aliases repeat written out; and sections in sections.
-MOST_VALUES, DEEPEST = 100_000, 30
-#: Problems that are listed.
-MOST_PROBLEMS = 50
-#: Snakemake runs Python expressions of a file that has this key.
+#: Size limit of a configuration file, in bytes.
+MAX_BYTES = 1_000_000
+#: Limits on the number of values, with YAML aliases expanded, and on nested sections.
+MAX_VALUES, MAX_DEPTH = 100_000, 30
+#: At most this many problems are listed.
+MAX_PROBLEMS = 50
+#: Snakemake evaluates Python expressions in a file that has this key.
 TEMPLATE = "__use_yte__"
 
 
 class ConfigError(RepbiasError):
-    """A configuration with problems, all of them listed."""
+    """A configuration with problems, which the message lists."""
 
     def __init__(self, source: str, problems: list[str]) -> None:
         problems = [shortened(problem, 3000) for problem in problems]
         self.problems = problems
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        listed = problems[:MOST_PROBLEMS]
-        if len(problems) > MOST_PROBLEMS:
-            listed.append(f"... and {len(problems) - MOST_PROBLEMS} more")
+        listed = problems[:MAX_PROBLEMS]
+        if len(problems) > MAX_PROBLEMS:
+            listed.append(f"... and {len(problems) - MAX_PROBLEMS} more")
         super().__init__("\n  ".join([f"{source}: {count}", *listed]))
 
 
@@ -44,20 +44,38 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises
     ------
     RepbiasError
-        If there is no such file, it is not YAML, a key occurs twice, it is no mapping, or it holds
-        what is no plain data (see :func:`refuse_strange_values`).
+        If the file does not exist, is not YAML, has a key twice, is not a mapping, or holds
+        anything but plain data (see :func:`require_plain_data`).
     """
+    config = _parse(path)
+    if not isinstance(config, dict):
+        found = "nothing" if config is None else f"a {type(config).__name__}"
+        raise RepbiasError(
+            f"{path}: expected keys and values, such as 'study: name'; found {found}"
+        )
+    if TEMPLATE in config:
+        raise RepbiasError(
+            f"{path}: {TEMPLATE!r} lets Snakemake run code in the file; write plain YAML"
+        )
+    require_plain_data(config, str(path))
+    return config
+
+
+def _parse(path: Path) -> Any:
+    """Load a YAML file of limited size; every failure becomes an error that names the file."""
     import yaml
 
     try:
         with path.open("rb") as file:
-            content = file.read(LARGEST + 1)
-        if len(content) > LARGEST:
-            raise RepbiasError(f"{path}: more than {LARGEST:,} bytes; expected a study's settings")
-        config = yaml.load(content.decode("utf-8"), Loader=_loader())
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise RepbiasError(
+                f"{path}: more than {MAX_BYTES:,} bytes; expected a study's settings"
+            )
+        return yaml.load(content.decode("utf-8"), Loader=_loader())
     except FileNotFoundError as error:
         raise RepbiasError(
-            f"{path}: no such file; say which, or start one: repbias init"
+            f"{path}: no such file; name another, or create one with repbias init"
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise RepbiasError(f"{path}: not a readable text file ({error})") from error
@@ -71,23 +89,12 @@ def read_config(path: Path) -> dict[str, Any]:
     except ValueError as error:
         if isinstance(error, RepbiasError):
             raise
-        # A date that there is not, or a number of thousands of digits.
+        # An impossible date, or a number of thousands of digits.
         raise RepbiasError(f"{path}: not valid YAML ({error})") from error
-    if not isinstance(config, dict):
-        found = "nothing" if config is None else f"a {type(config).__name__}"
-        raise RepbiasError(
-            f"{path}: expected keys and values, such as 'study: name'; found {found}"
-        )
-    if TEMPLATE in config:
-        raise RepbiasError(
-            f"{path}: {TEMPLATE!r} lets Snakemake run code that is in the file; write plain YAML"
-        )
-    refuse_strange_values(config, str(path))
-    return config
 
 
 def _loader() -> type[SafeLoader]:
-    """Return a loader that refuses keys that occur twice, of which YAML keeps the last one."""
+    """Return a loader that refuses duplicate keys, of which YAML itself would keep the last."""
     import yaml
     from yaml.composer import ComposerError
 
@@ -103,66 +110,71 @@ def _loader() -> type[SafeLoader]:
             return node
 
         def flatten_mapping(self, node: yaml.MappingNode) -> None:
-            """Merge (`<<`), each key once: merges of merges would double with every level."""
+            """Merge (`<<`) every key once; nested merges would otherwise double at every level."""
             super().flatten_mapping(node)
-            once = {}
+            unique = {}
             for key, value in node.value:
-                once[key.value if isinstance(key, yaml.ScalarNode) else key] = (key, value)
-            node.value = list(once.values())
+                unique[key.value if isinstance(key, yaml.ScalarNode) else key] = (key, value)
+            node.value = list(unique.values())
 
     return Loader
 
 
-def refuse_strange_values(config: Any, source: str) -> None:
-    """Refuse what is no plain data, or too much of it.
+def require_plain_data(config: Any, source: str) -> None:
+    """Refuse a configuration that holds anything but plain data, or too much of it.
 
     Parameters
     ----------
     config
-        What a file or Snakemake says.
+        Content of a file, or the configuration that Snakemake passes on.
     source
         The file's name, for messages.
 
     Raises
     ------
     ConfigError
-        If a key is no text, or a value is no text, finite number of 64 bits, true, false, null,
-        list or mapping; if text holds control characters; or if there are too many values or too
-        many sections in sections.
+        If a key is not text, or a value is not text, a finite number of 64 bits, true, false,
+        null, a list or a mapping; if text holds control characters; or if there are too many
+        values or too deeply nested sections.
     """
-    problems = list(_strange_values(config))
+    problems = list(_problems(config))
     if problems:
         raise ConfigError(source, problems)
 
 
-def _strange_values(config: Any) -> Iterator[str]:
+def _problems(config: Any) -> Iterator[str]:
+    """Walk through all values without recursion, whose depth a hostile file could exhaust."""
     waiting: list[tuple[tuple[str, ...], Any]] = [((), config)]
     n_values = 0
     while waiting:
         path, value = waiting.pop()
         where = ".".join(path) or "top level"
         n_values += 1
-        if n_values > MOST_VALUES:
-            yield f"top level: more than {MOST_VALUES:,} values, those of YAML aliases written out"
+        if n_values > MAX_VALUES:
+            yield f"top level: more than {MAX_VALUES:,} values, with YAML aliases expanded"
             return
-        if len(path) > DEEPEST:
-            yield f"{'.'.join(path[:5])}: more than {DEEPEST} sections or lists in each other"
+        if len(path) > MAX_DEPTH:
+            yield f"{'.'.join(path[:5])}: more than {MAX_DEPTH} nested sections or lists"
             return
         if isinstance(value, dict):
-            for key in value:
-                if not isinstance(key, str):
-                    yield f"{where}: the key {shortened(repr(key))} is no text; put it in quotes"
-                elif _acts(key):
-                    yield f"{where}: the key {shortened(repr(key))} holds control characters"
-            inside = [((*path, _shown(key)), item) for key, item in value.items()]
-            waiting += reversed(inside)
+            yield from _key_problems(value, where)
+            children = [((*path, _printable_key(key)), item) for key, item in value.items()]
+            waiting += reversed(children)
         elif isinstance(value, list):
             waiting += reversed([((*path, str(i)), item) for i, item in enumerate(value)])
-        elif problem := _strange_value(value):
+        elif problem := _value_problem(value):
             yield f"{where}: {problem}"
 
 
-def _strange_value(value: Any) -> str | None:
+def _key_problems(section: dict[Any, Any], where: str) -> Iterator[str]:
+    for key in section:
+        if not isinstance(key, str):
+            yield f"{where}: the key {shortened(repr(key))} is not text; put it in quotes"
+        elif _has_control_characters(key):
+            yield f"{where}: the key {shortened(repr(key))} holds control characters"
+
+
+def _value_problem(value: Any) -> str | None:
     found = f"found {shortened(repr(value)) if not isinstance(value, int) else 'a number'}"
     if isinstance(value, str):
         return f"{found}; text cannot hold control characters" if CONTROL.search(value) else None
@@ -177,11 +189,12 @@ def _strange_value(value: Any) -> str | None:
     )
 
 
-def _acts(key: str) -> bool:
-    """Say whether a key holds control characters; line breaks and tabs are some in a key."""
+def _has_control_characters(key: str) -> bool:
+    """Whether a key holds control characters; in a key, line breaks and tabs count."""
     return bool(CONTROL.search(key)) or "\n" in key or "\t" in key
 
 
-def _shown(key: Any) -> str:
-    """Return a key as part of a path."""
-    return shortened(key if isinstance(key, str) and not _acts(key) else repr(key), 100)
+def _printable_key(key: Any) -> str:
+    """Return a key as part of a dotted path in a message."""
+    plain = isinstance(key, str) and not _has_control_characters(key)
+    return shortened(key if plain else repr(key), 100)

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from repbias.base.spec import Name, Spec, nearest, refuse_repetition
+from repbias.base.spec import Name, Spec, nearest, refuse_duplicates, refuse_periodic
 from repbias.bias.spec import Bias
 from repbias.config.analyses import ANALYSES
 from repbias.config.explain import explain
-from repbias.config.file import MOST_PROBLEMS, ConfigError
+from repbias.config.file import MAX_PROBLEMS, ConfigError
 from repbias.config.references import Reference
 from repbias.encoding.spec import Encoding
 from repbias.geometry.spec import Geometry, Identification, Similarity
@@ -100,7 +100,7 @@ class Experiment(Condition):
     @field_validator("analyses")
     @classmethod
     def _different(cls, analyses: list[str]) -> list[str]:
-        return _refuse_twice(analyses)
+        return refuse_duplicates(analyses)
 
     def n_conditions(self) -> int:
         """Return how many conditions there are, without expanding them."""
@@ -130,7 +130,7 @@ class Experiment(Condition):
         short = _short_names(list(self.vary))
         conditions = {}
         for combination in product(*axes):
-            if len(problems) >= MOST_PROBLEMS:
+            if len(problems) >= MAX_PROBLEMS:
                 break
             settings = copy.deepcopy(base)
             # A section before what is in it.
@@ -201,7 +201,7 @@ class Study(Spec):
     @field_validator("keep")
     @classmethod
     def _different(cls, keep: list[str]) -> list[str]:
-        return _refuse_twice(keep)
+        return refuse_duplicates(keep)
 
     def condition(self, name: str) -> Condition:
         """Return the condition called "experiment/condition"."""
@@ -254,13 +254,6 @@ class Study(Spec):
         return [name for name, spec in self.recordings.items() if spec.kind != "rdms"]
 
 
-def _refuse_twice(names: list[str]) -> list[str]:
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise ValueError(f"{twice[0]!r} occurs twice")
-    return names
-
-
 def _paths(settings: dict[str, Any], prefix: tuple[str, ...] = ()) -> dict[str, tuple[str, ...]]:
     """Return the dotted path of every setting, and its keys (which may have dots of their own)."""
     paths = {}
@@ -300,7 +293,7 @@ def _named_levels(
             )
             continue
         try:
-            refuse_repetition(str(name))
+            refuse_periodic(str(name))
         except ValueError as error:
             problems.append(f"vary.{path}: {error}")
     return {str(name): value for name, value in levels.items()}

@@ -1,4 +1,4 @@
-"""Variance partitioning: what several feature spaces explain of a unit together and alone."""
+"""Variance partitioning: what feature spaces explain of a unit, together and alone."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class _Band:
-    """A feature space: fixed features, or a layer of which every seed has its own.
+    """A feature space: a layer, with one representation per seed, or fixed features.
 
     Attributes
     ----------
-    name : as the configuration says it
-    features : (stimulus, feature) of a band that is no layer
-    activations, layer, rows, stimuli : file, layer, seed to row of its networks, and (stimulus,)
-        where the recording's stimuli are in it
+    name : as in the configuration
+    features : (stimulus, feature) of a band that is not a layer
+    activations, layer : file and layer
+    rows : seed to row in the file, of the networks that are used
+    stimuli : (stimulus,) rows of the recording's stimuli in the file
     several : whether the file has several seeds, included or not
     """
 
@@ -44,7 +45,7 @@ class _Band:
     several: bool = False
 
     def row(self, seed: int | None) -> int:
-        """Row of the network: of this seed, or the only one."""
+        """Return the row of this seed's network, or of the only network."""
         if not self.several:
             return next(iter(self.rows.values()))
         assert seed is not None
@@ -70,21 +71,22 @@ def partition_variance(
     conditions: dict[str, Activations],
     spec: Encoding,
 ) -> pd.DataFrame:
-    """Partition each unit's predicted variance among the bands of every joint model.
+    """Partition each unit's predicted variance between the bands of every joint model.
 
     Models are fitted by banded ridge regression (:func:`repbias.encoding.ridge.predict`), on the
-    final networks that were included; all bands of a model are of the same seed, and a member with
-    one network serves every seed. Column `part` is one of
+    included networks at the end of training; all bands of a model are of the same seed, except
+    that a member with a single network is combined with every seed. Column `part` is one of
 
-    * ``all``; ``alone B``, of one band; ``together B + C``, with three bands: cross-validated r2;
+    * ``all``, of all bands; ``alone B``, of one band; ``together B + C``, of two bands of three:
+      cross-validated r2;
     * ``unique B``: r2 of all bands minus r2 of all but B;
-    * ``shared``: r2 of all minus the sum of the unique parts; with three bands or more this is
-      all that is shared by any of them;
-    * ``split B``: what B's part of the joint prediction adds to the r2 of all (product measure;
-      Dupré la Tour et al. 2022); these sum to ``all``.
+    * ``shared``: r2 of all bands minus the sum of the unique parts; with three bands or more this
+      includes what is shared by any two of them;
+    * ``split B``: contribution of B's part of the joint prediction to the r2 of all bands (product
+      measure; Dupré la Tour et al. 2022); these sum to ``all``.
 
-    Nothing is clipped. Cross-validated r2 is negative where a model predicts worse than the mean,
-    and unique and shared parts are negative by chance, or where a band only adds noise.
+    Nothing is clipped. Cross-validated r2 is negative if a model predicts worse than the mean, and
+    unique and shared parts can be negative by chance, or if a band only adds noise.
 
     Raises
     ------
@@ -141,19 +143,19 @@ def _partition(
     kernels = np.stack(kernels if whole else [sub_gram(k, stimuli) for k in kernels])
     responses = data.means[np.ix_(stimuli, units)]
     every = tuple(range(len(names)))
-    but = {band: tuple(b for b in every if b != band) for band in every}
-    alone = [(band,) for band in every]
+    all_but = {band: tuple(b for b in every if b != band) for band in every}
+    single = [(band,) for band in every]
     r2 = {}
-    for subset in dict.fromkeys([*alone, *but.values(), every]):
+    for subset in dict.fromkeys([*single, *all_but.values(), every]):
         fit = predict(kernels[list(subset)], responses, spec, data.groups_of(stimuli))
         r2[subset] = scores(fit, responses)[1]
     # The last fit is the one of all bands.
     y = responses - fit.baseline
     with warnings.catch_warnings():
-        # It wants a mean of 0; here the baseline, of the training stimuli, takes its place.
+        # It expects a mean of 0; here the mean of the training stimuli was subtracted instead.
         warnings.filterwarnings("ignore", message="y_true has to be zero-mean")
         split = r2_score_split(y, fit.parts)
-    unique = {band: r2[every] - r2[but[band]] for band in every}
+    unique = {band: r2[every] - r2[all_but[band]] for band in every}
     pairs = list(combinations(every, 2)) if len(every) == 3 else []
     return {
         "all": r2[every],
@@ -191,12 +193,12 @@ def _band(
     conditions: dict[str, Activations],
     data: Targets,
 ) -> _Band:
-    """Find what a band of the configuration means.
+    """Resolve a band of the configuration; `where` names the setting in messages.
 
     Raises
     ------
     RepbiasError
-        If it does not exist.
+        If it does not exist, is constant or has missing numbers.
     """
     kind, _, column = band.partition(":")
     if kind == "labels":
@@ -239,7 +241,7 @@ def _band(
 def _labels(
     where: str, feature: str, conditions: dict[str, Activations], data: Targets
 ) -> np.ndarray:
-    """Return a feature's labels, or those of all features, (stimulus, column)."""
+    """Return a feature's labels as features, or those of all features, (stimulus, column)."""
     found: dict[str, np.ndarray] = {}
     for member, activations in conditions.items():
         rows = data.rows_in(activations)
@@ -249,7 +251,7 @@ def _labels(
             first = found.setdefault(label, values[rows])
             if not np.array_equal(first, values[rows]):
                 raise RepbiasError(
-                    f"{where}: the labels of {label!r} are others in {member!r} than in the "
+                    f"{where}: the labels of {label!r} in {member!r} differ from those in the "
                     "conditions before it"
                 )
     if feature and feature not in found:
@@ -261,12 +263,12 @@ def _labels(
 
 
 def _coded(where: str, values: np.ndarray) -> np.ndarray:
-    """Return a column as features: text one-hot, numbers with a standard deviation of 1.
+    """Return a column as features: text one-hot, numbers scaled to a standard deviation of 1.
 
     Raises
     ------
     RepbiasError
-        If it is constant or has numbers missing.
+        If it is constant or has missing numbers.
     """
     levels = np.unique(values)
     if values.dtype.kind in "UO":

@@ -9,8 +9,16 @@ from scipy.stats import t as student
 from repbias.tables import as_table
 
 _LAYER = [
-    *("recording", "region", "experiment", "condition", "network", "seed"),
-    *("snapshot", "step", "included", "layer"),
+    "recording",
+    "region",
+    "experiment",
+    "condition",
+    "network",
+    "seed",
+    "snapshot",
+    "step",
+    "included",
+    "layer",
 ]
 #: Units whose corrected p is below this count as significant.
 _LEVEL = 0.05
@@ -24,7 +32,7 @@ def region_table(encoding: pd.DataFrame) -> pd.DataFrame:
     `interval` says so; with one unit there is none.
 
     `ceiling` is averaged in the same way over the units that have one, and so is their r;
-    `r_normalised` is the ratio of these two means. A mean of ratios would be decided by the units
+    `r_normalised` is the ratio of these two means. A mean of ratios would be dominated by the units
     with the lowest ceilings. `share_significant` (p_fdr < .05; NaN if nothing was tested) and
     `alpha_at_edge` are means over all units.
 
@@ -64,7 +72,7 @@ def region_table(encoding: pd.DataFrame) -> pd.DataFrame:
     several = table["n_subjects"] > 1
     spread = over_subjects["r"].std().where(several, by_region["r"].std())
     n = table["n_subjects"].where(several, table["n_units"])
-    # Nothing can be said of the spread of a single value.
+    # A single value has no spread.
     width = student.ppf(0.975, (n - 1).where(n > 1)) * spread / np.sqrt(n)
     table["ci_low"], table["ci_high"] = table["r"] - width, table["r"] + width
     table["interval"] = np.select(

@@ -12,8 +12,10 @@ from sklearn.preprocessing import KernelCenterer
 from repbias.encoding.solvers import banded_ridge_cv, kernel_ridge_cv, low_rank_features
 from repbias.encoding.spec import Encoding
 
-#: Features that are centred and multiplied at once, and numbers in one step of permutations.
-_FEATURES, _CACHE = 4096, 2**20
+#: Number of features that are centred and multiplied at once.
+_FEATURES = 4096
+#: Numbers in one step of permutations, which should stay in the cache: 8 MB.
+_CACHE = 2**20
 
 
 @dataclass
@@ -22,12 +24,12 @@ class Prediction:
 
     Attributes
     ----------
-    parts : (band, stimulus, unit), what each feature space adds to the baseline, from a fit
-        without that stimulus
+    parts : (band, stimulus, unit), contribution of each feature space to the prediction, from a
+        fit without that stimulus
     fold : (stimulus,), the outer fold in which each stimulus was left out
-    baseline : (stimulus, unit), the mean response to the stimuli of that fit
+    baseline : (stimulus, unit), the mean response to the training stimuli of that fit
     alphas : (fold, unit), the penalties that the inner cross-validation chose
-    grid : (alpha,), the penalties that it chose from
+    grid : (alpha,), the penalties it chose from
     """
 
     parts: np.ndarray
@@ -45,7 +47,7 @@ class Prediction:
 def gram(features: np.ndarray) -> np.ndarray:
     """Return the Gram matrix (stimulus, stimulus) of features, centred over stimuli.
 
-    In float64, scaled to a mean diagonal of 1, so that one grid of penalties serves any layer.
+    In float64, scaled to a mean diagonal of 1, so that the same penalties suit every layer.
     """
     kernel = np.zeros((len(features), len(features)))
     for start in range(0, features.shape[1], _FEATURES):
@@ -85,7 +87,7 @@ def predict(
     Solves, per outer fold and unit, min_w ||y - sum_b X_b w_b||² + sum_b alpha / gamma_b ||w_b||²
     in its dual form (banded ridge: Nunez-Elizalde, Huth & Gallant 2019; Dupré la Tour et al. 2022).
     alpha and the weights gamma of the bands, which sum to 1, are chosen per unit by inner
-    cross-validation on the training stimuli; tried are equal weights, each band alone, and
+    cross-validation on the training stimuli; the candidates are equal weights, each band alone, and
     `partition_iterations` random weightings. With one band, gamma is 1: ridge regression. Features
     and responses are centred by the training stimuli of each outer fold.
 
@@ -98,19 +100,19 @@ def predict(
     spec
         Folds, penalties, weightings and memory.
     groups
-        (stimulus,), the group of each; all of a group are left out together.
+        (stimulus,), the group of each; stimuli of a group are left out together.
     """
     kernels = kernels[None] if kernels.ndim == 2 else kernels
     grid = np.logspace(*spec.log10_alpha, spec.n_alphas)
     parts, baseline = np.empty((len(kernels), *responses.shape)), np.empty(responses.shape)
     responses = np.asarray(responses, dtype=np.float64)
     fold = np.empty(len(responses), int)
-    chosen = np.empty((spec.folds, responses.shape[1]))
+    alphas = np.empty((spec.folds, responses.shape[1]))
     weightings = _weightings(len(kernels), spec)
     features = _few_features(kernels, spec)
     for i, (train, test) in enumerate(splits(len(responses), spec.folds, spec.seed, groups)):
         mean, scale = responses[train].mean(axis=0), responses[train].std(axis=0)
-        # Ties are broken by absolute differences of 1e-10, so volts would choose otherwise.
+        # The solver breaks ties by absolute differences of 1e-10: volts or spikes must not matter.
         scale[scale == 0] = 1
         y = (responses[train] - mean) / scale
         inner = splits(
@@ -127,18 +129,21 @@ def predict(
             centred = [x - x[train].mean(axis=0) for x in features]
             fit = banded_ridge_cv(
                 [x[train] for x in centred],
-                *(y, weightings, grid, inner),
+                y,
+                weightings,
+                grid,
+                inner,
                 max_memory_mb=spec.max_memory_mb,
             )
             ends = np.cumsum([x.shape[1] for x in features])[:-1]
             for part, x, w in zip(parts, centred, np.split(fit.coefficients, ends), strict=True):
                 part[test] = (x[test] @ w) * scale
-        baseline[test], fold[test], chosen[i] = mean, i, fit.alphas
-    return Prediction(parts, fold, baseline, chosen, grid)
+        baseline[test], fold[test], alphas[i] = mean, i, fit.alphas
+    return Prediction(parts, fold, baseline, alphas, grid)
 
 
 def _few_features(kernels: np.ndarray, spec: Encoding) -> list[np.ndarray] | None:
-    """Return features with these Gram matrices, if they are fewer than the inner folds' stimuli."""
+    """Return features with these Gram matrices; None if a kernel per inner fold is smaller."""
     n = kernels.shape[-1]
     features = [low_rank_features(kernel) for kernel in kernels]
     training = n * (1 - 1 / spec.folds) * (1 - 1 / spec.inner_folds)
@@ -146,12 +151,12 @@ def _few_features(kernels: np.ndarray, spec: Encoding) -> list[np.ndarray] | Non
 
 
 def _weightings(n_bands: int, spec: Encoding) -> np.ndarray:
-    """Return the weights that a joint model tries, (weighting, band)."""
+    """Return the candidate weights of a joint model's bands, (weighting, band)."""
     if n_bands == 1:
         return np.ones((1, 1))
-    equal, alone = np.full((1, n_bands), 1 / n_bands), np.eye(n_bands)
+    equal, single = np.full((1, n_bands), 1 / n_bands), np.eye(n_bands)
     drawn = generate_dirichlet_samples(spec.partition_iterations, n_bands, random_state=spec.seed)
-    return np.concatenate([equal, alone, drawn])
+    return np.concatenate([equal, single, drawn])
 
 
 def _centred(
@@ -172,7 +177,7 @@ def _centred(
 def scores(prediction: Prediction, responses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Score held-out predictions.
 
-    The correlation is taken within each outer fold and averaged. Pooled over folds it would be
+    The correlation is computed within each outer fold and averaged. Pooled over folds it would be
     negative at chance: the mean of a fold's training stimuli is lower where its left-out responses
     are higher, and folds that look worse from inside are predicted with less shrinkage.
 
@@ -185,10 +190,10 @@ def scores(prediction: Prediction, responses: np.ndarray) -> tuple[np.ndarray, n
 
     Returns
     -------
-    r : (unit,) mean over folds of Pearson's correlation, which counts as 0 where the prediction
-        or the response is constant
+    r : (unit,) mean over folds of Pearson's correlation, which counts as 0 if the prediction or
+        the response is constant
     r2 : (unit,) 1 - squared error / squared error of the training stimuli's mean, over all folds;
-        NaN where that has no error. It is negative where the prediction is worse than that mean.
+        negative if the prediction is worse than that mean, NaN if the mean has no error.
     """
     y, p = responses - prediction.baseline, prediction.parts.sum(axis=0)
     folds = [prediction.fold == fold for fold in np.unique(prediction.fold)]
@@ -198,7 +203,7 @@ def scores(prediction: Prediction, responses: np.ndarray) -> tuple[np.ndarray, n
 
 
 def _correlation(y: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """Correlate columns; 0 where one is constant, also if it varies by rounding errors."""
+    """Correlate columns; 0 if one of the two is constant up to rounding errors."""
     squares = np.einsum("sc,sc->c", y, y)
     y, p = y - y.mean(axis=0), p - p.mean(axis=0)
     norms = np.sqrt(np.einsum("sc,sc->c", y, y) * np.einsum("sc,sc->c", p, p))
@@ -217,16 +222,16 @@ def permutation_p(
 
     The null hypothesis is that a unit's responses do not depend on the features, and that its
     stimuli are exchangeable. Every permutation is fitted and predicted anew, in the same folds,
-    with the penalties that were chosen for the responses as they are: then a left-out prediction is
+    with the penalties that were chosen for the original responses: then a left-out prediction is
     linear in the training responses, and one matrix per fold and penalty serves all permutations.
-    Permuting left-out responses against the predictions there are, without a new fit, is no
+    Permuting left-out responses against the existing predictions, without a new fit, is not a
     valid test: each pair of folds is used twice, as training and test and the other way round,
     which correlates the folds' scores. At a nominal 5 % it rejects about 10 % of true nulls.
 
-    With groups, stimuli change places within their group, and whole groups change places with
-    groups of the same size (multi-level exchangeability: Winkler et al. 2015). Where all groups
-    differ in size only the first is possible, and only what distinguishes the stimuli of a group
-    is tested.
+    With groups, stimuli are permuted within their group, and whole groups are exchanged with
+    groups of the same size (multi-level exchangeability: Winkler et al. 2015). If all groups differ
+    in size, only the former is possible, and only differences between stimuli of a group are
+    tested.
 
     Parameters
     ----------
@@ -244,8 +249,8 @@ def permutation_p(
     Returns
     -------
     numpy.ndarray
-        (unit,) one-sided (b + 1) / (m + 1), where b of m permutations reach the observed r; NaN if
-        there are no permutations.
+        (unit,) one-sided (b + 1) / (m + 1), where b of m permutations reach the observed r; NaN
+        without permutations.
     """
     n, n_units = responses.shape
     if not spec.permutations:
@@ -259,7 +264,7 @@ def permutation_p(
     for start in range(0, n_units, size):
         units = slice(start, start + size)
         null = _null(kernel, responses[:, units], fit.alphas[:, units], orders, spec, groups)
-        # Ties, of few different responses, differ by rounding errors.
+        # Tied values, which occur with few different responses, differ by rounding errors.
         reached = (null >= observed[units] - 1e-9).sum(axis=0)
         p[units] = (reached + 1) / (len(orders) + 1)
     return p
@@ -278,10 +283,10 @@ def _null(
     features = low_rank_features(kernel)
     for i, (train, test) in enumerate(splits(len(responses), spec.folds, spec.seed, groups)):
         values, trained, left_out = _components(kernel, features, train, test)
-        few = len(values) * len(kernel) < len(train) * len(test)
+        low_rank = len(values) * len(kernel) < len(train) * len(test)
         for alpha in np.unique(alphas[i]):
             hat = [left_out / (values + alpha), trained]
-            if not few:
+            if not low_rank:
                 hat = [hat[0] @ hat[1]]
             units = np.flatnonzero(alphas[i] == alpha)
             y = np.ascontiguousarray(responses[:, units])
@@ -317,14 +322,15 @@ def _components(
 
 
 def _orders(n: int, spec: Encoding, groups: np.ndarray | None) -> np.ndarray:
-    """Draw permutations of the stimuli, (permutation, stimulus); without groups all are free."""
+    """Draw permutations of the stimuli, (permutation, stimulus), that respect groups."""
     rng = np.random.default_rng(spec.seed)
+    # Without groups, each stimulus is a group of its own.
     group = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
     sizes = np.bincount(group)
     orders = np.empty((spec.permutations, n), int)
     for size in np.unique(sizes):
         members = np.stack([np.flatnonzero(group == g) for g in np.flatnonzero(sizes == size)])
-        turns = np.tile(np.arange(len(members)), (spec.permutations, 1))
-        moved = rng.permuted(members[rng.permuted(turns, axis=1)], axis=2)
+        group_order = np.tile(np.arange(len(members)), (spec.permutations, 1))
+        moved = rng.permuted(members[rng.permuted(group_order, axis=1)], axis=2)
         orders[:, members.ravel()] = moved.reshape(spec.permutations, -1)
     return orders

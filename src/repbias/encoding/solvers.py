@@ -1,8 +1,8 @@
 """Ridge and banded ridge regression, cross-validated, on plain arrays of NumPy or PyTorch.
 
-They choose what himalaya's solvers choose, from fewer products of matrices: all targets and all
-penalties share one eigendecomposition per fold and weighting, and the squared errors of all
-penalties come from one product.
+The solvers choose what himalaya's choose, with fewer matrix products: all targets and all penalties
+share one eigendecomposition per fold and weighting, and the squared errors of all penalties come
+from one product.
 
 With the training Gram matrix V diag(l) V', b = V' X'y of the training stimuli, z = X V of the
 left-out ones and d_i = 1 / (l_i + alpha), the prediction is z (d * b), and its squared norm
@@ -15,9 +15,10 @@ w_ij = g_ij / (l_j - l_i): only vectors depend on alpha.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from array_api_compat import array_namespace, device
@@ -33,10 +34,10 @@ Folds = Sequence[tuple[np.ndarray, np.ndarray]]
 
 #: Targets whose squared errors are computed together: their arrays stay in the cache.
 _BLOCK = 1024
-#: Eigenvalues that differ by less count as equal, relative to the larger. The error is half of this
-#: squared; dividing by a smaller difference would amplify rounding errors more.
+#: Eigenvalues that differ by less than this, relative to the larger, count as equal. The error of
+#: that is half of its square; dividing by a smaller difference would amplify rounding errors more.
 _EQUAL = 1e-5
-#: Mean squared errors that differ by less, relative to the mean square, are computed from
+#: Mean squared errors that differ by less than this, relative to the mean square, are computed from
 #: the predictions themselves before one is chosen; those of the product are exact to about 1e-14.
 _CLOSE = 1e-11
 #: himalaya's slope, which chooses the larger of two penalties that predict the same.
@@ -76,9 +77,9 @@ def ridge_cv(
 ) -> RidgeFit:
     """Fit ridge regression, with the penalty of every target chosen by cross-validation.
 
-    Minimises ||y - X w||² + alpha ||w||² per target, and chooses the alpha with the least squared
-    error of left-out stimuli: what himalaya's `RidgeCV` does. Solved in the primal form where there
-    are no more features than training stimuli, otherwise in the dual.
+    Minimises ||y - X w||² + alpha ||w||² per target, and chooses the alpha with the smallest
+    squared error on left-out stimuli, as himalaya's `RidgeCV` does. Solved in the primal form if
+    there are no more features than training stimuli, otherwise in the dual.
 
     Parameters
     ----------
@@ -91,10 +92,10 @@ def ridge_cv(
     folds
         (training, left-out) stimuli of every fold, which together are all stimuli.
     intercept
-        Centre x and y by the training stimuli of each fold, and of the whole for the fit. If not,
-        they are taken as they are: centre them before.
+        Centre x and y by the training stimuli of each fold, and by all stimuli for the fit. If
+        false, they are used as they are.
     max_memory_mb
-        Bound on what is computed for targets at once, beside Gram matrices and results, in
+        Bound on what is computed for targets at once, in addition to Gram matrices and results, in
         megabytes. It changes the time, not the results.
 
     Returns
@@ -105,7 +106,7 @@ def ridge_cv(
     Raises
     ------
     RepbiasError
-        If shapes do not fit, a number is missing, a penalty is not positive, or folds are none.
+        If shapes do not match, a number is missing, a penalty is not positive, or there is no fold.
     """
     xp = array_namespace(x, y)
     weightings = xp.ones((1, 1), dtype=xp.float64, device=device(y))
@@ -124,7 +125,7 @@ def banded_ridge_cv(
     intercept: bool = False,
     max_memory_mb: float = 2000,
 ) -> RidgeFit:
-    """Fit banded ridge regression; weights of the bands are chosen per target, as the penalty is.
+    """Fit banded ridge regression, with band weights and penalty of every target cross-validated.
 
     Minimises ||y - sum_b X_b w_b||² + sum_b alpha / gamma_b ||w_b||² (Nunez-Elizalde, Huth &
     Gallant 2019) for every alpha and every weighting gamma, and chooses as :func:`ridge_cv` does:
@@ -151,7 +152,7 @@ def banded_ridge_cv(
         As :func:`ridge_cv`.
     """
     widths = [x.shape[1] for x in xs]
-    return _fit(xs, y, weightings, alphas, folds, intercept, max_memory_mb, widths)
+    return _fit(xs, y, _Grid(weightings, alphas, list(folds)), intercept, max_memory_mb, widths)
 
 
 def kernel_ridge_cv(
@@ -175,7 +176,7 @@ def kernel_ridge_cv(
         (stimulus, stimulus), or one per band, (band, stimulus, stimulus): symmetric, without
         negative eigenvalues.
     weightings
-        As for :func:`banded_ridge_cv`; needed if there are bands.
+        As for :func:`banded_ridge_cv`; required if there are bands.
     y, alphas, folds, intercept, max_memory_mb
         As for :func:`ridge_cv`.
 
@@ -198,14 +199,14 @@ def kernel_ridge_cv(
         xp = array_namespace(kernels, y)
         weightings = xp.ones((1, 1), dtype=xp.float64, device=device(y))
     bands = [kernels[b, ...] for b in range(kernels.shape[0])]
-    return _fit(bands, y, weightings, alphas, folds, intercept, max_memory_mb)
+    return _fit(bands, y, _Grid(weightings, alphas, list(folds)), intercept, max_memory_mb)
 
 
 def low_rank_features(kernel: np.ndarray) -> np.ndarray:
     """Return features (stimulus, rank) whose Gram matrix is the kernel, to rounding errors.
 
-    By Cholesky's factorisation with pivots (LAPACK `pstrf`), which ends at the rank: the time is
-    that of stimuli x rank². Few features predict much faster than a kernel of many stimuli.
+    By pivoted Cholesky factorisation (LAPACK `pstrf`), which stops at the rank, so that the time
+    grows with stimuli x rank². A few features predict much faster than a kernel of many stimuli.
 
     Raises
     ------
@@ -220,71 +221,67 @@ def low_rank_features(kernel: np.ndarray) -> np.ndarray:
     return features
 
 
+class _Grid(NamedTuple):
+    """What cross-validation chooses from.
+
+    Attributes
+    ----------
+    weightings : (weighting, band)
+    alphas : (alpha,)
+    folds : (training, left-out) stimuli of every fold
+    """
+
+    weightings: Array
+    alphas: Array
+    folds: Folds
+
+
 def _fit(
     bands: Sequence[Array],
     y: Array,
-    weightings: Array,
-    alphas: Array,
-    folds: Folds,
+    grid: _Grid,
     intercept: bool,
     max_memory_mb: float,
     widths: list[int] | None = None,
 ) -> RidgeFit:
     """Choose and fit; the bands are features of these widths, or kernels."""
     xp = array_namespace(*bands, y)
-    precision, folds = floating(y).dtype, list(folds)
-    bands, y, weightings, alphas = _checked(xp, bands, y, weightings, alphas, folds, widths)
+    precision = floating(y).dtype
+    bands, y, grid = _checked(xp, bands, y, grid, widths)
+    form = _form_of(xp, bands, widths, grid.folds, intercept)
+    del bands  # the form has what it needs of them
     n, n_targets = y.shape
-    means = [xp.zeros(b.shape[1], dtype=b.dtype, device=device(b)) for b in bands]
-    if widths is not None and intercept:
-        means = [xp.mean(x, axis=0) for x in bands]
-        bands = [x - mean for x, mean in zip(bands, means, strict=True)]
-    form: _Primal | _Dual
-    if widths is not None and sum(widths) <= min(len(train) for train, _ in folds):
-        form = _Primal(xp, xp.concat(list(bands), axis=1), widths, intercept)
-    else:
-        form = _Dual(xp, bands if widths is None else [x @ x.T for x in bands], intercept)
-    n_scores = weightings.shape[0] * alphas.shape[0]
+    n_scores = grid.weightings.shape[0] * grid.alphas.shape[0]
     per_target = 4 * n + 2 * form.size + 4 * n_scores
     step = int(max(max_memory_mb * 1e6 / 8 / per_target, 1))
-    found = []
-    for start in range(0, n_targets, step):
-        part = y[:, start : start + step]
-        # The means of all stimuli; those of a fold are subtracted, exactly, in the fold.
-        offset = xp.mean(part, axis=0) if intercept else xp.zeros_like(part[0, :])
-        part = part - offset
-        cross = form.cross(part)
-        chosen = _choose(xp, form, part, cross, weightings, alphas, folds)
-        weights = _refit(xp, form, part, cross, weightings, alphas, *chosen[:2])
-        if widths is None:
-            assert isinstance(form, _Dual)
-            offset = offset - form.offsets(weightings, chosen[1], weights)
-        else:
-            if isinstance(form, _Dual):
-                gamma = weightings[chosen[1], :].T
-                weights = xp.concat(
-                    [x.T @ (weights * g) for x, g in zip(bands, gamma, strict=True)], axis=0
-                )
-            offset = offset - xp.concat(means) @ weights
-        found.append((alphas[chosen[0]], chosen[1], chosen[2], weights, offset))
-    alpha, weighting, *rest = (
+    fits = [
+        _fit_targets(form, y[:, start : start + step], grid) for start in range(0, n_targets, step)
+    ]
+    alphas, weighting, *rest = (
         parts[0] if len(parts) == 1 else xp.concat(parts, axis=-1)
-        for parts in map(list, zip(*found, strict=True))
+        for parts in map(list, zip(*fits, strict=True))
     )
-    alpha, *rest = (xp.astype(a, precision, copy=False) for a in (alpha, *rest))
-    return RidgeFit(alpha, weighting, *rest)
+    alphas, *rest = (xp.astype(a, precision, copy=False) for a in (alphas, *rest))
+    return RidgeFit(alphas, weighting, *rest)
+
+
+def _fit_targets(form: _Form, y: Array, grid: _Grid) -> tuple[Array, Array, Array, Array, Array]:
+    """Choose and fit for some targets; return what :class:`RidgeFit` has."""
+    xp = form.xp
+    # The means of all stimuli; those of a fold are subtracted, exactly, in the fold.
+    offset = xp.mean(y, axis=0) if form.intercept else xp.zeros_like(y[0, :])
+    y = y - offset
+    cross = form.cross(y)
+    alpha, weighting, scores = _choose(form, y, cross, grid)
+    weights = _refit(form, y, cross, grid, alpha, weighting)
+    coefficients, excess = form.solution(weights, grid.weightings[weighting, :].T)
+    return grid.alphas[alpha], weighting, scores, coefficients, offset - excess
 
 
 def _checked(
-    xp: Any,
-    bands: Sequence[Array],
-    y: Array,
-    weightings: Array,
-    alphas: Array,
-    folds: Folds,
-    widths: list[int] | None,
-) -> tuple[list[Array], Array, Array, Array]:
-    """Return everything in float64 where y is, if it can be used."""
+    xp: Any, bands: Sequence[Array], y: Array, grid: _Grid, widths: list[int] | None
+) -> tuple[list[Array], Array, _Grid]:
+    """Return everything in float64 on the device of y; refuse what cannot be used."""
     where = device(y)
 
     def numbers(name: str, array: Array, ndim: int) -> Array:
@@ -307,7 +304,8 @@ def _checked(
             raise RepbiasError(
                 f"{name}: found shape {tuple(band.shape)}, but y has {n} stimuli (its first axis)"
             )
-    weightings, alphas = numbers("weightings", weightings, 2), numbers("alphas", alphas, 1)
+    weightings = numbers("weightings", grid.weightings, 2)
+    alphas = numbers("alphas", grid.alphas, 1)
     if weightings.shape[1] != len(bands) or not weightings.shape[0]:
         raise RepbiasError(
             f"weightings: expected (weighting, {len(bands)} bands), "
@@ -317,6 +315,11 @@ def _checked(
         raise RepbiasError("weightings: expected none below 0")
     if not alphas.shape[0] or bool(xp.any(alphas <= 0)):
         raise RepbiasError("alphas: expected positive penalties")
+    _refuse_incomplete_folds(grid.folds, n)
+    return bands, y, _Grid(weightings, alphas, grid.folds)
+
+
+def _refuse_incomplete_folds(folds: Folds, n: int) -> None:
     for i, (train, test) in enumerate(folds):
         if not len(train) or not len(test):
             raise RepbiasError(f"folds: fold {i} has no training or no left-out stimuli")
@@ -326,7 +329,6 @@ def _checked(
             )
     if not len(folds):
         raise RepbiasError("folds: expected at least one")
-    return bands, y, weightings, alphas
 
 
 @dataclass
@@ -338,7 +340,7 @@ class _Problem:
     eigenvalues : (component,), positive
     vectors : (coefficient, component), from components to coefficients
     cross : (coefficient, target); vectors' cross are the components' products with y
-    left_out : (stimulus, component), what left-out stimuli have of each component
+    left_out : (stimulus, component), components of the left-out stimuli
     """
 
     eigenvalues: Array
@@ -361,12 +363,51 @@ def _decompose(xp: Any, gram: Array) -> tuple[Array, Array]:
 ProblemOf = Callable[[Array], _Problem]
 
 
-class _Primal:
+class _Form(ABC):
+    """A ridge problem in primal or dual form.
+
+    Attributes
+    ----------
+    xp : namespace of the arrays
+    size : number of coefficients per target
+    intercept : whether features are centred by the training stimuli
+    """
+
+    xp: Any
+    size: int
+    intercept: bool
+
+    @abstractmethod
+    def cross(self, y: Array) -> Array:
+        """Return (coefficient, target), what fits need of the responses to all stimuli."""
+
+    @abstractmethod
+    def fold(self, y: Array, cross: Array, train: Array, test: Array) -> tuple[ProblemOf, Array]:
+        """Return a function from weights to problems, and the left-out responses."""
+
+    @abstractmethod
+    def solution(self, weights: Array, gammas: Array) -> tuple[Array, Array]:
+        """Return coefficients as the caller expects them, and what predictions are too large by.
+
+        Parameters
+        ----------
+        weights
+            (coefficient, target), of this form.
+        gammas
+            (band, target), weights of the bands.
+        """
+
+
+class _Primal(_Form):
     """Features, centred over all stimuli if there is an intercept."""
 
-    def __init__(self, xp: Any, x: Array, widths: list[int], intercept: bool) -> None:
-        self.xp, self.x, self.widths, self.intercept = xp, x, widths, intercept
-        self.gram, self.size = x.T @ x, x.shape[1]
+    def __init__(
+        self, xp: Any, xs: Sequence[Array], means: Sequence[Array], intercept: bool
+    ) -> None:
+        self.xp, self.intercept, self.means = xp, intercept, means
+        self.widths = [x.shape[1] for x in xs]
+        self.x = xp.concat(list(xs), axis=1)
+        self.gram, self.size = self.x.T @ self.x, self.x.shape[1]
 
     def cross(self, y: Array) -> Array:
         """Return the features' products with the responses to all stimuli."""
@@ -375,8 +416,8 @@ class _Primal:
     def fold(self, y: Array, cross: Array, train: Array, test: Array) -> tuple[ProblemOf, Array]:
         """Return a function from weights to problems, and the left-out responses.
 
-        The Gram matrix of the training stimuli is that of all minus the left-out ones'. All are
-        around the training mean m: that of all is then larger by n m m'.
+        The Gram matrix of the training stimuli is that of all stimuli minus that of the left-out
+        ones. Both are relative to the training mean m, which adds n m m' to that of all stimuli.
         """
         xp, n = self.xp, y.shape[0]
         gram = self.gram
@@ -411,8 +452,12 @@ class _Primal:
         full = full * scale[:, None]
         return _Problem(values, full, cross, z @ full)
 
+    def solution(self, weights: Array, gammas: Array) -> tuple[Array, Array]:
+        """Return the weights, which are of features, and their products with the means."""
+        return weights, self.xp.concat(self.means) @ weights
 
-class _Dual:
+
+class _Dual(_Form):
     """Kernels, one per band."""
 
     def __init__(self, xp: Any, kernels: Sequence[Array], intercept: bool) -> None:
@@ -443,84 +488,114 @@ class _Dual:
         values, vectors = _decompose(xp, k_train)
         return _Problem(values, vectors, cross, k_test @ vectors)
 
-    def offsets(self, weightings: Array, weighting: Array, weights: Array) -> Array:
-        """Return what a prediction from kernels that are not centred is too large by."""
+    def solution(self, weights: Array, gammas: Array) -> tuple[Array, Array]:
+        """Return the dual weights; predictions are from kernels that are not centred."""
         xp = self.xp
         if not self.intercept:
-            return xp.zeros_like(weights[0, :])
+            return weights, xp.zeros_like(weights[0, :])
         means = xp.stack([xp.mean(k, axis=0) for k in self.kernels])
-        return xp.sum(weightings[weighting, :].T * (means @ weights), axis=0)
+        return weights, xp.sum(gammas * (means @ weights), axis=0)
 
 
-def _choose(
-    xp: Any,
-    form: _Primal | _Dual,
-    y: Array,
-    cross: Array,
-    weightings: Array,
-    alphas: Array,
-    folds: Folds,
-) -> tuple[Array, Array, Array]:
+class _DualOfFeatures(_Dual):
+    """Features, centred over all stimuli if there is an intercept, solved by their kernels."""
+
+    def __init__(
+        self, xp: Any, xs: Sequence[Array], means: Sequence[Array], intercept: bool
+    ) -> None:
+        super().__init__(xp, [x @ x.T for x in xs], intercept)
+        self.xs, self.means = xs, means
+
+    def solution(self, weights: Array, gammas: Array) -> tuple[Array, Array]:
+        """Return the weights of features, and their products with the means."""
+        xp = self.xp
+        coefficients = xp.concat(
+            [x.T @ (weights * gamma) for x, gamma in zip(self.xs, gammas, strict=True)], axis=0
+        )
+        return coefficients, xp.concat(self.means) @ coefficients
+
+
+def _form_of(
+    xp: Any, bands: Sequence[Array], widths: list[int] | None, folds: Folds, intercept: bool
+) -> _Form:
+    """Choose the form with fewer coefficients; kernels are dual."""
+    if widths is None:
+        return _Dual(xp, bands, intercept)
+    means = [xp.zeros(x.shape[1], dtype=x.dtype, device=device(x)) for x in bands]
+    if intercept:
+        means = [xp.mean(x, axis=0) for x in bands]
+        bands = [x - mean for x, mean in zip(bands, means, strict=True)]
+    primal = sum(widths) <= min(len(train) for train, _ in folds)
+    return (_Primal if primal else _DualOfFeatures)(xp, bands, means, intercept)
+
+
+def _choose(form: _Form, y: Array, cross: Array, grid: _Grid) -> tuple[Array, Array, Array]:
     """Return the index of the best penalty, that of the best weighting, and the scores."""
-    scores = _scores(xp, form, y, cross, weightings, alphas, folds, direct=False)
+    xp = form.xp
+    scores = _scores(form, y, cross, grid, direct=False)
     close = scores > xp.max(scores, axis=(0, 1)) - _CLOSE * xp.mean(y**2, axis=0)
     several = xp.sum(xp.astype(close, xp.int64), axis=(0, 1)) > 1
-    for w in range(weightings.shape[0]):
+    for w in range(grid.weightings.shape[0]):
         targets = xp.nonzero(several & xp.any(close[w, ...], axis=0))[0]
         if targets.shape[0]:
-            again = y[:, targets], cross[:, targets], weightings[w : w + 1, :], alphas, folds
+            one = grid._replace(weightings=grid.weightings[w : w + 1, :])
             of_weighting = scores[w, ...]
-            of_weighting[:, targets] = _scores(xp, form, *again, direct=True)[0, ...]
-    # himalaya's: a penalty's slope, and a later weighting must be better by more than rounding.
+            precise = _scores(form, y[:, targets], cross[:, targets], one, direct=True)
+            of_weighting[:, targets] = precise[0, ...]
+    return _best(xp, scores, grid.alphas)
+
+
+def _best(xp: Any, scores: Array, alphas: Array) -> tuple[Array, Array, Array]:
+    """Choose from scores (weighting, alpha, target) as himalaya does.
+
+    Of penalties that score the same, the larger one; a later weighting must be better by more than
+    rounding.
+    """
     scores = scores + _SLOPE * xp.log(alphas)[:, None]
     best_alpha = xp.argmax(scores, axis=1)
     by_weighting = xp.max(scores, axis=1)
-    chosen = xp.zeros_like(best_alpha[0, :])
+    weighting = xp.zeros_like(best_alpha[0, :])
     best = by_weighting[0, :]
-    for w in range(1, weightings.shape[0]):
+    for w in range(1, scores.shape[0]):
         better = by_weighting[w, :] > best + np.finfo(float).eps
-        chosen = xp.where(better, w, chosen)
+        weighting = xp.where(better, w, weighting)
         best = xp.where(better, by_weighting[w, :], best)
-    alpha = best_alpha[chosen, xp.arange(y.shape[1], device=device(y))]
-    return alpha, chosen, by_weighting
+    alpha = best_alpha[weighting, xp.arange(scores.shape[2], device=device(scores))]
+    return alpha, weighting, by_weighting
 
 
-def _scores(
-    xp: Any,
-    form: _Primal | _Dual,
-    y: Array,
-    cross: Array,
-    weightings: Array,
-    alphas: Array,
-    folds: Folds,
-    direct: bool,
-) -> Array:
+def _scores(form: _Form, y: Array, cross: Array, grid: _Grid, direct: bool) -> Array:
     """Return minus the mean squared errors, averaged over folds, (weighting, alpha, target)."""
-    shape = (weightings.shape[0], alphas.shape[0], y.shape[1])
+    xp = form.xp
+    n_weightings, n_alphas = grid.weightings.shape[0], grid.alphas.shape[0]
+    shape = (n_weightings, n_alphas, y.shape[1])
     scores = xp.zeros(shape, dtype=y.dtype, device=device(y))
-    for fold in folds:
+    for fold in grid.folds:
         train, test = (
             xp.asarray(np.array(rows, dtype=np.int64), device=device(y)) for rows in fold
         )
         problem_of, left_out = form.fold(y, cross, train, test)
-        for w in range(shape[0]):
-            problem = problem_of(weightings[w, :])
+        for w in range(n_weightings):
+            problem = problem_of(grid.weightings[w, :])
             n_left_out, n_components = problem.left_out.shape
-            by_prediction = direct or n_left_out * shape[1] <= n_components + n_left_out
+            by_prediction = direct or n_left_out * n_alphas <= n_components + n_left_out
             errors = _errors_of_predictions if by_prediction else _errors
-            for targets, found in errors(xp, problem, left_out, alphas):
-                scores[w, :, targets] -= found / (n_left_out * len(folds))
+            for targets, squared in errors(xp, problem, left_out, grid.alphas):
+                scores[w, :, targets] -= squared / (n_left_out * len(grid.folds))
     return scores
 
 
 def _errors(xp: Any, problem: _Problem, y: Array, alphas: Array) -> Iterator[tuple[slice, Array]]:
-    """Yield the summed squared errors (alpha, target) of blocks of targets, as the module says."""
+    """Yield blocks of targets and their summed squared errors (alpha, target).
+
+    By the formula at the top of this module.
+    """
     values, z = problem.eigenvalues, problem.left_out
     shrink = 1 / (alphas[:, None] + values)
     g = z.T @ z
     difference = values - values[:, None]
     equal = xp.abs(difference) <= _EQUAL * xp.maximum(values, values[:, None])
-    # Equal eigenvalues, such as one with itself, have d_i d_j = (d_i² + d_j²) / 2.
+    # For equal eigenvalues, such as i = j, d_i d_j = (d_i² + d_j²) / 2.
     w = xp.where(equal, 0.0, 2 * g / xp.where(equal, 1.0, difference))
     several = xp.nonzero(xp.sum(xp.astype(equal, xp.int64), axis=1) > 1)[0]
     g_several = xp.where(equal, g, 0.0)[several, :][:, several]
@@ -541,7 +616,7 @@ def _errors(xp: Any, problem: _Problem, y: Array, alphas: Array) -> Iterator[tup
 def _errors_of_predictions(
     xp: Any, problem: _Problem, y: Array, alphas: Array
 ) -> Iterator[tuple[slice, Array]]:
-    """Yield the same, from the predictions themselves."""
+    """Yield the same as :func:`_errors`, from the predictions themselves."""
     for start in range(0, y.shape[1], _BLOCK):
         targets = slice(start, start + _BLOCK)
         b, left_out = problem.vectors.T @ problem.cross[:, targets], y[:, targets]
@@ -554,24 +629,29 @@ def _errors_of_predictions(
 
 
 def _refit(
-    xp: Any,
-    form: _Primal | _Dual,
-    y: Array,
-    cross: Array,
-    weightings: Array,
-    alphas: Array,
-    alpha: Array,
-    weighting: Array,
+    form: _Form, y: Array, cross: Array, grid: _Grid, alpha: Array, weighting: Array
 ) -> Array:
-    """Return the coefficients (coefficient, target) of fits to all stimuli."""
+    """Return the weights (coefficient, target) of fits to all stimuli.
+
+    Parameters
+    ----------
+    form
+        The problem.
+    y, cross
+        Responses to all stimuli, and what the form makes of them.
+    grid
+        Penalties and weightings.
+    alpha, weighting
+        (target,) indices of those that were chosen.
+    """
+    xp = form.xp
     every = xp.arange(y.shape[0], device=device(y))
     problem_of, _ = form.fold(y, cross, every, every[:0])
-    shape = (form.size, y.shape[1])
-    coefficients = xp.empty(shape, dtype=y.dtype, device=device(y))
+    weights = xp.empty((form.size, y.shape[1]), dtype=y.dtype, device=device(y))
     for w in xp.unique_values(weighting):
-        problem = problem_of(weightings[w, :])
+        problem = problem_of(grid.weightings[w, :])
         targets = xp.nonzero(weighting == w)[0]
         b = problem.vectors.T @ problem.cross[:, targets]
-        b /= alphas[alpha[targets]] + problem.eigenvalues[:, None]
-        coefficients[:, targets] = problem.vectors @ b
-    return coefficients
+        b /= grid.alphas[alpha[targets]] + problem.eigenvalues[:, None]
+        weights[:, targets] = problem.vectors @ b
+    return weights

@@ -1,4 +1,4 @@
-"""What ``encoding:`` may say in the configuration."""
+"""The settings under ``encoding:`` in the configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of encoding scores: every layer of every network to every unit of a recording."""
+"""The table of encoding scores: from every layer of every network to every unit."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from repbias.encoding.ridge import gram, permutation_p, predict, scores, splits,
 from repbias.encoding.spec import Encoding
 from repbias.io.activations import Activations
 from repbias.io.recordings import Recording
-from repbias.recordings.reliability import UNAVAILABLE, analysed_units, stimulus_means, unit_ceiling
+from repbias.recordings.reliability import UNAVAILABLE, analysed_units, unit_ceiling
+from repbias.recordings.responses import stimulus_means
 from repbias.recordings.spec import preparation_of
 from repbias.tables import as_table
 
 logger = logging.getLogger(__name__)
 
-#: A warning names the layers where more of the chosen penalties are the first or last of the grid.
+#: Warn of layers for which a larger share of the chosen penalties is at an end of the grid.
 _EDGE = 0.1
-#: A correlation needs more: two points always correlate.
+#: Fewest stimuli in a fold: two points always correlate perfectly.
 _MIN_IN_FOLD = 3
 
 
@@ -35,8 +36,8 @@ class Targets:
     ----------
     ids : (stimulus,) sorted
     means : (stimulus, unit), averages over repeats; NaN where a unit was not observed
-    groups : (stimulus,), which stimuli are left out together; None if each is by itself
-    patterns : units that were observed for the same stimuli, (stimulus rows, unit columns) each
+    groups : (stimulus,), which stimuli are left out together; None without groups
+    patterns : units that were observed for the same stimuli, each (stimulus rows, unit columns)
     """
 
     ids: np.ndarray
@@ -49,7 +50,7 @@ class Targets:
         return None if self.groups is None else self.groups[stimuli]
 
     def rows_in(self, activations: Activations) -> np.ndarray | None:
-        """Return where these stimuli are in an activations file; None if one is not."""
+        """Return the rows of these stimuli in an activations file; None if one is missing."""
         position = {s: i for i, s in enumerate(activations.stimulus_ids)}
         if any(s not in position for s in self.ids):
             return None
@@ -57,15 +58,17 @@ class Targets:
 
 
 def targets(name: str, recording: Recording, spec: Encoding) -> Targets:
-    """Find the units that can be predicted, in an order that the recording's does not change.
+    """Find the units that can be predicted.
 
-    Units below the recording's `min_reliability`, that respond the same to every stimulus, or
-    that were observed for too few stimuli or groups are counted in the log and left out.
+    Stimuli are sorted by id, so that folds do not depend on the recording's order. Left out, and
+    counted in the log, are units below the recording's `min_reliability`, units that respond the
+    same to every stimulus, and units observed for too few stimuli or groups.
 
     Raises
     ------
     RepbiasError
-        If there are too few stimuli or groups for the folds, no column of groups, or no unit left.
+        If there are too few stimuli or groups for the folds, the column of groups does not exist,
+        or no unit is left.
     """
     order = np.argsort(recording.stimulus_ids)
     means = stimulus_means(recording)[order]
@@ -115,7 +118,7 @@ def least_stimuli(spec: Encoding) -> int:
 
 
 def can_be_encoded(name: str, recording: Recording, spec: Encoding) -> bool:
-    """Whether there are responses, to as many stimuli as the folds need; warn if too few."""
+    """Return whether there are responses to enough stimuli for the folds; warn if too few."""
     if recording.responses is None:
         return False
     n_stimuli, needed = len(recording.stimulus_ids), least_stimuli(spec)
@@ -127,7 +130,7 @@ def can_be_encoded(name: str, recording: Recording, spec: Encoding) -> bool:
 
 
 def _too_few(stimuli: np.ndarray, groups: np.ndarray | None, spec: Encoding) -> str:
-    """Say what the folds lack, or nothing."""
+    """Return what the folds lack, in words; empty if nothing."""
     folds = f"{spec.folds} x {spec.inner_folds} folds"
     needed = least_stimuli(spec)
     if len(stimuli) < needed:
@@ -158,13 +161,18 @@ def _report_left_out(
     if not reliable.all():
         logger.warning(
             "%s: %d of %d units never vary or are below the min_reliability of %g; left out",
-            *(name, (~reliable).sum(), len(reliable), minimum),
+            name,
+            (~reliable).sum(),
+            len(reliable),
+            minimum,
         )
     others = reliable & ~usable
     if others.any():
         logger.warning(
             "%s: %d of %d units are constant or observed for too few stimuli or groups; left out",
-            *(name, others.sum(), len(others)),
+            name,
+            others.sum(),
+            len(others),
         )
 
 
@@ -258,7 +266,7 @@ def _encode(features: np.ndarray, data: Targets, spec: Encoding) -> pd.DataFrame
 
 
 def _warn_of_edges(name: str, table: pd.DataFrame, spec: Encoding) -> None:
-    """Name the layers whose penalties are often at an end of the grid, over all networks."""
+    """Warn of layers whose penalties, over all networks, are often at an end of the grid."""
     shares = table.groupby(["condition", "layer"], sort=False)[["at_first", "at_last"]].mean()
     for (condition, layer), (first, last) in shares.iterrows():
         if first + last > _EDGE:
@@ -266,5 +274,10 @@ def _warn_of_edges(name: str, table: pd.DataFrame, spec: Encoding) -> None:
                 "%s: %s, layer %s: of the penalties chosen for folds and units, %.0f %% are the "
                 "lowest and %.0f %% the highest that encoding.log10_alpha = %s allows; widen it "
                 "(units that cannot be predicted take the highest, whatever it is)",
-                *(name, condition, layer, 100 * first, 100 * last, list(spec.log10_alpha)),
+                name,
+                condition,
+                layer,
+                100 * first,
+                100 * last,
+                list(spec.log10_alpha),
             )

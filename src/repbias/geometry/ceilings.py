@@ -1,4 +1,4 @@
-"""Noise ceilings: the range of the similarity that the true model would reach."""
+"""Noise ceilings: the range of similarities that the true model would reach."""
 
 from __future__ import annotations
 
@@ -46,22 +46,23 @@ def resampled_ceilings(
 ) -> tuple[Array, Array]:
     """Return the lower and upper noise ceiling of every bootstrap sample.
 
-    As rsatoolbox: every drawn subject is compared with the average of the others, in which its
-    copies do not count, and with that of all. Of one subject alone both are 1. The average is of
-    RDMs that are divided by their standard deviation or root mean square (also where the
-    RDM similarity whitens), or ranked; for "tau-a" too.
+    As rsatoolbox: every drawn subject is compared with the average of the others, excluding its own
+    copies, and with the average of all. With a single subject both are 1. Before RDMs are averaged,
+    they are divided by their standard deviation or root mean square, whether or not the measure
+    whitens; or ranked if the measure is based on ranks, including "tau-a".
 
     Parameters
     ----------
     data
         (subject, pair). Pairs that are NaN in all RDMs are left out.
     rdm_similarity
-        Ranked ones are ranked anew in every sample: some ten times slower.
+        Rank-based measures rank anew in every sample, which is about ten times slower.
     stimuli, subjects
         (sample, stimulus) and (sample, subject), how often each was drawn.
     average
-        Of what the ceilings are means: of drawn subjects, copies counting, as in the similarities
-        that they are compared with; or of the different subjects among them, as in rsatoolbox.
+        What a sample's ceiling is the mean over: "draws", every drawn copy counting, as in the
+        similarities that it is compared with; or "subjects", the distinct subjects among them, as
+        in rsatoolbox.
 
     Returns
     -------
@@ -71,7 +72,7 @@ def resampled_ceilings(
     Raises
     ------
     RepbiasError
-        If different pairs are NaN, or any where RDMs are whitened.
+        If different pairs are NaN, or any pair is and the measure whitens.
     """
     n = n_stimuli_of(data)
     data, _, kept = present(data, data, rdm_similarity)
@@ -93,7 +94,7 @@ def _cosine_ceilings(
     subjects: Array,
     pairs: tuple[Array, Array],
 ) -> tuple[Array, Array]:
-    """Lower and upper ceiling of every subject (sample, subject) from inner products N.
+    """Return the ceilings of every subject, (sample, subject) each, from inner products N.
 
     The pooled RDM is sum_t v_t x_t with v = r * scale, r how often each was drawn. Upper: its
     cosine with x_s, which is (N v)_s / sqrt(v'N v N_ss); lower: the same without all copies of s.
@@ -102,7 +103,7 @@ def _cosine_ceilings(
     if bool(xp.all(stimuli == stimuli[:1])):  # only subjects are resampled
         stimuli = stimuli[:1]
     gram, own, squares = weighted_products(data, data, rdm_similarity, stimuli, pairs)
-    if rdm_similarity in WHITENED:  # what scales RDMs before they are averaged is not whitened
+    if rdm_similarity in WHITENED:  # RDMs are scaled by their norm before whitening
         plain: RdmSimilarity = "cosine" if rdm_similarity in UNCENTRED else "corr"
         _, _, squares = weighted_products(data[:1], data, plain, stimuli, pairs)
     v = xp.astype(subjects, data.dtype)
@@ -112,8 +113,8 @@ def _cosine_ceilings(
     upper = ratio(nv, xp.sqrt(xp.clip(vnv * own, 0)))
     others = xp.clip(vnv - 2 * v * nv + v**2 * own, 0)
     lower = ratio(nv - v * own, xp.sqrt(others * own))
-    alone = xp.sum(subjects > 0, axis=1)[:, None] == 1
-    return xp.where(alone, upper, lower), upper
+    single = xp.sum(subjects > 0, axis=1)[:, None] == 1
+    return xp.where(single, upper, lower), upper
 
 
 def _ranked_ceilings(
@@ -123,7 +124,7 @@ def _ranked_ceilings(
     subjects: Array,
     pairs: tuple[Array, Array],
 ) -> tuple[Array, Array]:
-    """Lower and upper ceiling of every drawn subject (sample, subject), by ranks.
+    """Return the ceilings of every drawn subject, (sample, subject) each, by ranks.
 
     RDMs are ranked with weights and averaged, and the averages ranked again.
     """
@@ -132,9 +133,9 @@ def _ranked_ceilings(
     lower, upper = (xp.zeros(subjects.shape, dtype=data.dtype, device=where) for _ in range(2))
     for sample, drawn in enumerate(c):
         w = drawn[pairs[0]] * drawn[pairs[1]]
-        there, who = xp.nonzero(w)[0], xp.nonzero(subjects[sample])[0]
-        w = w[there]
-        x = [Ties.of(row[there]) for row in data[who]]
+        sampled, who = xp.nonzero(w)[0], xp.nonzero(subjects[sample])[0]
+        w = w[sampled]
+        x = [Ties.of(row[sampled]) for row in data[who]]
         ranks, squares = Ranking.of(x).weighted(w)
         r = xp.astype(subjects[sample][who], xp.float64)[:, None]
         pooled = xp.sum(r * ranks, axis=0, keepdims=True)
@@ -154,11 +155,14 @@ def _ranked_ceilings(
 
 
 def _taus(averages: list[Ties], x: list[Ties], w: Array) -> tuple[Array, Array]:
-    """Tau-a of every subject with the average of the others, and with that of all (the last)."""
-    on = [Ties(*(v if v is None else on_cpu(v) for v in rdm)) for rdm in (*averages, *x)]
-    averages, x, weights = on[: len(averages)], on[len(averages) :], on_cpu(w)
+    """Return tau-a of every subject with the average of the others, and with that of all.
+
+    The average of all is the last one.
+    """
+    averages, x = ([ties.on_cpu() for ties in rdms] for rdms in (averages, x))
+    weights = on_cpu(w)
     values = []
     for y, others in zip(x, averages[:-1], strict=True):
-        two = [others, averages[-1]]
-        values.append(tau_a(two, y, [joint_ties(a, y) for a in two], weights))
+        references = [others, averages[-1]]
+        values.append(tau_a(references, y, [joint_ties(a, y) for a in references], weights))
     return tuple(array_namespace(w).asarray(np.array(values).T, device=device(w)))

@@ -1,7 +1,7 @@
-"""Similarity of RDMs: every measure as an inner product, also under a bootstrap of the stimuli.
+"""Similarity of RDMs, also under a bootstrap of the stimuli.
 
-Functions on arrays take those of NumPy or torch, float32 or float64, and return the same kind on
-the same device.
+Every measure but Kendall's tau-a is the cosine or inner product of transformed RDMs. Functions take
+arrays of NumPy or torch, float32 or float64, and return the same kind on the same device.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from repbias.geometry.spec import RdmSimilarity
 
 #: An array of NumPy or torch.
 Array = Any
-#: Numbers (float64) that one array of a bootstrap holds at most: 128 MB.
+#: Most numbers (float64) in one array of a bootstrap: 128 MB.
 MEMORY = 2**24
-#: RDM similarities of whitened RDMs (Diedrichsen et al. 2021).
+#: Measures that whiten RDMs (Diedrichsen et al. 2021).
 WHITENED = ("corr_cov", "cosine_cov")
-#: RDM similarities that do not subtract the mean dissimilarity.
+#: Measures that do not subtract the mean dissimilarity.
 UNCENTRED = ("cosine", "cosine_cov")
-#: RDM similarities of ranks.
+#: Measures based on ranks.
 RANKED = ("spearman", "rho-a", "tau-a")
 
 
@@ -56,12 +56,12 @@ def of_one_dtype(*arrays: Array) -> tuple[Array, ...]:
 
 
 def _negligible(x: Array) -> float:
-    """Return what is rounding, relative to the size of the numbers."""
+    """Return the size of rounding errors relative to the numbers."""
     return max(1e-12, 8 * float(array_namespace(x).finfo(x.dtype).eps))
 
 
 def _centred(x: Array) -> Array:
-    """Subtract the mean of every row; twice, as in float32 the first leaves an offset's error."""
+    """Subtract the mean of every row; twice, as in float32 the first mean is inexact."""
     xp = array_namespace(x)
     x = x - xp.mean(x, axis=1, keepdims=True)
     x -= xp.mean(x, axis=1, keepdims=True)
@@ -76,17 +76,18 @@ def present(a: Array, b: Array, rdm_similarity: RdmSimilarity) -> tuple[Array, A
     a, b
         (rdm, pair) over the same stimuli.
     rdm_similarity
-        Whitened ones need all pairs.
+        Measures that whiten need all pairs.
 
     Returns
     -------
     tuple
-        a, b of one floating dtype, and which pairs (pair,) are left, as indices.
+        a and b, of the same floating dtype, and the indices of the pairs that remain, (pair,).
 
     Raises
     ------
     RepbiasError
-        If numbers of pairs differ, or different pairs are missing, or any where RDMs are whitened.
+        If the numbers of pairs differ, different pairs are missing, or any pair is missing and the
+        measure whitens.
     """
     if a.shape[1] != b.shape[1]:
         raise RepbiasError(
@@ -98,24 +99,25 @@ def present(a: Array, b: Array, rdm_similarity: RdmSimilarity) -> tuple[Array, A
     pairs = xp.arange(a.shape[1], device=device(a))
     if not any(bool(xp.any(m)) for m in missing):
         return a, b, pairs
-    every = xp.concat(missing)
-    if bool(xp.any(every != every[:1])):
+    missing = xp.concat(missing)
+    if bool(xp.any(missing != missing[:1])):
         raise RepbiasError(
             "RDMs with NaN: different pairs of stimuli are missing; expected the same in all RDMs"
         )
     if rdm_similarity in WHITENED:
         raise RepbiasError(
-            f"RDMs with NaN: {int(xp.sum(every[0]))} of {a.shape[1]} pairs of stimuli are missing, "
-            f"and {rdm_similarity!r} needs all; expected finite numbers, or another RDM similarity"
+            f"RDMs with NaN: {int(xp.sum(missing[0]))} of {a.shape[1]} pairs of stimuli are "
+            f"missing, and {rdm_similarity!r} needs all; expected finite numbers, or another RDM "
+            "similarity"
         )
-    pairs = xp.nonzero(~every[0])[0]
+    pairs = xp.nonzero(~missing[0])[0]
     return xp.take(a, pairs, axis=1), xp.take(b, pairs, axis=1), pairs
 
 
 def embedding(vectors: Array, rdm_similarity: RdmSimilarity) -> Array:
     """Map RDMs to vectors whose cosine is the similarity of the RDMs.
 
-    Ranks for "spearman", minus the mean unless the RDM similarity is a cosine. Whitening maps X to
+    Rank-based measures take ranks; all but the cosines subtract the mean. Whitening maps X to
     the double-centred H X H, H = I - 11'/n, packed with sqrt(2) times its off-diagonal elements:
     x' V^-1 y is proportional to <H X H, H Y H>, V being the covariance of dissimilarities under
     independent noise (Diedrichsen et al. 2021).
@@ -125,12 +127,12 @@ def embedding(vectors: Array, rdm_similarity: RdmSimilarity) -> Array:
     vectors
         (rdm, pair), finite.
     rdm_similarity
-        Not "tau-a", which is no cosine.
+        Any but "tau-a", which is not a cosine.
 
     Returns
     -------
     array
-        (rdm, pair); whitened (rdm, pair + stimulus), the diagonal of H X H behind its upper
+        (rdm, pair); if whitened (rdm, pair + stimulus), the diagonal of H X H behind its upper
         triangle.
     """
     x = floating(vectors)
@@ -155,7 +157,7 @@ def embedding(vectors: Array, rdm_similarity: RdmSimilarity) -> Array:
 
 
 def pairs_of(n: int, like: Array) -> tuple[Array, Array]:
-    """Return first and second stimulus of every pair, as an array like another one."""
+    """Return the first and second stimulus of every pair, in arrays of the same kind as `like`."""
     xp = array_namespace(like)
     return tuple(xp.asarray(i, device=device(like)) for i in np.triu_indices(n, 1))
 
@@ -173,8 +175,8 @@ def _square(vector: Array, pairs: tuple[Array, Array], n: int) -> Array:
 def unit(vectors: Array, rdm_similarity: RdmSimilarity) -> Array:
     """Map RDMs to vectors whose inner product is the similarity of the RDMs.
 
-    As :func:`embedding`, of unit norm (rho-a: divided by the norm of ranks without ties); 0 where
-    an RDM is constant, as in rsatoolbox.
+    As :func:`embedding`, scaled to unit norm (rho-a: divided by the norm of ranks without ties); 0
+    if an RDM is constant, as in rsatoolbox.
     """
     vectors = floating(vectors)
     xp = array_namespace(vectors)
@@ -187,7 +189,7 @@ def unit(vectors: Array, rdm_similarity: RdmSimilarity) -> Array:
 
 
 def similarities(a: Array, b: Array, rdm_similarity: RdmSimilarity) -> Array:
-    """Compare every RDM of a with every one of b, as `rsatoolbox.rdm.compare`.
+    """Compare every RDM of a with every RDM of b, as `rsatoolbox.rdm.compare`.
 
     Parameters
     ----------
@@ -205,7 +207,7 @@ def similarities(a: Array, b: Array, rdm_similarity: RdmSimilarity) -> Array:
     Raises
     ------
     RepbiasError
-        If different pairs are NaN, or any where RDMs are whitened.
+        If different pairs are NaN, or any pair is and the measure whitens.
     """
     if rdm_similarity == "tau-a":
         return resampled_similarity(a, b, rdm_similarity, np.ones((1, n_stimuli_of(a)), int))[0]
@@ -218,8 +220,8 @@ def resampled_similarity(
 ) -> Array:
     """Compare models and data under bootstrap samples of the stimuli.
 
-    A pair (u, v) counts c_u c_v times; pairs of a stimulus with itself do not exist. This equals
-    copying rows and columns of the RDMs, without the copies.
+    A pair (u, v) counts c_u c_v times; pairs of a stimulus with itself are excluded. This equals
+    copying rows and columns of the RDMs, without making the copies.
 
     Parameters
     ----------
@@ -227,19 +229,19 @@ def resampled_similarity(
         (model, pair) and (subject, pair). Pairs that are NaN in all RDMs are left out.
     rdm_similarity
         As rsatoolbox calls it. "tau-a" is computed on the CPU, one pair of RDMs after the other,
-        which takes some hundred times longer.
+        which takes about a hundred times as long.
     counts
         (sample, stimulus), how often each stimulus was drawn.
 
     Returns
     -------
     array
-        (sample, model, subject); 0 where an RDM is constant in a sample.
+        (sample, model, subject); 0 if an RDM is constant in a sample.
 
     Raises
     ------
     RepbiasError
-        If different pairs are NaN, or any where RDMs are whitened.
+        If different pairs are NaN, or any pair is and the measure whitens.
     """
     n = n_stimuli_of(models)
     models, data, kept = present(models, data, rdm_similarity)
@@ -257,8 +259,8 @@ def resampled_similarity(
         rows = max(1, MEMORY // (shape[0] * shape[2]))
     for i in range(0, shape[1], rows):
         for j in range(0, shape[2], columns):
-            some, others = models[i : i + rows], data[j : j + columns]
-            block = compare(some, others, rdm_similarity, counts, pairs)
+            x, y = models[i : i + rows], data[j : j + columns]
+            block = compare(x, y, rdm_similarity, counts, pairs)
             result[:, i : i + rows, j : j + columns] = block
     return result
 
@@ -285,10 +287,10 @@ def _inverse_root(squares: Array) -> Array:
 def weighted_products(
     x: Array, y: Array, rdm_similarity: RdmSimilarity, counts: Array, pairs: tuple[Array, Array]
 ) -> tuple[Array, Array, Array]:
-    """Inner products under weights, of which the RDM similarity is the cosine.
+    """Return the weighted inner products whose cosine is the measure.
 
-    Plain: <x, y> = sum_{u<v} w_uv x_uv y_uv with w_uv = c_u c_v. Whitened, for the n stimuli of a
-    sample with missing pairs (those of a stimulus with its copies):
+    Plain: <x, y> = sum_{u<v} w_uv x_uv y_uv with w_uv = c_u c_v. Whitened, for a sample of n
+    stimuli in which pairs are missing (those of a stimulus with its copies):
     <x, y> = sum_{u<v} w x y - sum_u c_u h_u(x) a_u(y), with h = X c, a = (h - t) / d,
     d_u = n + 2 - 2 c_u, t = (q'h) / (1 + sum q), q = c / d: the least-squares centring
     that rsatoolbox solves by inverting a matrix. The mean is subtracted by bilinearity.
@@ -298,7 +300,7 @@ def weighted_products(
     x, y
         (rdm, pair), finite, of one dtype.
     rdm_similarity
-        Not one of ranks.
+        Any that is not based on ranks.
     counts
         (sample, stimulus).
     pairs
@@ -313,8 +315,8 @@ def weighted_products(
     if rdm_similarity not in UNCENTRED:  # for precision
         x, y = _centred(x), _centred(y)
     c = xp.astype(counts, x.dtype)
-    most = max(len(x) * len(y) + 2 * (len(x) + len(y)), (len(x) + len(y)) * c.shape[1])
-    size = max(1, MEMORY // most)
+    per_sample = max(len(x) * len(y) + 2 * (len(x) + len(y)), (len(x) + len(y)) * c.shape[1])
+    size = max(1, MEMORY // per_sample)
     blocks = [
         _block_of_products(x, y, rdm_similarity, c[start : start + size], pairs)
         for start in range(0, len(c), size)
@@ -325,69 +327,68 @@ def weighted_products(
 def _block_of_products(
     x: Array, y: Array, rdm_similarity: RdmSimilarity, c: Array, pairs: tuple[Array, Array]
 ) -> tuple[Array, Array, Array]:
-    """Compute :func:`weighted_products` of some samples c (sample, stimulus)."""
+    """Return :func:`weighted_products` of some samples c (sample, stimulus)."""
     xp = array_namespace(x)
-    xy, xx, yy, sx, sy, one = _weighted_sums(x, y, c, pairs)
+    xy, xx, yy, sx, sy, n = _weighted_sums(x, y, c, pairs)
     plain = xx, yy
-    mx, my = ratio(sx, one[:, None]), ratio(sy, one[:, None])
+    mx, my = ratio(sx, n[:, None]), ratio(sy, n[:, None])
     if rdm_similarity in WHITENED:
         h = xp.stack(list(_row_sums(xp.concat([x, y]), c, pairs)), axis=1)
         left, right = centring(h, c)
         k = len(x)
         xy -= left[:, :k] @ right[:, k:-1].mT
         squares = xp.vecdot(left, right)
-        with_one = (left[:, :-1] @ right[:, -1:].mT)[:, :, 0]
-        xx, yy, one = xx - squares[:, :k], yy - squares[:, k:-1], one - squares[:, -1]
-        sx, sy = sx - with_one[:, :k], sy - with_one[:, k:]
+        with_ones = (left[:, :-1] @ right[:, -1:].mT)[:, :, 0]
+        xx, yy, n = xx - squares[:, :k], yy - squares[:, k:-1], n - squares[:, -1]
+        sx, sy = sx - with_ones[:, :k], sy - with_ones[:, k:]
     if rdm_similarity not in UNCENTRED:
-        one = one[:, None]
+        n = n[:, None]
         xy -= mx[:, :, None] * sy[:, None]
-        xy -= (sx - mx * one)[:, :, None] * my[:, None]
-        xx = xx - 2 * mx * sx + mx**2 * one
-        yy = yy - 2 * my * sy + my**2 * one
-    return xy, *(
-        xp.where(v > _negligible(v) * p, v, 0) for v, p in zip((xx, yy), plain, strict=True)
-    )
+        xy -= (sx - mx * n)[:, :, None] * my[:, None]
+        xx = xx - 2 * mx * sx + mx**2 * n
+        yy = yy - 2 * my * sy + my**2 * n
+    xx, yy = (xp.where(v > _negligible(v) * p, v, 0) for v, p in zip((xx, yy), plain, strict=True))
+    return xy, xx, yy
 
 
 def _weighted_sums(x: Array, y: Array, c: Array, pairs: tuple[Array, Array]) -> tuple[Array, ...]:
     """Sum x y, x^2, y^2, x, y and 1 over pairs, weighted by w_uv = c_u c_v.
 
-    All of them are one matrix product, by blocks of pairs.
+    In a single matrix product, by blocks of pairs.
     """
     xp = array_namespace(x)
     k, s = len(x), len(y)
     ends = np.cumsum([0, k * s, k, s, k, s])
-    ct = c.T * 1  # rows that lie together in memory
+    ct = c.T * 1  # contiguous in memory
     sums: Array = 0
-    one: Array = 0
+    total: Array = 0
     size = max(1, MEMORY // 4 // (len(c) + int(ends[-1])))
     for start in range(0, x.shape[1], size):
-        some = slice(start, start + size)
-        w = xp.take(ct, pairs[0][some], axis=0)
-        w *= xp.take(ct, pairs[1][some], axis=0)
-        a, b = x[:, some], y[:, some]
+        block = slice(start, start + size)
+        w = xp.take(ct, pairs[0][block], axis=0)
+        w *= xp.take(ct, pairs[1][block], axis=0)
+        a, b = x[:, block], y[:, block]
         xy = xp.reshape(a[:, None] * b[None], (k * s, -1))
         sums = sums + w.T @ xp.concat([xy, a**2, b**2, a, b]).T
-        one = one + xp.sum(w, axis=0)
+        total = total + xp.sum(w, axis=0)
     xy, *rest = (sums[:, i:j] for i, j in pairwise(ends))
-    return xp.reshape(xy, (len(c), k, s)), *rest, one
+    return xp.reshape(xy, (len(c), k, s)), *rest, total
 
 
 def _row_sums(rdms: Array, c: Array, pairs: tuple[Array, Array]) -> Iterator[Array]:
-    """Yield h_u = sum_v c_v x_uv (sample, stimulus) of every RDM, and of one that is 1."""
+    """Yield h_u = sum_v c_v x_uv (sample, stimulus) of every RDM, and of an RDM of ones."""
     for row in rdms:
         yield c @ _square(row, pairs, c.shape[1])
     yield array_namespace(c).sum(c, axis=1, keepdims=True) - c
 
 
 def centring(h: Array, c: Array) -> tuple[Array, Array]:
-    """Vectors whose inner product is what centring takes from that of two RDMs.
+    """Return vectors whose inner product is what whitening subtracts from that of two RDMs.
 
     This is sum_u c_u h_u(x) a_u(y), as in :func:`weighted_products`. With h' = h - k and A = q'h',
     it is sum_u q_u h'_u(x) h'_u(y) + k_x k_y - p (A_x - k_x) (A_y - k_y), p = 1 / (1 + sum q), for
-    any k. That of the most frequent stimulus takes it out of all sums but p, which stays finite
-    where its d = 0, q = infinite.
+    any k. With k that of the most frequent stimulus, this stimulus drops out of all sums but p,
+    which stays finite if its d = 0 and its q is infinite.
 
     Parameters
     ----------
@@ -403,12 +404,12 @@ def centring(h: Array, c: Array) -> tuple[Array, Array]:
     """
     xp = array_namespace(c)
     d = xp.sum(c, axis=1, keepdims=True) + 2 - 2 * c
-    most = xp.argmax(c, axis=1)[:, None]
-    others = xp.arange(c.shape[1], device=device(c))[None] != most
+    most_frequent = xp.argmax(c, axis=1)[:, None]
+    others = xp.arange(c.shape[1], device=device(c))[None] != most_frequent
     q = xp.where(others, c / xp.where(others, d, 1), 0)
-    d, c_most = (xp.take_along_axis(v, most, axis=1) for v in (d, c))
-    p = d / (d * (1 + xp.sum(q, axis=1, keepdims=True)) + c_most)
-    k = xp.take_along_axis(h, most[:, None], axis=2)
+    d, c = (xp.take_along_axis(v, most_frequent, axis=1) for v in (d, c))
+    p = d / (d * (1 + xp.sum(q, axis=1, keepdims=True)) + c)
+    k = xp.take_along_axis(h, most_frequent[:, None], axis=2)
     h = h - k
     right = xp.concat([h, k, h @ q[:, :, None] - k], axis=2)
     weights = xp.concat([q, xp.ones_like(p), -p], axis=1)
@@ -421,8 +422,8 @@ class Ties(NamedTuple):
     Attributes
     ----------
     order : (pair,) ascending
-    low : (pair,) how many are smaller
-    high : (pair,) how many are smaller or equal; None where no two are equal
+    low : (pair,) number of smaller dissimilarities
+    high : (pair,) number of smaller or equal dissimilarities; None if no two are equal
     """
 
     order: Array
@@ -449,9 +450,14 @@ class Ties(NamedTuple):
         return cls(order, low, high)
 
     def midranks(self) -> Array:
-        """Return ranks from 1 on (pair,); ties share the mean of theirs."""
+        """Return ranks starting at 1, (pair,); ties share their mean rank."""
         high = self.low + 1 if self.high is None else self.high
         return (self.low + high + 1) / 2
+
+    def on_cpu(self) -> Ties:
+        """Return the same in NumPy."""
+        high = None if self.high is None else on_cpu(self.high)
+        return Ties(on_cpu(self.order), on_cpu(self.low), high)
 
 
 class Ranking(NamedTuple):
@@ -460,8 +466,8 @@ class Ranking(NamedTuple):
     Attributes
     ----------
     order : (rdm, pair)
-    low, high : (rdm, pair) positions in all RDMs' sums of weights, one behind the other; high is
-        None where no RDM has ties
+    low, high : (rdm, pair) positions in the concatenation of all RDMs' cumulative weights; high is
+        None if no RDM has ties
     """
 
     order: Array
@@ -492,20 +498,20 @@ class Ranking(NamedTuple):
         Returns
         -------
         tuple
-            Twice the ranks minus their mean (rdm, pair), where w is not 0; and the sum of these
-            numbers' squares (rdm,), which is (t^3 - sum_g t_g^3) / 3 of t numbers, t_g of them
-            equal.
+            Twice the ranks minus their mean, of the pairs with non-zero w, (rdm, pair); and the
+            sum of their squares, (rdm,), which is (t^3 - sum_g t_g^3) / 3 for t numbers in groups
+            of t_g equal ones.
         """
         xp, shape = array_namespace(w), self.order.shape
         ascending = xp.reshape(xp.take(w, xp.reshape(self.order, (-1,)), axis=0), shape)
         below = xp.cumulative_sum(ascending, axis=1, dtype=w.dtype, include_initial=True)
         total, below = below[0, -1], xp.reshape(below, (-1,))
-        there = xp.nonzero(w)[0]
-        w = w[there]
+        sampled = xp.nonzero(w)[0]
+        w = w[sampled]
 
         def at(ends: Array) -> Array:
-            some = xp.take(ends, there, axis=1)
-            return xp.reshape(xp.take(below, xp.reshape(some, (-1,)), axis=0), some.shape)
+            ends = xp.take(ends, sampled, axis=1)
+            return xp.reshape(xp.take(below, xp.reshape(ends, (-1,)), axis=0), ends.shape)
 
         low = at(self.low)
         equal = w[None] if self.high is None else at(self.high) - low
@@ -523,7 +529,7 @@ def _resampled_rho(
     counts: Array,
     pairs: tuple[Array, Array],
 ) -> Array:
-    """Spearman or rho-a (sample, model, subject), of RDMs that are sorted once."""
+    """Return Spearman's rho or rho-a (sample, model, subject); every RDM is sorted once."""
     xp = array_namespace(models)
     ranking = Ranking.of([Ties.of(row) for row in (*models, *data)])
     k, shape = len(models), (len(counts), len(models), len(data))
@@ -539,7 +545,7 @@ def _resampled_rho(
 
 
 def rho(products: Array, norms: Array, total: Array, rdm_similarity: RdmSimilarity) -> Array:
-    """Spearman's rho or rho-a from products and norms of :meth:`Ranking.weighted`."""
+    """Return Spearman's rho or rho-a from products and norms of :meth:`Ranking.weighted`."""
     return ratio(products, (total**3 - total) / 3 if rdm_similarity == "rho-a" else norms)
 
 
@@ -568,7 +574,10 @@ def on_cpu(array: Array) -> np.ndarray:
 
 
 def joint_ties(x: Ties, y: Ties) -> np.ndarray | None:
-    """Return which pair of values two RDMs have (pair,); None if no two are equal."""
+    """Return a number for each distinct pair of values of two RDMs, (pair,).
+
+    None if one of the RDMs has no ties.
+    """
     if x.high is None or y.high is None:
         return None
     return np.unique(x.low * len(y.low) + y.low, return_inverse=True)[1]
@@ -577,16 +586,16 @@ def joint_ties(x: Ties, y: Ties) -> np.ndarray | None:
 def tau_a(
     a: list[Ties], y: Ties, joint: list[np.ndarray | None], weights: np.ndarray
 ) -> np.ndarray:
-    """Kendall's tau-a of RDMs with one, of which every pair of stimuli occurs `weights` times.
+    """Return Kendall's tau-a of RDMs with an RDM, if every pair of stimuli occurs `weights` times.
 
-    Concordant minus discordant pairs of dissimilarities, per pair of them, in integers.
+    Concordant minus discordant pairs of dissimilarities, divided by all pairs; counted in integers.
 
     Parameters
     ----------
     a, y
         Sorted RDMs (NumPy).
     joint
-        Of a and y, by :func:`joint_ties`.
+        :func:`joint_ties` of each of a with y.
     weights
         (pair,) integers.
 
@@ -612,13 +621,13 @@ def tau_a(
 
 
 def _tied(groups: np.ndarray | None, weights: np.ndarray) -> int:
-    """Count pairs of equal numbers, of which each occurs `weights` times."""
+    """Count pairs of equal numbers if each number occurs `weights` times."""
     n = weights if groups is None else np.bincount(groups, weights).astype(np.int64)
     return int((n * (n - 1)).sum()) // 2
 
 
 def ratio(products: Array, norms: Array) -> Array:
-    """Similarity; 0 where an RDM is constant, as in rsatoolbox."""
+    """Divide products by norms; 0 if a norm is 0, as rsatoolbox has it for constant RDMs."""
     xp = array_namespace(products)
-    there = norms > 0
-    return xp.where(there, products / xp.where(there, norms, 1), 0)
+    positive = norms > 0
+    return xp.where(positive, products / xp.where(positive, norms, 1), 0)

@@ -1,9 +1,9 @@
 """Cross-validated comparison of fixed and fitted models with RDMs under bootstrap resamples.
 
-Fit and evaluation need inner products of RDMs over the pairs of a fold only. A pair (u, v) of a
+Fitting and evaluation only need inner products of RDMs over the pairs of a fold. A pair (u, v) of a
 resample in which u was drawn c_u times counts c_u c_v times, so the inner products of all folds
-of all resamples are one product of a matrix of such weights with products of RDMs; what remains
-per fold is as small as the number of a model's RDMs.
+of all resamples are one product of a matrix of such weights with products of RDMs; the remaining
+computation per fold is as small as the number of a model's RDMs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-from scipy.optimize import nnls
 from scipy.sparse import csr_array
 from scipy.spatial.distance import squareform
 
@@ -30,14 +29,13 @@ from repbias.geometry.comparison import (
     refuse_not_finite,
     resampled_similarity,
 )
+from repbias.geometry.nnls import nnls_of_grams
 from repbias.geometry.spec import RdmSimilarity
 
-#: Numbers of a block of products of RDMs, which should stay in the cache: 8 MB.
+#: Numbers in a block of products of RDMs, which should stay in the cache: 8 MB.
 CACHE = 2**20
-#: Weights of pairs of which fewer than this share are not 0 are kept as a sparse matrix.
+#: Weights of pairs are a sparse matrix if a smaller share than this is not 0.
 SPARSE = 0.1
-#: Exchanges of block principal pivoting, of which rounding could make a circle.
-ROUNDS = 100
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class Model:
     ----------
     rdms : (basis, pair)
     fit : what is fitted to the training pairs: nothing ("fixed", one RDM), weights >= 0 of the
-        RDMs ("weighted"), or which of them it is ("select")
+        RDMs ("weighted"), or the choice of one RDM ("select")
     """
 
     rdms: np.ndarray
@@ -66,8 +64,8 @@ class Folds:
     Attributes
     ----------
     stimuli, subjects : (draw, stimulus) and (draw, subject), how often each was drawn
-    stimulus_draw, subject_draw : (fold,) the draws that the fold divides
-    train_stimuli, test_stimuli : (fold, stimulus) bool; the same where stimuli are not divided
+    stimulus_draw, subject_draw : (fold,) index of the draw that the fold is part of
+    train_stimuli, test_stimuli : (fold, stimulus) bool; the same if stimuli are not divided
     train_subjects, test_subjects : (fold, subject) bool
     """
 
@@ -84,23 +82,23 @@ class Folds:
         return len(self.stimulus_draw)
 
     def stimulus_counts(self, inside: np.ndarray, folds: slice) -> np.ndarray:
-        """Return (fold, stimulus) counts of stimuli that are inside (fold, stimulus)."""
+        """Return counts (fold, stimulus); 0 outside of `inside` (fold, stimulus)."""
         return self.stimuli[self.stimulus_draw[folds]] * inside[folds]
 
     def subject_counts(self, inside: np.ndarray, folds: slice) -> np.ndarray:
-        """Return (fold, subject) counts of subjects that are inside (fold, subject)."""
+        """Return counts (fold, subject); 0 outside of `inside` (fold, subject)."""
         return self.subjects[self.subject_draw[folds]] * inside[folds]
 
     def blocks(self, numbers: int) -> list[slice]:
-        """Divide the folds into blocks, given how many numbers one fold takes."""
+        """Divide the folds into blocks that fit the memory, given the numbers that a fold takes."""
         size = max(1, MEMORY // numbers)
         return [slice(start, start + size) for start in range(0, len(self), size)]
 
 
 def fold_labels(rng: np.random.RandomState, drawn: np.ndarray, n_folds: int) -> np.ndarray:
-    """Assign what was drawn to random folds of (almost) equal size.
+    """Assign drawn items to random folds of (almost) equal size.
 
-    In the same way, and with the same random numbers, as `rsatoolbox.inference.sets_k_fold`.
+    As `rsatoolbox.inference.sets_k_fold`, with the same random numbers.
 
     Parameters
     ----------
@@ -114,101 +112,16 @@ def fold_labels(rng: np.random.RandomState, drawn: np.ndarray, n_folds: int) -> 
     Returns
     -------
     numpy.ndarray
-        (item,) int, -1 for what was not drawn.
+        (item,) int, -1 for items that were not drawn.
     """
     order = np.flatnonzero(drawn)
     rng.shuffle(order)
     position = np.arange(len(order))
     size = len(order) // n_folds
     labels = np.full(len(drawn), -1)
-    # Those that remain at the end go to the first folds, the last one first.
+    # Left-over items go to the first folds, starting with the last item.
     labels[order] = np.where(position < n_folds * size, position // size, position[::-1])
     return labels
-
-
-def nonnegative_least_squares(gram: np.ndarray, products: np.ndarray) -> np.ndarray:
-    """Minimise w'G w / 2 - b'w over w >= 0, for many small problems at once.
-
-    Block principal pivoting (Portugal, Júdice & Vicente 1994; Kim & Park 2011, algorithm 1): from
-    a guess of which weights are positive, solve for these, then exchange all that are negative or
-    whose gradient is; where that does not make progress, exchange the last of them only, which
-    ends after finitely many steps. Problems with (almost) dependent columns go to SciPy.
-
-    Parameters
-    ----------
-    gram
-        (problem, basis, basis), positive semidefinite.
-    products
-        (problem, basis).
-
-    Returns
-    -------
-    numpy.ndarray
-        (problem, basis).
-    """
-    n, k = products.shape
-    scale = np.sqrt(np.einsum("nkk->nk", gram))
-    there = scale > 0
-    inverse = np.divide(1, scale, out=np.zeros_like(scale), where=there)
-    size = np.abs(products * inverse).max(axis=1, initial=0)
-    b = (products * inverse / np.where(size > 0, size, 1)[:, None]).T
-    # The problem comes last: elimination is over all problems at once.
-    a = (gram * inverse[:, :, None] * inverse[:, None]).transpose(1, 2, 0).copy()
-    a[np.arange(k), np.arange(k)] = 1
-    weights = np.zeros((k, n))
-    _, pivots = _eliminated(a, b)
-    regular = (pivots > 1e-9).all(axis=0)
-    for problem in np.flatnonzero(~regular):
-        weights[:, problem] = _dependent(a[:, :, problem], b[:, problem])
-    active = np.flatnonzero(regular)
-    positive = np.ones((k, n), bool)
-    fewest, patience = np.full(n, k + 1), np.full(n, 3)
-    for _ in range(ROUNDS):
-        if not len(active):
-            break
-        inside, a_, b_ = positive[:, active], a[:, :, active], b[:, active]
-        both = inside[:, None] & inside[None]
-        alone = np.where(both, a_, np.eye(k)[:, :, None])
-        w, _ = _eliminated(alone, np.where(inside, b_, 0))
-        gradient = np.einsum("jkn,kn->jn", a_, w) - b_
-        wrong = np.where(inside, w, gradient) < -1e-13
-        number = wrong.sum(axis=0)
-        weights[:, active] = np.maximum(w, 0)
-        better = number < fewest[active]
-        fewest[active] = np.minimum(fewest[active], number)
-        patience[active] = np.where(better, 3, patience[active] - 1)
-        last = k - 1 - wrong[::-1].argmax(axis=0)
-        single = (np.arange(k)[:, None] == last) & wrong
-        change = np.where(patience[active] >= 0, wrong, single)
-        positive[:, active] = inside ^ change
-        active = active[number > 0]
-    for problem in active:
-        weights[:, problem] = _dependent(a[:, :, problem], b[:, problem])
-    return weights.T * inverse * size[:, None]
-
-
-def _eliminated(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Solve a x = b of positive definite a (row, column, problem); also return the pivots."""
-    a, b = a.copy(), b.copy()
-    k = len(b)
-    for i in range(k - 1):
-        pivot = np.where(a[i, i] > 0, a[i, i], 1)
-        factor = a[i + 1 :, i] / pivot
-        a[i + 1 :, i + 1 :] -= factor[:, None] * a[i, i + 1 :]
-        b[i + 1 :] -= factor * b[i]
-    pivots = np.einsum("kkn->kn", a)
-    for i in reversed(range(k)):
-        left = b[i] - (a[i, i + 1 :] * b[i + 1 :]).sum(axis=0)
-        b[i] = left / np.where(pivots[i] > 0, pivots[i], 1)
-    return b, pivots
-
-
-def _dependent(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Solve one problem whose columns depend on each other: a = R'R, least squares of R w."""
-    values, vectors = np.linalg.eigh(a)
-    there = values > 1e-10 * values[-1]
-    root, vectors = np.sqrt(values[there]), vectors[:, there].T
-    return nnls(root[:, None] * vectors, vectors @ b / root)[0]
 
 
 def inner_products(
@@ -218,34 +131,32 @@ def inner_products(
     rdm_similarity: RdmSimilarity,
     counts: np.ndarray,
 ) -> np.ndarray:
-    """Inner products of pairs of RDMs, of which the RDM similarity is the cosine, under resamples.
+    """Return the inner products, under resamples, whose cosine is the measure.
 
-    As :func:`repbias.geometry.comparison.weighted_products`, for chosen pairs of RDMs.
+    As :func:`repbias.geometry.comparison.weighted_products`, for selected pairs of RDMs.
 
     Parameters
     ----------
     rdms
         (rdm, pair).
     first, second
-        (product,) which RDMs.
+        (product,) indices of the two RDMs.
     rdm_similarity
-        Not one of ranks.
+        Any that is not based on ranks.
     counts
         (row, stimulus); all rows at once must fit the memory.
 
     Returns
     -------
     numpy.ndarray
-        (row, product); 0 for an RDM with itself where it is constant.
+        (row, product); 0 for the product of a constant RDM with itself.
     """
     products = _Products(rdms, first, second, rdm_similarity)
-    c = counts.astype(np.float64)
-    weights = _pair_weights(c)
-    return products.centred(products.joined(lambda x: weights @ x), c)
+    return products.weighted(counts.astype(np.float64))
 
 
 class _Products:
-    """Products of pairs of RDMs, to be summed over pairs of stimuli and then centred."""
+    """Products of pairs of RDMs, which are summed over pairs of stimuli and then centred."""
 
     def __init__(
         self, rdms: np.ndarray, first: np.ndarray, second: np.ndarray, rdm_similarity: RdmSimilarity
@@ -253,13 +164,18 @@ class _Products:
         self.rdm_similarity, self.first, self.second = rdm_similarity, first, second
         if rdm_similarity not in UNCENTRED:  # for precision
             rdms = rdms - rdms.mean(axis=1, keepdims=True)
-        # The last RDM is 1, so that sums are products too: those with it come last.
+        # The last RDM is 1, so that sums are products too; products with it come last.
         self.rdms = np.concatenate([rdms, np.ones((1, rdms.shape[1]))])
-        every = np.arange(len(self.rdms))
-        self._factors = np.concatenate([first, every]), np.concatenate([second, 0 * every - 1])
+        index = np.arange(len(self.rdms))
+        self._factors = np.concatenate([first, index]), np.concatenate([second, 0 * index - 1])
+
+    def weighted(self, c: np.ndarray) -> np.ndarray:
+        """Return the inner products (row, product) under counts (row, stimulus)."""
+        weights = _pair_weights(c)
+        return self.centred(self.joined(lambda x: weights @ x), c)
 
     def joined(self, summed: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        """Apply a function of products (pair, column) to columns that fit the cache."""
+        """Apply a function of products (pair, column) to blocks of columns that fit the cache."""
         by_pair = np.ascontiguousarray(self.rdms.T)
         size = max(1, CACHE // len(by_pair))
         results = []
@@ -281,15 +197,14 @@ class _Products:
                 [squareform(row) for row in self.rdms[: len(self.rdms) - 1 + centre]]
             )
             left, right = centring(np.tensordot(c, squares, axes=(1, 2)), c)
-            lost = left @ right.transpose(0, 2, 1)
-            result -= lost[:, self.first, self.second]
+            removed = left @ right.transpose(0, 2, 1)
+            result -= removed[:, self.first, self.second]
             if centre:
-                sums = sums - lost[:, :, -1]
+                sums = sums - removed[:, :, -1]
         if centre:
-            m, s = means, sums
-            result -= m[:, self.first] * s[:, self.second]
-            s = s - m * s[:, -1:]
-            result -= s[:, self.first] * m[:, self.second]
+            result -= means[:, self.first] * sums[:, self.second]
+            sums = sums - means * sums[:, -1:]
+            result -= sums[:, self.first] * means[:, self.second]
         result[:, same] = np.where(result[:, same] > 1e-12 * plain, result[:, same], 0)
         return result
 
@@ -304,20 +219,20 @@ def divided_inner_products(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return :func:`inner_products` over training and over test stimuli, (fold, product) each.
 
-    Where the training stimuli are all but those of the test, sums over pairs of these are those
-    over all pairs, minus those over pairs with a test stimulus: sum_u c_u h_u, u in the test and
-    h_u = sum_v c_v x_uv, which counts pairs of two test stimuli twice.
+    If the training stimuli are all stimuli except those of the test, sums over training pairs are
+    those over all pairs, minus those over pairs with a test stimulus. The latter are sum_u c_u h_u
+    over test stimuli u, with h_u = sum_v c_v x_uv, which counts pairs of two test stimuli twice.
     """
     train, test = folds.train_stimuli[block], folds.test_stimuli[block]
     draws, which = np.unique(folds.stimulus_draw[block], return_inverse=True)
-    arguments = rdms, first, second, rdm_similarity
+    products = _Products(rdms, first, second, rdm_similarity)
     if train.all() and test.all():
-        both = inner_products(*arguments, folds.stimuli[draws])[which]
+        both = products.weighted(folds.stimuli[draws].astype(np.float64))[which]
         return both, both
     c_train, c_test = folds.stimuli[folds.stimulus_draw[block]] * np.stack([train, test]) * 1.0
     if (train == test).any():
-        return inner_products(*arguments, c_train), inner_products(*arguments, c_test)
-    products, weights = _Products(*arguments), _pair_weights(c_test)
+        return products.weighted(c_train), products.weighted(c_test)
+    weights = _pair_weights(c_test)
     c = folds.stimuli[draws].astype(np.float64)
     n = c.shape[1]
     square = squareform(np.arange(1, rdms.shape[1] + 1)) - 1
@@ -330,9 +245,9 @@ def divided_inner_products(
         full = x[square]
         full[np.arange(n), np.arange(n)] = 0
         h = (c @ full.reshape(n, -1)).reshape(len(c), n, -1)
-        for folds_of_draw, own, one in zip(members, h, c, strict=True):
-            touched = c_test[folds_of_draw] @ own
-            outside[folds_of_draw] = one @ own / 2 - touched + inside[folds_of_draw]
+        for folds_of_draw, h_draw, c_draw in zip(members, h, c, strict=True):
+            with_test = c_test[folds_of_draw] @ h_draw
+            outside[folds_of_draw] = c_draw @ h_draw / 2 - with_test + inside[folds_of_draw]
         return both
 
     outside, inside = products.joined(summed)
@@ -340,7 +255,7 @@ def divided_inner_products(
 
 
 def pair_index(low: np.ndarray, high: np.ndarray, n: int) -> np.ndarray:
-    """Return where in an upper triangle the pairs low < high of n stimuli are."""
+    """Return the positions of the pairs low < high of n stimuli in an upper triangle."""
     return n * low - low * (low + 1) // 2 + high - low - 1
 
 
@@ -348,7 +263,7 @@ _triangle = lru_cache(maxsize=64)(lambda n: np.array(np.triu_indices(n, 1)))
 
 
 def _pair_weights(c: np.ndarray) -> np.ndarray | csr_array:
-    """Return (row, pair) c_u c_v; sparse, if most are 0."""
+    """Return c_u c_v (row, pair) of counts (row, stimulus); sparse if most are 0."""
     n = c.shape[1]
     n_drawn = (c > 0).sum(axis=1)
     if (n_drawn * (n_drawn - 1)).mean() > SPARSE * n * (n - 1):
@@ -366,12 +281,12 @@ def _pair_weights(c: np.ndarray) -> np.ndarray | csr_array:
 def cross_validated_similarities(
     models: list[Model], data: np.ndarray, rdm_similarity: RdmSimilarity, folds: Folds
 ) -> np.ndarray:
-    """Similarity of models with the test subjects on the test stimuli of every fold.
+    """Return the similarity of models with the test subjects on the test stimuli of every fold.
 
     Weights are those of `rsatoolbox.model.fitter.fit_regress_nn` up to scale: non-negative least
-    squares of the mean RDM of the training subjects, each of unit norm as the RDM similarity sees
-    it, over pairs of training stimuli. Of "select" models the RDM with the highest mean similarity
-    in training is taken, as in `fit_select`.
+    squares, over pairs of training stimuli, of the mean RDM of the training subjects, each scaled
+    to unit norm in terms of the measure. "select" models take the RDM with the highest mean
+    similarity in training, as in `fit_select`.
 
     Parameters
     ----------
@@ -387,7 +302,7 @@ def cross_validated_similarities(
     Returns
     -------
     numpy.ndarray
-        (fold, model), mean over test subjects, copies counting.
+        (fold, model), mean over drawn test subjects, every copy counting.
 
     Raises
     ------
@@ -404,14 +319,15 @@ def cross_validated_similarities(
             )
     result = np.empty((len(folds), len(models)))
     weighted = [i for i, model in enumerate(models) if model.fit == "weighted"]
-    whole = [i for i, model in enumerate(models) if model.fit != "weighted"]
+    unweighted = [i for i, model in enumerate(models) if model.fit != "weighted"]
     if weighted and rdm_similarity in RANKED:
         raise RepbiasError(
             f"weights are fitted to dissimilarities, not to ranks as {rdm_similarity!r} compares; "
             "expected corr, cosine, corr_cov or cosine_cov"
         )
-    if whole:
-        result[:, whole] = _unweighted([models[i] for i in whole], data, rdm_similarity, folds)
+    if unweighted:
+        chosen = [models[i] for i in unweighted]
+        result[:, unweighted] = _unweighted(chosen, data, rdm_similarity, folds)
     if weighted:
         rdms = [models[i].rdms for i in weighted]
         result[:, weighted] = _weighted(rdms, data, rdm_similarity, folds)
@@ -432,7 +348,7 @@ def _unweighted(
         trained = _mean_similarity(
             rdms, data, rdm_similarity, folds, folds.train_stimuli, folds.train_subjects
         )
-        # Of equal ones the first, whatever the rounding; tau-a takes few different values.
+        # The first of equal ones, whatever the rounding; tau-a takes few different values.
         trained = trained.round(12)
         for i, (start, size) in enumerate(zip(starts, sizes, strict=True)):
             chosen[:, i] += trained[:, start : start + size].argmax(axis=1)
@@ -447,7 +363,7 @@ def _mean_similarity(
     stimuli: np.ndarray,
     subjects: np.ndarray,
 ) -> np.ndarray:
-    """Return (fold, rdm), over these stimuli, mean over these subjects."""
+    """Return the similarity (fold, rdm) over these stimuli, mean over these subjects."""
     result = np.empty((len(folds), len(rdms)))
     undivided = bool(stimuli.all())
     if undivided:
@@ -464,42 +380,66 @@ def _mean_similarity(
     return result
 
 
+class _ModelProducts:
+    """Which products of RDMs weighted models need, and how to take them apart.
+
+    Products of RDMs within every model, of every model RDM with every subject's, and of subjects'
+    RDMs with themselves.
+
+    Attributes
+    ----------
+    rdms : (rdm, pair), of all models and then of subjects
+    first, second : (product,) indices of the two RDMs
+    members : for every model, the indices of its RDMs
+    """
+
+    def __init__(self, models: list[np.ndarray], data: np.ndarray) -> None:
+        self.rdms = np.concatenate([*models, data])
+        n_rdms, self._n_subjects = len(self.rdms), len(data)
+        self._n_basis = n_rdms - self._n_subjects
+        basis, subjects = np.arange(self._n_basis), np.arange(self._n_basis, n_rdms)
+        self.members = np.split(basis, np.cumsum([len(m) for m in models[:-1]]))
+        within = [tuple(i[np.array(np.triu_indices(len(i)))]) for i in self.members]
+        crossed = np.repeat(basis, self._n_subjects), np.tile(subjects, self._n_basis)
+        groups = [*within, crossed, (subjects, subjects)]
+        self.first, self.second = (np.concatenate(index) for index in zip(*groups, strict=True))
+        self._ends = np.cumsum([len(i) for i, _ in groups])[:-1]
+
+    def grams(self, products: np.ndarray) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+        """Take products (fold, product) apart.
+
+        Returns
+        -------
+        tuple
+            Every model's Gram matrix (fold, basis, basis); products of all models' RDMs with
+            subjects' (fold, basis, subject); norms of subjects' RDMs (fold, subject).
+        """
+        *within, crossed, squares = np.split(products, self._ends, axis=1)
+        grams = [_symmetric(v, len(i)) for v, i in zip(within, self.members, strict=True)]
+        return grams, crossed.reshape(-1, self._n_basis, self._n_subjects), np.sqrt(squares)
+
+
 def _weighted(
     models: list[np.ndarray], data: np.ndarray, rdm_similarity: RdmSimilarity, folds: Folds
 ) -> np.ndarray:
-    rdms = np.concatenate([*models, data])
-    n_rdms, n_subjects = len(rdms), len(data)
-    n_basis = n_rdms - n_subjects
-    # Products: within every model, of every basis with every subject, of subjects with themselves.
-    members = np.split(np.arange(n_basis), np.cumsum([len(m) for m in models[:-1]]))
-    within = [tuple(i[np.array(np.triu_indices(len(i)))]) for i in members]
-    subjects = np.arange(n_basis, n_rdms)
-    crossed = np.repeat(np.arange(n_basis), n_subjects), np.tile(subjects, n_basis)
-    groups = [*within, crossed, (subjects, subjects)]
-    first, second = (np.concatenate(index) for index in zip(*groups, strict=True))
-    ends = np.cumsum([len(i) for i, _ in groups])[:-1]
-
-    def grams(products: np.ndarray) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-        *own, with_data, norms = np.split(products, ends, axis=1)
-        own = [_symmetric(v, len(i)) for v, i in zip(own, members, strict=True)]
-        return own, with_data.reshape(-1, n_basis, n_subjects), np.sqrt(norms)
-
+    """Return the similarity (fold, model) of weighted RDMs (basis, pair) of each model."""
+    needed = _ModelProducts(models, data)
+    rdms, first, second = needed.rdms, needed.first, needed.second
     result = np.empty((len(folds), len(models)))
-    n = n_stimuli_of(data)
-    numbers = max(data.shape[1], len(first), n_rdms * n if rdm_similarity in WHITENED else 1)
-    for block in folds.blocks(numbers):
+    whitening = len(rdms) * n_stimuli_of(data) if rdm_similarity in WHITENED else 1
+    for block in folds.blocks(max(data.shape[1], len(first), whitening)):
         train, test = divided_inner_products(rdms, first, second, rdm_similarity, folds, block)
-        own, with_data, norms = grams(train)
+        grams, crossed, norms = needed.grams(train)
         r = folds.subject_counts(folds.train_subjects, block)
-        target = (with_data @ ratio(r.astype(np.float64), norms)[:, :, None])[:, :, 0]
+        target = (crossed @ ratio(r.astype(np.float64), norms)[:, :, None])[:, :, 0]
         weights = [
-            nonnegative_least_squares(g, target[:, i]) for g, i in zip(own, members, strict=True)
+            nnls_of_grams(g, target[:, i]) for g, i in zip(grams, needed.members, strict=True)
         ]
-        own, with_data, norms = grams(test)
+        grams, crossed, norms = needed.grams(test)
         r = folds.subject_counts(folds.test_subjects, block)
         share = ratio(r / r.sum(axis=1, keepdims=True), norms)
-        product = (with_data @ share[:, :, None])[:, :, 0]
-        for model, (g, w, i) in enumerate(zip(own, weights, members, strict=True)):
+        product = (crossed @ share[:, :, None])[:, :, 0]
+        for model, (g, w, i) in enumerate(zip(grams, weights, needed.members, strict=True)):
             squared = np.einsum("fk,fkl,fl->f", w, g, w)
             norm = np.sqrt(np.maximum(squared, 0))
             result[block, model] = ratio((w * product[:, i]).sum(axis=1), norm)
@@ -517,13 +457,14 @@ def _symmetric(packed: np.ndarray, size: int) -> np.ndarray:
 def cross_validated_ceilings(
     data: np.ndarray, rdm_similarity: RdmSimilarity, folds: Folds
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Lower and upper noise ceiling of every fold.
+    """Return the lower and upper noise ceiling of every fold.
 
-    The similarity of the test subjects on the test stimuli with pooled RDMs: lower, that of the
-    training subjects, pooled over the test stimuli; upper, that of all subjects of the resample,
-    pooled over all its stimuli. As `rsatoolbox.inference.noise_ceiling.cv_noise_ceiling`: RDMs are
-    divided by their standard deviation or root mean square, whether or not the RDM similarity
-    whitens; or ranked.
+    The similarity of the test subjects, on the test stimuli, with pooled RDMs: for the lower
+    ceiling that of the training subjects, pooled over the test stimuli; for the upper that of all
+    subjects of the resample, pooled over all its stimuli. As
+    `rsatoolbox.inference.noise_ceiling.cv_noise_ceiling`, RDMs are divided by their standard
+    deviation or root mean square before they are pooled, whether or not the measure whitens; or
+    ranked.
 
     Parameters
     ----------
@@ -532,8 +473,8 @@ def cross_validated_ceilings(
     rdm_similarity
         As rsatoolbox calls it.
     folds
-        Resamples and their division; with every subject left out in turn and stimuli not divided
-        the means over folds are `rsatoolbox.inference.boot_noise_ceiling`.
+        Resamples and their division. If every subject is left out in turn and stimuli are not
+        divided, the means over folds are `rsatoolbox.inference.boot_noise_ceiling`.
 
     Returns
     -------
@@ -541,27 +482,21 @@ def cross_validated_ceilings(
         Two (fold,) arrays.
     """
     refuse_not_finite(data, "subjects")
+    if rdm_similarity not in RANKED:
+        return _cosine_ceilings(data, rdm_similarity, folds)
+    ceilings = [_ranked_ceilings(data, rdm_similarity, folds, fold) for fold in range(len(folds))]
+    lower, upper = np.array(ceilings).T
+    return lower, upper
+
+
+def _cosine_ceilings(
+    data: np.ndarray, rdm_similarity: RdmSimilarity, folds: Folds
+) -> tuple[np.ndarray, np.ndarray]:
     lower, upper = np.empty((2, len(folds)))
-    if rdm_similarity in RANKED:
-        for fold in range(len(folds)):
-            lower[fold], upper[fold] = _ranked_ceilings(data, rdm_similarity, folds, fold)
-        return lower, upper
-    first, second = np.triu_indices(len(data))
-    alone = np.arange(len(data))
-    plain: RdmSimilarity = "cosine" if rdm_similarity in UNCENTRED else "corr"
-    n = n_stimuli_of(data)
-    numbers = max(data.shape[1], len(data) ** 2, len(data) * n)
-
-    def gram_and_scale(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        products = inner_products(data, first, second, rdm_similarity, counts)
-        squares = products[:, first == second]
-        if rdm_similarity in WHITENED:  # what scales RDMs before they are averaged is not whitened
-            squares = inner_products(data, alone, alone, plain, counts)
-        return _symmetric(products, len(data)), ratio(np.ones_like(squares), np.sqrt(squares))
-
+    numbers = max(data.shape[1], len(data) ** 2, len(data) * n_stimuli_of(data))
     size = max(1, MEMORY // numbers)
     starts = range(0, len(folds.stimuli), size)
-    drawn = [gram_and_scale(folds.stimuli[s : s + size]) for s in starts]
+    drawn = [_gram_and_scale(data, rdm_similarity, folds.stimuli[s : s + size]) for s in starts]
     drawn_gram, drawn_scale = (np.concatenate(v) for v in zip(*drawn, strict=True))
     undivided = bool(folds.test_stimuli.all())
     for block in folds.blocks(numbers):
@@ -569,48 +504,77 @@ def cross_validated_ceilings(
         if undivided:
             gram, scale = drawn_gram[draw], drawn_scale[draw]
         else:
-            gram, scale = gram_and_scale(folds.stimulus_counts(folds.test_stimuli, block))
+            counts = folds.stimulus_counts(folds.test_stimuli, block)
+            gram, scale = _gram_and_scale(data, rdm_similarity, counts)
         r = folds.subject_counts(folds.test_subjects, block)
         share = r / r.sum(axis=1, keepdims=True)
         train = folds.subject_counts(folds.train_subjects, block) * scale
-        every = folds.subjects[folds.subject_draw[block]] * drawn_scale[draw]
-        for result, v in ((lower, train), (upper, every)):
+        everyone = folds.subjects[folds.subject_draw[block]] * drawn_scale[draw]
+        for result, v in ((lower, train), (upper, everyone)):
             product = (gram @ v[:, :, None])[:, :, 0]
-            own = np.einsum("fss->fs", gram)
+            squares = np.einsum("fss->fs", gram)
             squared = (v * product).sum(axis=1, keepdims=True)
-            cosine = ratio(product, np.sqrt(np.maximum(squared * own, 0)))
+            cosine = ratio(product, np.sqrt(np.maximum(squared * squares, 0)))
             result[block] = (cosine * share).sum(axis=1)
     return lower, upper
+
+
+def _gram_and_scale(
+    data: np.ndarray, rdm_similarity: RdmSimilarity, counts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return inner products of subjects' RDMs, and what RDMs are multiplied by to be pooled.
+
+    Parameters
+    ----------
+    data
+        (subject, pair).
+    rdm_similarity
+        Any that is not based on ranks.
+    counts
+        (row, stimulus).
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        (row, subject, subject) and (row, subject).
+    """
+    first, second = np.triu_indices(len(data))
+    products = inner_products(data, first, second, rdm_similarity, counts)
+    squares = products[:, first == second]
+    if rdm_similarity in WHITENED:  # RDMs are scaled by their norm before whitening
+        plain: RdmSimilarity = "cosine" if rdm_similarity in UNCENTRED else "corr"
+        subjects = np.arange(len(data))
+        squares = inner_products(data, subjects, subjects, plain, counts)
+    return _symmetric(products, len(data)), ratio(np.ones_like(squares), np.sqrt(squares))
 
 
 def _ranked_ceilings(
     data: np.ndarray, rdm_similarity: RdmSimilarity, folds: Folds, fold: int
 ) -> tuple[float, float]:
-    """Lower and upper ceiling of one fold.
+    """Return the lower and upper ceiling of one fold.
 
     RDMs are ranked with weights, over all stimuli or those of the test, averaged, and the averages
     ranked again.
     """
-    one = slice(fold, fold + 1)
-    (inside,) = folds.stimulus_counts(folds.test_stimuli, one)
-    (train,) = folds.subject_counts(folds.train_subjects, one)
-    (test,) = folds.subject_counts(folds.test_subjects, one)
-    n = len(inside)
-    every = _ranks(data, folds.stimuli[folds.stimulus_draw[fold]])
-    there = np.flatnonzero(inside)
-    low, high = there[np.array(np.triu_indices(len(there), 1))]
-    kept = pair_index(low, high, n)
-    few = data[:, kept]
-    upper = folds.subjects[folds.subject_draw[fold]] @ every[:, kept]
-    lower = train @ _ranks(few, inside[there])
-    subjects = np.flatnonzero(test)
-    pooled, counts = np.stack([lower, upper]), inside[there][None]
-    (values,) = resampled_similarity(pooled, few[subjects], rdm_similarity, counts)
-    return tuple(np.average(values, axis=1, weights=test[subjects]))
+    only = slice(fold, fold + 1)
+    (inside,) = folds.stimulus_counts(folds.test_stimuli, only)
+    (train,) = folds.subject_counts(folds.train_subjects, only)
+    (test,) = folds.subject_counts(folds.test_subjects, only)
+    stimuli, subjects = np.flatnonzero(inside), np.flatnonzero(test)
+    low, high = stimuli[np.array(np.triu_indices(len(stimuli), 1))]
+    pairs = pair_index(low, high, len(inside))
+    tested_on = data[:, pairs]
+    all_ranks = _ranks(data, folds.stimuli[folds.stimulus_draw[fold]])
+    upper = folds.subjects[folds.subject_draw[fold]] @ all_ranks[:, pairs]
+    lower = train @ _ranks(tested_on, inside[stimuli])
+    pooled, counts = np.stack([lower, upper]), inside[stimuli][None]
+    (values,) = resampled_similarity(pooled, tested_on[subjects], rdm_similarity, counts)
+    low_ceiling, high_ceiling = np.average(values, axis=1, weights=test[subjects])
+    return low_ceiling, high_ceiling
 
 
 def _ranks(rdms: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Ranks (rdm, pair) of dissimilarities under counts (stimulus,); ties share their mean."""
+    """Rank dissimilarities (rdm, pair) under counts (stimulus,); ties share their mean rank."""
     weights = counts[np.array(np.triu_indices(len(counts), 1))].prod(axis=0)
     ranks = np.empty(rdms.shape)
     for rank, row in zip(ranks, rdms, strict=True):

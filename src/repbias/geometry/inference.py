@@ -1,8 +1,8 @@
-"""Intervals of the similarity of model RDMs with a recording's RDMs."""
+"""Bootstrap intervals of the similarity between models' RDMs and subjects' RDMs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ from repbias.geometry.comparison import (
 )
 from repbias.geometry.spec import Generalise, RdmSimilarity
 
-#: What intervals are called, by the factors that are resampled.
+#: Descriptions of intervals, by the factors that are resampled.
 INTERVALS = {
     "both": "95 %, dual bootstrap of stimuli and subjects",
     "stimuli": "95 %, bootstrap of stimuli (these subjects only)",
@@ -29,7 +29,7 @@ INTERVALS = {
 
 @dataclass
 class Evaluation:
-    """Similarity of every model with a recording.
+    """Similarity of every model with the subjects.
 
     Attributes
     ----------
@@ -56,12 +56,12 @@ def evaluate(
     seed: int,
     generalise: Generalise = "auto",
 ) -> Evaluation:
-    """Compare fixed models with every subject's RDM; intervals from the bootstrap.
+    """Compare fixed models with every subject's RDM, with bootstrap intervals.
 
-    Where both stimuli and subjects are resampled the variance is that of the dual bootstrap
-    (Schütt et al. 2023, eLife, eq. 4 with small-sample corrections, as in
-    `rsatoolbox.inference.eval_dual_bootstrap`): resampling both together counts measurement
-    noise more than once, so three bootstraps are combined.
+    If both stimuli and subjects are resampled, the variance is that of the dual bootstrap (Schütt
+    et al. 2023, eLife, eq. 4 with small-sample corrections, as in
+    `rsatoolbox.inference.eval_dual_bootstrap`): resampling both together counts measurement noise
+    more than once, so three bootstraps are combined.
 
     Parameters
     ----------
@@ -76,13 +76,13 @@ def evaluate(
     seed
         Of the resampling.
     generalise
-        What is resampled: "stimuli", "subjects", "both", or "auto": both where there are two
-        subjects or more, else stimuli.
+        What is resampled: "stimuli", "subjects", "both", or "auto": both if there are two
+        subjects or more, otherwise stimuli.
 
     Raises
     ------
     RepbiasError
-        If an RDM is not finite, or subjects are to be resampled and there is one.
+        If an RDM is not finite, or subjects are to be resampled and there is only one.
     """
     refuse_not_finite(models, "models")
     refuse_not_finite(data, "subjects")
@@ -104,9 +104,27 @@ def evaluate(
     return Evaluation(mean, by_subject, mean - width, mean + width, degrees, INTERVALS[draws.level])
 
 
+def resampled_level(n_subjects: int, generalise: Generalise) -> str:
+    """Return what is resampled: "stimuli", "subjects" or "both".
+
+    Raises
+    ------
+    RepbiasError
+        If subjects are to be resampled and there is only one.
+    """
+    if generalise == "auto":
+        return "both" if n_subjects > 1 else "stimuli"
+    if generalise != "stimuli" and n_subjects < 2:
+        raise RepbiasError(
+            f"geometry.generalise: {generalise!r} resamples subjects, but the recording has "
+            f"{n_subjects}; expected at least 2, or 'stimuli' or 'auto'"
+        )
+    return generalise
+
+
 @dataclass
 class Draws:
-    """Bootstrap samples, the same for all models.
+    """Bootstrap samples, which are the same for all models.
 
     Attributes
     ----------
@@ -125,14 +143,7 @@ class Draws:
         cls, n_stimuli: int, n_subjects: int, bootstraps: int, seed: int, generalise: Generalise
     ) -> Draws:
         """Draw the samples."""
-        level = generalise
-        if generalise == "auto":
-            level = "both" if n_subjects > 1 else "stimuli"
-        elif generalise != "stimuli" and n_subjects < 2:
-            raise RepbiasError(
-                f"geometry.generalise: {generalise!r} resamples subjects, but the recording has "
-                f"{n_subjects}; expected at least 2, or 'stimuli' or 'auto'"
-            )
+        level = resampled_level(n_subjects, generalise)
         rng = np.random.default_rng(seed)
         stimuli = rng.multinomial(n_stimuli, np.full(n_stimuli, 1 / n_stimuli), size=bootstraps)
         stimuli = stimuli[(stimuli > 0).sum(axis=1) >= 3]
@@ -140,33 +151,32 @@ class Draws:
         return cls(level, stimuli, rng.multinomial(n_subjects, share, size=len(stimuli)))
 
     def counts(self) -> dict[str, int]:
-        """Return the number of each resampled factor: stimuli, subjects or both."""
+        """Return the number of stimuli, of subjects, or both, by what is resampled."""
         n = {"stimuli": self.stimuli.shape[1], "subjects": self.subjects.shape[1]}
         return n if self.level == "both" else {self.level: n[self.level]}
 
     def degrees(
         self,
         variances: dict[str, np.ndarray],
-        more: Iterable[tuple[np.ndarray, np.ndarray | int]] = (),
+        further: Sequence[tuple[np.ndarray, np.ndarray | int]] = (),
     ) -> np.ndarray:
-        """Degrees of freedom of a sum of variances (Satterthwaite 1946).
+        """Return the degrees of freedom of a sum of variances (Satterthwaite 1946).
 
-        (sum V)^2 / sum(V^2 / d) over the factors that vary, each of n levels and d = n - 1. Those
-        of the smallest factor alone, as rsatoolbox takes them, make a few subjects or networks that
-        hardly differ count as if all variance were theirs.
+        (sum V)^2 / sum(V^2 / d) over the factors that vary, each with n levels and d = n - 1.
+        rsatoolbox takes those of the smallest factor, as if all variance came from it, even if its
+        few subjects or networks hardly differ.
 
         Parameters
         ----------
         variances
             Of the bootstraps of :meth:`means`.
-        more
-            Further independent variances, and their degrees of freedom.
+        further
+            Other independent variances, and their degrees of freedom.
         """
         parts: list[tuple[np.ndarray, np.ndarray | int]]
         parts = [(variances[factor] * n / (n - 1), n - 1) for factor, n in self.counts().items()]
-        more = list(more)
-        total = self.variance(variances) + sum(v for v, _ in more)
-        parts += more
+        total = self.variance(variances) + sum(v for v, _ in further)
+        parts += further
         weight = sum(v**2 / d for v, d in parts)
         fewest = np.min([np.broadcast_to(d, np.shape(total)) for _, d in parts], axis=0)
         return np.maximum(ratio(total**2, weight), fewest)
@@ -184,7 +194,8 @@ class Draws:
         Returns
         -------
         dict
-            Of (sample, model): "stimuli", "subjects", "both", or one of the first two.
+            What is resampled to (sample, model): "stimuli", "subjects" and "both", or the one that
+            the level names.
         """
         share = self.subjects / self.subjects.shape[1]
         result = {}

@@ -16,12 +16,13 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment, linprog, nnls
+from scipy.optimize import linear_sum_assignment, linprog
 from scipy.sparse import eye_array, kron, vstack
 from scipy.spatial.distance import pdist, squareform
 
 from repbias.base.spec import RepbiasError
 from repbias.geometry.distances import dissimilarities
+from repbias.geometry.nnls import gram_root, nonnegative_weights
 
 logger = logging.getLogger(__name__)
 
@@ -356,11 +357,8 @@ class _Reweighting:
             m, c = len(z), z.T @ z
             s = c.diagonal()
             gram = m * (z**2).T @ (z**2) + np.outer(s, s) * (1 - 2 * m / (m - 1)) + 2 * c**2
-            values, vectors = np.linalg.eigh(gram)
-            there = values > 1e-10 * values[-1]
-            root = np.sqrt(values[there])
-            vectors = vectors[:, there].T
-            result.append((z, gram, root[:, None] * vectors, vectors / root[:, None]))
+            roots, vectors = gram_root(gram)
+            result.append((z, gram, roots[:, None] * vectors, vectors / roots[:, None]))
         return result
 
 
@@ -394,7 +392,7 @@ def _reweighted(a: _Reweighting, b: _Reweighting) -> float:
     correlations = []
     for fitted, held_out in ((0, 1), (1, 0)):
         _, _, root, inverse = a.predictors[fitted]
-        weights, _ = nnls(root, inverse @ products[fitted])
+        weights = nonnegative_weights(root, inverse @ products[fitted])
         variance = weights @ a.predictors[held_out][1] @ weights
         correlation = weights @ products[held_out] / np.sqrt(variance) if variance > 0 else 0.0
         correlations.append(correlation)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from repbias.base.spec import Spec
+from repbias.base.spec import Spec, refuse_duplicates
 
 Distance = Literal["correlation", "euclidean", "squared_euclidean"]
 #: Distances of a recording: those of networks, and those that need counts or single trials.
@@ -92,7 +92,7 @@ class Geometry(Spec):
     @field_validator("rdm_similarities", "fitted")
     @classmethod
     def _different(cls, values: list[str]) -> list[str]:
-        return _refuse_twice(values)
+        return refuse_duplicates(values)
 
 
 class Similarity(Spec):
@@ -111,7 +111,7 @@ class Similarity(Spec):
     @field_validator("metrics")
     @classmethod
     def _different(cls, metrics: list[str]) -> list[str]:
-        return _refuse_twice(metrics)
+        return refuse_duplicates(metrics)
 
 
 class Identification(Spec):
@@ -141,7 +141,7 @@ class Identification(Spec):
     @field_validator("candidates", "metrics", "reliabilities")
     @classmethod
     def _different(cls, values: list[Any]) -> list[Any]:
-        return _refuse_twice(values)
+        return refuse_duplicates(values)
 
     @model_validator(mode="after")
     def _target_is_a_candidate(self) -> Identification:
@@ -151,10 +151,3 @@ class Identification(Spec):
                 f"({', '.join(self.candidates)})"
             )
         return self
-
-
-def _refuse_twice(values: list[Any]) -> list[Any]:
-    twice = [value for value in values if values.count(value) > 1]
-    if twice:
-        raise ValueError(f"{twice[0]!r} occurs twice")
-    return values

@@ -1,6 +1,6 @@
-"""Arrays of numbers or text out of the files that people have: npy, npz, HDF5, MATLAB v5 to v7.3.
+"""Arrays of numbers or text in npy, npz, HDF5 and MATLAB files (v5 to v7.3).
 
-Nothing here loads a pickle, or follows an HDF5 file's links and references to other files
+No pickles are loaded, and no links or references to other files are followed
 (:mod:`repbias.io.untrusted`).
 """
 
@@ -19,16 +19,16 @@ from repbias.io.untrusted import (
     open_hdf5,
     readable,
     refuse_crash,
-    refuse_data_elsewhere,
+    refuse_external_data,
     refuse_size,
 )
 
 if TYPE_CHECKING:
     import h5py
 
-#: File endings that :func:`load_array` reads.
+#: Suffixes of files that :func:`load_array` reads.
 ARRAY_SUFFIXES = (".npy", ".npz", ".h5", ".hdf5", ".mat")
-#: As many references within a file may be followed, or one for every 8 bytes of the file.
+#: Limit on the references followed within a file, if it is smaller than 8 bytes for each of them.
 MAX_REFERENCES = 10**6
 
 
@@ -40,21 +40,21 @@ def load_array(path: str | Path, variable: str | None = None) -> np.ndarray:
     path
         A .npy, .npz, .h5, .hdf5 or .mat (v5 to v7.3) file.
     variable
-        Which array of the file. In HDF5, slashes step into groups; in MATLAB files, dots step
-        into structures. Structure arrays and cell arrays give their elements stacked along their
-        own axes. May be left out where the file holds one array.
+        Name of the array. In HDF5, slashes step into groups; in MATLAB files, dots step into
+        structures. The elements of structure arrays and cell arrays are stacked along the axes of
+        these. May be left out if the file holds a single array.
 
     Returns
     -------
     numpy.ndarray
-        The array as stored, axes untouched; of a MATLAB file, as MATLAB shows it. Logicals of
-        MATLAB are uint8; a row of characters is one text, of shape (1,).
+        The array with its axes as stored, or for a MATLAB file, as MATLAB shows them. MATLAB's
+        logicals become uint8; a row of characters becomes one text, of shape (1,).
 
     Raises
     ------
     RepbiasError
-        If the file cannot be read or is too large for the memory, or the variable is missing or
-        not an array of equal shapes.
+        If the file cannot be read or does not fit into memory, or the variable is missing or its
+        elements have different shapes.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -86,13 +86,13 @@ def _from_npz(path: Path, variable: str | None) -> np.ndarray:
         raise RepbiasError(f"{path}: one array (npy), not an npz archive")
     with archive:
         name = _choose(path, variable, archive.files)
-        # No more than this comes out of a member, whatever its header says.
+        # The archive limits a member to this size, whatever the header of its array declares.
         for stored in archive.zip.infolist():
             if stored.filename in (name, f"{name}.npy"):
                 refuse_size(path, repr(name), (stored.file_size,))
         array = archive[name]
     if not isinstance(array, np.ndarray):
-        raise RepbiasError(f"{path}: {name!r} is no array")
+        raise RepbiasError(f"{path}: {name!r} is not an array")
     return array
 
 
@@ -123,7 +123,7 @@ def _from_hdf5(path: Path, variable: str | None) -> np.ndarray:
 def _dataset(path: Path, dataset: h5py.Dataset) -> np.ndarray:
     import h5py
 
-    refuse_data_elsewhere(path, dataset)
+    refuse_external_data(path, dataset)
     if dataset.shape is None:
         raise RepbiasError(f"{path}: {dataset.name.strip('/')!r} has no data")
     refuse_size(path, repr(dataset.name), dataset.shape, dataset.dtype.itemsize)
@@ -132,32 +132,13 @@ def _dataset(path: Path, dataset: h5py.Dataset) -> np.ndarray:
     return np.asarray(dataset[()])
 
 
-def refuse_links(path: str | Path, file: h5py.File) -> None:
-    """Refuse an HDF5 file that is to be read as a whole and holds links, or is too large.
-
-    Raises
-    ------
-    RepbiasError
-        If it holds soft links, or what it declares does not fit into memory.
-    """
-    import h5py
-
-    # Visits stop at what is returned; an exception would get lost within HDF5.
-    link = file.visititems_links(lambda name, x: None if isinstance(x, h5py.HardLink) else name)
-    if link is not None:
-        raise RepbiasError(f"{path}: {link!r} is a link; links are not followed")
-    sizes = [0]
-    file.visititems(lambda _, x: sizes.append(x.nbytes) if isinstance(x, h5py.Dataset) else None)
-    refuse_size(path, "the file", (sum(sizes),))
-
-
 def _from_mat(path: Path, variable: str | None) -> np.ndarray:
     import h5py
     import scipy.io
 
     if h5py.is_hdf5(path):
         with open_hdf5(path) as file:
-            # Names with # are MATLAB's own: what references point to, and objects.
+            # MATLAB reserves names with # for objects and the targets of references.
             names = [name for name in file if not name.startswith("#")]
             first, *fields = (variable or _choose(path, None, names)).split(".")
             node = member(path, file, _choose(path, first, names))
@@ -170,7 +151,7 @@ def _from_mat(path: Path, variable: str | None) -> np.ndarray:
 
 
 def _mat5(path: Path, value: Any, name: str, fields: list[str]) -> np.ndarray:
-    """Return what SciPy read, after steps into fields; structures and cells are stacked."""
+    """Return a value that SciPy read, after stepping into fields, with elements stacked."""
     import scipy.io
     import scipy.sparse
 
@@ -197,24 +178,24 @@ def _mat73(
     fields: list[str],
     visits: Iterator[int],
 ) -> np.ndarray:
-    """Return what MATLAB v7.3 wrote as HDF5, in the form that :func:`_mat5` gives.
+    """Return a value that MATLAB v7.3 wrote as HDF5, in the form of :func:`_mat5`.
 
-    The axes are MATLAB's reversed. A cell array is a dataset of references to its elements; a
-    structure is a group with a member for each field, and in a structure array each member is a
-    dataset of references, without a class of its own. References can form a circle, or lead to the
-    same place in ever more ways, so `visits` counts.
+    The axes are reversed. A cell array is a dataset of references to its elements. A structure is a
+    group with a member for each field; in a structure array, each member is a dataset of
+    references, without a class of its own. References can be circular or multiply exponentially, so
+    `visits` counts them.
     """
     import h5py
 
     if next(visits) > max(MAX_REFERENCES, path.stat().st_size // 8):
-        raise RepbiasError(f"{path}: {name!r} refers to the same data again and again")
+        raise RepbiasError(f"{path}: {name!r} refers to the same data over and over")
     kind = bytes(node.attrs.get("MATLAB_class", b"")).decode()
     if fields or kind == "struct":
         is_structure = kind == "struct" and isinstance(node, h5py.Group)
         name = _field(path, name, list(node) if is_structure else (), fields)
         field = member(path, node, name)
         if "MATLAB_class" not in field.attrs:
-            return _referred(path, file, field, name, fields[1:], visits)
+            return _referenced(path, file, field, name, fields[1:], visits)
         return _stack(path, name, (1, 1), [_mat73(path, file, field, name, fields[1:], visits)])
     if kind not in _MATLAB_CLASSES or "MATLAB_object_decode" in node.attrs:
         raise RepbiasError(
@@ -223,28 +204,41 @@ def _mat73(
         )
     if "MATLAB_sparse" in node.attrs:
         return _sparse(path, node)
-    if node.attrs.get("MATLAB_empty", 0):  # the data are the shape
+    if node.attrs.get("MATLAB_empty", 0):  # the dataset holds the shape
         shape = tuple(map(int, _dataset(path, node)))
         if kind == "cell":
             return _stack(path, name, shape, [])
         refuse_size(path, repr(name), shape, 8)
         return np.zeros(shape[:-1] if kind == "char" else shape, _MATLAB_CLASSES[kind])
     if kind == "cell":
-        return _referred(path, file, node, name, [], visits)
+        return _referenced(path, file, node, name, [], visits)
     values = _numbers(path, node).T
-    if kind != "char":
-        return values
-    rows = values.reshape(-1, values.shape[-1]).astype("<u2")
-    texts = [row.tobytes().decode("utf-16-le") for row in rows]
-    return np.array(texts, dtype=str).reshape(values.shape[:-1])
+    return _characters(values) if kind == "char" else values
 
 
-#: MATLAB's classes that are read, and what an empty array of each becomes.
+#: MATLAB classes that can be read, and the dtypes of their empty arrays.
 _MATLAB_CLASSES = {
-    **{name: name for name in ("double", "single", "int8", "int16", "int32", "int64")},
-    **{name: name for name in ("uint8", "uint16", "uint32", "uint64")},
-    **{"logical": "uint8", "char": "U1", "cell": "O"},
+    "double": "double",
+    "single": "single",
+    "int8": "int8",
+    "int16": "int16",
+    "int32": "int32",
+    "int64": "int64",
+    "uint8": "uint8",
+    "uint16": "uint16",
+    "uint32": "uint32",
+    "uint64": "uint64",
+    "logical": "uint8",
+    "char": "U1",
+    "cell": "O",
 }
+
+
+def _characters(codes: np.ndarray) -> np.ndarray:
+    """Join UTF-16 codes (..., character) along the last axis to text (...)."""
+    rows = codes.reshape(-1, codes.shape[-1]).astype("<u2")
+    texts = [row.tobytes().decode("utf-16-le") for row in rows]
+    return np.array(texts, dtype=str).reshape(codes.shape[:-1])
 
 
 def _numbers(path: Path, dataset: h5py.Dataset) -> np.ndarray:
@@ -253,7 +247,7 @@ def _numbers(path: Path, dataset: h5py.Dataset) -> np.ndarray:
 
 
 def _sparse(path: Path, group: h5py.Group) -> np.ndarray:
-    """Fill a matrix from compressed columns."""
+    """Return a dense matrix from compressed sparse columns."""
     starts = _dataset(path, member(path, group, "jc")).astype(np.int64)
     shape = (int(group.attrs["MATLAB_sparse"]), len(starts) - 1)
     refuse_size(path, repr(group.name), shape, 8)
@@ -266,7 +260,7 @@ def _sparse(path: Path, group: h5py.Group) -> np.ndarray:
     return matrix
 
 
-def _referred(
+def _referenced(
     path: Path,
     file: h5py.File,
     dataset: h5py.Dataset,
@@ -293,7 +287,7 @@ def _field(path: Path, name: str, available: Collection[str], fields: list[str])
 
 
 def _stack(path: Path, name: str, shape: tuple[int, ...], parts: list[np.ndarray]) -> np.ndarray:
-    # An empty text is a text too.
+    # An empty text counts as text.
     parts = [np.array([""]) if p.dtype.kind == "U" and not p.size else p for p in parts]
     shapes = {part.shape for part in parts}
     if len(shapes) != 1:

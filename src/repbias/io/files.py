@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Atomic writing: a file exists completely or not at all."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from repbias.base.spec import RepbiasError
 
 
 class StoreError(RepbiasError):
-    """A file of ours that is truncated, of another format or version, or incomplete."""
+    """One of our own files that is truncated, incomplete, or of another format or version."""
 
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; rename it to `path` only if the block succeeds.
+    """Yield a temporary path beside `path`, and rename it to `path` if the block succeeds.
 
     Raises
     ------
     RepbiasError
-        If the disk is full, or the user's share of it.
+        If the disk or the user's quota is full.
     """
     path = Path(path)
-    # The suffix stays last: some writers choose the format by it.
+    # The suffix stays at the end, as some writers choose the format by it.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -36,21 +36,16 @@ def atomic(path: str | Path) -> Iterator[Path]:
             os.fsync(written.fileno())
         temporary.replace(path)
     except OSError as error:
-        if is_full(error):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise RepbiasError(f"{path}: not written: {error.strerror}") from error
         raise
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def is_full(error: OSError) -> bool:
-    """Say whether an error means that a disk is full, or the user's share of it."""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT)
-
-
 def _remove_leftovers(path: Path) -> None:
-    """Remove temporary files of `path` from runs that were killed."""
-    ours = re.compile(rf"\.{re.escape(path.stem)}\.\d+\.tmp{re.escape(path.suffix)}")
+    """Remove temporary files of `path` that killed runs left."""
+    temporary = re.compile(rf"\.{re.escape(path.stem)}\.\d+\.tmp{re.escape(path.suffix)}")
     for leftover in path.parent.iterdir():
-        if ours.fullmatch(leftover.name):
+        if temporary.fullmatch(leftover.name):
             leftover.unlink(missing_ok=True)

@@ -21,7 +21,7 @@ from numpy.typing import DTypeLike
 import repbias
 from repbias.base.spec import RepbiasError
 from repbias.io.files import StoreError, atomic
-from repbias.io.untrusted import member, refuse_data_elsewhere, refuse_size
+from repbias.io.untrusted import member, refuse_external_data, refuse_size
 
 #: Version 3 calls `networks/kept` `included`, and `networks/acquired` `mastery_step`.
 FORMAT_VERSION = 3
@@ -194,7 +194,7 @@ def dataset_of(group: h5py.Group, name: str) -> h5py.Dataset:
     """
     with reading(group):
         dataset = member(group.file.filename, group, name)
-        refuse_data_elsewhere(group.file.filename, dataset)
+        refuse_external_data(group.file.filename, dataset)
         return dataset
 
 

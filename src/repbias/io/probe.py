@@ -1,7 +1,7 @@
-"""Touch all of a file that a C library reads, in a process of its own that may crash.
+"""Read everything in a file that a C library might crash on, in a process that may crash.
 
-Run as a script, so that it starts fast: it imports nothing else of the package. What libraries
-raise is no matter here; the reader meets it again, and says it in words.
+This runs as a script and imports nothing else of the package, so that it starts fast. Exceptions
+of libraries do not matter here: the reader will meet them again, and report them.
 """
 
 import contextlib
@@ -11,14 +11,14 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-#: Exit code for a file that needs more memory than it may have.
+#: Exit code if the file needs more memory than is allowed.
 TOO_LARGE = 3
-#: Seconds of computing before a file counts as one that never ends, and bytes a second beyond.
+#: CPU time in seconds after which reading counts as endless, and bytes that extend it by a second.
 SECONDS, BYTES_PER_SECOND = 30, 1_000_000
 
 
 def touch_hdf5(path: str) -> None:
-    """Read all attributes and indices, and data of variable length; follow references, no links."""
+    """Read attributes, chunk indices and data of variable length; follow references, not links."""
     import h5py
 
     def touch(name: str, item: "h5py.HLObject") -> None:
@@ -49,16 +49,17 @@ def touch_matlab(path: str) -> None:
     """Read a MATLAB file up to v7."""
     import scipy.io
 
-    # An element takes a byte at least, compressed a thousandth; SciPy makes room before it looks.
-    most = 1032 * Path(path).stat().st_size
+    # SciPy allocates declared sizes before reading. An element has at least one byte, which
+    # deflate compresses at most 1032-fold.
+    max_elements = 1032 * Path(path).stat().st_size
     for _, shape, kind in scipy.io.whosmat(path):
-        if kind != "sparse" and prod(map(int, shape)) > most:
+        if kind != "sparse" and prod(map(int, shape)) > max_elements:
             raise MemoryError
     scipy.io.loadmat(path)
 
 
 def attempt(call: Callable[..., Any], *arguments: object) -> Any:
-    """Call and return; None where the call fails for another reason than memory."""
+    """Return the result of a call; None if it fails for any reason but memory."""
     try:
         return call(*arguments)
     except MemoryError:
@@ -68,14 +69,14 @@ def attempt(call: Callable[..., Any], *arguments: object) -> Any:
 
 
 def limit(memory: int, size: int) -> None:
-    """Limit what this process may take, where the system can."""
+    """Limit the CPU time and memory of this process, where the system supports it."""
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 
         seconds = SECONDS + size // BYTES_PER_SECOND
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))  # SIGXCPU, then SIGKILL
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        # Libraries reserve some that they never use.
+        # Libraries reserve address space that they never use.
         bytes_ = memory + 2**32
         resource.setrlimit(resource.RLIMIT_AS, (bytes_, bytes_))
 

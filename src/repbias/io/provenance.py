@@ -1,8 +1,7 @@
-"""How every output was made: one record per job, beside the results.
+"""Provenance: a record of how every output was made, one file per job.
 
-Tables and HDF5 files hold nothing that differs between two runs of a study, so that they are the
-same byte for byte; the day, the machine and the versions are in
-``results/<study>/provenance/<as the log>.json``.
+Tables and HDF5 files are identical, byte for byte, in two runs of a study; date, machine and
+versions are recorded separately, in ``results/<study>/provenance/<name of the log>.json``.
 """
 
 from __future__ import annotations
@@ -22,11 +21,23 @@ import repbias
 from repbias.base.spec import RepbiasError
 
 PACKAGE = Path(repbias.__file__).parent
-#: Libraries whose versions are told where a job used them: imported as, and installed as.
+#: Libraries whose versions are recorded if a job imported them: module name to package name.
 LIBRARIES = {
-    **{name: name for name in ("numpy", "scipy", "pandas", "h5py", "torch", "rsatoolbox")},
-    **{name: name for name in ("himalaya", "matplotlib", "pynwb", "nibabel", "mne", "xarray")},
-    **{"sklearn": "scikit-learn", "PIL": "pillow", "snakemake": "snakemake"},
+    "numpy": "numpy",
+    "scipy": "scipy",
+    "pandas": "pandas",
+    "h5py": "h5py",
+    "torch": "torch",
+    "rsatoolbox": "rsatoolbox",
+    "himalaya": "himalaya",
+    "matplotlib": "matplotlib",
+    "pynwb": "pynwb",
+    "nibabel": "nibabel",
+    "mne": "mne",
+    "xarray": "xarray",
+    "sklearn": "scikit-learn",
+    "PIL": "pillow",
+    "snakemake": "snakemake",
 }
 
 
@@ -36,11 +47,11 @@ def record(snakemake: Any, seconds: float) -> None:
     Parameters
     ----------
     snakemake
-        The object that Snakemake puts into a script's namespace.
+        The object that Snakemake injects into a script.
     seconds
-        How long the job took.
+        Duration of the job.
     """
-    # It imports NumPy, which reads how many threads to use when it is imported: not before a job.
+    # Not at the top: NumPy, which it imports, reads the number of threads when it is imported.
     from repbias.io.files import atomic
 
     results = Path(*Path(snakemake.log[0]).parts[:2])  # results/<study>
@@ -49,7 +60,7 @@ def record(snakemake: Any, seconds: float) -> None:
         "rule": snakemake.rule,
         "wildcards": dict(snakemake.wildcards.items()),
         "outputs": {_name(path, results): digest(path) for path in snakemake.output},
-        # Inputs that are results have records of their own.
+        # Inputs that are results have their own records.
         "inputs": {
             _name(path, results): None if results in Path(path).parents else digest(path)
             for path in snakemake.input
@@ -69,7 +80,7 @@ def record(snakemake: Any, seconds: float) -> None:
 
 
 def records(results: Path) -> dict[str, dict[str, Any]]:
-    """Return the latest record of every output of a study, by the output's path below `results`.
+    """Return the latest record of every output of a study, by its path relative to `results`.
 
     Raises
     ------
@@ -79,21 +90,21 @@ def records(results: Path) -> dict[str, dict[str, Any]]:
     found = []
     for path in sorted((results / "provenance").rglob("*.json")):
         try:
-            made = json.loads(path.read_text(encoding="utf-8"))
-            found.append((made["finished"], list(made["outputs"]), made))
+            facts = json.loads(path.read_text(encoding="utf-8"))
+            found.append((facts["finished"], list(facts["outputs"]), facts))
         except (ValueError, KeyError, TypeError) as error:
             raise RepbiasError(f"{path}: not a record of provenance ({error})") from error
     found.sort(key=lambda entry: entry[0])
-    return {output: made for _, outputs, made in found for output in outputs}
+    return {output: facts for _, outputs, facts in found for output in outputs}
 
 
 def results_of(path: Path) -> Path | None:
-    """Return the folder of results that a file is in, if it has records."""
+    """Return the results folder with records that contains a file; None if there is none."""
     return next((p for p in path.resolve().parents if (p / "provenance").is_dir()), None)
 
 
 def record_of(path: Path) -> dict[str, Any] | None:
-    """Return the record of a file; None where there is none."""
+    """Return the record of a file; None if there is none."""
     results = results_of(path)
     if results is None:
         return None
@@ -110,15 +121,15 @@ def digest(path: str | Path) -> str | None:
 
 
 def fingerprint(config: Any) -> str:
-    """Return twelve hexadecimal digits that stand for a configuration; order does not matter."""
-    # Keys may be numbers and words, which have an order only once all are text.
+    """Return a hash of a configuration, twelve hexadecimal digits; key order does not matter."""
+    # Keys may be numbers and text, which can be sorted only once all are text.
     plain = json.loads(json.dumps(config, default=str))
     text = json.dumps(plain, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def by_path(settings: Any, path: str = "") -> dict[str, str]:
-    """Return every setting by its dotted path.
+    """Flatten nested settings, by dotted path.
 
     Examples
     --------
@@ -145,15 +156,15 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str | None:
-    """Return the commit of this package, with ``-dirty`` where files were edited; None if none."""
-    # An installed package may lie in somebody else's repository, which does not track it.
+    """Return the commit of this package, with ``-dirty`` if files were edited; None if unknown."""
+    # An installed package may be inside another repository, which does not track it.
     if _git("ls-files", "--error-unmatch", "__init__.py") is None:
         return None
     return _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
 
 
 def host() -> dict[str, Any]:
-    """Return what hardware and system this is; nothing that names a user or a machine."""
+    """Return the hardware and operating system, without the names of user and machine."""
     return {
         "system": f"{platform.system()} {platform.release()}",
         "processor": _processor(),
@@ -163,7 +174,7 @@ def host() -> dict[str, Any]:
 
 
 def _name(path: str | Path, results: Path) -> str:
-    """Return a file's path below the results or this package, else as the configuration says."""
+    """Return a path relative to the results or the package; other paths as they are given."""
     path = Path(path)
     if results in path.parents:
         return path.relative_to(results).as_posix()
@@ -175,13 +186,13 @@ def _name(path: str | Path, results: Path) -> str:
 def _git(*arguments: str) -> str | None:
     try:
         done = subprocess.run(
-            # Jobs side by side, and the user, may look at the repository at the same time.
+            # Parallel jobs, and the user, may read the repository at the same time.
             ["git", "--no-optional-locks", "-C", str(PACKAGE), *arguments],
             capture_output=True,
             text=True,
             timeout=30,
         )
-    except (OSError, subprocess.TimeoutExpired):  # no git, or a file system that does not answer
+    except (OSError, subprocess.TimeoutExpired):  # no git, or an unresponsive file system
         return None
     return done.stdout.strip() if done.returncode == 0 else None
 
@@ -197,7 +208,7 @@ def _processor() -> str:
 
 
 def _device() -> str:
-    """Say what this process has computed on; it does not start a GPU to find out."""
+    """Return the device that this process has computed on, without initialising a GPU."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         return f"cuda ({torch.cuda.get_device_name()})"

@@ -1,4 +1,4 @@
-"""The canonical file of a recording."""
+"""The canonical file of a recording, and what it holds."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Recording:
     Attributes
     ----------
     responses : (trial, unit) or (trial, unit, time) float; NaN where a unit was not observed
-    trials : columns "stimulus_id", "repeat", and what else the file says of a trial
-    units : columns "unit", "subject", "region", and what else the file says of a unit
-    stimuli : columns "stimulus_id" and what else is known of a stimulus
-    standard_errors : (trial, unit), of responses that are averages, where the file has them
-    rdms : (rdm, pair) float, pairs in the row-major upper triangle of `stimuli`'s order
-    rdm_info : columns "subject" and what else the file says of an RDM
-    info : free facts: modality, response_unit, where the data came from, time bins
+    trials : columns "stimulus_id", "repeat", and any further columns of the source
+    units : columns "unit", "subject", "region", and any further columns of the source
+    stimuli : columns "stimulus_id" and any further columns of the stimulus set
+    standard_errors : (trial, unit), of responses that are averages, if the source has them
+    rdms : (rdm, pair) float, row-major upper triangles with stimuli in the order of `stimuli`
+    rdm_info : columns "subject" and any further columns of the source
+    info : metadata, such as modality, response_unit, source, and "times_s", the bin centres
     """
 
     stimuli: dict[str, np.ndarray]

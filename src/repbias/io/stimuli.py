@@ -1,4 +1,4 @@
-"""The file of generated stimuli."""
+"""The file of generated stimuli, and what it holds."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Stimuli:
     labels : (stimulus, feature) uint8
     components : names of the features' sub-components, such as "hard.xor12"
     component_labels : (stimulus, component) uint8
-    supervised : (stimulus, feature) bool, whether training rewards the feature on this stimulus
-    audit : what the independence audit measured, by split
+    supervised : (stimulus, feature) bool, whether the training loss includes this label
+    audit : results of the independence audit, by split
     """
 
     inputs: np.ndarray

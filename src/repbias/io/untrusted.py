@@ -1,8 +1,9 @@
-"""Files that others made: damaged, or made to do harm (docs/hostile-input.md).
+"""Safe reading of untrusted files, damaged or malicious (docs/hostile-input.md).
 
-What every reader of such files goes through. Nothing of them is unpickled or run; they cannot make
-us read other files; what they declare must fit into memory; whatever a library raises becomes a
-:class:`RepbiasError` that names the file; and a library that crashes does so in another process.
+All readers of such files use these functions. Nothing is unpickled or executed; files cannot make
+us read other files; the sizes that they declare must fit into memory; any exception of a library
+becomes a :class:`RepbiasError` that names the file; and libraries that may crash are first tried in
+another process.
 """
 
 from __future__ import annotations
@@ -27,19 +28,19 @@ if TYPE_CHECKING:
 
 @contextmanager
 def readable(path: Path | str, what: str) -> Iterator[None]:
-    """Name the file if the block fails.
+    """Turn any exception in the block into an error that names the file.
 
     Parameters
     ----------
     path
         The file that the block reads.
     what
-        What the file should be, for the message.
+        The expected kind of file, for the message.
 
     Raises
     ------
     RepbiasError
-        If it is no regular file, or the block raises anything else.
+        If the path is neither a file nor a folder, or the block raises an exception.
     """
     if Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir():
         raise RepbiasError(f"{path}: neither a file nor a folder, but a device or pipe")
@@ -49,13 +50,13 @@ def readable(path: Path | str, what: str) -> Iterator[None]:
         raise
     except MemoryError as error:
         raise RepbiasError(f"{path}: does not fit into memory") from error
-    except Exception as error:  # damaged files make these libraries raise errors of many kinds
+    except Exception as error:  # with damaged files, libraries raise many types of errors
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise RepbiasError(f"{path}: cannot be read as {what} ({first})") from error
 
 
 def available_memory() -> int:
-    """Return the bytes of memory that are free; where the system does not tell, that it has."""
+    """Return the bytes of free memory, or of all memory where the system does not report it."""
     try:
         with Path("/proc/meminfo").open() as file:
             found = dict(line.split(":") for line in file)
@@ -65,23 +66,23 @@ def available_memory() -> int:
 
 
 def refuse_size(path: Path | str, name: str, shape: Sequence[int], itemsize: int = 1) -> None:
-    """Refuse to read what does not fit into memory, by the size that the file declares.
+    """Refuse to read an array whose declared size does not fit into memory.
 
-    A file of a few bytes can declare petabytes: of zeros that are compressed, or not there at all.
+    A file of a few bytes can declare petabytes of zeros, compressed or not stored at all.
 
     Parameters
     ----------
     path, name
-        The file, and what of it has this size.
+        The file, and the array or other part of it, for the message.
     shape
         Number of elements along each axis.
     itemsize
-        Bytes of an element.
+        Bytes per element.
 
     Raises
     ------
     RepbiasError
-        If it is larger than the memory that is free.
+        If it is larger than the free memory.
     """
     size, free = prod(map(int, shape)) * int(itemsize), available_memory()
     if size > free:
@@ -92,10 +93,11 @@ def refuse_size(path: Path | str, name: str, shape: Sequence[int], itemsize: int
 
 
 def refuse_crash(path: Path | str, what: str) -> None:
-    """Refuse a file that crashes its library or keeps it reading for ever.
+    """Refuse a file that crashes its library or makes it read for ever.
 
-    A damaged HDF5 or MATLAB file can do that, and take the whole process with it. So another
-    process reads it first: all but the plain data of HDF5, and all of MATLAB's up to v7.
+    Damaged HDF5 and MATLAB files can do either to the whole process. So another process
+    (:mod:`repbias.io.probe`) reads the file first: of HDF5 everything but the plain data, of MATLAB
+    files up to v7 everything.
 
     Parameters
     ----------
@@ -103,6 +105,11 @@ def refuse_crash(path: Path | str, what: str) -> None:
         The file.
     what
         "hdf5" or "matlab".
+
+    Raises
+    ------
+    RepbiasError
+        If the other process crashed, or exceeded its memory or time.
     """
     status = Path(path).stat()
     problem = _probe(str(path), what, (status.st_size, status.st_mtime_ns, status.st_ino))
@@ -113,7 +120,7 @@ def refuse_crash(path: Path | str, what: str) -> None:
 @lru_cache(maxsize=64)
 def _probe(path: str, what: str, state: tuple[int, ...]) -> str:
     done = subprocess.run(
-        # -P: a module of ours must not stand in for one of Python's of the same name.
+        # -P: modules beside the script must not shadow those of the standard library.
         [sys.executable, "-P", probe.__file__, what, path, str(available_memory()), str(state[0])],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -124,69 +131,87 @@ def _probe(path: str, what: str, state: tuple[int, ...]) -> str:
     if done.returncode == -signal.SIGXCPU:
         return "damaged, or very large: its library took too long to read it"
     if done.returncode:
-        return f"damaged: its library crashes or does not end (exit {done.returncode})"
+        return f"damaged: its library crashes or does not terminate (exit {done.returncode})"
     return ""
 
 
 @contextmanager
 def open_hdf5(path: Path | str) -> Iterator[h5py.File]:
-    """Open an HDF5 file that someone else made, for reading.
+    """Open an untrusted HDF5 file for reading.
 
     Raises
     ------
     RepbiasError
-        If it crashes the HDF5 library, or a part of it is in other files.
+        If it crashes the HDF5 library, or parts of it are in other files.
     """
     import h5py
 
     refuse_crash(path, "hdf5")
     with h5py.File(path, "r") as file:
-        refuse_other_files(path, file)
+        refuse_external_parts(path, file)
         yield file
 
 
-def refuse_other_files(path: Path | str, file: h5py.File) -> None:
-    """Refuse an HDF5 file that reaches out of itself: it could read any file of the user.
+def refuse_external_parts(path: Path | str, file: h5py.File) -> None:
+    """Refuse an HDF5 file of which parts are in other files: they could be any of the user's.
 
-    Soft links stay within the file; NWB uses them.
+    Soft links, which NWB uses, stay within the file.
 
     Raises
     ------
     RepbiasError
-        If it holds external links, or data that are kept in another file.
+        If it has external links, or data that are stored in other files.
     """
     import h5py
 
-    inside = (h5py.HardLink, h5py.SoftLink)
-    # Visits stop at what is returned; an exception would get lost within HDF5.
-    link = file.visititems_links(lambda name, x: None if isinstance(x, inside) else name)
+    internal = (h5py.HardLink, h5py.SoftLink)
+    # A visit ends with the first value that is returned; exceptions would get lost in HDF5.
+    link = file.visititems_links(lambda name, x: None if isinstance(x, internal) else name)
     if link is not None:
         raise RepbiasError(f"{path}: {_text(link)!r} is a link to another file")
     dataset = file.visititems(
-        lambda _, x: x if isinstance(x, h5py.Dataset) and _elsewhere(x) else None
+        lambda _, x: x if isinstance(x, h5py.Dataset) and _is_external(x) else None
     )
     if dataset is not None:
-        refuse_data_elsewhere(path, dataset)
+        refuse_external_data(path, dataset)
 
 
-def _elsewhere(dataset: h5py.Dataset) -> bool:
-    return bool(dataset.external) or dataset.is_virtual
-
-
-def refuse_data_elsewhere(path: Path | str, dataset: h5py.Dataset) -> None:
-    """Refuse a dataset that keeps its data in another file, or is made of others'."""
-    if _elsewhere(dataset):
+def refuse_external_data(path: Path | str, dataset: h5py.Dataset) -> None:
+    """Refuse a dataset whose data are stored in other files (external or virtual)."""
+    if _is_external(dataset):
         name = _text(dataset.name or "a dataset").strip("/")
         raise RepbiasError(f"{path}: {name!r} keeps its data in other files")
 
 
-def member(path: Path | str, group: h5py.Group, name: str) -> h5py.Dataset | h5py.Group:
-    """Return a member of an HDF5 group; step into groups at slashes, but follow no link.
+def _is_external(dataset: h5py.Dataset) -> bool:
+    return bool(dataset.external) or dataset.is_virtual
+
+
+def refuse_links(path: Path | str, file: h5py.File) -> None:
+    """Refuse an HDF5 file that a library will read as a whole if it has links or is too large.
 
     Raises
     ------
     RepbiasError
-        If there is none, or it, or a group on the way, is a link.
+        If it has soft links, or the data that it declares do not fit into memory.
+    """
+    import h5py
+
+    link = file.visititems_links(lambda name, x: None if isinstance(x, h5py.HardLink) else name)
+    if link is not None:
+        raise RepbiasError(f"{path}: {_text(link)!r} is a link; links are not followed")
+    sizes = [0]
+    file.visititems(lambda _, x: sizes.append(x.nbytes) if isinstance(x, h5py.Dataset) else None)
+    refuse_size(path, "the file", (sum(sizes),))
+
+
+def member(path: Path | str, group: h5py.Group, name: str) -> h5py.Dataset | h5py.Group:
+    """Return a member of an HDF5 group, by a path with slashes, without following links.
+
+    Raises
+    ------
+    RepbiasError
+        If it does not exist, or it or a group on the path is a link.
     """
     import h5py
 

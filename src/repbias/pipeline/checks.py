@@ -12,7 +12,7 @@ from repbias.base.spec import nearest
 from repbias.claims import CLAIMS
 from repbias.config.analyses import ANALYSES
 from repbias.config.explain import explain
-from repbias.config.file import ConfigError, refuse_strange_values
+from repbias.config.file import ConfigError, require_plain_data
 from repbias.config.references import SIMILARITIES
 from repbias.config.study import MOST_CONDITIONS, Condition, Study
 from repbias.geometry.spec import Identification
@@ -40,7 +40,7 @@ def load_study(config: dict[str, Any], source: str = "config") -> Study:
     ConfigError
         With every problem found: its path, the value, and what is allowed.
     """
-    refuse_strange_values(config, source)
+    require_plain_data(config, source)
     try:
         study = Study.model_validate(config)
     except ValidationError as error:

@@ -16,7 +16,7 @@ from pydantic_core import PydanticUndefined
 
 from repbias.claims import CLAIMS
 from repbias.config.explain import members, tags_of
-from repbias.config.file import DEEPEST, LARGEST, MOST_VALUES
+from repbias.config.file import MAX_BYTES, MAX_DEPTH, MAX_VALUES
 from repbias.config.study import MOST_CONDITIONS, Study
 from repbias.stimuli.features import FUNCTIONS
 
@@ -33,9 +33,9 @@ folders: letters, digits and _ . + -, at most 80, the first one a letter, a digi
 differ in upper and lower case only are refused, and so are those that end with the same characters
 20 times.
 
-A file is plain YAML of at most {LARGEST:,} bytes. A key that occurs twice is refused (YAML alone
+A file is plain YAML of at most {MAX_BYTES:,} bytes. A key that occurs twice is refused (YAML alone
 would take the last one), and so are control characters, dates, numbers that are not finite, more
-than {MOST_VALUES:,} values with all aliases written out, and more than {DEEPEST} sections in each
+than {MAX_VALUES:,} values with all aliases written out, and more than {MAX_DEPTH} sections in each
 other. A study has at most {MOST_CONDITIONS:,} conditions.
 
 `vary` maps the dotted path of any setting of the experiment to its levels, a list or a mapping of

@@ -1,1 +1,1 @@
-"""Recordings of brains, real and simulated, in one canonical form."""
+"""Neural recordings, real and simulated, in one canonical form."""

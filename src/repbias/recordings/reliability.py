@@ -1,4 +1,4 @@
-"""Averages over repeats, and how reliable they are."""
+"""Reliability of units, and the noise ceilings that follow from it."""
 
 from __future__ import annotations
 
@@ -10,172 +10,26 @@ import pandas as pd
 
 from repbias.base.spec import RepbiasError
 from repbias.io.recordings import Recording
-from repbias.recordings.spec import ORDER_COLUMNS, preparation_of
 from repbias.tables import as_table
+from repbias.recordings.responses import (
+    by_repeat,
+    has_repeats,
+    observed_mean,
+    stimulus_means,
+    varies_over_stimuli,
+)
+from repbias.recordings.spec import preparation_of
 
-#: What the ceiling of a unit means, stored beside every number.
+#: How the ceiling of a unit was estimated, stored beside every value.
 UNIT_CONVENTION = "sqrt of split-half reliability, Spearman-Brown corrected"
 REPEATS_CONVENTION = "sqrt of the noise ceiling from repeats (Allen et al. 2022)"
 ERRORS_CONVENTION = "sqrt of the noise ceiling from standard errors"
 UNAVAILABLE = "unavailable"
-#: A reliability whose lower bound is not above this is no ceiling: dividing by it gives noise.
+#: A reliability whose lower bound is not above this gives no ceiling: dividing by it amplifies
+#: noise.
 MIN_CEILING = 0.05
-#: Units that are computed at once: few arrays as large as the recording, and those fit the cache.
+#: Units processed at a time, so that temporary arrays are small and fit into the cache.
 BLOCK = 256
-
-
-def stimulus_means(recording: Recording) -> np.ndarray:
-    """Average the responses over repeats (and time bins, if there are any).
-
-    Returns
-    -------
-    numpy.ndarray
-        (stimulus, unit), in the order of `recording.stimulus_ids`; NaN where a unit was never
-        observed.
-    """
-    return observed_mean(by_repeat(recording), axis=1)
-
-
-def observed_mean(values: np.ndarray, axis: int) -> np.ndarray:
-    """Average what was observed; NaN where nothing was."""
-    observed = ~np.isnan(values)
-    counts = observed.sum(axis=axis, dtype=np.int32)
-    means = np.asarray(values.sum(axis=axis, where=observed), dtype=np.float64)
-    np.divide(means, counts, out=means, where=counts > 0)
-    means[counts == 0] = np.nan
-    return means
-
-
-def by_repeat(recording: Recording) -> np.ndarray:
-    """Arrange trials as (stimulus, repeat, unit), padded with NaN, as the analyses use them.
-
-    Time bins in the recording's `window` are averaged, and units are divided by the standard
-    deviation of their mean responses if it says `standardise`
-    (:class:`repbias.recordings.spec.Preparation`).
-    """
-    responses = trial_responses(recording)
-    ids = recording.stimulus_ids
-    position = {stimulus: i for i, stimulus in enumerate(ids)}
-    rows = np.array([position[s] for s in recording.trials["stimulus_id"]])
-    # The how-manieth trial of its stimulus each trial is, whatever the order in the file.
-    keys = [recording.trials[name] for name in ORDER_COLUMNS if name in recording.trials]
-    order = np.lexsort([*reversed(keys), rows])
-    counts = np.bincount(rows, minlength=len(ids))
-    turn = np.empty(len(rows), int)
-    turn[order] = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-    tensor = np.full((len(ids), counts.max(), responses.shape[1]), np.nan)
-    tensor[rows, turn] = responses
-    if preparation_of(recording).standardise:
-        means = observed_mean(tensor, axis=1)
-        with np.errstate(invalid="ignore"):
-            spread = np.sqrt(observed_mean((means - observed_mean(means, axis=0)) ** 2, axis=0))
-        tensor /= np.where(_varies(means), spread, 1)
-    return tensor
-
-
-def _varies(means: np.ndarray) -> np.ndarray:
-    """Whether mean responses (stimulus, unit) differ by more than rounding, (unit,)."""
-    low, high = np.fmin.reduce(means, axis=0), np.fmax.reduce(means, axis=0)
-    return high - low > 1e-12 * np.maximum(np.abs(low), np.abs(high))
-
-
-def trial_responses(recording: Recording) -> np.ndarray:
-    """Return the responses (trial, unit), averaged over the time bins in the `window`."""
-    assert recording.responses is not None
-    if recording.responses.ndim == 2:
-        return recording.responses
-    return observed_mean(recording.responses[:, :, bins_in_window(recording)], axis=2)
-
-
-def bins_in_window(recording: Recording) -> np.ndarray:
-    """Return which time bins the analyses average over, (time,) bool.
-
-    Raises
-    ------
-    RepbiasError
-        If no bin is in the recording's window.
-    """
-    assert recording.responses is not None
-    window, n_times = preparation_of(recording).window, recording.responses.shape[2]
-    if window is None:
-        return np.ones(n_times, bool)
-    times = np.asarray(recording.info["times_s"], float)
-    # Centres of bins are computed: half a bin more or less by rounding.
-    inside = (times >= window[0] - 1e-6) & (times < window[1] - 1e-6)
-    if not inside.any():
-        raise RepbiasError(
-            f"no time bin is in the window {list(window)}; the bins' centres go from "
-            f"{times[0]:g} to {times[-1]:g} s"
-        )
-    return inside
-
-
-def analysed_units(recording: Recording) -> np.ndarray:
-    """Return which units are analysed, (unit,) bool.
-
-    Those whose mean responses to stimuli differ (others would make all patterns more alike, and
-    say nothing), and that meet the recording's `min_reliability`.
-    """
-    varies = _varies(stimulus_means(recording))
-    minimum = preparation_of(recording).min_reliability
-    if minimum is None:
-        return varies
-    with np.errstate(invalid="ignore"):
-        return varies & (split_half_reliability(recording).full >= minimum)
-
-
-def random_halves(
-    tensor: np.ndarray, n_splits: int, seed: int, most: int | None = None
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Split the repeats of every stimulus and unit into random halves and average each.
-
-    Parameters
-    ----------
-    tensor
-        (stimulus, repeat, unit), NaN where not observed.
-    n_splits
-        How many times.
-    seed
-        Of the splits.
-    most
-        Trials per half at most; all if None.
-
-    Yields
-    ------
-    tuple of numpy.ndarray
-        Two averages of shape (stimulus, unit) over disjoint halves of equal size; with an odd
-        number of repeats one trial is left out, NaN where there are fewer than two.
-    """
-    rng = np.random.default_rng(seed)
-    observed = ~np.isnan(tensor)
-    values = tensor if observed.all() else np.where(observed, tensor, 0)
-    if (observed == observed[:, :, :1]).all():
-        observed = observed[:, :, :1]  # all units have the same trials, and halves of them
-    half = observed.sum(axis=1, keepdims=True) // 2
-    if most is not None:
-        half = np.minimum(half, most)
-    for _ in range(n_splits):
-        # One order of the trials for all units: simultaneous noise stays in one half.
-        keys = rng.random(tensor.shape[:2])[:, :, None]
-        rank = np.where(observed, keys, 2.0).argsort(axis=1).argsort(axis=1)
-        first, second = rank < half, (rank >= half) & (rank < 2 * half)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            yield tuple(
-                _sum_of_trials(values, part & observed) / half[:, 0] for part in (first, second)
-            )
-
-
-def _sum_of_trials(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """Sum chosen trials of values (stimulus, repeat, unit): (stimulus, unit)."""
-    if chosen.shape[2] == 1:
-        return (chosen.mT.astype(values.dtype) @ values)[:, 0]
-    return values.sum(axis=1, where=chosen)
-
-
-def _blocks_of_units(tensor: np.ndarray) -> Iterator[np.ndarray]:
-    """Cut (stimulus, repeat, unit) into blocks of units."""
-    for start in range(0, max(1, tensor.shape[2]), BLOCK):
-        yield np.ascontiguousarray(tensor[:, :, start : start + BLOCK])
 
 
 @dataclass
@@ -205,8 +59,95 @@ class Reliability:
         return np.sqrt(np.where(trusted, self.full, np.nan))
 
 
+def unit_reliability(recording: Recording) -> tuple[Reliability, str]:
+    """Estimate the reliability behind a recording's ceilings.
+
+    The recording's `ceiling` setting chooses the estimate
+    (:class:`repbias.recordings.spec.Preparation`), except where no stimulus was repeated and the
+    recording has standard errors: then these are used.
+
+    Returns
+    -------
+    reliability : Reliability
+        Of every unit.
+    convention : str
+        How its `ceiling` was estimated.
+    """
+    errors = recording.standard_errors
+    if errors is not None and not has_repeats(recording):
+        assert recording.responses is not None
+        found = reliability_from_standard_errors(recording.responses, errors)
+        return found, ERRORS_CONVENTION
+    if preparation_of(recording).ceiling == "repeats":
+        return reliability_from_repeats(recording), REPEATS_CONVENTION
+    return split_half_reliability(recording), UNIT_CONVENTION
+
+
+def unit_ceiling(recording: Recording) -> tuple[np.ndarray, str]:
+    """Estimate the highest correlation that a perfect model reaches with every unit's averages.
+
+    Returns
+    -------
+    ceiling : numpy.ndarray
+        (unit,); NaN where it is unavailable, or where the reliability's lower bound is not above
+        :data:`MIN_CEILING`.
+    convention : str
+        How it was estimated (:func:`unit_reliability`).
+    """
+    reliability, convention = unit_reliability(recording)
+    return reliability.ceiling, convention
+
+
+def analysed_units(recording: Recording) -> np.ndarray:
+    """Return which units are analysed, (unit,) bool.
+
+    Units whose mean responses do not differ between stimuli are left out: they carry no
+    information, and would make all patterns more alike. So are those below the recording's
+    `min_reliability`.
+    """
+    varies = varies_over_stimuli(stimulus_means(recording))
+    minimum = preparation_of(recording).min_reliability
+    if minimum is None:
+        return varies
+    with np.errstate(invalid="ignore"):
+        return varies & (split_half_reliability(recording).full >= minimum)
+
+
+def reliability_table(name: str, recording: Recording) -> pd.DataFrame:
+    """Summarise a recording's units: repeats, split-half reliability, ceiling.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per unit; empty for recordings of RDMs.
+    """
+    if recording.responses is None:
+        return as_table("reliability")
+    chosen, convention = unit_reliability(recording)
+    is_half = convention == UNIT_CONVENTION
+    reliability = chosen if is_half else split_half_reliability(recording)
+    counts = (~np.isnan(by_repeat(recording))).sum(axis=1)
+    table = pd.DataFrame(
+        {
+            "recording": name,
+            "subject": recording.units["subject"],
+            "region": recording.units["region"],
+            "unit": recording.units["unit"],
+            "repeats": counts.mean(axis=0),
+            "split_half": reliability.half,
+            "reliability": reliability.full,
+            "ceiling": chosen.ceiling,
+            "convention": np.where(np.isnan(chosen.ceiling), UNAVAILABLE, convention),
+        }
+    )
+    return as_table("reliability", table)
+
+
+# From halves of the repeats.
+
+
 def split_half_reliability(recording: Recording, n_splits: int = 50, seed: int = 0) -> Reliability:
-    """Estimate the reliability of every unit's averages over repeats.
+    """Estimate the reliability of every unit's averages over repeats from random halves of them.
 
     Spearman-Brown (1910): if halves correlate with r, a measurement k times as long has
     reliability kr / (1 + (k - 1) r). With an even number of repeats k is 2.
@@ -214,13 +155,13 @@ def split_half_reliability(recording: Recording, n_splits: int = 50, seed: int =
     tensor = by_repeat(recording)
     n_repeated = ((~np.isnan(tensor)).sum(axis=1) >= 2).sum(axis=0)
     half, k = np.full((2, tensor.shape[2]), np.nan)
-    # Two points always correlate, and what does not vary has no reliability.
-    enough = (n_repeated > 3) & _varies(observed_mean(tensor, axis=1))
+    # Two points always correlate, and a constant unit has no reliability.
+    enough = (n_repeated > 3) & varies_over_stimuli(observed_mean(tensor, axis=1))
     if enough.any():
         found = []
         for block in _blocks_of_units(tensor if enough.all() else tensor[:, :, enough]):
             splits = [_column_correlation(a, b) for a, b in random_halves(block, n_splits, seed)]
-            found.append((np.mean(splits, axis=0), lengthening(block)))
+            found.append((np.mean(splits, axis=0), length_ratio(block)))
         half[enough], k[enough] = map(np.concatenate, zip(*found, strict=True))
     # Fisher's interval over stimuli.
     with np.errstate(invalid="ignore"):
@@ -228,6 +169,99 @@ def split_half_reliability(recording: Recording, n_splits: int = 50, seed: int =
             np.arctanh(np.minimum(half, 1 - 1e-9)) - 1.96 / np.sqrt(np.maximum(n_repeated - 3, 1))
         )
     return Reliability(half, spearman_brown(half, k), spearman_brown(lower, k))
+
+
+def random_halves(
+    tensor: np.ndarray, n_splits: int, seed: int, max_trials: int | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Split the repeats of every stimulus and unit into random halves and average each.
+
+    Parameters
+    ----------
+    tensor
+        (stimulus, repeat, unit), NaN where not observed.
+    n_splits
+        Number of random splits.
+    seed
+        Seed of the splits.
+    max_trials
+        Upper bound on the trials in a half; none if None.
+
+    Yields
+    ------
+    tuple of numpy.ndarray
+        Two averages of shape (stimulus, unit) over disjoint halves of equal size; with an odd
+        number of repeats one trial is left out, NaN where there are fewer than two.
+    """
+    rng = np.random.default_rng(seed)
+    observed = ~np.isnan(tensor)
+    values = tensor if observed.all() else np.where(observed, tensor, 0)
+    if (observed == observed[:, :, :1]).all():
+        observed = observed[:, :, :1]  # all units have the same trials, so they share the halves
+    half = observed.sum(axis=1, keepdims=True) // 2
+    if max_trials is not None:
+        half = np.minimum(half, max_trials)
+    for _ in range(n_splits):
+        # One random order of the trials for all units keeps simultaneous noise in one half.
+        keys = rng.random(tensor.shape[:2])[:, :, None]
+        rank = np.where(observed, keys, 2.0).argsort(axis=1).argsort(axis=1)
+        first, second = rank < half, (rank >= half) & (rank < 2 * half)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            yield tuple(
+                _sum_of_trials(values, part & observed) / half[:, 0] for part in (first, second)
+            )
+
+
+def _sum_of_trials(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Sum the chosen trials of values (stimulus, repeat, unit), giving (stimulus, unit)."""
+    if chosen.shape[2] == 1:
+        return (chosen.mT.astype(values.dtype) @ values)[:, 0]
+    return values.sum(axis=1, where=chosen)
+
+
+def length_ratio(tensor: np.ndarray) -> np.ndarray:
+    """Return the noise variance of averages over halves, relative to all repeats, (unit,).
+
+    This is the factor k of :func:`spearman_brown`.
+
+    Parameters
+    ----------
+    tensor
+        (stimulus, repeat, unit), NaN where not observed.
+    """
+    n = (~np.isnan(tensor)).sum(axis=1)
+    with np.errstate(divide="ignore"):
+        noise_half = np.ma.masked_invalid(1 / (n // 2)).mean(axis=0)
+        noise_all = np.ma.masked_invalid(1 / n).mean(axis=0)
+    return np.asarray(noise_half / noise_all)
+
+
+def spearman_brown(half: np.ndarray, k: float | np.ndarray) -> np.ndarray:
+    """Return the reliability of k times the measurement; 0 where the halves anticorrelate."""
+    half = np.clip(half, 0, 1)
+    return k * half / (1 + (k - 1) * half)
+
+
+def _column_correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    missing = np.isnan(a) | np.isnan(b)
+    a, b = (_centred(x, missing) for x in (a, b))
+    products = np.einsum("su,su->u", a, b)
+    norms = np.sqrt(np.einsum("su,su->u", a, a) * np.einsum("su,su->u", b, b))
+    # A half without variance, as of neurons that rarely respond, counts as uncorrelated.
+    return np.divide(products, norms, out=np.zeros(len(norms)), where=norms > 0)
+
+
+def _centred(x: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """Subtract every column's mean over the values that are not missing; set those to 0."""
+    if not missing.any():
+        return x - x.mean(axis=0)
+    x = np.where(missing, 0, x)
+    x -= x.sum(axis=0) / np.maximum((~missing).sum(axis=0), 1)
+    x[missing] = 0
+    return x
+
+
+# From variances between and within stimuli.
 
 
 def reliability_from_repeats(recording: Recording) -> Reliability:
@@ -246,7 +280,7 @@ def reliability_from_repeats(recording: Recording) -> Reliability:
     n = (~np.isnan(tensor)).sum(axis=1)
     stimuli = (n > 0).sum(axis=0) - 1
     repeats = np.maximum(n - 1, 0).sum(axis=0)
-    # As for halves: of four stimuli or more.
+    # As for halves, at least four stimuli must have been repeated.
     f = np.where((n >= 2).sum(axis=0) > 3, _ratio(between, noise * mean_inverse), np.nan)
     with np.errstate(invalid="ignore"):
         return _from_f(f, fisher_f.ppf(0.975, np.maximum(stimuli, 1), np.maximum(repeats, 1)))
@@ -282,7 +316,7 @@ def reliability_from_standard_errors(means: np.ndarray, errors: np.ndarray) -> R
     known = ~np.isnan(means) & ~np.isnan(errors)
     means, errors = np.where(known, means, np.nan), np.where(known, errors, np.nan)
     n, noise = known.sum(axis=0), observed_mean(errors**2, axis=0)
-    # Errors of 0 are those of stimuli shown once, not of responses without noise.
+    # Standard errors of 0 come from stimuli shown once, not from responses without noise.
     f = np.where((n > 3) & (noise > 0), _ratio(_variance(means), noise), np.nan)
     degrees = np.maximum(n - 1, 1)
     return _from_f(f, chi2.ppf(0.975, degrees) / degrees)
@@ -297,8 +331,8 @@ def _from_f(f: np.ndarray, critical: np.ndarray) -> Reliability:
 def ncsnr(tensor: np.ndarray) -> np.ndarray:
     """Return every unit's noise-ceiling signal-to-noise ratio (Allen et al. 2022), (unit,).
 
-    Standard deviation of the signal over stimuli / that of the noise over repeats. The noise's
-    variance is that of repeats, pooled over stimuli; the signal's is the variance of the stimuli's
+    It is the standard deviation of the signal over stimuli, divided by that of the noise over
+    repeats. The noise variance is pooled over stimuli; the signal variance is that of the stimulus
     means minus what noise adds to it, noise * mean(1 / n), at least 0. NaN without repeats.
 
     Parameters
@@ -311,7 +345,7 @@ def ncsnr(tensor: np.ndarray) -> np.ndarray:
 
 
 def _variances(tensor: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Variance of the stimuli's means, variance of repeats, and mean of 1 / n; all (unit,)."""
+    """Return the variances of stimulus means and of repeats, and the mean of 1 / n; all (unit,)."""
     found = []
     for block in _blocks_of_units(tensor):
         n = (~np.isnan(block)).sum(axis=1)
@@ -326,7 +360,7 @@ def _variances(tensor: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _variance(means: np.ndarray) -> np.ndarray:
-    """Variance over stimuli of what was observed; 0 where it is but rounding."""
+    """Return the variance over stimuli that were observed; 0 where it is mere rounding."""
     n = (~np.isnan(means)).sum(axis=0)
     squares = np.nansum((means - observed_mean(means, axis=0)) ** 2, axis=0)
     rounding = n * (1e-14 * np.nan_to_num(np.abs(means)).max(axis=0, initial=0)) ** 2
@@ -339,109 +373,7 @@ def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return a / b
 
 
-def unit_reliability(recording: Recording) -> tuple[Reliability, str]:
-    """Estimate the reliability that a recording's ceilings come from.
-
-    As its `ceiling` says (:class:`repbias.recordings.spec.Preparation`); where no stimulus was
-    repeated and the recording has standard errors, from these.
-
-    Returns
-    -------
-    reliability : Reliability
-        Of every unit.
-    convention : str
-        What its `ceiling` is called.
-    """
-    errors = recording.standard_errors
-    if errors is not None and not was_repeated(recording):
-        assert recording.responses is not None
-        found = reliability_from_standard_errors(recording.responses, errors)
-        return found, ERRORS_CONVENTION
-    if preparation_of(recording).ceiling == "repeats":
-        return reliability_from_repeats(recording), REPEATS_CONVENTION
-    return split_half_reliability(recording), UNIT_CONVENTION
-
-
-def was_repeated(recording: Recording) -> bool:
-    """Whether any stimulus has two trials."""
-    ids = recording.trials["stimulus_id"]
-    return len(np.unique(ids)) < len(ids)
-
-
-def unit_ceiling(recording: Recording) -> tuple[np.ndarray, str]:
-    """Estimate the highest correlation that a perfect model reaches with every unit's averages.
-
-    Returns
-    -------
-    ceiling : numpy.ndarray
-        (unit,); NaN where it is unavailable, or where the reliability's lower bound is not above
-        :data:`MIN_CEILING`.
-    convention : str
-        What the numbers mean (:func:`unit_reliability`).
-    """
-    reliability, convention = unit_reliability(recording)
-    return reliability.ceiling, convention
-
-
-def lengthening(tensor: np.ndarray) -> np.ndarray:
-    """How many times less noise averages over all repeats have than those over halves, per unit."""
-    n = (~np.isnan(tensor)).sum(axis=1)
-    with np.errstate(divide="ignore"):
-        noise_half = np.ma.masked_invalid(1 / (n // 2)).mean(axis=0)
-        noise_all = np.ma.masked_invalid(1 / n).mean(axis=0)
-    return np.asarray(noise_half / noise_all)
-
-
-def spearman_brown(half: np.ndarray, k: float | np.ndarray) -> np.ndarray:
-    """Reliability of k times the measurement; halves that disagree have none."""
-    half = np.clip(half, 0, 1)
-    return k * half / (1 + (k - 1) * half)
-
-
-def _column_correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    missing = np.isnan(a) | np.isnan(b)
-    a, b = (_centred(x, missing) for x in (a, b))
-    products = np.einsum("su,su->u", a, b)
-    norms = np.sqrt(np.einsum("su,su->u", a, a) * np.einsum("su,su->u", b, b))
-    # A half without any response, as of neurons that respond to little, agrees with nothing.
-    return np.divide(products, norms, out=np.zeros(len(norms)), where=norms > 0)
-
-
-def _centred(x: np.ndarray, missing: np.ndarray) -> np.ndarray:
-    """Subtract every column's mean of what is not missing; 0 elsewhere."""
-    if not missing.any():
-        return x - x.mean(axis=0)
-    x = np.where(missing, 0, x)
-    x -= x.sum(axis=0) / np.maximum((~missing).sum(axis=0), 1)
-    x[missing] = 0
-    return x
-
-
-def reliability_table(name: str, recording: Recording) -> pd.DataFrame:
-    """Summarise a recording's units: repeats, split-half reliability, ceiling.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row per unit; empty for recordings of RDMs.
-    """
-    if recording.responses is None:
-        return as_table("reliability")
-    chosen, convention = unit_reliability(recording)
-    is_half = convention == UNIT_CONVENTION
-    reliability = chosen if is_half else split_half_reliability(recording)
-    counts = (~np.isnan(by_repeat(recording))).sum(axis=1)
-    table = pd.DataFrame(
-        {
-            "recording": name,
-            "subject": recording.units["subject"],
-            "region": recording.units["region"],
-            "unit": recording.units["unit"],
-            "repeats": counts.mean(axis=0),
-            "split_half": reliability.half,
-            "reliability": reliability.full,
-            "ceiling": chosen.ceiling,
-            "convention": np.where(np.isnan(chosen.ceiling), UNAVAILABLE, convention),
-        }
-    )
-    return as_table("reliability", table)
+def _blocks_of_units(tensor: np.ndarray) -> Iterator[np.ndarray]:
+    """Cut (stimulus, repeat, unit) into blocks of units."""
+    for start in range(0, max(1, tensor.shape[2]), BLOCK):
+        yield np.ascontiguousarray(tensor[:, :, start : start + BLOCK])

@@ -1,4 +1,4 @@
-"""Simulated brains, whose generating layer is known."""
+"""Simulated recordings, whose generating layer is known."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from repbias.io.activations import Activations
 from repbias.io.recordings import Recording
 from repbias.recordings.spec import Preparation, Seconds
 
-#: What is measured, and the settings that only this kind of response has.
 _TIME = ("epoch", "bin_s", "latency_s", "duration_s", "tau_s")
+#: The settings that only some kinds of response have, by kind.
 OPTIONS: dict[str, tuple[str, ...]] = {
     "gaussian": (),
     "poisson": (),
@@ -24,69 +24,70 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "fmri": ("pooling", "smoothing", "noise_correlation"),
     "meeg": (*_TIME, "noise_correlation"),
 }
-#: Responses that come from spike counts, which are never without noise.
+#: Responses generated from spike counts, which always have noise.
 COUNTS = ("poisson", "overdispersed", "calcium")
-#: Time bins of a trial.
-MOST_BINS = 10_000
-#: Presentations by which the noise of saturating fluorescence is estimated.
+#: Limit on the time bins of a trial.
+MAX_BINS = 10_000
+#: Simulated presentations from which the noise of saturating fluorescence is estimated.
 _CALIBRATIONS = 20
 
 
 class SimulatedRecording(Preparation):
-    """A brain whose units are random mixtures of one layer's units, plus trial noise."""
+    """A simulated brain: units are random mixtures of one layer's units, plus trial noise."""
 
     kind: Literal["simulated"]
     """A simulated brain."""
     source: str
-    """The condition that generates it, `experiment/condition`."""
+    """The condition whose network generates the recording, as `experiment/condition`."""
     layer: str
     """The generating layer."""
     seed_of_network: int = Field(0, ge=0)
-    """Which seed of the condition generates it."""
+    """Seed of the generating network."""
     subjects: int = Field(4, ge=1)
-    """Subjects, each with mixing weights of its own."""
+    """Number of subjects, each with its own mixing weights."""
     units: int = Field(40, ge=2)
-    """Units per subject."""
+    """Number of units per subject."""
     repeats: int = Field(4, ge=1)
-    """Presentations of every stimulus."""
+    """Number of presentations of every stimulus."""
     n_stimuli: int = Field(128, ge=4)
-    """How many of the test stimuli are shown (the first ones, balanced)."""
+    """Number of test stimuli shown: the first n, which are balanced."""
     reliability: float = Field(0.5, gt=0, le=1)
-    """Correlation of a unit's responses between two single presentations; of their average over
-    time bins (those in `window`), if there are any."""
+    """Correlation of a unit's responses between two single presentations; for responses over time,
+    of their average over the bins in `window`."""
     shared: float = Field(0, ge=0, le=1)
-    """Share of the mixing weights' variance that all subjects have in common."""
+    """Share of the variance of the mixing weights that all subjects have in common."""
     seed: int = Field(0, ge=0)
-    """Seed of mixing and noise."""
+    """Seed of mixing weights and noise."""
     response: Literal["gaussian", "poisson", "overdispersed", "calcium", "fmri", "meeg"] = (
         "gaussian"
     )
     """How a unit's signal is measured: with Gaussian noise; as spike counts, Poisson or with a
-    gain that varies from trial to trial (`overdispersed`); as the fluorescence of an indicator of
-    spikes over time (`calcium`); in voxels that pool units, with noise that neighbours share
-    (`fmri`); in sensors over time, with noise that is correlated in time (`meeg`)."""
+    gain that varies from trial to trial (`overdispersed`); as the fluorescence of a calcium
+    indicator over time (`calcium`); in voxels that pool units and have spatially correlated noise
+    (`fmri`); in sensors over time, with temporally correlated noise (`meeg`)."""
     gain_variance: float = Field(0.1, gt=0)
-    """Overdispersed counts: variance of the gain, whose mean is 1, that a subject's units share
-    in a trial."""
+    """Overdispersed counts: variance of the gain (mean 1) that all units of a subject share in a
+    trial."""
     epoch: tuple[Seconds, Seconds] = (-0.2, 0.8)
-    """Calcium, M/EEG: from when to when there are time bins, in seconds from the stimulus."""
+    """Calcium, M/EEG: start and end of a trial, in seconds from stimulus onset."""
     bin_s: float = Field(0.05, gt=0)
-    """Calcium, M/EEG: length of a time bin in seconds."""
+    """Calcium, M/EEG: width of a time bin in seconds."""
     latency_s: float = 0.1
-    """Calcium, M/EEG: when the response to a stimulus begins, in seconds."""
+    """Calcium, M/EEG: latency of the response in seconds."""
     duration_s: float = Field(0.3, gt=0)
-    """Calcium, M/EEG: how long neurons respond, in seconds."""
+    """Calcium, M/EEG: duration of the neural response in seconds."""
     tau_s: float = Field(0.2, gt=0)
-    """Calcium: time constant of the indicator's decay; M/EEG: that of the noise's
+    """Calcium: time constant of the indicator's decay; M/EEG: time constant of the noise's
     autocorrelation; in seconds."""
     saturation: float = Field(0, ge=0)
     """Calcium: fluorescence F becomes F / (1 + saturation F); F is 1 at the peak of one spike."""
     pooling: int | None = Field(None, ge=1)
-    """fMRI: how many random units of the layer a voxel pools, before smoothing; all if left out."""
+    """fMRI: number of random units of the layer that a voxel pools, before smoothing; all by
+    default."""
     smoothing: float = Field(1, ge=0)
     """fMRI: standard deviation, in voxels, of the smoothing along the line of voxels."""
     noise_correlation: float = Field(0.3, ge=0, lt=1)
-    """fMRI, M/EEG: correlation of the noise of neighbouring voxels or sensors, on a line."""
+    """fMRI, M/EEG: noise correlation between neighbouring voxels or sensors, arranged on a line."""
 
     @model_validator(mode="after")
     def _fits_the_response(self) -> SimulatedRecording:
@@ -96,23 +97,30 @@ class SimulatedRecording(Preparation):
                 of = ", ".join(kind for kind, options in OPTIONS.items() if name in options)
                 raise ValueError(f"{name} is for response {of}; found response {self.response}")
         if self.response in COUNTS and self.reliability == 1:
-            raise ValueError(f"{self.response} responses are never without noise; reliability < 1")
+            raise ValueError(
+                f"{self.response} responses always have noise; expected a reliability below 1"
+            )
         if self.window is not None and "epoch" not in OPTIONS[self.response]:
             raise ValueError(f"window needs time bins; {self.response} responses have none")
-        if "epoch" in OPTIONS[self.response]:
-            n_bins = (self.epoch[1] - self.epoch[0]) / self.bin_s
-            if abs(n_bins) > MOST_BINS:
-                raise ValueError(
-                    f"the epoch {list(self.epoch)} has {n_bins:.6g} bins of bin_s ({self.bin_s:g}) "
-                    f"seconds; expected at most {MOST_BINS}"
-                )
-            shown = (self.times_s() > self.latency_s) & self.in_window()
-            if not (shown & (self.times_s() < self.latency_s + self.duration_s)).any():
-                raise ValueError(
-                    "no time bin's centre is between latency_s and latency_s + duration_s "
-                    f"({self.latency_s:g} to {self.latency_s + self.duration_s:g}), in the epoch "
-                    f"{list(self.epoch)} and the window"
-                )
+        return self
+
+    @model_validator(mode="after")
+    def _time_bins_hold_the_response(self) -> SimulatedRecording:
+        if "epoch" not in OPTIONS[self.response]:
+            return self
+        n_bins = (self.epoch[1] - self.epoch[0]) / self.bin_s
+        if abs(n_bins) > MAX_BINS:
+            raise ValueError(
+                f"the epoch {list(self.epoch)} has {n_bins:.6g} bins of bin_s ({self.bin_s:g}) "
+                f"seconds; expected at most {MAX_BINS}"
+            )
+        responding = (self.times_s() > self.latency_s) & self.in_window()
+        if not (responding & (self.times_s() < self.latency_s + self.duration_s)).any():
+            raise ValueError(
+                "no time bin's centre is between latency_s and latency_s + duration_s "
+                f"({self.latency_s:g} to {self.latency_s + self.duration_s:g}), in the epoch "
+                f"{list(self.epoch)} and the window"
+            )
         return self
 
     def times_s(self) -> np.ndarray:
@@ -128,30 +136,30 @@ class SimulatedRecording(Preparation):
 
 
 def simulate(spec: SimulatedRecording, activations: Activations) -> Recording:
-    """Generate the recording.
+    """Generate a recording from the activations of a condition.
 
-    Each unit's signal is a zero-mean Gaussian mixture of the layer's units (weights with a mean
-    would make every unit resemble the layer's average). :data:`RESPONSES` says how it is measured;
-    each sets its noise such that single presentations correlate with r, the stated reliability:
-    with signal variance s² over stimuli, the noise variance of a trial is s² (1 - r) / r, averaged
-    over stimuli. This is exact in expectation; over 100 stimuli or more, the mean correlation of a
-    hundred units is within 0.03 of r.
+    Each unit's signal is a linear mixture of the layer's units, with Gaussian weights of zero mean
+    (weights with another mean would make every unit resemble the layer's average). The functions
+    in :data:`RESPONSES` measure it; each sets its noise such that single presentations correlate
+    with r, the stated reliability: with signal variance s² over stimuli, the noise variance of a
+    trial is s² (1 - r) / r, averaged over stimuli. This is exact in expectation; over 100 stimuli
+    or more, the mean correlation of a hundred units is within 0.03 of r.
 
     Raises
     ------
     RepbiasError
-        If the layer, the seed or the stimuli do not exist, or counts cannot be as reliable as
-        stated.
+        If the layer, the seed or the stimuli do not exist, or counts cannot reach the stated
+        reliability.
     """
     layer = _layer(spec, activations)
     ids = activations.stimulus_ids[: spec.n_stimuli]
-    # Brains of different layers share neither mixing nor noise, even with the same seed.
+    # Recordings of different layers share neither mixing nor noise, even with the same seed.
     origin = f"{spec.source}/{spec.layer}/{spec.seed_of_network}"
     seed = [spec.seed, zlib.crc32(origin.encode())]
     rng = np.random.default_rng(seed)
-    own = _mixing(spec, layer, spec.subjects, rng)
+    individual = _mixing(spec, layer, spec.subjects, rng)
     common = _mixing(spec, layer, 1, np.random.default_rng([*seed, 1]))
-    mixing = np.sqrt(1 - spec.shared) * own + np.sqrt(spec.shared) * common
+    mixing = np.sqrt(1 - spec.shared) * individual + np.sqrt(spec.shared) * common
     signal = layer @ mixing.reshape(len(mixing), -1)
     if spec.response != "gaussian" and not (signal.std(axis=0) > 0).all():
         raise RepbiasError(
@@ -160,9 +168,6 @@ def simulate(spec: SimulatedRecording, activations: Activations) -> Recording:
         )
     responses = RESPONSES[spec.response](spec, signal, rng)
     responses = responses.reshape(-1, *responses.shape[2:])
-    subjects = np.repeat([f"subject{i + 1}" for i in range(spec.subjects)], spec.units)
-    numbers = np.tile(np.arange(spec.units) + 1, spec.subjects)
-    width = len(str(spec.units))
     return Recording(
         stimuli={"stimulus_id": ids},
         responses=responses,
@@ -170,13 +175,7 @@ def simulate(spec: SimulatedRecording, activations: Activations) -> Recording:
             "stimulus_id": np.repeat(ids, spec.repeats),
             "repeat": np.tile(np.arange(spec.repeats), spec.n_stimuli),
         },
-        units={
-            "unit": np.array(
-                [f"{s}/{n:0{width}d}" for s, n in zip(subjects, numbers, strict=True)]
-            ),
-            "subject": subjects,
-            "region": np.full(len(subjects), "simulated"),
-        },
+        units=_units(spec),
         info={
             "kind": "simulated",
             "modality": _MODALITIES[spec.response],
@@ -188,6 +187,18 @@ def simulate(spec: SimulatedRecording, activations: Activations) -> Recording:
             **({"times_s": spec.times_s().tolist()} if responses.ndim == 3 else {}),
         },
     )
+
+
+def _units(spec: SimulatedRecording) -> dict[str, np.ndarray]:
+    """Return the columns of units, which are numbered within each subject."""
+    subjects = np.repeat([f"subject{i + 1}" for i in range(spec.subjects)], spec.units)
+    numbers = np.tile(np.arange(spec.units) + 1, spec.subjects)
+    width = len(str(spec.units))
+    return {
+        "unit": np.array([f"{s}/{n:0{width}d}" for s, n in zip(subjects, numbers, strict=True)]),
+        "subject": subjects,
+        "region": np.full(len(subjects), "simulated"),
+    }
 
 
 _MODALITIES = {
@@ -243,7 +254,7 @@ def _mixing(
 
 
 def _gaussian(spec: SimulatedRecording, signal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Independent Gaussian noise."""
+    """Add independent Gaussian noise."""
     noise_sd = signal.std(axis=0) * np.sqrt((1 - spec.reliability) / spec.reliability)
     noise = rng.standard_normal((len(signal), spec.repeats, signal.shape[1])) * noise_sd
     return signal[:, None] + noise
@@ -256,11 +267,11 @@ def _tuning(signal: np.ndarray) -> np.ndarray:
 
 
 def _counts(spec: SimulatedRecording, signal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Poisson counts, or (Goris, Movshon & Simoncelli 2014) with a gain per trial and subject.
+    """Draw Poisson counts, or with a gain per trial and subject (Goris et al. 2014).
 
     With rates m f, f of mean 1 and variance c² over stimuli, and gains of variance g, counts have
-    signal variance m² c² and noise variance m + g m² (1 + c²). The mean rate m is what gives the
-    stated reliability.
+    signal variance m² c² and noise variance m + g m² (1 + c²). The mean rate m is chosen to give
+    the stated reliability.
     """
     f, r = _tuning(signal), spec.reliability
     c2 = f.var(axis=0)
@@ -280,10 +291,11 @@ def _counts(spec: SimulatedRecording, signal: np.ndarray, rng: np.random.Generat
 
 
 def _calcium(spec: SimulatedRecording, signal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Spikes that raise a fluorescence by 1 each, which decays; with white noise.
+    """Let every spike raise a decaying fluorescence by 1, and add white noise.
 
-    Spikes come at a constant rate while neurons respond. Spiking makes about half of the noise;
-    white noise makes the rest, as 20 other presentations of the same rates say.
+    Spikes come at a constant rate while neurons respond. Spiking contributes about half of the
+    noise variance; white noise contributes the rest, which is estimated from 20 further
+    presentations at the same rates.
     """
     from scipy.signal import lfilter
 
@@ -291,10 +303,10 @@ def _calcium(spec: SimulatedRecording, signal: np.ndarray, rng: np.random.Genera
     drive = (times >= spec.latency_s) & (times < spec.latency_s + spec.duration_s)
     drive = drive / drive.sum()
     decay = np.exp(-spec.bin_s / spec.tau_s)
-    # How much a spike in a bin adds to the average over the window.
+    # Contribution of a spike in each bin to the average over the window.
     weight = lfilter([1], [1, -decay], np.eye(len(times)), axis=1)[:, inside].mean(axis=1)
     f = _tuning(signal)
-    # Spikes alone would have the reliability 2 r / (1 + r).
+    # With spiking noise alone, the reliability would be 2 r / (1 + r).
     ratio = (weight**2 @ drive) / (weight @ drive) ** 2
     rates = (2 * r * ratio / ((1 - r) * f.var(axis=0)) * f)[:, None, :, None] * drive
 
@@ -321,7 +333,7 @@ def _calcium(spec: SimulatedRecording, signal: np.ndarray, rng: np.random.Genera
 
 
 def _fmri(spec: SimulatedRecording, signal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """One amplitude per voxel and trial; noise is autoregressive along the line of voxels."""
+    """Measure one amplitude per voxel and trial, with noise autoregressive along the voxels."""
     noise_sd = signal.std(axis=0) * np.sqrt((1 - spec.reliability) / spec.reliability)
     noise = rng.standard_normal((len(signal), spec.repeats, spec.subjects, spec.units))
     noise = _autoregressive(noise, spec.noise_correlation, axis=3)
@@ -329,10 +341,10 @@ def _fmri(spec: SimulatedRecording, signal: np.ndarray, rng: np.random.Generator
 
 
 def _meeg(spec: SimulatedRecording, signal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """One bump sin² over time, in every sensor; noise is autoregressive in time and over sensors.
+    """Measure a sin² time course in every sensor, with noise autoregressive over time and sensors.
 
-    The noise's variance in a bin is what gives the average over the window, of which the
-    autoregression's covariance is known, the stated reliability.
+    The noise variance in a bin follows from the stated reliability of the average over the window,
+    as the covariance of the autoregression is known.
     """
     times, inside, r = spec.times_s(), spec.in_window(), spec.reliability
     phase = (times - spec.latency_s) / spec.duration_s
@@ -349,7 +361,7 @@ def _meeg(spec: SimulatedRecording, signal: np.ndarray, rng: np.random.Generator
 
 
 def _autoregressive(white: np.ndarray, correlation: float, axis: int) -> np.ndarray:
-    """Stationary first-order autoregression of variance 1 along an axis, from white noise."""
+    """Turn white noise into a stationary first-order autoregression of variance 1 along an axis."""
     from scipy.signal import lfilter
 
     scaled = np.moveaxis(white * np.sqrt(1 - correlation**2), axis, 0)
@@ -357,7 +369,7 @@ def _autoregressive(white: np.ndarray, correlation: float, axis: int) -> np.ndar
     return np.moveaxis(lfilter([1], [1, -correlation], scaled, axis=0), 0, axis)
 
 
-#: How a signal (stimulus, unit) is measured: (stimulus, repeat, unit) or (..., unit, time).
+#: Functions that measure a signal (stimulus, unit), returning (stimulus, repeat, unit[, time]).
 RESPONSES: dict[str, Callable[..., np.ndarray]] = {
     "gaussian": _gaussian,
     "poisson": _counts,

@@ -1,4 +1,4 @@
-"""What every recording with responses may say about their analysis."""
+"""Settings that every recording with responses shares: how they are prepared for analysis."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from repbias.base.spec import Spec
 if TYPE_CHECKING:
     from repbias.io.recordings import Recording
 
-#: Columns of `trials` that say in which order the trials of a stimulus came, the first one first.
+#: Columns of `trials` that order the trials of a stimulus; the first one is the major key.
 ORDER_COLUMNS = ("session", "run", "repeat", "start_time")
 
 Seconds = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Preparation(Spec):
-    """What is done with the responses before they are analysed; the canonical file keeps all."""
+    """How responses are prepared for analysis; the canonical file keeps them unprepared."""
 
     window: tuple[Seconds, Seconds] | None = None
-    """Analyses average over time bins whose centre is in this window, from `start` up to but not
-    including `stop`, in seconds; all bins when left out."""
+    """Analyses average over the time bins whose centres lie between `start` (included) and `stop`
+    (excluded), in seconds; by default over all bins."""
     standardise: bool = False
     """Divide every unit by the standard deviation of its mean responses to stimuli, so that all
-    units count the same in RDMs."""
+    units contribute equally to RDMs."""
     min_reliability: float | None = Field(None, ge=0, le=1)
-    """Leave out units whose reliability (split-half, Spearman-Brown) is below this."""
+    """Leave out units whose reliability (split-half, Spearman-Brown corrected) is below this."""
     ceiling: Literal["split_half", "repeats"] = "split_half"
-    """How the highest correlation that a model can reach with a unit is estimated: from
-    correlations between random halves of the repeats, or from the variance between and within
-    stimuli (as the Natural Scenes Dataset does)."""
+    """How the noise ceiling of a unit (the highest correlation that a model can reach) is
+    estimated: from correlations between random halves of the repeats, or from the variances between
+    and within stimuli, as in the Natural Scenes Dataset."""
 
     @model_validator(mode="after")
     def _window_ascends(self) -> Preparation:
@@ -40,10 +40,10 @@ class Preparation(Spec):
         return self
 
     def preparation(self) -> dict[str, object]:
-        """Return these settings alone, to be kept with the recording."""
+        """Return these settings without those of subclasses, to be stored with the recording."""
         return self.model_dump(mode="json", include=set(Preparation.model_fields))
 
 
 def preparation_of(recording: Recording) -> Preparation:
-    """Return what is done with a recording's responses before they are analysed."""
+    """Return the settings that a recording's responses are prepared with."""
     return Preparation(**recording.info.get("preparation", {}))

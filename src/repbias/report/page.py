@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
 
 import repbias
 from repbias.io.files import atomic
@@ -22,10 +22,11 @@ from repbias.io.provenance import host
 from repbias.report.captions import FIGURES, PICTURES, picture_of
 from repbias.tables import read_tables
 
-#: Figures higher than this many points, some three screens, are folded away.
+#: Figures taller than this many points, some three screens, are collapsed.
 TALL = 2000
-#: Tables with more rows than this are folded away.
+#: Tables with more rows than this are collapsed.
 LONG = 20
+#: Libraries whose versions the report names.
 LIBRARIES = ("torch", "numpy", "scipy", "rsatoolbox", "himalaya", "h5py", "pandas", "snakemake")
 
 
@@ -36,7 +37,7 @@ def write_page(
     config: str,
     benchmarks: str,
 ) -> None:
-    """Write the report: one HTML file that needs nothing else, not even a network.
+    """Write the report: a single HTML file that opens without a network connection.
 
     Parameters
     ----------
@@ -45,43 +46,24 @@ def write_page(
     tables
         CSV files of :data:`repbias.tables.TABLES`.
     figures
-        SVG files, of :data:`~repbias.report.captions.FIGURES` and of recordings
-        (:data:`~repbias.report.captions.PICTURES`); each has a CSV file of its data beside it.
+        SVG files of :data:`~repbias.report.captions.FIGURES` and
+        :data:`~repbias.report.captions.PICTURES`, each with its data in a CSV file beside it.
     config
         The resolved configuration (YAML).
     benchmarks
         Folder of Snakemake's benchmark files.
     """
-    frames = read_tables(tables)
-    paths = [Path(figure) for figure in figures]
-    pictures = [path for path in paths if path.stem not in FIGURES]
     text = Path(config).read_text(encoding="utf-8")
     study = yaml.safe_load(text)
     steps = step_times(benchmarks)
-    environment = Environment(
-        loader=PackageLoader("repbias.report", "."),
-        autoescape=select_autoescape(default=True, default_for_string=True),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = number
-    page = environment.get_template("report.html.j2").render(
+    page = _template().render(
         title=study["title"] or study["study"],
         study=study,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         long=LONG,
-        conditions=condition_rows(frames["learning"]),
-        recordings=recording_rows(frames, study.get("recordings", {})),
-        blocks=recording_blocks(frames, [_figure(path) for path in pictures]),
-        references=frames["references"].to_dict(orient="records"),
-        between=frames["rsa_between_recordings"].to_dict(orient="records"),
-        claims=claim_blocks(frames["claims"]),
-        verdicts=claims_summary(frames["claims"]),
+        **_results(read_tables(tables), [_figure(Path(path)) for path in figures], study),
         networks=network_rows(study.get("networks", {})),
         analysed=analysed_layers(study.get("experiments", {})),
-        recovery=recovery_rows(frames["model_recovery"]),
-        sections=sections_of([_figure(path) for path in paths if path not in pictures]),
         config=text,
         steps=steps,
         seconds=sum(row["seconds"] for row in steps),
@@ -92,8 +74,38 @@ def write_page(
         temporary.write_text(page, encoding="utf-8")
 
 
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("repbias.report", "."),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = number
+    return environment.get_template("report.html.j2")
+
+
+def _results(
+    tables: dict[str, pd.DataFrame], figures: list[dict[str, Any]], study: dict[str, Any]
+) -> dict[str, Any]:
+    """Return what the page shows of the tables and figures."""
+    pictures = [figure for figure in figures if figure["recording"] is not None]
+    return {
+        "conditions": condition_rows(tables["learning"]),
+        "recordings": recording_rows(tables, study.get("recordings", {})),
+        "blocks": recording_blocks(tables, pictures),
+        "references": tables["references"].to_dict(orient="records"),
+        "between": tables["rsa_between_recordings"].to_dict(orient="records"),
+        "claims": claim_blocks(tables["claims"]),
+        "verdicts": claims_summary(tables["claims"]),
+        "recovery": recovery_rows(tables["model_recovery"]),
+        "sections": sections_of([figure for figure in figures if figure["recording"] is None]),
+    }
+
+
 def claim_blocks(claims: pd.DataFrame) -> list[dict[str, Any]]:
-    """Gather every claim's variants, and each variant's two times."""
+    """Gather every claim's variants, each at its two times."""
     blocks = []
     for claim, part in claims.groupby("claim", sort=False):
         times = part.to_dict(orient="records")
@@ -108,15 +120,15 @@ def claim_blocks(claims: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def claims_summary(claims: pd.DataFrame) -> dict[str, Any]:
-    """Count the verdicts at the end of training, and name those that were others before."""
-    keys = ["claim", "variant"]
+    """Count the verdicts at the end of training, and list those that differ at first mastery."""
+    keys = ["claim", "variant", "statement"]
     final, mastered = (
         claims[claims["snapshot"] == snapshot].set_index(keys)["verdict"]
         for snapshot in ("final", "mastered")
     )
     both = pd.DataFrame({"before": mastered, "after": final}).dropna()
     both = both.reindex([key for key in final.index if key in both.index])
-    changed = both[both["before"] != both["after"]]
+    changed = both[both["before"] != both["after"]].reset_index()
     return {
         "counts": {
             verdict: int((final == verdict).sum())
@@ -127,7 +139,10 @@ def claims_summary(claims: pd.DataFrame) -> dict[str, Any]:
             {
                 "before": before,
                 "after": after,
-                "names": [" ".join(key).strip() for key in part.index],
+                "claims": [
+                    {"claim": claim, "statement": statement, "variants": list(rows["variant"])}
+                    for (claim, statement), rows in part.groupby(["claim", "statement"], sort=False)
+                ],
             }
             for (before, after), part in changed.groupby(["before", "after"], sort=False)
         ],
@@ -156,12 +171,12 @@ def condition_rows(learning: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def recording_rows(
-    frames: dict[str, pd.DataFrame], specs: dict[str, dict[str, Any]]
+    tables: dict[str, pd.DataFrame], specs: dict[str, dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """Summarise every recording: size, reliability, and the ceiling of the first RDM similarity."""
     rows = []
-    for recording, part in frames["rsa_recordings"].groupby("recording", sort=False):
-        units = frames["reliability"][frames["reliability"]["recording"] == recording]
+    for recording, part in tables["rsa_recordings"].groupby("recording", sort=False):
+        units = tables["reliability"][tables["reliability"]["recording"] == recording]
         first = part.iloc[0]
         rows.append(
             {
@@ -171,7 +186,7 @@ def recording_rows(
                 "units": len(units) or None,
                 "repeats": units["repeats"].mean(),
                 "reliability": units["reliability"].mean(),
-                "untrusted": int(units["ceiling"].isna().sum()),
+                "without_ceiling": int(units["ceiling"].isna().sum()),
                 "rdm_similarity": first["rdm_similarity"],
                 "ceiling_low": first["ceiling_low"],
                 "ceiling_high": first["ceiling_high"],
@@ -184,12 +199,12 @@ def recording_rows(
 
 
 def recording_blocks(
-    frames: dict[str, pd.DataFrame], pictures: list[dict[str, Any]]
+    tables: dict[str, pd.DataFrame], pictures: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """Gather what is known of every recording: warnings, quality, pictures."""
-    tests, quality = frames["rsa_tests"], frames["quality"]
+    tests, quality = tables["rsa_tests"], tables["quality"]
     names = [
-        *frames["rsa_recordings"]["recording"],
+        *tables["rsa_recordings"]["recording"],
         *quality["recording"],
         *tests["recording"],
         *(picture["recording"] for picture in pictures),
@@ -206,7 +221,7 @@ def recording_blocks(
 
 
 def quality_rows(quality: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
-    """Tell measures of a whole recording from those of its regions and subjects."""
+    """Separate measures of a whole recording from those of its regions and subjects."""
     whole = (quality["subject"] == "") & (quality["region"] == "")
     return {
         "quality": quality[whole].to_dict(orient="records"),
@@ -215,15 +230,15 @@ def quality_rows(quality: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
 
 
 def warning_rows(tests: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return every warning of the tests once, with the number of tests that it is about."""
-    each = tests["warning"].str.split("; ").explode()
-    counts = each[each != ""].value_counts(sort=False)
+    """Return every warning of the tests once, with the number of tests that it concerns."""
+    warnings = tests["warning"].str.split("; ").explode()
+    counts = warnings[warnings != ""].value_counts(sort=False)
     return [{"warning": w, "tests": n, "of": len(tests)} for w, n in counts.items()]
 
 
-def _origin(spec: dict[str, Any]) -> str:
+def _source(spec: dict[str, Any]) -> str:
     if spec["kind"] == "features":
-        return "columns of the stimuli's table"
+        return "columns of the stimulus table"
     return spec.get("factory", f"{spec.get('size')} x {spec.get('size')} pixels")
 
 
@@ -233,7 +248,7 @@ def network_rows(networks: dict[str, dict[str, Any]]) -> list[dict[str, str]]:
         {
             "network": name,
             "kind": spec["kind"],
-            "from": _origin(spec),
+            "source": _source(spec),
             "layers": ", ".join(spec.get("layers") or spec.get("spaces") or ["pixels"]),
         }
         for name, spec in networks.items()
@@ -241,7 +256,7 @@ def network_rows(networks: dict[str, dict[str, Any]]) -> list[dict[str, str]]:
 
 
 def analysed_layers(experiments: dict[str, dict[str, Any]]) -> dict[str, list[str]]:
-    """Return the analysed layers, each with the experiments that it does not vary in."""
+    """Return each analysed layer with its experiments, leaving out those that vary the network."""
     layers: dict[str, list[str]] = {}
     for name, spec in experiments.items():
         network = spec["network"]
@@ -252,7 +267,7 @@ def analysed_layers(experiments: dict[str, dict[str, Any]]) -> dict[str, list[st
 
 
 def recovery_rows(recovery: pd.DataFrame) -> list[dict[str, Any]]:
-    """Summarise how often the generating layer is named."""
+    """Summarise how often the generating layer scores highest."""
     rows = []
     keys = ["recording", "method", "measure", "true_layer"]
     for key, part in recovery.groupby(keys, sort=False):
@@ -291,7 +306,7 @@ def step_times(folder: str | Path) -> list[dict[str, Any]]:
 
 
 def machine() -> dict[str, str]:
-    """Say what hardware and system this is."""
+    """Describe the machine that this runs on."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     facts = host()
     return {

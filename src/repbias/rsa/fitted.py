@@ -1,10 +1,12 @@
-"""Models that are fitted to a recording: weighted layers and reweighted units, cross-validated."""
+"""Models fitted to a recording: weighted layers and reweighted units, cross-validated."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
+from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,11 +19,13 @@ from repbias.geometry.comparison import (
     UNCENTRED,
     WHITENED,
     embedding,
+    n_stimuli_of,
     resampled_similarity,
     similarities,
 )
 from repbias.geometry.distances import dissimilarities
 from repbias.geometry.inference import INTERVALS, Draws
+from repbias.geometry.nnls import nnls_of_gram
 from repbias.geometry.spec import Distance, Geometry, RdmSimilarity
 from repbias.io.activations import Activations
 from repbias.io.recordings import Recording
@@ -32,21 +36,37 @@ logger = logging.getLogger(__name__)
 
 #: With fewer subjects than this, weights are fitted to the mean of all.
 MIN_SUBJECTS = 3
-#: What a model of all layers is called in the column of layers.
+#: Name of a model of all layers in the column of layers.
 ALL_LAYERS = "all layers"
 
-#: Gives, from the training stimuli and the RDM (pair,) of these, the RDM of the test stimuli.
+#: Maps the RDM (pair,) of the training stimuli, the training stimuli and the test stimuli to the
+#: predicted RDM of the test stimuli.
 Fit = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+
+
+class NetworkModel(NamedTuple):
+    """A model of one network that is compared with a recording.
+
+    Attributes
+    ----------
+    kind : "fixed", "reweighted" or "weighted"
+    layer : layer, or :data:`ALL_LAYERS`
+    fit_by : RDM similarity to the fit that it calls for
+    """
+
+    kind: str
+    layer: str
+    fit_by: Callable[[RdmSimilarity], Fit]
 
 
 def layer_weights(
     rdms: np.ndarray, target: np.ndarray, rdm_similarity: RdmSimilarity
 ) -> np.ndarray:
-    """Weights >= 0 of RDMs whose weighted sum is most similar to the target.
+    """Return the weights >= 0 of RDMs whose weighted sum is most similar to the target.
 
-    A cosine is highest where least squares is lowest, so this is non-negative least squares on
-    what the RDM similarity is a cosine of (:func:`repbias.geometry.comparison.embedding`); for
-    RDM similarities of ranks, as for "corr". Like `rsatoolbox.model.fitter.fit_regress_nn`.
+    Maximising a cosine is least squares up to scale, so this is non-negative least squares on
+    the vectors whose cosine is the RDM similarity (:func:`repbias.geometry.comparison.embedding`);
+    for rank-based measures, as for "corr". Like `rsatoolbox.model.fitter.fit_regress_nn`.
 
     Parameters
     ----------
@@ -71,13 +91,14 @@ def layer_weights(
 
 
 def _fitting(rdm_similarity: RdmSimilarity) -> RdmSimilarity:
+    """Return the measure that weights are fitted by: ranks have no linear model."""
     return rdm_similarity if rdm_similarity in (*WHITENED, "cosine") else "corr"
 
 
 def pooled(data: np.ndarray, rdm_similarity: RdmSimilarity) -> np.ndarray:
-    """Average subjects' RDMs (subject, pair), each of unit norm as the RDM similarity sees it.
+    """Average subjects' RDMs (subject, pair), each scaled to unit norm in terms of the measure.
 
-    The RDM that has the highest cosine with this one has the highest mean cosine with them.
+    The RDM with the highest cosine with this average has the highest mean cosine with the subjects.
     """
     norm = np.linalg.norm(embedding(data, _fitting(rdm_similarity)), axis=1, keepdims=True)
     if rdm_similarity not in UNCENTRED:
@@ -86,13 +107,13 @@ def pooled(data: np.ndarray, rdm_similarity: RdmSimilarity) -> np.ndarray:
 
 
 def unit_weights(patterns: np.ndarray, target: np.ndarray, centre: bool) -> np.ndarray:
-    """Weights >= 0 of units whose weighted squared differences fit the target best.
+    """Return the weights >= 0 of units whose weighted squared differences fit the target best.
 
     Feature-reweighted RSA (Kaniuth & Hebart 2022, non-negative): least squares of the RDM on the
     squared differences A (pair, unit) of every unit, with an intercept if `centre`, and no
-    penalty but the sign. By normal equations: with Z the m patterns centred over stimuli, C = Z'Z,
-    Q = (Z o Z)'(Z o Z) and s the diagonal of C, A'A = m Q + s s' + 2 C o C, from which the means
-    take 2 m / (m - 1) s s'; A'y = diag(Z' L Z), L the Laplacian diag(row sums of Y) - Y.
+    penalty except for the sign. By normal equations: with Z the m patterns centred over stimuli,
+    C = Z'Z, Q = (Z o Z)'(Z o Z) and s the diagonal of C, A'A = m Q + s s' + 2 C o C, from which an
+    intercept takes 2 m / (m - 1) s s'; A'y = diag(Z' L Z), L the Laplacian diag(row sums of Y) - Y.
 
     Parameters
     ----------
@@ -117,20 +138,23 @@ def unit_weights(patterns: np.ndarray, target: np.ndarray, centre: bool) -> np.n
         target = target - target.mean()
     y = squareform(target / (np.linalg.norm(target) or 1))
     product = np.einsum("iu,iu->u", np.diag(y.sum(axis=1)) @ z - y @ z, z)
-    # gram = R'R: least squares of R w to (R')^-1 A'y has the same solution.
-    values, vectors = np.linalg.eigh(gram)
-    there = values > 1e-10 * values[-1]
-    root, vectors = np.sqrt(values[there]), vectors[:, there].T
-    weights, _ = nnls(root[:, None] * vectors, vectors @ product / root)
-    return weights
+    return nnls_of_gram(gram, product)
 
 
 def standardised(patterns: np.ndarray, distance: Distance, most: int) -> np.ndarray:
-    """Patterns whose squared distances are the distance, in at most so many dimensions.
+    """Transform patterns so that their squared Euclidean distances are the distance.
 
-    For "correlation" each pattern is centred over units and scaled to norm 1 / sqrt(2); otherwise
-    squared Euclidean distances are meant. With more units than allowed, their first principal
-    components.
+    For "correlation" each pattern is centred over units and scaled to norm 1 / sqrt(2); patterns
+    for any other distance keep their scale.
+
+    Parameters
+    ----------
+    patterns
+        (stimulus, unit).
+    distance
+        Between patterns.
+    most
+        With more units than this, as many principal components are returned.
 
     Returns
     -------
@@ -166,8 +190,8 @@ def stimulus_folds(n_stimuli: int, n_folds: int, seed: int) -> list[np.ndarray]:
 
 
 def _within(vectors: np.ndarray, stimuli: np.ndarray) -> np.ndarray:
-    """Return upper triangles (rdm, pair) among some stimuli, in ascending order."""
-    inside = np.zeros(round((1 + np.sqrt(1 + 8 * vectors.shape[1])) / 2), bool)
+    """Return upper triangles (rdm, pair) restricted to some stimuli, in ascending order."""
+    inside = np.zeros(n_stimuli_of(vectors), bool)
     inside[stimuli] = True
     first, second = np.triu_indices(len(inside), 1)
     return vectors[:, inside[first] & inside[second]]
@@ -181,13 +205,13 @@ def cross_validated(
     draws: Draws,
     seed: int,
 ) -> tuple[float, float]:
-    """Similarity of a model with left-out pairs of stimuli, and the half-width of its interval.
+    """Return a model's similarity with left-out pairs of stimuli, and its interval's half-width.
 
     For every fold, the model is fitted to pairs among the other stimuli and compared with pairs
-    among the left-out ones. With three subjects or more the RDM that it is fitted to is the mean
-    of the other subjects', else of all; each normalised as the RDM similarity does. The interval
-    resamples stimuli within folds and subjects, as
-    :func:`repbias.geometry.inference.evaluate`; what was fitted is held fixed.
+    among the left-out ones. With three subjects or more it is fitted to the mean RDM of the other
+    subjects, otherwise to that of all (:func:`pooled`). For the interval, stimuli are resampled
+    within folds, and subjects, as in :func:`repbias.geometry.inference.evaluate`; the fitted
+    weights are held fixed.
 
     Parameters
     ----------
@@ -213,25 +237,20 @@ def cross_validated(
     full = np.zeros((1, n_subjects))
     resampled = np.zeros((len(draws.stimuli), 1, n_subjects))
     rng = np.random.default_rng([seed, 2])
-    # Every subject has its own prediction; what weights and ranks cost is shared by comparing all
-    # with all, but not what tau-a costs.
-    together = 1 if rdm_similarity == "tau-a" else n_subjects
+    # Every subject has its own prediction, so only the diagonal of a comparison is used. Still,
+    # comparing all with all is faster, as weights and ranks are shared; except for tau-a.
+    size = 1 if rdm_similarity == "tau-a" else n_subjects
     for test in folds:
         train = np.setdiff1d(np.arange(n_stimuli), test)
-        fitted_to, tested_on = _within(data, train), _within(data, test)
-        if n_subjects >= MIN_SUBJECTS:
-            others = [np.delete(fitted_to, subject, axis=0) for subject in range(n_subjects)]
-            predictions = [fit(pooled(rdms, rdm_similarity), train, test) for rdms in others]
-        else:
-            predictions = [fit(pooled(fitted_to, rdm_similarity), train, test)] * n_subjects
-        predictions = np.stack(predictions)
+        predictions = _predictions(fit, data, train, test, rdm_similarity)
+        tested_on = _within(data, test)
         counts = _resampled_fold(rng, len(test), len(draws.stimuli))
-        for start in range(0, n_subjects, together):
-            rows = slice(start, start + together)
-            pair = predictions[rows], tested_on[rows], rdm_similarity
-            full[0, rows] += similarities(*pair).diagonal() / len(folds)
+        for start in range(0, n_subjects, size):
+            rows = slice(start, start + size)
+            x, y = predictions[rows], tested_on[rows]
+            full[0, rows] += similarities(x, y, rdm_similarity).diagonal() / len(folds)
             if draws.level != "subjects":
-                values = resampled_similarity(*pair, counts)
+                values = resampled_similarity(x, y, rdm_similarity, counts)
                 resampled[:, 0, rows] += values.diagonal(axis1=1, axis2=2)
     samples = draws.means(full, resampled / len(folds))
     variances = {k: v.var(axis=0, ddof=1) for k, v in samples.items()}
@@ -239,11 +258,26 @@ def cross_validated(
     return float(full.mean()), float(width[0])
 
 
+def _predictions(
+    fit: Fit,
+    data: np.ndarray,
+    train: np.ndarray,
+    test: np.ndarray,
+    rdm_similarity: RdmSimilarity,
+) -> np.ndarray:
+    """Return the predicted RDM of the test stimuli for every subject, (subject, pair)."""
+    fitted_to, n_subjects = _within(data, train), len(data)
+    if n_subjects < MIN_SUBJECTS:
+        return np.stack([fit(pooled(fitted_to, rdm_similarity), train, test)] * n_subjects)
+    others = [np.delete(fitted_to, subject, axis=0) for subject in range(n_subjects)]
+    return np.stack([fit(pooled(rdms, rdm_similarity), train, test) for rdms in others])
+
+
 def _resampled_fold(rng: np.random.Generator, n: int, n_samples: int) -> np.ndarray:
-    """Draw (sample, stimulus) counts, at least three different stimuli in every sample."""
+    """Draw (sample, stimulus) counts with at least three different stimuli in every sample."""
     counts = np.zeros((n_samples, n), int)
-    while (few := (counts > 0).sum(axis=1) < 3).any():
-        counts[few] = rng.multinomial(n, np.full(n, 1 / n), size=few.sum())
+    while (too_few := (counts > 0).sum(axis=1) < 3).any():
+        counts[too_few] = rng.multinomial(n, np.full(n, 1 / n), size=too_few.sum())
     return counts
 
 
@@ -258,10 +292,10 @@ def fitted_models(
 
     * "weighted": the layers' RDMs of a network, with non-negative weights.
     * "reweighted": a layer's RDM, with non-negative weights of its units.
-    * "fixed": a layer's RDM as it is, in the same folds, to compare these with.
+    * "fixed": a layer's RDM as it is, in the same folds, as a baseline.
 
-    Networks at the end of training that met the inclusion criterion. Layers of which there is no
-    RDM are left out with a warning.
+    Compared are networks at the end of training that met the inclusion criterion. Layers whose RDM
+    is undefined are left out with a warning.
 
     Parameters
     ----------
@@ -283,6 +317,14 @@ def fitted_models(
     ids = recording.stimulus_ids
     draws = Draws.of(len(ids), len(data), spec.bootstraps, spec.seed, spec.generalise)
     folds = stimulus_folds(len(ids), spec.folds, spec.seed)
+    common = {
+        "recording": name,
+        "experiment": experiment,
+        "interval": f"{INTERVALS[draws.level]}, fitted weights held fixed",
+        "n_folds": len(folds),
+        "n_subjects": len(data),
+        "n_stimuli": len(ids),
+    }
     rows = []
     for condition, activation in activations.items():
         position = {s: i for i, s in enumerate(activation.stimulus_ids)}
@@ -290,56 +332,63 @@ def fitted_models(
             logger.warning("%s: %s saw other stimuli; not compared", name, condition)
             continue
         order = [position[s] for s in ids]
-        distance = activation.distance or spec.distance
         networks = pd.DataFrame(activation.networks)
-        for row in networks.index[networks["included"] & (networks["snapshot"] == "final")]:
-            rdms, models = {}, []
-            for layer in activation.layers:
-                patterns = activation.read(layer, row)[order]
-                try:
-                    rdms[layer] = dissimilarities(patterns, distance)
-                except RepbiasError as error:
-                    network = networks.loc[row, "network"]
-                    logger.warning(
-                        "%s: %s, %s, layer %s: left out: %s",
-                        *(name, condition, network, layer, error),
-                    )
-                    continue
-                models.append(("fixed", layer, partial(fixed, rdms[layer])))
-                if "reweighted" in spec.fitted:
-                    x = standardised(patterns, distance, spec.reweighting_units)
-                    models.append(("reweighted", layer, partial(reweighted, x)))
-            if "weighted" in spec.fitted and rdms:
-                together = np.stack(list(rdms.values()))
-                models.append(("weighted", ALL_LAYERS, partial(weighted, together)))
-            for rdm_similarity in spec.rdm_similarities:
-                for model, layer, make in models:
-                    similarity, width = cross_validated(
-                        make(rdm_similarity), data, folds, rdm_similarity, draws, spec.seed
-                    )
-                    rows.append(
-                        {
-                            **networks.loc[row].to_dict(),
-                            "recording": name,
-                            "experiment": experiment,
-                            "condition": condition,
-                            "rdm_similarity": rdm_similarity,
-                            "model": model,
-                            "layer": layer,
-                            "similarity": similarity,
-                            "ci_low": similarity - width,
-                            "ci_high": similarity + width,
-                            "interval": f"{INTERVALS[draws.level]}, fitted weights held fixed",
-                            "n_folds": len(folds),
-                            "n_subjects": len(data),
-                            "n_stimuli": len(ids),
-                        }
-                    )
+        for index in networks.index[networks["included"] & (networks["snapshot"] == "final")]:
+            network = networks.loc[index]
+            models = _network_models(
+                f"{name}: {condition}, {network['network']}",
+                ((layer, activation.read(layer, index)[order]) for layer in activation.layers),
+                activation.distance or spec.distance,
+                spec,
+            )
+            for rdm_similarity, model in product(spec.rdm_similarities, models):
+                similarity, width = cross_validated(
+                    model.fit_by(rdm_similarity),
+                    data,
+                    folds,
+                    rdm_similarity,
+                    draws,
+                    spec.seed,
+                )
+                rows.append(
+                    {
+                        **network.to_dict(),
+                        **common,
+                        "condition": condition,
+                        "rdm_similarity": rdm_similarity,
+                        "model": model.kind,
+                        "layer": model.layer,
+                        "similarity": similarity,
+                        "ci_low": similarity - width,
+                        "ci_high": similarity + width,
+                    }
+                )
     return as_table("rsa_fitted", rows)
 
 
+def _network_models(
+    where: str, layers: Iterable[tuple[str, np.ndarray]], distance: Distance, spec: Geometry
+) -> list[NetworkModel]:
+    """Return the models of one network, given the patterns (stimulus, unit) of its layers."""
+    rdms, models = {}, []
+    for layer, patterns in layers:
+        try:
+            rdms[layer] = dissimilarities(patterns, distance)
+        except RepbiasError as error:
+            logger.warning("%s, layer %s: left out: %s", where, layer, error)
+            continue
+        models.append(NetworkModel("fixed", layer, partial(fixed, rdms[layer])))
+        if "reweighted" in spec.fitted:
+            x = standardised(patterns, distance, spec.reweighting_units)
+            models.append(NetworkModel("reweighted", layer, partial(reweighted, x)))
+    if "weighted" in spec.fitted and rdms:
+        all_layers = np.stack(list(rdms.values()))
+        models.append(NetworkModel("weighted", ALL_LAYERS, partial(weighted, all_layers)))
+    return models
+
+
 def fixed(rdm: np.ndarray, rdm_similarity: RdmSimilarity) -> Fit:
-    """Return a model that is one RDM (pair,), whatever the RDM similarity."""
+    """Return a model that is one RDM (pair,), whatever it is compared by."""
     return lambda target, train, test: _within(rdm[None], test)[0]
 
 

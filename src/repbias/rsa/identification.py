@@ -1,10 +1,10 @@
-"""Which measure of similarity recognises what kind of network was measured, through noise."""
+"""Which similarity measures identify the condition of a network that is measured with noise."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,12 +20,19 @@ logger = logging.getLogger(__name__)
 
 #: The candidate class of untrained networks; conditions have a slash in their names.
 UNTRAINED = "untrained"
-#: Where no seed is left out.
-NONE = -1
+#: In the column `left_out`: no seed is left out.
+NONE_LEFT_OUT = -1
+
+
+class _Measure(NamedTuple):
+    """A measure of similarity, and what is done to representations before it is computed."""
+
+    metric: Metric
+    prepare: Callable[[np.ndarray], np.ndarray] = np.asarray
 
 
 def top1_probability(own: np.ndarray, others: list[np.ndarray]) -> float:
-    """Probability that the target's own class wins when one network of every class is drawn.
+    """Return the probability that the target's own class wins against one network per class.
 
     Draws are uniform and independent; of k classes that share the highest similarity, each wins
     with probability 1 / k.
@@ -35,23 +42,23 @@ def top1_probability(own: np.ndarray, others: list[np.ndarray]) -> float:
     own
         (network,) similarities of the target's own class.
     others
-        The same of each other class.
+        The same for each other class.
     """
     total = 0.0
     for value in own:
-        # The probability that none of the classes so far is above, and 0, 1, 2, ... are equal.
-        equal = np.ones(1)
+        # Probability that no class so far is higher and that 0, 1, 2, ... of them are equal.
+        n_equal = np.ones(1)
         for other in others:
-            equal = np.convolve(equal, [np.mean(other < value), np.mean(other == value)])
-        total += equal @ (1 / np.arange(1, len(equal) + 1))
+            n_equal = np.convolve(n_equal, [np.mean(other < value), np.mean(other == value)])
+        total += n_equal @ (1 / np.arange(1, len(n_equal) + 1))
     return float(total / len(own))
 
 
 def with_noise(x: np.ndarray, reliability: float, rng: np.random.Generator) -> np.ndarray:
     """Add independent Gaussian noise to a representation (stimulus, unit).
 
-    Every unit's reliability, signal variance / (signal variance + noise variance), is the given
-    one; 1 adds none.
+    The noise gives every unit the reliability signal variance / (signal variance + noise
+    variance); a reliability of 1 adds none.
     """
     sd = np.asarray(x, dtype=np.float64).std(axis=0) * np.sqrt(1 / reliability - 1)
     return x + sd * rng.standard_normal(x.shape)
@@ -67,14 +74,13 @@ def identification_table(
     """Identify the condition of networks that are measured with noise.
 
     Every included network of the target's condition is a target once, at first mastery and at the
-    end of training. One included network of every candidate condition (same snapshot), and one
-    untrained network of the target's condition, are compared with it, and the most similar one is
-    named; networks with the target's seed are no candidates. A measure that is not symmetric
-    predicts the target from the candidate. `rsa_residualised` is `rsa` after the feature's class
-    means are removed from both.
+    end of training. It is compared with one included network of every candidate condition at the
+    same snapshot, and with one untrained network of the target's condition, and identified as the
+    most similar one; networks with the target's seed are no candidates. A measure that is not
+    symmetric predicts the target from the candidate. `rsa_residualised` is `rsa` after the
+    feature's class means are removed from both.
 
-    At a snapshot where a class has no network there is nothing to identify: no rows, and a
-    warning.
+    A snapshot at which some class has no network gives no rows and a warning.
 
     Parameters
     ----------
@@ -93,49 +99,70 @@ def identification_table(
     -------
     pandas.DataFrame
         Per target, measure and reliability: `top1`, the probability (exact, over the draws of
-        candidates) that the target's own class is named, and `chance`, 1 / number of classes.
-        Once with all candidates (`left_out` is -1), and once without those of each other seed:
-        all targets are compared with the same candidates, so an interval must leave seeds out of
+        candidates) that the target's own class is identified, and `chance`, 1 / number of classes.
+        Once with all candidates (`left_out` is -1), and once without those of each other seed: as
+        all targets are compared with the same candidates, an interval must leave a seed out of
         both (:func:`repbias.base.statistics.jackknife_interval`).
     """
     ids = candidates[target].stimulus_ids[: spec.n_stimuli]
-    measures: dict[str, tuple[Metric, Callable[[np.ndarray], np.ndarray]]]
-    measures = {name: (METRICS[name], np.asarray) for name in spec.metrics}
-    if spec.residualise is not None:
-        label = _label(candidates[target], spec.residualise, len(ids))
-        measures["rsa_residualised"] = (METRICS["rsa"], lambda x: residualised(x, label))
+    measures = _measures(candidates[target], len(ids), spec)
     networks = pd.concat(
         [_networks(c, activations, layers[c], ids) for c, activations in candidates.items()],
         ignore_index=True,
     )
-    included = networks[networks["included"]]
-    untrained = networks[(networks["condition"] == target) & (networks["snapshot"] == "initial")]
     rows = []
     for snapshot in ("mastered", "final"):
-        of_snapshot = included[included["snapshot"] == snapshot]
-        classes = {c: of_snapshot[of_snapshot["condition"] == c] for c in candidates}
-        if spec.untrained:
-            classes[UNTRAINED] = untrained
+        classes = _classes(networks, snapshot, target, list(candidates), spec)
         empty = [c for c, members in classes.items() if members.empty]
         if empty:
             logger.warning(
                 "identification of %s (%s): no rows; there is no network of %s",
-                *(target, snapshot, ", ".join(empty)),
+                target,
+                snapshot,
+                ", ".join(empty),
             )
             continue
-        for name, (metric, prepare) in measures.items():
-            for row in _identify(target, classes, metric, prepare, spec):
-                rows.append(
-                    {
-                        **row,
-                        "experiment": experiment,
-                        "condition": target.removeprefix(f"{experiment}/"),
-                        "snapshot": snapshot,
-                        "layer": layers[target],
-                        "metric": name,
-                    }
-                )
+        for name, measure in measures.items():
+            rows += [
+                {
+                    **row,
+                    "experiment": experiment,
+                    "condition": target.removeprefix(f"{experiment}/"),
+                    "snapshot": snapshot,
+                    "layer": layers[target],
+                    "metric": name,
+                }
+                for row in _identify(target, classes, measure, spec)
+            ]
     return as_table("identification", rows)
+
+
+def _measures(
+    activations: Activations, n_stimuli: int, spec: Identification
+) -> dict[str, _Measure]:
+    """Return the measures by name; `activations` are the target's, which have the labels."""
+    measures: dict[str, _Measure] = {name: _Measure(METRICS[name]) for name in spec.metrics}
+    if spec.residualise is not None:
+        label = _label(activations, spec.residualise, n_stimuli)
+        measures["rsa_residualised"] = _Measure(METRICS["rsa"], lambda x: residualised(x, label))
+    return measures
+
+
+def _classes(
+    networks: pd.DataFrame,
+    snapshot: str,
+    target: str,
+    candidates: list[str],
+    spec: Identification,
+) -> dict[str, pd.DataFrame]:
+    """Return the networks of every class that the target may be of, at one snapshot."""
+    included = networks[networks["included"] & (networks["snapshot"] == snapshot)]
+    classes = {c: included[included["condition"] == c] for c in candidates}
+    if spec.untrained:
+        classes[UNTRAINED] = networks[
+            (networks["condition"] == target) & (networks["snapshot"] == "initial")
+        ]
+    return classes
 
 
 def _label(activations: Activations, feature: str, n_stimuli: int) -> np.ndarray:
@@ -150,7 +177,7 @@ def _label(activations: Activations, feature: str, n_stimuli: int) -> np.ndarray
 def _networks(
     condition: str, activations: Activations, layer: str, ids: np.ndarray
 ) -> pd.DataFrame:
-    """Return the table of networks and snapshots, with each one's representation."""
+    """Return the networks and snapshots of a condition, with their representations."""
     x = read_representations(activations, layer, ids)
     if x is None:
         raise RepbiasError(
@@ -162,61 +189,85 @@ def _networks(
 
 
 def _identify(
-    target: str,
-    classes: dict[str, pd.DataFrame],
-    metric: Metric,
-    prepare: Callable[[np.ndarray], np.ndarray],
-    spec: Identification,
+    target: str, classes: dict[str, pd.DataFrame], measure: _Measure, spec: Identification
 ) -> list[dict[str, Any]]:
     """Identify all targets of a snapshot by one measure."""
-    factors = {
+    candidates = {
         c: [
-            (n.seed, factors_or_none(metric, prepare(n.x), f"{c}, {n.network}"))
+            (n.seed, factors_or_none(measure.metric, measure.prepare(n.x), f"{c}, {n.network}"))
             for n in members.itertuples()
         ]
         for c, members in classes.items()
     }
+    all_seeds = sorted({seed for members in candidates.values() for seed, _ in members})
     rows = []
-    seeds = sorted({seed for members in factors.values() for seed, _ in members})
     for n in classes[target].itertuples():
         others = {
             c: [(seed, f) for seed, f in members if f is not None and seed != n.seed]
-            for c, members in factors.items()
+            for c, members in candidates.items()
         }
-        alone = [c for c, members in others.items() if not members]
-        if alone:
+        empty = [c for c, members in others.items() if not members]
+        if empty:
             logger.warning(
                 "identification of %s, %s, by %s: left out; no candidate with another seed of %s",
-                *(target, n.network, metric.label, ", ".join(alone)),
+                target,
+                n.network,
+                measure.metric.label,
+                ", ".join(empty),
             )
             continue
         for reliability in spec.reliabilities:
             # Every level has the same noise, scaled.
             rng = np.random.default_rng([spec.seed, n.seed])
-            noisy = prepare(with_noise(n.x, reliability, rng))
-            measured = factors_or_none(metric, noisy, f"{target}, {n.network} with noise")
+            noisy = measure.prepare(with_noise(n.x, reliability, rng))
+            measured = factors_or_none(measure.metric, noisy, f"{target}, {n.network} with noise")
             if measured is None:
                 continue
             similarity = {
-                c: [(seed, metric.compare(f, measured)) for seed, f in members]
+                c: [(seed, measure.metric.compare(f, measured)) for seed, f in members]
                 for c, members in others.items()
             }
-            for left_out in [NONE, *(seed for seed in seeds if seed != n.seed)]:
-                values = {
-                    c: np.array([value for seed, value in members if seed != left_out])
-                    for c, members in similarity.items()
+            other_seeds = [seed for seed in all_seeds if seed != n.seed]
+            rows += [
+                {
+                    "network": n.network,
+                    "seed": n.seed,
+                    "left_out": left_out,
+                    "reliability_level": reliability,
+                    "top1": top1,
+                    "chance": 1 / len(classes),
                 }
-                if not all(map(len, values.values())):
-                    continue
-                own = values.pop(target)
-                rows.append(
-                    {
-                        "network": n.network,
-                        "seed": n.seed,
-                        "left_out": left_out,
-                        "reliability_level": reliability,
-                        "top1": top1_probability(own, list(values.values())),
-                        "chance": 1 / len(classes),
-                    }
-                )
+                for left_out, top1 in _leave_seeds_out(target, similarity, other_seeds)
+            ]
     return rows
+
+
+def _leave_seeds_out(
+    target: str, similarity: dict[str, list[tuple[int, float]]], seeds: list[int]
+) -> Iterator[tuple[int, float]]:
+    """Yield top-1 probabilities with all candidates, and without those of each seed.
+
+    A seed without which a class would be empty is not left out.
+
+    Parameters
+    ----------
+    target
+        The target's own class.
+    similarity
+        Class to its networks' seeds and similarities with the target.
+    seeds
+        Seeds that are left out.
+
+    Yields
+    ------
+    tuple
+        The seed, or :data:`NONE_LEFT_OUT`, and the probability.
+    """
+    for left_out in [NONE_LEFT_OUT, *seeds]:
+        values = {
+            c: np.array([value for seed, value in members if seed != left_out])
+            for c, members in similarity.items()
+        }
+        if all(map(len, values.values())):
+            own = values.pop(target)
+            yield left_out, top1_probability(own, list(values.values()))

@@ -1,11 +1,13 @@
 """Tests of models against a recording: above zero, below the ceiling, against each other.
 
-Every test says what it generalises to, and warns where it is not known to hold its level.
+Every test states what it generalises to, and warns where it is not known to keep its nominal
+level.
 """
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -27,7 +29,7 @@ from repbias.geometry.comparison import (
     similarities,
     unit,
 )
-from repbias.geometry.inference import Draws
+from repbias.geometry.inference import Draws, resampled_level
 from repbias.geometry.spec import Generalise, Geometry, RdmSimilarity
 from repbias.io.recordings import Recording
 from repbias.rsa.rdms import subject_rdms
@@ -36,16 +38,18 @@ from repbias.tables import as_table
 
 logger = logging.getLogger(__name__)
 
-#: Fewer of these are outside what the tests were calibrated on (docs: calibration).
+#: Smallest numbers for which the tests were calibrated (docs/calibration.md).
 MIN_STIMULI, MIN_SUBJECTS, MIN_NETWORKS = 20, 5, 5
-#: Of fewer subjects there is no bootstrap of the noise ceiling.
+#: With fewer subjects the noise ceiling cannot be bootstrapped.
 MIN_CEILING_SUBJECTS = 3
 #: With more models than this only those of the same layer or the same condition are compared.
 MOST_MODELS = 60
 #: Snapshots of networks that are tested.
 SNAPSHOTS = ("initial", "final")
 
-_NONE = -1
+#: Columns that identify a model.
+_MODEL = ["condition", "layer", "snapshot"]
+_NO_MODEL = -1
 _PERMUTATION = "permutation of stimuli"
 _METHOD = {
     "both": "t, dual bootstrap",
@@ -54,19 +58,86 @@ _METHOD = {
 }
 
 
-def test_similarities(
-    models: np.ndarray,
-    groups: list[np.ndarray],
+@dataclass
+class ModelSet:
+    """Models that are tested, each the mean over its networks.
+
+    Attributes
+    ----------
+    rdms : (rdm, pair), one RDM per network and layer
+    groups : for every model, the indices of its RDMs
+    networks : (rdm,) names of networks; by default the RDM's position within its model
+    pairs : pairs of models that are compared; by default all
+    """
+
+    rdms: np.ndarray
+    groups: list[np.ndarray]
+    networks: np.ndarray | None = None
+    pairs: list[tuple[int, int]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Number of networks of each model, (model,)."""
+        return np.array([len(group) for group in self.groups])
+
+    def network_names(self) -> np.ndarray:
+        """Return the name of every RDM's network, (rdm,)."""
+        if self.networks is not None:
+            return self.networks
+        positions = np.zeros(len(self.rdms), int)
+        for group in self.groups:
+            positions[group] = np.arange(len(group))
+        return positions
+
+    def compared(self) -> list[tuple[int, int]]:
+        """Return the pairs of models that are compared."""
+        if self.pairs is not None:
+            return self.pairs
+        return list(combinations(range(len(self)), 2))
+
+
+@dataclass
+class _Sampled:
+    """Similarity of models with the subjects, and its variability.
+
+    Attributes
+    ----------
+    by_network : (rdm,) mean over subjects
+    effect : (model,) mean over networks and subjects
+    samples : bootstrap ("stimuli", "subjects", "both") to (sample, model)
+    between : (model,) variance of the mean over networks; 0 for one network
+    """
+
+    by_network: np.ndarray
+    effect: np.ndarray
+    samples: dict[str, np.ndarray]
+    between: np.ndarray
+
+    @classmethod
+    def of(
+        cls, models: ModelSet, data: np.ndarray, rdm_similarity: RdmSimilarity, draws: Draws
+    ) -> _Sampled:
+        """Compare all models with the subjects' RDMs under all draws."""
+        by_network = similarities(models.rdms, data, rdm_similarity)
+        full = np.stack([by_network[group].mean(axis=0) for group in models.groups])
+        samples = draws.means(full, _resampled(models, data, rdm_similarity, draws))
+        by_network = by_network.mean(axis=1)
+        between = np.array([_variance_of_mean(by_network[group]) for group in models.groups])
+        return cls(by_network, full.mean(axis=1), samples, between)
+
+
+def similarity_tests(
+    models: ModelSet,
     data: np.ndarray,
     rdm_similarity: RdmSimilarity,
     bootstraps: int = 1000,
     permutations: int = 1000,
     seed: int = 0,
     ceiling: bool = True,
-    *,
     generalise: Generalise = "auto",
-    networks: np.ndarray | None = None,
-    pairs: list[tuple[int, int]] | None = None,
 ) -> pd.DataFrame:
     """Test the similarity of models, each the mean over its networks, with subjects' RDMs.
 
@@ -78,8 +149,8 @@ def test_similarities(
     (:func:`repbias.geometry.inference.evaluate`), and s^2 the variance between networks, each
     averaged over subjects; without the second term where n = 1. Where two models that are compared
     consist of the same networks (two layers, or two snapshots), s^2 is that of their difference;
-    otherwise the two terms are added. What networks and stimuli, or networks and subjects, share
-    in noise is counted in both terms, so the variance is rather too large. t = effect / sqrt(V) has
+    otherwise the two terms are added. Noise that networks share with stimuli or with subjects is
+    counted in both terms, so the variance errs on the large side. t = effect / sqrt(V) has
     Satterthwaite's degrees of freedom, over the factors that vary
     (:meth:`repbias.geometry.inference.Draws.degrees`).
 
@@ -89,36 +160,30 @@ def test_similarities(
       others), one-sided; effect is similarity minus ceiling, which are resampled together. With
       three subjects or more.
     * "permutation": similarity higher than with the model's stimuli permuted, one-sided:
-      p = (b + 1) / (m + 1), b of m permutations reaching the similarity. A test of any relation in
-      these stimuli, subjects and networks.
+      p = (b + 1) / (m + 1), where b of m permutations reach the similarity. A test of any relation
+      in these stimuli, subjects and networks.
 
     Parameters
     ----------
     models
-        (model, pair), one RDM per network and layer.
-    groups
-        Indices into `models`: the networks of each model that is tested.
+        RDMs of models, and which of them are compared.
     data
         (subject, pair), over the same stimuli in the same order.
     rdm_similarity
         As rsatoolbox calls it.
     bootstraps, permutations
-        Numbers of samples; without permutations that test is left out.
+        Numbers of samples; with 0 permutations that test is left out.
     seed
         Of the samples.
     ceiling
         Whether to test against the noise ceiling.
     generalise
         What is resampled: "stimuli", "subjects", "both" or "auto".
-    networks
-        (model,) names of networks; their indices within their group, if None.
-    pairs
-        Pairs of groups that are compared; all, if None.
 
     Returns
     -------
     pandas.DataFrame
-        test, a, b (indices of groups; b is -1 but for pairs), effect, ci_low, ci_high (95 %) and
+        test, a, b (indices of models; b is -1 except for pairs), effect, ci_low, ci_high (95 %) and
         degrees of freedom (NaN for permutations), p, method.
 
     Raises
@@ -126,59 +191,24 @@ def test_similarities(
     RepbiasError
         If an RDM is constant or not finite, or there are no subjects to resample.
     """
-    for vectors, what in ((models, "models"), (data, "subjects")):
+    for vectors, what in ((models.rdms, "models"), (data, "subjects")):
         refuse_not_finite(vectors, what)
         _refuse_constant(vectors, what)
-    if networks is None:
-        networks = np.zeros(len(models), int)
-        for group in groups:
-            networks[group] = np.arange(len(group))
-    if pairs is None:
-        pairs = list(combinations(range(len(groups)), 2))
     draws = Draws.of(n_stimuli_of(data), len(data), bootstraps, seed, generalise)
-    by_network = similarities(models, data, rdm_similarity)
-    full = np.stack([by_network[group].mean(axis=0) for group in groups])
-    samples = draws.means(full, _resampled_groups(models, groups, data, rdm_similarity, draws))
-    effect = full.mean(axis=1)
-    by_network = by_network.mean(axis=1)
-    sizes = np.array([len(group) for group in groups])
-    between = np.array([_variance_of_mean(by_network[group]) for group in groups])
-
-    variances = {k: v.var(axis=0, ddof=1) for k, v in samples.items()}
-    variance = draws.variance(variances) + between
-    degrees = draws.degrees(variances, [(between, _between_degrees(sizes))])
-    tests = [_t_tests("zero", effect, variance, degrees, draws.level, "greater")]
-    if pairs:
-        a, b = np.array(pairs).T
-        covariances = {k: np.atleast_2d(np.cov(v, rowvar=False)) for k, v in samples.items()}
-        variances = {
-            k: np.maximum(c[a, a] + c[b, b] - 2 * c[a, b], 0) for k, c in covariances.items()
-        }
-        more = _between_pairs(by_network, networks, groups, pairs, between)
-        tests.append(
-            _t_tests(
-                "pair",
-                effect[a] - effect[b],
-                draws.variance(variances) + sum(v for v, _ in more),
-                draws.degrees(variances, more),
-                draws.level,
-                "two-sided",
-            ).assign(a=a, b=b)
-        )
+    sampled = _Sampled.of(models, data, rdm_similarity, draws)
+    tests = [_zero_tests(models, sampled, draws)]
+    if models.compared():
+        tests.append(_pair_tests(models, sampled, draws))
     if ceiling and len(data) >= MIN_CEILING_SUBJECTS:
-        low, _ = subject_ceiling(data, rdm_similarity)
-        variances = _ceiling_variances(samples, data, rdm_similarity, draws)
-        variance = draws.variance(variances) + between
-        degrees = draws.degrees(variances, [(between, _between_degrees(sizes))])
-        tests.append(_t_tests("ceiling", effect - low, variance, degrees, draws.level, "less"))
+        tests.append(_ceiling_tests(models, sampled, data, rdm_similarity, draws))
     if permutations:
-        exceeding = _permuted_reach(models, groups, data, rdm_similarity, permutations, seed)
+        reached = _permutations_reaching(models, data, rdm_similarity, permutations, seed)
         tests.append(
             pd.DataFrame(
                 {
                     "test": "permutation",
-                    "effect": effect,
-                    "p": (exceeding + 1) / (permutations + 1),
+                    "effect": sampled.effect,
+                    "p": (reached + 1) / (permutations + 1),
                     "method": _PERMUTATION,
                     "ci_low": np.nan,
                     "ci_high": np.nan,
@@ -186,7 +216,7 @@ def test_similarities(
                 }
             )
         )
-    tests = [t if "a" in t else t.assign(a=range(len(groups)), b=_NONE) for t in tests]
+    tests = [t if "a" in t else t.assign(a=range(len(models)), b=_NO_MODEL) for t in tests]
     columns = ["test", "a", "b", "effect", "ci_low", "ci_high", "degrees", "p", "method"]
     return pd.concat(tests, ignore_index=True)[columns]
 
@@ -200,24 +230,20 @@ def _refuse_constant(vectors: np.ndarray, what: str) -> None:
         )
 
 
-def _resampled_groups(
-    models: np.ndarray,
-    groups: list[np.ndarray],
-    data: np.ndarray,
-    rdm_similarity: RdmSimilarity,
-    draws: Draws,
+def _resampled(
+    models: ModelSet, data: np.ndarray, rdm_similarity: RdmSimilarity, draws: Draws
 ) -> np.ndarray | None:
-    """Similarity under resampled stimuli, (sample, group, subject), mean over networks."""
+    """Similarity under resampled stimuli, (sample, model, subject), mean over networks."""
     if draws.level == "subjects":
         return None
-    result = np.zeros((len(draws.stimuli), len(groups), len(data)))
+    result = np.zeros((len(draws.stimuli), len(models), len(data)))
     size = max(1, MEMORY // result[:, 0].size)
-    for start in range(0, len(models), size):
-        rows = np.arange(start, min(start + size, len(models)))
-        resampled = resampled_similarity(models[rows], data, rdm_similarity, draws.stimuli)
-        for g, group in enumerate(groups):
-            mine = resampled[:, np.isin(rows, group)]
-            result[:, g] += mine.sum(axis=1) / len(group)
+    for start in range(0, len(models.rdms), size):
+        rows = np.arange(start, min(start + size, len(models.rdms)))
+        resampled = resampled_similarity(models.rdms[rows], data, rdm_similarity, draws.stimuli)
+        for model, group in enumerate(models.groups):
+            members = resampled[:, np.isin(rows, group)]
+            result[:, model] += members.sum(axis=1) / len(group)
     return result
 
 
@@ -230,25 +256,68 @@ def _between_degrees(sizes: np.ndarray) -> np.ndarray:
     return np.where(sizes > 1, sizes - 1, np.inf)
 
 
-def _between_pairs(
-    values: np.ndarray,
-    networks: np.ndarray,
-    groups: list[np.ndarray],
-    pairs: list[tuple[int, int]],
-    between: np.ndarray,
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Variances, through networks, of differences between models, and their degrees of freedom.
+def _zero_tests(models: ModelSet, sampled: _Sampled, draws: Draws) -> pd.DataFrame:
+    variances = {k: v.var(axis=0, ddof=1) for k, v in sampled.samples.items()}
+    return _t_tests(
+        "zero",
+        sampled.effect,
+        draws.variance(variances) + sampled.between,
+        draws.degrees(variances, [(sampled.between, _between_degrees(models.sizes))]),
+        draws.level,
+        "greater",
+    )
 
-    Of two models made of the same networks it is one, that of the difference; else two, (pair,).
+
+def _pair_tests(models: ModelSet, sampled: _Sampled, draws: Draws) -> pd.DataFrame:
+    a, b = np.array(models.compared()).T
+    covariances = {k: np.atleast_2d(np.cov(v, rowvar=False)) for k, v in sampled.samples.items()}
+    variances = {k: np.maximum(c[a, a] + c[b, b] - 2 * c[a, b], 0) for k, c in covariances.items()}
+    between = _between_pairs(models, sampled)
+    return _t_tests(
+        "pair",
+        sampled.effect[a] - sampled.effect[b],
+        draws.variance(variances) + sum(v for v, _ in between),
+        draws.degrees(variances, between),
+        draws.level,
+        "two-sided",
+    ).assign(a=a, b=b)
+
+
+def _between_pairs(models: ModelSet, sampled: _Sampled) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Variances between networks of differences between models, and their degrees of freedom.
+
+    For two models made of the same networks there is one, that of the difference; otherwise two.
+    Each is (pair,).
     """
-    sizes = np.array([len(group) for group in groups])
+    networks, pairs = models.network_names(), models.compared()
     a, b = np.array(pairs).T
-    of_a, of_b = between[a], between[b]
-    for i, (one, two) in enumerate(pairs):
-        x, y = (groups[g][np.argsort(networks[groups[g]])] for g in (one, two))
+    of_a, of_b = sampled.between[a], sampled.between[b]
+    for i, pair in enumerate(pairs):
+        x, y = (models.groups[m][np.argsort(networks[models.groups[m]])] for m in pair)
         if np.array_equal(networks[x], networks[y]):
-            of_a[i], of_b[i] = _variance_of_mean(values[x] - values[y]), 0
+            difference = sampled.by_network[x] - sampled.by_network[y]
+            of_a[i], of_b[i] = _variance_of_mean(difference), 0
+    sizes = models.sizes
     return [(of_a, _between_degrees(sizes[a])), (of_b, _between_degrees(sizes[b]))]
+
+
+def _ceiling_tests(
+    models: ModelSet,
+    sampled: _Sampled,
+    data: np.ndarray,
+    rdm_similarity: RdmSimilarity,
+    draws: Draws,
+) -> pd.DataFrame:
+    low, _ = subject_ceiling(data, rdm_similarity)
+    variances = _ceiling_variances(sampled.samples, data, rdm_similarity, draws)
+    return _t_tests(
+        "ceiling",
+        sampled.effect - low,
+        draws.variance(variances) + sampled.between,
+        draws.degrees(variances, [(sampled.between, _between_degrees(models.sizes))]),
+        draws.level,
+        "less",
+    )
 
 
 def _t_tests(
@@ -285,14 +354,14 @@ def _t_tests(
 def _ceiling_variances(
     samples: dict[str, np.ndarray], data: np.ndarray, rdm_similarity: RdmSimilarity, draws: Draws
 ) -> dict[str, np.ndarray]:
-    """Bootstrap variances of similarity minus lower ceiling, in the same samples, (group,)."""
-    # Of one subject alone there is no ceiling.
+    """Bootstrap variances of similarity minus lower ceiling, in the same samples, (model,)."""
+    # A sample of copies of one subject has no ceiling.
     several = (draws.subjects > 0).sum(axis=1) > 1
     if draws.level == "stimuli":
         several[:] = True
-    every = np.ones((several.sum(), 1), int)
-    all_stimuli = every.repeat(draws.stimuli.shape[1], axis=1)
-    all_subjects = every.repeat(len(data), axis=1)
+    once = np.ones((several.sum(), 1), int)
+    all_stimuli = once.repeat(draws.stimuli.shape[1], axis=1)
+    all_subjects = once.repeat(len(data), axis=1)
     resampled = {
         "stimuli": (draws.stimuli[several], all_subjects),
         "subjects": (all_stimuli, draws.subjects[several]),
@@ -305,50 +374,65 @@ def _ceiling_variances(
     return variances
 
 
-def _permuted_reach(
-    models: np.ndarray,
-    groups: list[np.ndarray],
+def _permutations_reaching(
+    models: ModelSet,
     data: np.ndarray,
     rdm_similarity: RdmSimilarity,
     permutations: int,
     seed: int,
 ) -> np.ndarray:
-    """Count permutations of stimuli in which a model is at least as similar, (group,).
+    """Count permutations of stimuli in which a model is at least as similar, (model,).
 
-    Permuting the subjects' RDMs, all alike, is permuting the model's. Similarity being bilinear
-    in normalised RDMs, means over networks and subjects are taken first; but of "tau-a" every
-    pair of RDMs is compared in every permutation, which takes much longer.
+    Permuting all subjects' RDMs alike is the same as permuting the model's.
     """
-    n, n_pairs = n_stimuli_of(data), data.shape[1]
+    n = n_stimuli_of(data)
     rng = np.random.default_rng([seed, 1])
     orders = np.array([np.arange(n), *(rng.permutation(n) for _ in range(permutations))])
-    first, second = np.triu_indices(n, 1)
-    if rdm_similarity == "tau-a":
-        squares = np.array([squareform(row) for row in data])
-        values = np.empty((len(orders), len(groups)))
-        for sample, order in enumerate(orders):
-            permuted = squares[:, order[first], order[second]]
-            similarity = similarities(models, permuted, rdm_similarity).mean(axis=1)
-            values[sample] = [similarity[group].mean() for group in groups]
-    else:
-        model = unit(models, rdm_similarity)
-        model = np.stack([model[group].mean(axis=0) for group in groups])
-        mean = unit(data, rdm_similarity).mean(axis=0)
-        # Behind the pairs of a whitened RDM is its diagonal, which is permuted too.
-        values = mean[n_pairs:][orders] @ model[:, n_pairs:].T if rdm_similarity in WHITENED else 0
-        square = squareform(mean[:n_pairs]).ravel()
-        size = max(1, MEMORY // n_pairs)
-        off = [
-            np.stack([square[o[first] * n + o[second]] for o in orders[start : start + size]])
-            @ model[:, :n_pairs].T
-            for start in range(0, len(orders), size)
-        ]
-        values = values + np.concatenate(off)
+    permuted = _permuted_taus if rdm_similarity == "tau-a" else _permuted_products
+    values = permuted(models, data, rdm_similarity, orders)
     # Orders that give the same similarity may differ in the last digits.
     return (values[1:] >= values[0] - 1e-12).sum(axis=0)
 
 
-def test_models(
+def _permuted_taus(
+    models: ModelSet, data: np.ndarray, rdm_similarity: RdmSimilarity, orders: np.ndarray
+) -> np.ndarray:
+    """Similarity (order, model) with subjects' stimuli in other orders, comparing all RDMs."""
+    first, second = np.triu_indices(orders.shape[1], 1)
+    squares = np.array([squareform(row) for row in data])
+    values = np.empty((len(orders), len(models)))
+    for sample, order in enumerate(orders):
+        permuted = squares[:, order[first], order[second]]
+        similarity = similarities(models.rdms, permuted, rdm_similarity).mean(axis=1)
+        values[sample] = [similarity[group].mean() for group in models.groups]
+    return values
+
+
+def _permuted_products(
+    models: ModelSet, data: np.ndarray, rdm_similarity: RdmSimilarity, orders: np.ndarray
+) -> np.ndarray:
+    """Return the same for measures that are bilinear in normalised RDMs.
+
+    Means over networks and subjects can be taken first, which is much faster.
+    """
+    n, n_pairs = orders.shape[1], data.shape[1]
+    first, second = np.triu_indices(n, 1)
+    model = unit(models.rdms, rdm_similarity)
+    model = np.stack([model[group].mean(axis=0) for group in models.groups])
+    mean = unit(data, rdm_similarity).mean(axis=0)
+    # Behind the pairs of a whitened RDM is its diagonal, which is permuted too.
+    diagonal = mean[n_pairs:][orders] @ model[:, n_pairs:].T if rdm_similarity in WHITENED else 0
+    square = squareform(mean[:n_pairs]).ravel()
+    size = max(1, MEMORY // n_pairs)
+    pairs = [
+        np.stack([square[o[first] * n + o[second]] for o in orders[start : start + size]])
+        @ model[:, :n_pairs].T
+        for start in range(0, len(orders), size)
+    ]
+    return diagonal + np.concatenate(pairs)
+
+
+def model_tests_table(
     name: str,
     recording: Recording,
     experiment: str,
@@ -358,10 +442,9 @@ def test_models(
     """Test every model against a recording, and models against each other.
 
     A model is a layer of a condition, untrained or at the end of training, averaged over the
-    networks that met the inclusion criterion (:func:`test_similarities`). With more than
-    :data:`MOST_MODELS` models, those are compared that are of the same layer or of the same
-    condition. p_fdr is corrected (Benjamini & Hochberg 1995) within recording, RDM similarity and
-    test.
+    networks that met the inclusion criterion (:func:`similarity_tests`). With more than
+    :data:`MOST_MODELS` models, only those of the same layer or of the same condition are compared.
+    p_fdr is corrected (Benjamini & Hochberg 1995) within recording, RDM similarity and test.
 
     Parameters
     ----------
@@ -378,72 +461,88 @@ def test_models(
         The table rsa_tests.
     """
     data = subject_rdms(recording, spec, name).get_vectors()
-    info, rdms = shown_models(name, recording, experiment, conditions)
-    usable = info["included"].astype(bool) & info["snapshot"].isin(SNAPSHOTS)
-    varied = np.ptp(rdms, axis=1) > 1e-12 * np.abs(rdms).max(axis=1, initial=0)
-    for row in info[usable & ~varied].itertuples():
-        logger.warning(
-            "%s: %s, %s, layer %s: left out of tests; its RDM is constant",
-            *(name, row.condition, row.network, row.layer),
-        )
-    info, rdms = info[usable & varied].reset_index(drop=True), rdms[usable & varied]
+    info, rdms = _testable(name, *shown_models(name, recording, experiment, conditions))
     if info.empty:
         return as_table("rsa_tests")
-    key = ["condition", "layer", "snapshot"]
-    groups = info.groupby(key, sort=False).indices
-    models = pd.DataFrame(list(groups), columns=key)
-    rows = list(groups.values())
-    pairs = list(combinations(range(len(models)), 2))
-    if len(models) > MOST_MODELS:
-        same = [models[c].to_numpy()[:, None] == models[c].to_numpy() for c in key[:2]]
-        pairs = [pair for pair in pairs if same[0][pair] or same[1][pair]]
-    models["n_networks"] = [len(group) for group in rows]
+    groups = info.groupby(_MODEL, sort=False).indices
+    described = pd.DataFrame(list(groups), columns=_MODEL)
+    models = ModelSet(
+        rdms, list(groups.values()), info["network"].to_numpy(), _pairs_to_compare(described)
+    )
     tables = []
     for rdm_similarity in spec.rdm_similarities:
-        result = test_similarities(
-            rdms,
-            rows,
+        tests = similarity_tests(
+            models,
             data,
             rdm_similarity,
             spec.bootstraps,
             spec.permutations,
             spec.seed,
             generalise=spec.generalise,
-            networks=info["network"].to_numpy(),
-            pairs=pairs,
         )
-        corrected = result.groupby("test")["p"].transform(false_discovery_control)
-        tables.append(result.assign(rdm_similarity=rdm_similarity, p_fdr=corrected))
+        corrected = tests.groupby("test")["p"].transform(false_discovery_control)
+        tables.append(tests.assign(rdm_similarity=rdm_similarity, p_fdr=corrected))
     table = pd.concat(tables, ignore_index=True)
-    for side in "ab":
-        there = table[side] != _NONE
-        described = models.reindex(table[side].where(there)).add_suffix(f"_{side}")
-        table = pd.concat([table, described.reset_index(drop=True)], axis=1)
-        for column in key:
-            table[f"{column}_{side}"] = table[f"{column}_{side}"].fillna("")
-    level = Draws.of(len(recording.stimulus_ids), len(data), 1, 0, spec.generalise).level
-    said = [
-        _said(test, rdm_similarity, level, n, data)
-        for test, rdm_similarity, *n in table[
+    table = _with_models(table, described.assign(n_networks=models.sizes))
+    scopes = [
+        _inference_scope(test, rdm_similarity, n_networks, data, spec.generalise)
+        for test, rdm_similarity, *n_networks in table[
             ["test", "rdm_similarity", "n_networks_a", "n_networks_b"]
         ].itertuples(index=False, name=None)
     ]
-    table["generalises_to"], table["warning"] = zip(*said, strict=True)
+    table["generalises_to"], table["warning"] = zip(*scopes, strict=True)
     return as_table("rsa_tests", table.assign(recording=name, experiment=experiment))
 
 
-def _said(
+def _testable(name: str, info: pd.DataFrame, rdms: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
+    """Select the RDMs that are tested; constant ones are left out with a warning."""
+    selected = info["included"].astype(bool) & info["snapshot"].isin(SNAPSHOTS)
+    varies = np.ptp(rdms, axis=1) > 1e-12 * np.abs(rdms).max(axis=1, initial=0)
+    for row in info[selected & ~varies].itertuples():
+        logger.warning(
+            "%s: %s, %s, layer %s: left out of tests; its RDM is constant",
+            name,
+            row.condition,
+            row.network,
+            row.layer,
+        )
+    return info[selected & varies].reset_index(drop=True), rdms[selected & varies]
+
+
+def _pairs_to_compare(models: pd.DataFrame) -> list[tuple[int, int]]:
+    """Return all pairs of models; of many models, those with the same condition or layer."""
+    pairs = list(combinations(range(len(models)), 2))
+    if len(models) <= MOST_MODELS:
+        return pairs
+    same_condition, same_layer = (
+        models[c].to_numpy()[:, None] == models[c].to_numpy() for c in ("condition", "layer")
+    )
+    return [pair for pair in pairs if same_condition[pair] or same_layer[pair]]
+
+
+def _with_models(table: pd.DataFrame, models: pd.DataFrame) -> pd.DataFrame:
+    """Add the columns that describe models a and b."""
+    for side in "ab":
+        is_model = table[side] != _NO_MODEL
+        described = models.reindex(table[side].where(is_model)).add_suffix(f"_{side}")
+        table = pd.concat([table, described.reset_index(drop=True)], axis=1)
+        for column in _MODEL:
+            table[f"{column}_{side}"] = table[f"{column}_{side}"].fillna("")
+    return table
+
+
+def _inference_scope(
     test: str,
     rdm_similarity: RdmSimilarity,
-    level: str,
     n_networks: list[float],
     data: np.ndarray,
+    generalise: Generalise,
 ) -> tuple[str, str]:
-    """Say what a test generalises to, and where it is not known to hold its level."""
-    n_subjects, n_stimuli = len(data), n_stimuli_of(data)
-    fewest = min(n for n in n_networks if not np.isnan(n))
+    """Say what a test generalises to, and where it is not known to keep its nominal level."""
     if test == "permutation":
         return "these stimuli, these subjects, these networks", ""
+    n_subjects, level = len(data), resampled_level(len(data), generalise)
+    fewest = min(n for n in n_networks if not np.isnan(n))
     one_network = fewest == 1
     generalises_to = ", ".join(
         [
@@ -455,7 +554,7 @@ def _said(
     warnings = []
     if level == "subjects":
         warnings.append("does not hold its level for other stimuli")
-    elif n_stimuli < MIN_STIMULI:
+    elif n_stimuli_of(data) < MIN_STIMULI:
         warnings.append(f"fewer than {MIN_STIMULI} stimuli")
     if n_subjects == 1:
         warnings.append("one subject: nothing follows for others")

@@ -13,6 +13,7 @@ from repbias.base.spec import RepbiasError
 from repbias.geometry.similarity import METRICS, Metric
 from repbias.geometry.spec import Similarity
 from repbias.io.activations import Activations
+from repbias.rsa.pairs import paired
 from repbias.tables import as_table
 
 logger = logging.getLogger(__name__)
@@ -21,9 +22,9 @@ logger = logging.getLogger(__name__)
 def read_representations(
     activations: Activations, layer: str, stimulus_ids: np.ndarray
 ) -> list[np.ndarray] | None:
-    """Return every row's representation (stimulus, unit) of the given stimuli, in their order.
+    """Return the representation (stimulus, unit) of every network and snapshot in a file.
 
-    None if a stimulus was not shown.
+    The given stimuli, in the given order; None if one of them was not shown.
     """
     position = {s: i for i, s in enumerate(activations.stimulus_ids)}
     if not set(stimulus_ids) <= position.keys():
@@ -33,7 +34,7 @@ def read_representations(
 
 
 def factors_or_none(metric: Metric, x: np.ndarray, name: str) -> Any:
-    """Return a representation's factors; None, with a warning, where the measure is undefined."""
+    """Return a representation's factors; None, with a warning, if the measure is undefined."""
     try:
         return metric.factors(x)
     except RepbiasError as error:
@@ -49,12 +50,12 @@ def similarity_table(
 ) -> pd.DataFrame:
     """Compare all networks of an experiment with each other by every measure.
 
-    Networks of the same snapshot are compared, each pair once, or both ways where the measure is
-    not symmetric: a predicts b. Conditions whose stimuli differ are not comparable and give no
-    rows. Where a measure is undefined for a network, it is left out with a warning.
+    Networks of the same snapshot are compared, each pair once, or both ways if the measure is not
+    symmetric: a predicts b. Conditions with different stimuli are not compared with each other. A
+    network for which a measure is undefined is left out of it with a warning.
 
-    The null distribution of a similarity is that with b's stimuli in random order; the orders are
-    the same for all pairs.
+    The null distribution of a similarity is with b's stimuli in random order; the orders are the
+    same for all pairs.
 
     Parameters
     ----------
@@ -66,6 +67,11 @@ def similarity_table(
         Condition to its analysed layer.
     spec
         Measures, stimuli and permutations.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The table similarity.
     """
     by_stimuli: dict[frozenset[str], list[str]] = {}
     for name, activations in conditions.items():
@@ -76,24 +82,12 @@ def similarity_table(
     tables = []
     for group in by_stimuli.values():
         ids = conditions[group[0]].stimulus_ids[: spec.n_stimuli]
-        networks = pd.concat(
-            [
-                pd.DataFrame({**conditions[c].networks, "condition": c, "layer": layers[c]})
-                for c in group
-            ],
-            ignore_index=True,
-        )
-        x: list[np.ndarray] = []
-        for c in group:
-            representations = read_representations(conditions[c], layers[c], ids)
-            assert representations is not None  # all of the group have seen these stimuli
-            x += representations
+        networks, x = _networks({c: conditions[c] for c in group}, layers, ids)
         for snapshot in networks["snapshot"].unique():
             rows = np.flatnonzero(networks["snapshot"] == snapshot)
+            of_snapshot = [x[row] for row in rows]
             for name in spec.metrics:
-                table = _all_pairs(
-                    networks.iloc[rows], [x[row] for row in rows], METRICS[name], spec
-                )
+                table = _all_pairs(networks.iloc[rows], of_snapshot, METRICS[name], spec)
                 tables.append(
                     table.assign(
                         experiment=experiment, snapshot=snapshot, metric=name, n_stimuli=len(ids)
@@ -102,12 +96,28 @@ def similarity_table(
     return as_table("similarity", pd.concat(tables, ignore_index=True) if tables else ())
 
 
+def _networks(
+    conditions: dict[str, Activations], layers: dict[str, str], stimulus_ids: np.ndarray
+) -> tuple[pd.DataFrame, list[np.ndarray]]:
+    """Return all networks and snapshots of conditions, and their representations."""
+    tables, x = [], []
+    for condition, activations in conditions.items():
+        layer = layers[condition]
+        tables.append(
+            pd.DataFrame({**activations.networks, "condition": condition, "layer": layer})
+        )
+        representations = read_representations(activations, layer, stimulus_ids)
+        assert representations is not None  # conditions are grouped by their stimuli
+        x += representations
+    return pd.concat(tables, ignore_index=True), x
+
+
 def _all_pairs(
     networks: pd.DataFrame, x: list[np.ndarray], metric: Metric, spec: Similarity
 ) -> pd.DataFrame:
-    """Compare representations with each other, and with those of permuted stimuli."""
+    """Compare representations with each other, and with each other's permuted stimuli."""
     names = networks["condition"] + ", " + networks["network"] + " (" + networks["snapshot"] + ")"
-    factors = [factors_or_none(metric, *one) for one in zip(x, names, strict=True)]
+    factors = [factors_or_none(metric, *named) for named in zip(x, names, strict=True)]
     defined = [i for i, f in enumerate(factors) if f is not None]
     pairs = list((combinations if metric.symmetric else permutations)(defined, 2))
     similarity = [metric.compare(factors[a], factors[b]) for a, b in pairs]
@@ -118,15 +128,8 @@ def _all_pairs(
         order = rng.permutation(len(x[0]))
         permuted = {i: metric.permute(factors[i], order) for i in defined}
         null[sample] = [metric.compare(factors[a], permuted[b]) for a, b in pairs]
-    side = networks.drop(columns="snapshot")
     first, second = np.array(pairs, dtype=int).reshape(-1, 2).T
-    return pd.concat(
-        [
-            side.iloc[first].add_suffix("_a").reset_index(drop=True),
-            side.iloc[second].add_suffix("_b").reset_index(drop=True),
-        ],
-        axis=1,
-    ).assign(
+    return paired(networks.drop(columns="snapshot"), first, second).assign(
         similarity=similarity,
         null_mean=null.mean(axis=0),
         null_high=np.percentile(null, 95, axis=0),

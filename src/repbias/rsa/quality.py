@@ -1,4 +1,4 @@
-"""How good a recording is: what was shown how often, and how well responses repeat."""
+"""Data quality of recordings: numbers of trials, and how reproducible responses and RDMs are."""
 
 from __future__ import annotations
 
@@ -18,22 +18,19 @@ from repbias.recordings.reliability import (
     UNAVAILABLE,
     Reliability,
     analysed_units,
-    by_repeat,
     ncsnr,
-    observed_mean,
     random_halves,
     reliability_from_repeats,
     split_half_reliability,
-    trial_responses,
     unit_reliability,
-    was_repeated,
 )
+from repbias.recordings.responses import by_repeat, has_repeats, observed_mean, trial_responses
 from repbias.recordings.spec import preparation_of
 from repbias.tables import as_table
 
 #: Stimuli are decoded if there are at most this many.
 MOST_CLASSES = 50
-#: What may be left out in decoding, the first that every stimulus is in.
+#: Folds of decoding; the first kind is used that has every stimulus in each fold.
 FOLDS = ("run", "session", "repeat")
 #: Random halves of the repeats behind the reliability of an RDM.
 N_SPLITS = 20
@@ -54,9 +51,9 @@ Measures = dict[str, Measured]
 def quality_table(name: str, recording: Recording, spec: Geometry) -> pd.DataFrame:
     """Measure the quality of a recording, one measure per row.
 
-    Rows without subject and region are of the whole recording. With several regions every region
-    has rows as well; with several subjects every subject, and every region of a subject. What is
-    measured within subjects is averaged over them where no subject is named.
+    Rows without subject and region are of the whole recording. If there are several regions, each
+    has rows as well; if there are several subjects, so has each subject, and each region of a
+    subject. Measures within subjects are averaged over subjects where no subject is named.
 
     Parameters
     ----------
@@ -64,6 +61,11 @@ def quality_table(name: str, recording: Recording, spec: Geometry) -> pd.DataFra
         The recording.
     spec
         Its `recording_distance` and `rdm_similarities`; `seed` of the random halves.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The table quality.
     """
     whole = {"stimuli": _count(len(recording.stimulus_ids), "stimuli that were shown")}
     if "stimuli_in_set" in recording.info:
@@ -96,8 +98,8 @@ def _unmatched(recording: Recording) -> Measures:
     if not recording.info.get("unmatched_trials"):
         return {}
     ids = recording.info["unmatched_ids"]
-    some = ", ".join(map(repr, ids[:5])) + (", ..." if len(ids) > 5 else "")
-    what = f"trials left out, of {len(ids)} stimuli that are not in the set: {some}"
+    examples = ", ".join(map(repr, ids[:5])) + (", ..." if len(ids) > 5 else "")
+    what = f"trials left out, of {len(ids)} stimuli that are not in the set: {examples}"
     return {"trials_unmatched": _count(recording.info["unmatched_trials"], what)}
 
 
@@ -121,24 +123,36 @@ def _parts(recording: Recording, spec: Geometry) -> Iterator[tuple[str, str, Mea
     subjects, regions = (
         list(dict.fromkeys(recording.units[column].tolist())) for column in ("subject", "region")
     )
-    # Units without a region are in the whole only.
+    # Units without a region count for the whole only.
     for region in ["", *(sorted(set(regions) - {""}) if len(regions) > 1 else [])]:
-        here = (recording.units["region"] == region) | (region == "")
-        mine = {s: here & (recording.units["subject"] == s) for s in subjects}
-        mine = {s: chosen for s, chosen in mine.items() if chosen.any()}
-        within = {s: _within_subject(recording, units, mine[s], spec) for s in mine}
-        rdms = [_rdm(units, chosen, spec) for chosen in mine.values()]
-        together = _over_subjects(list(within.values()))
-        yield "", region, units.measures(here) | together | _between_subjects(rdms, spec)
+        in_region = (recording.units["region"] == region) | (region == "")
+        by_subject = {s: in_region & (recording.units["subject"] == s) for s in subjects}
+        by_subject = {s: chosen for s, chosen in by_subject.items() if chosen.any()}
+        within = {
+            s: _within_subject(recording, units, chosen, spec) for s, chosen in by_subject.items()
+        }
+        rdms = [_rdm(units, chosen, spec) for chosen in by_subject.values()]
+        averages = _over_subjects(list(within.values()))
+        yield "", region, units.measures(in_region) | averages | _between_subjects(rdms, spec)
         if len(subjects) > 1:
             for subject, measures in within.items():
-                yield subject, region, units.measures(mine[subject]) | measures
+                yield subject, region, units.measures(by_subject[subject]) | measures
 
 
 class _Units(NamedTuple):
-    """What is measured of every unit, once.
+    """Properties of every unit, which are computed once.
 
-    `tensor` is (stimulus, repeat, unit), `means` (stimulus, unit), the others (unit,).
+    Attributes
+    ----------
+    tensor : (stimulus, repeat, unit), NaN where not observed
+    means : (stimulus, unit), mean over repeats
+    analysed : (unit,) bool, whether the unit is reliable enough
+    silent : (unit,) bool, whether all its responses are 0
+    unobserved : (unit,) share of trials in which it was not observed
+    halves, variances : reliability from random halves of the repeats, and from variances
+    ncsnr : (unit,) noise ceiling signal-to-noise ratio
+    minimum : `min_reliability` of the recording
+    standardise : whether the recording's responses are standardised
     """
 
     tensor: np.ndarray
@@ -161,28 +175,30 @@ class _Units(NamedTuple):
             "silent": ((responses == 0) | missing).all(axis=0) & ~missing.all(axis=0),
             "unobserved": missing.mean(axis=0),
             "halves": split_half_reliability(recording),
-            # Without repeats from standard errors, if there are any.
+            # Without repeats, from standard errors if there are any.
             "variances": reliability_from_repeats(recording)
-            if was_repeated(recording)
+            if has_repeats(recording)
             else unit_reliability(recording)[0],
             "minimum": preparation_of(recording).min_reliability,
             "standardise": preparation_of(recording).standardise,
         }
-        # The largest array last: what is above arranges the trials too, and lets go of them.
+        # The largest array comes last, as those above need as much memory for a moment.
         tensor = by_repeat(recording)
         means = observed_mean(tensor, axis=1)
         return cls(tensor=tensor, means=means, ncsnr=ncsnr(tensor), **measured)
 
     def measures(self, chosen: np.ndarray) -> Measures:
         """Summarise some units, (unit,) bool."""
+        return self._counts(chosen) | self._reliabilities(chosen)
+
+    def _counts(self, chosen: np.ndarray) -> Measures:
         means = self.means[:, chosen]
         spread = np.nan_to_num(means, nan=-np.inf).max(axis=0) - np.nan_to_num(
             means, nan=np.inf
         ).min(axis=0)
         seen = ~np.isnan(means).all(axis=0)
         constant = seen & (spread <= 1e-12 * np.nan_to_num(np.abs(means)).max(axis=0))
-        full = self.halves.full[chosen]
-        measures = {
+        counts = {
             "units": _count(chosen.sum(), "units"),
             "units_silent": _count(self.silent[chosen].sum(), "units whose responses are all 0"),
             "units_constant": _count(
@@ -197,16 +213,21 @@ class _Units(NamedTuple):
             ),
         }
         if self.minimum is not None:
-            measures["units_below_min_reliability"] = _count(
+            counts["units_below_min_reliability"] = _count(
                 (~self.analysed[chosen]).sum(),
                 f"units without a reliability of {self.minimum:g} or more, left out",
             )
+        return counts
+
+    def _reliabilities(self, chosen: np.ndarray) -> Measures:
+        full = self.halves.full[chosen]
+        known = full[~np.isnan(full)]
         halves = "random halves of the repeats"
-        return measures | {
+        return {
             "split_half": _mean_of_units(self.halves.half[chosen], f"correlation of {halves}"),
             "reliability": _mean_of_units(full, f"{halves}, Spearman-Brown corrected"),
             "reliability_median": Measured(
-                float(np.median(full[~np.isnan(full)])) if not np.isnan(full).all() else np.nan,
+                float(np.median(known)) if len(known) else np.nan,
                 f"{halves}, Spearman-Brown corrected; median of units",
             ),
             "noise_ceiling": _mean_of_units(
@@ -239,13 +260,12 @@ def _over_subjects(within: list[Measures]) -> Measures:
             averaged[name] = _unavailable(f"{len(found)} of {len(within)} subjects have it")
             continue
         mean, low, high = mean_interval(np.array([m.value for m in found]))
-        # What a subject's own interval is has no place beside the mean.
+        # The description of a subject's own interval does not apply to the mean.
         method = f"{found[0].method.partition('; 95 %')[0]}; mean of {len(found)} subjects"
-        # Two values say nothing of their spread: t with one degree of freedom.
-        several = len(found) > 2
+        # With two values the interval (one degree of freedom) would be meaningless.
         averaged[name] = (
             Measured(mean, f"{method}, 95 % bootstrap of subjects", low, high)
-            if several
+            if len(found) > 2
             else Measured(mean, method)
         )
     return averaged
@@ -255,10 +275,11 @@ def _within_subject(
     recording: Recording, units: _Units, chosen: np.ndarray, spec: Geometry
 ) -> Measures:
     """Measure the patterns of one subject's units."""
+    chosen = chosen & units.analysed
     return {
-        "participation_ratio": _dimensions(_complete(units.means[:, chosen & units.analysed])),
-        **_rdm_halves(units.tensor, chosen & units.analysed, units.standardise, spec),
-        "decoding": _decoding(recording, chosen & units.analysed),
+        "participation_ratio": _dimensions(_complete(units.means[:, chosen])),
+        **_rdm_halves(units.tensor, chosen, units.standardise, spec),
+        "decoding": _decoding(recording, chosen),
     }
 
 
@@ -281,7 +302,7 @@ def participation_ratio(patterns: np.ndarray) -> float:
     """Return the effective number of dimensions of patterns (stimulus, unit).
 
     (sum of eigenvalues)² / sum of their squares, of the covariance over stimuli: from 1 to the
-    number of units. NaN where nothing varies.
+    number of units. NaN if nothing varies.
 
     Examples
     --------
@@ -300,7 +321,7 @@ def _rdm_similarities(spec: Geometry) -> list[RdmSimilarity]:
 
 
 def _distance(spec: Geometry) -> Distance:
-    """Return the distance between mean patterns that stands for the configured one."""
+    """Return the configured distance, or correlation if that is not one of mean patterns."""
     distance = spec.recording_distance
     return distance if distance in MEAN_DISTANCES else "correlation"
 
@@ -310,8 +331,8 @@ def _rdm_halves(
 ) -> Measures:
     """Compare RDMs of random halves of the repeats of some units.
 
-    With all repeats, and ("equal") with as many of every stimulus as the rarest one has. Units
-    are standardised in each half by itself, as they are in the whole.
+    Once with all repeats, and once ("equal") with as many of every stimulus as the one with the
+    fewest has. Units are standardised within each half, as they are in the whole recording.
     """
     names = {
         f"rdm_split_half{kind}_{rdm_similarity}": (kind, rdm_similarity)
@@ -328,36 +349,53 @@ def _rdm_halves(
     if not chosen.all():
         tensor, counts = tensor[:, :, chosen], counts[:, chosen]
     half = int(counts.min()) // 2
-    distance = _distance(spec)
-    values: dict[str, list[float]] = {name: [] for name in names}
-    kinds = {"": None, "_equal": half}
-    if (counts // 2 == half).all():  # the same halves
-        del kinds["_equal"]
     try:
-        for kind, most in kinds.items():
-            for pair in random_halves(tensor, N_SPLITS, spec.seed, most):
-                if standardise:
-                    pair = [_standardised(half) for half in pair]
-                first, second = (dissimilarities(h, distance)[None] for h in pair)
-                del pair  # before the next is made, as both are large
-                for name, (k, rdm_similarity) in names.items():
-                    if k == kind:
-                        values[name].append(similarities(first, second, rdm_similarity)[0, 0])
+        values = {"": _similarities_of_halves(tensor, standardise, spec)}
+        # With equal numbers of repeats the halves are the same.
+        same = (counts // 2 == half).all()
+        values["_equal"] = (
+            values[""] if same else _similarities_of_halves(tensor, standardise, spec, half)
+        )
     except RepbiasError as error:  # a pattern that is constant in one half
         return dict.fromkeys(names, _unavailable(error))
-    for name, (kind, rdm_similarity) in names.items():
-        if kind not in kinds:
-            values[name] = values[f"rdm_split_half_{rdm_similarity}"]
     repeats = {"": "the repeats", "_equal": f"the repeats, {half} per half for every stimulus"}
     return {
         name: Measured(
-            float(np.mean(values[name])),
-            f"{rdm_similarity} of {distance} RDMs of random halves of {repeats[kind]}; mean and "
-            f"95 % of {N_SPLITS} splits; {n_units} units",
-            *map(float, np.percentile(values[name], [2.5, 97.5])),
+            float(np.mean(values[kind][rdm_similarity])),
+            f"{rdm_similarity} of {_distance(spec)} RDMs of random halves of {repeats[kind]}; mean "
+            f"and 95 % of {N_SPLITS} splits; {n_units} units",
+            *np.percentile(values[kind][rdm_similarity], [2.5, 97.5]).tolist(),
         )
         for name, (kind, rdm_similarity) in names.items()
     }
+
+
+def _similarities_of_halves(
+    tensor: np.ndarray, standardise: bool, spec: Geometry, most: int | None = None
+) -> dict[RdmSimilarity, list[float]]:
+    """Return, for every measure, the similarity of RDMs of halves, one per split.
+
+    Parameters
+    ----------
+    tensor
+        (stimulus, repeat, unit).
+    standardise
+        Whether to standardise units within each half.
+    spec
+        Distance, measures and seed.
+    most
+        Repeats per half and stimulus; all, if None.
+    """
+    distance = _distance(spec)
+    values: dict[RdmSimilarity, list[float]] = {s: [] for s in _rdm_similarities(spec)}
+    for halves in random_halves(tensor, N_SPLITS, spec.seed, most):
+        if standardise:
+            halves = [_standardised(half) for half in halves]
+        first, second = (dissimilarities(half, distance)[None] for half in halves)
+        del halves  # before the next two are made, as they are large
+        for rdm_similarity, found in values.items():
+            found.append(similarities(first, second, rdm_similarity)[0, 0])
+    return values
 
 
 def _standardised(patterns: np.ndarray) -> np.ndarray:
@@ -368,16 +406,16 @@ def _standardised(patterns: np.ndarray) -> np.ndarray:
 def _decoding(recording: Recording, chosen: np.ndarray) -> Measured:
     """Decode the stimulus from single trials."""
     responses = trial_responses(recording)[:, chosen]
-    there = ~np.isnan(responses).all(axis=1)
-    responses = _complete(responses[there])
-    stimulus = np.unique(recording.trials["stimulus_id"][there], return_inverse=True)[1]
+    observed = ~np.isnan(responses).all(axis=1)
+    responses = _complete(responses[observed])
+    stimulus = np.unique(recording.trials["stimulus_id"][observed], return_inverse=True)[1]
     n_classes = stimulus.max(initial=0) + 1
     if not 2 <= n_classes <= MOST_CLASSES:
         return _unavailable(f"{n_classes} stimuli, decoded are 2 to {MOST_CLASSES}")
     if not responses.shape[1]:
         return _unavailable("no unit was observed in every trial")
     for column in (column for column in FOLDS if column in recording.trials):
-        folds = _fold_labels(recording, column)[there]
+        folds = _fold_labels(recording, column)[observed]
         if _complete_folds(stimulus, folds):
             break
     else:
@@ -393,14 +431,14 @@ def _decoding(recording: Recording, chosen: np.ndarray) -> Measured:
 
 
 def _fold_labels(recording: Recording, column: str) -> np.ndarray:
-    """Return the folds' labels, (trial,); runs are counted within sessions."""
+    """Return the label of every trial's fold, (trial,); runs are numbered within sessions."""
     columns = ["session", "run"] if column == "run" else [column]
     values = [recording.trials[c].astype(str) for c in columns if c in recording.trials]
     return np.array(["\t".join(row) for row in zip(*values, strict=True)])
 
 
 def _complete_folds(stimulus: np.ndarray, folds: np.ndarray) -> bool:
-    """Whether there are two folds or more, with every stimulus in each."""
+    """Return whether there are two folds or more, each with every stimulus."""
     pairs = np.unique(np.stack([stimulus, np.unique(folds, return_inverse=True)[1]]), axis=1)
     n_folds = len(np.unique(folds))
     return n_folds >= 2 and pairs.shape[1] == n_folds * (stimulus.max() + 1)
@@ -411,14 +449,14 @@ def decode(
 ) -> tuple[float, float, float]:
     """Decode labels with a linear support vector machine, cross-validated.
 
-    Units are standardised by the trials that are fitted (C = 1, one against one).
+    Units are standardised by the training trials; C = 1, classes one against one.
 
     Parameters
     ----------
     responses
         (trial, unit), finite.
     labels, folds
-        (trial,); every fold is predicted from all others.
+        (trial,); every fold is predicted from all other folds.
 
     Returns
     -------
@@ -432,14 +470,14 @@ def decode(
     from sklearn.svm import SVC
 
     machine = make_pipeline(StandardScaler(), SVC(kernel="linear"))
-    found = cross_val_predict(machine, responses, labels, groups=folds, cv=LeaveOneGroupOut())
-    correct = int((found == labels).sum())
+    predicted = cross_val_predict(machine, responses, labels, groups=folds, cv=LeaveOneGroupOut())
+    correct = int((predicted == labels).sum())
     interval = binomtest(correct, len(labels)).proportion_ci(method="exact")
     return correct / len(labels), float(interval.low), float(interval.high)
 
 
 def _rdm(units: _Units, chosen: np.ndarray, spec: Geometry) -> np.ndarray | None:
-    """Return the RDM (pair,) of the mean patterns of some units; None where it is undefined."""
+    """Return the RDM (pair,) of the mean patterns of some units; None if it is undefined."""
     patterns = _complete(units.means[:, chosen & units.analysed])
     if patterns.shape[1] < 2:
         return None
@@ -450,7 +488,7 @@ def _rdm(units: _Units, chosen: np.ndarray, spec: Geometry) -> np.ndarray | None
 
 
 def _between_subjects(rdms: list[np.ndarray | None], spec: Geometry) -> Measures:
-    """Compare the subjects' RDMs with each other; nothing if there are not two."""
+    """Compare the subjects' RDMs with each other; nothing if there are fewer than two."""
     known = [rdm for rdm in rdms if rdm is not None]
     if len(known) < 2:
         return {}
@@ -460,18 +498,19 @@ def _between_subjects(rdms: list[np.ndarray | None], spec: Geometry) -> Measures
             rdms, rdm_similarity, "subjects"
         )
         # Many papers average RDMs as they are; ceilings in tables of RSA rank or standardise first.
-        for bound, pooled in (
-            ("low", (rdms.sum(axis=0) - rdms) / (len(rdms) - 1)),
-            ("high", np.broadcast_to(rdms.mean(axis=0), rdms.shape)),
+        leave_one_out = (rdms.sum(axis=0) - rdms) / (len(rdms) - 1)
+        mean = np.broadcast_to(rdms.mean(axis=0), rdms.shape)
+        for bound, references, of in (
+            ("low", leave_one_out, "the others"),
+            ("high", mean, "all subjects"),
         ):
             values = [
-                similarities(one[None], mean[None], rdm_similarity)[0, 0]
-                for one, mean in zip(rdms, pooled, strict=True)
+                similarities(rdm[None], reference[None], rdm_similarity)[0, 0]
+                for rdm, reference in zip(rdms, references, strict=True)
             ]
-            others = "the others" if bound == "low" else "all subjects"
             measures[f"mean_rdm_ceiling_{bound}_{rdm_similarity}"] = Measured(
                 float(np.mean(values)),
-                f"{rdm_similarity} of each subject's RDM and the plain mean RDM of {others}",
+                f"{rdm_similarity} of each subject's RDM and the plain mean RDM of {of}",
             )
     return measures
 
@@ -485,12 +524,13 @@ def _pairwise(rdms: np.ndarray, rdm_similarity: RdmSimilarity, what: str) -> Mea
     if n < 3:
         return Measured(mean, method)
     others = [np.delete(np.arange(n), i) for i in range(n)]
-    left_out = np.array([np.nanmean(matrix[np.ix_(o, o)]) for o in others])
-    return Measured(mean, f"{method}, 95 % jackknife", *jackknife_interval(mean, left_out))
+    means = np.array([np.nanmean(matrix[np.ix_(o, o)]) for o in others])
+    low, high = jackknife_interval(mean, means)
+    return Measured(mean, f"{method}, 95 % jackknife", low, high)
 
 
 def _parts_of_rdms(recording: Recording, spec: Geometry) -> Iterator[tuple[str, str, Measures]]:
-    """Measure a recording of RDMs and its subjects."""
+    """Measure a recording of RDMs, and its subjects: (subject, region, measures)."""
     names = recording.rdm_info["subject"]
     assert recording.rdms is not None
     sessions = {s: recording.rdms[names == s] for s in dict.fromkeys(names.tolist())}
@@ -507,8 +547,8 @@ def _parts_of_rdms(recording: Recording, spec: Geometry) -> Iterator[tuple[str, 
         "subjects": _count(len(sessions), "subjects"),
         "rdms": _count(len(names), "RDMs of subjects and sessions"),
     }
-    together = _over_subjects(list(within.values())) if within else {}
-    yield "", "", counts | together | _between_subjects(means, spec)
+    averages = _over_subjects(list(within.values())) if within else {}
+    yield "", "", counts | averages | _between_subjects(means, spec)
     if len(sessions) > 1:
         for subject, measures in within.items():
             yield subject, "", measures

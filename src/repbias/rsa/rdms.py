@@ -1,4 +1,4 @@
-"""RDMs of network layers and of recordings, as rsatoolbox objects; stimuli are joined by id."""
+"""RDMs of network layers and recordings as rsatoolbox objects, joined by stimulus id."""
 
 from __future__ import annotations
 
@@ -15,21 +15,17 @@ import numpy as np
 from rsatoolbox.rdm import RDMs, load_rdm
 
 from repbias.base.spec import RepbiasError
-from repbias.geometry.distances import (
-    dissimilarities,
-    prepared,
-    trial_dissimilarities,
-    usable_units,
-)
+from repbias.geometry.distances import dissimilarities
 from repbias.geometry.spec import MEAN_DISTANCES, Distance, Geometry
 from repbias.geometry.streaming import stream_dissimilarities
+from repbias.geometry.trials import prepared, trial_dissimilarities, usable_units
 from repbias.io.activations import Activations
 from repbias.io.files import StoreError
 from repbias.io.hdf5 import create_hdf5, dataset_of, part_of
 from repbias.io.recordings import Recording
-from repbias.io.untrusted import refuse_other_files
+from repbias.io.untrusted import refuse_external_parts
 from repbias.recordings.spec import preparation_of
-from repbias.rsa.patterns import subject_patterns
+from repbias.rsa.patterns import SubjectPatterns, subject_patterns
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +33,7 @@ logger = logging.getLogger(__name__)
 def make_rdms(
     vectors: np.ndarray, stimulus_ids: np.ndarray, distance: str, info: dict[str, list[Any]]
 ) -> RDMs:
-    """Pack upper triangles with their stimuli's ids into an rsatoolbox object."""
+    """Make an rsatoolbox object of upper triangles, their stimuli's ids and their descriptors."""
     return RDMs(
         dissimilarities=np.atleast_2d(vectors),
         dissimilarity_measure=distance,
@@ -55,13 +51,13 @@ def write_layer_rdms(
 ) -> None:
     """Write the RDM of every layer of every network and snapshot in an activations file.
 
-    Where a distance is undefined (a network diverged, a pattern is constant), the layer is left out
+    A layer whose distances are undefined (the network diverged, a pattern is constant) is left out
     with a warning.
 
     Parameters
     ----------
     path
-        Where to write; rsatoolbox's HDF5 format.
+        Where to write, in rsatoolbox's HDF5 format.
     activations
         The opened file.
     distance
@@ -69,7 +65,7 @@ def write_layer_rdms(
     n_stimuli
         Use the first n stimuli; all if None.
     max_memory_mb
-        Bound on the memory that is held, about; in megabytes.
+        Approximate bound on the memory in use, in megabytes.
     """
     ids = activations.stimulus_ids[:n_stimuli]
     if len(ids) < 4:
@@ -81,24 +77,28 @@ def write_layer_rdms(
         create_rdms(path, ids, distance) as rdms,
     ):
         for row in range(len(activations)):
-            described = {column: values[row].item() for column, values in table.items()}
+            network = {column: values[row].item() for column, values in table.items()}
             for layer in activations.layers:
                 dataset = dataset_of(file, f"layers/{layer}")
                 parts = stream_dissimilarities(
                     # dataset and row are used before they change
                     lambda stimuli, units: part_of(dataset, (row, stimuli, units)),  # noqa: B023
-                    *(len(ids), dataset.shape[2], distance, max_memory_mb),
+                    len(ids),
+                    dataset.shape[2],
+                    distance,
+                    max_memory_mb,
                 )
                 try:
-                    rdms.append(parts, {"layer": layer, **described})
+                    rdms.append(parts, {"layer": layer, **network})
                 except StoreError:  # of the file, not of this layer
                     raise
                 except RepbiasError as error:
-                    name, snapshot = table["network"][row], table["snapshot"][row]
-                    last = f"{name} ({snapshot}), layer {layer}: {error}"
-                    logger.warning("%s: left out: %s", activations.path.name, last)
+                    failed = f"{network['network']} ({network['snapshot']}), layer {layer}: {error}"
+                    logger.warning("%s: left out: %s", activations.path.name, failed)
         if not rdms.info:
-            raise RepbiasError(f"{activations.path}: no layer has an RDM; the last one was {last}")
+            raise RepbiasError(
+                f"{activations.path}: no layer has an RDM; the last one was {failed}"
+            )
 
 
 @dataclass
@@ -108,14 +108,17 @@ class RdmFile:
     Attributes
     ----------
     dataset : (rdm, pair), grows
-    info : what is said of each RDM
+    info : descriptors of each RDM
     """
 
     dataset: h5py.Dataset
     info: list[dict[str, Any]]
 
     def append(self, parts: Iterable[np.ndarray], info: dict[str, Any]) -> None:
-        """Write one RDM from consecutive parts of its upper triangle; nothing if these fail."""
+        """Write one RDM from consecutive parts of its upper triangle.
+
+        An error while the parts are computed leaves no RDM behind.
+        """
         number, end = len(self.info), 0
         for part in parts:
             if len(self.dataset) == number:
@@ -132,11 +135,11 @@ def create_rdms(path: str | Path, stimulus_ids: np.ndarray, distance: str) -> It
     Parameters
     ----------
     path
-        Where to write; nothing is there until all is written.
+        Where to write; the file appears once it is complete.
     stimulus_ids
         (stimulus,) str.
     distance
-        What the dissimilarities are.
+        Name of the dissimilarity measure.
     """
     foreign = [str(s) for s in stimulus_ids if not str(s).isascii()]
     if foreign:
@@ -151,7 +154,7 @@ def create_rdms(path: str | Path, stimulus_ids: np.ndarray, distance: str) -> It
         file.attrs["dissimilarity_measure"] = distance
         file.create_group("descriptors")
         _put_descriptors(file, "pattern_descriptors", {"stimulus_id": list(map(str, stimulus_ids))})
-        # Blocks of a megabyte.
+        # Chunks of a megabyte.
         dataset = file.create_dataset(
             "dissimilarities",
             shape=(0, n_pairs),
@@ -164,7 +167,7 @@ def create_rdms(path: str | Path, stimulus_ids: np.ndarray, distance: str) -> It
         yield rdms
         dataset.resize(len(rdms.info), axis=0)
         names = rdms.info[0] if rdms.info else {}
-        info = {name: [described[name] for described in rdms.info] for name in names}
+        info = {name: [of_rdm[name] for of_rdm in rdms.info] for name in names}
         _put_descriptors(file, "rdm_descriptors", info)
 
 
@@ -177,7 +180,7 @@ def _put_descriptors(file: h5py.File, name: str, descriptors: dict[str, list[Any
 
 
 def _put(group: h5py.Group, name: str, column: np.ndarray) -> None:
-    """Write a descriptor with a checksum, so that a bit that changes later is noticed."""
+    """Write a descriptor with a checksum, which reveals later corruption."""
     checked = {"chunks": column.shape, "fletcher32": True} if column.size else {}
     group.create_dataset(name, data=column, **checked)
 
@@ -194,7 +197,7 @@ def read_rdms(path: str | Path) -> RDMs:
     """
     try:
         with h5py.File(path, "r") as file:
-            refuse_other_files(path, file)
+            refuse_external_parts(path, file)
         return load_rdm(str(path), file_type="hdf5")
     except (KeyError, OSError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise StoreError(f"{path}: not a complete file of RDMs ({error})") from error
@@ -226,67 +229,87 @@ def aligned_vectors(rdms: RDMs, stimulus_ids: np.ndarray, name: str) -> np.ndarr
 def subject_rdms(recording: Recording, spec: Geometry, name: str) -> RDMs:
     """Return one RDM per subject.
 
-    From responses: by `spec.recording_distance`, over the units that it can use (observed for
-    every stimulus, ...); others are left out with a warning. From RDMs: averaged over a subject's
-    sessions.
+    From responses: by `spec.recording_distance`, over the units that it can use (those observed for
+    every stimulus, ...); all others are left out with a warning. From RDMs: averaged over a
+    subject's sessions.
 
     Raises
     ------
     RepbiasError
-        If a subject has fewer than two units that the distance can use, the distance needs
-        repeats or counts that are not there, or an RDM is not finite.
+        If a subject has fewer than two units that the distance can use, the recording lacks the
+        repeats or counts that the distance needs, or an RDM is constant or not finite.
     """
     ids = recording.stimulus_ids
     if len(ids) < 4:
         raise RepbiasError(f"recording '{name}': {len(ids)} stimuli; RSA needs at least 4")
     if recording.rdms is not None:
-        measure = str(recording.info.get("distance", "unknown"))
-        regions = sorted(set(recording.rdm_info.get("region", np.array([])).tolist()))
-        if len(regions) > 1:
-            raise RepbiasError(
-                f"recording '{name}': its RDMs are of several regions ({', '.join(regions)}); make "
-                "a recording of each"
+        distance = str(recording.info.get("distance", "unknown"))
+        vectors = _averages_of_sessions(recording, name)
+    else:
+        distance = spec.recording_distance
+        _refuse_divided_counts(recording, spec, name)
+        vectors = {
+            patterns.subject: _rdm_of_patterns(
+                patterns, spec, f"recording '{name}', {patterns.subject}"
             )
-        subjects = list(dict.fromkeys(recording.rdm_info["subject"]))
-        vectors = [
-            recording.rdms[recording.rdm_info["subject"] == s].mean(axis=0) for s in subjects
-        ]
-        for subject, vector in zip(subjects, vectors, strict=True):
-            _refuse_useless(vector, f"recording '{name}', {subject}")
-        return make_rdms(np.stack(vectors), ids, measure, {"subject": subjects})
-    distance, noise = spec.recording_distance, spec.noise
+            for patterns in subject_patterns(recording)
+        }
+    return make_rdms(np.stack(list(vectors.values())), ids, distance, {"subject": list(vectors)})
+
+
+def _averages_of_sessions(recording: Recording, name: str) -> dict[str, np.ndarray]:
+    """Return every subject's RDM (pair,), of a recording of RDMs."""
+    assert recording.rdms is not None
+    regions = sorted(set(recording.rdm_info.get("region", np.array([])).tolist()))
+    if len(regions) > 1:
+        raise RepbiasError(
+            f"recording '{name}': its RDMs are of several regions ({', '.join(regions)}); make "
+            "a recording of each"
+        )
+    subjects = recording.rdm_info["subject"]
+    vectors = {s: recording.rdms[subjects == s].mean(axis=0) for s in dict.fromkeys(subjects)}
+    for subject, vector in vectors.items():
+        _refuse_useless(vector, f"recording '{name}', {subject}")
+    return vectors
+
+
+def _refuse_divided_counts(recording: Recording, spec: Geometry, name: str) -> None:
+    distance = spec.recording_distance
     if distance.startswith("poisson") and preparation_of(recording).standardise:
         raise RepbiasError(
             f"recording '{name}': {distance} distance is of counts, but the recording says "
             "standardise: true, which divides them; expected standardise: false"
         )
-    subjects, vectors = [], []
-    for patterns in subject_patterns(recording):
-        where = f"recording '{name}', {patterns.subject}"
-        usable, needs = usable_units(patterns.tensor, patterns.folds, distance, noise)
-        if not usable.all():
-            logger.warning(
-                "%s: %d of %d units were not %s and are left out of the RDM",
-                *(where, (~usable).sum(), len(usable), needs),
-            )
-        if usable.sum() < 2:
-            raise RepbiasError(
-                f"{where}: {usable.sum()} units were {needs}; an RDM by {distance} needs at least "
-                "2 (units that never vary, or are below min_reliability, do not count)"
-            )
-        try:
-            tensor = patterns.tensor[:, :, usable]
-            if distance in MEAN_DISTANCES:
-                vector = dissimilarities(np.nanmean(tensor, axis=1), distance)
-            else:
-                tensor, folds = prepared(tensor, patterns.folds, distance, noise)
-                vector = trial_dissimilarities(tensor, folds, distance)
-        except RepbiasError as error:
-            raise RepbiasError(f"{where}: {error}") from error
-        _refuse_useless(vector, where)
-        subjects.append(patterns.subject)
-        vectors.append(vector)
-    return make_rdms(np.stack(vectors), ids, distance, {"subject": subjects})
+
+
+def _rdm_of_patterns(patterns: SubjectPatterns, spec: Geometry, where: str) -> np.ndarray:
+    """Return the RDM (pair,) of one subject's trials; `where` names the subject in messages."""
+    distance, noise = spec.recording_distance, spec.noise
+    usable, needs = usable_units(patterns.tensor, patterns.folds, distance, noise)
+    if not usable.all():
+        logger.warning(
+            "%s: %d of %d units were not %s and are left out of the RDM",
+            where,
+            (~usable).sum(),
+            len(usable),
+            needs,
+        )
+    if usable.sum() < 2:
+        raise RepbiasError(
+            f"{where}: {usable.sum()} units were {needs}; an RDM by {distance} needs at least "
+            "2 (units that never vary, or are below min_reliability, do not count)"
+        )
+    try:
+        tensor = patterns.tensor[:, :, usable]
+        if distance in MEAN_DISTANCES:
+            vector = dissimilarities(np.nanmean(tensor, axis=1), distance)
+        else:
+            tensor, folds = prepared(tensor, patterns.folds, distance, noise)
+            vector = trial_dissimilarities(tensor, folds, distance)
+    except RepbiasError as error:
+        raise RepbiasError(f"{where}: {error}") from error
+    _refuse_useless(vector, where)
+    return vector
 
 
 def _refuse_useless(vector: np.ndarray, where: str) -> None:
@@ -296,4 +319,6 @@ def _refuse_useless(vector: np.ndarray, where: str) -> None:
             "finite; expected finite numbers"
         )
     if np.ptp(vector) <= 1e-12 * np.abs(vector).max():
-        raise RepbiasError(f"{where}: all dissimilarities are the same; nothing is similar to that")
+        raise RepbiasError(
+            f"{where}: all dissimilarities are the same; a similarity with them is undefined"
+        )

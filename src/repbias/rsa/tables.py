@@ -1,10 +1,12 @@
-"""Tables of RSA: networks and recordings, among each other and against each other."""
+"""Tables of RSA: networks with networks, recordings with recordings, networks with recordings."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,13 +14,14 @@ from rsatoolbox.rdm import RDMs
 from scipy.stats import t as student
 
 from repbias.base.spec import RepbiasError
-from repbias.geometry.comparison import resampled_similarity, similarities
+from repbias.geometry.comparison import n_stimuli_of, resampled_similarity, similarities
 from repbias.geometry.inference import INTERVALS, Draws, evaluate
 from repbias.geometry.spec import Geometry, RdmSimilarity
 from repbias.io.recordings import Recording
 from repbias.recordings.reliability import analysed_units
 from repbias.recordings.spec import preparation_of
 from repbias.rsa.ceilings import noise_ceiling
+from repbias.rsa.pairs import paired
 from repbias.rsa.rdms import aligned_vectors, subject_rdms
 from repbias.tables import as_table
 
@@ -26,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 def rdm_table(condition: str, rdms: RDMs) -> pd.DataFrame:
-    """Return what each RDM is of: condition, network, seed, snapshot, step, included and layer."""
+    """Return the descriptors of RDMs: condition, network, seed, snapshot, step, included, layer."""
     info = {k: v for k, v in rdms.rdm_descriptors.items() if k != "index"}
     return pd.DataFrame({"condition": condition, **{k: list(v) for k, v in info.items()}})
 
@@ -34,8 +37,8 @@ def rdm_table(condition: str, rdms: RDMs) -> pd.DataFrame:
 def compare_models(experiment: str, conditions: dict[str, RDMs], spec: Geometry) -> pd.DataFrame:
     """Compare all networks and layers of an experiment with each other.
 
-    RDMs of the same snapshot are compared, all pairs once. Conditions whose stimuli differ are
-    not comparable and give no rows.
+    RDMs of the same snapshot are compared, each pair once. Conditions with different stimuli are
+    not compared with each other.
 
     Parameters
     ----------
@@ -44,7 +47,12 @@ def compare_models(experiment: str, conditions: dict[str, RDMs], spec: Geometry)
     conditions
         Condition to RDMs.
     spec
-        Names the RDM similarities.
+        RDM similarities.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The table rsa_models.
     """
     tables = []
     by_stimuli: dict[frozenset[str], list[str]] = {}
@@ -60,17 +68,11 @@ def compare_models(experiment: str, conditions: dict[str, RDMs], spec: Geometry)
         for snapshot in info["snapshot"].unique():
             rows = np.flatnonzero(info["snapshot"] == snapshot)
             first, second = np.triu_indices(len(rows), 1)
-            side = info.loc[rows].drop(columns="snapshot")
+            sides = paired(info.loc[rows].drop(columns="snapshot"), first, second)
             for rdm_similarity in spec.rdm_similarities:
                 similarity = similarities(vectors[rows], vectors[rows], rdm_similarity)
                 tables.append(
-                    pd.concat(
-                        [
-                            side.iloc[first].add_suffix("_a").reset_index(drop=True),
-                            side.iloc[second].add_suffix("_b").reset_index(drop=True),
-                        ],
-                        axis=1,
-                    ).assign(
+                    sides.assign(
                         experiment=experiment,
                         rdm_similarity=rdm_similarity,
                         snapshot=snapshot,
@@ -85,13 +87,13 @@ def shown_models(
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Return the RDMs that can be compared with a recording, over its stimuli.
 
-    Conditions with other stimuli than the recording's are left out with a warning.
+    Conditions that did not see all of the recording's stimuli are left out with a warning.
 
     Returns
     -------
     tuple
-        What each RDM is of (:func:`rdm_table`, and "experiment"), and (rdm, pair) in the order of
-        the recording's stimuli; both empty if there is none.
+        Descriptors of each RDM (:func:`rdm_table`), and (rdm, pair) in the order of the
+        recording's stimuli; both are empty if there is none.
     """
     ids = recording.stimulus_ids
     shown = {
@@ -152,7 +154,7 @@ def _evaluated(
     rdm_similarity: RdmSimilarity,
     spec: Geometry,
 ) -> pd.DataFrame:
-    """Add similarity, interval and ceiling to what the models' RDMs are of."""
+    """Add similarity, interval and ceiling to the descriptors of the models' RDMs."""
     result = evaluate(models, data, rdm_similarity, spec.bootstraps, spec.seed, spec.generalise)
     ceiling = noise_ceiling(recording, data, rdm_similarity, spec)
     return info.assign(
@@ -178,10 +180,10 @@ def compare_times(
 ) -> pd.DataFrame:
     """Compare networks with every time bin of a recording, as :func:`compare_with_recording`.
 
-    The recording's window does not apply, but to the choice of units by `min_reliability`, which
-    is the same for all bins. Bins of which there is no RDM are left out with a warning. Networks
-    that met the inclusion criterion, untrained and at the end of training. Intervals are of each
-    bin alone.
+    The recording's window applies only to the choice of units by `min_reliability`, which is the
+    same for all bins. Bins whose RDM is undefined are left out with a warning. Compared are
+    networks that met the inclusion criterion, untrained and at the end of training. Intervals are
+    pointwise, for each bin.
 
     Returns
     -------
@@ -199,18 +201,8 @@ def compare_times(
     info, models = info[rows], models[rows]
     if info.empty:
         return as_table("rsa_times")
-    used = analysed_units(recording)
-    units = {column: values[used] for column, values in recording.units.items()}
-    unprepared = {"window": None, "min_reliability": None}
-    preparation = preparation_of(recording).model_copy(update=unprepared)
     tables = []
-    for i, time in enumerate(recording.info["times_s"]):
-        of_bin = replace(
-            recording,
-            responses=recording.responses[:, used, i],
-            units=units,
-            info=recording.info | {"preparation": preparation.preparation()},
-        )
+    for time, of_bin in _time_bins(recording):
         try:
             data = subject_rdms(of_bin, spec, name).get_vectors()
         except RepbiasError as error:
@@ -222,12 +214,31 @@ def compare_times(
     return as_table("rsa_times", pd.concat(tables, ignore_index=True) if tables else ())
 
 
+def _time_bins(recording: Recording) -> Iterator[tuple[float, Recording]]:
+    """Yield the centre of every time bin, in seconds, and the responses of the analysed units."""
+    assert recording.responses is not None
+    used = analysed_units(recording)
+    units = {column: values[used] for column, values in recording.units.items()}
+    unprepared = {"window": None, "min_reliability": None}
+    preparation = preparation_of(recording).model_copy(update=unprepared)
+    for i, time in enumerate(recording.info["times_s"]):
+        yield (
+            time,
+            replace(
+                recording,
+                responses=recording.responses[:, used, i],
+                units=units,
+                info=recording.info | {"preparation": preparation.preparation()},
+            ),
+        )
+
+
 def compare_recordings(recordings: dict[str, Recording], spec: Geometry) -> pd.DataFrame:
     """Compare the RDMs of every pair of recordings over the stimuli that both have.
 
-    Two ways, where a recording has several subjects: the mean over pairs of subjects, one of each
+    If a recording has several subjects, in two ways: the mean over pairs of subjects, one from each
     recording; and the similarity of the recordings' mean RDMs, which is higher, as averaging
-    removes what is a subject's own. Intervals are of a bootstrap of stimuli.
+    removes what is specific to a subject. Intervals are of a bootstrap of stimuli.
 
     Parameters
     ----------
@@ -240,43 +251,45 @@ def compare_recordings(recordings: dict[str, Recording], spec: Geometry) -> pd.D
     -------
     pandas.DataFrame
         The table rsa_between_recordings; no rows for pairs with fewer than four common stimuli.
-        `interval` says which way.
+        `interval` says in which way.
     """
     rdms = {name: subject_rdms(recording, spec, name) for name, recording in recordings.items()}
     rows = []
     for a, b in combinations(recordings, 2):
-        # The recordings' own order, so that the row does not depend on other recordings.
+        # The first recording's order, so that the row does not depend on other recordings.
         ids = np.array([i for i in recordings[a].stimulus_ids if i in recordings[b].stimulus_ids])
         if len(ids) < 4:
             logger.warning("%s and %s have %d stimuli in common; not compared", a, b, len(ids))
             continue
-        one, two = (aligned_vectors(rdms[name], ids, name) for name in (a, b))
+        x, y = (aligned_vectors(rdms[name], ids, name) for name in (a, b))
         sides = {
             "recording_a": a,
             "recording_b": b,
-            "n_subjects_a": len(one),
-            "n_subjects_b": len(two),
+            "n_subjects_a": len(x),
+            "n_subjects_b": len(y),
             "n_stimuli": len(ids),
         }
-        draws = Draws.of(len(ids), 1, spec.bootstraps, spec.seed, "stimuli")
-        for rdm_similarity in spec.rdm_similarities:
-            ways = {"": (one, two)}
-            if len(one) * len(two) > 1:
-                means = one.mean(axis=0, keepdims=True), two.mean(axis=0, keepdims=True)
-                ways = {", mean over pairs of subjects": (one, two), ", mean RDM": means}
-            for way, (x, y) in ways.items():
-                similarity = similarities(x, y, rdm_similarity).mean()
-                samples = resampled_similarity(x, y, rdm_similarity, draws.stimuli)
-                variance = draws.variance({"stimuli": samples.mean(axis=(1, 2)).var(ddof=1)})
-                width = student.ppf(0.975, len(ids) - 1) * np.sqrt(variance)
-                rows.append(
-                    {
-                        **sides,
-                        "rdm_similarity": rdm_similarity,
-                        "similarity": similarity,
-                        "ci_low": similarity - width,
-                        "ci_high": similarity + width,
-                        "interval": INTERVALS["stimuli"] + way,
-                    }
-                )
+        rows += [sides | row for row in _between_recordings(x, y, spec)]
     return as_table("rsa_between_recordings", rows)
+
+
+def _between_recordings(x: np.ndarray, y: np.ndarray, spec: Geometry) -> Iterator[dict[str, Any]]:
+    """Compare two recordings' RDMs (subject, pair) by every measure and in every way."""
+    n_stimuli = n_stimuli_of(x)
+    draws = Draws.of(n_stimuli, 1, spec.bootstraps, spec.seed, "stimuli")
+    ways = {"": (x, y)}
+    if len(x) * len(y) > 1:
+        means = x.mean(axis=0, keepdims=True), y.mean(axis=0, keepdims=True)
+        ways = {", mean over pairs of subjects": (x, y), ", mean RDM": means}
+    for rdm_similarity, (way, (a, b)) in product(spec.rdm_similarities, ways.items()):
+        similarity = similarities(a, b, rdm_similarity).mean()
+        samples = resampled_similarity(a, b, rdm_similarity, draws.stimuli)
+        variance = draws.variance({"stimuli": samples.mean(axis=(1, 2)).var(ddof=1)})
+        width = student.ppf(0.975, n_stimuli - 1) * np.sqrt(variance)
+        yield {
+            "rdm_similarity": rdm_similarity,
+            "similarity": similarity,
+            "ci_low": similarity - width,
+            "ci_high": similarity + width,
+            "interval": INTERVALS["stimuli"] + way,
+        }

@@ -1,1 +1,1 @@
-"""Stimuli whose features are known and statistically controlled."""
+"""Stimuli: generated with known, statistically controlled features, or sets of images."""

@@ -1,4 +1,4 @@
-"""Strings of bits with statistically independent features and duplicate-free splits."""
+"""Strings of bits with statistically independent features, in splits without duplicates."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from repbias.stimuli.features import FUNCTIONS
 from repbias.stimuli.manipulations import supervised_stimuli, training_probabilities
 from repbias.stimuli.spec import Bits
 
-#: Strings up to this length are enumerated, longer ones are drawn.
+SPLITS = ("train", "validation", "test")
+#: Strings up to this length are enumerated, longer ones are drawn at random.
 _ENUMERATE_UP_TO = 18
-#: Draws of a batch before giving up on a combination of labels.
+#: Batches drawn before giving up on a combination of labels.
 _MAX_DRAWS = 500
 
 
 def generate(spec: Bits) -> Stimuli:
     """Generate training, validation and test stimuli.
 
-    Validation and test: every combination of labels occurs equally often (up to rounding), so the
-    features are independent and balanced by construction. Training: the same, or as often as the
-    manipulations say. No stimulus occurs twice. Any prefix of the validation and test stimuli is
-    balanced too, so an analysis of the first n stimuli is as well.
+    In the validation and test splits every combination of labels occurs equally often (up to
+    rounding), so the features are independent and balanced by construction. In the training split
+    combinations occur as often as the manipulations demand. No stimulus occurs twice. Every prefix
+    of the validation and test stimuli is balanced too, so the first n can be analysed alone.
 
     Parameters
     ----------
@@ -39,30 +40,18 @@ def generate(spec: Bits) -> Stimuli:
     Raises
     ------
     RepbiasError
-        If a combination of labels cannot be found, or the audit fails.
+        If there are too few strings with a combination of labels, or the audit fails.
     """
     rng = np.random.default_rng(spec.seed)
     training, label_given_cell = training_probabilities(spec.features, spec)
     balanced = np.full(len(training), 1 / len(training))
-    # quota[s, c]: stimuli of label combination c in split s.
-    splits = {"train": training, "validation": balanced, "test": balanced}
+    # quota[s, c]: stimuli of label combination ("cell") c in split s.
     sizes = (spec.n_train, spec.n_validation, spec.n_test)
-    quota = np.array([_shares(n, p, rng) for n, p in zip(sizes, splits.values(), strict=True)])
+    probabilities = (training, balanced, balanced)
+    quota = np.array([_shares(n, p, rng) for n, p in zip(sizes, probabilities, strict=True)])
     bits, cells = _collect(spec, quota.sum(axis=0), rng)
-
-    rows, split = [], []
-    for cell in range(len(training)):
-        members = np.flatnonzero(cells == cell)
-        bounds = np.cumsum(quota[:, cell])
-        for name, start, stop in zip(splits, bounds - quota[:, cell], bounds, strict=True):
-            rows.append(members[start:stop])
-            split += [name] * (stop - start)
-    # Round-robin over the cells: the i-th stimuli of all combinations, then the (i+1)-th.
-    turn = np.concatenate([np.arange(len(r)) for r in rows])
-    split_order = {name: i for i, name in enumerate(splits)}
-    order = np.lexsort([turn, np.array([split_order[s] for s in split])])
-    found = np.concatenate(rows)[order]
-    bits, cells, split_array = bits[found], cells[found], np.array(split)[order]
+    rows, split = _assign_splits(cells, quota)
+    bits, cells = bits[rows], cells[rows]
 
     labels = compute_labels(spec, bits)
     if spec.label:
@@ -72,12 +61,12 @@ def generate(spec: Bits) -> Stimuli:
     stimuli = Stimuli(
         inputs=_encode(spec, bits),
         ids=identifiers(bits),
-        split=split_array,
+        split=split,
         features=spec.targets,
         labels=labels,
         components=components,
         component_labels=component_labels,
-        supervised=supervised_stimuli(spec.features, spec.targets, split_array, rng),
+        supervised=supervised_stimuli(spec.features, spec.targets, split, rng),
     )
     stimuli.audit.update(audit(stimuli, spec))
     return stimuli
@@ -89,7 +78,7 @@ def compute_labels(spec: Bits, bits: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     spec
-        Names the features and their domains, in the order of the input.
+        Features and their domains, in the order of the input.
     bits
         Bits of shape (stimulus, bit), uint8 in {0, 1}.
 
@@ -101,8 +90,8 @@ def compute_labels(spec: Bits, bits: np.ndarray) -> np.ndarray:
     columns, start = [], 0
     for feature in spec.features.values():
         domain = bits[:, start : start + feature.reads]
-        # A random formula is part of the task: it depends on the stimuli's seed only. (Not start
-        # itself: a seed with a 0 behind it is the same stream as without.)
+        # A random formula is part of the task, so it depends on the seed only. (`start` alone would
+        # not do: a trailing 0 in a seed does not change the stream.)
         formula = np.random.default_rng([spec.seed, start + 1])
         columns.append(FUNCTIONS[feature.function].compute(domain, formula))
         start += feature.bits
@@ -110,7 +99,7 @@ def compute_labels(spec: Bits, bits: np.ndarray) -> np.ndarray:
 
 
 def compute_components(spec: Bits, bits: np.ndarray) -> tuple[list[str], np.ndarray]:
-    """Compute the labels of the features' sub-components, such as the inner XORs of a parity.
+    """Compute the labels of sub-components of features, such as the inner XORs of a parity.
 
     Returns
     -------
@@ -129,18 +118,18 @@ def compute_components(spec: Bits, bits: np.ndarray) -> tuple[list[str], np.ndar
 
 
 def identifiers(bits: np.ndarray) -> np.ndarray:
-    """Return each string of bits in hexadecimal; the same bits always have the same id."""
+    """Return the ids of strings of bits: the bits in hexadecimal."""
     return np.array([row.tobytes().hex() for row in np.packbits(bits, axis=1)])
 
 
 def audit(stimuli: Stimuli, spec: Bits) -> dict[str, dict[str, float]]:
-    """Check that the features are distributed as wanted and that no stimulus occurs twice.
+    """Check that the features are distributed as specified and that no stimulus occurs twice.
 
     Returns
     -------
     dict
         For every split: its size, each target's prevalence, and the largest deviation of a phi
-        coefficient between two features from the wanted one (0 outside training).
+        coefficient between two features from the specified one (0 outside training).
 
     Raises
     ------
@@ -150,42 +139,48 @@ def audit(stimuli: Stimuli, spec: Bits) -> dict[str, dict[str, float]]:
     """
     if len(np.unique(stimuli.ids)) != len(stimuli.ids):
         raise RepbiasError("the independence audit failed: a stimulus occurs twice")
-    names = list(spec.features)
     training, _ = training_probabilities(spec.features, spec)
     balanced = np.full(len(training), 1 / len(training))
-    report: dict[str, dict[str, float]] = {}
-    for split in ("train", "validation", "test"):
-        wanted_mean, wanted_phi = _moments(training if split == "train" else balanced)
-        labels = stimuli.labels[stimuli.split == split].astype(float)
-        prevalence = labels.mean(axis=0)
-        allowed = min(5 / np.sqrt(len(labels)), 0.5)
-        for i, name in enumerate(names):
-            if prevalence[i] in (0, 1):
-                raise RepbiasError(
-                    f"the independence audit failed: '{name}' is constant in {split}"
-                )
-            if abs(prevalence[i] - wanted_mean[i]) > allowed:
-                raise RepbiasError(
-                    f"the independence audit failed: the prevalence of '{name}' in {split} is "
-                    f"{prevalence[i]:.3f}, wanted {wanted_mean[i]:.3f} (±{allowed:.3f})"
-                )
-        phi = np.atleast_2d(np.corrcoef(labels[:, : len(names)], rowvar=False))
-        off = np.abs(phi - wanted_phi)
-        if off.max() > allowed:
-            i, j = np.unravel_index(off.argmax(), off.shape)
+    return {
+        split: _audit_split(
+            split,
+            stimuli.labels[stimuli.split == split].astype(float),
+            training if split == "train" else balanced,
+            stimuli.features,
+        )
+        for split in SPLITS
+    }
+
+
+def _audit_split(
+    split: str, labels: np.ndarray, probabilities: np.ndarray, targets: list[str]
+) -> dict[str, float]:
+    """Compare the labels (stimulus, target) of a split with the distribution of its features."""
+    mean, phi = _moments(probabilities)
+    n_features = len(mean)  # a further target is the label that features predict
+    prevalence = labels.mean(axis=0)
+    allowed = min(5 / np.sqrt(len(labels)), 0.5)
+    for i, name in enumerate(targets[:n_features]):
+        if prevalence[i] in (0, 1):
+            raise RepbiasError(f"the independence audit failed: '{name}' is constant in {split}")
+        if abs(prevalence[i] - mean[i]) > allowed:
             raise RepbiasError(
-                f"the independence audit failed: '{names[i]}' and '{names[j]}' correlate with "
-                f"phi = {phi[i, j]:.3f} in {split}, wanted {wanted_phi[i, j]:.3f} (±{allowed:.3f})"
+                f"the independence audit failed: the prevalence of '{name}' in {split} is "
+                f"{prevalence[i]:.3f}, expected {mean[i]:.3f} (±{allowed:.3f})"
             )
-        report[split] = {
-            "n": float(len(labels)),
-            "max_phi_deviation": float(off.max()),
-            **{
-                f"prevalence_{n}": float(p)
-                for n, p in zip(stimuli.features, prevalence, strict=True)
-            },
-        }
-    return report
+    found = np.atleast_2d(np.corrcoef(labels[:, :n_features], rowvar=False))
+    deviation = np.abs(found - phi)
+    if deviation.max() > allowed:
+        i, j = np.unravel_index(deviation.argmax(), deviation.shape)
+        raise RepbiasError(
+            f"the independence audit failed: '{targets[i]}' and '{targets[j]}' correlate with "
+            f"phi = {found[i, j]:.3f} in {split}, expected {phi[i, j]:.3f} (±{allowed:.3f})"
+        )
+    return {
+        "n": float(len(labels)),
+        "max_phi_deviation": float(deviation.max()),
+        **{f"prevalence_{n}": float(p) for n, p in zip(targets, prevalence, strict=True)},
+    }
 
 
 def _moments(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -200,8 +195,8 @@ def _moments(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _shares(n: int, probabilities: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Divide n stimuli among the combinations; what rounding leaves goes to random ones."""
-    # The small number keeps 1 / 4 of 8 from becoming 1.9999.
+    """Divide n stimuli among the combinations of labels; remainders go to random ones."""
+    # The tolerance keeps a quarter of 8 from becoming 1.9999.
     shares = np.floor(n * probabilities + 1e-9).astype(int)
     rest = np.maximum(n * probabilities - shares, 1e-12) * (probabilities > 0)
     left = n - shares.sum()
@@ -214,7 +209,15 @@ def _shares(n: int, probabilities: np.ndarray, rng: np.random.Generator) -> np.n
 def _collect(
     spec: Bits, wanted: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find `wanted[c]` different strings for every combination c of labels."""
+    """Find `wanted[c]` different strings for every combination c of labels.
+
+    Returns
+    -------
+    bits : numpy.ndarray
+        (string, bit), uint8 in {0, 1}.
+    cells : numpy.ndarray
+        (string,), the combination of each string.
+    """
     weights = 2 ** np.arange(len(spec.features))
     found: list[np.ndarray] = []
     found_cells: list[np.ndarray] = []
@@ -239,12 +242,43 @@ def _collect(
     combination = ", ".join(f"{n}={cell >> i & 1}" for i, n in enumerate(spec.features))
     raise RepbiasError(
         f"stimuli: not enough different stimuli with {combination}: found "
-        f"{wanted[cell] - missing[cell]} of {wanted[cell]}; add noise_bits, make the domains "
-        "larger, choose a less lopsided function, or ask for fewer stimuli"
+        f"{wanted[cell] - missing[cell]} of {wanted[cell]}; add noise_bits, enlarge the domains, "
+        "choose a more balanced function, or ask for fewer stimuli"
     )
 
 
+def _assign_splits(cells: np.ndarray, quota: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distribute strings over the splits such that every prefix of a split is balanced.
+
+    Parameters
+    ----------
+    cells
+        (string,), the combination of labels of each string.
+    quota
+        (split, combination), numbers of stimuli.
+
+    Returns
+    -------
+    rows : numpy.ndarray
+        (stimulus,), indices of strings.
+    split : numpy.ndarray
+        (stimulus,) str.
+    """
+    rows, split = [], []
+    for cell in range(quota.shape[1]):
+        members = np.flatnonzero(cells == cell)
+        bounds = np.cumsum(quota[:, cell])
+        for i, (start, stop) in enumerate(zip(bounds - quota[:, cell], bounds, strict=True)):
+            rows.append(members[start:stop])
+            split += [i] * (stop - start)
+    # Round-robin over the cells: the i-th stimuli of all combinations, then the (i+1)-th.
+    turn = np.concatenate([np.arange(len(r)) for r in rows])
+    order = np.lexsort([turn, np.array(split)])
+    return np.concatenate(rows)[order], np.array(SPLITS)[np.array(split)[order]]
+
+
 def _candidates(spec: Bits, n: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Yield batches of strings: all of them in random order, or n or more random draws."""
     width = spec.n_inputs
     if width <= _ENUMERATE_UP_TO:
         every = rng.permutation(2**width)

@@ -1,6 +1,6 @@
 """Feature functions: how a binary feature is computed from the bits of its domain.
 
-To add one, write a function of ``(bits, rng)`` and enter it in :data:`FUNCTIONS`.
+To add one, write a function of ``(bits, rng)`` and register it in :data:`FUNCTIONS`.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ def disjunction(bits: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def parity(bits: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return the sum of the bits modulo 2 (XOR of all)."""
+    """Return the sum of the bits modulo 2 (their XOR)."""
     return (bits.sum(axis=1, dtype=int) % 2).astype(np.uint8)
 
 
 def random_dnf(bits: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return a random disjunction of k conjunctions of up to three literals each.
 
-    Which formula it is depends on `rng` only, so the same generator gives the same feature.
+    The formula depends on `rng` only, so the same generator gives the same feature.
     """
     k = bits.shape[1]
     result = np.zeros(len(bits), np.uint8)
@@ -52,7 +52,7 @@ def random_dnf(bits: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 @dataclass(frozen=True)
 class FeatureFunction:
-    """A feature function with the number of bits it reads.
+    """A feature function and the number of bits it reads.
 
     Parameters
     ----------
@@ -60,13 +60,13 @@ class FeatureFunction:
         Maps bits of shape (stimulus, k), uint8 in {0, 1}, and a random generator to labels of
         shape (stimulus,), uint8 in {0, 1}.
     default_k
-        Bits read when the configuration does not say.
+        Number of bits read by default.
     fixed
         Whether `default_k` is the only possible value.
     odd
-        Whether k must be odd (a majority has no ties then).
+        Whether k must be odd (so that a majority has no ties).
     xors
-        Whether pairs of its bits, XORed, are sub-components (as single bits always are).
+        Whether XORs of pairs of its bits are sub-components (single bits always are).
     """
 
     compute: Callable[[np.ndarray, np.random.Generator], np.ndarray]
@@ -76,7 +76,7 @@ class FeatureFunction:
     xors: bool = False
 
     def components(self, k: int) -> dict[str, tuple[int, ...]]:
-        """Return the sub-components by name: each is the XOR of some of the k bits.
+        """Return the sub-components by name, as indices of the bits whose XOR each of them is.
 
         Examples
         --------
@@ -90,7 +90,7 @@ class FeatureFunction:
         return singles | (pairs if self.xors and k > 2 else {})
 
 
-#: Every feature function that a configuration can name.
+#: Feature functions by their name in the configuration.
 FUNCTIONS: dict[str, FeatureFunction] = {
     "bit": FeatureFunction(bit, 1, fixed=True),
     "majority": FeatureFunction(majority, 5, odd=True),
@@ -101,5 +101,5 @@ FUNCTIONS: dict[str, FeatureFunction] = {
     "parity": FeatureFunction(parity, 4, xors=True),
     "dnf": FeatureFunction(random_dnf, 5),
 }
-#: Functions that are an XOR of the bits they read.
+#: Functions that are the XOR of all bits they read.
 XORS = ("bit", "xor", "xor_of_xors", "parity")

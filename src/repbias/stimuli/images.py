@@ -1,4 +1,4 @@
-"""Sets of stimuli: images, read one at a time, and what is known of them."""
+"""Stimulus sets: images, decoded one at a time, and a table of their properties."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm")
-#: What Pillow may decode. It knows formats that run other programs, such as EPS.
+#: The formats that Pillow may decode; for others, such as EPS, it runs external programs.
 IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 
 
 @dataclass
 class Images:
-    """A set of stimuli.
+    """A stimulus set.
 
     Attributes
     ----------
-    ids : sorted
-    load : loads the i-th image as RGB; None for stimuli that are no images
-    columns : what is known of every stimulus: name to (stimulus,) text or numbers
+    ids : sorted ids of the stimuli
+    load : loads the i-th image as RGB; None if the stimuli are not images
+    columns : properties of the stimuli, name to (stimulus,) text or numbers
     """
 
     ids: list[str]
@@ -49,15 +49,16 @@ class Images:
 
 
 def open_images(spec: ImageSet) -> Images:
-    """Open a set of images without decoding them.
+    """Open a stimulus set without decoding its images.
 
-    An image's id is its file name without the ending; images are sorted by it. Images of an
-    array (image, height, width[, 3]) are called image1, image2, ... with leading zeros.
+    An image's id is its file name without the suffix; images are sorted by id. Images in an array
+    (image, height, width[, 3]) are called image1, image2, ... with leading zeros.
 
     Raises
     ------
     RepbiasError
-        If there is no image, two have the same id, or the source cannot be read.
+        If there are no images, two have the same id, the table does not match the images, or a
+        file cannot be read.
     """
     images = _open(Path(spec.path), spec.variable) if spec.path else None
     if spec.table is None:
@@ -66,21 +67,36 @@ def open_images(spec: ImageSet) -> Images:
     ids, columns = _read_table(spec.table)
     if images is None:
         return Images(ids, None, columns)
-    for here, there, lacks in (
-        (images.ids, ids, f"{spec.table}: no row for"),
-        (ids, images.ids, f"{spec.path}: no image for"),
-    ):
-        missing = sorted(set(here) - set(there))
-        if missing:
-            some = ", ".join(map(repr, missing[:5])) + (", ..." if len(missing) > 5 else "")
-            raise RepbiasError(f"{lacks} {len(missing)} of {len(here)} stimuli: {some}")
+    _refuse_missing(images.ids, ids, f"{spec.table}: no row for")
+    _refuse_missing(ids, images.ids, f"{spec.path}: no image for")
     return Images(images.ids, images.load, columns)
 
 
+def _refuse_missing(expected: list[str], available: list[str], problem: str) -> None:
+    missing = sorted(set(expected) - set(available))
+    if missing:
+        some = ", ".join(map(repr, missing[:5])) + (", ..." if len(missing) > 5 else "")
+        raise RepbiasError(f"{problem} {len(missing)} of {len(expected)} stimuli: {some}")
+
+
 def _read_table(path: Path) -> tuple[list[str], dict[str, np.ndarray]]:
-    """Return the sorted ids and the columns of a table of stimuli."""
+    """Return the sorted ids and the other columns of a stimulus table."""
     import pandas as pd
 
+    names, rows = _read_rows(path)
+    table = pd.DataFrame(rows, columns=names, dtype=str)
+    ids = table["stimulus_id"]
+    if (ids == "").any():
+        raise RepbiasError(f"{path}: {(ids == '').sum()} rows have no stimulus_id")
+    if ids.duplicated().any():
+        raise RepbiasError(f"{path}: the stimulus {ids[ids.duplicated()].iloc[0]!r} has two rows")
+    table = table.sort_values("stimulus_id")
+    columns = {name: _typed(table[name]) for name in names if name != "stimulus_id"}
+    return table["stimulus_id"].tolist(), columns
+
+
+def _read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
+    """Return the header and the rows of a CSV file, after checking their names and lengths."""
     try:
         refuse_size(path, "the file", (path.stat().st_size,))
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -96,26 +112,18 @@ def _read_table(path: Path) -> tuple[list[str], dict[str, np.ndarray]]:
     for name, times in Counter(names).items():
         if times > 1 or not name or "/" in name:
             raise RepbiasError(
-                f"{path}: the column {name!r} is empty, there twice, or has a / in its name"
+                f"{path}: the column name {name!r} is empty, occurs twice, or contains a /"
             )
     for number, row in rows[1:]:
         if len(row) != len(names):
             raise RepbiasError(
                 f"{path}: line {number} has {len(row)} columns, the header {len(names)}"
             )
-    table = pd.DataFrame([row for _, row in rows[1:]], columns=names, dtype=str)
-    ids = table["stimulus_id"]
-    if (ids == "").any():
-        raise RepbiasError(f"{path}: {(ids == '').sum()} rows have no stimulus_id")
-    if ids.duplicated().any():
-        raise RepbiasError(f"{path}: the stimulus {ids[ids.duplicated()].iloc[0]!r} has two rows")
-    table = table.sort_values("stimulus_id")
-    columns = {name: _typed(table[name]) for name in names if name != "stimulus_id"}
-    return table["stimulus_id"].tolist(), columns
+    return names, [row for _, row in rows[1:]]
 
 
 def _typed(cells: pd.Series) -> np.ndarray:
-    """Return numbers, NaN where a cell is empty, if all others are numbers; else text."""
+    """Return numbers, NaN where a cell is empty, if all other cells are numbers; else text."""
     import pandas as pd
 
     numbers = pd.to_numeric(cells.where(cells != ""), errors="coerce")
@@ -155,7 +163,7 @@ def _from_archive(path: Path) -> Images:
 
 def _read_member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     file = tar.extractfile(member)
-    assert file is not None  # only files are asked for
+    assert file is not None  # as the member is a regular file
     return file.read()
 
 
@@ -165,9 +173,7 @@ def _is_image(name: str) -> bool:
 
 
 def _named(path: Path, sources: Mapping[str, Callable[[], bytes]], sizes: dict[str, int]) -> Images:
-    """Return the images, each with what reads its file and how many bytes that is."""
-    from PIL import Image, UnidentifiedImageError
-
+    """Return the images of named files, given functions that read them and their sizes in bytes."""
     if not sources:
         raise RepbiasError(f"{path}: no images found (looked for {', '.join(IMAGE_SUFFIXES)})")
     by_id: dict[str, str] = {}
@@ -178,33 +184,40 @@ def _named(path: Path, sources: Mapping[str, Callable[[], bytes]], sizes: dict[s
         by_id[stem] = name
     ids = sorted(by_id)
 
-    def load(i: int) -> Image.Image:
+    def load(i: int) -> Image:
         name = by_id[ids[i]]
-        try:
-            refuse_size(path, name, (sizes[name],))
-            with Image.open(io.BytesIO(sources[name]()), formats=IMAGE_FORMATS) as image:
-                refuse_size(path, f"the image {name}", image.size, 4)
-                if image.mode in ("I", "F") or image.mode.startswith("I;"):
-                    raise RepbiasError(
-                        f"{path}: {name} has more than 8 bits a channel (mode {image.mode}); "
-                        "convert the images to 8 bits"
-                    )
-                return image.convert("RGB")
-        except UnidentifiedImageError as error:
-            raise RepbiasError(f"{path}: {name} is not a readable image") from error
-        except RepbiasError:
-            raise
-        except Exception as error:  # Pillow raises errors of many kinds
-            raise RepbiasError(f"{path}: {name} is not a readable image ({error})") from error
+        refuse_size(path, name, (sizes[name],))
+        return _decode(path, name, sources[name])
 
     return Images(ids, load)
+
+
+def _decode(path: Path, name: str, read: Callable[[], bytes]) -> Image:
+    """Decode an image file of 8 bits per channel as RGB."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(io.BytesIO(read()), formats=IMAGE_FORMATS) as image:
+            refuse_size(path, f"the image {name}", image.size, 4)
+            if image.mode in ("I", "F") or image.mode.startswith("I;"):
+                raise RepbiasError(
+                    f"{path}: {name} has more than 8 bits per channel (mode {image.mode}); "
+                    "convert the images to 8 bits"
+                )
+            return image.convert("RGB")
+    except UnidentifiedImageError as error:
+        raise RepbiasError(f"{path}: {name} is not a readable image") from error
+    except RepbiasError:
+        raise
+    except Exception as error:  # Pillow raises many types of errors
+        raise RepbiasError(f"{path}: {name} is not a readable image ({error})") from error
 
 
 def _from_array(path: Path, variable: str | None) -> Images:
     from PIL import Image
 
     array = load_array(path, variable)
-    # A 1 x n MATLAB structure array has axes of length 1 in front.
+    # A 1 x n MATLAB structure array has leading axes of length 1.
     while array.ndim > 3 + (array.shape[-1] == 3) and array.shape[0] == 1:
         array = array[0]
     is_rgb = array.ndim == 4 and array.shape[-1] == 3

@@ -1,11 +1,11 @@
-"""Manipulations of the training stimuli: settings, and what they do to the distribution of labels.
+"""Manipulations of the training stimuli: settings, and their effect on the distribution of labels.
 
 Validation and test stimuli are never manipulated: their features are balanced and independent, so
-results of different manipulations are measured on the same footing.
+that results under different manipulations are comparable.
 
 To add one, give :class:`FeatureManipulations` or :class:`StimulusManipulations` a field, and use it
 in :func:`training_probabilities` (how often each combination of labels occurs) or in
-:func:`supervised_stimuli` (which stimuli the loss counts for which feature).
+:func:`supervised_stimuli` (for which stimuli the loss includes which feature).
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from repbias.base.spec import Name, Spec, nearest
 if TYPE_CHECKING:
     import numpy as np
 
-#: Name of the target that features predict in :attr:`StimulusManipulations.label`.
+#: Name of the additional target of :attr:`StimulusManipulations.label`.
 LABEL = "label"
 
 
 class FeatureManipulations(Spec):
-    """What can be done to one feature."""
+    """Manipulations of a single feature."""
 
     prevalence: float = Field(0.5, gt=0, lt=1)
     """Share of training stimuli whose label is 1."""
@@ -35,12 +35,12 @@ class FeatureManipulations(Spec):
 
 
 class Agreement(Spec):
-    """Two features that agree more (or less) often than chance in training."""
+    """Two features that agree more (or less) often than chance in training stimuli."""
 
     features: list[Name] = Field(min_length=2, max_length=2)
     """The two features."""
     probability: float = Field(ge=0, le=1)
-    """How often their labels are equal in training; 0.5 is chance."""
+    """Probability that their labels are equal in training; 0.5 is chance."""
 
     @field_validator("features")
     @classmethod
@@ -51,15 +51,15 @@ class Agreement(Spec):
 
 
 class StimulusManipulations(Spec):
-    """What can be done to the features together."""
+    """Manipulations of several features."""
 
     agreement: Agreement | None = None
     """Two features that are correlated in training."""
     label: dict[Name, Annotated[float, Field(ge=0, le=1)]] = {}
-    """Feature to predictivity. Given, there is one more target, called `label`, balanced; in
-    training each of these features equals it with this probability, independently of the others
-    (Hermann & Lampinen 2020). Name it in `training.targets`, with a low `training.inclusion`: on
-    test stimuli the features are independent, and no network can predict it well."""
+    """Adds a balanced target called `label`: maps features to predictivities, the probabilities
+    that they equal it in training, independently of each other (Hermann & Lampinen 2020). Name it
+    in `training.targets`, with a low `training.inclusion`: on test stimuli the features are
+    independent, and no network can predict it well."""
 
     @model_validator(mode="after")
     def _manipulated_once(self) -> StimulusManipulations:
@@ -69,15 +69,16 @@ class StimulusManipulations(Spec):
             if name not in features:
                 raise ValueError(f"no feature {name!r} to manipulate; {nearest(name, features)}")
         for name in dict.fromkeys([*together, *self.label]):
-            ways = [
-                *(["agreement"] if name in together else []),
-                *(["label"] if name in self.label else []),
-                *(["prevalence"] if features[name].prevalence != 0.5 else []),
-            ]
-            if len(ways) > 1:
+            manipulated = {
+                "agreement": name in together,
+                "label": name in self.label,
+                "prevalence": features[name].prevalence != 0.5,
+            }
+            if sum(manipulated.values()) > 1:
+                found = " and ".join(way for way, applies in manipulated.items() if applies)
                 raise ValueError(
-                    f"feature {name!r} has {' and '.join(ways)}; a feature's distribution can be "
-                    "manipulated in one way only"
+                    f"feature {name!r} has {found}; a feature's distribution can be manipulated in "
+                    "one way only"
                 )
         return self
 
@@ -90,10 +91,10 @@ def training_probabilities(
     Returns
     -------
     probabilities : numpy.ndarray
-        (combination,), summing to 1; bit i of a combination's number is the label of feature i.
+        (combination,), summing to 1; bit i of a combination's index is the label of feature i.
     label : numpy.ndarray
-        (combination,), the probability that the extra target is 1 given the combination; 0.5
-        everywhere if there is none.
+        (combination,), the probability that the target `label` is 1 given the combination; 0.5
+        everywhere if there is no such target.
     """
     import numpy as np
 
@@ -102,21 +103,22 @@ def training_probabilities(
     # The first feature varies fastest: it is bit 0.
     for reversed_combination in product((0, 1), repeat=len(names)):
         values = dict(zip(names, reversed_combination[::-1], strict=True))
-        apart = 1.0
+        p_features = 1.0
         for name, feature in features.items():
             together = manipulations.agreement and name in manipulations.agreement.features
             if not together and name not in manipulations.label:
-                apart *= feature.prevalence if values[name] else 1 - feature.prevalence
+                p_features *= feature.prevalence if values[name] else 1 - feature.prevalence
         if manipulations.agreement:
             first, second = (values[name] for name in manipulations.agreement.features)
             p = manipulations.agreement.probability
-            apart *= 0.5 * (p if first == second else 1 - p)
+            p_features *= 0.5 * (p if first == second else 1 - p)
+        # Probability of the predictive features, given that the target is 0 or 1.
         given = [1.0, 1.0]
         for name, p in manipulations.label.items():
             for y in (0, 1):
                 given[y] *= p if values[name] == y else 1 - p
-        # Without predictive features both are 1, so the mixture changes nothing.
-        probabilities.append(apart * (given[0] + given[1]) / 2)
+        # Without predictive features both are 1, and the mixture changes nothing.
+        probabilities.append(p_features * (given[0] + given[1]) / 2)
         label.append(given[1] / (given[0] + given[1]) if sum(given) else 0.5)
     return np.array(probabilities), np.array(label)
 
@@ -127,12 +129,29 @@ def supervised_stimuli(
     split: np.ndarray,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Choose at random which training stimuli supervise which feature, (stimulus, target) bool."""
+    """Choose at random which training stimuli supervise which feature.
+
+    Parameters
+    ----------
+    features
+        The features by name, in the order of the first `targets`.
+    targets
+        Names of all targets.
+    split
+        (stimulus,) str.
+    rng
+        Generator of the choice.
+
+    Returns
+    -------
+    numpy.ndarray
+        (stimulus, target) bool; True outside training.
+    """
     import numpy as np
 
     mask = np.ones((len(split), len(targets)), bool)
     training = np.flatnonzero(split == "train")
     for i, feature in enumerate(features.values()):
-        n_silent = len(training) - round(feature.supervised * len(training))
-        mask[rng.permutation(training)[:n_silent], i] = False
+        n_unsupervised = len(training) - round(feature.supervised * len(training))
+        mask[rng.permutation(training)[:n_unsupervised], i] = False
     return mask

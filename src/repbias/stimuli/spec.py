@@ -1,4 +1,4 @@
-"""What ``stimuli:`` and ``images:`` may say in the configuration."""
+"""The sections ``stimuli:`` and ``images:`` of the configuration."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class Feature(FeatureManipulations):
     """A binary feature, computed from the first k bits of its own domain of the input."""
 
     function: str = Field(json_schema_extra={"enum": list(FUNCTIONS)})
-    """Which function of the bits the feature is."""
+    """The function of the bits that defines the feature."""
     k: int | None = Field(None, ge=1)
-    """How many bits the function reads; each function has its own default."""
+    """Number of bits that the function reads; each function has its own default."""
     bits: int = Field(16, ge=1, le=64)
-    """Size of the feature's domain; bits after the first k carry no label."""
+    """Size of the feature's domain; bits after the first k are irrelevant to the label."""
     gain: float = Field(1.0, gt=0)
-    """Factor on the domain's input values ("availability"), in all splits."""
+    """Factor on the input values of the domain ("availability"), in all splits."""
 
     @field_validator("function")
     @classmethod
@@ -33,7 +33,7 @@ class Feature(FeatureManipulations):
 
     @property
     def reads(self) -> int:
-        """How many bits the function reads."""
+        """Number of bits that the function reads."""
         return self.k or FUNCTIONS[self.function].default_k
 
     @model_validator(mode="after")
@@ -52,13 +52,13 @@ class Feature(FeatureManipulations):
 
 
 class Bits(StimulusManipulations):
-    """Strings of bits: one domain per feature, then noise bits."""
+    """Strings of bits: one domain per feature, followed by noise bits."""
 
     kind: Literal["bits"] = "bits"
     """Strings of bits."""
     features: dict[Name, Feature] = Field(min_length=1, max_length=12)
-    """The features by name; they are independent and balanced, but for what the manipulations
-    below do to the training stimuli."""
+    """The features by name; they are independent and balanced, except where training stimuli are
+    manipulated (below)."""
     noise_bits: int = Field(0, ge=0, le=512)
     """Bits that no feature reads."""
     coding: Literal["signed", "binary"] = "signed"
@@ -66,9 +66,10 @@ class Bits(StimulusManipulations):
     n_train: int = Field(8192, ge=8)
     """Training stimuli."""
     n_validation: int = Field(1024, ge=8)
-    """Stimuli that decide stopping, and that encoding weights of M1 are fitted on."""
+    """Validation stimuli: they decide when training stops, and linear maps from features to
+    representations are fitted on them."""
     n_test: int = Field(1024, ge=8)
-    """Stimuli that every result is measured on."""
+    """Test stimuli: all results are measured on them."""
     seed: int = Field(0, ge=0)
     """Seed of the stimuli."""
 
@@ -79,7 +80,7 @@ class Bits(StimulusManipulations):
 
     @property
     def targets(self) -> list[str]:
-        """Names of what networks can report: the features, and the extra target if there is one."""
+        """Names of possible targets of training: the features, and `label` if it is defined."""
         return [*self.features, *([LABEL] if self.label else [])]
 
     @model_validator(mode="after")
@@ -91,8 +92,8 @@ class Bits(StimulusManipulations):
         for name in self.features:
             if name in taken:
                 raise ValueError(
-                    f"a feature cannot be called {name!r}: the extra target, a sub-component or a "
-                    "part of the variance is called so"
+                    f"a feature cannot be called {name!r}: this is the name of a target, a "
+                    "sub-component or a part of the variance"
                 )
         return self
 
@@ -102,11 +103,11 @@ class Bits(StimulusManipulations):
         if 2 ** len(self.features) > smallest:
             raise ValueError(
                 f"{len(self.features)} features have {2 ** len(self.features)} combinations of "
-                f"labels, which {smallest} stimuli cannot balance; give the smallest of n_train, "
-                "n_validation and n_test at least as many"
+                f"labels, which {smallest} stimuli cannot balance; increase the smallest of "
+                "n_train, n_validation and n_test to at least as many"
             )
         needed = self.n_train + self.n_validation + self.n_test
-        # Stratified sampling without duplicates needs slack: at most half of all strings.
+        # Stratified sampling without duplicates needs slack, so at most half of all strings.
         if self.n_inputs < 40 and needed > 2**self.n_inputs // 2:
             raise ValueError(
                 f"{needed} different stimuli do not fit into {self.n_inputs} bits "
@@ -116,18 +117,18 @@ class Bits(StimulusManipulations):
 
 
 class ImageSet(Spec):
-    """What was shown: images, a table of what is known of each stimulus, or both."""
+    """A stimulus set: images, a table of their properties, or both."""
 
     path: InputPath | None = None
     """Folder, archive, or .npy, .npz, .h5 or .mat file of the images."""
     variable: str | None = None
-    """For array files: the variable; dots step into MAT structures."""
+    """Name of the array in an array file; dots step into MATLAB structures."""
     table: InputPath | None = None
     """CSV file with a column `stimulus_id` and further columns, such as categories: for networks of
-    kind `features`, for encoding models, and for stimuli that are no images."""
+    kind `features`, for encoding models, and for stimuli that are not images."""
 
     @model_validator(mode="after")
-    def _something_is_known(self) -> ImageSet:
+    def _path_or_table(self) -> ImageSet:
         if self.path is None and self.table is None:
             raise ValueError("give a path (images), a table (CSV), or both")
         for file in self.input_files():
@@ -135,7 +136,7 @@ class ImageSet(Spec):
         return self
 
     def input_files(self) -> list[str]:
-        """Return the files that the set comes from; a change of one reruns what uses it."""
+        """Return all files that the set is read from; changing one reruns what uses it."""
         table = [str(self.table)] if self.table else []
         if self.path is None:
             return table

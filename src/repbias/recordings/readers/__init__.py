@@ -1,8 +1,8 @@
-"""One module per kind of recording; each has its configuration model and a ``read`` function.
+"""One module per kind of recording, each with its configuration model and a ``read`` function.
 
 To add a reader, write a module with a subclass of `FileRecording` that has a literal `kind`, and a
-function ``read(spec, stimulus_ids) -> Recording``; then enter it in :data:`READERS`
-(docs/add-a-reader.md). Heavy libraries are imported inside ``read``.
+function ``read(spec, stimulus_ids) -> Recording``; then register both in :data:`READERS` and
+:data:`RecordingSpec` (docs/add-a-reader.md). Heavy libraries are imported inside ``read``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from repbias.recordings.readers import array, brainscore, fmri, mne, nwb, rdms, 
 from repbias.recordings.readers.common import FileRecording
 from repbias.recordings.simulate import SimulatedRecording
 
-#: Reads a recording of a kind: (its configuration, sorted ids of its stimulus set).
+#: Readers by kind: functions of (configuration, sorted ids of the stimulus set).
 READERS: dict[str, Callable[..., Recording]] = {
     "array": array.read,
     "table": table.read,
@@ -60,12 +60,12 @@ def read_recording(
     stimulus_ids
         Sorted ids of the stimulus set that the entry names.
     columns
-        What is known of every stimulus of the set, in the same order; the recording keeps it.
+        Further columns of the stimulus set, in the same order, to be kept with the recording.
 
     Raises
     ------
     RepbiasError
-        If a file is damaged, or is not what the entry says; names the file.
+        If a file is damaged, or does not match the entry; names the file.
     """
     with readable(spec.path, f"a recording of kind {spec.kind!r}"):
         recording = READERS[spec.kind](spec, stimulus_ids)

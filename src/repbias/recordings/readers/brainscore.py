@@ -1,4 +1,4 @@
-"""Responses in Brain-Score's assemblies (netCDF): presentations, neuroids, time bins."""
+"""Responses in Brain-Score assemblies (netCDF): presentations, neuroids, time bins."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ import numpy as np
 from repbias.base.spec import RepbiasError, nearest
 from repbias.io.recordings import Recording
 from repbias.io.untrusted import open_hdf5, readable, refuse_size
-from repbias.recordings.readers.common import ResponseRecording, canonical
-from repbias.recordings.readers.files import Where, library, plain_columns, select
+from repbias.recordings.readers.common import RawResponses, ResponseRecording, canonical
+from repbias.recordings.readers.files import Where, import_optional, plain_columns, select
 
-#: Names of a neuroid's subject, the first one that exists.
+#: Coordinates that may name a neuroid's subject; the first one that exists is used.
 SUBJECT_COORDINATES = ("animal", "subject")
 
 
 class BrainscoreRecording(ResponseRecording):
-    """A NeuroidAssembly of Brain-Score as netCDF (`.nc`).
+    """A Brain-Score NeuroidAssembly saved as netCDF (`.nc`).
 
-    An array of presentations (or averages, one for each stimulus), neuroids and, if there are any,
+    Its dimensions are presentations (or averages, one for each stimulus), neuroids and, optionally,
     time bins, in any order.
     """
 
     kind: Literal["brainscore"]
     """Brain-Score assembly; needs `pip install 'repbias[brainscore]'`."""
     stimulus: str = "stimulus_id"
-    """Coordinate with the stimulus's id; `image_id` in older files."""
+    """Coordinate with the stimulus id; `image_id` in older files."""
     variable: str | None = None
-    """Which array of the file, if it holds several."""
+    """Name of the array, if the file holds several."""
     time_unit: Literal["ms", "s"] = "ms"
     """Unit of `time_bin_start` and `time_bin_end`."""
     subject: str = "subject1"
-    """Who was recorded, if no coordinate `animal` or `subject` says it."""
+    """Name of the subject, if there is no coordinate `animal` or `subject`."""
     region: str = ""
-    """Where was recorded, if no coordinate `region` says it."""
+    """Brain region, if there is no coordinate `region`."""
     where: Where = {}
-    """Neuroids to keep: coordinates, and the value or the list of values that they must have, for
+    """Neuroids to keep: coordinates, and the value or list of values that each must have, for
     example `{region: IT}`."""
 
 
@@ -59,7 +59,7 @@ def read(spec: BrainscoreRecording, stimulus_ids: np.ndarray) -> Recording:
     if trial == neuroid or times not in ([], ["time_bin"]):
         raise RepbiasError(
             f"{path}: dimensions are {list(data.dims)}; expected those of {spec.stimulus!r} and "
-            "'neuroid_id', and 'time_bin' if there is time"
+            "'neuroid_id', and 'time_bin' if there are time bins"
         )
     responses = data.transpose(trial, neuroid, *times).values
     if responses.dtype.kind not in "fiub" or not responses.size:
@@ -68,25 +68,24 @@ def read(spec: BrainscoreRecording, stimulus_ids: np.ndarray) -> Recording:
         )
     if spec.window and not times:
         raise RepbiasError(f"{path}: window needs time bins; there is no dimension 'time_bin'")
-    units = _units(spec, {name: v for name, (d, v) in coordinates.items() if d == neuroid})
+    units = _units(spec, {n: values for n, (d, values) in coordinates.items() if d == neuroid})
     chosen = select(path, spec.where, units)
     trials = {name: values for name, (d, values) in coordinates.items() if d == trial}
     columns = plain_columns(trials)
     if "repetition" in columns:
         columns.setdefault("repeat", columns["repetition"])
-    return canonical(
-        spec,
-        stimulus_ids,
-        trials[spec.stimulus],
-        responses[:, chosen],
-        columns,
-        {name: values[chosen] for name, values in units.items()},
-        {"times_s": _centres(spec, coordinates)} if times else {},
+    raw = RawResponses(
+        stimulus=trials[spec.stimulus],
+        responses=responses[:, chosen],
+        trials=columns,
+        units={name: values[chosen] for name, values in units.items()},
+        info={"times_s": _centres(spec, coordinates)} if times else {},
     )
+    return canonical(spec, stimulus_ids, raw)
 
 
 def _load(spec: BrainscoreRecording) -> tuple[Any, dict[str, tuple[str, np.ndarray]]]:
-    """Return the array, and the dimension and values of everything that has one dimension."""
+    """Return the array, and the dimension and values of all one-dimensional variables."""
     path = spec.path
     with open_netcdf(path) as dataset:
         dataset.load()
@@ -108,17 +107,17 @@ def _load(spec: BrainscoreRecording) -> tuple[Any, dict[str, tuple[str, np.ndarr
 
 @contextmanager
 def open_netcdf(path: Path) -> Iterator[Any]:
-    """Open a file that fits into memory as xarray's dataset; its arrays are read when asked for.
+    """Open a file that fits into memory as an xarray dataset, whose arrays are read lazily.
 
     Raises
     ------
     RepbiasError
-        If xarray is missing, the file is damaged or too large, or a part of it is in other files.
+        If xarray is missing, the file is damaged or too large, or parts of it are in other files.
     """
-    xarray = library("xarray", "Brain-Score assemblies", "brainscore")
-    library("h5netcdf", "Brain-Score assemblies", "brainscore")
+    xarray = import_optional("xarray", "Brain-Score assemblies", "brainscore")
+    import_optional("h5netcdf", "Brain-Score assemblies", "brainscore")
     with readable(path, "netCDF"):
-        # The engine must not depend on what else is installed.
+        # Name the engine: xarray's default depends on what else is installed.
         with path.open("rb") as file:
             engine = "scipy" if file.read(3) == b"CDF" else "h5netcdf"
         if engine == "h5netcdf":
@@ -138,9 +137,9 @@ def _dimension_of(
     data: Any,
     coordinates: dict[str, tuple[str, np.ndarray]],
 ) -> str:
-    here = [coordinate for coordinate, (d, _) in coordinates.items() if d in data.dims]
-    if name not in here:
-        raise RepbiasError(f"{path}: {field}: no coordinate {name!r}; {nearest(name, here)}")
+    available = [coordinate for coordinate, (d, _) in coordinates.items() if d in data.dims]
+    if name not in available:
+        raise RepbiasError(f"{path}: {field}: no coordinate {name!r}; {nearest(name, available)}")
     return coordinates[name][0]
 
 
@@ -150,7 +149,7 @@ def _units(spec: BrainscoreRecording, coordinates: dict[str, np.ndarray]) -> dic
     subjects = next((columns[c] for c in SUBJECT_COORDINATES if c in columns), None)
     columns["subject"] = np.full(n, spec.subject) if subjects is None else subjects.astype(str)
     columns["region"] = columns.get("region", np.full(n, spec.region)).astype(str)
-    # The same number may name a neuroid of every animal.
+    # Neuroids are numbered within each animal.
     pairs = zip(columns["subject"], columns["neuroid_id"], strict=True)
     columns["unit"] = np.array([f"{subject}/{neuroid}" for subject, neuroid in pairs])
     return columns
@@ -164,8 +163,8 @@ def _centres(
     for name in ("time_bin_start", "time_bin_end"):
         dimension, values = coordinates.get(name, ("", np.empty(0)))
         if dimension != "time_bin" or values.dtype.kind not in "fiu":
-            there = [c for c, (d, _) in coordinates.items() if d == "time_bin"]
-            raise RepbiasError(f"{spec.path}: no numbers {name!r}; {nearest(name, there)}")
+            available = [c for c, (d, _) in coordinates.items() if d == "time_bin"]
+            raise RepbiasError(f"{spec.path}: no numbers {name!r}; {nearest(name, available)}")
         edges.append(values.astype(float) * {"ms": 1e-3, "s": 1}[spec.time_unit])
     start, stop = edges
     if not (start < stop).all():
@@ -173,6 +172,6 @@ def _centres(
     if spec.time_unit == "ms" and (stop - start).max() < 1e-3:
         raise RepbiasError(
             f"{spec.path}: time bins are shorter than 1 ms (the first goes from "
-            f"{start[0] * 1e3:g} to {stop[0] * 1e3:g}); if these are seconds, say 'time_unit: s'"
+            f"{start[0] * 1e3:g} to {stop[0] * 1e3:g}); if these are seconds, set 'time_unit: s'"
         )
     return ((start + stop) / 2).tolist()

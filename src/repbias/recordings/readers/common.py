@@ -1,4 +1,4 @@
-"""What readers share: naming axes, joining by the stimuli's ids, and the canonical order."""
+"""What all readers share: settings, named axes, joining by stimulus id, the canonical order."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 class FileRecording(Spec):
-    """What every recording that is read from a file says about itself."""
+    """Settings of every recording that is read from a file."""
 
     if TYPE_CHECKING:
         kind: str  # a literal in every subclass
@@ -30,45 +31,45 @@ class FileRecording(Spec):
     path: InputPath
     """The file."""
     stimuli: str
-    """What was shown, an entry of ``images:``."""
+    """The stimulus set that was shown, an entry of ``images:``."""
     modality: str = "unknown"
     """What was measured: spikes, calcium, fMRI, MEG, ..."""
     source: str = ""
     """Citation or origin, shown in the report."""
 
     def input_files(self) -> list[str]:
-        """Return the files that the recording comes from; a change of one reruns what uses it."""
+        """Return all files that the recording is read from; changing one reruns what uses it."""
         return [str(self.path)]
 
 
 class ResponseRecording(FileRecording, Preparation):
-    """What every recording with responses of units, not only RDMs, says about itself."""
+    """Settings of every recording with responses of units, not only RDMs."""
 
     response_unit: str = ""
     """Unit of measure of a response, for example "spikes in 100 ms"."""
     unmatched: Literal["refuse", "leave_out"] = "refuse"
     """What to do with trials of stimuli that are not in the stimulus set."""
     rename: InputPath | None = None
-    """CSV file with two columns and no header: what the recording calls a stimulus, and its id in
-    the stimulus set. Names that are not listed stay as they are."""
+    """CSV file with two columns and no header: the name of a stimulus in the recording, and its id
+    in the stimulus set. Names that are not listed stay as they are."""
 
     def input_files(self) -> list[str]:
-        """Return the files that the recording comes from; a change of one reruns what uses it."""
+        """Return all files that the recording is read from; changing one reruns what uses it."""
         return [*super().input_files(), *([str(self.rename)] if self.rename else [])]
 
 
 class NamedAxes(FileRecording):
-    """What recordings from a bare array say beside that."""
+    """Further settings of recordings in a bare array."""
 
     variable: str | None = None
-    """Which array of the file; dots step into MATLAB structures."""
+    """Name of the array in the file; dots step into MATLAB structures."""
     stimulus_ids: str | list[str]
-    """Ids along the stimulus (or trial) axis: a list, a text file with one id a line, `variable:`
+    """Ids along the stimulus (or trial) axis: a list, a text file with one id per line, `variable:`
     and the name of an array of text or numbers in the same file, or `sorted` if the axis follows
     the sorted ids of the whole stimulus set."""
 
     def input_files(self) -> list[str]:
-        """Return the files that the recording comes from; a change of one reruns what uses it."""
+        """Return all files that the recording is read from; changing one reruns what uses it."""
         ids = self.stimulus_ids
         if isinstance(ids, list) or ids == "sorted" or ids.startswith("variable:"):
             return super().input_files()
@@ -82,14 +83,36 @@ class NamedAxes(FileRecording):
         path = Path(expand_variables(ids))
         if not path.is_file():
             raise ValueError(
-                "expected a list of ids, 'sorted', 'variable:NAME', or a text file with one id a "
-                f"line; there is no file {path}"
+                "expected a list of ids, 'sorted', 'variable:NAME', or a text file with one id "
+                f"per line; there is no file {path}"
             )
         return str(path)
 
 
+@dataclass(kw_only=True)
+class RawResponses:
+    """Responses as a reader finds them, in the order of the file.
+
+    Attributes
+    ----------
+    stimulus : (trial,) what was shown, of any type
+    responses : (trial, unit) or (trial, unit, time); NaN where a unit was not observed
+    trials : further columns of trials, such as "repeat", "session", "run" and "start_time"
+    units : columns of units; "unit" (unique), "subject" and "region" are required
+    info : further metadata; "times_s", the centres of the time bins, if there is a time axis
+    standard_errors : (trial, unit), for responses that are averages over repeats
+    """
+
+    stimulus: Any
+    responses: np.ndarray
+    units: Mapping[str, Any]
+    trials: Mapping[str, Any] = field(default_factory=dict)
+    info: Mapping[str, Any] = field(default_factory=dict)
+    standard_errors: np.ndarray | None = None
+
+
 def read_lines(path: Path) -> list[str]:
-    """Return the lines of a text file that are not blank, without surrounding white space."""
+    """Return the non-blank lines of a text file, without surrounding white space."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
         return [line.strip() for line in lines if line.strip()]
@@ -97,8 +120,8 @@ def read_lines(path: Path) -> list[str]:
         raise RepbiasError(f"{path}: not a text file ({error})") from error
 
 
-def named_axes(spec: NamedAxes, axes: Sequence[str]) -> np.ndarray:
-    """Load the array and check it against the names of its axes.
+def load_named_axes(spec: NamedAxes, axes: Sequence[str]) -> np.ndarray:
+    """Load an array and check it against the names of its axes.
 
     Axes called ``_`` must have length 1 and are dropped.
 
@@ -122,7 +145,7 @@ def named_axes(spec: NamedAxes, axes: Sequence[str]) -> np.ndarray:
     for name, size in zip(axes, array.shape, strict=True):
         if name == "_" and size != 1:
             raise RepbiasError(
-                f"{spec.path}: the axis called _ has length {size}; only axes of length 1 may go "
+                f"{spec.path}: the axis called _ has length {size}; only axes of length 1 may be "
                 f"unnamed (axes {axes}, shape {array.shape})"
             )
     dropped = tuple(i for i, name in enumerate(axes) if name == "_")
@@ -130,7 +153,7 @@ def named_axes(spec: NamedAxes, axes: Sequence[str]) -> np.ndarray:
 
 
 def as_ids(values: Any) -> np.ndarray:
-    """Return ids as text; whole numbers without a decimal point, bytes decoded.
+    """Return ids as text: whole numbers without a decimal point, bytes decoded.
 
     Examples
     --------
@@ -141,19 +164,19 @@ def as_ids(values: Any) -> np.ndarray:
     def text(value: Any) -> str:
         if isinstance(value, bytes):
             return value.decode("utf-8")
-        # One by one: an id that is missing must not change the others.
+        # Value by value: a missing id makes floats of integers, but must not change their text.
         return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
     return np.array([text(value).strip() for value in np.asarray(values).tolist()], dtype=str)
 
 
 def resolve_ids(spec: NamedAxes, n: int, known: np.ndarray, unique: bool = True) -> np.ndarray:
-    """Return the ids along the stimulus (or trial) axis as the file gives them.
+    """Return the ids along a stimulus (or trial) axis of length n, in the order of the file.
 
     Raises
     ------
     RepbiasError
-        If their number is not n, or one occurs twice where they must be unique.
+        If there are not n ids, or one occurs twice where they must be unique.
     """
     if isinstance(spec.stimulus_ids, list):
         ids, origin = as_ids(spec.stimulus_ids), "stimulus_ids"
@@ -169,24 +192,33 @@ def resolve_ids(spec: NamedAxes, n: int, known: np.ndarray, unique: bool = True)
             f"{spec.path}: the stimulus axis has length {n}, but {origin} gives {len(ids)} ids"
         )
     if unique:
-        refuse_twice(ids, f"{spec.path}: {origin}")
+        refuse_duplicate_ids(ids, f"{spec.path}: {origin}")
     return ids
 
 
-def refuse_twice(ids: np.ndarray, where: str) -> None:
-    """Refuse ids that occur twice where each stimulus has one place."""
+def refuse_duplicate_ids(ids: np.ndarray, where: str) -> None:
+    """Refuse ids of which one occurs twice."""
     unique, counts = np.unique(ids, return_counts=True)
     if counts.max(initial=1) > 1:
         raise RepbiasError(f"{where}: the id {str(unique[counts.argmax()])!r} occurs twice")
 
 
-def join(spec: FileRecording, ids: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Return which trials are of stimuli in the set; refuse the others unless told otherwise.
+def match_stimuli(spec: FileRecording, ids: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Return which of the ids are in the stimulus set, bool.
+
+    Parameters
+    ----------
+    spec
+        The entry of ``recordings:``.
+    ids
+        (trial,) or (stimulus,).
+    known
+        Sorted ids of the stimulus set.
 
     Raises
     ------
     RepbiasError
-        If an id is unknown in the stimulus set, or if all are.
+        If none is, or if any is not and the entry does not allow it (``unmatched: leave_out``).
     """
     unknown = np.setdiff1d(ids, known)
     if not len(unknown):
@@ -205,8 +237,8 @@ def join(spec: FileRecording, ids: np.ndarray, known: np.ndarray) -> np.ndarray:
     return np.isin(ids, known)
 
 
-def renamed(spec: ResponseRecording, ids: np.ndarray) -> np.ndarray:
-    """Return the ids under which the stimulus set knows them."""
+def rename_ids(spec: ResponseRecording, ids: np.ndarray) -> np.ndarray:
+    """Translate a recording's names of stimuli to ids of the stimulus set."""
     if spec.rename is None:
         return ids
     try:
@@ -217,27 +249,18 @@ def renamed(spec: ResponseRecording, ids: np.ndarray) -> np.ndarray:
     for number, row in enumerate(rows, 1):
         if len(row) != 2:
             raise RepbiasError(f"{spec.rename}: line {number} has {len(row)} columns, expected 2")
-    refuse_twice(np.array([old for old, _ in rows]), str(spec.rename))
+    refuse_duplicate_ids(np.array([old for old, _ in rows]), str(spec.rename))
     names = dict(rows)
     return np.array([names.get(i, i) for i in ids.tolist()], dtype=str)
 
 
-def canonical(
-    spec: ResponseRecording,
-    known: np.ndarray,
-    stimulus: Any,
-    responses: np.ndarray,
-    trials: Mapping[str, Any],
-    units: Mapping[str, Any],
-    info: Mapping[str, Any],
-    standard_errors: np.ndarray | None = None,
-) -> Recording:
-    """Put what a reader found into the canonical form and order, joined by the stimuli's ids.
+def canonical(spec: ResponseRecording, known: np.ndarray, raw: RawResponses) -> Recording:
+    """Put what a reader found into the canonical form and order, joined with the stimulus set.
 
-    The order does not depend on the order of rows in the file: units go by subject and name;
-    trials by stimulus, then by the columns :data:`ORDER_COLUMNS` of `trials` that exist. Trials of
-    a stimulus that these do not tell apart are ordered by a hash of their responses. Trials in
-    which no unit was observed are left out.
+    The order does not depend on the order of rows in the file. Units are sorted by subject and
+    name; trials by stimulus, then by those columns of :data:`ORDER_COLUMNS` that exist, and where
+    these do not distinguish them, by a hash of their responses. Trials in which no unit was
+    observed are left out.
 
     Parameters
     ----------
@@ -245,69 +268,73 @@ def canonical(
         The entry of ``recordings:``.
     known
         Sorted ids of the stimulus set.
-    stimulus
-        (trial,) what was shown, of any type.
-    responses
-        (trial, unit) or (trial, unit, time); NaN where a unit was not observed.
-    trials
-        Further columns of trials: "repeat", "session", "run", "start_time", ...
-    units
-        Columns of units; "unit" (unique), "subject" and "region" are required.
-    info
-        What else the file says; "times_s" if there is a time axis.
-    standard_errors
-        (trial, unit), of responses that are averages over repeats.
+    raw
+        Responses in the order of the file.
 
     Raises
     ------
     RepbiasError
-        If a unit's name occurs twice, a response is infinite, nothing was observed, or the join
-        fails.
+        If a unit's name occurs twice, a response is infinite, nothing was observed, or stimuli are
+        not in the set.
     """
-    responses = np.asarray(responses, dtype=np.float64)
-    ids = renamed(spec, as_ids(stimulus))
-    columns = {name: np.asarray(values) for name, values in units.items()}
-    refuse_twice(columns["unit"].astype(str), f"{spec.path}: units")
+    responses = np.asarray(raw.responses, dtype=np.float64)
+    ids = rename_ids(spec, as_ids(raw.stimulus))
+    units = {name: np.asarray(values) for name, values in raw.units.items()}
+    refuse_duplicate_ids(units["unit"].astype(str), f"{spec.path}: units")
     if np.isinf(responses).any():
         raise RepbiasError(f"{spec.path}: {np.isinf(responses).sum()} responses are infinite")
-    axes = tuple(range(1, responses.ndim))
-    matched = join(spec, ids, known)
-    used = matched & ~np.isnan(responses).all(axis=axes)
+    matched = match_stimuli(spec, ids, known)
+    used = matched & ~np.isnan(responses).all(axis=tuple(range(1, responses.ndim)))
     if not used.any():
         raise RepbiasError(f"{spec.path}: every response is NaN")
-    gone = np.setdiff1d(ids[np.isin(ids, known)], ids[used])
-    if len(gone):
-        some = ", ".join(gone[:5])
-        logger.warning("%s: %d stimuli have no response: %s", spec.path, len(gone), some)
+    _warn_of_unobserved(spec, ids[matched], ids[used])
     unmatched = ids[~matched]
-    by_name = np.lexsort([columns["unit"].astype(str), columns["subject"].astype(str)])
+
+    by_name = np.lexsort([units["unit"].astype(str), units["subject"].astype(str)])
     ids, responses = ids[used], responses[used][:, by_name]
-    rows = {name: np.asarray(values)[used] for name, values in trials.items()}
-    # The hash says nothing of the size of a response, so folds by repeat stay fair; with the
-    # stimulus in it, the same few counts come in another order for every stimulus.
-    digests = [
-        hashlib.blake2b(row.tobytes() + stimulus.encode(), digest_size=8).hexdigest()
-        for row, stimulus in zip(responses, ids.tolist(), strict=True)
-    ]
-    keys = [rows[name] for name in ORDER_COLUMNS if name in rows]
-    order = np.lexsort([np.array(digests), *reversed(keys), ids])
+    trials = {name: np.asarray(values)[used] for name, values in raw.trials.items()}
+    order = _trial_order(ids, responses, trials)
     ids, responses = ids[order], responses[order]
-    first = np.searchsorted(ids, ids)  # sorted, so the first trial of each stimulus
-    repeat = {"repeat": np.arange(len(ids)) - first}
+    errors = raw.standard_errors
+    repeat = np.arange(len(ids)) - np.searchsorted(ids, ids)  # ids are sorted
     return Recording(
         stimuli={"stimulus_id": np.unique(ids)},
         responses=responses,
-        trials={"stimulus_id": ids} | repeat | {name: v[order] for name, v in rows.items()},
-        standard_errors=(
-            None if standard_errors is None else standard_errors[used][:, by_name][order]
-        ),
-        units={name: values[by_name] for name, values in columns.items()},
+        trials={
+            "stimulus_id": ids,
+            "repeat": repeat,
+            **{name: values[order] for name, values in trials.items()},
+        },
+        standard_errors=None if errors is None else errors[used][:, by_name][order],
+        units={name: values[by_name] for name, values in units.items()},
         info={
             **{key: getattr(spec, key) for key in ("kind", "modality", "response_unit", "source")},
             "file": spec.path.name,
             "preparation": spec.preparation(),
             "unmatched_trials": len(unmatched),
             "unmatched_ids": np.unique(unmatched).tolist(),
-            **info,
+            **raw.info,
         },
     )
+
+
+def _warn_of_unobserved(spec: FileRecording, shown: np.ndarray, observed: np.ndarray) -> None:
+    """Warn of stimuli of the set that were shown, but have no response."""
+    unobserved = np.setdiff1d(shown, observed)
+    if len(unobserved):
+        some = ", ".join(unobserved[:5])
+        logger.warning("%s: %d stimuli have no response: %s", spec.path, len(unobserved), some)
+
+
+def _trial_order(
+    ids: np.ndarray, responses: np.ndarray, trials: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    """Return the order of trials by stimulus, columns that order them, and a hash."""
+    # The hash does not depend on the size of a response, so that folds by repeat stay fair; with
+    # the stimulus in it, the same few counts come in another order for every stimulus.
+    digests = [
+        hashlib.blake2b(row.tobytes() + stimulus.encode(), digest_size=8).hexdigest()
+        for row, stimulus in zip(responses, ids.tolist(), strict=True)
+    ]
+    keys = [trials[name] for name in ORDER_COLUMNS if name in trials]
+    return np.lexsort([np.array(digests), *reversed(keys), ids])

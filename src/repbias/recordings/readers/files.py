@@ -1,10 +1,10 @@
-"""What readers of standard formats share: optional libraries, several files, choosing units."""
+"""What readers of standard formats share: optional libraries, several files, unit selection."""
 
 from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -16,83 +16,83 @@ from pydantic import model_validator
 
 from repbias.base.spec import InputPath, RepbiasError, nearest
 from repbias.io.recordings import Recording
-from repbias.recordings.readers.common import ResponseRecording, as_ids, canonical, refuse_twice
+from repbias.recordings.readers.common import (
+    RawResponses,
+    ResponseRecording,
+    as_ids,
+    canonical,
+    refuse_duplicate_ids,
+)
 
 logger = logging.getLogger(__name__)
 
-#: Times closer than this are the same: far above rounding, far below a sample of a recording.
+#: Times closer than this are equal: far above rounding, far below a sampling interval.
 TOLERANCE_S = 1e-6
 
-#: Which units to keep: a column, and the value or values that it must have.
+#: Which units to keep: columns, and the value or values that each must have.
 Where = dict[str, str | float | list[str | float]]
 
 
 class NoUnits(RepbiasError):
-    """A file that has none of the units that were asked for."""
+    """A file that has none of the selected units."""
 
 
-class SeveralFiles(ResponseRecording):
-    """What recordings that may span several files say beside that."""
+class MultiFileRecording(ResponseRecording):
+    """Further settings of recordings that may span several files."""
 
     more_files: list[InputPath] = []
-    """Further files, of other sessions or subjects. Units that a file lacks were not observed in
-    its trials."""
+    """Further files, of other sessions or subjects. Units that are missing from a file count as not
+    observed in its trials."""
     subject: str | list[str] | None = None
-    """Who was recorded, or a list with one name for each file; as the files say when left out."""
+    """Name of the subject, or a list with one name per file; by default as stated in the files."""
 
     def files(self) -> list[Path]:
-        """Return all the files, `path` first."""
+        """Return all files, `path` first."""
         return [self.path, *self.more_files]
 
     def input_files(self) -> list[str]:
-        """Return the files that the recording comes from; a change of one reruns what uses it."""
+        """Return all files that the recording is read from; changing one reruns what uses it."""
         return [*super().input_files(), *map(str, self.more_files)]
 
     @model_validator(mode="after")
-    def _files_and_subjects(self) -> SeveralFiles:
+    def _files_and_subjects(self) -> MultiFileRecording:
         n_files = len(self.files())
         if isinstance(self.subject, list) and len(self.subject) != n_files:
             raise ValueError(f"subject names {len(self.subject)} subjects for {n_files} files")
         if len({path.resolve() for path in self.files()}) < n_files:
-            raise ValueError("path and more_files name a file twice")
+            raise ValueError("path and more_files contain a file twice")
         return self
 
     def subject_of(self, path: Path, found: str | None) -> str:
-        """Return who was recorded in a file, which itself says `found`."""
+        """Return the subject of a file, which itself names `found`, if anyone."""
         if isinstance(self.subject, list):
             return self.subject[self.files().index(path)]
         if self.subject or found:
             return self.subject or str(found)
         if self.more_files:
             raise RepbiasError(
-                f"{path}: does not say who was recorded; give 'subject', one name for all files "
-                "or a list with one for each"
+                f"{path}: does not name the subject; set 'subject' to one name for all files, or "
+                "to a list with one per file"
             )
         return "subject1"
 
 
-@dataclass
-class Part:
-    """What one file holds.
+@dataclass(kw_only=True)
+class SessionResponses(RawResponses):
+    """Responses in one file.
 
     Attributes
     ----------
-    session : which session of its subject
-    stimulus : (trial,) what was shown
-    responses : (trial, unit) or (trial, unit, time), NaN where a unit was not observed
-    trials, units, info : as for :func:`repbias.recordings.readers.common.canonical`
+    session : name of the session, unique among those of its subject
     """
 
     session: str
-    stimulus: np.ndarray
-    responses: np.ndarray
-    trials: dict[str, np.ndarray]
-    units: dict[str, np.ndarray]
-    info: dict[str, Any]
 
 
 def read_files(
-    spec: SeveralFiles, known: np.ndarray, read_file: Callable[[Any, Path], Part]
+    spec: MultiFileRecording,
+    known: np.ndarray,
+    read_file: Callable[[Any, Path], SessionResponses],
 ) -> Recording:
     """Read every file of a recording and join their units by name.
 
@@ -103,62 +103,71 @@ def read_files(
     known
         Sorted ids of the stimulus set.
     read_file
-        Reads one file; may raise :class:`NoUnits`, which is an error only if all files do.
+        Reads one file; may raise :class:`NoUnits`, which is an error only if it does for all files.
 
     Raises
     ------
     RepbiasError
         If two files are the same session of the same subject, or their time bins differ.
     """
-    parts: dict[Path, Part] = {}
-    without: list[NoUnits] = []
+    sessions = _read_sessions(spec, read_file)
+    _refuse_different_times(sessions)
+    _refuse_duplicate_sessions(sessions)
+    sizes = [len(session.stimulus) for session in sessions.values()]
+    units = _stacked([session.units for session in sessions.values()])
+    names, first = np.unique(units["unit"], return_index=True)
+    example = next(iter(sessions.values()))
+    responses = np.full((sum(sizes), len(names), *example.responses.shape[2:]), np.nan)
+    for stop, session in zip(np.cumsum(sizes), sessions.values(), strict=True):
+        columns = np.searchsorted(names, session.units["unit"])
+        responses[stop - len(session.stimulus) : stop, columns] = session.responses
+    joined = RawResponses(
+        stimulus=np.concatenate([as_ids(session.stimulus) for session in sessions.values()]),
+        responses=responses,
+        trials=_stacked([session.trials for session in sessions.values()]),
+        units={name: values[first] for name, values in units.items()},
+        info={**example.info, "file": ", ".join(path.name for path in sessions)},
+    )
+    return canonical(spec, known, joined)
+
+
+def _read_sessions(
+    spec: MultiFileRecording, read_file: Callable[[Any, Path], SessionResponses]
+) -> dict[Path, SessionResponses]:
+    """Read every file that has any of the selected units."""
+    sessions: dict[Path, SessionResponses] = {}
+    errors: list[NoUnits] = []
     for path in spec.files():
         try:
-            part = read_file(spec, path)
+            session = read_file(spec, path)
         except NoUnits as error:
             logger.warning("%s; the file is left out", error)
-            without.append(error)
+            errors.append(error)
             continue
-        refuse_twice(part.units["unit"], f"{path}: units")
-        parts[path] = part
-    if not parts:
-        raise without[0]
-    _refuse_different_times(parts)
-    _refuse_a_session_twice(parts)
-    sizes = [len(part.stimulus) for part in parts.values()]
-    units = _stacked([part.units for part in parts.values()])
-    names, first = np.unique(units["unit"], return_index=True)
-    some = next(iter(parts.values()))
-    responses = np.full((sum(sizes), len(names), *some.responses.shape[2:]), np.nan)
-    for stop, part in zip(np.cumsum(sizes), parts.values(), strict=True):
-        columns = np.searchsorted(names, part.units["unit"])
-        responses[stop - len(part.stimulus) : stop, columns] = part.responses
-    return canonical(
-        spec,
-        known,
-        np.concatenate([as_ids(part.stimulus) for part in parts.values()]),
-        responses,
-        _stacked([part.trials for part in parts.values()]),
-        {name: values[first] for name, values in units.items()},
-        some.info | {"file": ", ".join(path.name for path in parts)},
-    )
+        refuse_duplicate_ids(session.units["unit"], f"{path}: units")
+        sessions[path] = session
+    if not sessions:
+        raise errors[0]
+    return sessions
 
 
-def _refuse_different_times(parts: Mapping[Path, Part]) -> None:
-    (path, part), *others = parts.items()
-    times = part.info.get("times_s", [])
-    for other, found in others:
-        there = found.info.get("times_s", [])
-        if len(there) != len(times) or not np.allclose(there, times, rtol=0, atol=TOLERANCE_S):
+def _refuse_different_times(sessions: Mapping[Path, SessionResponses]) -> None:
+    (first, session), *others = sessions.items()
+    expected = session.info.get("times_s", [])
+    for path, other in others:
+        times = other.info.get("times_s", [])
+        if len(times) != len(expected) or not np.allclose(
+            times, expected, rtol=0, atol=TOLERANCE_S
+        ):
             raise RepbiasError(
-                f"{other}: its {len(there)} time bins are not the {len(times)} of {path}"
+                f"{path}: its {len(times)} time bins are not the {len(expected)} of {first}"
             )
 
 
-def _refuse_a_session_twice(parts: Mapping[Path, Part]) -> None:
+def _refuse_duplicate_sessions(sessions: Mapping[Path, SessionResponses]) -> None:
     seen: dict[tuple[str, str], Path] = {}
-    for path, part in parts.items():
-        key = (str(part.units["subject"][0]), part.session)
+    for path, session in sessions.items():
+        key = (str(session.units["subject"][0]), session.session)
         if key in seen:
             raise RepbiasError(
                 f"{path} and {seen[key]}: both are session {key[1]!r} of subject {key[0]!r}"
@@ -166,8 +175,8 @@ def _refuse_a_session_twice(parts: Mapping[Path, Part]) -> None:
         seen[key] = path
 
 
-def _stacked(tables: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Put the rows of tables below one another; NaN or no text where a table lacks a column."""
+def _stacked(tables: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Concatenate the rows of tables; NaN or empty text where a table lacks a column."""
     columns = {}
     for name in dict.fromkeys(chain(*tables)):
         found = [table.get(name) for table in tables]
@@ -184,8 +193,23 @@ def _stacked(tables: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return columns
 
 
-def library(name: str, what: str, extra: str) -> ModuleType:
-    """Import an optional library, or say how to install it."""
+def import_optional(name: str, what: str, extra: str) -> ModuleType:
+    """Import an optional library.
+
+    Parameters
+    ----------
+    name
+        The module.
+    what
+        What it reads, for the message.
+    extra
+        The extra of this package that installs it.
+
+    Raises
+    ------
+    RepbiasError
+        If it is not installed; states how to install it.
+    """
     try:
         return importlib.import_module(name)
     except ImportError as error:
@@ -195,7 +219,7 @@ def library(name: str, what: str, extra: str) -> ModuleType:
 
 
 def plain(values: Any) -> np.ndarray | None:
-    """Return a column as numbers or text, or None if it has not one of these in every row.
+    """Return a column as numbers or text, or None if it does not hold a single value per row.
 
     Examples
     --------
@@ -219,23 +243,23 @@ def plain(values: Any) -> np.ndarray | None:
 
 
 def plain_columns(columns: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Keep the columns of numbers or text, under names that HDF5 takes.
+    """Keep the columns of numbers or text, under names that are valid in HDF5.
 
-    A column called ``stimulus_id`` is left out: that is the recording's own, after renaming.
+    A column called ``stimulus_id`` is left out, as the recording has its own after renaming.
     """
     kept = {name.replace("/", "_"): plain(values) for name, values in columns.items()}
     return {n: values for n, values in kept.items() if values is not None and n != "stimulus_id"}
 
 
 def select(path: Path, where: Where, units: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return which units have the wanted values in all the wanted columns, (unit,) bool.
+    """Return which units have the wanted values in every wanted column, (unit,) bool.
 
     Raises
     ------
     RepbiasError
-        If there is no such column, or it holds numbers and something else is wanted.
+        If a column does not exist, or holds numbers where text is wanted.
     NoUnits
-        If no unit has.
+        If no unit is selected.
     """
     chosen = np.ones(len(units["unit"]), bool)
     if not len(chosen):
@@ -255,7 +279,9 @@ def select(path: Path, where: Where, units: Mapping[str, np.ndarray]) -> np.ndar
         else:
             chosen &= np.isin(values, as_ids(options))
     if not chosen.any():
-        there = {name: np.unique(units[name]).tolist() for name in where}
-        found = "; ".join(f"{name} is {', '.join(map(str, v[:10]))}" for name, v in there.items())
+        existing = {name: np.unique(units[name]).tolist() for name in where}
+        found = "; ".join(
+            f"{name} is {', '.join(map(str, values[:10]))}" for name, values in existing.items()
+        )
         raise NoUnits(f"{path}: no unit where {where}; {found}")
     return chosen

@@ -1,4 +1,4 @@
-"""Responses of voxels: estimates of every trial, or the BOLD signal during every block or event."""
+"""Responses of voxels: one estimate per trial, or the BOLD signal during each block or event."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from repbias.base.spec import InputPath, RepbiasError, Spec, expand_variables
 from repbias.io.arrays import ARRAY_SUFFIXES, load_array
 from repbias.io.recordings import Recording
 from repbias.io.untrusted import readable, refuse_size
-from repbias.recordings.readers.common import ResponseRecording, canonical, read_lines
-from repbias.recordings.readers.files import library
+from repbias.recordings.readers.common import RawResponses, ResponseRecording, canonical, read_lines
+from repbias.recordings.readers.files import import_optional
 from repbias.recordings.readers.table import (
     SEPARATORS,
     find_column,
@@ -34,106 +34,107 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = (".nii", ".nii.gz")
-#: Parts of a template, and columns of events, that say which scan it was.
+#: Placeholders of a template, and columns of events, that identify a scan.
 SCAN = ("subject", "session", "run")
-#: Where the events name the stimulus, the first column that is there.
+#: Columns of events that may hold the stimulus; the first one that exists is used.
 STIMULUS_COLUMNS = ("stimulus", "trial_type")
-#: Seconds in the units of time that a NIfTI header may name.
+#: The units of time in NIfTI headers, in seconds.
 TIME_UNITS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
-#: Plausible seconds between two volumes; others are wrong units.
+#: Plausible seconds between two volumes; beyond, the header has the wrong unit.
 SHORTEST_TR, LONGEST_TR = 0.01, 60.0
-#: Affines that differ by less than this, in mm, are of one grid.
+#: Affines that differ by less than this, in mm, describe the same grid.
 AFFINE_TOLERANCE = 1e-3
-#: Variation of this share of a signal's size is rounding.
+#: Variation below this share of a signal's size is rounding.
 ROUNDING = 1e-10
-#: Settings that make sense for one content only.
+#: Settings that apply to the BOLD signal only.
 _ONLY_BOLD = ("delay_s", "duration_s", "detrend", "zscore_runs", "tr_s", "run_volumes")
 
 
 class EventColumns(Spec):
-    """What the columns of the events are called."""
+    """Names of the columns of the events."""
 
     stimulus: str | None = None
-    """What was shown; `stimulus` or `trial_type` when left out."""
+    """Stimulus; by default `stimulus` or `trial_type`."""
     run: str = "run"
-    """Which run; may be absent."""
+    """Run; may be absent."""
     session: str = "session"
-    """Which session; may be absent."""
+    """Session; may be absent."""
     onset: str = "onset"
-    """Start of the block or event, in seconds from the start of its run; absent if there is a row
+    """Onset of the block or event, in seconds from the start of its run; absent if there is a row
     for every volume."""
     duration: str = "duration"
-    """Its length in seconds."""
+    """Duration of the block or event in seconds."""
 
 
 class FmriRecording(ResponseRecording):
     """Functional MRI: 4-D NIfTI images, or arrays of volumes and voxels, with a table of events.
 
-    `content: betas` takes one volume for each trial: estimates of a general linear model (GLM) of
-    your own, which is the better way.
+    `content: betas` takes one volume per trial, such as the estimates of a general linear model
+    (GLM); prefer it where you have them.
 
-    `content: bold` takes the preprocessed signal. A block's or event's response is the mean of
-    the volumes from its onset to its end, both later by `delay_s`. This is no GLM: no haemodynamic
-    response is fitted, and where responses overlap in time they mix. Use it for blocks and slow
-    events. Instead of onsets, the events may give the label of every volume; then consecutive
-    volumes of one label in one run are a block.
+    `content: bold` takes the preprocessed signal. The response to a block or event is the mean of
+    the volumes from its onset to its end, both shifted by `delay_s`. This is not a GLM: no
+    haemodynamic response is fitted, and responses that overlap in time are mixed. Use it for blocks
+    and slow events. Instead of onsets, the events may give the label of every volume; consecutive
+    volumes with the same label in the same run are then a block.
 
-    Many images are found by a template: `path` is a folder, and `images`, `events`, `mask` and
-    `regions` are relative to it. `{subject}`, `{session}` and `{run}` stand for what differs
-    (without `/` and `_`), `*` for anything: `sub-{subject}/func/*_run-{run}_bold.nii.gz`.
+    Several images are found by a template: `path` is a folder, and `images`, `events`, `mask` and
+    `regions` are relative to it. The placeholders `{subject}`, `{session}` and `{run}` match any
+    text without `/` and `_`, and `*` matches anything, as in
+    `sub-{subject}/func/*_run-{run}_bold.nii.gz`.
     """
 
     kind: Literal["fmri"]
     """Functional MRI; NIfTI needs `pip install 'repbias[nifti]'`."""
     path: InputPath
-    """The image (`.nii`, `.nii.gz`) or array; or the folder that `images` are in."""
+    """The image (`.nii`, `.nii.gz`) or array; or the folder that holds the `images`."""
     content: Literal["betas", "bold"]
-    """What a volume is: the estimate of a trial, or the signal at one time."""
+    """Whether a volume is the estimate of a trial (`betas`) or the signal at one time (`bold`)."""
     images: str | None = None
     """Template of the images or arrays, if `path` is a folder."""
     events: str
-    """Table (`.csv`, `.tsv`, `.txt`) with one row for each volume, or with onsets; or its template,
-    with some of what `images` has."""
+    """Table (`.csv`, `.tsv`, `.txt`) with one row per volume, or with onsets; or its template, with
+    any of the placeholders of `images`."""
     columns: EventColumns = EventColumns()
-    """What the columns of the events are called, where not as by default."""
+    """Names of the columns of the events, where they differ from the defaults."""
     header: list[str] | None = None
-    """Names of the events' columns, if the file's first line does not hold them."""
+    """Names of all columns of the events, if the file has no header."""
     ignore: list[str] = []
-    """Labels that are no stimuli, such as `rest`."""
+    """Labels that are not stimuli, such as `rest`."""
     variable: str | None = None
-    """Which array of the file; dots step into MATLAB structures."""
+    """Name of the array in the file; dots step into MATLAB structures."""
     axes: list[Literal["trial", "unit"]] = Field(["trial", "unit"], min_length=2, max_length=2)
     """Order of an array's axes; `trial` is that of the volumes."""
     mask: str | None = None
-    """Image that is not 0 in the voxels to read; all when left out."""
+    """Image that is not 0 in the voxels to read; all by default."""
     regions: str | None = None
-    """Image of whole numbers, the region of every voxel; without `mask`, those of 0 are left out.
-    For arrays, a text file with one region a line, one for each voxel."""
+    """Label image, the brain region of every voxel as an integer; without `mask`, voxels of label 0
+    are left out. For arrays, a text file with one line per voxel, its region."""
     region_names: InputPath | None = None
     """Table of the names of `regions`: columns `index` and `name`, or two columns without a
     header."""
     region: str = ""
-    """Where was recorded, where `regions` does not say it."""
+    """Brain region, where `regions` does not give it."""
     subject: str = Field("subject1", min_length=1)
-    """Who was recorded, if the template does not say it."""
+    """Name of the subject, if the template has no `{subject}`."""
     tr_s: Annotated[float, Field(gt=0)] | None = None
-    """Seconds between two volumes; as the header says when left out."""
+    """Seconds between two volumes (TR); by default as in the header."""
     delay_s: Annotated[float, Field(ge=0)] = 5.0
-    """How much later than the stimulus its response is taken, in seconds."""
+    """Delay of the response after the stimulus in seconds."""
     duration_s: Annotated[float, Field(gt=0)] | None = None
-    """For how long the response is taken, in seconds; the event's duration when left out."""
+    """Duration of the response in seconds; by default that of the event."""
     detrend: bool = True
     """Subtract a straight line from every voxel in every run."""
     zscore_runs: bool = True
     """Subtract every voxel's mean over the run and divide by its standard deviation."""
     run_volumes: list[Annotated[int, Field(ge=1)]] | None = None
-    """Volumes of each run, if events with onsets are of several runs in one file; in the order of
-    the runs' sorted names."""
+    """Number of volumes of each run, if events with onsets belong to several runs in one file; in
+    the order of the runs' sorted names."""
     modality: str = "fMRI"
     """What was measured."""
 
     def scans(self) -> list[Scan]:
-        """Return the images, each with what belongs to it.
+        """Return the images, each with the files that belong to it.
 
         Raises
         ------
@@ -145,16 +146,13 @@ class FmriRecording(ResponseRecording):
             for name in ("events", "mask", "regions")
             if (value := getattr(self, name)) is not None
         }
+        scans = []
         if self.images is None:
-            paths = {name: Path(value) for name, value in templates.items()}
-            scans = [Scan(self.path, paths, {})]
+            scans = [Scan(self.path, {name: Path(value) for name, value in templates.items()}, {})]
         else:
-            scans = [
-                Scan(
-                    image, {n: self.path / _fill(n, t, where) for n, t in templates.items()}, where
-                )
-                for image, where in _matches(self.path, expand_variables(self.images))
-            ]
+            for image, where in _matches(self.path, expand_variables(self.images)):
+                paths = {n: self.path / _fill(n, t, where) for n, t in templates.items()}
+                scans.append(Scan(image, paths, where))
         for scan in scans:
             for name, path in scan.paths.items():
                 if not path.is_file():
@@ -162,31 +160,35 @@ class FmriRecording(ResponseRecording):
         return scans
 
     def input_files(self) -> list[str]:
-        """Return the files that the recording comes from; a change of one reruns what uses it."""
-        own = {str(path) for scan in self.scans() for path in (scan.image, *scan.paths.values())}
-        own |= {str(path) for path in (self.rename, self.region_names) if path}
-        return sorted(own)
+        """Return all files that the recording is read from; changing one reruns what uses it."""
+        files = {str(path) for scan in self.scans() for path in (scan.image, *scan.paths.values())}
+        files |= {str(path) for path in (self.rename, self.region_names) if path}
+        return sorted(files)
 
     @model_validator(mode="after")
-    def _files_and_settings_fit(self) -> FmriRecording:
+    def _path_fits(self) -> FmriRecording:
         if self.path.is_dir() and self.images is None:
-            raise ValueError(f"path: {self.path} is a folder; 'images' says which are in it")
+            raise ValueError(f"path: {self.path} is a folder; set 'images' to a template for it")
         if not self.path.is_dir() and self.images is not None:
             raise ValueError(f"images: needs a folder, but path is {self.path}")
+        return self
+
+    @model_validator(mode="after")
+    def _settings_fit_the_files(self) -> FmriRecording:
         if sorted(self.axes) != ["trial", "unit"]:
             raise ValueError(f"axes: name 'trial' and 'unit' once; found {self.axes}")
         scans = self.scans()
-        known = (*IMAGE_SUFFIXES, *ARRAY_SUFFIXES)
+        suffixes = (*IMAGE_SUFFIXES, *ARRAY_SUFFIXES)
         for scan in scans:
-            if not scan.image.name.lower().endswith(known):
-                raise ValueError(f"{scan.image}: expected one of {', '.join(known)}")
+            if not scan.image.name.lower().endswith(suffixes):
+                raise ValueError(f"{scan.image}: expected one of {', '.join(suffixes)}")
         if len({scan.is_array for scan in scans}) > 1:
             raise ValueError("images: some are NIfTI, some arrays")
-        unused = ("mask", "region_names") if scans[0].is_array else ("variable", "axes")
+        inapplicable = ("mask", "region_names") if scans[0].is_array else ("variable", "axes")
         what = "arrays" if scans[0].is_array else "NIfTI images"
         if self.content == "betas":
-            unused, what = (*unused, *_ONLY_BOLD), f"betas in {what}"
-        found = [name for name in unused if name in self.given()]
+            inapplicable, what = (*inapplicable, *_ONLY_BOLD), f"betas in {what}"
+        found = [name for name in inapplicable if name in self.given()]
         if found:
             raise ValueError(f"{', '.join(found)}: not for {what}")
         if self.region_names and not self.regions:
@@ -203,8 +205,8 @@ class Scan:
     Attributes
     ----------
     image : its file
-    paths : "events", "mask" and "regions", as far as there are such
-    where : what the template says of it: "subject", "session", "run"
+    paths : the files of its "events", "mask" and "regions", as far as they exist
+    where : values of the template's placeholders: "subject", "session", "run"
     """
 
     image: Path
@@ -213,12 +215,12 @@ class Scan:
 
     @property
     def is_array(self) -> bool:
-        """Whether it is an array of volumes and voxels, no NIfTI image."""
+        """Whether it is an array of volumes and voxels, not a NIfTI image."""
         return not self.image.name.lower().endswith(IMAGE_SUFFIXES)
 
 
 def _matches(folder: Path, template: str) -> Iterator[tuple[Path, dict[str, str]]]:
-    """Yield the files that a template describes, and what its parts stand for."""
+    """Yield the files that match a template, and the values of its placeholders."""
     parts = re.split(r"(\{\w*\}|\*)", template)
     pattern, seen = "", set()
     for part in parts:
@@ -229,7 +231,7 @@ def _matches(folder: Path, template: str) -> Iterator[tuple[Path, dict[str, str]
             pattern += re.escape(part)
         elif name not in SCAN:
             expected = ", ".join(f"{{{known}}}" for known in SCAN)
-            raise ValueError(f"images: unknown part {part}; expected {expected}")
+            raise ValueError(f"images: unknown placeholder {part}; expected {expected}")
         else:
             pattern += f"(?P={name})" if name in seen else f"(?P<{name}>[^/_]+)"
             seen.add(name)
@@ -247,12 +249,14 @@ def _matches(folder: Path, template: str) -> Iterator[tuple[Path, dict[str, str]
 
 
 def _fill(name: str, template: str, where: Mapping[str, str]) -> str:
-    """Put what an image's template stood for into another template."""
+    """Replace the placeholders of another template by their values for an image."""
 
     def value(match: re.Match[str]) -> str:
         part = match.group(1)
         if part not in where or (name != "events" and part != "subject"):
-            reason = "is not in 'images'" if part not in where else "may not tell voxels apart"
+            reason = "is not in 'images'"
+            if part in where:  # voxels are the same in all sessions and runs of a subject
+                reason = "is not allowed; only {subject} is"
             raise ValueError(f"{name}: {{{part}}} {reason}")
         return where[part]
 
@@ -260,14 +264,16 @@ def _fill(name: str, template: str, where: Mapping[str, str]) -> str:
 
 
 def read(spec: FmriRecording, stimulus_ids: np.ndarray) -> Recording:
-    """Read one response of every voxel for each trial, block or event.
+    """Read one response of every voxel to each trial, block or event.
 
-    Voxels that are NaN in all trials, as outside the brain, are left out; constant ones are kept.
+    Voxels that are NaN in all trials, such as those outside the brain, are left out; constant ones
+    are kept.
 
     Raises
     ------
     RepbiasError
-        If a file cannot be read, its grid is not that of the others, or the events do not fit.
+        If a file cannot be read, its grid differs from that of the others, or the events do not
+        fit.
     """
     import pandas as pd
 
@@ -284,19 +290,18 @@ def read(spec: FmriRecording, stimulus_ids: np.ndarray) -> Recording:
         responses[row : row + values.shape[0], column : column + values.shape[1]] = values
     trials = pd.concat([trials for _, trials, _ in parts], ignore_index=True)
     units = pd.concat([units for _, _, units in parts], ignore_index=True)
-    used = {key: getattr(spec, key) for key in ("delay_s", "detrend", "zscore_runs")}
-    return canonical(
-        spec,
-        stimulus_ids,
-        trials["stimulus"].to_numpy(dtype=str),
-        responses,
-        {
+    processing = {key: getattr(spec, key) for key in ("delay_s", "detrend", "zscore_runs")}
+    raw = RawResponses(
+        stimulus=trials["stimulus"].to_numpy(dtype=str),
+        responses=responses,
+        trials={
             name: column.to_numpy(float) if name == "start_time" else typed(column)
             for name, column in trials.drop(columns="stimulus").items()
         },
-        {n: c.to_numpy(int if n in ("x", "y", "z") else str) for n, c in units.items()},
-        {"content": spec.content} | (used if spec.content == "bold" else {}),
+        units={n: c.to_numpy(int if n in ("x", "y", "z") else str) for n, c in units.items()},
+        info={"content": spec.content} | (processing if spec.content == "bold" else {}),
     )
+    return canonical(spec, stimulus_ids, raw)
 
 
 def _read_subject(
@@ -305,24 +310,10 @@ def _read_subject(
     """Return responses (trial, unit), the table of trials and that of units."""
     import pandas as pd
 
+    load = _load_arrays if scans[0].is_array else _load_images
     responses, trials = [], []
-    for scan in scans:
-        if scan.is_array:
-            values, tr = _load_volumes(spec, scan), None
-            if scan is scans[0]:
-                units = _columns(spec, scan, values.shape[1])
-            if values.shape[1] != len(units):
-                raise RepbiasError(
-                    f"{scan.image}: {values.shape[1]} voxels, but {len(units)} in {scans[0].image}"
-                )
-        else:
-            image = _open_image(scan.image)
-            grid = Grid(scan.image, image.shape[:3], image.affine)
-            if scan is scans[0]:
-                first = grid
-                inside, units = _voxels(spec, scan, grid)
-            _same_grid(grid, first)
-            values, tr = _masked(scan.image, image, inside), _header_tr(image)
+    for scan, loaded in zip(scans, load(spec, scans), strict=True):
+        values, tr, units = loaded
         if np.isinf(values).any():
             raise RepbiasError(f"{scan.image}: {np.isinf(values).sum()} values are infinite")
         events = _events(spec, scan)
@@ -342,52 +333,85 @@ def _read_subject(
     return together[:, observed], pd.concat(trials, ignore_index=True), units
 
 
+def _load_arrays(
+    spec: FmriRecording, scans: list[Scan]
+) -> Iterator[tuple[np.ndarray, float | None, pd.DataFrame]]:
+    """Yield the values (volume, voxel) of a subject's arrays, no TR, and the table of units."""
+    units = None
+    for scan in scans:
+        values = _load_volumes(spec, scan)
+        if units is None:
+            units = _columns(spec, scan, values.shape[1])
+        if values.shape[1] != len(units):
+            raise RepbiasError(
+                f"{scan.image}: {values.shape[1]} voxels, but {len(units)} in {scans[0].image}"
+            )
+        yield values, None, units
+
+
+def _load_images(
+    spec: FmriRecording, scans: list[Scan]
+) -> Iterator[tuple[np.ndarray, float | None, pd.DataFrame]]:
+    """Yield the values (volume, voxel) and TR of a subject's images, and the table of units."""
+    first = Grid.of(scans[0].image, _open_image(scans[0].image))
+    inside, units = _voxels(spec, scans[0], first)
+    for scan in scans:
+        image = _open_image(scan.image)
+        _same_grid(Grid.of(scan.image, image), first)
+        yield _masked(scan.image, image, inside), _header_tr(image), units
+
+
 # Volumes and voxels.
 
 
 class Grid(NamedTuple):
-    """Where the voxels of an image are."""
+    """The voxel grid of an image, in space."""
 
     path: Path
     shape: tuple[int, ...]
     affine: np.ndarray
 
+    @classmethod
+    def of(cls, path: Path, image: Any) -> Grid:
+        """Return the grid of an opened image."""
+        return cls(path, image.shape[:3], image.affine)
+
 
 def _open_image(path: Path, n_axes: int = 4) -> Any:
     image = open_nifti(path)
     with readable(path, "NIfTI"):
-        long = [n for n in image.shape[n_axes:] if n != 1]
-        if len(image.shape) < n_axes or long:
+        extra = [n for n in image.shape[n_axes:] if n != 1]
+        if len(image.shape) < n_axes or extra:
             raise RepbiasError(f"{path}: expected {n_axes} axes, found shape {image.shape}")
     return image
 
 
 def open_nifti(path: Path) -> Any:
-    """Open an image that fits into memory; its data are read later.
+    """Open an image that fits into memory, whose data are read lazily.
 
     Raises
     ------
     RepbiasError
-        If nibabel is missing, or the header is damaged or declares too much.
+        If nibabel is missing, or the header is damaged or declares too large an image.
     """
-    nibabel = library("nibabel", "NIfTI", "nifti")
+    nibabel = import_optional("nibabel", "NIfTI", "nifti")
     with readable(path, "NIfTI"):
         image = nibabel.load(path)
         if not isinstance(image, nibabel.spatialimages.SpatialImage):
-            raise RepbiasError(f"{path}: no image of volumes, but {type(image).__name__}")
+            raise RepbiasError(f"{path}: not a volumetric image, but {type(image).__name__}")
         if min(image.shape, default=0) < 1:
-            raise RepbiasError(f"{path}: no image, its shape is {image.shape}")
-        # Of a compressed image, all before the data is read too.
+            raise RepbiasError(f"{path}: not an image, its shape is {image.shape}")
+        # In a compressed image, everything before the data is read too.
         offset = image.dataobj.offset if hasattr(image.dataobj, "offset") else 0
         if offset < 0:
             raise RepbiasError(f"{path}: its data begin at byte {offset}")
-        refuse_size(path, "what is before the data", (offset,))
+        refuse_size(path, "the content before the data", (offset,))
         refuse_size(path, "the image", image.shape, image.get_data_dtype().itemsize)
     return image
 
 
 def _masked(path: Path, image: Any, inside: np.ndarray) -> np.ndarray:
-    """Return (volume, voxel), voxels in the order of their indices."""
+    """Return the values (volume, voxel) inside a mask, voxels in the order of their indices."""
     with readable(path, "NIfTI"):
         data = np.asarray(image.dataobj)
     if data.dtype.kind not in "fiu":
@@ -397,7 +421,7 @@ def _masked(path: Path, image: Any, inside: np.ndarray) -> np.ndarray:
 
 def _header_tr(image: Any) -> float | None:
     unit = TIME_UNITS.get(image.header.get_xyzt_units()[1])
-    # Headers keep single precision.
+    # Headers store single precision.
     tr = round(float(image.header.get_zooms()[3]) * unit, 6) if unit else None
     return tr if tr and SHORTEST_TR <= tr <= LONGEST_TR else None
 
@@ -429,12 +453,12 @@ def _columns(spec: FmriRecording, scan: Scan, n_units: int) -> pd.DataFrame:
 
 
 def _voxels(spec: FmriRecording, scan: Scan, grid: Grid) -> tuple[np.ndarray, pd.DataFrame]:
-    """Return which voxels are read, (x, y, z) bool, and the units that they are."""
+    """Return which voxels are read, (x, y, z) bool, and the table of their units."""
     import pandas as pd
 
     def on_grid(path: Path) -> np.ndarray:
         image = _open_image(path, 3)
-        _same_grid(Grid(path, image.shape[:3], image.affine), grid)
+        _same_grid(Grid.of(path, image), grid)
         with readable(path, "NIfTI"):
             return np.nan_to_num(np.asarray(image.dataobj).reshape(grid.shape))
 
@@ -442,7 +466,7 @@ def _voxels(spec: FmriRecording, scan: Scan, grid: Grid) -> tuple[np.ndarray, pd
     if "regions" in scan.paths:
         labels = on_grid(scan.paths["regions"])
         if (labels != np.round(labels)).any():
-            raise RepbiasError(f"{scan.paths['regions']}: labels must be whole numbers")
+            raise RepbiasError(f"{scan.paths['regions']}: labels must be integers")
         inside = labels != 0
     if "mask" in scan.paths:
         inside = on_grid(scan.paths["mask"]) != 0
@@ -469,7 +493,7 @@ def _same_grid(grid: Grid, expected: Grid) -> None:
     if not np.allclose(grid.affine, expected.affine, rtol=0, atol=AFFINE_TOLERANCE):
         raise RepbiasError(
             f"{grid.path}: its affine {grid.affine[:3].tolist()} is not that of {expected.path}, "
-            f"{expected.affine[:3].tolist()}; resample it to the same grid"
+            f"{expected.affine[:3].tolist()}; resample one image to the grid of the other"
         )
 
 
@@ -480,9 +504,9 @@ def _region_names(spec: FmriRecording, path: Path, labels: np.ndarray) -> np.nda
         unknown = sorted(set(labels.tolist()) - known.keys() - {0})
         if unknown:
             raise RepbiasError(f"{spec.region_names}: no name for the labels {unknown} of {path}")
-    unique, place = np.unique(labels, return_inverse=True)
+    unique, inverse = np.unique(labels, return_inverse=True)
     named = [known.get(i, str(i)) if i else spec.region for i in unique.tolist()]
-    return np.array(named, dtype=str)[place]
+    return np.array(named, dtype=str)[inverse]
 
 
 def _read_names(path: Path) -> dict[int, str]:
@@ -502,9 +526,9 @@ def _read_names(path: Path) -> dict[int, str]:
     named = texts(path, table, name).tolist()
     texts(path, table, index)
     labels = numbers(path, table, index).astype(int)
-    twice = pd.Series(labels)[pd.Series(labels).duplicated()]
-    if len(twice):
-        raise RepbiasError(f"{path}: the label {twice.iloc[0]} occurs twice")
+    duplicates = pd.Series(labels)[pd.Series(labels).duplicated()]
+    if len(duplicates):
+        raise RepbiasError(f"{path}: the label {duplicates.iloc[0]} occurs twice")
     return dict(zip(labels.tolist(), named, strict=True))
 
 
@@ -512,14 +536,13 @@ def _read_names(path: Path) -> dict[int, str]:
 
 
 def _events(spec: FmriRecording, scan: Scan) -> pd.DataFrame:
-    """Return the events with columns stimulus, and run, session, onset, duration if there are."""
+    """Return the events: a column "stimulus", and run, session, onset and duration if present."""
     import pandas as pd
 
     path = scan.paths["events"]
     table = read_table(path, spec.header)
-    given = spec.columns.stimulus
-    there = [name for name in STIMULUS_COLUMNS if name in table]
-    stimulus = find_column(path, table, given or (there or STIMULUS_COLUMNS)[0])
+    candidates = [name for name in STIMULUS_COLUMNS if name in table] or STIMULUS_COLUMNS
+    stimulus = find_column(path, table, spec.columns.stimulus or candidates[0])
     events = pd.DataFrame({"stimulus": texts(path, table, stimulus)}, index=table.index)
     for name in ("session", "run", "onset", "duration"):
         called = getattr(spec.columns, name)
@@ -534,14 +557,14 @@ def _events(spec: FmriRecording, scan: Scan) -> pd.DataFrame:
 def _betas(
     spec: FmriRecording, scan: Scan, values: np.ndarray, events: pd.DataFrame
 ) -> tuple[np.ndarray, pd.DataFrame]:
-    """Take one volume for each trial."""
-    _one_row_each(scan, values, events)
+    """Take one volume per trial."""
+    _require_row_per_volume(scan, values, events)
     events = events.drop(columns="duration", errors="ignore")
     used = ~events["stimulus"].isin(spec.ignore).to_numpy()
     return values[used], events[used].rename(columns={"onset": "start_time"})
 
 
-def _one_row_each(scan: Scan, values: np.ndarray, events: pd.DataFrame) -> None:
+def _require_row_per_volume(scan: Scan, values: np.ndarray, events: pd.DataFrame) -> None:
     if len(events) != len(values):
         raise RepbiasError(
             f"{scan.paths['events']}: {len(events)} rows for the {len(values)} volumes of "
@@ -552,17 +575,17 @@ def _one_row_each(scan: Scan, values: np.ndarray, events: pd.DataFrame) -> None:
 def _bold(
     spec: FmriRecording, scan: Scan, values: np.ndarray, events: pd.DataFrame, tr: float | None
 ) -> tuple[np.ndarray, pd.DataFrame]:
-    """Average the volumes of each block or event, after detrending and scaling in each run."""
+    """Average the volumes of each block or event, after detrending and scaling each run."""
     path = scan.paths["events"]
     if tr is None:
         raise RepbiasError(
-            f"{scan.image}: no header gives the seconds between volumes, with their unit and "
-            f"between {SHORTEST_TR:g} and {LONGEST_TR:g} s; give 'tr_s'"
+            f"{scan.image}: no header with seconds between volumes (TR) that have a unit and are "
+            f"between {SHORTEST_TR:g} and {LONGEST_TR:g} s; set 'tr_s'"
         )
     if "onset" in events:
         runs, blocks = _runs_by_length(spec, scan, len(values), events), events
     else:
-        _one_row_each(scan, values, events)
+        _require_row_per_volume(scan, values, events)
         runs, blocks = _blocks_of_labels(path, events, tr)
     blocks = blocks[~blocks["stimulus"].isin(spec.ignore)]
     if not len(blocks):
@@ -584,18 +607,18 @@ def _bold(
             )
         responses.append(volumes.mean(axis=0))
         windows.append((run, first, last, len(prepared[run])))
-    _tell_of_overlaps(path, windows)
+    _warn_of_overlaps(path, windows)
     table = blocks.drop(columns=["onset", "duration"], errors="ignore")
     return np.stack(responses), table.assign(start_time=blocks["onset"])
 
 
 def prepare_run(values: np.ndarray, detrend: bool, zscore: bool) -> np.ndarray:
-    """Remove each voxel's straight line over a run, and scale it.
+    """Remove the linear trend of each voxel over a run, and scale it.
 
     Parameters
     ----------
     values
-        (volume, voxel); a voxel with NaN is NaN in the whole run.
+        (volume, voxel); a voxel with any NaN becomes NaN in the whole run.
     detrend
         Subtract the least-squares line through time.
     zscore
@@ -604,7 +627,7 @@ def prepare_run(values: np.ndarray, detrend: bool, zscore: bool) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        (volume, voxel). A voxel of which only rounding is left is 0 throughout.
+        (volume, voxel). A voxel with nothing left but rounding is 0 throughout.
     """
     if not (detrend or zscore):
         return values
@@ -620,7 +643,7 @@ def prepare_run(values: np.ndarray, detrend: bool, zscore: bool) -> np.ndarray:
 
 
 def _run_of(events: pd.DataFrame) -> list[tuple[str, ...]]:
-    """Return what tells the run of each event from the others of the file."""
+    """Return the key of each event's run within the file."""
     names = [name for name in ("session", "run") if name in events]
     return [tuple(str(events[name].iat[i]) for name in names) for i in range(len(events))]
 
@@ -628,7 +651,7 @@ def _run_of(events: pd.DataFrame) -> list[tuple[str, ...]]:
 def _runs_by_length(
     spec: FmriRecording, scan: Scan, n_volumes: int, events: pd.DataFrame
 ) -> dict[tuple[str, ...], tuple[int, int]]:
-    """Return the first and last volume of each run that events with onsets are of."""
+    """Return the first volume of each run, and the one after its last, for events with onsets."""
     runs = list(dict.fromkeys(_run_of(events)))
     if len(runs) > 1:
         keys = [typed(np.array(names)) for names in zip(*runs, strict=True)]
@@ -638,7 +661,7 @@ def _runs_by_length(
         given = f"run_volumes {spec.run_volumes}" if spec.run_volumes else "no run_volumes"
         raise RepbiasError(
             f"{scan.paths['events']}: events of {len(runs)} runs, {given}, and {n_volumes} volumes "
-            f"in {scan.image}; 'run_volumes' says how many each run has"
+            f"in {scan.image}; set 'run_volumes' to the number of volumes of each run"
         )
     stops = np.cumsum(lengths).tolist()
     return dict(zip(runs, zip([0, *stops[:-1]], stops, strict=True), strict=True))
@@ -647,7 +670,7 @@ def _runs_by_length(
 def _blocks_of_labels(
     path: Path, labels: pd.DataFrame, tr: float
 ) -> tuple[dict[tuple[str, ...], tuple[int, int]], pd.DataFrame]:
-    """Return the runs, and consecutive volumes of one label in one run as blocks."""
+    """Return the runs, and as blocks the consecutive volumes with one label in one run."""
     of_run, stimulus = _run_of(labels), labels["stimulus"].tolist()
     changes = [i for i in range(1, len(labels)) if of_run[i] != of_run[i - 1]]
     runs: dict[tuple[str, ...], tuple[int, int]] = {}
@@ -655,7 +678,7 @@ def _blocks_of_labels(
         if of_run[start] in runs:
             raise RepbiasError(
                 f"{path}: line {labels.index[start]}: the volumes of run "
-                f"{'/'.join(of_run[start])} are not together"
+                f"{'/'.join(of_run[start])} are not contiguous"
             )
         runs[of_run[start]] = (start, stop)
     first = [
@@ -672,10 +695,10 @@ def _blocks_of_labels(
 def _windows(
     spec: FmriRecording, path: Path, blocks: pd.DataFrame
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return from when to when the response to each block is taken, in seconds of its run."""
+    """Return start and end of the response to each block, in seconds from the start of its run."""
     if spec.duration_s is None and "duration" not in blocks:
         raise RepbiasError(
-            f"{path}: no column {spec.columns.duration!r}; name it in 'columns', or give "
+            f"{path}: no column {spec.columns.duration!r}; name it in 'columns', or set "
             "'duration_s'"
         )
     blocks = blocks if spec.duration_s is None else blocks.assign(duration=spec.duration_s)
@@ -688,21 +711,23 @@ def _windows(
 
 
 def _volume_at(seconds: float, tr: float) -> int:
-    """Return the first volume that starts at a time or later; onsets are rounded."""
+    """Return the first volume that starts at a time or later, up to rounding of the time."""
     return int(np.ceil(seconds / tr - 1e-3))
 
 
-def _tell_of_overlaps(path: Path, windows: list[tuple[tuple[str, ...], int, int, int]]) -> None:
+def _warn_of_overlaps(path: Path, windows: list[tuple[tuple[str, ...], int, int, int]]) -> None:
     cut_off = sum(last > n_volumes for _, _, last, n_volumes in windows)
     if cut_off:
-        logger.warning("%s: the run ends before %d responses do", path, cut_off)
+        logger.warning("%s: %d responses are cut off by the end of the run", path, cut_off)
     overlaps = sum(
         run == next_run and start < last
         for (run, _, last, _), (next_run, start, _, _) in pairwise(sorted(windows))
     )
     if overlaps:
         logger.warning(
-            "%s: %d of %d responses overlap with the one before, so they mix; estimates of a GLM "
-            "would separate them",
-            *(path, overlaps, len(windows)),
+            "%s: %d of %d responses overlap with the one before and are mixed with it; the "
+            "estimates of a GLM would separate them",
+            path,
+            overlaps,
+            len(windows),
         )

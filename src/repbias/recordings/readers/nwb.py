@@ -1,4 +1,4 @@
-"""Responses in NWB files: spikes counted, or a time series averaged, around every trial."""
+"""Responses in NWB files: spike counts, or averages of a time series, around every trial."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from repbias.io.untrusted import open_hdf5, readable, refuse_size
 from repbias.recordings.readers.common import as_ids
 from repbias.recordings.readers.files import (
     TOLERANCE_S,
-    Part,
-    SeveralFiles,
+    MultiFileRecording,
+    SessionResponses,
     Where,
-    library,
+    import_optional,
     plain,
     plain_columns,
     read_files,
@@ -32,46 +32,46 @@ from repbias.recordings.spec import Seconds
 logger = logging.getLogger(__name__)
 
 
-class NwbRecording(SeveralFiles):
-    """NWB files (Neurodata Without Borders): responses around the trials of a table.
+class NwbRecording(MultiFileRecording):
+    """NWB files (Neurodata Without Borders): responses around the trials in a table.
 
-    Spike times of units are counted; fluorescence of ROIs or any other time series is averaged.
-    All times are seconds.
+    Spikes of units are counted; fluorescence of ROIs or any other time series is averaged. All
+    times are in seconds.
     """
 
     kind: Literal["nwb"]
     """NWB; needs `pip install 'repbias[nwb]'`."""
     table: str = "trials"
-    """Table of intervals or events with one row for every presentation of a stimulus."""
+    """Table of intervals or events with one row per presentation of a stimulus."""
     stimulus: str
-    """Column of the table with the stimulus's id."""
+    """Column of the table with the stimulus id."""
     align: str = "start_time"
-    """Column of the table with the time that is 0 s."""
+    """Column of the table with the time of 0 s."""
     from_s: Seconds
-    """Start of the responses, in seconds after `align`."""
+    """Start of the responses (included), in seconds relative to `align`."""
     to_s: Seconds
-    """End of the responses, in seconds after `align`; itself not included."""
+    """End of the responses (excluded), in seconds relative to `align`."""
     bin_s: Annotated[float, Field(gt=0)] | None = None
-    """Width of the time bins in seconds, of which a whole number fits; one response for all the
-    time when left out."""
+    """Width of the time bins in seconds, which must divide the time from `from_s` to `to_s`; by
+    default there is one response for all of this time."""
     data: str = "units"
-    """`units` for spike counts, or the name of a time series, for example `RoiResponseSeries`, with
-    as much of its path before it as tells it from others: its samples are averaged."""
+    """`units` for spike counts, or the name of a time series to average, for example
+    `RoiResponseSeries`; preceded by parts of its path if the name alone is ambiguous."""
     baseline: tuple[Seconds, Seconds] | None = None
-    """From when to when, in seconds after `align`, a time series is averaged for its baseline."""
+    """Start and end of a time series' baseline, in seconds relative to `align`."""
     baseline_mode: Literal["subtract", "dff"] = "subtract"
-    """Subtract the baseline, or also divide by it (ΔF/F)."""
+    """Subtract the average over the baseline, or also divide by it (`dff`: ΔF/F)."""
     region_column: str | None = None
-    """Column of the units with their region; when left out, the location that the file gives for
-    their electrodes or imaging plane."""
+    """Column of the units with their brain region; by default the location of their electrodes or
+    imaging plane."""
     region: str = ""
-    """Where was recorded, if the file does not say."""
+    """Brain region, if the file does not specify it."""
     where: Where = {}
-    """Units to keep: columns, and the value or the list of values that they must have, for example
+    """Units to keep: columns, and the value or list of values that each must have, for example
     `{quality: good}`."""
 
     @model_validator(mode="after")
-    def _times_make_sense(self) -> NwbRecording:
+    def _bins_fit(self) -> NwbRecording:
         if self.from_s >= self.to_s:
             raise ValueError(f"from_s must be before to_s, found {self.from_s} and {self.to_s}")
         n_bins = (self.to_s - self.from_s) / (self.bin_s or np.inf)
@@ -82,6 +82,10 @@ class NwbRecording(SeveralFiles):
             )
         if self.window and not self.bin_s:
             raise ValueError("window needs bin_s, the width of the time bins")
+        return self
+
+    @model_validator(mode="after")
+    def _baseline_fits(self) -> NwbRecording:
         if self.baseline and self.data == "units":
             raise ValueError("baseline is for time series; 'data: units' counts spikes")
         if self.baseline and self.baseline[0] >= self.baseline[1]:
@@ -91,16 +95,16 @@ class NwbRecording(SeveralFiles):
         return self
 
     def edges(self) -> np.ndarray:
-        """Return the edges of the time bins in seconds after `align`, (bin + 1,)."""
+        """Return the edges of the time bins in seconds relative to `align`, (bin + 1,)."""
         n_bins = round((self.to_s - self.from_s) / self.bin_s) if self.bin_s else 1
         return np.linspace(self.from_s, self.to_s, n_bins + 1)
 
 
 def read(spec: NwbRecording, stimulus_ids: np.ndarray) -> Recording:
-    """Read spike counts, or averages of a time series, of every trial.
+    """Read the spike counts, or averages of a time series, of every trial.
 
-    A unit whose ``obs_intervals`` do not hold the whole of a trial's window was not observed in
-    that trial; nor was any unit where the samples of a time series do not cover the window.
+    A unit counts as not observed in a trial (NaN) if its ``obs_intervals``, or the samples of the
+    time series, do not cover the whole window.
 
     Raises
     ------
@@ -110,8 +114,8 @@ def read(spec: NwbRecording, stimulus_ids: np.ndarray) -> Recording:
     return read_files(spec, stimulus_ids, _read_file)
 
 
-def _read_file(spec: NwbRecording, path: Path) -> Part:
-    pynwb = library("pynwb", "NWB", "nwb")
+def _read_file(spec: NwbRecording, path: Path) -> SessionResponses:
+    pynwb = import_optional("pynwb", "NWB", "nwb")
     with readable(path, "NWB"), open_nwb(path) as file:
         session = str(file.session_id or file.identifier)
         subject = spec.subject_of(path, file.subject and file.subject.subject_id)
@@ -119,7 +123,7 @@ def _read_file(spec: NwbRecording, path: Path) -> Part:
         if spec.data == "units":
             if file.units is None:
                 names = _all_series(file, pynwb.TimeSeries)
-                raise RepbiasError(f"{path}: has no units; 'data' may be a time series: {[*names]}")
+                raise RepbiasError(f"{path}: has no units; set 'data' to a time series: {[*names]}")
             units = _units(spec, path, file, file.units)
             source = None
         else:
@@ -137,30 +141,30 @@ def _read_file(spec: NwbRecording, path: Path) -> Part:
             measure = "ΔF/F" if spec.baseline_mode == "dff" else str(source.unit)
     edges = spec.edges()
     times = {"times_s": ((edges[:-1] + edges[1:]) / 2).tolist()} if spec.bin_s else {}
-    return Part(
-        session,
-        stimulus,
-        responses if spec.bin_s else responses[:, :, 0],
-        trials | {"session": np.full(len(stimulus), session)},
-        {name: values[chosen] for name, values in units.items()},
-        {"response_unit": spec.response_unit or measure} | times,
+    return SessionResponses(
+        session=session,
+        stimulus=stimulus,
+        responses=responses if spec.bin_s else responses[:, :, 0],
+        trials=trials | {"session": np.full(len(stimulus), session)},
+        units={name: values[chosen] for name, values in units.items()},
+        info={"response_unit": spec.response_unit or measure} | times,
     )
 
 
 @contextmanager
 def open_nwb(path: Path) -> Iterator[Any]:
-    """Open a file; its arrays are read when asked for.
+    """Open a file, whose arrays are read lazily.
 
     Raises
     ------
     RepbiasError
-        If a part of it is in other files, or a column does not fit into memory.
+        If parts of it are in other files, or a column does not fit into memory.
     """
     import h5py
     import pynwb
 
     with open_hdf5(path) as file:
-        # Columns of tables and times are read as a whole; of series, the windows of trials.
+        # Table columns and timestamps are read as a whole; of series, only the windows of trials.
         columns: list[h5py.Dataset] = []
         file.visititems(
             lambda name, x: (
@@ -170,7 +174,7 @@ def open_nwb(path: Path) -> Iterator[Any]:
             )
         )
         for column in columns:
-            if len(column.shape) == 1:  # others are not read as a whole
+            if len(column.shape) == 1:  # other arrays are not read as a whole
                 refuse_size(path, repr(column.name), column.shape, column.dtype.itemsize)
     with pynwb.NWBHDF5IO(path, "r", load_namespaces=True) as io:
         yield io.read()
@@ -179,7 +183,7 @@ def open_nwb(path: Path) -> Iterator[Any]:
 def _trials(
     spec: NwbRecording, path: Path, file: Any
 ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-    """Return what was shown, when, and the other columns of the table."""
+    """Return the stimulus and the time of every trial, and the other columns of the table."""
     tables = {**(file.intervals or {}), **(file.events or {})}
     if spec.table not in tables:
         raise RepbiasError(f"{path}: no table {spec.table!r}; {nearest(spec.table, tables)}")
@@ -187,14 +191,14 @@ def _trials(
     shown = _column(path, table, "stimulus", spec.stimulus)
     align = _column(path, table, "align", spec.align)
     if align.dtype.kind not in "fiu":
-        raise RepbiasError(f"{path}: align: the column {spec.align!r} holds no times")
+        raise RepbiasError(f"{path}: align: the column {spec.align!r} does not hold times")
     if not len(align):
         raise RepbiasError(f"{path}: the table {spec.table!r} is empty")
     return shown, align.astype(float), _plain(table)
 
 
 def _single(table: Any) -> dict[str, Any]:
-    """Return the columns with one value a row, not lists, images or rows of another table."""
+    """Return the columns with one value per row, not lists, images or rows of another table."""
     from hdmf.common import DynamicTableRegion, VectorIndex
     from hdmf.utils import get_data_shape
 
@@ -217,7 +221,7 @@ def _column(path: Path, table: Any, field: str, name: str) -> np.ndarray:
     column = _single(table).get(name)
     values = None if column is None else plain(column[:])
     if values is None:
-        raise RepbiasError(f"{path}: {field}: the column {name!r} has no single value a row")
+        raise RepbiasError(f"{path}: {field}: the column {name!r} has no single value per row")
     return values
 
 
@@ -240,9 +244,9 @@ def _regions(spec: NwbRecording, path: Path, file: Any, table: Any) -> np.ndarra
             index = table["electrodes"]
             rows = np.asarray(index.target.data[:], int)
             of_units = np.split(rows, np.asarray(index.data[:-1], int))
-            # A unit on electrodes of two regions has both.
+            # A unit recorded by electrodes in two regions is assigned both.
             return np.array([", ".join(np.unique(location[rows])) for rows in of_units], dtype=str)
-        if "peak_channel_id" in table.colnames:  # the Allen Institute's files
+        if "peak_channel_id" in table.colnames:  # files of the Allen Institute
             by_id = dict(zip(electrodes.id[:], location, strict=True))
             return np.array([by_id.get(i, "") for i in table["peak_channel_id"][:]], dtype=str)
     plane = getattr(table, "imaging_plane", None)
@@ -250,7 +254,7 @@ def _regions(spec: NwbRecording, path: Path, file: Any, table: Any) -> np.ndarra
 
 
 def _series_units(spec: NwbRecording, path: Path, file: Any, series: Any) -> dict[str, np.ndarray]:
-    """Return the columns of the ROIs or electrodes of a series, or numbers if it has neither."""
+    """Return the columns of a series' ROIs or electrodes; units are numbered if it has neither."""
     shape = series.data.shape
     if len(shape) not in (1, 2) or not all(shape):
         raise RepbiasError(
@@ -268,7 +272,6 @@ def _series_units(spec: NwbRecording, path: Path, file: Any, series: Any) -> dic
             f"{path}: {series.name!r} has shape {tuple(shape)} for {len(index)} units; expected "
             "(time, unit)"
         )
-
     return {name: values[index] for name, values in _units(spec, path, file, table).items()}
 
 
@@ -284,27 +287,27 @@ def _count(
         counts[:, column] = spike_counts(units["spike_times"][unit], align, edges)
         if "obs_intervals" in units.colnames:
             intervals = np.reshape(units["obs_intervals"][unit], (-1, 2))
-            seen = observed(intervals, align + edges[0], align + edges[-1])
-            counts[~seen, column] = np.nan
+            covered = observed(intervals, align + edges[0], align + edges[-1])
+            counts[~covered, column] = np.nan
     return counts
 
 
 def spike_counts(spikes: np.ndarray, align: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Count the spikes in every bin of every trial; each bin holds its start, not its end.
+    """Count the spikes in every bin of every trial; bins include their start, not their end.
 
     Parameters
     ----------
     spikes
         (spike,) times in seconds, in any order.
     align
-        (trial,) times in seconds; NaN for a trial that has none.
+        (trial,) times of 0 s, in seconds; may be NaN.
     edges
-        (bin + 1,) ascending, in seconds after `align`.
+        (bin + 1,) ascending, in seconds relative to `align`.
 
     Returns
     -------
     numpy.ndarray
-        (trial, bin) counts as float; NaN where `align` is.
+        (trial, bin) counts as float; NaN where `align` is NaN.
 
     Examples
     --------
@@ -319,14 +322,14 @@ def spike_counts(spikes: np.ndarray, align: np.ndarray, edges: np.ndarray) -> np
 
 
 def observed(intervals: np.ndarray, start: np.ndarray, stop: np.ndarray) -> np.ndarray:
-    """Return which windows lie wholly within one of the intervals.
+    """Return which windows lie entirely within one of the intervals.
 
     Parameters
     ----------
     intervals
         (interval, 2) starts and ends, in any order, overlapping or not.
     start, stop
-        (window,) of the windows.
+        (window,) starts and ends of the windows.
 
     Returns
     -------
@@ -341,22 +344,22 @@ def observed(intervals: np.ndarray, start: np.ndarray, stop: np.ndarray) -> np.n
     if not len(intervals):
         return np.zeros(len(start), bool)
     intervals = intervals[np.argsort(intervals[:, 0])]
-    # Of the intervals that start before a window, does the one that ends last hold it?
+    # Of the intervals that start before a window, it suffices to test the one that ends last.
     before = np.searchsorted(intervals[:, 0], start + TOLERANCE_S, side="right")
     latest = np.concatenate([[-np.inf], np.maximum.accumulate(intervals[:, 1])])
     return stop - TOLERANCE_S <= latest[before]
 
 
 def _all_series(file: Any, of_type: type[Any]) -> dict[str, Any]:
-    """Return the time series that were acquired or computed, by path."""
+    """Return the acquired and the processed time series, by path."""
     found = {}
     for series in file.objects.values():
         if not isinstance(series, of_type):
             continue
-        way = [series, *series.get_ancestors()][:-1]
+        lineage = [series, *series.get_ancestors()][:-1]
         for name in ("acquisition", "processing"):
-            if getattr(file, name).get(way[-1].name) is way[-1]:
-                found["/".join([name, *(step.name for step in reversed(way))])] = series
+            if getattr(file, name).get(lineage[-1].name) is lineage[-1]:
+                found["/".join([name, *(item.name for item in reversed(lineage))])] = series
     return found
 
 
@@ -365,23 +368,15 @@ def _find_series(path: Path, name: str, series: Mapping[str, Any]) -> Any:
     if not hits:
         raise RepbiasError(f"{path}: data: no time series {name!r}; {nearest(name, series)}")
     if len(hits) > 1:
-        raise RepbiasError(f"{path}: data: {name!r} may be any of {', '.join(sorted(hits))}")
+        raise RepbiasError(f"{path}: data: {name!r} is ambiguous: {', '.join(sorted(hits))}")
     return series[hits[0]]
 
 
 def _average(spec: NwbRecording, path: Path, series: Any, align: np.ndarray) -> np.ndarray:
     """Return the averages of a time series in the bins of every trial, (trial, unit, bin)."""
-    times = np.asarray(series.get_timestamps(), float)
-    if len(times) != series.data.shape[0]:
-        raise RepbiasError(
-            f"{path}: {series.name!r} has {series.data.shape[0]} samples and {len(times)} times"
-        )
-    steps = np.diff(times)
-    if not len(steps) or not (steps > 0).all():
-        raise RepbiasError(f"{path}: the times of {series.name!r} do not ascend")
-    step, edges = float(np.median(steps)), spec.edges()
-    before = np.array(spec.baseline or (), float)
-    shortest = min(edges[1] - edges[0], *np.diff(before), np.inf)
+    times, step = _timestamps(path, series)
+    edges, baseline = spec.edges(), np.array(spec.baseline or (), float)
+    shortest = min(edges[1] - edges[0], *np.diff(baseline), np.inf)
     if shortest < step - TOLERANCE_S:
         raise RepbiasError(
             f"{path}: {shortest:g} s is shorter than the {step:g} s between the samples of "
@@ -394,32 +389,45 @@ def _average(spec: NwbRecording, path: Path, series: Any, align: np.ndarray) -> 
     for zero in align:
         values = scale * sample_means(series.data, times, zero + edges, step) + series.offset
         if spec.baseline:
-            rest = scale * sample_means(series.data, times, zero + before, step) + series.offset
+            rest = scale * sample_means(series.data, times, zero + baseline, step) + series.offset
             with np.errstate(divide="ignore", invalid="ignore"):
                 values = (values - rest) / (rest if spec.baseline_mode == "dff" else 1)
         responses.append(values.T)
     return np.stack(responses)
 
 
+def _timestamps(path: Path, series: Any) -> tuple[np.ndarray, float]:
+    """Return the ascending times of a series' samples, (time,), and the usual step between them."""
+    times = np.asarray(series.get_timestamps(), float)
+    if len(times) != series.data.shape[0]:
+        raise RepbiasError(
+            f"{path}: {series.name!r} has {series.data.shape[0]} samples and {len(times)} times"
+        )
+    steps = np.diff(times)
+    if not len(steps) or not (steps > 0).all():
+        raise RepbiasError(f"{path}: the times of {series.name!r} do not ascend")
+    return times, float(np.median(steps))
+
+
 def sample_means(data: Any, times: np.ndarray, edges: np.ndarray, step: float) -> np.ndarray:
-    """Average the samples in every bin; each bin holds its start, not its end.
+    """Average the samples in every bin; bins include their start, not their end.
 
     Parameters
     ----------
     data
-        (time,) or (time, unit), an array or a dataset, of which only the window is read.
+        (time,) or (time, unit), an array or an HDF5 dataset, of which only the window is read.
     times
         (time,) ascending.
     edges
-        (bin + 1,) ascending; NaN for a window that does not exist.
+        (bin + 1,) ascending; NaN if the trial has no window.
     step
         Usual time between samples.
 
     Returns
     -------
     numpy.ndarray
-        (bin, unit); NaN if the samples leave a gap of more than 1.5 steps anywhere between the
-        first edge and the last.
+        (bin, unit); NaN if there is a gap between samples of more than 1.5 steps anywhere between
+        the first edge and the last.
 
     Examples
     --------
@@ -427,7 +435,7 @@ def sample_means(data: Any, times: np.ndarray, edges: np.ndarray, step: float) -
     >>> sample_means(10 * times, times, np.array([0, 0.2, 0.4]), 0.1).ravel().tolist()
     [0.5, 2.5]
     """
-    # A sample that rounding puts just before an edge is on it.
+    # The tolerance puts a sample that rounding moved just below an edge into the bin above it.
     at = np.searchsorted(times, edges - TOLERANCE_S)
     samples = np.asarray(data[at[0] : at[-1]], float)
     samples = samples.reshape(len(samples), *(data.shape[1:] or (1,)))

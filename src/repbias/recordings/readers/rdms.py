@@ -1,4 +1,4 @@
-"""Recordings of which only representational dissimilarity matrices exist."""
+"""Recordings of which only representational dissimilarity matrices (RDMs) are available."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from repbias.io.recordings import Recording
 from repbias.recordings.readers.common import (
     FileRecording,
     NamedAxes,
-    join,
-    named_axes,
-    refuse_twice,
+    load_named_axes,
+    match_stimuli,
+    refuse_duplicate_ids,
     resolve_ids,
 )
 
@@ -24,18 +24,18 @@ class RdmRecording(NamedAxes):
     """RDMs as square matrices (two stimulus axes) or as upper triangles (a pair axis)."""
 
     kind: Literal["rdms"]
-    """RDMs only."""
+    """RDMs only, without responses."""
     axes: list[Literal["stimulus", "pair", "subject", "session", "_"]] = Field(min_length=1)
-    """Names of the array's axes; give `stimulus` twice for square matrices, or `pair` once for
-    upper triangles (row by row, as SciPy's and MATLAB's squareform order them)."""
+    """Names of the array's axes, in order: `stimulus` twice for square matrices, or `pair` once for
+    upper triangles (row by row, as in SciPy's and MATLAB's squareform)."""
     subjects: list[str] | None = None
     """Names along the subject axis."""
     only_subjects: list[Annotated[int, Field(ge=0)]] | None = None
-    """Positions along the subject axis to use, from 0; all when left out."""
+    """Indices of the subjects to use, from 0; all by default."""
     region: str = ""
-    """Where was recorded."""
+    """Brain region."""
     distance: str = "unknown"
-    """The dissimilarity measure, for the report."""
+    """Dissimilarity measure of the RDMs, for the report."""
 
     @field_validator("axes")
     @classmethod
@@ -56,26 +56,12 @@ def read(spec: RdmRecording, stimulus_ids: np.ndarray) -> Recording:
     RepbiasError
         If matrices are not square, symmetric and zero on the diagonal, or not finite.
     """
-    array = named_axes(spec, spec.axes)
-    named = [a for a in spec.axes if a != "_"]
-    for axis in ("session", "subject"):
-        if axis not in named:
-            array = array[None]
-            named.insert(0, axis)
-    dissimilarity_axes = [i for i, a in enumerate(named) if a in ("stimulus", "pair")]
-    array = array.transpose(named.index("subject"), named.index("session"), *dissimilarity_axes)
+    array = _by_subject(spec)
     n_subjects, n_sessions = array.shape[:2]
     names = spec.subjects or [f"subject{i + 1}" for i in range(n_subjects)]
-    if len(names) != n_subjects:
-        raise RepbiasError(f"{spec.path}: {len(names)} subjects named, the array has {n_subjects}")
-    refuse_twice(np.array(names), f"{spec.path}: subjects")
-    chosen = list(range(n_subjects)) if spec.only_subjects is None else spec.only_subjects
-    if len(set(chosen)) < len(chosen):
-        raise RepbiasError(f"{spec.path}: only_subjects {chosen} names a subject twice")
-    if max(chosen, default=-1) >= n_subjects or not chosen:
-        raise RepbiasError(f"{spec.path}: only_subjects {chosen} of {n_subjects} subjects")
+    chosen = _chosen_subjects(spec, names, n_subjects)
     array = array[chosen]
-    pairs = _upper_triangles(spec, array) if "stimulus" in named else array
+    pairs = _upper_triangles(spec, array) if "stimulus" in spec.axes else array
     n_pairs = pairs.shape[-1]
     n_stimuli = round((1 + np.sqrt(1 + 8 * n_pairs)) / 2)
     if n_stimuli * (n_stimuli - 1) // 2 != n_pairs:
@@ -86,10 +72,36 @@ def read(spec: RdmRecording, stimulus_ids: np.ndarray) -> Recording:
         "region": np.full(len(chosen) * n_sessions, spec.region),
     }
     ids = resolve_ids(spec, n_stimuli, stimulus_ids)
-    return pack(spec, stimulus_ids, ids, pairs.reshape(-1, n_pairs), rdm_info, spec.distance)
+    pairs = pairs.reshape(-1, n_pairs)
+    return canonical_rdms(spec, stimulus_ids, ids, pairs, rdm_info, spec.distance)
 
 
-def pack(
+def _by_subject(spec: RdmRecording) -> np.ndarray:
+    """Load the array as (subject, session, ...); missing axes have length 1."""
+    array = load_named_axes(spec, spec.axes)
+    named = [a for a in spec.axes if a != "_"]
+    for axis in ("session", "subject"):
+        if axis not in named:
+            array = array[None]
+            named.insert(0, axis)
+    dissimilarity_axes = [i for i, a in enumerate(named) if a in ("stimulus", "pair")]
+    return array.transpose(named.index("subject"), named.index("session"), *dissimilarity_axes)
+
+
+def _chosen_subjects(spec: RdmRecording, names: list[str], n_subjects: int) -> list[int]:
+    """Return the indices of the subjects to use, after checking their names."""
+    if len(names) != n_subjects:
+        raise RepbiasError(f"{spec.path}: {len(names)} subjects named, the array has {n_subjects}")
+    refuse_duplicate_ids(np.array(names), f"{spec.path}: subjects")
+    chosen = list(range(n_subjects)) if spec.only_subjects is None else spec.only_subjects
+    if len(set(chosen)) < len(chosen):
+        raise RepbiasError(f"{spec.path}: only_subjects {chosen} names a subject twice")
+    if max(chosen, default=-1) >= n_subjects or not chosen:
+        raise RepbiasError(f"{spec.path}: only_subjects {chosen} of {n_subjects} subjects")
+    return chosen
+
+
+def canonical_rdms(
     spec: FileRecording,
     known: np.ndarray,
     ids: np.ndarray,
@@ -97,7 +109,7 @@ def pack(
     rdm_info: Mapping[str, np.ndarray],
     distance: str,
 ) -> Recording:
-    """Put RDMs into the canonical form, in the order of their stimuli's sorted ids.
+    """Put RDMs into the canonical form, with stimuli in the order of their ids.
 
     Parameters
     ----------
@@ -106,9 +118,9 @@ def pack(
     known
         Sorted ids of the stimulus set.
     ids
-        (stimulus,) in the file's order.
+        (stimulus,) in the order of the file.
     pairs
-        (rdm, pair) row-major upper triangles in that order.
+        (rdm, pair) row-major upper triangles in the same order.
     rdm_info
         Columns of RDMs; "subject", "session" and "region" are required.
     distance
@@ -117,16 +129,16 @@ def pack(
     Raises
     ------
     RepbiasError
-        If the join fails, or a dissimilarity is not finite.
+        If stimuli are not in the set, or a dissimilarity is not finite.
     """
-    used = np.flatnonzero(join(spec, ids, known))
+    used = np.flatnonzero(match_stimuli(spec, ids, known))
     if len(used) < 3:
-        raise RepbiasError(f"{spec.path}: {len(used)} stimuli; an RDM needs 3")
+        raise RepbiasError(f"{spec.path}: {len(used)} stimuli; an RDM needs at least 3")
     order = used[np.argsort(ids[used])]
-    place = np.zeros((len(ids), len(ids)), int)
-    place[np.triu_indices(len(ids), 1)] = np.arange(pairs.shape[1])
+    index = np.zeros((len(ids), len(ids)), int)
+    index[np.triu_indices(len(ids), 1)] = np.arange(pairs.shape[1])
     upper = np.triu_indices(len(order), 1)
-    pairs = pairs[:, (place + place.T)[np.ix_(order, order)][upper]]
+    pairs = pairs[:, (index + index.T)[np.ix_(order, order)][upper]]
     for row, subject, session in zip(pairs, rdm_info["subject"], rdm_info["session"], strict=True):
         missing = int((~np.isfinite(row)).sum())
         if missing:
@@ -149,7 +161,7 @@ def pack(
 
 
 def _upper_triangles(spec: RdmRecording, matrices: np.ndarray) -> np.ndarray:
-    """Return the pairs of square matrices; NaN where either half has NaN."""
+    """Return the upper triangles of square matrices; NaN where either half has NaN."""
     n, m = matrices.shape[2:]
     if n != m:
         raise RepbiasError(f"{spec.path}: the two stimulus axes have lengths {n} and {m}")

@@ -1,4 +1,4 @@
-"""Responses or RDMs in the HDF5 files that rsatoolbox writes."""
+"""Responses or RDMs in HDF5 files written by rsatoolbox."""
 
 from __future__ import annotations
 
@@ -9,55 +9,56 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from repbias.base.spec import RepbiasError, nearest
-from repbias.io.arrays import refuse_links
 from repbias.io.recordings import Recording
-from repbias.io.untrusted import open_hdf5, readable
+from repbias.io.untrusted import open_hdf5, readable, refuse_links
 from repbias.recordings.readers.common import (
+    RawResponses,
     ResponseRecording,
     as_ids,
     canonical,
-    refuse_twice,
-    renamed,
+    refuse_duplicate_ids,
+    rename_ids,
 )
 from repbias.recordings.readers.files import plain, plain_columns
-from repbias.recordings.readers.rdms import pack
+from repbias.recordings.readers.rdms import canonical_rdms
 from repbias.recordings.spec import Preparation
 
 
 class RsatoolboxRecording(ResponseRecording):
     """HDF5 files of rsatoolbox: a `Dataset`, a `TemporalDataset` or `RDMs`.
 
-    Descriptors with one number or text for each observation, channel or RDM are kept. Pickled files
-    are refused: loading one runs the code in it.
+    Descriptors with one number or text per observation, channel or RDM are kept. Pickled files are
+    refused, as loading one runs the code in it.
     """
 
     kind: Literal["rsatoolbox"]
-    """File of rsatoolbox."""
+    """File saved by rsatoolbox."""
     stimulus: str
-    """Descriptor of the observations (in RDMs: of the patterns) with the stimulus's id."""
+    """Descriptor of the observations (for RDMs: of the patterns) with the stimulus id."""
     unit: str | None = None
-    """Descriptor of the channels with a name for each; they are numbered when left out."""
+    """Channel descriptor with the names of units; by default they are numbered."""
     subject_descriptor: str = "subject"
-    """Descriptor of the channels, the RDMs or the whole file that says who was recorded; may be
-    absent. RDMs of several subjects without names: `index`."""
+    """Descriptor of the channels, the RDMs or the whole file with the name of the subject; may be
+    absent. For RDMs of several unnamed subjects use `index`."""
     region_descriptor: str = "region"
-    """The same for where was recorded."""
+    """Descriptor of the channels, the RDMs or the whole file with the brain region; may be
+    absent."""
     session_descriptor: str = "session"
-    """Descriptor of the observations or RDMs that says in which session; may be absent."""
+    """Descriptor of the observations or RDMs with the session; may be absent."""
     subject: str = Field("subject1", min_length=1)
-    """Who was recorded, if no descriptor says it."""
+    """Name of the subject, if there is no such descriptor."""
     region: str = ""
-    """Where was recorded, if no descriptor says it."""
+    """Brain region, if there is no such descriptor."""
     time_unit: Literal["s", "ms"] = "s"
     """Unit of the descriptor `time` of a `TemporalDataset`: seconds or milliseconds."""
 
     def named(self, key: str, *places: Mapping[str, Any]) -> Any:
-        """Return the descriptor that a setting names, from the first place that has it.
+        """Return the descriptor that a setting names, from the first mapping that has it.
 
         Raises
         ------
         RepbiasError
-            If no place has it and the setting was given.
+            If none has it, unless the setting has its default.
         """
         name = getattr(self, key)
         for place in places:
@@ -84,7 +85,7 @@ def read(spec: RsatoolboxRecording, stimulus_ids: np.ndarray) -> Recording:
     Raises
     ------
     RepbiasError
-        If the file is not rsatoolbox's, or a descriptor is missing or does not fit.
+        If the file was not written by rsatoolbox, or a descriptor is missing or does not fit.
     """
     import h5py
     from rsatoolbox.data import load_dataset
@@ -101,14 +102,14 @@ def read(spec: RsatoolboxRecording, stimulus_ids: np.ndarray) -> Recording:
                     f"{spec.path}: neither a dataset nor RDMs of rsatoolbox; the file holds "
                     f"{', '.join(file) or 'nothing'}"
                 )
-        # A text and the type are needed: by another ending, or given a Path, it fails or unpickles.
+        # With a Path, or without the type and with another suffix, rsatoolbox fails or unpickles.
         content = (load_rdm if is_rdms else load_dataset)(str(spec.path), file_type="hdf5")
     return (_rdms if is_rdms else _dataset)(spec, content, stimulus_ids)
 
 
 def _dataset(spec: RsatoolboxRecording, data: Any, known: np.ndarray) -> Recording:
     if np.asarray(data.measurements).dtype.kind not in "fiub":
-        raise RepbiasError(f"{spec.path}: the measurements are no numbers")
+        raise RepbiasError(f"{spec.path}: the measurements are not numbers")
     times = {}
     if data.measurements.ndim == 3:
         times = {"times_s": _times(spec, data.time_descriptors.get("time"))}
@@ -125,41 +126,55 @@ def _dataset(spec: RsatoolboxRecording, data: Any, known: np.ndarray) -> Recordi
     if len(set(subject)) > 1:
         names = [f"{who}/{name}" for who, name in zip(subject, names, strict=True)]
     session = spec.named("session_descriptor", data.obs_descriptors)
-    return canonical(
-        spec,
-        known,
-        _names(spec, spec.named("stimulus", data.obs_descriptors), "observation"),
-        data.measurements,
-        plain_columns(
-            data.obs_descriptors | ({} if session is None else {"session": plain(session)})
-        ),
-        plain_columns(channels)
-        | {
+    sessions = {} if session is None else {"session": plain(session)}
+    raw = RawResponses(
+        stimulus=_names(spec, spec.named("stimulus", data.obs_descriptors), "observation"),
+        responses=data.measurements,
+        trials=plain_columns(data.obs_descriptors | sessions),
+        units={
+            **plain_columns(channels),
             "unit": np.array(names),
             "subject": subject,
             "region": _texts(spec, "region", (channels, whole), n_units),
         },
-        times,
+        info=times,
     )
+    return canonical(spec, known, raw)
 
 
 def _rdms(spec: RsatoolboxRecording, rdms: Any, known: np.ndarray) -> Recording:
-    import pandas as pd
-
     unused = set(Preparation.model_fields) | {"unit", "time_unit"}
-    given = sorted(unused & spec.given())
-    if given:
-        raise RepbiasError(f"{spec.path}: holds RDMs, which have no {', '.join(given)}")
+    inapplicable = sorted(unused & spec.given())
+    if inapplicable:
+        raise RepbiasError(f"{spec.path}: holds RDMs, which have no {', '.join(inapplicable)}")
     places = (rdms.rdm_descriptors, rdms.descriptors)
     subject = _texts(spec, "subject", places, rdms.n_rdm)
     if rdms.n_rdm > 1 and spec.named("subject_descriptor", *places) is None:
         raise RepbiasError(
             f"{spec.path}: {rdms.n_rdm} RDMs and no descriptor {spec.subject_descriptor!r}; name "
-            "the one that tells subjects apart with 'subject_descriptor' "
+            "the one that distinguishes subjects with 'subject_descriptor' "
             f"({nearest(spec.subject_descriptor, rdms.rdm_descriptors)})"
         )
+    ids = _names(spec, spec.named("stimulus", rdms.pattern_descriptors), "pattern")
+    ids = rename_ids(spec, ids)
+    refuse_duplicate_ids(ids, f"{spec.path}: {spec.stimulus}")
+    rdm_info = {
+        **plain_columns(rdms.rdm_descriptors),
+        "subject": subject,
+        "session": _sessions(spec, rdms, subject),
+        "region": _texts(spec, "region", places, rdms.n_rdm),
+    }
+    dissimilarities = np.asarray(rdms.dissimilarities, dtype=np.float64)
+    measure = str(rdms.dissimilarity_measure or "unknown")
+    return canonical_rdms(spec, known, ids, dissimilarities, rdm_info, measure)
+
+
+def _sessions(spec: RsatoolboxRecording, rdms: Any, subject: np.ndarray) -> np.ndarray:
+    """Return the session of every RDM; by default they are counted within each subject."""
+    import pandas as pd
+
     session = spec.named("session_descriptor", rdms.rdm_descriptors)
-    if session is None:  # counted within each subject
+    if session is None:
         session = pd.Series(subject).groupby(subject).cumcount()
     sessions = plain(session)
     if sessions is None:
@@ -167,26 +182,11 @@ def _rdms(spec: RsatoolboxRecording, rdms: Any, known: np.ndarray) -> Recording:
             f"{spec.path}: the descriptor {spec.session_descriptor!r} is neither a number nor a "
             "text for every RDM; name another with 'session_descriptor'"
         )
-    ids = _names(spec, spec.named("stimulus", rdms.pattern_descriptors), "pattern")
-    ids = renamed(spec, ids)
-    refuse_twice(ids, f"{spec.path}: {spec.stimulus}")
-    return pack(
-        spec,
-        known,
-        ids,
-        np.asarray(rdms.dissimilarities, dtype=np.float64),
-        plain_columns(rdms.rdm_descriptors)
-        | {
-            "subject": subject,
-            "session": sessions,
-            "region": _texts(spec, "region", places, rdms.n_rdm),
-        },
-        str(rdms.dissimilarity_measure or "unknown"),
-    )
+    return sessions
 
 
 def _names(spec: RsatoolboxRecording, values: Any, what: str) -> np.ndarray:
-    """Return names as text; each must be there."""
+    """Return names as text; none may be missing."""
     import pandas as pd
 
     values = np.asarray(values)
@@ -216,5 +216,5 @@ def _texts(
 def _times(spec: RsatoolboxRecording, time: Any) -> list[float]:
     time = np.asarray(time)
     if time.dtype.kind not in "fiu" or not np.isfinite(time).all() or (np.diff(time) <= 0).any():
-        raise RepbiasError(f"{spec.path}: the descriptor 'time' must be numbers that ascend")
+        raise RepbiasError(f"{spec.path}: the descriptor 'time' must be ascending numbers")
     return (time / (1000 if spec.time_unit == "ms" else 1)).tolist()

@@ -1,4 +1,4 @@
-"""Responses in a table of text (CSV, TSV): one row per response, or one row per trial."""
+"""Responses in a text table (CSV, TSV): one row per response, or one row per trial."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from repbias.base.spec import RepbiasError, Spec, nearest
 from repbias.io.recordings import Recording
 from repbias.io.untrusted import readable, refuse_size
-from repbias.recordings.readers.common import ResponseRecording, canonical
+from repbias.recordings.readers.common import RawResponses, ResponseRecording, canonical
 from repbias.recordings.readers.files import plain_columns
 from repbias.recordings.spec import ORDER_COLUMNS
 
@@ -25,42 +25,43 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: What separates cells, by the file's ending; None is any white space.
+#: Separators of cells, by the file's suffix; None is any white space.
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": None}
-#: Cells, in any case, that say "not observed".
+#: Cells that mean "not observed", in upper or lower case.
 MISSING = ("", "nan", "na", "n/a")
-#: Times that differ by less than a nanosecond are one time.
+#: Times are rounded to nanoseconds, so that the same bin has the same time in all rows.
 TIME_DECIMALS = 9
 
 
 class TableColumns(Spec):
-    """What the columns are called."""
+    """Names of the columns."""
 
     stimulus: str = "stimulus"
-    """What was shown."""
+    """Stimulus id."""
     unit: str = "unit"
-    """Long format: which unit responded."""
+    """Long format: name of the unit."""
     response: str = "response"
-    """Long format: how it responded; empty, `NaN` or `n/a` where it was not observed."""
+    """Long format: the response; empty, `NaN` or `n/a` where it was not observed."""
     repeat: str = "repeat"
-    """Which presentation of the stimulus (in its session); may be absent."""
+    """Repeat of the stimulus (within the session); may be absent."""
     session: str = "session"
-    """Which session; may be absent."""
+    """Session; may be absent."""
     subject: str = "subject"
-    """Who was recorded; may be absent."""
+    """Subject; may be absent."""
     region: str = "region"
-    """Long format: where the unit is; may be absent."""
+    """Long format: brain region of the unit; may be absent."""
     time: str = "time"
-    """Long format: centre of the time bin in seconds; absent if there is one response a trial."""
+    """Long format: centre of the time bin in seconds; absent if there is one response per trial."""
 
 
 class TableRecording(ResponseRecording):
-    """A table as text: comma-separated (`.csv`), tab-separated (`.tsv`) or by white space (`.txt`).
+    """A text table, separated by commas (`.csv`), tabs (`.tsv`) or white space (`.txt`).
 
-    Long format: one row per response of a unit. Units of one subject and name are one unit; rows of
-    one stimulus, session and repeat are one trial. Without a column for repeats, several rows of a
-    unit and stimulus are its repeats; which of them were simultaneous with those of other units is
-    then unknown, and each unit's are counted in an arbitrary order. Other columns are not read.
+    Long format: one row per response of a unit. Rows with the same subject and unit are one unit;
+    rows with the same stimulus, session and repeat are one trial. Without a column for repeats,
+    several rows of a unit and stimulus are its repeats; which of them were simultaneous with those
+    of other units is then unknown, and they are numbered in an arbitrary order. Other columns are
+    not read.
 
     Wide format: one row per trial, one column per unit. Other columns are kept with the trials.
 
@@ -68,20 +69,20 @@ class TableRecording(ResponseRecording):
     """
 
     kind: Literal["table"]
-    """Table of text."""
+    """Text table."""
     format: Literal["long", "wide"]
     """`long`: one row per response; `wide`: one row per trial."""
     columns: TableColumns = TableColumns()
-    """What the columns are called, where not as by default."""
+    """Names of the columns, where they differ from the defaults."""
     units: list[str] | Literal["numeric others"] = "numeric others"
-    """Wide format: the columns that are units; or all columns of numbers that are neither named in
-    `columns` or `trial_columns` nor called `run` or `start_time`."""
+    """Wide format: the columns that are units; by default all numeric columns that are neither
+    named in `columns` or `trial_columns` nor called `run` or `start_time`."""
     trial_columns: list[str] = []
-    """Wide format: columns of numbers that are no units, but tell something of the trial."""
+    """Wide format: numeric columns that describe the trial instead of being units."""
     subject: str = Field("subject1", min_length=1)
-    """Who was recorded, if no column says it."""
+    """Name of the subject, if there is no such column."""
     region: str = ""
-    """Where was recorded, if no column says it."""
+    """Brain region, if there is no such column."""
 
     @model_validator(mode="after")
     def _settings_fit_the_format(self) -> TableRecording:
@@ -100,40 +101,40 @@ class TableRecording(ResponseRecording):
 def read(spec: TableRecording, stimulus_ids: np.ndarray) -> Recording:
     """Read the table into trial rows.
 
-    A file that was cut off between two rows, or within its last number, cannot be told from a
-    whole one.
+    A file that was truncated between two rows, or within its last number, cannot be distinguished
+    from a complete one.
 
     Raises
     ------
     RepbiasError
-        If a column is missing, a cell is not what its column holds, or a response occurs twice.
+        If a column is missing, a cell is of the wrong type, or a response occurs twice.
     """
     table = read_table(spec.path)
     if not len(table):
-        raise RepbiasError(f"{spec.path}: holds no rows below the line of column names")
+        raise RepbiasError(f"{spec.path}: holds no rows below the header")
     return (_long if spec.format == "long" else _wide)(spec, table, stimulus_ids)
 
 
 def read_table(path: Path, header: list[str] | None = None) -> pd.DataFrame:
-    """Read a table of text; every cell stays text, without surrounding white space.
+    """Read a table whose cells all stay text, without surrounding white space.
 
     Parameters
     ----------
     path
-        A .csv, .tsv or .txt (separated by white space) file, UTF-8.
+        A .csv, .tsv or .txt (separated by white space) file in UTF-8.
     header
-        Names of the columns, if the file's first line does not hold them.
+        Names of the columns, if the file has no header.
 
     Returns
     -------
     pandas.DataFrame
-        Its index are the numbers of the lines in the file.
+        Indexed by line numbers in the file.
 
     Raises
     ------
     RepbiasError
-        If the file is no text, a line has too few or too many cells, or the names of two columns
-        are the same.
+        If the file is not text, a line has too few or too many cells, or two columns have the same
+        name.
     """
     import pandas as pd
 
@@ -142,13 +143,13 @@ def read_table(path: Path, header: list[str] | None = None) -> pd.DataFrame:
         raise RepbiasError(
             f"{path}: unknown kind of table {suffix!r}; expected {', '.join(SEPARATORS)}"
         )
-    with readable(path, "a table of text"):
+    with readable(path, "a text table"):
         refuse_size(path, "the file", (path.stat().st_size,))
         rows = _rows(path, SEPARATORS[suffix])
         names = header if header is not None else next(rows, (0, []))[1]
         names = [name.strip() for name in names]
         _check_names(path, names)
-        # pandas fills short rows without a word, so they are counted here.
+        # pandas silently pads short rows, so cells are counted here.
         lines = []
         for line, cells in rows:
             if len(cells) != len(names):
@@ -187,9 +188,9 @@ def _rows(path: Path, separator: str | None) -> Iterator[tuple[int, list[str]]]:
 def _check_names(path: Path, names: list[str]) -> None:
     if not names:
         raise RepbiasError(f"{path}: the file is empty")
-    twice = sorted(name for name, n in Counter(names).items() if n > 1)
-    if twice:
-        raise RepbiasError(f"{path}: two columns are called {twice[0]!r}")
+    duplicates = sorted(name for name, n in Counter(names).items() if n > 1)
+    if duplicates:
+        raise RepbiasError(f"{path}: two columns are called {duplicates[0]!r}")
     if "" in names:
         raise RepbiasError(
             f"{path}: column {names.index('') + 1} has no name; leave it out if it is an index"
@@ -197,19 +198,19 @@ def _check_names(path: Path, names: list[str]) -> None:
 
 
 def find_column(path: Path, table: pd.DataFrame, name: str) -> str:
-    """Return the name of a column that must be there."""
+    """Return the name of a column, which must exist."""
     if name not in table:
         raise RepbiasError(f"{path}: no column {name!r}; {nearest(name, table.columns)}")
     return name
 
 
 def numbers(path: Path, table: pd.DataFrame, name: str) -> np.ndarray:
-    """Return a column of numbers, NaN where a cell says that it was not observed.
+    """Return a column of numbers; NaN where a cell means "not observed".
 
     Raises
     ------
     RepbiasError
-        If a cell holds something else; names its line and column.
+        If a cell holds anything else; names its line and column.
     """
     import pandas as pd
 
@@ -226,7 +227,7 @@ def numbers(path: Path, table: pd.DataFrame, name: str) -> np.ndarray:
 
 
 def texts(path: Path, table: pd.DataFrame, name: str) -> np.ndarray:
-    """Return a column of text in which every cell must say something."""
+    """Return a column of text, in which no cell may be missing."""
     empty = np.flatnonzero(table[name].str.lower().isin(MISSING))
     if len(empty):
         raise RepbiasError(f"{path}: line {table.index[empty[0]]}, column {name!r}: is empty")
@@ -234,7 +235,7 @@ def texts(path: Path, table: pd.DataFrame, name: str) -> np.ndarray:
 
 
 def typed(cells: np.ndarray) -> np.ndarray:
-    """Return whole numbers or numbers if all cells are, otherwise the text.
+    """Return cells as integers, or else as floats, if all of them can be, otherwise as text.
 
     Examples
     --------
@@ -254,40 +255,9 @@ def typed(cells: np.ndarray) -> np.ndarray:
 
 
 def _long(spec: TableRecording, table: pd.DataFrame, stimulus_ids: np.ndarray) -> Recording:
-    import pandas as pd
 
     columns = {name: _column(spec, table, name) for name in TableColumns.model_fields}
-    response = find_column(spec.path, table, spec.columns.response)
-    rows = pd.DataFrame(index=table.index)
-    for name, otherwise in (
-        *(("stimulus", None), ("unit", None), ("session", "")),
-        *(("repeat", "0"), ("subject", spec.subject)),
-    ):
-        column = columns[name]
-        if column is None and otherwise is None:
-            find_column(spec.path, table, getattr(spec.columns, name))
-        rows[name] = texts(spec.path, table, column) if column else otherwise
-    rows["region"] = table[columns["region"]] if columns["region"] else ""
-    rows["region"] = rows["region"].where(rows["region"] != "", spec.region)
-    rows["response"] = numbers(spec.path, table, response)
-    rows["time"] = 0.0
-    if columns["time"]:
-        rows["time"] = numbers(spec.path, table, columns["time"]).round(TIME_DECIMALS)
-        unknown = np.flatnonzero(~np.isfinite(rows["time"]))
-        if len(unknown):
-            line = table.index[unknown[0]]
-            raise RepbiasError(f"{spec.path}: line {line}, column {columns['time']!r}: no time")
-    elif spec.window:
-        raise RepbiasError(f"{spec.path}: window needs a column of times")
-    key = ["stimulus", "unit"]
-    key += [name for name in ("session", "repeat", "subject", "time") if columns[name]]
-    if columns["repeat"] or columns["time"]:
-        repeat = spec.columns.repeat
-        hint = "" if columns["repeat"] else f"; a column {repeat!r} would tell repeats apart"
-        _refuse_twice(spec, rows[key], "response", hint)
-    else:
-        rows["repeat"] = _count_repeats(spec, rows)
-
+    rows = _long_rows(spec, table, columns)
     units = _units(spec, rows)
     trial = ["stimulus", "session", "repeat"]
     trial_of, unit_of, time_of = (
@@ -298,19 +268,68 @@ def _long(spec: TableRecording, table: pd.DataFrame, stimulus_ids: np.ndarray) -
     responses[trial_of, unit_of, time_of] = rows["response"]
     trials = rows[trial].drop_duplicates().sort_values(trial)
     kept = ["session", "repeat"] if columns["session"] else ["repeat"]
-    return canonical(
-        spec,
-        stimulus_ids,
-        trials["stimulus"],
-        responses if columns["time"] else responses[:, :, 0],
-        {name: typed(trials[name]) for name in kept},
-        units,
-        {"times_s": times.tolist()} if columns["time"] else {},
+    raw = RawResponses(
+        stimulus=trials["stimulus"],
+        responses=responses if columns["time"] else responses[:, :, 0],
+        trials={name: typed(trials[name]) for name in kept},
+        units=units,
+        info={"times_s": times.tolist()} if columns["time"] else {},
     )
+    return canonical(spec, stimulus_ids, raw)
+
+
+def _long_rows(
+    spec: TableRecording, table: pd.DataFrame, columns: dict[str, str | None]
+) -> pd.DataFrame:
+    """Return the rows of a long table with columns of our own names, and check them.
+
+    Parameters
+    ----------
+    spec, table
+        The entry of ``recordings:`` and its table.
+    columns
+        Names of columns in the file by our own; None where the file lacks an optional one.
+    """
+    import pandas as pd
+
+    response = find_column(spec.path, table, spec.columns.response)
+    rows = pd.DataFrame(index=table.index)
+    for name in ("stimulus", "unit"):
+        column = columns[name] or find_column(spec.path, table, getattr(spec.columns, name))
+        rows[name] = texts(spec.path, table, column)
+    for name, default in (("session", ""), ("repeat", "0"), ("subject", spec.subject)):
+        optional = columns[name]
+        rows[name] = texts(spec.path, table, optional) if optional else default
+    rows["region"] = table[columns["region"]] if columns["region"] else ""
+    rows["region"] = rows["region"].where(rows["region"] != "", spec.region)
+    rows["response"] = numbers(spec.path, table, response)
+    rows["time"] = 0.0
+    if columns["time"]:
+        rows["time"] = _times(spec, table, columns["time"])
+    elif spec.window:
+        raise RepbiasError(f"{spec.path}: window needs a column of times")
+    key = ["stimulus", "unit"]
+    key += [name for name in ("session", "repeat", "subject", "time") if columns[name]]
+    if columns["repeat"] or columns["time"]:
+        repeat = spec.columns.repeat
+        hint = "" if columns["repeat"] else f"; a column {repeat!r} would distinguish repeats"
+        _refuse_duplicate_rows(spec, rows[key], "response", hint)
+    else:
+        rows["repeat"] = _count_repeats(spec, rows)
+    return rows
+
+
+def _times(spec: TableRecording, table: pd.DataFrame, column: str) -> np.ndarray:
+    times = numbers(spec.path, table, column).round(TIME_DECIMALS)
+    unknown = np.flatnonzero(~np.isfinite(times))
+    if len(unknown):
+        line = table.index[unknown[0]]
+        raise RepbiasError(f"{spec.path}: line {line}, column {column!r}: is not a time")
+    return times
 
 
 def _column(spec: TableRecording, table: pd.DataFrame, name: str) -> str | None:
-    """Return what the column is called, None if it is absent; refuse if it was asked for."""
+    """Return the name of a column in the file; None if it is absent and was not set explicitly."""
     called = getattr(spec.columns, name)
     if called in table or name in spec.columns.given():
         return find_column(spec.path, table, called)
@@ -320,11 +339,11 @@ def _column(spec: TableRecording, table: pd.DataFrame, name: str) -> str | None:
 def _units(spec: TableRecording, rows: pd.DataFrame) -> dict[str, np.ndarray]:
     """Return the columns of units, sorted by subject and name."""
     units = rows[["subject", "unit", "region"]].drop_duplicates().sort_values(["subject", "unit"])
-    twice = units[units.duplicated(["subject", "unit"], keep=False)]
-    if len(twice):
-        where = " and ".join(repr(region) for region in sorted(twice["region"][:2]))
+    duplicates = units[units.duplicated(["subject", "unit"], keep=False)]
+    if len(duplicates):
+        where = " and ".join(repr(region) for region in sorted(duplicates["region"][:2]))
         raise RepbiasError(
-            f"{spec.path}: unit {twice['unit'].iloc[0]!r} is in two regions, {where}"
+            f"{spec.path}: unit {duplicates['unit'].iloc[0]!r} is in two regions, {where}"
         )
     if units["subject"].nunique() > 1:
         units["unit"] = units["subject"] + "/" + units["unit"]
@@ -332,10 +351,10 @@ def _units(spec: TableRecording, rows: pd.DataFrame) -> dict[str, np.ndarray]:
 
 
 def _count_repeats(spec: TableRecording, rows: pd.DataFrame) -> np.ndarray:
-    """Count the responses of every unit to every stimulus, in the order of a hash.
+    """Enumerate the responses of every unit to every stimulus, in the order of a hash.
 
-    The hash depends on stimulus and unit too: otherwise equal responses would come first
-    everywhere, and the first repeats would differ from the others.
+    The hash includes stimulus and unit: otherwise the same response would come first everywhere,
+    and first repeats would differ systematically from the others.
     """
     import pandas as pd
 
@@ -350,22 +369,25 @@ def _count_repeats(spec: TableRecording, rows: pd.DataFrame) -> np.ndarray:
     repeats[in_order] = rows.iloc[in_order].groupby(key).cumcount()
     if repeats.any():
         logger.warning(
-            "%s: no column %r: several rows of a stimulus and unit are its repeats, and which of "
-            "them units share is unknown",
-            *(spec.path, spec.columns.repeat),
+            "%s: no column %r: several rows of a stimulus and unit are taken for its repeats, and "
+            "which of them units have in common is unknown",
+            spec.path,
+            spec.columns.repeat,
         )
     return repeats.astype(str)
 
 
-def _refuse_twice(spec: TableRecording, key: pd.DataFrame, what: str, hint: str = "") -> None:
-    """Refuse two rows with the same key; the index are line numbers."""
-    twice = key.index[key.duplicated()]
-    if len(twice):
-        row = key.loc[twice[0]]
+def _refuse_duplicate_rows(
+    spec: TableRecording, key: pd.DataFrame, what: str, hint: str = ""
+) -> None:
+    """Refuse two rows with the same key, a table indexed by line numbers."""
+    duplicates = key.index[key.duplicated()]
+    if len(duplicates):
+        row = key.loc[duplicates[0]]
         first = key.index[(key == row).all(axis=1)][0]
-        told = ", ".join(f"{name} {value}" for name, value in row.items())
+        shown = ", ".join(f"{name} {value}" for name, value in row.items())
         raise RepbiasError(
-            f"{spec.path}: lines {first} and {twice[0]} are the same {what} ({told}){hint}"
+            f"{spec.path}: lines {first} and {duplicates[0]} are the same {what} ({shown}){hint}"
         )
 
 
@@ -376,40 +398,46 @@ def _wide(spec: TableRecording, table: pd.DataFrame, stimulus_ids: np.ndarray) -
     shown = texts(spec.path, table, stimulus)
     called = {name: _column(spec, table, name) for name in ("repeat", "session", "subject")}
     subject = _only_subject(spec, table, called.pop("subject"))
-    about_trials = {find_column(spec.path, table, name) for name in spec.trial_columns}
-    reserved = {stimulus, spec.columns.subject, *called.values(), *ORDER_COLUMNS} | about_trials
-    others = [name for name in table if name not in reserved]
-    if isinstance(spec.units, list):
-        units = [find_column(spec.path, table, name) for name in spec.units]
-        for name in units:
-            if name in reserved:
-                raise RepbiasError(f"{spec.path}: units: the column {name!r} is about trials")
-    else:
-        units = [name for name in others if _holds_numbers(table[name])]
-    if not units:
-        raise RepbiasError(
-            f"{spec.path}: there is no column of numbers for a unit, only {', '.join(table)}"
-        )
+    described = {find_column(spec.path, table, name) for name in spec.trial_columns}
+    reserved = {stimulus, spec.columns.subject, *called.values(), *ORDER_COLUMNS} | described
+    units = _unit_columns(spec, table, reserved)
     kept = {name: name for name in table if name not in units and name != spec.columns.subject}
     kept |= {name: column for name, column in called.items() if column}
     del kept[stimulus]
     trials = {name: typed(table[column]) for name, column in kept.items()}
     if called["repeat"]:
         key = {"stimulus": shown} | {n: trials[n] for n in ORDER_COLUMNS if n in trials}
-        _refuse_twice(spec, pd.DataFrame(key, index=table.index), "trial")
-    return canonical(
-        spec,
-        stimulus_ids,
-        shown,
-        np.column_stack([numbers(spec.path, table, name) for name in units]),
-        plain_columns(trials),
-        {
+        _refuse_duplicate_rows(spec, pd.DataFrame(key, index=table.index), "trial")
+    raw = RawResponses(
+        stimulus=shown,
+        responses=np.column_stack([numbers(spec.path, table, name) for name in units]),
+        trials=plain_columns(trials),
+        units={
             "unit": units,
             "subject": np.full(len(units), subject),
             "region": np.full(len(units), spec.region),
         },
-        {},
     )
+    return canonical(spec, stimulus_ids, raw)
+
+
+def _unit_columns(
+    spec: TableRecording, table: pd.DataFrame, reserved: Collection[str | None]
+) -> list[str]:
+    """Return the columns that are units; those in `reserved` describe trials."""
+    if isinstance(spec.units, list):
+        units = [find_column(spec.path, table, name) for name in spec.units]
+        for name in units:
+            if name in reserved:
+                raise RepbiasError(f"{spec.path}: units: the column {name!r} describes trials")
+    else:
+        others = [name for name in table if name not in reserved]
+        units = [name for name in others if _holds_numbers(table[name])]
+    if not units:
+        raise RepbiasError(
+            f"{spec.path}: there is no numeric column for a unit, only {', '.join(table)}"
+        )
+    return units
 
 
 def _only_subject(spec: TableRecording, table: pd.DataFrame, column: str | None) -> str:
@@ -425,7 +453,7 @@ def _only_subject(spec: TableRecording, table: pd.DataFrame, column: str | None)
 
 
 def _holds_numbers(cells: pd.Series) -> bool:
-    """Whether any cell is a number; a text among numbers is then refused as a response."""
+    """Whether any cell is a number; text among numbers is later refused as a response."""
     import pandas as pd
 
     found = cells[~cells.str.lower().isin(MISSING)]

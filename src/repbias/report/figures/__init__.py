@@ -13,11 +13,12 @@ import matplotlib as mpl
 
 from repbias.io.files import atomic
 from repbias.report.figures.codes import components, encryption, units
-from repbias.report.figures.common import STYLE, Drawing, Layers
 from repbias.report.figures.comparisons import identification, rsa_models, similarity
+from repbias.report.figures.drawing import STYLE
 from repbias.report.figures.model_tests import model_comparison, rsa_fitted, rsa_times
 from repbias.report.figures.recorded_units import encoding_regions, quality, variance_partition
 from repbias.report.figures.recordings import encoding, model_recovery, rsa_recordings
+from repbias.report.figures.selection import Drawing, Layers
 from repbias.report.figures.training import learning, sweeps, variance, variance_decomposition
 from repbias.report.figures.use import behaviour, probes, steering
 from repbias.report.figures.verdicts import verdicts

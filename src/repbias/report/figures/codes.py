@@ -2,39 +2,43 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 
-from repbias.report.figures.common import (
+from repbias.report.figures.drawing import (
     PAGE,
+    curve,
+    empty_figure,
+    error_bars,
+    feature_legend,
+    forest,
+    grid,
+    in_first_column,
+    line,
+    panels,
+    row_height,
+    say_none_included,
+    stack,
+)
+from repbias.report.figures.names import feature_colours, output_colours, title_of
+from repbias.report.figures.selection import (
     Group,
     Layers,
     Tables,
     analysed,
-    curve,
-    empty_figure,
-    error_bars,
-    feature_colours,
-    feature_legend,
-    forest,
-    grid,
     groups_of,
-    in_first_column,
     included,
-    line,
-    nothing_kept,
     of_group,
     of_outputs,
-    output_colours,
-    panels,
-    row_height,
     summarise,
     targets_of,
-    title_of,
 )
 
+#: What is measured of an encrypted system, in words.
 MEASURES = {
     "task_accuracy": "task accuracy\n(decrypted)",
     "linear_probe": "linear probe",
@@ -46,21 +50,16 @@ MEASURES = {
 
 
 def units(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
-    """How many units carry a feature, and how evenly, at the end of training."""
+    """Draw how many units carry a feature, and how evenly, at the end of training."""
     colours = output_colours(tables)
     groups = groups_of(tables["units"])
-    over_units, sparsity = (
+    by_unit, sparsity = (
         of_outputs(included(analysed(tables[name], layers), "final"), tables)
         for name in ("units", "sparsity")
     )
-    shares = _shares_of_units(over_units)
-    evenness = pd.concat(
-        summarise(sparsity, ["experiment", "condition", "feature", "snapshot"], measure)
-        .rename(columns={measure: "value"})
-        .assign(quantity=measure)
-        for measure in ("gini", "participation_ratio")
-    )
+    shares = _shares_of_units(by_unit)
     mean_shares = summarise(shares, ["experiment", "condition", "feature", "r2"], "value")
+    evenness = _mean_evenness(sparsity)
     data = pd.concat([mean_shares.assign(quantity="share_of_units"), evenness], ignore_index=True)
     if not groups:
         return empty_figure(), data
@@ -68,21 +67,32 @@ def units(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     labels = [title_of(group, groups) for group in groups]
     heights = 2.2 * -(-len(groups) // n_columns), 0.9 + len(groups) * row_height(labels, 2)
     figure = Figure(figsize=(max(PAGE / 4 * n_columns, 6.5), sum(heights) + 0.4))
-    top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=heights).ravel()
+    top, bottom = stack(figure, heights)
     for axis, group in zip(grid(top, len(groups), n_columns), groups, strict=True):
         _survival(axis, of_group(shares, group), of_group(mean_shares, group), colours)
         axis.set_title(title_of(group, groups))
         axis.set_xlabel("R²")
         if in_first_column(axis):
-            axis.set_ylabel("units that exceed R²")
+            axis.set_ylabel("share of units above R²")
     _evenness(bottom, evenness, groups, labels, colours)
     measured = set(shares["feature"])
     feature_legend(figure, {f: colour for f, colour in colours.items() if f in measured})
     return figure, data
 
 
+def _mean_evenness(sparsity: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean Gini coefficients and participation ratios, one below the other."""
+    keys = ["experiment", "condition", "feature", "snapshot"]
+    return pd.concat(
+        summarise(sparsity, keys, measure)
+        .rename(columns={measure: "value"})
+        .assign(quantity=measure)
+        for measure in ("gini", "participation_ratio")
+    )
+
+
 def _shares_of_units(table: pd.DataFrame) -> pd.DataFrame:
-    """Return, for every network, the share of units whose R² exceeds each of some values."""
+    """Return, for every network, the share of units whose R² exceeds each of 51 thresholds."""
     levels = np.linspace(0, 1, 51)
     keys = ["experiment", "condition", "feature", "network"]
     parts = [
@@ -101,14 +111,15 @@ def _shares_of_units(table: pd.DataFrame) -> pd.DataFrame:
 def _survival(
     axis: Axes, shares: pd.DataFrame, means: pd.DataFrame, colours: dict[str, object]
 ) -> None:
-    for (feature, _), one in shares.groupby(["feature", "network"], sort=False):
-        axis.plot(one["r2"], one["value"], color=colours[feature], lw=0.5, alpha=0.4)
+    """Draw the share of units above every threshold: networks thin, their means thick."""
+    for (feature, _), share in shares.groupby(["feature", "network"], sort=False):
+        axis.plot(share["r2"], share["value"], color=colours[feature], lw=0.5, alpha=0.4)
     for feature, mean in means.groupby("feature", sort=False):
         axis.plot(mean["r2"], mean["value"], color=colours[feature], lw=1.8)
     axis.set_xlim(0, 1)
     axis.set_ylim(-0.03, 1.03)
     if shares.empty:
-        nothing_kept(axis)
+        say_none_included(axis)
 
 
 def _evenness(
@@ -118,9 +129,10 @@ def _evenness(
     labels: list[str],
     colours: dict[str, object],
 ) -> None:
+    """Draw the two measures of evenness side by side, a row per condition."""
     words = {
         "gini": "Gini coefficient (1: one unit carries all)",
-        "participation_ratio": "participation ratio (1: all units alike)",
+        "participation_ratio": "participation ratio (1: all units equal)",
     }
     axes = figure.subplots(1, 2, sharey=True)
     for axis, (quantity, title) in zip(axes, words.items(), strict=True):
@@ -133,7 +145,7 @@ def _evenness(
 
 
 def components(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
-    """Draw what survives on the top components alone, and what each component carries."""
+    """Draw the accuracy that the top components alone support, and what each one carries."""
     table = included(analysed(tables["components"], layers), "final")
     keys = ["experiment", "condition", "feature", "n_components"]
     accuracy, r2 = (
@@ -147,24 +159,27 @@ def components(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     targets = targets_of(tables)
     colours = {f: c for f, c in feature_colours(tables).items() if f in set(table["feature"])}
     figure, axes = panels(2 * len(groups), PAGE / 4, 2.3, columns=4, sharey=False)
-    for i, group in enumerate(groups):
-        left, right = axes[2 * i : 2 * i + 2]
-        for feature, part in of_group(accuracy, group).groupby("feature", sort=False):
-            # The outputs of features that training did not reward say nothing.
-            if feature in targets.get(group, []):
-                curve(left, part["n_components"], part, "value", colours[feature])
-        for feature, part in of_group(r2, group).groupby("feature", sort=False):
-            style = {"marker": ".", "ms": 4, "lw": 1}
-            curve(right, part["n_components"], part, "value", colours[feature], **style)
-        left.set(ylim=(0.4, 1.03), xlabel="components kept", ylabel="accuracy")
+    for group, left, right in zip(groups, axes[::2], axes[1::2], strict=True):
+        # Outputs that training did not reward are left out: they mean nothing.
+        rewarded = of_group(accuracy, group)
+        rewarded = rewarded[rewarded["feature"].isin(targets.get(group, []))]
+        _by_component(left, rewarded, colours)
+        _by_component(right, of_group(r2, group), colours, marker=".", ms=4, lw=1)
+        left.set(ylim=(0.4, 1.03), xlabel="components retained", ylabel="accuracy")
         right.set(ylim=(-0.05, 1.03), xlabel="component", ylabel="R²")
         for axis, first in ((left, 0), (right, 1)):
             _count_axis(axis, first, table["n_components"].max())
         left.set_title(title_of(group, groups, 45), loc="left")
         if of_group(accuracy, group).empty:
-            nothing_kept(left)
+            say_none_included(left)
     feature_legend(figure, colours)
     return figure, data
+
+
+def _by_component(axis: Axes, means: pd.DataFrame, colours: dict[str, Any], **style: Any) -> None:
+    """Draw a curve per feature against the number of the component, or of components."""
+    for feature, part in means.groupby("feature", sort=False):
+        curve(axis, part["n_components"], part, "value", colours[feature], **style)
 
 
 def _count_axis(axis: Axes, first: int, last: float) -> None:
@@ -195,7 +210,7 @@ def encryption(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     feature_legend(
         figure,
         {feature: colours[feature] for feature in features},
-        [line(color="0.6", ls=":", label="chance (accuracy .5, all others 0)")],
+        [line(color="0.6", ls=":", label="chance (accuracy .5, otherwise 0)")],
     )
     return figure, summary
 
@@ -203,6 +218,7 @@ def encryption(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
 def _measured(
     axis: Axes, keys: pd.DataFrame, means: pd.DataFrame, colours: dict[str, object]
 ) -> None:
+    """Draw one system: a row per measure, a small dot per encryption key, and the means."""
     order = list(MEASURES)
     features = [feature for feature in colours if feature]
     space = 0.7 / max(1, len(features))

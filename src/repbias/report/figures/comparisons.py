@@ -14,24 +14,20 @@ from matplotlib.image import AxesImage
 
 from repbias.base.statistics import bootstrap_interval, jackknife_interval
 from repbias.geometry.similarity import METRICS
-from repbias.report.figures.common import (
-    COLOURS,
+from repbias.report.figures.drawing import (
     PAGE,
-    SNAPSHOT_NAMES,
-    Layers,
-    Tables,
-    analysed,
+    bar_lengths,
     empty_figure,
     error_bars,
     grid,
-    included,
     legend_below,
     line,
-    outputs_of,
     panels,
     snapshot_markers,
-    wrapped,
+    stack,
 )
+from repbias.report.figures.names import COLOURS, SNAPSHOT_NAMES, wrapped
+from repbias.report.figures.selection import Layers, Tables, analysed, included, outputs_of
 from repbias.stimuli.manipulations import LABEL
 
 N_BOOTSTRAPS = 1000
@@ -41,8 +37,8 @@ MIN_NETWORKS = 3
 REPRESENTED = 0.05
 #: An experiment with more pairs of conditions than this is shown as matrices.
 MOST_PAIRS = 15
-#: Changes of RSA that are meant to make it better at recognising computations.
-REPAIRS = ("rsa_reweighted", "rsa_whitened", "rsa_residualised", "procrustes")
+#: Variants of RSA that are meant to identify computations better.
+RSA_VARIANTS = ("rsa_reweighted", "rsa_whitened", "rsa_residualised", "procrustes")
 NAMES = {name: metric.label for name, metric in METRICS.items()} | {
     "rsa_residualised": "RSA (residualised)"
 }
@@ -51,33 +47,33 @@ MATRIX = mpl.colormaps["RdBu_r"].with_extremes(bad="0.75")
 
 
 def rsa_models(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
-    """Similarity of every network with every other."""
+    """Draw the similarity of every network to every other."""
     table = tables["rsa_models"]
-    table = (
-        table[table["rdm_similarity"] == table["rdm_similarity"].iloc[0]] if len(table) else table
-    )
+    if len(table):
+        table = table[table["rdm_similarity"] == table["rdm_similarity"].iloc[0]]
     for side in "ab":
-        analysed = (table["experiment"] + "/" + table[f"condition_{side}"]).map(layers)
+        analysed_layer = (table["experiment"] + "/" + table[f"condition_{side}"]).map(layers)
         # The user's own models have no analysed layer; all their layers are shown.
-        table = table[analysed.isna() | (table[f"layer_{side}"] == analysed)]
-    panels = list(table.groupby(["experiment", "snapshot"], sort=False))
-    n_columns = min(3, max(1, len(panels)))
-    n_rows = max(1, math.ceil(len(panels) / n_columns))
+        table = table[analysed_layer.isna() | (table[f"layer_{side}"] == analysed_layer)]
+    parts = list(table.groupby(["experiment", "snapshot"], sort=False))
+    n_columns = min(3, max(1, len(parts)))
+    n_rows = max(1, math.ceil(len(parts) / n_columns))
     figure = Figure(figsize=(3.6 * n_columns + 0.6, 3.5 * n_rows))
     axes = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
     image = None
-    for axis, ((experiment, snapshot), part) in zip(axes, panels, strict=False):
+    for axis, ((experiment, snapshot), part) in zip(axes, parts, strict=False):
         per_layer = experiment not in {name.split("/")[0] for name in layers}
         image = _similarity_matrix(axis, part, per_layer)
         axis.set_title(experiment if per_layer else f"{experiment}, {SNAPSHOT_NAMES[snapshot]}")
-    for axis in axes[len(panels) :]:
+    for axis in axes[len(parts) :]:
         axis.set_axis_off()
     if image is not None:
-        figure.colorbar(image, ax=list(axes), shrink=0.7, label="similarity of RDMs")
+        figure.colorbar(image, ax=list(axes), shrink=0.7, label="RDM similarity")
     return figure, table
 
 
 def _similarity_matrix(axis: Axes, part: pd.DataFrame, per_layer: bool) -> AxesImage:
+    """Draw one experiment at one snapshot, networks (and their layers) in blocks by condition."""
     keys = ["condition", "network", "layer"] if per_layer else ["condition", "network"]
     sides = [part[[f"{k}_{s}" for k in keys]].set_axis(keys, axis=1) for s in "ab"]
     items = pd.concat(sides).drop_duplicates()
@@ -94,7 +90,12 @@ def _similarity_matrix(axis: Axes, part: pd.DataFrame, per_layer: bool) -> AxesI
         strict=True,
     ):
         matrix[index[a], index[b]] = matrix[index[b], index[a]] = value
-    image = axis.imshow(matrix, vmin=-1, vmax=1, cmap=MATRIX)
+    _name_blocks(axis, items, per_layer)
+    return axis.imshow(matrix, vmin=-1, vmax=1, cmap=MATRIX)
+
+
+def _name_blocks(axis: Axes, items: pd.DataFrame, per_layer: bool) -> None:
+    """Label the conditions, or every layer, and draw lines between the conditions' blocks."""
     blocks = items.groupby("condition", sort=False).indices
     centres = [rows.mean() for rows in blocks.values()]
     names = list(blocks)
@@ -107,16 +108,15 @@ def _similarity_matrix(axis: Axes, part: pd.DataFrame, per_layer: bool) -> AxesI
     for rows in list(blocks.values())[1:]:
         axis.axhline(rows[0] - 0.5, color="k", lw=0.6)
         axis.axvline(rows[0] - 0.5, color="k", lw=0.6)
-    return image
 
 
 def similarity(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
-    """Mean similarity of conditions by every measure, with what the features alone predict."""
+    """Draw the mean similarity of conditions by every measure, and what features predict."""
     table = _between_included(tables["similarity"], layers)
     summary = pair_means(table).merge(
         predictions(tables, layers), how="left", on=["experiment", "metric", "a", "b"]
     )
-    # What is predicted are the representations at the end of training.
+    # Predictions are made for the end of training.
     summary["predicted"] = summary["predicted"].where(summary["snapshot"] == "final")
     experiments = list(summary.groupby("experiment", sort=False))
     if not experiments:
@@ -128,27 +128,33 @@ def similarity(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
         for experiment in pairs
     ]
     figure = Figure(figsize=(PAGE, sum(heights) + 0.6))
-    parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False).ravel()
-    for subfigure, (experiment, part) in zip(parts, experiments, strict=True):
+    for subfigure, (experiment, part) in zip(stack(figure, heights), experiments, strict=True):
         if len(experiments) > 1:
             subfigure.suptitle(experiment, fontweight="bold", fontsize=10)
-        axes = grid(subfigure, len(metrics[experiment]), 4)
-        image = None
-        for axis, metric in zip(axes, metrics[experiment], strict=True):
-            rows = part[part["metric"] == metric]
-            if len(pairs[experiment]) > MOST_PAIRS:
-                image = _mean_matrix(axis, rows[rows["snapshot"] == "final"])
-            else:
-                _mean_dots(axis, rows, pairs[experiment])
-            axis.set_title(NAMES.get(metric, metric))
-        if image is not None:
-            subfigure.colorbar(image, ax=axes, shrink=0.6, label="mean similarity")
+        _panel_per_metric(subfigure, part, metrics[experiment], pairs[experiment])
     _explain_marks(figure)
     return figure, summary
 
 
+def _panel_per_metric(
+    figure: FigureBase, summary: pd.DataFrame, metrics: list[str], pairs: list[tuple[str, str]]
+) -> None:
+    """Draw one experiment: rows of dots, or a matrix where there are many pairs of conditions."""
+    axes = grid(figure, len(metrics), 4)
+    image = None
+    for axis, metric in zip(axes, metrics, strict=True):
+        rows = summary[summary["metric"] == metric]
+        if len(pairs) > MOST_PAIRS:
+            image = _mean_matrix(axis, rows[rows["snapshot"] == "final"])
+        else:
+            _mean_dots(axis, rows, pairs)
+        axis.set_title(NAMES.get(metric, metric))
+    if image is not None:
+        figure.colorbar(image, ax=axes, shrink=0.6, label="mean similarity")
+
+
 def _between_included(table: pd.DataFrame, layers: Layers) -> pd.DataFrame:
-    """Return the pairs of trained, included networks; never two of one seed."""
+    """Return the pairs of trained, included networks with different seeds."""
     rows = table["included_a"].astype(bool) & table["included_b"].astype(bool)
     rows &= table["snapshot"].isin(["mastered", "final"])
     rows &= table["seed_a"] != table["seed_b"]
@@ -175,7 +181,11 @@ def pair_means(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _interval_over_seeds(part: pd.DataFrame, within: bool) -> tuple[float, float]:
-    """Resample the networks of both conditions; within one condition, the same on both sides."""
+    """Return the interval of a mean similarity, from a bootstrap over seeds.
+
+    Networks are resampled in each of two conditions; within a single condition, both sides of a
+    pair are drawn from the same sample.
+    """
     sides = [part["seed_a"].to_numpy(), part["seed_b"].to_numpy()]
     seeds = [np.unique(side) for side in sides]
     if within:
@@ -200,8 +210,8 @@ def _interval_over_seeds(part: pd.DataFrame, within: bool) -> tuple[float, float
 def predictions(tables: Tables, layers: Layers) -> pd.DataFrame:
     """Predict linear CKA, and a bound on regression, from the features' shares of variance alone.
 
-    Shares are means over included networks at the end of training, those below 0 counted as 0. A
-    label that is drawn from the features is none of them.
+    Shares are means over included networks at the end of training; those below 0 count as 0. A
+    label that is drawn from the features does not count as a feature.
     """
     table = included(analysed(tables["variance_explained"], layers), "final")
     table = table[table["feature"].isin([f for f in outputs_of(tables) if f != LABEL])]
@@ -222,9 +232,9 @@ def predictions(tables: Tables, layers: Layers) -> pd.DataFrame:
 def predicted_cka(a: np.ndarray, b: np.ndarray) -> float:
     """Return linear CKA of two representations whose features have these shares of variance.
 
-    Features are taken to be orthogonal components of one dimension, so that CKA is the cosine of
-    the shares; what no feature explains is taken to be spread over so many dimensions that it adds
-    nothing.
+    Features are taken to be orthogonal and one-dimensional, so that CKA is the cosine of the
+    shares. Variance that no feature explains is taken to be spread over so many dimensions that it
+    contributes nothing.
 
     Examples
     --------
@@ -261,9 +271,8 @@ def _panel_height(pairs: list[tuple[str, str]]) -> float:
 
 def _mean_dots(axis: Axes, summary: pd.DataFrame, pairs: list[tuple[str, str]]) -> None:
     """Draw a row per pair; where a measure has a direction, triangles point from a to b."""
-    directed = len(summary) > len(summary.assign(p=_sorted_pairs(summary)).drop_duplicates(
-        ["snapshot", "p"]
-    ))  # fmt: skip
+    unordered = summary.assign(pair=_sorted_pairs(summary))
+    directed = unordered.duplicated(["snapshot", "pair"]).any()
     for row in summary.itertuples():
         forward = (row.a, row.b) in pairs
         y = pairs.index((row.a, row.b) if forward else (row.b, row.a))
@@ -271,10 +280,15 @@ def _mean_dots(axis: Axes, summary: pd.DataFrame, pairs: list[tuple[str, str]]) 
         one_way = directed and row.a != row.b
         y += (0.12 if final else -0.12) + (0.0 if not one_way else -0.06 if forward else 0.06)
         error_bars(
-            *(axis, pd.DataFrame([row._asdict()]), "similarity", [y]),
-            fmt=(">" if forward else "<") if one_way else "o", color=COLOURS[0],
-            mfc=COLOURS[0] if final else "white", lw=1 if final else 0.7,
-        )  # fmt: skip
+            axis,
+            pd.DataFrame([row._asdict()]),
+            "similarity",
+            [y],
+            fmt=(">" if forward else "<") if one_way else "o",
+            color=COLOURS[0],
+            mfc=COLOURS[0] if final else "white",
+            lw=1 if final else 0.7,
+        )
         if final:
             axis.plot(row.null_high, y, "|", color="0.55", ms=7, zorder=1)
             axis.plot(row.predicted, y, "x", color=COLOURS[1], ms=6, mew=1.4, zorder=3)
@@ -293,7 +307,7 @@ def _sorted_pairs(summary: pd.DataFrame) -> list[tuple[str, ...]]:
 
 
 def _mean_matrix(axis: Axes, summary: pd.DataFrame) -> AxesImage:
-    """Draw the means at the end of training as a matrix: from the row to the column."""
+    """Draw the means at the end of training as a matrix, from the row to the column."""
     names = list(dict.fromkeys([*summary["a"], *summary["b"]]))
     wide = summary.pivot(index="a", columns="b", values="similarity")
     matrix = wide.reindex(index=names, columns=names).to_numpy(float)
@@ -308,6 +322,7 @@ def _mean_matrix(axis: Axes, summary: pd.DataFrame) -> AxesImage:
 
 
 def _explain_marks(figure: FigureBase) -> None:
+    """Explain the marks of mean similarities below the figure."""
     style = {"color": COLOURS[0], "ls": "", "ms": 4}
     legend_below(
         figure,
@@ -320,14 +335,14 @@ def _explain_marks(figure: FigureBase) -> None:
                 color=COLOURS[1],
                 marker="x",
                 ls="",
-                label="from variance shares: CKA; ridge (at least)",
+                label="predicted from variance shares (ridge: at least)",
             ),
         ],
     )
 
 
 def identification(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
-    """How often each measure recognises the computation, against reliability."""
+    """Draw how often each measure identifies the computation, against reliability."""
     table = tables["identification"]
     keys = ["snapshot", "metric", "reliability_level"]
     summary = pd.DataFrame(
@@ -339,9 +354,9 @@ def identification(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame
     )
     if summary.empty:
         return empty_figure(), summary
-    others = [m for m in dict.fromkeys(table["metric"]) if m not in REPAIRS and m != "rsa"]
-    repairs = [m for m in REPAIRS if m in set(table["metric"])]
-    rows = [("RSA and its repairs", repairs), ("RSA and other measures", others)]
+    others = [m for m in dict.fromkeys(table["metric"]) if m not in RSA_VARIANTS and m != "rsa"]
+    variants = [m for m in RSA_VARIANTS if m in set(table["metric"])]
+    rows = [("RSA and its variants", variants), ("RSA and other measures", others)]
     rows = [(title, metrics) for title, metrics in rows if metrics] or [("RSA", [])]
     figure, axes = panels(2 * len(rows), PAGE / 2, 3.4, columns=2)
     for i, (title, metrics) in enumerate(rows):
@@ -351,12 +366,12 @@ def identification(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame
             axis.axhline(table["chance"].mean(), color="0.4", ls=":", lw=0.9, zorder=0)
             axis.set_title(f"{title}, {SNAPSHOT_NAMES[snapshot]}", loc="left")
             axis.set_xlabel("reliability of the measured units")
-        axes[2 * i].set_ylabel("recognised (top 1)")
+        axes[2 * i].set_ylabel("identified (top 1)")
     return figure, summary
 
 
 def _top1(rows: pd.DataFrame) -> dict[str, float]:
-    """Return the mean over targets, with the interval of leaving seeds out of all classes."""
+    """Return the mean over targets; its interval comes from leaving each seed out altogether."""
     means = rows.groupby("left_out")["top1"].mean()
     left_out = means.drop(-1).to_numpy()
     low, high = jackknife_interval(means[-1], left_out) if len(left_out) > 1 else (np.nan, np.nan)
@@ -367,19 +382,15 @@ def _top1(rows: pd.DataFrame) -> dict[str, float]:
 def _against_reliability(axis: Axes, summary: pd.DataFrame, metrics: list[str]) -> None:
     """Draw a line per measure, with its name at the end; plain RSA is black and thick."""
     levels = sorted(summary["reliability_level"].unique())
-    colours = [*COLOURS[:6], "0.45", "#7a4fa3"]
     ends = {}
     for i, metric in enumerate([*metrics, "rsa"]):
         part = summary[summary["metric"] == metric]
         if part.empty:
             continue
-        style: dict[str, Any]
-        style = {"color": colours[i % len(colours)], "lw": 1.2, "ls": "--" if i > 7 else "-"}
-        if metric == "rsa":
-            style = {"color": "black", "lw": 2.2, "ls": "-"}
-        # Bars of one level stand beside each other.
+        style = _line_style(metric, i)
+        # Shifted a little, so that the bars at one level do not hide each other.
         x = part["reliability_level"] * 1.02 ** (i - len(metrics) / 2)
-        bars = [part["top1"] - part["ci_low"], part["ci_high"] - part["top1"]]
+        bars = bar_lengths(part, "top1")
         axis.errorbar(x, part["top1"], bars, marker="o", ms=3, elinewidth=0.7, **style)
         ends[metric] = (part["top1"].iloc[-1], style["color"])
     axis.set_xscale("log")
@@ -390,17 +401,42 @@ def _against_reliability(axis: Axes, summary: pd.DataFrame, metrics: list[str]) 
         axis.text(0.5, 0.5, "no candidates at this time", ha="center", transform=axis.transAxes)
         return
     axis.set_xlim(levels[0] / 1.15, levels[-1] * 1.15)
+    _name_lines(axis, ends)
+
+
+def _line_style(metric: str, i: int) -> dict[str, Any]:
+    if metric == "rsa":
+        return {"color": "black", "lw": 2.2, "ls": "-"}
+    colours = [*COLOURS[:6], "0.45", "#7a4fa3"]
+    return {"color": colours[i % len(colours)], "lw": 1.2, "ls": "--" if i > 7 else "-"}
+
+
+def _name_lines(axis: Axes, ends: dict[str, tuple[float, Any]]) -> None:
+    """Write every measure's name at the end of its line, given the height and the colour."""
     order = sorted(ends, key=lambda metric: ends[metric][0])
     for metric, y in zip(order, spread([ends[m][0] for m in order], 0.065, 1.03), strict=True):
         axis.annotate(
-            *(NAMES.get(metric, metric), (1.01, y)), xycoords=("axes fraction", "data"),
-            va="center", fontsize=7.5, color=ends[metric][1],
+            NAMES.get(metric, metric),
+            (1.01, y),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            fontsize=7.5,
+            color=ends[metric][1],
             fontweight="bold" if metric == "rsa" else "normal",
-        )  # fmt: skip
+        )
 
 
 def spread(values: list[float], gap: float, highest: float) -> list[float]:
-    """Move increasing values apart by at least a gap, as little as it takes, none too high.
+    """Move increasing values at least a gap apart, by as little as possible.
+
+    Parameters
+    ----------
+    values
+        In increasing order.
+    gap
+        The least distance between two of them.
+    highest
+        No value is moved above this.
 
     Examples
     --------

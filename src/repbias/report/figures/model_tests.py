@@ -12,42 +12,46 @@ from matplotlib.figure import Figure, FigureBase
 from matplotlib.image import AxesImage
 from matplotlib.patches import Patch
 
-from repbias.report.figures.common import (
-    COLOURS,
-    MODEL,
+from repbias.report.figures.comparisons import MATRIX
+from repbias.report.figures.drawing import (
     PAGE,
-    Layers,
-    Tables,
+    curve,
     empty_figure,
     error_bars,
-    fewer_models,
-    included,
     legend_below,
     line,
-    model_colours,
-    model_labels,
-    over_networks,
+    note_below,
     panels,
+    stack,
     striped_rows,
 )
-from repbias.report.figures.comparisons import MATRIX
+from repbias.report.figures.names import COLOURS, model_colours, model_labels
+from repbias.report.figures.selection import (
+    MODEL,
+    Layers,
+    Tables,
+    fewer_models,
+    included,
+    over_networks,
+)
 
 #: Rows of a panel; with more models than this some are left out.
 MOST_ROWS = 24
 #: Lines of a panel.
 MOST_LINES = 7
-#: RDM similarities that are drawn; the data have all.
+#: RDM similarities that are drawn; the data have all of them.
 MOST_SIMILARITIES = 2
-#: The level at which a result counts as significant, after correction for many tests.
+#: The level at which a result counts as significant, after correction for multiple comparisons.
 LEVEL = 0.05
 #: A row's values in the columns :data:`MODEL`.
 Model = tuple[str, ...]
+#: How noise ceilings are drawn.
 BAND: dict[str, Any] = {"color": "0.85", "lw": 0, "zorder": 0.5}
 _A, _B = ([f"{column}_{side}" for column in MODEL[1:]] for side in "ab")
 
 
 def model_comparison(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
-    """Draw a row per model, a pair of panels per RDM similarity: similarity, and pairwise tests."""
+    """Draw a row per model; for each RDM similarity its scores, and the pairwise tests."""
     tests = tables["rsa_tests"]
     tests = tests[(tests[["snapshot_a", "snapshot_b"]] != "mastered").all(axis=1)]
     keys, ends = ["recording", "rdm_similarity"], ["ceiling_low", "ceiling_high"]
@@ -61,9 +65,7 @@ def model_comparison(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFra
     pairs = data[data["test"] == "pair"]
     bar = [] if pairs.empty else [0.5]
     figure = Figure(figsize=(PAGE, sum(heights) + sum(bar) + 0.4))
-    parts = figure.subfigures(
-        len(heights) + len(bar), 1, height_ratios=[*heights, *bar], squeeze=False
-    ).ravel()
+    parts = stack(figure, [*heights, *bar])
     largest = pairs["effect"].abs().max()
     image = None
     for subfigure, (recording, part), (models, note) in zip(parts, recordings, shown, strict=False):
@@ -78,6 +80,7 @@ def model_comparison(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFra
 
 
 def _shown_of(part: pd.DataFrame, layers: Layers) -> tuple[pd.DataFrame, str]:
+    """Return the models of a recording that are shown, and which these are."""
     models = part.loc[part["test"] == "zero", ["experiment", *_A]].set_axis(MODEL, axis=1)
     return fewer_models(models, layers, MOST_ROWS)
 
@@ -93,11 +96,9 @@ def _draw_recording(
     """Draw one recording's row of panels; return the last matrix, if there is any."""
     rdm_similarities = list(part["rdm_similarity"].unique())[:MOST_SIMILARITIES]
     paired = (part["test"] == "pair").any()
-    ratios = [3, 2] if paired else [1]
-    axes = figure.subplots(
-        1, len(ratios) * len(rdm_similarities), squeeze=False, sharey=True,
-        width_ratios=ratios * len(rdm_similarities),
-    )[0]  # fmt: skip
+    ratios = ([3, 2] if paired else [1]) * len(rdm_similarities)
+    axes = figure.subplots(1, len(ratios), squeeze=False, sharey=True, width_ratios=ratios)[0]
+    n_panels = len(ratios) // len(rdm_similarities)
     place = {key: y for y, key in enumerate(models[MODEL].itertuples(index=False, name=None))}
     labels = model_labels(models)
     if paired:
@@ -105,27 +106,33 @@ def _draw_recording(
     image = None
     for i, rdm_similarity in enumerate(rdm_similarities):
         rows = part[part["rdm_similarity"] == rdm_similarity]
-        axis = axes[i * len(ratios)]
+        axis = axes[i * n_panels]
         _forest(axis, rows, place, model_colours(models))
         striped_rows(axis, labels)
         axis.set_title(f"{recording} ({rdm_similarity})")
         if paired:
             pairs = rows[rows["test"] == "pair"]
-            image = _matrix(axes[i * len(ratios) + 1], pairs, place, largest)
+            image = _matrix(axes[i * n_panels + 1], pairs, place, largest)
     for axis in axes[1:]:
         axis.tick_params(axis="y", length=0)
-    said = part.loc[part["test"] != "permutation", "generalises_to"].unique()
-    words = [f"intervals and tests generalise to {'; or '.join(filter(None, said))}"]
-    words += [f"shown: {note}; all are in the data"] if note else []
-    n_rdm_similarities = part["rdm_similarity"].nunique()
-    if n_rdm_similarities > MOST_SIMILARITIES:
-        words.append(f"the first {MOST_SIMILARITIES} of {n_rdm_similarities} RDM similarities")
-    figure.supxlabel("\n".join(words), fontsize=7, color="0.35")
+    note_below(figure, _scope(part, note))
     return image
 
 
+def _scope(part: pd.DataFrame, note: str) -> str:
+    """Say what a recording's tests generalise to, and what is not shown."""
+    scopes = part.loc[part["test"] != "permutation", "generalises_to"].unique()
+    lines = [f"intervals and tests generalise to {'; or '.join(filter(None, scopes))}"]
+    if note:
+        lines.append(f"shown: {note}; all are in the data")
+    n_rdm_similarities = part["rdm_similarity"].nunique()
+    if n_rdm_similarities > MOST_SIMILARITIES:
+        lines.append(f"the first {MOST_SIMILARITIES} of {n_rdm_similarities} RDM similarities")
+    return "\n".join(lines)
+
+
 def _forest(axis: Axes, rows: pd.DataFrame, place: dict[Model, int], colours: list[Any]) -> None:
-    """Draw every model's similarity with its interval, and what the tests say about it."""
+    """Draw every model's similarity with its interval, and the outcome of its tests."""
     low, high = rows[["ceiling_low", "ceiling_high"]].iloc[0]
     if np.isfinite(low):
         axis.axvspan(low, high, **BAND)
@@ -139,31 +146,27 @@ def _forest(axis: Axes, rows: pd.DataFrame, place: dict[Model, int], colours: li
         if key not in place:
             continue
         colour, significant = colours[place[key]], row.p_fdr < LEVEL and row.effect > 0
-        error_bars(
-            *(axis, pd.DataFrame([row]), "effect", [place[key]]),
-            color=colour, mfc=colour if significant else "white",
-        )  # fmt: skip
+        score, y = pd.DataFrame([row]), place[key]
+        error_bars(axis, score, "effect", [y], color=colour, mfc=colour if significant else "white")
         if key in below:
-            axis.plot(
-                *(0.985, place[key]), transform=axis.get_yaxis_transform(), marker="<", ms=3.5,
-                color="0.35",
-            )  # fmt: skip
+            edge = axis.get_yaxis_transform()
+            axis.plot(0.985, y, transform=edge, marker="<", ms=3.5, color="0.35")
     axis.margins(x=0.08)
     axis.set_xlabel("RDM similarity", fontsize=8)
-    # Intervals of two subjects go beyond what a correlation can be.
+    # Intervals over two subjects reach beyond what a correlation can be.
     low, high = axis.get_xlim()
     axis.set_xlim(max(low, -1.05), min(high, 1.05))
 
 
 def _rows_of(tests: pd.DataFrame) -> Iterator[tuple[Model, Any]]:
-    """Go through the tests of single models: what the model is, and the test."""
+    """Yield the tests of single models: the model's key, and the test."""
     rows = tests.drop_duplicates(["experiment", *_A])
     keys = rows[["experiment", *_A]].itertuples(index=False, name=None)
     return zip(keys, rows.itertuples(), strict=True)
 
 
 def _matrix(axis: Axes, pairs: pd.DataFrame, place: dict[Model, int], largest: float) -> AxesImage:
-    """Draw the differences of all pairs, row minus column, with a dot on significant ones."""
+    """Draw the differences of all pairs, row minus column, with dots on significant ones."""
     matrix = np.full((len(place), len(place)), np.nan)
     dots = []
     for side_a, side_b, row in zip(
@@ -190,7 +193,7 @@ def _matrix(axis: Axes, pairs: pd.DataFrame, place: dict[Model, int], largest: f
 
 
 def _marks() -> list[Any]:
-    """Explain the marks of a comparison, for a legend."""
+    """Explain the marks of a model comparison, for a legend."""
     style = {"color": "0.3", "marker": "o", "ls": "", "ms": 4}
     return [
         line(label="significantly above 0", **style),
@@ -201,7 +204,7 @@ def _marks() -> list[Any]:
 
 
 def rsa_fitted(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
-    """Draw a row per model; its fixed and its fitted RDMs are beside each other."""
+    """Draw a row per model, with its fixed and its fitted RDMs side by side."""
     table = included(tables["rsa_fitted"], "initial", "final")
     data = over_networks(table, ["recording", "rdm_similarity", *MODEL, "model"], "similarity")
     recordings = list(data.groupby("recording", sort=False))
@@ -211,29 +214,40 @@ def rsa_fitted(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     shown = [fewer_models(part, layers, MOST_ROWS) for _, part in recordings]
     heights = [max(0.17, 0.1 * len(kinds)) * len(models) + 0.9 for models, _ in shown]
     figure = Figure(figsize=(PAGE, sum(heights) + 0.5))
-    parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False).ravel()
+    parts = stack(figure, heights)
     for subfigure, (recording, part), (models, note) in zip(parts, recordings, shown, strict=True):
-        rdm_similarities = list(part["rdm_similarity"].unique())[:MOST_SIMILARITIES]
-        axes = subfigure.subplots(1, len(rdm_similarities), squeeze=False, sharey=True)[0]
-        places = models.assign(y=range(len(models)))
-        for axis, rdm_similarity in zip(axes, rdm_similarities, strict=True):
-            rows = part[part["rdm_similarity"] == rdm_similarity].merge(places, on=MODEL)
-            axis.axvline(0, color="0.6", lw=0.7, zorder=0.6)
-            for i, (kind, colour) in enumerate(kinds.items()):
-                of_kind = rows[rows["model"] == kind]
-                shift = 0.7 * ((i + 0.5) / len(kinds) - 0.5)
-                error_bars(axis, of_kind, "similarity", of_kind["y"] + shift, color=colour)
-            axis.set_title(f"{recording} ({rdm_similarity})")
-            axis.set_xlabel("RDM similarity, cross-validated", fontsize=8)
-            striped_rows(axis, model_labels(models))
+        _fixed_and_fitted(subfigure, recording, part, models, kinds)
         if note:
-            subfigure.supxlabel(f"shown: {note}; all are in the data", fontsize=7, color="0.35")
+            note_below(subfigure, f"shown: {note}; all are in the data")
     legend_below(figure, [line(color=c, marker="o", ls="", label=k) for k, c in kinds.items()])
     return figure, data
 
 
+def _fixed_and_fitted(
+    figure: FigureBase,
+    recording: str,
+    part: pd.DataFrame,
+    models: pd.DataFrame,
+    kinds: dict[str, str],
+) -> None:
+    """Draw one recording, a panel per RDM similarity; `kinds` of models have their colours."""
+    rdm_similarities = list(part["rdm_similarity"].unique())[:MOST_SIMILARITIES]
+    axes = figure.subplots(1, len(rdm_similarities), squeeze=False, sharey=True)[0]
+    places = models.assign(y=range(len(models)))
+    for axis, rdm_similarity in zip(axes, rdm_similarities, strict=True):
+        rows = part[part["rdm_similarity"] == rdm_similarity].merge(places, on=MODEL)
+        axis.axvline(0, color="0.6", lw=0.7, zorder=0.6)
+        for i, (kind, colour) in enumerate(kinds.items()):
+            of_kind = rows[rows["model"] == kind]
+            shift = 0.7 * ((i + 0.5) / len(kinds) - 0.5)
+            error_bars(axis, of_kind, "similarity", of_kind["y"] + shift, color=colour)
+        axis.set_title(f"{recording} ({rdm_similarity})")
+        axis.set_xlabel("RDM similarity, cross-validated", fontsize=8)
+        striped_rows(axis, model_labels(models))
+
+
 def rsa_times(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
-    """Draw the similarity of models with every recording over time."""
+    """Draw the similarity of models to every recording over time."""
     table = included(tables["rsa_times"], "initial", "final")
     keys, ends = ["recording", "rdm_similarity"], ["ceiling_low", "ceiling_high"]
     data = over_networks(table, [*keys, *MODEL, "time_s"], "similarity")
@@ -241,24 +255,17 @@ def rsa_times(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
         return empty_figure(), data
     data = data.merge(table.drop_duplicates([*keys, "time_s"])[[*keys, "time_s", *ends]], "left")
     parts = [
-        (key, part) for _, of in data.groupby("recording", sort=False)
-        for key, part in list(of.groupby(keys, sort=False))[:MOST_SIMILARITIES]
-    ]  # fmt: skip
+        (key, part)
+        for _, recording in data.groupby("recording", sort=False)
+        for key, part in list(recording.groupby(keys, sort=False))[:MOST_SIMILARITIES]
+    ]
     models, note = fewer_models(data, layers, MOST_LINES)
     figure, axes = panels(len(parts), width=PAGE / 2, height=2.7, columns=2, sharey=False)
     colours = model_colours(models)
     for axis, ((recording, rdm_similarity), part) in zip(axes, parts, strict=True):
-        lines = part.merge(models.assign(colour=colours), on=MODEL).sort_values("time_s")
-        for _, rows in lines.groupby(MODEL, sort=False):
-            colour = rows["colour"].iloc[0]
-            axis.plot(rows["time_s"], rows["similarity"], color=colour, lw=1.3)
-            axis.fill_between(
-                rows["time_s"], rows["ci_low"], rows["ci_high"], color=colour, alpha=0.15, lw=0
-            )
+        _time_courses(axis, part.merge(models.assign(colour=colours), on=MODEL))
         ceiling = part.drop_duplicates("time_s").sort_values("time_s")
-        axis.fill_between(
-            ceiling["time_s"], ceiling["ceiling_low"], ceiling["ceiling_high"], **BAND
-        )
+        axis.fill_between(ceiling["time_s"], ceiling[ends[0]], ceiling[ends[1]], **BAND)
         axis.axhline(0, color="0.6", lw=0.7, zorder=0.6)
         axis.set_title(f"{recording} ({rdm_similarity})")
         axis.set(xlabel="time (s)", ylabel="RDM similarity")
@@ -271,3 +278,9 @@ def rsa_times(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
         handles.append(line(ls="", label=f"(shown: {note})"))
     legend_below(figure, handles)
     return figure, data
+
+
+def _time_courses(axis: Axes, rows: pd.DataFrame) -> None:
+    """Draw a curve per model, in the colour of its column "colour"."""
+    for _, model in rows.sort_values("time_s").groupby(MODEL, sort=False):
+        curve(axis, model["time_s"], model, "similarity", model["colour"].iloc[0], lw=1.3)

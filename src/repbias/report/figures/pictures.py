@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -19,7 +20,8 @@ from scipy.stats import rankdata
 from repbias.base.spec import RepbiasError, printable
 from repbias.io.files import atomic
 from repbias.io.recordings import Recording
-from repbias.report.figures.common import COLOURS, PAGE, STYLE, legend_below, line, shortened
+from repbias.report.figures.drawing import PAGE, STYLE, legend_below, line, note_below
+from repbias.report.figures.names import COLOURS, shortened
 from repbias.rsa.rdms import aligned_vectors
 from repbias.stimuli.images import Images
 
@@ -37,9 +39,14 @@ THUMBNAIL_BYTES = 500_000
 THUMBNAIL_PIXELS = 64
 #: Dissimilarities that are squared distances, or grow like them where they are small.
 SQUARED = {
-    *("correlation", "squared_euclidean", "mahalanobis", "crossnobis", "poisson", "poisson_cv")
+    "correlation",
+    "squared_euclidean",
+    "mahalanobis",
+    "crossnobis",
+    "poisson",
+    "poisson_cv",
 }
-#: A colour for every 5 percentiles, which makes small files; grey where there is none.
+#: A colour for every 5 percentiles, to keep files small; grey where there is none.
 PERCENTILES = mpl.colormaps["viridis"].resampled(20).with_extremes(bad="0.9")
 
 
@@ -53,7 +60,7 @@ def draw_recording_pictures(
     rdms_path: str | Path,
     mds_path: str | Path,
 ) -> None:
-    """Draw the RDMs of a recording and of models, and maps of its stimuli; data beside, as CSV.
+    """Draw the RDMs of a recording and of models, and maps of its stimuli, with data as CSV.
 
     Parameters
     ----------
@@ -66,11 +73,11 @@ def draw_recording_pictures(
     models
         Label to RDMs of a model's layer; the mean over networks is drawn.
     images
-        The stimuli's images, if there are any; read one at a time, and only where there are at
-        most :data:`MOST_THUMBNAILS` stimuli.
+        The stimuli's images, if there are any; read one at a time, and only if there are at most
+        :data:`MOST_THUMBNAILS` stimuli.
     groups
         (stimulus,) labels that sort and colour the stimuli, in the order of
-        `recording.stimulus_ids`; :func:`groups_of_stimuli` finds some.
+        `recording.stimulus_ids`, as from :func:`groups_of_stimuli`.
     rdms_path, mds_path
         SVG files; their data get the same name, with the ending .csv.
 
@@ -82,27 +89,23 @@ def draw_recording_pictures(
     ids = recording.stimulus_ids
     if groups is not None and len(groups) != len(ids):
         raise RepbiasError(f"recording '{name}': {len(groups)} groups for {len(ids)} stimuli")
-    order = np.arange(len(ids)) if groups is None else np.argsort(groups, kind="stable")
-    if len(order) > MOST_STIMULI:
-        order = order[np.linspace(0, len(order) - 1, MOST_STIMULI).round().astype(int)]
+    order = _shown_stimuli(len(ids), groups)
     shown, labels = ids[order], None if groups is None else groups[order]
     drawn = {name: rdms} | {
         label if label != name else f"{label} (model)": model
         for label, model in list(models.items())[:MOST_MODELS]
     }
     vectors = {
-        label: aligned_vectors(each, shown, label).mean(axis=0) for label, each in drawn.items()
+        label: aligned_vectors(model, shown, label).mean(axis=0) for label, model in drawn.items()
     }
     maps = {
-        label: stimulus_map(vectors[label], str(each.dissimilarity_measure))
-        for label, each in drawn.items()
+        label: stimulus_map(vectors[label], str(model.dissimilarity_measure))
+        for label, model in drawn.items()
     }
     thumbnails: list[np.ndarray | None] = []
     if images is not None and len(shown) <= MOST_THUMBNAILS:
         thumbnails = load_thumbnails(images, shown)
-    counted = f"{len(shown)} of {len(ids)}" if len(shown) < len(ids) else f"{len(ids)}"
-    left_out = max(0, len(models) - MOST_MODELS)
-    words = f"{counted} stimuli" + (f"; {left_out} models are not shown" if left_out else "")
+    words = _what_is_shown(len(shown), len(ids), len(models))
     with mpl.rc_context(STYLE):
         for path, figure, data in (
             (rdms_path, rdm_figure(vectors, labels, thumbnails, words), rdm_data(vectors, shown)),
@@ -111,8 +114,22 @@ def draw_recording_pictures(
             _save(path, figure, data, dpi=100 if thumbnails else 80)
 
 
+def _shown_stimuli(n: int, groups: np.ndarray | None) -> np.ndarray:
+    """Return the indices of the stimuli that are shown, sorted by group."""
+    order = np.arange(n) if groups is None else np.argsort(groups, kind="stable")
+    if n <= MOST_STIMULI:
+        return order
+    return order[np.linspace(0, n - 1, MOST_STIMULI).round().astype(int)]
+
+
+def _what_is_shown(n_shown: int, n_stimuli: int, n_models: int) -> str:
+    counted = f"{n_shown} of {n_stimuli}" if n_shown < n_stimuli else f"{n_stimuli}"
+    left_out = max(0, n_models - MOST_MODELS)
+    return f"{counted} stimuli" + (f"; {left_out} models are not shown" if left_out else "")
+
+
 def models_shown(files: Mapping[str, RDMs], layers: Mapping[str, str]) -> dict[str, RDMs]:
-    """Return the RDMs of one layer of every model: of its final networks that were included.
+    """Return the RDMs of one layer of every model, of included networks after training.
 
     Parameters
     ----------
@@ -131,10 +148,10 @@ def models_shown(files: Mapping[str, RDMs], layers: Mapping[str, str]) -> dict[s
         info = rdms.rdm_descriptors
         rows = [
             i
-            for i, (layer, snapshot, is_kept) in enumerate(
+            for i, (layer, snapshot, included) in enumerate(
                 zip(info["layer"], info["snapshot"], info["included"], strict=True)
             )
-            if layer == layers[name] and snapshot == "final" and is_kept
+            if layer == layers[name] and snapshot == "final" and included
         ]
         if rows:
             label = ", ".join(dict.fromkeys((name, layers[name])))
@@ -143,9 +160,9 @@ def models_shown(files: Mapping[str, RDMs], layers: Mapping[str, str]) -> dict[s
 
 
 def groups_of_stimuli(recording: Recording) -> np.ndarray | None:
-    """Return the first column of text that sorts a recording's stimuli into a few groups.
+    """Return the first column of text that divides a recording's stimuli into a few groups.
 
-    Columns called "category" go before others; None if there is no column of 2 to
+    Columns whose name contains "category" come first. None if no column has between 2 and
     :data:`MOST_GROUPS` values.
     """
     columns = {k: v for k, v in recording.stimuli.items() if k != "stimulus_id"}
@@ -159,10 +176,10 @@ def groups_of_stimuli(recording: Recording) -> np.ndarray | None:
 def classical_mds(squared: np.ndarray) -> tuple[np.ndarray, float]:
     """Place points in the plane so that their distances resemble the given ones.
 
-    Classical scaling (Torgerson 1952; Gower 1966): the first two eigenvectors of
-    -1/2 J D J, times the roots of their eigenvalues, where D holds squared distances and
-    J = I - 1/n. It has one solution, up to the signs, which are set so that the largest
-    coordinate of each axis is positive.
+    Classical scaling (Torgerson 1952; Gower 1966): the first two eigenvectors of -1/2 J D J,
+    times the square roots of their eigenvalues, where D holds squared distances and J = I - 1/n.
+    The solution is unique up to signs, which are set so that the largest coordinate of each axis
+    is positive.
 
     Parameters
     ----------
@@ -172,7 +189,7 @@ def classical_mds(squared: np.ndarray) -> tuple[np.ndarray, float]:
     Returns
     -------
     coordinates : (point, 2)
-    share : the two eigenvalues' share of all positive ones (Mardia 1978); 0 if there are none
+    share : the two eigenvalues' share of the sum of all positive ones (Mardia 1978); 0 if none
     """
     centred = squared - squared.mean(axis=0)
     centred = -0.5 * (centred - centred.mean(axis=1, keepdims=True))
@@ -195,12 +212,12 @@ def stimulus_map(vector: np.ndarray, measure: str) -> tuple[np.ndarray, float]:
 
 
 def percentiles(vector: np.ndarray) -> np.ndarray:
-    """Return the percentile of every dissimilarity among those of its RDM, 0 to 100."""
+    """Return the percentile of every dissimilarity within its RDM, from 0 to 100."""
     return 100 * (rankdata(vector) - 1) / max(1, len(vector) - 1)
 
 
 def load_thumbnails(images: Images, stimulus_ids: np.ndarray) -> list[np.ndarray | None]:
-    """Load small versions of images as RGBA squares, transparent beside narrow images.
+    """Load small versions of images as RGBA squares, padded with transparent pixels.
 
     Returns
     -------
@@ -242,7 +259,7 @@ def rdm_figure(
     thumbnails
         From :func:`load_thumbnails`; empty for none.
     words
-        What is shown, to stand below.
+        What is shown, as a note below.
     """
     (name, first), *others = vectors.items()
     axis, small, figure = _large_and_small(len(others))
@@ -256,8 +273,8 @@ def rdm_figure(
         _matrix(other, vector, groups)
         other.set_title(shortened(label, 24), fontsize=7)
     bar = figure.colorbar(image, ax=axis, location="bottom", shrink=0.5, aspect=30, pad=0.02)
-    bar.set_label("percentile of dissimilarity", fontsize=8)
-    figure.supxlabel(words, fontsize=7, color="0.35")
+    bar.set_label("dissimilarity (percentile)", fontsize=8)
+    note_below(figure, words)
     return figure
 
 
@@ -278,21 +295,18 @@ def map_figure(
     thumbnails
         From :func:`load_thumbnails`; empty for none.
     words
-        What is shown, to stand below.
+        What is shown, as a note below.
     """
     (name, (first, share)), *others = maps.items()
     axis, small, figure = _large_and_small(len(others))
-    names = [] if groups is None else list(dict.fromkeys(groups))
-    colours = {g: mpl.colormaps["tab20"](i) for i, g in enumerate(names)}
-    if len(names) <= len(COLOURS):
-        colours = dict(zip(names, COLOURS, strict=False))
+    colours = _group_colours(groups)
     dots = "0.3" if groups is None else [colours[g] for g in groups]
     _map(axis, first, dots, thumbnails)
     axis.set_title(f"{shortened(name, 60)}: {share:.0%} of the variance")
-    for other, (label, (points, share_)) in zip(small, others, strict=True):
+    for other, (label, (points, its_share)) in zip(small, others, strict=True):
         _map(other, points, dots, [])
-        other.set_title(f"{shortened(label, 24)}\n{share_:.0%}", fontsize=7)
-    if names:
+        other.set_title(f"{shortened(label, 24)}\n{its_share:.0%}", fontsize=7)
+    if colours:
         legend_below(
             figure, [line(color=c, marker="o", ls="", ms=4, label=g) for g, c in colours.items()]
         )
@@ -300,8 +314,15 @@ def map_figure(
     return figure
 
 
+def _group_colours(groups: np.ndarray | None) -> dict[str, Any]:
+    names = [] if groups is None else list(dict.fromkeys(groups))
+    if len(names) <= len(COLOURS):
+        return dict(zip(names, COLOURS, strict=False))
+    return {name: mpl.colormaps["tab20"](i) for i, name in enumerate(names)}
+
+
 def _large_and_small(n_small: int) -> tuple[Axes, list[Axes], Figure]:
-    """Return a large panel, and small ones in three columns beside it."""
+    """Return a large panel, and up to three columns of small ones beside it."""
     if not n_small:
         figure = Figure(figsize=(0.6 * PAGE, 0.6 * PAGE))
         return figure.subplots(), [], figure
@@ -315,6 +336,7 @@ def _large_and_small(n_small: int) -> tuple[Axes, list[Axes], Figure]:
 
 
 def _matrix(axis: Axes, vector: np.ndarray, groups: np.ndarray | None) -> AxesImage:
+    """Draw an RDM as percentiles, with lines between groups of stimuli."""
     square = squareform(percentiles(vector))
     np.fill_diagonal(square, np.nan)
     # Colours after resampling: few colours make small files.
@@ -345,7 +367,7 @@ def _name_groups(axis: Axes, groups: np.ndarray) -> None:
 
 
 def _line_up(axis: Axes, thumbnails: list[np.ndarray | None]) -> None:
-    """Draw thumbnails along the upper and right edges, in rows so that they can be larger."""
+    """Draw thumbnails along the upper and right edges, in several rows if they are many."""
     n = len(thumbnails)
     rows = max(1, round(n / 25))
     side = rows  # of a thumbnail, in stimuli
@@ -365,6 +387,7 @@ def _line_up(axis: Axes, thumbnails: list[np.ndarray | None]) -> None:
 def _map(
     axis: Axes, points: np.ndarray, colours: object, thumbnails: list[np.ndarray | None]
 ) -> None:
+    """Draw stimuli as thumbnails framed in their colours, or as dots where there are none."""
     axis.set_xticks([])
     axis.set_yticks([])
     axis.spines[:].set_color("0.85")

@@ -9,40 +9,46 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 
-from repbias.report.figures.common import (
-    COLOURS,
-    MODEL,
+from repbias.report.figures.drawing import (
     PAGE,
-    UNTRAINED,
-    VIVID,
-    Layers,
-    Tables,
+    bar_lengths,
     empty_figure,
     error_bars,
     grid,
+    legend_below,
+    line,
+    note_below,
+    panels,
+    stack,
+    striped_rows,
+)
+from repbias.report.figures.model_tests import LEVEL
+from repbias.report.figures.names import (
+    COLOURS,
+    UNTRAINED,
+    VIVID,
+    legend_label,
+    model_labels,
+    shortened,
+)
+from repbias.report.figures.selection import (
+    MODEL,
+    Group,
+    Layers,
+    Tables,
     groups_of,
     included,
-    legend_below,
-    legend_label,
-    line,
-    model_labels,
     of_group,
     one_layer,
     over_networks,
-    panels,
-    shortened,
-    striped_rows,
     summarise,
 )
-from repbias.report.figures.model_tests import LEVEL
 
 #: Panels of a recording; with more regions than this some are left out.
 MOST_REGIONS = 6
-#: Conditions that have a colour of their own.
-MOST_CONDITIONS = len(VIVID)
 #: Distributions in one panel.
 MOST_DISTRIBUTIONS = 6
-#: More layers than this stand at their relative depth.
+#: More layers than this are placed by their relative depth.
 MOST_LAYERS = 12
 #: Rows of a panel of parts of the variance.
 MOST_PARTS = 60
@@ -58,85 +64,114 @@ def encoding_regions(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFra
     recordings = list(table.groupby("recording", sort=False))
     if not recordings:
         return empty_figure(), table
-    n_regions = [min(part["region"].nunique(), MOST_REGIONS) for _, part in recordings]
-    columns = [2 if n == 2 else 3 for n in n_regions]
-    heights = [2.5 * -(-(n + 2) // k) + 0.3 for n, k in zip(n_regions, columns, strict=True)]
+    heights = [2.5 * -(-(n + 2) // _columns(n)) + 0.3 for n in map(_n_shown, recordings)]
     figure = Figure(figsize=(PAGE, sum(heights) + 0.6))
-    parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False).ravel()
-    groups = groups_of(table)[:MOST_CONDITIONS]
-    colours = dict(zip(groups, VIVID, strict=False))
+    # As many conditions are drawn as there are colours.
+    colours = dict(zip(groups_of(table), VIVID, strict=False))
     units = included(tables["encoding"], "final")
-    for subfigure, (recording, part), n, k in zip(
-        parts, recordings, n_regions, columns, strict=True
-    ):
-        axes = grid(subfigure, n + 2, k, sharey=False)
-        names = list(part["region"].unique())
-        for axis, region in zip(axes[:n], names, strict=False):
-            _profiles(axis, part[part["region"] == region], colours)
-            axis.set_title(": ".join(filter(None, (recording, region))))
-            axis.set_ylabel("r, mean over units")
-        bottom = min(axis.get_ylim()[0] for axis in axes[:n])
-        top = max(axis.get_ylim()[1] for axis in axes[:n])
-        for axis in axes[:n]:
-            axis.set_ylim(bottom, top)
-        for axis, value in zip(axes[n:], ("r", "r_normalised"), strict=True):
-            _distribution(axis, units[units["recording"] == recording], value, colours, layers)
-        few = "" if len(groups) <= MOST_DISTRIBUTIONS else f", {MOST_DISTRIBUTIONS} models"
-        axes[n].set_title(f"{recording}: all units{few}")
-        if len(names) > n:
-            words = f"shown: the first {n} of {len(names)} regions; all are in the data"
-            subfigure.supxlabel(words, fontsize=7, color="0.35")
+    for subfigure, (recording, part) in zip(stack(figure, heights), recordings, strict=True):
+        of_recording = units[units["recording"] == recording]
+        _draw_regions(subfigure, recording, part, of_recording, colours, layers)
+    legend_below(figure, _models_in_legend(table, colours))
+    return figure, table
+
+
+def _n_shown(recording: tuple[Any, pd.DataFrame]) -> int:
+    """Return how many regions of a recording, given by its name and its rows, are shown."""
+    return min(recording[1]["region"].nunique(), MOST_REGIONS)
+
+
+def _columns(n_regions: int) -> int:
+    return 2 if n_regions == 2 else 3
+
+
+def _draw_regions(
+    figure: FigureBase,
+    recording: str,
+    part: pd.DataFrame,
+    units: pd.DataFrame,
+    colours: dict[Group, str],
+    layers: Layers,
+) -> None:
+    """Draw one recording: layer profiles by region, then the distributions over all units."""
+    names = list(part["region"].unique())
+    n = min(len(names), MOST_REGIONS)
+    axes = grid(figure, n + 2, _columns(n), sharey=False)
+    for axis, region in zip(axes[:n], names, strict=False):
+        _profiles(axis, part[part["region"] == region], colours)
+        axis.set_title(": ".join(filter(None, (recording, region))))
+        axis.set_ylabel("held-out r, mean over units")
+    bottom = min(axis.get_ylim()[0] for axis in axes[:n])
+    top = max(axis.get_ylim()[1] for axis in axes[:n])
+    for axis in axes[:n]:
+        axis.set_ylim(bottom, top)
+    for axis, value in zip(axes[n:], ("r", "r_normalised"), strict=True):
+        _distribution(axis, units, value, colours, layers)
+    few = "" if len(colours) <= MOST_DISTRIBUTIONS else f", {MOST_DISTRIBUTIONS} models"
+    axes[n].set_title(f"{recording}: all units{few}")
+    if len(names) > n:
+        note_below(figure, f"shown: the first {n} of {len(names)} regions; all are in the data")
+
+
+def _models_in_legend(table: pd.DataFrame, colours: dict[Group, str]) -> list[Any]:
+    several = len({experiment for experiment, _ in colours}) > 1
     handles = [
-        line(color=colour, marker="o", ms=4, label=title)
-        for title, colour in zip(_titles(groups), colours.values(), strict=True)
+        line(color=colour, marker="o", ms=4, label=shortened(f"{e}: {c}" if several else c, 36))
+        for (e, c), colour in colours.items()
     ]
     if "initial" in set(table["snapshot"]):
         handles.append(line(color=UNTRAINED, marker="o", ms=4, mfc="white", label="untrained"))
     handles.append(line(color="0.5", ls=":", label="ceiling (mean over units)"))
-    if len(groups_of(table)) > len(groups):
-        words = f"(shown: the first {len(groups)} of {len(groups_of(table))} models)"
-        handles.append(line(ls="", label=words))
-    legend_below(figure, handles)
-    return figure, table
-
-
-def _titles(groups: list[tuple[str, str]]) -> list[str]:
-    several = len({experiment for experiment, _ in groups}) > 1
-    return [shortened(f"{e}: {c}" if several else c, 36) for e, c in groups]
+    n_models = len(groups_of(table))
+    if n_models > len(colours):
+        handles.append(line(ls="", label=f"(shown: the first {len(colours)} of {n_models} models)"))
+    return handles
 
 
 def _profiles(axis: Axes, part: pd.DataFrame, colours: dict[Any, Any]) -> None:
-    """Draw scores against layers, by name if they are few, else by relative depth."""
+    """Draw scores against layers: by name if these are few, else by relative depth."""
     order = list(part["layer"].unique())
     named = len(order) <= MOST_LAYERS
     for i, (group, colour) in enumerate(colours.items()):
         rows = of_group(part, group)
         depth = list(rows["layer"].unique())
-        for snapshot, of in rows.groupby("snapshot", sort=False):
-            means = over_networks(of, ["layer"], "r")
+        for snapshot, networks in rows.groupby("snapshot", sort=False):
+            means = over_networks(networks, ["layer"], "r")
             x = np.array([(order if named else depth).index(layer) for layer in means["layer"]])
             if named:
-                x = x + 0.05 * (i - (len(colours) - 1) / 2)  # bars stand beside each other
+                x = x + 0.05 * (i - (len(colours) - 1) / 2)  # bars must not hide each other
             else:
                 x = x / (len(depth) - 1) if len(depth) > 1 else x + 0.5
             shade = UNTRAINED if snapshot == "initial" else colour
-            bars = [means["r"] - means["ci_low"], means["ci_high"] - means["r"]]
             axis.errorbar(
-                *(x, means["r"], bars), marker="o", ms=3, lw=1.2, elinewidth=0.8, color=shade,
+                x,
+                means["r"],
+                bar_lengths(means, "r"),
+                marker="o",
+                ms=3,
+                lw=1.2,
+                elinewidth=0.8,
+                color=shade,
                 mfc="white" if snapshot == "initial" else shade,
-            )  # fmt: skip
+            )
     ceiling = part["ceiling"].mean()
     if np.isfinite(ceiling):
         axis.axhline(ceiling, color="0.5", ls=":")
     axis.axhline(0, color="0.7", lw=0.6, zorder=0)
     if named:
-        turned: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
-        labels = [shortened(layer, 16) for layer in order]
-        long = len("  ".join(labels)) > 55
-        axis.set_xticks(range(len(order)), labels, fontsize=7, **turned if long else {})
-        axis.set_xlim(-0.4, len(order) - 0.6)
+        _name_layers(axis, order)
     else:
         axis.set_xticks([0, 1], ["first layer", "last layer"], fontsize=7)
+
+
+def _name_layers(axis: Axes, layers: list[str]) -> None:
+    """Label every layer, at an angle where names are long."""
+    labels = [shortened(layer, 16) for layer in layers]
+    style: dict[str, Any] = {}
+    if len("  ".join(labels)) > 55:
+        style = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    axis.set_xticks(range(len(layers)), labels, fontsize=7, **style)
+    axis.set_xlim(-0.4, len(layers) - 0.6)
 
 
 def _distribution(
@@ -158,26 +193,31 @@ def _distribution(
     for group in groups:
         rows = of_group(chosen, group)
         means = rows.groupby(["subject", "unit"], sort=False)[value].mean().clip(*range_)
-        label = legend_label(model_labels(rows[MODEL].drop_duplicates(), 30)[0])
-        if value == "r" and rows["p_fdr"].notna().any():
-            share = (rows["p_fdr"] < LEVEL).mean()
-            label = f"{label}: {share:.0%} significant"
+        label = _distribution_label(rows, with_significance=value == "r")
         counts, *_ = axis.hist(
             means, bins=30, range=range_, histtype="step", color=colours[group], label=label
         )
         top = max(top, np.max(counts))
     axis.axvline(0, color="0.7", lw=0.6, zorder=0)
-    # Room for the names above the highest bar.
+    # Leave room for the legend above the highest bar.
     axis.set_ylim(0, top * (1.08 + 0.11 * len(groups)))
     if value == "r":
         axis.legend(loc="upper left", fontsize=6.5, handlelength=1.2, labelspacing=0.25)
 
 
+def _distribution_label(rows: pd.DataFrame, with_significance: bool) -> str:
+    """Name a model and, on request, the share of its units that it predicts significantly."""
+    label = legend_label(model_labels(rows[MODEL].drop_duplicates(), 30)[0])
+    if with_significance and rows["p_fdr"].notna().any():
+        label = f"{label}: {(rows['p_fdr'] < LEVEL).mean():.0%} significant"
+    return label
+
+
 def variance_partition(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
-    """Draw a row per model and part of the variance that it explains, a column per region."""
+    """Draw a row per model and part of its explained variance, a column per region."""
     table = tables["variance_partition"]
     keys = ["recording", "region", "experiment", "model", "part"]
-    # The units are the sample: a model's networks are averaged within each first.
+    # Units are the random factor: a model's networks are averaged within each unit first.
     units = table.groupby([*keys, "subject", "unit"], sort=False)["r2"].mean().reset_index()
     data = summarise(units, keys, "r2").rename(columns={"n": "n_units"})
     recordings = list(data.groupby("recording", sort=False))
@@ -185,17 +225,15 @@ def variance_partition(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataF
         return empty_figure(), data
     row_keys = ["experiment", "model", "part"]
     rows = [part[row_keys].drop_duplicates() for _, part in recordings]
-    n_regions = [min(part["region"].nunique(), MOST_REGIONS) for _, part in recordings]
     heights = [
-        (0.16 * min(len(each), MOST_PARTS) + 0.8) * -(-n // 3)
-        for each, n in zip(rows, n_regions, strict=True)
+        (0.16 * min(len(each), MOST_PARTS) + 0.8) * -(-_n_shown(recording) // 3)
+        for each, recording in zip(rows, recordings, strict=True)
     ]
     figure = Figure(figsize=(PAGE, sum(heights) + 0.4))
-    parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False).ravel()
-    for subfigure, (recording, part), each, n in zip(
-        parts, recordings, rows, n_regions, strict=True
+    for subfigure, (recording, part), each in zip(
+        stack(figure, heights), recordings, rows, strict=True
     ):
-        _draw_parts(subfigure, recording, part, each, n)
+        _draw_parts(subfigure, recording, part, each)
     kinds = {part.split()[0] for part in data["part"]}
     colours = {kind: colour for kind, colour in PARTS.items() if kind in kinds}
     legend_below(
@@ -204,11 +242,10 @@ def variance_partition(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataF
     return figure, data
 
 
-def _draw_parts(
-    figure: FigureBase, recording: str, part: pd.DataFrame, rows: pd.DataFrame, n_regions: int
-) -> None:
-    """Draw one recording's regions; rows are those of :data:`MOST_PARTS` that come first."""
+def _draw_parts(figure: FigureBase, recording: str, part: pd.DataFrame, rows: pd.DataFrame) -> None:
+    """Draw one recording's regions, with the first :data:`MOST_PARTS` of the rows."""
     regions = list(part["region"].unique())
+    n_regions = min(len(regions), MOST_REGIONS)
     shown = rows.head(MOST_PARTS).assign(y=range(min(len(rows), MOST_PARTS)))
     several = rows["model"].nunique() > 1
     labels = [f"{row.model}: {row.part}" if several else row.part for row in shown.itertuples()]
@@ -225,23 +262,25 @@ def _draw_parts(
         axis.set_xlabel("held-out R², mean over units", fontsize=8)
         striped_rows(axis, [shortened(label, 44) for label in labels])
     left_out = [
-        f"the first {n} of {of} {what}"
-        for n, of, what in ((len(shown), len(rows), "rows"), (n_regions, len(regions), "regions"))
-        if n < of
+        f"the first {n} of {total} {what}"
+        for n, total, what in (
+            (len(shown), len(rows), "rows"),
+            (n_regions, len(regions), "regions"),
+        )
+        if n < total
     ]
     if left_out:
-        words = f"shown: {', '.join(left_out)}; all are in the data"
-        figure.supxlabel(words, fontsize=7, color="0.35")
+        note_below(figure, f"shown: {', '.join(left_out)}; all are in the data")
 
 
 def quality(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
-    """Draw how reliable the units of every recording are, and how often stimuli were repeated."""
+    """Draw how reliable the units of every recording are, and how often stimuli were shown."""
     data = tables["reliability"]
     recordings = list(data.groupby("recording", sort=False))
     values = {
         "reliability": "reliability of the mean over repeats",
-        "ceiling": "ceiling of r",
-        "repeats": "repeats per stimulus, mean",
+        "ceiling": "ceiling on r",
+        "repeats": "mean number of repeats per stimulus",
     }
     figure, axes = panels(3 * max(1, len(recordings)), PAGE / 3, 2.1, sharey=False)
     for i, (recording, part) in enumerate(recordings):
@@ -251,7 +290,7 @@ def quality(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
             axis.set(xlabel=words, ylabel="units")
         row[0].set_title(recording)
         without = int(part["ceiling"].isna().sum())
-        row[1].set_title(f"{without} of {len(part)} units have none")
+        row[1].set_title(f"{without} of {len(part)} units have no ceiling")
         if row[0].get_legend_handles_labels()[1]:
             row[0].legend(fontsize=6.5, loc="upper left")
     if not recordings:
@@ -274,7 +313,8 @@ def _histogram(axis: Axes, units: pd.DataFrame, value: str) -> None:
         axis.text(0.5, 0.5, "not available", ha="center", transform=axis.transAxes, color="0.4")
         return
     range_ = (0, 1) if value != "repeats" else (0, 1.05 * max(map(max, filter(len, finite))))
-    labels = list(map(legend_label, names)) if len(names) > 1 else ["_"]  # kept out of the legend
+    # Matplotlib leaves labels with a leading underscore out of the legend.
+    labels = list(map(legend_label, names)) if len(names) > 1 else ["_"]
     axis.hist(
         finite, bins=25, range=range_, stacked=True, color=COLOURS[: len(finite)], label=labels
     )

@@ -1,8 +1,9 @@
-"""Learning, and what the variance of a layer is spent on."""
+"""Learning, and what the variance of a layer is attributed to."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,38 +11,43 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from repbias.report.figures.common import (
+from repbias.report.figures.drawing import (
     PAGE,
+    bar_lengths,
+    empty_figure,
+    feature_legend,
+    forest,
+    in_first_column,
+    legend_below,
+    panels,
+    row_height,
+    say_none_included,
+    show_means,
+    snapshot_markers,
+)
+from repbias.report.figures.names import (
     SNAPSHOT_NAMES,
+    feature_colours,
+    output_colours,
+    title_of,
+    wrapped,
+)
+from repbias.report.figures.selection import (
     SNAPSHOTS,
     Layers,
     Tables,
     analysed,
-    empty_figure,
-    feature_colours,
-    feature_legend,
-    forest,
     groups_of,
-    in_first_column,
     included,
-    legend_below,
-    nothing_kept,
     of_group,
     of_outputs,
-    output_colours,
-    panels,
-    row_height,
-    show_means,
-    snapshot_markers,
     summarise,
     targets_of,
-    title_of,
-    wrapped,
 )
 
-#: With more conditions, what is drawn per network becomes pixels: the file would be megabytes.
+#: With more conditions, what is drawn per network is rasterised: files would reach megabytes.
 MANY = 12
-#: Parts of the variance decomposition that are no features.
+#: Parts of the variance decomposition that are not features.
 PART_COLOURS = {
     "interaction": "#9467a0",
     "components": "#c9b037",
@@ -51,7 +57,7 @@ PART_COLOURS = {
 
 
 def learning(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
-    """Accuracy, and variance explained on the scale of the final representation, over training."""
+    """Draw accuracy, and variance explained as a share of the final variance, over training."""
     accuracy = tables["learning"].rename(columns={"accuracy": "value"})
     variance = analysed(tables["variance_explained"], layers)
     variance = variance.rename(columns={"r2_of_final": "value"})
@@ -65,19 +71,14 @@ def learning(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
         axis.set_axis_off()
     for i, group in enumerate(groups):
         block, column = divmod(i, n_columns)
-        for row, table in enumerate((accuracy, variance)):
-            axis = axes[2 * block + row, column]
-            axis.set_axis_on()
-            part = of_group(table, group)
-            for (feature, _), line in part.groupby(["feature", "network"], sort=False):
-                axis.plot(
-                    line["step"], line["value"], color=colours[feature], lw=0.8, alpha=0.6,
-                    rasterized=len(groups) > MANY,
-                )  # fmt: skip
-        axes[2 * block, column].set_title(title_of(group, groups))
-        axes[2 * block + 1, column].set_xlabel("training step")
-        axes[2 * block, 0].set_ylabel("validation accuracy")
-        axes[2 * block + 1, 0].set_ylabel("variance explained\n(share of the final)")
+        top, bottom = axes[2 * block : 2 * block + 2, column]
+        for axis, table in ((top, accuracy), (bottom, variance)):
+            _learning_curves(axis, of_group(table, group), colours, len(groups) > MANY)
+        top.set_title(title_of(group, groups))
+        bottom.set_xlabel("training step")
+        if column == 0:
+            top.set_ylabel("validation accuracy")
+            bottom.set_ylabel("variance explained\n(of final variance)")
     feature_legend(figure, colours)
     data = pd.concat(
         [accuracy.assign(quantity="accuracy"), variance.assign(quantity="variance_explained")]
@@ -86,8 +87,24 @@ def learning(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     return figure, data[columns]
 
 
+def _learning_curves(
+    axis: Axes, table: pd.DataFrame, colours: dict[str, Any], rasterised: bool
+) -> None:
+    """Draw a line per network and feature."""
+    axis.set_axis_on()
+    for (feature, _), curve in table.groupby(["feature", "network"], sort=False):
+        axis.plot(
+            curve["step"],
+            curve["value"],
+            color=colours[feature],
+            lw=0.8,
+            alpha=0.6,
+            rasterized=rasterised,
+        )
+
+
 def variance(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
-    """R² of every feature in the analysed layer: untrained, at first mastery, at the end."""
+    """Draw R² of every feature in the analysed layer: untrained, at first mastery, at the end."""
     table = included(analysed(tables["variance_explained"], layers), *SNAPSHOTS)
     groups = groups_of(tables["variance_explained"])
     all_colours = feature_colours(tables)
@@ -121,34 +138,31 @@ def _three_times(
         means = summary[summary["feature"] == feature]
         x, x_mean = (t["snapshot"].map(SNAPSHOTS.index) + shift for t in (dots, means))
         axis.plot(x, dots["r2"], ".", ms=3, color=colour, alpha=0.4, rasterized=rasterised)
-        bars = [means["r2"] - means["ci_low"], means["ci_high"] - means["r2"]]
-        axis.errorbar(
-            *(x_mean + space / 3, means["r2"], bars), fmt="o", ms=4, color=colour, capsize=2
-        )
+        bars = bar_lengths(means, "r2")
+        x_mean = x_mean + space / 3
+        axis.errorbar(x_mean, means["r2"], bars, fmt="o", ms=4, color=colour, capsize=2)
     axis.set_xticks(range(3), ["untrained", "first\nmastery", "end"])
     axis.set_xlim(-0.5, 2.5)
     axis.axhline(0, color="0.7", lw=0.6, zorder=0)
     if table.empty:
-        nothing_kept(axis)
+        say_none_included(axis)
 
 
 def sweeps(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
-    """R² of every feature in every condition of the experiments that vary something."""
-    table = included(analysed(tables["variance_explained"], layers), "mastered", "final")
-    table = of_outputs(table, tables)
-    keys = ["experiment", "condition", "feature", "snapshot"]
+    """Draw R² of every feature in every condition of the experiments that vary something."""
     conditions = {
         experiment: list(dict.fromkeys(part["condition"]))
         for experiment, part in tables["variance_explained"].groupby("experiment", sort=False)
     }
     swept = {e: names for e, names in conditions.items() if len(names) > 1}
-    summary = summarise(table[table["experiment"].isin(swept)], keys, "r2").reset_index(drop=True)
     counts = _counts(tables["learning"])
-    summary = summary.merge(counts, how="left", on=["experiment", "condition"])
+    summary = _mean_r2(tables, layers, list(swept)).merge(
+        counts, how="left", on=["experiment", "condition"]
+    )
     targets = targets_of(tables)
     summary["target"] = [
-        feature in targets.get((experiment, condition), [])
-        for experiment, condition, feature in summary[keys[:3]].itertuples(index=False, name=None)
+        row.feature in targets.get((row.experiment, row.condition), [])
+        for row in summary.itertuples()
     ]
     if not swept:
         return _one_condition_each(), summary
@@ -174,6 +188,14 @@ def sweeps(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     return figure, summary
 
 
+def _mean_r2(tables: Tables, layers: Layers, experiments: list[str]) -> pd.DataFrame:
+    """Return mean R² of the features with an output, at first mastery and at the end."""
+    table = included(analysed(tables["variance_explained"], layers), "mastered", "final")
+    table = of_outputs(table, tables)
+    keys = ["experiment", "condition", "feature", "snapshot"]
+    return summarise(table[table["experiment"].isin(experiments)], keys, "r2")
+
+
 def _counts(learning: pd.DataFrame) -> pd.DataFrame:
     """Count the included and all networks of every condition."""
     rows = [
@@ -191,15 +213,12 @@ def _counts(learning: pd.DataFrame) -> pd.DataFrame:
 
 
 def _write_counts(axis: Axes, names: list[str], counts: pd.DataFrame) -> None:
-    for condition, kept_, all_ in counts[["condition", "n_included", "n_networks"]].to_numpy():
-        if condition in names:
-            axis.text(
-                *(1.01, names.index(condition), f"{kept_}/{all_}"),
-                transform=axis.get_yaxis_transform(), va="center", fontsize=7.5, color="0.3",
-            )  # fmt: skip
-    axis.text(
-        *(1.01, 1, "included"), transform=axis.transAxes, va="bottom", fontsize=7.5, color="0.3"
-    )
+    """Write beside every row how many networks were included, of how many."""
+    style: dict[str, Any] = {"fontsize": 7.5, "color": "0.3"}
+    for row in counts[counts["condition"].isin(names)].itertuples():
+        words, y = f"{row.n_included}/{row.n_networks}", names.index(row.condition)
+        axis.text(1.01, y, words, transform=axis.get_yaxis_transform(), va="center", **style)
+    axis.text(1.01, 1, "included", transform=axis.transAxes, va="bottom", **style)
 
 
 def _one_condition_each() -> Figure:
@@ -210,7 +229,7 @@ def _one_condition_each() -> Figure:
 
 
 def variance_decomposition(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
-    """Draw what the variance is spent on: a stacked bar per condition and snapshot."""
+    """Draw the shares of the variance: a stacked bar per condition and snapshot."""
     table = analysed(tables["variance_decomposition"], layers)
     keys = ["experiment", "condition", "snapshot", "part"]
     summary = summarise(included(table, *SNAPSHOTS), keys, "share")
@@ -236,7 +255,9 @@ def variance_decomposition(tables: Tables, layers: Layers) -> tuple[Figure, pd.D
 def _stacked_bars(
     axis: Axes, summary: pd.DataFrame, names: list[str], colours: dict[str, object]
 ) -> None:
-    """Draw three bars per condition; a share below 0, which is an estimate of nothing, as 0."""
+    """Draw three bars per condition; shares that were estimated below 0 are drawn as 0."""
+    name_style: dict[str, Any] = {"va": "center", "fontsize": 6.5, "color": "0.35"}
+    name_style["transform"] = axis.get_yaxis_transform()
     for row, condition in enumerate(names):
         part = summary[summary["condition"] == condition]
         for i, snapshot in enumerate(SNAPSHOTS):
@@ -245,14 +266,10 @@ def _stacked_bars(
                 continue
             widths = shares.reindex(list(colours)).fillna(0).clip(lower=0)
             y = row + 0.29 * (i - 1)
-            axis.barh(
-                *(np.full(len(widths), y), widths, 0.26),
-                left=widths.cumsum() - widths, color=list(colours.values()),
-            )  # fmt: skip
-            axis.text(
-                *(1.01, y, SNAPSHOT_NAMES[snapshot]),
-                transform=axis.get_yaxis_transform(), va="center", fontsize=6.5, color="0.35",
-            )  # fmt: skip
+            rows = np.full(len(widths), y)
+            starts = widths.cumsum() - widths
+            axis.barh(rows, widths, 0.26, left=starts, color=list(colours.values()))
+            axis.text(1.01, y, SNAPSHOT_NAMES[snapshot], **name_style)
         if part.empty:
             axis.text(0.01, row, "no network met the inclusion criterion", va="center", fontsize=7)
     axis.set_yticks(range(len(names)), [wrapped(name) for name in names], fontsize=7.5)

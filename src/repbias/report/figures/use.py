@@ -9,90 +9,106 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 
-from repbias.report.figures.common import (
+from repbias.report.figures.drawing import (
     PAGE,
+    bar_lengths,
+    curve,
+    empty_figure,
+    error_bars,
+    feature_legend,
+    grid,
+    in_first_column,
+    line,
+    panels,
+    say_none_included,
+    snapshot_markers,
+    stack,
+)
+from repbias.report.figures.names import (
     SNAPSHOT_NAMES,
+    feature_colours,
+    output_colours,
+    title_of,
+    wrapped,
+)
+from repbias.report.figures.selection import (
     Group,
     Layers,
     Tables,
     analysed,
-    curve,
-    empty_figure,
-    error_bars,
-    feature_colours,
-    feature_legend,
-    grid,
     groups_of,
-    in_first_column,
     included,
-    line,
-    nothing_kept,
     of_group,
     of_outputs,
-    output_colours,
-    panels,
-    snapshot_markers,
     summarise,
     targets_of,
-    title_of,
-    wrapped,
 )
+
+#: The columns that identify a pair of features in conflict.
+PAIR = ["experiment", "condition", "feature_a", "feature_b"]
 
 
 def steering(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
-    """How many outputs flip when the representation is moved along a feature."""
-    targets = targets_of(tables)
-    table = included(analysed(tables["steering"], layers), "final")
-    rewarded = [
-        {feature, output} <= set(targets.get((experiment, condition), ()))
-        for experiment, condition, feature, output in table[
-            ["experiment", "condition", "feature", "output"]
-        ].itertuples(index=False, name=None)
-    ]
-    table = table[np.array(rewarded, bool)]
-    keys = ["experiment", "condition", "feature", "output", "strength"]
-    summary = summarise(table, keys, "flips")
-    lengths = table.groupby(keys)["norm_sd"].mean().to_dict()
-    of_rows = summary[keys].itertuples(index=False, name=None)
-    summary["norm_sd"] = np.array([lengths[key] for key in of_rows], float)
+    """Draw how many outputs flip when the representation is moved along a feature."""
+    summary = _mean_flips(included(analysed(tables["steering"], layers), "final"), tables)
     groups = groups_of(tables["steering"])
     if not groups:
         return empty_figure(), summary
     colours = {f: c for f, c in feature_colours(tables).items() if f in set(summary["feature"])}
     figure, axes = panels(2 * len(groups), PAGE / 4, 2.3, columns=4)
-    for i, group in enumerate(groups):
+    for group, left, right in zip(groups, axes[::2], axes[1::2], strict=True):
         part = of_group(summary, group)
-        pair = axes[2 * i : 2 * i + 2]
-        for axis, x, words in zip(
-            pair, ("strength", "norm_sd"), ("strength", "step (SD of activity)"), strict=True
-        ):
-            for (feature, output), one in part.groupby(["feature", "output"], sort=False):
-                own = feature == output
-                style = {} if own else {"ls": "--", "lw": 0.9}
-                curve(axis, one[x].astype(float), one, "flips", colours[feature], **style)
-            axis.set(ylim=(-0.03, 1.03), xlabel=words)
-            axis.set_xlim(left=0)
-        pair[0].set_ylabel("outputs that flip")
-        pair[0].set_title(title_of(group, groups, 45), loc="left")
+        _flips(left, part, "strength", colours)
+        _flips(right, part, "norm_sd", colours)
+        left.set(xlabel="steering strength", ylabel="share of outputs flipped")
+        right.set_xlabel("step (SD of activity)")
+        left.set_title(title_of(group, groups, 45), loc="left")
         if part.empty:
-            nothing_kept(pair[0])
+            say_none_included(left)
     kinds = [
-        line(color="0.3", label="its own output"),
-        line(color="0.3", ls="--", label="another output"),
+        line(color="0.3", label="output of the steered feature"),
+        line(color="0.3", ls="--", label="output of another feature"),
     ]
     feature_legend(figure, colours, kinds)
     return figure, summary
 
 
+def _mean_flips(table: pd.DataFrame, tables: Tables) -> pd.DataFrame:
+    """Return the mean flips by steered target, output and strength, with the mean step length."""
+    targets = targets_of(tables)
+    keys = ["experiment", "condition", "feature", "output", "strength"]
+    rewarded = [
+        {feature, output} <= set(targets.get((experiment, condition), ()))
+        for experiment, condition, feature, output in table[keys[:4]].itertuples(
+            index=False, name=None
+        )
+    ]
+    table = table[np.array(rewarded, bool)]
+    summary = summarise(table, keys, "flips")
+    lengths = table.groupby(keys)["norm_sd"].mean().to_dict()
+    of_rows = summary[keys].itertuples(index=False, name=None)
+    summary["norm_sd"] = np.array([lengths[key] for key in of_rows], float)
+    return summary
+
+
+def _flips(axis: Axes, summary: pd.DataFrame, x: str, colours: dict[str, object]) -> None:
+    """Draw the flips of a feature's own output as solid lines, those of others dashed."""
+    for (feature, output), part in summary.groupby(["feature", "output"], sort=False):
+        style: dict[str, Any] = {} if feature == output else {"ls": "--", "lw": 0.9}
+        curve(axis, part[x].astype(float), part, "flips", colours[feature], **style)
+    axis.set_ylim(-0.03, 1.03)
+    axis.set_xlim(left=0)
+
+
 def probes(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
-    """Draw what decoders find in every layer, and what a classifier says in a conflict."""
+    """Draw what decoders find in every layer, and what a classifier follows in a conflict."""
     colours = output_colours(tables)
     table = of_outputs(included(tables["probes"], "initial", "final"), tables)
     keys = ["experiment", "condition", "probe", "snapshot", "feature", "layer"]
     accuracy = summarise(table, keys, "accuracy")
     conflicts = summarise(
         included(analysed(tables["conflict"], layers), "mastered", "final"),
-        ["experiment", "condition", "feature_a", "feature_b", "snapshot"],
+        [*PAIR, "snapshot"],
         "follows_a",
     )
     data = pd.concat(
@@ -104,19 +120,15 @@ def probes(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     groups = groups_of(tables["probes"])
     if not groups:
         return empty_figure(), data
-    pairs = list(
-        tables["conflict"].groupby(
-            ["experiment", "condition", "feature_a", "feature_b"], sort=False
-        ).groups
-    )  # fmt: skip
+    pairs = list(tables["conflict"].groupby(PAIR, sort=False).groups)
     n_columns = 4 if len(groups) > 1 else 2
     heights = 2.2 * -(-2 * len(groups) // n_columns), (0.9 + 0.36 * len(pairs)) if pairs else 0.01
     figure = Figure(figsize=(max(PAGE / 4 * n_columns, 6.5), sum(heights) + 0.6))
-    top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=heights).ravel()
+    top, bottom = stack(figure, heights)
     axes = grid(top, 2 * len(groups), n_columns)
-    for i, group in enumerate(groups):
-        _decoded(axes[2 * i : 2 * i + 2], of_group(accuracy, group), colours)
-        axes[2 * i].set_title(title_of(group, groups, 45), loc="left")
+    for group, *pair in zip(groups, axes[::2], axes[1::2], strict=True):
+        _decoded(pair, of_group(accuracy, group), colours)
+        pair[0].set_title(title_of(group, groups, 45), loc="left")
     if pairs:
         _conflicts(bottom, conflicts, pairs, groups, colours)
     kinds = [
@@ -133,23 +145,20 @@ def _decoded(axes: list[Axes], accuracy: pd.DataFrame, colours: dict[str, object
     order = list(dict.fromkeys(accuracy["layer"]))
     for axis, probe in zip(axes, ("linear", "nonlinear"), strict=True):
         part = accuracy[accuracy["probe"] == probe]
-        for (feature, snapshot), one in part.groupby(["feature", "snapshot"], sort=False):
-            colour = colours[feature]
-            style = {"marker": "o", "ms": 3.5}
+        for (feature, snapshot), rows in part.groupby(["feature", "snapshot"], sort=False):
+            style: dict[str, Any] = {"marker": "o", "ms": 3.5}
             if snapshot == "initial":
                 style |= {"ls": "--", "lw": 0.9, "mfc": "white"}
-            curve(axis, one["layer"].map(order.index), one, "accuracy", colour, **style)
+            x = rows["layer"].map(order.index)
+            curve(axis, x, rows, "accuracy", colours[feature], **style)
         axis.axhline(0.5, color="0.6", lw=0.7, ls=":", zorder=0)
-        axis.set_xticks(
-            *(range(len(order)), order),
-            fontsize=7.5,
-            rotation=30 if sum(map(len, order)) > 32 else 0,
-        )
+        rotation = 30 if sum(map(len, order)) > 32 else 0
+        axis.set_xticks(range(len(order)), order, fontsize=7.5, rotation=rotation)
         axis.set_ylim(0.4, 1.03)
         axis.text(0.98, 0.04, probe, transform=axis.transAxes, ha="right", color="0.35")
         if accuracy.empty:
-            nothing_kept(axis)
-    axes[0].set_ylabel("accuracy of probes")
+            say_none_included(axis)
+    axes[0].set_ylabel("probe accuracy")
 
 
 def _conflicts(
@@ -161,48 +170,37 @@ def _conflicts(
 ) -> None:
     """Draw how often the classifier follows the first of two features that disagree."""
     axis = figure.subplots()
-    rows = summary[["experiment", "condition", "feature_a", "feature_b"]]
-    rows = pd.Series([pairs.index(key) for key in rows.itertuples(index=False, name=None)])
+    keys = summary[PAIR].itertuples(index=False, name=None)
+    rows = pd.Series([pairs.index(key) for key in keys])
     for snapshot, indices in summary.groupby("snapshot").indices.items():
         final = snapshot == "final"
-        error_bars(
-            *(axis, summary.iloc[indices], "follows_a", rows.iloc[indices] + 0.12 * (-1) ** final),
-            color="0.2", mfc="0.2" if final else "white",
-        )  # fmt: skip
+        y = rows.iloc[indices] + (-0.12 if final else 0.12)
+        colour = "0.2" if final else "white"
+        error_bars(axis, summary.iloc[indices], "follows_a", y, color="0.2", mfc=colour)
+    style: dict[str, Any] = {"va": "center", "fontsize": 7.5}
+    style["transform"] = axis.get_yaxis_transform()
     for y, (_, _, first, second) in enumerate(pairs):
-        style: dict[str, Any] = {
-            "va": "center",
-            "fontsize": 7.5,
-            "transform": axis.get_yaxis_transform(),
-        }
         axis.text(0.005, y, f"◂ {second}", color=colours.get(second, "0.2"), **style)
         axis.text(0.995, y, f"{first} ▸", color=colours.get(first, "0.2"), ha="right", **style)
     labels = [title_of(pair[:2], groups) for pair in pairs]
     axis.set_yticks(range(len(pairs)), labels, fontsize=7.5)
     axis.axvline(0.5, color="0.6", lw=0.7, ls=":", zorder=0)
     axis.set(xlim=(-0.1, 1.1), ylim=(len(pairs) - 0.5, -0.5))
-    axis.set_xlabel("share of conflict stimuli on which a classifier follows the feature")
+    axis.set_xlabel("share of conflict stimuli on which the classifier follows the feature")
     if summary.empty:
-        nothing_kept(axis)
+        say_none_included(axis)
 
 
 def behaviour(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
-    """How often every rewarded output equals every feature, condition by condition."""
-    targets = targets_of(tables)
-    keys = ["experiment", "condition", "output", "feature", "snapshot"]
+    """Draw how often every rewarded output equals every feature, condition by condition."""
     table = tables["behaviour"]
+    summary = _mean_agreement(table, tables)
     shown = [
         (experiment, output)
         for experiment, part in table.groupby("experiment", sort=False)
         for output in part["output"].unique()
-        if any(e == experiment and output in names for (e, _), names in targets.items())
+        if any(e == experiment and output in names for (e, _), names in targets_of(tables).items())
     ]
-    summary = summarise(included(table, "mastered", "final"), keys, "agreement")
-    rewarded = [
-        output in targets.get((experiment, condition), ())
-        for experiment, condition, output in summary[keys[:3]].itertuples(index=False, name=None)
-    ]
-    summary = summary[np.array(rewarded, bool)]
     if not shown:
         return empty_figure(), summary
     conditions = {
@@ -210,11 +208,7 @@ def behaviour(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
         for experiment, part in table.groupby("experiment", sort=False)
     }
     colours = {f: c for f, c in feature_colours(tables).items() if f in set(table["feature"])}
-    many = max(map(len, conditions.values())) > 6
-    width, n_columns = (PAGE - 1, 1) if many else (PAGE / 3, 3)
-    longest = max(len(name) for names in conditions.values() for name in names)
-    height = 2.3 + min(3.0, 0.075 * longest if many else 0.3)
-    figure, axes = panels(len(shown), width, height, n_columns)
+    figure, axes = _behaviour_panels(len(shown), list(conditions.values()))
     for axis, (experiment, output) in zip(axes, shown, strict=True):
         wanted = (summary["experiment"] == experiment) & (summary["output"] == output)
         _follows(axis, summary[wanted], conditions[experiment], colours)
@@ -230,27 +224,50 @@ def behaviour(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     return figure, summary
 
 
+def _mean_agreement(table: pd.DataFrame, tables: Tables) -> pd.DataFrame:
+    """Return the mean agreement of the rewarded outputs with every feature."""
+    targets = targets_of(tables)
+    keys = ["experiment", "condition", "output", "feature", "snapshot"]
+    summary = summarise(included(table, "mastered", "final"), keys, "agreement")
+    rewarded = [
+        output in targets.get((experiment, condition), ())
+        for experiment, condition, output in summary[keys[:3]].itertuples(index=False, name=None)
+    ]
+    return summary[np.array(rewarded, bool)]
+
+
+def _behaviour_panels(n: int, conditions: list[list[str]]) -> tuple[Figure, list[Axes]]:
+    """Return n panels: as wide as the page, and high enough for names, if conditions are many."""
+    if max(map(len, conditions)) <= 6:
+        return panels(n, PAGE / 3, 2.6, columns=3)
+    longest = max(len(name) for names in conditions for name in names)
+    return panels(n, PAGE - 1, 2.3 + min(3.0, 0.075 * longest), columns=1)
+
+
 def _follows(
     axis: Axes, summary: pd.DataFrame, names: list[str], colours: dict[str, object]
 ) -> None:
-    """Draw one line per feature over the conditions, so that a crossing is seen."""
+    """Draw one line per feature over the conditions, so that a crossing shows."""
     shown = [feature for feature in colours if feature in set(summary["feature"])]
     for (feature, snapshot), part in summary.groupby(["feature", "snapshot"], sort=False):
         final = snapshot == "final"
         shift = 0.08 * (shown.index(feature) - (len(shown) - 1) / 2)
-        bars = [part["agreement"] - part["ci_low"], part["ci_high"] - part["agreement"]]
         axis.errorbar(
-            *(part["condition"].map(names.index) + shift, part["agreement"], bars),
-            color=colours[feature], marker="o", ms=3.5, lw=1.4 if final else 0.8,
-            ls="-" if final else ":", mfc=colours[feature] if final else "white",
-        )  # fmt: skip
+            part["condition"].map(names.index) + shift,
+            part["agreement"],
+            bar_lengths(part, "agreement"),
+            color=colours[feature],
+            marker="o",
+            ms=3.5,
+            lw=1.4 if final else 0.8,
+            ls="-" if final else ":",
+            mfc=colours[feature] if final else "white",
+        )
     axis.axhline(0.5, color="0.6", lw=0.7, ls=":", zorder=0)
     axis.set_ylim(-0.03, 1.05)
     axis.set_xlim(-0.5, len(names) - 0.5)
-    long = max(map(len, names)) * len(names) > 40
-    axis.set_xticks(
-        *(range(len(names)), [wrapped(name) for name in names]),
-        fontsize=7.5, rotation=90 if long else 0,
-    )  # fmt: skip
+    rotation = 90 if max(map(len, names)) * len(names) > 40 else 0
+    labels = [wrapped(name) for name in names]
+    axis.set_xticks(range(len(names)), labels, fontsize=7.5, rotation=rotation)
     if summary.empty:
-        nothing_kept(axis)
+        say_none_included(axis)

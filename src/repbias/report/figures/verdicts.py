@@ -1,4 +1,4 @@
-"""All claims in one picture."""
+"""All claims in one figure."""
 
 from __future__ import annotations
 
@@ -11,18 +11,32 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from repbias.report.figures.common import SNAPSHOT_NAMES, Layers, Tables, empty_figure, legend_below
+from repbias.report.figures.drawing import empty_figure, legend_below
+from repbias.report.figures.names import SNAPSHOT_NAMES
+from repbias.report.figures.selection import Layers, Tables
 
 #: Pale enough for text to be read on them.
 VERDICTS = {"supported": "#8fc6ea", "not supported": "#f2a56f", "inconclusive": "#e7e7e7"}
+#: Longer statements of claims are shortened: more does not fit beside the cells.
+MOST_CHARACTERS = 88
 COLUMNS = ("mastered", "final")
+#: Columns of the table that make up the figure's data.
+SHOWN = [
+    "claim",
+    "variant",
+    "snapshot",
+    "verdict",
+    "effect",
+    "ci_low",
+    "ci_high",
+    "n_included",
+    "statement",
+]
 
 
 def verdicts(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     """Draw a row per claim and variant, a column per time, a colour per verdict."""
-    columns = ["claim", "variant", "snapshot", "verdict", "effect", "ci_low", "ci_high"]
-    columns += ["n_included", "statement"]
-    claims = tables["claims"][columns]
+    claims = tables["claims"][SHOWN]
     if claims.empty:
         return empty_figure(), claims
     rows = list(claims.groupby(["claim", "variant"], sort=False))
@@ -32,7 +46,7 @@ def verdicts(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
         for row in part.itertuples():
             _cell(axis, COLUMNS.index(row.snapshot), y, row)
     _separate_claims(axis, [(claim, part["statement"].iloc[0]) for (claim, _), part in rows])
-    axis.set_xlim(-0.5, 4.3)
+    axis.set_xlim(-0.5, 4.7)
     axis.set_ylim(len(rows) - 0.45, -0.55)
     axis.set_xticks([0, 1], [SNAPSHOT_NAMES[snapshot] for snapshot in COLUMNS])
     axis.xaxis.tick_top()
@@ -50,7 +64,7 @@ def _cell(axis: Axes, x: int, y: int, row: Any) -> None:
 
 
 def _effect(row: Any) -> str:
-    """Write an effect and its interval; an exact one has none."""
+    """Write an effect and its interval; an exact effect has none."""
     if not np.isfinite(row.effect):
         return "too few networks"
     if row.n_included == 0:
@@ -59,9 +73,9 @@ def _effect(row: Any) -> str:
 
 
 def _separate_claims(axis: Axes, rows: list[tuple[str, str]]) -> None:
-    """Draw a thin line above a claim's first variant, and say what is claimed."""
+    """Draw a thin line above a claim's first variant, and write what is claimed beside it."""
     for y, (claim, statement) in enumerate(rows):
         if y == 0 or claim != rows[y - 1][0]:
             axis.axhline(y - 0.5, color="0.8", lw=0.6, zorder=0)
-            words = textwrap.shorten(statement, 78, placeholder=" …")
+            words = textwrap.shorten(statement, MOST_CHARACTERS, placeholder=" …")
             axis.text(1.56, y, words, va="center", fontsize=7, color="0.35")

@@ -1,0 +1,101 @@
+"""Responses as the analyses use them: averaged over a time window, arranged by repeat, averaged."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from repbias.base.spec import RepbiasError
+from repbias.io.recordings import Recording
+from repbias.recordings.spec import ORDER_COLUMNS, preparation_of
+
+
+def stimulus_means(recording: Recording) -> np.ndarray:
+    """Average the responses over repeats (and time bins, if there are any).
+
+    Returns
+    -------
+    numpy.ndarray
+        (stimulus, unit), in the order of `recording.stimulus_ids`; NaN where a unit was never
+        observed.
+    """
+    return observed_mean(by_repeat(recording), axis=1)
+
+
+def observed_mean(values: np.ndarray, axis: int) -> np.ndarray:
+    """Average over an axis, ignoring NaN; NaN, without a warning, where there is nothing else."""
+    observed = ~np.isnan(values)
+    counts = observed.sum(axis=axis, dtype=np.int32)
+    means = np.asarray(values.sum(axis=axis, where=observed), dtype=np.float64)
+    np.divide(means, counts, out=means, where=counts > 0)
+    means[counts == 0] = np.nan
+    return means
+
+
+def by_repeat(recording: Recording) -> np.ndarray:
+    """Arrange trials as (stimulus, repeat, unit), padded with NaN.
+
+    Time bins in the recording's `window` are averaged, and with `standardise` units are divided by
+    the standard deviation of their mean responses
+    (:class:`repbias.recordings.spec.Preparation`).
+    """
+    responses = trial_responses(recording)
+    ids = recording.stimulus_ids
+    position = {stimulus: i for i, stimulus in enumerate(ids)}
+    stimulus = np.array([position[s] for s in recording.trials["stimulus_id"]])
+    # The repeat index of every trial, whatever the order of trials in the file.
+    keys = [recording.trials[name] for name in ORDER_COLUMNS if name in recording.trials]
+    order = np.lexsort([*reversed(keys), stimulus])
+    counts = np.bincount(stimulus, minlength=len(ids))
+    repeat = np.empty(len(stimulus), int)
+    repeat[order] = np.arange(len(stimulus)) - np.repeat(np.cumsum(counts) - counts, counts)
+    tensor = np.full((len(ids), counts.max(), responses.shape[1]), np.nan)
+    tensor[stimulus, repeat] = responses
+    if preparation_of(recording).standardise:
+        means = observed_mean(tensor, axis=1)
+        with np.errstate(invalid="ignore"):
+            spread = np.sqrt(observed_mean((means - observed_mean(means, axis=0)) ** 2, axis=0))
+        tensor /= np.where(varies_over_stimuli(means), spread, 1)
+    return tensor
+
+
+def varies_over_stimuli(means: np.ndarray) -> np.ndarray:
+    """Return which units' mean responses (stimulus, unit) differ by more than rounding, (unit,)."""
+    low, high = np.fmin.reduce(means, axis=0), np.fmax.reduce(means, axis=0)
+    return high - low > 1e-12 * np.maximum(np.abs(low), np.abs(high))
+
+
+def trial_responses(recording: Recording) -> np.ndarray:
+    """Return the responses (trial, unit), averaged over the time bins in the `window`."""
+    assert recording.responses is not None
+    if recording.responses.ndim == 2:
+        return recording.responses
+    return observed_mean(recording.responses[:, :, bins_in_window(recording)], axis=2)
+
+
+def bins_in_window(recording: Recording) -> np.ndarray:
+    """Return which time bins the analyses average over, (time,) bool.
+
+    Raises
+    ------
+    RepbiasError
+        If no bin is in the recording's window.
+    """
+    assert recording.responses is not None
+    window, n_times = preparation_of(recording).window, recording.responses.shape[2]
+    if window is None:
+        return np.ones(n_times, bool)
+    times = np.asarray(recording.info["times_s"], float)
+    # Bin centres were computed, so rounding may put them just beyond an edge of the window.
+    inside = (times >= window[0] - 1e-6) & (times < window[1] - 1e-6)
+    if not inside.any():
+        raise RepbiasError(
+            f"no time bin is in the window {list(window)}; the bins' centres go from "
+            f"{times[0]:g} to {times[-1]:g} s"
+        )
+    return inside
+
+
+def has_repeats(recording: Recording) -> bool:
+    """Whether any stimulus has two trials."""
+    ids = recording.trials["stimulus_id"]
+    return len(np.unique(ids)) < len(ids)

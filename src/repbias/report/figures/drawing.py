@@ -1,0 +1,224 @@
+"""What figures are drawn with: style, panels, means with intervals, and legends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, FigureBase, SubFigure
+from numpy.typing import ArrayLike
+
+from repbias.report.figures.names import SNAPSHOT_NAMES
+
+STYLE: dict[Any, Any] = {
+    "svg.hashsalt": "repbias",  # the same figure is the same file
+    "text.parse_math": False,  # names from files may hold dollar signs
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+}
+#: The width of the report's page, in inches: wider figures would be shrunk.
+PAGE = 11.0
+#: Characters of a legend that fit into an inch.
+CHARACTERS_PER_INCH = 14
+
+
+# Panels
+
+
+def panels(
+    n: int, width: float = 3.6, height: float = 3.2, columns: int = 3, sharey: bool = True
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure with n panels."""
+    n_columns = min(columns, max(1, n))
+    n_rows = max(1, math.ceil(n / n_columns))
+    figure = Figure(figsize=(max(width * n_columns, 5.5), height * n_rows + 0.6))
+    return figure, grid(figure, n, n_columns, sharey)
+
+
+def grid(figure: FigureBase, n: int, columns: int, sharey: bool = True) -> list[Axes]:
+    """Return n panels of a figure, row by row; the rest of the last row stays empty."""
+    n_rows = max(1, math.ceil(n / columns))
+    axes = list(figure.subplots(n_rows, columns, sharey=sharey, squeeze=False).ravel())
+    for axis in axes[n:]:
+        axis.set_axis_off()
+    return axes[:n]
+
+
+def stack(figure: Figure, heights: Sequence[float]) -> list[SubFigure]:
+    """Divide a figure into subfigures one below the other."""
+    return list(figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False).ravel())
+
+
+def in_first_column(axis: Axes) -> bool:
+    """Whether a panel is the first one of its row."""
+    place = axis.get_subplotspec()
+    return place is not None and place.is_first_col()
+
+
+def empty_figure() -> Figure:
+    """Return a figure that says why there is nothing in it."""
+    figure, (axis,) = panels(1, height=1.4)
+    axis.set_axis_off()
+    say_none_included(axis)
+    return figure
+
+
+def say_none_included(axis: Axes) -> None:
+    """Say in an empty panel that no network met the inclusion criterion."""
+    axis.text(
+        0.5,
+        0.5,
+        "no network met the\ninclusion criterion",
+        transform=axis.transAxes,
+        ha="center",
+        va="center",
+        color="0.4",
+        fontsize=8,
+    )
+
+
+def note_below(figure: FigureBase, words: str) -> None:
+    """Write a note in small grey letters below a figure."""
+    figure.supxlabel(words, fontsize=7, color="0.35")
+
+
+# Rows and axes
+
+
+def striped_rows(axis: Axes, labels: list[str]) -> None:
+    """Prepare an axis with a labelled row for every label, from top to bottom."""
+    _stripes(axis, len(labels))
+    axis.set_yticks(range(len(labels)), labels, fontsize=7)
+
+
+def _stripes(axis: Axes, n_rows: int) -> None:
+    for y in range(1, n_rows, 2):
+        axis.axhspan(y - 0.5, y + 0.5, color="0.96", lw=0, zorder=0)
+    axis.set_ylim(n_rows - 0.5, -0.5)
+    axis.tick_params(axis="y", length=0)
+
+
+def row_height(labels: Iterable[str], n_lines: int) -> float:
+    """Return the inches that a row needs for its label and for so many lines of dots."""
+    lines_of_text = max((label.count("\n") + 1 for label in labels), default=1)
+    return max(0.25, 0.17 * n_lines, 0.13 * lines_of_text + 0.06)
+
+
+def show_means(axis: Axes, which: str, summary: pd.DataFrame, value: str) -> None:
+    """Choose an axis' limits so that all means are seen; bars of few networks may be cut off."""
+    if summary.empty:
+        return
+    low = max(summary["ci_low"].min(), summary[value].min() - 0.2)
+    high = min(summary["ci_high"].max(), summary[value].max() + 0.2)
+    axis.set(**{f"{which}lim": (low - 0.04, high + 0.04)})
+
+
+# Means with intervals
+
+
+def bar_lengths(summary: pd.DataFrame, value: str) -> list[pd.Series]:
+    """Return how far intervals reach below and above their means, as errorbar takes it."""
+    return [summary[value] - summary["ci_low"], summary["ci_high"] - summary[value]]
+
+
+def curve(
+    axis: Axes, x: ArrayLike, summary: pd.DataFrame, value: str, colour: object, **style: Any
+) -> None:
+    """Draw means as a line, and their intervals as a band."""
+    axis.plot(x, summary[value], color=colour, **{"lw": 1.4} | style)
+    axis.fill_between(x, summary["ci_low"], summary["ci_high"], color=colour, alpha=0.15, lw=0)
+
+
+def error_bars(axis: Axes, summary: pd.DataFrame, value: str, y: ArrayLike, **style: Any) -> None:
+    """Draw means as markers, with horizontal intervals."""
+    defaults: dict[str, Any] = {"fmt": "o", "ms": 4, "lw": 1, "capsize": 0}
+    axis.errorbar(summary[value], y, xerr=bar_lengths(summary, value), **defaults | style)
+
+
+def forest(
+    axis: Axes,
+    summary: pd.DataFrame,
+    value: str,
+    rows: Sequence[tuple[str, ...]],
+    keys: list[str],
+    colours: dict[str, object],
+) -> None:
+    """Draw means as dots, a row per condition: filled at the end, open at first mastery.
+
+    Parameters
+    ----------
+    axis
+        The panel.
+    summary
+        From :func:`~repbias.report.figures.selection.summarise`, with columns feature, snapshot
+        and `keys`.
+    value
+        The column of means.
+    rows
+        Values of `keys`, from top to bottom.
+    keys
+        Columns that identify a row.
+    colours
+        Feature to its colour; every feature has a line of its own within a row.
+    """
+    shown = [feature for feature in colours if feature in set(summary["feature"])]
+    step = 0.8 / max(1, len(shown))
+    places = pd.Series(
+        [rows.index(key) for key in summary[keys].itertuples(index=False, name=None)]
+    )
+    _stripes(axis, len(rows))
+    for (feature, snapshot), indices in summary.groupby(["feature", "snapshot"]).indices.items():
+        final = snapshot == "final"
+        shift = step * (shown.index(feature) - (len(shown) - 1) / 2 + (0.15 if final else -0.15))
+        error_bars(
+            axis,
+            summary.iloc[indices],
+            value,
+            places.iloc[indices] + shift,
+            color=colours[feature],
+            mfc=colours[feature] if final else "white",
+            lw=1.2 if final else 0.7,
+        )
+    if summary.empty:
+        say_none_included(axis)
+
+
+# Legends
+
+
+def line(**style: Any) -> mpl.lines.Line2D:
+    """Return a line for a legend."""
+    return mpl.lines.Line2D([], [], **style)
+
+
+def snapshot_markers() -> list[Any]:
+    """Explain filled and open dots, for a legend."""
+    style = {"color": "0.3", "marker": "o", "ls": "", "ms": 4}
+    return [
+        line(label=SNAPSHOT_NAMES["final"], **style),
+        line(label=SNAPSHOT_NAMES["mastered"], mfc="white", **style),
+    ]
+
+
+def legend_below(figure: FigureBase, handles: list[Any]) -> None:
+    """Put a legend below a figure, in as many columns as fit."""
+    longest = max((len(handle.get_label()) for handle in handles), default=1) + 9
+    width = figure.get_figure(root=True).get_figwidth()
+    columns = max(1, min(len(handles), int(width * CHARACTERS_PER_INCH / longest)))
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
+
+
+def feature_legend(
+    figure: FigureBase, colours: dict[str, object], extra: Iterable[object] = ()
+) -> None:
+    """Explain the features' colours, and anything else that is given, below a figure."""
+    handles = [line(color=colour, label=f"feature '{name}'") for name, colour in colours.items()]
+    legend_below(figure, [*handles, *extra])

@@ -1,0 +1,154 @@
+"""Which rows of the tables a figure shows, and their means with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from repbias.base.statistics import mean_interval
+
+#: The snapshots of a network, in their order.
+SNAPSHOTS = ["initial", "mastered", "final"]
+#: The columns that identify a row of figures about recordings: one layer of one condition.
+MODEL = ["experiment", "condition", "layer", "snapshot"]
+
+#: A study's tables by name.
+Tables = dict[str, pd.DataFrame]
+#: "experiment/condition" to its analysed layer.
+Layers = dict[str, str]
+#: (experiment, condition).
+Group = tuple[str, str]
+#: A figure: the tables and the analysed layers to the drawing and the numbers behind it.
+Drawing = Callable[[Tables, Layers], tuple[Figure, pd.DataFrame]]
+
+
+def analysed(table: pd.DataFrame, layers: Layers) -> pd.DataFrame:
+    """Return the rows of every condition's analysed layer."""
+    names = table["experiment"] + "/" + table["condition"]
+    return table[table["layer"] == names.map(layers)]
+
+
+def included(table: pd.DataFrame, *snapshots: str) -> pd.DataFrame:
+    """Return the rows of networks that met the inclusion criterion, at the given snapshots."""
+    return table[table["included"].astype(bool) & table["snapshot"].isin(snapshots)]
+
+
+def groups_of(table: pd.DataFrame) -> list[Group]:
+    """Return every (experiment, condition), in order of appearance."""
+    return list(table.groupby(["experiment", "condition"], sort=False).groups)
+
+
+def of_group(table: pd.DataFrame, group: Group) -> pd.DataFrame:
+    """Return the rows of one condition."""
+    return table[(table["experiment"] == group[0]) & (table["condition"] == group[1])]
+
+
+def targets_of(tables: Tables) -> dict[Group, list[str]]:
+    """Return the features that training rewards, for every condition."""
+    rows = tables["learning"][tables["learning"]["target"].astype(bool)]
+    return {group: list(of_group(rows, group)["feature"].unique()) for group in groups_of(rows)}
+
+
+def outputs_of(tables: Tables) -> list[str]:
+    """Return the features that have an output: all but sub-components."""
+    return list(tables["learning"]["feature"].unique())
+
+
+def of_outputs(table: pd.DataFrame, tables: Tables) -> pd.DataFrame:
+    """Return the rows of features that have an output."""
+    return table[table["feature"].isin(outputs_of(tables))]
+
+
+def summarise(table: pd.DataFrame, keys: list[str], value: str) -> pd.DataFrame:
+    """Return the mean of a column and its 95 % interval for every group; NaN is left out.
+
+    Parameters
+    ----------
+    table
+        One row per network (or other independent unit) and group.
+    keys
+        Columns that define the groups.
+    value
+        The column that is averaged.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `keys`, `value`, ci_low, ci_high and n, the number of values.
+    """
+    finite = table[np.isfinite(table[value].astype(float))]
+    rows = [_mean_of(part, keys, key, value) for key, part in finite.groupby(keys, sort=False)]
+    return pd.DataFrame(rows, columns=[*keys, value, "ci_low", "ci_high", "n"])
+
+
+def over_networks(table: pd.DataFrame, keys: list[str], value: str) -> pd.DataFrame:
+    """Return the mean of a column over networks, with its 95 % interval.
+
+    As :func:`summarise`, but a group with a single network keeps that network's own interval,
+    in columns ci_low and ci_high of `table`.
+    """
+    rows = []
+    for key, part in table.groupby(keys, sort=False):
+        row = _mean_of(part, keys, key, value)
+        if len(part) == 1:
+            row["ci_low"], row["ci_high"] = part[["ci_low", "ci_high"]].iloc[0]
+        rows.append(row)
+    return pd.DataFrame(rows, columns=[*keys, value, "ci_low", "ci_high", "n"])
+
+
+def _mean_of(part: pd.DataFrame, keys: list[str], key: Any, value: str) -> dict[str, Any]:
+    mean, low, high = mean_interval(part[value].to_numpy(float))
+    row = dict(zip(keys, key, strict=True))
+    return row | {value: mean, "ci_low": low, "ci_high": high, "n": len(part)}
+
+
+def one_layer(models: pd.DataFrame, layers: Layers) -> pd.DataFrame:
+    """Return the rows of one layer of every model: its analysed layer, or else its last one.
+
+    Parameters
+    ----------
+    models
+        Columns :data:`MODEL`, layers in order from input to output; with a column "model" every
+        kind of model keeps a layer.
+    layers
+        The analysed layers.
+    """
+    kinds = [c for c in ("experiment", "condition", "model") if c in models]
+    last = models.groupby(kinds)["layer"].transform("last")
+    names = models["experiment"] + "/" + models["condition"]
+    return models[models["layer"] == names.map(layers).astype(object).fillna(last)]
+
+
+def fewer_models(models: pd.DataFrame, layers: Layers, most: int) -> tuple[pd.DataFrame, str]:
+    """Choose the models that fit into a figure, without looking at their scores.
+
+    Parameters
+    ----------
+    models
+        Columns :data:`MODEL` (and "model").
+    layers
+        The analysed layers.
+    most
+        Number of distinct :data:`MODEL` that fit.
+
+    Returns
+    -------
+    shown : pandas.DataFrame
+        The distinct models that are shown.
+    note : str
+        Which ones these are, where some are left out; else empty.
+    """
+    all_models = models[MODEL].drop_duplicates()
+    if len(all_models) <= most:
+        return all_models, ""
+    chosen = one_layer(models, layers)[MODEL].drop_duplicates()
+    if len(chosen) <= most:
+        return chosen, "one layer of every model, the analysed or last one"
+    trained = chosen[chosen["snapshot"] != "initial"]
+    if len(trained) <= most:
+        return trained, "one layer of every trained model, the analysed or last one"
+    return trained.head(most), f"the first {most} of {len(trained)} models, one layer of each"
