@@ -12,6 +12,7 @@ import pytest
 from repbias.commands.main import main
 from repbias.commands.show import KINDS
 from repbias.io.activations import write_activations
+from repbias.io.hdf5 import write_members
 from repbias.io.networks import Networks
 from repbias.io.provenance import digest
 from repbias.io.recordings import Recording
@@ -95,6 +96,26 @@ def test_hdf5_files_are_described_with_their_axes(kind, tmp_path, show):
     arrays = [line for line in said[2 : said.index("")] if not line.startswith("@")]
     axes = r"\S+ \d+ [a-z]+( x (\d+ [a-z]+|1))*, \w+"
     assert [line for line in arrays if not re.fullmatch(axes, line)] == []
+
+
+@pytest.mark.parametrize("kind", [networks, stimuli])
+@pytest.mark.parametrize(
+    ("conditions", "expected"),
+    [
+        (["base"], "of 1 condition: base"),
+        (["a", "b"], "of 2 conditions: a, b; those of a:"),
+        (["a", "b", "c", "d", "e"], "of 5 conditions: a, b, c, d, ...; those of a:"),
+    ],
+)
+def test_a_file_of_several_conditions_is_described_by_the_first(
+    kind, conditions, expected, tmp_path, show
+):
+    kind(tmp_path / "one.h5")
+    one = {networks: Networks, stimuli: Stimuli}[kind].read(tmp_path / "one.h5")
+    write_members(tmp_path / "x.h5", kind.__name__, [(name, one) for name in conditions])
+    said, alone = show(tmp_path / "x.h5"), show(tmp_path / "one.h5")
+    assert said[1] == f"{KINDS[kind.__name__][0]} {expected}"
+    assert sorted(said[2:]) == sorted(alone[2:])
 
 
 def test_rdms_of_rsatoolbox(tmp_path, show):

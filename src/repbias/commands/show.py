@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from repbias.base.spec import RepbiasError
 from repbias.commands.description import count, some
 from repbias.io import provenance
-from repbias.io.untrusted import open_hdf5, readable
+from repbias.io.untrusted import member, open_hdf5, readable
 
 if TYPE_CHECKING:
     import h5py
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: What our HDF5 files are, by their kind, and the axes of their parts (the first that fits).
 KINDS: dict[str, tuple[str, dict[str, str]]] = {
     "stimuli": (
-        "generated stimuli of a condition",
+        "generated stimuli",
         {
             "inputs": "stimulus, input",
             "labels": "stimulus, feature",
@@ -29,7 +29,7 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
     "networks": (
-        "trained networks of a condition, all seeds",
+        "trained networks (all seeds)",
         {
             "weights/w*": "checkpoint, network, in, out",
             "weights/b*": "checkpoint, network, , out",
@@ -122,11 +122,20 @@ def _hdf5(path: Path) -> list[str]:
 
 
 def _parts(file: h5py.File, kind: str) -> list[str]:
-    """Describe every attribute and array of a file."""
+    """Describe every attribute and array of a file; of several conditions, those of the first."""
     import h5py
 
     what, axes_of = KINDS[kind]
-    rows = [(f"@{name}", _shortened(value)) for name, value in file.attrs.items()]
+    attributes = dict(file.attrs)
+    content: h5py.Group = file
+    # What describes a condition is an attribute of the file, or of a group for each condition.
+    if file.keys() and all(name.startswith("repbias_") for name in attributes):
+        conditions = list(file)
+        content = member(file.filename, file, conditions[0])
+        attributes |= content.attrs
+        what += f" of {count(len(conditions), 'condition')}: {some(conditions)}"
+        what += f"; those of {conditions[0]}:" * (len(conditions) > 1)
+    rows = [(f"@{name}", _shortened(value)) for name, value in attributes.items()]
 
     def visit(name: str, item: h5py.HLObject) -> None:
         if isinstance(item, h5py.Dataset):
@@ -136,7 +145,7 @@ def _parts(file: h5py.File, kind: str) -> list[str]:
             text = h5py.check_string_dtype(item.dtype)
             rows.append((name, f"{shape}, {'text' if text else item.dtype}"))
 
-    file.visititems(visit)
+    content.visititems(visit)
     return [what, *_aligned(rows)]
 
 
