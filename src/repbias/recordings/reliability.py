@@ -10,7 +10,6 @@ import pandas as pd
 
 from repbias.base.spec import RepbiasError
 from repbias.io.recordings import Recording
-from repbias.tables import as_table
 from repbias.recordings.responses import (
     by_repeat,
     has_repeats,
@@ -19,6 +18,7 @@ from repbias.recordings.responses import (
     varies_over_stimuli,
 )
 from repbias.recordings.spec import preparation_of
+from repbias.tables import as_table
 
 #: How the ceiling of a unit was estimated, stored beside every value.
 UNIT_CONVENTION = "sqrt of split-half reliability, Spearman-Brown corrected"
