@@ -18,8 +18,8 @@ run: $(VENV)/.installed  ## run the default study; ARGS="--configfile studies/v4
 	touch .snakemake/make.running; \
 	$(SNAKEMAKE) --cores all $(ARGS); status=$$?; rm -f .snakemake/make.running; exit $$status
 
-test: $(VENV)/.installed-test  ## run the test suite; ARGS="-k ridge" runs a part of it
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-n auto --dist loadfile --no-loadscope-reorder --cov --cov-report=term --cov-fail-under=90)
+test: $(VENV)/.installed-test  ## run the test suite; ARGS="-m 'not slow'" or ARGS="-k ridge" runs a part of it
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(if $(ARGS),$(ARGS),--cov --cov-report=term --cov-fail-under=90)
 
 lint: $(VENV)/.installed-test  ## check style and types
 	$(BIN)/ruff check .

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 import yaml
 
-from repbias.claims import CLAIMS
+from repbias.claims.catalogue import CLAIMS
 from repbias.config.analyses import OF_RECORDINGS
 from repbias.pipeline import config_reference
 from repbias.pipeline.checks import load_study

@@ -18,7 +18,7 @@ from synthetic import (
     decided,
 )
 
-from repbias.claims import CLAIMS
+from repbias.claims.catalogue import CLAIMS
 from repbias.claims.decide import decide
 from repbias.tables import TABLES, as_table, read_tables, write_table
 

@@ -236,7 +236,7 @@ def test_images_that_cannot_be_opened(check, folder):
     code, out = check(v4=ARRAY)
     assert code == 1
     assert "PROBLEM: images: no images found" in out
-    assert "PROBLEM: not read, because the images 'shown' are not there" in out
+    assert "PROBLEM: not read: the images 'shown' cannot be opened" in out
 
 
 def test_quick_reads_no_data(check, folder):

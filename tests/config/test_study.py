@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from repbias.base.spec import expand_variables, nearest
-from repbias.claims import CLAIMS
+from repbias.claims.catalogue import CLAIMS
 from repbias.config.analyses import ANALYSES
 from repbias.config.study import ConfigError
 from repbias.pipeline.checks import load_study

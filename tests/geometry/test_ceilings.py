@@ -66,7 +66,7 @@ def test_the_ceiling_of_several_subjects_leaves_one_out(rdm_similarity):
 @pytest.mark.parametrize("ties", [False, True])
 @pytest.mark.parametrize("rdm_similarity", RDM_SIMILARITIES)
 def test_resampled_ceilings_are_rsatoolboxs(rdm_similarity, ties):
-    """Subjects and stimuli are copied; it averages over the different subjects of a sample."""
+    """With copies of subjects and stimuli; rsatoolbox averages over distinct subjects."""
     data = subject_vectors(4, 10)
     data = np.round(4 * data) if ties else data
     stimuli, subjects = draws(10, 4, 12)

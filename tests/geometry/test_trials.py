@@ -111,7 +111,7 @@ def test_poisson_is_rsatoolboxs():
 
 
 def test_poisson_cv_is_the_mean_over_rsatoolboxs_last_folds():
-    """It returns the last fold only: every fold is made the last one in turn."""
+    """rsatoolbox returns the last fold only, so every fold is the last one in turn."""
     tensor = counts()
     parts = []
     for last in range(3):
@@ -170,7 +170,7 @@ def test_with_noise_normalisation_the_scale_and_offset_of_units_do_not_matter(se
 
 
 def test_units_recorded_apart_use_their_own_repeats():
-    """Unit by unit: without products of different units the trials need not be common."""
+    """Without products of different units, units need no trials in common."""
     tensor = noisy(6, 5, 4)
     apart = np.full((6, 10, 4), np.nan)
     apart[:, :5, :2], apart[:, 5:, 2:] = tensor[:, :, :2], tensor[:, :, 2:]

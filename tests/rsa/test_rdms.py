@@ -70,7 +70,7 @@ def test_a_file_of_dead_layers_is_refused(make_activations, tmp_path):
 
 
 def test_a_wrong_bit_among_activations_is_named(make_activations, tmp_path):
-    """It is no matter of a layer, which would be left out."""
+    """A damaged file is an error, not a layer that is left out."""
     values = np.random.default_rng(0).normal(size=(2, 6, 40))
     activations = make_activations({"hidden1": values}, list("abcdef"))
     content = bytearray(activations.path.read_bytes())

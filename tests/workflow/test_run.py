@@ -16,7 +16,7 @@ import pytest
 import yaml
 from workspace import ROOT, Workspace
 
-from repbias.claims import CLAIMS
+from repbias.claims.catalogue import CLAIMS
 from repbias.config.analyses import OF_NETWORKS, OF_RECORDINGS
 from repbias.pipeline.checks import load_study
 from repbias.pipeline.plan import Plan

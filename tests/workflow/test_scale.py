@@ -3,7 +3,6 @@
 import copy
 import os
 import re
-import resource
 import shutil
 import subprocess
 
@@ -19,13 +18,9 @@ from repbias.pipeline.sizes import n_jobs, study_bytes
 
 
 def planned(tmp_path, config):
-    """How many jobs Snakemake plans, and CPU seconds that it takes to."""
-    workspace = Workspace(tmp_path, config)
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    output = workspace.snakemake("--dry-run", "--quiet", "rules").stdout
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return int(re.search(r"^total +(\d+)", output, re.MULTILINE)[1]), seconds
+    """How many jobs Snakemake plans."""
+    output = Workspace(tmp_path, config).snakemake("--dry-run", "--quiet", "rules").stdout
+    return int(re.search(r"^total +(\d+)", output, re.MULTILINE)[1])
 
 
 @pytest.fixture
@@ -43,19 +38,17 @@ def many(tiny_config):
     return {"study": "many", "experiments": {"sweep": sweep}}
 
 
-def test_ten_thousand_networks_are_planned_in_seconds_as_few_jobs(tmp_path, many):
+def test_ten_thousand_networks_are_planned_as_few_jobs(tmp_path, many):
     study = load_study(many)
     assert sum(condition.seeds for *_, condition in study.conditions()) == 10_000
-    jobs, seconds = planned(tmp_path, many)
-    assert jobs == n_jobs(Plan(study)) < 100
-    assert seconds < 20
+    assert planned(tmp_path, many) == n_jobs(Plan(study)) < 100
 
 
 def test_jobs_are_predicted(tmp_path, tiny_config):
     bits = yaml.safe_load((ROOT / "studies/bits.yaml").read_text())
     for config in (tiny_config, bits):
         (tmp_path / config["study"]).mkdir()
-        jobs, _ = planned(tmp_path / config["study"], config)
+        jobs = planned(tmp_path / config["study"], config)
         assert jobs == n_jobs(Plan(load_study(config))), config["study"]
 
 

@@ -8,7 +8,7 @@ from array_api_compat import array_namespace
 
 
 def floating(array: Any) -> Any:
-    """Return a NumPy or PyTorch array as it is if float32 or float64, otherwise as float64.
+    """Return a NumPy or PyTorch array unchanged if float32 or float64, otherwise as float64.
 
     Half precision is for storage only: sums of its numbers overflow.
     """

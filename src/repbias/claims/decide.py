@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from repbias.claims.evidence import CLAIMS, Evidence
+from repbias.claims.catalogue import CLAIMS
+from repbias.claims.evidence import Evidence
 from repbias.tables import as_table
 
 if TYPE_CHECKING:

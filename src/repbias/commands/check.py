@@ -180,7 +180,7 @@ def _data(study: Study, decode: bool) -> Iterator[Findings]:
             with _noting(findings):
                 _check_recording(findings, study, name, opened[spec.stimuli])
         else:
-            findings.problems.append(f"not read, because the images {spec.stimuli!r} are not there")
+            findings.problems.append(f"not read: the images {spec.stimuli!r} cannot be opened")
         yield findings
 
 

@@ -95,7 +95,7 @@ class Experiment(Condition):
     conditions_per_job: int = Field(1, ge=1)
     """Conditions that one job goes through, at every step: many make sweeps of small conditions
     quick, as they are trained stacked where their shapes agree, and keep the number of jobs low. An
-    edit of one condition then does all of its job anew."""
+    edit of one condition then reruns all of its job, but trains only what changed."""
 
     @field_validator("analyses")
     @classmethod

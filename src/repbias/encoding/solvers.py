@@ -538,9 +538,9 @@ def _choose(form: _Form, y: Array, cross: Array, grid: _Grid) -> tuple[Array, Ar
     for w in range(grid.weightings.shape[0]):
         targets = xp.nonzero(several & xp.any(close[w, ...], axis=0))[0]
         if targets.shape[0]:
-            one = grid._replace(weightings=grid.weightings[w : w + 1, :])
+            single = grid._replace(weightings=grid.weightings[w : w + 1, :])
             of_weighting = scores[w, ...]
-            precise = _scores(form, y[:, targets], cross[:, targets], one, direct=True)
+            precise = _scores(form, y[:, targets], cross[:, targets], single, direct=True)
             of_weighting[:, targets] = precise[0, ...]
     return _best(xp, scores, grid.alphas)
 

@@ -1,1 +1,1 @@
-"""Representational geometry: RDMs, their comparison, intervals and noise ceilings."""
+"""Representational geometry: functions on arrays of patterns, trials and RDMs."""

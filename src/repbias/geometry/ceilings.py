@@ -75,9 +75,9 @@ def resampled_ceilings(
         If different pairs are NaN, or any pair is and the measure whitens.
     """
     n = n_stimuli_of(data)
-    data, _, kept = present(data, data, rdm_similarity)
+    data, _, remaining = present(data, data, rdm_similarity)
     xp, where = array_namespace(data), device(data)
-    pairs = tuple(i[kept] for i in pairs_of(n, data))
+    pairs = tuple(i[remaining] for i in pairs_of(n, data))
     stimuli, subjects = (xp.asarray(counts, device=where) for counts in (stimuli, subjects))
     compare = _ranked_ceilings if rdm_similarity in RANKED else _cosine_ceilings
     lower, upper = compare(data, rdm_similarity, stimuli, subjects, pairs)

@@ -244,16 +244,16 @@ def resampled_similarity(
         If different pairs are NaN, or any pair is and the measure whitens.
     """
     n = n_stimuli_of(models)
-    models, data, kept = present(models, data, rdm_similarity)
+    models, data, remaining = present(models, data, rdm_similarity)
     xp = array_namespace(models)
-    pairs = tuple(i[kept] for i in pairs_of(n, models))
+    pairs = tuple(i[remaining] for i in pairs_of(n, models))
     counts = xp.asarray(counts, device=device(models))
     shape = (counts.shape[0], models.shape[0], data.shape[0])
     result = xp.empty(shape, dtype=models.dtype, device=device(models))
     if rdm_similarity in RANKED:
         compare = _resampled_tau if rdm_similarity == "tau-a" else _resampled_rho
         # Half of the memory for models, half for data.
-        rows = columns = max(1, MEMORY // (2 * len(kept)))
+        rows = columns = max(1, MEMORY // (2 * len(remaining)))
     else:
         compare, columns = _resampled_cosine, shape[2]
         rows = max(1, MEMORY // (shape[0] * shape[2]))

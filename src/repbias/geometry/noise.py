@@ -121,7 +121,7 @@ def shrinkage_whitened(x: Array, stimulus: np.ndarray) -> Array:
     z[...] = x - means[rows, :]
     means -= xp.mean(means, axis=0)
     scale = xp.sqrt(xp.sum(z**2, axis=0) / degrees)
-    # Noise that is only rounding of a mean is no noise.
+    # Variation that is only rounding of a mean is not noise.
     constant = scale <= 8 * xp.finfo(x.dtype).eps * xp.max(xp.abs(means), axis=0)
     if constant.any():
         raise RepbiasError(

@@ -1,15 +1,14 @@
-"""Measures of similarity between two representations, and the table of all pairs of networks.
+"""Measures of similarity between two representations.
 
-A representation is an array (stimulus, unit); two that are compared are of the same stimuli in
-the same order, and may differ in their number of units. What depends on one representation alone
-(its factors) is computed once, so that N networks cost N factorisations. All arithmetic is
-float64. Most symmetric measures are inner products of one (stimulus, stimulus) matrix of unit
-norm per representation; of these, permuting stimuli permutes rows and columns.
+A representation is an array (stimulus, unit); two that are compared have the same stimuli in the
+same order, and may differ in their number of units. What depends on one representation alone (its
+factors) is computed once, so that N networks cost N factorisations. All arithmetic is float64.
+Most symmetric measures are inner products of one (stimulus, stimulus) matrix of unit norm per
+representation; permuting stimuli permutes its rows and columns.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,8 +22,6 @@ from scipy.spatial.distance import pdist, squareform
 from repbias.base.spec import RepbiasError
 from repbias.geometry.distances import dissimilarities
 from repbias.geometry.nnls import gram_root, nonnegative_weights
-
-logger = logging.getLogger(__name__)
 
 #: Neighbours of a stimulus in mutual k-NN.
 N_NEIGHBOURS = 10
@@ -40,11 +37,13 @@ class Metric:
     ----------
     label : name in figures
     source : where it was proposed
-    factors : representation (stimulus, unit) to what is computed once per representation; raises
-        RepbiasError where the measure is undefined
-    compare : factors of both to the similarity; if not symmetric, the first predicts the second
-    permute : factors and an order of the stimuli to the factors of the reordered representation
-    symmetric : whether exchanging the two changes nothing
+    factors : maps a representation (stimulus, unit) to what is computed once per representation;
+        raises RepbiasError if the measure is undefined
+    compare : maps the factors of two representations to their similarity; if the measure is not
+        symmetric, the first predicts the second
+    permute : maps factors and an order of the stimuli to the factors of the reordered
+        representation
+    symmetric : whether the order of the two does not matter
     """
 
     label: str
@@ -67,15 +66,14 @@ def centred(x: np.ndarray) -> np.ndarray:
     if not np.isfinite(x).all():
         raise RepbiasError(f"{(~np.isfinite(x)).any(axis=1).sum()} patterns are not finite")
     if (np.ptp(x, axis=0) == 0).all():
-        raise RepbiasError(f"all {len(x)} patterns are the same; expected some that differ")
+        raise RepbiasError(f"all {len(x)} patterns are the same; expected patterns that differ")
     return x - x.mean(axis=0)
 
 
 def residualised(x: np.ndarray, label: np.ndarray) -> np.ndarray:
-    """Remove a feature from a representation: its class means are moved to the common mean.
+    """Remove a feature from a representation: its class means are moved to the overall mean.
 
-    The mean pattern over stimuli stays, so that correlation distances change through the feature
-    alone.
+    The mean pattern over stimuli is kept, so that only the feature changes correlation distances.
 
     Parameters
     ----------
@@ -122,7 +120,7 @@ def _permute_rows(matrix: np.ndarray, order: np.ndarray) -> np.ndarray:
 
 
 def _deviations(rdm: np.ndarray) -> np.ndarray:
-    """Return dissimilarities (pair,) minus their mean as (stimulus, stimulus), zero diagonal."""
+    """Return centred dissimilarities (pair,) as a matrix (stimulus, stimulus) of diagonal 0."""
     deviations = rdm - rdm.mean()
     if np.abs(deviations).max() <= 1e-12 * np.abs(rdm).max():
         raise RepbiasError(f"all {len(rdm)} dissimilarities are the same; expected some variance")
@@ -130,20 +128,20 @@ def _deviations(rdm: np.ndarray) -> np.ndarray:
 
 
 def _rsa(x: np.ndarray) -> np.ndarray:
-    """Correlation-distance RDM; the inner product is the Pearson correlation of the triangles.
+    """Return the correlation-distance RDM; inner products are Pearson correlations of triangles.
 
-    As is usual, units are not centred over stimuli: patterns are correlated as they are.
+    As is usual, units are not centred over stimuli.
     """
     return _unit(_deviations(dissimilarities(x, "correlation")))
 
 
 def _rsa_euclidean(x: np.ndarray) -> np.ndarray:
-    """Euclidean RDM (not squared); the inner product is Pearson's of the triangles."""
+    """Return the Euclidean RDM (not squared); inner products are Pearson correlations."""
     return _unit(_deviations(dissimilarities(x, "euclidean")))
 
 
 def _rsa_whitened(x: np.ndarray) -> np.ndarray:
-    """Correlation-distance RDM, whitened: rsatoolbox's ``corr_cov``.
+    """Return the whitened correlation-distance RDM: rsatoolbox's ``corr_cov``.
 
     With D the RDM minus its mean and V the covariance of dissimilarities under independent noise,
     d' V^-1 d is proportional to ||H D H||^2 (Diedrichsen et al. 2021), H = I - 11'/n.
@@ -152,16 +150,16 @@ def _rsa_whitened(x: np.ndarray) -> np.ndarray:
 
 
 def _cka(x: np.ndarray) -> np.ndarray:
-    """Gram matrix K = X X' of the centred X; CKA = <K, L> / (||K|| ||L||)."""
+    """Return the Gram matrix K = X X' of the centred X; CKA = <K, L> / (||K|| ||L||)."""
     x = centred(x)
     return _unit(x @ x.T)
 
 
 def _cka_debiased(x: np.ndarray) -> np.ndarray:
-    """U-centred Gram matrix, whose inner products are n (n - 3) times the unbiased HSIC.
+    """Return the U-centred Gram matrix; inner products are n (n - 3) times the unbiased HSIC.
 
-    With zero diagonal: K_ij - r_i / (n - 2) - r_j / (n - 2) + sum(r) / ((n - 1) (n - 2)), where r
-    are K's row sums without its diagonal.
+    K_ij - r_i / (n - 2) - r_j / (n - 2) + sum(r) / ((n - 1) (n - 2)), where r are K's row sums
+    without its diagonal; the diagonal is 0.
     """
     x = centred(x)
     n = len(x)
@@ -176,7 +174,7 @@ def _cka_debiased(x: np.ndarray) -> np.ndarray:
 
 
 def _cka_rbf(x: np.ndarray) -> np.ndarray:
-    """Centred Gaussian kernel exp(-d^2 / 2 s^2), s the median distance between two stimuli."""
+    """Return the centred Gaussian kernel exp(-d^2 / 2 s^2), s the median distance of stimuli."""
     distances = pdist(centred(x))
     bandwidth = np.median(distances)
     if bandwidth == 0:
@@ -185,13 +183,14 @@ def _cka_rbf(x: np.ndarray) -> np.ndarray:
 
 
 def _mutual_knn(x: np.ndarray) -> np.ndarray:
-    """Each stimulus' 10 nearest others (Euclidean) as a row; the inner product is the share common.
+    """Return the 10 nearest neighbours (Euclidean) of each stimulus, one stimulus per row.
 
-    Huh et al. take the cosine of patterns that are not centred; the Euclidean distance needs no
-    choice of an origin. Stimuli that are equally far share the last places, so the result is what
-    random choices among them, independent in each representation, have in common on average.
+    The inner product is the share of neighbours in common. Huh et al. use the cosine of patterns
+    that are not centred; the Euclidean distance needs no choice of an origin. Equally distant
+    stimuli share the last places, so the result is what random choices among them, independent in
+    each representation, have in common on average.
     """
-    # By SciPy, as patterns that are the same then have exactly the same distances.
+    # By SciPy, so that equal patterns have exactly equal distances.
     distances = squareform(pdist(centred(x)))
     n = len(distances)
     if n < N_NEIGHBOURS + 2:
@@ -199,8 +198,8 @@ def _mutual_knn(x: np.ndarray) -> np.ndarray:
             f"{n} stimuli; {N_NEIGHBOURS} neighbours need at least {N_NEIGHBOURS + 2}"
         )
     np.fill_diagonal(distances, np.inf)
-    farthest = np.sort(distances, axis=1)[:, [N_NEIGHBOURS - 1]]
-    nearer, tied = distances < farthest, distances == farthest
+    radius = np.sort(distances, axis=1)[:, [N_NEIGHBOURS - 1]]
+    nearer, tied = distances < radius, distances == radius
     places = N_NEIGHBOURS - nearer.sum(axis=1, keepdims=True)
     neighbours = nearer + tied * places / tied.sum(axis=1, keepdims=True)
     return neighbours / np.sqrt(n * N_NEIGHBOURS)
@@ -237,7 +236,7 @@ def _procrustes(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _unit_columns(x: np.ndarray) -> np.ndarray:
-    """Centre every unit and scale it to unit norm; constant units are 0, correlated with none."""
+    """Centre every unit and scale it to unit norm; constant units become 0."""
     constant = np.ptp(x, axis=0) == 0
     x = centred(x)
     x[:, constant] = 0
@@ -248,8 +247,8 @@ def _soft_matching(a: np.ndarray, b: np.ndarray) -> float:
     """Return the largest sum_ij P_ij corr(x_i, y_j) over transport plans P of equal unit masses.
 
     Rows of P sum to 1/p and columns to 1/q. If p = q, this is the mean correlation of matched
-    units. If one is a multiple of the other, units of the smaller are copied and matched;
-    otherwise the linear programme is solved, which takes much longer.
+    units. If one is a multiple of the other, units of the smaller representation are copied and
+    matched; otherwise the linear programme is solved, which takes much longer.
     """
     correlation = a.T @ b
     p, q = correlation.shape
@@ -271,9 +270,9 @@ _RidgeFactors = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def _ridge_factors(x: np.ndarray) -> _RidgeFactors:
-    """Return left singular vectors, shares of variance, and the centred representation itself.
+    """Return left singular vectors, shares of variance, and the centred representation.
 
-    The latter is rotated into at most as many dimensions as stimuli, which leaves R2 as it is.
+    The last is rotated into at most as many dimensions as stimuli, which does not change R2.
     """
     y = _scores(x)
     u, s, _ = np.linalg.svd(y, full_matrices=False)
@@ -290,10 +289,10 @@ def _ridge(a: _RidgeFactors, b: _RidgeFactors) -> float:
 
     With X = U S V' centred, the intercept not penalised and shrinkage d = s^2 / (s^2 + penalty),
     the predictions are U d U'Y and the leverages 1/n + sum_k u_ik^2 d_k, so that the error of a
-    stimulus left out is its residual / (1 - leverage). R2 = 1 - (sum of squared errors) / (sum of
-    squares of centred Y), over stimuli and units together. One penalty serves all units: that of
-    :data:`PENALTIES` with the highest R2. It is chosen on the errors that are reported, without an
-    inner loop; among nine coarse steps this is optimistic only slightly.
+    left-out stimulus is its residual / (1 - leverage). R2 = 1 - (sum of squared errors) / (sum of
+    squares of centred Y), over stimuli and units together. All units share one penalty, that of
+    :data:`PENALTIES` with the highest R2. It is chosen by the errors that are reported, without an
+    inner loop; with nine coarse steps this is only slightly optimistic.
     """
     u, variance, _ = a
     y = b[2]
@@ -309,7 +308,7 @@ def _ridge(a: _RidgeFactors, b: _RidgeFactors) -> float:
 
 @dataclass(frozen=True)
 class _Reweighting:
-    """Factors of feature-reweighted RSA; what only one side needs is computed when needed.
+    """Factors of feature-reweighted RSA; what only one side needs is computed on demand.
 
     Attributes
     ----------
@@ -322,13 +321,13 @@ class _Reweighting:
     rdm: np.ndarray
 
     def _halves(self) -> tuple[slice, slice]:
-        # Not odd and even: generated stimuli come round-robin over the combinations of labels.
+        # Not odd and even: generated stimuli cycle through the combinations of labels.
         middle = len(self.rdm) // 2
         return slice(None, middle), slice(middle, None)
 
     @cached_property
     def targets(self) -> list[np.ndarray]:
-        """Laplacian of each half's RDM, minus its mean and of unit norm over pairs.
+        """Laplacian of each half's RDM, after it is centred and scaled to unit norm over pairs.
 
         With L = diag(row sums of Y) - Y, sum_{i<j} (x_i - x_j)^2 y_ij = x' L x.
         """
@@ -336,20 +335,20 @@ class _Reweighting:
         for half in self._halves():
             y = squareform(self.rdm[half, half])
             y = y - y.mean()
-            # If all are the same they are 0, and so is every product with them.
+            # A constant RDM becomes 0, and so does every product with it.
             y = squareform(y / (np.linalg.norm(y) or 1))
             laplacians.append(np.diag(y.sum(axis=1)) - y)
         return laplacians
 
     @cached_property
     def predictors(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-        """Each half's patterns, and of its units' RDMs A (pair, unit) the normal equations.
+        """Patterns of each half, and the normal equations of its units' RDMs A (pair, unit).
 
-        A'A, of columns minus their mean, is not summed over pairs: with Z the half's m patterns
-        centred over stimuli, C = Z'Z, Q = (Z o Z)'(Z o Z), s the diagonal of C and o the product
-        of elements, sum_{i<j} (z_iu - z_ju)^2 (z_iv - z_jv)^2 = m Q + s s' + 2 C o C, and the
-        means are 2 s / (m - 1). With A'A = R'R, non-negative least squares of A w to y is that of
-        R w to (R')^-1 A'y.
+        A'A, of centred columns, is computed without a sum over pairs: with Z the half's m patterns
+        centred over stimuli, C = Z'Z, Q = (Z o Z)'(Z o Z), s the diagonal of C and o the
+        element-wise product, sum_{i<j} (z_iu - z_ju)^2 (z_iv - z_jv)^2 = m Q + s s' + 2 C o C, and
+        the means are 2 s / (m - 1). With A'A = R'R, non-negative least squares of A w to y is that
+        of R w to (R')^-1 A'y; the four arrays are Z, A'A, R and (R')^-1.
         """
         result = []
         for half in self._halves():
@@ -376,14 +375,14 @@ def _permute_reweighting(factors: _Reweighting, order: np.ndarray) -> _Reweighti
 
 
 def _reweighted(a: _Reweighting, b: _Reweighting) -> float:
-    """Return Pearson's correlation of the second's RDM with the first's reweighted, held out.
+    """Return the held-out Pearson correlation of the first's reweighted RDM with the second's RDM.
 
-    The first's RDMs of single units (squared differences of patterns that are standardised over
-    units) get an intercept and non-negative weights, fitted to the second's correlation-distance
-    RDM on half of the stimuli; the correlation is over the pairs within the other half, and the
-    mean of both directions. With equal weights this is `rsa` within halves. There is no further
-    penalty on the weights. A half counts as 0 where the correlation is undefined, as all weights
-    or the RDM's variance are 0.
+    The RDMs of the first's single units (squared differences of patterns that are standardised over
+    units) are combined with an intercept and non-negative weights, which are fitted to the second's
+    correlation-distance RDM on half of the stimuli. The correlation is over pairs within the other
+    half, averaged over both directions. With equal weights this is `rsa` within halves. There is no
+    other penalty on the weights. A half counts as 0 if its correlation is undefined, because all
+    weights or the RDM's variance are 0.
     """
     products = [
         np.einsum("iu,iu->u", laplacian @ z, z)
@@ -403,7 +402,7 @@ def _of_matrix(label: str, source: str, factors: Callable[[np.ndarray], np.ndarr
     return Metric(label, source, factors, _inner_product, _permute_both)
 
 
-#: Every measure by name; `repbias.geometry.spec.MetricName` lists the same names.
+#: Measures by name; `repbias.geometry.spec.MetricName` lists the same names.
 METRICS: dict[str, Metric] = {
     "rsa": _of_matrix("RSA (correlation)", "Kriegeskorte et al. 2008", _rsa),
     "rsa_euclidean": _of_matrix("RSA (Euclidean)", "Kriegeskorte et al. 2008", _rsa_euclidean),

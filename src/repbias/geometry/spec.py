@@ -1,4 +1,4 @@
-"""What ``geometry:`` may say in the configuration."""
+"""The settings under ``geometry:``, and of similarity and identification, in the configuration."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RecordingDistance = Literal[
 ]
 #: Distances between mean patterns.
 MEAN_DISTANCES: tuple[Distance, ...] = get_args(Distance)
-#: Distances whose expected value is 0 where two stimuli evoke the same responses.
+#: Distances whose expected value is 0 if two stimuli evoke the same responses.
 CROSS_VALIDATED = ("crossnobis", "poisson_cv")
 RdmSimilarity = Literal["corr", "cosine", "spearman", "rho-a", "tau-a", "corr_cov", "cosine_cov"]
 Noise = Literal["shrinkage", "diagonal", "none"]

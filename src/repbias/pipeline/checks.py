@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import ValidationError
 
 from repbias.base.spec import nearest
-from repbias.claims import CLAIMS
+from repbias.claims.catalogue import CLAIMS
 from repbias.config.analyses import ANALYSES
 from repbias.config.explain import explain
 from repbias.config.file import ConfigError, require_plain_data

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from repbias.claims import CLAIMS
+from repbias.claims.catalogue import CLAIMS
 from repbias.config.explain import members, tags_of
 from repbias.config.file import MAX_BYTES, MAX_DEPTH, MAX_VALUES
 from repbias.config.study import MOST_CONDITIONS, Study

@@ -226,7 +226,7 @@ class Plan:
     def images_of(self, recording: str) -> dict[str, Any] | None:
         """Return the settings of the stimuli that were shown; None of generated stimuli."""
         images = self.study.images.get(self.study.shown_to(recording))
-        return images and _plain(images)
+        return _plain(images) if images else None
 
     def image_files_of(self, recording: str) -> list[str]:
         """Return the files of the stimuli that were shown; none of generated stimuli."""

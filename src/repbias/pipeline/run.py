@@ -51,14 +51,14 @@ def load_run(
     RepbiasError
         If the configuration is not that of a study.
     """
-    files = list(map(Path, files))
-    source = ", ".join(map(str, files)) or "config"
+    paths = list(map(Path, files))
+    source = ", ".join(map(str, paths)) or "config"
     given = None if _started else _given(config.get("study"))
     if given is not None:
         config.clear()
         config.update(given["config"])
         return load_study(config, source), given["code"]
-    for file in files:
+    for file in paths:
         # Snakemake has taken the last of keys that occur twice; only the file itself tells.
         if file.is_file():
             read_config(file)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from repbias.base.spec import RepbiasError, nearest
-from repbias.io.activations import Activations
 from repbias.io.recordings import Recording
 from repbias.recordings.spec import Preparation, Seconds
+
+if TYPE_CHECKING:
+    from repbias.io.activations import Activations
 
 _TIME = ("epoch", "bin_s", "latency_s", "duration_s", "tau_s")
 #: The settings that only some kinds of response have, by kind.

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
@@ -19,13 +19,15 @@ from repbias.geometry.distances import dissimilarities
 from repbias.geometry.spec import MEAN_DISTANCES, Distance, Geometry
 from repbias.geometry.streaming import stream_dissimilarities
 from repbias.geometry.trials import prepared, trial_dissimilarities, usable_units
-from repbias.io.activations import Activations
 from repbias.io.files import StoreError
 from repbias.io.hdf5 import create_hdf5, dataset_of, part_of
 from repbias.io.recordings import Recording
 from repbias.io.untrusted import refuse_external_parts
 from repbias.recordings.spec import preparation_of
 from repbias.rsa.patterns import SubjectPatterns, subject_patterns
+
+if TYPE_CHECKING:
+    from repbias.io.activations import Activations
 
 logger = logging.getLogger(__name__)
 

@@ -330,8 +330,8 @@ def _trial_order(
     ids: np.ndarray, responses: np.ndarray, trials: Mapping[str, np.ndarray]
 ) -> np.ndarray:
     """Return the order of trials by stimulus, columns that order them, and a hash."""
-    # The hash does not depend on the size of a response, so that folds by repeat stay fair; with
-    # the stimulus in it, the same few counts come in another order for every stimulus.
+    # The order by hash is unrelated to the size of responses, so that folds by repeat stay fair.
+    # The hash includes the stimulus: otherwise equal counts would come first for every stimulus.
     digests = [
         hashlib.blake2b(row.tobytes() + stimulus.encode(), digest_size=8).hexdigest()
         for row, stimulus in zip(responses, ids.tolist(), strict=True)
