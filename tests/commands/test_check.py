@@ -321,9 +321,9 @@ def test_what_a_run_writes_is_said_and_must_fit_on_the_disk(tmp_path, monkeypatc
         (tmp_path / "config.yaml").write_text(yaml.safe_dump(study | {"keep": keep}))
         assert main(["check"]) == 0
         printed[bool(keep)] = capsys.readouterr().out
-    # Stimuli, training and the variance decomposition of two conditions; two tables, and four jobs
+    # Stimuli, training and analyses of two conditions; the tables, and four jobs
     # at the end.
-    assert "jobs           12\n" in printed[True]
+    assert "jobs           11\n" in printed[True]
     assert "networks       at most " in printed[True] and "are free here" in printed[True]
     assert "networks  " not in printed[False] and "warning:" not in printed[False]
     # 4,000 steps of 2,000 networks; seconds of a step follow from the weights (sizes.py).

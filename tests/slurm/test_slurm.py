@@ -5,6 +5,8 @@ import re
 import pytest
 from runs import Run
 
+pytestmark = pytest.mark.slow
+
 SUBMITTED = r"Job \d+ has been submitted with SLURM jobid (\d+) \(log: \S*rule_{}\S*\)"
 IN_A_GROUP = r"has been submitted with SLURM jobid \d+ \(log: \S*group_stimuli"
 STIMULI = "results/small/stimuli/tasks/targets=easy.h5"

@@ -11,6 +11,8 @@ from workspace import ROOT, Workspace
 
 from repbias.tables import read_table
 
+pytestmark = pytest.mark.slow
+
 SMALL = Path(__file__).parents[1] / "slurm/study.yaml"
 #: The rules keep their outputs, and get a prefix; one of the importer's own uses what they make.
 SNAKEFILE = f"""

@@ -9,6 +9,8 @@ from workspace import Workspace
 from repbias.commands.main import main
 from repbias.io import provenance
 
+pytestmark = pytest.mark.slow
+
 
 def outputs(results):
     """All that a run leaves but what says how it went."""

@@ -7,6 +7,8 @@ import sys
 import pytest
 from workspace import ROOT
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = ROOT / "benchmarks" / "reliability.py"
 
 

@@ -22,6 +22,8 @@ from repbias.pipeline.checks import load_study
 from repbias.pipeline.plan import Plan
 from repbias.tables import TABLES, read_table
 
+pytestmark = pytest.mark.slow
+
 
 def table_of(tiny, name):
     return read_table(tiny.results / "tables" / f"{name}.csv", name)

@@ -16,6 +16,8 @@ from repbias.pipeline.checks import load_study
 from repbias.pipeline.plan import Plan
 from repbias.pipeline.sizes import n_jobs, study_bytes
 
+pytestmark = pytest.mark.slow
+
 
 def planned(tmp_path, config):
     """How many jobs Snakemake plans."""

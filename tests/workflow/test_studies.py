@@ -11,6 +11,8 @@ import yaml
 from PIL import Image
 from workspace import ROOT, Workspace
 
+pytestmark = pytest.mark.slow
+
 PUBLISHED = {
     "v4": {
         # Measure, to how far from the published number.

@@ -1,4 +1,4 @@
-"""Every HDF5 layout: one writer and one reader each.
+"""How our HDF5 files are written and read; one module of this folder has each layout.
 
 Files are written under a temporary name and renamed when complete, so a file that exists under
 its own name is whole. Every file names its format and version; readers check both. A bit that

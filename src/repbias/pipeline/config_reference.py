@@ -9,6 +9,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from inspect import cleandoc
 from typing import Any
 
 from pydantic import BaseModel
@@ -66,7 +67,7 @@ def markdown() -> str:
     for path, model in _sections("", Study, set()):
         kind = next((f"`kind: {tag}`" for tag in tags_of(model)), "")
         title = f"`{path}`" if path else "Top level"
-        parts.append(f"## {title} {kind}".rstrip() + "\n\n" + (model.__doc__ or "").strip())
+        parts.append(f"## {title} {kind}".rstrip() + "\n\n" + cleandoc(model.__doc__ or ""))
         parts.append("\n\n| key | type | default | meaning |\n|---|---|---|---|\n")
         # A section's own keys come before those that it shares.
         own = model.__annotations__

@@ -1,0 +1,88 @@
+"""What a study makes: which file holds what, and what each job depends on."""
+
+import pytest
+
+from repbias.config.analyses import OF_NETWORKS
+from repbias.pipeline.checks import load_study
+from repbias.pipeline.plan import Plan
+from repbias.pipeline.resources import JobResources
+
+EXPERIMENT = {
+    "stimuli": {"features": {"easy": {"function": "bit"}, "hard": {"function": "xor"}}},
+    "analyses": ["variance_explained", "steering"],
+    "seeds": 4,
+    "vary": {"training.learning_rate": {"slow": 0.001, "mid": 0.003, "fast": 0.01}},
+}
+SLOW, MID, FAST = (f"learning_rate={name}" for name in ("slow", "mid", "fast"))
+
+
+def plan_of(**changes):
+    experiments = {"alone": EXPERIMENT, "two": EXPERIMENT | {"conditions_per_job": 2}}
+    return Plan(load_study({"study": "s", "experiments": experiments} | changes))
+
+
+def test_a_condition_alone_gives_its_batch_its_name():
+    assert plan_of().batches == {
+        ("alone", SLOW): [SLOW],
+        ("alone", MID): [MID],
+        ("alone", FAST): [FAST],
+        ("two", "batch1"): [SLOW, MID],
+        ("two", "batch2"): [FAST],
+    }
+
+
+def test_files_hold_batches_but_rdms_are_of_one_condition():
+    plan = plan_of()
+    assert plan.file_of("networks", "alone", MID) == f"results/s/networks/alone/{MID}.h5"
+    assert plan.file_of("networks", "two", MID) == "results/s/networks/two/batch1.h5"
+    assert plan.file_of("rdms", "two", MID) == f"results/s/rdms/two/{MID}.h5"
+    assert plan.file_of_condition("stimuli", f"two/{FAST}") == "results/s/stimuli/two/batch2.h5"
+    # One entry for every condition, so that they can be read side by side.
+    assert plan.files_of("activations", "two") == [
+        "results/s/activations/two/batch1.h5",
+        "results/s/activations/two/batch1.h5",
+        "results/s/activations/two/batch2.h5",
+    ]
+
+
+def test_tables_are_gathered_from_the_batches_of_experiments_that_ask_for_them():
+    changed = {"alone": EXPERIMENT | {"analyses": ["steering"]}, "two": EXPERIMENT}
+    parts = plan_of(experiments=changed).parts()
+    assert list(parts) == ["learning", "variance_explained", "steering"]
+    folder = "results/s/tables/parts"
+    assert parts["variance_explained"] == [
+        f"{folder}/variance_explained/two/{name}.csv" for name in (SLOW, MID, FAST)
+    ]
+    assert len(parts["steering"]) == len(parts["learning"]) == 6
+
+
+def test_training_does_not_depend_on_what_is_analysed():
+    layer = {"network": {"hidden": [16, 8], "analysed_layer": "hidden1"}}
+    other = {"network": {"hidden": [16, 8]}, "analyses": ["units"]}
+    plans = [plan_of(experiments={"a": EXPERIMENT | change}) for change in (layer, other)]
+    one, two = (plan.training_of_batch("a", SLOW) for plan in plans)
+    assert one == two and one[SLOW]["seeds"] == 4
+    one, two = (plan.networks_of_batch("a", SLOW, with_analysed_layer=True) for plan in plans)
+    assert one != two
+
+
+def test_an_analysis_is_given_its_settings_and_no_others():
+    analyses = plan_of(bias={"steering_strengths": [0.5, 1.0]}).analyses_of("alone")
+    assert list(analyses) == ["variance_explained", "steering"]
+    assert analyses["steering"]["settings"] == {"steering_strengths": [0.5, 1.0]}
+    assert analyses["variance_explained"]["settings"] == {"definition": "ratio_of_sums"}
+    assert analyses["steering"]["function"] == OF_NETWORKS["steering"].function
+
+
+def test_larger_batches_ask_for_more():
+    plan = plan_of()
+    resources = JobResources(plan)
+    for ask in (resources.training_memory, resources.training_minutes):
+        assert ask("two", "batch1") > ask("two", "batch2") == ask("alone", FAST)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+def test_every_condition_is_in_one_batch(n):
+    plan = plan_of(experiments={"a": EXPERIMENT | {"conditions_per_job": n}})
+    assert [c for names in plan.batches.values() for c in names] == [SLOW, MID, FAST]
+    assert all(len(names) <= n for names in plan.batches.values())
