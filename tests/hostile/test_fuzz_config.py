@@ -160,6 +160,7 @@ def refused(config: Any) -> str | None:
     return None
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(st.integers(0, len(STUDIES) - 1), EDITS)
 def test_a_changed_study_is_refused_with_the_field_or_works(study, edits):

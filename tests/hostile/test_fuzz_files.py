@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 from repbias.base.spec import RepbiasError
 
+pytestmark = pytest.mark.slow
+
 #: Seconds after which reading a file of a few kilobytes counts as endless.
 ENDLESS = 120
 #: Formats whose readers start another process, which takes longer.

@@ -87,7 +87,7 @@ def test_pickles_in_arrays_are_not_loaded(name, tmp_path):
         path.write_bytes(pickle.dumps(Bomb(trace)))
     refused(path, "pickle", load_array)
     if name == "x.npz":
-        assert "x: no array" in inspected(path)
+        assert "x: not an array" in inspected(path)
     else:
         refused(path, "pickle", inspected)
     assert not trace.exists()

@@ -224,6 +224,7 @@ def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.slow
 def test_accepted_names_survive_a_run(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
@@ -273,6 +274,7 @@ def test_snakemake_builds_no_objects_from_a_configuration(text, expected, tmp_pa
 # Locks
 
 
+@pytest.mark.slow
 def test_check_says_where_a_killed_snakemake_left_its_lock(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for study in ("killed", "other"):

@@ -83,6 +83,7 @@ def limited_to(megabytes: int) -> subprocess.CompletedProcess:
     return subprocess.run(command, env=path, capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="memory of a process is limited on Linux")
 def test_training_in_little_memory_is_the_same_training():
     """Real: the process may not have more, and PyTorch does not get what it asks for."""
@@ -92,6 +93,7 @@ def test_training_in_little_memory_is_the_same_training():
     assert run.stdout.strip() == digest(large(range(10)))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="memory of a process is limited on Linux")
 def test_training_in_too_little_memory_says_so():
     run = limited_to(12)

@@ -176,6 +176,7 @@ EDITS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", EDITS)
 def test_an_edit_counts_for_what_imports_it_only(file, package, changed):
     old, new, users = EDITS[file]
@@ -305,6 +306,7 @@ LIGHT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LIGHT)
 def test_everything_that_a_script_loads_is_counted(name, tmp_path):
     code = """

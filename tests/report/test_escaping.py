@@ -160,6 +160,7 @@ def test_a_table_keeps_a_text_as_one_cell(hostile):
     assert set(table["method"]) == {SHOWN.get(case, HOSTILE[case])}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not (shutil.which("chromium") and shutil.which("chromedriver")),
     reason="chromium and chromedriver are not installed (Debian: chromium chromium-driver)",

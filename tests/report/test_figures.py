@@ -54,6 +54,7 @@ MODELS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -168,6 +169,7 @@ def test_long_names_break_after_commas(name, lines_):
     assert wrapped(name, 15).split("\n") == lines_
 
 
+@pytest.mark.slow
 def test_the_same_tables_give_the_same_bytes(make_tables, tmp_path):
     for folder in ("one", "two"):
         draw(tmp_path / folder, make_tables(models=MODELS))

@@ -40,7 +40,7 @@ def test_every_pair_of_a_snapshot_is_compared(conditions, tmp_path):
     table = similarity_table("tasks", conditions, LAYERS, spec)
     write_table(tmp_path / "similarity.csv", "similarity", table)
     table = read_table(tmp_path / "similarity.csv", "similarity")
-    assert tuple(table.columns) == TABLES["similarity"]
+    assert tuple(table.columns) == TABLES["similarity"].columns
     assert set(table["n_stimuli"]) == {16}
     assert set(table["experiment"]) == {"tasks"}
     patterns = {}
@@ -114,5 +114,5 @@ def test_a_network_without_a_defined_measure_is_left_out(make_activations, caplo
 
 def test_the_table_may_be_empty():
     table = similarity_table("tasks", {}, {}, Similarity())
-    assert tuple(table.columns) == TABLES["similarity"]
+    assert tuple(table.columns) == TABLES["similarity"].columns
     assert table.empty

@@ -67,7 +67,8 @@ def test_only_what_was_made_anew_has_the_new_configuration(tiny, other):
     before, after = (provenance.records(workspace.results) for workspace in (tiny, other))
     new = {name for name in after if after[name]["config"] != before[name]["config"]}
     assert {"tables/steering.csv", "config.yaml", "report.html"} <= new
-    assert "networks/full/base.h5" not in new and "tables/units.csv" not in new
+    assert "networks/full/base.h5" not in new
+    assert "tables/parts/learning/full/base.csv" not in new
 
 
 def test_a_run_does_not_differ_from_itself(tiny, capsys):
