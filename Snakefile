@@ -26,12 +26,19 @@ os.environ.update(PYTHONPATH=os.pathsep.join([*PLACES, os.getenv("PYTHONPATH") o
 from repbias.base.spec import RepbiasError
 from repbias.config.analyses import OF_NETWORKS, OF_RECORDINGS
 from repbias.pipeline.run import load_run
-from repbias.pipeline.plan import DERIVED, Plan
+from repbias.pipeline.plan import Plan
 from repbias.pipeline.resources import NUMERIC, PLAIN, TORCH, JobResources
 from repbias.report.captions import PICTURES
 
+# Where this is a module, files are the importer's: they hold more than a study.
+IS_MODULE = Path(workflow.main_snakefile).parent != HERE
 try:
-    STUDY, CODE = load_run(config, workflow.configfiles, HERE)
+    STUDY, CODE = load_run(
+        config,
+        [] if IS_MODULE else workflow.configfiles,
+        repository=HERE,
+        in_job=not workflow.is_main_process,
+    )
 except RepbiasError as error:
     raise WorkflowError(str(error))
 

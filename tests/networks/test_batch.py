@@ -9,7 +9,7 @@ import pytest
 from repbias.base.spec import RepbiasError
 from repbias.io.hdf5 import write_members
 from repbias.networks import batch
-from repbias.networks.batch import learning_tables, train_batch
+from repbias.networks.batch import learning_tables, remember, train_batch
 from repbias.networks.spec import MLP, Training
 from repbias.stimuli.bits import generate
 from repbias.stimuli.spec import Bits
@@ -48,7 +48,9 @@ def run(stimuli, tmp_path, caplog):
         caplog.clear()
         with caplog.at_level(logging.INFO):
             trained = train_batch(conditions, stimuli, path, "cpu", **options)
+        path.unlink(missing_ok=True)  # as Snakemake does
         write_members(path, "networks", trained.items())
+        remember(path)
         counts = [r.args[0] for r in caplog.records if r.msg.startswith("training %d networks")]
         return trained, sum(counts)
 
@@ -73,17 +75,17 @@ def test_a_further_seed_costs_one_network_of_each_condition(run, tmp_path):
     assert run(conditions(seeds=3))[1] == 6
     more, n_trained = run(conditions(seeds=4))
     assert n_trained == 2
-    at_once, n_trained = run(conditions(seeds=4), path=tmp_path / "other.h5")
+    at_once, n_trained = run(conditions(seeds=4), path=tmp_path / "apart/other.h5")
     assert n_trained == 8
     for name in more:
         assert_same(more[name], at_once[name])
-    assert (tmp_path / "networks.h5").read_bytes() == (tmp_path / "other.h5").read_bytes()
+    assert (tmp_path / "networks.h5").read_bytes() == (tmp_path / "apart/other.h5").read_bytes()
 
 
 def test_fewer_seeds_cost_nothing(run, tmp_path):
     run(conditions(seeds=4))
     fewer, n_trained = run(conditions(seeds=2))
-    alone, _ = run(conditions(seeds=2), path=tmp_path / "other.h5")
+    alone, _ = run(conditions(seeds=2), path=tmp_path / "apart/other.h5")
     assert n_trained == 0
     for name in fewer:
         assert_same(fewer[name], alone[name])
@@ -97,14 +99,15 @@ def test_a_changed_condition_is_trained_anew_and_the_other_is_not(run):
     assert (before["slow"].weights["w1"][-1] != after["slow"].weights["w1"][-1]).any()
 
 
-@pytest.mark.parametrize("change", ["code", "torch", "stimuli", "extra_steps"])
+@pytest.mark.parametrize("change", ["code", "torch", "numpy", "stimuli", "extra_steps"])
 def test_a_network_of_another_recipe_is_not_taken(change, run, stimuli, monkeypatch):
     run(conditions(), code="before")
     options, settings = {"code": "before"}, {}
     if change == "code":
         options = {"code": "after"}
-    elif change == "torch":
-        monkeypatch.setattr(batch.torch, "__version__", "0")
+    elif change in ("torch", "numpy"):
+        library = batch.torch if change == "torch" else batch.np
+        monkeypatch.setattr(library, "__version__", "0")
     elif change == "stimuli":
         shown = generate(Bits(features=FEATURES, seed=1, **SIZES))
         write_members(stimuli, "stimuli", [("slow", shown), ("fast", shown)])
@@ -115,7 +118,7 @@ def test_a_network_of_another_recipe_is_not_taken(change, run, stimuli, monkeypa
 
 def test_a_damaged_file_is_trained_anew(run, tmp_path):
     before, _ = run(conditions())
-    path = tmp_path / "networks.h5"
+    path = tmp_path / ".networks.trained.h5"
     path.write_bytes(path.read_bytes()[:3000])
     after, n_trained = run(conditions())
     assert n_trained == 6
@@ -132,3 +135,18 @@ def test_the_learning_table_has_the_conditions_in_order(run):
     table = learning_tables("rates", trained, conditions())
     assert list(table["condition"].unique()) == ["slow", "fast"]
     assert set(table["experiment"]) == {"rates"} and set(table["seed"]) == {0, 1, 2}
+
+
+def test_batches_may_be_divided_otherwise(run, tmp_path):
+    """A condition that has moved to another batch is not trained again."""
+    run(conditions(), path=tmp_path / "batch1.h5")
+    moved = {"fast": conditions()["fast"]}
+    assert run(moved, path=tmp_path / "batch2.h5")[1] == 0
+
+
+def test_a_second_name_takes_no_space_and_leaves_nothing_beside_it(run, tmp_path):
+    for seeds in (2, 3):
+        run(conditions(seeds=seeds))
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"stimuli.h5", "networks.h5", ".networks.trained.h5"}
+    assert (tmp_path / "networks.h5").samefile(tmp_path / ".networks.trained.h5")

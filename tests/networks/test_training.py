@@ -14,9 +14,10 @@ from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli
 from repbias.networks import device
 from repbias.networks import training as module
+from repbias.networks.batch import learning_table
 from repbias.networks.mlp import initial_weights
 from repbias.networks.spec import MLP, Training
-from repbias.networks.training import Ensemble, learning_table, train, train_ensembles
+from repbias.networks.training import Ensemble, train, train_ensembles
 from repbias.stimuli.bits import generate
 from repbias.stimuli.spec import Bits
 from repbias.tables import TABLES

@@ -126,10 +126,19 @@ OF_ACTIVATIONS = {
     "identification.py",
     "simulate_recording.py",
 }
+#: What reads or writes tables: not the recipe of networks.
+WITH_TABLES = {*OF_RECORDINGS, *NAMES} - {
+    "activations.py",
+    "generate_stimuli.py",
+    "model_activations.py",
+    "read_recording.py",
+    "resolved_config.py",
+    "simulate_recording.py",
+}
 #: File, an edit of its code, and the scripts and analyses of recordings that run it (by hand, from
 #: the import statements).
 EDITS = {
-    "base/spec.py": ("n=1)", "n=2)", {*NAMES, *OF_RECORDINGS}),
+    "base/spec.py": ("n=1)", "n=2)", {*NAMES, *OF_RECORDINGS, "training"}),
     "bias/steering.py": (None, "", {"analyse_networks.py", "claims.py"}),
     "bias/components.py": (None, "", {"analyse_networks.py", "claims.py"}),
     "bias/decomposition.py": (None, "", {"analyse_networks.py"}),
@@ -147,7 +156,7 @@ EDITS = {
     "pipeline/plan.py": (None, "", set()),
     "pipeline/jobs.py": ("logging.INFO", "logging.DEBUG", {*NAMES, *OF_RECORDINGS}),
     "encoding/ridge.py": (None, "", {"encoding", "variance_partition"}),
-    "encoding/regions.py": (None, "", {"tables.py"}),
+    "encoding/regions.py": (None, "", {"derived_tables.py"}),
     "rsa/quality.py": (None, "", {"quality"}),
     "rsa/model_tests.py": (None, "", {"rsa_tests"}),
     "report/page.py": ("import base64", "import base64, binascii", {"report_page.py"}),
@@ -157,10 +166,15 @@ EDITS = {
         '".jpg", ".png"',
         {"model_activations.py", "activations.py", "read_recording.py", "recording_pictures.py"},
     ),
-    "networks/training.py": (None, "", {"train.py"}),
+    "networks/training.py": (None, "", {"train.py", "training"}),
+    "tables/networks.py": (None, "", WITH_TABLES),
     "recordings/readers/rdms.py": ("1e-4", "1e-5", {"read_recording.py"}),
     # One kind of file.
-    "io/networks.py": (None, "", {"train.py", "analyse_networks.py", "activations.py"}),
+    "io/networks.py": (
+        None,
+        "",
+        {"train.py", "training", "analyse_networks.py", "activations.py"},
+    ),
     "io/stimuli.py": (
         None,
         "",

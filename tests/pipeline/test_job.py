@@ -17,7 +17,7 @@ from repbias.base.spec import RepbiasError
 
 snakemake = SimpleNamespace(
     rule="train",
-    wildcards={"study": "quick", "experiment": "tasks", "condition": "dropout=0.5"},
+    wildcards={"experiment": "tasks", "batch": "dropout=0.5"},
     log=["results/quick/logs/deep/train.log"],
     input=[],
     output=[],
@@ -106,7 +106,7 @@ def test_progress_and_warnings_go_to_terminal_and_log(run):
 
 
 def test_a_job_without_wildcards_is_called_by_its_rule(run):
-    prelude = PRELUDE.replace('"experiment": "tasks", "condition": "dropout=0.5"', "")
+    prelude = PRELUDE.replace('"experiment": "tasks", "batch": "dropout=0.5"', "")
     done, _ = run("raise RepbiasError('no')", prelude)
     assert done.stderr.startswith("[train] error: no")
 

@@ -37,12 +37,10 @@ def test_files_hold_batches_but_rdms_are_of_one_condition():
     assert plan.file_of("networks", "two", MID) == "results/s/networks/two/batch1.h5"
     assert plan.file_of("rdms", "two", MID) == f"results/s/rdms/two/{MID}.h5"
     assert plan.file_of_condition("stimuli", f"two/{FAST}") == "results/s/stimuli/two/batch2.h5"
-    # One entry for every condition, so that they can be read side by side.
-    assert plan.files_of("activations", "two") == [
-        "results/s/activations/two/batch1.h5",
-        "results/s/activations/two/batch1.h5",
-        "results/s/activations/two/batch2.h5",
-    ]
+    # Every file once: Snakemake asks for memory by the size of all inputs.
+    files = [f"results/s/activations/two/batch{n}.h5" for n in (1, 2)]
+    assert plan.files_of("activations", "two") == files
+    assert plan.places_of("activations", "two") == {SLOW: 0, MID: 0, FAST: 1}
 
 
 def test_tables_are_gathered_from_the_batches_of_experiments_that_ask_for_them():

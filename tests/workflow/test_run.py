@@ -167,6 +167,7 @@ def jobs_after(tiny, tiny_config, path, value):
 #: What comes after any change of a part of a table.
 LAST = [
     "Gather the tables",
+    "Make the tables that follow from others",
     "Decide the claims",
     "Draw the figures",
     "Write results/tiny/report.html",

@@ -2,8 +2,7 @@ rule train:
     input:
         "<results>/stimuli/{experiment}/{batch}.h5",
     output:
-        # Networks that are there already and would come out the same are not trained again.
-        networks=kept("networks", update("<results>/networks/{experiment}/{batch}.h5")),
+        networks=kept("networks", "<results>/networks/{experiment}/{batch}.h5"),
         learning="<results>/tables/parts/learning/{experiment}/{batch}.csv",
     log:
         "<results>/logs/train/{experiment}/{batch}.log",
@@ -18,6 +17,7 @@ rule train:
     params:
         conditions=lambda w: PLAN.training_of_batch(**w),
         device=STUDY.device,
+        recipe=CODE["training"],
         code=code("train.py"),
     message:
         "Train networks of {wildcards.experiment}/{wildcards.batch}"

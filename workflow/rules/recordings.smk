@@ -72,7 +72,7 @@ rule analyse_recording:
         runtime=by_input(120, 5),
     params:
         group=lambda w: STUDY.shown_to(w.recording),
-        members=lambda w: PLAN.groups.get(STUDY.shown_to(w.recording), []),
+        places=lambda w: PLAN.places_of_recording(w.analysis, w.recording),
         analysis=lambda w: PLAN.analysis_of_recording(w.analysis),
         settings=lambda w: PLAN.settings_of_recording(w.analysis),
         code=lambda w: code_of(w.analysis),

@@ -2,7 +2,7 @@ rule tables:
     input:
         **PLAN.parts(),
     output:
-        expand("<results>/tables/{table}.csv", table=[*PLAN.parts(), *PLAN.derived()]),
+        expand("<results>/tables/{table}.csv", table=PLAN.parts()),
     log:
         "<results>/logs/tables.log",
     benchmark:
@@ -15,13 +15,39 @@ rule tables:
         mem_mb=by_input(NUMERIC, 10),
         runtime=fixed(30),
     params:
-        simulated={n: spec.model_dump(mode="json") for n, spec in STUDY.simulated().items()},
-        references=lambda w: [reference.model_dump(mode="json") for reference in STUDY.references],
         code=code("tables.py"),
     message:
         "Gather the tables"
     script:
         "../scripts/tables.py"
+
+
+if PLAN.derived():
+
+    rule derived_tables:
+        input:
+            expand("<results>/tables/{table}.csv", table=PLAN.evidence_of_derived()),
+        output:
+            expand("<results>/tables/{table}.csv", table=PLAN.derived()),
+        log:
+            "<results>/logs/derived_tables.log",
+        benchmark:
+            "<results>/benchmarks/derived_tables.tsv"
+        localrule: True
+        conda:
+            ENV
+        threads: 1
+        resources:
+            mem_mb=by_input(NUMERIC, 10),
+            runtime=fixed(30),
+        params:
+            simulated={n: spec.model_dump(mode="json") for n, spec in STUDY.simulated().items()},
+            references=lambda w: [entry.model_dump(mode="json") for entry in STUDY.references],
+            code=code("derived_tables.py"),
+        message:
+            "Make the tables that follow from others"
+        script:
+            "../scripts/derived_tables.py"
 
 
 rule claims:

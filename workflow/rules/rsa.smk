@@ -66,6 +66,7 @@ rule similarity:
         mem_mb=by_input(NUMERIC, 2),
         runtime=scaled(RESOURCES.similarity_minutes),
     params:
+        places=lambda w: PLAN.places_of("activations", w.experiment),
         layers=lambda w: PLAN.analysed_layers(w.experiment),
         similarity=STUDY.similarity.model_dump(mode="json"),
         code=code("similarity.py"),
@@ -79,7 +80,7 @@ if STUDY.identification:
 
     rule identification:
         input:
-            [PLAN.file_of_condition("activations", c) for c in STUDY.identification.candidates],
+            PLAN.candidate_files(),
         output:
             "<results>/tables/parts/identification/all.csv",
         log:
@@ -93,6 +94,7 @@ if STUDY.identification:
             mem_mb=by_input(NUMERIC, 2),
             runtime=fixed(120),
         params:
+            places=PLAN.candidate_places(),
             layers={c: PLAN.all_analysed_layers()[c] for c in STUDY.identification.candidates},
             identification=STUDY.identification.model_dump(mode="json"),
             code=code("identification.py"),

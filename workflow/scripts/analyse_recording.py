@@ -12,7 +12,7 @@ with job(snakemake):
         snakemake.wildcards.recording,
         Recording.read(snakemake.input.recording),
         snakemake.params.group,
-        dict(zip(snakemake.params.members, snakemake.input.networks, strict=False)),
+        {m: snakemake.input.networks[i] for m, i in snakemake.params.places.items()},
         snakemake.params.settings,
     )
     write_table(snakemake.output[0], snakemake.wildcards.analysis, table)

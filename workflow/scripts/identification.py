@@ -9,12 +9,15 @@ with job(snakemake):
     from repbias.tables import write_table
 
     spec = Identification(**snakemake.params.identification)
-    conditions = [candidate.split("/", 1)[1] for candidate in spec.candidates]
-    files = map(Activations.open, snakemake.input, conditions)
+    places = snakemake.params.places
+    candidates = {
+        name: Activations.open(snakemake.input[i], name.split("/", 1)[1])
+        for name, i in places.items()
+    }
     table = identification_table(
         spec.target.split("/")[0],
         spec.target,
-        dict(zip(spec.candidates, files, strict=True)),
+        candidates,
         snakemake.params.layers,
         spec,
     )

@@ -8,12 +8,11 @@ with job(snakemake):
     from repbias.rsa.network_similarity import similarity_table
     from repbias.tables import write_table
 
-    layers = snakemake.params.layers
-    files = map(Activations.open, snakemake.input, layers)
+    places = snakemake.params.places
     table = similarity_table(
         snakemake.wildcards.experiment,
-        dict(zip(layers, files, strict=True)),
-        layers,
+        {name: Activations.open(snakemake.input[i], name) for name, i in places.items()},
+        snakemake.params.layers,
         Similarity(**snakemake.params.similarity),
     )
     write_table(snakemake.output[0], "similarity", table)

@@ -1,16 +1,14 @@
-"""Join the parts of every table, and make the tables that follow from others."""
-
-from pathlib import Path
+"""Join the parts of every table."""
 
 from repbias.pipeline.jobs import job
 
 with job(snakemake):
-    from repbias.pipeline.gather import gather_tables
+    from pathlib import Path
 
-    gather_tables(
-        Path(snakemake.output[0]).parent,
-        dict(snakemake.input.items()),
-        [Path(path).stem for path in snakemake.output],
-        snakemake.params.simulated,
-        snakemake.params.references,
-    )
+    from repbias.tables import join_tables, read_table, write_table
+
+    for path in snakemake.output:
+        name = Path(path).stem
+        parts = snakemake.input[name]
+        parts = [parts] if isinstance(parts, str) else parts
+        write_table(path, name, join_tables(name, (read_table(part, name) for part in parts)))

@@ -4,16 +4,15 @@ from repbias.pipeline.jobs import job
 
 with job(snakemake):
     from repbias.io.hdf5 import write_members
-    from repbias.networks.batch import learning_tables, train_batch
+    from repbias.networks.batch import learning_tables, remember, train_batch
     from repbias.tables import write_table
 
+    conditions, networks = snakemake.params.conditions, snakemake.output.networks
     trained = train_batch(
-        snakemake.params.conditions,
-        snakemake.input[0],
-        snakemake.output.networks,
-        snakemake.params.device,
-        snakemake.params.code,
+        conditions, snakemake.input[0], networks, snakemake.params.device, snakemake.params.recipe
     )
-    write_members(snakemake.output.networks, "networks", trained.items())
-    table = learning_tables(snakemake.wildcards.experiment, trained, snakemake.params.conditions)
+    write_members(networks, "networks", trained.items())
+    if "networks" in snakemake.config.get("keep", ["networks"]):
+        remember(networks)
+    table = learning_tables(snakemake.wildcards.experiment, trained, conditions)
     write_table(snakemake.output.learning, "learning", table)

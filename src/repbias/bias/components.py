@@ -80,7 +80,10 @@ def components_rows(snapshot: Snapshot) -> list[dict[str, Any]]:
     stimuli; empty for k = 0 and for components without variance). Lampinen, Chan & Hermann 2024.
     """
     layer, y_fit, y_test = snapshot.analysed, snapshot.fit.labels, snapshot.test.labels
-    fit, test = snapshot.fit.layers[layer], snapshot.test.layers[layer]
+    # Weights that are finite may still give activations that are not.
+    fit, test = (
+        np.nan_to_num(part.layers[layer], posinf=0) for part in (snapshot.fit, snapshot.test)
+    )
     found = [principal_components(phi) for phi in fit]
     mean = np.stack([m for m, _ in found])[:, None]
     axes = np.stack([a for _, a in found])

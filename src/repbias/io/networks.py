@@ -144,6 +144,13 @@ class Networks:
         with create(path, "networks") as file:
             self.put(file)
 
+    @staticmethod
+    def read_recipe(path: str | Path, name: str | None = None) -> dict[str, Any]:
+        """Read the recipe alone."""
+        with open_checked(path, "networks", name) as group:
+            recipe: dict[str, Any] = get_json(group, "recipe")
+            return recipe
+
     @classmethod
     def read(cls, path: str | Path, name: str | None = None) -> Networks:
         """Read a file of networks; of a file with several conditions, those of the named one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli
 from repbias.networks.device import pick_device
 from repbias.networks.spec import MLP, Training
-from repbias.networks.training import Ensemble, learning_table, train_ensembles
+from repbias.networks.training import Ensemble, train_ensembles
+from repbias.tables import as_table
 
 logger = logging.getLogger(__name__)
 
@@ -29,10 +31,10 @@ def train_batch(
     device: str = "auto",
     code: str = "",
 ) -> dict[str, Networks]:
-    """Train the networks of several conditions, except those that a file holds already.
+    """Train the networks of several conditions, except those that an earlier run has trained.
 
-    A network is taken from the file if it has the same recipe: stimuli, architecture, training,
-    code, version of PyTorch and kind of device. So a further seed costs one network.
+    A network is taken over if it has the same recipe: stimuli, architecture, training, code,
+    versions of NumPy and PyTorch, and kind of device. So a further seed costs one network.
 
     Parameters
     ----------
@@ -41,11 +43,12 @@ def train_batch(
     stimuli
         The file of their stimuli.
     networks
-        The file of their networks, as an earlier run has left it; it may be missing.
+        The file that their networks go to; what an earlier run put there is found if it was given
+        to :func:`remember`.
     device
         "auto", "cpu", "cuda" or "mps".
     code
-        Fingerprint of the code that trains.
+        Fingerprint of the code that trains: another one, and all are trained.
 
     Returns
     -------
@@ -93,6 +96,52 @@ def learning_tables(
     return pd.concat(tables, ignore_index=True)
 
 
+def learning_table(
+    experiment: str, condition: str, networks: Networks, mastery: float
+) -> pd.DataFrame:
+    """Return the learning curves as the table "learning": one row per evaluation and feature."""
+    steps, accuracy = networks.curves["step"], networks.curves["accuracy"]
+    t, n, f = np.nonzero(~np.isnan(accuracy))
+    features = np.array(networks.features)
+    frame = pd.DataFrame(
+        {
+            "experiment": experiment,
+            "condition": condition,
+            "network": [f"seed{seed}" for seed in networks.seeds[n]],
+            "seed": networks.seeds[n],
+            "step": steps[t],
+            "feature": features[f],
+            "target": np.isin(features, networks.targets)[f],
+            "accuracy": accuracy[t, n, f],
+            "mastered": accuracy[t, n, f] >= mastery,
+            "loss": networks.curves["loss"][t, n],
+            "included": networks.included[n],
+        }
+    )
+    return as_table("learning", frame)
+
+
+def remember(path: str | Path) -> None:
+    """Give a file of networks a second name, under which a later run finds them.
+
+    Snakemake deletes the outputs of a job before it starts. The second name is a hard link: it
+    takes no space. Where the file system has none, networks are trained again.
+    """
+    path = Path(path)
+    link, draft = _second_name(path), path.with_name(f".{path.stem}.{os.getpid()}.tmp.h5")
+    try:
+        draft.hardlink_to(path)
+        draft.replace(link)
+    except OSError as error:
+        logger.info("%s: not linked: %s", link, error.strerror)
+    finally:
+        draft.unlink(missing_ok=True)  # links to one file do not replace each other
+
+
+def _second_name(path: Path) -> Path:
+    return path.with_name(f".{path.stem}.trained.h5")
+
+
 def _recipe(spec: Mapping[str, Any], stimuli: Stimuli, kind: str, code: str) -> dict[str, Any]:
     """Return all that a network depends on beside its seed."""
     digest = hashlib.sha256()
@@ -103,6 +152,7 @@ def _recipe(spec: Mapping[str, Any], stimuli: Stimuli, kind: str, code: str) -> 
         "network": dict(spec["network"]),
         "training": dict(spec["training"]),
         "code": code,
+        "numpy": np.__version__,
         "torch": torch.__version__,
         "device": kind,
     }
@@ -111,15 +161,20 @@ def _recipe(spec: Mapping[str, Any], stimuli: Stimuli, kind: str, code: str) -> 
 def _trained(
     path: str | Path, name: str, recipe: dict[str, Any], seeds: list[int]
 ) -> Networks | None:
-    """Return the networks of these seeds that a file holds; None if it has none of this recipe."""
-    if not Path(path).exists():
-        return None
-    try:
-        found = Networks.read(path, name)
-    except RepbiasError as error:  # of another version, without this condition, or damaged
-        logger.info("%s: trained anew: %s", name, error)
-        return None
-    wanted = [seed for seed in seeds if seed in found.seeds]
-    if found.recipe != recipe or not wanted:
-        return None
-    return found.of_seeds(wanted)
+    """Return the networks of these seeds and this recipe that an earlier run has left.
+
+    Batches may have been divided otherwise then, so all files of the experiment are looked at, the
+    batch's own first.
+    """
+    own = _second_name(Path(path))
+    for file in sorted(own.parent.glob(".*.trained.h5"), key=lambda f: (f != own, f)):
+        try:
+            if Networks.read_recipe(file, name) != recipe:
+                continue
+            found = Networks.read(file, name)
+        except RepbiasError as error:  # of another version, without this condition, or damaged
+            logger.debug("%s: %s", name, error)
+            continue
+        if wanted := [seed for seed in seeds if seed in found.seeds]:
+            return found.of_seeds(wanted)
+    return None

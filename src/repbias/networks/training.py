@@ -8,17 +8,15 @@ from collections.abc import Hashable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from repbias.base.spec import RepbiasError
 from repbias.io.networks import Networks
-from repbias.io.stimuli import Stimuli
 from repbias.networks.device import (
     CPU_STACK,
     device_name,
@@ -31,7 +29,9 @@ from repbias.networks.device import (
 from repbias.networks.manipulations import Manipulator
 from repbias.networks.mlp import aligned, forward, initial_weights, padded, padded_widths
 from repbias.networks.spec import MLP, Training
-from repbias.tables import as_table
+
+if TYPE_CHECKING:
+    from repbias.io.stimuli import Stimuli
 
 logger = logging.getLogger(__name__)
 
@@ -555,28 +555,3 @@ def _test_accuracy(ensemble: Ensemble, weights: dict[str, np.ndarray]) -> np.nda
         reported = logits[..., : labels.shape[1]].numpy() > 0
         accuracies.append((reported == (labels > 0)).mean(axis=1))
     return np.concatenate(accuracies)
-
-
-def learning_table(
-    experiment: str, condition: str, networks: Networks, mastery: float
-) -> pd.DataFrame:
-    """Return the learning curves as the table "learning": one row per evaluation and feature."""
-    steps, accuracy = networks.curves["step"], networks.curves["accuracy"]
-    t, n, f = np.nonzero(~np.isnan(accuracy))
-    features = np.array(networks.features)
-    frame = pd.DataFrame(
-        {
-            "experiment": experiment,
-            "condition": condition,
-            "network": [f"seed{seed}" for seed in networks.seeds[n]],
-            "seed": networks.seeds[n],
-            "step": steps[t],
-            "feature": features[f],
-            "target": np.isin(features, networks.targets)[f],
-            "accuracy": accuracy[t, n, f],
-            "mastered": accuracy[t, n, f] >= mastery,
-            "loss": networks.curves["loss"][t, n],
-            "included": networks.included[n],
-        }
-    )
-    return as_table("learning", frame)

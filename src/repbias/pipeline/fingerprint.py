@@ -52,10 +52,11 @@ def code_fingerprints(scripts: Path) -> dict[str, str]:
     Returns
     -------
     dict
-        Name of a script, or an analysis' function as package.module:name, to the fingerprint.
+        Name of a script, or an analysis' function as package.module:name, to the fingerprint;
+        "training" is what trained networks depend on.
     """
     named = {name: module_of(entry.function) for name, entry in OF_NETWORKS.items()}
-    prints = {}
+    prints = {"training": code_fingerprint(PACKAGE / "networks/training.py")}
     for script in sorted(scripts.glob("*.py")):
         # Analyses are named by text, so that a study can be read without importing them.
         more = named.values() if script.name == "analyse_networks.py" else ()

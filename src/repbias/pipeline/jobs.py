@@ -33,7 +33,7 @@ def job(snakemake: Any) -> Iterator[None]:
         The object that Snakemake puts into a script's namespace.
     """
     path = Path(snakemake.log[0])
-    parts = [value for key, value in snakemake.wildcards.items() if key != "study"]
+    parts = [value for _, value in snakemake.wildcards.items()]
     name = " ".join([snakemake.rule, "/".join(parts)]).strip()
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setFormatter(logging.Formatter(f"[{name}] %(message)s"))

@@ -14,8 +14,12 @@ from repbias.report.captions import FIGURES
 
 #: Analyses of recordings that need responses; the others are done from RDMs alone as well.
 OF_RESPONSES = ("encoding", "variance_partition", "reliability")
-#: Tables that follow from other tables.
-DERIVED = ("encoding_regions", "model_recovery", "references")
+#: Tables that follow from other tables, and from which; where a study fills those.
+DERIVED = {
+    "encoding_regions": ("encoding",),
+    "model_recovery": ("rsa_recordings", "encoding"),
+    "references": ("quality", "rsa_recordings", "rsa_between_recordings"),
+}
 #: Settings of `geometry` that concern the RDMs of networks, not those of recordings.
 OF_NETWORK_RDMS = {"distance", "n_stimuli"}
 
@@ -102,6 +106,11 @@ class Plan:
         """Return the tables that follow from other tables."""
         return [table for table in self.tables if table in DERIVED]
 
+    def evidence_of_derived(self) -> list[str]:
+        """Return the tables that those follow from."""
+        needed = {source for table in self.derived() for source in DERIVED[table]}
+        return [table for table in self.tables if table in needed]
+
     def evidence(self) -> list[str]:
         """Return the tables that claims are decided on."""
         return [t for t in self.tables if t not in ("claims", "model_recovery", "references")]
@@ -133,12 +142,31 @@ class Plan:
         return f"{self.results}/{folder}/{group}/{name}.h5"
 
     def files_of(self, folder: str, group: str) -> list[str]:
-        """Return the file of every condition or network of a group, in their order."""
-        return [self.file_of(folder, group, member) for member in self.groups.get(group, [])]
+        """Return the files of all conditions or networks of a group, each once."""
+        members = self.groups.get(group, [])
+        return list(dict.fromkeys(self.file_of(folder, group, member) for member in members))
+
+    def places_of(self, folder: str, group: str) -> dict[str, int]:
+        """Return each condition or network, and which of the group's files it is in."""
+        files = self.files_of(folder, group)
+        members = self.groups.get(group, [])
+        return {member: files.index(self.file_of(folder, group, member)) for member in members}
 
     def file_of_condition(self, folder: str, condition: str) -> str:
         """Return the file of "experiment/condition"."""
         return self.file_of(folder, *condition.split("/", 1))
+
+    def candidate_files(self) -> list[str]:
+        """Return the files of the activations that identification reads, each once."""
+        spec = self.study.identification
+        names = spec.candidates if spec else []
+        return list(dict.fromkeys(self.file_of_condition("activations", name) for name in names))
+
+    def candidate_places(self) -> dict[str, int]:
+        """Return each candidate of identification, and which of those files it is in."""
+        spec, files = self.study.identification, self.candidate_files()
+        names = spec.candidates if spec else []
+        return {name: files.index(self.file_of_condition("activations", name)) for name in names}
 
     def parts(self) -> dict[str, list[str]]:
         """Return, for every table that is gathered, the files that its parts are in."""
@@ -222,6 +250,11 @@ class Plan:
         """Return the files of networks that an analysis of a recording reads: RDMs, activations."""
         kind = OF_RECORDINGS[analysis].networks
         return self.files_of(kind, self.study.shown_to(recording)) if kind else []
+
+    def places_of_recording(self, analysis: str, recording: str) -> dict[str, int]:
+        """Return each network that an analysis reads, and which of those files it is in."""
+        kind = OF_RECORDINGS[analysis].networks
+        return self.places_of(kind, self.study.shown_to(recording)) if kind else {}
 
     def images_of(self, recording: str) -> dict[str, Any] | None:
         """Return the settings of the stimuli that were shown; None of generated stimuli."""

@@ -48,10 +48,13 @@ class JobResources:
         return 15 + ceil(5 * sum(n * seconds for n, seconds in steps) / 60)
 
     def networks_memory(self, experiment: str, batch: str) -> int:
-        """One condition at a time: its networks, and what is computed of a checkpoint."""
+        """Of one condition, networks and what is computed of a checkpoint; of all, the tables."""
         conditions = self._conditions(experiment, batch)
         folders = ("networks", "stimuli", "activations")
-        return TORCH + 3 * sum(mib(self._largest(conditions, folder)) for folder in folders)
+        analyses = self._study.experiments[experiment].analyses
+        rows = sum(sizes.n_rows(condition, analyses) for condition in conditions)
+        held = sum(mib(self._largest(conditions, folder)) for folder in folders)
+        return TORCH + 3 * held + mib(500 * rows)
 
     def networks_minutes(self, experiment: str, batch: str) -> int:
         """Every analysis of every network."""

@@ -21,12 +21,12 @@ from repbias.pipeline.fingerprint import code_fingerprints
 
 #: The environment variable that tells jobs which files say what their run was started with.
 RUN = "REPBIAS_RUN"
-#: What this process has started: the files that it has written.
-_started: list[str] = []
+#: Study to the file that says what this process has started of it.
+_started: dict[str, str] = {}
 
 
 def load_run(
-    config: dict[str, Any], files: Iterable[str | Path], repository: Path
+    config: dict[str, Any], files: Iterable[str | Path], repository: Path, in_job: bool
 ) -> tuple[Study, dict[str, str]]:
     """Load the study, and the fingerprints of the code that its jobs run.
 
@@ -38,6 +38,8 @@ def load_run(
         Where it was read from.
     repository
         The folder of the Snakefile.
+    in_job
+        Whether this is a job that Snakemake has started on another machine, or in a group.
 
     Returns
     -------
@@ -53,7 +55,7 @@ def load_run(
     """
     paths = list(map(Path, files))
     source = ", ".join(map(str, paths)) or "config"
-    given = None if _started else _given(config.get("study"))
+    given = _given(config.get("study")) if in_job else None
     if given is not None:
         config.clear()
         config.update(given["config"])
@@ -63,20 +65,22 @@ def load_run(
         if file.is_file():
             read_config(file)
     study, code = load_study(config, source), code_fingerprints(repository / "workflow/scripts")
-    _started.append(_freeze({"config": config, "code": code}))
-    os.environ[RUN] = os.pathsep.join(dict.fromkeys(_started))
+    if not in_job:
+        _started[study.study] = _freeze({"config": config, "code": code})
+        os.environ[RUN] = os.pathsep.join(_started.values())
     return study, code
 
 
 def _given(study: Any) -> dict[str, Any] | None:
-    """Return what the run of this job was started with; None where this is no job of one."""
-    for file in filter(None, os.environ.get(RUN, "").split(os.pathsep)):
-        # On a machine that shares no files with the first one, there is the configuration alone.
-        if Path(file).is_file():
-            run: dict[str, Any] = json.loads(Path(file).read_text(encoding="utf-8"))
-            if run["config"].get("study") == study:
-                return run
-    return None
+    """Return what the run of this job was started with.
+
+    None on a machine that shares no files with the first one: there is the configuration alone.
+    """
+    files = [Path(file) for file in os.environ.get(RUN, "").split(os.pathsep) if file]
+    runs = [json.loads(file.read_text(encoding="utf-8")) for file in files if file.is_file()]
+    # A workflow may have several studies, as modules; the name of an only one may have been edited.
+    named = [run for run in runs if run["config"].get("study") == study or len(runs) == 1]
+    return named[0] if named else None
 
 
 def _freeze(run: dict[str, Any]) -> str:

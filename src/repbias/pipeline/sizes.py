@@ -7,6 +7,7 @@ are what is written at most.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import pairwise
 from math import comb
 
@@ -111,14 +112,20 @@ def table_bytes(study: Study) -> int:
     rows = sum(rows_of_pairs(study).values())
     for spec in study.experiments.values():
         for condition in spec.expand().values():
-            names = n_names(condition)
-            layers, snapshots = condition.network.hidden, condition.seeds * len(SNAPSHOTS)
             rows += condition.seeds * n_evaluations(condition) * len(condition.stimuli.targets)
-            if "variance_explained" in spec.analyses:
-                rows += condition.seeds * n_checkpoints(condition) * len(layers) * names
-            if "units" in spec.analyses:
-                rows += snapshots * max(layers) * names
+            rows += n_rows(condition, spec.analyses)
     return 2 * ROW * rows
+
+
+def n_rows(condition: Condition, analyses: Collection[str]) -> int:
+    """Return the rows of the tables of a condition's networks, as far as they are many."""
+    names, layers = n_names(condition), condition.network.hidden
+    rows = 0
+    if "variance_explained" in analyses:
+        rows += condition.seeds * n_checkpoints(condition) * len(layers) * names
+    if "units" in analyses:
+        rows += condition.seeds * len(SNAPSHOTS) * max(layers) * names
+    return rows
 
 
 def n_pairs_of_rdms(conditions: list[Condition]) -> int:
@@ -177,8 +184,8 @@ def n_jobs(plan: Plan) -> int:
     """Return how many jobs Snakemake plans for the study where nothing is there yet."""
     study = plan.study
     activations, rdms = needed(plan)
-    # Tables, claims, figures, the configuration, the page, the target.
-    jobs = 1 + bool(study.claims) + 4
+    # Tables, those that follow from them, claims, figures, the configuration, the page, the target.
+    jobs = 1 + bool(plan.derived()) + bool(study.claims) + 4
     for (experiment, _), names in plan.batches.items():
         jobs += 2 + bool({(experiment, name) for name in names} & activations)
         jobs += bool(plan.analyses_of(experiment))
