@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 def outputs(results):
     """All that a run leaves but what says how it went."""
-    files = [path.relative_to(results) for path in results.rglob("*") if path.is_file()]
+    files = [p.relative_to(results) for p in results.rglob("[!.]*") if p.is_file()]
     how = ("logs", "benchmarks", "provenance")
     return {path.as_posix() for path in files if path.parts[0] not in how}
 

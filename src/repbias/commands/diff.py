@@ -110,7 +110,9 @@ def _compare_or_report(a: Path, b: Path) -> list[str]:
 
 def results(folder: Path) -> set[str]:
     """Return the result files that are compared, by their paths relative to the folder."""
-    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    # Hidden files are second names of others, or what a killed job left.
+    files = (path for path in folder.rglob("[!.]*") if path.is_file())
+    names = {path.relative_to(folder).as_posix() for path in files}
     return {
         name
         for name in names
