@@ -63,7 +63,8 @@ from test_memory import digest, large
 
 torch.set_num_threads(1)
 logging.basicConfig(level="WARNING")
-large([0])  # What is loaded at first use is not counted.
+# What is loaded at first use is not counted; few stimuli, as what is freed could be used again.
+large([0], n_train=64)
 size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 limit = size + int(sys.argv[1]) * 2**20
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
@@ -71,10 +72,10 @@ print(digest(large(range(CPU_STACK))))
 """
 
 
-def large(seeds: list[int]) -> Networks:
+def large(seeds: list[int], n_train: int = 4096) -> Networks:
     """Train networks of which each takes about 30 MB, most of it for its activations."""
     training = Training(batch_size="full", max_steps=2, evaluate_every=1, checkpoints=2)
-    return train(stimuli_with(n_train=4096), MLP(hidden=[512]), training, seeds, "cpu")
+    return train(stimuli_with(n_train=n_train), MLP(hidden=[512]), training, seeds, "cpu")
 
 
 def limited_to(megabytes: int) -> subprocess.CompletedProcess:

@@ -42,7 +42,7 @@ def test_there_is_one_for_every_checkpoint_that_a_network_has(networks, stimuli)
 
 def test_rows_say_which_network_they_are_of(networks, stimuli):
     final = found(networks, stimuli)[-1]
-    assert len(final) == 2
+    assert len(final.networks) == 2
     assert final.networks[1] == {
         "experiment": "tasks",
         "condition": "both",
@@ -82,7 +82,9 @@ def test_the_final_variance_is_about_the_mean_of_what_is_fitted(networks, stimul
             mean = final.fit.layers[layer][n].astype(float).mean(axis=0)
             squares = (final.test.layers[layer][n].astype(float) - mean) ** 2
             assert variance[n] == pytest.approx(squares.sum(axis=1).mean(), rel=1e-12)
-        np.testing.assert_array_equal(before.final_variance[layer], variance[-len(before) :])
+        np.testing.assert_array_equal(
+            before.final_variance[layer], variance[-len(before.networks) :]
+        )
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

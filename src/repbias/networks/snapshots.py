@@ -64,9 +64,6 @@ class Snapshot:
     final_variance: dict[str, np.ndarray]
     run: Callable[[str, np.ndarray], np.ndarray]
 
-    def __len__(self) -> int:
-        return len(self.networks)
-
 
 def snapshots(
     experiment: str,
