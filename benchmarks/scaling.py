@@ -33,10 +33,10 @@ def seconds(work: Callable[..., object], *arguments: object) -> float:
 def training() -> Iterator[tuple[str, str, float, float]]:
     """Go through widths: milliseconds per step and network in a stack of ten, and as predicted."""
     from repbias.config.study import Condition
-    from repbias.networks.spec import MLP, Training
+    from repbias.networks.mlp import MLP
+    from repbias.networks.spec import Training
     from repbias.networks.training import train
     from repbias.pipeline.sizes import seconds_per_step
-    from repbias.stimuli.bits import generate
 
     features = {"easy": {"function": "bit"}, "hard": {"function": "xor_of_xors"}}
     for hidden in ([32, 16], [128, 64, 32, 64], [256, 128, 64, 64], [512, 256, 128, 64]):
@@ -44,7 +44,7 @@ def training() -> Iterator[tuple[str, str, float, float]]:
         condition = Condition(
             stimuli={"features": features}, network=MLP(hidden=hidden), training=steps
         )
-        stimuli = generate(condition.stimuli)
+        stimuli = condition.stimuli.generate()
         taken = seconds(train, stimuli, condition.network, steps, range(10), "cpu")
         predicted = seconds_per_step(condition)
         yield "training step", f"hidden {hidden}", 1e3 * taken / 3000, 1e3 * predicted

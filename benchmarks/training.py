@@ -14,20 +14,23 @@ import statistics
 import time
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 
-from repbias.bias.spec import Bias
-from repbias.bias.variance import variance_table
+from repbias.bias.variance import variance_rows
 from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli
-from repbias.networks.mlp import initial_weights
-from repbias.networks.spec import MLP, Training
+from repbias.networks.mlp import MLP
+from repbias.networks.own import OwnArchitecture
+from repbias.networks.snapshots import snapshots
+from repbias.networks.spec import Training
+from repbias.networks.stacks import initial_weights
 from repbias.networks.training import train
-from repbias.stimuli.bits import generate
-from repbias.stimuli.spec import Bits
+from repbias.stimuli.bits import Bits
 
 NETWORK = MLP()
 STIMULI = Bits(features={"easy": {"function": "bit"}, "hard": {"function": "xor_of_xors"}})
@@ -46,13 +49,27 @@ def stacked(stimuli: Stimuli, n_networks: int, steps: int, **more: object) -> fl
     return time.perf_counter() - started
 
 
+def module(stimuli: Stimuli, n_networks: int, steps: int) -> float:
+    """Return seconds of training the same networks as an architecture of the user's."""
+    layers = [str(2 * i + 1) for i in range(len(NETWORK.hidden))]
+    network = OwnArchitecture(factory=f"{Path(__file__).stem}:as_module", layers=layers)
+    started = time.perf_counter()
+    train(stimuli, network, settings(steps), range(n_networks), "cpu")
+    return time.perf_counter() - started
+
+
+def as_module(input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
+    """Return the base network as a module."""
+    return _module(input_shape[0], n_outputs, torch.initial_seed())
+
+
 def eager(stimuli: Stimuli, n_networks: int, steps: int, fused: bool) -> float:
     """Return seconds of training n networks one after the other in plain PyTorch."""
     inputs, labels, _ = stimuli.part("train")
     x, y = torch.from_numpy(inputs), torch.from_numpy(labels.astype(np.float32))
     started = time.perf_counter()
     for seed in range(n_networks):
-        model = _model(stimuli, seed)
+        model = _module(stimuli.inputs.shape[1], 2, seed)
         optimizer = torch.optim.Adam(model.parameters(), lr=3e-4, fused=fused or None)
         loss_function = nn.BCEWithLogitsLoss()
         rng = np.random.default_rng([seed, 1])
@@ -67,8 +84,8 @@ def eager(stimuli: Stimuli, n_networks: int, steps: int, fused: bool) -> float:
     return time.perf_counter() - started
 
 
-def _model(stimuli: Stimuli, seed: int) -> nn.Module:
-    weights = initial_weights(NETWORK, stimuli.inputs.shape[1], 2, seed)
+def _module(n_inputs: int, n_outputs: int, seed: int) -> nn.Module:
+    weights = initial_weights(NETWORK, n_inputs, n_outputs, seed)
     layers: list[nn.Module] = []
     for i in range(1, len(weights) // 2 + 1):
         w, b = weights[f"w{i}"], weights[f"b{i}"]
@@ -99,8 +116,9 @@ def shares(stimuli: Stimuli, n_networks: int, steps: int, precision: str) -> np.
     networks: Networks = train(
         stimuli, NETWORK, settings(steps, precision=precision), range(n_networks), "cpu"
     )
-    table = variance_table("", "", networks, stimuli, NETWORK, Bias())
-    table = table[(table["snapshot"] == "final") & (table["layer"] == NETWORK.analysed)]
+    *_, final = snapshots("", "", networks, stimuli, NETWORK, every_checkpoint=False)
+    table = pd.DataFrame(variance_rows(final, "ratio_of_sums"))
+    table = table[table["layer"] == NETWORK.analysed]
     return table.pivot(index="seed", columns="feature", values="r2")[["easy", "hard"]].to_numpy()
 
 
@@ -113,11 +131,12 @@ def main() -> None:
     parser.add_argument("--bf16-steps", type=int, default=2000, help="0 leaves R² out")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    n, steps, stimuli = options.networks, options.steps, generate(STIMULI)
+    n, steps, stimuli = options.networks, options.steps, STIMULI.generate()
     variants: dict[str, Callable[[], float]] = {
         "matrix products alone (GEMM floor)": lambda: gemms(n, steps),
         "stacked (this package)": lambda: stacked(stimuli, n, steps),
         "stacked, bfloat16": lambda: stacked(stimuli, n, steps, precision="bfloat16"),
+        "as `kind: torch` (this package)": lambda: module(stimuli, n, steps),
         "eager PyTorch, default Adam": lambda: eager(stimuli, n, steps, fused=False),
         "eager PyTorch, fused Adam": lambda: eager(stimuli, n, steps, fused=True),
     }

@@ -144,3 +144,24 @@ def test_the_tutorial_s_commands_say_what_the_page_says(tutorial):
     assert "trials" in said["repbias inspect session.nwb"]
     assert yaml.safe_load((folder / "study.yaml").read_text())["study"] == "discs"
     assert "0 problems" in said["repbias check study.yaml"]
+
+
+def added(copy: Path, document: str, module: str) -> str:
+    """Add the module of a document, and its line in the list; return its test."""
+    code, test = blocks(document, "python")
+    assert run(copy, test).returncode, "without the module its test fails"
+    (copy / "src/repbias" / module).write_text(code, encoding="utf-8")
+    (patch,) = blocks(document, "diff")
+    assert len(re.findall(r"^\+\+\+ ", patch, flags=re.MULTILINE)) == 1, "one file"
+    subprocess.run(["git", "apply", "-p1", "-"], cwd=copy, input=patch, text=True, check=True)
+    return test
+
+
+def test_the_new_architecture_is_one_module(copy):
+    done = run(copy, added(copy, "add-an-architecture.md", "networks/recurrent.py"))
+    assert not done.returncode, done.stderr
+
+
+def test_the_new_family_is_one_module(copy):
+    done = run(copy, added(copy, "add-a-stimulus-family.md", "stimuli/symbols.py"))
+    assert not done.returncode, done.stderr

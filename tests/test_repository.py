@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 import textwrap
 import tomllib
 from pathlib import Path
@@ -18,7 +20,7 @@ from repbias.pipeline.plan import Plan
 from repbias.tables import TABLES
 
 ROOT = Path(__file__).parents[1]
-STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "studies").glob("*.yaml"))]
+STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "studies").rglob("*.yaml"))]
 
 
 def rules_of(text):
@@ -108,9 +110,19 @@ def test_studies_load(path, request, monkeypatch):
         data = request.getfixturevalue("test_data")
         monkeypatch.setenv("REPBIAS_TEST_DATA", str(data.resolve()))
     monkeypatch.chdir(ROOT)
+    monkeypatch.syspath_prepend(path.parent)
     study = load_study(config, str(path))
     assert Plan(study).tables
     assert Plan(study).figures()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda p: p.stem)
+def test_benchmarks_can_be_started(path):
+    command = [sys.executable, str(path), "--help"]
+    done = subprocess.run(command, text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("usage:")
 
 
 # The study of bits

@@ -10,10 +10,10 @@ from repbias.bias.behaviour import agreement
 from repbias.bias.spec import Bias
 from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli
-from repbias.networks.spec import MLP, Training
+from repbias.networks.mlp import MLP
+from repbias.networks.spec import Training
 from repbias.networks.training import train
-from repbias.stimuli.bits import generate
-from repbias.stimuli.spec import Bits
+from repbias.stimuli.bits import Bits
 from repbias.tables import TABLES
 
 
@@ -79,7 +79,7 @@ def trained():
     """Two small networks that learned a bit and an XOR of two others."""
     features = {"easy": {"function": "bit", "bits": 5}, "hard": {"function": "xor", "bits": 5}}
     sizes = {"n_train": 512, "n_validation": 128, "n_test": 128}
-    stimuli = generate(Bits(features=features, noise_bits=5, **sizes))
+    stimuli = Bits(features=features, noise_bits=5, **sizes).generate()
     spec = MLP(hidden=[32, 16])
     training = Training(learning_rate=1e-2, batch_size=64, max_steps=400, extra_steps=50)
     networks = train(stimuli, spec, training, [0, 1], "cpu")

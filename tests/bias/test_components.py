@@ -18,7 +18,7 @@ from repbias.bias.components import (
 from repbias.bias.spec import Bias
 from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli
-from repbias.networks.spec import MLP
+from repbias.networks.mlp import MLP
 from repbias.tables import TABLES
 
 

@@ -17,10 +17,9 @@ from repbias.bias.spec import Bias
 from repbias.bias.variance import variance_explained
 from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli
-from repbias.networks.mlp import initial_weights
-from repbias.networks.spec import MLP
-from repbias.stimuli.bits import generate
-from repbias.stimuli.spec import Bits
+from repbias.networks.mlp import MLP
+from repbias.networks.stacks import initial_weights
+from repbias.stimuli.bits import Bits
 from repbias.tables import TABLES
 
 N = 2048
@@ -276,16 +275,14 @@ def stimuli() -> Stimuli:
         "mid": {"function": "majority", "k": 3, "bits": 3},
         "hard": {"function": "xor_of_xors", "bits": 5},
     }
-    return generate(
-        Bits(
-            features=features,
-            noise_bits=4,
-            n_train=128,
-            n_validation=256,
-            n_test=192,
-            label={"easy": 0.9},
-        )
-    )
+    return Bits(
+        features=features,
+        noise_bits=4,
+        n_train=128,
+        n_validation=256,
+        n_test=192,
+        label={"easy": 0.9},
+    ).generate()
 
 
 @pytest.fixture(scope="module")
@@ -384,7 +381,7 @@ def test_the_analysed_layer_is_the_last_when_none_is_named(stimuli, networks):
     ],
 )
 def test_parts_that_there_are_none_of_are_left_out(features, parts):
-    stimuli = generate(Bits(features=features, n_train=64, n_validation=64, n_test=64))
+    stimuli = Bits(features=features, n_train=64, n_validation=64, n_test=64).generate()
     spec = MLP(hidden=[5])
     weights = {
         name: w.numpy()[None, None]
@@ -446,7 +443,7 @@ def test_many_regressors_for_the_fitted_stimuli_are_warned_of(stimuli, networks,
 def test_ten_stimuli_per_regressor_are_enough(n_fit, warned, caplog):
     """One feature, and 9 bits of which it is one: 10 regressors."""
     features = {"only": {"function": "bit", "bits": 9}}
-    stimuli = generate(Bits(features=features, n_train=64, n_validation=100, n_test=64))
+    stimuli = Bits(features=features, n_train=64, n_validation=100, n_test=64).generate()
     chosen = (stimuli.split != "validation") | (np.cumsum(stimuli.split == "validation") <= n_fit)
     for name in ("inputs", "ids", "split", "labels", "component_labels", "supervised"):
         setattr(stimuli, name, getattr(stimuli, name)[chosen])

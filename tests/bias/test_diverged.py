@@ -11,10 +11,10 @@ from analysed import analysed
 
 from repbias.bias.spec import Bias
 from repbias.config.analyses import OF_NETWORKS
-from repbias.networks.spec import MLP, Training
+from repbias.networks.mlp import MLP
+from repbias.networks.spec import Training
 from repbias.networks.training import train
-from repbias.stimuli.bits import generate
-from repbias.stimuli.spec import Bits
+from repbias.stimuli.bits import Bits
 from repbias.tables import TABLES
 
 SPEC = MLP(hidden=[12, 8])
@@ -28,7 +28,7 @@ analyses = pytest.mark.parametrize("analysis", sorted(OF_NETWORKS))
 def stimuli():
     features = {"easy": {"function": "bit", "bits": 4}, "hard": {"function": "xor", "bits": 4}}
     sizes = {"n_train": 128, "n_validation": 96, "n_test": 96}
-    return generate(Bits(features=features, noise_bits=4, **sizes))
+    return Bits(features=features, noise_bits=4, **sizes).generate()
 
 
 @pytest.fixture(scope="module")

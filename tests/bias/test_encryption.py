@@ -20,7 +20,7 @@ from repbias.bias.encryption import (
 )
 from repbias.bias.probes import linear_probe
 from repbias.io.stimuli import Stimuli
-from repbias.stimuli.spec import Bits
+from repbias.stimuli.bits import Bits
 from repbias.tables import TABLES
 
 SPEC = Bits(

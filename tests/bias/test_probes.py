@@ -17,7 +17,7 @@ from repbias.bias.probes import linear_probe, nonlinear_probe
 from repbias.bias.spec import Bias
 from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli
-from repbias.networks.spec import MLP
+from repbias.networks.mlp import MLP
 from repbias.tables import TABLES
 
 

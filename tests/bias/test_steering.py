@@ -12,23 +12,24 @@ from scipy.stats import ortho_group
 
 from repbias.base.spec import RepbiasError
 from repbias.bias.spec import Bias
-from repbias.bias.steering import mean_difference, norm_to_flip, steer
+from repbias.bias.steering import class_means, norm_to_flip, steer
 from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli
-from repbias.networks.spec import MLP
+from repbias.networks.mlp import MLP
 from repbias.tables import TABLES
 
 
-def test_the_direction_is_the_difference_of_class_means():
+def test_the_means_are_those_of_each_class():
     phi = np.array([[1.0, 0], [3, 2], [5, 5], [7, 7]])
-    np.testing.assert_array_equal(mean_difference(phi, np.array([0, 0, 1, 1])), [4, 5])
-    stacked = mean_difference(np.stack([phi, 2 * phi]), np.array([1, 0, 0, 0]))
-    np.testing.assert_array_equal(stacked, [[-4, -14 / 3], [-8, -28 / 3]])
+    np.testing.assert_array_equal(class_means(phi, np.array([0, 0, 1, 1])), [[2, 1], [6, 6]])
+    stacked = class_means(np.stack([phi, 2 * phi]), np.array([1, 0, 2, 0]), 3)
+    means = np.array([[5, 4.5], [1, 0], [5, 5]])
+    np.testing.assert_array_equal(stacked, np.stack([means, 2 * means], axis=1))
 
 
-def test_one_class_has_no_direction():
-    with pytest.raises(RepbiasError, match="all 3 are of one"):
-        mean_difference(np.ones((3, 2)), np.zeros(3))
+def test_a_class_without_stimuli_has_no_mean():
+    with pytest.raises(RepbiasError, match="all 2 classes; all 3 are of 1"):
+        class_means(np.ones((3, 2)), np.zeros(3))
 
 
 @given(seed=st.integers(0, 10_000))
@@ -37,13 +38,20 @@ def test_steering_rotates_with_the_units(seed):
     phi, labels = rng.normal(size=(20, 4)), np.arange(20) % 2
     reported, rotation = labels ^ (rng.random(20) < 0.1), ortho_group.rvs(4, random_state=seed)
     moved, also = (
-        steer(x, mean_difference(x, labels), 0.7, reported) for x in (phi, phi @ rotation)
+        steer(x, class_means(x, labels), 0.7, reported, 1 - reported) for x in (phi, phi @ rotation)
     )
     np.testing.assert_allclose(also, moved @ rotation, atol=1e-12)
     # Every stimulus goes as far, towards the class that is not reported.
-    steps = (moved - phi) @ mean_difference(phi, labels)
+    zero, one = class_means(phi, labels)
+    steps = (moved - phi) @ (one - zero)
     np.testing.assert_allclose(np.abs(steps), steps.max())
     np.testing.assert_array_equal(steps > 0, reported == 0)
+
+
+def test_every_stimulus_goes_from_its_class_to_its_goal():
+    means = np.array([[0.0, 0], [1, 0], [0, 2]])
+    found = steer(np.ones((3, 2)), means, 0.5, np.array([0, 1, 2]), np.array([2, 1, 1]))
+    np.testing.assert_array_equal(found, [[1, 2], [1, 1], [1.5, 0]])
 
 
 @pytest.mark.parametrize(

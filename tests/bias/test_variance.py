@@ -15,7 +15,7 @@ from repbias.bias.spec import Bias
 from repbias.bias.variance import variance_explained
 from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli
-from repbias.networks.spec import MLP
+from repbias.networks.mlp import MLP
 from repbias.tables import TABLES
 
 

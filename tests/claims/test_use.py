@@ -105,9 +105,10 @@ def test_a_network_that_never_flips_is_excluded():
 def test_whom_a_classifier_follows_whichever_feature_comes_first(easy_first):
     """The table has each pair once, in the order of the targets."""
     share = np.array([0.9, 0.8, 1.0])
-    entry = {"feature_a": "easy", "feature_b": "hard", "follows_a": share}
+    entry = {"feature_a": "easy", "feature_b": "hard", "follows_a": share, "follows_b": 1 - share}
     if not easy_first:
-        entry = {"feature_a": "hard", "feature_b": "easy", "follows_a": 1 - share}
+        entry = {"feature_a": "hard", "feature_b": "easy"}
+        entry |= {"follows_a": 1 - share, "follows_b": share}
     row = decided("C17", BOTH, tables_of(table("conflict", "both", [entry])))["final"]
     assert row["effect"] == pytest.approx(0.4)
     assert row["verdict"] == "supported"

@@ -417,17 +417,17 @@ def test_foreign_hdf5_file(kind, tmp_path):
     refuse(kind, tmp_path / "x.h5", f"kind '{kind}'", "found None")
 
 
-@pytest.mark.parametrize("version", [1, 2, 99])
+@pytest.mark.parametrize("version", [1, 2, 3, 99])
 def test_file_of_another_version(kind, stored, version):
     with h5py.File(stored, "a") as file:
-        assert file.attrs["repbias_format"] == FORMAT_VERSION == 3
+        assert file.attrs["repbias_format"] == FORMAT_VERSION == 4
         file.attrs["repbias_format"] = version
         file.attrs["repbias_version"] = "0.0.9"
     refuse(
         kind,
         stored,
         f"format version {version}, written by repbias 0.0.9",
-        "reads version 3",
+        "reads version 4",
         "Delete the file and run the study again",
     )
 

@@ -14,14 +14,15 @@ from repbias.io.hdf5 import create
 from repbias.networks.activations import (
     feature_spaces,
     load_model,
-    put_ensemble_activations,
     put_model_activations,
+    put_trained_activations,
 )
-from repbias.networks.spec import MLP, FeatureNetwork, PixelNetwork, TorchNetwork, Training
+from repbias.networks.mlp import MLP
+from repbias.networks.spec import FeatureNetwork, PixelNetwork, TorchNetwork, Training
 from repbias.networks.training import train
-from repbias.stimuli.bits import generate
+from repbias.stimuli.bits import Bits
 from repbias.stimuli.images import Images, open_images
-from repbias.stimuli.spec import Bits, ImageSet
+from repbias.stimuli.spec import ImageSet
 
 
 def put_in_file(put, path, *arguments):
@@ -42,9 +43,9 @@ def ensemble(tmp_path_factory):
         "easy": {"function": "bit", "bits": 4},
         "hard": {"function": "xor", "bits": 4},
     }
-    stimuli = generate(
-        Bits(features=features, noise_bits=4, n_train=512, n_validation=120, n_test=128)
-    )
+    stimuli = Bits(
+        features=features, noise_bits=4, n_train=512, n_validation=120, n_test=128
+    ).generate()
     training = Training(
         **{"learning_rate": 0.01, "batch_size": 32, "max_steps": 95, "mastery": 0.95},
         **{"extra_steps": 20, "evaluate_every": 7, "checkpoints": 3, "inclusion": 0.97},
@@ -53,7 +54,7 @@ def ensemble(tmp_path_factory):
     assert (networks.mastery_step[0] >= 0).all(), "seed 4 masters both features"
     assert networks.mastery_step[1, 1] == -1, "seed 10 does not"
     path = tmp_path_factory.mktemp("activations") / "both.h5"
-    put_in_file(put_ensemble_activations, path, networks, stimuli, NETWORK)
+    put_in_file(put_trained_activations, path, networks, stimuli, NETWORK)
     return Activations.open(path), networks, stimuli
 
 

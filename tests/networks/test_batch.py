@@ -10,9 +10,9 @@ from repbias.base.spec import RepbiasError
 from repbias.io.hdf5 import write_members
 from repbias.networks import batch
 from repbias.networks.batch import learning_tables, remember, train_batch
-from repbias.networks.spec import MLP, Training
-from repbias.stimuli.bits import generate
-from repbias.stimuli.spec import Bits
+from repbias.networks.mlp import MLP
+from repbias.networks.spec import Training
+from repbias.stimuli.bits import Bits
 
 FEATURES = {"easy": {"function": "bit", "bits": 4}, "hard": {"function": "xor", "bits": 4}}
 SIZES = {"noise_bits": 4, "n_train": 96, "n_validation": 32, "n_test": 32}
@@ -34,7 +34,7 @@ def conditions(seeds=3, slow=0.003, **training):
 @pytest.fixture
 def stimuli(tmp_path):
     path = tmp_path / "stimuli.h5"
-    shown = generate(Bits(features=FEATURES, **SIZES))
+    shown = Bits(features=FEATURES, **SIZES).generate()
     write_members(path, "stimuli", [("slow", shown), ("fast", shown)])
     return path
 
@@ -101,15 +101,15 @@ def test_a_changed_condition_is_trained_anew_and_the_other_is_not(run):
 
 @pytest.mark.parametrize("change", ["code", "torch", "numpy", "stimuli", "extra_steps"])
 def test_a_network_of_another_recipe_is_not_taken(change, run, stimuli, monkeypatch):
-    run(conditions(), code="before")
-    options, settings = {"code": "before"}, {}
+    run(conditions(), code={"training mlp": "before"})
+    options, settings = {"code": {"training mlp": "before"}}, {}
     if change == "code":
-        options = {"code": "after"}
+        options = {"code": {"training mlp": "after"}}
     elif change in ("torch", "numpy"):
         library = batch.torch if change == "torch" else batch.np
         monkeypatch.setattr(library, "__version__", "0")
     elif change == "stimuli":
-        shown = generate(Bits(features=FEATURES, seed=1, **SIZES))
+        shown = Bits(features=FEATURES, seed=1, **SIZES).generate()
         write_members(stimuli, "stimuli", [("slow", shown), ("fast", shown)])
     else:
         settings = {"extra_steps": 11}

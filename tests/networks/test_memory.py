@@ -14,14 +14,16 @@ from repbias.io.activations import Activations
 from repbias.io.hdf5 import create
 from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli
-from repbias.networks import training as module
-from repbias.networks.activations import put_ensemble_activations
+from repbias.networks import stacked_training, stacks
+from repbias.networks.activations import put_trained_activations
 from repbias.networks.device import pick_device
-from repbias.networks.mlp import hidden_layers
-from repbias.networks.spec import MLP, Training
-from repbias.networks.training import Ensemble, train, train_ensembles
-from repbias.stimuli.bits import generate
-from repbias.stimuli.spec import Bits
+from repbias.networks.ensembles import Ensemble
+from repbias.networks.mlp import MLP
+from repbias.networks.spec import Training
+from repbias.networks.stacked_training import Stack, bytes_per_network
+from repbias.networks.stacks import hidden_layers
+from repbias.networks.training import train, train_ensembles
+from repbias.stimuli.bits import Bits
 
 
 def written(put, path, *arguments):
@@ -41,7 +43,7 @@ def one_thread():
 def stimuli_with(**sizes: int) -> Stimuli:
     features = {name: {"function": name, "bits": 4} for name in ("bit", "xor")}
     sizes = {"n_train": 96, "n_validation": 40, "n_test": 41} | sizes
-    return generate(Bits(features=features, noise_bits=8, **sizes))
+    return Bits(features=features, noise_bits=8, **sizes).generate()
 
 
 def digest(networks: Networks) -> str:
@@ -111,7 +113,7 @@ def small_device(monkeypatch) -> list[int]:
     There need be no accelerator, so one small function stands in for it; sizes tried are noted.
     """
     tried = []
-    step = module._Stack._step
+    step = Stack._step
 
     def limited(stack):
         size = len(stack._stacked)
@@ -121,7 +123,7 @@ def small_device(monkeypatch) -> list[int]:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
         step(stack)
 
-    monkeypatch.setattr(module._Stack, "_step", limited)
+    monkeypatch.setattr(Stack, "_step", limited)
     return tried
 
 
@@ -145,7 +147,7 @@ def test_a_network_that_does_not_fit_alone_is_an_error(monkeypatch):
     def never(stack):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-    monkeypatch.setattr(module._Stack, "_step", never)
+    monkeypatch.setattr(Stack, "_step", never)
     with pytest.raises(RepbiasError, match=r"device: one network .*Tried to allocate 2.00 GiB"):
         train(stimuli_with(), MLP(hidden=[13, 5]), Training(**SHORT), range(3), "cpu")
 
@@ -181,8 +183,8 @@ def test_the_estimate_is_more_than_training_takes_but_not_much_more(
         range(3),
     )
     members = [(ensemble, seed) for seed in ensemble.seeds]
-    taken = peak(lambda: module._Stack(members, torch.device("cpu")).train())
-    assert taken <= 3 * ensemble.bytes_per_network() <= 3.5 * taken
+    taken = peak(lambda: Stack(members, torch.device("cpu")).train())
+    assert taken <= 3 * bytes_per_network(ensemble) <= 3.5 * taken
 
 
 # Devices.
@@ -190,12 +192,14 @@ def test_the_estimate_is_more_than_training_takes_but_not_much_more(
 
 def test_all_of_a_step_is_on_the_device(monkeypatch):
     """On PyTorch's device without data, which refuses to compute with tensors from elsewhere."""
-    monkeypatch.setattr(module, "_optimizers", lambda ensembles, weights: [])  # these need data
+    monkeypatch.setattr(
+        stacked_training, "_optimizers", lambda ensembles, weights: []
+    )  # these need data
     stimuli = [stimuli_with(seed=seed) for seed in (0, 1)]
     noisy = Training(**SHORT, dropout=0.1, parameter_noise=0.1)
     network = MLP(hidden=[13, 5], normalisation="layer")
     members = [(Ensemble(s, network, noisy, [0]), 0) for s in stimuli]
-    stack = module._Stack(members, torch.device("meta"))
+    stack = Stack(members, torch.device("meta"))
     stack._reward()
     stack._step()
     assert {w.device.type for w in stack._weights.values()} == {"meta"}
@@ -245,9 +249,7 @@ def test_activations_on_an_accelerator_agree_with_the_cpu(accelerator, tmp_path)
     stimuli, spec = stimuli_with(), MLP(hidden=[40, 13], activation="gelu")
     networks = train(stimuli, spec, Training(**SHORT), range(4), "cpu")
     for device in ("cpu", accelerator):
-        written(
-            put_ensemble_activations, tmp_path / f"{device}.h5", networks, stimuli, spec, device
-        )
+        written(put_trained_activations, tmp_path / f"{device}.h5", networks, stimuli, spec, device)
     one, other = (Activations.open(tmp_path / f"{d}.h5") for d in ("cpu", accelerator))
     for row in range(len(one)):
         for layer in one.layers:
@@ -277,11 +279,9 @@ def test_activations_are_the_same_bits_in_any_stack(activation, normalisation):
 
 def test_activations_that_do_not_fit_are_written_in_halves(monkeypatch, tmp_path):
     """One function stands in for a device without memory for more than three networks."""
-    from repbias.networks import activations
-
     stimuli, spec = stimuli_with(), MLP(hidden=[13, 5])
     networks = train(stimuli, spec, Training(**SHORT), range(7), "cpu")
-    written(put_ensemble_activations, tmp_path / "a.h5", networks, stimuli, spec)
+    written(put_trained_activations, tmp_path / "a.h5", networks, stimuli, spec)
     sizes = []
 
     def limited(weights, *others):
@@ -290,8 +290,8 @@ def test_activations_that_do_not_fit_are_written_in_halves(monkeypatch, tmp_path
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return hidden_layers(weights, *others)
 
-    monkeypatch.setattr(activations, "hidden_layers", limited)
-    written(put_ensemble_activations, tmp_path / "b.h5", networks, stimuli, spec)
+    monkeypatch.setattr(stacks, "hidden_layers", limited)
+    written(put_trained_activations, tmp_path / "b.h5", networks, stimuli, spec)
     assert sizes[:3] == [10, 5, 3]
     one, other = (Activations.open(tmp_path / name) for name in ("a.h5", "b.h5"))
     assert len(one) > 10

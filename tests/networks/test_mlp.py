@@ -8,14 +8,14 @@ import torch
 from torch import nn
 
 from repbias.io.networks import Networks
-from repbias.networks.mlp import (
+from repbias.networks.mlp import MLP
+from repbias.networks.stacks import (
     ACTIVATIONS,
     forward,
     hidden_layers,
     initial_weights,
     outputs_from,
 )
-from repbias.networks.spec import MLP
 
 MODULES = {"leaky_relu": nn.LeakyReLU, "relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU}
 HIDDEN = [7, 5, 6]

@@ -10,11 +10,12 @@ import torch
 from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli
 from repbias.networks import device
-from repbias.networks import training as module
-from repbias.networks.spec import MLP, Training
-from repbias.networks.training import Ensemble, train, train_ensembles
-from repbias.stimuli.bits import generate
-from repbias.stimuli.spec import Bits
+from repbias.networks.ensembles import Ensemble
+from repbias.networks.mlp import MLP
+from repbias.networks.spec import Training
+from repbias.networks.stacked_training import Stack, shape_of
+from repbias.networks.training import train, train_ensembles
+from repbias.stimuli.bits import Bits
 
 OPTIMIZERS = {
     "sgd": {"optimizer": "sgd", "learning_rate": 0.1},
@@ -38,21 +39,21 @@ def one_thread():
 def shrunk(monkeypatch) -> list[tuple[int, int]]:
     """Numbers of networks in a stack before and after it shrank, whenever one did."""
     sizes = []
-    shrink = module._Stack._shrink
+    shrink = Stack._shrink
 
     def watched(stack):
         before = len(stack._stacked)
         shrink(stack)
         sizes.append((before, len(stack._stacked)))
 
-    monkeypatch.setattr(module._Stack, "_shrink", watched)
+    monkeypatch.setattr(Stack, "_shrink", watched)
     return sizes
 
 
 def stimuli_with(*functions: str, noise_bits: int = 4, seed: int = 0, **feature) -> Stimuli:
     features = {f"f{i}": {"function": f, "bits": 4} | feature for i, f in enumerate(functions)}
     sizes = {"n_train": 96, "n_validation": 40, "n_test": 40}
-    return generate(Bits(features=features, noise_bits=noise_bits, seed=seed, **sizes))
+    return Bits(features=features, noise_bits=noise_bits, seed=seed, **sizes).generate()
 
 
 def assert_same_network(together: Networks, n: int, alone: Networks) -> None:
@@ -174,7 +175,7 @@ def alone(conditions: list[Ensemble]) -> Iterator[tuple[int, int, Networks]]:
 @pytest.mark.parametrize("normalisation", ["none", "layer"])
 def test_mixed_stacks_of_conditions(monkeypatch, shrunk, normalisation):
     conditions = mixed_conditions(normalisation)
-    assert len({c.shape() for c in conditions}) == 1, "all fit into one stack"
+    assert len({shape_of(c) for c in conditions}) == 1, "all fit into one stack"
     different = [
         {getattr(c.training, name) for c in conditions} for name in ("optimizer", "mastery")
     ]
@@ -243,8 +244,8 @@ def test_conditions_of_different_shapes_come_back_in_their_order():
         Ensemble(two, MLP(hidden=[13]), Training(**plain, precision="bfloat16"), [0]),
         Ensemble(two, MLP(hidden=[13], init="he", init_scale=2), Training(**plain), [1, 0]),
     ]
-    assert conditions[0].shape() == conditions[-1].shape()
-    assert len({c.shape() for c in conditions}) == len(conditions) - 1
+    assert shape_of(conditions[0]) == shape_of(conditions[-1])
+    assert len({shape_of(c) for c in conditions}) == len(conditions) - 1
     together = train_ensembles(conditions, "cpu")
     for condition, networks in zip(conditions, together, strict=True):
         assert networks.seeds.tolist() == condition.seeds

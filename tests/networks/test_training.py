@@ -15,11 +15,12 @@ from repbias.io.stimuli import Stimuli
 from repbias.networks import device
 from repbias.networks import training as module
 from repbias.networks.batch import learning_table
-from repbias.networks.mlp import initial_weights
-from repbias.networks.spec import MLP, Training
-from repbias.networks.training import Ensemble, train, train_ensembles
-from repbias.stimuli.bits import generate
-from repbias.stimuli.spec import Bits
+from repbias.networks.ensembles import Ensemble
+from repbias.networks.mlp import MLP
+from repbias.networks.spec import Training
+from repbias.networks.stacks import initial_weights
+from repbias.networks.training import train, train_ensembles
+from repbias.stimuli.bits import Bits
 from repbias.tables import TABLES
 
 OPTIMIZERS = {
@@ -44,7 +45,7 @@ def stimuli_with(*functions: str, noise_bits: int = 4, **changes: object) -> Sti
     features = {f"f{i}": {"function": f, "bits": 4} for i, f in enumerate(functions)}
     features = {name: feature | changes.pop(name, {}) for name, feature in features.items()}
     sizes = {"n_train": 96, "n_validation": 40, "n_test": 40} | changes
-    return generate(Bits(features=features, noise_bits=noise_bits, **sizes))
+    return Bits(features=features, noise_bits=noise_bits, **sizes).generate()
 
 
 def logits_of(networks: Networks, checkpoint: int, n: int, inputs: np.ndarray) -> np.ndarray:
@@ -654,9 +655,9 @@ def test_learning_table_says_what_is_mastered(networks, mastery):
 def test_the_extra_target_can_be_rewarded():
     """Networks report it like a feature; it is right as often as its best predictor at least."""
     features = {"easy": {"function": "bit", "bits": 4}, "hard": {"function": "xor", "bits": 4}}
-    stimuli = generate(
-        Bits(features=features, noise_bits=6, n_train=512, label={"easy": 1.0, "hard": 0.8})
-    )
+    stimuli = Bits(
+        features=features, noise_bits=6, n_train=512, label={"easy": 1.0, "hard": 0.8}
+    ).generate()
     training = Training(
         targets=["label"], learning_rate=0.02, batch_size=32, max_steps=80, evaluate_every=20
     )
@@ -691,7 +692,7 @@ def test_a_curriculum_of_what_is_no_feature(stimuli):
 
 
 def test_one_bad_condition_is_refused_before_any_training(stimuli, monkeypatch):
-    monkeypatch.setattr(module, "_Stack", None)
+    monkeypatch.setattr(module, "Stack", None)
     good = Ensemble(stimuli, RECORDED_MLP, Training(), [0])
     bad = Ensemble(stimuli, RECORDED_MLP, Training(targets=["f9"]), [0])
     with pytest.raises(RepbiasError, match="f9"):

@@ -113,6 +113,8 @@ def test_a_new_docstring_does_not_count(package, changed):
     assert changed() == set()
 
 
+#: What networks depend on, by architecture.
+TRAINING = {"training mlp", "training torch"}
 #: Analyses of recordings that read activations of networks, not their RDMs.
 ON_ACTIVATIONS = {"rsa_fitted", "encoding", "variance_partition"}
 #: Scripts that read or write a kind of file; every analysis of a recording opens activations.
@@ -138,7 +140,7 @@ WITH_TABLES = {*OF_RECORDINGS, *NAMES} - {
 #: File, an edit of its code, and the scripts and analyses of recordings that run it (by hand, from
 #: the import statements).
 EDITS = {
-    "base/spec.py": ("n=1)", "n=2)", {*NAMES, *OF_RECORDINGS, "training"}),
+    "base/spec.py": ("n=1)", "n=2)", {*NAMES, *OF_RECORDINGS, *TRAINING}),
     "bias/steering.py": (None, "", {"analyse_networks.py", "claims.py"}),
     "bias/components.py": (None, "", {"analyse_networks.py", "claims.py"}),
     "bias/decomposition.py": (None, "", {"analyse_networks.py"}),
@@ -160,20 +162,25 @@ EDITS = {
     "rsa/quality.py": (None, "", {"quality"}),
     "rsa/model_tests.py": (None, "", {"rsa_tests"}),
     "report/page.py": ("import base64", "import base64, binascii", {"report_page.py"}),
-    "stimuli/bits.py": (None, "", {"generate_stimuli.py"}),
+    "stimuli/bits.py": (None, "", {"generate_stimuli.py", "encryption.py"}),
     "stimuli/images.py": (
         '".png", ".jpg"',
         '".jpg", ".png"',
         {"model_activations.py", "activations.py", "read_recording.py", "recording_pictures.py"},
     ),
-    "networks/training.py": (None, "", {"train.py", "training"}),
+    "networks/own.py": (
+        None,
+        "",
+        {"train.py", "training torch", "analyse_networks.py", "activations.py"},
+    ),
+    "networks/training.py": (None, "", {"train.py", *TRAINING}),
     "tables/networks.py": (None, "", WITH_TABLES),
     "recordings/readers/rdms.py": ("1e-4", "1e-5", {"read_recording.py"}),
     # One kind of file.
     "io/networks.py": (
         None,
         "",
-        {"train.py", "training", "analyse_networks.py", "activations.py"},
+        {"train.py", *TRAINING, "analyse_networks.py", "activations.py"},
     ),
     "io/stimuli.py": (
         None,

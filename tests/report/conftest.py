@@ -73,7 +73,7 @@ def without(row, *columns):
 
 def code_tables(networks, features, rng):
     """Every table about codes and their use."""
-    share = lambda: rng.uniform(0, 1)  # noqa: E731
+    share, half = (lambda: rng.uniform(0, 1)), (lambda: 0.5)
     once = [row for row in networks if row["layer"] == "hidden1"]
     return {
         "variance_decomposition": measured(
@@ -85,6 +85,7 @@ def code_tables(networks, features, rng):
             "behaviour",
             [row | {"output": o, "feature": f} for row in once for o in FEATURES for f in FEATURES],
             agreement=share,
+            chance=half,
         ),
         "units": measured(
             "units", [row | {"unit": str(u)} for row in features for u in range(4)], r2=share
@@ -100,6 +101,7 @@ def code_tables(networks, features, rng):
                 for k in range(4)
             ],
             accuracy=share,
+            chance=half,
         ),
         "steering": measured(
             "steering",
@@ -116,16 +118,19 @@ def code_tables(networks, features, rng):
                 for output in FEATURES
             ],
             flips=share,
+            reached=share,
         ),
         "probes": measured(
             "probes",
             [row | {"probe": p} for row in features for p in ("linear", "nonlinear")],
             accuracy=share,
+            chance=half,
         ),
         "conflict": measured(
             "conflict",
             [row | {"feature_a": "easy", "feature_b": "hard"} for row in networks],
             follows_a=share,
+            follows_b=share,
         ),
     }
 

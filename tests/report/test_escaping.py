@@ -105,7 +105,7 @@ def write(
     config = folder / "config.yaml"
     config.write_text(yaml.safe_dump(study), encoding="utf-8")
     page = folder / "report.html"
-    write_page(page, map(str, paths), map(str, svgs), str(config), str(folder / "none"))
+    write_page(page, map(str, paths), map(str, svgs), str(config), str(folder / "none"), {})
     return page
 
 

@@ -64,7 +64,9 @@ def write(folder, tables, figures=tuple(FIGURES), study=None, pictures=()):
     (benchmarks / "train" / "tasks" / "both.tsv").write_text(f"{columns}20.0\t-\t500\n")
     (benchmarks / "claims.tsv").write_text(f"{columns}2.0\t1.5\t100\n")
     out = folder / "report.html"
-    write_page(out, map(str, paths), map(str, [*svgs, *pictures]), str(config), str(benchmarks))
+    write_page(
+        out, map(str, paths), map(str, [*svgs, *pictures]), str(config), str(benchmarks), LAYERS
+    )
     return out.read_text(encoding="utf-8")
 
 

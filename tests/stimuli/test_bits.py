@@ -12,8 +12,7 @@ from pydantic import ValidationError
 
 from repbias.base.spec import RepbiasError
 from repbias.io.stimuli import Stimuli
-from repbias.stimuli.bits import audit, compute_labels, generate, identifiers
-from repbias.stimuli.spec import Bits
+from repbias.stimuli.bits import Bits, audit, compute_labels, identifiers
 
 SPLITS = ("train", "validation", "test")
 BALANCED = ("bit", "xor", "parity", "majority", "xor_of_xors")
@@ -65,7 +64,7 @@ def small(**changes) -> Bits:
 @settings(deadline=None, max_examples=40)
 @given(specs())
 def test_splits_are_complete_disjoint_and_without_duplicates(spec):
-    stimuli = generate(spec)
+    stimuli = spec.generate()
     sizes = {"train": spec.n_train, "validation": spec.n_validation, "test": spec.n_test}
     assert Counter(stimuli.split.tolist()) == sizes
     rows = bits_of(stimuli)
@@ -77,7 +76,7 @@ def test_splits_are_complete_disjoint_and_without_duplicates(spec):
 @settings(deadline=None, max_examples=40)
 @given(specs())
 def test_every_prefix_of_a_split_has_all_combinations_equally_often(spec):
-    stimuli = generate(spec)
+    stimuli = spec.generate()
     combinations = list(product([0, 1], repeat=len(spec.features)))
     for split in SPLITS:
         _, labels, _ = stimuli.part(split)
@@ -90,7 +89,7 @@ def test_every_prefix_of_a_split_has_all_combinations_equally_often(spec):
 @settings(deadline=None, max_examples=20)
 @given(specs())
 def test_labels_are_those_of_the_inputs(spec):
-    stimuli = generate(spec)
+    stimuli = spec.generate()
     bits, start = bits_of(stimuli).astype(int), 0
     for column, feature in zip(stimuli.labels.T, spec.features.values(), strict=True):
         read = bits[:, start : start + feature.reads].sum(axis=1)
@@ -102,7 +101,7 @@ def test_labels_are_those_of_the_inputs(spec):
 @settings(deadline=None, max_examples=20)
 @given(specs(), st.randoms(use_true_random=False))
 def test_bits_that_no_feature_reads_carry_no_label(spec, random):
-    bits = bits_of(generate(spec))
+    bits = bits_of(spec.generate())
     read = np.concatenate(
         [
             *(np.arange(f.bits) < f.reads for f in spec.features.values()),
@@ -118,7 +117,7 @@ def test_bits_that_no_feature_reads_carry_no_label(spec, random):
 @settings(deadline=None, max_examples=20)
 @given(specs())
 def test_coding_and_gain(spec):
-    stimuli = generate(spec)
+    stimuli = spec.generate()
     low = -1 if spec.coding == "signed" else 0
     gains = [g for f in spec.features.values() for g in [f.gain] * f.bits]
     gains += [1.0] * spec.noise_bits
@@ -130,10 +129,10 @@ def test_coding_and_gain(spec):
 @settings(deadline=None, max_examples=20)
 @given(specs())
 def test_stimuli_are_determined_by_the_seed(spec):
-    first, again = generate(spec), generate(spec)
+    first, again = spec.generate(), spec.generate()
     np.testing.assert_array_equal(first.inputs, again.inputs)
     np.testing.assert_array_equal(first.ids, again.ids)
-    other = generate(spec.model_copy(update={"seed": spec.seed + 1}))
+    other = spec.model_copy(update={"seed": spec.seed + 1}).generate()
     assert not np.array_equal(first.inputs, other.inputs)
 
 
@@ -141,8 +140,8 @@ def test_stimuli_are_determined_by_the_seed(spec):
 @given(specs())
 def test_the_features_stay_the_same_when_only_coding_and_gain_change(spec):
     features = {n: f.model_copy(update={"gain": 2.5}) for n, f in spec.features.items()}
-    other = generate(spec.model_copy(update={"features": features, "coding": "binary"}))
-    stimuli = generate(spec)
+    other = spec.model_copy(update={"features": features, "coding": "binary"}).generate()
+    stimuli = spec.generate()
     np.testing.assert_array_equal(stimuli.ids, other.ids)
     np.testing.assert_array_equal(stimuli.labels, other.labels)
 
@@ -158,9 +157,9 @@ def test_ids_are_equal_exactly_where_the_bits_are(row):
 
 
 def test_ids_join_across_conditions_of_the_same_width():
-    first = generate(small(seed=1))
+    first = small(seed=1).generate()
     features = {"other": {"function": "majority", "bits": 10, "gain": 2.0}}
-    second = generate(small(features=features, coding="binary", seed=2))
+    second = small(features=features, coding="binary", seed=2).generate()
     by_id = dict(zip(first.ids, bits_of(first), strict=True))
     shared = [i for i, name in enumerate(second.ids) if name in by_id]
     assert len(shared) == len({*map(tuple, bits_of(first))} & {*map(tuple, bits_of(second))}) > 0
@@ -171,7 +170,7 @@ def test_ids_join_across_conditions_of_the_same_width():
 def test_unread_bits_are_uncorrelated_with_the_labels():
     found = []
     for seed in range(10):
-        inputs, labels, _ = generate(small(n_train=2048, noise_bits=20, seed=seed)).part("train")
+        inputs, labels, _ = small(n_train=2048, noise_bits=20, seed=seed).generate().part("train")
         unread = np.r_[1:4, 7:10, 10:30]
         together = np.corrcoef(inputs[:, unread].T, labels.T)[: len(unread), len(unread) :]
         found.append(together.ravel() * np.sqrt(len(inputs)))
@@ -183,7 +182,7 @@ def test_unread_bits_are_uncorrelated_with_the_labels():
 def test_no_duplicates_where_strings_are_drawn_many_times():
     # 40,000 of 524,288 strings are drawn to find 2,500 that are 1: some are drawn twice.
     features = {"rare": {"function": "and", "k": 4, "bits": 4}}
-    stimuli = generate(Bits(features=features, noise_bits=15, n_train=4096, n_test=512))
+    stimuli = Bits(features=features, noise_bits=15, n_train=4096, n_test=512).generate()
     assert len(np.unique(stimuli.inputs, axis=0)) == len(stimuli.inputs) == 4096 + 1024 + 512
     assert stimuli.labels.sum() == len(stimuli.labels) / 2
 
@@ -191,14 +190,14 @@ def test_no_duplicates_where_strings_are_drawn_many_times():
 def test_all_existing_strings_can_be_used():
     # AND of two bits is 1 for a quarter of the 128 strings, and half of 64 are asked for.
     features = {"f": {"function": "and", "bits": 2}}
-    stimuli = generate(Bits(features=features, noise_bits=5, n_train=48, n_validation=8, n_test=8))
+    stimuli = Bits(features=features, noise_bits=5, n_train=48, n_validation=8, n_test=8).generate()
     assert stimuli.labels.sum() == 32
     assert len(set(stimuli.ids.tolist())) == 64
 
 
 def test_a_random_formula_is_the_same_in_every_split_and_size():
     features = {"f": {"function": "dnf", "k": 5, "bits": 6}, "g": {"function": "dnf", "bits": 6}}
-    few, many = (generate(small(features=features, n_train=n)) for n in (64, 256))
+    few, many = (small(features=features, n_train=n).generate() for n in (64, 256))
     label = dict(zip(many.ids, many.labels.tolist(), strict=True))
     shared = [i for i, name in enumerate(few.ids) if name in label]
     assert shared
@@ -245,7 +244,7 @@ def test_components_are_those_of_the_bits_that_the_ids_spell(coding):
     spec = small(
         features=COMPONENTS, coding=coding, n_train=64, n_validation=64, n_test=64, noise_bits=1
     )
-    stimuli = generate(spec)
+    stimuli = spec.generate()
     bits = bits_in(stimuli.ids, spec.n_inputs)
     np.testing.assert_array_equal(bits, bits_of(stimuli))
     assert sorted(stimuli.components) == sorted(ADDED)
@@ -257,7 +256,7 @@ def test_components_are_those_of_the_bits_that_the_ids_spell(coding):
 
 def test_the_pairs_of_an_even_parity_add_up_to_it():
     spec = small(features={"hard": {"function": "xor_of_xors", "bits": 10}})
-    named = generate(spec).named_labels("train")
+    named = spec.generate().named_labels("train")
     np.testing.assert_array_equal(named["hard.xor12"] ^ named["hard.xor34"], named["hard"])
     for i in (1, 3):
         pair = named[f"hard.bit{i}"] ^ named[f"hard.bit{i + 1}"]
@@ -266,7 +265,7 @@ def test_the_pairs_of_an_even_parity_add_up_to_it():
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_named_labels_are_features_then_components_of_one_split(split):
-    stimuli = generate(small())
+    stimuli = small().generate()
     named = stimuli.named_labels(split)
     assert list(named) == ["easy", "hard", *stimuli.components]
     rows = stimuli.split == split
@@ -277,7 +276,7 @@ def test_named_labels_are_features_then_components_of_one_split(split):
 
 
 def test_a_single_bit_has_no_components():
-    stimuli = generate(small(features={"only": {"function": "bit", "bits": 9}}))
+    stimuli = small(features={"only": {"function": "bit", "bits": 9}}).generate()
     assert stimuli.components == []
     assert stimuli.component_labels.shape == (128, 0)
     assert list(stimuli.named_labels("test")) == ["only"]
@@ -286,7 +285,7 @@ def test_a_single_bit_has_no_components():
 class TestAudit:
     def test_reports_what_it_measured(self):
         spec = small(n_train=66)
-        stimuli = generate(spec)
+        stimuli = spec.generate()
         report = audit(stimuli, spec)
         assert report == stimuli.audit
         for split, n in zip(SPLITS, (66, 32, 32), strict=True):
@@ -302,14 +301,14 @@ class TestAudit:
             assert report[split]["max_phi_deviation"] == pytest.approx(abs(phi), abs=1e-12)
 
     def test_duplicate_stimuli(self):
-        stimuli = generate(small())
+        stimuli = small().generate()
         stimuli.ids[-1] = stimuli.ids[0]  # across splits: training on a test stimulus
         with pytest.raises(RepbiasError, match="occurs twice"):
             audit(stimuli, small())
 
     @pytest.mark.parametrize("value", [0, 1])
     def test_constant_feature(self, value):
-        stimuli = generate(small())
+        stimuli = small().generate()
         stimuli.labels[stimuli.split == "validation", 1] = value
         with pytest.raises(RepbiasError, match="'hard' is constant in validation"):
             audit(stimuli, small())
@@ -318,7 +317,7 @@ class TestAudit:
     @pytest.mark.parametrize("n_test", [16, 64])
     def test_two_names_for_one_feature(self, n_test, opposite):
         spec = small(n_test=n_test)
-        stimuli = generate(spec)
+        stimuli = spec.generate()
         rows = stimuli.split == "test"
         stimuli.labels[rows, 1] = stimuli.labels[rows, 0] ^ opposite
         with pytest.raises(RepbiasError, match=r"'easy' and 'hard' correlate .* in test, expected"):
@@ -329,7 +328,7 @@ class TestAudit:
         # In 512 of the 1024 stimuli the features differ. Making them equal in m of these moves
         # phi from 0 to m / 512; the limit is 5 / 32, which is 80 / 512.
         spec = small(n_train=1024)
-        stimuli = generate(spec)
+        stimuli = spec.generate()
         rows = np.flatnonzero(stimuli.split == "train")
         labels = stimuli.labels[rows]
         differ = rows[labels[:, 0] != labels[:, 1]]
@@ -345,13 +344,13 @@ class TestAudit:
 
     def test_one_feature_has_no_correlation(self):
         spec = small(features={"only": {"function": "xor", "bits": 9}})
-        assert audit(generate(spec), spec)["test"]["max_phi_deviation"] == 0
+        assert audit(spec.generate(), spec)["test"]["max_phi_deviation"] == 0
 
     @pytest.mark.parametrize(("m", "fails"), [(96, True), (72, False)])
     def test_prevalence_is_allowed_up_to_five_standard_errors(self, m, fails):
         # 512 of 1024 labels are 1; m of these become 0. The limit is 5 / 32, which is 160 / 1024.
         spec = small(n_train=1024)
-        stimuli = generate(spec)
+        stimuli = spec.generate()
         of_easy = stimuli.labels[:, 0] == 1
         # In pairs of opposite `hard`, so that the correlation stays 0.
         for hard in (0, 1):
@@ -376,13 +375,13 @@ class TestInfeasible:
         spec = Bits(features=features, noise_bits=2, n_train=8, n_validation=8, n_test=8)
         # One string in sixteen has all four bits set: 4 of 64, but 12 are needed.
         with pytest.raises(RepbiasError, match="with f=1: found 4 of 12"):
-            generate(spec)
+            spec.generate()
 
     def test_a_combination_that_is_too_rare_among_many_strings(self):
         features = {"g": {"function": "bit"}, "f": {"function": "and", "k": 40, "bits": 40}}
         spec = Bits(features=features, n_train=8, n_validation=8, n_test=8)
         with pytest.raises(RepbiasError, match=r"f=1: found 0 of \d; add noise_bits"):
-            generate(spec)
+            spec.generate()
 
     def test_more_combinations_than_stimuli(self):
         features = {f"f{i}": {"function": "bit", "bits": 1} for i in range(12)}

@@ -9,13 +9,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from repbias.base.spec import RepbiasError
-from repbias.stimuli.bits import audit, generate
+from repbias.stimuli.bits import Bits, audit
 from repbias.stimuli.manipulations import (
     FeatureManipulations,
     supervised_stimuli,
     training_probabilities,
 )
-from repbias.stimuli.spec import Bits
 
 EVALUATION = ("validation", "test")
 
@@ -167,7 +166,7 @@ def test_without_an_extra_target_its_probability_is_one_half():
 @given(manipulated())
 def test_training_stimuli_have_the_specified_distribution(spec):
     """Every combination occurs as often as it should, up to rounding."""
-    _, labels, _ = generate(spec).part("train")
+    _, labels, _ = spec.generate().part("train")
     n_features = len(spec.features)
     numbers = labels[:, :n_features].astype(int) @ 2 ** np.arange(n_features)
     counts = np.bincount(numbers, minlength=2**n_features)
@@ -179,7 +178,7 @@ def test_training_stimuli_have_the_specified_distribution(spec):
 @settings(max_examples=80)
 @given(manipulated())
 def test_evaluation_stays_balanced_and_independent_under_every_manipulation(spec):
-    stimuli = generate(spec)
+    stimuli = spec.generate()
     for split in EVALUATION:
         _, labels, _ = stimuli.part(split)
         seen = dict.fromkeys(product([0, 1], repeat=len(spec.features)), 0)
@@ -193,7 +192,7 @@ def test_evaluation_stays_balanced_and_independent_under_every_manipulation(spec
 @given(manipulated(), st.floats(0, 1))
 def test_supervision_changes_nothing_but_the_mask(spec, supervised):
     silent = {n: f.model_copy(update={"supervised": supervised}) for n, f in spec.features.items()}
-    full, partial = generate(spec), generate(spec.model_copy(update={"features": silent}))
+    full, partial = spec.generate(), spec.model_copy(update={"features": silent}).generate()
     for name in ("inputs", "ids", "split", "labels", "component_labels"):
         np.testing.assert_array_equal(getattr(full, name), getattr(partial, name))
     assert full.audit == partial.audit
@@ -207,7 +206,7 @@ def test_agreement_gives_the_phi_of_its_probability(p):
         agreement={"features": ["hard", "easy"], "probability": p},
         n_train=800,
     )
-    stimuli = generate(spec)
+    stimuli = spec.generate()
     _, labels, _ = stimuli.part("train")
     phi = np.corrcoef(labels.T)
     np.testing.assert_allclose(phi[0, 2], 2 * p - 1, atol=1e-9)
@@ -223,7 +222,7 @@ def test_agreement_gives_the_phi_of_its_probability(p):
 @pytest.mark.parametrize("p", [0.05, 0.3, 0.5, 0.95])
 def test_prevalence(p):
     spec = bits_with({"easy": {}, "hard": {"function": "xor", "prevalence": p}})
-    stimuli = generate(spec)
+    stimuli = spec.generate()
     _, labels, _ = stimuli.part("train")
     np.testing.assert_allclose(labels.mean(axis=0), [0.5, p], atol=2 / 400)
     assert stimuli.audit["train"]["prevalence_hard"] == labels[:, 1].mean()
@@ -238,8 +237,8 @@ def test_predictivities():
         label={"hard": 0.7, "easy": 0.9},
         n_train=8000,
     )
-    stimuli = generate(spec)
-    assert spec.targets == stimuli.features == ["easy", "hard", "other", "label"]
+    stimuli = spec.generate()
+    assert list(spec.targets) == stimuli.features == ["easy", "hard", "other", "label"]
     _, labels, _ = stimuli.part("train")
     equal = labels[:, :3] == labels[:, 3:]
     # Five standard errors of a share of 8000; that of an independent feature is the largest.
@@ -259,7 +258,7 @@ def test_in_evaluation_the_target_follows_from_the_features_as_in_training():
         n_validation=4000,
         n_test=4000,
     )
-    stimuli = generate(spec)
+    stimuli = spec.generate()
     posterior = [0.1 * 0.4 / 0.58, 0.9 * 0.4 / 0.42, 0.1 * 0.6 / 0.42, 0.9 * 0.6 / 0.58]
     for split in EVALUATION:
         _, labels, _ = stimuli.part(split)
@@ -271,13 +270,15 @@ def test_in_evaluation_the_target_follows_from_the_features_as_in_training():
 
 @pytest.mark.parametrize("p", [0.0, 1.0])
 def test_a_perfect_predictor_decides_the_target_everywhere(p):
-    stimuli = generate(bits_with({"easy": {}, "hard": {}}, label={"hard": p}))
+    stimuli = bits_with({"easy": {}, "hard": {}}, label={"hard": p}).generate()
     np.testing.assert_array_equal(stimuli.labels[:, 2], stimuli.labels[:, 1] ^ (p == 0))
 
 
 def test_an_extra_target_has_no_components_but_a_name():
-    named = generate(bits_with({"hard": {"function": "xor"}}, label={"hard": 1.0})).named_labels(
-        "test"
+    named = (
+        bits_with({"hard": {"function": "xor"}}, label={"hard": 1.0})
+        .generate()
+        .named_labels("test")
     )
     assert list(named) == ["hard", "label", "hard.bit1", "hard.bit2"]
     np.testing.assert_array_equal(named["label"], named["hard"])
@@ -296,7 +297,7 @@ def test_supervised_masks_the_share_asked_for_in_training_only(shares, n_train, 
     features = {f"f{i}": {"supervised": share} for i, share in enumerate(shares)}
     label = {"f0": 0.8} if extra else {}
     spec = bits_with(features, label=label, n_train=n_train, seed=seed)
-    stimuli = generate(spec)
+    stimuli = spec.generate()
     assert stimuli.supervised.shape == stimuli.labels.shape
     assert stimuli.supervised.dtype == bool
     training = stimuli.split == "train"
@@ -323,15 +324,15 @@ def test_supervision_of_any_features_and_splits():
 def test_which_stimuli_supervise_is_random():
     features = {"a": {"supervised": 0.5}, "b": {"supervised": 0.5}}
     spec = bits_with(features, n_train=4000)
-    stimuli = generate(spec)
+    stimuli = spec.generate()
     training = stimuli.split == "train"
     mask, labels = stimuli.supervised[training], stimuli.labels[training]
     # Neither the other feature's mask, nor the labels, nor the place in the file matter.
     others = [mask[:, 1], *labels.T, np.arange(4000)]
     for other in others:
         assert abs(np.corrcoef(mask[:, 0], other)[0, 1]) < 4 / np.sqrt(4000)
-    np.testing.assert_array_equal(generate(spec).supervised, stimuli.supervised)
-    other_seed = generate(spec.model_copy(update={"seed": 1}))
+    np.testing.assert_array_equal(spec.generate().supervised, stimuli.supervised)
+    other_seed = spec.model_copy(update={"seed": 1}).generate()
     assert not np.array_equal(other_seed.supervised, stimuli.supervised)
 
 
@@ -344,14 +345,14 @@ def test_independent_features_are_refused_where_agreement_is_specified(p):
     wanted = bits_with(features, agreement={"features": ["easy", "hard"], "probability": p})
     message = rf"'easy' and 'hard' correlate with phi = -?0.000 in train, expected {2 * p - 1:.3f}"
     with pytest.raises(RepbiasError, match=message):
-        audit(generate(bits_with(features)), wanted)
+        audit(bits_with(features).generate(), wanted)
 
 
 def test_agreement_is_refused_where_independence_is_specified():
     features = {"easy": {}, "hard": {}}
     found = bits_with(features, agreement={"features": ["easy", "hard"], "probability": 0.9})
     with pytest.raises(RepbiasError, match=r"phi = 0.800 in train, expected 0.000 \(±0.250\)"):
-        audit(generate(found), bits_with(features))
+        audit(found.generate(), bits_with(features))
 
 
 def test_the_correlation_of_two_predictors_is_expected():
@@ -359,8 +360,8 @@ def test_the_correlation_of_two_predictors_is_expected():
     features = {"easy": {}, "hard": {}}
     found = bits_with(features, label={"easy": 1.0, "hard": 0.9})
     with pytest.raises(RepbiasError, match=r"phi = 0.800 in train, expected 0.000"):
-        audit(generate(found), bits_with(features))
-    assert audit(generate(found), found)["train"]["max_phi_deviation"] < 1e-9
+        audit(found.generate(), bits_with(features))
+    assert audit(found.generate(), found)["train"]["max_phi_deviation"] < 1e-9
 
 
 @pytest.mark.parametrize(("found", "wanted"), [(0.5, 0.9), (0.9, 0.5), (0.2, 0.8)])
@@ -368,7 +369,7 @@ def test_a_deviating_prevalence_is_refused(found, wanted):
     message = f"the prevalence of 'b' in train is {found:.3f}, expected {wanted:.3f}"
     with pytest.raises(RepbiasError, match=message):
         audit(
-            generate(bits_with({"a": {}, "b": {"prevalence": found}})),
+            bits_with({"a": {}, "b": {"prevalence": found}}).generate(),
             bits_with({"a": {}, "b": {"prevalence": wanted}}),
         )
 
@@ -378,7 +379,7 @@ def test_evaluation_that_is_distributed_like_training_is_refused(split):
     """The distribution of training must not be accepted in evaluation."""
     agreement = {"features": ["easy", "hard"], "probability": 1.0}
     spec = bits_with({"easy": {}, "hard": {}}, agreement=agreement)
-    stimuli = generate(spec)
+    stimuli = spec.generate()
     rows = stimuli.split == split
     stimuli.labels[rows, 1] = stimuli.labels[rows, 0]
     with pytest.raises(RepbiasError, match=rf"phi = 1.000 in {split}, expected 0.000"):
@@ -388,7 +389,7 @@ def test_evaluation_that_is_distributed_like_training_is_refused(split):
 def test_a_label_that_never_occurs_is_refused():
     spec = bits_with({"a": {"prevalence": 0.01}, "b": {}}, n_train=16)
     with pytest.raises(RepbiasError, match="'a' is constant in train"):
-        generate(spec)
+        spec.generate()
 
 
 # Settings that contradict each other.
@@ -464,7 +465,7 @@ def test_different_features_may_be_manipulated_in_different_ways():
     spec = bits_with(
         features, label={"c": 0.9}, agreement={"features": ["a", "b"], "probability": 0.1}
     )
-    assert generate(spec).features == ["a", "b", "c", "d", "label"]
+    assert spec.generate().features == ["a", "b", "c", "d", "label"]
 
 
 @pytest.mark.parametrize("name", ["label", "input", "residual", "interaction", "components"])

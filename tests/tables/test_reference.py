@@ -88,7 +88,7 @@ def test_markdown_has_a_line_for_every_recurring_column_and_table():
     assert probes == (
         "| `probes` | a decoded feature or sub-component | `experiment`, `condition`, `network`, "
         "`seed`, `snapshot`, `step`, `included`, `layer`<br>`probe` (str): `linear` or `nonlinear`"
-        "<br>`feature`<br>`accuracy` (float): Accuracy on the test set, 0 to 1 |"
+        "<br>`feature`<br>`accuracy` (float): Accuracy on the test set, 0 to 1<br>`chance` |"
     )
     assert sum(line.startswith("| `") for line in lines) == len(RECURRING) + len(TABLES)
 

@@ -1,7 +1,6 @@
 """Run Snakemake for real, in a folder of its own."""
 
 import hashlib
-import os
 import re
 import subprocess
 import sys
@@ -39,7 +38,6 @@ class Workspace:
         done = subprocess.run(
             self.command(*arguments),
             cwd=self.folder,
-            env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -1,6 +1,7 @@
 rule train:
     input:
-        "<results>/stimuli/{experiment}/{batch}.h5",
+        stimuli="<results>/stimuli/{experiment}/{batch}.h5",
+        code=lambda w: PLAN.code_of_batch(**w),
     output:
         networks=kept("networks", "<results>/networks/{experiment}/{batch}.h5"),
         learning="<results>/tables/parts/learning/{experiment}/{batch}.csv",
@@ -17,7 +18,7 @@ rule train:
     params:
         conditions=lambda w: PLAN.training_of_batch(**w),
         device=STUDY.device,
-        recipe=CODE["training"],
+        recipe={name: value for name, value in CODE.items() if name.startswith("training ")},
         code=code("train.py"),
     message:
         "Train networks of {wildcards.experiment}/{wildcards.batch}"
@@ -29,6 +30,7 @@ rule analyse_networks:
     input:
         stimuli="<results>/stimuli/{experiment}/{batch}.h5",
         networks="<results>/networks/{experiment}/{batch}.h5",
+        code=lambda w: PLAN.code_of_batch(**w),
     output:
         # One that the experiment does not ask for is empty.
         **{a: f"<results>/tables/parts/{a}/{{experiment}}/{{batch}}.csv" for a in OF_NETWORKS},
@@ -45,6 +47,7 @@ rule analyse_networks:
     params:
         conditions=lambda w: PLAN.networks_of_batch(**w, with_analysed_layer=True),
         analyses=lambda w: PLAN.analyses_of(w.experiment),
+        device=STUDY.device,
         code=code("analyse_networks.py"),
     message:
         "Analyse networks of {wildcards.experiment}/{wildcards.batch}"
@@ -56,6 +59,7 @@ rule activations:
     input:
         stimuli="<results>/stimuli/{experiment}/{batch}.h5",
         networks="<results>/networks/{experiment}/{batch}.h5",
+        code=lambda w: PLAN.code_of_batch(**w),
     output:
         kept("activations", "<results>/activations/{experiment}/{batch}.h5"),
     log:

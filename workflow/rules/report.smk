@@ -158,6 +158,7 @@ rule report_page:
         runtime=fixed(10),
     params:
         benchmarks=f"{PLAN.results}/benchmarks",
+        layers=PLAN.all_analysed_layers(),
         code=code("report_page.py"),
     message:
         "Write {output[0]}"

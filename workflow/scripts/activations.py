@@ -6,18 +6,18 @@ with job(snakemake):
     from repbias.io.hdf5 import create
     from repbias.io.networks import Networks
     from repbias.io.stimuli import Stimuli
-    from repbias.networks.activations import put_ensemble_activations
-    from repbias.networks.spec import MLP
+    from repbias.networks.activations import put_trained_activations
+    from repbias.networks.architectures import architecture
     from repbias.pipeline.jobs import for_each
 
     with create(snakemake.output[0], "activations") as file:
 
         def _put(condition, network):
-            put_ensemble_activations(
+            put_trained_activations(
                 file.create_group(condition),
                 Networks.read(snakemake.input.networks, condition),
                 Stimuli.read(snakemake.input.stimuli, condition),
-                MLP(**network),
+                architecture(network),
                 snakemake.params.device,
             )
 

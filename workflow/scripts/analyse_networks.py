@@ -5,7 +5,7 @@ from repbias.pipeline.jobs import job
 with job(snakemake):
     from repbias.io.networks import Networks
     from repbias.io.stimuli import Stimuli
-    from repbias.networks.spec import MLP
+    from repbias.networks.architectures import architecture
     from repbias.pipeline.jobs import for_each
     from repbias.pipeline.network_analyses import analyse_networks
     from repbias.tables import join_tables, write_table
@@ -16,8 +16,9 @@ with job(snakemake):
             condition,
             Networks.read(snakemake.input.networks, condition),
             Stimuli.read(snakemake.input.stimuli, condition),
-            MLP(**network),
+            architecture(network),
             snakemake.params.analyses,
+            snakemake.params.device,
         )
 
     tables = [of_one for _, of_one in for_each(snakemake.params.conditions, _analyse)]

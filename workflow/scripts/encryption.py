@@ -5,7 +5,7 @@ from repbias.pipeline.jobs import job
 with job(snakemake):
     from repbias.bias.encryption import encryption_table
     from repbias.io.stimuli import Stimuli
-    from repbias.stimuli.spec import Bits
+    from repbias.stimuli.bits import Bits
     from repbias.tables import write_table
 
     experiment, condition = snakemake.params.condition.split("/", 1)

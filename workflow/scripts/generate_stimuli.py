@@ -5,8 +5,7 @@ from repbias.pipeline.jobs import job
 with job(snakemake):
     from repbias.io.hdf5 import write_members
     from repbias.pipeline.jobs import for_each
-    from repbias.stimuli.bits import generate
-    from repbias.stimuli.spec import Bits
+    from repbias.stimuli.families import family
 
-    stimuli = for_each(snakemake.params.conditions, lambda name, spec: generate(Bits(**spec)))
+    stimuli = for_each(snakemake.params.conditions, lambda name, spec: family(spec).generate())
     write_members(snakemake.output[0], "stimuli", stimuli)

@@ -11,4 +11,5 @@ with job(snakemake):
         figures=[*snakemake.input.figures, *snakemake.input.pictures],
         config=snakemake.input.config,
         benchmarks=snakemake.params.benchmarks,
+        layers=snakemake.params.layers,
     )

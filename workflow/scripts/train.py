@@ -9,7 +9,11 @@ with job(snakemake):
 
     conditions, networks = snakemake.params.conditions, snakemake.output.networks
     trained = train_batch(
-        conditions, snakemake.input[0], networks, snakemake.params.device, snakemake.params.recipe
+        conditions,
+        snakemake.input.stimuli,
+        networks,
+        snakemake.params.device,
+        snakemake.params.recipe,
     )
     write_members(networks, "networks", trained.items())
     if "networks" in snakemake.config.get("keep", ["networks"]):

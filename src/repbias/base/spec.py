@@ -11,14 +11,16 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, Union, get_args
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
+    Tag,
     model_validator,
 )
 
@@ -97,6 +99,24 @@ class Spec(BaseModel):
             if field.is_required()
             or getattr(self, name) != field.get_default(call_default_factory=True)
         }
+
+
+def one_of(*models: type[Spec]) -> Any:
+    """Return the type of a section that is one of several models, chosen by their `kind`.
+
+    The first one is meant where the configuration has no `kind`.
+    """
+    if len(models) == 1:
+        return models[0]
+    kinds = [get_args(model.model_fields["kind"].annotation)[0] for model in models]
+
+    def kind(settings: Any) -> Any:
+        if isinstance(settings, dict):
+            return settings.get("kind", kinds[0])
+        return getattr(settings, "kind", None)
+
+    tagged = [Annotated[m, Tag(name)] for m, name in zip(models, kinds, strict=True)]
+    return Annotated[Union[tuple(tagged)], Discriminator(kind)]  # noqa: UP007 (made at run time)
 
 
 #: At most this many of the allowed words are listed in a message.

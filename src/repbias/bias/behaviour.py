@@ -16,9 +16,9 @@ def agreement(reported: np.ndarray, labels: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     reported
-        (..., stimulus, output), 0 or 1.
+        (..., stimulus, output), the class that each output reports.
     labels
-        (stimulus, feature), 0 or 1.
+        (stimulus, feature) classes.
 
     Returns
     -------
@@ -31,14 +31,17 @@ def agreement(reported: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def behaviour_rows(snapshot: Snapshot) -> list[dict[str, Any]]:
     """Compare every output with every feature, on test stimuli.
 
-    An output reports 1 where its logit is above 0. Its agreement with its own feature is its
-    accuracy.
+    An output's agreement with its own feature is its accuracy. With a feature of another number of
+    classes it has none, and there is no row.
     """
     layer, last = list(snapshot.test.layers.items())[-1]
-    agrees = agreement(snapshot.run(layer, last) > 0, snapshot.test.labels)
+    agrees = agreement(snapshot.run(layer, last), snapshot.test.labels)
+    classes = snapshot.classes
     return [
         {**about, "output": output, "feature": feature, "agreement": agrees[n, o, f]}
+        | {"chance": 1 / classes[f]}
         for n, about in enumerate(snapshot.networks)
         for o, output in enumerate(snapshot.features)
         for f, feature in enumerate(snapshot.features)
+        if classes[o] == classes[f]
     ]

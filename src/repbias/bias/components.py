@@ -92,7 +92,7 @@ def components_rows(snapshot: Snapshot) -> list[dict[str, Any]]:
     accuracy = {}
     for k in numbers:
         rebuilt = mean + scores[..., :k] @ axes[..., :k].swapaxes(1, 2)
-        accuracy[k] = ((snapshot.run(layer, rebuilt) > 0) == y_test).mean(axis=1)
+        accuracy[k] = (snapshot.run(layer, rebuilt) == y_test).mean(axis=1)
     rows = []
     for n, about in enumerate(snapshot.networks):
         variance = (scores[n] ** 2).sum(axis=0)
@@ -110,6 +110,7 @@ def components_rows(snapshot: Snapshot) -> list[dict[str, Any]]:
                     "feature": feature,
                     "r2": r2[k - 1] if k else np.nan,
                     "accuracy": accuracy[k][n, i],
+                    "chance": 1 / snapshot.classes[i],
                 }
                 for k in numbers
             ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from itertools import combinations
+from itertools import combinations, product
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -65,12 +66,14 @@ def decomposition_rows(snapshot: Snapshot) -> list[dict[str, Any]]:
     """Decompose the variance of the analysed layer of every network.
 
     The parts: every feature, the features' interactions, their sub-components (such as inner
-    XORs), the input itself (every bit), and what is left. Weights are fitted on the validation
+    XORs), the input itself (every bit, or what varies beside the features), and what is left.
+    Interactions of three features and more take part while there are at most a quarter as many as
+    validation stimuli. Weights are fitted on the validation
     stimuli, shares measured on the test stimuli.
     """
     blocks_fit, blocks_test = _blocks(snapshot, snapshot.fit), _blocks(snapshot, snapshot.test)
     n_regressors = sum(block.shape[1] for block in blocks_fit.values())
-    n_fit = len(snapshot.fit.inputs)
+    n_fit = len(snapshot.fit.labels)
     if n_regressors > n_fit / 10 and snapshot.name == "final":
         logger.warning(
             "%s/%s: %d regressors are fitted on %d validation stimuli; shares of the input and of "
@@ -91,17 +94,78 @@ def decomposition_rows(snapshot: Snapshot) -> list[dict[str, Any]]:
     ]
 
 
+def contrasts(labels: np.ndarray, n_classes: int) -> np.ndarray:
+    """Code a feature by one regressor fewer than it has classes.
+
+    Parameters
+    ----------
+    labels
+        (stimulus,) classes from 0.
+    n_classes
+        Number of classes.
+
+    Returns
+    -------
+    numpy.ndarray
+        (stimulus, regressor): 1 for the regressor's class, -1 for class 0, else 0. Where classes
+        are equally frequent, every regressor has mean 0.
+
+    Examples
+    --------
+    >>> contrasts(np.array([0, 1, 2]), 3)
+    array([[-1., -1.],
+           [ 1.,  0.],
+           [ 0.,  1.]])
+    """
+    one_hot = (labels[:, None] == np.arange(1, n_classes)).astype(np.float64)
+    return one_hot - (labels == 0)[:, None]
+
+
+def interactions(coded: list[np.ndarray], most: int) -> np.ndarray:
+    """Return products of the regressors of two features, of three, and so on.
+
+    Parameters
+    ----------
+    coded
+        The regressors of every feature, (stimulus, regressor).
+    most
+        Products of more features are left out once there would be more regressors than these;
+        those of two are always there.
+
+    Returns
+    -------
+    numpy.ndarray
+        (stimulus, regressor).
+    """
+    products: list[np.ndarray] = []
+    for size in range(2, len(coded) + 1):
+        sets = list(combinations(coded, size))
+        total = len(products) + sum(prod(c.shape[1] for c in chosen) for chosen in sets)
+        if size > 2 and total > most:
+            break
+        products += [
+            np.prod(columns, axis=0)
+            for chosen in sets
+            for columns in product(*(c.T for c in chosen))
+        ]
+    return np.stack(products, axis=1) if products else np.zeros((len(coded[0]), 0))
+
+
 def _blocks(snapshot: Snapshot, stimuli: Representations) -> dict[str, np.ndarray]:
-    signs = {name: 2.0 * f - 1 for name, f in stimuli.known.items()}
+    # A component has as many classes as its stimuli of either set show.
+    known = {
+        name: contrasts(labels, 1 + max(1, *(int(r.known[name].max()) for r in _both(snapshot))))
+        for name, labels in stimuli.known.items()
+    }
     features = [name for name in snapshot.features if name != LABEL]
-    products = [
-        np.prod([signs[name] for name in chosen], axis=0)
-        for size in range(2, len(features) + 1)
-        for chosen in combinations(features, size)
-    ]
-    blocks = {name: signs[name][:, None] for name in features}
-    if products:
-        blocks["interaction"] = np.stack(products, axis=1)
+    blocks = {name: known[name] for name in features}
+    if len(features) > 1:
+        most = len(snapshot.fit.labels) // 4
+        blocks["interaction"] = interactions([known[name] for name in features], most)
     if snapshot.components:
-        blocks["components"] = np.stack([signs[name] for name in snapshot.components], axis=1)
-    return blocks | {"input": stimuli.inputs.astype(np.float64)}
+        blocks["components"] = np.concatenate([known[c] for c in snapshot.components], axis=1)
+    return blocks | {"input": stimuli.regressors}
+
+
+def _both(snapshot: Snapshot) -> tuple[Representations, Representations]:
+    return snapshot.fit, snapshot.test

@@ -22,8 +22,8 @@ from repbias.bias.probes import linear_probe, nonlinear_probe
 from repbias.bias.variance import variance_explained
 from repbias.geometry.distances import dissimilarities
 from repbias.io.stimuli import Stimuli
+from repbias.stimuli.bits import Bits
 from repbias.stimuli.features import XORS
-from repbias.stimuli.spec import Bits
 from repbias.tables import as_table
 
 #: Sets the keys' random streams apart from all others of the same seed.

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
 
 from repbias.base.spec import RepbiasError
+from repbias.networks.heads import Heads
 
 if TYPE_CHECKING:
     from repbias.networks.snapshots import Snapshot
@@ -32,12 +32,12 @@ def linear_probe(
     activations_fit, activations_test
         (network, stimulus, unit); standardised by mean and deviation of the fitted set.
     labels_fit
-        (stimulus, label), 0 or 1.
+        (stimulus, label), classes from 0.
 
     Returns
     -------
     numpy.ndarray
-        What is decoded, (network, test stimulus, label) bool.
+        What is decoded, (network, test stimulus, label) uint8.
 
     Raises
     ------
@@ -47,11 +47,11 @@ def linear_probe(
     constant = np.flatnonzero(np.ptp(labels_fit, axis=0) == 0)
     if len(constant):
         raise RepbiasError(
-            f"a probe needs stimuli of both classes; label {constant[0]} is the same for all "
+            f"a probe needs stimuli of several classes; label {constant[0]} is the same for all "
             f"{len(labels_fit)}"
         )
     fit, test = _standardised(activations_fit, activations_test)
-    decoded = np.empty((len(test), test.shape[1], labels_fit.shape[1]), bool)
+    decoded = np.empty((len(test), test.shape[1], labels_fit.shape[1]), np.uint8)
     for n in range(len(fit)):
         for i, labels in enumerate(labels_fit.T):
             probe = LogisticRegression(max_iter=1000).fit(fit[n], labels)
@@ -85,12 +85,31 @@ def nonlinear_probe(
     Returns
     -------
     numpy.ndarray
-        What is decoded, (network, test stimulus, label) bool.
+        What is decoded, (network, test stimulus, label) uint8.
     """
-    generator = torch.Generator().manual_seed(seed)
     fit, test = map(torch.from_numpy, _standardised(activations_fit, activations_test))
-    labels = torch.from_numpy(labels_fit.astype(np.float32))
+    n_classes = 1 + labels_fit.max(axis=0).astype(int)
+    decoded = np.empty((len(test), test.shape[1], labels_fit.shape[1]), np.uint8)
+    for n in np.unique(n_classes):
+        chosen = np.flatnonzero(n_classes == n)
+        heads = Heads.of([int(n)] * len(chosen))
+        labels = torch.from_numpy(labels_fit[:, chosen].astype(np.float32))
+        decoded[..., chosen] = heads.reported(_trained(fit, labels, test, heads, steps, seed))
+    return decoded
+
+
+def _trained(
+    fit: torch.Tensor,
+    labels: torch.Tensor,
+    test: torch.Tensor,
+    heads: Heads,
+    steps: int,
+    seed: int,
+) -> np.ndarray:
+    """Train the probes of labels with equally many classes; return logits on the test set."""
+    generator = torch.Generator().manual_seed(seed)
     (n_networks, n_stimuli, n_units), n_labels = fit.shape, labels.shape[1]
+    width = heads.widths[0]
 
     def drawn(*shape: int) -> torch.Tensor:
         """Draw weights between +-1 / sqrt(inputs), as PyTorch does."""
@@ -98,14 +117,14 @@ def nonlinear_probe(
 
     # The labels' hidden layers side by side are one product; each is read out by itself.
     w1 = drawn(n_units, N_HIDDEN).repeat(n_networks, 1, n_labels)
-    w2 = drawn(N_HIDDEN).repeat(n_networks, 1, n_labels, 1)
+    w2 = drawn(N_HIDDEN, width).T.repeat(n_networks, 1, n_labels, 1, 1)
     b1 = torch.zeros(n_networks, 1, n_labels * N_HIDDEN)
-    b2 = torch.zeros(n_networks, 1, n_labels)
+    b2 = torch.zeros(n_networks, 1, n_labels, width)
     weights = [w.requires_grad_() for w in (w1, b1, w2, b2)]
 
     def logits(x: torch.Tensor) -> torch.Tensor:
-        hidden = torch.baddbmm(b1, x, w1).relu().unflatten(-1, (n_labels, N_HIDDEN))
-        return (hidden * w2).sum(-1) + b2
+        hidden = torch.baddbmm(b1, x, w1).relu().unflatten(-1, (n_labels, 1, N_HIDDEN))
+        return ((hidden * w2).sum(-1) + b2).flatten(2)
 
     optimizer = torch.optim.AdamW(weights, LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
@@ -115,14 +134,14 @@ def nonlinear_probe(
             order = torch.randperm(n_stimuli, generator=generator)
         rows, order = order[:BATCH_SIZE], order[BATCH_SIZE:]
         target = labels[rows].expand(n_networks, -1, -1)
-        loss = F.binary_cross_entropy_with_logits(logits(fit[:, rows]), target, reduction="none")
+        loss = heads.losses(logits(fit[:, rows]), target)
         optimizer.zero_grad()
         # The mean over stimuli of each probe, summed over probes: none changes another's step.
         loss.mean(dim=1).sum().backward()
         optimizer.step()
         schedule.step()
     with torch.inference_mode():
-        return (logits(test) > 0).numpy()
+        return logits(test).numpy()
 
 
 def probes_rows(snapshot: Snapshot, probe_steps: int) -> list[dict[str, Any]]:
@@ -131,6 +150,7 @@ def probes_rows(snapshot: Snapshot, probe_steps: int) -> list[dict[str, Any]]:
     Probes are fitted on the validation stimuli; `accuracy` is measured on the test stimuli.
     """
     y_fit, y_test = (np.stack([*r.known.values()], axis=1) for r in (snapshot.fit, snapshot.test))
+    n_classes = 1 + y_fit.max(axis=0).astype(int)
     rows = []
     for layer, fit in snapshot.fit.layers.items():
         test = snapshot.test.layers[layer]
@@ -147,6 +167,7 @@ def probes_rows(snapshot: Snapshot, probe_steps: int) -> list[dict[str, Any]]:
                     "probe": probe,
                     "feature": feature,
                     "accuracy": accuracy[n, i],
+                    "chance": 1 / n_classes[i],
                 }
                 for n, about in enumerate(snapshot.networks)
                 for i, feature in enumerate(snapshot.fit.known)
@@ -157,16 +178,19 @@ def probes_rows(snapshot: Snapshot, probe_steps: int) -> list[dict[str, Any]]:
 def conflict_rows(snapshot: Snapshot) -> list[dict[str, Any]]:
     """Ask which of two features a downstream classifier follows where they disagree (M6).
 
-    For every pair of targets, in their order: a linear classifier of the analysed layer is fitted
-    on the validation stimuli on which both features are equal, so either predicts the label.
-    `follows_a` is the share of test stimuli, out of those on which they differ, that it assigns
-    to the class of the first. Lampinen, Chan & Hermann 2024.
+    For every pair of targets with equally many classes, in their order: a linear classifier of the
+    analysed layer is fitted on the validation stimuli on which both features are equal, so either
+    predicts the label. `follows_a` and `follows_b` are the shares of test stimuli, out of those on
+    which they differ, that it assigns to the class of the first and of the second. Lampinen, Chan
+    & Hermann 2024.
     """
     layer, y_fit, y_test = snapshot.analysed, snapshot.fit.labels, snapshot.test.labels
     fit, test = snapshot.fit.layers[layer], snapshot.test.layers[layer]
     rows = []
     for a, b in combinations(snapshot.targets, 2):
         i, j = snapshot.features.index(a), snapshot.features.index(b)
+        if snapshot.classes[i] != snapshot.classes[j]:
+            continue
         agree, differ = y_fit[:, i] == y_fit[:, j], y_test[:, i] != y_test[:, j]
         if not agree.any() or not differ.any():
             raise RepbiasError(
@@ -174,14 +198,15 @@ def conflict_rows(snapshot: Snapshot) -> list[dict[str, Any]]:
                 f"{agree.sum()}) and test stimuli on which they differ (found {differ.sum()})"
             )
         decoded = linear_probe(fit[:, agree], y_fit[agree][:, [i]], test[:, differ])
-        follows_a = (decoded == y_test[differ][:, [i]]).mean(axis=(1, 2))
+        follows = [(decoded == y_test[differ][:, [k]]).mean(axis=(1, 2)) for k in (i, j)]
         rows += [
             {
                 **about,
                 "layer": layer,
                 "feature_a": a,
                 "feature_b": b,
-                "follows_a": follows_a[n],
+                "follows_a": follows[0][n],
+                "follows_b": follows[1][n],
             }
             for n, about in enumerate(snapshot.networks)
         ]

@@ -98,7 +98,11 @@ def _computes_something(study: Study) -> Iterator[str]:
     """Require a balanced feature that can be computed under encryption."""
     if study.encryption is None:
         return  # reported elsewhere
-    functions = [f.function for f in study.condition(study.encryption).stimuli.features.values()]
+    stimuli = study.condition(study.encryption).stimuli
+    if stimuli.kind != "bits":
+        yield f"{study.encryption} has stimuli of kind {stimuli.kind!r}; expected bits"
+        return
+    functions = [feature.function for feature in stimuli.features.values()]
     if not set(functions) & set(XORS):
         yield f"{study.encryption} has no feature among {', '.join(XORS)} (found {functions})"
 

@@ -38,7 +38,7 @@ def _extra_target(study: Study, condition: str, easy: str, hard: str) -> Iterato
     spec = study.condition(condition)
     if LABEL not in (spec.training.targets or [LABEL]):
         yield f"{condition} is not trained on {LABEL!r}"
-    predictivity = spec.stimuli.label
+    predictivity = getattr(spec.stimuli, "label", {})
     if not {easy, hard} <= predictivity.keys():
         yield (
             f"needs stimuli.label with the predictivity of {easy!r} and {hard!r}, "
@@ -125,7 +125,7 @@ def classifiers_follow_easy(evidence: Evidence, condition: str, easy: str, hard:
     rows = evidence.rows("conflict", condition)
     first = rows[(rows["feature_a"] == easy) & (rows["feature_b"] == hard)]
     second = rows[(rows["feature_a"] == hard) & (rows["feature_b"] == easy)]
-    follows = [*first["follows_a"], *(1 - second["follows_a"])]
+    follows = [*first["follows_a"], *second["follows_b"]]
     return mean_of(evidence, np.array(follows) - 0.5, condition)
 
 

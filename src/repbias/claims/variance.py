@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from repbias.claims.evidence import LAMPINEN_2024, Evidence, Result, claim, gap_between, mean_of
-from repbias.stimuli.features import FUNCTIONS
 
 if TYPE_CHECKING:
     from repbias.config.study import Study
@@ -112,10 +111,10 @@ def _has(kind: str) -> Callable[..., Iterator[str]]:
     """Require that the hard feature has sub-components of a kind."""
 
     def requires(study: Study, condition: str, hard: str) -> Iterator[str]:
-        feature = study.condition(condition).stimuli.features[hard]
-        components = FUNCTIONS[feature.function].components(feature.reads)
+        components = study.condition(condition).stimuli.components(hard)
         if not any(name.startswith(kind) for name in components):
-            yield f"{hard!r} ({feature.function}) has no sub-components of the kind {kind!r}"
+            found = ", ".join(components) or "none"
+            yield f"{hard!r} has no sub-components of the kind {kind!r} (found {found})"
 
     return requires
 
@@ -124,8 +123,8 @@ def _equal_analysed_width(study: Study, **roles: str) -> Iterator[str]:
     """Require that the analysed layers of the conditions are equally wide."""
     widths = {}
     for condition in (value for role, value in roles.items() if role not in ("easy", "hard")):
-        network = study.condition(condition).network
-        widths[condition] = network.hidden[network.layers.index(network.analysed)]
+        spec = study.condition(condition)
+        widths[condition] = spec.sizes().units[spec.network.analysed]
     if len(set(widths.values())) > 1:
         yield f"the analysed layers must be equally wide, found {widths}"
 

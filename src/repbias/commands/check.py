@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from repbias.config.study import Study
     from repbias.encoding.spec import Encoding
     from repbias.io.recordings import Recording
+    from repbias.networks.architecture import Sizes
     from repbias.stimuli.images import Images
 
 #: Units with a lower reliability are counted.
@@ -76,6 +78,9 @@ def _configuration(config: Path) -> tuple[Study | None, Findings]:
     """Return the study, unless its configuration has problems."""
     from repbias.pipeline.checks import load_study
 
+    # As the Snakefile does: code of the user's is found where one is, and beside the study.
+    places = [str(Path.cwd()), str(config.resolve().parent)]
+    sys.path[:0] = [place for place in places if place not in sys.path]
     content = read_config(config)
     findings = Findings(f"{config}: configuration")
     findings.problems = [f"{path}: still to fill in" for path in unfilled(content)]
@@ -105,16 +110,38 @@ def unfilled(content: Any, path: str = "") -> Iterator[str]:
         yield path
 
 
+def _own_networks(study: Study) -> dict[str, Sizes]:
+    """Return experiments to the sizes of their networks, where these are not perceptrons."""
+    own: dict[str, Sizes] = {}
+    for experiment, _, condition in study.conditions():
+        if not condition.network.stacked:
+            own.setdefault(experiment, condition.sizes())
+    return own
+
+
 def _work(study: Study, quick: bool) -> Findings:
     """Predict the number of jobs and the size of the results; warn if the disk is too small."""
     from repbias.pipeline.plan import Plan
+    from repbias.pipeline.resources import JobResources
     from repbias.pipeline.sizes import n_jobs, rows_of_pairs, study_bytes, training_hours
     from repbias.stimuli.images import open_images
 
     findings = Findings("a run from the beginning")
-    findings.facts["jobs"] = str(n_jobs(Plan(study)))
+    plan = Plan(study)
+    findings.facts["jobs"] = str(n_jobs(plan))
     if study.experiments:
+        resources = JobResources(plan)
         findings.facts["training"] = f"at most {training_hours(study):.2g} hours of one core"
+        hours = sum(resources.networks_minutes(*batch) for batch in plan.batches) / 60
+        findings.facts["analyses"] = f"of networks at most {hours:.2g} hours"
+        most = max(
+            max(resources.training_memory(*batch), resources.networks_memory(*batch))
+            for batch in plan.batches
+        )
+        findings.facts["memory"] = f"at most {_size(most * 2**20)} for a job of networks"
+    for name, sizes in _own_networks(study).items():
+        units = ", ".join(f"{layer} {n:,}" for layer, n in sizes.units.items())
+        findings.facts[name] = f"{sizes.parameters:,} weights; units: {units}"
     for (experiment, analysis), rows in rows_of_pairs(study).items():
         if rows > MANY_ROWS:
             findings.warnings.append(

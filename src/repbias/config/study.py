@@ -9,9 +9,9 @@ from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import numpy as np
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from repbias.base.inputs import Task
 from repbias.base.spec import Name, Spec, nearest, refuse_duplicates, refuse_periodic
 from repbias.bias.spec import Bias
 from repbias.config.analyses import ANALYSES
@@ -20,11 +20,14 @@ from repbias.config.file import MAX_PROBLEMS, ConfigError
 from repbias.config.references import Reference
 from repbias.encoding.spec import Encoding
 from repbias.geometry.spec import Geometry, Identification, Similarity
-from repbias.networks.spec import MLP, FeatureNetwork, Network, Training
+from repbias.networks.architecture import Sizes
+from repbias.networks.architectures import ARCHITECTURES, AnyArchitecture
+from repbias.networks.heads import Heads
+from repbias.networks.spec import FeatureNetwork, Network, Training
 from repbias.recordings.readers import RecordingSpec
 from repbias.recordings.simulate import SimulatedRecording
-from repbias.stimuli.manipulations import LABEL, training_probabilities
-from repbias.stimuli.spec import Bits, ImageSet
+from repbias.stimuli.families import Family
+from repbias.stimuli.spec import ImageSet
 
 #: Sections of a condition; a level of one of them is merged into it, not put in its place.
 SECTIONS = ("stimuli", "network", "training")
@@ -42,14 +45,25 @@ else:
 class Condition(Spec):
     """Stimuli, network and training of one group of networks that differ in their seed only."""
 
-    stimuli: Bits
+    stimuli: Family
     """What is shown."""
-    network: MLP = MLP()
+    network: AnyArchitecture = ARCHITECTURES[0]()
     """The architecture."""
     training: Training = Training()
     """How it is trained."""
     seeds: int = Field(10, ge=1, le=1000)
     """How many networks; their seeds are 0, 1, 2, ..."""
+
+    def sizes(self) -> Sizes:
+        """Return how large a network of this condition is, and what a training step costs.
+
+        Raises
+        ------
+        RepbiasError
+            If there can be no such network.
+        """
+        heads = Heads.of(list(self.stimuli.targets.values()), self.training.two_classes)
+        return self.network.sizes(Task(self.stimuli.inputs, heads.n_outputs))
 
     @model_validator(mode="after")
     def _targets_exist(self) -> Condition:
@@ -60,7 +74,7 @@ class Condition(Spec):
                     raise ValueError(
                         f"training.{where}: no feature {target!r}; {nearest(target, possible)}"
                     )
-        self._label_can_be_met()
+        self._targets_can_be_met()
         if self.training.batch_size != "full" and self.training.batch_size > self.stimuli.n_train:
             raise ValueError(
                 f"training.batch_size is {self.training.batch_size}, more than stimuli.n_train "
@@ -68,19 +82,16 @@ class Condition(Spec):
             )
         return self
 
-    def _label_can_be_met(self) -> None:
-        """Refuse an inclusion criterion that no network can meet on the extra target."""
-        targets = self.training.targets or self.stimuli.targets
-        if not self.stimuli.label or LABEL not in targets:
-            return
-        # On test stimuli the features are balanced, and the label is drawn given them.
-        _, given = training_probabilities(self.stimuli.features, self.stimuli)
-        best = float(np.maximum(given, 1 - given).mean())
-        if self.training.inclusion > best:
-            raise ValueError(
-                f"training.inclusion is {self.training.inclusion}, but no network can predict "
-                f"{LABEL!r} on more than {best:.3f} of the test stimuli; lower it (0 keeps all)"
-            )
+    def _targets_can_be_met(self) -> None:
+        """Refuse an inclusion criterion that no network can meet."""
+        for target in self.training.targets or self.stimuli.targets:
+            best = self.stimuli.best_accuracy(target)
+            if self.training.inclusion > best:
+                raise ValueError(
+                    f"training.inclusion is {self.training.inclusion}, but no network can predict "
+                    f"{target!r} on more than {best:.3f} of the test stimuli; lower it (0 keeps "
+                    "all)"
+                )
 
 
 class Experiment(Condition):
@@ -270,6 +281,8 @@ def _set(settings: dict[str, Any], keys: tuple[str, ...], value: Any) -> None:
     for key in parents:
         settings = settings[key]
     merged = keys in {(section,) for section in SECTIONS} and isinstance(value, dict)
+    if merged and "kind" in value and value["kind"] != settings[last].get("kind"):
+        merged = False  # settings of one kind mean nothing to another
     settings[last] = settings[last] | value if merged else value
 
 

@@ -259,6 +259,8 @@ def _labels(
     if not found:
         raise RepbiasError(f"{where}: no labels of the recording's stimuli are known")
     used = [feature] if feature else list(found)
+    # Classes are names, though they are numbers: of more than two, each is a column.
+    found = {f: v.astype(str) if len(np.unique(v)) > 2 else v for f, v in found.items()}
     return np.concatenate([_coded(f"{where}: 'labels:{f}'", found[f]) for f in used], axis=1)
 
 

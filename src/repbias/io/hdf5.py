@@ -24,7 +24,7 @@ from repbias.io.files import StoreError, atomic
 from repbias.io.untrusted import member, refuse_external_data, refuse_size
 
 #: Version 3 calls `networks/kept` `included`, and `networks/acquired` `mastery_step`.
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 
 class _Disk(io.FileIO):

@@ -23,7 +23,7 @@ class Networks:
     Attributes
     ----------
     seeds : (network,) int
-    features : names of the output units
+    features : names of the features that the outputs report
     targets : names of the features that training rewards
     included : (network,) bool, whether the inclusion criterion was met on the test set
     test_accuracy : (network, feature) float
@@ -34,8 +34,10 @@ class Networks:
     checkpoint_names : (checkpoint,) str: "initial", "grid", "crossing" (a target first reached an
         accuracy), "mastered" or "final"
     checkpoint_steps : (checkpoint, network) int, -1 where the network has no such checkpoint
-    weights : parameter name to (checkpoint, network, ...) float32
+    weights : parameter name to (checkpoint, network, ...), float32 but for counters of a module's
     recipe : all that a network depends on beside its seed; with the same recipe, the same networks
+    heads : number of logits of every feature: 1 for two classes (a sigmoid), else one for each
+        class; one of every feature when left out
     """
 
     seeds: np.ndarray
@@ -49,6 +51,10 @@ class Networks:
     checkpoint_steps: np.ndarray
     weights: dict[str, np.ndarray]
     recipe: dict[str, Any] = field(default_factory=dict)
+    heads: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.heads = self.heads or [1] * len(self.features)
 
     def snapshots(self) -> list[int]:
         """Return the indices of the named checkpoints: untrained, mastered and final."""
@@ -121,7 +127,7 @@ class Networks:
 
     def put(self, group: h5py.Group) -> None:
         """Write the networks into a group of a file."""
-        for name in ("features", "targets", "recipe"):
+        for name in ("features", "heads", "targets", "recipe"):
             put_json(group, name, getattr(self, name))
         put_columns(
             group.create_group("networks"),
@@ -158,6 +164,7 @@ class Networks:
             return cls(
                 seeds=get(group, "networks/seed"),
                 features=get_json(group, "features"),
+                heads=get_json(group, "heads"),
                 targets=get_json(group, "targets"),
                 included=get(group, "networks/included"),
                 test_accuracy=get(group, "networks/test_accuracy"),

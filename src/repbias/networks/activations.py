@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain, pairwise
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -14,29 +13,30 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from repbias.base.inputs import Task
 from repbias.base.spec import RepbiasError, nearest
 from repbias.io.activations import put_activations
 from repbias.networks.device import free_memory, in_chunks, pick_device, reproducible, stack_size
-from repbias.networks.mlp import hidden_layers, padded_widths
 from repbias.networks.spec import (
-    MLP,
     FeatureNetwork,
     Network,
     PixelNetwork,
     Preprocess,
     TorchNetwork,
+    imported,
 )
 from repbias.stimuli.images import Images
 
 if TYPE_CHECKING:
     from repbias.io.networks import Networks
     from repbias.io.stimuli import Stimuli
+    from repbias.networks.architecture import Architecture
 
 logger = logging.getLogger(__name__)
 
 
-def put_ensemble_activations(
-    group: h5py.Group, networks: Networks, stimuli: Stimuli, spec: MLP, device: str = "cpu"
+def put_trained_activations(
+    group: h5py.Group, networks: Networks, stimuli: Stimuli, spec: Architecture, device: str = "cpu"
 ) -> None:
     """Write the activations of a condition on its test stimuli, as many networks as fit at a time.
 
@@ -67,31 +67,26 @@ def put_ensemble_activations(
         "step": [networks.checkpoint_steps[c, n] for c, n in rows],
         "included": [networks.included[n] for _, n in rows],
     }
-    layers = dict(zip(spec.layers, spec.hidden, strict=True))
+    task = Task(stimuli.shown, sum(networks.heads))
+    sizes = spec.sizes(task)
     named = dict(zip(stimuli.features, labels.T, strict=True))
-    n_stimuli, n_inputs = inputs.shape
-    each = _bytes_per_network(spec, n_stimuli, n_inputs, len(networks.features))
+    # Weights; the layers of all stimuli, and a batch of them.
+    each = 4 * (sizes.parameters + len(ids) * sum(sizes.units.values()))
+    each += len(ids) * sizes.stimulus_bytes
     size = stack_size(where.type, free_memory(where), each)
 
-    def work(chunk: Sequence[tuple[int, int]]) -> list[np.ndarray]:
+    def work(chunk: Sequence[tuple[int, int]]) -> dict[str, np.ndarray]:
         checkpoints, members = map(list, zip(*chunk, strict=True))
         weights = {name: w[checkpoints, members] for name, w in networks.weights.items()}
-        return hidden_layers(weights, inputs, spec, where)
+        return spec.represent(weights, inputs, task, device)
 
     start = 0
-    datasets = put_activations(group, ids, table, layers, named)
+    datasets = put_activations(group, ids, table, sizes.units, named)
     with reproducible(where):
-        for chunk, hidden in in_chunks(rows, size, work, "network"):
-            for layer, values in zip(spec.layers, hidden, strict=True):
+        for chunk, layers in in_chunks(rows, size, work, "network"):
+            for layer, values in layers.items():
                 datasets[layer][start : start + len(chunk)] = values
             start += len(chunk)
-
-
-def _bytes_per_network(spec: MLP, n_stimuli: int, n_inputs: int, n_outputs: int) -> int:
-    """Return what a network takes on a device: weights, all layers, and temporaries of one."""
-    widths = padded_widths(spec, n_inputs, n_outputs)
-    parameters = sum((a + 1) * b for a, b in pairwise(widths))
-    return 4 * (parameters + n_stimuli * (sum(widths) + 3 * max(widths)))
 
 
 def put_model_activations(
@@ -224,7 +219,7 @@ def load_model(spec: TorchNetwork) -> nn.Module:
     RepbiasError
         If the import, the call or a layer fails, with the reason.
     """
-    factory = _import(spec.factory)
+    factory = imported(spec.factory)
     try:
         # Random weights are the same in every run, and on every device: they are drawn on the CPU.
         with torch.random.fork_rng(devices=[]):
@@ -245,17 +240,9 @@ def load_model(spec: TorchNetwork) -> nn.Module:
     return model
 
 
-def _import(path: str) -> Callable[..., Any]:
-    module, _, name = path.partition(":")
-    try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise RepbiasError(f"{path}: cannot be imported: {error}") from error
-
-
 def _transform(preprocess: Preprocess | str) -> Callable[[Any], Tensor]:
     if isinstance(preprocess, str):
-        return _import(preprocess)
+        return imported(preprocess)
     mean = np.array(preprocess.mean, np.float32)
     std = np.array(preprocess.std, np.float32)
 

@@ -15,10 +15,12 @@ import torch
 
 from repbias.base.spec import RepbiasError
 from repbias.io.networks import Networks
-from repbias.io.stimuli import Stimuli
+from repbias.io.stimuli import Stimuli, in_blocks
+from repbias.networks.architectures import architecture
 from repbias.networks.device import pick_device
-from repbias.networks.spec import MLP, Training
-from repbias.networks.training import Ensemble, train_ensembles
+from repbias.networks.ensembles import Ensemble
+from repbias.networks.spec import Training
+from repbias.networks.training import train_ensembles
 from repbias.tables import as_table
 
 logger = logging.getLogger(__name__)
@@ -29,7 +31,7 @@ def train_batch(
     stimuli: str | Path,
     networks: str | Path,
     device: str = "auto",
-    code: str = "",
+    code: Mapping[str, str] | None = None,
 ) -> dict[str, Networks]:
     """Train the networks of several conditions, except those that an earlier run has trained.
 
@@ -48,7 +50,8 @@ def train_batch(
     device
         "auto", "cpu", "cuda" or "mps".
     code
-        Fingerprint of the code that trains: another one, and all are trained.
+        "training mlp" and the like to the fingerprint of the code that trains such networks: with
+        another one, all are trained.
 
     Returns
     -------
@@ -61,7 +64,9 @@ def train_batch(
     recipes: dict[str, dict[str, Any]] = {}
     for name, spec in conditions.items():
         shown = Stimuli.read(stimuli, name)
-        recipes[name] = _recipe(spec, shown, kind, code)
+        network = architecture(spec["network"])
+        trainer = (code or {}).get(f"training {spec['network']['kind']}", "")
+        recipes[name] = _recipe(spec, shown, kind, trainer, network.source_files())
         seeds = list(range(spec["seeds"]))
         found = _trained(networks, name, recipes[name], seeds)
         if found is not None:
@@ -70,8 +75,7 @@ def train_batch(
             total = spec["seeds"]
             logger.info("%s: %d of %d networks are there already", name, total - len(seeds), total)
         if seeds:
-            network, training = MLP(**spec["network"]), Training(**spec["training"])
-            ensembles[name] = Ensemble(shown, network, training, seeds)
+            ensembles[name] = Ensemble(shown, network, Training(**spec["training"]), seeds)
             try:
                 ensembles[name].check()
             except RepbiasError as error:
@@ -142,16 +146,28 @@ def _second_name(path: Path) -> Path:
     return path.with_name(f".{path.stem}.trained.h5")
 
 
-def _recipe(spec: Mapping[str, Any], stimuli: Stimuli, kind: str, code: str) -> dict[str, Any]:
+def _recipe(
+    spec: Mapping[str, Any], stimuli: Stimuli, kind: str, code: str, files: list[str]
+) -> dict[str, Any]:
     """Return all that a network depends on beside its seed."""
+    # Which layers are read, and how, matters to dropout only.
+    not_trained = () if spec["training"].get("dropout") else ("layers", "readout")
     digest = hashlib.sha256()
-    for array in (stimuli.inputs, stimuli.split, stimuli.labels, stimuli.supervised):
+    for array in (stimuli.split, stimuli.labels, stimuli.supervised):
         digest.update(np.ascontiguousarray(array).tobytes())
+    for block in in_blocks(stimuli.inputs):
+        digest.update(block.tobytes())
     return {
-        "stimuli": {"sha256": digest.hexdigest(), "features": stimuli.features},
-        "network": dict(spec["network"]),
+        "stimuli": {
+            "sha256": digest.hexdigest(),
+            "features": stimuli.features,
+            "classes": stimuli.classes,
+            "inputs": [list(stimuli.shown.shape), *stimuli.shown[1:]],
+        },
+        "network": {k: v for k, v in spec["network"].items() if k not in not_trained},
         "training": dict(spec["training"]),
         "code": code,
+        "own_code": [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files],
         "numpy": np.__version__,
         "torch": torch.__version__,
         "device": kind,

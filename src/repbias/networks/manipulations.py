@@ -129,5 +129,5 @@ class Manipulator:
 
         values = np.zeros(tuple(like.shape), np.float32)
         for n, (settings, rng) in enumerate(zip(self._settings, self._streams[name], strict=True)):
-            draw(settings, rng, values[n, : shape[-2], : shape[-1]])
+            draw(settings, rng, values[n][tuple(map(slice, shape))])
         return torch.from_numpy(values).to(like.device)

@@ -1,193 +1,99 @@
-"""Many multi-layer perceptrons as one: parameters stacked along a leading network axis."""
+"""Multi-layer perceptrons: settings, sizes, and what stacks of them do."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
+from math import prod
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from pydantic import Field
 
-from repbias.networks.spec import MLP
+from repbias.base.inputs import Task
+from repbias.base.spec import RepbiasError
+from repbias.networks.architecture import Architecture, Sizes
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "leaky_relu": F.leaky_relu,
-    "relu": F.relu,
-    "tanh": torch.tanh,
-    "gelu": F.gelu,
-}
-#: Widths are padded with zeros to multiples of this many floats (two vector registers). So every
-#: network is aligned alike and vectorised alike, and comes out the same at any place in any stack.
-#: Padded units stay exactly zero: their incoming and outgoing weights get no gradient.
-ALIGNMENT = 32
+if TYPE_CHECKING:
+    import numpy as np
+
+#: Seconds of a training step in a stack of ten: of any network, and for each of its weights and
+#: stimuli of a batch (benchmarks/scaling.py measures them).
+SECONDS_PER_STEP, SECONDS_PER_WEIGHT = 4.5e-4, 1e-10
 
 
-def padded(tensor: Tensor, rows: bool = False) -> Tensor:
-    """Pad the last axis, and the one before it if they are rows of a weight matrix."""
-    padding = [0, -tensor.shape[-1] % ALIGNMENT]
-    if rows:
-        padding += [0, -tensor.shape[-2] % ALIGNMENT]
-    return F.pad(tensor, padding)
+class MLP(Architecture):
+    """A multi-layer perceptron; inputs of any shape are a row of numbers to it."""
 
+    kind: Literal["mlp"] = "mlp"
+    """Multi-layer perceptron."""
+    hidden: list[Annotated[int, Field(ge=1)]] = Field([256, 128, 64, 64], min_length=1)
+    """Units of the hidden layers, which are called hidden1, hidden2, ..."""
+    activation: Literal["leaky_relu", "relu", "tanh", "gelu"] = "leaky_relu"
+    """Nonlinearity of the hidden layers."""
+    init: Literal["lecun", "he", "torch"] = "lecun"
+    """Initial weights: normal with variance 1/n or 2/n, or PyTorch's default."""
+    init_scale: float = Field(1.0, gt=0)
+    """Factor on the initial weights."""
+    normalisation: Literal["none", "layer"] = "none"
+    """Layer normalisation (without gain and bias) before the nonlinearity."""
 
-def aligned(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Pad stacked parameters, w and b, where the layers' widths ask for it."""
-    return {name: padded(w, rows=name.startswith("w")) for name, w in weights.items()}
+    stacked: ClassVar[bool] = True
 
+    @property
+    def layers(self) -> list[str]:
+        """Names of the hidden layers."""
+        return [f"hidden{i + 1}" for i in range(len(self.hidden))]
 
-def padded_widths(spec: MLP, n_inputs: int, n_outputs: int) -> list[int]:
-    """Return the widths of all layers, from inputs to outputs, as they are in memory."""
-    return [n + -n % ALIGNMENT for n in (n_inputs, *spec.hidden, n_outputs)]
+    def widths(self, task: Task) -> list[int]:
+        """Return the widths of all layers, from inputs to outputs."""
+        if task.inputs.vocabulary is not None:
+            raise RepbiasError("network.kind: an mlp is not shown tokens; use another kind")
+        return [prod(task.inputs.shape), *self.hidden, task.n_outputs]
 
+    def sizes(self, task: Task) -> Sizes:
+        """Count weights and units."""
+        widths = self.widths(task)
+        n_parameters = sum((a + 1) * b for a, b in pairwise(widths))
+        return Sizes(
+            units=dict(zip(self.layers, self.hidden, strict=True)),
+            parameters=n_parameters,
+            step_seconds=SECONDS_PER_STEP,
+            stimulus_seconds=SECONDS_PER_WEIGHT * n_parameters,
+            stimulus_bytes=24 * sum(widths),
+        )
 
-def initial_weights(spec: MLP, n_inputs: int, n_outputs: int, seed: int) -> dict[str, Tensor]:
-    """Draw one network's initial parameters; they depend on the seed and the shapes only.
+    def represent(
+        self,
+        weights: Mapping[str, np.ndarray],
+        inputs: np.ndarray,
+        task: Task,
+        device: str = "cpu",
+    ) -> dict[str, np.ndarray]:
+        """Return the hidden layers of all networks at once."""
+        from repbias.networks.device import pick_device
+        from repbias.networks.stacks import hidden_layers
 
-    Returns
-    -------
-    dict
-        w1 of shape (input, hidden1), b1 of shape (1, hidden1), ...; the last pair is the readout.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    widths = [n_inputs, *spec.hidden, n_outputs]
-    weights = {}
-    for i, (fan_in, fan_out) in enumerate(pairwise(widths), start=1):
-        if spec.init == "torch":
-            bound = 1 / math.sqrt(fan_in)
-            draw = torch.rand(fan_in + 1, fan_out, generator=generator) * 2 * bound - bound
-            w, b = draw[:-1], draw[-1:]
-        else:
-            gain = 2 if spec.init == "he" else 1
-            w = torch.randn(fan_in, fan_out, generator=generator) * math.sqrt(gain / fan_in)
-            b = torch.zeros(1, fan_out)
-        weights[f"w{i}"], weights[f"b{i}"] = spec.init_scale * w, b
-    return weights
+        layers = hidden_layers(weights, inputs, self, pick_device(device))
+        return dict(zip(self.layers, layers, strict=True))
 
+    def outputs(
+        self, weights: Mapping[str, np.ndarray], inputs: np.ndarray, task: Task
+    ) -> np.ndarray:
+        """Run all networks at once."""
+        from repbias.networks.stacks import outputs
 
-def forward(
-    weights: dict[str, Tensor],
-    inputs: Tensor,
-    spec: MLP,
-    hook: Callable[[int, Tensor], Tensor] | None = None,
-    first: int = 1,
-) -> tuple[list[Tensor], Tensor]:
-    """Run every network of the stack.
+        return outputs(weights, inputs, self, task.n_outputs)
 
-    Parameters
-    ----------
-    weights
-        Stacked parameters: w (network, in, out) and b (network, 1, out). Widths may be padded
-        with zeros beyond the spec's; padded units are zero.
-    inputs
-        Inputs of shape (network, stimulus, input).
-    spec
-        The architecture.
-    hook
-        Called with a hidden layer's number and its activations; returns what goes on.
-    first
-        The layer that the inputs go into: 1, or that after a hidden layer whose activations
-        they are.
+    def outputs_from(
+        self,
+        weights: Mapping[str, np.ndarray],
+        inputs: np.ndarray,
+        layer: str,
+        activations: np.ndarray,
+        task: Task,
+        device: str = "cpu",
+    ) -> np.ndarray:
+        """Run what comes after the layer; the inputs do not matter any more."""
+        from repbias.networks.stacks import outputs_from
 
-    Returns
-    -------
-    hidden : list of tensors of shape (network, stimulus, unit), before the hook
-    logits : tensor of shape (network, stimulus, output)
-    """
-    n_hidden = len(spec.hidden)
-    x, hidden = inputs, []
-    for i in range(first, n_hidden + 1):
-        x = torch.baddbmm(weights[f"b{i}"], x, weights[f"w{i}"])
-        if spec.normalisation == "layer":
-            x = _layer_norm(x, spec.hidden[i - 1])
-        x = ACTIVATIONS[spec.activation](x)
-        hidden.append(x)
-        if hook is not None:
-            x = hook(i, x)
-    return hidden, torch.baddbmm(weights[f"b{n_hidden + 1}"], x, weights[f"w{n_hidden + 1}"])
-
-
-def _layer_norm(x: Tensor, width: int) -> Tensor:
-    """Give every stimulus mean 0 and variance 1 over the units; padded units stay zero."""
-
-    def inside(values: Tensor) -> Tensor:
-        return F.pad(values[..., :width], (0, x.shape[-1] - width))
-
-    # Padded units take no part in the mean: they would get a gradient, and come to life.
-    centred = inside(x - inside(x).sum(-1, keepdim=True) / width)
-    return centred * torch.rsqrt(centred.square().sum(-1, keepdim=True) / width + 1e-5)
-
-
-def hidden_layers(
-    weights: Mapping[str, np.ndarray],
-    inputs: np.ndarray,
-    spec: MLP,
-    device: torch.device | str = "cpu",
-) -> list[np.ndarray]:
-    """Return every hidden layer of a stack of networks.
-
-    On a CPU, a network's activations are the same bits whatever networks are with it.
-
-    Parameters
-    ----------
-    weights
-        Parameter name to (network, ...).
-    inputs
-        (stimulus, input).
-    spec
-        The networks' architecture.
-    device
-        Where to compute.
-
-    Returns
-    -------
-    list of numpy.ndarray
-        One array of shape (network, stimulus, unit) per hidden layer.
-    """
-    on_device = _on_device(weights, device)
-    x = padded(torch.from_numpy(inputs)).to(device)
-    with torch.inference_mode():
-        hidden, _ = forward(on_device, x.expand(len(weights["w1"]), *x.shape), spec)
-    return [
-        np.ascontiguousarray(h.cpu().numpy()[..., :width])
-        for h, width in zip(hidden, spec.hidden, strict=True)
-    ]
-
-
-def outputs_from(
-    weights: Mapping[str, np.ndarray],
-    layer: str,
-    activations: np.ndarray,
-    spec: MLP,
-    n_outputs: int,
-) -> np.ndarray:
-    """Run the rest of every network on activations of one of its hidden layers.
-
-    Parameters
-    ----------
-    weights, spec
-        As for :func:`hidden_layers`.
-    layer
-        Name of the hidden layer.
-    activations
-        (network, stimulus, unit), as they were or changed.
-    n_outputs
-        Number of output units.
-
-    Returns
-    -------
-    numpy.ndarray
-        Logits (network, stimulus, output); above 0 the network reports a 1.
-    """
-    x = padded(torch.from_numpy(np.ascontiguousarray(activations, np.float32)))
-    first = spec.layers.index(layer) + 2
-    with torch.inference_mode():
-        _, logits = forward(_on_device(weights, "cpu"), x, spec, first=first)
-    return np.ascontiguousarray(logits.numpy()[..., :n_outputs])
-
-
-def _on_device(weights: Mapping[str, np.ndarray], device: torch.device | str) -> dict[str, Tensor]:
-    tensors = aligned({name: torch.from_numpy(w) for name, w in weights.items()})
-    return {name: w.to(device) for name, w in tensors.items()}
+        return outputs_from(weights, layer, activations, self, task.n_outputs)

@@ -1,53 +1,17 @@
-"""What ``network:``, ``training:`` and ``networks:`` may say in the configuration."""
+"""What ``training:`` and ``networks:`` may say in the configuration."""
 
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from repbias.base.spec import Name, Spec, nearest
+from repbias.base.spec import Name, RepbiasError, Spec, nearest
+from repbias.networks.heads import TwoClasses
 from repbias.networks.manipulations import Manipulations
-
-
-class MLP(Spec):
-    """A multi-layer perceptron with one sigmoid output per feature."""
-
-    kind: Literal["mlp"] = "mlp"
-    """Multi-layer perceptron."""
-    hidden: list[Annotated[int, Field(ge=1)]] = Field([256, 128, 64, 64], min_length=1)
-    """Units of the hidden layers, which are called hidden1, hidden2, ..."""
-    activation: Literal["leaky_relu", "relu", "tanh", "gelu"] = "leaky_relu"
-    """Nonlinearity of the hidden layers."""
-    init: Literal["lecun", "he", "torch"] = "lecun"
-    """Initial weights: normal with variance 1/n or 2/n, or PyTorch's default."""
-    init_scale: float = Field(1.0, gt=0)
-    """Factor on the initial weights."""
-    normalisation: Literal["none", "layer"] = "none"
-    """Layer normalisation (without gain and bias) before the nonlinearity."""
-    analysed_layer: str | None = None
-    """The layer that claims are about; the last hidden layer when left out."""
-
-    @property
-    def layers(self) -> list[str]:
-        """Names of the hidden layers."""
-        return [f"hidden{i + 1}" for i in range(len(self.hidden))]
-
-    @property
-    def analysed(self) -> str:
-        """Name of the analysed layer."""
-        return self.analysed_layer or self.layers[-1]
-
-    @model_validator(mode="after")
-    def _layer_exists(self) -> MLP:
-        if self.analysed not in self.layers:
-            raise ValueError(
-                f"analysed_layer {self.analysed!r} is not a hidden layer; "
-                f"{nearest(self.analysed, self.layers)}"
-            )
-        return self
 
 
 class Training(Manipulations):
@@ -80,6 +44,9 @@ class Training(Manipulations):
     """More checkpoints: when a target's validation accuracy first reaches each of these."""
     inclusion: float = Field(0.95, ge=0, le=1)
     """Test accuracy that every target must reach for the network to enter effect estimates."""
+    two_classes: TwoClasses = "sigmoid"
+    """Output of a feature of two classes: one logit, or one per class; more classes always have
+    one each."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Number format of a training step's matrix products; weights stay in float32."""
 
@@ -140,8 +107,7 @@ class TorchNetwork(Spec):
         paths = [self.factory]
         if isinstance(self.preprocess, str):
             paths.append(self.preprocess)
-        files = [module_file(path.partition(":")[0]) for path in paths]
-        return [str(file) for file in files if file]
+        return files_of_import_paths(paths)
 
     @field_validator("factory")
     @classmethod
@@ -204,6 +170,21 @@ def check_import_path(path: str) -> str:
         raise ValueError("expected 'package.module:callable'")
     module_file(module)
     return path
+
+
+def imported(path: str) -> Callable[..., Any]:
+    """Import a callable of the user's, given as package.module:name."""
+    module, _, name = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise RepbiasError(f"{path}: cannot be imported: {error}") from error
+
+
+def files_of_import_paths(paths: Iterable[str]) -> list[str]:
+    """Return the files of `package.module:callable`s, without importing them."""
+    files = [module_file(path.partition(":")[0]) for path in paths]
+    return [str(file) for file in files if file]
 
 
 def module_file(module: str) -> Path | None:

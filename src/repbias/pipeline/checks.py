@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
 
-from repbias.base.spec import nearest
+from repbias.base.spec import RepbiasError, nearest
 from repbias.claims.catalogue import CLAIMS
 from repbias.config.analyses import ANALYSES
 from repbias.config.explain import explain
@@ -25,7 +25,7 @@ else:
     Analysis = Literal[ANALYSES]
 
 
-def load_study(config: dict[str, Any], source: str = "config") -> Study:
+def load_study(config: dict[str, Any], source: str = "config", try_networks: bool = True) -> Study:
     """Check a configuration and return the study.
 
     Parameters
@@ -34,6 +34,8 @@ def load_study(config: dict[str, Any], source: str = "config") -> Study:
         What the YAML file says.
     source
         The file's name, for messages.
+    try_networks
+        Whether one network of every architecture is built and shown stimuli.
 
     Raises
     ------
@@ -55,7 +57,10 @@ def load_study(config: dict[str, Any], source: str = "config") -> Study:
             ],
         )
     # What claims require is asked of a study that is consistent.
-    problems = list(_inconsistencies(study)) or list(_unmet_claims(study))
+    problems = list(_inconsistencies(study))
+    if try_networks:
+        problems = problems or list(_impossible_networks(study))
+    problems = problems or list(_unmet_claims(study))
     if problems:
         raise ConfigError(source, problems)
     return study
@@ -119,6 +124,17 @@ def _inconsistencies(study: Study) -> Iterator[str]:
         yield from _identification_problems(study.identification, conditions)
 
 
+def _impossible_networks(study: Study) -> Iterator[str]:
+    """Go through networks that cannot be built, shown their stimuli, or trained."""
+    found: dict[str, str] = {}
+    for experiment, name, condition in study.conditions():
+        try:
+            condition.sizes()
+        except RepbiasError as error:
+            found.setdefault(str(error), f"experiments.{experiment}, condition {name}")
+    yield from (f"{where}: {problem}" for problem, where in found.items())
+
+
 def _partition_problems(study: Study, conditions: dict[str, Condition]) -> Iterator[str]:
     """Go through bands whose layer no condition or network has; others need the data."""
     layers = {name: network.layers for name, network in study.networks.items()}
@@ -166,10 +182,10 @@ def _identification_problems(
     for name in spec.candidates:
         if conditions[name].stimuli != first.stimuli:
             yield f"identification: {spec.target} and {name} saw different stimuli"
-    if spec.residualise is not None and spec.residualise not in first.stimuli.features:
+    if spec.residualise is not None and spec.residualise not in first.stimuli.classes:
         yield (
             f"identification.residualise: no feature {spec.residualise!r}; "
-            f"{nearest(spec.residualise, first.stimuli.features)}"
+            f"{nearest(spec.residualise, first.stimuli.classes)}"
         )
 
 
@@ -246,7 +262,7 @@ def _claim_problems(
         )
     for role, value in features.items():
         for condition, spec in known.items():
-            possible = list(spec.stimuli.features)
+            possible = list(spec.stimuli.classes)
             if value not in possible:
                 yield f"{where}.{role}: no feature {value!r}; {nearest(value, possible)}"
                 break
@@ -258,7 +274,7 @@ def _claim_problems(
                 )
                 break
     computed = {
-        condition: {name: (f.function, f.reads) for name, f in spec.stimuli.features.items()}
+        condition: {name: spec.stimuli.definition(name) for name in spec.stimuli.classes}
         for condition, spec in known.items()
     }
     if len({str(features) for features in computed.values()}) > 1:

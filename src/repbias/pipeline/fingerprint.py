@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from repbias.config.analyses import OF_NETWORKS, OF_RECORDINGS
+from repbias.networks.architectures import ARCHITECTURES
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -53,10 +54,16 @@ def code_fingerprints(scripts: Path) -> dict[str, str]:
     -------
     dict
         Name of a script, or an analysis' function as package.module:name, to the fingerprint;
-        "training" is what trained networks depend on.
+        "training mlp" and the like are what trained networks of an architecture depend on.
     """
     named = {name: module_of(entry.function) for name, entry in OF_NETWORKS.items()}
-    prints = {"training": code_fingerprint(PACKAGE / "networks/training.py")}
+    training = PACKAGE / "networks/training.py"
+    prints = {
+        f"training {a.model_fields['kind'].default}": code_fingerprint(
+            training, module_of(a.__module__)
+        )
+        for a in ARCHITECTURES
+    }
     for script in sorted(scripts.glob("*.py")):
         # Analyses are named by text, so that a study can be read without importing them.
         more = named.values() if script.name == "analyse_networks.py" else ()
@@ -68,7 +75,7 @@ def code_fingerprints(scripts: Path) -> dict[str, str]:
 
 
 def module_of(function: str) -> Path:
-    """Return the file of a function, given as package.module:name."""
+    """Return the file of a module, or of a function, given as package.module:name."""
     parts = function.partition(":")[0].split(".")[1:]
     return PACKAGE.joinpath(*parts).with_suffix(".py")
 

@@ -9,8 +9,8 @@ import pandas as pd
 
 from repbias.io.networks import SNAPSHOTS, Networks
 from repbias.io.stimuli import Stimuli
+from repbias.networks.architecture import Architecture
 from repbias.networks.snapshots import snapshots
-from repbias.networks.spec import MLP
 from repbias.pipeline.jobs import function_named
 from repbias.tables import as_table
 
@@ -20,8 +20,9 @@ def analyse_networks(
     condition: str,
     networks: Networks,
     stimuli: Stimuli,
-    spec: MLP,
+    spec: Architecture,
     analyses: Mapping[str, Mapping[str, Any]],
+    device: str = "cpu",
 ) -> dict[str, pd.DataFrame]:
     """Do all analyses of a condition's networks; activations are computed once per checkpoint.
 
@@ -35,6 +36,8 @@ def analyse_networks(
         Name to its "function" (package.module:name), "settings", whether it is done at
         "every_checkpoint", and the "order" of its table: see
         :class:`repbias.config.analyses.OfNetworks`.
+    device
+        Where networks run that are not stacked.
 
     Returns
     -------
@@ -44,7 +47,7 @@ def analyse_networks(
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in analyses}
     functions = {name: function_named(entry["function"]) for name, entry in analyses.items()}
     every = any(entry["every_checkpoint"] for entry in analyses.values())
-    for snapshot in snapshots(experiment, condition, networks, stimuli, spec, every):
+    for snapshot in snapshots(experiment, condition, networks, stimuli, spec, every, device):
         for name, entry in analyses.items():
             if snapshot.name in SNAPSHOTS or entry["every_checkpoint"]:
                 rows[name] += functions[name](snapshot, **entry["settings"])

@@ -215,6 +215,11 @@ class Plan:
             for c, spec in self._specs(experiment, batch)
         }
 
+    def code_of_batch(self, experiment: str, batch: str) -> list[str]:
+        """Return the files of the user's code that networks of a batch are made by."""
+        files = [f for _, c in self._specs(experiment, batch) for f in c.network.source_files()]
+        return list(dict.fromkeys(files))
+
     def analyses_of(self, experiment: str) -> dict[str, dict[str, Any]]:
         """Return the analyses of an experiment's networks, each with its settings."""
         bias = _plain(self.study.bias)

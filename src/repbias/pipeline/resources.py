@@ -9,6 +9,7 @@ from __future__ import annotations
 from math import ceil
 
 from repbias.config.study import Condition
+from repbias.io.stimuli import STREAMED
 from repbias.pipeline import sizes
 from repbias.pipeline.plan import Plan
 
@@ -38,8 +39,10 @@ class JobResources:
 
     def training_memory(self, experiment: str, batch: str) -> int:
         """Checkpoints of all networks, which are joined at the end, and all stimuli."""
-        files = [self._bytes(c) for c in self._conditions(experiment, batch)]
-        return TORCH + 2 * mib(sum(f["networks"] + f["stimuli"] for f in files))
+        conditions = self._conditions(experiment, batch)
+        files = [self._bytes(c) for c in conditions]
+        held = 2 * mib(sum(f["networks"] + min(f["stimuli"], STREAMED) for f in files))
+        return TORCH + held + mib(max(map(sizes.training_bytes, conditions)))
 
     def training_minutes(self, experiment: str, batch: str) -> int:
         """Count steps: each takes time for its matrix products, and some in any case."""
@@ -53,13 +56,18 @@ class JobResources:
         folders = ("networks", "stimuli", "activations")
         analyses = self._study.experiments[experiment].analyses
         rows = sum(sizes.n_rows(condition, analyses) for condition in conditions)
-        held = sum(mib(self._largest(conditions, folder)) for folder in folders)
-        return TORCH + 3 * held + mib(500 * rows)
+        largest = {folder: self._largest(conditions, folder) for folder in folders}
+        largest["stimuli"] = min(largest["stimuli"], STREAMED)
+        held = 3 * sum(mib(size) for size in largest.values())
+        return TORCH + held + mib(500 * rows + max(map(sizes.training_bytes, conditions)))
 
     def networks_minutes(self, experiment: str, batch: str) -> int:
         """Every analysis of every network."""
-        networks = sum(c.seeds for c in self._conditions(experiment, batch))
-        return 20 + ceil(networks / 2)
+        conditions = self._conditions(experiment, batch)
+        analyses = self._study.experiments[experiment].analyses
+        strengths = len(self._study.bias.steering_strengths)
+        seconds = sum(sizes.analysis_seconds(c, analyses, strengths) for c in conditions)
+        return 20 + ceil(sum(c.seeds for c in conditions) / 2) + ceil(5 * seconds / 60)
 
     def rdms_memory(self, group: str, member: str) -> int:
         """As much as is allowed, or less where there is less to compute."""

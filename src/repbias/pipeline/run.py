@@ -59,7 +59,7 @@ def load_run(
     if given is not None:
         config.clear()
         config.update(given["config"])
-        return load_study(config, source), given["code"]
+        return load_study(config, source, try_networks=False), given["code"]
     for file in paths:
         # Snakemake has taken the last of keys that occur twice; only the file itself tells.
         if file.is_file():

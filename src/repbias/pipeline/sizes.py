@@ -8,29 +8,17 @@ are what is written at most.
 from __future__ import annotations
 
 from collections.abc import Collection
-from itertools import pairwise
 from math import comb
 
 from repbias.config.analyses import OF_RECORDINGS
 from repbias.config.study import Condition, Study
 from repbias.io.networks import SNAPSHOTS
 from repbias.pipeline.plan import Plan
-from repbias.stimuli.features import FUNCTIONS
 
 #: Bytes of an HDF5 file beside its arrays.
 FILE = 20_000
 #: Bytes of a table's row.
 ROW = 100
-#: Seconds of a training step: of any network, and for each of its weights and stimuli of a batch
-#: (benchmarks/scaling.py measures them).
-SECONDS_PER_STEP, SECONDS_PER_WEIGHT = 4.5e-4, 1e-10
-
-
-def n_parameters(condition: Condition) -> int:
-    """Return the number of weights and biases of one network."""
-    stimuli = condition.stimuli
-    widths = [stimuli.n_inputs, *condition.network.hidden, len(stimuli.targets)]
-    return sum((a + 1) * b for a, b in pairwise(widths))
 
 
 def n_checkpoints(condition: Condition) -> int:
@@ -42,8 +30,8 @@ def n_checkpoints(condition: Condition) -> int:
 
 def n_names(condition: Condition) -> int:
     """Return the number of features and their sub-components."""
-    features = condition.stimuli.features.values()
-    return sum(1 + len(FUNCTIONS[f.function].components(f.reads)) for f in features)
+    stimuli = condition.stimuli
+    return sum(1 + len(stimuli.components(name)) for name in stimuli.classes)
 
 
 def n_evaluations(condition: Condition) -> int:
@@ -53,7 +41,7 @@ def n_evaluations(condition: Condition) -> int:
 
 def n_layer_rdms(condition: Condition) -> int:
     """Return the RDMs of a condition: of every network, snapshot and layer."""
-    return condition.seeds * len(SNAPSHOTS) * len(condition.network.hidden)
+    return condition.seeds * len(SNAPSHOTS) * len(condition.network.layers)
 
 
 def rdm_bytes(n_rdms: int, n_stimuli: int) -> int:
@@ -62,10 +50,47 @@ def rdm_bytes(n_rdms: int, n_stimuli: int) -> int:
 
 
 def seconds_per_step(condition: Condition) -> float:
-    """Return about how long one network's training step takes on one core, in a stack of ten."""
-    training, stimuli = condition.training, condition.stimuli
+    """Return about how long one network's training step takes on one core."""
+    training, stimuli, sizes = condition.training, condition.stimuli, condition.sizes()
     batch = stimuli.n_train if training.batch_size == "full" else training.batch_size
-    return SECONDS_PER_STEP + SECONDS_PER_WEIGHT * n_parameters(condition) * batch
+    return sizes.step_seconds + sizes.stimulus_seconds * batch
+
+
+def training_bytes(condition: Condition) -> int:
+    """Return what training a network takes beside the files of the job, at most.
+
+    Stacked networks are small beside what PyTorch takes.
+    """
+    if condition.network.stacked:
+        return 0
+    training, stimuli, sizes = condition.training, condition.stimuli, condition.sizes()
+    batch = stimuli.n_train if training.batch_size == "full" else training.batch_size
+    # Weights, gradients and the optimiser's state.
+    return sizes.stimulus_bytes * max(batch, 512) + 16 * sizes.parameters
+
+
+def analysis_seconds(condition: Condition, analyses: Collection[str], strengths: int) -> float:
+    """Return how long it takes to run networks that are not stacked for their analyses.
+
+    Parameters
+    ----------
+    condition
+        Its settings.
+    analyses
+        What is done of its networks.
+    strengths
+        Number of strengths of steering.
+    """
+    if condition.network.stacked:
+        return 0
+    stimuli = condition.stimuli
+    snapshots = n_checkpoints(condition) if "variance_explained" in analyses else len(SNAPSHOTS)
+    replaced = 1 + 20 * ("components" in analyses)
+    replaced += strengths * sum(k - 1 for k in stimuli.targets.values()) * ("steering" in analyses)
+    shown = snapshots * (stimuli.n_validation + stimuli.n_test)
+    shown += len(SNAPSHOTS) * replaced * stimuli.n_test
+    # A forward pass is a third of a training step.
+    return condition.seeds * shown * condition.sizes().stimulus_seconds / 3
 
 
 def condition_bytes(condition: Condition, n_stimuli: int) -> dict[str, int]:
@@ -78,13 +103,13 @@ def condition_bytes(condition: Condition, n_stimuli: int) -> dict[str, int]:
     n_stimuli
         Stimuli of its RDMs.
     """
-    stimuli, seeds = condition.stimuli, condition.seeds
+    stimuli, seeds, sizes = condition.stimuli, condition.seeds, condition.sizes()
     n_targets = len(stimuli.targets)
-    # Inputs; labels, components and what is supervised; the bits again, as the stimulus's id.
-    row = 4 * stimuli.n_inputs + 2 * n_targets + n_names(condition) + stimuli.n_inputs // 8
+    # Inputs; labels, components and what is supervised; ids.
+    row = stimuli.inputs.n_bytes + 2 * n_targets + n_names(condition) + stimuli.id_bytes
     curve = seeds * n_evaluations(condition) * (1 + n_targets)
-    weights = seeds * n_checkpoints(condition) * n_parameters(condition)
-    patterns = seeds * len(SNAPSHOTS) * stimuli.n_test * sum(condition.network.hidden)
+    weights = seeds * n_checkpoints(condition) * sizes.parameters
+    patterns = seeds * len(SNAPSHOTS) * stimuli.n_test * sum(sizes.units.values())
     return {
         "stimuli": FILE + row * (stimuli.n_train + stimuli.n_validation + stimuli.n_test),
         "networks": FILE + 8 * curve + 4 * weights,
@@ -119,12 +144,12 @@ def table_bytes(study: Study) -> int:
 
 def n_rows(condition: Condition, analyses: Collection[str]) -> int:
     """Return the rows of the tables of a condition's networks, as far as they are many."""
-    names, layers = n_names(condition), condition.network.hidden
+    names, units = n_names(condition), condition.sizes().units
     rows = 0
     if "variance_explained" in analyses:
-        rows += condition.seeds * n_checkpoints(condition) * len(layers) * names
+        rows += condition.seeds * n_checkpoints(condition) * len(units) * names
     if "units" in analyses:
-        rows += condition.seeds * len(SNAPSHOTS) * max(layers) * names
+        rows += condition.seeds * len(SNAPSHOTS) * max(units.values()) * names
     return rows
 
 

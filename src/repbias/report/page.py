@@ -6,7 +6,7 @@ import base64
 import os
 import platform
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -36,6 +36,7 @@ def write_page(
     figures: Iterable[str],
     config: str,
     benchmarks: str,
+    layers: Mapping[str, str],
 ) -> None:
     """Write the report: a single HTML file that opens without a network connection.
 
@@ -52,6 +53,8 @@ def write_page(
         The resolved configuration (YAML).
     benchmarks
         Folder of Snakemake's benchmark files.
+    layers
+        "experiment/condition" to its analysed layer.
     """
     text = Path(config).read_text(encoding="utf-8")
     study = yaml.safe_load(text)
@@ -63,7 +66,7 @@ def write_page(
         long=LONG,
         **_results(read_tables(tables), [_figure(Path(path)) for path in figures], study),
         networks=network_rows(study.get("networks", {})),
-        analysed=analysed_layers(study.get("experiments", {})),
+        analysed=analysed_layers(layers),
         config=text,
         steps=steps,
         seconds=sum(row["seconds"] for row in steps),
@@ -255,15 +258,16 @@ def network_rows(networks: dict[str, dict[str, Any]]) -> list[dict[str, str]]:
     ]
 
 
-def analysed_layers(experiments: dict[str, dict[str, Any]]) -> dict[str, list[str]]:
-    """Return each analysed layer with its experiments, leaving out those that vary the network."""
-    layers: dict[str, list[str]] = {}
-    for name, spec in experiments.items():
-        network = spec["network"]
-        if not any(path.startswith("network") for path in spec["vary"]):
-            layer = network["analysed_layer"] or f"hidden{len(network['hidden'])}"
-            layers.setdefault(layer, []).append(name)
-    return layers
+def analysed_layers(layers: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return each analysed layer with its experiments, leaving out those with several."""
+    of_experiment: dict[str, set[str]] = {}
+    for name, layer in layers.items():
+        of_experiment.setdefault(name.split("/")[0], set()).add(layer)
+    found: dict[str, list[str]] = {}
+    for experiment, (first, *others) in of_experiment.items():
+        if not others:
+            found.setdefault(first, []).append(experiment)
+    return found
 
 
 def recovery_rows(recovery: pd.DataFrame) -> list[dict[str, Any]]:

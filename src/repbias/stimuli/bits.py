@@ -3,73 +3,194 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from pydantic import Field, field_validator, model_validator
 
-from repbias.base.spec import RepbiasError
-from repbias.io.stimuli import Stimuli
+from repbias.base.inputs import Inputs
+from repbias.base.spec import Name, RepbiasError, nearest
+from repbias.stimuli.family import SPLITS, StimulusFamily
 from repbias.stimuli.features import FUNCTIONS
-from repbias.stimuli.manipulations import supervised_stimuli, training_probabilities
-from repbias.stimuli.spec import Bits
+from repbias.stimuli.manipulations import (
+    LABEL,
+    FeatureManipulations,
+    StimulusManipulations,
+    supervised_stimuli,
+    training_probabilities,
+)
 
-SPLITS = ("train", "validation", "test")
+if TYPE_CHECKING:
+    from repbias.io.stimuli import Stimuli
+
 #: Strings up to this length are enumerated, longer ones are drawn at random.
 _ENUMERATE_UP_TO = 18
 #: Batches drawn before giving up on a combination of labels.
 _MAX_DRAWS = 500
 
 
-def generate(spec: Bits) -> Stimuli:
-    """Generate training, validation and test stimuli.
+class Feature(FeatureManipulations):
+    """A binary feature, computed from the first k bits of its own domain of the input."""
 
-    In the validation and test splits every combination of labels occurs equally often (up to
-    rounding), so the features are independent and balanced by construction. In the training split
-    combinations occur as often as the manipulations demand. No stimulus occurs twice. Every prefix
-    of the validation and test stimuli is balanced too, so the first n can be analysed alone.
+    function: str = Field(json_schema_extra={"enum": list(FUNCTIONS)})
+    """The function of the bits that defines the feature."""
+    k: int | None = Field(None, ge=1)
+    """Number of bits that the function reads; each function has its own default."""
+    bits: int = Field(16, ge=1, le=64)
+    """Size of the feature's domain; bits after the first k are irrelevant to the label."""
+    gain: float = Field(1.0, gt=0)
+    """Factor on the input values of the domain ("availability"), in all splits."""
 
-    Parameters
-    ----------
-    spec
-        Features, manipulations, sizes of the splits, coding and seed.
+    @field_validator("function")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in FUNCTIONS:
+            raise ValueError(f"unknown feature function; {nearest(name, FUNCTIONS)}")
+        return name
 
-    Returns
-    -------
-    Stimuli
-        Inputs (stimulus, bit) float32, labels, ids (the bits in hexadecimal) and the audit.
+    @property
+    def reads(self) -> int:
+        """Number of bits that the function reads."""
+        return self.k or FUNCTIONS[self.function].default_k
 
-    Raises
-    ------
-    RepbiasError
-        If there are too few strings with a combination of labels, or the audit fails.
-    """
-    rng = np.random.default_rng(spec.seed)
-    training, label_given_cell = training_probabilities(spec.features, spec)
-    balanced = np.full(len(training), 1 / len(training))
-    # quota[s, c]: stimuli of label combination ("cell") c in split s.
-    sizes = (spec.n_train, spec.n_validation, spec.n_test)
-    probabilities = (training, balanced, balanced)
-    quota = np.array([_shares(n, p, rng) for n, p in zip(sizes, probabilities, strict=True)])
-    bits, cells = _collect(spec, quota.sum(axis=0), rng)
-    rows, split = _assign_splits(cells, quota)
-    bits, cells = bits[rows], cells[rows]
+    @model_validator(mode="after")
+    def _possible(self) -> Feature:
+        function = FUNCTIONS[self.function]
+        if function.fixed and self.reads != function.default_k:
+            raise ValueError(
+                f"'{self.function}' reads exactly {function.default_k} bits, but k is {self.k}; "
+                "leave k out"
+            )
+        if function.odd and self.reads % 2 == 0:
+            raise ValueError(f"'{self.function}' needs an odd k, but k is {self.reads}")
+        if self.reads > self.bits:
+            raise ValueError(f"k is {self.reads}, more than the domain's bits ({self.bits})")
+        return self
 
-    labels = compute_labels(spec, bits)
-    if spec.label:
-        drawn = rng.random(len(bits)) < label_given_cell[cells]
-        labels = np.column_stack([labels, drawn.astype(np.uint8)])
-    components, component_labels = compute_components(spec, bits)
-    stimuli = Stimuli(
-        inputs=_encode(spec, bits),
-        ids=identifiers(bits),
-        split=split,
-        features=spec.targets,
-        labels=labels,
-        components=components,
-        component_labels=component_labels,
-        supervised=supervised_stimuli(spec.features, spec.targets, split, rng),
-    )
-    stimuli.audit.update(audit(stimuli, spec))
-    return stimuli
+
+class Bits(StimulusFamily, StimulusManipulations):
+    """Strings of bits: one domain per feature, followed by noise bits."""
+
+    kind: Literal["bits"] = "bits"
+    """Strings of bits."""
+    features: dict[Name, Feature] = Field(min_length=1, max_length=12)
+    """The features by name; they are independent and balanced, except where training stimuli are
+    manipulated (below)."""
+    noise_bits: int = Field(0, ge=0, le=512)
+    """Bits that no feature reads."""
+    coding: Literal["signed", "binary"] = "signed"
+    """Input values of a bit: -1 and 1, or 0 and 1."""
+
+    @property
+    def n_inputs(self) -> int:
+        """Length of an input."""
+        return sum(f.bits for f in self.features.values()) + self.noise_bits
+
+    @property
+    def classes(self) -> dict[str, int]:
+        """Feature to its number of classes: two."""
+        return dict.fromkeys(self.features, 2)
+
+    @property
+    def targets(self) -> dict[str, int]:
+        """The features, and `label` if it is defined; two classes each."""
+        return self.classes | ({LABEL: 2} if self.label else {})
+
+    @property
+    def inputs(self) -> Inputs:
+        """A row of numbers."""
+        return Inputs((self.n_inputs,))
+
+    def components(self, feature: str) -> dict[str, int]:
+        """Return the bits that the feature reads, and inner XORs; two classes each."""
+        spec = self.features[feature]
+        return dict.fromkeys(FUNCTIONS[spec.function].components(spec.reads), 2)
+
+    def definition(self, feature: str) -> tuple[str, int]:
+        """Return the function, and the number of bits that it reads."""
+        spec = self.features[feature]
+        return spec.function, spec.reads
+
+    def best_accuracy(self, target: str) -> float:
+        """Return what can be known of `label`, which is drawn given the features."""
+        if target != LABEL:
+            return 1.0
+        # On test stimuli the features are balanced.
+        _, given = training_probabilities(self.features, self)
+        return float(np.maximum(given, 1 - given).mean())
+
+    @property
+    def id_bytes(self) -> int:
+        """The bits, eight in a byte."""
+        return self.n_inputs // 8
+
+    @model_validator(mode="after")
+    def _room_enough(self) -> Bits:
+        smallest = min(self.n_train, self.n_validation, self.n_test)
+        if 2 ** len(self.features) > smallest:
+            raise ValueError(
+                f"{len(self.features)} features have {2 ** len(self.features)} combinations of "
+                f"labels, which {smallest} stimuli cannot balance; increase the smallest of "
+                "n_train, n_validation and n_test to at least as many"
+            )
+        needed = self.n_train + self.n_validation + self.n_test
+        # Stratified sampling without duplicates needs slack, so at most half of all strings.
+        if self.n_inputs < 40 and needed > 2**self.n_inputs // 2:
+            raise ValueError(
+                f"{needed} different stimuli do not fit into {self.n_inputs} bits "
+                f"(at most {2**self.n_inputs // 2}); add noise_bits or ask for fewer"
+            )
+        return self
+
+    def generate(self) -> Stimuli:
+        """Generate training, validation and test stimuli.
+
+        In the validation and test splits every combination of labels occurs equally often (up to
+        rounding), so the features are independent and balanced by construction. In the training
+        split combinations occur as often as the manipulations demand. No stimulus occurs twice.
+        Every prefix of the validation and test stimuli is balanced too, so the first n can be
+        analysed alone.
+
+        Returns
+        -------
+        Stimuli
+            Inputs (stimulus, bit) float32, labels, ids (the bits in hexadecimal) and the audit.
+
+        Raises
+        ------
+        RepbiasError
+            If there are too few strings with a combination of labels, or the audit fails.
+        """
+        from repbias.io.stimuli import Stimuli
+
+        rng = np.random.default_rng(self.seed)
+        training, label_given_cell = training_probabilities(self.features, self)
+        balanced = np.full(len(training), 1 / len(training))
+        # quota[s, c]: stimuli of label combination ("cell") c in split s.
+        sizes = (self.n_train, self.n_validation, self.n_test)
+        probabilities = (training, balanced, balanced)
+        quota = np.array([_shares(n, p, rng) for n, p in zip(sizes, probabilities, strict=True)])
+        bits, cells = _collect(self, quota.sum(axis=0), rng)
+        rows, split = _assign_splits(cells, quota)
+        bits, cells = bits[rows], cells[rows]
+
+        labels = compute_labels(self, bits)
+        if self.label:
+            drawn = rng.random(len(bits)) < label_given_cell[cells]
+            labels = np.column_stack([labels, drawn.astype(np.uint8)])
+        components, component_labels = compute_components(self, bits)
+        stimuli = Stimuli(
+            inputs=_encode(self, bits),
+            ids=identifiers(bits),
+            split=split,
+            features=list(self.targets),
+            labels=labels,
+            components=components,
+            component_labels=component_labels,
+            supervised=supervised_stimuli(self.features, list(self.targets), split, rng),
+        )
+        stimuli.audit.update(audit(stimuli, self))
+        return stimuli
 
 
 def compute_labels(spec: Bits, bits: np.ndarray) -> np.ndarray:

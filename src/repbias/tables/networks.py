@@ -38,7 +38,8 @@ class VarianceDecomposition(OfLayer):
     """A part of the variance of a layer."""
 
     part: str
-    """A feature, `interaction`, `components`, `input` (every bit) or `residual`."""
+    """A feature, `interaction`, `components`, `input` (every bit, or what varies beside the
+    features) or `residual`."""
     share: float
     """Share of the variance; the parts of a network sum to 1."""
 
@@ -53,6 +54,7 @@ class Behaviour(OfNetwork):
     feature: str
     agreement: float
     """Share of test stimuli on which `output` equals the feature's label."""
+    chance: float
 
 
 class Units(OfLayer):
@@ -89,6 +91,7 @@ class Components(OfLayer):
     """Share of the last component's variance that the feature explains."""
     accuracy: float
     """Accuracy of the network's output of this feature when only these components are passed on."""
+    chance: float
 
 
 class Steering(OfLayer):
@@ -96,7 +99,8 @@ class Steering(OfLayer):
 
     feature: str
     strength: float
-    """Length of the step as a multiple of the difference of class means."""
+    """Length of the step as a multiple of the difference of class means, from the class that the
+    network reports to another one; where there are several, each in turn."""
     norm: float
     """Length of the step."""
     norm_sd: float
@@ -104,6 +108,9 @@ class Steering(OfLayer):
     output: str
     flips: float
     """Share of test stimuli on which `output` changes."""
+    reached: float
+    """Share of test stimuli on which `output` reports the class that was steered to; of the steered
+    feature's own output."""
 
 
 class Probes(OfLayer):
@@ -114,6 +121,7 @@ class Probes(OfLayer):
     feature: str
     accuracy: float
     """Accuracy on the test set, 0 to 1."""
+    chance: float
 
 
 class Conflict(OfLayer):
@@ -124,6 +132,8 @@ class Conflict(OfLayer):
     follows_a: float
     """Of the test stimuli on which the two differ, the share that a classifier, trained on those on
     which they agree, assigns by `feature_a`."""
+    follows_b: float
+    """The same by `feature_b`; with two classes, the rest."""
 
 
 class Encryption(Row):

@@ -29,6 +29,8 @@ class Recurring:
     """The layer: the analysed one, unless the table goes through all."""
     feature: str
     """A feature, or a sub-component such as `hard.xor12`."""
+    chance: float
+    """1 divided by the number of classes."""
     output: str
     """The output unit, named by its feature."""
     recording: str

@@ -19,6 +19,7 @@ from repbias.report.figures.drawing import (
     grid,
     in_first_column,
     line,
+    mark_chance,
     panels,
     row_height,
     say_none_included,
@@ -147,7 +148,7 @@ def _evenness(
 def components(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     """Draw the accuracy that the top components alone support, and what each one carries."""
     table = included(analysed(tables["components"], layers), "final")
-    keys = ["experiment", "condition", "feature", "n_components"]
+    keys = ["experiment", "condition", "feature", "n_components", "chance"]
     accuracy, r2 = (
         summarise(table, keys, quantity).rename(columns={quantity: "value"})
         for quantity in ("accuracy", "r2")
@@ -165,7 +166,8 @@ def components(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
         rewarded = rewarded[rewarded["feature"].isin(targets.get(group, []))]
         _by_component(left, rewarded, colours)
         _by_component(right, of_group(r2, group), colours, marker=".", ms=4, lw=1)
-        left.set(ylim=(0.4, 1.03), xlabel="components retained", ylabel="accuracy")
+        mark_chance(left, rewarded)
+        left.set(xlabel="components retained", ylabel="accuracy")
         right.set(ylim=(-0.05, 1.03), xlabel="component", ylabel="R²")
         for axis, first in ((left, 0), (right, 1)):
             _count_axis(axis, first, table["n_components"].max())

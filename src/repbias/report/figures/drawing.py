@@ -85,6 +85,14 @@ def say_none_included(axis: Axes) -> None:
     )
 
 
+def mark_chance(axis: Axes, rows: pd.DataFrame) -> None:
+    """Draw the accuracy of a guess, of every number of classes in column `chance`."""
+    levels = sorted(set(rows["chance"])) or [0.5]
+    for level in levels:
+        axis.axhline(level, color="0.6", lw=0.7, ls=":", zorder=0)
+    axis.set_ylim(levels[0] - 0.1, 1.03)
+
+
 def note_below(figure: FigureBase, words: str) -> None:
     """Write a note in small grey letters below a figure."""
     figure.supxlabel(words, fontsize=7, color="0.35")

@@ -19,6 +19,7 @@ from repbias.report.figures.drawing import (
     grid,
     in_first_column,
     line,
+    mark_chance,
     panels,
     say_none_included,
     snapshot_markers,
@@ -104,7 +105,7 @@ def probes(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     """Draw what decoders find in every layer, and what a classifier follows in a conflict."""
     colours = output_colours(tables)
     table = of_outputs(included(tables["probes"], "initial", "final"), tables)
-    keys = ["experiment", "condition", "probe", "snapshot", "feature", "layer"]
+    keys = ["experiment", "condition", "probe", "snapshot", "feature", "layer", "chance"]
     accuracy = summarise(table, keys, "accuracy")
     conflicts = summarise(
         included(analysed(tables["conflict"], layers), "mastered", "final"),
@@ -151,10 +152,9 @@ def _decoded(axes: list[Axes], accuracy: pd.DataFrame, colours: dict[str, object
                 style |= {"ls": "--", "lw": 0.9, "mfc": "white"}
             x = rows["layer"].map(order.index)
             curve(axis, x, rows, "accuracy", colours[feature], **style)
-        axis.axhline(0.5, color="0.6", lw=0.7, ls=":", zorder=0)
+        mark_chance(axis, accuracy)
         rotation = 30 if sum(map(len, order)) > 32 else 0
         axis.set_xticks(range(len(order)), order, fontsize=7.5, rotation=rotation)
-        axis.set_ylim(0.4, 1.03)
         axis.text(0.98, 0.04, probe, transform=axis.transAxes, ha="right", color="0.35")
         if accuracy.empty:
             say_none_included(axis)
@@ -227,7 +227,7 @@ def behaviour(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
 def _mean_agreement(table: pd.DataFrame, tables: Tables) -> pd.DataFrame:
     """Return the mean agreement of the rewarded outputs with every feature."""
     targets = targets_of(tables)
-    keys = ["experiment", "condition", "output", "feature", "snapshot"]
+    keys = ["experiment", "condition", "output", "feature", "snapshot", "chance"]
     summary = summarise(included(table, "mastered", "final"), keys, "agreement")
     rewarded = [
         output in targets.get((experiment, condition), ())
@@ -263,7 +263,7 @@ def _follows(
             ls="-" if final else ":",
             mfc=colours[feature] if final else "white",
         )
-    axis.axhline(0.5, color="0.6", lw=0.7, ls=":", zorder=0)
+    mark_chance(axis, summary)
     axis.set_ylim(-0.03, 1.05)
     axis.set_xlim(-0.5, len(names) - 0.5)
     rotation = 90 if max(map(len, names)) * len(names) > 40 else 0

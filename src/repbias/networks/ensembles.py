@@ -1,0 +1,245 @@
+"""What is trained together, in which order stimuli are shown, and what became of each network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from repbias.base.inputs import Task
+from repbias.base.spec import RepbiasError
+from repbias.io.networks import Networks
+from repbias.networks.device import CPU_STACK
+from repbias.networks.heads import Heads
+
+if TYPE_CHECKING:
+    from repbias.io.stimuli import Stimuli
+    from repbias.networks.architecture import Architecture
+    from repbias.networks.spec import Training
+
+#: Gives the parameters and buffers of a network, when they are kept.
+Weights = Callable[[], Mapping[str, np.ndarray]]
+
+
+@dataclass
+class Ensemble:
+    """Networks that differ in their seed only.
+
+    Attributes
+    ----------
+    stimuli : training, validation and test stimuli
+    network : architecture
+    training : settings
+    seeds : one network each
+    """
+
+    stimuli: Stimuli
+    network: Architecture
+    training: Training
+    seeds: Sequence[int]
+
+    @property
+    def targets(self) -> list[str]:
+        """Names of the features that training rewards."""
+        return list(self.training.targets or self.stimuli.features)
+
+    @property
+    def heads(self) -> Heads:
+        """The outputs, one head per feature."""
+        return Heads.of(self.stimuli.classes, self.training.two_classes)
+
+    @property
+    def task(self) -> Task:
+        """What a network is shown, and how many logits it gives."""
+        return Task(self.stimuli.shown, self.heads.n_outputs)
+
+    @property
+    def batch_size(self) -> int:
+        """Stimuli per step."""
+        if self.training.batch_size == "full":
+            return self.n_stimuli("train")
+        return self.training.batch_size
+
+    def check(self) -> None:
+        """Refuse what the stimuli do not have, and a network that cannot be shown them."""
+        n_train = self.n_stimuli("train")
+        if self.batch_size > n_train:
+            raise RepbiasError(
+                f"training.batch_size is {self.batch_size}, but there are {n_train} stimuli"
+            )
+        unknown = {*self.targets, *self.training.curriculum} - set(self.stimuli.features)
+        if unknown:
+            raise RepbiasError(
+                f"training.targets and curriculum: {sorted(unknown)} are no features "
+                f"(found {self.stimuli.features})"
+            )
+        self.network.sizes(self.task)
+
+    def n_stimuli(self, split: str) -> int:
+        """Return the number of stimuli of a split."""
+        return int((self.stimuli.split == split).sum())
+
+
+def optimizer_of(training: Training, parameters: list[Tensor]) -> torch.optim.Optimizer:
+    """Return the optimiser that the settings ask for."""
+    common: dict[str, Any] = {
+        "lr": training.learning_rate,
+        "weight_decay": training.weight_decay,
+        "fused": True,
+    }
+    if training.optimizer == "sgd":
+        return torch.optim.SGD(parameters, momentum=training.momentum, **common)
+    if training.optimizer == "adam":
+        return torch.optim.Adam(parameters, **common)
+    return torch.optim.AdamW(parameters, **common)
+
+
+class Batches:
+    """Each network's own order of the training stimuli, reshuffled every epoch."""
+
+    _order: Tensor
+
+    def __init__(self, ensemble: Ensemble, seeds: Sequence[int], device: torch.device) -> None:
+        self._device = device
+        self._n = ensemble.n_stimuli("train")
+        self._size = ensemble.batch_size
+        self._streams = [np.random.default_rng([seed, 1]) for seed in seeds]
+        self._position = self._n
+
+    def keep(self, members: Sequence[int]) -> None:
+        """Go on with some of the networks only."""
+        self._streams = [self._streams[i] for i in members]
+        if hasattr(self, "_order"):
+            self._order = self._order[list(members)]
+
+    def next(self) -> Tensor:
+        """Return rows of shape (network, batch); they are on the device for a whole epoch."""
+        if self._position + self._size > self._n:
+            order = np.stack([stream.permutation(self._n) for stream in self._streams])
+            self._order = torch.from_numpy(order).to(self._device)
+            self._position = 0
+        rows = self._order[:, self._position : self._position + self._size]
+        self._position += self._size
+        return rows
+
+
+class Record:
+    """Learning curve, acquisition, stopping and checkpoints of one network.
+
+    Parameters
+    ----------
+    ensemble
+        What the network belongs to.
+    weights
+        Its parameters at the start; the shapes and types of what is kept.
+    """
+
+    def __init__(self, ensemble: Ensemble, weights: Mapping[str, np.ndarray]) -> None:
+        training = ensemble.training
+        self._training = training
+        features = ensemble.stimuli.features
+        self._is_target = np.isin(features, ensemble.targets)
+        grid = np.geomspace(training.evaluate_every, training.max_steps, training.checkpoints)
+        self.grid = np.unique(grid.round().astype(int)).tolist()
+        self._levels = [
+            (feature, level)
+            for feature in np.flatnonzero(self._is_target)
+            for level in training.checkpoint_accuracies
+        ]
+        self.names = [
+            "initial",
+            *["grid"] * len(self.grid),
+            *["crossing"] * len(self._levels),
+            *("mastered", "final"),
+        ]
+        self.steps = np.full(len(self.names), -1)
+        self.weights = {
+            name: np.zeros((len(self.names), *w.shape), w.dtype) for name, w in weights.items()
+        }
+        self.curve: list[tuple[int, float, np.ndarray]] = []
+        self.mastery_step = np.full(len(features), -1)
+        self.worst = 0.0
+        self._crossed: set[int] = set()
+
+    def evaluated(self, step: int, loss: float, accuracy: np.ndarray, weights: Weights) -> bool:
+        """Take note of an evaluation; say whether the network is done."""
+        self.curve.append((step, loss, accuracy))
+        self.worst = float(accuracy[self._is_target].min())
+        mastered = accuracy >= self._training.mastery
+        self.mastery_step[mastered & (self.mastery_step < 0)] = step
+        if step == 0:
+            self._save(0, step, weights)
+        if self.steps[-2] < 0 and mastered[self._is_target].all():
+            self._save(-2, step, weights)
+        extra = self._training.extra_steps
+        overtime = extra is not None and 0 <= self.steps[-2] <= step - extra
+        done = overtime or step == self._training.max_steps
+        if done:
+            self._save(-1, step, weights)
+        for row, (feature, level) in enumerate(self._levels, start=1 + len(self.grid)):
+            if row not in self._crossed and accuracy[feature] >= level:
+                self._crossed.add(row)
+                if step not in self.steps:
+                    self._save(row, step, weights)
+        self.checkpoint(step, weights)
+        return done
+
+    def checkpoint(self, step: int, weights: Weights) -> None:
+        """Keep the weights where the grid of checkpoints asks for it, each step once."""
+        if step in self.grid and step not in self.steps:
+            self._save(1 + self.grid.index(step), step, weights)
+
+    def _save(self, row: int, step: int, weights: Weights) -> None:
+        self.steps[row] = step
+        for name, w in weights().items():
+            self.weights[name][row] = w
+
+
+def joined(ensemble: Ensemble, records: list[Record]) -> Networks:
+    """Join the records of a condition's networks, and test what they became."""
+    steps = np.unique([step for r in records for step, _, _ in r.curve])
+    loss = np.full((len(steps), len(records)), np.nan)
+    accuracy = np.full((*loss.shape, len(ensemble.stimuli.features)), np.nan)
+    for n, record in enumerate(records):
+        for step, value, by_feature in record.curve:
+            t = np.searchsorted(steps, step)
+            loss[t, n], accuracy[t, n] = value, by_feature
+    # Taken out of the records, so that no more than one parameter is in memory twice.
+    weights = {
+        name: np.stack([r.weights.pop(name) for r in records], axis=1)
+        for name in list(records[0].weights)
+    }
+    test_accuracy = _test_accuracy(ensemble, {name: w[-1] for name, w in weights.items()})
+    is_target = np.isin(ensemble.stimuli.features, ensemble.targets)
+    # A network that diverged reports 0 everywhere, which is right half of the time.
+    finite = np.all(
+        [np.isfinite(w[-1].reshape(len(records), -1)).all(axis=1) for w in weights.values()], axis=0
+    )
+    return Networks(
+        seeds=np.array(ensemble.seeds),
+        features=ensemble.stimuli.features,
+        heads=ensemble.heads.widths,
+        targets=ensemble.targets,
+        included=finite & (test_accuracy[:, is_target] >= ensemble.training.inclusion).all(axis=1),
+        test_accuracy=test_accuracy,
+        mastery_step=np.stack([r.mastery_step for r in records]),
+        curves={"step": steps, "loss": loss, "accuracy": accuracy},
+        checkpoint_names=np.array(records[0].names),
+        checkpoint_steps=np.stack([r.steps for r in records], axis=1),
+        weights=weights,
+    )
+
+
+def _test_accuracy(ensemble: Ensemble, weights: dict[str, np.ndarray]) -> np.ndarray:
+    """Return (network, feature); on the CPU, so that it is that of the weights in the file."""
+    inputs, labels, _ = ensemble.stimuli.part("test")
+    accuracies = []
+    for start in range(0, len(ensemble.seeds), CPU_STACK):
+        chunk = {n: w[start : start + CPU_STACK] for n, w in weights.items()}
+        logits = ensemble.network.outputs(chunk, inputs, ensemble.task)
+        accuracies.append((ensemble.heads.reported(logits) == labels).mean(axis=1))
+    return np.concatenate(accuracies)

@@ -1,0 +1,61 @@
+"""The user's own architecture, trained here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, field_validator
+
+from repbias.base.inputs import Inputs
+from repbias.base.spec import RepbiasError
+from repbias.networks.modules import Modules
+from repbias.networks.spec import check_import_path, files_of_import_paths, imported
+
+if TYPE_CHECKING:
+    import torch
+
+
+class OwnArchitecture(Modules):
+    """An architecture of yours: a function that returns a PyTorch module, which is trained here."""
+
+    kind: Literal["torch"] = "torch"
+    """A module of yours."""
+    factory: str
+    """`package.module:callable`; called with `input_shape`, `n_outputs`, for tokens `vocabulary`,
+    and `arguments`. It returns a torch.nn.Module that maps (stimulus, *input_shape) to logits
+    (stimulus, n_outputs)."""
+    arguments: dict[str, Any] = {}
+    """Further keyword arguments of the factory."""
+    layers: list[str] = Field(min_length=1)
+    """Names of modules (as in `model.named_modules()`), from input to output."""
+
+    def build(self, inputs: Inputs, n_outputs: int) -> torch.nn.Module:
+        """Call the factory."""
+        import torch
+
+        factory = imported(self.factory)
+        given: dict[str, Any] = {"input_shape": inputs.shape, "n_outputs": n_outputs}
+        if inputs.vocabulary is not None:
+            given["vocabulary"] = inputs.vocabulary
+        for name in given.keys() & self.arguments.keys():
+            raise RepbiasError(f"{self.factory}: {name} is no argument to give; it follows")
+        try:
+            module = factory(**given, **self.arguments)
+        except Exception as error:
+            raise RepbiasError(
+                f"{self.factory}: cannot make the model: {type(error).__name__}: {error}"
+            ) from error
+        if not isinstance(module, torch.nn.Module):
+            raise RepbiasError(
+                f"{self.factory}: expected a torch.nn.Module, got {type(module).__name__}"
+            )
+        return module
+
+    def source_files(self) -> list[str]:
+        """Return the file of the factory (not what it imports)."""
+        return files_of_import_paths([self.factory])
+
+    @field_validator("factory")
+    @classmethod
+    def _importable(cls, path: str) -> str:
+        return check_import_path(path)

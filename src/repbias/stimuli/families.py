@@ -1,0 +1,24 @@
+"""Every family of stimuli that ``stimuli:`` can name by its `kind`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
+
+from repbias.base.spec import one_of
+from repbias.stimuli.bits import Bits
+from repbias.stimuli.family import StimulusFamily
+
+#: The first one is meant where there is no `kind`.
+FAMILIES = (Bits,)
+
+if TYPE_CHECKING:
+    Family = StimulusFamily
+else:
+    Family = one_of(*FAMILIES)
+
+
+def family(settings: dict[str, Any]) -> StimulusFamily:
+    """Return the family of a condition's `stimuli`."""
+    return TypeAdapter(Family).validate_python(settings)

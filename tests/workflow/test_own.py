@@ -1,0 +1,276 @@
+"""Architectures of a user's, on bits and on features of more classes, from YAML to report."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from workspace import ROOT, Workspace
+
+from repbias.io.networks import Networks
+from repbias.io.stimuli import Stimuli
+
+pytestmark = pytest.mark.slow
+
+LAYERS = {"cnn": ["relu1", "relu3"], "transformer": ["blocks.0", "blocks.1"]}
+NETWORK = {
+    "cnn": {
+        "kind": "torch",
+        "factory": "cnn:build",
+        "layers": LAYERS["cnn"],
+        "arguments": {"width": 16},
+    }
+    | {"readout": {"relu1": "spatial_mean"}},
+    "transformer": {
+        "kind": "torch",
+        "factory": "transformer:build",
+        "layers": LAYERS["transformer"],
+    }
+    | {"arguments": {"width": 16, "depth": 2, "heads": 2}},
+}
+TRAINING = {"learning_rate": 0.005, "batch_size": 64, "max_steps": 400, "extra_steps": 25}
+EVERYTHING = ["variance_explained", "variance_decomposition", "behaviour", "units", "sparsity"]
+EVERYTHING += ["components", "steering", "probes", "conflict", "rsa_models", "similarity"]
+STUDY = {
+    "study": "own",
+    "experiments": {
+        "bits": {
+            "stimuli": {
+                "features": {
+                    "easy": {"function": "bit", "bits": 4},
+                    "hard": {"function": "xor", "bits": 4},
+                },
+                "noise_bits": 4,
+                **{"n_train": 1024, "n_validation": 128, "n_test": 128},
+            },
+            "training": TRAINING | {"checkpoints": 3},
+            "seeds": 3,
+            "analyses": EVERYTHING,
+            "vary": {"network": NETWORK},
+        },
+        "symbols": {
+            "stimuli": {"kind": "symbols", "n_symbols": 3, "length": 8}
+            | {"n_train": 1024, "n_validation": 135, "n_test": 135},
+            "training": TRAINING | {"checkpoints": 3},
+            "seeds": 3,
+            "analyses": EVERYTHING,
+            "vary": {"network": NETWORK},
+        },
+    },
+    "recordings": {
+        "brain": {"kind": "simulated", "source": "symbols/network=cnn", "layer": "relu3"}
+        | {"subjects": 2, "units": 10, "repeats": 2, "n_stimuli": 54},
+    },
+    "geometry": {
+        "n_stimuli": 54,
+        "bootstraps": 50,
+        "permutations": 50,
+        "rdm_similarities": ["corr"],
+    },
+    "encoding": {"n_alphas": 5, "permutations": 20},
+    "similarity": {"metrics": ["rsa", "cka"], "permutations": 2, "n_stimuli": 54},
+    "claims": {
+        f"{claim} {name}": {"condition": f"symbols/network={name}", "easy": "first", "hard": "sum"}
+        for claim in ("C1", "C5", "C15", "C17")
+        for name in NETWORK
+    },
+}
+
+
+class Copy(Workspace):
+    """A workspace with a copy of the workflow, to which a family of stimuli is added."""
+
+    def command(self, *arguments):
+        command = super().command(*arguments)
+        return [word.replace(str(ROOT), str(self.folder)) for word in command[:3]] + [
+            word if word == sys.executable else word.replace(f"{ROOT}/", f"{self.folder}/")
+            for word in command[3:]
+        ]
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory) -> Copy:
+    folder = tmp_path_factory.mktemp("own")
+    for name in ("src", "workflow", "envs"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    shutil.copy(ROOT / "Snakefile", folder)
+    for name in ("cnn.py", "transformer.py"):
+        shutil.copy(ROOT / "studies/own" / name, folder)
+    text = (ROOT / "docs/add-a-stimulus-family.md").read_text(encoding="utf-8")
+    module = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)[0]
+    (folder / "src/repbias/stimuli/symbols.py").write_text(module, encoding="utf-8")
+    patch = re.findall(r"```diff\n(.*?)```", text, flags=re.DOTALL)[0]
+    subprocess.run(["git", "apply", "-p1", "-"], cwd=folder, input=patch, text=True, check=True)
+    workspace = Copy(folder, STUDY)
+    workspace.snakemake("--cores", "1")
+    return workspace
+
+
+def table(own: Copy, name: str) -> pd.DataFrame:
+    return pd.read_csv(own.results / f"tables/{name}.csv")
+
+
+def module_of(own: Copy, experiment: str, name: str, seed: int) -> tuple[torch.nn.Module, Stimuli]:
+    """Build a final network by the user's own code, without the package."""
+    sys.path.insert(0, str(own.folder))
+    try:
+        factory = __import__(name).build
+    finally:
+        sys.path.remove(str(own.folder))
+    condition = f"network={name}"
+    networks = Networks.read(own.results / f"networks/{experiment}/{condition}.h5", condition)
+    stimuli = Stimuli.read(own.results / f"stimuli/{experiment}/{condition}.h5", condition)
+    module = factory(stimuli.inputs.shape[1:], sum(networks.heads), **NETWORK[name]["arguments"])
+    state = {key: torch.from_numpy(w[-1, seed]) for key, w in networks.weights.items()}
+    module.load_state_dict(state)
+    return module.eval(), stimuli
+
+
+def run(module, layer, inputs, change=None):
+    """Return the layer's units and the logits; `change` maps the layer's output to another."""
+    kept = {}
+
+    def hook(_, __, output):
+        kept["output"] = output
+        return None if change is None else change(output)
+
+    handle = dict(module.named_modules())[layer].register_forward_hook(hook)
+    with torch.no_grad():
+        logits = module(torch.from_numpy(inputs))
+    handle.remove()
+    output = kept["output"]
+    if output.ndim == 3:
+        output = output.mean(1) if layer.startswith("blocks") else output.mean(2)
+    return output.numpy().astype(np.float64), logits.numpy()
+
+
+def reported(logits, n_classes):
+    if n_classes == 2:
+        return (logits > 0).astype(int)
+    return logits.reshape(len(logits), -1, n_classes).argmax(-1)
+
+
+CASES = [(e, name) for e in ("bits", "symbols") for name in NETWORK]
+K = {"bits": 2, "symbols": 3}
+
+
+def test_the_report_is_there_and_every_table_has_every_condition(own):
+    assert "network=transformer" in (own.results / "report.html").read_text(encoding="utf-8")
+    for name in ["learning", *EVERYTHING]:
+        rows = table(own, name)
+        column = "condition_a" if "condition_a" in rows else "condition"
+        found = set(zip(rows["experiment"], rows[column], strict=True))
+        assert found == {(e, f"network={n}") for e, n in CASES}, name
+    assert set(table(own, "claims")["verdict"]) <= {"supported", "not supported", "inconclusive"}
+    learned = table(own, "learning").groupby(["experiment", "condition"])["included"].mean()
+    assert (learned > 0.6).all(), learned
+
+
+@pytest.mark.parametrize(("experiment", "name"), CASES)
+def test_shares_are_those_of_hooks_by_hand(own, experiment, name):
+    layer = LAYERS[name][-1]
+    module, stimuli = module_of(own, experiment, name, 1)
+    fit, test = (run(module, layer, stimuli.part(s)[0])[0] for s in ("validation", "test"))
+    rows = table(own, "variance_explained")
+    rows = rows[(rows["experiment"] == experiment) & (rows["condition"] == f"network={name}")]
+    rows = rows[(rows["seed"] == 1) & (rows["snapshot"] == "final") & (rows["layer"] == layer)]
+    for i, feature in enumerate(stimuli.features):
+        y_fit, y = (stimuli.part(s)[1][:, i] for s in ("validation", "test"))
+        means = np.stack([fit[y_fit == c].mean(0) for c in range(K[experiment])])
+        explained = 1 - ((test - means[y]) ** 2).sum() / ((test - fit.mean(0)) ** 2).sum()
+        (found,) = rows.loc[rows["feature"] == feature, "r2"]
+        assert found == pytest.approx(explained, abs=1e-4)
+
+
+@pytest.mark.parametrize(("experiment", "name"), CASES)
+def test_steering_is_that_of_hooks_by_hand(own, experiment, name):
+    layer, k = LAYERS[name][-1], K[experiment]
+    module, stimuli = module_of(own, experiment, name, 0)
+    inputs = stimuli.part("test")[0]
+    fit, _ = run(module, layer, stimuli.part("validation")[0])
+    _, logits = run(module, layer, inputs)
+    before = reported(logits, k)
+    rows = table(own, "steering")
+    rows = rows[(rows["experiment"] == experiment) & (rows["condition"] == f"network={name}")]
+    rows = rows[(rows["seed"] == 0) & (rows["snapshot"] == "final")]
+    for i, feature in enumerate(stimuli.features):
+        y_fit = stimuli.part("validation")[1][:, i]
+        means = np.stack([fit[y_fit == c].mean(0) for c in range(k)])
+        flips = []
+        for shift in range(1, k):
+            goal = (before[:, i] + shift) % k
+            step = torch.from_numpy(0.7 * (means[goal] - means[before[:, i]])).float()
+
+            def moved(output, step=step):
+                return output + (step[:, None] if output.ndim == 3 else step)
+
+            _, logits = run(module, layer, inputs, moved)
+            flips.append((reported(logits, k) != before).mean(0))
+        found = rows[(rows["feature"] == feature) & (rows["strength"] == 0.7)]
+        assert list(found["output"]) == stimuli.features
+        np.testing.assert_allclose(found["flips"], np.mean(flips, axis=0), atol=0.02)
+    assert rows.loc[rows["feature"] == rows["output"], "flips"].max() > 0.5
+
+
+@pytest.mark.parametrize(("experiment", "name"), CASES)
+def test_reconstruction_is_that_of_hooks_by_hand(own, experiment, name):
+    layer, k = LAYERS[name][-1], K[experiment]
+    module, stimuli = module_of(own, experiment, name, 2)
+    inputs, labels, _ = stimuli.part("test")
+    fit, _ = run(module, layer, stimuli.part("validation")[0])
+    test, _ = run(module, layer, inputs)
+    mean = fit.mean(0)
+    _, _, axes = np.linalg.svd(fit - mean, full_matrices=False)
+    rows = table(own, "components")
+    rows = rows[(rows["experiment"] == experiment) & (rows["condition"] == f"network={name}")]
+    rows = rows[(rows["seed"] == 2) & (rows["snapshot"] == "final")]
+    for n in (0, 2, 5):
+        rebuilt = mean + (test - mean) @ axes[:n].T @ axes[:n]
+
+        def changed(output, rebuilt=rebuilt):
+            step = torch.from_numpy(rebuilt - test).float()
+            return output + (step[:, None] if output.ndim == 3 else step)
+
+        _, logits = run(module, layer, inputs, changed)
+        expected = (reported(logits, k) == labels).mean(0)
+        found = rows[rows["n_components"] == n]
+        np.testing.assert_allclose(found["accuracy"], expected, atol=0.02)
+
+
+def test_the_generating_layer_is_the_most_similar(own):
+    rows = table(own, "rsa_recordings")
+    rows = rows[(rows["snapshot"] == "final") & rows["condition"].eq("network=cnn")]
+    by_layer = rows.groupby("layer")["similarity"].mean()
+    assert by_layer["relu3"] > by_layer["relu1"]
+
+
+def test_an_edit_of_the_users_code_trains_its_networks_alone(own, tmp_path):
+    file = own.folder / "cnn.py"
+    text = file.read_text()
+    file.write_text(text.replace("padding=1", "padding='same'"))
+    try:
+        jobs = own.jobs()
+    finally:
+        file.write_text(text)
+    trained = sorted(job for job in jobs if job.startswith("Train"))
+    assert trained == [f"Train networks of {e}/network=cnn" for e in ("bits", "symbols")]
+
+
+def test_a_bad_architecture_is_refused_before_any_job(own, tmp_path):
+    config = yaml.safe_load(yaml.safe_dump(STUDY)) | {"study": "refused"}
+    config["experiments"]["bits"]["vary"]["network"]["cnn"]["layers"] = ["relu1", "relu9"]
+    Path(own.folder / "bad.yaml").write_text(yaml.safe_dump(config))
+    command = own.command("--dry-run")
+    command[command.index("--configfile") + 1] = str(own.folder / "bad.yaml")
+    done = subprocess.run(command, cwd=own.folder, text=True, capture_output=True)
+    assert done.returncode
+    said = done.stdout + done.stderr
+    assert "experiments.bits, condition network=cnn" in said
+    assert "no layer 'relu9'; did you mean 'relu1'?" in said
