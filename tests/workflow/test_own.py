@@ -1,5 +1,6 @@
 """Architectures of a user's, on bits and on features of more classes, from YAML to report."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -34,7 +35,7 @@ NETWORK = {
     }
     | {"arguments": {"width": 16, "depth": 2, "heads": 2}},
 }
-TRAINING = {"learning_rate": 0.005, "batch_size": 64, "max_steps": 400, "extra_steps": 25}
+TRAINING = {"learning_rate": 0.005, "batch_size": 64, "max_steps": 1500, "extra_steps": 25}
 EVERYTHING = ["variance_explained", "variance_decomposition", "behaviour", "units", "sparsity"]
 EVERYTHING += ["components", "steering", "probes", "conflict", "rsa_models", "similarity"]
 STUDY = {
@@ -51,6 +52,7 @@ STUDY = {
             },
             "training": TRAINING | {"checkpoints": 3},
             "seeds": 3,
+            "conditions_per_job": 2,
             "analyses": EVERYTHING,
             "vary": {"network": NETWORK},
         },
@@ -59,6 +61,7 @@ STUDY = {
             | {"n_train": 1024, "n_validation": 135, "n_test": 135},
             "training": TRAINING | {"checkpoints": 3},
             "seeds": 3,
+            "conditions_per_job": 2,
             "analyses": EVERYTHING,
             "vary": {"network": NETWORK},
         },
@@ -69,8 +72,8 @@ STUDY = {
     },
     "geometry": {
         "n_stimuli": 54,
-        "bootstraps": 50,
-        "permutations": 50,
+        "bootstraps": 100,
+        "permutations": 100,
         "rdm_similarities": ["corr"],
     },
     "encoding": {"n_alphas": 5, "permutations": 20},
@@ -83,19 +86,8 @@ STUDY = {
 }
 
 
-class Copy(Workspace):
-    """A workspace with a copy of the workflow, to which a family of stimuli is added."""
-
-    def command(self, *arguments):
-        command = super().command(*arguments)
-        return [word.replace(str(ROOT), str(self.folder)) for word in command[:3]] + [
-            word if word == sys.executable else word.replace(f"{ROOT}/", f"{self.folder}/")
-            for word in command[3:]
-        ]
-
-
 @pytest.fixture(scope="module")
-def own(tmp_path_factory) -> Copy:
+def own(tmp_path_factory) -> Workspace:
     folder = tmp_path_factory.mktemp("own")
     for name in ("src", "workflow", "envs"):
         ignored = shutil.ignore_patterns("__pycache__")
@@ -108,16 +100,18 @@ def own(tmp_path_factory) -> Copy:
     (folder / "src/repbias/stimuli/symbols.py").write_text(module, encoding="utf-8")
     patch = re.findall(r"```diff\n(.*?)```", text, flags=re.DOTALL)[0]
     subprocess.run(["git", "apply", "-p1", "-"], cwd=folder, input=patch, text=True, check=True)
-    workspace = Copy(folder, STUDY)
+    workspace = Workspace(folder, STUDY, root=folder)
     workspace.snakemake("--cores", "1")
     return workspace
 
 
-def table(own: Copy, name: str) -> pd.DataFrame:
+def table(own: Workspace, name: str) -> pd.DataFrame:
     return pd.read_csv(own.results / f"tables/{name}.csv")
 
 
-def module_of(own: Copy, experiment: str, name: str, seed: int) -> tuple[torch.nn.Module, Stimuli]:
+def module_of(
+    own: Workspace, experiment: str, name: str, seed: int
+) -> tuple[torch.nn.Module, Stimuli]:
     """Build a final network by the user's own code, without the package."""
     sys.path.insert(0, str(own.folder))
     try:
@@ -125,10 +119,10 @@ def module_of(own: Copy, experiment: str, name: str, seed: int) -> tuple[torch.n
     finally:
         sys.path.remove(str(own.folder))
     condition = f"network={name}"
-    networks = Networks.read(own.results / f"networks/{experiment}/{condition}.h5", condition)
-    stimuli = Stimuli.read(own.results / f"stimuli/{experiment}/{condition}.h5", condition)
+    networks = Networks.read(own.results / f"networks/{experiment}/batch1.h5", condition)
+    stimuli = Stimuli.read(own.results / f"stimuli/{experiment}/batch1.h5", condition)
     module = factory(stimuli.inputs.shape[1:], sum(networks.heads), **NETWORK[name]["arguments"])
-    state = {key: torch.from_numpy(w[-1, seed]) for key, w in networks.weights.items()}
+    state = {key: torch.as_tensor(w[-1, seed]) for key, w in networks.weights.items()}
     module.load_state_dict(state)
     return module.eval(), stimuli
 
@@ -251,7 +245,7 @@ def test_the_generating_layer_is_the_most_similar(own):
     assert by_layer["relu3"] > by_layer["relu1"]
 
 
-def test_an_edit_of_the_users_code_trains_its_networks_alone(own, tmp_path):
+def test_an_edit_of_the_users_code_trains_anew(own):
     file = own.folder / "cnn.py"
     text = file.read_text()
     file.write_text(text.replace("padding=1", "padding='same'"))
@@ -260,11 +254,11 @@ def test_an_edit_of_the_users_code_trains_its_networks_alone(own, tmp_path):
     finally:
         file.write_text(text)
     trained = sorted(job for job in jobs if job.startswith("Train"))
-    assert trained == [f"Train networks of {e}/network=cnn" for e in ("bits", "symbols")]
+    assert trained == [f"Train networks of {e}/batch1" for e in ("bits", "symbols")]
 
 
-def test_a_bad_architecture_is_refused_before_any_job(own, tmp_path):
-    config = yaml.safe_load(yaml.safe_dump(STUDY)) | {"study": "refused"}
+def test_a_bad_architecture_is_refused_before_any_job(own):
+    config = json.loads(json.dumps(STUDY)) | {"study": "refused"}
     config["experiments"]["bits"]["vary"]["network"]["cnn"]["layers"] = ["relu1", "relu9"]
     Path(own.folder / "bad.yaml").write_text(yaml.safe_dump(config))
     command = own.command("--dry-run")

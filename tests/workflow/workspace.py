@@ -12,10 +12,10 @@ ROOT = Path(__file__).parents[2]
 
 
 class Workspace:
-    """A working directory in which studies run with the repository's Snakefile."""
+    """A working directory in which studies run with the Snakefile of a repository, or a copy."""
 
-    def __init__(self, folder, config):
-        self.folder = folder
+    def __init__(self, folder, config, root=ROOT):
+        self.folder, self.root = folder, root
         self.config = folder / "study.yaml"
         self.write(config)
 
@@ -28,9 +28,9 @@ class Workspace:
 
     def command(self, *arguments):
         return [
-            *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")),
+            *(sys.executable, "-m", "snakemake", "--snakefile", str(self.root / "Snakefile")),
             *("--directory", str(self.folder), "--configfile", str(self.config)),
-            *("--workflow-profile", str(ROOT / "workflow/profiles/default"), *arguments),
+            *("--workflow-profile", str(self.root / "workflow/profiles/default"), *arguments),
         ]
 
     def snakemake(self, *arguments, check=True):
