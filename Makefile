@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --workflow-profile workflow/profiles/default
 
-.PHONY: help run test lint schema benchmark calibration scale reliability clean
+.PHONY: help run test coverage lint schema benchmark calibration scale reliability clean
 
 help:  ## list what one can make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 13
@@ -19,7 +19,10 @@ run: $(VENV)/.installed  ## run the default study; ARGS="--configfile studies/v4
 	$(SNAKEMAKE) --cores all $(ARGS); status=$$?; rm -f .snakemake/make.running; exit $$status
 
 test: $(VENV)/.installed-test  ## run the test suite; ARGS="-m 'not slow'" or ARGS="-k ridge" runs a part of it
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(if $(ARGS),$(ARGS),--cov --cov-report=term --cov-fail-under=90)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
+
+coverage: $(VENV)/.installed-test  ## run the test suite and list the lines that no test reaches (half as long again)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --cov --cov-report=term --cov-fail-under=90 $(ARGS)
 
 lint: $(VENV)/.installed-test  ## check style and types
 	$(BIN)/ruff check .

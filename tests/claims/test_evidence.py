@@ -379,6 +379,7 @@ def test_a_network_is_the_same_on_both_sides_of_a_contrast():
     assert width == pytest.approx(t.ppf(0.975, n - 1) * error, rel=0.1)
 
 
+@pytest.mark.slow
 def test_intervals_of_a_contrast_cover_the_truth():
     """Effects of networks are the random factor, so resampling pairs would not cover."""
     counts = {"easy": 10, "hard": 10}

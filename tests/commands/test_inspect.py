@@ -541,6 +541,7 @@ def one_line(capsys):
     return err
 
 
+@pytest.mark.slow
 def test_truncated_files_give_one_line_that_names_them(tmp_path, capsys):
     for path in whole_files(tmp_path):
         content = path.read_bytes()

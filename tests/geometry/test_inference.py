@@ -55,6 +55,7 @@ def standard_error(result):
     return (result.ci_high - result.similarity) / student.ppf(0.975, result.degrees)
 
 
+@pytest.mark.slow
 def test_standard_errors_are_those_of_the_dual_bootstrap():
     """rsatoolbox draws its own samples: 300 of them fix a standard error to a few percent."""
     models, data = related(2, 5, 14)

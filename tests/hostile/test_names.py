@@ -23,6 +23,8 @@ from repbias.io.networks import Networks
 from repbias.pipeline.checks import load_study
 from repbias.tables import TABLES, write_table
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 FEATURES = {
     "easy": {"function": "bit", "bits": 4},
@@ -224,7 +226,6 @@ def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     )
 
 
-@pytest.mark.slow
 def test_accepted_names_survive_a_run(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
@@ -274,7 +275,6 @@ def test_snakemake_builds_no_objects_from_a_configuration(text, expected, tmp_pa
 # Locks
 
 
-@pytest.mark.slow
 def test_check_says_where_a_killed_snakemake_left_its_lock(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for study in ("killed", "other"):

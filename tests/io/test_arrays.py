@@ -42,6 +42,7 @@ def test_shape_values_and_type_are_kept(suffix, dtype, tmp_path):
     np.testing.assert_array_equal(found, array)
 
 
+@pytest.mark.slow
 @given(array=arrays(scalar_dtypes(), array_shapes(max_dims=5, max_side=4, min_side=0)))
 def test_any_array_survives_npz_and_hdf5(array, tmp_path_factory):
     folder = tmp_path_factory.mktemp("arrays")
@@ -398,6 +399,7 @@ def flips(content):
         yield bytes(damaged)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ARRAY_SUFFIXES)
 def test_a_truncated_file_is_refused_by_name(suffix, tmp_path):
     whole = write(tmp_path / f"whole{suffix}", x=CUBE).read_bytes()
@@ -409,6 +411,7 @@ def test_a_truncated_file_is_refused_by_name(suffix, tmp_path):
             load_array(path, None if suffix == ".npy" else "x")
 
 
+@pytest.mark.slow
 def test_a_truncated_matlab_v73_file_is_refused_by_name(tmp_path):
     whole = save_v73(tmp_path / "whole.mat", x=CUBE).read_bytes()
     path = tmp_path / "cut.mat"

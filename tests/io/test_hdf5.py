@@ -350,6 +350,7 @@ def fill_the_disk():
             filler.unlink()
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_told_and_leaves_the_old_file(tmp_path):
     """On a disk of its own. HDF5 writes most of a file at closing, and hides errors of that."""
     mount = ["unshare", "--user", "--map-root-user", "--mount"]

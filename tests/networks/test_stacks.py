@@ -172,6 +172,7 @@ def alone(conditions: list[Ensemble]) -> Iterator[tuple[int, int, Networks]]:
             yield i, n, train(c.stimuli, c.network, c.training, [seed], "cpu")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("normalisation", ["none", "layer"])
 def test_mixed_stacks_of_conditions(monkeypatch, shrunk, normalisation):
     conditions = mixed_conditions(normalisation)

@@ -24,6 +24,8 @@ from repbias.pipeline.fingerprint import (
 )
 from repbias.tables import TABLES
 
+pytestmark = pytest.mark.slow
+
 #: Function to the analysis of a recording that it does.
 OF_FUNCTION = {entry.function: name for name, entry in OF_RECORDINGS.items()}
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
@@ -197,7 +199,6 @@ EDITS = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("file", EDITS)
 def test_an_edit_counts_for_what_imports_it_only(file, package, changed):
     old, new, users = EDITS[file]
@@ -327,7 +328,6 @@ LIGHT = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", LIGHT)
 def test_everything_that_a_script_loads_is_counted(name, tmp_path):
     code = """

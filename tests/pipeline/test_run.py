@@ -39,6 +39,7 @@ def process(tmp_path, monkeypatch):
     return process
 
 
+@pytest.mark.slow
 def test_a_job_sees_the_study_and_the_code_of_its_run(process, monkeypatch):
     before, code = started(study())
     assert before.experiments["tasks"].seeds == 3

@@ -273,6 +273,7 @@ def test_data_in_other_files_are_not_read(tmp_path):
         read_file(path)
 
 
+@pytest.mark.slow
 def test_truncated_and_other_files_are_refused(tmp_path):
     whole = saved(dataset()[0], tmp_path).read_bytes()
     for n in range(1, len(whole), len(whole) // 20):

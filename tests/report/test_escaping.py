@@ -22,6 +22,8 @@ from repbias.report.figures.pictures import groups_of_stimuli
 from repbias.report.page import write_page
 from repbias.tables import read_table, write_table
 
+pytestmark = pytest.mark.slow
+
 #: Texts that would do something if they were not escaped, or that matplotlib reads as formulas.
 HOSTILE = {
     "script": "<script>document.title='ran'</script>",
@@ -160,7 +162,6 @@ def test_a_table_keeps_a_text_as_one_cell(hostile):
     assert set(table["method"]) == {SHOWN.get(case, HOSTILE[case])}
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(
     not (shutil.which("chromium") and shutil.which("chromedriver")),
     reason="chromium and chromedriver are not installed (Debian: chromium chromium-driver)",

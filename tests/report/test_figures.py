@@ -103,6 +103,7 @@ def test_names_that_look_like_missing_values_draw(make_tables, tmp_path):
     assert text.splitlines()[1].startswith("NA,")
 
 
+@pytest.mark.slow
 def test_figures_draw_when_every_network_was_excluded(make_tables, tmp_path):
     tables = make_tables()
     for table in tables.values():

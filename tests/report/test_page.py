@@ -295,6 +295,7 @@ def test_links_lead_to_sections_and_to_the_figures_own_files(page, folder):
         assert target[1:] in ids if target.startswith("#") else (folder / target).is_file()
 
 
+@pytest.mark.slow
 def test_names_from_files_are_text_not_markup(make_tables, tmp_path):
     tables = make_tables()
     tables["claims"]["statement"] = EVIL

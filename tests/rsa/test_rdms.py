@@ -90,6 +90,7 @@ def test_fewer_than_four_stimuli_are_refused(make_activations, tmp_path):
         subject_rdms(recording, Geometry(), "it")
 
 
+@pytest.mark.slow
 def test_a_file_of_layers_is_streamed_within_its_bound(make_activations, tmp_path):
     """The peak of a process of its own, above that of the same with few stimuli."""
     rng = np.random.default_rng(3)
