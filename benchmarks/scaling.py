@@ -50,6 +50,36 @@ def training() -> Iterator[tuple[str, str, float, float]]:
         yield "training step", f"hidden {hidden}", 1e3 * taken / 3000, 1e3 * predicted
 
 
+def modules() -> Iterator[tuple[str, str, float, float]]:
+    """Go through the architectures of studies/own: milliseconds per step, and as predicted."""
+    from repbias.config.study import Condition
+    from repbias.networks.training import train
+    from repbias.pipeline.sizes import seconds_per_step
+
+    sys.path.insert(0, str(ROOT / "studies/own"))
+    study = yaml.safe_load((ROOT / "studies/own/study.yaml").read_text())
+    experiment = study["experiments"]["bits"]
+    for name in ("cnn", "transformer"):
+        for batch in (32, 128):
+            training = {
+                "max_steps": 100,
+                "extra_steps": None,
+                "checkpoints": 2,
+                "batch_size": batch,
+            }
+            condition = Condition.model_validate(
+                {
+                    "stimuli": experiment["stimuli"],
+                    "network": experiment["vary"]["network"][name],
+                    "training": training | {"evaluate_every": 300, "batch_size": batch},
+                }
+            )
+            stimuli = condition.stimuli.generate()
+            predicted = seconds_per_step(condition)
+            taken = seconds(train, stimuli, condition.network, condition.training, [0], "cpu")
+            yield "training step", f"{name}, batch {batch}", 1e3 * taken / 300, 1e3 * predicted
+
+
 def rdms() -> Iterator[tuple[str, str, float, float]]:
     """Go through numbers of stimuli: milliseconds per RDM of 64 units."""
     from repbias.geometry.distances import dissimilarities
@@ -125,7 +155,7 @@ def main() -> None:
         "| work | size | milliseconds | by the formula |",
         "|---|---|---|---|",
     ]
-    for measure in (training, rdms, bootstraps):
+    for measure in (training, modules, rdms, bootstraps):
         for work, size, measured, predicted in measure():
             lines.append(f"| {work} | {size} | {measured:.2g} | {predicted:.2g} |")
             print(lines[-1], flush=True)

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
 #: Bytes that one batch may take in memory when networks are analysed, and most stimuli of it.
 BATCH_BYTES, BATCH = 2**27, 512
-#: Seconds of a training step for each module without modules within it, and for each
-#: multiplication and addition of a stimulus's forward pass (benchmarks/scaling.py measures them).
-SECONDS_PER_MODULE, SECONDS_PER_OPERATION = 2.5e-4, 6e-11
+#: Seconds of a training step: for each module without modules within it; and of a stimulus, for
+#: each multiplication and addition of the forward pass, and for each number that these modules
+#: give (benchmarks/scaling.py measures them).
+SECONDS_PER_MODULE, SECONDS_PER_OPERATION, SECONDS_PER_NUMBER = 1.2e-4, 4.5e-11, 5e-9
 
 
 def built(spec: Modules, task: Task, seed: int) -> nn.Module:
@@ -230,7 +231,6 @@ def _examined(kind: type[Modules], settings: str, task: Task) -> Sizes:
     module = built(spec, task, 0).eval()
     x = _example(task.inputs)
     units: dict[str, Tensor] = {}
-    n_numbers = 0
 
     def keep(layer: str, output: Tensor) -> None:
         if layer in units:
@@ -245,18 +245,8 @@ def _examined(kind: type[Modules], settings: str, task: Task) -> Sizes:
             )
         units[layer] = units_of(output, spec.readout_of(layer), layer)
 
-    def count(_: nn.Module, __: Any, output: Any) -> None:
-        nonlocal n_numbers
-        values = output if isinstance(output, tuple | list) else [output]
-        n_numbers += sum(v.numel() for v in values if isinstance(v, Tensor))
-
-    leaves = [m for m in module.modules() if not list(m.children())]
-    counted = [m.register_forward_hook(count) for m in leaves]
-    counter = FlopCounterMode(display=False)
-    with hooked(module, spec.layers, keep), torch.no_grad(), counter:
+    with hooked(module, spec.layers, keep), torch.no_grad():
         logits = _tried(module, x, "run")
-    for handle in counted:
-        handle.remove()
     if silent := [layer for layer in spec.layers if layer not in units]:
         raise RepbiasError(f"network.layers: {silent} took no part in the forward pass")
     if not isinstance(logits, Tensor) or logits.shape != (len(x), task.n_outputs):
@@ -266,15 +256,14 @@ def _examined(kind: type[Modules], settings: str, task: Task) -> Sizes:
             f"{task.n_outputs} logits, {(len(x), task.n_outputs)}"
         )
     _refuse_mixing(module, x, logits)
-    _refuse_untrainable(module, x)
+    n_modules, n_numbers, n_operations = _trained_once(module, x)
     state = module.state_dict()
     return Sizes(
         units={layer: u.shape[1] for layer, u in units.items()},
         parameters=sum(v.numel() for v in state.values()),
-        step_seconds=SECONDS_PER_MODULE * len(leaves),
-        # The backward pass takes twice the time of the forward pass.
-        stimulus_seconds=3 * SECONDS_PER_OPERATION * counter.get_total_flops() / len(x),
-        stimulus_bytes=12 * (n_numbers // len(x)) + task.inputs.n_bytes,
+        step_seconds=SECONDS_PER_MODULE * n_modules,
+        stimulus_seconds=SECONDS_PER_OPERATION * n_operations + SECONDS_PER_NUMBER * n_numbers,
+        stimulus_bytes=12 * n_numbers + task.inputs.n_bytes,
     )
 
 
@@ -312,14 +301,34 @@ def _refuse_mixing(module: nn.Module, x: Tensor, logits: Tensor) -> None:
         )
 
 
-def _refuse_untrainable(module: nn.Module, x: Tensor) -> None:
-    """Refuse a module that gets no gradient from its outputs."""
+def _trained_once(module: nn.Module, x: Tensor) -> tuple[int, int, int]:
+    """Run a module forwards and backwards as training does; refuse one without gradient.
+
+    Returns
+    -------
+    n_modules : those without modules within them
+    n_numbers : that these give, per stimulus
+    n_operations : multiplications and additions of the forward pass, per stimulus
+    """
+    leaves = [m for m in module.modules() if not list(m.children())]
+    n_numbers = 0
+
+    def count(_: nn.Module, __: Any, output: Any) -> None:
+        nonlocal n_numbers
+        values = output if isinstance(output, tuple | list) else [output]
+        n_numbers += sum(v.numel() for v in values if isinstance(v, Tensor))
+
+    counted = [m.register_forward_hook(count) for m in leaves]
+    counter = FlopCounterMode(display=False)
     module.train()
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), counter:
         logits = _tried(module, x, "train")
+    for handle in counted:
+        handle.remove()
     if not logits.requires_grad:
         raise RepbiasError("network: the outputs of the model depend on no parameter")
     try:
         logits.sum().backward()
     except RuntimeError as error:
         raise RepbiasError(f"network: the model has no gradient: {error}") from error
+    return len(leaves), n_numbers // len(x), counter.get_total_flops() // len(x)
