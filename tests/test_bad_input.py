@@ -255,7 +255,11 @@ CONFIG = {
     "unknown analysed layer": (
         f"{TASKS}.network.analysed_layer",
         "hiden2",
-        [f"{TASKS}.network: analysed_layer 'hiden2'", "did you mean 'hidden2'?", "hidden4"],
+        [
+            f"{TASKS}.network: analysed_layer: no layer 'hiden2'",
+            "did you mean 'hidden2'?",
+            "hidden4",
+        ],
     ),
     # vary
     "misspelt path": (
@@ -469,12 +473,12 @@ CONFIG = {
     "sub-components of a feature that has none": (
         "claims.C6",
         {"condition": "tasks/base", "hard": "easy"},
-        ["claims.C6: 'easy' (bit) has no sub-components of the kind 'xor'"],
+        ["claims.C6: 'easy' has no sub-components of the kind 'xor'"],
     ),
     "single bits of a single bit": (
         "claims.C6b",
         {"condition": "tasks/base", "hard": "easy"},
-        ["claims.C6b: 'easy' (bit) has no sub-components of the kind 'bit'"],
+        ["claims.C6b: 'easy' has no sub-components of the kind 'bit'"],
     ),
     "what wins, without a label": (
         "claims.C23",

@@ -5,7 +5,7 @@ from torch import nn
 
 
 class ConvolutionalNetwork(nn.Module):
-    """Two convolutions with batch normalisation, a mean over positions, and a readout."""
+    """Two convolutions with batch normalisation, a hidden layer, and a readout."""
 
     def __init__(self, channels: int, width: int, n_outputs: int) -> None:
         super().__init__()

@@ -59,7 +59,7 @@ def test_planted_shares_are_recovered(classes):
         assert np.average(r2, weights=phi.var(axis=0)) == pytest.approx(share, abs=0.01)
 
     def blocks(labels: np.ndarray) -> dict[str, np.ndarray]:
-        coded = [contrasts(y, k) for y, k in zip(labels.T, classes, strict=True)]
+        coded = [contrasts(y, np.arange(k)) for y, k in zip(labels.T, classes, strict=True)]
         named = {f"f{i}": c for i, c in enumerate(coded)}
         return named | {"interaction": interactions(coded, N // 4)}
 
@@ -72,7 +72,7 @@ def test_planted_shares_are_recovered(classes):
 
 def test_contrasts_and_interactions_span_all_cells():
     labels = balanced(4, 3, 2, n=24)
-    coded = [contrasts(y, k) for y, k in zip(labels.T, (4, 3, 2), strict=True)]
+    coded = [contrasts(y, np.arange(k)) for y, k in zip(labels.T, (4, 3, 2), strict=True)]
     assert [c.shape[1] for c in coded] == [3, 2, 1]
     design = np.column_stack([np.ones(24), *coded, interactions(coded, 100)])
     assert design.shape == (24, 24)
@@ -82,7 +82,7 @@ def test_contrasts_and_interactions_span_all_cells():
 
 
 def test_interactions_of_many_features_end_where_there_are_too_many():
-    coded = [contrasts(np.arange(60) % k, k) for k in (3, 4, 5)]
+    coded = [contrasts(np.arange(60) % k, np.arange(k)) for k in (3, 4, 5)]
     pairs = 2 * 3 + 2 * 4 + 3 * 4
     assert interactions(coded, pairs).shape == (60, pairs)
     assert interactions(coded, 0).shape == (60, pairs), "those of two are always there"

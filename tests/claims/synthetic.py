@@ -25,6 +25,7 @@ MEASURED = {
     "norm",
     "flips",
     "follows_a",
+    "follows_b",
     "agreement",
     "top1",
     "similarity",
@@ -56,6 +57,8 @@ def table(name, condition, entries, snapshots=SNAPSHOTS):
     n = max(np.size(value) for entry in entries for value in entry.values())
     parts = []
     for snapshot, entry in product(snapshots, entries):
+        if "follows_a" in entry:  # with two classes, the rest
+            entry = {"follows_b": 1 - np.asarray(entry["follows_a"])} | entry
         columns = {c: "" if c in _TEXT else 0.0 for c in TABLES[name].columns} | {
             **{"experiment": "tasks", "condition": condition, "layer": ANALYSED, "included": True},
             **{"seed": np.arange(n), "snapshot": snapshot},

@@ -327,7 +327,7 @@ def test_what_a_run_writes_is_said_and_must_fit_on_the_disk(tmp_path, monkeypatc
     assert "networks       at most " in printed[True] and "are free here" in printed[True]
     assert "networks  " not in printed[False] and "warning:" not in printed[False]
     # 4,000 steps of 2,000 networks; seconds of a step follow from the weights (sizes.py).
-    assert "training       at most " in printed[True] and "hours of one core" in printed[True]
+    assert "training       at most about " in printed[True] and "of one core" in printed[True]
 
 
 def test_comparing_ten_thousand_networks_with_each_other_is_warned_of(

@@ -25,6 +25,7 @@ def steering(**columns):
         },
         **{"strength": 0.5, "norm": 1.0, "norm_sd": [1.5, np.nan], "output": "easy"},
         "flips": [0.25, 0.5],
+        "reached": [0.25, 0.5],
     }
     return pd.DataFrame(rows | columns)
 

@@ -218,7 +218,7 @@ def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(
         command(*arguments),
         cwd=folder,
-        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+        env=os.environ,
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -131,7 +131,7 @@ def code_tables(networks, features, rng):
             [row | {"feature_a": "easy", "feature_b": "hard"} for row in networks],
             follows_a=share,
             follows_b=share,
-        ),
+        ).assign(follows_b=lambda table: 1 - table["follows_a"]),
     }
 
 

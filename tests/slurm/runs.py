@@ -22,7 +22,7 @@ class Run:
 
     def __init__(self, folder, environment=os.environ, study=SMALL):
         self.folder = folder
-        self.environment = environment | {"PYTHONDONTWRITEBYTECODE": "1"}
+        self.environment = environment
         self.study = Path(shutil.copy(study, folder))
         self.output = folder / "output.txt"
         self.process = None

@@ -1,6 +1,5 @@
 """Another workflow, in a folder of its own, imports this one as a module."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -53,7 +52,6 @@ def snakemake(tmp_path):
         done = subprocess.run(
             [sys.executable, "-m", "snakemake", *arguments],
             cwd=tmp_path,
-            env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -33,7 +33,7 @@ NETWORK = {
         "factory": "transformer:build",
         "layers": LAYERS["transformer"],
     }
-    | {"arguments": {"width": 16, "depth": 2, "heads": 2}},
+    | {"arguments": {"width": 16, "depth": 2, "heads": 2}, "readout": "token_mean"},
 }
 TRAINING = {"learning_rate": 0.005, "batch_size": 64, "max_steps": 1500, "extra_steps": 25}
 EVERYTHING = ["variance_explained", "variance_decomposition", "behaviour", "units", "sparsity"]

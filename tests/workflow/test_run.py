@@ -271,7 +271,6 @@ def edited(tiny, tmp_path):
             command,
             cwd=tiny.folder,
             text=True,
-            env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )

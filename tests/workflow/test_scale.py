@@ -1,7 +1,6 @@
 """What a large study costs before and while it runs: planning, memory, files and disk."""
 
 import copy
-import os
 import re
 import shutil
 import subprocess
@@ -80,7 +79,6 @@ def resources(tiny, tmp_path_factory):
             cwd=tiny.folder,
             text=True,
             capture_output=True,
-            env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
         )
         assert done.returncode == 0, done.stdout + done.stderr
         found = {}

@@ -5,7 +5,7 @@ from repbias.pipeline.jobs import job
 with job(snakemake):
     from repbias.io.hdf5 import write_members
     from repbias.pipeline.jobs import for_each
-    from repbias.stimuli.families import family
+    from repbias.stimuli.families import generated
 
-    stimuli = for_each(snakemake.params.conditions, lambda name, spec: family(spec).generate())
+    stimuli = for_each(snakemake.params.conditions, lambda _, spec: generated(spec))
     write_members(snakemake.output[0], "stimuli", stimuli)

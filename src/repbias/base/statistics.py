@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 def bootstrap_interval(estimate: float, samples: np.ndarray, n: int) -> tuple[float, float]:
@@ -63,3 +64,17 @@ def jackknife_interval(estimate: float, left_out: np.ndarray) -> tuple[float, fl
     error = np.sqrt((n - 1) * np.var(left_out))
     width = t.ppf(0.975, n - 1) * error
     return float(estimate - width), float(estimate + width)
+
+
+def preference(follows_a: ArrayLike, follows_b: ArrayLike) -> np.ndarray:
+    """Return the share that follows the first of two; those that follow neither count half.
+
+    Examples
+    --------
+    >>> preference([0.75, 0.5], [0.25, 0.2])
+    array([0.75, 0.65])
+    """
+    a, b = np.asarray(follows_a, float), np.asarray(follows_b, float)
+    # Where all follow one of the two, nothing but rounding is left.
+    neither = np.round(1 - a - b, 12)
+    return a + neither / 2

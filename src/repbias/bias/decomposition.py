@@ -94,31 +94,31 @@ def decomposition_rows(snapshot: Snapshot) -> list[dict[str, Any]]:
     ]
 
 
-def contrasts(labels: np.ndarray, n_classes: int) -> np.ndarray:
+def contrasts(labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """Code a feature by one regressor fewer than it has classes.
 
     Parameters
     ----------
     labels
-        (stimulus,) classes from 0.
-    n_classes
-        Number of classes.
+        (stimulus,).
+    classes
+        The classes that there are.
 
     Returns
     -------
     numpy.ndarray
-        (stimulus, regressor): 1 for the regressor's class, -1 for class 0, else 0. Where classes
-        are equally frequent, every regressor has mean 0.
+        (stimulus, regressor): 1 for the regressor's class, -1 for the first class, else 0. Where
+        classes are equally frequent, every regressor has mean 0.
 
     Examples
     --------
-    >>> contrasts(np.array([0, 1, 2]), 3)
+    >>> contrasts(np.array([0, 1, 2]), np.arange(3))
     array([[-1., -1.],
            [ 1.,  0.],
            [ 0.,  1.]])
     """
-    one_hot = (labels[:, None] == np.arange(1, n_classes)).astype(np.float64)
-    return one_hot - (labels == 0)[:, None]
+    one_hot = (labels[:, None] == classes[1:]).astype(np.float64)
+    return one_hot - (labels == classes[0])[:, None]
 
 
 def interactions(coded: list[np.ndarray], most: int) -> np.ndarray:
@@ -152,9 +152,9 @@ def interactions(coded: list[np.ndarray], most: int) -> np.ndarray:
 
 
 def _blocks(snapshot: Snapshot, stimuli: Representations) -> dict[str, np.ndarray]:
-    # A component has as many classes as its stimuli of either set show.
+    # Of a class that no fitted stimulus has, nothing can be known.
     known = {
-        name: contrasts(labels, 1 + max(1, *(int(r.known[name].max()) for r in _both(snapshot))))
+        name: contrasts(labels, np.unique(snapshot.fit.known[name]))
         for name, labels in stimuli.known.items()
     }
     features = [name for name in snapshot.features if name != LABEL]
@@ -165,7 +165,3 @@ def _blocks(snapshot: Snapshot, stimuli: Representations) -> dict[str, np.ndarra
     if snapshot.components:
         blocks["components"] = np.concatenate([known[c] for c in snapshot.components], axis=1)
     return blocks | {"input": stimuli.regressors}
-
-
-def _both(snapshot: Snapshot) -> tuple[Representations, Representations]:
-    return snapshot.fit, snapshot.test

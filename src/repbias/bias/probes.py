@@ -150,7 +150,11 @@ def probes_rows(snapshot: Snapshot, probe_steps: int) -> list[dict[str, Any]]:
     Probes are fitted on the validation stimuli; `accuracy` is measured on the test stimuli.
     """
     y_fit, y_test = (np.stack([*r.known.values()], axis=1) for r in (snapshot.fit, snapshot.test))
-    n_classes = 1 + y_fit.max(axis=0).astype(int)
+    known = dict(zip(snapshot.features, snapshot.classes, strict=True))
+    n_classes = [
+        known.get(name, 1 + int(max(labels.max(), snapshot.test.known[name].max())))
+        for name, labels in snapshot.fit.known.items()
+    ]
     rows = []
     for layer, fit in snapshot.fit.layers.items():
         test = snapshot.test.layers[layer]

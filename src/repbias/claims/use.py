@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from repbias.base.statistics import preference
 from repbias.claims.evidence import (
     HERMANN_2020,
     LAMPINEN_2024,
@@ -121,11 +122,17 @@ def hard_flips_at_smaller_steps(evidence: Evidence, condition: str, easy: str, h
     tables=("conflict",),
 )
 def classifiers_follow_easy(evidence: Evidence, condition: str, easy: str, hard: str) -> Result:
-    """Effect: mean over networks of the share that follows the easy feature, minus one half."""
+    """Effect: mean over networks of the share that follows the easy feature, minus one half.
+
+    Stimuli of more than two classes that are classified by neither count half.
+    """
     rows = evidence.rows("conflict", condition)
     first = rows[(rows["feature_a"] == easy) & (rows["feature_b"] == hard)]
     second = rows[(rows["feature_a"] == hard) & (rows["feature_b"] == easy)]
-    follows = [*first["follows_a"], *second["follows_b"]]
+    follows = [
+        *preference(first["follows_a"], first["follows_b"]),
+        *preference(second["follows_b"], second["follows_a"]),
+    ]
     return mean_of(evidence, np.array(follows) - 0.5, condition)
 
 

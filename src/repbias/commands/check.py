@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from repbias.config.study import Study
     from repbias.encoding.spec import Encoding
     from repbias.io.recordings import Recording
-    from repbias.networks.architecture import Sizes
     from repbias.stimuli.images import Images
 
 #: Units with a lower reliability are counted.
@@ -110,13 +109,26 @@ def unfilled(content: Any, path: str = "") -> Iterator[str]:
         yield path
 
 
-def _own_networks(study: Study) -> dict[str, Sizes]:
-    """Return experiments to the sizes of their networks, where these are not perceptrons."""
-    own: dict[str, Sizes] = {}
-    for experiment, _, condition in study.conditions():
-        if not condition.network.stacked:
-            own.setdefault(experiment, condition.sizes())
+def _own_networks(study: Study) -> dict[str, str]:
+    """Return conditions to what their networks are like, where these are not perceptrons."""
+    own: dict[str, str] = {}
+    for experiment, name, condition in study.conditions():
+        if condition.network.stacked:
+            continue
+        sizes = condition.sizes()
+        units = ", ".join(f"{layer} {n:,}" for layer, n in sizes.units.items())
+        said = f"{sizes.parameters:,} weights; units as they are read: {units}"
+        if said not in own.values():
+            own[f"{experiment}/{name}"] = said
     return own
+
+
+def _time(hours: float) -> str:
+    """Return a time in a unit that suits it."""
+    for size, unit in ((1, "hours"), (60, "minutes")):
+        if hours * size >= 1:
+            return f"{hours * size:.2g} {unit}"
+    return f"{max(1, round(3600 * hours))} seconds"
 
 
 def _work(study: Study, quick: bool) -> Findings:
@@ -131,17 +143,15 @@ def _work(study: Study, quick: bool) -> Findings:
     findings.facts["jobs"] = str(n_jobs(plan))
     if study.experiments:
         resources = JobResources(plan)
-        findings.facts["training"] = f"at most {training_hours(study):.2g} hours of one core"
-        hours = sum(resources.networks_minutes(*batch) for batch in plan.batches) / 60
-        findings.facts["analyses"] = f"of networks at most {hours:.2g} hours"
+        findings.facts["training"] = (
+            f"at most about {_time(training_hours(study))} of one core, beside the start of jobs"
+        )
         most = max(
             max(resources.training_memory(*batch), resources.networks_memory(*batch))
             for batch in plan.batches
         )
         findings.facts["memory"] = f"at most {_size(most * 2**20)} for a job of networks"
-    for name, sizes in _own_networks(study).items():
-        units = ", ".join(f"{layer} {n:,}" for layer, n in sizes.units.items())
-        findings.facts[name] = f"{sizes.parameters:,} weights; units: {units}"
+    findings.facts |= _own_networks(study)
     for (experiment, analysis), rows in rows_of_pairs(study).items():
         if rows > MANY_ROWS:
             findings.warnings.append(

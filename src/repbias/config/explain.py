@@ -44,6 +44,8 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
             shown, message = "", f"unknown key; {_meant(path[-1], keys)}"
         elif item["type"] == "missing":
             shown, message = "", "missing"
+        elif item["type"] in ("dict_type", "list_type"):
+            message = f"expected a {'mapping' if item['type'] == 'dict_type' else 'list'}"
         elif item["type"] == "literal_error":
             message = _meant(str(found), re.findall(r"'([^']*)'", message))
         elif item["type"].startswith("union_tag"):

@@ -31,6 +31,8 @@ from repbias.stimuli.spec import ImageSet
 
 #: Sections of a condition; a level of one of them is merged into it, not put in its place.
 SECTIONS = ("stimuli", "network", "training")
+#: Arguments of a user's own architecture have names of the user's.
+ARGUMENTS = "network.arguments."
 #: Conditions of a study: planning takes minutes for as many.
 MOST_CONDITIONS = 10_000
 #: Folders of files that a study can do without once its tables are there.
@@ -130,6 +132,8 @@ class Experiment(Condition):
         problems: list[str] = []
         axes = []
         for path, levels in self.vary.items():
+            if path.startswith(ARGUMENTS) and "arguments" in base["network"]:
+                paths[path] = ("network", "arguments", path.removeprefix(ARGUMENTS))
             if path not in paths:
                 problems.append(f"vary: no setting {path!r}; {nearest(path, paths)}")
                 continue

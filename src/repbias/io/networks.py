@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,19 @@ from repbias.io.hdf5 import create, get, get_columns, get_json, open_checked, pu
 
 #: Checkpoints that are analysed in full: untrained, when all targets were mastered, and the end.
 SNAPSHOTS = ("initial", "mastered", "final")
+
+
+def diverged(weights: Mapping[str, np.ndarray], steps: np.ndarray, checkpoint: int, n: int) -> bool:
+    """Say whether a network's numbers are not finite at a checkpoint.
+
+    Infinities among other numbers are meant where none of them ever changes: those of a mask.
+    """
+    for w in weights.values():
+        if not np.isfinite(w[checkpoint, n]).all():
+            kept = w[steps[:, n] >= 0, n]
+            if not np.isfinite(kept[0]).any() or (kept != kept[0]).any():
+                return True
+    return False
 
 
 @dataclass
@@ -63,13 +76,11 @@ class Networks:
     def present(self, checkpoint: int) -> list[int]:
         """Return the indices of the networks that have a checkpoint.
 
-        Networks that diverged, with weights that are not finite, are left out.
+        Networks that diverged are left out.
         """
-        return [
-            int(n)
-            for n in np.flatnonzero(self.checkpoint_steps[checkpoint] >= 0)
-            if all(np.isfinite(w[checkpoint, n]).all() for w in self.weights.values())
-        ]
+        steps = self.checkpoint_steps
+        found = map(int, np.flatnonzero(steps[checkpoint] >= 0))
+        return [n for n in found if not diverged(self.weights, steps, checkpoint, n)]
 
     def of_seeds(self, seeds: Sequence[int]) -> Networks:
         """Return the networks of some of the seeds, in that order."""

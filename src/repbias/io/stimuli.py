@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 
 from repbias.base.inputs import Inputs
+from repbias.io.files import StoreError
 from repbias.io.hdf5 import (
     create,
     dataset_of,
@@ -25,6 +26,7 @@ from repbias.io.hdf5 import (
     reading,
     stored,
 )
+from repbias.io.untrusted import refuse_size
 
 #: Inputs of more bytes are not read at once, but where and when they are needed.
 STREAMED = 2**28
@@ -69,7 +71,7 @@ def in_blocks(inputs: Any) -> Iterator[np.ndarray]:
     """Go through inputs, in memory or not, as arrays of some megabytes."""
     each = max(1, int(np.prod(inputs.shape[1:])) * np.dtype(inputs.dtype).itemsize)
     size = max(1, BLOCK // each)
-    for start in range(0, len(inputs), size):
+    for start in range(0, inputs.shape[0], size):
         yield np.asarray(inputs[start : start + size])
 
 
@@ -182,5 +184,9 @@ def _inputs(path: Path, name: str | None, group: h5py.Group) -> Any:
         dataset = dataset_of(group, "inputs")
         size = int(np.prod(dataset.shape)) * dataset.dtype.itemsize
         if size > STREAMED:
+            refuse_size(path, "a stimulus of 'inputs'", dataset.shape[1:], dataset.dtype.itemsize)
+            n_ids = len(dataset_of(group, "id"))
+            if len(dataset) != n_ids:
+                raise StoreError(f"{path}: {len(dataset)} rows of 'inputs' for {n_ids} stimuli")
             return StoredInputs(path, name, np.arange(len(dataset)), dataset)
     return get(group, "inputs")

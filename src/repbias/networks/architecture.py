@@ -129,7 +129,6 @@ class Architecture(Spec, ABC):
     def _layer_exists(self) -> Architecture:
         if self.analysed not in self.layers:
             raise ValueError(
-                f"analysed_layer {self.analysed!r} is not a hidden layer; "
-                f"{nearest(self.analysed, self.layers)}"
+                f"analysed_layer: no layer {self.analysed!r}; {nearest(self.analysed, self.layers)}"
             )
         return self

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from repbias.base.inputs import Task
 from repbias.base.spec import RepbiasError
-from repbias.io.networks import Networks
+from repbias.io.networks import Networks, diverged
 from repbias.networks.device import CPU_STACK
 from repbias.networks.heads import Heads
 
@@ -216,9 +216,8 @@ def joined(ensemble: Ensemble, records: list[Record]) -> Networks:
     test_accuracy = _test_accuracy(ensemble, {name: w[-1] for name, w in weights.items()})
     is_target = np.isin(ensemble.stimuli.features, ensemble.targets)
     # A network that diverged reports 0 everywhere, which is right half of the time.
-    finite = np.all(
-        [np.isfinite(w[-1].reshape(len(records), -1)).all(axis=1) for w in weights.values()], axis=0
-    )
+    steps_of = np.stack([r.steps for r in records], axis=1)
+    finite = np.array([not diverged(weights, steps_of, -1, n) for n in range(len(records))])
     return Networks(
         seeds=np.array(ensemble.seeds),
         features=ensemble.stimuli.features,
@@ -229,7 +228,7 @@ def joined(ensemble: Ensemble, records: list[Record]) -> Networks:
         mastery_step=np.stack([r.mastery_step for r in records]),
         curves={"step": steps, "loss": loss, "accuracy": accuracy},
         checkpoint_names=np.array(records[0].names),
-        checkpoint_steps=np.stack([r.steps for r in records], axis=1),
+        checkpoint_steps=steps_of,
         weights=weights,
     )
 

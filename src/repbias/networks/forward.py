@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -11,16 +12,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.parameter import is_lazy
 from torch.utils.flop_counter import FlopCounterMode
 
 from repbias.base.inputs import Inputs, Task, as_seen
 from repbias.base.spec import RepbiasError, nearest
 from repbias.networks.architecture import Sizes
 from repbias.networks.device import pick_device, reproducible
+from repbias.networks.spec import told
 
 if TYPE_CHECKING:
     from repbias.networks.modules import Modules
 
+#: Types that parameters may have.
+TYPES = (torch.float32, torch.float64, torch.float16)
 #: Bytes that one batch may take in memory when networks are analysed, and most stimuli of it.
 BATCH_BYTES, BATCH = 2**27, 512
 #: Seconds of a training step: for each module without modules within it; and of a stimulus, for
@@ -39,15 +44,34 @@ def built(spec: Modules, task: Task, seed: int) -> nn.Module:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = spec.build(task.inputs, task.n_outputs)
+        # A copy, in case that the same module is returned again.
+        module = copy.deepcopy(spec.build(task.inputs, task.n_outputs))
+        if any(is_lazy(p) for p in module.parameters()):
+            with torch.no_grad():
+                _tried(module.eval(), _example(task.inputs), "run")
+            module.train()
     names = [name for name, _ in module.named_modules() if name]
     for layer in spec.layers:
         if layer not in names:
             raise RepbiasError(
                 f"network.layers: the model has no layer {layer!r}; {nearest(layer, names)}"
             )
-    if strange := [name for name in module.state_dict() if "/" in name]:
-        raise RepbiasError(f"network: names of modules cannot have a '/', found {strange[0]!r}")
+    for name, value in module.state_dict().items():
+        if "/" in name:
+            raise RepbiasError(f"network: names of modules cannot have a '/', found {name!r}")
+        if not isinstance(value, Tensor):
+            raise RepbiasError(
+                f"network: the state {name!r} is a {type(value).__name__}, no tensor"
+            )
+    for name, parameter in module.named_parameters():
+        if parameter.dtype not in TYPES:
+            raise RepbiasError(
+                f"network: the parameter {name!r} is of type {parameter.dtype}; expected float32 "
+                "(training.precision shortens matrix products)"
+            )
+        # Fused optimisers go through memory as it comes.
+        if not parameter.is_contiguous():
+            parameter.data = parameter.data.clone(memory_format=torch.contiguous_format)
     return module
 
 
@@ -69,9 +93,10 @@ def hooked(
                     f"network.layers: {layer!r} gives a {type(value).__name__}, not a tensor"
                 )
             new = hook(layer, value)
-            if new is None:
-                return None
-            return type(output)((new, *output[1:])) if several else new
+            if new is None or not several:
+                return new
+            make = getattr(type(output), "_make", type(output))  # of a named tuple
+            return make((new, *output[1:]))
 
         return call
 
@@ -92,38 +117,53 @@ def units_of(output: Tensor, readout: str, layer: str) -> Tensor:
     RepbiasError
         If the output has not the axes that the readout needs.
     """
-    if readout == "auto":
-        readout = {3: "token_mean", 4: "spatial_mean", 5: "spatial_mean"}.get(
-            output.ndim, "flatten"
-        )
-    if readout == "flatten":
+    way = _resolved(readout, output)
+    if way == "flatten":
         return output.flatten(1)
-    if readout == "spatial_mean" and output.ndim >= 3:
+    if way == "spatial_mean" and output.ndim >= 3:
         return output.flatten(2).mean(-1)
-    if readout == "token_mean" and output.ndim == 3:
+    if way == "token_mean" and output.ndim == 3:
         return output.mean(1)
-    token = int(readout.removeprefix("token")) if output.ndim == 3 and readout[5:6] != "_" else None
+    token = _token(way) if output.ndim == 3 else None
     if token is not None and -output.shape[1] <= token < output.shape[1]:
         return output[:, token]
+    shape = f"(stimulus, {', '.join(map(str, output.shape[1:]))})"
+    if way == "auto":
+        raise RepbiasError(
+            f"network.readout: {layer!r} has an output of shape {shape}; say how it is read, as "
+            "spatial_mean (channel, position) or token_mean (token, unit), or as flatten"
+        )
     raise RepbiasError(
-        f"network.readout: {layer!r} has an output of shape (stimulus, "
-        f"{', '.join(map(str, output.shape[1:]))}), which cannot be read by {readout!r}"
+        f"network.readout: {layer!r} has an output of shape {shape}, which cannot be read by "
+        f"{readout!r}"
     )
 
 
 def replaced(output: Tensor, readout: str, layer: str, units: Tensor) -> Tensor:
     """Return a layer's output changed such that it is read as these units."""
-    if readout == "flatten" or (readout == "auto" and output.ndim == 2):
+    way = _resolved(readout, output)
+    if way == "flatten":
         return units.reshape(output.shape)
-    if readout.removeprefix("token").lstrip("-").isdigit():
+    token = _token(way)
+    if token is not None:
         output = output.clone()
-        output[:, int(readout.removeprefix("token"))] = units
+        output[:, token] = units
         return output
-    moved = units - units_of(output, readout, layer)
-    # Of a sequence, positions are the second axis; of feature maps, those after the channels.
-    if output.ndim == 3 and readout in ("auto", "token_mean"):
+    moved = units - units_of(output, way, layer)
+    if way == "token_mean":
         return output + moved[:, None]
     return output + moved.reshape(*moved.shape, *[1] * (output.ndim - 2))
+
+
+def _resolved(readout: str, output: Tensor) -> str:
+    """Return how an output is read where nothing is said; of three axes, the last may be either."""
+    by_axes = {3: "auto", 4: "spatial_mean", 5: "spatial_mean"}
+    return by_axes.get(output.ndim, "flatten") if readout == "auto" else readout
+
+
+def _token(readout: str) -> int | None:
+    number = readout.removeprefix("token")
+    return int(number) if number.lstrip("-").isdigit() else None
 
 
 class Forward:
@@ -198,7 +238,7 @@ class Forward:
         """Run every network on every batch; give its number, the rows and the logits."""
         states = [
             {
-                name: torch.from_numpy(np.ascontiguousarray(w[n])).to(self._device)
+                name: torch.from_numpy(np.array(w[n])).to(self._device)
                 for name, w in self._weights.items()
             }
             for n in range(self._n_networks)
@@ -210,7 +250,7 @@ class Forward:
                 for n, state in enumerate(states):
                     if place is not None:
                         place[:] = [n, rows]
-                    yield n, rows, functional_call(self._module, state, (x,))
+                    yield n, rows, functional_call(self._module, state, (x,), tie_weights=False)
 
 
 def examined(spec: Modules, task: Task) -> Sizes:
@@ -228,8 +268,13 @@ def examined(spec: Modules, task: Task) -> Sizes:
 @lru_cache(maxsize=64)
 def _examined(kind: type[Modules], settings: str, task: Task) -> Sizes:
     spec = kind.model_validate_json(settings)
-    module = built(spec, task, 0).eval()
-    x = _example(task.inputs)
+    module, x = built(spec, task, 0).eval(), _example(task.inputs)
+    _refuse_hidden_state(spec, task, module, x)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        # Weights of zero would hide what depends on what.
+        for parameter in module.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
     units: dict[str, Tensor] = {}
 
     def keep(layer: str, output: Tensor) -> None:
@@ -248,14 +293,28 @@ def _examined(kind: type[Modules], settings: str, task: Task) -> Sizes:
     with hooked(module, spec.layers, keep), torch.no_grad():
         logits = _tried(module, x, "run")
     if silent := [layer for layer in spec.layers if layer not in units]:
-        raise RepbiasError(f"network.layers: {silent} took no part in the forward pass")
-    if not isinstance(logits, Tensor) or logits.shape != (len(x), task.n_outputs):
-        found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise RepbiasError(
-            f"network: the model gives {found} for {len(x)} stimuli; expected {len(x)} rows of "
-            f"{task.n_outputs} logits, {(len(x), task.n_outputs)}"
+            f"network.layers: {', '.join(map(repr, silent))} took no part in the forward pass (it "
+            "was not called; if its parent uses its weights, name the parent)"
         )
+    if list(units) != spec.layers:
+        raise RepbiasError(
+            f"network.layers: expected them in the order in which they run, {', '.join(units)}"
+        )
+    if not isinstance(logits, Tensor) or logits.shape != (len(x), task.n_outputs):
+        found = type(logits).__name__
+        if isinstance(logits, Tensor):
+            sides = ["stimulus" if n == len(x) else str(n) for n in logits.shape[:1]]
+            found = f"({', '.join([*sides, *map(str, logits.shape[1:])])})"
+        raise RepbiasError(
+            f"network: the model gives {found}; expected one row of {task.n_outputs} logits for "
+            f"every stimulus, (stimulus, {task.n_outputs})"
+        )
+    if not logits.isfinite().all():
+        raise RepbiasError("network: the outputs of the model are not finite")
     _refuse_mixing(module, x, logits)
+    for layer, found in units.items():
+        _refuse_unread(spec, module, x, logits, layer, found)
     n_modules, n_numbers, n_operations = _trained_once(module, x)
     state = module.state_dict()
     return Sizes(
@@ -284,7 +343,7 @@ def _tried(module: nn.Module, x: Tensor, what: str) -> Any:
     except Exception as error:
         raise RepbiasError(
             f"network: the model does not {what} on stimuli of shape {tuple(x.shape)} "
-            f"({str(x.dtype).removeprefix('torch.')}): {type(error).__name__}: {error}"
+            f"({str(x.dtype).removeprefix('torch.')}): {told(error)}"
         ) from error
 
 
@@ -292,12 +351,60 @@ def _refuse_mixing(module: nn.Module, x: Tensor, logits: Tensor) -> None:
     """Refuse a module whose output on one stimulus depends on the others."""
     with torch.no_grad():
         alone = torch.cat([_tried(module, one, "run") for one in x.split(1)])
-    scale = logits.abs().max().clamp(min=1e-6)
-    if alone.shape != logits.shape or not (alone - logits).abs().max() <= 1e-3 * scale:
+    if not same(alone, logits):
         raise RepbiasError(
             "network: in evaluation, what the model gives for a stimulus depends on the stimuli "
             "beside it, or is random; the first axis must be the stimulus everywhere "
             "(batch_first=True in recurrent layers and transformers)"
+        )
+
+
+def _refuse_hidden_state(spec: Modules, task: Task, module: nn.Module, x: Tensor) -> None:
+    """Refuse a module that is more than its parameters and buffers, or not drawn by its seed."""
+    state = module.state_dict()
+    for name, again in built(spec, task, 0).state_dict().items():
+        if not torch.equal(again.nan_to_num(), state[name].nan_to_num()):
+            raise RepbiasError(
+                f"network: {name!r} is not the same when the model is made again with the same "
+                "seed; draw random numbers by PyTorch"
+            )
+    other = built(spec, task, 1).eval()
+    with torch.no_grad():
+        expected, logits = (_tried(m, x, "run") for m in (module, module))
+        if isinstance(expected, Tensor) and torch.equal(expected, logits):
+            logits = functional_call(other, state, (x,), tie_weights=False)
+    finite = isinstance(expected, Tensor) and bool(expected.isfinite().all())
+    if finite and not same(logits, expected):
+        raise RepbiasError(
+            "network: the model computes something else when it is made again and given the same "
+            "parameters and buffers; register what it holds beside them as a (persistent) buffer"
+        )
+
+
+def same(a: Tensor, b: Tensor) -> bool:
+    """Say whether two sets of logits are equal up to rounding."""
+    scale = b.abs().max().clamp(min=1e-6)
+    return a.shape == b.shape and bool((a - b).abs().max() <= 1e-3 * scale)
+
+
+def _refuse_unread(
+    spec: Modules, module: nn.Module, x: Tensor, logits: Tensor, layer: str, units: Tensor
+) -> None:
+    """Refuse a layer whose units do not matter to the outputs."""
+    readout = spec.readout_of(layer)
+    generator = torch.Generator().manual_seed(0)
+    changed = units + 10 * torch.randn(units.shape, generator=generator)
+
+    def patch(name: str, output: Tensor) -> Tensor:
+        return replaced(output, readout, name, changed.to(output))
+
+    with hooked(module, [layer], patch), torch.no_grad():
+        moved = _tried(module, x, "run")
+    if torch.equal(moved, logits):
+        raise RepbiasError(
+            f"network.layers: what is read of {layer!r} ({readout}) has no influence on the "
+            "outputs of the model, so that it cannot be steered; name another layer, or another "
+            "readout"
         )
 
 

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from repbias.base.inputs import as_seen
+from repbias.base.spec import RepbiasError
 from repbias.networks.ensembles import Batches, Ensemble, Record, optimizer_of
-from repbias.networks.forward import BATCH, built, hooked
+from repbias.networks.forward import BATCH, built, hooked, same
 from repbias.networks.manipulations import Manipulator
 from repbias.networks.modules import Modules
 
@@ -79,8 +80,25 @@ class Loop:
                     break
                 self._step()
                 step += 1
+        self._refuse_hidden_state()
         logger.info("%s; %.1f s", self._progress(step), time.monotonic() - started)
         return self._record
+
+    @torch.no_grad()
+    def _refuse_hidden_state(self) -> None:
+        """Refuse a network that has learned something beside its parameters and buffers."""
+        spec = self._ensemble.network
+        assert isinstance(spec, Modules)
+        other = built(spec, self._ensemble.task, 0).to(self._device).eval()
+        x = torch.from_numpy(as_seen(np.asarray(self._validation[0][:8]))).to(self._device)
+        state = self._module.state_dict()
+        found = functional_call(other, state, (x,), tie_weights=False)
+        expected = self._module.eval()(x)
+        if expected.isfinite().all() and not same(found, expected):
+            raise RepbiasError(
+                "network: after training, the model computes something else than another one of "
+                "the same parameters and buffers; register what changes as a buffer"
+            )
 
     def _step(self) -> None:
         rows = self._batches.next()[0].cpu().numpy()
@@ -114,7 +132,8 @@ class Loop:
 
     def _silenced(self, _: str, output: Tensor) -> Tensor:
         flat = output.flatten(1)[None]
-        return self._manipulator.hidden(flat, flat.shape[-1])[0].reshape(output.shape)
+        silenced = self._manipulator.hidden(flat, flat.shape[-1])[0]
+        return silenced.reshape(output.shape).to(output.dtype)
 
     @torch.no_grad()
     def _evaluate(self, step: int) -> bool:
@@ -165,7 +184,9 @@ class Loop:
         """Give the module's own layers, such as its dropout, random numbers of this network."""
         cuda = [self._device] if self._device.type == "cuda" else []
         with torch.random.fork_rng(devices=cuda):
-            torch.manual_seed(self._seed)
+            # Stream 4: initial weights, batches, dropout and noise have those before.
+            stream = np.random.SeedSequence([self._seed, 4]).generate_state(1, np.uint64)
+            torch.manual_seed(int(stream[0] >> np.uint64(1)))
             yield
 
     def _weights(self) -> Mapping[str, np.ndarray]:
@@ -180,4 +201,5 @@ class Loop:
 
 
 def _has_running_statistics(module: nn.Module) -> bool:
-    return getattr(module, "running_mean", None) is not None and hasattr(module, "momentum")
+    norms = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm
+    return isinstance(module, norms) and module.running_mean is not None

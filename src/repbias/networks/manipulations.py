@@ -73,7 +73,7 @@ class Manipulator:
         if any(s.parameter_noise for s in self._settings):
 
             def noise(settings: Manipulations, rng: np.random.Generator, out: np.ndarray) -> None:
-                out[:] = settings.parameter_noise * rng.standard_normal(out.shape, out.dtype)
+                out[...] = settings.parameter_noise * rng.standard_normal(out.shape, out.dtype)
 
             weights = {
                 name: w + self._random("parameter_noise", w, shapes[name], noise)
@@ -129,5 +129,6 @@ class Manipulator:
 
         values = np.zeros(tuple(like.shape), np.float32)
         for n, (settings, rng) in enumerate(zip(self._settings, self._streams[name], strict=True)):
-            draw(settings, rng, values[n][tuple(map(slice, shape))])
+            own = values[n, ...]
+            draw(settings, rng, own[tuple(map(slice, shape))] if shape else own)
         return torch.from_numpy(values).to(like.device)

@@ -39,7 +39,8 @@ class Modules(Architecture):
     """How the output of a layer becomes units, for all layers, or by layer. `flatten`: every number
     is a unit. `spatial_mean`: the mean over all axes but the first two (stimulus, channel).
     `token_mean`: the mean over the second axis (stimulus, token, unit). `token0`, `token1`, ...,
-    `token-1`: one token. `auto`: feature maps by `spatial_mean`, sequences by `token_mean`."""
+    `token-1`: one token. `auto`: feature maps with two axes or more by `spatial_mean`; of
+    outputs with three axes, which may be either, it must be said."""
 
     @abstractmethod
     def build(self, inputs: Inputs, n_outputs: int) -> torch.nn.Module:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, field_validator
 
 from repbias.base.inputs import Inputs
-from repbias.base.spec import RepbiasError
+from repbias.base.spec import RepbiasError, refuse_duplicates
 from repbias.networks.modules import Modules
-from repbias.networks.spec import check_import_path, files_of_import_paths, imported
+from repbias.networks.spec import check_import_path, files_of_import_paths, imported, told
 
 if TYPE_CHECKING:
     import torch
@@ -43,7 +43,8 @@ class OwnArchitecture(Modules):
             module = factory(**given, **self.arguments)
         except Exception as error:
             raise RepbiasError(
-                f"{self.factory}: cannot make the model: {type(error).__name__}: {error}"
+                f"{self.factory}: cannot make the model: {told(error)}; it is called with "
+                f"{', '.join([*given, *self.arguments])}"
             ) from error
         if not isinstance(module, torch.nn.Module):
             raise RepbiasError(
@@ -55,7 +56,28 @@ class OwnArchitecture(Modules):
         """Return the file of the factory (not what it imports)."""
         return files_of_import_paths([self.factory])
 
+    @field_validator("layers")
+    @classmethod
+    def _different(cls, layers: list[str]) -> list[str]:
+        return refuse_duplicates(layers)
+
+    @field_validator("arguments")
+    @classmethod
+    def _plain(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        _refuse_other_keys(arguments)
+        return arguments
+
     @field_validator("factory")
     @classmethod
     def _importable(cls, path: str) -> str:
         return check_import_path(path)
+
+
+def _refuse_other_keys(value: Any) -> None:
+    """Refuse keys that are no text: jobs are given the arguments as JSON."""
+    for key, inside in value.items() if isinstance(value, dict) else ():
+        if not isinstance(key, str):
+            raise ValueError(f"keys must be text, found {key!r}")
+        _refuse_other_keys(inside)
+    for inside in value if isinstance(value, list) else ():
+        _refuse_other_keys(inside)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -173,12 +175,30 @@ def check_import_path(path: str) -> str:
 
 
 def imported(path: str) -> Callable[..., Any]:
-    """Import a callable of the user's, given as package.module:name."""
+    """Import a callable of the user's, given as package.module:name.
+
+    Raises
+    ------
+    RepbiasError
+        If that fails, whatever the module does.
+    """
     module, _, name = path.partition(":")
     try:
         return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise RepbiasError(f"{path}: cannot be imported: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise RepbiasError(f"{path}: cannot be imported: {told(error)}") from error
+
+
+def told(error: BaseException) -> str:
+    """Return an error of the user's code in words, with the line of it."""
+    said = f"{type(error).__name__}: {error}"
+    frames = traceback.extract_tb(error.__traceback__)
+    package = str(Path(__file__).parents[1])
+    own = [f for f in frames if "site-packages" not in f.filename and package not in f.filename]
+    own = [frame for frame in own if Path(frame.filename).is_file()]
+    if not own or isinstance(error, SyntaxError):  # which says where
+        return said
+    return f"{said} ({Path(own[-1].filename).name}, line {own[-1].lineno})"
 
 
 def files_of_import_paths(paths: Iterable[str]) -> list[str]:

@@ -57,9 +57,7 @@ def load_study(config: dict[str, Any], source: str = "config", try_networks: boo
             ],
         )
     # What claims require is asked of a study that is consistent.
-    problems = list(_inconsistencies(study))
-    if try_networks:
-        problems = problems or list(_impossible_networks(study))
+    problems = [*(_impossible_networks(study) if try_networks else ()), *_inconsistencies(study)]
     problems = problems or list(_unmet_claims(study))
     if problems:
         raise ConfigError(source, problems)
@@ -127,7 +125,11 @@ def _inconsistencies(study: Study) -> Iterator[str]:
 def _impossible_networks(study: Study) -> Iterator[str]:
     """Go through networks that cannot be built, shown their stimuli, or trained."""
     found: dict[str, str] = {}
-    for experiment, name, condition in study.conditions():
+    try:
+        conditions = list(study.conditions())
+    except ConfigError:  # told elsewhere
+        return
+    for experiment, name, condition in conditions:
         try:
             condition.sizes()
         except RepbiasError as error:

@@ -134,8 +134,9 @@ FIGURES: dict[str, Caption] = {
         "Network comparisons",
         "Networks compared with each other",
         "RDM similarity (the first of geometry.rdm_similarities) between the analysed layers of "
-        "all networks, by condition and stage of training; for models of your own, between all of "
-        "their layers. Networks with the same seed start from the same weights. Grey: not "
+        "all networks, by condition and stage of training; for models under `networks:`, between "
+        "all of their layers. Networks of one architecture with the same seed start from the same "
+        "weights. Grey: not "
         "compared, such as a network with itself.",
         ("rsa_models",),
     ),

@@ -259,14 +259,16 @@ def network_rows(networks: dict[str, dict[str, Any]]) -> list[dict[str, str]]:
 
 
 def analysed_layers(layers: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return each analysed layer with its experiments, leaving out those with several."""
+    """Return each analysed layer with its experiments, or conditions where these differ."""
     of_experiment: dict[str, set[str]] = {}
     for name, layer in layers.items():
         of_experiment.setdefault(name.split("/")[0], set()).add(layer)
     found: dict[str, list[str]] = {}
-    for experiment, (first, *others) in of_experiment.items():
-        if not others:
-            found.setdefault(first, []).append(experiment)
+    for name, layer in layers.items():
+        experiment = name.split("/")[0]
+        where = experiment if len(of_experiment[experiment]) == 1 else name
+        if where not in found.setdefault(layer, []):
+            found[layer].append(where)
     return found
 
 

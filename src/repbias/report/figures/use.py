@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 
+from repbias.base.statistics import preference
 from repbias.report.figures.drawing import (
     PAGE,
     bar_lengths,
@@ -107,8 +108,9 @@ def probes(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     table = of_outputs(included(tables["probes"], "initial", "final"), tables)
     keys = ["experiment", "condition", "probe", "snapshot", "feature", "layer", "chance"]
     accuracy = summarise(table, keys, "accuracy")
+    conflict = included(analysed(tables["conflict"], layers), "mastered", "final")
     conflicts = summarise(
-        included(analysed(tables["conflict"], layers), "mastered", "final"),
+        conflict.assign(follows_a=preference(conflict["follows_a"], conflict["follows_b"])),
         [*PAIR, "snapshot"],
         "follows_a",
     )
