@@ -1,5 +1,7 @@
 PYTHON ?= python3
 VENV := .venv
+# One process per core, and one more: some tests wait for SLURM.
+WORKERS := $(shell expr 1 + $$(nproc 2> /dev/null || sysctl -n hw.ncpu))
 BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --workflow-profile workflow/profiles/default
 
@@ -19,10 +21,10 @@ run: $(VENV)/.installed  ## run the default study; ARGS="--configfile studies/v4
 	$(SNAKEMAKE) --cores all $(ARGS); status=$$?; rm -f .snakemake/make.running; exit $$status
 
 test: $(VENV)/.installed-test  ## run the test suite; ARGS="-m 'not slow'" or ARGS="-k ridge" runs a part of it
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 coverage: $(VENV)/.installed-test  ## run the test suite and list the lines that no test reaches (half as long again)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --cov --cov-report=term --cov-fail-under=90 $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --cov --cov-report=term --cov-fail-under=90 $(ARGS)
 
 lint: $(VENV)/.installed-test  ## check style and types
 	$(BIN)/ruff check .

@@ -3,8 +3,8 @@
 Examples
 --------
 >>> from repbias.tables import TABLES
->>> TABLES["probes"].columns[-3:]
-('probe', 'feature', 'accuracy')
+>>> TABLES["probes"].columns[-4:]
+('probe', 'feature', 'accuracy', 'chance')
 >>> TABLES["probes"].types["accuracy"]
 <class 'float'>
 """
