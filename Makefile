@@ -1,7 +1,7 @@
 PYTHON ?= python3
 VENV := .venv
 # One process per core, and one more: some tests wait for SLURM.
-WORKERS := $(shell expr 1 + $$(nproc 2> /dev/null || sysctl -n hw.ncpu))
+WORKERS := $(shell $(PYTHON) -c 'import os; print(1 + os.cpu_count())')
 BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --workflow-profile workflow/profiles/default
 
