@@ -61,12 +61,7 @@ def modules() -> Iterator[tuple[str, str, float, float]]:
     experiment = study["experiments"]["bits"]
     for name in ("cnn", "transformer"):
         for batch in (32, 128):
-            training = {
-                "max_steps": 100,
-                "extra_steps": None,
-                "checkpoints": 2,
-                "batch_size": batch,
-            }
+            training = {"max_steps": 300, "extra_steps": None, "checkpoints": 2}
             condition = Condition.model_validate(
                 {
                     "stimuli": experiment["stimuli"],
