@@ -32,14 +32,6 @@ def written(put, path, *arguments):
         put(file, *arguments)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def stimuli_with(**sizes: int) -> Stimuli:
     features = {name: {"function": name, "bits": 4} for name in ("bit", "xor")}
     sizes = {"n_train": 96, "n_validation": 40, "n_test": 41} | sizes

@@ -26,14 +26,6 @@ IMAGES = Task(Inputs((3, 8, 8), "uint8"), 3)
 TOKENS = Task(Inputs((5,), "int64", 7), 2)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def own(factory: str, layers: list[str], **more) -> OwnArchitecture:
     return OwnArchitecture(factory=f"own_networks:{factory}", layers=layers, **more)
 

@@ -5,7 +5,6 @@ from itertools import product
 
 import numpy as np
 import pytest
-import torch
 
 from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli
@@ -25,14 +24,6 @@ OPTIMIZERS = {
 }
 NOISE = {"none": {}, "dropout": {"dropout": 0.3}, "parameter noise": {"parameter_noise": 0.05}}
 CURRICULA = {"joint": [], "easy first": ["f0"], "hard first": ["f1", "f0"]}
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

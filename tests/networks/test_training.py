@@ -32,14 +32,6 @@ OPTIMIZERS = {
 optimizers = pytest.mark.parametrize("optimizer", OPTIMIZERS)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def stimuli_with(*functions: str, noise_bits: int = 4, **changes: object) -> Stimuli:
     """Stimuli with features f0, f1, ...; changes of a feature go by its name."""
     features = {f"f{i}": {"function": f, "bits": 4} for i, f in enumerate(functions)}
