@@ -116,6 +116,20 @@ def test_a_network_of_another_recipe_is_not_taken(change, run, stimuli, monkeypa
     assert run(conditions(**settings), **options)[1] == 6
 
 
+@pytest.mark.parametrize(("dropout", "n_trained"), [(0.0, 0), (0.2, 4)])
+def test_layers_are_a_question_to_networks_except_under_dropout(dropout, n_trained, run):
+    def of(layers):
+        own = {"kind": "torch", "factory": "own_networks:mlp", "layers": layers}
+        asked = conditions(dropout=dropout, max_steps=30)
+        return {
+            name: asked[name] | {"network": own | {"readout": "flatten"}, "seeds": 2}
+            for name in asked
+        }
+
+    run(of(["1"]))
+    assert run(of(["1", "3"]))[1] == n_trained
+
+
 def test_a_damaged_file_is_trained_anew(run, tmp_path):
     before, _ = run(conditions())
     path = tmp_path / ".networks.trained.h5"

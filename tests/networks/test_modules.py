@@ -420,9 +420,10 @@ def test_a_module_that_is_returned_again_is_trained_from_its_start(bits):
 
 
 def test_random_numbers_of_layers_are_not_those_of_the_weights(bits):
-    networks = train(bits, own("noisy", ["first"]), Training(**SHORT), [0], "cpu")
-    drawn = networks.weights["drawn"][-1, 0]
-    assert not np.array_equal(drawn, networks.weights["start"][0, 0])
+    networks = train(bits, own("noisy", ["first"]), Training(**SHORT), [0, 1], "cpu")
+    first, second = networks.weights["drawn"][-1]
+    assert not np.array_equal(first, networks.weights["start"][0, 0])
+    assert not np.array_equal(first, second), "each network has its own"
 
 
 @pytest.mark.parametrize("arguments", [{"a": {1: 2}}, {"a": [{2: 3}]}])

@@ -89,7 +89,7 @@ FIGURES: dict[str, Caption] = {
         "At the end of training. Left of each pair: accuracy of the network's own outputs for its "
         "targets when only the first k principal components of the analysed layer are passed on. "
         "Right: share of each component's variance that a feature explains (R²). Means over "
-        "networks that met the inclusion criterion; bands: 95 % intervals.",
+        "networks that met the inclusion criterion; bands: 95 % intervals. Dotted: chance.",
         ("components",),
     ),
     "encryption": Caption(
@@ -105,7 +105,8 @@ FIGURES: dict[str, Caption] = {
         "Use of features",
         "Steering",
         "The representation of every test stimulus is moved along the difference of a feature's "
-        "class means, towards the other class; a steering strength of 1 is the whole difference. "
+        "class means, towards the other class (of several, each in turn); a steering strength of 1 "
+        "is the whole difference. "
         "Shown is the share of stimuli on which the outputs for the network's targets flip, "
         "against steering strength (left of each pair) and against the mean length of the step in "
         "standard deviations of the layer's activity (right), at the end of training. Colour: the "
@@ -117,7 +118,8 @@ FIGURES: dict[str, Caption] = {
         "Decoding",
         "Top: accuracy of linear (left of each pair) and nonlinear probes on test stimuli, by "
         "layer. Bottom: which of two features a classifier follows where they disagree, after it "
-        "was trained on stimuli on which they agree. Means over networks that met the inclusion "
+        "was trained on stimuli on which they agree; of more than two classes, stimuli classified "
+        "by neither count half. Means over networks that met the inclusion "
         "criterion, with 95 % intervals. Dotted: chance.",
         ("probes",),
     ),
