@@ -78,9 +78,11 @@ def test_every_rule_says_what_it_needs(rule):
     for directive in ("message", "log", "benchmark", "threads", "resources", "conda", "script"):
         assert f"\n    {directive}:" in RULES[rule], f"{rule} has no {directive}"
     script = re.search(r'script:\s+"../scripts/(\w+\.py)"', RULES[rule])[1]
-    given = "code=lambda w: code_of(w.analysis)"
-    expected = given if rule == "analyse_recording" else f'code=code("{script}")'
-    assert expected in RULES[rule]
+    given = {
+        "analyse_recording": "code=[code_of(analysis) for analysis in PLAN.by_rdms()]",
+        "fit_models": "code=lambda w: code_of(w.analysis)",
+    }
+    assert given.get(rule, f'code=code("{script}")') in RULES[rule]
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -36,7 +36,7 @@ WAYS = [
     ),
 ]
 #: The same of the quickstart as a whole.
-ANALYSES = ["analyse_networks", "activations", "rdms", "analyse_recording"]
+ANALYSES = ["analyse_networks", "activations", "rdms", "analyse_recording", "fit_models"]
 QUICKSTART = [
     WAYS[0],
     WAYS[1],

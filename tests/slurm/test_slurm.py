@@ -29,7 +29,7 @@ def disturbed(cluster, started, tmp_path_factory):
     """
     run = Run(tmp_path_factory.mktemp("disturbed"), cluster.environment)
     together = ["--groups", "generate_stimuli=stimuli", "--group-components", "stimuli=2"]
-    run.start(*together, "--slurm-array-jobs", "analyse_recording")
+    run.start(*together, "--slurm-array-jobs", "rdms")
     run.wait_for(IN_A_GROUP)
     run.study.write_text(run.study.read_text().replace("max_steps: 50", "max_steps: 75"))
     submitted(run, "train")
@@ -45,7 +45,7 @@ def test_every_table_is_that_of_a_local_run(disturbed, local):
 
 
 def test_jobs_are_submitted_one_by_one_or_together(disturbed):
-    for rule in ("train", "analyse_networks", "activations", "rdms", "figures"):
+    for rule in ("train", "analyse_networks", "activations", "analyse_recording", "figures"):
         submitted(disturbed, rule)
     assert "rule_tables" not in disturbed.said
     assert len(re.findall(IN_A_GROUP, disturbed.said)) == 1

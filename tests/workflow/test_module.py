@@ -65,7 +65,7 @@ def snakemake(tmp_path):
 def test_every_rule_can_be_planned_under_another_name(snakemake):
     planned = Workspace.messages(snakemake("results/small/report.html", "-n").splitlines())
     assert "Train networks of tasks/targets=both" in planned
-    assert "Analyse recording brain: encoding" in planned
+    assert "Fit models to recording brain: encoding" in planned
     assert "Write results/small/report.html" in planned
 
 

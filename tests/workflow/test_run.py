@@ -174,8 +174,8 @@ LAST = [
     "Write results/tiny/report.html",
 ]
 CONFIG = "Write the configuration with every default filled in"
-#: Analyses of recordings that concern the networks too.
-WITH_NETWORKS = [name for name, entry in OF_RECORDINGS.items() if entry.networks]
+#: Analyses of recordings that need activations of networks, each a job.
+FITTED = [name for name, entry in OF_RECORDINGS.items() if entry.networks == "activations"]
 
 
 def test_changing_a_level_reruns_only_what_depends_on_it(tiny, tiny_config):
@@ -189,7 +189,8 @@ def test_changing_a_level_reruns_only_what_depends_on_it(tiny, tiny_config):
             f"Analyse networks of {condition}",
             f"Compute RDMs of {condition}",
             "Compare all networks of tasks",
-            *(f"Analyse recording brain: {name}" for name in WITH_NETWORKS),
+            "Analyse recording brain",
+            *(f"Fit models to recording brain: {name}" for name in FITTED),
             "Draw the RDMs of brain",
             *LAST,
             CONFIG,
@@ -286,7 +287,7 @@ def edited(tiny, tmp_path):
 @pytest.mark.parametrize(
     ("file", "jobs", "changed"),
     [
-        ("encoding/partition.py", ["Analyse recording brain: variance_partition", *LAST], 1),
+        ("encoding/partition.py", ["Fit models to recording brain: variance_partition", *LAST], 1),
         ("encoding/regions.py", LAST[1:], 1),
     ],
 )

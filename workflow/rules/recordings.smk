@@ -55,15 +55,13 @@ rule simulate_recording:
 rule analyse_recording:
     input:
         recording="<results>/recordings/{recording}.h5",
-        networks=lambda w: PLAN.networks_of_recording(w.analysis, w.recording),
+        networks=lambda w: PLAN.files_of("rdms", STUDY.shown_to(w.recording)),
     output:
-        "<results>/tables/parts/{analysis}/{recording}.csv",
+        expand("<results>/tables/parts/{table}/{{recording}}.csv", table=PLAN.by_rdms()),
     log:
-        "<results>/logs/{analysis}/{recording}.log",
+        "<results>/logs/analyse_recording/{recording}.log",
     benchmark:
-        "<results>/benchmarks/{analysis}/{recording}.tsv"
-    wildcard_constraints:
-        analysis=names(OF_RECORDINGS),
+        "<results>/benchmarks/analyse_recording/{recording}.tsv"
     conda:
         ENV
     threads: 1
@@ -72,12 +70,40 @@ rule analyse_recording:
         runtime=by_input(120, 5),
     params:
         group=lambda w: STUDY.shown_to(w.recording),
-        places=lambda w: PLAN.places_of_recording(w.analysis, w.recording),
-        analysis=lambda w: PLAN.analysis_of_recording(w.analysis),
-        settings=lambda w: PLAN.settings_of_recording(w.analysis),
+        places=lambda w: PLAN.places_of("rdms", STUDY.shown_to(w.recording)),
+        analyses=PLAN.analyses_of_recordings(PLAN.by_rdms()),
+        code=[code_of(analysis) for analysis in PLAN.by_rdms()],
+    message:
+        "Analyse recording {wildcards.recording}"
+    script:
+        "../scripts/analyse_recording.py"
+
+
+rule fit_models:
+    input:
+        recording="<results>/recordings/{recording}.h5",
+        networks=lambda w: PLAN.files_of("activations", STUDY.shown_to(w.recording)),
+    output:
+        "<results>/tables/parts/{analysis}/{recording}.csv",
+    log:
+        "<results>/logs/{analysis}/{recording}.log",
+    benchmark:
+        "<results>/benchmarks/{analysis}/{recording}.tsv"
+    wildcard_constraints:
+        analysis=names(PLAN.by_activations()),
+    conda:
+        ENV
+    threads: 1
+    resources:
+        mem_mb=lambda w, input, attempt: attempt * RESOURCES.recording_memory(input.size_mb),
+        runtime=by_input(120, 5),
+    params:
+        group=lambda w: STUDY.shown_to(w.recording),
+        places=lambda w: PLAN.places_of("activations", STUDY.shown_to(w.recording)),
+        analyses=lambda w: PLAN.analyses_of_recordings([w.analysis]),
         code=lambda w: code_of(w.analysis),
     message:
-        "Analyse recording {wildcards.recording}: {wildcards.analysis}"
+        "Fit models to recording {wildcards.recording}: {wildcards.analysis}"
     script:
         "../scripts/analyse_recording.py"
 

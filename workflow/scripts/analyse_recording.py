@@ -1,4 +1,4 @@
-"""Do one analysis of a recording, alone or with the networks that saw its stimuli."""
+"""Do analyses of a recording, alone or with the networks that saw its stimuli."""
 
 from repbias.pipeline.jobs import job
 
@@ -7,12 +7,12 @@ with job(snakemake):
     from repbias.pipeline.recording_analyses import analyse_recording
     from repbias.tables import write_table
 
-    table = analyse_recording(
-        snakemake.params.analysis,
+    tables = analyse_recording(
+        snakemake.params.analyses,
         snakemake.wildcards.recording,
         Recording.read(snakemake.input.recording),
         snakemake.params.group,
         {m: snakemake.input.networks[i] for m, i in snakemake.params.places.items()},
-        snakemake.params.settings,
     )
-    write_table(snakemake.output[0], snakemake.wildcards.analysis, table)
+    for path, (name, table) in zip(snakemake.output, tables, strict=True):
+        write_table(path, name, table)

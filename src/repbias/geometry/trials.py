@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from typing import cast
 
 import numpy as np
-from rsatoolbox.data import Dataset
-from rsatoolbox.rdm import RDMs, calc_rdm
 
 from repbias.base.spec import RepbiasError
 from repbias.geometry.distances import crossnobis, squared_distances
@@ -176,6 +174,9 @@ def _poisson(tensor: np.ndarray, folds: np.ndarray, distance: RecordingDistance)
         )
     if distance == "poisson_cv":
         return _poisson_cv(tensor, folds)
+    from rsatoolbox.data import Dataset
+    from rsatoolbox.rdm import RDMs, calc_rdm
+
     patterns = Dataset(np.nanmean(tensor, axis=1))
     rdm = calc_rdm(patterns, "poisson", prior_lambda=PRIOR_LAMBDA, prior_weight=PRIOR_WEIGHT)
     assert isinstance(rdm, RDMs)  # not a list, of one dataset

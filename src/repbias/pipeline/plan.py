@@ -13,7 +13,7 @@ from repbias.config.study import Condition, Study
 from repbias.report.captions import FIGURES
 
 #: Analyses of recordings that need responses; the others are done from RDMs alone as well.
-OF_RESPONSES = ("encoding", "variance_partition", "reliability")
+OF_RESPONSES = ("encoding", "variance_partition")
 #: Tables that follow from other tables, and from which; where a study fills those.
 DERIVED = {
     "encoding_regions": ("encoding",),
@@ -229,10 +229,31 @@ class Plan:
             if name in self.study.experiments[experiment].analyses
         }
 
-    def analysis_of_recording(self, analysis: str) -> dict[str, Any]:
-        """Return the entry of an analysis of a recording."""
-        entry = OF_RECORDINGS[analysis]
-        return {key: getattr(entry, key) for key in ("function", "networks", "settings")}
+    def by_rdms(self) -> list[str]:
+        """Return the analyses of recordings that need RDMs of networks or none, in one job."""
+        return [t for t in self.tables if t in OF_RECORDINGS and t not in self.by_activations()]
+
+    def by_activations(self) -> list[str]:
+        """Return the analyses of recordings that need activations of networks, each a job."""
+        return [
+            table
+            for table in self.tables
+            if table in OF_RECORDINGS and OF_RECORDINGS[table].networks == "activations"
+        ]
+
+    def analyses_of_recordings(self, analyses: list[str]) -> dict[str, dict[str, Any]]:
+        """Return the entries of analyses of recordings, with the settings they depend on."""
+        entries = {}
+        for name in analyses:
+            function, networks, section, ignored = OF_RECORDINGS[name]
+            settings = _plain(getattr(self.study, section), exclude=set(ignored)) if section else {}
+            entries[name] = {
+                "function": function,
+                "networks": networks,
+                "section": section,
+                "settings": settings,
+            }
+        return entries
 
     def analysed_layers(self, group: str) -> dict[str, str]:
         """Return the analysed layer of every condition, or the last one of every network."""
@@ -243,23 +264,6 @@ class Plan:
     def all_analysed_layers(self) -> dict[str, str]:
         """Return "experiment/condition" to its analysed layer."""
         return {f"{e}/{c}": spec.network.analysed for (e, c), spec in self.conditions.items()}
-
-    def settings_of_recording(self, analysis: str) -> dict[str, Any] | None:
-        """Return the settings that an analysis of a recording depends on."""
-        entry = OF_RECORDINGS[analysis]
-        if entry.settings is None:
-            return None
-        return _plain(getattr(self.study, entry.settings), exclude=set(entry.ignored))
-
-    def networks_of_recording(self, analysis: str, recording: str) -> list[str]:
-        """Return the files of networks that an analysis of a recording reads: RDMs, activations."""
-        kind = OF_RECORDINGS[analysis].networks
-        return self.files_of(kind, self.study.shown_to(recording)) if kind else []
-
-    def places_of_recording(self, analysis: str, recording: str) -> dict[str, int]:
-        """Return each network that an analysis reads, and which of those files it is in."""
-        kind = OF_RECORDINGS[analysis].networks
-        return self.places_of(kind, self.study.shown_to(recording)) if kind else {}
 
     def images_of(self, recording: str) -> dict[str, Any] | None:
         """Return the settings of the stimuli that were shown; None of generated stimuli."""

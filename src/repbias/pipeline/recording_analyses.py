@@ -1,9 +1,9 @@
-"""One analysis of a recording, alone or with the networks that saw its stimuli."""
+"""Analyses of a recording, alone or with the networks that saw its stimuli."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -14,39 +14,49 @@ from repbias.pipeline.jobs import function_named
 
 
 def analyse_recording(
-    analysis: Mapping[str, Any],
+    analyses: Mapping[str, Mapping[str, Any]],
     name: str,
     recording: Recording,
     group: str,
     networks: Mapping[str, str],
-    settings: Mapping[str, Any] | None,
-) -> pd.DataFrame:
-    """Do one analysis of a recording, alone or with the networks that saw its stimuli.
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Do analyses of a recording, alone or with the networks that saw its stimuli.
 
     Parameters
     ----------
-    analysis
-        Its "function" (package.module:name), what it needs of the "networks", and the section of
-        its "settings": see :class:`repbias.config.analyses.OfRecording`.
+    analyses
+        By name: the "function" (package.module:name), what it needs of the "networks", and the
+        "section" of the configuration that it is given, with its "settings": see
+        :class:`repbias.config.analyses.OfRecording`.
     name, recording
         The recording.
     group
         The experiment or stimulus set that it is of.
     networks
-        Condition or network to the file of its RDMs or activations, whichever the analysis needs.
-    settings
-        Of the section of the configuration that the analysis depends on.
-    """
-    arguments: list[Any] = [name, recording]
-    if analysis["networks"] == "rdms":
-        from repbias.rsa.rdms import read_rdms
+        Condition or network to the file of its RDMs or activations, whichever the analyses need.
 
-        arguments += [group, {member: read_rdms(file) for member, file in networks.items()}]
-    elif analysis["networks"] == "activations":
-        opened = {member: Activations.open(file, member) for member, file in networks.items()}
-        arguments += [group, opened]
-    if section := analysis["settings"]:
-        spec = importlib.import_module(f"repbias.{section}.spec")
-        arguments.append(getattr(spec, section.capitalize())(**(settings or {})))
-    table: pd.DataFrame = function_named(analysis["function"])(*arguments)
-    return table
+    Yields
+    ------
+    tuple
+        Name and table of every analysis, in their order.
+    """
+    opened: dict[str, dict[str, Any]] = {}
+    for analysis, entry in analyses.items():
+        arguments: list[Any] = [name, recording]
+        if kind := entry["networks"]:
+            if kind not in opened:
+                opened[kind] = {member: _open(kind, member, f) for member, f in networks.items()}
+            arguments += [group, opened[kind]]
+        if section := entry["section"]:
+            spec = importlib.import_module(f"repbias.{section}.spec")
+            arguments.append(getattr(spec, section.capitalize())(**entry["settings"]))
+        yield analysis, function_named(entry["function"])(*arguments)
+
+
+def _open(kind: str, member: str, file: str) -> Any:
+    """Open the RDMs or activations of a condition or network."""
+    if kind == "activations":
+        return Activations.open(file, member)
+    from repbias.rsa.rdms import read_rdms
+
+    return read_rdms(file)

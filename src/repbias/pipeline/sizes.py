@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from math import comb
 
-from repbias.config.analyses import OF_RECORDINGS
 from repbias.config.study import Condition, Study
 from repbias.io.networks import SNAPSHOTS
 from repbias.pipeline.plan import Plan
@@ -217,5 +216,6 @@ def n_jobs(plan: Plan) -> int:
     jobs += len(rdms) + len([key for key in activations if key[0] in study.images])
     jobs += len(plan.analysed("rsa_models")) + len(plan.analysed("similarity"))
     jobs += (study.identification is not None) + (study.encryption is not None)
-    jobs += 2 * len(study.recordings) + len(plan.common_stimuli)
-    return jobs + sum(len(plan.recordings_of(t)) for t in plan.tables if t in OF_RECORDINGS)
+    # Reading or simulation, analysis, pictures.
+    jobs += 3 * len(study.recordings) + len(plan.common_stimuli)
+    return jobs + sum(len(plan.recordings_of(t)) for t in plan.by_activations())

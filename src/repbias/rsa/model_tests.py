@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from rsatoolbox.rdm import RDMs
 from scipy.spatial.distance import squareform
 from scipy.stats import false_discovery_control
 from scipy.stats import t as student
@@ -35,6 +35,9 @@ from repbias.io.recordings import Recording
 from repbias.rsa.rdms import subject_rdms
 from repbias.rsa.tables import shown_models
 from repbias.tables import as_table
+
+if TYPE_CHECKING:
+    from rsatoolbox.rdm import RDMs
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
-from rsatoolbox.rdm import RDMs, load_rdm
 
 from repbias.base.spec import RepbiasError
 from repbias.geometry.distances import dissimilarities
@@ -27,6 +26,8 @@ from repbias.recordings.spec import preparation_of
 from repbias.rsa.patterns import SubjectPatterns, subject_patterns
 
 if TYPE_CHECKING:
+    from rsatoolbox.rdm import RDMs
+
     from repbias.io.activations import Activations
 
 logger = logging.getLogger(__name__)
@@ -36,6 +37,8 @@ def make_rdms(
     vectors: np.ndarray, stimulus_ids: np.ndarray, distance: str, info: dict[str, list[Any]]
 ) -> RDMs:
     """Make an rsatoolbox object of upper triangles, their stimuli's ids and their descriptors."""
+    from rsatoolbox.rdm import RDMs  # takes two seconds, which a job that only writes them saves
+
     return RDMs(
         dissimilarities=np.atleast_2d(vectors),
         dissimilarity_measure=distance,
@@ -197,6 +200,8 @@ def read_rdms(path: str | Path) -> RDMs:
     RepbiasError
         If a part of it is in another file.
     """
+    from rsatoolbox.rdm import load_rdm
+
     try:
         with h5py.File(path, "r") as file:
             refuse_external_parts(path, file)

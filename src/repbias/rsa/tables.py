@@ -6,11 +6,10 @@ import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import combinations, product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from rsatoolbox.rdm import RDMs
 from scipy.stats import t as student
 
 from repbias.base.spec import RepbiasError
@@ -24,6 +23,9 @@ from repbias.rsa.ceilings import noise_ceiling
 from repbias.rsa.pairs import paired
 from repbias.rsa.rdms import aligned_vectors, subject_rdms
 from repbias.tables import as_table
+
+if TYPE_CHECKING:
+    from rsatoolbox.rdm import RDMs
 
 logger = logging.getLogger(__name__)
 

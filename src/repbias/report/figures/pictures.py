@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
@@ -13,7 +13,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
-from rsatoolbox.rdm import RDMs
 from scipy.spatial.distance import squareform
 from scipy.stats import rankdata
 
@@ -24,6 +23,9 @@ from repbias.report.figures.drawing import PAGE, STYLE, legend_below, line, note
 from repbias.report.figures.names import COLOURS, shortened
 from repbias.rsa.rdms import aligned_vectors
 from repbias.stimuli.images import Images
+
+if TYPE_CHECKING:
+    from rsatoolbox.rdm import RDMs
 
 #: With more stimuli than this there are no thumbnails.
 MOST_THUMBNAILS = 100
