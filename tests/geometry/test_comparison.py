@@ -24,6 +24,11 @@ from repbias.geometry.comparison import (
     similarities,
     unit,
 )
+from repbias.geometry.distances import (
+    correlation_distances,
+    dissimilarities,
+    squared_distances,
+)
 
 RDM_SIMILARITIES = ["corr", "cosine", "spearman", "rho-a", "tau-a", "corr_cov", "cosine_cov"]
 seeds = st.integers(0, 10_000)
@@ -74,16 +79,83 @@ def test_weighted_ranks_are_ranks_of_repeated_values(rows, different):
     values, weights = map(np.array, zip(*rows, strict=True))
     if different:
         values = np.random.default_rng(0).permutation(len(values))
+    values = values.astype(float)
     ties = Ties.of(values)
     assert (ties.high is None) == (len(set(values)) == len(values))
     np.testing.assert_allclose(ties.midranks(), rankdata(values))
-    other = np.arange(len(values))[::-1]
+    other = np.arange(float(len(values)))[::-1]
     twice, squares = Ranking.of([ties, Ties.of(other)]).weighted(weights.astype(np.int32))
     for row, square, x in zip(twice, squares, (values, other), strict=True):
         expected = rankdata(np.repeat(x, weights))
         expected = 2 * (expected - expected.mean())
         np.testing.assert_array_equal(np.repeat(row, weights[weights > 0]), expected)
         np.testing.assert_allclose(square, expected @ expected, atol=1e-9)
+
+
+def categories_and_responses(n_categories=12, n_each=6, units=40):
+    """One-hot codes of categories, RDM (pair,) of 0 within and 1 between, and responses."""
+    rng = np.random.default_rng(0)
+    category = np.arange(n_categories * n_each) % n_categories
+    one_hot = (category[:, None] == np.arange(n_categories)).astype(float)
+    first, second = np.triu_indices(len(category), 1)
+    responses = rng.standard_normal((n_categories, units))[category]
+    responses += rng.standard_normal((len(category), units))
+    return one_hot, (category[first] != category[second]).astype(float), responses
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("distance", ["euclidean", "squared_euclidean", "correlation"])
+@pytest.mark.parametrize("rdm_similarity", ["spearman", "rho-a", "tau-a"])
+def test_dissimilarities_that_are_equal_but_for_rounding_are_ties(rdm_similarity, distance, dtype):
+    """A model of categories has two levels; SciPy and rsatoolbox are given them exactly."""
+    one_hot, exact, responses = categories_and_responses()
+    data = dissimilarities(responses, "correlation")
+    if dtype == np.float32:
+        compute = correlation_distances if distance == "correlation" else squared_distances
+        model, data = compute((one_hot * 0.3).astype(np.float32)), data.astype(np.float32)
+    else:
+        model = dissimilarities(one_hot * 0.3, distance)
+    found = similarities(model[None], data[None], rdm_similarity)
+    np.testing.assert_allclose(
+        found, compare(RDMs(exact[None]), RDMs(data[None]), rdm_similarity), atol=1e-5
+    )
+    if rdm_similarity == "spearman":
+        assert found[0, 0] == pytest.approx(spearmanr(exact, data)[0], abs=1e-5)
+    # Bootstrap samples too.
+    counts = np.random.default_rng(1).multinomial(72, np.full(72, 1 / 72), size=3)
+    resampled = [
+        resampled_similarity(m[None], data[None], rdm_similarity, counts)
+        for m in (model, exact.astype(dtype))
+    ]
+    np.testing.assert_allclose(*resampled, atol=1e-5)
+
+
+def test_counts_have_the_levels_of_exact_distances():
+    """Squared distances of whole numbers are whole; so many levels are ranked."""
+    counts = np.random.default_rng(0).poisson(2, (60, 5))
+    first, second = np.triu_indices(60, 1)
+    exact = ((counts[first] - counts[second]) ** 2).sum(axis=1)
+    for distance in ("euclidean", "squared_euclidean"):
+        ties = Ties.of(dissimilarities(counts, distance))
+        assert len(np.unique(ties.low)) == len(np.unique(exact))
+
+
+@pytest.mark.parametrize("rdm_similarity", RDM_SIMILARITIES)
+def test_a_constant_rdm_is_similar_to_nothing_whatever_its_last_digits(rdm_similarity):
+    rng = np.random.default_rng(0)
+    constant = 0.3 + 1e-16 * rng.standard_normal((1, 66))
+    found = similarities(constant, rng.random((1, 66)), rdm_similarity)
+    if rdm_similarity.startswith("cosine"):
+        assert found > 0.5
+    else:
+        assert found == 0
+
+
+def test_many_float32_dissimilarities_are_not_taken_for_one():
+    """With millions of pairs neighbours are closer than rounding errors of large numbers."""
+    values = np.random.default_rng(0).permutation(2_000_000).astype(np.float32) / 2e6
+    ranks = Ties.of(values).midranks()
+    assert np.abs(ranks - 1 - 2e6 * values.astype(float)).max() < 20
 
 
 @pytest.mark.parametrize("ties", [False, True])

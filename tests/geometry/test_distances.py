@@ -22,6 +22,7 @@ from repbias.geometry.distances import (
     squared_distances,
     upper_triangle,
 )
+from repbias.geometry.streaming import stream_dissimilarities
 
 seeds = st.integers(0, 10_000)
 DISTANCES = ["correlation", "euclidean", "squared_euclidean"]
@@ -272,3 +273,18 @@ def test_narrow_numbers_count_as_double_precision(dtype):
         expected = function(x.astype(float))
         np.testing.assert_array_equal(function(x), expected)
         np.testing.assert_allclose(function(torch.from_numpy(x)).numpy(), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("distance", ["euclidean", "squared_euclidean"])
+def test_equal_patterns_have_no_distance(distance):
+    """Not the root of a rounding error, in memory and block by block."""
+    x = np.random.default_rng(0).normal(5, 1, (6, 300)).repeat(2, axis=0)
+    first, second = np.triu_indices(12, 1)
+    same = first // 2 == second // 2
+    found = dissimilarities(x, distance)
+    streamed = np.concatenate(
+        list(stream_dissimilarities(lambda s, u: x[s, u], 12, 300, distance, max_memory_mb=1))
+    )
+    for rdm in (found, streamed):
+        np.testing.assert_array_equal(rdm == 0, same)
+    np.testing.assert_allclose(found, streamed, rtol=1e-12)

@@ -60,6 +60,22 @@ def _negligible(x: Array) -> float:
     return max(1e-12, 8 * float(array_namespace(x).finfo(x.dtype).eps))
 
 
+def rounding(vector: Array) -> float:
+    """Return up to which difference two of these dissimilarities count as equal.
+
+    Dissimilarities that are equal in exact arithmetic, as within and between the categories of a
+    model, differ in their last digits once they are computed. Ranks must not order them. With so
+    many float32 numbers that rounding errors reach the distance between neighbours, the bound is
+    below that distance.
+    """
+    if not len(vector):
+        return 0.0
+    xp = array_namespace(vector)
+    low, high = float(xp.min(vector)), float(xp.max(vector))
+    error, extent = _negligible(vector) * max(abs(low), abs(high)), high - low
+    return error if extent <= error else min(error, extent / (16 * len(vector)))
+
+
 def _centred(x: Array) -> Array:
     """Subtract the mean of every row; twice, as in float32 the first mean is inexact."""
     xp = array_namespace(x)
@@ -432,12 +448,12 @@ class Ties(NamedTuple):
 
     @classmethod
     def of(cls, vector: Array) -> Ties:
-        """Sort an RDM (pair,)."""
+        """Sort an RDM (pair,); dissimilarities that differ by rounding errors only are equal."""
         xp = array_namespace(vector)
         order = xp.argsort(vector, stable=False)
         ascending = vector[order]
         position = xp.arange(len(order), device=device(order))
-        new = ascending[1:] != ascending[:-1]
+        new = ascending[1:] - ascending[:-1] > rounding(vector)
         low = xp.empty_like(order)
         if bool(xp.all(new)):
             low[order] = position

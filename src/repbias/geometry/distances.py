@@ -44,7 +44,7 @@ def dissimilarities(patterns: np.ndarray, distance: Distance) -> np.ndarray:
     if distance == "correlation":
         return correlation_distances(x)
     rdm = squared_distances(x)
-    return np.sqrt(np.maximum(rdm, 0)) if distance == "euclidean" else rdm
+    return np.sqrt(rdm) if distance == "euclidean" else rdm
 
 
 def correlation_distances(patterns: Array) -> Array:
@@ -95,7 +95,7 @@ def squared_distances(patterns: Array) -> Array:
     Returns
     -------
     array
-        (..., pair), row-major upper triangles; rounding may make them slightly negative.
+        (..., pair), row-major upper triangles; 0 where a distance is not above rounding errors.
 
     Raises
     ------
@@ -108,7 +108,22 @@ def squared_distances(patterns: Array) -> Array:
     array([12.5,  2. ,  6.5])
     """
     x = centred(finite(patterns), axis=-2)
-    return _distances_of_gram(x @ x.mT) / x.shape[-1]
+    xp = array_api_compat.array_namespace(x)
+    gram = x @ x.mT
+    squares = xp.linalg.diagonal(gram)
+    sums = upper_triangle(squares[..., :, None] + squares[..., None, :])
+    distances = _distances_of_gram(gram)
+    return xp.where(distances > rounding_of_squares(sums), distances, 0) / x.shape[-1]
+
+
+def rounding_of_squares(sums: Array) -> Array:
+    """Return the rounding errors of squared distances |x|² + |y|² - 2 x'y, given |x|² + |y|².
+
+    A difference of large numbers: between equal patterns it would be a little off 0, and its square
+    root, a hundred million times as large, a distance.
+    """
+    xp = array_api_compat.array_namespace(sums)
+    return 32 * xp.finfo(sums.dtype).eps * sums
 
 
 def crossnobis(x: Array, stimulus: np.ndarray, fold: np.ndarray, n_stimuli: int) -> Array:

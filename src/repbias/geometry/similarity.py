@@ -20,6 +20,7 @@ from scipy.sparse import eye_array, kron, vstack
 from scipy.spatial.distance import pdist, squareform
 
 from repbias.base.spec import RepbiasError
+from repbias.geometry.comparison import rounding
 from repbias.geometry.distances import dissimilarities
 from repbias.geometry.nnls import gram_root, nonnegative_weights
 
@@ -190,7 +191,7 @@ def _mutual_knn(x: np.ndarray) -> np.ndarray:
     stimuli share the last places, so the result is what random choices among them, independent in
     each representation, have in common on average.
     """
-    # By SciPy, so that equal patterns have exactly equal distances.
+    # By SciPy, so that equal patterns have a distance of exactly 0.
     distances = squareform(pdist(centred(x)))
     n = len(distances)
     if n < N_NEIGHBOURS + 2:
@@ -198,8 +199,9 @@ def _mutual_knn(x: np.ndarray) -> np.ndarray:
             f"{n} stimuli; {N_NEIGHBOURS} neighbours need at least {N_NEIGHBOURS + 2}"
         )
     np.fill_diagonal(distances, np.inf)
-    radius = np.sort(distances, axis=1)[:, [N_NEIGHBOURS - 1]]
-    nearer, tied = distances < radius, distances == radius
+    ascending = np.sort(distances, axis=1)
+    radius, error = ascending[:, [N_NEIGHBOURS - 1]], rounding(ascending[:, :-1].ravel())
+    nearer, tied = distances < radius - error, np.abs(distances - radius) <= error
     places = N_NEIGHBOURS - nearer.sum(axis=1, keepdims=True)
     neighbours = nearer + tied * places / tied.sum(axis=1, keepdims=True)
     return neighbours / np.sqrt(n * N_NEIGHBOURS)

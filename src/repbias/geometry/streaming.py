@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from repbias.geometry.distances import refuse_constant, refuse_not_finite
+from repbias.geometry.distances import refuse_constant, refuse_not_finite, rounding_of_squares
 from repbias.geometry.spec import Distance
 
 #: Reads the patterns of some stimuli in some units, as ``dataset[stimuli, units]`` does:
@@ -154,10 +154,11 @@ def _dissimilarities(sums: _Sums, distance: Distance) -> np.ndarray:
             row /= norms[i] * norms[after]
             np.subtract(1, row, out=pairs)
         else:
+            total = squares[i] + squares[after]
             row *= -2
-            row += squares[i]
-            np.add(row, squares[after], out=pairs)
+            np.add(row, total, out=pairs)
+            pairs[pairs <= rounding_of_squares(total)] = 0
             pairs /= sums.n_units
     if distance == "euclidean":
-        np.sqrt(np.maximum(result, 0, out=result), out=result)
+        np.sqrt(result, out=result)
     return result

@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from scipy.spatial.distance import squareform
-from scipy.stats import rankdata
 
 from repbias.base.spec import RepbiasError, printable
+from repbias.geometry.comparison import Ties
 from repbias.io.files import atomic
 from repbias.io.recordings import Recording
 from repbias.report.figures.drawing import PAGE, STYLE, legend_below, line, note_below
@@ -215,7 +215,7 @@ def stimulus_map(vector: np.ndarray, measure: str) -> tuple[np.ndarray, float]:
 
 def percentiles(vector: np.ndarray) -> np.ndarray:
     """Return the percentile of every dissimilarity within its RDM, from 0 to 100."""
-    return 100 * (rankdata(vector) - 1) / max(1, len(vector) - 1)
+    return 100 * (Ties.of(vector).midranks() - 1) / max(1, len(vector) - 1)
 
 
 def load_thumbnails(images: Images, stimulus_ids: np.ndarray) -> list[np.ndarray | None]:
