@@ -209,7 +209,8 @@ def _put_axes(found: Description, axes: Axes, ids: dict[str, Variable]) -> None:
     else:
         sources = [
             "a text file with one id a line",
-            "sorted if the axis follows the sorted ids of all stimuli",
+            "sorted if the axis follows the sorted ids of all stimuli ('sorted as text' where im10 "
+            "comes before im2, 'sorted naturally' where it comes after)",
             *listed.values(),
         ]
         found.put("stimulus_ids", FILL_IN, "; or ".join(sources))

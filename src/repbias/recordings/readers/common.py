@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import field_validator
 
+from repbias.base.order import orders
 from repbias.base.spec import InputPath, RepbiasError, Spec, expand_variables
 from repbias.io.arrays import load_array
 from repbias.io.recordings import Recording
 from repbias.io.untrusted import refuse_size
-from repbias.recordings.spec import ORDER_COLUMNS, Preparation
+from repbias.recordings.spec import Preparation, trial_keys
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,14 @@ class ResponseRecording(FileRecording, Preparation):
         return [*super().input_files(), *([str(self.rename)] if self.rename else [])]
 
 
+#: How an axis that follows the ids of the whole set is sorted.
+SORTED = ("sorted", "sorted as text", "sorted naturally")
+
+
+def _is_no_file(stimulus_ids: str) -> bool:
+    return stimulus_ids in SORTED or stimulus_ids.startswith("variable:")
+
+
 class NamedAxes(FileRecording):
     """Further settings of recordings in a bare array."""
 
@@ -66,25 +75,27 @@ class NamedAxes(FileRecording):
     stimulus_ids: str | list[str]
     """Ids along the stimulus (or trial) axis: a list, a text file with one id per line, `variable:`
     and the name of an array of text or numbers in the same file, or `sorted` if the axis follows
-    the sorted ids of the whole stimulus set."""
+    the sorted ids of the whole stimulus set. Where the order is not the same for everyone, say
+    `sorted as text` (`im10` before `im2`, capitals before small letters) or `sorted naturally`
+    (`im2` before `im10`)."""
 
     def input_files(self) -> list[str]:
         """Return all files that the recording is read from; changing one reruns what uses it."""
         ids = self.stimulus_ids
-        if isinstance(ids, list) or ids == "sorted" or ids.startswith("variable:"):
+        if isinstance(ids, list) or _is_no_file(ids):
             return super().input_files()
         return [*super().input_files(), ids]
 
     @field_validator("stimulus_ids")
     @classmethod
     def _file_exists(cls, ids: str | list[str]) -> str | list[str]:
-        if isinstance(ids, list) or ids == "sorted" or ids.startswith("variable:"):
+        if isinstance(ids, list) or _is_no_file(ids):
             return ids
         path = Path(expand_variables(ids))
         if not path.is_file():
             raise ValueError(
-                "expected a list of ids, 'sorted', 'variable:NAME', or a text file with one id "
-                f"per line; there is no file {path}"
+                "expected a list of ids, 'sorted', 'sorted as text', 'sorted naturally', "
+                f"'variable:NAME', or a text file with one id per line; there is no file {path}"
             )
         return str(path)
 
@@ -176,12 +187,13 @@ def resolve_ids(spec: NamedAxes, n: int, known: np.ndarray, unique: bool = True)
     Raises
     ------
     RepbiasError
-        If there are not n ids, or one occurs twice where they must be unique.
+        If there are not n ids, one occurs twice where they must be unique, or their order depends
+        on how they are sorted and the entry does not say how.
     """
     if isinstance(spec.stimulus_ids, list):
         ids, origin = as_ids(spec.stimulus_ids), "stimulus_ids"
-    elif spec.stimulus_ids == "sorted":
-        ids, origin = known, f"the sorted ids of '{spec.stimuli}'"
+    elif spec.stimulus_ids in SORTED:
+        ids, origin = _sorted_ids(spec, known), f"the sorted ids of '{spec.stimuli}'"
     elif spec.stimulus_ids.startswith("variable:"):
         name = spec.stimulus_ids.removeprefix("variable:")
         ids, origin = as_ids(load_array(spec.path, name).ravel()), f"variable {name!r}"
@@ -194,6 +206,24 @@ def resolve_ids(spec: NamedAxes, n: int, known: np.ndarray, unique: bool = True)
     if unique:
         refuse_duplicate_ids(ids, f"{spec.path}: {origin}")
     return ids
+
+
+def _sorted_ids(spec: NamedAxes, known: np.ndarray) -> np.ndarray:
+    """Return the ids of the whole set in the order of an axis that follows them."""
+    ways = orders(known.tolist())
+    way = str(spec.stimulus_ids).removeprefix("sorted").strip()
+    if not way and len(ways) > 1:
+        rows = list(zip(*ways.values(), strict=True))
+        first = next(i for i, ids in enumerate(rows) if len(set(ids)) > 1)
+        shown = "; ".join(
+            f"{way} ... {', '.join(map(repr, ids[first : first + 3]))}" for way, ids in ways.items()
+        )
+        raise RepbiasError(
+            f"{spec.path}: stimulus_ids: the ids of '{spec.stimuli}' have more than one sorted "
+            f"order ({shown}); say 'sorted as text' (as Python and MATLAB's sort do), 'sorted "
+            "naturally' (numbers by value), or name a text file with one id per line"
+        )
+    return np.array(ways.get(way, ways["as text"]), dtype=known.dtype)
 
 
 def refuse_duplicate_ids(ids: np.ndarray, where: str) -> None:
@@ -336,5 +366,4 @@ def _trial_order(
         hashlib.blake2b(row.tobytes() + stimulus.encode(), digest_size=8).hexdigest()
         for row, stimulus in zip(responses, ids.tolist(), strict=True)
     ]
-    keys = [trials[name] for name in ORDER_COLUMNS if name in trials]
-    return np.lexsort([np.array(digests), *reversed(keys), ids])
+    return np.lexsort([np.array(digests), *reversed(trial_keys(trials)), ids])
