@@ -523,7 +523,7 @@ CHANGES = {
     ),
     "empty": (
         lambda f: (f / "events.csv").write_text("stimulus,run\nimage1,1\nn/a,1\n"),
-        "events.csv: line 3, column 'stimulus': is empty",
+        "events.csv: line 3, column 'stimulus': holds 'n/a'",
     ),
     "unknown": (
         lambda f: table(f / "events.csv", betas()[1].replace("image4", "cow")),

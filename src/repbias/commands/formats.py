@@ -307,7 +307,7 @@ COLUMNS = {
 
 def describe_table(path: Path, variable: str | None) -> Description:
     """Describe a table of text: responses in long or wide format, or something else."""
-    from repbias.recordings.readers.table import read_table, typed
+    from repbias.io.text_tables import read_table, typed
 
     refuse_variable(path, variable)
     table = {name: typed(cells) for name, cells in read_table(path).items()}

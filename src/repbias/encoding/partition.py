@@ -274,6 +274,8 @@ def _coded(where: str, values: np.ndarray) -> np.ndarray:
     """
     levels = np.unique(values)
     if values.dtype.kind in "UO":
+        if "" in levels:
+            raise RepbiasError(f"{where} has cells missing")
         coded = (values[:, None] == levels).astype(float)
     else:
         coded = values.astype(float)[:, None]

@@ -15,6 +15,7 @@ from repbias.encoding.ridge import gram, permutation_p, predict, scores, splits,
 from repbias.encoding.spec import Encoding
 from repbias.io.activations import Activations
 from repbias.io.recordings import Recording
+from repbias.io.text_tables import is_missing
 from repbias.recordings.reliability import UNAVAILABLE, analysed_units, unit_ceiling
 from repbias.recordings.responses import stimulus_means
 from repbias.recordings.spec import preparation_of
@@ -109,7 +110,13 @@ def _groups(name: str, recording: Recording, spec: Encoding) -> np.ndarray | Non
             f"recording '{name}': encoding.groups: its stimuli have no column {spec.groups!r}; "
             f"{nearest(spec.groups, columns)}"
         )
-    return np.asarray(columns[spec.groups]).astype(str)
+    groups = np.asarray(columns[spec.groups]).astype(str)
+    if missing := is_missing(groups).sum():
+        raise RepbiasError(
+            f"recording '{name}': encoding.groups: {missing} of its {len(groups)} stimuli have no "
+            f"{spec.groups!r}"
+        )
+    return groups
 
 
 def least_stimuli(spec: Encoding) -> int:

@@ -17,6 +17,7 @@ from repbias.base.inputs import Task
 from repbias.base.spec import RepbiasError, nearest
 from repbias.io.activations import put_activations
 from repbias.networks.device import free_memory, in_chunks, pick_device, reproducible, stack_size
+from repbias.networks.features import feature_spaces
 from repbias.networks.spec import (
     FeatureNetwork,
     Network,
@@ -132,38 +133,6 @@ def put_model_activations(
             stop = begin + len(activations)
             datasets[layer][0, begin:stop] = activations
         logger.info("%s: %d of %d images", name, stop, len(images))
-
-
-def feature_spaces(spec: FeatureNetwork, stimuli: Images) -> dict[str, np.ndarray]:
-    """Return every feature space as (stimulus, unit), from the columns of the stimuli's table.
-
-    Raises
-    ------
-    RepbiasError
-        If a column does not exist, has numbers missing, or does not vary.
-    """
-    spaces = {}
-    for space, names in spec.spaces.items():
-        blocks = []
-        for name in names:
-            if name not in stimuli.columns:
-                raise RepbiasError(
-                    f"feature space {space!r}: the stimuli's table has no column {name!r}; "
-                    f"{nearest(name, stimuli.columns)}"
-                )
-            values = stimuli.columns[name]
-            if values.dtype.kind == "U":
-                block = (values[:, None] == np.unique(values)).astype(float)
-            else:
-                block = values.astype(float)[:, None]
-            if not np.isfinite(block).all() or (len(np.unique(values)) < 2):
-                problem = "is constant" if np.isfinite(block).all() else "has numbers missing"
-                raise RepbiasError(f"feature space {space!r}: the column {name!r} {problem}")
-            if values.dtype.kind != "U":
-                block = (block - block.mean()) / block.std()
-            blocks.append(block)
-        spaces[space] = np.concatenate(blocks, axis=1).astype(np.float32)
-    return spaces
 
 
 def _pixel_batches(

@@ -17,8 +17,9 @@ class ImageSet(Spec):
     variable: str | None = None
     """Name of the array in an array file; dots step into MATLAB structures."""
     table: InputPath | None = None
-    """CSV file with a column `stimulus_id` and further columns, such as categories: for networks of
-    kind `features`, for encoding models, and for stimuli that are not images."""
+    """Table (`.csv`, `.tsv`, `.txt`) with a column `stimulus_id` and further columns, such as
+    categories: for networks of kind `features`, for encoding models, and for stimuli that are not
+    images. Empty cells, `n/a`, `NA` and `NaN` are missing, and refused where they are used."""
 
     @model_validator(mode="after")
     def _path_or_table(self) -> ImageSet:

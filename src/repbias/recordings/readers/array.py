@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from repbias.base.spec import InputPath, RepbiasError
 from repbias.io.recordings import Recording
+from repbias.io.text_tables import is_missing
 from repbias.recordings.readers.common import (
     NamedAxes,
     RawResponses,
@@ -151,6 +152,7 @@ def _units(spec: ArrayRecording, n_units: int, n_subjects: int) -> dict[str, np.
     regions = np.full(n_units, spec.region)
     if spec.regions:
         regions = _lines(spec.regions, "regions", n_units)
+        regions = np.where(is_missing(regions), spec.region, regions)
     width = len(str(n_units))
     return {
         "unit": np.array([f"{s}/{i % n_units + 1:0{width}d}" for i, s in enumerate(subjects)]),

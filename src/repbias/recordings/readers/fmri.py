@@ -17,17 +17,18 @@ from repbias.base.order import natural_key
 from repbias.base.spec import InputPath, RepbiasError, Spec, expand_variables
 from repbias.io.arrays import ARRAY_SUFFIXES, load_array
 from repbias.io.recordings import Recording
-from repbias.io.untrusted import readable, refuse_size
-from repbias.recordings.readers.common import RawResponses, ResponseRecording, canonical, read_lines
-from repbias.recordings.readers.files import import_optional
-from repbias.recordings.readers.table import (
+from repbias.io.text_tables import (
     SEPARATORS,
     find_column,
+    is_missing,
     numbers,
     read_table,
     texts,
     typed,
 )
+from repbias.io.untrusted import readable, refuse_size
+from repbias.recordings.readers.common import RawResponses, ResponseRecording, canonical, read_lines
+from repbias.recordings.readers.files import import_optional
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -448,6 +449,7 @@ def _columns(spec: FmriRecording, scan: Scan, n_units: int) -> pd.DataFrame:
             raise RepbiasError(
                 f"{scan.paths['regions']}: {len(regions)} regions for {n_units} voxels"
             )
+        regions = np.where(is_missing(regions), spec.region, regions).tolist()
     width = len(str(n_units))
     names = [f"{i + 1:0{width}d}" for i in range(n_units)]
     return pd.DataFrame({"unit": names, "region": regions})
