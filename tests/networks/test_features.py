@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import pdist
+from scipy.stats import zscore
 
 from repbias.base.spec import RepbiasError
 from repbias.io.activations import Activations
@@ -33,7 +35,9 @@ def from_table(tmp_path, text):
 
 
 def test_feature_spaces_are_written_like_layers(tmp_path):
-    spec = FeatureNetwork(kind="features", spaces={"category": ["kind"], "all": ["size", "kind"]})
+    spec = FeatureNetwork(
+        kind="features", scale="z", spaces={"category": ["kind"], "all": ["size", "kind"]}
+    )
     with create(tmp_path / "a.h5", "activations") as file:
         put_model_activations(file, "known", spec, KNOWN, "cpu")
     found = Activations.open(tmp_path / "a.h5")
@@ -50,6 +54,8 @@ def test_feature_spaces_are_written_like_layers(tmp_path):
     [
         ("sise", "has no column 'sise'; did you mean 'size'"),
         ("same", "the column 'same' is constant"),
+        ("sise_*", r"feature space 'known': the stimuli's table has no column 'sise_\*'"),
+        ("size_1..size_3", "no column 'size_1'; did you mean 'size'"),
     ],
 )
 def test_columns_that_are_no_feature_are_refused(column, message):
@@ -74,3 +80,67 @@ def test_a_missing_category_is_no_category_of_its_own(tmp_path):
     stimuli = from_table(tmp_path, "stimulus_id,kind\na,cat\nb,n/a\nc,2nd\n")
     with pytest.raises(RepbiasError, match="line 3, stimulus 'b', column 'kind': is missing"):
         feature_spaces(network("kind"), stimuli)
+
+
+RNG = np.random.default_rng(0)
+#: Dimensions of an embedding have a scale of their own: a few carry most of the variance.
+EMBEDDING = RNG.normal(2, 1, (12, 11)) * 0.5 ** np.arange(11)
+EMBEDDED = Images(
+    [f"s{i:02}" for i in range(12)],
+    None,
+    {f"emb_{i}": EMBEDDING[:, i] for i in range(11)}
+    | {"unused": np.zeros(12), "kind": np.array(["a", "b"] * 6)},
+)
+
+
+@pytest.mark.parametrize("columns", [["emb_*"], ["emb_0..emb_10"], ["emb_0", "emb_1..emb_10"]])
+@pytest.mark.parametrize(
+    ("scale", "expected"),
+    [
+        ("none", pdist(EMBEDDING)),
+        ("z", pdist(zscore(EMBEDDING, axis=0))),
+        ("unit", np.sqrt(2 * pdist(EMBEDDING, "cosine"))),
+    ],
+)
+def test_distances_of_an_embedding_are_those_of_scipy(scale, expected, columns):
+    found = feature_spaces(network(*columns, scale=scale), EMBEDDED)["known"]
+    np.testing.assert_allclose(pdist(found), expected, rtol=1e-5)
+
+
+def test_a_space_of_several_columns_says_how_it_is_scaled():
+    """Standardised, the embedding would correlate with its own distances at 0.7."""
+    standardised = feature_spaces(network("emb_*", scale="z"), EMBEDDED)["known"]
+    assert np.corrcoef(pdist(standardised), pdist(EMBEDDING))[0, 1] < 0.7
+    for columns in (["emb_*"], ["emb_1", "kind"]):
+        with pytest.raises(RepbiasError, match=r"'known': .* set the network's 'scale' to none"):
+            feature_spaces(network(*columns), EMBEDDED)
+    for columns in (["emb_1"], ["kind"]):
+        assert len(feature_spaces(network(*columns), EMBEDDED)["known"]) == 12
+
+
+def test_dimensions_that_no_stimulus_uses_are_no_obstacle_unless_standardised():
+    found = feature_spaces(network("emb_3", "unused", scale="none"), EMBEDDED)["known"]
+    np.testing.assert_allclose(pdist(found), pdist(EMBEDDING[:, 3:4]), rtol=1e-5)
+    with pytest.raises(RepbiasError, match="the column 'unused' is constant"):
+        feature_spaces(network("emb_3", "unused", scale="z"), EMBEDDED)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (["emb_*", "emb_3"], "'emb_3' occurs twice"),
+        (["emb_3..emb_1"], "the range 'emb_3..emb_1' descends"),
+        (["emb_3..emb_999999999"], "no column 'emb_11'"),
+        (["emb_3"], "unit needs several columns, all of numbers; found 1 of 1"),
+        (["emb_3", "kind"], "unit needs several columns, all of numbers; found 1 of 2"),
+    ],
+)
+def test_columns_that_make_no_space_are_refused(columns, message):
+    with pytest.raises(RepbiasError, match=message):
+        feature_spaces(network(*columns, scale="unit"), EMBEDDED)
+
+
+def test_a_zero_vector_has_no_direction():
+    zero = Images(["a", "b"], None, {"x": np.array([0, 1]), "y": np.array([0.0, 2])})
+    with pytest.raises(RepbiasError, match="the vector of stimulus 'a' is zero"):
+        feature_spaces(network("x", "y", scale="unit"), zero)
