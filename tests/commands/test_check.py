@@ -1,5 +1,8 @@
 """``repbias check`` counts what was put into the data."""
 
+import logging
+from pathlib import Path
+
 import numpy as np
 import pytest
 import yaml
@@ -9,7 +12,7 @@ from repbias.commands.check import unfilled
 from repbias.commands.main import main
 from repbias.pipeline.checks import load_study
 from repbias.recordings.readers import read_recording
-from repbias.recordings.reliability import split_half_reliability
+from repbias.recordings.reliability import reliability_table, split_half_reliability
 from repbias.stimuli.images import open_images
 
 IDS = [f"im{i:02d}" for i in range(30)]
@@ -109,7 +112,9 @@ def test_bad_units_are_counted_and_named(check):
     assert "2 to 4 (median 4) per stimulus" in fact(out, "trials")
     assert "4 units with a response to every stimulus" in fact(out, "RSA")
     assert fact(out, "encoding") == "4 units, 5 x 5 folds"
-    assert out.endswith("0 problems, 3 warnings\n")
+    assert "1 of 5 units were not observed for every stimulus and are left out of the RDM" in out
+    assert "v4: 4 of 8 units are constant or observed for too few stimuli or groups" in out
+    assert out.endswith("0 problems, 5 warnings\n")
 
 
 def test_share_of_what_was_not_observed(check):
@@ -134,6 +139,19 @@ def test_stimuli_that_were_not_shown_and_trials_of_others(check, folder):
     assert fact(recording, "stimuli") == "26 of 30; never shown: im26, im27, im28, im29"
 
 
+def test_what_readers_warn_of_is_shown_though_the_command_line_logs_errors_only(check):
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(logging.ERROR)
+    entry = ARRAY | {"stimulus_ids": [*IDS[:29], "other"], "unmatched": "leave_out"}
+    try:
+        _, out = check(v4=entry)
+    finally:
+        root.setLevel(before)
+    assert "warning: r.npy: 1 of 30 ids are not in 'shown': 'other'" in out
+    assert logging.getLogger("repbias").level == logging.NOTSET
+
+
 def test_no_repeats(check):
     np.save("r.npy", responses(n_repeats=1))
     code, out = check(v4=ARRAY)
@@ -155,11 +173,63 @@ def test_too_few_stimuli_for_encoding_and_for_rsa(check):
     np.save("r.npy", responses(n_stimuli=20))
     code, out = check(v4=ARRAY | {"stimulus_ids": IDS[:20]})
     assert code == 0
-    assert "warning: no encoding models: 20 stimuli, 5 x 5 folds need 25" in out
+    assert "warning: v4: no encoding models: 20 stimuli, the folds need 25" in out
     np.save("r.npy", responses(n_stimuli=3))
     code, out = check(v4=ARRAY | {"stimulus_ids": IDS[:3]})
     assert code == 1
-    assert "PROBLEM: 3 stimuli are too few: RSA needs 4" in out
+    assert "PROBLEM: recording 'v4': 3 stimuli; RSA needs at least 4" in out
+
+
+def test_a_blank_stimulus_is_named_and_can_be_excluded(check):
+    array = responses()
+    array[7] = 0
+    np.save("r.npy", array)
+    code, out = check(v4=ARRAY)
+    assert code == 1
+    assert "PROBLEM: recording 'v4', M1: 1 of 30 stimuli have the same mean response in all" in out
+    assert "exclude: [im07]" in out
+    code, out = check(v4=ARRAY | {"exclude": ["im07"]})
+    assert code == 0
+    assert fact(out.split("recording v4")[1], "stimuli") == "29 of 30; left out: im07"
+    code, out = check(v4=ARRAY | {"exclude": ["im7"]})
+    assert code == 1
+    assert "PROBLEM: r.npy: exclude: no stimulus 'im7'; did you mean" in out
+
+
+@pytest.mark.parametrize("axes", [["stimulus", "repeat"], ["stimulus", "repeat", "unit"]])
+def test_one_unit_has_encoding_models_and_no_rsa(check, axes):
+    np.save("r.npy", responses(n_units=1).reshape((30, 4, 1)[: len(axes)]))
+    code, out = check(v4=ARRAY | {"axes": axes})
+    assert code == 0
+    assert fact(out, "RSA") == "none"
+    assert "warning: no RSA: recording 'v4', M1: 1 units were observed for every stimulus" in out
+    assert fact(out, "encoding") == "1 unit, 5 x 5 folds"
+
+
+def test_standard_errors_give_a_ceiling(check):
+    array = responses()
+    errors = array.std(axis=1, ddof=1) / 2
+    np.savez("r.npz", mean=array.mean(axis=1), sem=errors)
+    entry = {"path": "r.npz", "variable": "mean", "axes": ["stimulus", "unit"]}
+    code, out = check(v4=ARRAY | entry)
+    assert "warning: no reliability and no noise ceiling" in out
+    code, out = check(v4=ARRAY | entry | {"standard_errors": "sem"})
+    assert code == 0
+    assert "no noise ceiling" not in out
+    known = float(fact(out, "reliability").split()[1])
+    assert 0.7 < known < 0.9, "true reliability: 0.8"
+
+
+def test_repeats_are_those_of_the_report(check):
+    array = responses()
+    array[:10, 2:] = np.nan
+    array[3, :, 4] = np.nan
+    np.save("r.npy", array)
+    _, out = check(v4=ARRAY)
+    study = load_study(yaml.safe_load(Path("config.yaml").read_text()))
+    recording = read_recording(study.recordings["v4"], np.array(IDS))
+    reported = reliability_table("v4", recording)["repeats"].mean()
+    assert fact(out, "repeats") == f"0 to 4 (median 4), mean {reported:.1f} per stimulus and unit"
 
 
 def test_a_subject_without_complete_units(check):
@@ -168,8 +238,8 @@ def test_a_subject_without_complete_units(check):
     np.save("r.npy", array)
     code, out = check(v4=ARRAY | {"axes": ["stimulus", "repeat", "unit", "subject"]})
     assert code == 1
-    assert "PROBLEM: RSA: subject2 has 1 unit with a response to every stimulus" in out
-    assert "subject1 has" not in out
+    assert "PROBLEM: recording 'v4', subject2: 1 units were observed for every stimulus" in out
+    assert "PROBLEM: recording 'v4', subject1" not in out
 
 
 def test_time_bins_and_the_window(check):
@@ -216,7 +286,7 @@ def test_rdms(check, folder):
     np.save(folder / "rdms.npy", np.ones((2, 435)))
     code, out = check(it=entry)
     assert code == 1
-    assert "PROBLEM: 2 RDMs of 2 without variance" in out
+    assert "PROBLEM: recording 'it', subject1: all dissimilarities are the same" in out
 
 
 def test_images_are_decoded_when_asked_to(check, folder):
@@ -247,7 +317,7 @@ def test_quick_reads_no_data(check, folder):
 
 
 def test_every_problem_of_the_configuration_at_once(check):
-    code, out = check(v4=ARRAY | {"axes": ["stimulus"], "stimuli": "missing", "colour": "red"})
+    code, out = check(v4=ARRAY | {"axes": ["unit"], "stimuli": "missing", "colour": "red"})
     assert code == 1
     assert "PROBLEM: recordings.v4.axes" in out
     assert "PROBLEM: recordings.v4.colour: unknown key" in out

@@ -137,6 +137,15 @@ def test_rdms_are_recognised(square, tmp_path, inspect, read):
     np.testing.assert_allclose(read(entry, IDS).rdms, [pairs])
 
 
+def test_an_array_of_one_axis_may_be_a_unit(tmp_path, inspect, read):
+    np.save(tmp_path / "r.npy", RESPONSES[:5, 0, 0])
+    text, entry = inspect(
+        tmp_path / "r.npy", axes=["stimulus"], stimuli="shown", stimulus_ids="sorted"
+    )
+    assert "one axis: responses of one unit?" in text
+    np.testing.assert_array_equal(read(entry, IDS[:5]).responses, RESPONSES[:5, 0, :1])
+
+
 def test_pairs_on_one_of_several_axes_are_a_hint(tmp_path, inspect):
     np.save(tmp_path / "r.npy", RNG.random((2, 4186)))
     text, entry = inspect(tmp_path / "r.npy", axes=[], stimuli="s", stimulus_ids="sorted")

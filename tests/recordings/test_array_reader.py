@@ -74,6 +74,17 @@ def test_missing_axes_have_length_one(tmp_path):
         np.testing.assert_array_equal(row, array[:, IDS.index(stimulus)])
 
 
+def test_without_an_axis_of_units_the_array_is_of_one(tmp_path):
+    array = np.random.default_rng(0).normal(size=(5, 3))
+    expected = read(array[:, :, None], tmp_path, axes=["stimulus", "repeat", "unit"])
+    found = read(array, tmp_path, axes=["stimulus", "repeat"])
+    np.testing.assert_array_equal(found.responses, expected.responses)
+    assert found.units["unit"].tolist() == ["subject1/1"]
+    found = read(array, tmp_path, axes=["stimulus", "subject"])
+    assert found.units["unit"].tolist() == ["subject1/1", "subject2/1", "subject3/1"]
+    assert read(array[:, 0], tmp_path, axes=["trial"]).responses.shape == (5, 1)
+
+
 def test_unnamed_axes_of_length_one_are_dropped(tmp_path):
     array = np.arange(10.0).reshape(1, 5, 1, 2)
     recording = read(array, tmp_path, axes=["_", "stimulus", "_", "unit"])
@@ -225,7 +236,7 @@ def test_arrays_that_do_not_fit_are_refused(array, axes, message, tmp_path):
     ("axes", "message"),
     [
         (["unit", "repeat"], "no axis is called stimulus"),
-        (["stimulus", "repeat"], "no axis is called unit"),
+        (["repeat", "subject"], "no axis is called stimulus or trial"),
         (["stimulus", "unit", "unit"], "named twice: unit"),
         (["stimulus", "units"], "units"),
     ],
@@ -326,6 +337,22 @@ def test_trials_of_unknown_stimuli_are_counted(tmp_path):
     assert recording.info["unmatched_trials"] == 6
     assert recording.info["unmatched_ids"] == ["cat", "dog"]
     assert len(recording.responses) == 9
+
+
+def test_stimuli_are_left_out_by_their_ids(tmp_path):
+    array = np.random.default_rng(0).normal(size=(6, 2))
+    ids, axes = [*IDS, "blank"], ["stimulus", "unit"]
+    with pytest.raises(RepbiasError, match=r"'blank' .*; 'exclude' leaves out stimuli by id"):
+        read(array, tmp_path, ids=ids, axes=axes)
+    recording = read(array, tmp_path, ids=ids, axes=axes, exclude=["blank", "image1"])
+    assert recording.stimulus_ids.tolist() == ["image0", "image3", "image7", "image8"]
+    np.testing.assert_array_equal(recording.responses, array[[3, 4, 0, 2]])
+    assert recording.info["unmatched_ids"] == []
+    assert recording.info["stimuli_in_set"] == 8
+    with pytest.raises(RepbiasError, match=r"exclude: no stimulus 'blanc'; did you mean 'blank'\?"):
+        read(array, tmp_path, ids=ids, axes=axes, exclude=["blanc"])
+    with pytest.raises(ValidationError, match="'blank' occurs twice"):
+        read(array, tmp_path, ids=ids, axes=axes, exclude=["blank", "blank"])
 
 
 def test_standard_errors_follow_the_responses(tmp_path):

@@ -213,6 +213,25 @@ def test_a_table_that_does_not_fit_the_images_is_refused(tmp_path, text, message
         with_table(tmp_path, text)
 
 
+def test_stimuli_are_left_out_of_a_set(tmp_path):
+    text = "stimulus_id,size\na,1\nblank,0\nc,3\n"
+    with_table(tmp_path, text, images=("a", "blank", "c"))
+    for settings in (
+        {"path": tmp_path},
+        {"table": tmp_path / "stimuli.csv"},
+        {"path": tmp_path, "table": tmp_path / "stimuli.csv"},
+    ):
+        images = open_images(ImageSet(**settings, exclude=["blank"]))
+        assert images.ids == ["a", "c"]
+        if "table" in settings:
+            assert images.columns["size"].tolist() == [1, 3]
+            assert images.lines.tolist() == [2, 4]
+        if "path" in settings:
+            assert images.load(1).size == (4, 4)
+    with pytest.raises(RepbiasError, match=r"exclude: no 'blanc'; did you mean 'blank'\?"):
+        open_images(ImageSet(path=tmp_path, exclude=["blanc"]))
+
+
 def test_a_set_of_stimuli_has_images_or_a_table():
     with pytest.raises(ValidationError, match="give a path"):
         ImageSet()

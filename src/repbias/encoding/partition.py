@@ -204,14 +204,7 @@ def _band(
     if kind == "labels":
         return _Band(band, features=_labels(where, column, conditions, data))
     if kind == "stimuli":
-        columns = {k: v for k, v in recording.stimuli.items() if k != "stimulus_id"}
-        if column not in columns:
-            raise RepbiasError(
-                f"{where}: the recording's stimuli have no column {column!r}; "
-                f"{nearest(column, columns)}"
-            )
-        values = np.asarray(columns[column])[np.argsort(recording.stimulus_ids)]
-        return _Band(band, features=_coded(f"{where}: {band!r}", values))
+        return _Band(band, features=features_of_stimuli(where, band, recording))
     member, _, layer = band.rpartition(":")
     if member not in conditions:
         raise RepbiasError(
@@ -236,6 +229,39 @@ def _band(
         stimuli=stimuli,
         several=len(np.unique(table["seed"])) > 1,
     )
+
+
+def features_of_stimuli(where: str, band: str, recording: Recording) -> np.ndarray:
+    """Return a column of a recording's stimuli, `stimuli:column`, as features.
+
+    Parameters
+    ----------
+    where
+        Names the setting in messages.
+    band
+        As configured.
+    recording
+        Of these stimuli.
+
+    Returns
+    -------
+    numpy.ndarray
+        (stimulus, feature), stimuli in the order of their ids.
+
+    Raises
+    ------
+    RepbiasError
+        If the column does not exist, is constant or has missing cells.
+    """
+    column = band.removeprefix("stimuli:")
+    columns = {k: v for k, v in recording.stimuli.items() if k != "stimulus_id"}
+    if column not in columns:
+        raise RepbiasError(
+            f"{where}: the recording's stimuli have no column {column!r}; "
+            f"{nearest(column, columns)}"
+        )
+    values = np.asarray(columns[column])[np.argsort(recording.stimulus_ids)]
+    return _coded(f"{where}: {band!r}", values)
 
 
 def _labels(

@@ -21,7 +21,7 @@ from repbias.recordings.reliability import analysed_units
 from repbias.recordings.spec import preparation_of
 from repbias.rsa.ceilings import noise_ceiling
 from repbias.rsa.pairs import paired
-from repbias.rsa.rdms import aligned_vectors, subject_rdms
+from repbias.rsa.rdms import TooFewUnits, aligned_vectors, subject_rdms
 from repbias.tables import as_table
 
 if TYPE_CHECKING:
@@ -192,12 +192,9 @@ def compare_times(
     pandas.DataFrame
         The table rsa_times; empty for recordings without a time axis.
     """
+    refuse_unknown_times(name, recording)
     if recording.responses is None or recording.responses.ndim != 3:
         return as_table("rsa_times")
-    if "times_s" not in recording.info:
-        raise RepbiasError(
-            f"recording '{name}': geometry.time_resolved needs times, the centres of its time bins"
-        )
     info, models = shown_models(name, recording, experiment, conditions)
     rows = (info["included"].astype(bool) & info["snapshot"].isin(["initial", "final"])).to_numpy()
     info, models = info[rows], models[rows]
@@ -214,6 +211,15 @@ def compare_times(
             table = _evaluated(info, models, of_bin, data, rdm_similarity, spec)
             tables.append(table.assign(recording=name, experiment=experiment, time_s=time))
     return as_table("rsa_times", pd.concat(tables, ignore_index=True) if tables else ())
+
+
+def refuse_unknown_times(name: str, recording: Recording) -> None:
+    """Refuse time bins of which the times are not known."""
+    has_bins = recording.responses is not None and recording.responses.ndim == 3
+    if has_bins and "times_s" not in recording.info:
+        raise RepbiasError(
+            f"recording '{name}': geometry.time_resolved needs times, the centres of its time bins"
+        )
 
 
 def _time_bins(recording: Recording) -> Iterator[tuple[float, Recording]]:
@@ -255,9 +261,14 @@ def compare_recordings(recordings: dict[str, Recording], spec: Geometry) -> pd.D
         The table rsa_between_recordings; no rows for pairs with fewer than four common stimuli.
         `interval` says in which way.
     """
-    rdms = {name: subject_rdms(recording, spec, name) for name, recording in recordings.items()}
+    rdms = {}
+    for name, recording in recordings.items():
+        try:
+            rdms[name] = subject_rdms(recording, spec, name)
+        except TooFewUnits as error:
+            logger.warning("not compared: %s", error)
     rows = []
-    for a, b in combinations(recordings, 2):
+    for a, b in combinations(rdms, 2):
         # The first recording's order, so that the row does not depend on other recordings.
         ids = np.array([i for i in recordings[a].stimulus_ids if i in recordings[b].stimulus_ids])
         if len(ids) < 4:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from repbias.base.spec import RepbiasError
+from repbias.base.spec import RepbiasError, nearest
 from repbias.io.arrays import ARRAY_SUFFIXES, load_array
 from repbias.io.text_tables import find_column, read_table, texts, typed
 from repbias.io.untrusted import readable, refuse_size
@@ -50,6 +50,23 @@ class Images:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def without(self, excluded: Collection[str], where: str) -> Images:
+        """Return the set without some stimuli; `where` names it in messages."""
+        for name in excluded:
+            if name not in self.ids:
+                raise RepbiasError(f"{where}: exclude: no {name!r}; {nearest(name, self.ids)}")
+        kept = np.array([i for i, name in enumerate(self.ids) if name not in excluded], dtype=int)
+        if not len(kept):
+            raise RepbiasError(f"{where}: exclude: names all stimuli")
+        load = self.load
+        return Images(
+            [self.ids[i] for i in kept],
+            None if load is None else lambda i: load(int(kept[i])),
+            {name: values[kept] for name, values in self.columns.items()},
+            self.table,
+            None if self.lines is None else self.lines[kept],
+        )
+
     def cell(self, stimulus: int, column: str) -> str:
         """Say where a property of the i-th stimulus stands, for messages."""
         line = "" if self.lines is None else f"{self.table}: line {self.lines[stimulus]}, "
@@ -65,19 +82,19 @@ def open_images(spec: ImageSet) -> Images:
     Raises
     ------
     RepbiasError
-        If there are no images, two have the same id, the table does not match the images, or a
-        file cannot be read.
+        If there are no images, two have the same id, the table does not match the images, an
+        excluded id does not exist, or a file cannot be read.
     """
     images = _open(Path(spec.path), spec.variable) if spec.path else None
-    if spec.table is None:
-        assert images is not None  # one of the two is given
-        return images
-    described = _read_table(spec.table)
-    if images is None:
-        return described
-    _refuse_missing(images.ids, described.ids, f"{spec.table}: no row for")
-    _refuse_missing(described.ids, images.ids, f"{spec.path}: no image for")
-    return replace(described, load=images.load)
+    if spec.table is not None:
+        described = _read_table(spec.table)
+        if images is not None:
+            _refuse_missing(images.ids, described.ids, f"{spec.table}: no row for")
+            _refuse_missing(described.ids, images.ids, f"{spec.path}: no image for")
+            described = replace(described, load=images.load)
+        images = described
+    assert images is not None  # one of the two is given
+    return images.without(spec.exclude, str(spec.path or spec.table)) if spec.exclude else images
 
 
 def _refuse_missing(expected: list[str], available: list[str], problem: str) -> None:

@@ -31,11 +31,11 @@ class ArrayRecording(NamedAxes, ResponseRecording):
     kind: Literal["array"]
     """Array with named axes."""
     axes: list[Literal["stimulus", "trial", "repeat", "unit", "subject", "time", "_"]] = Field(
-        min_length=2
+        min_length=1
     )
     """Names of the array's axes, in order; `_` for axes of length 1. Use `trial` instead of
     `stimulus` and `repeat` if there is one row per trial; `stimulus_ids` then has one id per row,
-    and ids repeat."""
+    and ids repeat. Without `unit`, the array is of one unit (of every subject)."""
     subject: str = "subject1"
     """Name of the subject, if the array has no subject axis."""
     subjects: InputPath | None = None
@@ -65,11 +65,10 @@ class ArrayRecording(NamedAxes, ResponseRecording):
             raise ValueError(f"axes named twice: {', '.join(sorted(duplicates))}")
         if "trial" in named and {"stimulus", "repeat"} & set(named):
             raise ValueError(f"name 'trial', or 'stimulus' (and 'repeat'); found {axes}")
-        missing = {"stimulus", "unit"} - {"stimulus" if a == "trial" else a for a in named}
-        if missing:
+        if not {"stimulus", "trial"} & set(named):
             raise ValueError(
-                f"no axis is called {' or '.join(sorted(missing))}; found {axes}, "
-                f"allowed: {', '.join(AXES)}, trial, _"
+                f"no axis is called stimulus or trial; found {axes}, allowed: "
+                f"{', '.join(AXES)}, trial, _"
             )
         return axes
 

@@ -14,7 +14,14 @@ import numpy as np
 from pydantic import field_validator
 
 from repbias.base.order import orders
-from repbias.base.spec import InputPath, RepbiasError, Spec, expand_variables
+from repbias.base.spec import (
+    InputPath,
+    RepbiasError,
+    Spec,
+    expand_variables,
+    nearest,
+    refuse_duplicates,
+)
 from repbias.io.arrays import load_array
 from repbias.io.recordings import Recording
 from repbias.io.untrusted import refuse_size
@@ -37,6 +44,13 @@ class FileRecording(Spec):
     """What was measured: spikes, calcium, fMRI, MEG, ..."""
     source: str = ""
     """Citation or origin, shown in the report."""
+    exclude: list[str] = []
+    """Ids of stimuli to leave out, such as a blank screen."""
+
+    @field_validator("exclude")
+    @classmethod
+    def _different(cls, ids: list[str]) -> list[str]:
+        return refuse_duplicates(ids)
 
     def input_files(self) -> list[str]:
         """Return all files that the recording is read from; changing one reruns what uses it."""
@@ -234,7 +248,7 @@ def refuse_duplicate_ids(ids: np.ndarray, where: str) -> None:
 
 
 def match_stimuli(spec: FileRecording, ids: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Return which of the ids are in the stimulus set, bool.
+    """Return which of the ids are in the stimulus set and not excluded, bool.
 
     Parameters
     ----------
@@ -248,11 +262,18 @@ def match_stimuli(spec: FileRecording, ids: np.ndarray, known: np.ndarray) -> np
     Raises
     ------
     RepbiasError
-        If none is, or if any is not and the entry does not allow it (``unmatched: leave_out``).
+        If none is, or if any is not and the entry does not allow it (``unmatched: leave_out``); or
+        if an excluded id does not occur.
     """
-    unknown = np.setdiff1d(ids, known)
+    for name in spec.exclude:
+        if name not in ids:
+            raise RepbiasError(
+                f"{spec.path}: exclude: no stimulus {name!r}; {nearest(name, np.unique(ids))}"
+            )
+    excluded = np.isin(ids, spec.exclude)
+    unknown = np.setdiff1d(ids[~excluded], known)
     if not len(unknown):
-        return np.ones(len(ids), bool)
+        return ~excluded
     some = ", ".join(repr(str(i)) for i in unknown[:5]) + (", ..." if len(unknown) > 5 else "")
     total = len(np.unique(ids))
     stems = {Path(str(i)).stem for i in unknown}
@@ -262,9 +283,9 @@ def match_stimuli(spec: FileRecording, ids: np.ndarray, known: np.ndarray) -> np
         f"(the set has ids like {str(known[0])!r}{hint})"
     )
     if getattr(spec, "unmatched", "refuse") == "refuse" or len(unknown) == total:
-        raise RepbiasError(found)
+        raise RepbiasError(f"{found}; 'exclude' leaves out stimuli by id")
     logger.warning("%s; their trials are left out", found)
-    return np.isin(ids, known)
+    return np.isin(ids, known) & ~excluded
 
 
 def rename_ids(spec: ResponseRecording, ids: np.ndarray) -> np.ndarray:
@@ -318,7 +339,7 @@ def canonical(spec: ResponseRecording, known: np.ndarray, raw: RawResponses) -> 
     if not used.any():
         raise RepbiasError(f"{spec.path}: every response is NaN")
     _warn_of_unobserved(spec, ids[matched], ids[used])
-    unmatched = ids[~matched]
+    unmatched = ids[~matched & ~np.isin(ids, spec.exclude)]
 
     by_name = np.lexsort([units["unit"].astype(str), units["subject"].astype(str)])
     ids, responses = ids[used], responses[used][:, by_name]
@@ -343,6 +364,7 @@ def canonical(spec: ResponseRecording, known: np.ndarray, raw: RawResponses) -> 
             "preparation": spec.preparation(),
             "unmatched_trials": len(unmatched),
             "unmatched_ids": np.unique(unmatched).tolist(),
+            "excluded_ids": spec.exclude,
             **raw.info,
         },
     )

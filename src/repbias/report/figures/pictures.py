@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -114,6 +115,16 @@ def draw_recording_pictures(
             (mds_path, map_figure(maps, labels, thumbnails, words), map_data(maps, shown, labels)),
         ):
             _save(path, figure, data, dpi=100 if thumbnails else 80)
+
+
+def draw_no_pictures(why: str, rdms_path: str | Path, mds_path: str | Path) -> None:
+    """Write why a recording has no RDM, in place of its pictures."""
+    for path in (rdms_path, mds_path):
+        with mpl.rc_context(STYLE):
+            figure = Figure(figsize=(PAGE, 0.6))
+            text = "\n".join(textwrap.wrap(f"No RDM: {printable(why)}", 110))
+            figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=8)
+            _save(path, figure, pd.DataFrame({"why": [why]}), dpi=80)
 
 
 def _shown_stimuli(n: int, groups: np.ndarray | None) -> np.ndarray:
