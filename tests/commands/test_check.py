@@ -39,8 +39,9 @@ def folder(tmp_path, monkeypatch):
     """A folder, which is the current one, with images of 30 stimuli and an array of responses."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "images").mkdir()
-    for name in IDS:
-        Image.new("RGB", (4, 3)).save(tmp_path / "images" / f"{name}.png")
+    pixels = np.random.default_rng(3).integers(0, 256, (30, 3, 4, 3), dtype=np.uint8)
+    for name, image in zip(IDS, pixels, strict=True):
+        Image.fromarray(image).save(tmp_path / "images" / f"{name}.png")
     np.save(tmp_path / "r.npy", responses())
     return tmp_path
 
@@ -300,6 +301,18 @@ def test_images_are_decoded_when_asked_to(check, folder):
     assert fact(out, "pixels") == "4 x 3 (29)"
 
 
+def test_a_blank_image_has_no_correlation_with_others(check_study, folder):
+    """The run would stop, as the network has no layer with an RDM."""
+    Image.new("RGB", (4, 3), (128, 128, 128)).save(folder / "images" / "im05.png")
+    code, out = check_study("--images")
+    assert code == 1
+    assert "PROBLEM: 1 image of one grey (im05): their pixels have no correlation distance" in out
+    assert check_study("--images", geometry={"distance": "euclidean"})[0] == 0
+    excluded = {"shown": {"path": "images", "exclude": ["im05"]}}
+    recordings = {"v4": ARRAY | {"stimulus_ids": IDS, "exclude": ["im05"]}}
+    assert check_study("--images", images=excluded, recordings=recordings)[0] == 0
+
+
 def test_images_that_cannot_be_opened(check, folder):
     for file in (folder / "images").iterdir():
         file.unlink()
@@ -417,3 +430,139 @@ def test_comparing_ten_thousand_networks_with_each_other_is_warned_of(
     printed = capsys.readouterr().out
     for analysis in ("similarity", "rsa_models"):
         assert f"experiments.sweep: {analysis} compares every network with every other" in printed
+
+
+# Networks, and what else would stop a run.
+
+
+@pytest.fixture
+def check_study(folder, capsys):
+    """Function that checks a study of images and their table: exit code and output."""
+
+    def run(*options, table="stimulus_id,kind,size\n", **sections):
+        rows = [f"{name},{'ab'[i % 2]},{i % 4}" for i, name in enumerate(IDS)]
+        (folder / "s.csv").write_text(table + "\n".join(rows) + "\n")
+        study = {"study": "test", "images": {"shown": {"path": "images", "table": "s.csv"}}}
+        study |= {"networks": {"pixels": {"kind": "pixels"}}, "recordings": {"v4": ARRAY}}
+        (folder / "config.yaml").write_text(yaml.safe_dump(study | sections))
+        code = main(["check", *options])
+        out, err = capsys.readouterr()
+        assert err == ""
+        return code, out
+
+    return run
+
+
+def features(**settings):
+    return {"networks": {"known": {"kind": "features"} | settings}}
+
+
+@pytest.mark.parametrize(
+    ("sections", "problem"),
+    [
+        (features(spaces={"f": ["freqency"]}), "feature space 'f': the stimuli's table has no col"),
+        (features(spaces={"f": ["kind", "size"]}), "feature space 'f': 2 columns, 1 of numbers"),
+        (
+            features(spaces={"f": ["size"]}, distance="correlation"),
+            "space 'f' has no RDM: 30 of 30",
+        ),
+        ({"geometry": {"recording_distance": "poisson"}}, "recording 'v4', M1: "),
+        ({"geometry": {"fitted": ["weighted"], "folds": 8}}, "geometry.folds: 8 folds of 30 stim"),
+        ({"encoding": {"groups": "knd"}}, "encoding.groups: its stimuli have no column 'knd'"),
+        ({"encoding": {"groups": "kind"}}, "encoding.groups: 'kind' has 2 groups, too few for"),
+        (
+            {"encoding": {"partition": {"m": ["pixels:pixels", "stimuli:sice"]}}},
+            "encoding.partition.m: the recording's stimuli have no column 'sice'",
+        ),
+        (
+            {
+                "references": [
+                    {"recording": "v4", "measure": "decodin", "value": 1, "source": "a paper"}
+                ]
+            },
+            "references: v4, decodin: no such measure; did you mean 'decoding'?",
+        ),
+    ],
+)
+def test_what_would_stop_the_run_is_a_problem(check_study, sections, problem):
+    code, out = check_study(**sections)
+    assert code == 1
+    assert len([line for line in out.splitlines() if "PROBLEM" in line]) == 1
+    assert problem in out.split("PROBLEM: ")[1]
+
+
+def test_the_same_study_without_those_has_no_problem(check_study):
+    code, out = check_study(
+        **features(spaces={"kind": ["kind"], "size": ["size"], "both": ["kind", "size"]}, scale="z")
+    )
+    assert code == 0
+    assert fact(out, "units") == "both 3, kind 2, size 1"
+
+
+def test_time_resolved_rsa_needs_times(check_study):
+    np.save("r.npy", responses()[..., None].repeat(2, axis=3))
+    recordings = {"v4": ARRAY | {"axes": [*ARRAY["axes"], "time"]}}
+    settings = {"geometry": {"time_resolved": True}}
+    code, out = check_study(recordings=recordings, **settings)
+    assert code == 1
+    assert "PROBLEM: recording 'v4': geometry.time_resolved needs times" in out
+    recordings["v4"]["times"] = [0.1, 0.2]
+    assert check_study(recordings=recordings, **settings)[0] == 0
+
+
+MODEL = """
+from torch import nn
+
+def build(broken=False):
+    return nn.Sequential(nn.Flatten(), nn.Linear(48 if not broken else 7, 5))
+"""
+
+
+def test_models_are_made_and_shown_two_images(check_study, folder, monkeypatch):
+    (folder / "my_checked_model.py").write_text(MODEL)
+    monkeypatch.syspath_prepend(folder)
+    model = {"kind": "torch", "factory": "my_checked_model:build", "layers": ["1"]}
+    model |= {"preprocess": {"size": 4}}
+    code, out = check_study(networks={"mine": model})
+    assert code == 0
+    assert fact(out.split("network mine, shown shown")[1], "units") == "1 5"
+    for change, problem in (
+        ({"layers": ["2"]}, "my_checked_model:build: the model has no layer '2'"),
+        ({"factory": "my_checked_model:bild"}, "my_checked_model:bild: cannot be imported"),
+        ({"arguments": {"broken": True}}, "mat1 and mat2 shapes cannot be multiplied"),
+    ):
+        code, out = check_study(networks={"mine": model | change})
+        assert code == 1
+        assert problem in out
+        assert check_study("--quick", networks={"mine": model | change})[0] == 0
+
+
+def test_claims_with_too_few_networks_are_warned_of(folder, capsys):
+    experiment = {
+        "stimuli": {"features": {"easy": {"function": "bit"}, "hard": {"function": "xor"}}},
+        "seeds": 2,
+        "vary": {"training.targets": {"easy": ["easy"], "both": ["easy", "hard"]}},
+    }
+    claim = {"condition": "tasks/targets=both", "easy": "easy", "hard": "hard"}
+    study = {"study": "test", "experiments": {"tasks": experiment}, "claims": {"C1": claim}}
+    for seeds, warnings in ((2, 1), (3, 0)):
+        experiment["seeds"] = seeds
+        (folder / "config.yaml").write_text(yaml.safe_dump(study))
+        assert main(["check", "--quick"]) == 0
+        out = capsys.readouterr().out
+        assert out.count("a verdict needs 3 that are included") == warnings
+
+
+def test_stimuli_that_cannot_be_generated_are_a_problem(folder, capsys):
+    # All of 8 bits are set in 4 different strings of 10, but half of the stimuli should be such.
+    features = {
+        "easy": {"function": "bit", "bits": 1},
+        "rare": {"function": "and", "bits": 8, "k": 8},
+    }
+    stimuli = {"features": features, "noise_bits": 1}
+    stimuli |= {"n_train": 128, "n_validation": 64, "n_test": 64}
+    study = {"study": "test", "experiments": {"tasks": {"stimuli": stimuli, "seeds": 1}}}
+    (folder / "config.yaml").write_text(yaml.safe_dump(study))
+    assert main(["check"]) == 1
+    out = capsys.readouterr().out
+    assert "PROBLEM: experiments.tasks, condition base: stimuli: not enough different" in out

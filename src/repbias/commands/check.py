@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from repbias.base.spec import RepbiasError
 from repbias.commands.description import FILL_IN, count, some
 from repbias.commands.findings import Findings, noting
@@ -45,7 +47,7 @@ def _all_findings(config: Path, quick: bool, images: bool) -> Iterator[Findings]
 
 def _configuration(config: Path) -> tuple[Study | None, Findings]:
     """Return the study, unless its configuration has problems."""
-    from repbias.pipeline.checks import load_study
+    from repbias.pipeline.checks import load_study, too_few_networks
 
     # As the Snakefile does: code of the user's is found where one is, and beside the study.
     places = [str(Path.cwd()), str(config.resolve().parent)]
@@ -64,6 +66,14 @@ def _configuration(config: Path) -> tuple[Study | None, Findings]:
         names = getattr(study, section)
         if names:
             findings.facts[section] = f"{len(names)} ({some(names)})"
+    findings.warnings += too_few_networks(study)
+    if study.device in ("cuda", "mps"):
+        from repbias.networks.device import pick_device
+
+        try:
+            pick_device(study.device)
+        except RepbiasError as error:
+            findings.warnings.append(str(error))
     return study, findings
 
 
@@ -163,16 +173,29 @@ def _size(n_bytes: int) -> str:
 
 
 def _data(study: Study, decode: bool) -> Iterator[Findings]:
-    """Check every set of images, then every recording."""
+    """Check generated stimuli, sets of images, what is shown them, then every recording."""
     from repbias.commands.check_recording import check_recording
     from repbias.stimuli.images import open_images
+
+    if study.experiments:
+        from repbias.commands.check_network import check_generated
+
+        findings = Findings("experiments")
+        with noting(findings):
+            check_generated(findings, study)
+        yield findings
 
     opened: dict[str, Images] = {}
     for name, spec in study.images.items():
         findings = Findings(f"images {name}")
         with noting(findings):
             opened[name] = open_images(spec)
-            _describe_images(findings, opened[name], decode)
+            blank = _describe_images(findings, opened[name], decode)
+            if blank and _compares_pixels(study, name):
+                findings.problems.append(
+                    f"{count(len(blank), 'image')} of one grey ({some(blank)}): their pixels have "
+                    "no correlation distance; leave them out (exclude), or set geometry.distance"
+                )
             not_ascii = [str(i) for i in opened[name].ids if not str(i).isascii()]
             if not_ascii and study.groups().get(name):
                 findings.problems.append(
@@ -180,6 +203,14 @@ def _data(study: Study, decode: bool) -> Iterator[Findings]:
                     f"({some(not_ascii)}), which RDM files cannot hold; rename them"
                 )
         yield findings
+    for group, images in opened.items():
+        for name in study.groups().get(group, []):
+            from repbias.commands.check_network import check_network
+
+            findings = Findings(f"network {name}, shown {group}")
+            with noting(findings):
+                check_network(findings, study, name, images)
+            yield findings
     for name, spec in study.recordings.items():
         if spec.kind == "simulated":
             continue
@@ -192,17 +223,29 @@ def _data(study: Study, decode: bool) -> Iterator[Findings]:
         yield findings
 
 
-def _describe_images(findings: Findings, images: Images, decode: bool) -> None:
+def _compares_pixels(study: Study, images: str) -> bool:
+    """Whether the pixels of a set of images are compared by correlation."""
+    networks = (study.networks[name] for name in study.groups().get(images, []))
+    return study.geometry.distance == "correlation" and any(n.kind == "pixels" for n in networks)
+
+
+def _describe_images(findings: Findings, images: Images, decode: bool) -> list[str]:
+    """Count and, if asked to, decode images; return those whose pixels are all the same."""
+    blank: list[str] = []
     findings.facts["stimuli"] = f"{len(images)} ({some(images.ids)})"
     if images.columns:
         findings.facts["columns"] = some(images.columns, 8)
     if not decode or images.load is None:
-        return
+        return blank
     sizes: dict[str, int] = {}
     for i in range(len(images)):
         try:
-            size = "{} x {}".format(*images.load(i).size)
+            image = images.load(i)
+            size = "{} x {}".format(*image.size)
             sizes[size] = sizes.get(size, 0) + 1
+            if np.ptp(np.asarray(image)) == 0:
+                blank.append(images.ids[i])
         except RepbiasError as error:
             findings.problems.append(str(error))
     findings.facts["pixels"] = some(f"{size} ({n})" for size, n in sizes.items())
+    return blank

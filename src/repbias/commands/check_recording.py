@@ -47,6 +47,7 @@ def check_recording(findings: Findings, study: Study, name: str, images: Images)
     _check_rsa(findings, study, name, recording)
     if recording.responses is not None:
         _check_encoding(findings, study, name, recording)
+    _check_references(findings, study, name, recording)
 
 
 def _describe_responses(findings: Findings, recording: Recording) -> None:
@@ -184,6 +185,8 @@ def _check_rsa(findings: Findings, study: Study, name: str, recording: Recording
         except TooFewUnits as error:
             findings.facts["RSA"] = "none"
             findings.warnings.append(f"no RSA: {error}")
+            if any(r.rdm_similarity and name in (r.recording, r.other) for r in study.references):
+                findings.problems.append("references: published numbers of RSA, but there is none")
             return
     with problems_in(findings):
         if geometry.fitted:
@@ -211,3 +214,16 @@ def _check_encoding(findings: Findings, study: Study, name: str, recording: Reco
             if band.startswith("stimuli:"):
                 with problems_in(findings):
                     features_of_stimuli(f"encoding.partition.{model}", band, recording)
+
+
+def _check_references(findings: Findings, study: Study, name: str, recording: Recording) -> None:
+    """Measure what published numbers are compared with."""
+    from repbias.claims.references import quality_measured
+    from repbias.rsa.quality import quality_table
+
+    wanted = [r for r in study.references if r.recording == name and r.rdm_similarity is None]
+    if wanted:
+        quality = quality_table(name, recording, study.geometry)
+    for reference in wanted:
+        with problems_in(findings):
+            quality_measured(reference, quality)

@@ -108,12 +108,7 @@ def put_model_activations(
     device
         "auto", "cpu", "cuda" or "mps".
     """
-    if isinstance(spec, FeatureNetwork):
-        batches = iter([(0, feature_spaces(spec, images))])
-    elif isinstance(spec, PixelNetwork):
-        batches = _pixel_batches(spec, images)
-    else:
-        batches = _model_batches(spec, images, pick_device(device))
+    batches = layers_in_batches(spec, images, device)
     start, first = next(batches)
     sizes = {layer: values.shape[1] for layer, values in first.items()}
     for layer, size in sizes.items():
@@ -133,6 +128,23 @@ def put_model_activations(
             stop = begin + len(activations)
             datasets[layer][0, begin:stop] = activations
         logger.info("%s: %d of %d images", name, stop, len(images))
+
+
+def layers_in_batches(
+    spec: Network, images: Images, device: str
+) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    """Run a model over a set of stimuli.
+
+    Yields
+    ------
+    tuple
+        Index of the first stimulus of a batch, and layer to (stimulus, unit).
+    """
+    if isinstance(spec, FeatureNetwork):
+        return iter([(0, feature_spaces(spec, images))])
+    if isinstance(spec, PixelNetwork):
+        return _pixel_batches(spec, images)
+    return _model_batches(spec, images, pick_device(device))
 
 
 def _pixel_batches(
