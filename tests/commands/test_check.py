@@ -1,6 +1,9 @@
 """``repbias check`` counts what was put into the data."""
 
 import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +11,7 @@ import pytest
 import yaml
 from PIL import Image
 
+import repbias
 from repbias.commands.check import unfilled
 from repbias.commands.main import main
 from repbias.pipeline.checks import load_study
@@ -566,3 +570,67 @@ def test_stimuli_that_cannot_be_generated_are_a_problem(folder, capsys):
     assert main(["check"]) == 1
     out = capsys.readouterr().out
     assert "PROBLEM: experiments.tasks, condition base: stimuli: not enough different" in out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["beside the study", "nowhere"])
+def test_modules_are_found_where_snakemake_finds_them(place, folder):
+    """Of both sections that name code; the study lies in another folder than the one it runs in."""
+    study = folder / "studies" / "mine"
+    study.mkdir(parents=True)
+    where = {"beside the study": study}.get(place)
+    if where:
+        (where / "my_nets.py").write_text(OWN)
+    trained = {"kind": "torch", "factory": "my_nets:trained", "layers": ["0"]}
+    shown = {"kind": "torch", "factory": "my_nets:shown", "layers": ["1"]}
+    features = {"easy": {"function": "bit", "bits": 2}, "hard": {"function": "xor", "bits": 2}}
+    stimuli = {"features": features, "noise_bits": 8}
+    stimuli |= {"n_train": 512, "n_validation": 128, "n_test": 128}
+    content = {
+        "study": "mine",
+        "experiments": {"bits": {"stimuli": stimuli, "network": trained, "seeds": 1}},
+        "images": {"shown": {"path": "images"}},
+        "networks": {"mine": shown | {"preprocess": "my_nets:as_tensor"}},
+        "recordings": {"v4": ARRAY},
+    }
+    (study / "study.yaml").write_text(yaml.safe_dump(content))
+    root = Path(repbias.__file__).parents[2]
+    python = [sys.executable, "-m"]
+    checked, planned = (
+        subprocess.run(
+            [*python, *words],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(root / "src")},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        for words in (
+            ["repbias", "check", "studies/mine/study.yaml"],
+            [
+                *("snakemake", "--snakefile", str(root / "Snakefile"), "--dry-run", "-q", "all"),
+                *("--configfile", "studies/mine/study.yaml"),
+            ],
+        )
+    )
+    codes = (checked.returncode, planned.returncode)
+    assert codes == ((0, 0) if where else (1, 1)), checked.stdout + planned.stdout
+    for said in (checked.stdout, planned.stdout):
+        missing = "no module named 'my_nets'"
+        assert (missing in said) == (where is None), said
+
+
+OWN = """
+import numpy as np
+import torch
+from torch import nn
+
+def trained(input_shape, n_outputs):
+    return nn.Sequential(nn.Linear(input_shape[0], 8), nn.ReLU(), nn.Linear(8, n_outputs))
+
+def shown():
+    return nn.Sequential(nn.Flatten(), nn.Linear(36, 5))
+
+def as_tensor(image):
+    return torch.from_numpy(np.asarray(image, np.float32))
+"""

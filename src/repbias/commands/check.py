@@ -51,7 +51,7 @@ def _configuration(config: Path) -> tuple[Study | None, Findings]:
 
     # As the Snakefile does: code of the user's is found where one is, and beside the study.
     places = [str(Path.cwd()), str(config.resolve().parent)]
-    sys.path[:0] = [place for place in places if place not in sys.path]
+    sys.path[:0] = dict.fromkeys(places)
     content = read_config(config)
     findings = Findings(f"{config}: configuration")
     findings.problems = [f"{path}: still to fill in" for path in unfilled(content)]
