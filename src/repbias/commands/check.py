@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from repbias.config.file import ConfigError, read_config
 
 if TYPE_CHECKING:
     from repbias.config.study import Study
+    from repbias.pipeline.times import RecordingSize
     from repbias.stimuli.images import Images
 
 #: A table with more rows takes over a gigabyte.
@@ -36,13 +38,15 @@ def run(config: Path, quick: bool = False, images: bool = False) -> int:
 
 
 def _all_findings(config: Path, quick: bool, images: bool) -> Iterator[Findings]:
-    """Check the configuration and, if it is valid, the size of a run and the data."""
+    """Check the configuration and, if it is valid, the data and the size of a run."""
     study, findings = _configuration(config)
     yield findings
     if study is not None:
+        known = Known()
         yield _work(study, quick)
         if not quick:
-            yield from _data(study, images)
+            yield from _data(study, images, known)
+        yield _duration(study, known)
 
 
 def _configuration(config: Path) -> tuple[Study | None, Findings]:
@@ -103,19 +107,53 @@ def _own_networks(study: Study) -> dict[str, str]:
     return own
 
 
-def _time(hours: float) -> str:
+def _time(seconds: float) -> str:
     """Return a time in a unit that suits it."""
-    for size, unit in ((1, "hours"), (60, "minutes")):
-        if hours * size >= 1:
-            return f"{hours * size:.2g} {unit}"
-    return f"{max(1, round(3600 * hours))} seconds"
+    for size, unit in ((3600, "hours"), (60, "minutes")):
+        if seconds >= size:
+            return f"{seconds / size:,.{0 if seconds >= 10 * size else 1}f} {unit}"
+    return count(max(1, round(seconds)), "second")
+
+
+@dataclass
+class Known:
+    """What the data tell of the time of a run: see :func:`repbias.pipeline.times.seconds_by_step`.
+
+    Attributes
+    ----------
+    shown : set of images to its number of stimuli
+    recordings : recordings to their sizes
+    models : (set of images, network) to the seconds that the network takes for all of them
+    """
+
+    shown: dict[str, int] = field(default_factory=dict)
+    recordings: dict[str, RecordingSize] = field(default_factory=dict)
+    models: dict[tuple[str, str], float] = field(default_factory=dict)
+
+
+def _duration(study: Study, known: Known) -> Findings:
+    """Predict how long a run takes, step by step."""
+    from repbias.pipeline.plan import Plan
+    from repbias.pipeline.times import seconds_by_step, simulated_sizes
+
+    findings = Findings("time of a run from the beginning, on one core, roughly")
+    recordings = simulated_sizes(study) | known.recordings
+    steps = seconds_by_step(Plan(study), known.shown, recordings, known.models)
+    for step, seconds in steps.items():
+        findings.facts[step] = _time(seconds) + (" at most" if step == "training" else "")
+    findings.facts["in all"] = _time(sum(steps.values()))
+    unread = [name for name in study.recordings if name not in recordings]
+    unread += [name for name in study.networks if name not in {n for _, n in known.models}]
+    if unread:
+        findings.facts["not counted"] = f"{some(unread)}: not read"
+    return findings
 
 
 def _work(study: Study, quick: bool) -> Findings:
     """Predict the number of jobs and the size of the results; warn if the disk is too small."""
     from repbias.pipeline.plan import Plan
     from repbias.pipeline.resources import JobResources
-    from repbias.pipeline.sizes import n_jobs, rows_of_pairs, study_bytes, training_hours
+    from repbias.pipeline.sizes import n_jobs, rows_of_pairs, study_bytes
     from repbias.stimuli.images import open_images
 
     findings = Findings("a run from the beginning")
@@ -123,9 +161,6 @@ def _work(study: Study, quick: bool) -> Findings:
     findings.facts["jobs"] = str(n_jobs(plan))
     if study.experiments:
         resources = JobResources(plan)
-        findings.facts["training"] = (
-            f"at most about {_time(training_hours(study))} of one core, beside the start of jobs"
-        )
         most = max(
             max(resources.training_memory(*batch), resources.networks_memory(*batch))
             for batch in plan.batches
@@ -172,7 +207,7 @@ def _size(n_bytes: int) -> str:
     return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.1f} MB"
 
 
-def _data(study: Study, decode: bool) -> Iterator[Findings]:
+def _data(study: Study, decode: bool, known: Known) -> Iterator[Findings]:
     """Check generated stimuli, sets of images, what is shown them, then every recording."""
     from repbias.commands.check_recording import check_recording
     from repbias.stimuli.images import open_images
@@ -190,6 +225,7 @@ def _data(study: Study, decode: bool) -> Iterator[Findings]:
         findings = Findings(f"images {name}")
         with noting(findings):
             opened[name] = open_images(spec)
+            known.shown[name] = len(opened[name])
             blank = _describe_images(findings, opened[name], decode)
             if blank and _compares_pixels(study, name):
                 findings.problems.append(
@@ -209,7 +245,7 @@ def _data(study: Study, decode: bool) -> Iterator[Findings]:
 
             findings = Findings(f"network {name}, shown {group}")
             with noting(findings):
-                check_network(findings, study, name, images)
+                known.models[group, name] = check_network(findings, study, name, images)
             yield findings
     for name, spec in study.recordings.items():
         if spec.kind == "simulated":
@@ -217,7 +253,8 @@ def _data(study: Study, decode: bool) -> Iterator[Findings]:
         findings = Findings(f"recording {name} ({spec.kind}, {spec.path})")
         if spec.stimuli in opened:
             with noting(findings):
-                check_recording(findings, study, name, opened[spec.stimuli])
+                images = opened[spec.stimuli]
+                known.recordings[name] = check_recording(findings, study, name, images)
         else:
             findings.problems.append(f"not read: the images {spec.stimuli!r} cannot be opened")
         yield findings

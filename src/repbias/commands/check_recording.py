@@ -8,6 +8,7 @@ from repbias.commands.description import count, some
 from repbias.commands.findings import Findings, problems_in
 from repbias.config.study import Study
 from repbias.io.recordings import Recording
+from repbias.pipeline.times import RecordingSize
 from repbias.recordings.readers import read_recording
 from repbias.recordings.readers.common import FileRecording
 from repbias.recordings.spec import preparation_of
@@ -17,7 +18,7 @@ from repbias.stimuli.images import Images
 LOW_RELIABILITY = 0.1
 
 
-def check_recording(findings: Findings, study: Study, name: str, images: Images) -> None:
+def check_recording(findings: Findings, study: Study, name: str, images: Images) -> RecordingSize:
     """Read a recording and ask of every analysis whether it can be done.
 
     Parameters
@@ -30,6 +31,11 @@ def check_recording(findings: Findings, study: Study, name: str, images: Images)
         The recording's.
     images
         The set of stimuli that was shown.
+
+    Returns
+    -------
+    RecordingSize
+        What the time of the analyses depends on.
     """
     spec = study.recordings[name]
     assert isinstance(spec, FileRecording)
@@ -48,6 +54,10 @@ def check_recording(findings: Findings, study: Study, name: str, images: Images)
     if recording.responses is not None:
         _check_encoding(findings, study, name, recording)
     _check_references(findings, study, name, recording)
+    if recording.responses is None:
+        return RecordingSize(len(shown), 0)
+    _, n_units, *n_times = recording.responses.shape
+    return RecordingSize(len(shown), n_units, *n_times)
 
 
 def _describe_responses(findings: Findings, recording: Recording) -> None:
