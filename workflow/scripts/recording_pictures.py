@@ -10,18 +10,20 @@ with job(snakemake):
         groups_of_stimuli,
         models_shown,
     )
-    from repbias.rsa.rdms import read_rdms, subject_rdms
+    from repbias.rsa.rdms import read_rdms
+    from repbias.rsa.tables import place, region_rdms
     from repbias.stimuli.images import open_images
     from repbias.stimuli.spec import ImageSet
 
     name, images = snakemake.wildcards.recording, snakemake.params.images
     recording = Recording.read(snakemake.input.recording)
+    geometry = Geometry(**snakemake.params.geometry)
     files = map(read_rdms, snakemake.input.rdms)
     models = dict(zip(snakemake.params.members, files, strict=True))
     draw_recording_pictures(
         name,
         recording,
-        subject_rdms(recording, Geometry(**snakemake.params.geometry), name),
+        {place(name, region): rdms for region, _, rdms in region_rdms(recording, geometry, name)},
         models_shown(models, snakemake.params.layers),
         open_images(ImageSet(**images)) if images and images["path"] else None,
         groups_of_stimuli(recording),

@@ -267,7 +267,8 @@ def _check_recording(findings: Findings, study: Study, name: str, images: Images
     spec = study.recordings[name]
     assert isinstance(spec, FileRecording)
     known = np.array(images.ids)
-    recording = read_recording(spec, known)
+    groups = study.images[spec.stimuli].groups
+    recording = read_recording(spec, known, images.columns, groups)
     shown = recording.stimulus_ids
     never = np.setdiff1d(known, shown)
     missing = f"; never shown: {some(never)}" if len(never) else ""

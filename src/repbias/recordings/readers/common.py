@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import field_validator
 
-from repbias.base.spec import InputPath, RepbiasError, Spec, expand_variables
+from repbias.base.spec import InputPath, Name, RepbiasError, Spec, expand_variables
 from repbias.io.arrays import load_array
 from repbias.io.recordings import Recording
 from repbias.io.untrusted import refuse_size
@@ -36,6 +36,9 @@ class FileRecording(Spec):
     """What was measured: spikes, calcium, fMRI, MEG, ..."""
     source: str = ""
     """Citation or origin, shown in the report."""
+    analyse_regions: list[str] | dict[Name, list[str]] | None = None
+    """The regions that are analysed, each by itself; by default all. A mapping joins several under
+    a new name: `{ventral: [V4, IT]}`."""
 
     def input_files(self) -> list[str]:
         """Return all files that the recording is read from; changing one reruns what uses it."""

@@ -19,7 +19,14 @@ from repbias.base.spec import RepbiasError, printable
 from repbias.geometry.comparison import Ties
 from repbias.io.files import atomic
 from repbias.io.recordings import Recording
-from repbias.report.figures.drawing import PAGE, STYLE, legend_below, line, note_below
+from repbias.report.figures.drawing import (
+    PAGE,
+    STYLE,
+    empty_figure,
+    legend_below,
+    line,
+    note_below,
+)
 from repbias.report.figures.names import COLOURS, shortened
 from repbias.rsa.rdms import aligned_vectors
 from repbias.stimuli.images import Images
@@ -55,7 +62,7 @@ PERCENTILES = mpl.colormaps["viridis"].resampled(20).with_extremes(bad="0.9")
 def draw_recording_pictures(
     name: str,
     recording: Recording,
-    rdms: RDMs,
+    rdms: Mapping[str, RDMs],
     models: Mapping[str, RDMs],
     images: Images | None,
     groups: np.ndarray | None,
@@ -71,7 +78,7 @@ def draw_recording_pictures(
     recording
         The recording.
     rdms
-        Its RDMs, one per subject; their mean is drawn.
+        Label of every region to its RDMs, one per subject; their mean is drawn.
     models
         Label to RDMs of a model's layer; the mean over networks is drawn.
     images
@@ -93,8 +100,12 @@ def draw_recording_pictures(
         raise RepbiasError(f"recording '{name}': {len(groups)} groups for {len(ids)} stimuli")
     order = _shown_stimuli(len(ids), groups)
     shown, labels = ids[order], None if groups is None else groups[order]
-    drawn = {name: rdms} | {
-        label if label != name else f"{label} (model)": model
+    if not rdms:
+        for path in (rdms_path, mds_path):
+            _save(path, empty_figure("no RDM of it"), pd.DataFrame(), dpi=80)
+        return
+    drawn = dict(rdms) | {
+        label if label not in rdms else f"{label} (model)": model
         for label, model in list(models.items())[:MOST_MODELS]
     }
     vectors = {
@@ -164,11 +175,12 @@ def models_shown(files: Mapping[str, RDMs], layers: Mapping[str, str]) -> dict[s
 def groups_of_stimuli(recording: Recording) -> np.ndarray | None:
     """Return the first column of text that divides a recording's stimuli into a few groups.
 
-    Columns whose name contains "category" come first. None if no column has between 2 and
-    :data:`MOST_GROUPS` values.
+    The column that groups them in analyses comes first, then those whose name contains "category".
+    None if no column has between 2 and :data:`MOST_GROUPS` values.
     """
     columns = {k: v for k, v in recording.stimuli.items() if k != "stimulus_id"}
-    for column in sorted(columns, key=lambda k: "category" not in k.lower()):
+    named = recording.info.get("groups")
+    for column in sorted(columns, key=lambda k: (k != named, "category" not in k.lower())):
         values = np.asarray(columns[column])
         if values.dtype.kind in "UO" and 2 <= len(set(values)) <= min(MOST_GROUPS, len(values) - 1):
             return np.array([printable(text) for text in values.astype(str)])
