@@ -587,12 +587,14 @@ def test_models_and_options_that_cannot_be_used_are_refused():
     rng = np.random.default_rng(0)
     data = RDMs(rng.random((4, 45)))
     weighted = ModelWeighted("weighted", rng.random((2, 45)))
-    for theta in (np.ones(2), [None, None]):
-        with pytest.raises(RepbiasError, match="theta has parameters of 2 models, there are 1"):
+    for theta, found in ((np.ones(2), "has 2 items"), ([None, None], "has 2 items"), (1, "is 1")):
+        with pytest.raises(RepbiasError, match=f"theta {found}; expected .* each of 1 models"):
             toolbox.eval_bootstrap(weighted, data, theta=theta, N=5)
     for models, found in ((3, "a int"), ([data], "a RDMs"), ([], "no models")):
         with pytest.raises(RepbiasError, match=f"models: found {found}"):
             toolbox.eval_bootstrap(models, data, N=5)
+    with pytest.raises(RepbiasError, match=r"RDMs of models: 1 of 1 have .* not finite"):
+        toolbox.eval_bootstrap(ModelFixed("infinite", np.full(45, np.inf)), data, N=5)
     fixed = ModelFixed("fixed", data[0])
     for option in ("k_pattern", "k_rdm", "n_cv"):
         with pytest.raises(RepbiasError, match=f"{option} is 0; expected 1 or more"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
@@ -159,17 +159,19 @@ def _predicted(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the RDMs that models predict (rdm, pair), and which model each one is of (rdm,)."""
     vectors, number = [], []
-    if theta is not None and len(theta) != len(models):
+    if theta is not None and (not isinstance(theta, Sized) or len(theta) != len(models)):
+        found = f"has {len(theta)} items" if isinstance(theta, Sized) else f"is {theta!r}"
         raise RepbiasError(
-            f"theta has parameters of {len(theta)} models, there are {len(models)}; expected a "
-            "list with those of every model"
+            f"theta {found}; expected a list with the parameters of each of {len(models)} models"
         )
     for i, model in enumerate(models):
         rdms = model.predict_rdm(theta=None if theta is None else theta[i])
         refuse_other_patterns(data.rdms, rdms, data.pattern_descriptor)
         vectors.append(rdms.get_vectors().astype(np.float64))
         number += [i] * rdms.n_rdm
-    return np.concatenate(vectors), np.array(number)
+    predicted = np.concatenate(vectors)
+    refuse_not_finite(predicted, "models")
+    return predicted, np.array(number)
 
 
 def _drawn(
@@ -225,6 +227,7 @@ def eval_dual_bootstrap(
         If a model or fitter is not supported, an RDM is not finite, a model has other patterns, or
         the correction is requested with a single division into folds.
     """
+    models = _listed(models)
     grouped = _Data.of(data, method, rdm_descriptor, pattern_descriptor)
     if k_rdm is None:
         k_rdm = default_k_rdm(DRAWN * grouped.subjects.n)
@@ -236,7 +239,7 @@ def eval_dual_bootstrap(
     evaluated = _cross_validated_bootstrap(
         ("both", "rdm", "pattern"), models, grouped, fitter, division, N, random_state
     )
-    return _result("both", _listed(models), grouped, "dual_bootstrap", evaluated)
+    return _result("both", models, grouped, "dual_bootstrap", evaluated)
 
 
 def bootstrap_crossval(
@@ -260,6 +263,7 @@ def bootstrap_crossval(
     """
     if boot_type not in get_args(Kind):
         raise RepbiasError(f"boot_type {boot_type!r}; expected 'both', 'pattern' or 'rdm'")
+    models = _listed(models)
     grouped = _Data.of(data, method, rdm_descriptor, pattern_descriptor)
     if k_rdm is None:
         k_rdm = default_k_rdm(DRAWN * grouped.subjects.n) if grouped.subjects.n > 1 else 1
@@ -271,7 +275,7 @@ def bootstrap_crossval(
     )
     cv_method = "bootstrap_crossval" + ("" if boot_type == "both" else f"_{boot_type}")
     evaluated = evaluations[..., 0], ceiling[..., 0], variances[0]
-    return _result(boot_type, _listed(models), grouped, cv_method, evaluated)
+    return _result(boot_type, models, grouped, cv_method, evaluated)
 
 
 @dataclass(frozen=True)
@@ -303,7 +307,7 @@ class _Division:
 
 def _cross_validated_bootstrap(
     boots: tuple[Kind, ...],
-    models: ToolboxModel | list[ToolboxModel],
+    models: list[ToolboxModel],
     data: _Data,
     fitter: Fitter | list[Fitter | None] | None,
     division: _Division,
@@ -315,7 +319,6 @@ def _cross_validated_bootstrap(
     Ceilings are (2, sample, division, bootstrap), variances (bootstrap, x, x), x being the models
     and the two ceilings.
     """
-    models = _listed(models)
     _refuse_too_few(boots, data, n_samples)
     fitted = _fitted(models, fitter, data)
     divided = _Divided.of(boots, data, division, n_samples, _generator(random_state))
