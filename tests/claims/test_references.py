@@ -48,7 +48,8 @@ TABLES = {
     "rsa_recordings": table(
         "rsa_recordings",
         [
-            {"recording": "it", "rdm_similarity": c, "ceiling_low": low, "ceiling_high": low + 0.5}
+            {"recording": "it", "region": "", "rdm_similarity": c}
+            | {"ceiling_low": low, "ceiling_high": low + 0.5}
             for c, low in (("corr", 0.1), ("spearman", 0.2))
         ],
     ),
@@ -56,7 +57,7 @@ TABLES = {
         "rsa_between_recordings",
         [
             {"recording_a": a, "recording_b": b, "rdm_similarity": "corr", "similarity": s}
-            | {"interval": f"95 %, {averaging}"}
+            | {"interval": f"95 %, {averaging}", "region_a": "", "region_b": ""}
             for a, b, s, averaging in (
                 ("it", "v4", 0.4, "mean over pairs of subjects"),
                 ("it", "v4", 0.6, "mean RDM"),

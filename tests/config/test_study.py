@@ -147,7 +147,14 @@ def test_sections_refer_to_each_other(everything):
 
 
 OF_RESPONSES = {"encoding", "encoding_regions", "reliability"}
-OF_READ = {"rsa_recordings", "rsa_tests", "rsa_between_recordings", "quality", *OF_RESPONSES}
+OF_READ = {
+    "rsa_recordings",
+    "rsa_subjects",
+    "rsa_tests",
+    "rsa_between_recordings",
+    "quality",
+    *OF_RESPONSES,
+}
 
 
 @pytest.mark.parametrize(

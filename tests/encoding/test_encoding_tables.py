@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.stats import false_discovery_control
 
+from repbias.base.groups import StimulusGroups
 from repbias.base.spec import RepbiasError
-from repbias.encoding.ridge import gram, permutation_p, predict, scores
+from repbias.encoding.ridge import gram, outer_folds, permutation_p, predict, scores
 from repbias.encoding.spec import Encoding
 from repbias.encoding.tables import encode_recording, targets
 from repbias.io.recordings import Recording
@@ -24,10 +25,10 @@ NETWORKS = [(0, "initial"), (0, "mastered"), (0, "final"), (1, "final")]
 
 
 def recording_of(tensor: np.ndarray, ids=IDS, columns=None, **preparation) -> Recording:
-    """A recording of (stimulus, repeat, unit)."""
+    """A recording of (stimulus, repeat, unit); a column of its stimuli groups them."""
     n, repeats, units = tensor.shape
     return Recording(
-        info={"preparation": preparation},
+        info={"preparation": preparation, "groups": next(iter(columns or {}), None)},
         stimuli={"stimulus_id": np.array(ids[:n])} | (columns or {}),
         responses=tensor.reshape(-1, units),
         trials={
@@ -233,37 +234,47 @@ def test_groups_are_a_column_of_the_recordings_stimuli(layers, tensor, one_layer
     recording = recording_of(
         tensor[order], list(np.array(IDS)[order]), {"category": category[order]}
     )
-    spec = SPEC.model_copy(update={"groups": "category"})
-    table = encode_recording("v4", recording, "tasks", {"both": one_layer}, spec)
+    table = encode_recording("v4", recording, "tasks", {"both": one_layer}, SPEC)
     kernel, means = gram(layers["hidden2"][3].astype(np.float32)), tensor.mean(axis=1)
-    fit = predict(kernel, means, spec, category)
+    groups = StimulusGroups.of(category, "category")
+    fit = predict(kernel, means, SPEC, groups)
     np.testing.assert_allclose(table["r"], scores(fit, means)[0], atol=1e-9)
-    p = permutation_p(kernel, means, fit, spec, category)
+    p = permutation_p(kernel, means, fit, SPEC, groups)
     np.testing.assert_allclose(table["p"], p)
     assert abs(table["r"] - encode(tensor, one_layer)["r"]).max() > 0.01
 
 
-@pytest.mark.parametrize(
-    ("columns", "message"),
-    [
-        ({}, "'v4': encoding.groups: its stimuli have no column 'category'; allowed: nothing"),
-        ({"catgory": np.arange(40)}, "did you mean 'catgory'"),
-        ({"category": np.arange(40) % 3}, "'category' has 3 groups, too few for 3 x 3 folds"),
-        ({"category": np.array([*range(4), *[4] * 18, *[5] * 18])}, "one of 3 folds has 2 stimuli"),
-    ],
-)
-def test_groups_that_cannot_be_left_out_are_refused(tensor, one_layer, columns, message):
-    spec = SPEC.model_copy(update={"groups": "category"})
-    recording = recording_of(tensor, columns=columns)
-    with pytest.raises(RepbiasError, match=message):
-        encode_recording("v4", recording, "tasks", {"both": one_layer}, spec)
+def test_a_fold_of_too_few_stimuli_is_refused(tensor, one_layer):
+    category = np.array([*range(4), *[4] * 18, *[5] * 18])
+    recording = recording_of(tensor, columns={"category": category})
+    with pytest.raises(RepbiasError, match="one of 3 folds of whole category has 2 stimuli"):
+        encode_recording("v4", recording, "tasks", {"both": one_layer}, SPEC)
 
 
-def test_units_that_saw_too_few_groups_are_left_out(tensor, one_layer, caplog):
-    tensor[16:, :, 2] = np.nan
-    spec = SPEC.model_copy(update={"groups": "category"})
-    recording = recording_of(tensor, columns={"category": np.arange(40) // 4})
+def test_few_groups_are_never_left_out(tensor, one_layer):
+    """Every fold has stimuli of each; and permutations stay within them."""
+    recording = recording_of(tensor, columns={"category": np.arange(40) % 3})
+    data = targets("v4", recording, SPEC)
+    for train, test in outer_folds(data.groups, SPEC):
+        assert set(data.groups.codes[test]) == set(data.groups.codes[train]) == {0, 1, 2}
+    table = encode_recording("v4", recording, "tasks", {"both": one_layer}, SPEC)
+    assert table["p"].between(0, 1).all()
+
+
+def test_there_are_no_more_folds_than_groups(tensor, one_layer):
+    """Six groups in ten folds: each is a fold, and five are left to the inner ones."""
+    recording = recording_of(tensor, columns={"category": np.arange(40) % 6})
+    spec = SPEC.model_copy(update={"folds": 10, "inner_folds": 4})
+    groups = targets("v4", recording, spec).groups
+    assert len(outer_folds(groups, spec)) == 6
     table = encode_recording("v4", recording, "tasks", {"both": one_layer}, spec)
+    assert table["r"].notna().all()
+
+
+def test_units_that_saw_too_few_stimuli_are_left_out(tensor, one_layer, caplog):
+    tensor[8:, :, 2] = np.nan
+    recording = recording_of(tensor, columns={"category": np.arange(40) // 4})
+    table = encode_recording("v4", recording, "tasks", {"both": one_layer}, SPEC)
     assert set(table["unit"]) == {"u0", "u1", "u3", "u4", "u5"}
     assert "1 of 6 units are constant or observed for too few stimuli or groups" in caplog.text
 

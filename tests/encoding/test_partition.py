@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ortho_group
 
+from repbias.base.groups import StimulusGroups
 from repbias.base.spec import RepbiasError
 from repbias.encoding.partition import partition_variance
 from repbias.encoding.ridge import gram, predict, scores
@@ -252,12 +253,12 @@ def test_groups_and_missing_stimuli_count_here_too(opened):
     y[40:, 1] = np.nan
     groups = np.arange(60) // 4
     net = opened("net", {"a": spaces[:1], "b": spaces[1:2]})
-    table = partition(
-        recording_of(y, object=groups), {"net": net}, ["net:a", "net:b"], groups="object"
-    )
+    recording = recording_of(y, object=groups)
+    recording.info["groups"] = "object"
+    table = partition(recording, {"net": net}, ["net:a", "net:b"])
     assert table.set_index("unit")["n_stimuli"].to_dict() == {"u0": 60, "u1": 40, "u2": 60}
     kernels = np.stack([gram(s[:40].astype(np.float32)) for s in spaces[:2]])
-    fit = predict(kernels, y[:40, [1]], Encoding(**FAST), groups[:40])
+    fit = predict(kernels, y[:40, [1]], Encoding(**FAST), StimulusGroups.of(groups[:40], "object"))
     found = table[(table["unit"] == "u1") & (table["part"] == "all")]["r2"]
     np.testing.assert_allclose(found, scores(fit, y[:40, [1]])[1], atol=1e-9)
 

@@ -8,11 +8,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 
-from repbias.encoding.ridge import _null, _orders, gram, permutation_p, predict, scores, splits
+from repbias.base.groups import StimulusGroups
+from repbias.encoding.ridge import (
+    _null,
+    gram,
+    outer_folds,
+    permutation_p,
+    predict,
+    scores,
+)
 from repbias.encoding.spec import Encoding
 
 SPEC = Encoding(folds=4, inner_folds=3, n_alphas=9, permutations=99)
-BLOCKS = np.repeat(np.arange(8), [6, 6, 6, 6, 6, 4, 4, 10])
+ALONE = StimulusGroups.alone(48)
+BLOCKS = StimulusGroups.of(np.repeat(np.arange(8), [6, 6, 6, 6, 6, 4, 4, 10]), "films")
 
 
 def data(n=48, units=6, seed=0):
@@ -21,20 +30,20 @@ def data(n=48, units=6, seed=0):
     return x, x @ rng.normal(size=(20, units)) + 4 * rng.normal(size=(n, units)) + 3
 
 
-@pytest.mark.parametrize("groups", [None, BLOCKS])
+@pytest.mark.parametrize("groups", [ALONE, BLOCKS])
 def test_every_permutation_is_a_new_fit(groups):
     """scikit-learn's primal ridge, fold by fold, with the penalties of the real responses."""
     x, y = data()
     spec = SPEC.model_copy(update={"permutations": 3})
     fit = predict(gram(x), y, spec, groups)
-    orders = _orders(48, spec, groups)
+    orders = groups.orders(3, np.random.default_rng(spec.seed))
     found = _null(gram(x), y, fit.alphas, orders, spec, groups)
     scaled = x - x.mean(axis=0)
     scaled /= np.sqrt((scaled**2).sum(axis=1).mean())
     for order, r in zip(orders, found, strict=True):
         for unit in range(6):
             permuted, by_fold = y[order, unit], []
-            for fold, (train, test) in enumerate(splits(48, 4, 0, groups)):
+            for fold, (train, test) in enumerate(outer_folds(groups, spec)):
                 model = Ridge(fit.alphas[fold, unit]).fit(scaled[train], permuted[train])
                 by_fold.append(np.corrcoef(model.predict(scaled[test]), permuted[test])[0, 1])
             assert r[unit] == pytest.approx(np.mean(by_fold), abs=1e-8)
@@ -44,7 +53,8 @@ def test_p_counts_the_permutations_that_reach_r():
     x, y = data(units=12)
     fit = predict(gram(x), y, SPEC)
     r, _ = scores(fit, y)
-    null = _null(gram(x), y, fit.alphas, _orders(48, SPEC, None), SPEC, None)
+    orders = ALONE.orders(SPEC.permutations, np.random.default_rng(SPEC.seed))
+    null = _null(gram(x), y, fit.alphas, orders, SPEC, ALONE)
     expected = (1 + (null >= r).sum(axis=0)) / 100
     np.testing.assert_allclose(permutation_p(gram(x), y, fit, SPEC), expected)
     assert expected.min() == 0.01
@@ -65,8 +75,9 @@ def test_true_nulls_are_rejected_as_often_as_stated(groups):
         x, y = rng.normal(size=(60, 30)), rng.normal(size=(60, 300))
         if groups is not None:
             x, y = x + rng.normal(size=(12, 30))[groups], y + rng.normal(size=(12, 300))[groups]
-        fit = predict(gram(x), y, spec, groups)
-        small.append(permutation_p(gram(x), y, fit, spec, groups) <= 0.05)
+        known = None if groups is None else StimulusGroups.of(groups, "films")
+        fit = predict(gram(x), y, spec, known)
+        small.append(permutation_p(gram(x), y, fit, spec, known) <= 0.05)
     error = np.sqrt(0.05 * 0.95 / 1200)
     assert abs(np.mean(small) - 0.05) < 4 * error
 
@@ -123,29 +134,3 @@ def test_p_does_not_depend_on_the_unit_of_measure(seed, scale, offset):
     expected = permutation_p(gram(x), y, predict(gram(x), y, spec), spec)
     found = permutation_p(gram(x), moved, predict(gram(x), moved, spec), spec)
     np.testing.assert_array_equal(found, expected)
-
-
-@settings(max_examples=10)
-@given(
-    groups=st.lists(st.integers(0, 5), min_size=4, max_size=30),
-    seed=st.integers(0, 100),
-)
-def test_permutations_keep_groups_together(groups, seed):
-    groups = np.array(groups)
-    spec = Encoding(permutations=20, seed=seed)
-    orders = _orders(len(groups), spec, groups)
-    sizes = dict(zip(*np.unique(groups, return_counts=True), strict=True))
-    for order in orders:
-        assert sorted(order) == list(range(len(groups)))
-        for group in sizes:
-            (source,) = set(groups[order[groups == group]])
-            assert sizes[source] == sizes[group]
-
-
-def test_permutations_reach_every_place():
-    free = _orders(6, Encoding(permutations=500), None)
-    counts = np.array([[np.sum(free[:, i] == j) for j in range(6)] for i in range(6)])
-    assert abs(counts - 500 / 6).max() < 5 * np.sqrt(500 / 6)
-    groups = np.array(["a", "b", "a", "b", "c", "c", "c"])
-    blocked = _orders(7, Encoding(permutations=1000), groups)
-    assert len(np.unique(blocked, axis=0)) == 2 * 2 * 2 * 6

@@ -14,7 +14,8 @@ from sklearn.metrics import mean_squared_error, r2_score
 from sklearn.model_selection import GroupKFold, KFold
 from sklearn.preprocessing import KernelCenterer
 
-from repbias.encoding.ridge import Prediction, gram, predict, scores, splits, sub_gram
+from repbias.base.groups import StimulusGroups
+from repbias.encoding.ridge import Prediction, gram, predict, scores, sub_gram
 from repbias.encoding.spec import Encoding
 
 SMALL = Encoding(folds=3, inner_folds=3, n_alphas=5)
@@ -269,7 +270,8 @@ def test_a_group_of_stimuli_is_left_out_as_a_whole_in_outer_and_inner_folds():
     x = rng.normal(size=(12, 30))[groups.astype(int)] + 0.3 * rng.normal(size=(60, 30))
     y = rng.normal(size=(12, 8))[groups.astype(int)] + 0.3 * rng.normal(size=(60, 8))
     spec = Encoding(folds=4, inner_folds=3, n_alphas=5, seed=3)
-    fit = predict(gram(x), y, spec, groups)
+    films = StimulusGroups.of(groups, "films")
+    fit = predict(gram(x), y, spec, films)
     for group in np.unique(groups):
         assert len(np.unique(fit.fold[groups == group])) == 1
     kernel = gram(x)
@@ -283,16 +285,9 @@ def test_a_group_of_stimuli_is_left_out_as_a_whole_in_outer_and_inner_folds():
         expected = model.predict(centerer.transform(kernel[np.ix_(test, train)])) + mean
         np.testing.assert_allclose(fit.predicted[test], expected, rtol=1e-8, atol=1e-10)
     # What is learned of a group says nothing of another here; single stimuli have neighbours.
-    alone, together = (scores(predict(kernel, y, spec, g), y)[1] for g in (None, groups))
+    alone, together = (scores(predict(kernel, y, spec, g), y)[1] for g in (None, films))
     assert alone.mean() > 0.5
     assert together.mean() < 0.1
-
-
-def test_groups_of_one_stimulus_are_no_groups():
-    groups = np.array([f"{i:02d}" for i in range(30)])
-    for train, test in splits(30, 5, 1, groups):
-        assert len(test) == 6
-        assert set(train) | set(test) == set(range(30))
 
 
 def test_memory_changes_no_result():

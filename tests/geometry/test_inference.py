@@ -16,6 +16,7 @@ from scipy.spatial.distance import pdist
 from scipy.stats import sem
 from scipy.stats import t as student
 
+from repbias.base.groups import StimulusGroups
 from repbias.base.spec import RepbiasError
 from repbias.geometry import inference
 from repbias.geometry.inference import Draws, dual_variance, evaluate
@@ -157,7 +158,7 @@ def test_rdms_that_are_not_finite_are_refused():
 def test_degrees_of_freedom_lie_between_those_of_the_factors(values, n_subjects, n_stimuli, n):
     """Satterthwaite (1946), written out."""
     subjects, stimuli, networks = values
-    draws = Draws.of(n_stimuli, n_subjects, 10, 0, "both")
+    draws = Draws.of(StimulusGroups.alone(n_stimuli), n_subjects, 10, 0, "both")
     variances = {
         "subjects": np.array([subjects]),
         "stimuli": np.array([stimuli]),

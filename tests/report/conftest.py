@@ -191,7 +191,8 @@ def tested(rows, rng, recording="v4", rdm_similarities=("corr", "spearman")):
         ]:
             effect = rng.uniform(-0.3, 0) if test == "ceiling" else rng.uniform(-0.2, 0.5)
             tests.append(
-                {"recording": recording, "rdm_similarity": rdm_similarity, "test": test}
+                {"recording": recording, "region": ""}
+                | {"rdm_similarity": rdm_similarity, "test": test}
                 | {"experiment": a[0], "n_networks_a": len(models[a])}
                 | dict(zip((f"{side}_a" for side in sides), a[1:], strict=True))
                 | nothing
@@ -210,10 +211,11 @@ def recorded(rows, ceiling, rng):
     low, high = (lambda: rng.uniform(-0.2, 0)), (lambda: rng.uniform(0.5, 0.6))
     rows = [row for row in rows if row["snapshot"] != "mastered"]
     interval = {"ci_low": low, "ci_high": high}
-    of = {"recording": "v4", "interval": "95 %", "n_subjects": 1, "n_stimuli": 40}
+    of = {"recording": "v4", "region": "", "interval": "95 %", "n_subjects": 1, "n_stimuli": 40}
     conditions = list(dict.fromkeys((row["experiment"], row["condition"]) for row in rows))
     return {
         "rsa_tests": tested(rows, rng),
+        "rsa_subjects": as_table("rsa_subjects"),
         "rsa_fitted": measured(
             "rsa_fitted",
             [
@@ -282,6 +284,8 @@ def recorded(rows, ceiling, rng):
             [
                 {
                     "recording_a": "v4",
+                    "region_a": "",
+                    "region_b": "",
                     "recording_b": "it",
                     "rdm_similarity": "corr",
                     "similarity": 0.4321,
@@ -350,7 +354,10 @@ def make_tables() -> Callable[..., dict[str, pd.DataFrame]]:
             "rsa_recordings": measured(
                 "rsa_recordings",
                 [
-                    row | {"recording": "v4", "rdm_similarity": c} | ceiling | constants
+                    row
+                    | {"recording": "v4", "region": "", "rdm_similarity": c}
+                    | ceiling
+                    | constants
                     for c in ("corr", "spearman")
                     for row in [*networks, *models]
                 ],

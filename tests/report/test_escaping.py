@@ -203,6 +203,5 @@ def test_nothing_runs_in_a_browser(make_tables, tmp_path):
 def test_groups_of_stimuli_have_names_that_can_be_drawn():
     ids = np.array([f"s{i}" for i in range(4)])
     categories = np.array(["a\x1b[31m", "a\x1b[31m", "b", "b"])
-    recording = Recording.__new__(Recording)
-    object.__setattr__(recording, "stimuli", {"stimulus_id": ids, "category": categories})
+    recording = Recording(stimuli={"stimulus_id": ids, "category": categories})
     assert list(groups_of_stimuli(recording)) == [r"a\x1b[31m"] * 2 + ["b"] * 2

@@ -64,7 +64,8 @@ def draw(folder, n=12, images=None, groups=None, models=None, name="v4", rdms=No
     if models is None:
         models = {"net, layer1": some_rdms(n, 1), "net, layer2": some_rdms(n, 2)}
     paths = [folder / f"{kind}_{name}.svg" for kind in PICTURES]
-    draw_recording_pictures(name, recording, rdms or some_rdms(n), models, images, groups, *paths)
+    rdms = {name: rdms or some_rdms(n)}
+    draw_recording_pictures(name, recording, rdms, models, images, groups, *paths)
     for path in paths:
         assert ElementTree.parse(path).getroot().tag.endswith("svg")
     return [path.read_text() for path in paths], [

@@ -15,6 +15,7 @@ from scipy.optimize import nnls
 from scipy.spatial.distance import pdist
 from scipy.stats import ortho_group
 
+from repbias.base.groups import StimulusGroups
 from repbias.base.spec import RepbiasError
 from repbias.geometry.inference import Draws
 from repbias.geometry.spec import Geometry
@@ -136,9 +137,9 @@ def test_projection_keeps_the_largest_components(seed):
 def test_every_stimulus_is_left_out_once(n, k, seed):
     if n // k < 4:
         with pytest.raises(RepbiasError, match=f"{k} folds of {n} stimuli; .* at most {n // 4}"):
-            stimulus_folds(n, k, seed)
+            stimulus_folds(StimulusGroups.alone(n), k, seed)
         return
-    folds = stimulus_folds(n, k, seed)
+    folds = stimulus_folds(StimulusGroups.alone(n), k, seed)
     np.testing.assert_array_equal(np.sort(np.concatenate(folds)), np.arange(n))
     assert len(folds) == k
     assert max(map(len, folds)) - min(map(len, folds)) <= 1
@@ -150,8 +151,8 @@ def test_cross_validation_written_out(n_subjects):
     weights are fitted to both, with four to the other three."""
     n = 16
     layers, data = layers_and_subjects(n_subjects=n_subjects, n=n)
-    folds = stimulus_folds(n, 3, 0)
-    draws = Draws.of(n, n_subjects, 100, 0, "auto")
+    folds = stimulus_folds(StimulusGroups.alone(n), 3, 0)
+    draws = Draws.of(StimulusGroups.alone(n), n_subjects, 100, 0, "auto")
     found, width = cross_validated(weighted(layers, "corr"), data, folds, "corr", draws, 0)
     scores = []
     for test in folds:
@@ -178,8 +179,8 @@ def test_held_out_stimuli_are_never_seen():
         assert len(target) == len(train) * (len(train) - 1) // 2
         return np.arange(len(test) * (len(test) - 1) // 2, dtype=float)
 
-    draws = Draws.of(n, 1, 100, 0, "stimuli")
-    cross_validated(fit, data, stimulus_folds(n, 3, 1), "spearman", draws, 0)
+    draws = Draws.of(StimulusGroups.alone(n), 1, 100, 0, "stimuli")
+    cross_validated(fit, data, stimulus_folds(StimulusGroups.alone(n), 3, 1), "spearman", draws, 0)
     assert len(seen) == 3
     for train, test in seen:
         assert not train & test
@@ -190,9 +191,11 @@ def test_held_out_stimuli_are_never_seen():
 @pytest.mark.parametrize("rdm_similarity", ["corr", "spearman", "cosine_cov"])
 def test_every_level_and_rdm_similarity_has_an_interval(rdm_similarity, generalise):
     layers, data = layers_and_subjects()
-    draws = Draws.of(14, 3, 100, 0, generalise)
+    draws = Draws.of(StimulusGroups.alone(14), 3, 100, 0, generalise)
     fit = weighted(layers, rdm_similarity)
-    value, width = cross_validated(fit, data, stimulus_folds(14, 3, 0), rdm_similarity, draws, 0)
+    value, width = cross_validated(
+        fit, data, stimulus_folds(StimulusGroups.alone(14), 3, 0), rdm_similarity, draws, 0
+    )
     assert -1 < value < 1
     assert 0 < width < 3
 
@@ -203,10 +206,16 @@ def test_weights_that_are_only_fitted_noise_do_not_help():
     scores = []
     for _ in range(20):
         x, data = rng.normal(size=(20, 30)), pdist(rng.normal(size=(20, 10)))[None]
-        draws = Draws.of(20, 1, 100, 0, "stimuli")
+        folds = stimulus_folds(StimulusGroups.alone(20), 4, 0)
+        draws = Draws.of(StimulusGroups.alone(20), 1, 100, 0, "stimuli")
         scores.append(
             cross_validated(
-                reweighted(x, "corr"), data, stimulus_folds(20, 4, 0), "corr", draws, 0
+                reweighted(x, "corr"),
+                data,
+                folds,
+                "corr",
+                draws,
+                0,
             )[0]
         )
     assert abs(np.mean(scores)) < 3 * np.std(scores) / np.sqrt(20)

@@ -16,6 +16,7 @@ from scipy.spatial.distance import pdist, squareform
 from scipy.stats import false_discovery_control, ttest_1samp, ttest_rel
 from scipy.stats import t as student
 
+from repbias.base.groups import StimulusGroups
 from repbias.base.spec import RepbiasError
 from repbias.geometry.comparison import resampled_similarity
 from repbias.geometry.inference import Draws, evaluate
@@ -120,7 +121,7 @@ def test_networks_are_a_random_factor():
 
 def variance_of_mean(models, data):
     """Bootstrap variance of the mean over networks, from the same samples, written out."""
-    draws = Draws.of(12, 1, 200, 0, "stimuli")
+    draws = Draws.of(StimulusGroups.alone(12), 1, 200, 0, "stimuli")
     samples = resampled_similarity(models, data, "corr", draws.stimuli)
     return samples.mean(axis=(1, 2)).var(ddof=1) * 12 / 11
 
@@ -216,7 +217,9 @@ def test_permutation_p_values_are_uniform_under_the_null():
     for i in range(200):
         models, data = (np.array([patterns_rdms(12, None, 1, rng)]) for _ in range(2))
         models = ModelSet(models, singles(1))
-        reached = model_tests._permutations_reaching(models, data, "corr", 99, i)
+        reached = model_tests._permutations_reaching(
+            models, data, "corr", 99, i, StimulusGroups.alone(12)
+        )
         p.append((reached[0] + 1) / 100)
     assert 0.42 < np.mean(p) < 0.58
     assert 0.02 < np.mean(np.array(p) <= 0.1) < 0.18
@@ -371,7 +374,7 @@ def test_constant_models_are_left_out_and_named(caplog):
     with caplog.at_level(logging.WARNING):
         table = model_tests_table("it", brain(), "tasks", {"easy": rdms}, SPEC)
     assert set(table["layer_a"]) == {"one"}
-    assert "easy, seed0, layer two: left out" in caplog.text
+    assert "easy, seed0, layer two (final): left out" in caplog.text
 
 
 def test_without_models_the_table_is_empty():
@@ -388,3 +391,79 @@ def test_rounding_is_no_difference_between_models():
     models = np.concatenate([models, 2.54 * models, 0.3937 * models])
     found = of(run(models, singles(3), data), "pair")
     assert (found["p"] > 0.99).all()
+
+
+# Stimuli in groups
+
+
+def clustered(rng, groups, shared, units=20):
+    """An RDM of patterns of which stimuli of a group share a part of the variance."""
+    patterns = np.sqrt(shared) * rng.normal(size=(len(groups.sizes), units))[groups.codes]
+    patterns += np.sqrt(1 - shared) * rng.normal(size=(len(groups), units))
+    return pdist(patterns, "correlation")[None]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n_groups", "size", "shared"), [(8, 5, 0.8), (12, 3, 0.5)])
+def test_unrelated_clusters_are_related_only_to_who_ignores_them(n_groups, size, shared):
+    """Model and brain are unrelated, but both have exemplars of categories. Permuting stimuli says
+    that they are related nearly always; permuting categories, as often as stated. Two such models
+    differ as often as stated, too."""
+    rng = np.random.default_rng(0)
+    groups = StimulusGroups.of(np.repeat(np.arange(n_groups), size), "category")
+    rejected = {"permutation": [], "pair": [], "alone": []}
+    for _ in range(150):
+        two = [clustered(rng, groups, shared) for _ in range(2)]
+        models = ModelSet(np.concatenate(two), singles(2))
+        data = clustered(rng, groups, shared)
+        settings = {"bootstraps": 200, "permutations": 99, "generalise": "stimuli"}
+        grouped = similarity_tests(models, data, "corr", groups=groups, **settings)
+        alone = similarity_tests(models, data, "corr", **settings)
+        for test in ("permutation", "pair"):
+            rejected[test].append(of(grouped, test)["p"][0] <= 0.05)
+        rejected["alone"].append(of(alone, "permutation")["p"][0] <= 0.05)
+    # Five standard errors above 5 % of 150.
+    assert np.mean(rejected["permutation"]) < 0.14
+    assert np.mean(rejected["pair"]) < 0.14
+    assert np.mean(rejected["alone"]) > 0.5
+
+
+def test_what_groups_make_of_tests_is_said(rdm_recording):
+    models = networks(0, snapshots=["final"])
+    ids = list(models.pattern_descriptors["stimulus_id"])
+    n = len(ids)
+    for size, method, generalises, warning in (
+        (1, "permutation of stimuli", "stimuli, this", ""),
+        (2, "permutation of whole film", "film, ", ""),
+        (n // 2, "permutation of stimuli within film", "stimuli of these film", "no test between"),
+    ):
+        recording = brain()
+        if size > 1:
+            recording.stimuli["film"] = np.arange(len(recording.stimulus_ids)) // size
+            recording.info["groups"] = "film"
+        table = model_tests_table("it", recording, "tasks", {"easy": models}, SPEC)
+        permuted = table[table["test"] == "permutation"]
+        assert set(permuted["method"]) == {method}
+        assert all((warning in w) if warning else not w for w in permuted["warning"])
+        zero = table[table["test"] == "zero"]
+        assert all(text.startswith(generalises.split(",")[0]) for text in zero["generalises_to"])
+
+
+@pytest.mark.parametrize("level", ["stimuli", "both"])
+def test_groups_of_equal_stimuli_are_resampled_like_rsatoolbox_does(level):
+    """It draws values of a pattern descriptor, and takes all their stimuli."""
+    models, data = simulated(2, 3, 12)
+    codes = np.arange(12) // 2
+    groups = StimulusGroups.of(codes, "film")
+    draws = Draws.of(groups, 3, 4000, 0, level)
+    found = resampled_similarity(models, data, "corr", draws.stimuli).mean(axis=2).var(axis=0)
+    rng = np.random.default_rng(1)
+    rdms = [RDMs(x, pattern_descriptors={"film": list(codes)}) for x in (models, data)]
+    samples = []
+    for _ in range(1500):
+        drawn = rng.integers(6, size=6)
+        if len(set(drawn)) < 3:
+            continue
+        a, b = (x.subsample_pattern("film", drawn) for x in rdms)
+        samples.append(compare(a, b, "corr").mean(axis=1))
+    np.testing.assert_allclose(found, np.var(samples, axis=0), rtol=0.15)

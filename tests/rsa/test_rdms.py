@@ -21,6 +21,7 @@ from repbias.geometry.spec import Geometry
 from repbias.io.files import StoreError
 from repbias.io.recordings import Recording
 from repbias.rsa.rdms import (
+    TooFewUnits,
     aligned_vectors,
     create_rdms,
     make_rdms,
@@ -269,11 +270,23 @@ def test_units_that_missed_a_stimulus_are_left_out_and_counted(caplog):
     np.testing.assert_allclose(rdms.get_vectors()[1], dissimilarities(complete, "euclidean"))
 
 
-def test_a_subject_without_complete_units_is_refused():
+def test_a_subject_with_too_few_complete_units_is_left_out(caplog):
     responses = np.random.default_rng(7).normal(size=(6, 1, 7))
     responses[2, :, :2] = np.nan
-    with pytest.raises(RepbiasError, match=r"'v4', subject1: 1 units were observed .* at least 2"):
-        subject_rdms(two_subjects(responses), Geometry(recording_distance="euclidean"), "v4")
+    spec = Geometry(recording_distance="euclidean")
+    rdms = subject_rdms(two_subjects(responses), spec, "v4")
+    assert rdms.rdm_descriptors["subject"] == ["subject2"]
+    assert "'v4', subject1: 1 units were observed" in caplog.text
+    assert "fewer than geometry.min_units = 3" in caplog.text
+    with pytest.raises(TooFewUnits, match=r"fewer than geometry\.min_units = 20"):
+        subject_rdms(two_subjects(responses), spec.model_copy(update={"min_units": 20}), "v4")
+
+
+def test_two_units_have_no_correlation_distance(trial_recording):
+    """All dissimilarities would be 0 or 2."""
+    recording = trial_recording(np.random.default_rng(0).normal(size=(6, 3, 2)))
+    with pytest.raises(TooFewUnits, match="2 units were"):
+        subject_rdms(recording, Geometry(), "v4")
 
 
 def test_a_constant_response_pattern_is_refused_with_its_subject():
@@ -305,7 +318,7 @@ def test_units_that_the_distance_cannot_use_are_left_out_and_counted(caplog, tri
 )
 def test_without_repeats_distances_that_need_them_are_refused(distance, noise, trial_recording):
     tensor = np.random.default_rng(0).poisson(4, size=(6, 1, 8)).astype(float)
-    with pytest.raises(RepbiasError, match=r"'v4', subject1: 0 units were observed .* at least 2"):
+    with pytest.raises(RepbiasError, match=r"'v4', subject1: 0 units were observed .* fewer than"):
         rdm(trial_recording(tensor), distance, noise)
 
 
@@ -351,14 +364,6 @@ def recorded_rdms(vectors, **info):
         rdms=np.array(vectors, float),
         rdm_info={name: np.array(values) for name, values in info.items()},
     )
-
-
-def test_rdms_of_several_regions_are_not_averaged():
-    recording = recorded_rdms(
-        [[1, 2, 3, 4, 5, 6], [6, 5, 4, 3, 2, 1]], subject=["a", "a"], region=["V1", "IT"]
-    )
-    with pytest.raises(RepbiasError, match="'x': its RDMs are of several regions \\(IT, V1\\)"):
-        subject_rdms(recording, Geometry(), "x")
 
 
 def test_an_rdm_in_which_all_is_the_same_is_refused():

@@ -16,10 +16,16 @@ from scipy.spatial.distance import pdist
 from repbias.base.spec import RepbiasError
 from repbias.geometry.spec import Geometry
 from repbias.io.recordings import Recording
+from repbias.recordings.parts import of_region
 from repbias.recordings.readers import read_recording
 from repbias.recordings.readers.rdms import RdmRecording
 from repbias.rsa.rdms import make_rdms
-from repbias.rsa.tables import compare_models, compare_recordings, compare_with_recording
+from repbias.rsa.tables import (
+    compare_models,
+    compare_recordings,
+    compare_with_recording,
+    compare_with_subjects,
+)
 from repbias.tables import TABLES
 
 IDS = [f"s{i:02d}" for i in range(10)]
@@ -233,3 +239,106 @@ def test_whitened_rdm_similarities_go_beyond_99_stimuli():
     solved = [cg(whiten, v, rtol=1e-12)[0] for v in (one, two)]
     expected = one @ solved[1] / np.sqrt((one @ solved[0]) * (two @ solved[1]))
     assert table["similarity"].item() == pytest.approx(expected, abs=1e-9)
+
+
+# Regions and subjects
+
+
+def two_regions(seed=3, n_units=(8, 6)):
+    """Two subjects with units in V4 and IT, three repeats."""
+    rng = np.random.default_rng(seed)
+    units = [(s, r) for s in ("a", "b") for r, n in zip(("V4", "IT"), n_units, strict=True)
+             for _ in range(n)]  # fmt: skip
+    subjects, regions = map(np.array, zip(*units, strict=True))
+    return Recording(
+        stimuli={"stimulus_id": np.array(IDS)},
+        responses=rng.normal(size=(30, len(units))),
+        trials={"stimulus_id": np.repeat(IDS, 3), "repeat": np.tile(np.arange(3), 10)},
+        units={
+            "unit": np.array([f"u{i:02d}" for i in range(len(units))]),
+            "subject": subjects,
+            "region": regions,
+        },
+    )
+
+
+def test_regions_are_never_pooled():
+    """Each has the rows of a recording that is of it alone."""
+    recording, models = two_regions(), {"easy": condition(0)[0]}
+    spec = Geometry(bootstraps=100, rdm_similarities=["corr", "spearman"])
+    table = compare_with_recording("mine", recording, "tasks", models, spec)
+    assert set(table["region"]) == {"V4", "IT"}
+    for region, found in table.groupby("region"):
+        alone = compare_with_recording("mine", of_region(recording, region), "tasks", models, spec)
+        assert set(alone["region"]) == {""}  # of one region there is no need to say which
+        expected = alone.assign(region=region)
+        assert_frame_equal(found.reset_index(drop=True), expected)
+        patterns = recording.responses.reshape(10, 3, -1).mean(axis=1)
+        vectors = [
+            pdist(patterns[:, (recording.units["subject"] == s)
+                           & (recording.units["region"] == region)], "correlation")
+            for s in "ab"
+        ]  # fmt: skip
+        first = found[found["rdm_similarity"] == "corr"].iloc[0]
+        model = models["easy"].get_vectors()[0]
+        expected = np.mean([np.corrcoef(model, v)[0, 1] for v in vectors])
+        assert first["similarity"] == pytest.approx(expected)
+
+
+def test_units_without_a_region_are_left_out_beside_others():
+    recording = two_regions()
+    recording.units["region"] = np.where(recording.units["region"] == "IT", "", "V4")
+    table = compare_with_recording(
+        "mine", recording, "tasks", {"easy": condition(0)[0]}, Geometry(bootstraps=100)
+    )
+    assert set(table["region"]) == {"V4"}
+
+
+def test_a_region_of_too_few_units_is_left_out_and_named(caplog):
+    table = compare_with_recording(
+        "mine",
+        two_regions(n_units=(8, 2)),
+        "tasks",
+        {"easy": condition(0)[0]},
+        Geometry(bootstraps=100),
+    )
+    assert set(table["region"]) == {"V4"}
+    assert "'mine, IT', a: 2 units were" in caplog.text
+    assert "no RSA of it" in caplog.text
+
+
+def test_every_subject_has_rows_of_its_own():
+    recording, models = two_regions(), {"easy": condition(0)[0]}
+    spec = Geometry(bootstraps=100)
+    table = compare_with_subjects("mine", recording, "tasks", models, spec)
+    assert set(table[["region", "subject"]].itertuples(index=False, name=None)) == {
+        ("V4", "a"), ("V4", "b"), ("IT", "a"), ("IT", "b")
+    }  # fmt: skip
+    means = compare_with_recording("mine", recording, "tasks", models, spec)
+    keys = ["region", "snapshot", "seed", "layer"]
+    by_subject = table.groupby(keys)["similarity"].mean()
+    np.testing.assert_allclose(by_subject[means.set_index(keys).index], means["similarity"])
+    assert (table["interval"] == "95 %, bootstrap of stimuli (these subjects only)").all()
+    one = compare_with_subjects("mine", of_region(recording, "V4"), "tasks", models, spec)
+    assert set(one["subject"]) == {"a", "b"}
+
+
+def test_recordings_are_compared_region_by_region():
+    recordings = {"one": two_regions(), "two": of_region(two_regions(4), "V4")}
+    table = compare_recordings(recordings, Geometry(bootstraps=100))
+    assert set(table[["region_a", "region_b"]].itertuples(index=False, name=None)) == {
+        ("IT", ""), ("V4", "")
+    }  # fmt: skip
+
+
+def test_intervals_end_where_similarities_do():
+    rdms, vectors = condition(0, networks=[(0, "final")], layers=["hidden1"])
+    (vector,) = vectors.values()
+    noise = np.random.default_rng(0).normal(size=(3, 45))
+    recording = brain(n_subjects=3)
+    recording.rdms = vector + 0.15 * noise
+    table = compare_with_recording(
+        "mine", recording, "tasks", {"a": rdms}, Geometry(bootstraps=200)
+    )
+    assert table["ci_high"].max() <= 1
+    assert (table["ci_low"] < table["similarity"]).all()

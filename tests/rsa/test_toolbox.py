@@ -250,9 +250,6 @@ def test_datasets_of_several_subjects_become_one_object():
     assert together.rdm_descriptors["subject"] == ["s1", "s2"]
     alone = toolbox.calc_rdm(second, "crossnobis", "image", "shrinkage", "run")
     np.testing.assert_array_equal(together.get_vectors()[1], alone.get_vectors()[0])
-    other, _ = trials(ids=("b", "x", "a2", "c"))
-    with pytest.raises(RepbiasError, match=r"'image' of two RDMs differs \(number 1: a10 and x"):
-        toolbox.calc_rdm([first, other], "correlation", "image")
 
 
 def test_what_cannot_be_done_is_refused():
@@ -306,11 +303,14 @@ def test_what_cannot_be_done_is_refused():
         "eval_dual_bootstrap",
         "bootstrap_crossval",
         "boot_noise_ceiling",
+        "calc_rdm",
+        "compare",
     ],
 )
 def test_arguments_and_defaults_are_rsatoolboxs(name):
     found = inspect.signature(getattr(toolbox, name)).parameters
-    expected = inspect.signature(getattr(rsatoolbox.inference, name)).parameters
+    theirs = rsatoolbox.rdm if name in ("calc_rdm", "compare") else rsatoolbox.inference
+    expected = inspect.signature(getattr(theirs, name)).parameters
     defaults = {k: p.default for k, p in found.items() if k != "random_state"}
     assert list(defaults.items()) == [(k, p.default) for k, p in expected.items()]
 
@@ -365,16 +365,14 @@ def test_subjects_may_have_seen_conditions_in_another_order(method):
     np.testing.assert_allclose(found.get_vectors(), expected.get_vectors(), atol=1e-12)
 
 
-def test_a_missing_response_and_an_unknown_option_are_refused():
+def test_a_missing_response_is_refused():
     dataset = of_a_subject(0)
-    with pytest.raises(RepbiasError, match="no option 'fold'"):
-        toolbox.calc_rdm(dataset, "crossnobis", "image", fold="run")
     dataset.measurements[3, 0] = np.nan
     with pytest.raises(RepbiasError, match="1 of 20 observations are not finite"):
         toolbox.calc_rdm(dataset, "crossnobis", "image", noise="shrinkage")
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int64])
 def test_the_calls_compute_in_double_precision(dtype):
     layers, _ = simulated()
     low = RDMs((1e3 * layers[:3]).astype(dtype))

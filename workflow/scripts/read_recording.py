@@ -11,6 +11,7 @@ with job(snakemake):
     from repbias.stimuli.spec import ImageSet
 
     spec = TypeAdapter(RecordingSpec).validate_python(snakemake.params.recording)
-    stimuli = open_images(ImageSet(**snakemake.params.images))
-    recording = read_recording(spec, np.array(stimuli.ids), stimuli.columns)
+    images = ImageSet(**snakemake.params.images)
+    stimuli = open_images(images)
+    recording = read_recording(spec, np.array(stimuli.ids), stimuli.columns, images.groups)
     recording.write(snakemake.output[0])

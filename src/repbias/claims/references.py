@@ -73,6 +73,7 @@ def _similarity(reference: Reference, table: pd.DataFrame) -> Measured:
     sides = table[["recording_a", "recording_b"]]
     of_pair = sides.isin(pair).all(axis=1) & (sides.nunique(axis=1) == 2)
     found = table[of_pair & (table["rdm_similarity"] == reference.rdm_similarity)]
+    found = found[(found[["region_a", "region_b"]].isin(["", reference.region])).all(axis=1)]
     found = found[found["interval"].str.endswith(SIMILARITIES[reference.measure])]
     if found.empty:
         raise RepbiasError(
@@ -87,6 +88,7 @@ def _similarity(reference: Reference, table: pd.DataFrame) -> Measured:
 def _ceiling(reference: Reference, table: pd.DataFrame) -> Measured:
     """Find a bound of the noise ceiling of a recording's RDMs."""
     found = table[table["recording"] == reference.recording]
+    found = found[found["region"] == reference.region]
     found = found[found["rdm_similarity"] == reference.rdm_similarity]
     if found.empty:
         raise RepbiasError(f"{_place(reference)}: no RSA by {reference.rdm_similarity!r}")

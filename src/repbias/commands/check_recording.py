@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from math import comb
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from repbias.commands.description import count, some
@@ -13,6 +17,9 @@ from repbias.recordings.readers import read_recording
 from repbias.recordings.readers.common import FileRecording
 from repbias.recordings.spec import preparation_of
 from repbias.stimuli.images import Images
+
+if TYPE_CHECKING:
+    from rsatoolbox.rdm import RDMs
 
 #: Units with a lower reliability are counted.
 LOW_RELIABILITY = 0.1
@@ -40,7 +47,8 @@ def check_recording(findings: Findings, study: Study, name: str, images: Images)
     spec = study.recordings[name]
     assert isinstance(spec, FileRecording)
     known = np.array(images.ids)
-    recording = read_recording(spec, known, images.columns)
+    groups = study.images[spec.stimuli].groups
+    recording = read_recording(spec, known, images.columns, groups)
     shown = recording.stimulus_ids
     never = np.setdiff1d(known, [*shown, *spec.exclude])
     missing = f"; never shown: {some(never)}" if len(never) else ""
@@ -175,35 +183,40 @@ def _check_reliability(findings: Findings, recording: Recording) -> None:
 
 def _check_rsa(findings: Findings, study: Study, name: str, recording: Recording) -> None:
     """Compute the RDMs, and check what further analyses of them ask for."""
-    from repbias.recordings.reliability import analysed_units
-    from repbias.recordings.responses import stimulus_means
+    from repbias.recordings.parts import stimulus_groups
     from repbias.rsa.fitted import stimulus_folds
-    from repbias.rsa.rdms import TooFewUnits, subject_rdms
-    from repbias.rsa.tables import refuse_unknown_times
+    from repbias.rsa.tables import refuse_unknown_times, region_rdms
 
     n_stimuli, geometry = len(recording.stimulus_ids), study.geometry
-    if recording.responses is not None:
-        complete = ~np.isnan(stimulus_means(recording)).any(axis=0) & analysed_units(recording)
-        n_subjects = len(dict.fromkeys(recording.units["subject"].tolist()))
-        findings.facts["RSA"] = (
-            f"{n_stimuli * (n_stimuli - 1) // 2} pairs of stimuli, {count(n_subjects, 'subject')}, "
-            f"{count(int(complete.sum()), 'unit')} with a response to every stimulus"
-        )
+    findings.facts["RSA"] = "none"
     with problems_in(findings):
-        try:
-            subject_rdms(recording, geometry, name)
-        except TooFewUnits as error:
-            findings.facts["RSA"] = "none"
-            findings.warnings.append(f"no RSA: {error}")
+        parts = list(region_rdms(recording, geometry, name))
+        if not parts:
             if any(r.rdm_similarity and name in (r.recording, r.other) for r in study.references):
                 findings.problems.append("references: published numbers of RSA, but there is none")
             return
+        found = [f"{comb(n_stimuli, 2)} pairs of stimuli", *_of_rdms(recording, parts)]
+        findings.facts["RSA"] = ", ".join(found)
     with problems_in(findings):
         if geometry.fitted:
-            stimulus_folds(n_stimuli, geometry.folds, geometry.seed)
+            stimulus_folds(stimulus_groups(recording), geometry.folds, geometry.seed)
     with problems_in(findings):
         if geometry.time_resolved:
             refuse_unknown_times(name, recording)
+
+
+def _of_rdms(recording: Recording, parts: Sequence[tuple[str, Recording, RDMs]]) -> Iterator[str]:
+    """Say of how many subjects, units and regions RDMs are."""
+    from repbias.recordings.reliability import analysed_units
+    from repbias.recordings.responses import stimulus_means
+
+    subjects = {name for *_, rdms in parts for name in rdms.rdm_descriptors["subject"]}
+    yield count(len(subjects), "subject")
+    if recording.responses is not None:
+        complete = ~np.isnan(stimulus_means(recording)).any(axis=0) & analysed_units(recording)
+        yield f"{count(int(complete.sum()), 'unit')} with a response to every stimulus"
+    if len(parts) > 1:
+        yield f"of {len(parts)} regions, each by itself"
 
 
 def _check_encoding(findings: Findings, study: Study, name: str, recording: Recording) -> None:

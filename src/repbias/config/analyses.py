@@ -88,6 +88,12 @@ OF_RECORDINGS = {
         "geometry",
         _OF_NETWORKS | _INFERENCE | {"time_resolved"},
     ),
+    "rsa_subjects": OfRecording(
+        "repbias.rsa.tables:compare_with_subjects",
+        "rdms",
+        "geometry",
+        _OF_NETWORKS | _INFERENCE | {"generalise", "time_resolved"},
+    ),
     "rsa_tests": OfRecording(
         "repbias.rsa.model_tests:model_tests_table",
         "rdms",

@@ -19,6 +19,9 @@ RENAMED = {
     "ledger": "variance_decomposition",
 }
 
+#: Keys that stand in another section now.
+MOVED = {"encoding.groups": "images.<name>.groups"}
+
 
 def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
     """Return one line per mistake.
@@ -41,7 +44,8 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
         shown = "" if isinstance(found, dict | BaseModel) else f"found {shortened(repr(found))}; "
         if item["type"] == "extra_forbidden":
             keys = container.model_fields if _is_model(container) else []
-            shown, message = "", f"unknown key; {_meant(path[-1], keys)}"
+            moved = f"it is now {MOVED[where]}" if where in MOVED else _meant(path[-1], keys)
+            shown, message = "", f"unknown key; {moved}"
         elif item["type"] == "missing":
             shown, message = "", "missing"
         elif item["type"] in ("dict_type", "list_type"):

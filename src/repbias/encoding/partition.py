@@ -154,7 +154,7 @@ def _partition(
     single = [(band,) for band in every]
     r2 = {}
     for subset in dict.fromkeys([*single, *all_but.values(), every]):
-        fit = predict(kernels[list(subset)], responses, spec, data.groups_of(stimuli))
+        fit = predict(kernels[list(subset)], responses, spec, data.groups.subset(stimuli))
         r2[subset] = scores(fit, responses)[1]
     # The last fit is the one of all bands.
     y = responses - fit.baseline

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from himalaya.kernel_ridge import generate_dirichlet_samples
-from sklearn.model_selection import GroupKFold, KFold
 from sklearn.preprocessing import KernelCenterer
 
+from repbias.base.groups import StimulusGroups
 from repbias.encoding.solvers import banded_ridge_cv, kernel_ridge_cv, low_rank_features
 from repbias.encoding.spec import Encoding
 
@@ -67,20 +67,25 @@ def _scaled(kernel: np.ndarray) -> np.ndarray:
     return kernel / scale if scale > 0 else kernel
 
 
-def splits(
-    n: int, folds: int, seed: int, groups: np.ndarray | None = None
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the (train, test) rows of every fold; a group of stimuli is never divided."""
-    kind = KFold if groups is None else GroupKFold
-    splitter = kind(folds, shuffle=True, random_state=seed)
-    return list(splitter.split(np.zeros(n), groups=groups))
+def outer_folds(groups: StimulusGroups, spec: Encoding) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the (train, test) stimuli of every outer fold; fewer where groups are fewer."""
+    return groups.folds(_at_most(spec.folds, groups), spec.seed)
+
+
+def inner_folds(groups: StimulusGroups, spec: Encoding) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the inner folds of an outer fold's training stimuli, as :func:`outer_folds`."""
+    return groups.folds(_at_most(spec.inner_folds, groups), spec.seed)
+
+
+def _at_most(n_folds: int, groups: StimulusGroups) -> int:
+    return min(n_folds, len(groups.sizes)) if groups.between else n_folds
 
 
 def predict(
     kernels: np.ndarray,
     responses: np.ndarray,
     spec: Encoding,
-    groups: np.ndarray | None = None,
+    groups: StimulusGroups | None = None,
 ) -> Prediction:
     """Predict every stimulus's responses from fits on other stimuli.
 
@@ -100,24 +105,24 @@ def predict(
     spec
         Folds, penalties, weightings and memory.
     groups
-        (stimulus,), the group of each; stimuli of a group are left out together.
+        Which stimuli are left out together; by default each is on its own.
     """
     kernels = kernels[None] if kernels.ndim == 2 else kernels
+    groups = groups or StimulusGroups.alone(len(responses))
+    folds = outer_folds(groups, spec)
     grid = np.logspace(*spec.log10_alpha, spec.n_alphas)
     parts, baseline = np.empty((len(kernels), *responses.shape)), np.empty(responses.shape)
     responses = np.asarray(responses, dtype=np.float64)
     fold = np.empty(len(responses), int)
-    alphas = np.empty((spec.folds, responses.shape[1]))
+    alphas = np.empty((len(folds), responses.shape[1]))
     weightings = _weightings(len(kernels), spec)
     features = _few_features(kernels, spec)
-    for i, (train, test) in enumerate(splits(len(responses), spec.folds, spec.seed, groups)):
+    for i, (train, test) in enumerate(folds):
         mean, scale = responses[train].mean(axis=0), responses[train].std(axis=0)
         # The solver breaks ties by absolute differences of 1e-10: volts or spikes must not matter.
         scale[scale == 0] = 1
         y = (responses[train] - mean) / scale
-        inner = splits(
-            len(train), spec.inner_folds, spec.seed, None if groups is None else groups[train]
-        )
+        inner = inner_folds(groups.subset(train), spec)
         if features is None:
             k_train, k_test = _centred(kernels, train, test)
             fit = kernel_ridge_cv(
@@ -216,7 +221,7 @@ def permutation_p(
     responses: np.ndarray,
     fit: Prediction,
     spec: Encoding,
-    groups: np.ndarray | None = None,
+    groups: StimulusGroups | None = None,
 ) -> np.ndarray:
     """Test every unit's correlation r (:func:`scores`) by permuting its responses over stimuli.
 
@@ -229,9 +234,9 @@ def permutation_p(
     which correlates the folds' scores. At a nominal 5 % it rejects about 10 % of true nulls.
 
     With groups, stimuli are permuted within their group, and whole groups are exchanged with
-    groups of the same size (multi-level exchangeability: Winkler et al. 2015). If all groups differ
-    in size, only the former is possible, and only differences between stimuli of a group are
-    tested.
+    groups of the same size (:meth:`repbias.base.groups.StimulusGroups.orders`). If all groups
+    differ in size, or are too few, only the former is possible, and only differences between
+    stimuli of a group are tested.
 
     Parameters
     ----------
@@ -255,7 +260,8 @@ def permutation_p(
     n, n_units = responses.shape
     if not spec.permutations:
         return np.full(n_units, np.nan)
-    orders = _orders(n, spec, groups)
+    groups = groups or StimulusGroups.alone(n)
+    orders = groups.orders(spec.permutations, np.random.default_rng(spec.seed))
     observed, _ = scores(fit, responses)
     responses = responses - responses.mean(axis=0)
     p = np.empty(n_units)
@@ -276,12 +282,13 @@ def _null(
     alphas: np.ndarray,
     orders: np.ndarray,
     spec: Encoding,
-    groups: np.ndarray | None,
+    groups: StimulusGroups,
 ) -> np.ndarray:
     """Return r of every permutation, (permutation, unit)."""
     total = np.zeros((len(orders), responses.shape[1]))
     features = low_rank_features(kernel)
-    for i, (train, test) in enumerate(splits(len(responses), spec.folds, spec.seed, groups)):
+    folds = outer_folds(groups, spec)
+    for i, (train, test) in enumerate(folds):
         values, trained, left_out = _components(kernel, features, train, test)
         low_rank = len(values) * len(kernel) < len(train) * len(test)
         for alpha in np.unique(alphas[i]):
@@ -298,7 +305,7 @@ def _null(
                     predicted = factor @ predicted
                 r = _correlation(y[order[test]].reshape(len(test), -1), predicted)
                 total[start : start + step, units] += r.reshape(-1, len(units))
-    return total / spec.folds
+    return total / len(folds)
 
 
 def _components(
@@ -319,18 +326,3 @@ def _components(
     # Directions in which the training stimuli do not differ are rounding errors.
     used = values > len(train) * np.finfo(float).eps * values.max(initial=0)
     return values[used], trained[used], left_out[:, used]
-
-
-def _orders(n: int, spec: Encoding, groups: np.ndarray | None) -> np.ndarray:
-    """Draw permutations of the stimuli, (permutation, stimulus), that respect groups."""
-    rng = np.random.default_rng(spec.seed)
-    # Without groups, each stimulus is a group of its own.
-    group = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
-    sizes = np.bincount(group)
-    orders = np.empty((spec.permutations, n), int)
-    for size in np.unique(sizes):
-        members = np.stack([np.flatnonzero(group == g) for g in np.flatnonzero(sizes == size)])
-        group_order = np.tile(np.arange(len(members)), (spec.permutations, 1))
-        moved = rng.permuted(members[rng.permuted(group_order, axis=1)], axis=2)
-        orders[:, members.ravel()] = moved.reshape(spec.permutations, -1)
-    return orders

@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control
 
-from repbias.base.spec import RepbiasError, nearest
-from repbias.encoding.ridge import gram, permutation_p, predict, scores, splits, sub_gram
+from repbias.base.groups import StimulusGroups
+from repbias.base.spec import RepbiasError
+from repbias.encoding.ridge import gram, outer_folds, permutation_p, predict, scores, sub_gram
 from repbias.encoding.spec import Encoding
 from repbias.io.activations import Activations
 from repbias.io.recordings import Recording
-from repbias.io.text_tables import is_missing
+from repbias.recordings.parts import stimulus_groups
 from repbias.recordings.reliability import UNAVAILABLE, analysed_units, unit_ceiling
 from repbias.recordings.responses import stimulus_means
 from repbias.recordings.spec import preparation_of
@@ -37,18 +38,14 @@ class Targets:
     ----------
     ids : (stimulus,) sorted
     means : (stimulus, unit), averages over repeats; NaN where a unit was not observed
-    groups : (stimulus,), which stimuli are left out together; None without groups
+    groups : which stimuli are left out together
     patterns : units that were observed for the same stimuli, each (stimulus rows, unit columns)
     """
 
     ids: np.ndarray
     means: np.ndarray
-    groups: np.ndarray | None
+    groups: StimulusGroups
     patterns: list[tuple[np.ndarray, np.ndarray]]
-
-    def groups_of(self, stimuli: np.ndarray) -> np.ndarray | None:
-        """Return the groups of some of the stimuli."""
-        return None if self.groups is None else self.groups[stimuli]
 
     def rows_in(self, activations: Activations) -> np.ndarray | None:
         """Return the rows of these stimuli in an activations file; None if one is missing."""
@@ -68,14 +65,12 @@ def targets(name: str, recording: Recording, spec: Encoding) -> Targets:
     Raises
     ------
     RepbiasError
-        If there are too few stimuli or groups for the folds, the column of groups does not exist,
-        or no unit is left.
+        If there are too few stimuli or groups for the folds, or no unit is left.
     """
     order = np.argsort(recording.stimulus_ids)
     means = stimulus_means(recording)[order]
-    groups = _groups(name, recording, spec)
-    groups = None if groups is None else groups[order]
-    if problem := _too_few(np.arange(len(means)), groups, spec):
+    groups = stimulus_groups(recording).subset(order)
+    if problem := _too_few(groups, spec):
         raise RepbiasError(f"recording '{name}': {problem}")
     observed = ~np.isnan(means)
     varies = np.where(observed, means, -np.inf).max(axis=0) > np.where(observed, means, np.inf).min(
@@ -88,8 +83,7 @@ def targets(name: str, recording: Recording, spec: Encoding) -> Targets:
     for g, row in enumerate(seen):
         units = np.flatnonzero(usable & (pattern.ravel() == g))
         stimuli = np.flatnonzero(row)
-        problem = _too_few(stimuli, None if groups is None else groups[stimuli], spec)
-        if problem:
+        if _too_few(groups.subset(stimuli), spec):
             usable[units] = False
         elif len(units):
             patterns.append((stimuli, units))
@@ -99,24 +93,6 @@ def targets(name: str, recording: Recording, spec: Encoding) -> Targets:
             f"recording '{name}': no unit can be predicted: all constant, unreliable or unseen"
         )
     return Targets(recording.stimulus_ids[order], means, groups, patterns)
-
-
-def _groups(name: str, recording: Recording, spec: Encoding) -> np.ndarray | None:
-    if spec.groups is None:
-        return None
-    columns = {k: v for k, v in recording.stimuli.items() if k != "stimulus_id"}
-    if spec.groups not in columns:
-        raise RepbiasError(
-            f"recording '{name}': encoding.groups: its stimuli have no column {spec.groups!r}; "
-            f"{nearest(spec.groups, columns)}"
-        )
-    groups = np.asarray(columns[spec.groups]).astype(str)
-    if missing := is_missing(groups).sum():
-        raise RepbiasError(
-            f"recording '{name}': encoding.groups: {missing} of its {len(groups)} stimuli have no "
-            f"{spec.groups!r}"
-        )
-    return groups
 
 
 def least_stimuli(spec: Encoding) -> int:
@@ -140,25 +116,17 @@ def can_be_encoded(name: str, recording: Recording, spec: Encoding) -> bool:
     return n_stimuli >= needed
 
 
-def _too_few(stimuli: np.ndarray, groups: np.ndarray | None, spec: Encoding) -> str:
+def _too_few(groups: StimulusGroups, spec: Encoding) -> str:
     """Return what the folds lack, in words; empty if nothing."""
     folds = f"{spec.folds} x {spec.inner_folds} folds"
     needed = least_stimuli(spec)
-    if len(stimuli) < needed:
-        return f"{len(stimuli)} stimuli are too few for {folds} (at least {needed})"
-    if groups is None:
-        return ""
-    n_groups = len(np.unique(groups))
-    # The largest outer fold leaves the fewest groups to the inner folds.
-    left = n_groups - -(-n_groups // spec.folds)
-    found = f"encoding.groups: {spec.groups!r} has {n_groups} groups"
-    if n_groups < spec.folds or left < spec.inner_folds:
-        return f"{found}, too few for {folds}; lower encoding.folds or encoding.inner_folds"
-    smallest = min(len(test) for _, test in splits(len(groups), spec.folds, spec.seed, groups))
+    if len(groups) < needed:
+        return f"{len(groups)} stimuli are too few for {folds} (at least {needed})"
+    smallest = min(len(test) for _, test in outer_folds(groups, spec))
     if smallest < _MIN_IN_FOLD:
         return (
-            f"{found}; one of {spec.folds} folds has {smallest} stimuli, fewer than "
-            f"{_MIN_IN_FOLD}; lower encoding.folds"
+            f"groups: one of {spec.folds} folds of whole {groups.name} has {smallest} stimuli, "
+            f"fewer than {_MIN_IN_FOLD}; lower encoding.folds"
         )
     return ""
 
@@ -252,7 +220,7 @@ def _encode(features: np.ndarray, data: Targets, spec: Encoding) -> pd.DataFrame
     for stimuli, units in data.patterns:
         whole = len(stimuli) == len(kernel)
         k = kernel if whole else sub_gram(kernel, stimuli)
-        responses, groups = data.means[np.ix_(stimuli, units)], data.groups_of(stimuli)
+        responses, groups = data.means[np.ix_(stimuli, units)], data.groups.subset(stimuli)
         fit = predict(k, responses, spec, groups)
         r, r2 = scores(fit, responses)
         at_first, at_last = (fit.alphas == fit.grid[end] for end in (0, -1))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.stats import t as student
 
+from repbias.base.groups import StimulusGroups
 from repbias.base.spec import RepbiasError
 from repbias.geometry.comparison import (
     MEMORY,
@@ -18,13 +20,6 @@ from repbias.geometry.comparison import (
     similarities,
 )
 from repbias.geometry.spec import Generalise, RdmSimilarity
-
-#: Descriptions of intervals, by the factors that are resampled.
-INTERVALS = {
-    "both": "95 %, dual bootstrap of stimuli and subjects",
-    "stimuli": "95 %, bootstrap of stimuli (these subjects only)",
-    "subjects": "95 %, bootstrap of subjects (these stimuli only)",
-}
 
 
 @dataclass
@@ -55,6 +50,7 @@ def evaluate(
     bootstraps: int,
     seed: int,
     generalise: Generalise = "auto",
+    groups: StimulusGroups | None = None,
 ) -> Evaluation:
     """Compare fixed models with every subject's RDM, with bootstrap intervals.
 
@@ -78,6 +74,8 @@ def evaluate(
     generalise
         What is resampled: "stimuli", "subjects", "both", or "auto": both if there are two
         subjects or more, otherwise stimuli.
+    groups
+        Which stimuli are resampled together; by default each is on its own.
 
     Raises
     ------
@@ -86,7 +84,8 @@ def evaluate(
     """
     refuse_not_finite(models, "models")
     refuse_not_finite(data, "subjects")
-    draws = Draws.of(n_stimuli_of(data), len(data), bootstraps, seed, generalise)
+    groups = groups or StimulusGroups.alone(n_stimuli_of(data))
+    draws = Draws.of(groups, len(data), bootstraps, seed, generalise)
     by_subject = similarities(models, data, rdm_similarity)
     # Blocks of models, so that the samples of one block fit the memory.
     size = max(1, MEMORY // (bootstraps * len(data)))
@@ -101,7 +100,13 @@ def evaluate(
         variance[block], degrees[block] = draws.variance(variances), draws.degrees(variances)
     mean = by_subject.mean(axis=1)
     width = student.ppf(0.975, degrees) * np.sqrt(variance)
-    return Evaluation(mean, by_subject, mean - width, mean + width, degrees, INTERVALS[draws.level])
+    low, high = within_bounds(mean - width), within_bounds(mean + width)
+    return Evaluation(mean, by_subject, low, high, degrees, draws.interval)
+
+
+def within_bounds(ends: np.ndarray | float) -> Any:
+    """Return ends of intervals of similarities, none beyond the -1 or 1 that there can be."""
+    return np.clip(ends, -1, 1)
 
 
 def resampled_level(n_subjects: int, generalise: Generalise) -> str:
@@ -129,31 +134,47 @@ class Draws:
     Attributes
     ----------
     level : what is resampled: "stimuli", "subjects" or "both"
-    stimuli : (sample, stimulus) how often each was drawn; samples of fewer than three different
-        stimuli have no similarity and are left out, as in rsatoolbox
+    groups : which stimuli are resampled together
+    stimuli : (sample, stimulus) how often each was drawn
     subjects : (sample, subject)
     """
 
     level: str
+    groups: StimulusGroups
     stimuli: np.ndarray
     subjects: np.ndarray
 
     @classmethod
     def of(
-        cls, n_stimuli: int, n_subjects: int, bootstraps: int, seed: int, generalise: Generalise
+        cls,
+        groups: StimulusGroups,
+        n_subjects: int,
+        bootstraps: int,
+        seed: int,
+        generalise: Generalise,
     ) -> Draws:
         """Draw the samples."""
         level = resampled_level(n_subjects, generalise)
         rng = np.random.default_rng(seed)
-        stimuli = rng.multinomial(n_stimuli, np.full(n_stimuli, 1 / n_stimuli), size=bootstraps)
-        stimuli = stimuli[(stimuli > 0).sum(axis=1) >= 3]
+        stimuli = groups.resampled(bootstraps, rng)
         share = np.full(n_subjects, 1 / n_subjects)
-        return cls(level, stimuli, rng.multinomial(n_subjects, share, size=len(stimuli)))
+        return cls(level, groups, stimuli, rng.multinomial(n_subjects, share, size=len(stimuli)))
 
-    def counts(self) -> dict[str, int]:
-        """Return the number of stimuli, of subjects, or both, by what is resampled."""
-        n = {"stimuli": self.stimuli.shape[1], "subjects": self.subjects.shape[1]}
-        return n if self.level == "both" else {self.level: n[self.level]}
+    @property
+    def interval(self) -> str:
+        """What an interval generalises to."""
+        stimuli = self.groups.of_stimuli
+        return {
+            "both": f"95 %, dual bootstrap of {stimuli} and subjects",
+            "stimuli": f"95 %, bootstrap of {stimuli} (these subjects only)",
+            "subjects": "95 %, bootstrap of subjects (these stimuli only)",
+        }[self.level]
+
+    def counts(self) -> dict[str, tuple[float, int]]:
+        """Return what is resampled: its number n in n / (n - 1), and degrees of freedom."""
+        n = self.subjects.shape[1]
+        units = {"stimuli": self.groups.resampled_units, "subjects": (n, n - 1)}
+        return units if self.level == "both" else {self.level: units[self.level]}
 
     def degrees(
         self,
@@ -162,7 +183,7 @@ class Draws:
     ) -> np.ndarray:
         """Return the degrees of freedom of a sum of variances (Satterthwaite 1946).
 
-        (sum V)^2 / sum(V^2 / d) over the factors that vary, each with n levels and d = n - 1.
+        (sum V)^2 / sum(V^2 / d) over the factors that vary, each with d degrees of freedom.
         rsatoolbox takes those of the smallest factor, as if all variance came from it, even if its
         few subjects or networks hardly differ.
 
@@ -174,7 +195,7 @@ class Draws:
             Other independent variances, and their degrees of freedom.
         """
         parts: list[tuple[np.ndarray, np.ndarray | int]]
-        parts = [(variances[factor] * n / (n - 1), n - 1) for factor, n in self.counts().items()]
+        parts = [(variances[factor] * n / (n - 1), d) for factor, (n, d) in self.counts().items()]
         total = self.variance(variances) + sum(v for v, _ in further)
         parts += further
         weight = sum(v**2 / d for v, d in parts)
@@ -211,7 +232,7 @@ class Draws:
 
     def variance(self, variances: dict[str, np.ndarray]) -> np.ndarray:
         """Combine the variances of the bootstraps of :meth:`means`, with n / (n - 1) each."""
-        n = self.counts()
+        n = {factor: n for factor, (n, _) in self.counts().items()}
         if self.level == "both":
             both, subjects, stimuli = (variances[k] for k in ("both", "subjects", "stimuli"))
             return dual_variance(both, subjects, stimuli, n["subjects"], n["stimuli"])
@@ -222,8 +243,8 @@ def dual_variance(
     both: np.ndarray,
     by_subjects: np.ndarray,
     by_stimuli: np.ndarray,
-    n_subjects: int,
-    n_stimuli: int,
+    n_subjects: float,
+    n_stimuli: float,
 ) -> np.ndarray:
     """Combine three bootstrap variances (Schütt et al. 2023, small-sample form)."""
     subjects = by_subjects * n_subjects / (n_subjects - 1)

@@ -65,6 +65,9 @@ class Geometry(Spec):
     """What intervals and tests generalise to: what is resampled. `auto` is both where a
     recording has two subjects or more, else stimuli."""
 
+    min_units: int = Field(3, ge=1)
+    """Subjects with fewer usable units, in a region, have no RDM there. With two units, correlation
+    distances are 0 or 2."""
     n_stimuli: int = Field(256, ge=4)
     """RDMs of generated stimuli use the first n test stimuli (balanced); images are all used."""
     bootstraps: int = Field(1000, ge=100)

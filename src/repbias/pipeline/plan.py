@@ -87,6 +87,7 @@ class Plan:
             "identification": study.identification,
             "encryption": study.encryption,
             "rsa_recordings": study.recordings,
+            "rsa_subjects": study.recordings,
             "rsa_tests": study.recordings,
             "rsa_fitted": study.recordings and study.geometry.fitted,
             "rsa_times": study.recordings and study.geometry.time_resolved,

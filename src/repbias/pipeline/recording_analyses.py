@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,10 +11,6 @@ import pandas as pd
 from repbias.io.activations import Activations
 from repbias.io.recordings import Recording
 from repbias.pipeline.jobs import function_named
-from repbias.rsa.rdms import TooFewUnits
-from repbias.tables import as_table
-
-logger = logging.getLogger(__name__)
 
 
 def analyse_recording(
@@ -43,8 +38,7 @@ def analyse_recording(
     Yields
     ------
     tuple
-        Name and table of every analysis, in their order. Tables that need RDMs are empty, with a
-        warning, where the recording has too few units for them.
+        Name and table of every analysis, in their order.
     """
     opened: dict[str, dict[str, Any]] = {}
     for analysis, entry in analyses.items():
@@ -56,12 +50,7 @@ def analyse_recording(
         if section := entry["section"]:
             spec = importlib.import_module(f"repbias.{section}.spec")
             arguments.append(getattr(spec, section.capitalize())(**entry["settings"]))
-        try:
-            table = function_named(entry["function"])(*arguments)
-        except TooFewUnits as error:
-            logger.warning("no %s: %s", analysis, error)
-            table = as_table(analysis)
-        yield analysis, table
+        yield analysis, function_named(entry["function"])(*arguments)
 
 
 def _open(kind: str, member: str, file: str) -> Any:

@@ -178,12 +178,16 @@ def recording_rows(
 ) -> list[dict[str, Any]]:
     """Summarise every recording: size, reliability, and the ceiling of the first RDM similarity."""
     rows = []
-    for recording, part in tables["rsa_recordings"].groupby("recording", sort=False):
+    for (recording, region), part in tables["rsa_recordings"].groupby(
+        ["recording", "region"], sort=False
+    ):
         units = tables["reliability"][tables["reliability"]["recording"] == recording]
+        units = units[(units["region"] == region) | (region == "")]
         first = part.iloc[0]
         rows.append(
             {
                 "recording": recording,
+                "region": region,
                 "subjects": int(first["n_subjects"]),
                 "stimuli": int(first["n_stimuli"]),
                 "units": len(units) or None,

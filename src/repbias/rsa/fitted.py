@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from scipy.optimize import nnls
 from scipy.spatial.distance import squareform
 from scipy.stats import t as student
 
+from repbias.base.groups import StimulusGroups
 from repbias.base.spec import RepbiasError
 from repbias.geometry.comparison import (
     UNCENTRED,
@@ -24,12 +25,13 @@ from repbias.geometry.comparison import (
     similarities,
 )
 from repbias.geometry.distances import dissimilarities
-from repbias.geometry.inference import INTERVALS, Draws
+from repbias.geometry.inference import Draws, within_bounds
 from repbias.geometry.nnls import nnls_of_gram
 from repbias.geometry.spec import Distance, Geometry, RdmSimilarity
 from repbias.io.activations import Activations
 from repbias.io.recordings import Recording
-from repbias.rsa.rdms import subject_rdms
+from repbias.recordings.parts import stimulus_groups
+from repbias.rsa.tables import region_rdms
 from repbias.tables import as_table
 
 logger = logging.getLogger(__name__)
@@ -172,21 +174,24 @@ def standardised(patterns: np.ndarray, distance: Distance, most: int) -> np.ndar
     return (u * s)[:, :most]
 
 
-def stimulus_folds(n_stimuli: int, n_folds: int, seed: int) -> list[np.ndarray]:
-    """Split stimuli into random folds of (almost) equal size.
+def stimulus_folds(groups: StimulusGroups, n_folds: int, seed: int) -> list[np.ndarray]:
+    """Split stimuli into random folds of (almost) equal size; groups stay whole.
 
     Raises
     ------
     RepbiasError
         If a fold would have fewer than four stimuli.
     """
-    if n_stimuli // n_folds < 4:
+    n_folds = min(n_folds, len(groups.sizes)) if groups.between else n_folds
+    if len(groups) // n_folds < 4:
         raise RepbiasError(
-            f"geometry.folds: {n_folds} folds of {n_stimuli} stimuli; a fold needs at least 4, "
-            f"so at most {n_stimuli // 4}"
+            f"geometry.folds: {n_folds} folds of {len(groups)} stimuli; a fold needs at least 4, "
+            f"so at most {len(groups) // 4}"
         )
-    order = np.random.default_rng(seed).permutation(n_stimuli)
-    return [np.sort(part) for part in np.array_split(order, n_folds)]
+    if groups.are_alone:
+        order = np.random.default_rng(seed).permutation(len(groups))
+        return [np.sort(part) for part in np.array_split(order, n_folds)]
+    return [test for _, test in groups.folds(n_folds, seed)]
 
 
 def _within(vectors: np.ndarray, stimuli: np.ndarray) -> np.ndarray:
@@ -236,6 +241,7 @@ def cross_validated(
     n_stimuli, n_subjects = draws.stimuli.shape[1], len(data)
     full = np.zeros((1, n_subjects))
     resampled = np.zeros((len(draws.stimuli), 1, n_subjects))
+    n_used = np.zeros((len(draws.stimuli), 1, 1))
     rng = np.random.default_rng([seed, 2])
     # Every subject has its own prediction, so only the diagonal of a comparison is used. Still,
     # comparing all with all is faster, as weights and ranks are shared; except for tau-a.
@@ -244,7 +250,8 @@ def cross_validated(
         train = np.setdiff1d(np.arange(n_stimuli), test)
         predictions = _predictions(fit, data, train, test, rdm_similarity)
         tested_on = _within(data, test)
-        counts = _resampled_fold(rng, len(test), len(draws.stimuli))
+        counts = _resampled_fold(rng, test, draws)
+        n_used += ((counts > 0).sum(axis=1) >= 3)[:, None, None]
         for start in range(0, n_subjects, size):
             rows = slice(start, start + size)
             x, y = predictions[rows], tested_on[rows]
@@ -252,7 +259,7 @@ def cross_validated(
             if draws.level != "subjects":
                 values = resampled_similarity(x, y, rdm_similarity, counts)
                 resampled[:, 0, rows] += values.diagonal(axis1=1, axis2=2)
-    samples = draws.means(full, resampled / len(folds))
+    samples = draws.means(full, resampled / np.maximum(n_used, 1))
     variances = {k: v.var(axis=0, ddof=1) for k, v in samples.items()}
     width = student.ppf(0.975, draws.degrees(variances)) * np.sqrt(draws.variance(variances))
     return float(full.mean()), float(width[0])
@@ -273,9 +280,17 @@ def _predictions(
     return np.stack([fit(pooled(rdms, rdm_similarity), train, test) for rdms in others])
 
 
-def _resampled_fold(rng: np.random.Generator, n: int, n_samples: int) -> np.ndarray:
-    """Draw (sample, stimulus) counts with at least three different stimuli in every sample."""
-    counts = np.zeros((n_samples, n), int)
+def _resampled_fold(rng: np.random.Generator, test: np.ndarray, draws: Draws) -> np.ndarray:
+    """Draw (sample, stimulus) counts of a fold's stimuli, three different ones in every sample.
+
+    Groups are drawn from those of all folds, as a fold may have one only; a sample may then have
+    none of a fold.
+    """
+    if not draws.groups.are_alone:
+        counts = draws.stimuli[:, test]
+        return np.where((counts > 0).sum(axis=1, keepdims=True) >= 3, counts, 0)
+    n = len(test)
+    counts = np.zeros((len(draws.stimuli), n), int)
     while (too_few := (counts > 0).sum(axis=1) < 3).any():
         counts[too_few] = rng.multinomial(n, np.full(n, 1 / n), size=too_few.sum())
     return counts
@@ -313,18 +328,10 @@ def fitted_models(
     """
     if not spec.fitted:
         return as_table("rsa_fitted")
-    data = subject_rdms(recording, spec, name).get_vectors()
+    regions = list(region_rdms(recording, spec, name))
+    groups = stimulus_groups(recording)
+    folds = stimulus_folds(groups, spec.folds, spec.seed)
     ids = recording.stimulus_ids
-    draws = Draws.of(len(ids), len(data), spec.bootstraps, spec.seed, spec.generalise)
-    folds = stimulus_folds(len(ids), spec.folds, spec.seed)
-    common = {
-        "recording": name,
-        "experiment": experiment,
-        "interval": f"{INTERVALS[draws.level]}, fitted weights held fixed",
-        "n_folds": len(folds),
-        "n_subjects": len(data),
-        "n_stimuli": len(ids),
-    }
     rows = []
     for condition, activation in activations.items():
         position = {s: i for i, s in enumerate(activation.stimulus_ids)}
@@ -341,29 +348,39 @@ def fitted_models(
                 activation.distance or spec.distance,
                 spec,
             )
-            for rdm_similarity, model in product(spec.rdm_similarities, models):
-                similarity, width = cross_validated(
-                    model.fit_by(rdm_similarity),
-                    data,
-                    folds,
-                    rdm_similarity,
-                    draws,
-                    spec.seed,
-                )
-                rows.append(
-                    {
-                        **network.to_dict(),
-                        **common,
-                        "condition": condition,
-                        "rdm_similarity": rdm_similarity,
-                        "model": model.kind,
-                        "layer": model.layer,
-                        "similarity": similarity,
-                        "ci_low": similarity - width,
-                        "ci_high": similarity + width,
-                    }
-                )
-    return as_table("rsa_fitted", rows)
+            for region, _, rdms in regions:
+                of_region = {**network.to_dict(), "condition": condition, "region": region}
+                rows += [
+                    of_region | row
+                    for row in _fitted(models, rdms.get_vectors(), folds, groups, spec)
+                ]
+    common = {"recording": name, "experiment": experiment, "n_stimuli": len(ids)}
+    return as_table("rsa_fitted", [common | row for row in rows])
+
+
+def _fitted(
+    models: list[NetworkModel],
+    data: np.ndarray,
+    folds: list[np.ndarray],
+    groups: StimulusGroups,
+    spec: Geometry,
+) -> Iterator[dict[str, Any]]:
+    """Compare one network's models with the RDMs (subject, pair) of a region."""
+    draws = Draws.of(groups, len(data), spec.bootstraps, spec.seed, spec.generalise)
+    for rdm_similarity, model in product(spec.rdm_similarities, models):
+        fit = model.fit_by(rdm_similarity)
+        similarity, width = cross_validated(fit, data, folds, rdm_similarity, draws, spec.seed)
+        yield {
+            "rdm_similarity": rdm_similarity,
+            "model": model.kind,
+            "layer": model.layer,
+            "similarity": similarity,
+            "ci_low": within_bounds(similarity - width),
+            "ci_high": within_bounds(similarity + width),
+            "interval": f"{draws.interval}, fitted weights held fixed",
+            "n_folds": len(folds),
+            "n_subjects": len(data),
+        }
 
 
 def _network_models(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +17,7 @@ from scipy.spatial.distance import squareform
 from scipy.stats import false_discovery_control
 from scipy.stats import t as student
 
+from repbias.base.groups import StimulusGroups
 from repbias.base.spec import RepbiasError
 from repbias.geometry.ceilings import resampled_ceilings, subject_ceiling
 from repbias.geometry.comparison import (
@@ -32,8 +33,8 @@ from repbias.geometry.comparison import (
 from repbias.geometry.inference import Draws, resampled_level
 from repbias.geometry.spec import Generalise, Geometry, RdmSimilarity
 from repbias.io.recordings import Recording
-from repbias.rsa.rdms import subject_rdms
-from repbias.rsa.tables import shown_models
+from repbias.recordings.parts import stimulus_groups
+from repbias.rsa.tables import region_rdms, shown_models, varying
 from repbias.tables import as_table
 
 if TYPE_CHECKING:
@@ -53,12 +54,6 @@ SNAPSHOTS = ("initial", "final")
 #: Columns that identify a model.
 _MODEL = ["condition", "layer", "snapshot"]
 _NO_MODEL = -1
-_PERMUTATION = "permutation of stimuli"
-_METHOD = {
-    "both": "t, dual bootstrap",
-    "stimuli": "t, bootstrap of stimuli",
-    "subjects": "t, bootstrap of subjects",
-}
 
 
 @dataclass
@@ -141,6 +136,7 @@ def similarity_tests(
     seed: int = 0,
     ceiling: bool = True,
     generalise: Generalise = "auto",
+    groups: StimulusGroups | None = None,
 ) -> pd.DataFrame:
     """Test the similarity of models, each the mean over its networks, with subjects' RDMs.
 
@@ -164,7 +160,8 @@ def similarity_tests(
       three subjects or more.
     * "permutation": similarity higher than with the model's stimuli permuted, one-sided:
       p = (b + 1) / (m + 1), where b of m permutations reach the similarity. A test of any relation
-      in these stimuli, subjects and networks.
+      in these stimuli, subjects and networks. Whole groups of stimuli are permuted; where that is
+      impossible, stimuli within their groups: then of a relation beyond what groups they are in.
 
     Parameters
     ----------
@@ -182,6 +179,8 @@ def similarity_tests(
         Whether to test against the noise ceiling.
     generalise
         What is resampled: "stimuli", "subjects", "both" or "auto".
+    groups
+        Which stimuli are resampled and permuted together; by default each is on its own.
 
     Returns
     -------
@@ -197,7 +196,8 @@ def similarity_tests(
     for vectors, what in ((models.rdms, "models"), (data, "subjects")):
         refuse_not_finite(vectors, what)
         _refuse_constant(vectors, what)
-    draws = Draws.of(n_stimuli_of(data), len(data), bootstraps, seed, generalise)
+    groups = groups or StimulusGroups.alone(n_stimuli_of(data))
+    draws = Draws.of(groups, len(data), bootstraps, seed, generalise)
     sampled = _Sampled.of(models, data, rdm_similarity, draws)
     tests = [_zero_tests(models, sampled, draws)]
     if models.compared():
@@ -205,14 +205,14 @@ def similarity_tests(
     if ceiling and len(data) >= MIN_CEILING_SUBJECTS:
         tests.append(_ceiling_tests(models, sampled, data, rdm_similarity, draws))
     if permutations:
-        reached = _permutations_reaching(models, data, rdm_similarity, permutations, seed)
+        reached = _permutations_reaching(models, data, rdm_similarity, permutations, seed, groups)
         tests.append(
             pd.DataFrame(
                 {
                     "test": "permutation",
                     "effect": sampled.effect,
                     "p": (reached + 1) / (permutations + 1),
-                    "method": _PERMUTATION,
+                    "method": _permuted(groups),
                     "ci_low": np.nan,
                     "ci_high": np.nan,
                     "degrees": np.nan,
@@ -224,8 +224,27 @@ def similarity_tests(
     return pd.concat(tests, ignore_index=True)[columns]
 
 
+def _permuted(groups: StimulusGroups) -> str:
+    """Return what is permuted, in words."""
+    if groups.are_alone:
+        return "permutation of stimuli"
+    if groups.exchangeable:
+        return f"permutation of whole {groups.name}"
+    return f"permutation of stimuli within {groups.name}"
+
+
+def _method(draws: Draws) -> str:
+    """Return what is resampled behind a t test, in words."""
+    stimuli = draws.groups.of_stimuli
+    return {
+        "both": f"t, dual bootstrap of {stimuli} and subjects",
+        "stimuli": f"t, bootstrap of {stimuli}",
+        "subjects": "t, bootstrap of subjects",
+    }[draws.level]
+
+
 def _refuse_constant(vectors: np.ndarray, what: str) -> None:
-    constant = np.flatnonzero(np.ptp(vectors, axis=1) <= 1e-12 * np.abs(vectors).max(axis=1))
+    constant = np.flatnonzero(~varying(vectors))
     if len(constant):
         raise RepbiasError(
             f"RDMs of {what}: {len(constant)} of {len(vectors)} are constant (the first is number "
@@ -266,7 +285,7 @@ def _zero_tests(models: ModelSet, sampled: _Sampled, draws: Draws) -> pd.DataFra
         sampled.effect,
         draws.variance(variances) + sampled.between,
         draws.degrees(variances, [(sampled.between, _between_degrees(models.sizes))]),
-        draws.level,
+        draws,
         "greater",
     )
 
@@ -281,7 +300,7 @@ def _pair_tests(models: ModelSet, sampled: _Sampled, draws: Draws) -> pd.DataFra
         sampled.effect[a] - sampled.effect[b],
         draws.variance(variances) + sum(v for v, _ in between),
         draws.degrees(variances, between),
-        draws.level,
+        draws,
         "two-sided",
     ).assign(a=a, b=b)
 
@@ -318,7 +337,7 @@ def _ceiling_tests(
         sampled.effect - low,
         draws.variance(variances) + sampled.between,
         draws.degrees(variances, [(sampled.between, _between_degrees(models.sizes))]),
-        draws.level,
+        draws,
         "less",
     )
 
@@ -328,7 +347,7 @@ def _t_tests(
     effect: np.ndarray,
     variance: np.ndarray,
     degrees: np.ndarray,
-    level: str,
+    draws: Draws,
     alternative: str,
 ) -> pd.DataFrame:
     error = np.sqrt(variance)
@@ -349,7 +368,7 @@ def _t_tests(
             "ci_high": effect + width,
             "degrees": degrees,
             "p": p,
-            "method": f"{_METHOD[level]}, {alternative}",
+            "method": f"{_method(draws)}, {alternative}",
         }
     )
 
@@ -383,14 +402,14 @@ def _permutations_reaching(
     rdm_similarity: RdmSimilarity,
     permutations: int,
     seed: int,
+    groups: StimulusGroups,
 ) -> np.ndarray:
     """Count permutations of stimuli in which a model is at least as similar, (model,).
 
     Permuting all subjects' RDMs alike is the same as permuting the model's.
     """
-    n = n_stimuli_of(data)
-    rng = np.random.default_rng([seed, 1])
-    orders = np.array([np.arange(n), *(rng.permutation(n) for _ in range(permutations))])
+    moved = groups.orders(permutations, np.random.default_rng([seed, 1]))
+    orders = np.concatenate([np.arange(n_stimuli_of(data))[None], moved])
     permuted = _permuted_taus if rdm_similarity == "tau-a" else _permuted_products
     values = permuted(models, data, rdm_similarity, orders)
     # Orders that give the same similarity may differ in the last digits.
@@ -463,53 +482,52 @@ def model_tests_table(
     pandas.DataFrame
         The table rsa_tests.
     """
-    data = subject_rdms(recording, spec, name).get_vectors()
-    info, rdms = _testable(name, *shown_models(name, recording, experiment, conditions))
+    info, rdms = _testable(*shown_models(name, recording, experiment, conditions))
     if info.empty:
         return as_table("rsa_tests")
-    groups = info.groupby(_MODEL, sort=False).indices
-    described = pd.DataFrame(list(groups), columns=_MODEL)
-    models = ModelSet(
-        rdms, list(groups.values()), info["network"].to_numpy(), _pairs_to_compare(described)
+    described = info.groupby(_MODEL, sort=False).indices
+    models = pd.DataFrame(list(described), columns=_MODEL)
+    model_set = ModelSet(
+        rdms, list(described.values()), info["network"].to_numpy(), _pairs_to_compare(models)
     )
+    models = models.assign(n_networks=model_set.sizes)
+    groups = stimulus_groups(recording)
     tables = []
-    for rdm_similarity in spec.rdm_similarities:
+    for (region, _, of_region), rdm_similarity in product(
+        region_rdms(recording, spec, name), spec.rdm_similarities
+    ):
+        data = of_region.get_vectors()
         tests = similarity_tests(
-            models,
+            model_set,
             data,
             rdm_similarity,
             spec.bootstraps,
             spec.permutations,
             spec.seed,
             generalise=spec.generalise,
+            groups=groups,
         )
         corrected = tests.groupby("test")["p"].transform(false_discovery_control)
-        tables.append(tests.assign(rdm_similarity=rdm_similarity, p_fdr=corrected))
+        tests = tests.assign(region=region, rdm_similarity=rdm_similarity, p_fdr=corrected)
+        tests = _with_models(tests, models)
+        scopes = [
+            _inference_scope(test, rdm_similarity, n_networks, data, spec.generalise, groups)
+            for test, *n_networks in tests[["test", "n_networks_a", "n_networks_b"]].itertuples(
+                index=False, name=None
+            )
+        ]
+        tests["generalises_to"], tests["warning"] = zip(*scopes, strict=True)
+        tables.append(tests)
+    if not tables:
+        return as_table("rsa_tests")
     table = pd.concat(tables, ignore_index=True)
-    table = _with_models(table, described.assign(n_networks=models.sizes))
-    scopes = [
-        _inference_scope(test, rdm_similarity, n_networks, data, spec.generalise)
-        for test, rdm_similarity, *n_networks in table[
-            ["test", "rdm_similarity", "n_networks_a", "n_networks_b"]
-        ].itertuples(index=False, name=None)
-    ]
-    table["generalises_to"], table["warning"] = zip(*scopes, strict=True)
     return as_table("rsa_tests", table.assign(recording=name, experiment=experiment))
 
 
-def _testable(name: str, info: pd.DataFrame, rdms: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
-    """Select the RDMs that are tested; constant ones are left out with a warning."""
+def _testable(info: pd.DataFrame, rdms: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
+    """Select the RDMs that are tested: of included networks, untrained or fully trained."""
     selected = info["included"].astype(bool) & info["snapshot"].isin(SNAPSHOTS)
-    varies = np.ptp(rdms, axis=1) > 1e-12 * np.abs(rdms).max(axis=1, initial=0)
-    for row in info[selected & ~varies].itertuples():
-        logger.warning(
-            "%s: %s, %s, layer %s: left out of tests; its RDM is constant",
-            name,
-            row.condition,
-            row.network,
-            row.layer,
-        )
-    return info[selected & varies].reset_index(drop=True), rdms[selected & varies]
+    return info[selected].reset_index(drop=True), rdms[selected.to_numpy(bool)]
 
 
 def _pairs_to_compare(models: pd.DataFrame) -> list[tuple[int, int]]:
@@ -540,16 +558,21 @@ def _inference_scope(
     n_networks: list[float],
     data: np.ndarray,
     generalise: Generalise,
+    groups: StimulusGroups,
 ) -> tuple[str, str]:
     """Say what a test generalises to, and where it is not known to keep its nominal level."""
     if test == "permutation":
-        return "these stimuli, these subjects, these networks", ""
+        within = f"within {groups.name} only: no test between them exists"
+        return (
+            "these stimuli, these subjects, these networks",
+            "" if groups.exchangeable else within,
+        )
     n_subjects, level = len(data), resampled_level(len(data), generalise)
     fewest = min(n for n in n_networks if not np.isnan(n))
     one_network = fewest == 1
     generalises_to = ", ".join(
         [
-            "stimuli" if level != "subjects" else "these stimuli",
+            _stimuli_generalised_to(groups) if level != "subjects" else "these stimuli",
             "subjects" if level != "stimuli" else "these subjects",
             "this network" if one_network else "networks",
         ]
@@ -557,8 +580,11 @@ def _inference_scope(
     warnings = []
     if level == "subjects":
         warnings.append("does not hold its level for other stimuli")
-    elif n_stimuli_of(data) < MIN_STIMULI:
-        warnings.append(f"fewer than {MIN_STIMULI} stimuli")
+    elif not groups.between:
+        warnings.append(f"{len(groups.sizes)} {groups.name}: nothing follows for others")
+    elif len(groups.sizes) < MIN_STIMULI:
+        of = "stimuli" if groups.are_alone else groups.name
+        warnings.append(f"fewer than {MIN_STIMULI} {of}")
     if n_subjects == 1:
         warnings.append("one subject: nothing follows for others")
     elif level != "stimuli" and n_subjects < MIN_SUBJECTS:
@@ -567,6 +593,17 @@ def _inference_scope(
         warnings.append("one network instance: nothing follows for others")
     elif fewest < MIN_NETWORKS:
         warnings.append(f"fewer than {MIN_NETWORKS} networks")
+    if test == "zero" and not groups.are_alone:
+        warnings.append(
+            f"above 0 wherever model and brain tell {groups.name} apart, each in its own way: the "
+            "permutation test asks for more"
+        )
     if test == "zero" and rdm_similarity in UNCENTRED:
         warnings.append("a cosine is above 0 wherever responses differ, without any relation")
     return generalises_to, "; ".join(warnings)
+
+
+def _stimuli_generalised_to(groups: StimulusGroups) -> str:
+    if groups.are_alone:
+        return "stimuli"
+    return groups.name if groups.between else f"stimuli of these {groups.name}"

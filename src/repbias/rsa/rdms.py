@@ -22,6 +22,7 @@ from repbias.io.files import StoreError
 from repbias.io.hdf5 import create_hdf5, dataset_of, part_of
 from repbias.io.recordings import Recording
 from repbias.io.untrusted import refuse_external_parts
+from repbias.recordings.parts import of_units
 from repbias.recordings.spec import preparation_of
 from repbias.rsa.patterns import SubjectPatterns, subject_patterns
 
@@ -234,24 +235,31 @@ def aligned_vectors(rdms: RDMs, stimulus_ids: np.ndarray, name: str) -> np.ndarr
 
 
 class TooFewUnits(RepbiasError):
-    """A recording without RDMs, whatever the distance; it may still have encoding models."""
+    """A subject, or a region, has too few units for an RDM."""
+
+
+def of_subjects(recording: Recording, rdms: RDMs) -> Recording:
+    """Return what was recorded in the subjects that have an RDM."""
+    if recording.responses is None:
+        return recording
+    chosen = np.isin(recording.units["subject"].astype(str), rdms.rdm_descriptors["subject"])
+    return recording if chosen.all() else of_units(recording, chosen)
 
 
 def subject_rdms(recording: Recording, spec: Geometry, name: str) -> RDMs:
     """Return one RDM per subject.
 
     From responses: by `spec.recording_distance`, over the units that it can use (those observed for
-    every stimulus, ...); all others are left out with a warning. From RDMs: averaged over a
-    subject's sessions.
+    every stimulus, ...); all others are left out with a warning, and so are subjects with fewer
+    than `spec.min_units` of them. From RDMs: averaged over a subject's sessions.
 
     Raises
     ------
     TooFewUnits
-        If a subject has fewer than two units that are analysed.
+        If no subject is left.
     RepbiasError
-        If the distance can use fewer than two of them, the recording lacks the repeats or counts
-        that the distance needs, a pattern is constant where correlation needs variance, or an RDM
-        is constant or not finite.
+        If the recording lacks the repeats or counts that the distance needs, a pattern is constant
+        where correlation needs variance, or an RDM is constant or not finite.
     """
     ids = recording.stimulus_ids
     if len(ids) < 4:
@@ -262,24 +270,22 @@ def subject_rdms(recording: Recording, spec: Geometry, name: str) -> RDMs:
     else:
         distance = spec.recording_distance
         _refuse_divided_counts(recording, spec, name)
-        vectors = {
-            patterns.subject: _rdm_of_patterns(
-                patterns, spec, f"recording '{name}', {patterns.subject}", ids
-            )
-            for patterns in subject_patterns(recording)
-        }
+        vectors, too_few = {}, None
+        for patterns in subject_patterns(recording):
+            where = f"recording '{name}', {patterns.subject}"
+            try:
+                vectors[patterns.subject] = _rdm_of_patterns(patterns, spec, where, ids)
+            except TooFewUnits as error:
+                logger.warning("%s", error)
+                too_few = error
+        if not vectors and too_few:
+            raise too_few
     return make_rdms(np.stack(list(vectors.values())), ids, distance, {"subject": list(vectors)})
 
 
 def _averages_of_sessions(recording: Recording, name: str) -> dict[str, np.ndarray]:
-    """Return every subject's RDM (pair,), of a recording of RDMs."""
+    """Return every subject's RDM (pair,), of a recording of RDMs of one region."""
     assert recording.rdms is not None
-    regions = sorted(set(recording.rdm_info.get("region", np.array([])).tolist()))
-    if len(regions) > 1:
-        raise RepbiasError(
-            f"recording '{name}': its RDMs are of several regions ({', '.join(regions)}); make "
-            "a recording of each"
-        )
     subjects = recording.rdm_info["subject"]
     vectors = {s: recording.rdms[subjects == s].mean(axis=0) for s in dict.fromkeys(subjects)}
     for subject, vector in vectors.items():
@@ -310,12 +316,14 @@ def _rdm_of_patterns(
             len(usable),
             needs,
         )
-    if usable.sum() < 2:
-        error = TooFewUnits if len(usable) < 2 else RepbiasError
-        raise error(
-            f"{where}: {usable.sum()} units were {needs}; an RDM by {distance} needs at least "
-            "2 (units that never vary, or are below min_reliability, do not count)"
+    if usable.sum() < spec.min_units:
+        found = (
+            f"{where}: {usable.sum()} units were {needs}, fewer than geometry.min_units = "
+            f"{spec.min_units} (units that never vary, or are below min_reliability, do not count)"
         )
+        # Without any, of enough units, it is the distance that does not suit the recording.
+        lacking = not usable.any() and len(usable) >= spec.min_units
+        raise RepbiasError(found) if lacking else TooFewUnits(found)
     try:
         tensor = patterns.tensor[:, :, usable]
         if distance in MEAN_DISTANCES:

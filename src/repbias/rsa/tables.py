@@ -12,16 +12,18 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
+from repbias.base.groups import StimulusGroups
 from repbias.base.spec import RepbiasError
-from repbias.geometry.comparison import n_stimuli_of, resampled_similarity, similarities
-from repbias.geometry.inference import INTERVALS, Draws, evaluate
+from repbias.geometry.comparison import UNCENTRED, resampled_similarity, similarities
+from repbias.geometry.inference import Draws, evaluate, within_bounds
 from repbias.geometry.spec import Geometry, RdmSimilarity
 from repbias.io.recordings import Recording
+from repbias.recordings.parts import by_region, of_units, stimulus_groups
 from repbias.recordings.reliability import analysed_units
 from repbias.recordings.spec import preparation_of
 from repbias.rsa.ceilings import noise_ceiling
 from repbias.rsa.pairs import paired
-from repbias.rsa.rdms import TooFewUnits, aligned_vectors, subject_rdms
+from repbias.rsa.rdms import TooFewUnits, aligned_vectors, of_subjects, subject_rdms
 from repbias.tables import as_table
 
 if TYPE_CHECKING:
@@ -71,8 +73,11 @@ def compare_models(experiment: str, conditions: dict[str, RDMs], spec: Geometry)
             rows = np.flatnonzero(info["snapshot"] == snapshot)
             first, second = np.triu_indices(len(rows), 1)
             sides = paired(info.loc[rows].drop(columns="snapshot"), first, second)
+            constant = ~varying(vectors[rows])
             for rdm_similarity in spec.rdm_similarities:
                 similarity = similarities(vectors[rows], vectors[rows], rdm_similarity)
+                if rdm_similarity not in UNCENTRED:  # undefined
+                    similarity[constant] = similarity[:, constant] = np.nan
                 tables.append(
                     sides.assign(
                         experiment=experiment,
@@ -89,7 +94,8 @@ def shown_models(
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Return the RDMs that can be compared with a recording, over its stimuli.
 
-    Conditions that did not see all of the recording's stimuli are left out with a warning.
+    Conditions that did not see all of the recording's stimuli are left out with a warning, and so
+    are RDMs without variance, whose similarity is undefined.
 
     Returns
     -------
@@ -109,8 +115,23 @@ def shown_models(
         columns = ["condition", "network", "seed", "snapshot", "step", "included", "layer"]
         return pd.DataFrame(columns=columns), np.empty((0, len(ids) * (len(ids) - 1) // 2))
     info = pd.concat([rdm_table(c, r) for c, r in shown.items()], ignore_index=True)
-    vectors = [aligned_vectors(r, ids, f"{experiment}/{c}") for c, r in shown.items()]
-    return info, np.concatenate(vectors)
+    vectors = np.concatenate(
+        [aligned_vectors(r, ids, f"{experiment}/{c}") for c, r in shown.items()]
+    )
+    varies = varying(vectors)
+    for row in info[~varies].itertuples():
+        logger.warning(
+            "%s: %s, %s, layer %s (%s): left out; its RDM is constant",
+            *(name, row.condition, row.network, row.layer, row.snapshot),
+        )
+    return info[varies].reset_index(drop=True), vectors[varies]
+
+
+def varying(vectors: np.ndarray) -> np.ndarray:
+    """Return which RDMs (rdm, pair) differ between pairs of stimuli by more than rounding."""
+    varies: np.ndarray
+    varies = np.ptp(vectors, axis=1) > 1e-12 * np.abs(vectors).max(axis=1, initial=0)
+    return varies
 
 
 def compare_with_recording(
@@ -136,28 +157,58 @@ def compare_with_recording(
     pandas.DataFrame
         The table rsa_recordings; similarities are means over subjects.
     """
-    data = subject_rdms(recording, spec, name).get_vectors()
     info, models = shown_models(name, recording, experiment, conditions)
     tables = [
-        _evaluated(info, models, recording, data, rdm_similarity, spec).assign(
-            recording=name, experiment=experiment
+        _evaluated(info, models, part, data, rdm_similarity, spec).assign(
+            recording=name, region=region, experiment=experiment
         )
+        for region, part, data in region_rdms(recording, spec, name)
         for rdm_similarity in spec.rdm_similarities
         if len(info)
     ]
     return as_table("rsa_recordings", pd.concat(tables, ignore_index=True) if tables else ())
 
 
+def region_rdms(
+    recording: Recording, spec: Geometry, name: str
+) -> Iterator[tuple[str, Recording, RDMs]]:
+    """Yield every region, what was recorded there, and the RDMs of its subjects.
+
+    Regions that have none are left out, and the log says why.
+    """
+    for region, part in by_region(recording):
+        try:
+            rdms = subject_rdms(part, spec, place(name, region))
+        except TooFewUnits as error:
+            logger.warning("%s; no RSA of it", error)
+        else:
+            yield region, of_subjects(part, rdms), rdms
+
+
+def place(name: str, region: str) -> str:
+    """Return what a recording, or a region of it, is called in messages."""
+    return f"{name}, {region}" if region else name
+
+
 def _evaluated(
     info: pd.DataFrame,
     models: np.ndarray,
     recording: Recording,
-    data: np.ndarray,
+    rdms: RDMs,
     rdm_similarity: RdmSimilarity,
     spec: Geometry,
 ) -> pd.DataFrame:
     """Add similarity, interval and ceiling to the descriptors of the models' RDMs."""
-    result = evaluate(models, data, rdm_similarity, spec.bootstraps, spec.seed, spec.generalise)
+    data = rdms.get_vectors()
+    result = evaluate(
+        models,
+        data,
+        rdm_similarity,
+        spec.bootstraps,
+        spec.seed,
+        spec.generalise,
+        stimulus_groups(recording),
+    )
     ceiling = noise_ceiling(recording, data, rdm_similarity, spec)
     return info.assign(
         rdm_similarity=rdm_similarity,
@@ -171,6 +222,51 @@ def _evaluated(
         n_subjects=len(data),
         n_stimuli=len(recording.stimulus_ids),
     )
+
+
+def compare_with_subjects(
+    name: str,
+    recording: Recording,
+    experiment: str,
+    conditions: dict[str, RDMs],
+    spec: Geometry,
+) -> pd.DataFrame:
+    """Compare every network and layer with every subject of a recording of several.
+
+    As :func:`compare_with_recording`; intervals are of a bootstrap of stimuli.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The table rsa_subjects; empty for a recording of one subject.
+    """
+    info, models = shown_models(name, recording, experiment, conditions)
+    groups, tables = stimulus_groups(recording), []
+    for region, part, rdms in region_rdms(recording, spec, name):
+        subjects, vectors = rdms.rdm_descriptors["subject"], rdms.get_vectors()
+        if len(subjects) < 2 or info.empty:
+            continue
+        for rdm_similarity, (subject, data) in product(
+            spec.rdm_similarities, zip(subjects, vectors, strict=True)
+        ):
+            result = evaluate(
+                models, data[None], rdm_similarity, spec.bootstraps, spec.seed, "stimuli", groups
+            )
+            tables.append(
+                info.assign(
+                    recording=name,
+                    region=region,
+                    subject=subject,
+                    experiment=experiment,
+                    rdm_similarity=rdm_similarity,
+                    similarity=result.similarity,
+                    ci_low=result.ci_low,
+                    ci_high=result.ci_high,
+                    interval=result.interval,
+                    n_stimuli=len(part.stimulus_ids),
+                )
+            )
+    return as_table("rsa_subjects", pd.concat(tables, ignore_index=True) if tables else ())
 
 
 def compare_times(
@@ -201,15 +297,17 @@ def compare_times(
     if info.empty:
         return as_table("rsa_times")
     tables = []
-    for time, of_bin in _time_bins(recording):
-        try:
-            data = subject_rdms(of_bin, spec, name).get_vectors()
-        except RepbiasError as error:
-            logger.warning("%s, bin at %g s: left out: %s", name, time, error)
-            continue
-        for rdm_similarity in spec.rdm_similarities:
-            table = _evaluated(info, models, of_bin, data, rdm_similarity, spec)
-            tables.append(table.assign(recording=name, experiment=experiment, time_s=time))
+    for (region, part), rdm_similarity in product(by_region(recording), spec.rdm_similarities):
+        where = {"recording": name, "region": region, "experiment": experiment}
+        for time, of_bin in _time_bins(part):
+            try:
+                rdms = subject_rdms(of_bin, spec, place(name, region))
+            except RepbiasError as error:
+                logger.warning("%s, bin at %g s: left out: %s", place(name, region), time, error)
+                continue
+            of_bin = of_subjects(of_bin, rdms)
+            table = _evaluated(info, models, of_bin, rdms, rdm_similarity, spec)
+            tables.append(table.assign(**where, time_s=time))
     return as_table("rsa_times", pd.concat(tables, ignore_index=True) if tables else ())
 
 
@@ -225,17 +323,16 @@ def refuse_unknown_times(name: str, recording: Recording) -> None:
 def _time_bins(recording: Recording) -> Iterator[tuple[float, Recording]]:
     """Yield the centre of every time bin, in seconds, and the responses of the analysed units."""
     assert recording.responses is not None
-    used = analysed_units(recording)
-    units = {column: values[used] for column, values in recording.units.items()}
+    used = of_units(recording, analysed_units(recording))
+    assert used.responses is not None
     unprepared = {"window": None, "min_reliability": None}
     preparation = preparation_of(recording).model_copy(update=unprepared)
     for i, time in enumerate(recording.info["times_s"]):
         yield (
             time,
             replace(
-                recording,
-                responses=recording.responses[:, used, i],
-                units=units,
+                used,
+                responses=used.responses[:, :, i],
                 info=recording.info | {"preparation": preparation.preparation()},
             ),
         )
@@ -261,35 +358,40 @@ def compare_recordings(recordings: dict[str, Recording], spec: Geometry) -> pd.D
         The table rsa_between_recordings; no rows for pairs with fewer than four common stimuli.
         `interval` says in which way.
     """
-    rdms = {}
-    for name, recording in recordings.items():
-        try:
-            rdms[name] = subject_rdms(recording, spec, name)
-        except TooFewUnits as error:
-            logger.warning("not compared: %s", error)
     rows = []
-    for a, b in combinations(rdms, 2):
+    parts = {
+        name: list(region_rdms(recording, spec, name)) for name, recording in recordings.items()
+    }
+    for a, b in combinations(recordings, 2):
         # The first recording's order, so that the row does not depend on other recordings.
-        ids = np.array([i for i in recordings[a].stimulus_ids if i in recordings[b].stimulus_ids])
+        known = set(recordings[b].stimulus_ids)
+        shared = np.array([i in known for i in recordings[a].stimulus_ids])
+        ids = recordings[a].stimulus_ids[shared]
         if len(ids) < 4:
             logger.warning("%s and %s have %d stimuli in common; not compared", a, b, len(ids))
             continue
-        x, y = (aligned_vectors(rdms[name], ids, name) for name in (a, b))
-        sides = {
-            "recording_a": a,
-            "recording_b": b,
-            "n_subjects_a": len(x),
-            "n_subjects_b": len(y),
-            "n_stimuli": len(ids),
-        }
-        rows += [sides | row for row in _between_recordings(x, y, spec)]
+        groups = stimulus_groups(recordings[a]).subset(shared)
+        for (region_a, _, x), (region_b, _, y) in product(parts[a], parts[b]):
+            sides = {
+                "recording_a": a,
+                "region_a": region_a,
+                "recording_b": b,
+                "region_b": region_b,
+                "n_subjects_a": x.n_rdm,
+                "n_subjects_b": y.n_rdm,
+                "n_stimuli": len(ids),
+            }
+            vectors = aligned_vectors(x, ids, a), aligned_vectors(y, ids, b)
+            rows += [sides | row for row in _between_recordings(*vectors, groups, spec)]
     return as_table("rsa_between_recordings", rows)
 
 
-def _between_recordings(x: np.ndarray, y: np.ndarray, spec: Geometry) -> Iterator[dict[str, Any]]:
+def _between_recordings(
+    x: np.ndarray, y: np.ndarray, groups: StimulusGroups, spec: Geometry
+) -> Iterator[dict[str, Any]]:
     """Compare two recordings' RDMs (subject, pair) by every measure and in every way."""
-    n_stimuli = n_stimuli_of(x)
-    draws = Draws.of(n_stimuli, 1, spec.bootstraps, spec.seed, "stimuli")
+    draws = Draws.of(groups, 1, spec.bootstraps, spec.seed, "stimuli")
+    _, degrees = groups.resampled_units
     ways = {"": (x, y)}
     if len(x) * len(y) > 1:
         means = x.mean(axis=0, keepdims=True), y.mean(axis=0, keepdims=True)
@@ -298,11 +400,11 @@ def _between_recordings(x: np.ndarray, y: np.ndarray, spec: Geometry) -> Iterato
         similarity = similarities(a, b, rdm_similarity).mean()
         samples = resampled_similarity(a, b, rdm_similarity, draws.stimuli)
         variance = draws.variance({"stimuli": samples.mean(axis=(1, 2)).var(ddof=1)})
-        width = student.ppf(0.975, n_stimuli - 1) * np.sqrt(variance)
+        width = student.ppf(0.975, degrees) * np.sqrt(variance)
         yield {
             "rdm_similarity": rdm_similarity,
             "similarity": similarity,
-            "ci_low": similarity - width,
-            "ci_high": similarity + width,
-            "interval": INTERVALS["stimuli"] + way,
+            "ci_low": within_bounds(similarity - width),
+            "ci_high": within_bounds(similarity + width),
+            "interval": draws.interval + way,
         }

@@ -29,6 +29,11 @@ class ImageSet(Spec):
     def _different(cls, ids: list[str]) -> list[str]:
         return refuse_duplicates(ids)
 
+    groups: str | None = None
+    """A column of the stimuli whose values are groups of stimuli that are alike whatever a model
+    says of them: category, identity, object, film. Whole groups are then left out, resampled and
+    permuted, in RSA and encoding; without it, stimuli count as independent of each other."""
+
     @model_validator(mode="after")
     def _path_or_table(self) -> ImageSet:
         if self.path is None and self.table is None:

@@ -24,6 +24,7 @@ TABLES: dict[str, type[Row]] = {
         comparisons.Identification,
         comparisons.RsaModels,
         comparisons.RsaRecordings,
+        comparisons.RsaSubjects,
         comparisons.RsaFitted,
         comparisons.RsaTests,
         comparisons.RsaTimes,

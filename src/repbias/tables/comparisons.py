@@ -78,6 +78,8 @@ class RsaRecordings(Row):
     """A layer against a recording."""
 
     recording: str
+    region: str
+    """The region, where there are several."""
     rdm_similarity: str
     experiment: str
     condition: str
@@ -99,10 +101,36 @@ class RsaRecordings(Row):
     n_stimuli: int
 
 
+class RsaSubjects(Row):
+    """A layer against a subject of a recording of several."""
+
+    recording: str
+    region: str
+    """The region, where there are several."""
+    subject: str
+    rdm_similarity: str
+    experiment: str
+    condition: str
+    network: str
+    seed: int
+    snapshot: str
+    step: int
+    included: bool
+    layer: str
+    similarity: float
+    """Similarity of the layer's RDM and the subject's."""
+    ci_low: float
+    ci_high: float
+    interval: str
+    n_stimuli: int
+
+
 class RsaFitted(Row):
     """A fitted model against a recording."""
 
     recording: str
+    region: str
+    """The region, where there are several."""
     rdm_similarity: str
     model: str
     """`weighted` (non-negative combination of all layers' RDMs), `reweighted` (the units of one
@@ -131,6 +159,8 @@ class RsaTests(Row):
     """A test of a layer of a condition (mean over its included networks), or of a pair of them."""
 
     recording: str
+    region: str
+    """The region, where there are several."""
     rdm_similarity: str
     test: str
     """`zero` (similarity above 0), `ceiling` (below the lower noise ceiling), `pair` (the two
@@ -168,6 +198,8 @@ class RsaTimes(Row):
     """A layer against a time bin of a recording."""
 
     recording: str
+    region: str
+    """The region, where there are several."""
     rdm_similarity: str
     time_s: float
     """Centre of the time bin, in seconds."""
@@ -195,7 +227,9 @@ class RsaBetweenRecordings(Row):
     """A pair of recordings of the same stimuli."""
 
     recording_a: str
+    region_a: str
     recording_b: str
+    region_b: str
     rdm_similarity: str
     similarity: float
     """Similarity of the two recordings' RDMs."""

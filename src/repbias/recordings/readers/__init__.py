@@ -15,6 +15,7 @@ from pydantic import Field
 
 from repbias.io.recordings import Recording
 from repbias.io.untrusted import readable
+from repbias.recordings.parts import choose_regions, name_groups
 from repbias.recordings.readers import array, brainscore, fmri, mne, nwb, rdms, rsatoolbox, table
 from repbias.recordings.readers.common import FileRecording
 from repbias.recordings.simulate import SimulatedRecording
@@ -50,6 +51,7 @@ def read_recording(
     spec: FileRecording,
     stimulus_ids: np.ndarray,
     columns: Mapping[str, np.ndarray] | None = None,
+    groups: str | None = None,
 ) -> Recording:
     """Read a recording into the canonical form.
 
@@ -61,6 +63,8 @@ def read_recording(
         Sorted ids of the stimulus set that the entry names.
     columns
         Further columns of the stimulus set, in the same order, to be kept with the recording.
+    groups
+        The column that says which stimuli belong together.
 
     Raises
     ------
@@ -77,4 +81,8 @@ def read_recording(
     rows = np.searchsorted(stimulus_ids, recording.stimulus_ids)
     for name, values in (columns or {}).items():
         recording.stimuli.setdefault(name, values[rows])
+    if groups is not None:
+        name_groups(recording, groups, spec.stimuli)
+    if spec.analyse_regions is not None:
+        recording = choose_regions(recording, spec.analyse_regions, str(spec.path))
     return recording

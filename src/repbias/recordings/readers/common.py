@@ -16,6 +16,7 @@ from pydantic import field_validator
 from repbias.base.order import orders
 from repbias.base.spec import (
     InputPath,
+    Name,
     RepbiasError,
     Spec,
     expand_variables,
@@ -46,6 +47,9 @@ class FileRecording(Spec):
     """Citation or origin, shown in the report."""
     exclude: list[str] = []
     """Ids of stimuli to leave out, such as a blank screen."""
+    analyse_regions: list[str] | dict[Name, list[str]] | None = None
+    """The regions that are analysed, each by itself; by default all. A mapping joins several under
+    a new name: `{ventral: [V4, IT]}`."""
 
     @field_validator("exclude")
     @classmethod

@@ -18,7 +18,7 @@ from repbias.report.figures.drawing import STYLE
 from repbias.report.figures.model_tests import model_comparison, rsa_fitted, rsa_times
 from repbias.report.figures.recorded_units import encoding_regions, quality, variance_partition
 from repbias.report.figures.recordings import encoding, model_recovery, rsa_recordings
-from repbias.report.figures.selection import Drawing, Layers
+from repbias.report.figures.selection import Drawing, Layers, of_regions
 from repbias.report.figures.training import learning, sweeps, variance, variance_decomposition
 from repbias.report.figures.use import behaviour, probes, steering
 from repbias.report.figures.verdicts import verdicts
@@ -53,7 +53,7 @@ DRAWINGS: dict[str, Drawing] = {
 
 def draw_figures(svg_paths: Iterable[str], table_paths: Iterable[str], layers: Layers) -> None:
     """Draw the figures that the paths name; each figure's data go beside it as CSV."""
-    tables = read_tables(table_paths)
+    tables = of_regions(read_tables(table_paths))
     for path in map(Path, svg_paths):
         with mpl.rc_context(STYLE):
             figure, data = DRAWINGS[path.stem](tables, layers)

@@ -22,7 +22,7 @@ from repbias.report.figures.drawing import (
     mark_chance,
     panels,
     row_height,
-    say_none_included,
+    say_why_empty,
     stack,
 )
 from repbias.report.figures.names import feature_colours, output_colours, title_of
@@ -120,7 +120,7 @@ def _survival(
     axis.set_xlim(0, 1)
     axis.set_ylim(-0.03, 1.03)
     if shares.empty:
-        say_none_included(axis)
+        say_why_empty(axis)
 
 
 def _evenness(
@@ -173,7 +173,7 @@ def components(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
             _count_axis(axis, first, table["n_components"].max())
         left.set_title(title_of(group, groups, 45), loc="left")
         if of_group(accuracy, group).empty:
-            say_none_included(left)
+            say_why_empty(left)
     feature_legend(figure, colours)
     return figure, data
 

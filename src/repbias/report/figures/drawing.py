@@ -24,6 +24,8 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "figure.constrained_layout.use": True,
 }
+#: Why a panel is empty, most of the time.
+NONE_INCLUDED = "no network met the\ninclusion criterion"
 #: The width of the report's page, in inches: wider figures would be shrunk.
 PAGE = 11.0
 #: Characters of a legend that fit into an inch.
@@ -63,20 +65,20 @@ def in_first_column(axis: Axes) -> bool:
     return place is not None and place.is_first_col()
 
 
-def empty_figure() -> Figure:
+def empty_figure(why: str = NONE_INCLUDED) -> Figure:
     """Return a figure that says why there is nothing in it."""
     figure, (axis,) = panels(1, height=1.4)
     axis.set_axis_off()
-    say_none_included(axis)
+    say_why_empty(axis, why)
     return figure
 
 
-def say_none_included(axis: Axes) -> None:
-    """Say in an empty panel that no network met the inclusion criterion."""
+def say_why_empty(axis: Axes, why: str = NONE_INCLUDED) -> None:
+    """Say in an empty panel why there is nothing in it."""
     axis.text(
         0.5,
         0.5,
-        "no network met the\ninclusion criterion",
+        why,
         transform=axis.transAxes,
         ha="center",
         va="center",
@@ -196,7 +198,7 @@ def forest(
             lw=1.2 if final else 0.7,
         )
     if summary.empty:
-        say_none_included(axis)
+        say_why_empty(axis)
 
 
 # Legends

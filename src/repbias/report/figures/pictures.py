@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,14 @@ from repbias.base.spec import RepbiasError, printable
 from repbias.geometry.comparison import Ties
 from repbias.io.files import atomic
 from repbias.io.recordings import Recording
-from repbias.report.figures.drawing import PAGE, STYLE, legend_below, line, note_below
+from repbias.report.figures.drawing import (
+    PAGE,
+    STYLE,
+    empty_figure,
+    legend_below,
+    line,
+    note_below,
+)
 from repbias.report.figures.names import COLOURS, shortened
 from repbias.rsa.rdms import aligned_vectors
 from repbias.stimuli.images import Images
@@ -56,7 +62,7 @@ PERCENTILES = mpl.colormaps["viridis"].resampled(20).with_extremes(bad="0.9")
 def draw_recording_pictures(
     name: str,
     recording: Recording,
-    rdms: RDMs,
+    rdms: Mapping[str, RDMs],
     models: Mapping[str, RDMs],
     images: Images | None,
     groups: np.ndarray | None,
@@ -72,7 +78,7 @@ def draw_recording_pictures(
     recording
         The recording.
     rdms
-        Its RDMs, one per subject; their mean is drawn.
+        Label of every region to its RDMs, one per subject; their mean is drawn.
     models
         Label to RDMs of a model's layer; the mean over networks is drawn.
     images
@@ -94,8 +100,17 @@ def draw_recording_pictures(
         raise RepbiasError(f"recording '{name}': {len(groups)} groups for {len(ids)} stimuli")
     order = _shown_stimuli(len(ids), groups)
     shown, labels = ids[order], None if groups is None else groups[order]
-    drawn = {name: rdms} | {
-        label if label != name else f"{label} (model)": model
+    if not rdms:
+        for path in (rdms_path, mds_path):
+            _save(
+                path,
+                empty_figure("no RDM: too few units (geometry.min_units)"),
+                pd.DataFrame(),
+                dpi=80,
+            )
+        return
+    drawn = dict(rdms) | {
+        label if label not in rdms else f"{label} (model)": model
         for label, model in list(models.items())[:MOST_MODELS]
     }
     vectors = {
@@ -115,16 +130,6 @@ def draw_recording_pictures(
             (mds_path, map_figure(maps, labels, thumbnails, words), map_data(maps, shown, labels)),
         ):
             _save(path, figure, data, dpi=100 if thumbnails else 80)
-
-
-def draw_no_pictures(why: str, rdms_path: str | Path, mds_path: str | Path) -> None:
-    """Write why a recording has no RDM, in place of its pictures."""
-    for path in (rdms_path, mds_path):
-        with mpl.rc_context(STYLE):
-            figure = Figure(figsize=(PAGE, 0.6))
-            text = "\n".join(textwrap.wrap(f"No RDM: {printable(why)}", 110))
-            figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=8)
-            _save(path, figure, pd.DataFrame({"why": [why]}), dpi=80)
 
 
 def _shown_stimuli(n: int, groups: np.ndarray | None) -> np.ndarray:
@@ -175,11 +180,12 @@ def models_shown(files: Mapping[str, RDMs], layers: Mapping[str, str]) -> dict[s
 def groups_of_stimuli(recording: Recording) -> np.ndarray | None:
     """Return the first column of text that divides a recording's stimuli into a few groups.
 
-    Columns whose name contains "category" come first. None if no column has between 2 and
-    :data:`MOST_GROUPS` values.
+    The column that groups them in analyses comes first, then those whose name contains "category".
+    None if no column has between 2 and :data:`MOST_GROUPS` values.
     """
     columns = {k: v for k, v in recording.stimuli.items() if k != "stimulus_id"}
-    for column in sorted(columns, key=lambda k: "category" not in k.lower()):
+    named = recording.info.get("groups")
+    for column in sorted(columns, key=lambda k: (k != named, "category" not in k.lower())):
         values = np.asarray(columns[column])
         if values.dtype.kind in "UO" and 2 <= len(set(values)) <= min(MOST_GROUPS, len(values) - 1):
             return np.array([printable(text) for text in values.astype(str)])

@@ -26,6 +26,19 @@ Group = tuple[str, str]
 Drawing = Callable[[Tables, Layers], tuple[Figure, pd.DataFrame]]
 
 
+def of_regions(tables: Tables) -> Tables:
+    """Return the tables of RSA with every region of a recording as a recording: "brain, V4"."""
+    named = dict(tables)
+    for name in ("rsa_recordings", "rsa_fitted", "rsa_tests", "rsa_times"):
+        if name in tables:
+            table = tables[name]
+            apart = table["recording"] + ", " + table["region"]
+            named[name] = table.assign(
+                recording=apart.where(table["region"] != "", table["recording"])
+            )
+    return named
+
+
 def analysed(table: pd.DataFrame, layers: Layers) -> pd.DataFrame:
     """Return the rows of every condition's analysed layer."""
     names = table["experiment"] + "/" + table["condition"]

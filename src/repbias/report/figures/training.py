@@ -21,7 +21,7 @@ from repbias.report.figures.drawing import (
     legend_below,
     panels,
     row_height,
-    say_none_included,
+    say_why_empty,
     show_means,
     snapshot_markers,
 )
@@ -145,7 +145,7 @@ def _three_times(
     axis.set_xlim(-0.5, 2.5)
     axis.axhline(0, color="0.7", lw=0.6, zorder=0)
     if table.empty:
-        say_none_included(axis)
+        say_why_empty(axis)
 
 
 def sweeps(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:

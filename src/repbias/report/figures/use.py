@@ -22,7 +22,7 @@ from repbias.report.figures.drawing import (
     line,
     mark_chance,
     panels,
-    say_none_included,
+    say_why_empty,
     snapshot_markers,
     stack,
 )
@@ -66,7 +66,7 @@ def steering(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
         right.set_xlabel("step (SD of activity)")
         left.set_title(title_of(group, groups, 45), loc="left")
         if part.empty:
-            say_none_included(left)
+            say_why_empty(left)
     kinds = [
         line(color="0.3", label="output of the steered feature"),
         line(color="0.3", ls="--", label="output of another feature"),
@@ -159,7 +159,7 @@ def _decoded(axes: list[Axes], accuracy: pd.DataFrame, colours: dict[str, object
         axis.set_xticks(range(len(order)), order, fontsize=7.5, rotation=rotation)
         axis.text(0.98, 0.04, probe, transform=axis.transAxes, ha="right", color="0.35")
         if accuracy.empty:
-            say_none_included(axis)
+            say_why_empty(axis)
     axes[0].set_ylabel("probe accuracy")
 
 
@@ -190,7 +190,7 @@ def _conflicts(
     axis.set(xlim=(-0.1, 1.1), ylim=(len(pairs) - 0.5, -0.5))
     axis.set_xlabel("share of conflict stimuli on which the classifier follows the feature")
     if summary.empty:
-        say_none_included(axis)
+        say_why_empty(axis)
 
 
 def behaviour(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
@@ -272,4 +272,4 @@ def _follows(
     labels = [wrapped(name) for name in names]
     axis.set_xticks(range(len(names)), labels, fontsize=7.5, rotation=rotation)
     if summary.empty:
-        say_none_included(axis)
+        say_why_empty(axis)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
 from rsatoolbox.inference import Result
+from rsatoolbox.inference import boot_noise_ceiling as rsatoolbox_boot_noise_ceiling
 from rsatoolbox.model import Model as ToolboxModel
 from rsatoolbox.model import ModelFixed, ModelSelect, ModelWeighted
 from rsatoolbox.model.fitter import fit_regress_nn, fit_select
@@ -25,7 +26,7 @@ from repbias.geometry.crossvalidation import (
     fold_labels,
 )
 from repbias.geometry.spec import RdmSimilarity
-from repbias.rsa.toolbox.rdms import refuse_other_patterns
+from repbias.rsa.toolbox.rdms import computed_here, refuse_other_patterns
 
 #: What is resampled.
 Kind = Literal["both", "pattern", "rdm"]
@@ -41,8 +42,12 @@ def boot_noise_ceiling(
 ) -> tuple[float, float]:
     """Return the lower and upper noise ceiling, leaving out every group of RDMs in turn.
 
-    As `rsatoolbox.inference.boot_noise_ceiling` (Nili et al. 2014).
+    As `rsatoolbox.inference.boot_noise_ceiling` (Nili et al. 2014), which is called for other
+    measures, with missing dissimilarities (NaN) and for two conditions.
     """
+    if not computed_here(method, rdms.get_vectors()):
+        lower_bound, upper_bound = rsatoolbox_boot_noise_ceiling(rdms, method, rdm_descriptor)
+        return float(lower_bound), float(upper_bound)
     data = _Data.of(rdms, method, rdm_descriptor)
     subjects, stimuli = np.ones((1, data.subjects.n), int), np.ones((1, rdms.n_cond), int)
     lower, upper = _left_out_ceilings(data, subjects, stimuli, [(0, 0)])
@@ -116,10 +121,11 @@ def _bootstrap(
     random_state: RandomState,
 ) -> Result:
     models, rng = _listed(models), _generator(random_state)
-    _refuse_few_samples(n_samples)
+    _refuse_too_few((kind,), data, n_samples)
     predicted, model = _predicted(models, data, theta)
     r, c = _drawn(kind, data, n_samples, rng)
     enough = ((c > 0).sum(axis=1) >= 3) | (kind == "rdm")
+    _refuse_few_usable(enough.sum(), n_samples, "three different patterns", "more patterns")
     r, c = r[enough], c[enough]
     if kind == "rdm":
         c = c[:1]
@@ -153,12 +159,19 @@ def _predicted(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the RDMs that models predict (rdm, pair), and which model each one is of (rdm,)."""
     vectors, number = [], []
+    if theta is not None and (not isinstance(theta, Sized) or len(theta) != len(models)):
+        found = f"has {len(theta)} items" if isinstance(theta, Sized) else f"is {theta!r}"
+        raise RepbiasError(
+            f"theta {found}; expected a list with the parameters of each of {len(models)} models"
+        )
     for i, model in enumerate(models):
         rdms = model.predict_rdm(theta=None if theta is None else theta[i])
         refuse_other_patterns(data.rdms, rdms, data.pattern_descriptor)
         vectors.append(rdms.get_vectors().astype(np.float64))
         number += [i] * rdms.n_rdm
-    return np.concatenate(vectors), np.array(number)
+    predicted = np.concatenate(vectors)
+    refuse_not_finite(predicted, "models")
+    return predicted, np.array(number)
 
 
 def _drawn(
@@ -214,6 +227,7 @@ def eval_dual_bootstrap(
         If a model or fitter is not supported, an RDM is not finite, a model has other patterns, or
         the correction is requested with a single division into folds.
     """
+    models = _listed(models)
     grouped = _Data.of(data, method, rdm_descriptor, pattern_descriptor)
     if k_rdm is None:
         k_rdm = default_k_rdm(DRAWN * grouped.subjects.n)
@@ -225,7 +239,7 @@ def eval_dual_bootstrap(
     evaluated = _cross_validated_bootstrap(
         ("both", "rdm", "pattern"), models, grouped, fitter, division, N, random_state
     )
-    return _result("both", _listed(models), grouped, "dual_bootstrap", evaluated)
+    return _result("both", models, grouped, "dual_bootstrap", evaluated)
 
 
 def bootstrap_crossval(
@@ -249,6 +263,7 @@ def bootstrap_crossval(
     """
     if boot_type not in get_args(Kind):
         raise RepbiasError(f"boot_type {boot_type!r}; expected 'both', 'pattern' or 'rdm'")
+    models = _listed(models)
     grouped = _Data.of(data, method, rdm_descriptor, pattern_descriptor)
     if k_rdm is None:
         k_rdm = default_k_rdm(DRAWN * grouped.subjects.n) if grouped.subjects.n > 1 else 1
@@ -260,7 +275,7 @@ def bootstrap_crossval(
     )
     cv_method = "bootstrap_crossval" + ("" if boot_type == "both" else f"_{boot_type}")
     evaluated = evaluations[..., 0], ceiling[..., 0], variances[0]
-    return _result(boot_type, _listed(models), grouped, cv_method, evaluated)
+    return _result(boot_type, models, grouped, cv_method, evaluated)
 
 
 @dataclass(frozen=True)
@@ -280,6 +295,9 @@ class _Division:
     use_correction: bool
 
     def __post_init__(self) -> None:
+        for name in ("k_pattern", "k_rdm", "n_cv"):
+            if getattr(self, name) < 1:
+                raise RepbiasError(f"{name} is {getattr(self, name)}; expected 1 or more")
         if self.use_correction and self.n_cv < 2:
             raise RepbiasError(
                 f"use_correction needs two divisions into folds or more, n_cv is {self.n_cv}; "
@@ -289,7 +307,7 @@ class _Division:
 
 def _cross_validated_bootstrap(
     boots: tuple[Kind, ...],
-    models: ToolboxModel | list[ToolboxModel],
+    models: list[ToolboxModel],
     data: _Data,
     fitter: Fitter | list[Fitter | None] | None,
     division: _Division,
@@ -301,8 +319,7 @@ def _cross_validated_bootstrap(
     Ceilings are (2, sample, division, bootstrap), variances (bootstrap, x, x), x being the models
     and the two ceilings.
     """
-    models = _listed(models)
-    _refuse_few_samples(n_samples)
+    _refuse_too_few(boots, data, n_samples)
     fitted = _fitted(models, fitter, data)
     divided = _Divided.of(boots, data, division, n_samples, _generator(random_state))
     folds = divided.folds(data, division)
@@ -380,12 +397,12 @@ class _Divided:
                     stimulus_folds.append(
                         [fold_labels(rng, c[stimuli] > 0, k_pattern) for _ in range(k_rdm)]
                     )
-        if sum(enough) < 2:
-            raise RepbiasError(
-                f"{sum(enough)} of {n_samples} bootstrap samples have the {k_rdm} different RDMs "
-                f"and {3 * k_pattern} different patterns that cross-validation needs; expected "
-                "more, take a smaller k_rdm or k_pattern"
-            )
+        _refuse_few_usable(
+            sum(enough),
+            n_samples,
+            f"{k_rdm} different RDMs and {3 * k_pattern} different patterns",
+            "a smaller k_rdm or k_pattern, or more data",
+        )
         return cls(*map(np.array, (r, c, enough, draws, subject_folds, stimulus_folds)))
 
     def folds(self, data: _Data, division: _Division) -> Folds:
@@ -502,6 +519,8 @@ class _Data:
             )
         vectors = rdms.get_vectors().astype(np.float64)
         refuse_not_finite(vectors, "data")
+        if rdms.n_cond < 3:
+            raise RepbiasError(f"RDMs of {rdms.n_cond} conditions; expected three or more")
         for name, descriptors in (
             (rdm_descriptor, rdms.rdm_descriptors),
             (pattern_descriptor, rdms.pattern_descriptors),
@@ -595,8 +614,15 @@ def _result(
     )
 
 
-def _listed(models: ToolboxModel | list[ToolboxModel]) -> list[ToolboxModel]:
-    return [models] if isinstance(models, ToolboxModel) else list(models)
+def _listed(models: ToolboxModel | Iterable[ToolboxModel]) -> list[ToolboxModel]:
+    if isinstance(models, ToolboxModel):
+        return [models]
+    models = list(models) if isinstance(models, Iterable) else [models]
+    other = next((m for m in models if not isinstance(m, ToolboxModel)), None)
+    if other is not None or not models:
+        found = "no models" if other is None else f"a {type(other).__name__}"
+        raise RepbiasError(f"models: found {found}; expected an rsatoolbox Model or a list of them")
+    return models
 
 
 def _generator(random_state: RandomState) -> np.random.RandomState:
@@ -605,9 +631,28 @@ def _generator(random_state: RandomState) -> np.random.RandomState:
         return cast("np.random.RandomState", np.random)
     if isinstance(random_state, np.random.RandomState):
         return random_state
+    if isinstance(random_state, np.random.Generator):
+        raise RepbiasError(
+            "random_state is a numpy.random.Generator; expected an integer or a "
+            "numpy.random.RandomState, as rsatoolbox's numbers come from"
+        )
     return np.random.RandomState(random_state)
 
 
-def _refuse_few_samples(n_samples: int) -> None:
+def _refuse_too_few(boots: tuple[Kind, ...], data: _Data, n_samples: int) -> None:
     if n_samples < 2:
         raise RepbiasError(f"N is {n_samples}; expected two bootstrap samples or more")
+    if boots != ("pattern",) and data.rdms.n_rdm < 2:
+        raise RepbiasError(
+            "the data are one RDM, which cannot be resampled; expected two or more, or a bootstrap "
+            "of patterns (eval_bootstrap_pattern, or bootstrap_crossval with boot_type='pattern')"
+        )
+
+
+def _refuse_few_usable(n: int, n_samples: int, needed: str, remedy: str) -> None:
+    """Refuse samples if fewer than two can be evaluated, which leaves no variance."""
+    if n < 2:
+        raise RepbiasError(
+            f"{n} of {n_samples} bootstrap samples have the {needed} that are needed; expected two "
+            f"samples or more: take a larger N, {remedy}"
+        )

@@ -1,0 +1,112 @@
+"""Groups of stimuli: what is resampled, permuted and left out together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.model_selection import KFold
+
+from repbias.base.groups import StimulusGroups
+
+labels = st.lists(st.integers(0, 7), min_size=8, max_size=40)
+seeds = st.integers(0, 100)
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+@given(labels=labels, seed=seeds)
+@settings(max_examples=50)
+def test_permutations_keep_groups_together(labels, seed):
+    groups = StimulusGroups.of(np.array(labels), "films")
+    for order in groups.orders(20, rng(seed)):
+        assert sorted(order) == list(range(len(labels)))
+        for group, size in enumerate(groups.sizes):
+            (source,) = set(groups.codes[order[groups.codes == group]])
+            assert groups.sizes[source] == size
+            assert groups.between or source == group
+
+
+def test_permutations_reach_every_place():
+    free = StimulusGroups.alone(6).orders(500, rng())
+    counts = np.array([[np.sum(free[:, i] == j) for j in range(6)] for i in range(6)])
+    assert abs(counts - 500 / 6).max() < 5 * np.sqrt(500 / 6)
+    # Five pairs: 5! orders of the groups, and two within each.
+    pairs = StimulusGroups.of(np.arange(10) // 2, "pairs")
+    firsts = np.unique(pairs.orders(20_000, rng()) // 2, axis=0)
+    assert len(firsts) == 120
+    # Few groups stay where they are.
+    two = StimulusGroups.of(np.array([0, 0, 0, 1, 1, 1]), "halves")
+    assert len(np.unique(two.orders(2000, rng()), axis=0)) == 6 * 6
+
+
+@given(labels=labels, seed=seeds)
+@settings(max_examples=50)
+def test_groups_are_resampled_as_a_whole_or_not_at_all(labels, seed):
+    groups = StimulusGroups.of(np.array(labels), "films")
+    for counts in groups.resampled(30, rng(seed)):
+        of_groups = [counts[groups.codes == g] for g in range(len(groups.sizes))]
+        if groups.between:
+            assert all(len(set(of_group)) == 1 for of_group in of_groups)
+            assert sum(of_group[0] for of_group in of_groups) == len(groups.sizes)
+            assert sum(of_group[0] > 0 for of_group in of_groups) >= 3
+        else:
+            assert [of_group.sum() for of_group in of_groups] == list(groups.sizes)
+
+
+def test_single_stimuli_are_resampled_and_permuted_as_numpy_does():
+    """And divided as scikit-learn divides them: without groups nothing is special."""
+    alone = StimulusGroups.alone(9)
+    expected = rng().multinomial(9, np.full(9, 1 / 9), size=50)
+    expected = expected[(expected > 0).sum(axis=1) >= 3]
+    np.testing.assert_array_equal(alone.resampled(50, rng()), expected)
+    generator = rng()
+    expected = [generator.permutation(9) for _ in range(20)]
+    np.testing.assert_array_equal(alone.orders(20, rng()), expected)
+    splits = KFold(3, shuffle=True, random_state=1).split(np.zeros(9))
+    for found, split in zip(alone.folds(3, 1), splits, strict=True):
+        np.testing.assert_array_equal(found[1], split[1])
+
+
+@given(labels=labels, seed=seeds)
+@settings(max_examples=30)
+def test_folds_divide_no_group_unless_there_are_few(labels, seed):
+    groups = StimulusGroups.of(np.array(labels), "films")
+    n_folds = 3 if groups.between else 2
+    if not groups.between and groups.sizes.max() < n_folds:
+        return
+    folds = groups.folds(n_folds, seed)
+    assert sorted(np.concatenate([test for _, test in folds])) == list(range(len(labels)))
+    for train, test in folds:
+        if groups.between:
+            assert not set(groups.codes[train]) & set(groups.codes[test])
+
+
+@pytest.mark.parametrize(
+    ("sizes", "between", "exchangeable", "units"),
+    [
+        ([1] * 4, True, True, (4, 3)),
+        ([4] * 6, True, True, (6, 5)),
+        ([4] * 4, False, False, (4, 12)),
+        ([2, 3, 4, 5, 6], True, False, (5, 4)),
+        ([2, 2, 2, 2, 2, 9], True, True, (6, 5)),
+        ([8, 12], False, False, (10, 18)),
+    ],
+)
+def test_what_can_be_said_of_other_groups(sizes, between, exchangeable, units):
+    groups = StimulusGroups.of(np.repeat(np.arange(len(sizes)), sizes), "films")
+    assert (groups.between, groups.exchangeable) == (between, exchangeable)
+    assert groups.resampled_units == units
+
+
+def test_the_variance_of_a_mean_over_clusters_is_that_of_cluster_means():
+    """Closed form: with m equal groups, the bootstrap has (m - 1) / m of the mean's variance."""
+    values = rng().normal(size=8).repeat(5) + 0.1 * rng(1).normal(size=40)
+    groups = StimulusGroups.of(np.arange(40) // 5, "films")
+    means = groups.resampled(100_000, rng(2)) @ values / 40
+    expected = values.reshape(8, 5).mean(axis=1).var(ddof=1) / 8
+    n, _ = groups.resampled_units
+    assert means.var(ddof=1) * n / (n - 1) == pytest.approx(expected, rel=0.02)

@@ -1,0 +1,86 @@
+"""Regions and groups of stimuli of a recording."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from repbias.base.spec import RepbiasError
+from repbias.io.recordings import Recording
+from repbias.recordings.parts import choose_regions, name_groups, regions_of, stimulus_groups
+
+IDS = np.array([f"s{i}" for i in range(6)])
+
+
+def recording(regions=("V4", "IT", "", "V4")):
+    return Recording(
+        stimuli={
+            "stimulus_id": IDS,
+            "film": np.array(["a", "a", "b", "b", "c", "c"]),
+            "size": np.array([1, 2, 3, np.nan, 1, 2]),
+            "constant": np.full(6, "x"),
+        },
+        responses=np.arange(24.0).reshape(6, 4),
+        standard_errors=np.arange(24.0).reshape(6, 4) / 10,
+        trials={"stimulus_id": IDS, "repeat": np.zeros(6, int)},
+        units={
+            "unit": np.array(["u0", "u1", "u2", "u3"]),
+            "subject": np.full(4, "one"),
+            "region": np.array(regions),
+        },
+    )
+
+
+def rdms():
+    return Recording(
+        stimuli={"stimulus_id": IDS[:3]},
+        rdms=np.arange(9.0).reshape(3, 3),
+        rdm_info={"subject": np.full(3, "one"), "region": np.array(["V1", "IT", "V1"])},
+    )
+
+
+def test_regions_are_those_that_units_have():
+    assert regions_of(recording()) == ["IT", "V4"]
+    assert regions_of(recording(["V4"] * 4)) == [""]
+    assert regions_of(recording([""] * 4)) == [""]
+    assert regions_of(rdms()) == ["IT", "V1"]
+
+
+def test_regions_are_chosen_and_joined():
+    chosen = choose_regions(recording(), ["V4"], "mine")
+    assert list(chosen.units["unit"]) == ["u0", "u3"]
+    np.testing.assert_array_equal(chosen.responses, recording().responses[:, [0, 3]])
+    np.testing.assert_array_equal(chosen.standard_errors, recording().standard_errors[:, [0, 3]])
+    joined = choose_regions(recording(), {"ventral": ["V4", "IT"]}, "mine")
+    assert list(joined.units["region"]) == ["ventral"] * 3
+    assert regions_of(joined) == [""]
+    of_rdms = choose_regions(rdms(), ["V1"], "mine")
+    np.testing.assert_array_equal(of_rdms.rdms, rdms().rdms[[0, 2]])
+
+
+def test_an_unknown_region_is_refused_with_those_there_are():
+    with pytest.raises(
+        RepbiasError, match=r"mine.analyse_regions: no region 'V5'.*allowed: IT, V4"
+    ):
+        choose_regions(recording(), {"dorsal": ["V5"]}, "mine")
+
+
+def test_groups_are_a_column():
+    mine = recording()
+    assert stimulus_groups(mine).are_alone
+    name_groups(mine, "film", "set")
+    np.testing.assert_array_equal(stimulus_groups(mine).codes, [0, 0, 1, 1, 2, 2])
+    assert stimulus_groups(mine).name == "film"
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ("flim", r"images.set.groups: the stimuli have no column 'flim'; did you mean 'film'"),
+        ("size", r"images.set.groups: 1 of 6 stimuli have no 'size' \(the first is 's3'\)"),
+        ("constant", "all 6 stimuli have the same 'constant', 'x'"),
+    ],
+)
+def test_columns_that_group_nothing_are_refused(column, message):
+    with pytest.raises(RepbiasError, match=message):
+        name_groups(recording(), column, "set")
