@@ -32,7 +32,7 @@ ARRAY = {
 }
 
 
-def responses(n_stimuli=30, n_repeats=4, n_units=8):
+def responses(n_stimuli=30, n_repeats=4, n_units=16):
     """Signal and noise of equal variance: reliability of the average 4 / 5."""
     rng = np.random.default_rng(0)
     signal = rng.normal(size=(n_stimuli, 1, n_units))
@@ -88,7 +88,7 @@ def test_a_sound_recording(check, folder):
     assert fact(recording, "stimuli") == "30 of 30"
     assert fact(recording, "trials") == "120; 4 per stimulus"
     assert fact(recording, "subjects") == "1 (M1)"
-    assert fact(recording, "units") == "8 (V4 8)"
+    assert fact(recording, "units") == "16 (V4 16)"
     assert fact(recording, "repeats") == "4 per stimulus and unit"
     array = np.load("r.npy")
     assert f"from {array.min():.4g} to {array.max():.4g}" in fact(recording, "responses")
@@ -97,8 +97,8 @@ def test_a_sound_recording(check, folder):
     full = split_half_reliability(read_recording(study.recordings["v4"], ids)).full
     assert fact(recording, "reliability").startswith(f"mean {full.mean():.2f} ")
     assert 0.7 < full.mean() < 0.9, "true reliability: 0.8"
-    assert fact(recording, "RSA").startswith("435 pairs of stimuli, 1 subject, 8 units")
-    assert fact(recording, "encoding") == "8 units, 5 x 5 folds"
+    assert fact(recording, "RSA").startswith("435 pairs of stimuli, 1 subject, 16 units")
+    assert fact(recording, "encoding") == "16 units, 5 x 5 folds"
     assert out.endswith("\n0 problems, 0 warnings\n")
 
 
@@ -112,14 +112,14 @@ def test_bad_units_are_counted_and_named(check):
     np.save("r.npy", array)
     code, out = check(v4=ARRAY)
     assert code == 0
-    assert "warning: 1 unit silent (all zero): M1/1\n" in out
-    assert "warning: 1 unit constant: M1/4\n" in out
-    assert "warning: 1 unit never observed: M1/6\n" in out
+    assert "warning: 1 unit silent (all zero): M1/01\n" in out
+    assert "warning: 1 unit constant: M1/04\n" in out
+    assert "warning: 1 unit never observed: M1/06\n" in out
     assert "2 to 4 (median 4) per stimulus" in fact(out, "trials")
-    assert "4 units with a response to every stimulus" in fact(out, "RSA")
-    assert fact(out, "encoding") == "4 units, 5 x 5 folds"
-    assert "1 of 5 units were not observed for every stimulus and are left out of the RDM" in out
-    assert "v4: 4 of 8 units are constant or observed for too few stimuli or groups" in out
+    assert "12 units with a response to every stimulus" in fact(out, "RSA")
+    assert fact(out, "encoding") == "12 units, 5 x 5 folds"
+    assert "1 of 13 units were not observed for every stimulus and are left out of the RDM" in out
+    assert "v4: 4 of 16 units are constant or observed for too few stimuli or groups" in out
     assert out.endswith("0 problems, 5 warnings\n")
 
 
@@ -128,7 +128,7 @@ def test_share_of_what_was_not_observed(check):
     array[:15, :, 2] = np.nan
     np.save("r.npy", array)
     _, out = check(v4=ARRAY)
-    assert f"{15 / 30 / 8:.1%} not observed" in fact(out, "responses")
+    assert f"{15 / 30 / 16:.1%} not observed" in fact(out, "responses")
 
 
 def test_stimuli_that_were_not_shown_and_trials_of_others(check, folder):
@@ -226,6 +226,14 @@ def test_standard_errors_give_a_ceiling(check):
     assert 0.7 < known < 0.9, "true reliability: 0.8"
 
 
+def test_cautions_of_the_report_are_warnings(check):
+    """Few units are one; docs/calibration.md has the others."""
+    np.save("r.npy", responses(n_units=5))
+    code, out = check(v4=ARRAY)
+    assert code == 0
+    assert "warning: A subject has 5 units: a correlation distance of so few" in out
+
+
 def test_repeats_are_those_of_the_report(check):
     array = responses()
     array[:10, 2:] = np.nan
@@ -245,7 +253,7 @@ def test_a_subject_without_complete_units(check):
     code, out = check(v4=ARRAY | {"axes": ["stimulus", "repeat", "unit", "subject"]})
     assert code == 0
     assert "warning: recording 'v4', subject2: 1 units were observed for every stimulus" in out
-    assert fact(out, "RSA").startswith("435 pairs of stimuli, 1 subject, 9 units")
+    assert fact(out, "RSA").startswith("435 pairs of stimuli, 1 subject, 17 units")
 
 
 def test_time_bins_and_the_window(check):
@@ -265,8 +273,8 @@ def test_min_reliability(check):
     array[:, :, :3] = np.random.default_rng(2).normal(size=(30, 4, 3))
     np.save("r.npy", array)
     _, out = check(v4=ARRAY | {"min_reliability": 0.6})
-    assert fact(out, "analysed") == "5 units (min_reliability 0.6)"
-    assert fact(out, "encoding").startswith("5 units")
+    assert fact(out, "analysed") == "13 units (min_reliability 0.6)"
+    assert fact(out, "encoding").startswith("13 units")
 
 
 def test_one_recording_that_fails_does_not_keep_the_next_from_being_checked(check, folder):

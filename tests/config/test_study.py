@@ -153,6 +153,7 @@ OF_READ = {
     "rsa_tests",
     "rsa_between_recordings",
     "quality",
+    "cautions",
     *OF_RESPONSES,
 }
 

@@ -216,6 +216,14 @@ def recorded(rows, ceiling, rng):
     return {
         "rsa_tests": tested(rows, rng),
         "rsa_subjects": as_table("rsa_subjects"),
+        "cautions": as_table(
+            "cautions",
+            [
+                {"recording": "v4", "region": "", "concerns": concerns, "danger": danger}
+                | {"value": 0.3, "limit": 0.5, "sentence": f"There is {danger} & more."}
+                for concerns, danger in (("tests", "heavy_tails"), ("encoding", "lucky_ceilings"))
+            ],
+        ),
         "rsa_fitted": measured(
             "rsa_fitted",
             [

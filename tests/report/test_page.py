@@ -352,7 +352,10 @@ def recording_part(page, recording):
 
 def test_a_recording_has_its_warnings_and_its_quality(page):
     text = recording_part(page, "v4")
-    assert "Warnings one subject: nothing follows (16 of 104 tests)" in text
+    assert (
+        "Warnings There is heavy_tails & more. There is lucky_ceilings & more. one subject: nothing"
+        in text
+    )
     assert "fewer than 20 stimuli (16 of 104 tests)" in text
     assert "units 3 " in text
     assert "reliability 0.667" in text

@@ -106,6 +106,19 @@ class StimulusGroups:
             counts[:, self.codes == group] = of_group
         return counts[(counts > 0).sum(axis=1) >= 3]
 
+    def left_out(self, most: int = 200) -> np.ndarray:
+        """Leave out one group (or stimulus, within groups) at a time: (block, stimulus) 0 or 1.
+
+        With more than `most`, as many blocks of random groups are left out instead.
+        """
+        units = self.codes if self.between else np.arange(len(self))
+        n = units.max() + 1
+        n_blocks = min(n, most)
+        block = np.arange(n) % n_blocks
+        if n_blocks < n:
+            block = np.random.default_rng(0).permutation(block)
+        return (block[units] != np.arange(n_blocks)[:, None]).astype(int)
+
     def orders(self, n_orders: int, rng: np.random.Generator) -> np.ndarray:
         """Draw permutations of the stimuli, (permutation, stimulus).
 

@@ -184,6 +184,7 @@ def _check_reliability(findings: Findings, recording: Recording) -> None:
 def _check_rsa(findings: Findings, study: Study, name: str, recording: Recording) -> None:
     """Compute the RDMs, and check what further analyses of them ask for."""
     from repbias.recordings.parts import stimulus_groups
+    from repbias.rsa.cautions import cautions_table
     from repbias.rsa.fitted import stimulus_folds
     from repbias.rsa.tables import refuse_unknown_times, region_rdms
 
@@ -197,6 +198,10 @@ def _check_rsa(findings: Findings, study: Study, name: str, recording: Recording
             return
         found = [f"{comb(n_stimuli, 2)} pairs of stimuli", *_of_rdms(recording, parts)]
         findings.facts["RSA"] = ", ".join(found)
+        cautions = cautions_table(name, recording, geometry)
+        for caution in cautions.itertuples():
+            where = f"{caution.region}: " if caution.region else ""
+            findings.warnings.append(f"{where}{caution.sentence}")
     with problems_in(findings):
         if geometry.fitted:
             stimulus_folds(stimulus_groups(recording), geometry.folds, geometry.seed)

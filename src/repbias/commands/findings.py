@@ -48,7 +48,8 @@ def noting(findings: Findings) -> Iterator[None]:
 
     class Note(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            findings.warnings.append(record.getMessage())
+            if record.getMessage() not in findings.warnings:  # several analyses say the same
+                findings.warnings.append(record.getMessage())
 
     handler, propagates, level = Note(logging.WARNING), logger.propagate, logger.level
     logger.addHandler(handler)

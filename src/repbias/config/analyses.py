@@ -82,6 +82,12 @@ OF_RECORDINGS = {
         "geometry",
         _OF_NETWORKS | _INFERENCE | {"bootstraps", "time_resolved"},
     ),
+    "cautions": OfRecording(
+        "repbias.rsa.cautions:cautions_table",
+        None,
+        "geometry",
+        _OF_NETWORKS | _INFERENCE | {"bootstraps", "generalise", "time_resolved"},
+    ),
     "rsa_recordings": OfRecording(
         "repbias.rsa.tables:compare_with_recording",
         "rdms",

@@ -57,7 +57,9 @@ def evaluate(
     If both stimuli and subjects are resampled, the variance is that of the dual bootstrap (Schütt
     et al. 2023, eLife, eq. 4 with small-sample corrections, as in
     `rsatoolbox.inference.eval_dual_bootstrap`): resampling both together counts measurement noise
-    more than once, so three bootstraps are combined.
+    more than once, so three bootstraps are combined. Where a few stimuli make most of an RDM, the
+    bootstrap is too narrow, as samples without them look alike; therefore variance and degrees of
+    freedom over stimuli are those of a jackknife if these are wider (:func:`jackknifed`).
 
     Parameters
     ----------
@@ -94,9 +96,8 @@ def evaluate(
         block = slice(start, start + size)
         resampled = None
         if draws.level != "subjects":
-            resampled = resampled_similarity(models[block], data, rdm_similarity, draws.stimuli)
-        samples = draws.means(by_subject[block], resampled)
-        variances = {k: v.var(axis=0, ddof=1) for k, v in samples.items()}
+            resampled = resampled_similarity(models[block], data, rdm_similarity, draws.counts)
+        variances = draws.variances(draws.means(by_subject[block], resampled))
         variance[block], degrees[block] = draws.variance(variances), draws.degrees(variances)
     mean = by_subject.mean(axis=1)
     width = student.ppf(0.975, degrees) * np.sqrt(variance)
@@ -136,12 +137,14 @@ class Draws:
     level : what is resampled: "stimuli", "subjects" or "both"
     groups : which stimuli are resampled together
     stimuli : (sample, stimulus) how often each was drawn
+    left_out : (block, stimulus) 0 where a stimulus is left out of the jackknife, else 1
     subjects : (sample, subject)
     """
 
     level: str
     groups: StimulusGroups
     stimuli: np.ndarray
+    left_out: np.ndarray
     subjects: np.ndarray
 
     @classmethod
@@ -158,7 +161,13 @@ class Draws:
         rng = np.random.default_rng(seed)
         stimuli = groups.resampled(bootstraps, rng)
         share = np.full(n_subjects, 1 / n_subjects)
-        return cls(level, groups, stimuli, rng.multinomial(n_subjects, share, size=len(stimuli)))
+        subjects = rng.multinomial(n_subjects, share, size=len(stimuli))
+        return cls(level, groups, stimuli, groups.left_out(), subjects)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """How often each stimulus occurs in every sample, then without every left-out block."""
+        return np.concatenate([self.stimuli, self.left_out])
 
     @property
     def interval(self) -> str:
@@ -170,11 +179,50 @@ class Draws:
             "subjects": "95 %, bootstrap of subjects (these stimuli only)",
         }[self.level]
 
-    def counts(self) -> dict[str, tuple[float, int]]:
+    def resampled_units(self) -> dict[str, tuple[float, int]]:
         """Return what is resampled: its number n in n / (n - 1), and degrees of freedom."""
         n = self.subjects.shape[1]
         units = {"stimuli": self.groups.resampled_units, "subjects": (n, n - 1)}
         return units if self.level == "both" else {self.level: units[self.level]}
+
+    def means(self, full: np.ndarray, resampled: np.ndarray | None) -> dict[str, np.ndarray]:
+        """Average over subjects in every sample of every bootstrap that the level needs.
+
+        Parameters
+        ----------
+        full
+            (model, subject) similarity over all stimuli.
+        resampled
+            (sample and block, model, subject) similarity under :attr:`counts`.
+
+        Returns
+        -------
+        dict
+            What is resampled to (sample, model): "stimuli", "subjects" and "both", or the one that
+            the level names; and "left_out" to (block, model), if stimuli are resampled.
+        """
+        share = self.subjects / self.subjects.shape[1]
+        result = {}
+        if resampled is not None:
+            resampled, left_out = resampled[: len(share)], resampled[len(share) :]
+        if self.level != "subjects":
+            assert resampled is not None
+            result["stimuli"] = resampled.mean(axis=2)
+            result["left_out"] = left_out.mean(axis=2)
+        if self.level != "stimuli":
+            result["subjects"] = share @ full.T
+        if self.level == "both":
+            assert resampled is not None
+            result["both"] = np.einsum("bms,bs->bm", resampled, share)
+        return result
+
+    @staticmethod
+    def variances(samples: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the variance of every bootstrap of :meth:`means`, and those of the jackknife."""
+        samples = dict(samples)
+        left_out = samples.pop("left_out", None)
+        variances = {k: v.var(axis=0, ddof=1) for k, v in samples.items()}
+        return variances | (jackknifed(left_out) if left_out is not None else {})
 
     def degrees(
         self,
@@ -190,53 +238,65 @@ class Draws:
         Parameters
         ----------
         variances
-            Of the bootstraps of :meth:`means`.
+            Of :meth:`variances`.
         further
             Other independent variances, and their degrees of freedom.
         """
         parts: list[tuple[np.ndarray, np.ndarray | int]]
-        parts = [(variances[factor] * n / (n - 1), d) for factor, (n, d) in self.counts().items()]
+        parts = [
+            (variances[factor] * n / (n - 1), d)
+            for factor, (n, d) in self.resampled_units().items()
+        ]
+        if "left_out" in variances:  # stimuli are the first factor
+            v, d = parts[0]
+            parts[0] = np.maximum(v, variances["left_out"]), np.minimum(d, variances["degrees"])
         total = self.variance(variances) + sum(v for v, _ in further)
         parts += further
         weight = sum(v**2 / d for v, d in parts)
         fewest = np.min([np.broadcast_to(d, np.shape(total)) for _, d in parts], axis=0)
         return np.maximum(ratio(total**2, weight), fewest)
 
-    def means(self, full: np.ndarray, resampled: np.ndarray | None) -> dict[str, np.ndarray]:
-        """Average over subjects in every sample of every bootstrap that the level needs.
-
-        Parameters
-        ----------
-        full
-            (model, subject) similarity over all stimuli.
-        resampled
-            (sample, model, subject) similarity over resampled stimuli.
-
-        Returns
-        -------
-        dict
-            What is resampled to (sample, model): "stimuli", "subjects" and "both", or the one that
-            the level names.
-        """
-        share = self.subjects / self.subjects.shape[1]
-        result = {}
-        if self.level != "subjects":
-            assert resampled is not None
-            result["stimuli"] = resampled.mean(axis=2)
-        if self.level != "stimuli":
-            result["subjects"] = share @ full.T
-        if self.level == "both":
-            assert resampled is not None
-            result["both"] = np.einsum("bms,bs->bm", resampled, share)
-        return result
-
     def variance(self, variances: dict[str, np.ndarray]) -> np.ndarray:
-        """Combine the variances of the bootstraps of :meth:`means`, with n / (n - 1) each."""
-        n = {factor: n for factor, (n, _) in self.counts().items()}
+        """Combine :meth:`variances`, those of bootstraps with n / (n - 1) each.
+
+        What the jackknife over stimuli has more than their bootstrap is added.
+        """
+        n = {factor: n for factor, (n, _) in self.resampled_units().items()}
         if self.level == "both":
             both, subjects, stimuli = (variances[k] for k in ("both", "subjects", "stimuli"))
-            return dual_variance(both, subjects, stimuli, n["subjects"], n["stimuli"])
-        return variances[self.level] * n[self.level] / (n[self.level] - 1)
+            variance = dual_variance(both, subjects, stimuli, n["subjects"], n["stimuli"])
+        else:
+            variance = variances[self.level] * n[self.level] / (n[self.level] - 1)
+        if "left_out" in variances:
+            bootstrapped = variances["stimuli"] * n["stimuli"] / (n["stimuli"] - 1)
+            variance = variance + np.maximum(variances["left_out"] - bootstrapped, 0)
+        return variance
+
+
+def jackknifed(left_out: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the jackknife variance of a statistic, and its degrees of freedom.
+
+    (g - 1) / g sum (x - mean)^2 (Efron & Tibshirani 1993, eq. 11.5). With c the deviations, the
+    variance of that sum of squares is estimated as that of a mean of independent c^2; so
+    d = 2 / (sum c^4 / (sum c^2)^2 - 1 / g), about g - 1 for normal deviations, and few where some
+    stimuli count for most.
+
+    Parameters
+    ----------
+    left_out
+        (block, ...), the statistic without each of g blocks.
+
+    Returns
+    -------
+    dict
+        "left_out" to the variance, "degrees" to the degrees of freedom, both (...).
+    """
+    g = len(left_out)
+    squares = (left_out - left_out.mean(axis=0)) ** 2
+    total = squares.sum(axis=0)
+    share = ratio((squares**2).sum(axis=0), total**2)
+    degrees = np.clip(2 / np.maximum(share - 1 / g, 2 / g), 1, g - 1)
+    return {"left_out": (g - 1) / g * total, "degrees": degrees}
 
 
 def dual_variance(

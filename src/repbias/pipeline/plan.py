@@ -97,6 +97,7 @@ class Plan:
             "variance_partition": study.with_responses() and study.encoding.partition,
             "reliability": study.with_responses(),
             "quality": study.recordings,
+            "cautions": study.recordings,
             "references": study.references,
             "model_recovery": study.simulated(),
             "claims": study.claims,

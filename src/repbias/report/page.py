@@ -6,6 +6,7 @@ import base64
 import os
 import platform
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -28,6 +29,13 @@ TALL = 2000
 LONG = 20
 #: Libraries whose versions the report names.
 LIBRARIES = ("torch", "numpy", "scipy", "rsatoolbox", "himalaya", "h5py", "pandas", "snakemake")
+
+#: What a caution concerns, to the figures beside which it stands.
+CONCERNED = {
+    "tests": ("model_comparison", "rsa_recordings"),
+    "similarity": ("model_comparison", "rsa_recordings"),
+    "encoding": ("encoding", "encoding_regions"),
+}
 
 
 def write_page(
@@ -104,7 +112,18 @@ def _results(
         "verdicts": claims_summary(tables["claims"]),
         "recovery": recovery_rows(tables["model_recovery"]),
         "sections": sections_of([figure for figure in figures if figure["recording"] is None]),
+        "notes": figure_notes(tables["cautions"]),
     }
+
+
+def figure_notes(cautions: pd.DataFrame) -> dict[str, list[str]]:
+    """Return what is to be said beside a figure, of every recording that is concerned."""
+    notes: dict[str, list[str]] = defaultdict(list)
+    for caution in cautions.itertuples():
+        where = ", ".join(filter(None, (caution.recording, caution.region)))
+        for figure in CONCERNED[caution.concerns]:
+            notes[figure].append(f"{where}: {caution.sentence}")
+    return notes
 
 
 def claim_blocks(claims: pd.DataFrame) -> list[dict[str, Any]]:
@@ -209,7 +228,7 @@ def recording_blocks(
     tables: dict[str, pd.DataFrame], pictures: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """Gather what is known of every recording: warnings, quality, pictures."""
-    tests, quality = tables["rsa_tests"], tables["quality"]
+    tests, quality, cautions = tables["rsa_tests"], tables["quality"], tables["cautions"]
     names = [
         *tables["rsa_recordings"]["recording"],
         *quality["recording"],
@@ -219,6 +238,7 @@ def recording_blocks(
     return [
         {
             "recording": name,
+            "cautions": cautions[cautions["recording"] == name].to_dict(orient="records"),
             "warnings": warning_rows(tests[tests["recording"] == name]),
             **quality_rows(quality[quality["recording"] == name]),
             "pictures": [picture for picture in pictures if picture["recording"] == name],

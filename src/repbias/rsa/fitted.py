@@ -240,8 +240,8 @@ def cross_validated(
     """
     n_stimuli, n_subjects = draws.stimuli.shape[1], len(data)
     full = np.zeros((1, n_subjects))
-    resampled = np.zeros((len(draws.stimuli), 1, n_subjects))
-    n_used = np.zeros((len(draws.stimuli), 1, 1))
+    resampled = np.zeros((len(draws.counts), 1, n_subjects))
+    n_used = np.zeros((len(draws.counts), 1, 1))
     rng = np.random.default_rng([seed, 2])
     # Every subject has its own prediction, so only the diagonal of a comparison is used. Still,
     # comparing all with all is faster, as weights and ranks are shared; except for tau-a.
@@ -250,7 +250,7 @@ def cross_validated(
         train = np.setdiff1d(np.arange(n_stimuli), test)
         predictions = _predictions(fit, data, train, test, rdm_similarity)
         tested_on = _within(data, test)
-        counts = _resampled_fold(rng, test, draws)
+        counts = np.concatenate([_resampled_fold(rng, test, draws), draws.left_out[:, test]])
         n_used += ((counts > 0).sum(axis=1) >= 3)[:, None, None]
         for start in range(0, n_subjects, size):
             rows = slice(start, start + size)
@@ -259,8 +259,7 @@ def cross_validated(
             if draws.level != "subjects":
                 values = resampled_similarity(x, y, rdm_similarity, counts)
                 resampled[:, 0, rows] += values.diagonal(axis1=1, axis2=2)
-    samples = draws.means(full, resampled / np.maximum(n_used, 1))
-    variances = {k: v.var(axis=0, ddof=1) for k, v in samples.items()}
+    variances = draws.variances(draws.means(full, resampled / np.maximum(n_used, 1)))
     width = student.ppf(0.975, draws.degrees(variances)) * np.sqrt(draws.variance(variances))
     return float(full.mean()), float(width[0])
 

@@ -30,7 +30,7 @@ from repbias.geometry.comparison import (
     similarities,
     unit,
 )
-from repbias.geometry.inference import Draws, resampled_level
+from repbias.geometry.inference import Draws, jackknifed, resampled_level
 from repbias.geometry.spec import Generalise, Geometry, RdmSimilarity
 from repbias.io.recordings import Recording
 from repbias.recordings.parts import stimulus_groups
@@ -105,7 +105,8 @@ class _Sampled:
     ----------
     by_network : (rdm,) mean over subjects
     effect : (model,) mean over networks and subjects
-    samples : bootstrap ("stimuli", "subjects", "both") to (sample, model)
+    samples : bootstrap ("stimuli", "subjects", "both") to (sample, model), and "left_out" to
+        (block, model), the jackknife over stimuli
     between : (model,) variance of the mean over networks; 0 for one network
     """
 
@@ -145,7 +146,8 @@ def similarity_tests(
         V = V_bootstrap + s^2 / n,
 
     with V_bootstrap that of the mean over networks when stimuli and subjects are resampled
-    (:func:`repbias.geometry.inference.evaluate`), and s^2 the variance between networks, each
+    (or the jackknife over stimuli: :func:`repbias.geometry.inference.evaluate`), and s^2 the
+    variance between networks, each
     averaged over subjects; without the second term where n = 1. Where two models that are compared
     consist of the same networks (two layers, or two snapshots), s^2 is that of their difference;
     otherwise the two terms are added. Noise that networks share with stimuli or with subjects is
@@ -255,14 +257,14 @@ def _refuse_constant(vectors: np.ndarray, what: str) -> None:
 def _resampled(
     models: ModelSet, data: np.ndarray, rdm_similarity: RdmSimilarity, draws: Draws
 ) -> np.ndarray | None:
-    """Similarity under resampled stimuli, (sample, model, subject), mean over networks."""
+    """Similarity under resampled stimuli, (sample and block, model, subject), over networks."""
     if draws.level == "subjects":
         return None
-    result = np.zeros((len(draws.stimuli), len(models), len(data)))
+    result = np.zeros((len(draws.counts), len(models), len(data)))
     size = max(1, MEMORY // result[:, 0].size)
     for start in range(0, len(models.rdms), size):
         rows = np.arange(start, min(start + size, len(models.rdms)))
-        resampled = resampled_similarity(models.rdms[rows], data, rdm_similarity, draws.stimuli)
+        resampled = resampled_similarity(models.rdms[rows], data, rdm_similarity, draws.counts)
         for model, group in enumerate(models.groups):
             members = resampled[:, np.isin(rows, group)]
             result[:, model] += members.sum(axis=1) / len(group)
@@ -279,7 +281,7 @@ def _between_degrees(sizes: np.ndarray) -> np.ndarray:
 
 
 def _zero_tests(models: ModelSet, sampled: _Sampled, draws: Draws) -> pd.DataFrame:
-    variances = {k: v.var(axis=0, ddof=1) for k, v in sampled.samples.items()}
+    variances = draws.variances(sampled.samples)
     return _t_tests(
         "zero",
         sampled.effect,
@@ -292,8 +294,12 @@ def _zero_tests(models: ModelSet, sampled: _Sampled, draws: Draws) -> pd.DataFra
 
 def _pair_tests(models: ModelSet, sampled: _Sampled, draws: Draws) -> pd.DataFrame:
     a, b = np.array(models.compared()).T
-    covariances = {k: np.atleast_2d(np.cov(v, rowvar=False)) for k, v in sampled.samples.items()}
+    samples = dict(sampled.samples)
+    left_out = samples.pop("left_out", None)
+    covariances = {k: np.atleast_2d(np.cov(v, rowvar=False)) for k, v in samples.items()}
     variances = {k: np.maximum(c[a, a] + c[b, b] - 2 * c[a, b], 0) for k, c in covariances.items()}
+    if left_out is not None:
+        variances |= jackknifed(left_out[:, a] - left_out[:, b])
     between = _between_pairs(models, sampled)
     return _t_tests(
         "pair",
@@ -381,19 +387,20 @@ def _ceiling_variances(
     several = (draws.subjects > 0).sum(axis=1) > 1
     if draws.level == "stimuli":
         several[:] = True
-    once = np.ones((several.sum(), 1), int)
-    all_stimuli = once.repeat(draws.stimuli.shape[1], axis=1)
-    all_subjects = once.repeat(len(data), axis=1)
+    all_stimuli = np.ones_like(draws.stimuli[several])
+    all_subjects = np.ones_like(draws.subjects[several])
     resampled = {
         "stimuli": (draws.stimuli[several], all_subjects),
         "subjects": (all_stimuli, draws.subjects[several]),
         "both": (draws.stimuli[several], draws.subjects[several]),
+        "left_out": (draws.left_out, np.ones((len(draws.left_out), len(data)), int)),
     }
-    variances = {}
+    differences = {}
     for kind, values in samples.items():
         low, _ = resampled_ceilings(data, rdm_similarity, *resampled[kind])
-        variances[kind] = (values[several] - low[:, None]).var(axis=0, ddof=1)
-    return variances
+        values = values if kind == "left_out" else values[several]
+        differences[kind] = values - low[:, None]
+    return draws.variances(differences)
 
 
 def _permutations_reaching(

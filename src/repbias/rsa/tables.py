@@ -391,16 +391,16 @@ def _between_recordings(
 ) -> Iterator[dict[str, Any]]:
     """Compare two recordings' RDMs (subject, pair) by every measure and in every way."""
     draws = Draws.of(groups, 1, spec.bootstraps, spec.seed, "stimuli")
-    _, degrees = groups.resampled_units
     ways = {"": (x, y)}
     if len(x) * len(y) > 1:
         means = x.mean(axis=0, keepdims=True), y.mean(axis=0, keepdims=True)
         ways = {", mean over pairs of subjects": (x, y), ", mean RDM": means}
     for rdm_similarity, (way, (a, b)) in product(spec.rdm_similarities, ways.items()):
         similarity = similarities(a, b, rdm_similarity).mean()
-        samples = resampled_similarity(a, b, rdm_similarity, draws.stimuli)
-        variance = draws.variance({"stimuli": samples.mean(axis=(1, 2)).var(ddof=1)})
-        width = student.ppf(0.975, degrees) * np.sqrt(variance)
+        samples = resampled_similarity(a, b, rdm_similarity, draws.counts).mean(axis=(1, 2))
+        n = len(draws.stimuli)
+        variances = draws.variances({"stimuli": samples[:n], "left_out": samples[n:]})
+        width = student.ppf(0.975, draws.degrees(variances)) * np.sqrt(draws.variance(variances))
         yield {
             "rdm_similarity": rdm_similarity,
             "similarity": similarity,

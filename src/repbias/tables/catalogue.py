@@ -33,6 +33,7 @@ TABLES: dict[str, type[Row]] = {
         encoding.EncodingRegions,
         encoding.VariancePartition,
         recordings.Quality,
+        recordings.Cautions,
         recordings.References,
         recordings.Reliability,
         claims.ModelRecovery,

@@ -54,3 +54,22 @@ class Reliability(Row):
     """Highest `r` that a perfect model reaches."""
     convention: str
     """How the ceiling was estimated."""
+
+
+class Cautions(Row):
+    """A danger to the numbers about a recording, or a region of it."""
+
+    recording: str
+    region: str
+    """The region, where there are several."""
+    concerns: str
+    """What it concerns: `tests`, `similarity`, `ceiling` or `encoding`."""
+    danger: str
+    """Its name: `heavy_tails`, `low_agreement`, `uneven_repeats`, `few_units`, `dependent_stimuli`,
+    `serial_order`, `near_duplicates`, `no_test_between_groups` or `lucky_ceilings`."""
+    value: float
+    """The statistic that was measured."""
+    limit: float
+    """From where on it is a danger."""
+    sentence: str
+    """What it does to the numbers, and what to do about it."""

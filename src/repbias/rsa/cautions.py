@@ -1,0 +1,314 @@
+"""Where numbers about a recording err, as measured on it: one sentence for each danger.
+
+Every caution is triggered by a statistic of the data, beyond what independent, well-behaved
+stimuli give (docs/calibration.md has how often each is raised for nothing).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.spatial.distance import squareform
+
+from repbias.base.statistics import jackknife_interval
+from repbias.geometry.ceilings import subject_ceiling
+from repbias.geometry.comparison import similarities
+from repbias.geometry.spec import CROSS_VALIDATED, Geometry
+from repbias.io.recordings import Recording
+from repbias.recordings.parts import stimulus_groups
+from repbias.recordings.reliability import unit_reliability
+from repbias.rsa.tables import region_rdms
+from repbias.tables import as_table
+
+#: The effective number of stimuli behind an RDM, relative to their number.
+LEAST_EFFECTIVE = 0.5
+#: A ceiling below this is no ground for fractions of it.
+LEAST_AGREEMENT = 0.1
+#: Ratio of the largest to the smallest number of repeats.
+MOST_UNEVEN = 1.5
+#: With fewer units a correlation between patterns has too few degrees of freedom.
+FEW_UNITS = 10
+#: How much more alike stimuli of a group are than others, as a share of the mean dissimilarity.
+LEAST_DEPENDENCE = 0.02
+#: Permutations behind dependence; all of them must give less.
+PERMUTATIONS = 199
+#: A column groups stimuli if it has at most this share of their number as different values.
+MOST_LEVELS = 0.5
+#: Median ratio of the squared distances to the nearest and the second nearest stimulus.
+LEAST_RATIO = 0.35
+#: Units with a lower reliability have a ceiling by luck, if they have one.
+LEAST_RELIABILITY = 0.3
+
+
+class Caution(NamedTuple):
+    """A danger that was found, and what it means.
+
+    Attributes
+    ----------
+    concerns : which numbers: "tests", "similarity", "ceiling" or "encoding"
+    danger : its name
+    value, limit : the statistic, and from where on it is a danger
+    sentence : what it does to the numbers, and the remedy
+    """
+
+    concerns: str
+    danger: str
+    value: float
+    limit: float
+    sentence: str
+
+
+def cautions_table(name: str, recording: Recording, spec: Geometry) -> pd.DataFrame:
+    """Find what is dangerous in a recording, region by region; the table cautions."""
+    rows = [
+        {"recording": name, "region": ""} | caution._asdict() for caution in of_units(recording)
+    ]
+    for region, part, rdms in region_rdms(recording, spec, name):
+        found = [
+            *of_rdms(rdms.get_vectors(), str(rdms.dissimilarity_measure), spec),
+            *of_trials(part, spec),
+            *of_stimuli(part, rdms.get_vectors(), str(rdms.dissimilarity_measure)),
+        ]
+        rows += [{"recording": name, "region": region} | caution._asdict() for caution in found]
+    return as_table("cautions", rows)
+
+
+def of_rdms(data: np.ndarray, distance: str, spec: Geometry) -> Iterator[Caution]:
+    """Look at RDMs (subject, pair): heavy tails, and subjects that do not agree."""
+    share = effective_stimuli(data)
+    if share < LEAST_EFFECTIVE:
+        yield Caution(
+            "tests",
+            "heavy_tails",
+            share,
+            LEAST_EFFECTIVE,
+            f"A few stimuli make most of the RDM ({share:.0%} of the stimuli count, in effect), "
+            "so intervals of similarities are too narrow; use correlation distance, or Spearman's "
+            "rho.",
+        )
+    if len(data) < 2:
+        return
+    measure = spec.rdm_similarities[0]
+    low, _ = subject_ceiling(data, measure)
+    pairs = similarities(data, data, measure)
+    np.fill_diagonal(pairs, np.nan)
+    agreement = float(np.nanmean(pairs))
+    above = True
+    if len(data) > 2:
+        others = [np.delete(np.arange(len(data)), i) for i in range(len(data))]
+        left_out = np.array([np.nanmean(pairs[np.ix_(o, o)]) for o in others])
+        above = jackknife_interval(agreement, left_out)[0] > 0
+    if low < LEAST_AGREEMENT or not above:
+        yield Caution(
+            "similarity",
+            "low_agreement",
+            low,
+            LEAST_AGREEMENT,
+            f"Subjects do not agree (similarity between subjects {agreement:.2f}, lower noise "
+            f"ceiling {low:.2f}): no model can be told from another here, and a low similarity "
+            "says nothing against a model.",
+        )
+
+
+def effective_stimuli(data: np.ndarray) -> float:
+    """Return the effective share of stimuli behind RDMs (subject, pair).
+
+    With q_i the sum of squared deviations of the dissimilarities of stimulus i from the mean,
+    (sum q)² / (n sum q²), of the mean RDM: 1 if all stimuli count alike, 1 / n if one does.
+    """
+    mean = (data / np.abs(data).mean(axis=1, keepdims=True)).mean(axis=0)
+    q = (squareform(mean - mean.mean(), checks=False) ** 2).sum(axis=1)
+    return float(q.sum() ** 2 / (q**2).sum() / len(q))
+
+
+def of_trials(recording: Recording, spec: Geometry) -> Iterator[Caution]:
+    """Look at trials: repeats that differ between stimuli, and few units."""
+    if recording.responses is None:
+        return
+    distance = spec.recording_distance
+    repeats = np.unique(recording.trials["stimulus_id"], return_counts=True)[1]
+    ratio = repeats.max() / repeats.min()
+    if ratio > MOST_UNEVEN and distance != "correlation" and distance not in CROSS_VALIDATED:
+        yield Caution(
+            "tests",
+            "uneven_repeats",
+            ratio,
+            MOST_UNEVEN,
+            f"Stimuli have {repeats.min()} to {repeats.max()} repeats: {distance} distances are "
+            "larger where repeats are fewer, which looks like structure, and relates to any model "
+            "that varies alike; use crossnobis.",
+        )
+    _, units = np.unique(recording.units["subject"].astype(str), return_counts=True)
+    if units.min() < FEW_UNITS:
+        yield Caution(
+            "similarity",
+            "few_units",
+            float(units.min()),
+            FEW_UNITS,
+            f"A subject has {units.min()} units: a {distance} distance of so few "
+            f"({units.min() - 2} degrees of freedom of a correlation) is mostly chance, and "
+            "similarities are low whatever the model.",
+        )
+
+
+def of_stimuli(recording: Recording, data: np.ndarray, distance: str) -> Iterator[Caution]:
+    """Look for stimuli that depend on each other, where no groups were given.
+
+    By the brain's own RDM: stimuli with the same value of a column, neighbours in the order of
+    their ids, and pairs that are almost the same.
+    """
+    groups = stimulus_groups(recording)
+    if not groups.are_alone:
+        if not groups.exchangeable:
+            yield _few_groups(len(groups.sizes), groups.name, groups.between)
+        return
+    mean = (data / np.abs(data).mean(axis=1, keepdims=True)).mean(axis=0)
+    square = squareform(mean, checks=False)
+    found = dependent_column(square, recording.stimuli)
+    if found is not None:
+        column, strength = found
+        yield Caution(
+            "tests",
+            "dependent_stimuli",
+            strength,
+            LEAST_DEPENDENCE,
+            f"Stimuli with the same {column!r} evoke more similar responses than others "
+            f"(dissimilarity {strength:.0%} lower), so they are no independent draws: tests that "
+            "take them for independent find relations where there are none, in most cases instead "
+            f"of 5 %; say `groups: {column}` in the set of images.",
+        )
+        return
+    order = natural_order(recording.stimulus_ids)
+    strength, p = more_alike(square[np.ix_(order, order)], neighbours(len(order)))
+    if p <= 1 / (PERMUTATIONS + 1) and strength > LEAST_DEPENDENCE:
+        yield Caution(
+            "tests",
+            "serial_order",
+            strength,
+            LEAST_DEPENDENCE,
+            "Stimuli that follow each other in the order of their ids evoke more similar responses "
+            f"than others (dissimilarity {strength:.0%} lower), as frames of a film do: tests that "
+            "take them for independent are too liberal; name the films or blocks in a column, and "
+            "say `groups:` in the set of images.",
+        )
+    squared = distance in ("euclidean",)
+    ratio = nearest_ratio(square**2 if squared else square)
+    if ratio < LEAST_RATIO:
+        yield Caution(
+            "tests",
+            "near_duplicates",
+            ratio,
+            LEAST_RATIO,
+            "Most stimuli have a near-duplicate (the nearest stimulus is "
+            f"{ratio:.0%} as far as the second nearest): tests that take them for independent are "
+            "too liberal; leave one of each out, or name the pairs in a column, and say `groups:`.",
+        )
+
+
+def _few_groups(n: int, name: str, between: bool) -> Caution:
+    why = f"{n} groups ({name}) are too few"
+    if between:
+        why = f"Too few of {n} groups ({name}) have the same size"
+    return Caution(
+        "tests",
+        "no_test_between_groups",
+        n,
+        5,
+        f"{why} to permute whole ones: no test between them exists. What is tested is whether "
+        f"there is a relation beyond which {name} a stimulus is of, not whether there is any.",
+    )
+
+
+def more_alike(square: np.ndarray, together: np.ndarray) -> tuple[float, float]:
+    """Return how much more alike some pairs are than others, and the permutation p of that.
+
+    Parameters
+    ----------
+    square
+        (stimulus, stimulus) dissimilarities.
+    together
+        (stimulus, stimulus) bool, the pairs.
+
+    Returns
+    -------
+    strength : 1 - their mean dissimilarity / that of all other pairs
+    p : one-sided, stimuli permuted
+    """
+    upper = np.triu_indices(len(square), 1)
+    rng = np.random.default_rng(0)
+    chosen = together[upper]
+
+    def mean_of(order: np.ndarray) -> float:
+        return float(square[np.ix_(order, order)][upper][chosen].mean())
+
+    within, total = mean_of(np.arange(len(square))), square[upper]
+    others = total[~chosen].mean()
+    permuted = [mean_of(rng.permutation(len(square))) for _ in range(PERMUTATIONS)]
+    p = (1 + sum(value <= within for value in permuted)) / (PERMUTATIONS + 1)
+    return 1 - within / others, p
+
+
+def dependent_column(
+    square: np.ndarray, columns: dict[str, np.ndarray]
+) -> tuple[str, float] | None:
+    """Return the column whose groups of stimuli are more alike than others, and by how much."""
+    found: dict[str, float] = {}
+    for column, values in columns.items():
+        levels, codes = np.unique(np.asarray(values).astype(str), return_inverse=True)
+        if column == "stimulus_id" or not 2 <= len(levels) <= MOST_LEVELS * len(codes):
+            continue
+        strength, p = more_alike(square, codes[:, None] == codes)
+        if p <= 1 / (PERMUTATIONS + 1) and strength > LEAST_DEPENDENCE:
+            found[column] = strength
+    return max(found.items(), key=lambda item: item[1]) if found else None
+
+
+def neighbours(n: int) -> np.ndarray:
+    """Return which stimuli follow each other, (stimulus, stimulus) bool."""
+    positions = np.arange(n)
+    adjacent: np.ndarray = np.abs(positions[:, None] - positions) == 1
+    return adjacent
+
+
+def natural_order(ids: np.ndarray) -> np.ndarray:
+    """Return the order of ids in which numbers count as numbers.
+
+    Examples
+    --------
+    >>> natural_order(np.array(["a10", "a2", "b1"])).tolist()
+    [1, 0, 2]
+    """
+    keys = [[int(p) if p.isdigit() else p for p in re.split(r"(\d+)", str(i))] for i in ids]
+    return np.array(sorted(range(len(ids)), key=lambda i: keys[i]))
+
+
+def nearest_ratio(square: np.ndarray) -> float:
+    """Return the median ratio of distances to the nearest and the second nearest stimulus."""
+    others = square + np.diag(np.full(len(square), np.inf))
+    nearest = np.sort(others, axis=1)[:, :2]
+    ratios = np.maximum(nearest[:, 0], 0) / np.maximum(nearest[:, 1], 1e-12)
+    return float(np.median(ratios))
+
+
+def of_units(recording: Recording) -> Iterator[Caution]:
+    """Look at units whose noise ceiling is a matter of luck."""
+    if recording.responses is None:
+        return
+    reliability, _ = unit_reliability(recording)
+    known = reliability.full[np.isfinite(reliability.full)]
+    with_ceiling = np.isfinite(reliability.ceiling)
+    if len(known) and with_ceiling.any() and np.median(known) < LEAST_RELIABILITY:
+        yield Caution(
+            "encoding",
+            "lucky_ceilings",
+            float(np.median(known)),
+            LEAST_RELIABILITY,
+            f"Half of the units have a reliability below {np.median(known):.2f}: those with a "
+            f"noise ceiling ({with_ceiling.sum()} of {len(with_ceiling)}) have it in part by luck, "
+            "so it is too high, and normalised correlations, also of a perfect model, are too low; "
+            "compare r itself.",
+        )

@@ -1,0 +1,166 @@
+"""What is dangerous in a recording is said once, and nothing is said of a well-behaved one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import pdist, squareform
+
+from repbias.geometry.spec import Geometry
+from repbias.io.recordings import Recording
+from repbias.rsa.cautions import (
+    cautions_table,
+    effective_stimuli,
+    more_alike,
+    natural_order,
+    nearest_ratio,
+)
+from repbias.tables import TABLES
+
+N = 40
+RNG = np.random.default_rng
+
+
+def recording(patterns, noise=0.5, repeats=4, columns=None, groups=None, subjects=4, seed=0):
+    """Subjects who share patterns (stimulus, feature), with 30 units each."""
+    rng = RNG(seed)
+    n = len(patterns)
+    repeats = np.broadcast_to(repeats, n)
+    stimulus = np.repeat(np.arange(n), repeats)
+    mixing = rng.normal(size=(patterns.shape[1], 30 * subjects))
+    responses = (patterns @ mixing)[stimulus] + noise * rng.normal(
+        size=(len(stimulus), 30 * subjects)
+    )
+    ids = np.array([f"s{i}" for i in range(n)])
+    return Recording(
+        stimuli={"stimulus_id": ids} | (columns or {}),
+        responses=responses,
+        trials={
+            "stimulus_id": ids[stimulus],
+            "repeat": np.concatenate([np.arange(r) for r in repeats]),
+        },
+        units={
+            "unit": np.array([f"u{i:03d}" for i in range(30 * subjects)]),
+            "subject": np.repeat([f"subject{i}" for i in range(subjects)], 30),
+            "region": np.full(30 * subjects, ""),
+        },
+        info={"groups": groups},
+    )
+
+
+def dangers(recorded, **settings):
+    table = cautions_table("mine", recorded, Geometry(**settings))
+    assert tuple(table.columns) == TABLES["cautions"].columns
+    assert all(sentence.endswith(".") for sentence in table["sentence"])
+    return set(table["danger"])
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("distance", ["correlation", "euclidean", "crossnobis"])
+def test_of_a_well_behaved_recording_nothing_is_said(distance, seed):
+    patterns = RNG(seed).normal(size=(N, 12))
+    columns = {"colour": RNG(seed + 9).integers(0, 3, N), "size": RNG(seed).normal(size=N)}
+    mine = recording(patterns, columns=columns, seed=seed)
+    assert dangers(mine, recording_distance=distance) == set()
+
+
+def test_categories_that_nobody_named_are_found_and_named():
+    category = np.arange(N) % 8
+    patterns = RNG(0).normal(size=(8, 12))[category] + RNG(1).normal(size=(N, 12))
+    columns = {"category": np.array([f"c{c}" for c in category]), "other": np.arange(N) % 5}
+    table = cautions_table("mine", recording(patterns, columns=columns), Geometry())
+    (sentence,) = table.loc[table["danger"] == "dependent_stimuli", "sentence"]
+    assert "'category'" in sentence and "groups: category" in sentence
+    assert dangers(recording(patterns, columns=columns, groups="category")) == set()
+
+
+def test_few_groups_allow_no_test_between_them():
+    mine = recording(
+        RNG(0).normal(size=(N, 12)), columns={"film": np.arange(N) // 10}, groups="film"
+    )
+    assert dangers(mine) == {"no_test_between_groups"}
+
+
+def test_frames_of_a_film_are_found_by_the_order_of_their_ids():
+    """In which numbers count as numbers: s10 comes after s9."""
+    patterns = RNG(0).normal(size=(N, 12))
+    for i in range(1, N):
+        patterns[i] = 0.8 * patterns[i - 1] + 0.6 * patterns[i]
+    assert dangers(recording(patterns)) == {"serial_order"}
+    assert dangers(recording(RNG(1).permutation(patterns))) == set()
+
+
+def test_pairs_of_near_duplicates_are_found():
+    patterns = RNG(0).normal(size=(N // 2, 12)).repeat(2, axis=0)
+    patterns += 0.1 * RNG(1).normal(size=(N, 12))
+    patterns = patterns[RNG(2).permutation(N)]
+    assert "near_duplicates" in dangers(recording(patterns, noise=0.2))
+
+
+def test_a_few_large_patterns_make_heavy_tails():
+    patterns = RNG(0).normal(size=(N, 12)) * RNG(1).lognormal(0, 1, (N, 1))
+    mine = recording(patterns)
+    assert dangers(mine, recording_distance="squared_euclidean") == {"heavy_tails"}
+    assert dangers(mine) == set()  # by correlation, all count alike
+
+
+def test_uneven_repeats_matter_to_distances_that_noise_raises():
+    mine = recording(RNG(0).normal(size=(N, 12)), repeats=np.where(np.arange(N) % 2, 3, 12))
+    assert dangers(mine, recording_distance="euclidean") == {"uneven_repeats"}
+    assert dangers(mine, recording_distance="crossnobis") == set()
+    assert dangers(mine) == set()
+
+
+def test_subjects_who_share_nothing_do_not_agree():
+    mine = recording(RNG(0).normal(size=(N, 12)), noise=60)
+    assert "low_agreement" in dangers(mine)
+    assert "lucky_ceilings" in dangers(recording(RNG(0).normal(size=(N, 12)), noise=14))
+
+
+def test_few_units_are_counted_in_each_subject():
+    mine = recording(RNG(0).normal(size=(N, 12)), subjects=2)
+    keep = np.r_[0:30, 30:36]
+    mine.responses = mine.responses[:, keep]
+    mine.units = {k: v[keep] for k, v in mine.units.items()}
+    table = cautions_table("mine", mine, Geometry())
+    (value,) = table.loc[table["danger"] == "few_units", "value"]
+    assert value == 6
+
+
+def test_the_effective_number_of_stimuli_in_closed_form():
+    """One stimulus far from all others, which are equally far from each other."""
+    n = 21
+    square = np.ones((n, n))
+    square[0] = square[:, 0] = 11
+    np.fill_diagonal(square, 0)
+    data = squareform(square)[None]
+    mean = data.mean()
+    near, far = (1 - mean) ** 2, (11 - mean) ** 2
+    q = np.array([(n - 1) * far, *[far + (n - 2) * near] * (n - 1)])
+    assert effective_stimuli(data) == pytest.approx(q.sum() ** 2 / (q**2).sum() / n)
+    assert effective_stimuli(np.vstack([data, 5 * data])) == pytest.approx(effective_stimuli(data))
+
+
+def test_likeness_is_that_of_means_and_its_p_counts_permutations():
+    square = squareform(pdist(RNG(0).normal(size=(12, 5))))
+    together = np.arange(12)[:, None] // 3 == np.arange(12) // 3
+    strength, p = more_alike(square, together)
+    upper = np.triu(np.ones((12, 12), bool), 1)
+    within, others = square[upper & together].mean(), square[upper & ~together].mean()
+    assert strength == pytest.approx(1 - within / others)
+    assert 0.005 <= p <= 1
+    small = [
+        more_alike(squareform(pdist(RNG(s).normal(size=(12, 5)))), together)[1] for s in range(60)
+    ]
+    assert np.mean(np.array(small) <= 0.1) < 0.25  # uniform
+
+
+def test_ids_are_ordered_by_the_numbers_in_them():
+    ids = np.array(["im2", "im10", "im1", "b3"])
+    assert list(ids[natural_order(ids)]) == ["b3", "im1", "im2", "im10"]
+
+
+def test_the_ratio_of_nearest_distances():
+    line = np.array([0.0, 1.0, 3.0, 7.0])[:, None]
+    # Nearest and second nearest: 1 / 3, 1 / 2, 2 / 3, 4 / 6.
+    assert nearest_ratio(squareform(pdist(line))) == pytest.approx((1 / 2 + 2 / 3) / 2)
