@@ -253,7 +253,7 @@ def recorded(rows, ceiling, rng):
             ],
             r=score,
             r_normalised=score,
-            ceiling=lambda: 0.7,
+            ceiling=lambda: 0.7 if ceiling["ceiling_low"] == ceiling["ceiling_low"] else np.nan,
             share_significant=score,
             alpha_at_edge=lambda: 0.0,
             **interval,
@@ -380,7 +380,13 @@ def make_tables() -> Callable[..., dict[str, pd.DataFrame]]:
                     row
                     | {"recording": "v4", "subject": "PE", "region": "V4", "unit": f"u{u}"}
                     | unit_ceiling
-                    | {"log10_alpha": 1.0, "alpha_at_edge": 0.0, "n_stimuli": 40, "r2": 0.1}
+                    | {
+                        "r_error": 0.1,
+                        "log10_alpha": 1.0,
+                        "alpha_at_edge": 0.0,
+                        "n_stimuli": 40,
+                        "r2": 0.1,
+                    }
                     for row in [*networks, *models]
                     if row["snapshot"] != "mastered"
                     for u in range(3)

@@ -221,9 +221,11 @@ FIGURES: dict[str, Caption] = {
         "Networks compared with recordings: encoding",
         "Correlation between the responses to held-out stimuli and the predictions of ridge "
         "regression (nested cross-validation), not divided by the ceiling. Lines, dots and stars "
-        "as for RSA. Dotted: mean ceiling of the units that have one. Bars, for single networks: "
-        "95 % bootstrap intervals over units.",
-        ("encoding",),
+        "as for RSA; a panel for each region. Dotted: mean ceiling of the units that have one. "
+        "Bars, for single networks: 95 % intervals, over subjects or, if there is one, over "
+        "stimuli. The layer that predicts best is biased towards layers before the one that "
+        "generates the responses, as these hold what it computes from: it identifies no layer.",
+        ("encoding_regions", "encoding"),
     ),
     "encoding_regions": Caption(
         "Models and recordings",
