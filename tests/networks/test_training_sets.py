@@ -4,6 +4,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+import torch
 
 from repbias.base.spec import RepbiasError
 from repbias.io.networks import Networks
@@ -12,6 +13,7 @@ from repbias.networks.ensembles import Ensemble
 from repbias.networks.mlp import MLP
 from repbias.networks.own import OwnArchitecture
 from repbias.networks.spec import Training
+from repbias.networks.stacked_training import Stack
 from repbias.networks.training import train, train_ensembles
 from repbias.stimuli.bits import Bits
 
@@ -82,6 +84,26 @@ def test_a_network_with_its_own_training_set_does_not_notice_others():
         for n in ensemble.seeds:
             alone = train_ensembles([replace(ensemble, seeds=[n])], "cpu")[0]
             assert_same_network(networks, n, alone, 0)
+
+
+def test_conditions_of_equal_stimuli_have_equal_training_sets_which_a_stack_holds_once():
+    network, training = MLP(hidden=[13, 5]), Training(**SHORT)
+    faster = training.model_copy(update={"learning_rate": 0.01})
+    ensembles = [
+        Ensemble(family().generate(), network, settings, range(3), family())
+        for settings in (training, faster)
+    ]
+    members = [(ensemble, seed) for ensemble in ensembles for seed in range(3)]
+    stack = Stack(members, torch.device("cpu"))
+    shown, _, _ = stack._train.at(torch.arange(96).expand(6, 96))
+    assert len(stack._train._inputs) == 3
+    for (_, seed), inputs in zip(members, shown.numpy(), strict=True):
+        expected = family().training_set(seed).inputs
+        np.testing.assert_array_equal(inputs[:, : expected.shape[1]], expected)
+    for ensemble, networks in zip(ensembles, train_ensembles(ensembles, "cpu"), strict=True):
+        alone = train_ensembles([ensemble], "cpu")[0]
+        for n in range(3):
+            assert_same_network(networks, n, alone, n)
 
 
 def test_full_batches_and_a_logit_for_each_class():

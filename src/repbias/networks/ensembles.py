@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -93,16 +93,17 @@ class Ensemble:
             return self.family.n_train
         return int((self.stimuli.split == split).sum())
 
-    @property
-    def has_own_sets(self) -> bool:
-        """Whether each network has a training set of its own."""
-        return self.family is not None and self.family.training_sets == "own"
-
     def training_set(self, seed: int) -> Stimuli:
         """Return stimuli of which the split "train" is what a network is trained on."""
         if self.family is None:
             return self.stimuli
         return self.family.training_set(seed, self.stimuli)
+
+    def training_set_key(self, seed: int) -> Hashable:
+        """Return what is equal for equal training sets, also of networks of other ensembles."""
+        if self.family is None or self.family.training_sets == "common":
+            return id(self.stimuli)
+        return (self.family.model_dump_json(), seed)
 
 
 def optimizer_of(training: Training, parameters: list[Tensor]) -> torch.optim.Optimizer:

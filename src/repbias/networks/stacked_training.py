@@ -221,9 +221,8 @@ class _Shown:
         self, members: Sequence[tuple[Ensemble, int]], split: str, device: torch.device
     ) -> None:
         training = split == "train"
-        keys = [
-            (id(c), seed) if training and c.has_own_sets else (id(c.stimuli), None)
-            for c, seed in members
+        keys: list[Hashable] = [
+            c.training_set_key(seed) if training else id(c.stimuli) for c, seed in members
         ]
         sets = dict(zip(keys, members, strict=True))
         places = {key: k for k, key in enumerate(sets)}

@@ -268,7 +268,8 @@ def compute_components(spec: Bits, bits: np.ndarray) -> tuple[list[str], np.ndar
 
 def identifiers(bits: np.ndarray) -> np.ndarray:
     """Return the ids of strings of bits: the bits in hexadecimal."""
-    return np.array([row.tobytes().hex() for row in np.packbits(bits, axis=1)])
+    packed = np.packbits(bits, axis=1)
+    return np.frombuffer(packed.tobytes().hex().encode(), f"S{2 * packed.shape[1]}").astype(str)
 
 
 def _audit_split(
@@ -344,14 +345,14 @@ def _collect(
     seen = set(taken)
     for bits in _candidates(spec, int(wanted.sum()), rng):
         ids = identifiers(bits)
-        fresh = np.array([i not in seen for i in ids])
+        fresh = np.array([i not in seen for i in ids.tolist()])
         fresh[np.setdiff1d(np.arange(len(ids)), np.unique(ids, return_index=True)[1])] = False
         cells = compute_labels(spec, bits).astype(int) @ weights
         # The first `missing` fresh strings of each cell.
         take = np.concatenate(
             [np.flatnonzero(fresh & (cells == c))[: missing[c]] for c in range(len(wanted))]
         )
-        seen.update(ids[take])
+        seen.update(ids[take].tolist())
         found.append(bits[take])
         found_cells.append(cells[take])
         missing -= np.bincount(cells[take], minlength=len(wanted))
