@@ -15,8 +15,8 @@ from repbias.config.study import Condition, Study
 from repbias.io.networks import SNAPSHOTS
 from repbias.pipeline.plan import Plan
 
-#: Bytes of an HDF5 file beside its arrays.
-FILE = 20_000
+#: Bytes of an HDF5 file beside its arrays; those of stimuli have fewer parts.
+FILE, STIMULI_FILE = 20_000, 3_000
 #: Bytes of a table's row.
 ROW = 100
 
@@ -123,7 +123,7 @@ def condition_bytes(condition: Condition, n_stimuli: int) -> dict[str, int]:
     weights = seeds * n_checkpoints(condition) * sizes.parameters
     patterns = seeds * len(SNAPSHOTS) * stimuli.n_test * sum(sizes.units.values())
     return {
-        "stimuli": FILE + common * _row_bytes(condition),
+        "stimuli": STIMULI_FILE + common * _row_bytes(condition),
         "networks": FILE + 8 * curve + 4 * weights,
         "activations": FILE + 4 * patterns,
         "rdms": rdm_bytes(n_layer_rdms(condition), min(n_stimuli, stimuli.n_test)),
