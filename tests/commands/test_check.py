@@ -347,3 +347,24 @@ def test_comparing_ten_thousand_networks_with_each_other_is_warned_of(
     printed = capsys.readouterr().out
     for analysis in ("similarity", "rsa_models"):
         assert f"experiments.sweep: {analysis} compares every network with every other" in printed
+
+
+@pytest.mark.parametrize(
+    ("sets", "claimed", "warned"),
+    [("common", "common", 1), ("common", "own", 0), ("own", "own", 0)],
+)
+def test_claims_about_one_training_set_are_warned_of(sets, claimed, warned, folder, capsys):
+    features = {"easy": {"function": "bit"}, "hard": {"function": "xor"}}
+    study = {
+        "study": "test",
+        "experiments": {
+            name: {"stimuli": {"features": features, "training_sets": name}}
+            for name in dict.fromkeys([sets, claimed])
+        },
+        "claims": {"C1": {"condition": f"{claimed}/base", "easy": "easy", "hard": "hard"}},
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump(study))
+    assert main(["check"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("experiments.common: all networks have one training set") == warned
+    assert printed.endswith(f"0 problems, {warned} warning{'s' * (warned != 1)}\n")

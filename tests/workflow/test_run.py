@@ -147,7 +147,7 @@ def test_jobs_on_a_cluster_are_given_every_fingerprint(tiny):
     code = json.loads(frozen.read_text())["code"]
     scripts = {path.name for path in (ROOT / "workflow/scripts").glob("*.py")}
     functions = {entry.function for entry in OF_RECORDINGS.values()}
-    assert code.keys() == scripts | functions | {"training mlp", "training torch"}
+    assert code.keys() == scripts | functions | {"training mlp", "training torch", "stimuli bits"}
 
 
 def jobs_after(tiny, tiny_config, path, value):

@@ -281,7 +281,7 @@ def contrast_of_similarities(
 
     Networks are the random factor: seeds are resampled within each condition, with the same sample
     wherever that condition occurs. A network is never compared with itself, nor with the network
-    of another condition that started from the same weights (same seed).
+    of another condition that has the same initial weights and training set (same seed).
     """
     conditions = list(dict.fromkeys([*larger, *smaller]))
     included = {c: np.sort(evidence.r2(c).index) for c in conditions}

@@ -123,6 +123,22 @@ def _own_networks(study: Study) -> dict[str, str]:
     return own
 
 
+def _one_training_set(study: Study) -> Iterator[str]:
+    """Go through experiments whose claims hold for one training set."""
+    claimed = {name for roles in study.claims.values() for name in roles.values()}
+    for experiment, spec in study.experiments.items():
+        common = {
+            f"{experiment}/{name}"
+            for name, condition in spec.expand().items()
+            if condition.stimuli.training_sets == "common"
+        }
+        if claimed & common:
+            yield (
+                f"experiments.{experiment}: all networks have one training set "
+                "(stimuli.training_sets: common), for which claims hold, and for no other"
+            )
+
+
 def _time(hours: float) -> str:
     """Return a time in a unit that suits it."""
     for size, unit in ((1, "hours"), (60, "minutes")):
@@ -152,6 +168,7 @@ def _work(study: Study, quick: bool) -> Findings:
         )
         findings.facts["memory"] = f"at most {_size(most * 2**20)} for a job of networks"
     findings.facts |= _own_networks(study)
+    findings.warnings += _one_training_set(study)
     for (experiment, analysis), rows in rows_of_pairs(study).items():
         if rows > MANY_ROWS:
             findings.warnings.append(

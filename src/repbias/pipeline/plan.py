@@ -213,7 +213,12 @@ class Plan:
         """Return what the training of every condition of a batch depends on."""
         networks = self.networks_of_batch(experiment, batch)
         return {
-            c: {"network": networks[c], "training": _plain(spec.training), "seeds": spec.seeds}
+            c: {
+                "stimuli": _plain(spec.stimuli),
+                "network": networks[c],
+                "training": _plain(spec.training),
+                "seeds": spec.seeds,
+            }
             for c, spec in self._specs(experiment, batch)
         }
 

@@ -137,8 +137,8 @@ FIGURES: dict[str, Caption] = {
         "Networks compared with each other",
         "RDM similarity (the first of geometry.rdm_similarities) between the analysed layers of "
         "all networks, by condition and stage of training; for models under `networks:`, between "
-        "all of their layers. Networks of one architecture with the same seed start from the same "
-        "weights. Grey: not "
+        "all of their layers. Networks with the same seed start from the same weights, if their "
+        "architecture is the same, and have the same training set, if their stimuli are. Grey: not "
         "compared, such as a network with itself.",
         ("rsa_models",),
     ),
