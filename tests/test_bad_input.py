@@ -379,8 +379,8 @@ CONFIG = {
     # recordings
     "missing axis": (
         "recordings.v4",
-        ARRAY | {"axes": ["stimulus", "repeat"]},
-        ["recordings.v4.axes: found ['stimulus', 'repeat']", "no axis is called unit", "subject"],
+        ARRAY | {"axes": ["unit", "repeat"]},
+        ["recordings.v4.axes: found ['unit', 'repeat']", "no axis is called stimulus", "subject"],
     ),
     "axis named twice": (
         "recordings.v4",

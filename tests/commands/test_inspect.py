@@ -137,6 +137,15 @@ def test_rdms_are_recognised(square, tmp_path, inspect, read):
     np.testing.assert_allclose(read(entry, IDS).rdms, [pairs])
 
 
+def test_an_array_of_one_axis_may_be_a_unit(tmp_path, inspect, read):
+    np.save(tmp_path / "r.npy", RESPONSES[:5, 0, 0])
+    text, entry = inspect(
+        tmp_path / "r.npy", axes=["stimulus"], stimuli="shown", stimulus_ids="sorted"
+    )
+    assert "one axis: responses of one unit?" in text
+    np.testing.assert_array_equal(read(entry, IDS[:5]).responses, RESPONSES[:5, 0, :1])
+
+
 def test_pairs_on_one_of_several_axes_are_a_hint(tmp_path, inspect):
     np.save(tmp_path / "r.npy", RNG.random((2, 4186)))
     text, entry = inspect(tmp_path / "r.npy", axes=[], stimuli="s", stimulus_ids="sorted")
@@ -505,7 +514,25 @@ def test_images(kind, tmp_path, inspect):
     text, entry = inspect(path)
     assert "6 images: im0, im1, im2, im3, ..." in text
     assert "9 x 8" in text
+    assert "Sorted" not in text
     assert open_images(ImageSet(**entry)).ids == IDS
+
+
+def test_images_that_have_two_orders(tmp_path, inspect):
+    for i in (1, 2, 10):
+        Image.new("RGB", (4, 4)).save(tmp_path / f"im{i}.png")
+    text, _ = inspect(tmp_path)
+    assert "3 images: im1, im10, im2" in text
+    assert "Sorted naturally, they are im1, im2, im10: mind what a recording's axis" in text
+
+
+def test_what_is_proposed_for_ids_is_not_refused(tmp_path, capsys):
+    """The ids of the set are not known here, so both orders are named."""
+    np.save(tmp_path / "r.npy", RESPONSES)
+    assert main(["inspect", str(tmp_path / "r.npy")]) == 0
+    printed = capsys.readouterr().out
+    assert "'sorted as text'" in printed
+    assert "'sorted naturally'" in printed
 
 
 # Bad input

@@ -242,7 +242,7 @@ def test_every_table_belongs_to_a_study(everything):
     everything["identification"] = {"target": "tasks/targets=both", "candidates": candidates}
     everything["encryption"] = "tasks/targets=both"
     everything["geometry"] = {"fitted": ["weighted"], "time_resolved": True}
-    everything["encoding"] = {"partition": {"both": ["pixels:pixels", "labels"]}}
+    everything["encoding"] = {"partition": {"both": ["targets=both:hidden1", "labels"]}}
     everything["references"] = [
         {"recording": "v4", "measure": "reliability", "value": 0.7, "source": "a paper"}
     ]
@@ -615,10 +615,30 @@ def test_a_condition_without_quotes_is_recognised_by_its_comma():
         ("pixel:pixels", "no condition or network 'pixel'; did you mean 'pixels'?"),
         ("pixels:pixel", "'pixels' has no layer 'pixel'; did you mean 'pixels'?"),
         ("targets=both:hidden9", "'targets=both' has no layer 'hidden9'"),
+        ("labels:esy", "'labels:esy': no feature 'esy'; did you mean 'easy'?"),
     ],
 )
 def test_a_band_that_no_network_has_is_refused(band, message, everything):
-    everything["encoding"] = {"partition": {"two": [band, "labels"]}}
+    everything["encoding"] = {"partition": {"two": [band, "stimuli:category"]}}
     with pytest.raises(ConfigError, match=r"encoding\.partition\.two") as refused:
         load_study(everything)
     assert message in str(refused.value)
+
+
+def test_a_joint_model_that_fits_no_recording_is_refused(everything):
+    """No set of stimuli has both: images have no labels, and the networks were shown others."""
+    everything["encoding"] = {"partition": {"two": ["pixels:pixels", "labels"]}}
+    with pytest.raises(ConfigError, match="only generated stimuli have labels") as refused:
+        load_study(everything)
+    assert "no condition or network 'pixels'" in str(refused.value)
+    everything["encoding"] = {"partition": {"two": ["pixels:pixels", "stimuli:category"]}}
+    load_study(everything)
+
+
+def test_a_ceiling_that_nothing_is_compared_with_is_refused(everything):
+    reference = {"recording": "v4", "measure": "rsa_ceiling_low", "rdm_similarity": "corr"}
+    everything["references"] = [reference | {"value": 0.7, "source": "a paper"}]
+    load_study(everything)
+    del everything["networks"]
+    with pytest.raises(ConfigError, match=r"references\.0: no network is compared with 'v4'"):
+        load_study(everything)

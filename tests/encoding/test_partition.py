@@ -266,9 +266,7 @@ def test_groups_and_missing_stimuli_count_here_too(opened):
 @pytest.mark.parametrize(
     ("bands", "message"),
     [
-        (["ne:l", "labels"], "joint: nothing is called 'ne' .*did you mean 'net'"),
         (["net:ll", "labels"], "joint: 'net' has no layer 'll'; did you mean 'l'"),
-        (["labels:esy", "net:l"], "joint: no labels of 'esy'; did you mean 'easy'"),
         (["stimuli:knd", "net:l"], "joint: .* have no column 'knd'; did you mean 'kind'"),
         (["stimuli:stimulus_id", "net:l"], "joint: .* no column 'stimulus_id'"),
         (["stimuli:same", "net:l"], "joint: 'stimuli:same' is the same for all stimuli"),
@@ -298,9 +296,23 @@ def test_labels_that_conditions_do_not_agree_on_are_refused(opened):
     }
     with pytest.raises(RepbiasError, match="labels of 'easy' in 'b' differ"):
         partition(recording_of(x[0]), members, ["labels", "a:l"])
-    without = {"c": opened("c", {"l": x})}
-    with pytest.raises(RepbiasError, match="no labels of the recording's stimuli are known"):
-        partition(recording_of(x[0]), without, ["labels", "c:l"])
+
+
+@pytest.mark.parametrize(
+    ("bands", "message"),
+    [
+        (["nets:l", "net:l"], "nothing is called 'nets'"),
+        (["labels:esy", "net:l"], "no labels of 'esy'; did you mean 'easy'"),
+        (["labels", "bare:l"], "no labels of the recording's stimuli are known"),
+    ],
+)
+def test_a_model_of_another_recording_is_left_out(opened, bands, message, caplog):
+    x, labels = np.random.default_rng(6).normal(size=(1, 30, 3)), np.arange(30) % 2
+    members = {"bare": opened("bare", {"l": x})}
+    if "net:l" in bands:
+        members["net"] = opened("net", {"l": x}, {"easy": labels})
+    assert partition(recording_of(x[0]), members, bands).empty
+    assert f"v4: joint is left out: encoding.partition.joint: {message}" in caplog.text
 
 
 def test_nothing_to_partition_gives_no_rows(opened):

@@ -45,8 +45,8 @@ from repbias.io.arrays import load_array
 from repbias.io.networks import Networks
 from repbias.io.recordings import Recording
 from repbias.io.stimuli import Stimuli
+from repbias.io.text_tables import read_table
 from repbias.recordings.readers.mne import open_epochs
-from repbias.recordings.readers.table import read_table
 from repbias.rsa.rdms import read_rdms, write_layer_rdms
 from repbias.stimuli.images import open_images
 from repbias.stimuli.spec import ImageSet

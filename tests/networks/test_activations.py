@@ -12,13 +12,12 @@ from repbias.base.spec import RepbiasError
 from repbias.io.activations import Activations
 from repbias.io.hdf5 import create
 from repbias.networks.activations import (
-    feature_spaces,
     load_model,
     put_model_activations,
     put_trained_activations,
 )
 from repbias.networks.mlp import MLP
-from repbias.networks.spec import FeatureNetwork, PixelNetwork, TorchNetwork, Training
+from repbias.networks.spec import PixelNetwork, TorchNetwork, Training
 from repbias.networks.training import train
 from repbias.stimuli.bits import Bits
 from repbias.stimuli.images import Images, open_images
@@ -432,43 +431,3 @@ def test_a_layer_whose_first_axis_is_not_the_batch_is_refused(tmp_path, monkeypa
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(RepbiasError, match="first axis of its output must be the batch"):
         written(tmp_path, spec(factory="time_first:model", layers=["0"]), images)
-
-
-# --- feature spaces ------------------------------------------------------------------------------
-
-KNOWN = Images(
-    ["a", "b", "c", "d"],
-    None,
-    {
-        "kind": np.array(["cat", "dog", "cat", "tool"]),
-        "size": np.array([1.0, 2.0, 3.0, 4.0]),
-        "same": np.array([1, 1, 1, 1]),
-        "holes": np.array([1.0, np.nan, 3.0, 4.0]),
-    },
-)
-
-
-def test_feature_spaces_are_written_like_layers(tmp_path):
-    spec = FeatureNetwork(kind="features", spaces={"category": ["kind"], "all": ["size", "kind"]})
-    put_in_file(put_model_activations, tmp_path / "a.h5", "known", spec, KNOWN, "cpu")
-    file = Activations.open(tmp_path / "a.h5")
-    assert file.layers == ["category", "all"]
-    one_hot = [[1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 0, 1]]
-    np.testing.assert_array_equal(file.read("category", 0), one_hot)
-    standardised = (KNOWN.columns["size"] - 2.5) / np.sqrt(1.25)
-    np.testing.assert_allclose(file.read("all", 0)[:, 0], standardised, rtol=1e-6)
-    np.testing.assert_array_equal(file.read("all", 0)[:, 1:], one_hot)
-
-
-@pytest.mark.parametrize(
-    ("column", "message"),
-    [
-        ("sise", "has no column 'sise'; did you mean 'size'"),
-        ("same", "the column 'same' is constant"),
-        ("holes", "the column 'holes' has numbers missing"),
-    ],
-)
-def test_columns_that_are_no_feature_are_refused(column, message):
-    spec = FeatureNetwork(kind="features", spaces={"known": [column]})
-    with pytest.raises(RepbiasError, match=message):
-        feature_spaces(spec, KNOWN)

@@ -18,8 +18,9 @@ from repbias.geometry.spec import Geometry
 from repbias.io.recordings import Recording
 from repbias.recordings.readers import read_recording
 from repbias.recordings.readers.array import ArrayRecording
-from repbias.recordings.readers.common import as_ids
+from repbias.recordings.readers.common import RawResponses, as_ids, canonical
 from repbias.recordings.reliability import reliability_table
+from repbias.recordings.responses import by_repeat
 from repbias.rsa.rdms import read_rdms, write_layer_rdms
 from repbias.rsa.tables import compare_with_recording
 
@@ -71,6 +72,17 @@ def test_missing_axes_have_length_one(tmp_path):
     assert list(recording.units["region"]) == ["V4", "V4"]
     for (stimulus, _), row in rows(recording).items():
         np.testing.assert_array_equal(row, array[:, IDS.index(stimulus)])
+
+
+def test_without_an_axis_of_units_the_array_is_of_one(tmp_path):
+    array = np.random.default_rng(0).normal(size=(5, 3))
+    expected = read(array[:, :, None], tmp_path, axes=["stimulus", "repeat", "unit"])
+    found = read(array, tmp_path, axes=["stimulus", "repeat"])
+    np.testing.assert_array_equal(found.responses, expected.responses)
+    assert found.units["unit"].tolist() == ["subject1/1"]
+    found = read(array, tmp_path, axes=["stimulus", "subject"])
+    assert found.units["unit"].tolist() == ["subject1/1", "subject2/1", "subject3/1"]
+    assert read(array[:, 0], tmp_path, axes=["trial"]).responses.shape == (5, 1)
 
 
 def test_unnamed_axes_of_length_one_are_dropped(tmp_path):
@@ -148,6 +160,49 @@ def test_ids_may_be_a_list_a_file_or_the_sorted_set(tmp_path):
         }
 
 
+def test_a_sorted_axis_says_how_where_that_makes_a_difference(tmp_path):
+    """Twelve stimuli in natural order, whose responses are their numbers."""
+    known, axes = np.array(sorted(f"image_{i}" for i in range(1, 13))), ["stimulus", "unit"]
+    array = np.arange(1.0, 13)[:, None]
+    with pytest.raises(RepbiasError, match="more than one sorted order") as caught:
+        read(array, tmp_path, ids="sorted", known=known, axes=axes)
+    said = str(caught.value)
+    assert "as text ... 'image_10', 'image_11', 'image_12'; naturally ... 'image_2'" in said
+    recording = read(array, tmp_path, ids="sorted naturally", known=known, axes=axes)
+    numbers = [float(i.removeprefix("image_")) for i in recording.stimulus_ids]
+    assert recording.responses[:, 0].tolist() == numbers
+    recording = read(array, tmp_path, ids="sorted as text", known=known, axes=axes)
+    assert recording.responses[:, 0].tolist() == sorted(numbers)
+    padded = np.array([f"image_{i:02}" for i in range(1, 13)])
+    for ids in ("sorted", "sorted as text", "sorted naturally"):
+        recording = read(array, tmp_path, ids=ids, known=padded, axes=axes)
+        assert recording.responses[:, 0].tolist() == array[:, 0].tolist()
+
+
+def test_programs_that_ignore_case_sort_otherwise(tmp_path):
+    known = np.array(["Zebra", "ant", "bee", "cat"])
+    with pytest.raises(RepbiasError, match=r"regardless of case \.\.\. 'ant'"):
+        read(np.ones((4, 2)), tmp_path, ids="sorted", known=known, axes=["stimulus", "unit"])
+
+
+def test_sessions_go_in_natural_order(tmp_path):
+    """By text, the tenth session would come second; the repeats would be numbered so."""
+    sessions = np.array([f"ses-{i}" for i in range(1, 13)])
+    raw = RawResponses(
+        stimulus=["a"] * 12,
+        responses=np.arange(1.0, 13)[::-1, None],
+        trials={"session": sessions[::-1]},
+        units={"unit": ["u"], "subject": ["s"], "region": [""]},
+    )
+    np.save(tmp_path / "r.npy", np.ones(1))
+    spec = ArrayRecording(
+        kind="array", path=tmp_path / "r.npy", axes=["trial", "unit"], stimuli="s", stimulus_ids=[]
+    )
+    recording = canonical(spec, np.array(["a"]), raw)
+    assert recording.trials["session"].tolist() == sessions.tolist()
+    assert by_repeat(recording)[0, :, 0].tolist() == list(range(1, 13))
+
+
 @pytest.mark.parametrize(
     ("ids", "message"),
     [
@@ -181,7 +236,7 @@ def test_arrays_that_do_not_fit_are_refused(array, axes, message, tmp_path):
     ("axes", "message"),
     [
         (["unit", "repeat"], "no axis is called stimulus"),
-        (["stimulus", "repeat"], "no axis is called unit"),
+        (["repeat", "subject"], "no axis is called stimulus or trial"),
         (["stimulus", "unit", "unit"], "named twice: unit"),
         (["stimulus", "units"], "units"),
     ],
@@ -282,6 +337,22 @@ def test_trials_of_unknown_stimuli_are_counted(tmp_path):
     assert recording.info["unmatched_trials"] == 6
     assert recording.info["unmatched_ids"] == ["cat", "dog"]
     assert len(recording.responses) == 9
+
+
+def test_stimuli_are_left_out_by_their_ids(tmp_path):
+    array = np.random.default_rng(0).normal(size=(6, 2))
+    ids, axes = [*IDS, "blank"], ["stimulus", "unit"]
+    with pytest.raises(RepbiasError, match=r"'blank' .*; 'exclude' leaves out stimuli by id"):
+        read(array, tmp_path, ids=ids, axes=axes)
+    recording = read(array, tmp_path, ids=ids, axes=axes, exclude=["blank", "image1"])
+    assert recording.stimulus_ids.tolist() == ["image0", "image3", "image7", "image8"]
+    np.testing.assert_array_equal(recording.responses, array[[3, 4, 0, 2]])
+    assert recording.info["unmatched_ids"] == []
+    assert recording.info["stimuli_in_set"] == 8
+    with pytest.raises(RepbiasError, match=r"exclude: no stimulus 'blanc'; did you mean 'blank'\?"):
+        read(array, tmp_path, ids=ids, axes=axes, exclude=["blanc"])
+    with pytest.raises(ValidationError, match="'blank' occurs twice"):
+        read(array, tmp_path, ids=ids, axes=axes, exclude=["blank", "blank"])
 
 
 def test_standard_errors_follow_the_responses(tmp_path):

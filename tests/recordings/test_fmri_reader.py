@@ -308,6 +308,29 @@ def test_a_response_is_the_mean_of_the_volumes_of_its_event(tr, unit, given, tmp
         np.testing.assert_allclose(row, expected, rtol=1e-14)
 
 
+@pytest.mark.parametrize("way", ["by number", "as text"])
+def test_runs_of_one_file_go_in_the_order_of_its_events_if_names_do_not_tell(way, tmp_path):
+    """Run k is the k-th volume, or the tenth run the second; events out of order are refused."""
+    runs = [f"run-{i}" for i in range(1, 13)]
+    runs = sorted(runs) if way == "as text" else runs
+    volumes = np.arange(12.0).repeat(8).reshape(12, 2, 2, 2).transpose(1, 2, 3, 0)
+    frame = pd.DataFrame({"run": runs, "onset": 0.0, "duration": 1.0, "trial_type": "image1"})
+    settings = {
+        "path": nifti(tmp_path / "bold.nii.gz", volumes, tr=1.0),
+        "content": "bold",
+        "run_volumes": [1] * 12,
+        "delay_s": 0,
+        "detrend": False,
+        "zscore_runs": False,
+    }
+    found = read_spec(events=table(tmp_path / "events.tsv", frame), **settings)
+    numbers = dict(zip(found.trials["run"].tolist(), found.responses[:, 0], strict=True))
+    assert numbers == {run: float(i) for i, run in enumerate(runs)}
+    shuffled = table(tmp_path / "events.tsv", frame.sample(frac=1, random_state=0))
+    with pytest.raises(RepbiasError, match="list the events in the order of the volumes"):
+        read_spec(events=shuffled, **settings)
+
+
 def test_labels_of_volumes_and_onsets_of_blocks_are_the_same(tmp_path):
     """Two runs of 15 volumes in one file; 0.8 s is not exact in single precision."""
     path = nifti(tmp_path / "bold.nii.gz", bold(), tr=0.8)
@@ -500,7 +523,7 @@ CHANGES = {
     ),
     "empty": (
         lambda f: (f / "events.csv").write_text("stimulus,run\nimage1,1\nn/a,1\n"),
-        "events.csv: line 3, column 'stimulus': is empty",
+        "events.csv: line 3, column 'stimulus': holds 'n/a'",
     ),
     "unknown": (
         lambda f: table(f / "events.csv", betas()[1].replace("image4", "cow")),

@@ -58,6 +58,17 @@ def test_reads_back_what_was_written_in_every_order_of_the_axes(tmp_path):
             np.testing.assert_array_equal(square, written)
 
 
+def test_stimuli_are_left_out_by_their_ids(tmp_path):
+    array = random_rdms(n=6)
+    ids = [*IDS[:3], "blank", *IDS[3:]]
+    recording = read(array, tmp_path, ids=ids, axes=["stimulus", "stimulus"], exclude=["blank"])
+    kept = [i for i, name in enumerate(ids) if name != "blank"]
+    ((_, square),) = matrices(recording).items()
+    np.testing.assert_array_equal(square, array[np.ix_(kept, kept)])
+    with pytest.raises(RepbiasError, match=r"exclude: no stimulus 'blanc'; did you mean 'blank'\?"):
+        read(array, tmp_path, ids=ids, axes=["stimulus", "stimulus"], exclude=["blanc"])
+
+
 def test_upper_triangles_and_square_matrices_are_the_same(tmp_path):
     """SciPy's squareform defines the order of pairs."""
     square = random_rdms()

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from repbias.base.spec import RepbiasError
 from repbias.io.recordings import Recording
-from repbias.recordings.readers.table import TableRecording, read, read_table
+from repbias.io.text_tables import read_table
+from repbias.recordings.readers.table import TableRecording, read
 
 KNOWN = np.array(["001", "002", "003", "cat", "dog"])
 
@@ -139,6 +140,13 @@ def test_first_repeats_are_not_the_same_counts_everywhere(tmp_path):
     recording = read_frame(frame, tmp_path, format="long")
     first = recording.responses[recording.trials["repeat"] == 0]
     assert abs(first.mean() - 0.5) < 0.15  # 200 fair coins: 4 standard deviations
+
+
+def test_a_missing_region_is_that_of_the_recording(tmp_path):
+    text = "stimulus,unit,response,region\n001,a,1,V4\n001,b,N/A,n/a\n002,a,#N/A,V4\n002,b,1,n/a\n"
+    recording = read_text(tmp_path / "x.csv", text, format="long", region="IT")
+    assert recording.units["region"].tolist() == ["V4", "IT"]
+    np.testing.assert_array_equal(recording.responses, [[1, np.nan], [np.nan, 1]])
 
 
 def test_ids_keep_their_zeros_and_missing_values_are_not_ids(tmp_path):
@@ -269,6 +277,8 @@ WIDE = "stimulus,repeat,a,b\n001,0,1,2\n001,1,1,2\n002,0,1,2\n"
     [
         (WIDE + "002,0,1,2\n", {}, "lines 4 and 5 are the same trial .stimulus 002, repeat 0"),
         (WIDE + "003,0,x,2\n", {}, "line 5, column 'a': expected a number, found 'x'"),
+        (WIDE + "003,n/a,1,2\n", {}, "line 5, column 'repeat': holds 'n/a', which means missing"),
+        (WIDE.replace("repeat", "run") + "003,,1,2\n", {}, "line 5, column 'run': is empty"),
         (WIDE + "003,0,1\n", {}, "line 5 has 3 cells for 4 columns"),
         (WIDE, {"units": ["a", "bb"]}, r"no column 'bb'; did you mean 'b'\?"),
         (WIDE, {"units": ["repeat"]}, "the column 'repeat' describes trials"),

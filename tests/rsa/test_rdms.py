@@ -292,7 +292,7 @@ def test_two_units_have_no_correlation_distance(trial_recording):
 def test_a_constant_response_pattern_is_refused_with_its_subject():
     responses = np.random.default_rng(8).normal(size=(6, 1, 7))
     responses[2, :, 3:] = 0
-    with pytest.raises(RepbiasError, match="'v4', subject2: 1 of 6 patterns are constant"):
+    with pytest.raises(RepbiasError, match=r"'v4', subject2: 1 of 6 stimuli .* exclude: \[s2\]"):
         subject_rdms(two_subjects(responses), Geometry(recording_distance="correlation"), "v4")
 
 

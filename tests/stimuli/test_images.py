@@ -157,7 +157,7 @@ def test_the_columns_of_a_table_follow_the_sorted_ids(tmp_path):
     stimuli = with_table(tmp_path, "size,stimulus_id,kind\n3,c,animal\n1,a,NA\n2,b,tool\n")
     assert stimuli.ids == ["a", "b", "c"]
     assert stimuli.columns["size"].tolist() == [1, 2, 3]
-    assert stimuli.columns["kind"].tolist() == ["NA", "tool", "animal"]
+    assert stimuli.columns["kind"].tolist() == ["", "tool", "animal"]
     assert stimuli.load(0).size == (4, 4)
 
 
@@ -165,6 +165,24 @@ def test_an_empty_cell_does_not_make_text_of_numbers(tmp_path):
     stimuli = with_table(tmp_path, "stimulus_id,size,kind\n a ,1.5,\nb,,x\nc,2.5,3\n")
     np.testing.assert_array_equal(stimuli.columns["size"], [1.5, np.nan, 2.5])
     assert stimuli.columns["kind"].tolist() == ["", "x", "3"]
+
+
+@pytest.mark.parametrize("cell", ["", "NA", "n/a", "N/A", "nan", "NaN", "<NA>", "#N/A", "-nan"])
+def test_missing_numbers_are_spelled_in_many_ways(cell, tmp_path):
+    stimuli = with_table(tmp_path, f"stimulus_id,size,kind\na,1,x\nb,{cell},{cell}\nc,4,none\n")
+    np.testing.assert_array_equal(stimuli.columns["size"], [1, np.nan, 4])
+    assert stimuli.columns["kind"].tolist() == ["x", "", "none"]
+    assert stimuli.cell(1, "size") == (
+        f"{tmp_path / 'stimuli.csv'}: line 3, stimulus 'b', column 'size'"
+    )
+
+
+def test_a_table_may_be_separated_by_tabs_and_end_with_empty_rows(tmp_path):
+    (tmp_path / "s.tsv").write_text("stimulus_id\tsize\nb\t2\n\t\na\t1\n\t\n")
+    stimuli = open_images(ImageSet(table=tmp_path / "s.tsv"))
+    assert stimuli.ids == ["a", "b"]
+    assert stimuli.columns["size"].tolist() == [1, 2]
+    assert stimuli.lines.tolist() == [4, 2]
 
 
 def test_stimuli_need_not_be_images(tmp_path):
@@ -181,17 +199,37 @@ def test_stimuli_need_not_be_images(tmp_path):
         ("stimulus_id,x\na,1\na,2\nb,1\nc,1\n", "the stimulus 'a' has two rows"),
         ("stimulus_id,x\na,1\nb,1\n", "stimuli.csv: no row for 1 of 3 stimuli: 'c'"),
         ("stimulus_id,x\na,1\nb,1\nc,1\nd,1\n", "no image for 1 of 4 stimuli: 'd'"),
-        ("", "not a readable CSV file"),
-        ("stimulus_id,x\n", "expected a header and rows"),
-        ("stimulus_id,x\na,1,\nb,1,\nc,1,\n", "line 2 has 3 columns, the header 2"),
-        ("stimulus_id,x,x\na,1,2\nb,1,2\nc,1,2\n", "the column name 'x' is empty, occurs twice"),
-        ("stimulus_id,a/b\na,1\nb,1\nc,1\n", "the column name 'a/b'"),
-        ("stimulus_id,x\na,1\n,1\nc,1\n", "1 rows have no stimulus_id"),
+        ("", "the file is empty"),
+        ("stimulus_id,x\n", "holds no rows below the header"),
+        ("stimulus_id,x\na,1,\nb,1,\nc,1,\n", "line 2 has 3 cells for 2 columns"),
+        ("stimulus_id,x,x\na,1,2\nb,1,2\nc,1,2\n", "two columns are called 'x'"),
+        ("stimulus_id,a/b\na,1\nb,1\nc,1\n", "the column name 'a/b' contains a /"),
+        ("stimulus_id,x\na,1\n,1\nc,1\n", "line 3, column 'stimulus_id': is empty"),
+        ("stimulus_id,x\na,1\nNA,1\nc,1\n", "line 3, column 'stimulus_id': holds 'NA', which"),
     ],
 )
 def test_a_table_that_does_not_fit_the_images_is_refused(tmp_path, text, message):
     with pytest.raises(RepbiasError, match=message):
         with_table(tmp_path, text)
+
+
+def test_stimuli_are_left_out_of_a_set(tmp_path):
+    text = "stimulus_id,size\na,1\nblank,0\nc,3\n"
+    with_table(tmp_path, text, images=("a", "blank", "c"))
+    for settings in (
+        {"path": tmp_path},
+        {"table": tmp_path / "stimuli.csv"},
+        {"path": tmp_path, "table": tmp_path / "stimuli.csv"},
+    ):
+        images = open_images(ImageSet(**settings, exclude=["blank"]))
+        assert images.ids == ["a", "c"]
+        if "table" in settings:
+            assert images.columns["size"].tolist() == [1, 3]
+            assert images.lines.tolist() == [2, 4]
+        if "path" in settings:
+            assert images.load(1).size == (4, 4)
+    with pytest.raises(RepbiasError, match=r"exclude: no 'blanc'; did you mean 'blank'\?"):
+        open_images(ImageSet(path=tmp_path, exclude=["blanc"]))
 
 
 def test_a_set_of_stimuli_has_images_or_a_table():

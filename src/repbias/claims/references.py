@@ -64,7 +64,7 @@ def _measured(reference: Reference, tables: dict[str, pd.DataFrame]) -> Measured
         return _similarity(reference, tables["rsa_between_recordings"])
     if reference.measure in CEILINGS:
         return _ceiling(reference, tables["rsa_recordings"])
-    return _quality(reference, tables["quality"])
+    return quality_measured(reference, tables["quality"])
 
 
 def _similarity(reference: Reference, table: pd.DataFrame) -> Measured:
@@ -98,8 +98,14 @@ def _ceiling(reference: Reference, table: pd.DataFrame) -> Measured:
     return Measured(value, name, str(row["ceiling_convention"]))
 
 
-def _quality(reference: Reference, table: pd.DataFrame) -> Measured:
-    """Find a measure of data quality, of a whole recording or of one of its regions."""
+def quality_measured(reference: Reference, table: pd.DataFrame) -> Measured:
+    """Find a measure of data quality, of a whole recording or of one of its regions.
+
+    Raises
+    ------
+    RepbiasError
+        If the table has no such measure.
+    """
     table = table[(table["recording"] == reference.recording) & (table["subject"] == "")]
     table = table[table["region"] == reference.region]
     found = table[table["measure"] == reference.measure]

@@ -132,9 +132,6 @@ def describe_arrays(path: Path, variable: str | None) -> Description:
         return found
     axes = _axes_of(numbers[name])
     found.lines += axes.lines
-    if axes.names is None:
-        found.entry.clear()
-        return found
     _put_axes(found, axes, {n: v for n, v in variables.items() if n != name and v.ids})
     return found
 
@@ -147,7 +144,7 @@ class Axes:
     ----------
     kind : the kind of entry that reads the array, "array" or "rdms"
     shape : lengths of the axes
-    names : what each axis is, FILL_IN where that is unknown; None if nothing reads the array
+    names : what each axis is, FILL_IN where that is unknown
     possible : names that an axis can have
     lengths : lengths that the ids of the stimuli can have, axis by axis; 0 where they cannot lie
     lines : what to tell the user
@@ -155,7 +152,7 @@ class Axes:
 
     kind: Literal["array", "rdms"]
     shape: tuple[int, ...]
-    names: list[str] | None
+    names: list[str]
     possible: str
     lengths: list[int]
     lines: list[str]
@@ -175,8 +172,9 @@ def _axes_of(variable: Variable) -> Axes:
         names = ["pair" if n > 1 else "_" for n in shape]
         stimuli = _stimuli_of(max(shape))
         if stimuli is None:
-            line = "It has one axis; responses have an axis of stimuli and one of units."
-            return Axes("rdms", shape, None, "", [], [line])
+            names = [FILL_IN if n > 1 else "_" for n in shape]
+            line = "It has one axis: responses of one unit?"
+            return Axes("array", shape, names, "stimulus, trial, _", list(shape), [line])
         line = f"It has one axis, whose length is the number of pairs of {stimuli} stimuli: an RDM?"
         return Axes("rdms", shape, names, "pair, _", [stimuli], [line])
     lengths = [n if name == FILL_IN else 0 for n, name in zip(shape, names, strict=True)]
@@ -186,7 +184,6 @@ def _axes_of(variable: Variable) -> Axes:
 
 def _put_axes(found: Description, axes: Axes, ids: dict[str, Variable]) -> None:
     """Write what is known of the axes, and which variables may hold the ids of the stimuli."""
-    assert axes.names is not None
     places = {
         name: [i for i, n in enumerate(axes.lengths) if n == v.size] for name, v in ids.items()
     }
@@ -209,7 +206,8 @@ def _put_axes(found: Description, axes: Axes, ids: dict[str, Variable]) -> None:
     else:
         sources = [
             "a text file with one id a line",
-            "sorted if the axis follows the sorted ids of all stimuli",
+            "sorted if the axis follows the sorted ids of all stimuli ('sorted as text' where im10 "
+            "comes before im2, 'sorted naturally' where it comes after)",
             *listed.values(),
         ]
         found.put("stimulus_ids", FILL_IN, "; or ".join(sources))

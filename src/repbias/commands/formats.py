@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from repbias.base.order import orders
 from repbias.base.spec import RepbiasError, nearest
 from repbias.commands.description import FILL_IN, STIMULI, Description, count, some
 from repbias.recordings.readers.files import import_optional
@@ -52,11 +53,10 @@ def describe_images(path: Path, variable: str | None) -> Description:
     assert load is not None
     # A few are enough: decoding an archive of thousands takes long.
     sizes = Counter("{} x {}".format(*load(i).size) for i in range(min(5, len(images))))
-    return Description(
-        [f"{count(len(images), 'image')}: {some(images.ids)}", f"pixels: {some(sizes)}"],
-        {"path": str(path)},
-        section="images",
-    )
+    lines = [f"{count(len(images), 'image')}: {some(images.ids)}", f"pixels: {some(sizes)}"]
+    for way, ids in list(orders(images.ids).items())[1:]:
+        lines.append(f"Sorted {way}, they are {some(ids)}: mind what a recording's axis follows.")
+    return Description(lines, {"path": str(path)}, section="images")
 
 
 def describe_nwb(path: Path, variable: str | None) -> Description:
@@ -307,7 +307,7 @@ COLUMNS = {
 
 def describe_table(path: Path, variable: str | None) -> Description:
     """Describe a table of text: responses in long or wide format, or something else."""
-    from repbias.recordings.readers.table import read_table, typed
+    from repbias.io.text_tables import read_table, typed
 
     refuse_variable(path, variable)
     table = {name: typed(cells) for name, cells in read_table(path).items()}

@@ -88,10 +88,13 @@ def partition_variance(
     Nothing is clipped. Cross-validated r2 is negative if a model predicts worse than the mean, and
     unique and shared parts can be negative by chance, or if a band only adds noise.
 
+    A model with a band that these stimuli do not have, as it is meant for another recording, is
+    left out with a warning.
+
     Raises
     ------
     RepbiasError
-        If a band does not exist, is constant or has missing numbers; and those of
+        If a column or layer does not exist, is constant or has missing numbers; and those of
         :func:`repbias.encoding.tables.targets`.
     """
     if not spec.partition or not can_be_encoded(name, recording, spec):
@@ -99,9 +102,13 @@ def partition_variance(
     data = targets(name, recording, spec)
     tables = []
     for model, names in spec.partition.items():
-        bands = [
-            _band(f"encoding.partition.{model}", b, recording, conditions, data) for b in names
-        ]
+        try:
+            bands = [
+                _band(f"encoding.partition.{model}", b, recording, conditions, data) for b in names
+            ]
+        except UnknownBand as error:
+            logger.warning("%s: %s is left out: %s", name, model, error)
+            continue
         for network, seed in _networks(name, model, bands):
             spaces = [band.read(seed) for band in bands]
             if not all(np.isfinite(space).all() for space in spaces):
@@ -186,6 +193,10 @@ def _networks(name: str, model: str, bands: list[_Band]) -> list[tuple[str, int 
     return found
 
 
+class UnknownBand(RepbiasError):
+    """A band that exists for other stimuli than those of a recording, if at all."""
+
+
 def _band(
     where: str,
     band: str,
@@ -204,17 +215,10 @@ def _band(
     if kind == "labels":
         return _Band(band, features=_labels(where, column, conditions, data))
     if kind == "stimuli":
-        columns = {k: v for k, v in recording.stimuli.items() if k != "stimulus_id"}
-        if column not in columns:
-            raise RepbiasError(
-                f"{where}: the recording's stimuli have no column {column!r}; "
-                f"{nearest(column, columns)}"
-            )
-        values = np.asarray(columns[column])[np.argsort(recording.stimulus_ids)]
-        return _Band(band, features=_coded(f"{where}: {band!r}", values))
+        return _Band(band, features=features_of_stimuli(where, band, recording))
     member, _, layer = band.rpartition(":")
     if member not in conditions:
-        raise RepbiasError(
+        raise UnknownBand(
             f"{where}: nothing is called {member!r} ({band!r}); "
             f"{nearest(member, [*conditions, 'labels', 'stimuli'])}"
         )
@@ -238,6 +242,39 @@ def _band(
     )
 
 
+def features_of_stimuli(where: str, band: str, recording: Recording) -> np.ndarray:
+    """Return a column of a recording's stimuli, `stimuli:column`, as features.
+
+    Parameters
+    ----------
+    where
+        Names the setting in messages.
+    band
+        As configured.
+    recording
+        Of these stimuli.
+
+    Returns
+    -------
+    numpy.ndarray
+        (stimulus, feature), stimuli in the order of their ids.
+
+    Raises
+    ------
+    RepbiasError
+        If the column does not exist, is constant or has missing cells.
+    """
+    column = band.removeprefix("stimuli:")
+    columns = {k: v for k, v in recording.stimuli.items() if k != "stimulus_id"}
+    if column not in columns:
+        raise RepbiasError(
+            f"{where}: the recording's stimuli have no column {column!r}; "
+            f"{nearest(column, columns)}"
+        )
+    values = np.asarray(columns[column])[np.argsort(recording.stimulus_ids)]
+    return _coded(f"{where}: {band!r}", values)
+
+
 def _labels(
     where: str, feature: str, conditions: dict[str, Activations], data: Targets
 ) -> np.ndarray:
@@ -255,9 +292,9 @@ def _labels(
                     "conditions before it"
                 )
     if feature and feature not in found:
-        raise RepbiasError(f"{where}: no labels of {feature!r}; {nearest(feature, found)}")
+        raise UnknownBand(f"{where}: no labels of {feature!r}; {nearest(feature, found)}")
     if not found:
-        raise RepbiasError(f"{where}: no labels of the recording's stimuli are known")
+        raise UnknownBand(f"{where}: no labels of the recording's stimuli are known")
     used = [feature] if feature else list(found)
     # Classes are names, though they are numbers: of more than two, each is a column.
     found = {f: v.astype(str) if len(np.unique(v)) > 2 else v for f, v in found.items()}
@@ -274,6 +311,8 @@ def _coded(where: str, values: np.ndarray) -> np.ndarray:
     """
     levels = np.unique(values)
     if values.dtype.kind in "UO":
+        if "" in levels:
+            raise RepbiasError(f"{where} has cells missing")
         coded = (values[:, None] == levels).astype(float)
     else:
         coded = values.astype(float)[:, None]

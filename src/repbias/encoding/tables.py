@@ -115,7 +115,11 @@ def can_be_encoded(name: str, recording: Recording, spec: Encoding) -> bool:
     n_stimuli, needed = len(recording.stimulus_ids), least_stimuli(spec)
     if n_stimuli < needed:
         logger.warning(
-            "%s: no encoding models: %d stimuli, the folds need %d", name, n_stimuli, needed
+            "%s: no encoding models: %d stimuli, the folds need %d; lower encoding.folds or "
+            "encoding.inner_folds",
+            name,
+            n_stimuli,
+            needed,
         )
     return n_stimuli >= needed
 

@@ -192,6 +192,23 @@ def refuse_not_finite(not_finite: Array) -> None:
         )
 
 
+class ConstantPatterns(RepbiasError):
+    """Patterns whose correlation with others is undefined.
+
+    Attributes
+    ----------
+    constant : whether each pattern is constant
+    """
+
+    def __init__(self, constant: list[bool]) -> None:
+        self.constant = constant
+        super().__init__(
+            f"{sum(constant)} of {len(constant)} patterns are constant across channels (the first "
+            f"is number {constant.index(True)}), so correlation distance is undefined; use "
+            "euclidean"
+        )
+
+
 def refuse_constant(norms: Array, values: Array, n_units: int) -> None:
     """Refuse correlation distances of patterns that are constant up to rounding.
 
@@ -207,11 +224,7 @@ def refuse_constant(norms: Array, values: Array, n_units: int) -> None:
     xp = array_api_compat.array_namespace(norms)
     constant = norms <= 8 * xp.finfo(norms.dtype).eps * n_units**0.5 * xp.abs(values)
     if constant.any():
-        flags = xp.reshape(constant, (-1,)).tolist()
-        raise RepbiasError(
-            f"{sum(flags)} of {len(flags)} patterns are constant across channels (the first is "
-            f"number {flags.index(True)}), so correlation distance is undefined; use euclidean"
-        )
+        raise ConstantPatterns(xp.reshape(constant, (-1,)).tolist())
 
 
 def centred(x: Array, axis: int) -> Array:

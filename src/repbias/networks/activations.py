@@ -17,6 +17,7 @@ from repbias.base.inputs import Task
 from repbias.base.spec import RepbiasError, nearest
 from repbias.io.activations import put_activations
 from repbias.networks.device import free_memory, in_chunks, pick_device, reproducible, stack_size
+from repbias.networks.features import feature_spaces
 from repbias.networks.spec import (
     FeatureNetwork,
     Network,
@@ -107,12 +108,7 @@ def put_model_activations(
     device
         "auto", "cpu", "cuda" or "mps".
     """
-    if isinstance(spec, FeatureNetwork):
-        batches = iter([(0, feature_spaces(spec, images))])
-    elif isinstance(spec, PixelNetwork):
-        batches = _pixel_batches(spec, images)
-    else:
-        batches = _model_batches(spec, images, pick_device(device))
+    batches = layers_in_batches(spec, images, device)
     start, first = next(batches)
     sizes = {layer: values.shape[1] for layer, values in first.items()}
     for layer, size in sizes.items():
@@ -134,36 +130,21 @@ def put_model_activations(
         logger.info("%s: %d of %d images", name, stop, len(images))
 
 
-def feature_spaces(spec: FeatureNetwork, stimuli: Images) -> dict[str, np.ndarray]:
-    """Return every feature space as (stimulus, unit), from the columns of the stimuli's table.
+def layers_in_batches(
+    spec: Network, images: Images, device: str
+) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    """Run a model over a set of stimuli.
 
-    Raises
+    Yields
     ------
-    RepbiasError
-        If a column does not exist, has numbers missing, or does not vary.
+    tuple
+        Index of the first stimulus of a batch, and layer to (stimulus, unit).
     """
-    spaces = {}
-    for space, names in spec.spaces.items():
-        blocks = []
-        for name in names:
-            if name not in stimuli.columns:
-                raise RepbiasError(
-                    f"feature space {space!r}: the stimuli's table has no column {name!r}; "
-                    f"{nearest(name, stimuli.columns)}"
-                )
-            values = stimuli.columns[name]
-            if values.dtype.kind == "U":
-                block = (values[:, None] == np.unique(values)).astype(float)
-            else:
-                block = values.astype(float)[:, None]
-            if not np.isfinite(block).all() or (len(np.unique(values)) < 2):
-                problem = "is constant" if np.isfinite(block).all() else "has numbers missing"
-                raise RepbiasError(f"feature space {space!r}: the column {name!r} {problem}")
-            if values.dtype.kind != "U":
-                block = (block - block.mean()) / block.std()
-            blocks.append(block)
-        spaces[space] = np.concatenate(blocks, axis=1).astype(np.float32)
-    return spaces
+    if isinstance(spec, FeatureNetwork):
+        return iter([(0, feature_spaces(spec, images))])
+    if isinstance(spec, PixelNetwork):
+        return _pixel_batches(spec, images)
+    return _model_batches(spec, images, pick_device(device))
 
 
 def _pixel_batches(

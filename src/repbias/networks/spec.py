@@ -145,9 +145,16 @@ class FeatureNetwork(Spec):
 
     kind: Literal["features"]
     """Columns of the stimuli's table."""
-    spaces: dict[Name, list[str]] = Field(min_length=1)
+    spaces: dict[Name, Annotated[list[str], Field(min_length=1)]] = Field(min_length=1)
     """Name of a feature space to its columns in the table of the stimulus set. Text becomes one
-    unit per value, numbers are standardised. Each space is what a layer is to a network."""
+    unit per value, a number is a unit. `emb_*` is every column that begins so, `emb_0..emb_511` a
+    range of numbered ones. Each space is what a layer is to a network."""
+    scale: Literal["none", "z", "unit"] | None = None
+    """How numbers of one space are scaled. `none` keeps them as they are: for embeddings, and for
+    whatever has one unit of measure. `z` gives every column a mean of 0 and a standard deviation
+    of 1: for columns of different units, such as a size and a luminance. `unit` gives the vector of
+    every stimulus a length of 1: for embeddings that are compared by their cosine. A space of
+    several columns must say; the scale of a single one makes no difference."""
     distance: Literal["correlation", "euclidean", "squared_euclidean"] = "euclidean"
     """Dissimilarity between two stimuli, instead of `geometry.distance`."""
 

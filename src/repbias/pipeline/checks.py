@@ -10,10 +10,11 @@ from pydantic import ValidationError
 
 from repbias.base.spec import RepbiasError, nearest
 from repbias.claims.catalogue import CLAIMS
+from repbias.claims.evidence import MIN_NETWORKS
 from repbias.config.analyses import ANALYSES
 from repbias.config.explain import explain
 from repbias.config.file import ConfigError, require_plain_data
-from repbias.config.references import SIMILARITIES
+from repbias.config.references import CEILINGS, SIMILARITIES
 from repbias.config.study import MOST_CONDITIONS, Condition, Study
 from repbias.geometry.spec import Identification
 from repbias.networks.spec import FeatureNetwork
@@ -138,24 +139,47 @@ def _impossible_networks(study: Study) -> Iterator[str]:
 
 
 def _partition_problems(study: Study, conditions: dict[str, Condition]) -> Iterator[str]:
-    """Go through bands whose layer no condition or network has; others need the data."""
-    layers = {name: network.layers for name, network in study.networks.items()}
-    layers |= {name.partition("/")[2]: c.network.layers for name, c in conditions.items()}
+    """Go through joint models that no recording can be predicted by; columns need the data."""
+    groups = study.groups()
+    recordings = {name: study.shown_to(name) for name in study.with_responses()}
     for model, bands in study.encoding.partition.items():
-        for band in bands:
-            member, _, layer = band.rpartition(":")
-            if band == "labels" or member in ("labels", "stimuli"):
-                continue
-            where = f"encoding.partition.{model}: {band!r}"
-            if member not in layers:
-                options = nearest(member, {*layers, "labels", "stimuli"})
-                yield f"{where}: no condition or network {member!r}; {options}"
-            elif layer not in layers[member]:
-                options = nearest(layer, layers[member])
-                yield f"{where}: {member!r} has no layer {layer!r}; {options}"
+        problems: dict[str, str] = {}
+        for group in dict.fromkeys(recordings.values()):
+            named = groups.get(group, [])
+            shown = {c: conditions[f"{group}/{c}"] for c in named if group in study.experiments}
+            members = {name: c.network.layers for name, c in shown.items()}
+            if group in study.images:
+                members = {name: study.networks[name].layers for name in named}
+            labels = {name for c in shown.values() for name in c.stimuli.classes}
+            found = (_band_problem(band, members, labels) for band in bands)
+            problems[group] = next(filter(None, found), "")
+        if all(problems.values()):
+            for group, problem in problems.items():
+                yield f"encoding.partition.{model}: {problem} (of {group!r})"
+
+
+def _band_problem(band: str, members: dict[str, list[str]], labels: set[str]) -> str:
+    """Return what is wrong with a band, given the layers of what can be a member."""
+    member, _, layer = band.rpartition(":")
+    if member == "stimuli":
+        return ""
+    if "labels" in (band, member):
+        if not labels:
+            return f"{band!r}: only generated stimuli have labels"
+        if band == "labels" or layer in labels:
+            return ""
+        return f"{band!r}: no feature {layer!r}; {nearest(layer, labels)}"
+    if member not in members:
+        options = nearest(member, {*members, "labels", "stimuli"})
+        return f"{band!r}: no condition or network {member!r}; {options}"
+    if layer not in members[member]:
+        return f"{band!r}: {member!r} has no layer {layer!r}; {nearest(layer, members[member])}"
+    return ""
 
 
 def _reference_problems(study: Study) -> Iterator[str]:
+    groups = study.groups()
+    alone = {name for name in study.recordings if study.shown_to(name) not in groups}
     for number, reference in enumerate(study.references):
         where = f"references.{number}"
         for key in ("recording", "other"):
@@ -167,6 +191,8 @@ def _reference_problems(study: Study) -> Iterator[str]:
                 f"{where}.rdm_similarity: {reference.rdm_similarity!r} is not among "
                 f"geometry.rdm_similarities ({', '.join(study.geometry.rdm_similarities)})"
             )
+        if reference.measure in CEILINGS and reference.recording in alone:
+            yield f"{where}: no network is compared with {reference.recording!r}, so it has no RSA"
         pair = {reference.recording, reference.other}
         if reference.measure in SIMILARITIES and not pair <= set(study.with_common_stimuli()):
             yield f"{where}: {' and '.join(sorted(map(str, pair)))} saw different stimuli"
@@ -292,6 +318,19 @@ def _claim_problems(
                 yield f"{where}: {name} needs a section identification with this target"
         elif table == "encryption" and study.encryption is None:
             yield f"{where}: {name} needs a condition in encryption"
+
+
+def too_few_networks(study: Study) -> Iterator[str]:
+    """Go through claims that cannot be decided, as a condition has too few networks."""
+    for name, roles in study.claims.items():
+        wanted = CLAIMS[name.partition(" ")[0]].roles
+        for role in (role for role in roles if wanted[role] == "condition"):
+            seeds = study.condition(roles[role]).seeds
+            if seeds < MIN_NETWORKS:
+                yield (
+                    f"claims.{name}: {roles[role]} has {seeds} networks; a verdict needs "
+                    f"{MIN_NETWORKS} that are included, so it will be inconclusive"
+                )
 
 
 def _unmet_claims(study: Study) -> Iterator[str]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from repbias.base.spec import RepbiasError
 from repbias.io.recordings import Recording
-from repbias.recordings.spec import ORDER_COLUMNS, preparation_of
+from repbias.recordings.spec import preparation_of, trial_keys
 
 
 def stimulus_means(recording: Recording) -> np.ndarray:
@@ -43,8 +43,7 @@ def by_repeat(recording: Recording) -> np.ndarray:
     position = {stimulus: i for i, stimulus in enumerate(ids)}
     stimulus = np.array([position[s] for s in recording.trials["stimulus_id"]])
     # The repeat index of every trial, whatever the order of trials in the file.
-    keys = [recording.trials[name] for name in ORDER_COLUMNS if name in recording.trials]
-    order = np.lexsort([*reversed(keys), stimulus])
+    order = np.lexsort([*reversed(trial_keys(recording.trials)), stimulus])
     counts = np.bincount(stimulus, minlength=len(ids))
     repeat = np.empty(len(stimulus), int)
     repeat[order] = np.arange(len(stimulus)) - np.repeat(np.cumsum(counts) - counts, counts)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Literal
 
+import numpy as np
 from pydantic import Field, model_validator
 
+from repbias.base.order import naturally
 from repbias.base.spec import Spec
 
 if TYPE_CHECKING:
     from repbias.io.recordings import Recording
 
-#: Columns of `trials` that order the trials of a stimulus; the first one is the major key.
+#: Columns of `trials` that order the trials of a stimulus; the first one is the major key. Names
+#: are in natural order: run-10 comes after run-2.
 ORDER_COLUMNS = ("session", "run", "repeat", "start_time")
 
 Seconds = Annotated[float, Field(allow_inf_nan=False)]
@@ -47,3 +51,17 @@ class Preparation(Spec):
 def preparation_of(recording: Recording) -> Preparation:
     """Return the settings that a recording's responses are prepared with."""
     return Preparation(**recording.info.get("preparation", {}))
+
+
+def trial_keys(trials: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """Return what orders the trials of a stimulus, the major key first; each is (trial,)."""
+    return [_ascending(trials[name]) for name in ORDER_COLUMNS if name in trials]
+
+
+def _ascending(column: np.ndarray) -> np.ndarray:
+    """Return numbers that ascend as a column does in natural order."""
+    if column.dtype.kind in "fiub":
+        return column
+    names, of_row = np.unique(column.astype(str), return_inverse=True)
+    rank = {name: i for i, name in enumerate(naturally(names.tolist()))}
+    return np.array([rank[name] for name in names.tolist()])[of_row]

@@ -85,6 +85,11 @@ def quality_table(name: str, recording: Recording, spec: Geometry) -> pd.DataFra
         The table quality.
     """
     whole = {"stimuli": _count(len(recording.stimulus_ids), "stimuli that were shown")}
+    excluded = recording.info.get("excluded_ids", [])
+    if excluded:
+        whole["stimuli_excluded"] = _count(
+            len(excluded), f"stimuli left out: {', '.join(excluded)}"
+        )
     if "stimuli_in_set" in recording.info:
         missing = recording.info["stimuli_in_set"] - len(recording.stimulus_ids)
         whole["stimuli_not_shown"] = _count(missing, "stimuli of the set, never shown")

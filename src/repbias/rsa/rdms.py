@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 
 from repbias.base.spec import RepbiasError
-from repbias.geometry.distances import dissimilarities
+from repbias.geometry.distances import ConstantPatterns, dissimilarities
 from repbias.geometry.spec import MEAN_DISTANCES, Distance, Geometry
 from repbias.geometry.streaming import stream_dissimilarities
 from repbias.geometry.trials import prepared, trial_dissimilarities, usable_units
@@ -258,8 +258,8 @@ def subject_rdms(recording: Recording, spec: Geometry, name: str) -> RDMs:
     TooFewUnits
         If no subject is left.
     RepbiasError
-        If the recording lacks the repeats or counts that the distance needs, or an RDM is constant
-        or not finite.
+        If the recording lacks the repeats or counts that the distance needs, a pattern is constant
+        where correlation needs variance, or an RDM is constant or not finite.
     """
     ids = recording.stimulus_ids
     if len(ids) < 4:
@@ -274,7 +274,7 @@ def subject_rdms(recording: Recording, spec: Geometry, name: str) -> RDMs:
         for patterns in subject_patterns(recording):
             where = f"recording '{name}', {patterns.subject}"
             try:
-                vectors[patterns.subject] = _rdm_of_patterns(patterns, spec, where)
+                vectors[patterns.subject] = _rdm_of_patterns(patterns, spec, where, ids)
             except TooFewUnits as error:
                 logger.warning("%s", error)
                 too_few = error
@@ -302,7 +302,9 @@ def _refuse_divided_counts(recording: Recording, spec: Geometry, name: str) -> N
         )
 
 
-def _rdm_of_patterns(patterns: SubjectPatterns, spec: Geometry, where: str) -> np.ndarray:
+def _rdm_of_patterns(
+    patterns: SubjectPatterns, spec: Geometry, where: str, ids: np.ndarray
+) -> np.ndarray:
     """Return the RDM (pair,) of one subject's trials; `where` names the subject in messages."""
     distance, noise = spec.recording_distance, spec.noise
     usable, needs = usable_units(patterns.tensor, patterns.folds, distance, noise)
@@ -329,6 +331,15 @@ def _rdm_of_patterns(patterns: SubjectPatterns, spec: Geometry, where: str) -> n
         else:
             tensor, folds = prepared(tensor, patterns.folds, distance, noise)
             vector = trial_dissimilarities(tensor, folds, distance)
+    except ConstantPatterns as error:
+        found = ids[np.array(error.constant)].tolist()
+        named = ", ".join(found[:10]) + (", ..." if len(found) > 10 else "")
+        raise RepbiasError(
+            f"{where}: {len(found)} of {len(ids)} stimuli have the same mean response in all "
+            f"{usable.sum()} units, so correlation distance is undefined: {named}; leave them out "
+            f"with the recording's exclude: [{named}], or set geometry.recording_distance: "
+            "euclidean"
+        ) from error
     except RepbiasError as error:
         raise RepbiasError(f"{where}: {error}") from error
     _refuse_useless(vector, where)

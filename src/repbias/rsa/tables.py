@@ -288,12 +288,9 @@ def compare_times(
     pandas.DataFrame
         The table rsa_times; empty for recordings without a time axis.
     """
+    refuse_unknown_times(name, recording)
     if recording.responses is None or recording.responses.ndim != 3:
         return as_table("rsa_times")
-    if "times_s" not in recording.info:
-        raise RepbiasError(
-            f"recording '{name}': geometry.time_resolved needs times, the centres of its time bins"
-        )
     info, models = shown_models(name, recording, experiment, conditions)
     rows = (info["included"].astype(bool) & info["snapshot"].isin(["initial", "final"])).to_numpy()
     info, models = info[rows], models[rows]
@@ -312,6 +309,15 @@ def compare_times(
             table = _evaluated(info, models, of_bin, rdms, rdm_similarity, spec)
             tables.append(table.assign(**where, time_s=time))
     return as_table("rsa_times", pd.concat(tables, ignore_index=True) if tables else ())
+
+
+def refuse_unknown_times(name: str, recording: Recording) -> None:
+    """Refuse time bins of which the times are not known."""
+    has_bins = recording.responses is not None and recording.responses.ndim == 3
+    if has_bins and "times_s" not in recording.info:
+        raise RepbiasError(
+            f"recording '{name}': geometry.time_resolved needs times, the centres of its time bins"
+        )
 
 
 def _time_bins(recording: Recording) -> Iterator[tuple[float, Recording]]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import tarfile
 import zipfile
-from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -17,11 +15,11 @@ import numpy as np
 
 from repbias.base.spec import RepbiasError, nearest
 from repbias.io.arrays import ARRAY_SUFFIXES, load_array
+from repbias.io.text_tables import find_column, read_table, texts, typed
 from repbias.io.untrusted import readable, refuse_size
 from repbias.stimuli.spec import ImageSet
 
 if TYPE_CHECKING:
-    import pandas as pd
     from PIL.Image import Image
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm")
@@ -37,15 +35,42 @@ class Images:
     ----------
     ids : sorted ids of the stimuli
     load : loads the i-th image as RGB; None if the stimuli are not images
-    columns : properties of the stimuli, name to (stimulus,) text or numbers
+    columns : properties of the stimuli, name to (stimulus,) numbers, NaN where one is missing, or
+        text, empty where it is missing
+    table : the file of the columns
+    lines : (stimulus,) their lines in that file
     """
 
     ids: list[str]
     load: Callable[[int], Image] | None
     columns: dict[str, np.ndarray] = field(default_factory=dict)
+    table: Path | None = None
+    lines: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def without(self, excluded: Collection[str], where: str) -> Images:
+        """Return the set without some stimuli; `where` names it in messages."""
+        for name in excluded:
+            if name not in self.ids:
+                raise RepbiasError(f"{where}: exclude: no {name!r}; {nearest(name, self.ids)}")
+        kept = np.array([i for i, name in enumerate(self.ids) if name not in excluded], dtype=int)
+        if not len(kept):
+            raise RepbiasError(f"{where}: exclude: names all stimuli")
+        load = self.load
+        return Images(
+            [self.ids[i] for i in kept],
+            None if load is None else lambda i: load(int(kept[i])),
+            {name: values[kept] for name, values in self.columns.items()},
+            self.table,
+            None if self.lines is None else self.lines[kept],
+        )
+
+    def cell(self, stimulus: int, column: str) -> str:
+        """Say where a property of the i-th stimulus stands, for messages."""
+        line = "" if self.lines is None else f"{self.table}: line {self.lines[stimulus]}, "
+        return f"{line}stimulus {self.ids[stimulus]!r}, column {column!r}"
 
 
 def open_images(spec: ImageSet) -> Images:
@@ -57,19 +82,19 @@ def open_images(spec: ImageSet) -> Images:
     Raises
     ------
     RepbiasError
-        If there are no images, two have the same id, the table does not match the images, or a
-        file cannot be read.
+        If there are no images, two have the same id, the table does not match the images, an
+        excluded id does not exist, or a file cannot be read.
     """
     images = _open(Path(spec.path), spec.variable) if spec.path else None
-    if spec.table is None:
-        assert images is not None  # one of the two is given
-        return images
-    ids, columns = _read_table(spec.table)
-    if images is None:
-        return Images(ids, None, columns)
-    _refuse_missing(images.ids, ids, f"{spec.table}: no row for")
-    _refuse_missing(ids, images.ids, f"{spec.path}: no image for")
-    return Images(images.ids, images.load, columns)
+    if spec.table is not None:
+        described = _read_table(spec.table)
+        if images is not None:
+            _refuse_missing(images.ids, described.ids, f"{spec.table}: no row for")
+            _refuse_missing(described.ids, images.ids, f"{spec.path}: no image for")
+            described = replace(described, load=images.load)
+        images = described
+    assert images is not None  # one of the two is given
+    return images.without(spec.exclude, str(spec.path or spec.table)) if spec.exclude else images
 
 
 def _refuse_missing(expected: list[str], available: list[str], problem: str) -> None:
@@ -79,58 +104,22 @@ def _refuse_missing(expected: list[str], available: list[str], problem: str) -> 
         raise RepbiasError(f"{problem} {len(missing)} of {len(expected)} stimuli: {some}")
 
 
-def _read_table(path: Path) -> tuple[list[str], dict[str, np.ndarray]]:
-    """Return the sorted ids and the other columns of a stimulus table."""
-    import pandas as pd
-
-    names, rows = _read_rows(path)
-    table = pd.DataFrame(rows, columns=names, dtype=str)
-    ids = table["stimulus_id"]
-    if (ids == "").any():
-        raise RepbiasError(f"{path}: {(ids == '').sum()} rows have no stimulus_id")
-    if ids.duplicated().any():
-        raise RepbiasError(f"{path}: the stimulus {ids[ids.duplicated()].iloc[0]!r} has two rows")
-    table = table.sort_values("stimulus_id")
-    columns = {name: _typed(table[name]) for name in names if name != "stimulus_id"}
-    return table["stimulus_id"].tolist(), columns
-
-
-def _read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
-    """Return the header and the rows of a CSV file, after checking their names and lengths."""
-    try:
-        refuse_size(path, "the file", (path.stat().st_size,))
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = [[cell.strip() for cell in row] for row in csv.reader(file)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise RepbiasError(f"{path}: not a readable CSV file ({error})") from error
-    rows = [(number, row) for number, row in enumerate(rows, 1) if any(row)]
-    if len(rows) < 2:
-        raise RepbiasError(f"{path}: not a readable CSV file (expected a header and rows)")
-    names = rows[0][1]
-    if "stimulus_id" not in names:
-        raise RepbiasError(f"{path}: no column 'stimulus_id'; {nearest('stimulus_id', names)}")
-    for name, times in Counter(names).items():
-        if times > 1 or not name or "/" in name:
-            raise RepbiasError(
-                f"{path}: the column name {name!r} is empty, occurs twice, or contains a /"
-            )
-    for number, row in rows[1:]:
-        if len(row) != len(names):
-            raise RepbiasError(
-                f"{path}: line {number} has {len(row)} columns, the header {len(names)}"
-            )
-    return names, [row for _, row in rows[1:]]
-
-
-def _typed(cells: pd.Series) -> np.ndarray:
-    """Return numbers, NaN where a cell is empty, if all other cells are numbers; else text."""
-    import pandas as pd
-
-    numbers = pd.to_numeric(cells.where(cells != ""), errors="coerce")
-    known = cells != ""
-    if known.any() and numbers[known].notna().all():
-        return numbers.to_numpy()
-    return cells.to_numpy(dtype=str)
+def _read_table(path: Path) -> Images:
+    """Return the stimuli of a table, without images."""
+    table = read_table(path)
+    table = table[(table != "").any(axis=1)]
+    if not len(table):
+        raise RepbiasError(f"{path}: holds no rows below the header")
+    ids = texts(path, table, find_column(path, table, "stimulus_id"))
+    unique, counts = np.unique(ids, return_counts=True)
+    if counts.max() > 1:
+        raise RepbiasError(f"{path}: the stimulus {str(unique[counts.argmax()])!r} has two rows")
+    unusable = [name for name in table if "/" in name]
+    if unusable:
+        raise RepbiasError(f"{path}: the column name {unusable[0]!r} contains a /")
+    order = np.argsort(ids)
+    columns = {name: typed(table[name])[order] for name in table if name != "stimulus_id"}
+    return Images(ids[order].tolist(), None, columns, path, table.index.to_numpy()[order])
 
 
 def _open(path: Path, variable: str | None) -> Images:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
-from repbias.base.spec import InputPath, Spec, refuse_patterns
+from repbias.base.spec import InputPath, Spec, refuse_duplicates, refuse_patterns
 
 
 class ImageSet(Spec):
@@ -17,8 +17,17 @@ class ImageSet(Spec):
     variable: str | None = None
     """Name of the array in an array file; dots step into MATLAB structures."""
     table: InputPath | None = None
-    """CSV file with a column `stimulus_id` and further columns, such as categories: for networks of
-    kind `features`, for encoding models, and for stimuli that are not images."""
+    """Table (`.csv`, `.tsv`, `.txt`) with a column `stimulus_id` and further columns, such as
+    categories: for networks of kind `features`, for encoding models, and for stimuli that are not
+    images. Empty cells, `n/a`, `NA` and `NaN` are missing, and refused where they are used."""
+    exclude: list[str] = []
+    """Ids of stimuli to leave out, such as a blank screen; recordings of the set leave them out as
+    well (their `exclude`)."""
+
+    @field_validator("exclude")
+    @classmethod
+    def _different(cls, ids: list[str]) -> list[str]:
+        return refuse_duplicates(ids)
 
     groups: str | None = None
     """A column of the stimuli whose values are groups of stimuli that are alike whatever a model

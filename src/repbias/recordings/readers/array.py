@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from repbias.base.spec import InputPath, RepbiasError
 from repbias.io.recordings import Recording
+from repbias.io.text_tables import is_missing
 from repbias.recordings.readers.common import (
     NamedAxes,
     RawResponses,
@@ -30,11 +31,11 @@ class ArrayRecording(NamedAxes, ResponseRecording):
     kind: Literal["array"]
     """Array with named axes."""
     axes: list[Literal["stimulus", "trial", "repeat", "unit", "subject", "time", "_"]] = Field(
-        min_length=2
+        min_length=1
     )
     """Names of the array's axes, in order; `_` for axes of length 1. Use `trial` instead of
     `stimulus` and `repeat` if there is one row per trial; `stimulus_ids` then has one id per row,
-    and ids repeat."""
+    and ids repeat. Without `unit`, the array is of one unit (of every subject)."""
     subject: str = "subject1"
     """Name of the subject, if the array has no subject axis."""
     subjects: InputPath | None = None
@@ -64,11 +65,10 @@ class ArrayRecording(NamedAxes, ResponseRecording):
             raise ValueError(f"axes named twice: {', '.join(sorted(duplicates))}")
         if "trial" in named and {"stimulus", "repeat"} & set(named):
             raise ValueError(f"name 'trial', or 'stimulus' (and 'repeat'); found {axes}")
-        missing = {"stimulus", "unit"} - {"stimulus" if a == "trial" else a for a in named}
-        if missing:
+        if not {"stimulus", "trial"} & set(named):
             raise ValueError(
-                f"no axis is called {' or '.join(sorted(missing))}; found {axes}, "
-                f"allowed: {', '.join(AXES)}, trial, _"
+                f"no axis is called stimulus or trial; found {axes}, allowed: "
+                f"{', '.join(AXES)}, trial, _"
             )
         return axes
 
@@ -151,6 +151,7 @@ def _units(spec: ArrayRecording, n_units: int, n_subjects: int) -> dict[str, np.
     regions = np.full(n_units, spec.region)
     if spec.regions:
         regions = _lines(spec.regions, "regions", n_units)
+        regions = np.where(is_missing(regions), spec.region, regions)
     width = len(str(n_units))
     return {
         "unit": np.array([f"{s}/{i % n_units + 1:0{width}d}" for i, s in enumerate(subjects)]),

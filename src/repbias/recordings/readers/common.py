@@ -13,11 +13,20 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import field_validator
 
-from repbias.base.spec import InputPath, Name, RepbiasError, Spec, expand_variables
+from repbias.base.order import orders
+from repbias.base.spec import (
+    InputPath,
+    Name,
+    RepbiasError,
+    Spec,
+    expand_variables,
+    nearest,
+    refuse_duplicates,
+)
 from repbias.io.arrays import load_array
 from repbias.io.recordings import Recording
 from repbias.io.untrusted import refuse_size
-from repbias.recordings.spec import ORDER_COLUMNS, Preparation
+from repbias.recordings.spec import Preparation, trial_keys
 
 logger = logging.getLogger(__name__)
 
@@ -36,9 +45,16 @@ class FileRecording(Spec):
     """What was measured: spikes, calcium, fMRI, MEG, ..."""
     source: str = ""
     """Citation or origin, shown in the report."""
+    exclude: list[str] = []
+    """Ids of stimuli to leave out, such as a blank screen."""
     analyse_regions: list[str] | dict[Name, list[str]] | None = None
     """The regions that are analysed, each by itself; by default all. A mapping joins several under
     a new name: `{ventral: [V4, IT]}`."""
+
+    @field_validator("exclude")
+    @classmethod
+    def _different(cls, ids: list[str]) -> list[str]:
+        return refuse_duplicates(ids)
 
     def input_files(self) -> list[str]:
         """Return all files that the recording is read from; changing one reruns what uses it."""
@@ -61,6 +77,14 @@ class ResponseRecording(FileRecording, Preparation):
         return [*super().input_files(), *([str(self.rename)] if self.rename else [])]
 
 
+#: How an axis that follows the ids of the whole set is sorted.
+SORTED = ("sorted", "sorted as text", "sorted naturally")
+
+
+def _is_no_file(stimulus_ids: str) -> bool:
+    return stimulus_ids in SORTED or stimulus_ids.startswith("variable:")
+
+
 class NamedAxes(FileRecording):
     """Further settings of recordings in a bare array."""
 
@@ -69,25 +93,27 @@ class NamedAxes(FileRecording):
     stimulus_ids: str | list[str]
     """Ids along the stimulus (or trial) axis: a list, a text file with one id per line, `variable:`
     and the name of an array of text or numbers in the same file, or `sorted` if the axis follows
-    the sorted ids of the whole stimulus set."""
+    the sorted ids of the whole stimulus set. Where the order is not the same for everyone, say
+    `sorted as text` (`im10` before `im2`, capitals before small letters) or `sorted naturally`
+    (`im2` before `im10`)."""
 
     def input_files(self) -> list[str]:
         """Return all files that the recording is read from; changing one reruns what uses it."""
         ids = self.stimulus_ids
-        if isinstance(ids, list) or ids == "sorted" or ids.startswith("variable:"):
+        if isinstance(ids, list) or _is_no_file(ids):
             return super().input_files()
         return [*super().input_files(), ids]
 
     @field_validator("stimulus_ids")
     @classmethod
     def _file_exists(cls, ids: str | list[str]) -> str | list[str]:
-        if isinstance(ids, list) or ids == "sorted" or ids.startswith("variable:"):
+        if isinstance(ids, list) or _is_no_file(ids):
             return ids
         path = Path(expand_variables(ids))
         if not path.is_file():
             raise ValueError(
-                "expected a list of ids, 'sorted', 'variable:NAME', or a text file with one id "
-                f"per line; there is no file {path}"
+                "expected a list of ids, 'sorted', 'sorted as text', 'sorted naturally', "
+                f"'variable:NAME', or a text file with one id per line; there is no file {path}"
             )
         return str(path)
 
@@ -179,12 +205,13 @@ def resolve_ids(spec: NamedAxes, n: int, known: np.ndarray, unique: bool = True)
     Raises
     ------
     RepbiasError
-        If there are not n ids, or one occurs twice where they must be unique.
+        If there are not n ids, one occurs twice where they must be unique, or their order depends
+        on how they are sorted and the entry does not say how.
     """
     if isinstance(spec.stimulus_ids, list):
         ids, origin = as_ids(spec.stimulus_ids), "stimulus_ids"
-    elif spec.stimulus_ids == "sorted":
-        ids, origin = known, f"the sorted ids of '{spec.stimuli}'"
+    elif spec.stimulus_ids in SORTED:
+        ids, origin = _sorted_ids(spec, known), f"the sorted ids of '{spec.stimuli}'"
     elif spec.stimulus_ids.startswith("variable:"):
         name = spec.stimulus_ids.removeprefix("variable:")
         ids, origin = as_ids(load_array(spec.path, name).ravel()), f"variable {name!r}"
@@ -199,6 +226,24 @@ def resolve_ids(spec: NamedAxes, n: int, known: np.ndarray, unique: bool = True)
     return ids
 
 
+def _sorted_ids(spec: NamedAxes, known: np.ndarray) -> np.ndarray:
+    """Return the ids of the whole set in the order of an axis that follows them."""
+    ways = orders(known.tolist())
+    way = str(spec.stimulus_ids).removeprefix("sorted").strip()
+    if not way and len(ways) > 1:
+        rows = list(zip(*ways.values(), strict=True))
+        first = next(i for i, ids in enumerate(rows) if len(set(ids)) > 1)
+        shown = "; ".join(
+            f"{way} ... {', '.join(map(repr, ids[first : first + 3]))}" for way, ids in ways.items()
+        )
+        raise RepbiasError(
+            f"{spec.path}: stimulus_ids: the ids of '{spec.stimuli}' have more than one sorted "
+            f"order ({shown}); say 'sorted as text' (as Python and MATLAB's sort do), 'sorted "
+            "naturally' (numbers by value), or name a text file with one id per line"
+        )
+    return np.array(ways.get(way, ways["as text"]), dtype=known.dtype)
+
+
 def refuse_duplicate_ids(ids: np.ndarray, where: str) -> None:
     """Refuse ids of which one occurs twice."""
     unique, counts = np.unique(ids, return_counts=True)
@@ -207,7 +252,7 @@ def refuse_duplicate_ids(ids: np.ndarray, where: str) -> None:
 
 
 def match_stimuli(spec: FileRecording, ids: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Return which of the ids are in the stimulus set, bool.
+    """Return which of the ids are in the stimulus set and not excluded, bool.
 
     Parameters
     ----------
@@ -221,11 +266,18 @@ def match_stimuli(spec: FileRecording, ids: np.ndarray, known: np.ndarray) -> np
     Raises
     ------
     RepbiasError
-        If none is, or if any is not and the entry does not allow it (``unmatched: leave_out``).
+        If none is, or if any is not and the entry does not allow it (``unmatched: leave_out``); or
+        if an excluded id does not occur.
     """
-    unknown = np.setdiff1d(ids, known)
+    for name in spec.exclude:
+        if name not in ids:
+            raise RepbiasError(
+                f"{spec.path}: exclude: no stimulus {name!r}; {nearest(name, np.unique(ids))}"
+            )
+    excluded = np.isin(ids, spec.exclude)
+    unknown = np.setdiff1d(ids[~excluded], known)
     if not len(unknown):
-        return np.ones(len(ids), bool)
+        return ~excluded
     some = ", ".join(repr(str(i)) for i in unknown[:5]) + (", ..." if len(unknown) > 5 else "")
     total = len(np.unique(ids))
     stems = {Path(str(i)).stem for i in unknown}
@@ -235,9 +287,9 @@ def match_stimuli(spec: FileRecording, ids: np.ndarray, known: np.ndarray) -> np
         f"(the set has ids like {str(known[0])!r}{hint})"
     )
     if getattr(spec, "unmatched", "refuse") == "refuse" or len(unknown) == total:
-        raise RepbiasError(found)
+        raise RepbiasError(f"{found}; 'exclude' leaves out stimuli by id")
     logger.warning("%s; their trials are left out", found)
-    return np.isin(ids, known)
+    return np.isin(ids, known) & ~excluded
 
 
 def rename_ids(spec: ResponseRecording, ids: np.ndarray) -> np.ndarray:
@@ -291,7 +343,7 @@ def canonical(spec: ResponseRecording, known: np.ndarray, raw: RawResponses) -> 
     if not used.any():
         raise RepbiasError(f"{spec.path}: every response is NaN")
     _warn_of_unobserved(spec, ids[matched], ids[used])
-    unmatched = ids[~matched]
+    unmatched = ids[~matched & ~np.isin(ids, spec.exclude)]
 
     by_name = np.lexsort([units["unit"].astype(str), units["subject"].astype(str)])
     ids, responses = ids[used], responses[used][:, by_name]
@@ -316,6 +368,7 @@ def canonical(spec: ResponseRecording, known: np.ndarray, raw: RawResponses) -> 
             "preparation": spec.preparation(),
             "unmatched_trials": len(unmatched),
             "unmatched_ids": np.unique(unmatched).tolist(),
+            "excluded_ids": spec.exclude,
             **raw.info,
         },
     )
@@ -339,5 +392,4 @@ def _trial_order(
         hashlib.blake2b(row.tobytes() + stimulus.encode(), digest_size=8).hexdigest()
         for row, stimulus in zip(responses, ids.tolist(), strict=True)
     ]
-    keys = [trials[name] for name in ORDER_COLUMNS if name in trials]
-    return np.lexsort([np.array(digests), *reversed(keys), ids])
+    return np.lexsort([np.array(digests), *reversed(trial_keys(trials)), ids])

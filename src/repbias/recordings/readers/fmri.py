@@ -13,20 +13,22 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import numpy as np
 from pydantic import Field, model_validator
 
+from repbias.base.order import natural_key
 from repbias.base.spec import InputPath, RepbiasError, Spec, expand_variables
 from repbias.io.arrays import ARRAY_SUFFIXES, load_array
 from repbias.io.recordings import Recording
-from repbias.io.untrusted import readable, refuse_size
-from repbias.recordings.readers.common import RawResponses, ResponseRecording, canonical, read_lines
-from repbias.recordings.readers.files import import_optional
-from repbias.recordings.readers.table import (
+from repbias.io.text_tables import (
     SEPARATORS,
     find_column,
+    is_missing,
     numbers,
     read_table,
     texts,
     typed,
 )
+from repbias.io.untrusted import readable, refuse_size
+from repbias.recordings.readers.common import RawResponses, ResponseRecording, canonical, read_lines
+from repbias.recordings.readers.files import import_optional
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -129,7 +131,7 @@ class FmriRecording(ResponseRecording):
     """Subtract every voxel's mean over the run and divide by its standard deviation."""
     run_volumes: list[Annotated[int, Field(ge=1)]] | None = None
     """Number of volumes of each run, if events with onsets belong to several runs in one file; in
-    the order of the runs' sorted names."""
+    the order of the runs' sorted names, or of the events where run 10 could be the second."""
     modality: str = "fMRI"
     """What was measured."""
 
@@ -447,6 +449,7 @@ def _columns(spec: FmriRecording, scan: Scan, n_units: int) -> pd.DataFrame:
             raise RepbiasError(
                 f"{scan.paths['regions']}: {len(regions)} regions for {n_units} voxels"
             )
+        regions = np.where(is_missing(regions), spec.region, regions).tolist()
     width = len(str(n_units))
     names = [f"{i + 1:0{width}d}" for i in range(n_units)]
     return pd.DataFrame({"unit": names, "region": regions})
@@ -652,10 +655,7 @@ def _runs_by_length(
     spec: FmriRecording, scan: Scan, n_volumes: int, events: pd.DataFrame
 ) -> dict[tuple[str, ...], tuple[int, int]]:
     """Return the first volume of each run, and the one after its last, for events with onsets."""
-    runs = list(dict.fromkeys(_run_of(events)))
-    if len(runs) > 1:
-        keys = [typed(np.array(names)) for names in zip(*runs, strict=True)]
-        runs = [runs[i] for i in np.lexsort(keys[::-1])]
+    runs = _in_order_of_volumes(scan.paths["events"], list(dict.fromkeys(_run_of(events))))
     lengths = spec.run_volumes or [n_volumes]
     if len(lengths) != len(runs) or sum(lengths) != n_volumes:
         given = f"run_volumes {spec.run_volumes}" if spec.run_volumes else "no run_volumes"
@@ -665,6 +665,23 @@ def _runs_by_length(
         )
     stops = np.cumsum(lengths).tolist()
     return dict(zip(runs, zip([0, *stops[:-1]], stops, strict=True), strict=True))
+
+
+def _in_order_of_volumes(path: Path, runs: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Sort the runs of a file, given in the order of its events.
+
+    Where their names do not tell whether run 10 comes before run 2, the events must.
+    """
+    natural = sorted(runs, key=lambda run: [natural_key(name) for name in run])
+    if natural == sorted(runs):
+        return natural
+    if runs not in (natural, sorted(runs)):
+        raise RepbiasError(
+            f"{path}: in which order run_volumes counts the runs is not clear: {natural[1][-1]!r} "
+            f"or {sorted(runs)[1][-1]!r} may be the second; list the events in the order of the "
+            "volumes, or give the names of runs leading zeros"
+        )
+    return runs
 
 
 def _blocks_of_labels(

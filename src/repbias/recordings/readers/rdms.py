@@ -156,6 +156,7 @@ def canonical_rdms(
             "distance": distance,
             "source": spec.source,
             "file": spec.path.name,
+            "excluded_ids": spec.exclude,
         },
     )
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import logging
-from collections import Counter
-from collections.abc import Collection, Iterator
-from pathlib import Path
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from repbias.base.spec import RepbiasError, Spec, nearest
+from repbias.base.spec import RepbiasError, Spec
 from repbias.io.recordings import Recording
-from repbias.io.untrusted import readable, refuse_size
+from repbias.io.text_tables import find_column, is_missing, numbers, read_table, texts, typed
 from repbias.recordings.readers.common import RawResponses, ResponseRecording, canonical
 from repbias.recordings.readers.files import plain_columns
 from repbias.recordings.spec import ORDER_COLUMNS
@@ -25,10 +22,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Separators of cells, by the file's suffix; None is any white space.
-SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": None}
-#: Cells that mean "not observed", in upper or lower case.
-MISSING = ("", "nan", "na", "n/a")
 #: Times are rounded to nanoseconds, so that the same bin has the same time in all rows.
 TIME_DECIMALS = 9
 
@@ -115,145 +108,6 @@ def read(spec: TableRecording, stimulus_ids: np.ndarray) -> Recording:
     return (_long if spec.format == "long" else _wide)(spec, table, stimulus_ids)
 
 
-def read_table(path: Path, header: list[str] | None = None) -> pd.DataFrame:
-    """Read a table whose cells all stay text, without surrounding white space.
-
-    Parameters
-    ----------
-    path
-        A .csv, .tsv or .txt (separated by white space) file in UTF-8.
-    header
-        Names of the columns, if the file has no header.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Indexed by line numbers in the file.
-
-    Raises
-    ------
-    RepbiasError
-        If the file is not text, a line has too few or too many cells, or two columns have the same
-        name.
-    """
-    import pandas as pd
-
-    suffix = path.suffix.lower()
-    if suffix not in SEPARATORS:
-        raise RepbiasError(
-            f"{path}: unknown kind of table {suffix!r}; expected {', '.join(SEPARATORS)}"
-        )
-    with readable(path, "a text table"):
-        refuse_size(path, "the file", (path.stat().st_size,))
-        rows = _rows(path, SEPARATORS[suffix])
-        names = header if header is not None else next(rows, (0, []))[1]
-        names = [name.strip() for name in names]
-        _check_names(path, names)
-        # pandas silently pads short rows, so cells are counted here.
-        lines = []
-        for line, cells in rows:
-            if len(cells) != len(names):
-                raise RepbiasError(
-                    f"{path}: line {line} has {len(cells)} cells for {len(names)} columns "
-                    f"({', '.join(names)})"
-                )
-            lines.append(line)
-        if not lines:
-            return pd.DataFrame({name: np.array([], dtype=str) for name in names})
-        table = pd.read_csv(
-            path,
-            sep=SEPARATORS[suffix] or r"\s+",
-            names=names,
-            header=None if header is not None else 0,
-            dtype=str,
-            na_filter=False,
-            index_col=False,
-            encoding="utf-8-sig",
-        )
-        table.index = pd.Index(lines)
-        return table.apply(lambda column: column.str.strip())
-
-
-def _rows(path: Path, separator: str | None) -> Iterator[tuple[int, list[str]]]:
-    """Yield the number and the cells of every line that is not blank."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        if separator is None:
-            rows = ((number, line.split()) for number, line in enumerate(file, 1))
-        else:
-            reader = csv.reader(file, delimiter=separator)
-            rows = ((reader.line_num, cells) for cells in reader)
-        yield from ((number, cells) for number, cells in rows if cells)
-
-
-def _check_names(path: Path, names: list[str]) -> None:
-    if not names:
-        raise RepbiasError(f"{path}: the file is empty")
-    duplicates = sorted(name for name, n in Counter(names).items() if n > 1)
-    if duplicates:
-        raise RepbiasError(f"{path}: two columns are called {duplicates[0]!r}")
-    if "" in names:
-        raise RepbiasError(
-            f"{path}: column {names.index('') + 1} has no name; leave it out if it is an index"
-        )
-
-
-def find_column(path: Path, table: pd.DataFrame, name: str) -> str:
-    """Return the name of a column, which must exist."""
-    if name not in table:
-        raise RepbiasError(f"{path}: no column {name!r}; {nearest(name, table.columns)}")
-    return name
-
-
-def numbers(path: Path, table: pd.DataFrame, name: str) -> np.ndarray:
-    """Return a column of numbers; NaN where a cell means "not observed".
-
-    Raises
-    ------
-    RepbiasError
-        If a cell holds anything else; names its line and column.
-    """
-    import pandas as pd
-
-    cells = table[name]
-    missing = cells.str.lower().isin(MISSING)
-    values = pd.to_numeric(cells.where(~missing, "nan"), errors="coerce").astype(float)
-    wrong = np.flatnonzero(values.isna() & ~missing)
-    if len(wrong):
-        raise RepbiasError(
-            f"{path}: line {table.index[wrong[0]]}, column {name!r}: expected a number, found "
-            f"{cells.iloc[wrong[0]]!r}"
-        )
-    return values.to_numpy()
-
-
-def texts(path: Path, table: pd.DataFrame, name: str) -> np.ndarray:
-    """Return a column of text, in which no cell may be missing."""
-    empty = np.flatnonzero(table[name].str.lower().isin(MISSING))
-    if len(empty):
-        raise RepbiasError(f"{path}: line {table.index[empty[0]]}, column {name!r}: is empty")
-    return table[name].to_numpy(dtype=str)
-
-
-def typed(cells: np.ndarray) -> np.ndarray:
-    """Return cells as integers, or else as floats, if all of them can be, otherwise as text.
-
-    Examples
-    --------
-    >>> typed(["10", "9"]), typed(["0.5", ""]), typed(["a", "1"])
-    (array([10,  9]), array([0.5, nan]), array(['a', '1'], dtype='<U1'))
-    """
-    text = np.asarray(cells, dtype=str)
-    for kind, values in (
-        (np.int64, text),
-        (np.float64, np.where(np.isin(np.char.lower(text), MISSING), "nan", text)),
-    ):
-        try:
-            return values.astype(kind)
-        except (ValueError, OverflowError):
-            continue
-    return text
-
-
 def _long(spec: TableRecording, table: pd.DataFrame, stimulus_ids: np.ndarray) -> Recording:
 
     columns = {name: _column(spec, table, name) for name in TableColumns.model_fields}
@@ -301,7 +155,7 @@ def _long_rows(
         optional = columns[name]
         rows[name] = texts(spec.path, table, optional) if optional else default
     rows["region"] = table[columns["region"]] if columns["region"] else ""
-    rows["region"] = rows["region"].where(rows["region"] != "", spec.region)
+    rows["region"] = rows["region"].where(~is_missing(rows["region"]), spec.region)
     rows["response"] = numbers(spec.path, table, response)
     rows["time"] = 0.0
     if columns["time"]:
@@ -404,6 +258,9 @@ def _wide(spec: TableRecording, table: pd.DataFrame, stimulus_ids: np.ndarray) -
     kept = {name: name for name in table if name not in units and name != spec.columns.subject}
     kept |= {name: column for name, column in called.items() if column}
     del kept[stimulus]
+    for name in ("session", "run", "repeat"):
+        if name in kept:  # what orders trials and divides them into folds
+            texts(spec.path, table, kept[name])
     trials = {name: typed(table[column]) for name, column in kept.items()}
     if called["repeat"]:
         key = {"stimulus": shown} | {n: trials[n] for n in ORDER_COLUMNS if n in trials}
@@ -456,5 +313,4 @@ def _holds_numbers(cells: pd.Series) -> bool:
     """Whether any cell is a number; text among numbers is later refused as a response."""
     import pandas as pd
 
-    found = cells[~cells.str.lower().isin(MISSING)]
-    return bool(pd.to_numeric(found, errors="coerce").notna().any())
+    return bool(pd.to_numeric(cells, errors="coerce").notna().any())

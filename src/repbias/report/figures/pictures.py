@@ -102,7 +102,12 @@ def draw_recording_pictures(
     shown, labels = ids[order], None if groups is None else groups[order]
     if not rdms:
         for path in (rdms_path, mds_path):
-            _save(path, empty_figure("no RDM of it"), pd.DataFrame(), dpi=80)
+            _save(
+                path,
+                empty_figure("no RDM: too few units (geometry.min_units)"),
+                pd.DataFrame(),
+                dpi=80,
+            )
         return
     drawn = dict(rdms) | {
         label if label not in rdms else f"{label} (model)": model

@@ -1,0 +1,89 @@
+"""What ``repbias check`` says of networks: each is made, and shown what it will be shown."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from repbias.base.spec import RepbiasError
+from repbias.commands.description import count
+from repbias.commands.findings import Findings, problems_in
+from repbias.geometry.distances import dissimilarities
+from repbias.networks.activations import layers_in_batches
+from repbias.networks.spec import FeatureNetwork, PixelNetwork, TorchNetwork
+
+if TYPE_CHECKING:
+    from repbias.config.study import Study
+    from repbias.stimuli.images import Images
+
+#: RDMs of fewer stimuli are refused.
+MIN_STIMULI = 4
+#: Sets of generated stimuli that are tried; one takes some 50 ms.
+MOST_GENERATED = 100
+
+
+def check_network(findings: Findings, study: Study, name: str, images: Images) -> float:
+    """Compute a network's layers: of all stimuli for feature spaces, of a few images for others.
+
+    Returns
+    -------
+    float
+        Seconds that the network will take for all stimuli.
+    """
+    spec = study.networks[name]
+    if len(images) < MIN_STIMULI:
+        findings.problems.append(f"{len(images)} stimuli; RSA needs at least {MIN_STIMULI}")
+    seconds = 0.0
+    with problems_in(findings):
+        if isinstance(spec, FeatureNetwork):
+            _, layers = next(layers_in_batches(spec, images, "cpu"))
+            _check_rdms(findings, spec, layers)
+        else:
+            layers, seconds = _timed_layers(spec, replace(images, ids=images.ids[:4]))
+        findings.facts["units"] = ", ".join(
+            f"{layer} {x.shape[1]:,}" for layer, x in layers.items()
+        )
+    return seconds * len(images)
+
+
+def _timed_layers(
+    spec: TorchNetwork | PixelNetwork, images: Images
+) -> tuple[dict[str, np.ndarray], float]:
+    """Return layers of some images, and the seconds that one takes once the network is loaded."""
+    if isinstance(spec, TorchNetwork):
+        spec = spec.model_copy(update={"batch_size": 2})
+    batches = layers_in_batches(spec, images, "cpu")
+    _, layers = next(batches)
+    before = time.perf_counter()
+    others = sum(len(next(iter(more.values()))) for _, more in batches)
+    return layers, (time.perf_counter() - before) / others if others else 0.0
+
+
+def _check_rdms(findings: Findings, spec: FeatureNetwork, layers: dict[str, np.ndarray]) -> None:
+    """Compute RDMs of feature spaces; the run leaves out those that have none, but not all."""
+    undefined = []
+    for space, features in layers.items():
+        try:
+            dissimilarities(features, spec.distance)
+        except RepbiasError as error:
+            undefined.append(f"feature space {space!r} has no RDM: {error}")
+    said = findings.problems if len(undefined) == len(layers) else findings.warnings
+    said += undefined
+
+
+def check_generated(findings: Findings, study: Study) -> None:
+    """Generate the stimuli of conditions; each different set once."""
+    tried: set[str] = set()
+    for experiment, name, condition in study.conditions():
+        settings = condition.stimuli.model_dump_json()
+        if settings in tried or len(tried) == MOST_GENERATED:
+            continue
+        tried.add(settings)
+        try:
+            condition.stimuli.generate()
+        except RepbiasError as error:
+            findings.problems.append(f"experiments.{experiment}, condition {name}: {error}")
+    findings.facts["stimuli"] = f"{count(len(tried), 'set')} generated"
