@@ -10,6 +10,7 @@ from itertools import combinations, product
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
 from repbias.claims.decide import decide
 from repbias.tables import TABLES, as_table
@@ -535,9 +536,9 @@ OF_KEYS = {"C26", "C26b"}
 
 
 def drawn(rng, n, mean=0.0, sd=0.02):
-    """Values with exactly this mean and standard deviation."""
-    values = rng.normal(size=n)
-    return mean + sd * (values - values.mean()) / values.std(ddof=1)
+    """Values with exactly this mean and standard deviation, and without skewness."""
+    values = rng.permutation(norm.ppf((np.arange(n) + 0.5) / n))
+    return mean + sd * values / values.std(ddof=1)
 
 
 def built(claim, effect, rng, n=8, sd=0.02):

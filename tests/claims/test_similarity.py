@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import t
 from synthetic import CHANCE, decided, identification, identification_of, rsa, table, tables_of
 
-N = 4
+from repbias.base.statistics import Estimate
+
+N = 6
 BY_METRIC = {
     "C28": "rsa_reweighted",
     "C28b": "procrustes",
@@ -91,8 +92,8 @@ def test_networks_that_never_mastered_the_task_are_counted_at_first_mastery():
     never = (r2["condition"] == "hard") & (r2["seed"] == 3) & (r2["snapshot"] == "mastered")
     tables["variance_explained"] = r2[~never]
     rows = decided("C20", {"easy": "tasks/easy", "hard": "tasks/hard"}, tables)
-    assert (rows["mastered"]["n_included"], rows["mastered"]["n_excluded"]) == (7, 1)
-    assert (rows["final"]["n_included"], rows["final"]["n_excluded"]) == (8, 0)
+    assert (rows["mastered"]["n_included"], rows["mastered"]["n_excluded"]) == (11, 1)
+    assert (rows["final"]["n_included"], rows["final"]["n_excluded"]) == (12, 0)
 
 
 # Identification
@@ -113,10 +114,10 @@ CONDITION = {"condition": "tasks/both"}
 
 
 def test_rsa_identifies_without_noise_against_chance():
-    rates = {"rsa": [[0.75, 0], [0.8, 0], [0.7, 0]], "cka": [[0, 0]] * 3}
+    rates = {"rsa": [[0.75, 0], [0.8, 0], [0.7, 0]] * 2, "cka": [[0, 0]] * 6}
     row = decided("C27", CONDITION, identified(rates))["final"]
     assert row["effect"] == pytest.approx(0.75 - 0.25)
-    assert row["n_included"] == 3
+    assert row["n_included"] == 6
     assert row["verdict"] == "supported"
     row = decided("C27", CONDITION, identified(rates, chance=0.99))["final"]
     assert row["verdict"] == "not supported"
@@ -124,13 +125,13 @@ def test_rsa_identifies_without_noise_against_chance():
 
 @pytest.mark.parametrize("claim", BY_METRIC)
 def test_a_repair_is_compared_with_plain_rsa_over_all_noise_levels(claim):
-    rates = {metric: [[0.0, 1.0]] * 3 for metric in BY_METRIC.values()}
-    rates |= {"cka": [[1.0, 1.0]] * 3, "rsa": [[0.5, 0.1], [0.7, 0.3], [0.6, 0.2]]}
-    rates[BY_METRIC[claim]] = [[0.9, 0.3], [0.9, 0.7], [0.8, 0.6]]
+    rates = {metric: [[0.0, 1.0]] * 6 for metric in BY_METRIC.values()}
+    rates |= {"cka": [[1.0, 1.0]] * 6, "rsa": [[0.5, 0.1], [0.7, 0.3], [0.6, 0.2]] * 2}
+    rates[BY_METRIC[claim]] = [[0.9, 0.3], [0.9, 0.7], [0.8, 0.6]] * 2
     row = decided(claim, CONDITION, identified(rates))["final"]
     assert row["effect"] == pytest.approx(np.mean([0.6 - 0.3, 0.8 - 0.5, 0.7 - 0.4]))
     assert row["verdict"] == "supported"
-    rates["rsa"] = [[1.0, 1.0]] * 3
+    rates["rsa"] = [[1.0, 1.0]] * 6
     assert decided(claim, CONDITION, identified(rates))["final"]["verdict"] == "not supported"
 
 
@@ -157,8 +158,9 @@ def test_candidates_are_a_random_factor_too():
     row = decided("C27", CONDITION, tables)["final"]
     assert row["effect"] == pytest.approx(0.7 - CHANCE)
     without = np.array([0.2, 0.7, 0.7, 0.7, 0.7])
-    error = np.sqrt((n - 1) / n * ((without - without.mean()) ** 2).sum())
-    assert row["ci_high"] - row["effect"] == pytest.approx(t.ppf(0.975, n - 1) * error)
+    expected = Estimate.of_left_out(0.7 - CHANCE, [without - CHANCE])
+    assert row["ci_low"] == pytest.approx(expected.low())
+    assert row["ci_high"] == pytest.approx(expected.high())
     assert row["verdict"] == "inconclusive"
 
 
@@ -191,10 +193,10 @@ def test_seeds_are_left_out_of_targets_and_candidates(claim):
             pair = (rates[BY_METRIC[claim]], rates["rsa"])
             values.append(np.subtract(*(mean_without(r, left_out) for r in pair)))
     estimate, without = values[0], np.array(values[1:])
-    width = t.ppf(0.975, n - 1) * np.sqrt((n - 1) / n * ((without - without.mean()) ** 2).sum())
+    expected = Estimate.of_left_out(estimate, [without])
     assert row["effect"] == pytest.approx(estimate, abs=1e-12)
-    assert (row["ci_low"] + row["ci_high"]) / 2 == pytest.approx(estimate, abs=1e-12)
-    assert (row["ci_high"] - row["ci_low"]) / 2 == pytest.approx(width, rel=1e-9)
+    assert row["ci_low"] == pytest.approx(expected.low())
+    assert row["ci_high"] == pytest.approx(expected.high())
     assert (row["n_included"], row["n_excluded"]) == (n, 0)
 
 

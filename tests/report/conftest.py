@@ -402,7 +402,7 @@ def make_tables() -> Callable[..., dict[str, pd.DataFrame]]:
                     {"claim": claim, "variant": variant, "snapshot": snapshot}
                     | {"statement": f"the statement of {claim}", "verdict": verdict}
                     | {"effect": -0.1234, "ci_low": np.nan, "ci_high": 0.5, "n_included": 9}
-                    | {"n_excluded": 1, "measure": "a difference"}
+                    | {"n_excluded": 1, "measure": "a difference", "remark": ""}
                     | {"reference": "a number", "provenance": "a paper"}
                     for claim, variant, snapshot, verdict in (
                         ("C1", "", "final", "supported"),

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from repbias.base.statistics import mean_interval
+from repbias.base.statistics import Estimate
 from repbias.claims.evidence import (
     LAMPINEN_2024,
     LAMPINEN_2026,
-    MIN_NETWORKS,
     Evidence,
     Result,
     claim,
     mean_of,
+    result_of,
     undecided,
 )
 from repbias.stimuli.features import XORS
@@ -162,6 +162,7 @@ def _encrypted(evidence: Evidence) -> pd.DataFrame:
 def _over_keys(values: pd.Series, margin: float, n_excluded: int = 0) -> Result:
     """Return the mean over keys as an effect."""
     included = values.to_numpy(float)
-    if len(included) < MIN_NETWORKS:
-        return undecided(len(included), n_excluded, margin)
-    return Result(*mean_interval(included), len(included), n_excluded, margin)
+    if not len(included):
+        return undecided(0, n_excluded, margin)
+    estimate = Estimate.of_mean(included)
+    return result_of(estimate, len(included), n_excluded, margin, noun="keys")

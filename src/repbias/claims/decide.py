@@ -52,6 +52,7 @@ def decide(
                     "effect": result.effect,
                     "ci_low": result.ci_low,
                     "ci_high": result.ci_high,
+                    "remark": result.remark,
                     "measure": entry.measure,
                     "n_included": result.n_included,
                     "n_excluded": result.n_excluded,

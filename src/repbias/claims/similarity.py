@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from repbias.base.statistics import jackknife_interval
+from repbias.base.statistics import Estimate
 from repbias.claims.evidence import (
     HERMANN_2020,
     LAMPINEN_2026,
-    MIN_NETWORKS,
     Evidence,
     Result,
     claim,
     contrast_of_similarities,
+    result_of,
     undecided,
 )
 
@@ -114,7 +115,7 @@ def _repair(evidence: Evidence, condition: str, metric: str) -> Result:
 def _over_seeds(
     evidence: Evidence, condition: str, rows: pd.DataFrame, statistic: pd.Series
 ) -> Result:
-    """Return a statistic as an effect, with a jackknife interval over seeds.
+    """Return a statistic as an effect; seeds are left out in turn (jackknife).
 
     Parameters
     ----------
@@ -128,10 +129,12 @@ def _over_seeds(
     n_included = rows["seed"].nunique()
     n_excluded = evidence.n_networks(condition) - n_included
     left_out = statistic.drop(-1, errors="ignore").to_numpy()
-    if n_included < MIN_NETWORKS or len(left_out) < MIN_NETWORKS:
+    if len(left_out) < 2:
         return undecided(n_included, n_excluded)
-    estimate = float(statistic[-1])
-    return Result(estimate, *jackknife_interval(estimate, left_out), n_included, n_excluded)
+    estimate = Estimate.of_left_out(float(statistic[-1]), [left_out])
+    # Seeds are left out that are no target, but candidates.
+    estimate = replace(estimate, n_units=min(n_included, estimate.n_units))
+    return result_of(estimate, n_included, n_excluded)
 
 
 def _claim_repair(name: str, metric: str, words: str) -> None:

@@ -48,7 +48,12 @@ class Claims(Row):
     effect: float
     """The effect in units of `measure`, positive in the claimed direction."""
     ci_low: float
+    """Lower end of the 95 % interval, which also holds for skewed and binary values
+    (docs/verdicts.md); empty where nothing can be decided."""
     ci_high: float
+    """Upper end of this interval."""
+    remark: str
+    """What limits the verdict, and what belongs beside the effect."""
     measure: str
     """What the effect is measured in."""
     n_included: int

@@ -65,7 +65,7 @@ def _cell(axis: Axes, x: int, y: int, row: Any) -> None:
 
 def _effect(row: Any) -> str:
     """Write an effect and its interval; an exact effect has none."""
-    if not np.isfinite(row.effect):
+    if np.isnan(row.effect) or np.isnan([row.ci_low, row.ci_high]).all():
         return "too few networks"
     if row.n_included == 0:
         return f"{row.effect:.3f} (exact)".replace("-", "−")
