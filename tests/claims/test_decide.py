@@ -340,6 +340,26 @@ def test_variants_are_rows_of_their_own(rng):
         assert set(rows[column].iloc[:4]) == {getattr(entry, column)}
 
 
+def test_p_values_are_corrected_over_all_rows(rng):
+    """Benjamini & Yekutieli (2001) by hand: p m c / rank, c = 1 + 1/2 + ... + 1/m, at most those
+    of higher ranks; what was not tested does not count."""
+    wanted, frames = {"C25": {}}, []
+    for i, effect in enumerate((0.0, 0.01, 0.02, 0.04)):
+        roles, tables = built("C1", effect, rng)
+        wanted[f"C1 {i}"] = roles | {"condition": f"tasks/c{i}"}
+        frames.append({n: t.assign(condition=f"c{i}") for n, t in tables.items() if len(t)})
+    tables |= {name: pd.concat([f[name] for f in frames], ignore_index=True) for name in frames[0]}
+    rows = decide(wanted, tables, {f"tasks/c{i}": "hidden2" for i in range(4)})
+    tested = rows[rows["claim"] == "C1"].sort_values("p")
+    assert rows.loc[rows["claim"] == "C25", ["p", "p_fdr"]].isna().all(axis=None)
+    m = len(tested)
+    assert m == 8
+    expected = tested["p"] * m * sum(1 / k for k in range(1, m + 1)) / np.arange(1, m + 1)
+    expected = np.minimum(expected[::-1].cummin()[::-1], 1)
+    np.testing.assert_allclose(tested["p_fdr"], expected)
+    assert (tested["p_fdr"] >= tested["p"]).all()
+
+
 def test_without_claims_the_table_is_empty():
     rows = decide({}, {name: as_table(name) for name in TABLES}, {})
     assert tuple(rows.columns) == TABLES["claims"].columns

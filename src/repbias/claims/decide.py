@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from repbias.claims.catalogue import CLAIMS
 from repbias.claims.evidence import Evidence
@@ -52,6 +54,7 @@ def decide(
                     "effect": result.effect,
                     "ci_low": result.ci_low,
                     "ci_high": result.ci_high,
+                    "p": result.p,
                     "remark": result.remark,
                     "measure": entry.measure,
                     "n_included": result.n_included,
@@ -60,4 +63,19 @@ def decide(
                     "provenance": entry.provenance,
                 }
             )
-    return as_table("claims", rows)
+    return as_table("claims", _corrected(rows))
+
+
+def _corrected(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Add p values that are corrected for the number of rows that were tested.
+
+    By Benjamini & Yekutieli (2001), which holds under any dependence: claims share networks, and
+    the same networks are seen at several times.
+    """
+    from scipy.stats import false_discovery_control
+
+    p = np.array([row["p"] for row in rows], float)
+    corrected, tested = np.full(len(p), np.nan), ~np.isnan(p)
+    if tested.any():
+        corrected[tested] = false_discovery_control(p[tested], method="by")
+    return [row | {"p_fdr": q} for row, q in zip(rows, corrected, strict=True)]

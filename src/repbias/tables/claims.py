@@ -52,6 +52,11 @@ class Claims(Row):
     (docs/verdicts.md); empty where nothing can be decided."""
     ci_high: float
     """Upper end of this interval."""
+    p: float
+    """p value of the verdict, below .05 exactly where the interval decides; empty where nothing was
+    tested."""
+    p_fdr: float
+    """`p`, corrected over all tested rows of the table (Benjamini & Yekutieli)."""
     remark: str
     """What limits the verdict, and what belongs beside the effect."""
     measure: str
