@@ -103,14 +103,15 @@ def test_a_network_that_never_flips_is_excluded():
 
 
 @pytest.mark.parametrize("easy_first", [True, False])
-def test_whom_a_classifier_follows_whichever_feature_comes_first(easy_first):
+@pytest.mark.parametrize(("claim", "suffix"), [("C17", ""), ("C17-standardised", "_standardised")])
+def test_whom_a_classifier_follows_whichever_feature_comes_first(claim, suffix, easy_first):
     """The table has each pair once, in the order of the targets."""
     share = np.array([0.9, 0.8, 1.0] * 2)
-    entry = {"feature_a": "easy", "feature_b": "hard", "follows_a": share, "follows_b": 1 - share}
+    a, b = f"follows_a{suffix}", f"follows_b{suffix}"
+    entry = {"feature_a": "easy", "feature_b": "hard", a: share, b: 1 - share}
     if not easy_first:
-        entry = {"feature_a": "hard", "feature_b": "easy"}
-        entry |= {"follows_a": 1 - share, "follows_b": share}
-    row = decided("C17", BOTH, tables_of(table("conflict", "both", [entry])))["final"]
+        entry = {"feature_a": "hard", "feature_b": "easy", a: 1 - share, b: share}
+    row = decided(claim, BOTH, tables_of(table("conflict", "both", [entry])))["final"]
     assert row["effect"] == pytest.approx(0.4)
     assert row["verdict"] == "supported"
     assert row["n_included"] == N

@@ -167,6 +167,7 @@ def identified(networks, rng):
             without(row, "included", "step")
             | {"metric": metric, "reliability_level": level, "left_out": left_out}
             | {"top1": rng.uniform(0, 1), "chance": 0.25}
+            | {"strongest": "tasks/easy", "beats_strongest": rng.uniform(0, 1)}
             for row in networks
             if row["condition"] == target
             if row["layer"] == "hidden1" and row["snapshot"] != "initial"

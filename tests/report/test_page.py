@@ -166,6 +166,7 @@ def test_verdicts_are_counted_and_changes_named_in_words(page):
 def test_claims_that_do_not_change_are_not_named(make_tables):
     claims = make_tables()["claims"].iloc[2:]
     assert claims_summary(claims) == {
+        "at_equal_loss": False,
         "n_tested": 3,
         "n_decided": 1,
         "n_corrected": 0,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from repbias.claims.catalogue import CLAIMS
-from repbias.claims.evidence import Evidence
+from repbias.claims.evidence import Claim, Evidence, conditions_matching
 from repbias.tables import as_table
 
 if TYPE_CHECKING:
@@ -36,14 +36,16 @@ def decide(
     pandas.DataFrame
         One row per claim, variant and snapshot: the end of training ("final"), and when each
         network first mastered its targets ("mastered"), because a verdict can depend on when
-        training stops.
+        training stops; for differences that settings make, also when each network first reached
+        the validation loss that all of them reach ("matched").
     """
     rows = []
     for key, roles in wanted.items():
         name, _, variant = key.partition(" ")
         entry = CLAIMS[name]
+        filled, compared = _filled(entry, roles, layers)
         for snapshot in entry.snapshots:
-            result = entry.decide(Evidence(tables, layers, snapshot), **roles)
+            result = entry.decide(Evidence(tables, layers, snapshot, compared), **filled)
             rows.append(
                 {
                     "claim": name,
@@ -64,6 +66,21 @@ def decide(
                 }
             )
     return as_table("claims", _corrected(rows))
+
+
+def _filled(
+    entry: Claim, roles: dict[str, str], layers: dict[str, str]
+) -> tuple[dict[str, Any], list[str]]:
+    """Return what fills a claim's roles, patterns resolved, and all conditions among it."""
+    filled: dict[str, Any] = dict(roles)
+    compared: list[str] = []
+    for role, kind in entry.roles.items():
+        if kind == "conditions":
+            filled[role] = conditions_matching(roles[role], layers)
+            compared += filled[role]
+        elif kind == "condition":
+            compared.append(roles[role])
+    return filled, compared
 
 
 def _corrected(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -7,8 +7,9 @@ a result like any other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -28,8 +29,12 @@ HERMANN_2020 = "Hermann & Lampinen 2020 [paper]"
 LAMPINEN_2024 = "Lampinen, Chan & Hermann 2024 [paper]"
 LAMPINEN_2026 = "Lampinen, Chan, Li & Hermann 2026 [paper]"
 
-#: What fills a role: a condition, a feature, or a feature on which the conditions are trained.
-Role = Literal["condition", "feature", "target"]
+#: What fills a role: a condition, a pattern that names several, a feature, or a feature on which
+#: the conditions are trained.
+Role = Literal["condition", "conditions", "feature", "target"]
+#: When claims about differences between conditions are decided: at the end, at first mastery, and
+#: at equal loss.
+AT_EQUAL_FUNCTION = ("final", "mastered", "matched")
 
 
 @dataclass
@@ -40,12 +45,14 @@ class Evidence:
     ----------
     tables : the study's tables by name; "rsa_models" with a single RDM similarity
     layers : condition ("experiment/condition") to its analysed layer
-    snapshot : "final" or "mastered"
+    snapshot : "final", "mastered" or "matched"
+    compared : at "matched", the conditions whose networks are compared at equal validation loss
     """
 
     tables: dict[str, pd.DataFrame]
     layers: dict[str, str]
     snapshot: str
+    compared: Sequence[str] = ()
 
     def all_rows(self, name: str, condition: str) -> pd.DataFrame:
         """Return a table's rows of one condition."""
@@ -78,11 +85,54 @@ class Evidence:
 
     def r2(self, condition: str) -> pd.DataFrame:
         """Return R² (M1) in the analysed layer: (included network, feature)."""
+        if self.snapshot == "matched":
+            return self._r2_at_equal_loss(condition)
         return self.by_feature(self.rows("variance_explained", condition), "r2")
+
+    def matched_loss(self) -> float:
+        """Return the lowest validation loss that every included network of all conditions reaches.
+
+        NaN where a condition has no included network.
+        """
+        lowest = [loss for c in self.compared for _, loss in self._losses(c).values()]
+        return max((loss[-1] for loss in lowest), default=float("nan"))
+
+    def said_of_loss(self) -> str:
+        """Say, at equal loss, which one it is."""
+        return f"validation loss {self.matched_loss():.3g}" if self.snapshot == "matched" else ""
+
+    def _losses(self, condition: str) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        """Return the steps and the lowest validation loss so far of every included network."""
+        table = self.all_rows("learning", condition)
+        table = table[table["included"].astype(bool)].drop_duplicates(["seed", "step"])
+        return {
+            int(seed): (part["step"].to_numpy(), np.fmin.accumulate(part["loss"].to_numpy(float)))
+            for seed, part in table.sort_values("step").groupby("seed")
+        }
+
+    def _r2_at_equal_loss(self, condition: str) -> pd.DataFrame:
+        """Return R² (M1) when each network first reached the loss that all of them reach.
+
+        Between checkpoints R² is interpolated.
+        """
+        import pandas as pd
+
+        level = self.matched_loss()
+        table = self.all_rows("variance_explained", condition)
+        table = table[table["layer"] == self.layers[condition]]
+        found = {}
+        for seed, (steps, loss) in self._losses(condition).items():
+            rows = table[table["seed"] == seed].drop_duplicates(["step", "feature"])
+            curves = rows.pivot(index="step", columns="feature", values="r2").sort_index()
+            reached = steps[loss <= level]
+            if len(reached) and len(curves):
+                at = reached[0]
+                found[seed] = {f: np.interp(at, curves.index, curves[f]) for f in curves}
+        return pd.DataFrame.from_dict(found, orient="index").rename_axis("seed")
 
     def gap(self, condition: str, easy: str, hard: str) -> pd.Series:
         """Return R² easy minus R² hard of every included network, by seed."""
-        r2 = self.r2(condition)
+        r2 = self.r2(condition).reindex(columns=[easy, hard])
         return r2[easy] - r2[hard]
 
 
@@ -206,6 +256,17 @@ def claim(
     return register
 
 
+def conditions_matching(pattern: str, conditions: Iterable[str]) -> list[str]:
+    """Return the conditions that a pattern names: `*`, `?` and `[...]` as in file names.
+
+    Examples
+    --------
+    >>> conditions_matching("tasks/dropout=0.[12]*", ["tasks/dropout=0.0", "tasks/dropout=0.1"])
+    ['tasks/dropout=0.1']
+    """
+    return [name for name in conditions if fnmatchcase(name, pattern)]
+
+
 def result_of(
     estimate: Estimated,
     n_included: int,
@@ -231,16 +292,17 @@ def result_of(
     n = estimate.n_units
     if n < MIN_NETWORKS:
         limit = f"{n} {noun}, where a verdict needs {MIN_NETWORKS}"
-        bounds, p = (float("nan"), float("nan")), float("nan")
+        low = high = p = float("nan")
     else:
-        bounds, p = (estimate.low(), estimate.high()), _p_value(estimate, margin)
+        low, high, p = estimate.low(), estimate.high(), _p_value(estimate, margin)
         limit = f"{n} {noun}, where reviewers ask for {ENOUGH_NETWORKS}" * (n < ENOUGH_NETWORKS)
-        if not np.isfinite(bounds).all():
+        if np.isinf([low, high]).all():
             limit = f"{n} {noun} agree exactly, which chance does too often for so few"
-            bounds = (float("nan"), float("nan"))
+        low, high = (bound if np.isfinite(bound) else float("nan") for bound in (low, high))
     return Result(
         estimate.value,
-        *bounds,
+        low,
+        high,
         n_included,
         n_excluded,
         margin,
@@ -328,6 +390,7 @@ def gap_between(
         evidence,
         (larger, evidence.gap(larger, easy, hard)),
         (smaller, evidence.gap(smaller, easy, hard)),
+        remark=evidence.said_of_loss(),
         **options,
     )
 
@@ -401,6 +464,13 @@ def undecided(
     """Return the result of a claim whose effect cannot be estimated: NaN."""
     nan = float("nan")
     return Result(nan, nan, nan, n_included, n_excluded, margin, claims_difference, remark=remark)
+
+
+def withheld(result: Result, reason: str) -> Result:
+    """Return a result without its verdict, for a reason that is stated first."""
+    nan = float("nan")
+    remark = "; ".join(filter(None, [reason, result.remark]))
+    return replace(result, ci_low=nan, ci_high=nan, p=nan, remark=remark)
 
 
 def _similarities(

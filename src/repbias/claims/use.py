@@ -124,15 +124,34 @@ def hard_flips_at_smaller_steps(evidence: Evidence, condition: str, easy: str, h
 def classifiers_follow_easy(evidence: Evidence, condition: str, easy: str, hard: str) -> Result:
     """Effect: mean over networks of the share that follows the easy feature, minus one half.
 
-    Stimuli of more than two classes that are classified by neither count half.
+    Stimuli of more than two classes that are classified by neither count half. Units keep their
+    variances: the classifier may follow a feature because it explains more variance, but not
+    because more units carry it.
     """
+    return _follows_easy(evidence, condition, easy, hard, "")
+
+
+@claim(
+    "C17-standardised",
+    "... if every unit is given the same variance first (then the number of units that carry a "
+    "feature counts too)",
+    {"condition": "condition", "easy": "target", "hard": "target"},
+    reference="direction only",
+    provenance=f"{LAMPINEN_2024}; the variant is ours",
+    measure="share of conflict stimuli classified by the easy feature, minus one half",
+    tables=("conflict",),
+)
+def standardised_follow_easy(evidence: Evidence, condition: str, easy: str, hard: str) -> Result:
+    """Effect: mean over networks of the share that follows the easy feature, minus one half."""
+    return _follows_easy(evidence, condition, easy, hard, "_standardised")
+
+
+def _follows_easy(evidence: Evidence, condition: str, easy: str, hard: str, suffix: str) -> Result:
     rows = evidence.rows("conflict", condition)
+    a, b = f"follows_a{suffix}", f"follows_b{suffix}"
     first = rows[(rows["feature_a"] == easy) & (rows["feature_b"] == hard)]
     second = rows[(rows["feature_a"] == hard) & (rows["feature_b"] == easy)]
-    follows = [
-        *preference(first["follows_a"], first["follows_b"]),
-        *preference(second["follows_b"], second["follows_a"]),
-    ]
+    follows = [*preference(first[a], first[b]), *preference(second[b], second[a])]
     return mean_of(evidence, np.array(follows) - 0.5, condition)
 
 

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from repbias.claims.evidence import LAMPINEN_2024, Evidence, Result, claim, gap_between, mean_of
+from repbias.base.statistics import Estimate, Greatest
+from repbias.claims.evidence import (
+    AT_EQUAL_FUNCTION,
+    LAMPINEN_2024,
+    Evidence,
+    Result,
+    claim,
+    conditions_matching,
+    gap_between,
+    mean_of,
+    result_of,
+    undecided,
+)
 
 if TYPE_CHECKING:
     from repbias.config.study import Study
@@ -42,12 +54,29 @@ def easy_explains_more(evidence: Evidence, condition: str, easy: str, hard: str)
     tables=("variance_explained", "learning"),
 )
 def keeps_growing(evidence: Evidence, condition: str, easy: str) -> Result:
-    """Effect: variance explained at the snapshot minus that when the feature was mastered (M1b)."""
-    growth = []
+    """Effect: variance explained at the snapshot minus that when the feature was mastered (M1b).
+
+    M1b grows where the whole representation does, although the feature's share (M1) may fall: the
+    remark has M1 and the growth of the total variance. (M1b / M1 is the total variance, as a share
+    of the final one.)
+    """
+    growth, shares, totals = [], [], []
     for seed, curve in _curves(evidence, condition, easy).items():
         start = _first_step(evidence, condition, seed, easy)
-        growth.append(curve["snapshot"] - np.interp(start, curve["step"], curve["value"]))
-    return mean_of(evidence, np.array(growth), condition)
+        before = {m: np.interp(start, curve["step"], curve[m]) for m in ("value", "share")}
+        growth.append(curve["snapshot"] - before["value"])
+        shares.append((before["share"], curve["share at snapshot"]))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            total = curve["snapshot"] / curve["share at snapshot"]
+            totals.append(total / (before["value"] / before["share"]))
+    known = np.isfinite(growth)
+    remark = ""
+    if known.any():
+        first, last = np.mean(np.array(shares)[known], axis=0)
+        times = np.median(np.array(totals)[known])
+        remark = f"share of the variance (M1) {first:.3f} → {last:.3f}; "
+        remark += f"total variance × {times:.3g} (median)"
+    return mean_of(evidence, np.array(growth), condition, remark=remark)
 
 
 @claim(
@@ -86,6 +115,8 @@ def grows_faster(evidence: Evidence, condition: str, easy: str, hard: str) -> Re
     reference="direction only",
     provenance=LAMPINEN_2024,
     measure="difference of (R² easy - R² hard)",
+    tables=("variance_explained", "learning"),
+    snapshots=AT_EQUAL_FUNCTION,
 )
 def hard_first_narrows(
     evidence: Evidence, joint: str, hard_first: str, easy: str, hard: str
@@ -220,17 +251,48 @@ def wider(evidence: Evidence, narrow: str, wide: str, easy: str, hard: str) -> R
     return gap_between(evidence, wide, narrow, easy, hard, margin=NEGLIGIBLE)
 
 
+def _adam_and_dropout(study: Study, conditions: str, **_: str) -> Iterator[str]:
+    """Require Adam and dropout in all conditions that are searched."""
+    for name in conditions_matching(conditions, study.names_of_conditions()):
+        training = study.condition(name).training
+        if training.optimizer != "adam" or not training.dropout:
+            yield (
+                f"{name} has training.optimizer {training.optimizer!r} and training.dropout "
+                f"{training.dropout}; expected 'adam' and more than 0 in all conditions searched"
+            )
+
+
 @claim(
     "C10",
-    "Adam with moderate dropout can reverse the bias: the hard feature explains more variance",
-    {"condition": "condition", "easy": "target", "hard": "target"},
+    "Adam with moderate dropout can reverse the bias: in some condition of a grid the hard feature "
+    "explains more variance",
+    {"conditions": "conditions", "easy": "target", "hard": "target"},
     reference="direction only",
     provenance=LAMPINEN_2024,
-    measure="difference of R²",
+    measure="difference of R², where it is largest",
+    tables=("variance_explained", "learning"),
+    snapshots=AT_EQUAL_FUNCTION,
+    requires=_adam_and_dropout,
 )
-def reversed_by_dropout(evidence: Evidence, condition: str, easy: str, hard: str) -> Result:
-    """Effect: mean over networks of R² hard minus R² easy."""
-    return mean_of(evidence, -evidence.gap(condition, easy, hard), condition)
+def reversed_by_dropout(
+    evidence: Evidence, conditions: Sequence[str], easy: str, hard: str
+) -> Result:
+    """Effect: R² hard minus R² easy, mean over networks, in the condition where it is largest.
+
+    Supported if it is above 0 in one of them, with the search counted; not supported if it is
+    below 0 in all.
+    """
+    values = {c: -evidence.gap(c, easy, hard).dropna() for c in conditions}
+    found = {c: Estimate.of_mean(v) for c, v in values.items() if len(v)}
+    n_included = sum(map(len, values.values()))
+    n_excluded = sum(map(evidence.n_networks, conditions)) - n_included
+    if len(found) < len(conditions):
+        empty = next(c for c in conditions if c not in found)
+        return undecided(n_included, n_excluded, remark=f"no network of {empty} was included")
+    best = max(found, key=lambda c: found[c].value)
+    remark = f"largest in {best}, of {len(found)} searched"
+    remark = "; ".join(filter(None, [remark, evidence.said_of_loss()]))
+    return result_of(Greatest(list(found.values())), n_included, n_excluded, remark=remark)
 
 
 @claim(
@@ -240,6 +302,8 @@ def reversed_by_dropout(evidence: Evidence, condition: str, easy: str, hard: str
     reference="no number",
     provenance="Braun et al. 2025; Theiss et al. 2026 [paper]; the margin (.1) is ours",
     measure="difference of (R² easy - R² hard)",
+    tables=("variance_explained", "learning"),
+    snapshots=AT_EQUAL_FUNCTION,
 )
 def parameter_noise(evidence: Evidence, plain: str, noisy: str, easy: str, hard: str) -> Result:
     """Effect: gap with noise minus gap without; a difference is claimed, in either direction."""
@@ -255,6 +319,8 @@ def parameter_noise(evidence: Evidence, plain: str, noisy: str, easy: str, hard:
     reference="no number",
     provenance="Braun et al. 2025; Theiss et al. 2026 [paper]; the margin (.1) is ours",
     measure="difference of (R² easy - R² hard)",
+    tables=("variance_explained", "learning"),
+    snapshots=AT_EQUAL_FUNCTION,
 )
 def weight_decay(evidence: Evidence, plain: str, decayed: str, easy: str, hard: str) -> Result:
     """Effect: gap with decay minus gap without; a difference is claimed, in either direction."""
@@ -264,18 +330,23 @@ def weight_decay(evidence: Evidence, plain: str, decayed: str, easy: str, hard: 
 
 
 def _curves(evidence: Evidence, condition: str, feature: str) -> dict[int, dict[str, np.ndarray]]:
-    """Return every included network's curve of M1b and its value at the snapshot, by seed."""
+    """Return every included network's curves, and their values at the snapshot, by seed.
+
+    M1b is called "value", M1 "share".
+    """
     seeds = evidence.r2(condition).index
     table = evidence.all_rows("variance_explained", condition)
     table = table[(table["feature"] == feature) & (table["layer"] == evidence.layers[condition])]
     curves = {}
     for seed, rows in table[table["seed"].isin(seeds)].groupby("seed"):
         rows = rows.sort_values("step")
-        at = rows.loc[rows["snapshot"] == evidence.snapshot, "r2_of_final"]
+        at = rows.loc[rows["snapshot"] == evidence.snapshot, ["r2_of_final", "r2"]]
         curves[seed] = {
             "step": rows["step"].to_numpy(),
             "value": rows["r2_of_final"].to_numpy(),
-            "snapshot": at.iloc[0],
+            "share": rows["r2"].to_numpy(),
+            "snapshot": at["r2_of_final"].iloc[0],
+            "share at snapshot": at["r2"].iloc[0],
         }
     return curves
 

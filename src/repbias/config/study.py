@@ -223,6 +223,10 @@ class Study(Spec):
         experiment, _, condition = name.partition("/")
         return self.experiments[experiment].expand()[condition]
 
+    def names_of_conditions(self) -> list[str]:
+        """Return the names of all conditions, "experiment/condition"."""
+        return [f"{experiment}/{name}" for experiment, name, _ in self.conditions()]
+
     def conditions(self) -> Iterator[tuple[str, str, Condition]]:
         """Go through (experiment, condition name, condition)."""
         for experiment, spec in self.experiments.items():

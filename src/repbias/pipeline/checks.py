@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from repbias.base.spec import RepbiasError, nearest
 from repbias.claims.catalogue import CLAIMS
+from repbias.claims.evidence import conditions_matching
 from repbias.config.analyses import ANALYSES
 from repbias.config.explain import explain
 from repbias.config.file import ConfigError, require_plain_data
@@ -245,6 +246,12 @@ def _claim_problems(
     for role in wanted.keys() - roles.keys():
         yield f"{where}.{role}: missing; name a {wanted[role]}"
     filled = {r: v for r, v in roles.items() if wanted.get(r) == "condition"}
+    for role, pattern in roles.items():
+        if wanted.get(role) == "conditions":
+            matching = conditions_matching(pattern, conditions)
+            if not matching:
+                yield f"{where}.{role}: no condition {pattern!r}; {nearest(pattern, conditions)}"
+            filled |= {f"{role}.{condition}": condition for condition in matching}
     for role, value in filled.items():
         if value not in conditions:
             yield f"{where}.{role}: no condition {value!r}; {nearest(value, conditions)}"

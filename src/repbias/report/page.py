@@ -134,6 +134,7 @@ def claims_summary(claims: pd.DataFrame) -> dict[str, Any]:
     changed = both[both["before"] != both["after"]].reset_index()
     decided = claims[(claims["verdict"] != "inconclusive") & claims["p"].notna()]
     return {
+        "at_equal_loss": bool((claims["snapshot"] == "matched").any()),
         "n_tested": int(claims["p"].notna().sum()),
         "n_decided": len(decided),
         "n_corrected": int((decided["p_fdr"] < 0.05).sum()),

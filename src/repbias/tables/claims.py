@@ -40,7 +40,8 @@ class Claims(Row):
     variant: str
     """Its variant in this study; empty for none."""
     snapshot: str
-    """`final` or `mastered`."""
+    """`final`; `mastered`; or `matched`: each network when it first reached the validation loss
+    that all networks of the claim reach."""
     statement: str
     """The claim in words."""
     verdict: str
