@@ -351,8 +351,8 @@ def test_the_experiment_without_the_analysis_is_named():
     config = with_analyses(
         a=["variance_explained"], b=["variance_decomposition"], c=["variance_decomposition"]
     )
-    for experiment in config["experiments"].values():
-        experiment["stimuli"] = {"features": features}
+    for hidden, experiment in zip(([8], [9, 8], [8]), config["experiments"].values(), strict=True):
+        experiment |= {"stimuli": {"features": features}, "network": {"hidden": hidden}}
     roles = {"shallow": "a/base", "deep": "b/base", "easy": "easy", "hard": "hard"}
     with pytest.raises(ConfigError) as error:
         load_study(config | {"claims": {"C9": roles}})

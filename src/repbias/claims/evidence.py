@@ -19,6 +19,8 @@ from repbias.base.statistics import Estimate, Estimated
 if TYPE_CHECKING:
     import pandas as pd
 
+    from repbias.claims.contrast import Contrast
+
 #: With fewer included networks (in any of the conditions) a claim stays undecided.
 MIN_NETWORKS = 5
 #: As many are asked for by reviewers.
@@ -200,6 +202,7 @@ class Claim:
     tables : the tables that decide it; experiments named in a role must have these analyses
     snapshots : the snapshots at which it is decided
     same_stimuli : whether the conditions must share stimuli, as networks are compared directly
+    contrast : what must differ between the two conditions that are compared, if there are two
     requires : function of the study and the filled roles that yields what would prevent a
         decision; called before any job starts
     """
@@ -213,6 +216,7 @@ class Claim:
     tables: tuple[str, ...]
     snapshots: tuple[str, ...]
     same_stimuli: bool
+    contrast: Contrast | None
     requires: Callable[..., Iterator[str]] | None
 
 
@@ -231,6 +235,7 @@ def claim(
     tables: tuple[str, ...] = ("variance_explained",),
     snapshots: tuple[str, ...] = ("final", "mastered"),
     same_stimuli: bool = False,
+    contrast: Contrast | None = None,
     requires: Callable[..., Iterator[str]] | None = None,
 ) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
     """Register a function in :data:`CLAIMS`; it is called with the evidence and the filled roles.
@@ -249,6 +254,7 @@ def claim(
             tables=tables,
             snapshots=snapshots,
             same_stimuli=same_stimuli,
+            contrast=contrast,
             requires=requires,
         )
         return function

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from repbias.base.statistics import Estimate, Least
+from repbias.claims.contrast import Contrast
 from repbias.claims.evidence import (
     HERMANN_2020,
     LAMPINEN_2026,
@@ -28,6 +29,19 @@ NONE_LEFT_OUT = -1
 OPEN = "open question; the design is ours"
 
 
+def _easy_alone(study: Study, easy: str, both: str) -> Iterator[str]:
+    """Require that one condition is trained on some of the targets of the other."""
+    targets = [
+        study.condition(name).training.targets or list(study.condition(name).stimuli.targets)
+        for name in (easy, both)
+    ]
+    if not set(targets[0]) < set(targets[1]):
+        yield (
+            f"{easy} is trained on {targets[0]} and {both} on {targets[1]}; expected fewer of the "
+            "same targets in easy than in both"
+        )
+
+
 @claim(
     "C19",
     "Two networks of the same complex task are less similar (RSA) than either is to a network "
@@ -38,6 +52,8 @@ OPEN = "open question; the design is ours"
     measure="difference of RDM similarity",
     tables=("rsa_models", "variance_explained"),
     same_stimuli=True,
+    contrast=Contrast("easy", "both", ("training.targets",)),
+    requires=_easy_alone,
 )
 def complex_less_similar(evidence: Evidence, easy: str, both: str) -> Result:
     """Effect: mean similarity easy-both minus mean similarity both-both."""
@@ -54,6 +70,7 @@ def complex_less_similar(evidence: Evidence, easy: str, both: str) -> Result:
     measure="difference of RDM similarity",
     tables=("rsa_models", "variance_explained"),
     same_stimuli=True,
+    contrast=Contrast("easy", "hard", ("training.targets",)),
 )
 def hard_less_similar(evidence: Evidence, easy: str, hard: str) -> Result:
     """Effect: mean similarity easy-easy minus mean similarity hard-hard."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from repbias.base.statistics import preference
+from repbias.claims.contrast import Contrast
 from repbias.claims.evidence import (
     HERMANN_2020,
     LAMPINEN_2024,
@@ -44,6 +45,11 @@ def _extra_target(study: Study, condition: str, easy: str, hard: str) -> Iterato
         yield (
             f"needs stimuli.label with the predictivity of {easy!r} and {hard!r}, "
             f"found {predictivity or 'none'}"
+        )
+    elif predictivity[easy] >= predictivity[hard]:
+        yield (
+            f"stimuli.label of {condition} is {predictivity[easy]} for {easy!r} and "
+            f"{predictivity[hard]} for {hard!r}; expected less for easy than for hard"
         )
 
 
@@ -155,6 +161,16 @@ def _follows_easy(evidence: Evidence, condition: str, easy: str, hard: str, suff
     return mean_of(evidence, np.array(follows) - 0.5, condition)
 
 
+def _of_the_pair(study: Study, independent: str, correlated: str, unused: str) -> Iterator[str]:
+    """Require that the unused feature is one of those that are correlated."""
+    agreement = getattr(study.condition(correlated).stimuli, "agreement", None)
+    if agreement is None or unused not in agreement.features:
+        found = agreement.features if agreement else "none"
+        yield (
+            f"{unused!r} is not among the features of stimuli.agreement in {correlated} ({found})"
+        )
+
+
 @claim(
     "C22",
     "How decodable an unused feature is does not depend on its correlation with the used one until "
@@ -164,6 +180,8 @@ def _follows_easy(evidence: Evidence, condition: str, easy: str, hard: str, suff
     provenance=HERMANN_2020,
     measure="difference of a linear probe's accuracy",
     tables=("probes",),
+    contrast=Contrast("independent", "correlated", ("stimuli.agreement",), rising=True),
+    requires=_of_the_pair,
 )
 def suppression_is_flat(
     evidence: Evidence, independent: str, correlated: str, unused: str

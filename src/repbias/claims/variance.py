@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from repbias.base.statistics import Estimate, Greatest
+from repbias.claims.contrast import Contrast
 from repbias.claims.evidence import (
     AT_EQUAL_FUNCTION,
     LAMPINEN_2024,
@@ -108,6 +109,20 @@ def grows_faster(evidence: Evidence, condition: str, easy: str, hard: str) -> Re
     return mean_of(evidence, np.array(differences), condition)
 
 
+def _hard_first(
+    study: Study, hard_first: str, hard: str, joint: str | None = None, **_: str
+) -> Iterator[str]:
+    """Require a curriculum that begins with the hard feature, and none in joint training."""
+    curriculum = study.condition(hard_first).training.curriculum
+    if curriculum[:1] != [hard]:
+        yield (
+            f"hard_first: training.curriculum of {hard_first} must begin with {hard!r}, "
+            f"found {curriculum}"
+        )
+    if joint and (found := study.condition(joint).training.curriculum):
+        yield f"joint: training.curriculum of {joint} must be empty, found {found}"
+
+
 @claim(
     "C4",
     "Learning the hard feature first narrows the gap between the features",
@@ -117,6 +132,8 @@ def grows_faster(evidence: Evidence, condition: str, easy: str, hard: str) -> Re
     measure="difference of (R² easy - R² hard)",
     tables=("variance_explained", "learning"),
     snapshots=AT_EQUAL_FUNCTION,
+    contrast=Contrast("joint", "hard_first", ("training.curriculum",)),
+    requires=_hard_first,
 )
 def hard_first_narrows(
     evidence: Evidence, joint: str, hard_first: str, easy: str, hard: str
@@ -132,6 +149,7 @@ def hard_first_narrows(
     reference="direction only",
     provenance=LAMPINEN_2024,
     measure="difference of R²",
+    requires=_hard_first,
 )
 def easy_stays_ahead(evidence: Evidence, hard_first: str, easy: str, hard: str) -> Result:
     """Effect: mean over networks of R² easy minus R² hard."""
@@ -150,14 +168,63 @@ def _has(kind: str) -> Callable[..., Iterator[str]]:
     return requires
 
 
-def _equal_analysed_width(study: Study, **roles: str) -> Iterator[str]:
+def _equal_analysed_width(study: Study, *conditions: str) -> Iterator[str]:
     """Require that the analysed layers of the conditions are equally wide."""
-    widths = {}
-    for condition in (value for role, value in roles.items() if role not in ("easy", "hard")):
-        spec = study.condition(condition)
-        widths[condition] = spec.sizes().units[spec.network.analysed]
+    specs = {name: study.condition(name) for name in conditions}
+    widths = {name: c.sizes().units[c.network.analysed] for name, c in specs.items()}
     if len(set(widths.values())) > 1:
         yield f"the analysed layers must be equally wide, found {widths}"
+
+
+def _deeper(study: Study, shallow: str, deep: str, **_: str) -> Iterator[str]:
+    """Require more layers, and analysed layers of equal width."""
+    layers = [len(study.condition(name).network.layers) for name in (shallow, deep)]
+    if layers[0] >= layers[1]:
+        yield (
+            f"{shallow} has {layers[0]} layers and {deep} {layers[1]}; expected fewer in shallow "
+            "than in deep"
+        )
+    yield from _equal_analysed_width(study, shallow, deep)
+
+
+def _wider(study: Study, narrow: str, wide: str, **_: str) -> Iterator[str]:
+    """Require as many layers, wider ones in all, and analysed layers of equal width."""
+    units = [list(study.condition(name).sizes().units.values()) for name in (narrow, wide)]
+    if len(units[0]) != len(units[1]) or sum(units[0]) >= sum(units[1]):
+        yield (
+            f"{narrow} has layers of {units[0]} units and {wide} of {units[1]}; expected as many "
+            "layers, and fewer units in narrow than in wide"
+        )
+    yield from _equal_analysed_width(study, narrow, wide)
+
+
+#: What makes networks deeper or wider; the analysed layer then has another name, too.
+SIZE = ("network.hidden", "network.analysed_layer", "network.layers", "network.arguments")
+
+
+def _differ_in(setting: str) -> Callable[..., Iterator[str]]:
+    """Require two features that differ in a setting and nothing else."""
+
+    def requires(study: Study, condition: str, frequent: str, rare: str) -> Iterator[str]:
+        features = getattr(study.condition(condition).stimuli, "features", None)
+        if not isinstance(features, dict):
+            yield f"features of {condition} have no setting {setting!r}"
+            return
+        first, second = (features[name].model_dump() for name in (frequent, rare))
+        others = {k: (first[k], second[k]) for k in first if first[k] != second[k]}
+        values = others.pop(setting, (first[setting], second[setting]))
+        if values[0] <= values[1]:
+            yield (
+                f"{setting} of {frequent!r} and {rare!r} is {values[0]} and {values[1]} in "
+                f"{condition}; expected more for frequent than for rare"
+            )
+        for name, (a, b) in others.items():
+            yield (
+                f"{frequent!r} and {rare!r} must differ in {setting} and nothing else; {name} is "
+                f"{a} and {b}"
+            )
+
+    return requires
 
 
 @claim(
@@ -204,6 +271,7 @@ def _components_minus_feature(evidence: Evidence, condition: str, hard: str, kin
     reference="direction only",
     provenance=LAMPINEN_2024,
     measure="difference of R²",
+    requires=_differ_in("supervised"),
 )
 def more_supervised(evidence: Evidence, condition: str, frequent: str, rare: str) -> Result:
     """Effect: mean over networks of R² of the frequent minus R² of the rare feature."""
@@ -217,6 +285,7 @@ def more_supervised(evidence: Evidence, condition: str, frequent: str, rare: str
     reference="direction only",
     provenance=LAMPINEN_2024,
     measure="difference of R²",
+    requires=_differ_in("prevalence"),
 )
 def more_prevalent(evidence: Evidence, condition: str, frequent: str, rare: str) -> Result:
     """Effect: mean over networks of R² of the frequent minus R² of the rare feature."""
@@ -230,7 +299,8 @@ def more_prevalent(evidence: Evidence, condition: str, frequent: str, rare: str)
     reference="direction only",
     provenance=LAMPINEN_2024,
     measure="difference of (R² easy - R² hard)",
-    requires=_equal_analysed_width,
+    contrast=Contrast("shallow", "deep", SIZE),
+    requires=_deeper,
 )
 def deeper(evidence: Evidence, shallow: str, deep: str, easy: str, hard: str) -> Result:
     """Effect: gap of the deep networks minus gap of the shallow ones."""
@@ -244,7 +314,8 @@ def deeper(evidence: Evidence, shallow: str, deep: str, easy: str, hard: str) ->
     reference="direction only; the margin is ours",
     provenance=LAMPINEN_2024,
     measure="difference of (R² easy - R² hard)",
-    requires=_equal_analysed_width,
+    contrast=Contrast("narrow", "wide", SIZE),
+    requires=_wider,
 )
 def wider(evidence: Evidence, narrow: str, wide: str, easy: str, hard: str) -> Result:
     """Effect: gap of the wide networks minus gap of the narrow ones; claimed to be negligible."""
@@ -304,6 +375,7 @@ def reversed_by_dropout(
     measure="difference of (R² easy - R² hard)",
     tables=("variance_explained", "learning"),
     snapshots=AT_EQUAL_FUNCTION,
+    contrast=Contrast("plain", "noisy", ("training.parameter_noise",), rising=True),
 )
 def parameter_noise(evidence: Evidence, plain: str, noisy: str, easy: str, hard: str) -> Result:
     """Effect: gap with noise minus gap without; a difference is claimed, in either direction."""
@@ -321,6 +393,7 @@ def parameter_noise(evidence: Evidence, plain: str, noisy: str, easy: str, hard:
     measure="difference of (R² easy - R² hard)",
     tables=("variance_explained", "learning"),
     snapshots=AT_EQUAL_FUNCTION,
+    contrast=Contrast("plain", "decayed", ("training.weight_decay",), rising=True),
 )
 def weight_decay(evidence: Evidence, plain: str, decayed: str, easy: str, hard: str) -> Result:
     """Effect: gap with decay minus gap without; a difference is claimed, in either direction."""

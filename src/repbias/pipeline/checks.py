@@ -269,6 +269,8 @@ def _claim_problems(
             f"{where}: {', '.join(filled.values())} cannot be compared: conditions of a claim must "
             "belong to one experiment and share their stimuli"
         )
+    if entry.contrast:
+        yield from (f"{where}: {problem}" for problem in entry.contrast.problems(roles, conditions))
     for role, value in features.items():
         for condition, spec in known.items():
             possible = list(spec.stimuli.classes)
