@@ -18,6 +18,7 @@ from repbias.config.references import SIMILARITIES
 from repbias.config.study import MOST_CONDITIONS, Condition, Study
 from repbias.geometry.spec import Identification
 from repbias.networks.spec import FeatureNetwork
+from repbias.pipeline.question_checks import question_problems
 from repbias.recordings.simulate import SimulatedRecording
 
 if TYPE_CHECKING:
@@ -57,9 +58,9 @@ def load_study(config: dict[str, Any], source: str = "config", try_networks: boo
                 f"at most {MOST_CONDITIONS:,}: vary less, or split the study"
             ],
         )
-    # What claims require is asked of a study that is consistent.
+    # What claims and questions require is asked of a study that is consistent.
     problems = [*(_impossible_networks(study) if try_networks else ()), *_inconsistencies(study)]
-    problems = problems or list(_unmet_claims(study))
+    problems = problems or [*_unmet_claims(study), *question_problems(study)]
     if problems:
         raise ConfigError(source, problems)
     return study
