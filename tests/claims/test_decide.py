@@ -226,7 +226,9 @@ def test_fewer_than_five_networks_decide_nothing(claim, n, rng):
 @pytest.mark.parametrize("claim", ALL)
 def test_a_verdict_from_few_networks_says_so(claim, rng):
     """Fifteen are what reviewers ask for; no remark then."""
-    for n, remark in ((6, f"6 {'keys' if claim in OF_KEYS else 'networks'}, where re"), (15, "")):
+    noun = "keys" if claim in OF_KEYS else "networks"
+    place = " in a condition" if claim in DIFFERENCES else ""
+    for n, remark in ((6, f"6 {noun}{place}, where reviewers ask for 15"), (15, "")):
         effect = 0.0 if claim in NO_DIFFERENCE else 0.2
         for row in decided(claim, *built(claim, effect, rng, n=n, sd=0.01)).values():
             assert row["verdict"] != "inconclusive"

@@ -330,6 +330,31 @@ def test_what_a_run_writes_is_said_and_must_fit_on_the_disk(tmp_path, monkeypatc
     assert "training       at most about " in printed[True] and "of one core" in printed[True]
 
 
+def test_claims_about_too_few_networks_are_warned_of(tmp_path, capsys):
+    """Whatever they find, fewer than five networks decide nothing."""
+    config = {
+        "study": "few",
+        "experiments": {
+            "tasks": {
+                "stimuli": {"features": {"easy": {"function": "bit"}, "hard": {"function": "xor"}}},
+                "vary": {"seeds": [2, 5]},
+            }
+        },
+        "claims": {
+            f"C1 {n}": {"condition": f"tasks/seeds={n}", "easy": "easy", "hard": "hard"}
+            for n in (2, 5)
+        },
+    }
+    (tmp_path / "few.yaml").write_text(yaml.safe_dump(config))
+    assert main(["check", str(tmp_path / "few.yaml"), "--quick"]) == 0
+    said = capsys.readouterr().out
+    assert (
+        "warning: claims.C1 2: tasks/seeds=2 has 2 networks (seeds), where a verdict needs 5"
+        in said
+    )
+    assert "claims.C1 5" not in said
+
+
 def test_comparing_ten_thousand_networks_with_each_other_is_warned_of(
     tmp_path, monkeypatch, capsys
 ):

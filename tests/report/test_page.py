@@ -131,6 +131,21 @@ def test_a_claim_is_one_block_with_its_variants_and_both_times(page):
     ]
 
 
+def test_equal_loss_has_a_column_where_a_claim_is_decided_then(make_tables, tmp_path):
+    tables = make_tables()
+    claims = tables["claims"]
+    matched = claims.iloc[[4]].assign(snapshot="matched", effect=0.25, remark="validation loss 0.1")
+    tables["claims"] = pd.concat([claims, matched], ignore_index=True)
+    page = write(tmp_path, tables, figures=())
+    titles = re.search(r'<table class="claims">\s*<thead>(.*?)</thead>', page, flags=re.DOTALL)[1]
+    assert re.findall(r"<th>(.*?)</th>", titles)[-1] == "At equal loss"
+    blocks = claims_in(page)
+    cell = blocks["C20"][1][0][3]
+    assert cell.startswith("At equal loss: not supported 0.250")
+    assert "validation loss 0.1" in cell
+    assert blocks["C1"][1][0][3] == ""
+
+
 def test_only_an_effect_without_networks_is_exact(make_tables, tmp_path):
     tables = make_tables()
     claims = tables["claims"]

@@ -296,14 +296,15 @@ def result_of(
         What the units are called.
     """
     n = estimate.n_units
+    few = f"{n} {noun}{' in a condition' * (n < n_included)}"
     if n < MIN_NETWORKS:
-        limit = f"{n} {noun}, where a verdict needs {MIN_NETWORKS}"
+        limit = f"{few}, where a verdict needs {MIN_NETWORKS}"
         low = high = p = float("nan")
     else:
         low, high, p = estimate.low(), estimate.high(), _p_value(estimate, margin)
-        limit = f"{n} {noun}, where reviewers ask for {ENOUGH_NETWORKS}" * (n < ENOUGH_NETWORKS)
+        limit = f"{few}, where reviewers ask for {ENOUGH_NETWORKS}" * (n < ENOUGH_NETWORKS)
         if np.isinf([low, high]).all():
-            limit = f"{n} {noun} agree exactly, which chance does too often for so few"
+            limit = f"{few} agree exactly, which chance does too often for so few"
         low, high = (bound if np.isfinite(bound) else float("nan") for bound in (low, high))
     return Result(
         estimate.value,

@@ -133,6 +133,7 @@ def _time(hours: float) -> str:
 
 def _work(study: Study, quick: bool) -> Findings:
     """Predict the number of jobs and the size of the results; warn if the disk is too small."""
+    from repbias.pipeline.checks import few_networks
     from repbias.pipeline.plan import Plan
     from repbias.pipeline.resources import JobResources
     from repbias.pipeline.sizes import n_jobs, rows_of_pairs, study_bytes, training_hours
@@ -152,6 +153,7 @@ def _work(study: Study, quick: bool) -> Findings:
         )
         findings.facts["memory"] = f"at most {_size(most * 2**20)} for a job of networks"
     findings.facts |= _own_networks(study)
+    findings.warnings += few_networks(study)
     for (experiment, analysis), rows in rows_of_pairs(study).items():
         if rows > MANY_ROWS:
             findings.warnings.append(

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from repbias.base.spec import RepbiasError, nearest
 from repbias.claims.catalogue import CLAIMS
-from repbias.claims.evidence import conditions_matching
+from repbias.claims.evidence import ENOUGH_NETWORKS, MIN_NETWORKS, conditions_matching
 from repbias.config.analyses import ANALYSES
 from repbias.config.explain import explain
 from repbias.config.file import ConfigError, require_plain_data
@@ -302,6 +302,25 @@ def _claim_problems(
                 yield f"{where}: {name} needs a section identification with this target"
         elif table == "encryption" and study.encryption is None:
             yield f"{where}: {name} needs a condition in encryption"
+
+
+def few_networks(study: Study) -> Iterator[str]:
+    """Go through claims about conditions with too few networks for a verdict, whatever they do."""
+    conditions = {f"{e}/{name}": spec for e, name, spec in study.conditions()}
+    for name, roles in study.claims.items():
+        kinds = CLAIMS[name.partition(" ")[0]].roles
+        filled = [
+            roles[role] for role, kind in kinds.items() if kind in ("condition", "conditions")
+        ]
+        named = [c for pattern in filled for c in conditions_matching(pattern, conditions)]
+        for condition in named:
+            seeds = conditions[condition].seeds
+            if seeds < MIN_NETWORKS:
+                yield (
+                    f"claims.{name}: {condition} has {seeds} networks (seeds), where a verdict "
+                    f"needs {MIN_NETWORKS} and reviewers ask for {ENOUGH_NETWORKS}"
+                )
+                break
 
 
 def _unmet_claims(study: Study) -> Iterator[str]:
