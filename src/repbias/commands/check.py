@@ -51,7 +51,7 @@ def _all_findings(config: Path, quick: bool, images: bool) -> Iterator[Findings]
 
 def _configuration(config: Path) -> tuple[Study | None, Findings]:
     """Return the study, unless its configuration has problems."""
-    from repbias.pipeline.checks import load_study, too_few_networks
+    from repbias.pipeline.checks import few_networks, load_study
 
     # As the Snakefile does: code of the user's is found where one is, and beside the study.
     places = [str(Path.cwd()), str(config.resolve().parent)]
@@ -70,7 +70,7 @@ def _configuration(config: Path) -> tuple[Study | None, Findings]:
         names = getattr(study, section)
         if names:
             findings.facts[section] = f"{len(names)} ({some(names)})"
-    findings.warnings += too_few_networks(study)
+    findings.warnings += few_networks(study)
     if study.device in ("cuda", "mps"):
         from repbias.networks.device import pick_device
 

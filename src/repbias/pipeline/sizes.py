@@ -228,7 +228,7 @@ def n_jobs(plan: Plan) -> int:
     study = plan.study
     activations, rdms = needed(plan)
     # Tables, those that follow from them, claims, figures, the configuration, the page, the target.
-    jobs = 1 + bool(plan.derived()) + bool(study.claims) + 4
+    jobs = 1 + bool(plan.derived()) + bool(study.claims or study.questions) + 4
     for (experiment, _), names in plan.batches.items():
         jobs += 2 + bool({(experiment, name) for name in names} & activations)
         jobs += bool(plan.analyses_of(experiment))

@@ -31,7 +31,8 @@ FIGURES: dict[str, Caption] = {
         "Claims",
         "Claims at a glance",
         "Verdict, effect and 95 % interval of every claim in every variant, when the networks "
-        "first mastered their targets and at the end of training. Where all cells of a claim have "
+        "first mastered their targets, at the end of training and, for differences that a setting "
+        "makes, at equal validation loss. Where all cells of a claim have "
         "the same colour, its verdict is the same in every variant and at both times; effects may "
         "still differ in size and, where a difference in either direction is claimed, in sign. "
         "White: not decided at this time.",
