@@ -5,7 +5,7 @@ WORKERS := $(shell $(PYTHON) -c 'import os; print(1 + os.cpu_count())')
 BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --workflow-profile workflow/profiles/default
 
-.PHONY: help run test coverage lint schema benchmark calibration scale reliability clean
+.PHONY: help run test coverage lint schema benchmark calibration verdicts scale reliability clean
 
 help:  ## list what one can make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 13
@@ -44,6 +44,9 @@ benchmark: $(VENV)/.installed  ## measure speed against rsatoolbox, himalaya and
 
 calibration: $(VENV)/.installed  ## measure the error rates of all tests, and write docs/calibration.md
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/calibration.py $(ARGS)
+
+verdicts: $(VENV)/.installed  ## measure how often claims get a verdict by chance, and write docs/verdicts.md
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/verdicts.py $(ARGS)
 
 scale: $(VENV)/.installed  ## measure time and memory of a large recording, and write docs/scale.md
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/recording_scale.py $(ARGS)

@@ -42,7 +42,9 @@ def training() -> Iterator[tuple[str, str, float, float]]:
     for hidden in ([32, 16], [128, 64, 32, 64], [256, 128, 64, 64], [512, 256, 128, 64]):
         steps = Training(max_steps=300, extra_steps=None, checkpoints=2)
         condition = Condition(
-            stimuli={"features": features}, network=MLP(hidden=hidden), training=steps
+            stimuli={"features": features, "training_sets": "common"},
+            network=MLP(hidden=hidden),
+            training=steps,
         )
         stimuli = condition.stimuli.generate()
         taken = seconds(train, stimuli, condition.network, steps, range(10), "cpu")
@@ -64,7 +66,7 @@ def modules() -> Iterator[tuple[str, str, float, float]]:
             training = {"max_steps": 300, "extra_steps": None, "checkpoints": 2}
             condition = Condition.model_validate(
                 {
-                    "stimuli": experiment["stimuli"],
+                    "stimuli": experiment["stimuli"] | {"training_sets": "common"},
                     "network": experiment["vary"]["network"][name],
                     "training": training | {"evaluate_every": 300, "batch_size": batch},
                 }

@@ -33,7 +33,10 @@ from repbias.networks.training import train
 from repbias.stimuli.bits import Bits
 
 NETWORK = MLP()
-STIMULI = Bits(features={"easy": {"function": "bit"}, "hard": {"function": "xor_of_xors"}})
+STIMULI = Bits(
+    features={"easy": {"function": "bit"}, "hard": {"function": "xor_of_xors"}},
+    training_sets="common",
+)
 
 
 def settings(steps: int, **more: object) -> Training:

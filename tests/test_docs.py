@@ -11,6 +11,9 @@ import pandas as pd
 import pytest
 import yaml
 
+from repbias.config.file import ConfigError
+from repbias.pipeline.checks import load_study
+
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
@@ -61,6 +64,19 @@ assert claims == {{"C1half": {{"condition": "tasks/targets=both", "easy": "easy"
 """
     done = run(copy, code)
     assert not done.returncode, done.stderr
+
+
+def test_the_questions_of_the_documentation_are_possible_and_answered():
+    (study,) = blocks("questions.md", "yaml")
+    config = yaml.safe_load(study)
+    assert set(load_study(config).questions) == set(config["questions"])
+    config["questions"]["dropout_helps_hard"]["where"]["feature"] = "hrad"
+    (said,) = blocks("questions.md", "text")
+    with pytest.raises(ConfigError) as error:
+        load_study(config)
+    assert error.value.problems[0].startswith(said.strip().partition(" (allowed")[0])
+    (code,) = blocks("questions.md", "python")
+    exec(code, {})
 
 
 def test_the_new_manipulation_is_a_change_of_one_file(copy):

@@ -78,7 +78,7 @@ def test_an_output_that_follows_another_feature():
 def trained():
     """Two small networks that learned a bit and an XOR of two others."""
     features = {"easy": {"function": "bit", "bits": 5}, "hard": {"function": "xor", "bits": 5}}
-    sizes = {"n_train": 512, "n_validation": 128, "n_test": 128}
+    sizes = {"n_train": 512, "n_validation": 128, "n_test": 128, "training_sets": "common"}
     stimuli = Bits(features=features, noise_bits=5, **sizes).generate()
     spec = MLP(hidden=[32, 16])
     training = Training(learning_rate=1e-2, batch_size=64, max_steps=400, extra_steps=50)

@@ -209,7 +209,7 @@ def test_two_classes_are_the_same_by_a_sigmoid_and_by_a_softmax():
     """Shares, steering and probes of 20 networks each differ by chance only (4 standard errors)."""
     torch.set_num_threads(1)
     features = {"easy": {"function": "bit", "bits": 4}, "hard": {"function": "xor", "bits": 4}}
-    sizes = {"n_train": 2048, "n_validation": 512, "n_test": 512}
+    sizes = {"n_train": 2048, "n_validation": 512, "n_test": 512, "training_sets": "common"}
     stimuli = Bits(features=features, noise_bits=6, **sizes).generate()
     found: dict[str, dict[str, np.ndarray]] = {}
     for output in ("sigmoid", "softmax"):

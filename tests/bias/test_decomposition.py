@@ -278,6 +278,7 @@ def stimuli() -> Stimuli:
     return Bits(
         features=features,
         noise_bits=4,
+        training_sets="common",
         n_train=128,
         n_validation=256,
         n_test=192,

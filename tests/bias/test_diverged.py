@@ -27,7 +27,7 @@ analyses = pytest.mark.parametrize("analysis", sorted(OF_NETWORKS))
 @pytest.fixture(scope="module")
 def stimuli():
     features = {"easy": {"function": "bit", "bits": 4}, "hard": {"function": "xor", "bits": 4}}
-    sizes = {"n_train": 128, "n_validation": 96, "n_test": 96}
+    sizes = {"n_train": 128, "n_validation": 96, "n_test": 96, "training_sets": "common"}
     return Bits(features=features, noise_bits=4, **sizes).generate()
 
 

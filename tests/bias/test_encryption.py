@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from repbias.base.spec import RepbiasError
 from repbias.bias.encryption import (
+    CLEAR,
     KEYS,
     P_DIGITS,
     SYSTEMS,
@@ -125,7 +126,7 @@ def test_the_digits_are_ciphertexts_that_the_secret_opens():
     np.testing.assert_array_equal((product % p % 2).astype(int), bits[:, 1] & bits[:, 4])
 
 
-@pytest.mark.parametrize("name", [name for name in SYSTEMS if name != "plaintext"])
+@pytest.mark.parametrize("name", [name for name in SYSTEMS if name not in CLEAR])
 def test_the_seed_is_the_key(name):
     system = SYSTEMS[name]
     bits = np.random.default_rng(0).integers(0, 2, size=(50, SPEC.n_inputs))
@@ -145,7 +146,7 @@ def table():
 def test_tasks_are_solved_and_nothing_is_found(table):
     assert tuple(table.columns) == TABLES["encryption"].columns
     assert (table.loc[table["measure"] == "task_accuracy", "value"] == 1).all()
-    table = table[table["system"] != "plaintext"]
+    table = table[~table["system"].isin(CLEAR)]
     # Per seed: three features by DGHV and two by each party, four measures; two of geometry.
     assert len(table) == 3 * ((3 + 2 + 2) * 4 + 3 * 2)
     values = table.set_index("measure")["value"]
@@ -170,6 +171,27 @@ def test_the_same_measures_find_what_is_not_encrypted(table):
     for measure in ("task_accuracy", "linear_probe", "nonlinear_probe"):
         assert (values[measure] == 1).all()
     assert (values["r2"] > 0.04).all()
+
+
+def test_the_bits_alone_hold_what_a_probe_can_compute(table):
+    """A linear probe reads a single bit, and no parity."""
+    rows = table[(table["system"] == "plaintext_inputs") & (table["measure"] == "linear_probe")]
+    accuracy = rows.groupby("feature")["value"].mean()
+    assert accuracy["easy"] == 1
+    assert accuracy["hard"] < 0.65
+
+
+@pytest.mark.parametrize("function", ["xor_of_xors", "parity"])
+def test_the_nonlinear_probe_reads_a_parity_of_the_default_study(function, monkeypatch):
+    """From the bits without the result, the positive control of what it finds in ciphertexts."""
+    monkeypatch.setattr("repbias.bias.encryption.SYSTEMS", CLEAR)
+    spec = Bits(features={"easy": {"function": "bit"}, "hard": {"function": function}})
+    table = encryption_table("tasks", "both", spec.generate(), [0], spec)
+    of_bits = table[table["system"] == "plaintext_inputs"].set_index(["measure", "feature"])[
+        "value"
+    ]
+    assert of_bits["nonlinear_probe", "hard"] > 0.95
+    assert of_bits["linear_probe", "hard"] < 0.6
 
 
 def test_rdms_are_correlated_as_numpy_does(table):

@@ -236,6 +236,25 @@ def test_a_classifier_follows_the_feature_that_is_there(carried, follows):
         assert (table["follows_a"] == follows).all()
 
 
+def test_at_equal_shares_a_dense_code_wins_only_if_units_are_standardised():
+    """Easy over 40 units and hard over 2, with the same variance in all, among noise: a linear
+    classifier on units as they are prefers neither, one on standardised units the dense code."""
+    rng = np.random.default_rng(0)
+    follows = {"follows_a": [], "follows_a_standardised": []}
+    spec = MLP(hidden=[42, 1], activation="relu", analysed_layer="hidden1")
+    for _ in range(10):
+        labels = rng.integers(0, 2, size=(2, 600, 3))
+        units = rng.normal(0, 0.1, size=(2, 600, 42))
+        units[..., :40] += (labels[..., [0]] - 0.5) * np.sqrt(1 / 40)
+        units[..., 40:] += (labels[..., [2]] - 0.5) * np.sqrt(1 / 2)
+        networks, stimuli = make_case(*(units + 10), *labels)
+        table = analysed("conflict", networks, stimuli, spec, Bias())
+        for column, values in follows.items():
+            values.append(table.loc[table["seed"] == 8, column].iloc[0])
+    assert abs(np.mean(follows["follows_a"]) - 0.5) < 0.1
+    assert np.mean(follows["follows_a_standardised"]) > 0.9
+
+
 def test_the_order_of_targets_is_the_order_of_the_pair():
     rng = np.random.default_rng(1)
     labels = rng.integers(0, 2, size=(2, 300, 3))

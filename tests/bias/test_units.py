@@ -11,7 +11,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score
 
 from repbias.bias.spec import Bias
-from repbias.bias.units import gini, participation_ratio, unit_r2
+from repbias.bias.units import gini, participation_ratio, unit_r2, unit_signal
 from repbias.bias.variance import variance_explained
 from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli
@@ -48,6 +48,48 @@ def test_weighted_by_their_variances_the_units_average_to_m1(seed):
     weights = ((phi_test - phi_fit.mean(axis=0)) ** 2).sum(axis=0)
     average = np.average(unit_r2(*case), weights=weights)
     assert average == pytest.approx(variance_explained(*case), abs=1e-12)
+
+
+@given(seed=st.integers(0, 10_000))
+def test_the_signal_of_two_classes_is_half_the_product_of_their_differences(seed):
+    f_fit, phi_fit, f_test, phi_test = random_case(seed)
+    d_fit, d_test = (
+        phi[f == 1].mean(axis=0) - phi[f == 0].mean(axis=0)
+        for f, phi in ((f_fit, phi_fit), (f_test, phi_test))
+    )
+    found = unit_signal(f_fit, phi_fit, f_test, phi_test)
+    np.testing.assert_allclose(found, d_fit * d_test / 2, atol=1e-12)
+
+
+def test_the_signal_of_several_classes_is_that_of_their_means():
+    means = np.array([[0.0, 0], [1, 0], [5, 0]])
+    f = np.array([0, 1, 1, 2, 2, 2])
+    expected = 2**2 + 1**2 + 3**2  # about their mean, 2
+    np.testing.assert_allclose(unit_signal(f, means[f], f[::-1], means[f[::-1]]), [expected, 0])
+
+
+def test_without_a_feature_the_signal_is_0_on_average():
+    """R² of the same units is not: it is negative, and its positive part is above 0."""
+    rng = np.random.default_rng(0)
+    f = np.arange(40) % 2
+    signal = unit_signal(f, rng.normal(size=(40, 20_000)), f, rng.normal(size=(40, 20_000)))
+    assert abs(signal.mean()) < 5 * signal.std() / np.sqrt(20_000)
+
+
+def test_identical_codes_of_different_shares_are_equally_sparse():
+    """The same code over units, in another order, at 60 % and 5 % of the variance: by the Gini
+    coefficient of R² the smaller one is sparser, by that of the signal they are equal."""
+    rng = np.random.default_rng(0)
+    code = np.abs(rng.normal(size=64))
+    codes = np.sqrt([[0.6], [0.05]]) * [code, rng.permutation(code)]
+    f = np.tile([[0, 0, 1, 1], [0, 1, 0, 1]], 500)
+    fit, test = (2 * f.T - 1) @ codes + np.sqrt(0.35) * rng.normal(size=(2, 2000, 64))
+    by_r2, by_signal = (
+        [gini(np.maximum(measure(g, fit, g, test), 0)) for g in f]
+        for measure in (unit_r2, unit_signal)
+    )
+    assert by_r2[1] - by_r2[0] > 0.15
+    assert abs(by_signal[1] - by_signal[0]) < 0.02
 
 
 @given(seed=st.integers(0, 10_000))
@@ -168,6 +210,7 @@ def test_the_sparsity_of_a_dense_and_a_single_unit_code(networks, stimuli):
     assert (table["n_units"] == UNITS).all()
     hard = table[table["feature"].isin(["hard", "hard.bit1"])]
     np.testing.assert_allclose(hard["gini"], 1 - 1 / UNITS)
+    np.testing.assert_allclose(hard["gini_signal"], 1 - 1 / UNITS)
     np.testing.assert_allclose(hard["participation_ratio"], 1 / UNITS)
     easy = table[table["feature"] == "easy"]
     v, rest = 1 / (1 + AMPLITUDE**2), UNITS - 1

@@ -10,6 +10,7 @@ from itertools import combinations, product
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
 from repbias.claims.decide import decide
 from repbias.tables import TABLES, as_table
@@ -21,13 +22,17 @@ MEASURED = {
     "r2",
     "r2_of_final",
     "gini",
+    "gini_signal",
     "accuracy",
     "norm",
     "flips",
     "follows_a",
     "follows_b",
+    "follows_a_standardised",
+    "follows_b_standardised",
     "agreement",
     "top1",
+    "beats_strongest",
     "similarity",
     "value",
     "share",
@@ -49,6 +54,7 @@ _TEXT = {
     "measure",
     "metric",
     "rdm_similarity",
+    "strongest",
 }
 
 
@@ -57,8 +63,9 @@ def table(name, condition, entries, snapshots=SNAPSHOTS):
     n = max(np.size(value) for entry in entries for value in entry.values())
     parts = []
     for snapshot, entry in product(snapshots, entries):
-        if "follows_a" in entry:  # with two classes, the rest
-            entry = {"follows_b": 1 - np.asarray(entry["follows_a"])} | entry
+        for side in ("", "_standardised"):
+            if f"follows_a{side}" in entry:  # with two classes, the rest
+                entry = {f"follows_b{side}": 1 - np.asarray(entry[f"follows_a{side}"])} | entry
         columns = {c: "" if c in _TEXT else 0.0 for c in TABLES[name].columns} | {
             **{"experiment": "tasks", "condition": condition, "layer": ANALYSED, "included": True},
             **{"seed": np.arange(n), "snapshot": snapshot},
@@ -86,6 +93,7 @@ def tables_of(*frames, features=("easy", "hard")):
         rows = [
             dict.fromkeys(TABLES["learning"].columns, 0)
             | {"experiment": e, "condition": c, "network": f"seed{s}", "seed": s, "feature": f}
+            | {"included": True}
             for e, c, s in sorted(seen)
             for f in features
         ]
@@ -95,7 +103,10 @@ def tables_of(*frames, features=("easy", "hard")):
 
 def decided(claim, roles, tables, **layers):
     """Decide one claim; return its rows by snapshot."""
-    layers = {r: ANALYSED for r in roles.values() if "/" in r} | layers
+    conditions = [v for role, v in roles.items() if "/" in v and role != "conditions"]
+    layers = dict.fromkeys(conditions, ANALYSED) | layers
+    if "conditions" in roles:
+        layers |= {f"tasks/{c}": ANALYSED for c in tables["learning"]["condition"].unique()}
     rows = decide({claim: roles}, tables, layers)
     assert tuple(rows.columns) == TABLES["claims"].columns
     return {row["snapshot"]: row for _, row in rows.iterrows()}
@@ -124,8 +135,10 @@ def gap(values, rng):
 
 
 def reversed_gap(values, rng):
+    """A grid of one condition."""
     easy, hard = _apart(-values, rng)
-    return BOTH, tables_of(_r2("both", easy=easy, hard=hard))
+    roles = {"conditions": "tasks/bot[h]", "easy": "easy", "hard": "hard"}
+    return roles, tables_of(_r2("both", easy=easy, hard=hard))
 
 
 def hard_first(values, rng):
@@ -207,14 +220,17 @@ def learning_of(n, **curves):
     return table("learning", "both", entries, ["final"])
 
 
-def gini(values, rng):
-    hard, easy = _apart(values, rng)
-    entries = [
-        {"feature": "easy", "gini": easy, "participation_ratio": 0.5},
-        {"feature": "hard", "gini": hard, "participation_ratio": 0.5},
-        {"feature": "hard.xor12", "gini": 0.9},
-    ]
-    return BOTH, tables_of(table("sparsity", "both", entries))
+def sparser(column, other):
+    def build(values, rng):
+        hard, easy = _apart(values, rng)
+        entries = [
+            {"feature": "easy", column: easy, other: 0.5},
+            {"feature": "hard", column: hard, other: 0.5},
+            {"feature": "hard.xor12", column: 0.9},
+        ]
+        return BOTH, tables_of(table("sparsity", "both", entries))
+
+    return build
 
 
 def components_needed(values, rng):
@@ -291,12 +307,16 @@ def norms(values, rng):
     return BOTH, _steering([*entries, cross], rng, n)
 
 
-def conflict(values, rng):
-    entries = [
-        {"feature_a": "easy", "feature_b": "hard", "follows_a": 0.5 + values},
-        {"feature_a": "easy", "feature_b": "third", "follows_a": rng.uniform(size=len(values))},
-    ]
-    return BOTH, tables_of(table("conflict", "both", entries))
+def conflict(column, other):
+    def build(values, rng):
+        noise = rng.uniform(size=(2, len(values)))
+        entries = [
+            {"feature_a": "easy", "feature_b": "hard", column: 0.5 + values, other: noise[0]},
+            {"feature_a": "easy", "feature_b": "third", column: noise[1], other: noise[0]},
+        ]
+        return BOTH, tables_of(table("conflict", "both", entries))
+
+    return build
 
 
 def behaviour(values, rng):
@@ -316,12 +336,14 @@ CHANCE = 0.25
 
 
 def identification(rates, n, chance=CHANCE):
-    """Metric to (reliability, seed that is left out, top-1 rate of every target but that one)."""
+    """Metric to (reliability, seed that is left out, P(own above strongest) of every other
+    target)."""
     entries = [
         {"metric": metric, "reliability_level": level, "left_out": left_out, "chance": chance}
-        | {"top1": np.broadcast_to(top1, n)}
+        | {"beats_strongest": np.broadcast_to(beats, n), "top1": np.full(n, 0.9)}
+        | {"strongest": "tasks/easy"}
         for metric, rows in rates.items()
-        for level, left_out, top1 in rows
+        for level, left_out, beats in rows
     ]
     name, frame = table("identification", "both", entries)
     frame = frame[frame["seed"] != frame["left_out"]].reset_index(drop=True)
@@ -338,13 +360,13 @@ def identification_of(entries):
 
 def whoever_is_left_out(n, *levels):
     """The same rates with all candidates (-1), and without those of each seed."""
-    return [(level, left_out, top1) for left_out in range(-1, n) for level, top1 in levels]
+    return [(level, left_out, beats) for left_out in range(-1, n) for level, beats in levels]
 
 
 def identified(values, rng):
     n = len(values)
     noise = rng.uniform(size=n)
-    rates = {"rsa": whoever_is_left_out(n, (0.2, noise), (1.0, CHANCE + values))}
+    rates = {"rsa": whoever_is_left_out(n, (0.2, noise), (1.0, 0.5 + values))}
     rates["procrustes"] = whoever_is_left_out(n, (1.0, noise))
     return identification(rates, n)
 
@@ -352,12 +374,14 @@ def identified(values, rng):
 def repaired(metric):
     def build(values, rng):
         n = len(values)
-        spread, plain, noise = rng.uniform(-0.1, 0.1, n), rng.uniform(size=n), rng.uniform(size=n)
-        mean = (plain + noise) / 2 + values
+        """The gain over RSA is .1 more than that over one half, in every network: no matter."""
+        spread, noise = rng.uniform(-0.1, 0.1, n), rng.uniform(size=n)
         rates = {
             "cka": whoever_is_left_out(n, (1.0, noise), (0.2, noise)),
-            "rsa": whoever_is_left_out(n, (1.0, plain), (0.2, noise)),
-            metric: whoever_is_left_out(n, (1.0, mean + spread), (0.2, mean - spread)),
+            "rsa": whoever_is_left_out(n, (1.0, 0.4 + spread), (0.2, 0.4 - spread)),
+            metric: whoever_is_left_out(
+                n, (1.0, 0.5 + values + spread), (0.2, 0.5 + values - spread)
+            ),
         }
         return identification(rates, n)
 
@@ -369,27 +393,35 @@ def _encryption(entries):
 
 
 def unreadable(values, rng):
-    """Of two systems, the more readable is now this one, now that; over two features and two
-    probes, its mean accuracy is that."""
+    """One system, feature and probe is the most readable; all others are .3 below it. Their
+    accuracy is .55 minus the effect."""
     n = len(values)
-    cells = list(product(("easy", "hard"), ("linear_probe", "nonlinear_probe")))
-    best, entries = rng.integers(2, size=n), []
-    for i, system in enumerate(("dghv", "secret_sharing")):
-        offsets = rng.normal(0, 0.05, (len(cells), n))
-        offsets -= offsets.mean(axis=0)
-        level = 0.5 + values - rng.uniform(0, 0.2, n) * (best != i)
-        for (feature, probe), offset in zip(cells, offsets, strict=True):
-            measures = {probe: level + offset}
-            if probe == "linear_probe":
-                measures |= {"task_accuracy": 1.0, "r2": rng.uniform(1, 2, n)}
-            entries += [
-                {"system": system, "feature": feature, "measure": m, "value": value}
-                for m, value in measures.items()
-            ]
-    clear = {"system": "plaintext", "feature": "easy", "value": 1.0}
-    entries += [clear | {"measure": m} for m in ("task_accuracy", "linear_probe")]
+    cells = list(product(("dghv", "secret_sharing"), ("easy", "hard"), PROBES))
+    best = rng.integers(len(cells))
+    entries = [
+        {"system": system, "feature": feature, "measure": probe}
+        | {"value": 0.55 - values - 0.3 * (i != best)}
+        for i, (system, feature, probe) in enumerate(cells)
+    ]
+    for system, feature in product(("dghv", "secret_sharing"), ("easy", "hard")):
+        about = {"system": system, "feature": feature}
+        entries += [about | {"measure": "task_accuracy", "value": 1.0}]
+        entries += [about | {"measure": "r2", "value": rng.uniform(1, 2, n)}]
+    entries += readable("easy") + readable("hard")
+    entries += [{"system": "plaintext", "feature": "easy", "measure": "linear_probe", "value": 1.0}]
     entries += _geometry(rng.uniform(1, 2, n), rng)
     return {}, tables_of(_encryption(entries))
+
+
+PROBES = ("linear_probe", "nonlinear_probe")
+
+
+def readable(feature, linear=0.5, nonlinear=0.97):
+    """What probes read from the plaintext bits."""
+    return [
+        {"system": "plaintext_inputs", "feature": feature, "measure": probe, "value": value}
+        for probe, value in zip(PROBES, (linear, nonlinear), strict=True)
+    ]
 
 
 def _geometry(values, rng):
@@ -495,7 +527,8 @@ MEANS = {
     "C2": growth,
     "C3": acceleration,
     "C4b": hard_first,
-    "C5": gini,
+    "C5": sparser("gini_signal", "gini"),
+    "C5-r2": sparser("gini", "gini_signal"),
     "C6": components_over_feature("xor", "bit"),
     "C6b": components_over_feature("bit", "xor"),
     "C7": frequent,
@@ -505,7 +538,8 @@ MEANS = {
     "C13b": other_flips,
     "C15": norms,
     "C16": components_needed,
-    "C17": conflict,
+    "C17": conflict("follows_a", "follows_a_standardised"),
+    "C17-standardised": conflict("follows_a_standardised", "follows_a"),
     "C23": behaviour,
     "C26": unreadable,
     "C26b": unrelated,
@@ -526,18 +560,22 @@ DIFFERENCES = {
     "C29b": gaps("decayed", "plain"),
 }
 #: Claims that a difference is smaller than this, and claims of some difference.
-NO_DIFFERENCE = {"C9b": 0.1, "C13b": 0.05, "C22": 0.05, "C26": 0.05, "C26b": 0.05}
+NO_DIFFERENCE = {"C9b": 0.1, "C13b": 0.05, "C22": 0.05, "C26b": 0.05}
 SOME_DIFFERENCE = {"C29": 0.1, "C29b": 0.1}
 #: Decided at the end of training only.
 FINAL_ONLY = {"C3", "C23", "C25", "C26", "C26b"}
 #: Of keys, not networks: none can be excluded, and there is no training.
 OF_KEYS = {"C26", "C26b"}
+#: Decided at equal loss too.
+MATCHED = {"C4", "C10", "C29", "C29b"}
+#: Smallest or largest of several effects: either side of the interval is another one's.
+OF_SEVERAL = {"C26", "C28", "C28b", "C28c", "C28d"}
 
 
 def drawn(rng, n, mean=0.0, sd=0.02):
-    """Values with exactly this mean and standard deviation."""
-    values = rng.normal(size=n)
-    return mean + sd * (values - values.mean()) / values.std(ddof=1)
+    """Values with exactly this mean and standard deviation, and without skewness."""
+    values = rng.permutation(norm.ppf((np.arange(n) + 0.5) / n))
+    return mean + sd * values / values.std(ddof=1)
 
 
 def built(claim, effect, rng, n=8, sd=0.02):

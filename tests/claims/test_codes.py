@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from synthetic import BOTH, EMPTY, decided, table, tables_of
 
+from repbias.base.statistics import Estimate, Least
+
 # C25
 
 
@@ -27,12 +29,13 @@ def test_xor_codes_have_opposite_geometries():
 # C5
 
 
-def test_a_higher_gini_coefficient_is_a_sparser_code():
+@pytest.mark.parametrize(("claim", "column"), [("C5", "gini_signal"), ("C5-r2", "gini")])
+def test_a_higher_gini_coefficient_is_a_sparser_code(claim, column):
     entries = [
-        {"feature": "easy", "gini": np.array([0.2, 0.3, 0.4]), "participation_ratio": 0.1},
-        {"feature": "hard", "gini": np.array([0.8, 0.7, 0.9]), "participation_ratio": 0.9},
+        {"feature": "easy", column: np.array([0.2, 0.3, 0.4] * 2), "participation_ratio": 0.1},
+        {"feature": "hard", column: np.array([0.8, 0.7, 0.9] * 2), "participation_ratio": 0.9},
     ]
-    row = decided("C5", BOTH, tables_of(table("sparsity", "both", entries)))["final"]
+    row = decided(claim, BOTH, tables_of(table("sparsity", "both", entries)))["final"]
     assert row["effect"] == pytest.approx(0.5)
     assert row["verdict"] == "supported"
 
@@ -63,13 +66,13 @@ NEVER = [0.5] * 7
 
 
 def test_components_needed_are_counted_from_where_accuracy_stays():
-    row = needed([FROM_1, FROM_1, FROM_2], [FROM_8, AGAIN_16, AGAIN_16])
+    row = needed([FROM_1, FROM_1, FROM_2] * 4, [FROM_8, AGAIN_16, AGAIN_16] * 4)
     assert row["effect"] == pytest.approx(np.mean([8 - 1, 16 - 1, 16 - 2]), abs=1e-12)
     assert row["verdict"] == "supported"
 
 
 def test_an_easy_feature_that_needs_more_is_not_supported():
-    row = needed([FROM_8] * 4, [FROM_2] * 4)
+    row = needed([FROM_8] * 6, [FROM_2] * 6)
     assert row["effect"] == -6
     assert row["verdict"] == "not supported"
 
@@ -83,7 +86,7 @@ def test_a_network_that_never_reports_the_feature_is_excluded():
 # C26
 
 
-def encrypted(values, n=3):
+def encrypted(values, n=6):
     """(system, feature, measure) to a value, or one per key."""
     entries = [
         {"system": s, "feature": f, "measure": m, "value": np.broadcast_to(v, n)}
@@ -97,74 +100,129 @@ def measured(task, linear, nonlinear, system="dghv", feature="easy"):
     return dict(zip(((system, feature, m) for m in names), (task, linear, nonlinear), strict=True))
 
 
-def test_the_most_readable_system_counts():
-    values = measured(1.0, 0.5, 0.52) | measured(1.0, 0.54, 0.52, feature="hard")
+def plain(feature="easy", linear=1.0, nonlinear=0.98):
+    """What probes read from the plaintext bits."""
+    probes = {"linear_probe": linear, "nonlinear_probe": nonlinear}
+    return {("plaintext_inputs", feature, m): value for m, value in probes.items()}
+
+
+CLEAR = plain() | plain("hard", linear=0.5)
+
+
+def test_the_most_readable_cell_counts():
+    values = CLEAR | measured(1.0, 0.5, 0.52) | measured(1.0, 0.53, 0.52, feature="hard")
     values |= measured(1.0, 0.5, 0.5, system="secret_sharing")
     row = decided("C26", {}, encrypted(values))["final"]
-    assert row["effect"] == pytest.approx(0.02)
-    assert (row["n_included"], row["n_excluded"]) == (3, 0)
+    assert row["effect"] == pytest.approx(0.55 - 0.53)
+    assert (row["n_included"], row["n_excluded"]) == (6, 0)
     assert row["verdict"] == "supported"
 
 
-def test_one_leaky_system_is_evidence_against():
-    values = measured(1.0, 0.5, 0.5) | measured(1.0, 0.9, 0.7, system="secret_sharing")
-    row = decided("C26", {}, encrypted(values))["final"]
-    assert row["effect"] == pytest.approx(0.3)
+def test_one_leak_is_not_averaged_away():
+    """One probe of one feature in one of three systems reads .58; all others are at chance, so
+    their mean is .507."""
+    values, noise = dict(CLEAR), np.array([-1, 1, -0.5, 0.5, 0, 0.2, -0.2, 0.3, -0.3, 0]) / 300
+    for system in ("dghv", "secret_sharing_a", "secret_sharing_b"):
+        for feature in ("easy", "hard"):
+            values |= measured(1.0, 0.5 + noise, 0.5 - noise, system, feature)
+    assert decided("C26", {}, encrypted(values, 10))["final"]["verdict"] == "supported"
+    values["secret_sharing_b", "hard", "nonlinear_probe"] = 0.58 + noise
+    row = decided("C26", {}, encrypted(values, 10))["final"]
+    assert row["effect"] == pytest.approx(0.55 - 0.58)
     assert row["verdict"] == "not supported"
 
 
+@pytest.mark.parametrize(("n", "supported"), [(10, 10), (20, 19)])
+def test_chance_is_no_leak_however_many_cells_are_searched(n, supported):
+    """Twelve cells of 1,000 test stimuli each; the largest is above one half in every study. All
+    must be below .55, which ten keys do not always show."""
+    rng, verdicts = np.random.default_rng(0), []
+    for _ in range(20):
+        values = dict(CLEAR)
+        for system in ("dghv", "secret_sharing_a", "secret_sharing_b"):
+            for feature in ("easy", "hard"):
+                accuracies = rng.binomial(1000, 0.5, (2, n)) / 1000
+                values |= measured(1.0, *accuracies, system, feature)
+        row = decided("C26", {}, encrypted(values, n))["final"]
+        assert row["effect"] < 0.05
+        verdicts.append(row["verdict"])
+    assert verdicts.count("supported") >= supported and "not supported" not in verdicts
+
+
+def test_a_nonlinear_probe_that_fails_in_plaintext_decides_nothing():
+    values = plain() | plain("hard", linear=0.5, nonlinear=0.55)
+    values |= measured(1.0, 0.5, 0.5) | measured(1.0, 0.5, 0.5, feature="hard")
+    row = decided("C26", {}, encrypted(values))["final"]
+    assert row["verdict"] == "inconclusive"
+    assert row["remark"].startswith("the nonlinear probe fails in the plaintext bits: hard 0.55")
+    assert row[["ci_low", "ci_high", "p"]].isna().all()
+
+
+def test_a_feature_that_no_probe_reads_in_plaintext_does_not_count():
+    values = plain() | plain("hard", linear=0.5, nonlinear=0.55)
+    values |= measured(1.0, 0.5, 0.5) | measured(1.0, 0.9, 0.9, feature="hard")
+    assert decided("C26", {}, encrypted(values))["final"]["effect"] == pytest.approx(0.05)
+
+
+def test_without_the_control_nothing_is_decided():
+    row = decided("C26", {}, encrypted(measured(1.0, 0.5, 0.5)))["final"]
+    assert row["verdict"] == "inconclusive"
+    assert row["remark"] == "no feature that probes can read in plaintext"
+
+
 def test_keys_under_which_the_task_fails_are_left_out():
-    values = measured(np.array([1.0, 1.0, 1.0, 0.99]), np.array([0.5, 0.5, 0.5, 0.9]), 0.5)
-    row = decided("C26", {}, encrypted(values, 4))["final"]
-    assert row["effect"] == pytest.approx(0)
-    assert (row["n_included"], row["n_excluded"]) == (3, 1)
+    task = np.array([1.0, 1.0, 1.0, 1.0, 1.0, 0.99])
+    values = CLEAR | measured(task, np.array([0.5] * 5 + [0.9]), 0.5)
+    row = decided("C26", {}, encrypted(values))["final"]
+    assert row["effect"] == pytest.approx(0.05)
+    assert (row["n_included"], row["n_excluded"]) == (5, 1)
 
 
 def test_a_key_fails_if_any_system_or_feature_fails():
-    values = measured(1.0, 0.5, 0.5) | measured(1.0, 0.5, 0.5, feature="hard")
-    task = np.array([1.0, 1.0, 1.0, 0.99])
+    values = CLEAR | measured(1.0, 0.5, 0.5) | measured(1.0, 0.5, 0.5, feature="hard")
+    task = np.array([1.0, 1.0, 1.0, 1.0, 1.0, 0.99])
     values |= measured(task, 0.5, 0.5, "secret_sharing", "hard")
-    row = decided("C26", {}, encrypted(values, 4))["final"]
-    assert (row["n_included"], row["n_excluded"]) == (3, 1)
+    row = decided("C26", {}, encrypted(values))["final"]
+    assert (row["n_included"], row["n_excluded"]) == (5, 1)
 
 
-def test_the_control_in_the_clear_does_not_count():
-    values = measured(1.0, 0.5, 0.5) | measured(1.0, 1.0, 1.0, system="plaintext")
+def test_the_controls_in_the_clear_do_not_count():
+    values = CLEAR | measured(1.0, 0.5, 0.5) | measured(1.0, 1.0, 1.0, system="plaintext")
     values |= {("plaintext", "", "rsa_with_plaintext"): 1.0, ("dghv", "", "rsa_with_plaintext"): 0}
-    assert decided("C26", {}, encrypted(values))["final"]["effect"] == 0
+    values |= {("plaintext_inputs", "", "rsa_with_plaintext"): 1.0}
+    assert decided("C26", {}, encrypted(values))["final"]["effect"] == pytest.approx(0.05)
     assert decided("C26b", {}, encrypted(values))["final"]["effect"] == 0
 
 
-def test_keys_are_what_is_resampled():
-    """Two features, whose values differ much between features but not between keys."""
-    linear = np.array([0.5, 0.54, 0.52])
-    values = measured(1.0, linear, 0.5) | measured(1.0, 0.9, 0.5, feature="hard")
-    row = decided("C26", {}, encrypted(values))["final"]
-    assert row["effect"] == pytest.approx((0.52 + 0.5 + 0.9 + 0.5) / 4 - 0.5)
-    expected = 4.302653 * linear.std(ddof=1) / 4 / np.sqrt(3)  # Student's t, 2 degrees of freedom
-    assert (row["ci_high"] - row["ci_low"]) / 2 == pytest.approx(expected, rel=0.05)
+def test_keys_are_what_varies():
+    linear = np.array([0.5, 0.54, 0.52] * 2)
+    row = decided("C26", {}, encrypted(CLEAR | measured(1.0, linear, 0.3)))["final"]
+    cells = [Estimate.of_mean(0.55 - linear), Estimate.of_mean(np.full(6, 0.25))]
+    assert row["effect"] == pytest.approx(0.03)
+    assert row["ci_low"] == pytest.approx(Least(cells).low())
+    assert row["ci_high"] == pytest.approx(Least(cells).high())
 
 
 def test_unrelated_geometry_is_about_the_plaintext():
     values = {
-        ("dghv", "", "rsa_with_plaintext"): np.array([0.0, 0.01, -0.01]),
+        ("dghv", "", "rsa_with_plaintext"): np.array([0.0, 0.01, -0.01] * 2),
         ("dghv", "", "rsa_between_keys"): 0.9,
         **measured(1.0, 0.5, 0.5),
     }
     row = decided("C26b", {}, encrypted(values))["final"]
     assert row["effect"] == pytest.approx(0, abs=1e-12)
     assert row["verdict"] == "supported"
-    values["dghv", "", "rsa_with_plaintext"] = np.array([0.3, 0.31, 0.29])
+    values["dghv", "", "rsa_with_plaintext"] = np.array([0.3, 0.31, 0.29] * 2)
     assert decided("C26b", {}, encrypted(values))["final"]["verdict"] == "not supported"
 
 
 @pytest.mark.parametrize("claim", ["C26", "C26b"])
 @pytest.mark.parametrize("n", [0, 2])
 def test_too_few_keys_decide_nothing(claim, n):
-    values = measured(1.0, 0.5, 0.5) | {("dghv", "", "rsa_with_plaintext"): 0.0}
+    values = CLEAR | measured(1.0, 0.5, 0.5) | {("dghv", "", "rsa_with_plaintext"): 0.0}
     tables = encrypted(values)
     tables["encryption"] = tables["encryption"].query("seed < @n")
     row = decided(claim, {}, tables)["final"]
     assert row["verdict"] == "inconclusive"
-    assert row[["effect", "ci_low", "ci_high"]].isna().all()
+    assert row[["ci_low", "ci_high"]].isna().all()
     assert (row["n_included"], row["n_excluded"]) == (n, 0)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import t
 from synthetic import BOTH, decided, table, tables_of
 
-N = 3
+N = 6
 
 
 def steered(flips, norms=None):
@@ -58,12 +59,12 @@ def test_flips_of_the_other_feature_count_for_the_other_claim():
 def test_one_network_per_row_of_the_mean():
     """Networks are the unit: each is the mean of its two features."""
     easy = np.zeros((N, 4))
-    easy[:, 2] = [0.9, 1.0, 0.8]
+    easy[:, 2] = [0.9, 1.0, 0.8] * 2
     flips = {("easy", "easy"): easy, ("hard", "hard"): [0, 0, 0.6, 0]} | OTHERS
     row = decided("C13", BOTH, steered(flips))["final"]
     assert row["effect"] == pytest.approx(np.mean([0.75, 0.8, 0.7]) - 0.5)
-    expected = 4.302653 * np.std([0.75, 0.8, 0.7], ddof=1) / np.sqrt(N)
-    assert (row["ci_high"] - row["ci_low"]) / 2 == pytest.approx(expected, rel=0.05)
+    expected = t.ppf(0.975, 5 / 3) * np.std([0.75, 0.8, 0.7] * 2, ddof=1) / np.sqrt(N)
+    assert (row["ci_high"] - row["ci_low"]) / 2 == pytest.approx(expected)
     assert row["n_included"] == N
 
 
@@ -92,31 +93,32 @@ def test_a_hard_feature_that_needs_larger_steps_is_not_supported():
 
 
 def test_a_network_that_never_flips_is_excluded():
-    easy = np.array([[0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 0.5, 0.89]])
+    easy = np.array([[0, 0, 1, 1]] * 5 + [[0, 0, 0.5, 0.89]])
     flips = {("easy", "easy"): easy, ("hard", "hard"): [0.9, 1, 1, 1]} | OTHERS
     row = decided("C15", BOTH, steered(flips))["final"]
-    assert (row["n_included"], row["n_excluded"]) == (2, 1)
+    assert (row["n_included"], row["n_excluded"]) == (5, 1)
 
 
 # C17
 
 
 @pytest.mark.parametrize("easy_first", [True, False])
-def test_whom_a_classifier_follows_whichever_feature_comes_first(easy_first):
+@pytest.mark.parametrize(("claim", "suffix"), [("C17", ""), ("C17-standardised", "_standardised")])
+def test_whom_a_classifier_follows_whichever_feature_comes_first(claim, suffix, easy_first):
     """The table has each pair once, in the order of the targets."""
-    share = np.array([0.9, 0.8, 1.0])
-    entry = {"feature_a": "easy", "feature_b": "hard", "follows_a": share, "follows_b": 1 - share}
+    share = np.array([0.9, 0.8, 1.0] * 2)
+    a, b = f"follows_a{suffix}", f"follows_b{suffix}"
+    entry = {"feature_a": "easy", "feature_b": "hard", a: share, b: 1 - share}
     if not easy_first:
-        entry = {"feature_a": "hard", "feature_b": "easy"}
-        entry |= {"follows_a": 1 - share, "follows_b": share}
-    row = decided("C17", BOTH, tables_of(table("conflict", "both", [entry])))["final"]
+        entry = {"feature_a": "hard", "feature_b": "easy", a: 1 - share, b: share}
+    row = decided(claim, BOTH, tables_of(table("conflict", "both", [entry])))["final"]
     assert row["effect"] == pytest.approx(0.4)
     assert row["verdict"] == "supported"
     assert row["n_included"] == N
 
 
 def test_a_classifier_that_follows_hard_is_evidence_against():
-    entry = {"feature_a": "easy", "feature_b": "hard", "follows_a": np.array([0.1, 0.2, 0.0])}
+    entry = {"feature_a": "easy", "feature_b": "hard", "follows_a": np.array([0.1, 0.2, 0.0] * 2)}
     row = decided("C17", BOTH, tables_of(table("conflict", "both", [entry])))["final"]
     assert row["effect"] == pytest.approx(-0.4)
     assert row["verdict"] == "not supported"

@@ -427,6 +427,31 @@ def test_what_a_run_writes_is_said_and_must_fit_on_the_disk(tmp_path, monkeypatc
     assert re.search(r"in all +[0-9,]+ hours", printed[True])
 
 
+def test_claims_about_too_few_networks_are_warned_of(tmp_path, capsys):
+    """Whatever they find, fewer than five networks decide nothing."""
+    config = {
+        "study": "few",
+        "experiments": {
+            "tasks": {
+                "stimuli": {"features": {"easy": {"function": "bit"}, "hard": {"function": "xor"}}},
+                "vary": {"seeds": [2, 5]},
+            }
+        },
+        "claims": {
+            f"C1 {n}": {"condition": f"tasks/seeds={n}", "easy": "easy", "hard": "hard"}
+            for n in (2, 5)
+        },
+    }
+    (tmp_path / "few.yaml").write_text(yaml.safe_dump(config))
+    assert main(["check", str(tmp_path / "few.yaml"), "--quick"]) == 0
+    said = capsys.readouterr().out
+    assert (
+        "warning: claims.C1 2: tasks/seeds=2 has 2 networks (seeds), where a verdict needs 5"
+        in said
+    )
+    assert "claims.C1 5" not in said
+
+
 def test_comparing_ten_thousand_networks_with_each_other_is_warned_of(
     tmp_path, monkeypatch, capsys
 ):
@@ -444,6 +469,27 @@ def test_comparing_ten_thousand_networks_with_each_other_is_warned_of(
     printed = capsys.readouterr().out
     for analysis in ("similarity", "rsa_models"):
         assert f"experiments.sweep: {analysis} compares every network with every other" in printed
+
+
+@pytest.mark.parametrize(
+    ("sets", "claimed", "warned"),
+    [("common", "common", 1), ("common", "own", 0), ("own", "own", 0)],
+)
+def test_claims_about_one_training_set_are_warned_of(sets, claimed, warned, folder, capsys):
+    features = {"easy": {"function": "bit"}, "hard": {"function": "xor"}}
+    study = {
+        "study": "test",
+        "experiments": {
+            name: {"stimuli": {"features": features, "training_sets": name}}
+            for name in dict.fromkeys([sets, claimed])
+        },
+        "claims": {"C1": {"condition": f"{claimed}/base", "easy": "easy", "hard": "hard"}},
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump(study))
+    assert main(["check"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("experiments.common: all networks have one training set") == warned
+    assert printed.endswith(f"0 problems, {warned} warning{'s' * (warned != 1)}\n")
 
 
 # Networks, and what else would stop a run.
@@ -554,22 +600,6 @@ def test_models_are_made_and_shown_two_images(check_study, folder, monkeypatch):
         assert code == 1
         assert problem in out
         assert check_study("--quick", networks={"mine": model | change})[0] == 0
-
-
-def test_claims_with_too_few_networks_are_warned_of(folder, capsys):
-    experiment = {
-        "stimuli": {"features": {"easy": {"function": "bit"}, "hard": {"function": "xor"}}},
-        "seeds": 2,
-        "vary": {"training.targets": {"easy": ["easy"], "both": ["easy", "hard"]}},
-    }
-    claim = {"condition": "tasks/targets=both", "easy": "easy", "hard": "hard"}
-    study = {"study": "test", "experiments": {"tasks": experiment}, "claims": {"C1": claim}}
-    for seeds, warnings in ((2, 1), (3, 0)):
-        experiment["seeds"] = seeds
-        (folder / "config.yaml").write_text(yaml.safe_dump(study))
-        assert main(["check", "--quick"]) == 0
-        out = capsys.readouterr().out
-        assert out.count("a verdict needs 3 that are included") == warnings
 
 
 def test_stimuli_that_cannot_be_generated_are_a_problem(folder, capsys):

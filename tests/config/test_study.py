@@ -279,26 +279,50 @@ def test_sweeps_are_shown_where_something_varies():
 HARD = {"hard", "rare", "unused"}
 
 
+#: Claim to a setting and its levels in the two conditions of these tests.
+VARIED = {
+    "C4": ("training.curriculum", [], ["hard"]),
+    "C4b": ("training.curriculum", ["hard"], []),
+    "C9": ("network.hidden", [64], [128, 64]),
+    "C9b": ("network.hidden", [64, 64], [128, 64]),
+    "C10": ("training.dropout", 0.1, 0.2),
+    "C19": ("training.targets", ["easy"], ["easy", "hard"]),
+    "C20": ("training.targets", ["easy"], ["hard"]),
+    "C22": ("stimuli.agreement.probability", 0.5, 0.8),
+    "C29": ("training.parameter_noise", 0.0, 0.1),
+    "C29b": ("training.weight_decay", 0.0, 0.1),
+}
+#: Claim to settings of a feature of its own, on which it depends.
+FEATURES = {
+    "C7": {"easy": {"function": "xor"}, "hard": {"function": "xor", "supervised": 0.5}},
+    "C7b": {"easy": {"function": "xor"}, "hard": {"function": "xor", "prevalence": 0.2}},
+}
+
+
 def for_claim(name, **settings):
     """A study whose two conditions fill the roles of any claim, with everything that it needs."""
-    rates = {"training.learning_rate": {"a": 0.001, "b": 0.002}}
-    config = configuration(vary=rates, **settings)
+    path, *levels = VARIED.get(name, ("training.learning_rate", 0.001, 0.002))
+    config = configuration(vary={path: dict(zip("ab", levels, strict=True))}, **settings)
+    experiment = config["experiments"]["tasks"]
+    stimuli = experiment["stimuli"]
+    stimuli["features"] |= FEATURES.get(name, {})
+    if name == "C22":
+        stimuli["agreement"] = {"features": ["easy", "hard"], "probability": 0.5}
     if name == "C23":
-        experiment = config["experiments"]["tasks"]
-        experiment["stimuli"]["label"] = {"easy": 0.8, "hard": 0.9}
+        stimuli["label"] = {"easy": 0.8, "hard": 0.9}
         experiment["training"] = {"targets": ["label"], "inclusion": 0}
-    conditions = iter(["tasks/learning_rate=a", "tasks/learning_rate=b"])
+    named = [f"tasks/{path.split('.')[-1]}={level}" for level in "ab"]
+    conditions = iter(named)
+    filled = {"condition": lambda: next(conditions), "conditions": lambda: "tasks/*"}
     roles = {
-        role: next(conditions) if kind == "condition" else "hard" if role in HARD else "easy"
+        role: filled[kind]() if kind in filled else "hard" if role in HARD else "easy"
         for role, kind in CLAIMS[name].roles.items()
     }
-    candidates = ["tasks/learning_rate=a", "tasks/learning_rate=b"]
-    identification = {"target": candidates[0], "candidates": candidates, "residualise": "easy"}
-    return config | {
-        "claims": {name: roles, f"{name} another": dict(roles)},
-        "identification": identification,
-        "encryption": candidates[0],
-    }
+    config |= {"claims": {name: roles, f"{name} another": dict(roles)}, "encryption": named[0]}
+    if "identification" in CLAIMS[name].tables:
+        identification = {"target": named[0], "candidates": named, "residualise": "easy"}
+        config |= {"identification": identification}
+    return config
 
 
 @pytest.mark.parametrize("name", CLAIMS)
@@ -335,8 +359,8 @@ def test_the_experiment_without_the_analysis_is_named():
     config = with_analyses(
         a=["variance_explained"], b=["variance_decomposition"], c=["variance_decomposition"]
     )
-    for experiment in config["experiments"].values():
-        experiment["stimuli"] = {"features": features}
+    for hidden, experiment in zip(([8], [9, 8], [8]), config["experiments"].values(), strict=True):
+        experiment |= {"stimuli": {"features": features}, "network": {"hidden": hidden}}
     roles = {"shallow": "a/base", "deep": "b/base", "easy": "easy", "hard": "hard"}
     with pytest.raises(ConfigError) as error:
         load_study(config | {"claims": {"C9": roles}})

@@ -12,7 +12,14 @@ from scipy.stats import false_discovery_control
 
 from repbias.base.groups import StimulusGroups
 from repbias.base.spec import RepbiasError
-from repbias.encoding.ridge import gram, outer_folds, permutation_p, predict, scores
+from repbias.encoding.ridge import (
+    Prediction,
+    gram,
+    outer_folds,
+    permutation_p,
+    predict,
+    scores,
+)
 from repbias.encoding.spec import Encoding
 from repbias.encoding.tables import encode_recording, targets
 from repbias.io.recordings import Recording
@@ -225,6 +232,24 @@ def test_without_permutations_nothing_is_tested(tensor, one_layer):
     table = encode(tensor, one_layer, spec)
     assert table[["p", "p_fdr"]].isna().all(axis=None)
     assert table["r"].notna().all()
+
+
+def test_errors_of_a_regions_mean_are_a_jackknife_over_stimuli(layers, tensor, one_layer):
+    """Without each stimulus in turn, the fits as they are."""
+    table = encode(tensor, one_layer)
+    kernel, means = gram(layers["hidden2"][3].astype(np.float32)), tensor.mean(axis=1)
+    fit = predict(kernel, means, SPEC)
+    for subject in ("subject0", "subject1"):
+        units = np.flatnonzero([s == subject for s in table["subject"]])
+        without = []
+        for i in range(40):
+            kept = np.arange(40) != i
+            part = Prediction(
+                fit.parts[:, kept], fit.fold[kept], fit.baseline[kept], fit.alphas, fit.grid
+            )
+            without.append(scores(part, means[kept])[0][units].mean())
+        expected = np.sqrt(39 * np.var(without) * SPEC.folds / (SPEC.folds - 1))
+        np.testing.assert_allclose(table["r_error"][units], expected, rtol=1e-6)
 
 
 def test_groups_are_a_column_of_the_recordings_stimuli(layers, tensor, one_layer):

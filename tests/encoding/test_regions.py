@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import t as student
 from scipy.stats import ttest_1samp
 
 from repbias.encoding.regions import region_table
@@ -19,7 +20,8 @@ def units(rows, **columns) -> pd.DataFrame:
         **{
             "recording": "v4", "unit": [f"u{i}" for i in range(len(rows))], "experiment": "tasks",
             "condition": "both", "network": "seed0", "seed": 0, "snapshot": "final", "step": 9,
-            "included": True, "layer": "hidden1", "r2": 0.0, "p": 0.5, "ceiling_convention": "",
+            "included": True, "layer": "hidden1", "r2": 0.0, "r_error": 0.05, "p": 0.5,
+            "ceiling_convention": "",
             "r_normalised": 0.0, "log10_alpha": 0.0, "alpha_at_edge": 0.25, "n_stimuli": 40,
         }
         | columns
@@ -50,7 +52,7 @@ def test_subjects_count_the_same_and_the_interval_is_theirs():
     interval = ttest_1samp(by_subject, 0).confidence_interval()
     assert it["r"] == pytest.approx(np.mean(by_subject))
     assert (it["ci_low"], it["ci_high"]) == pytest.approx((interval.low, interval.high))
-    assert it["interval"] == "95 %, t over subjects"
+    assert it["interval"] == "95 %, t over subjects (these stimuli only)"
     assert (it["n_subjects"], it["n_units"], it["n_units_with_ceiling"]) == (3, 5, 4)
     assert it["ceiling"] == pytest.approx(np.mean([0.5, 0.9, 0.5]))
     assert it["r_normalised"] == pytest.approx(np.mean([0.2, 0.6, 0.2]) / np.mean([0.5, 0.9, 0.5]))
@@ -58,19 +60,21 @@ def test_subjects_count_the_same_and_the_interval_is_theirs():
     assert it["alpha_at_edge"] == pytest.approx(0.25)
 
 
-def test_one_subject_generalises_to_its_units_only():
+def test_the_interval_of_one_subject_is_over_stimuli():
     table = region_table(SUBJECTS).set_index("region")
     v4 = table.loc["V4"]
-    interval = ttest_1samp([0.5, 0.1, 0.3], 0).confidence_interval()
-    assert (v4["ci_low"], v4["ci_high"]) == pytest.approx((interval.low, interval.high))
-    assert v4["interval"] == "95 %, t over units of one subject only"
+    low, high = student.interval(0.95, 39, loc=0.3, scale=0.05)
+    assert (v4["ci_low"], v4["ci_high"]) == pytest.approx((low, high))
+    assert v4["interval"] == "95 %, jackknife of stimuli (this subject only)"
     assert np.isnan(v4["ceiling"])
     assert np.isnan(v4["r_normalised"])
     assert v4["n_units_with_ceiling"] == 0
-    v1 = table.loc["V1"]
-    assert np.isnan(v1["ci_low"])
-    assert v1["interval"] == "none: one unit"
-    assert v1["r_normalised"] == pytest.approx(0.7 / 0.8)
+    assert table.loc["V1"]["r_normalised"] == pytest.approx(0.7 / 0.8)
+
+
+def test_intervals_end_where_correlations_do():
+    table = region_table(units([("V4", "a", 0.95, 1, 0.1), ("V4", "a", 0.9, 1, 0.1)], r_error=0.2))
+    assert table["ci_high"][0] == 1
 
 
 def test_layers_and_networks_are_apart_and_units_may_come_in_any_order():

@@ -15,7 +15,14 @@ from sklearn.model_selection import GroupKFold, KFold
 from sklearn.preprocessing import KernelCenterer
 
 from repbias.base.groups import StimulusGroups
-from repbias.encoding.ridge import Prediction, gram, predict, scores, sub_gram
+from repbias.encoding.ridge import (
+    Prediction,
+    gram,
+    left_out_scores,
+    predict,
+    scores,
+    sub_gram,
+)
 from repbias.encoding.spec import Encoding
 
 SMALL = Encoding(folds=3, inner_folds=3, n_alphas=5)
@@ -324,3 +331,17 @@ def test_settings_that_make_no_sense_are_refused(settings):
 def test_a_band_that_is_none_is_named(band):
     with pytest.raises(ValidationError, match=f"joint: '{band}' is no band; expected 'member"):
         Encoding(partition={"joint": [band, "labels"]})
+
+
+def test_scores_without_stimuli_are_those_of_the_others():
+    """Deleted one by one, and in blocks; the fits stay."""
+    x, y = data(n=40, p=20, units=3, noise=4)
+    fit = predict(gram(x), y, Encoding(n_alphas=5))
+    blocks = 1 - np.eye(40, dtype=int)
+    blocks = np.concatenate([blocks, [np.arange(40) % 2]])
+    found = left_out_scores(fit, y + 1e3, blocks)
+    for row, kept in zip(found, blocks.astype(bool), strict=True):
+        without = Prediction(
+            fit.parts[:, kept], fit.fold[kept], fit.baseline[kept], fit.alphas, fit.grid
+        )
+        np.testing.assert_allclose(row, scores(without, y[kept])[0], atol=1e-9)

@@ -43,7 +43,12 @@ def ensemble(tmp_path_factory):
         "hard": {"function": "xor", "bits": 4},
     }
     stimuli = Bits(
-        features=features, noise_bits=4, n_train=512, n_validation=120, n_test=128
+        features=features,
+        noise_bits=4,
+        training_sets="common",
+        n_train=512,
+        n_validation=120,
+        n_test=128,
     ).generate()
     training = Training(
         **{"learning_rate": 0.01, "batch_size": 32, "max_steps": 95, "mastery": 0.95},

@@ -13,16 +13,20 @@ from repbias.networks.batch import learning_tables, remember, train_batch
 from repbias.networks.mlp import MLP
 from repbias.networks.spec import Training
 from repbias.stimuli.bits import Bits
+from repbias.stimuli.manipulations import Agreement
 
 FEATURES = {"easy": {"function": "bit", "bits": 4}, "hard": {"function": "xor", "bits": 4}}
 SIZES = {"noise_bits": 4, "n_train": 96, "n_validation": 32, "n_test": 32}
+FAMILY = Bits(features=FEATURES, **SIZES)
+COMMON = FAMILY.model_copy(update={"training_sets": "common"})
 
 
-def conditions(seeds=3, slow=0.003, **training):
+def conditions(seeds=3, slow=0.003, family=FAMILY, **training):
     """Two conditions, of which one learns more slowly."""
     common = {"batch_size": 32, "max_steps": 60, "extra_steps": 10, "checkpoints": 3} | training
     return {
         name: {
+            "stimuli": family.model_dump(mode="json"),
             "network": MLP(hidden=[8]).model_dump(mode="json", exclude={"analysed_layer"}),
             "training": Training(learning_rate=rate, **common).model_dump(mode="json"),
             "seeds": seeds,
@@ -34,7 +38,7 @@ def conditions(seeds=3, slow=0.003, **training):
 @pytest.fixture
 def stimuli(tmp_path):
     path = tmp_path / "stimuli.h5"
-    shown = Bits(features=FEATURES, **SIZES).generate()
+    shown = FAMILY.generate()
     write_members(path, "stimuli", [("slow", shown), ("fast", shown)])
     return path
 
@@ -70,12 +74,15 @@ def assert_same(a, b):
             assert one == other, field.name
 
 
-def test_a_further_seed_costs_one_network_of_each_condition(run, tmp_path):
+@pytest.mark.parametrize("family", [FAMILY, COMMON], ids=["own", "common"])
+def test_a_further_seed_costs_one_network_of_each_condition(family, run, stimuli, tmp_path):
     """And the file is, to the byte, what training all at once gives."""
-    assert run(conditions(seeds=3))[1] == 6
-    more, n_trained = run(conditions(seeds=4))
+    shown = family.generate()
+    write_members(stimuli, "stimuli", [("slow", shown), ("fast", shown)])
+    assert run(conditions(seeds=3, family=family))[1] == 6
+    more, n_trained = run(conditions(seeds=4, family=family))
     assert n_trained == 2
-    at_once, n_trained = run(conditions(seeds=4), path=tmp_path / "apart/other.h5")
+    at_once, n_trained = run(conditions(seeds=4, family=family), path=tmp_path / "apart/other.h5")
     assert n_trained == 8
     for name in more:
         assert_same(more[name], at_once[name])
@@ -97,6 +104,35 @@ def test_a_changed_condition_is_trained_anew_and_the_other_is_not(run):
     assert n_trained == 3
     assert_same(before["fast"], after["fast"])
     assert (before["slow"].weights["w1"][-1] != after["slow"].weights["w1"][-1]).any()
+
+
+@pytest.mark.parametrize("family", [FAMILY, COMMON], ids=["own", "common"])
+def test_the_code_of_a_family_counts_where_training_sets_are_drawn_by_it(family, run, stimuli):
+    shown = family.generate()
+    write_members(stimuli, "stimuli", [("slow", shown), ("fast", shown)])
+    run(conditions(family=family), code={"stimuli bits": "before"})
+    n_trained = run(conditions(family=family), code={"stimuli bits": "after"})[1]
+    assert n_trained == (6 if family is FAMILY else 0)
+
+
+@pytest.mark.parametrize("change", [{"n_train": 64}, {"agreement": 0.8}])
+def test_a_change_of_the_training_sets_alone_is_noticed(change, run):
+    """What networks have in common stays as it is."""
+    if "agreement" in change:
+        change = {"agreement": Agreement(features=["easy", "hard"], probability=0.8)}
+    other = FAMILY.model_copy(update=change)
+    np.testing.assert_array_equal(FAMILY.generate().ids, other.generate().ids)
+    run(conditions())
+    assert run(conditions(family=other))[1] == 6
+
+
+def test_a_training_set_that_cannot_be_drawn_stops_all_before_any_is_trained(run, caplog):
+    features = FEATURES | {"hard": FEATURES["hard"] | {"prevalence": 0.001}}
+    asked = conditions()
+    asked["fast"]["stimuli"] = Bits(features=features, **SIZES).model_dump(mode="json")
+    with pytest.raises(RepbiasError, match=r"^fast: .*'hard' is constant in train"):
+        run(asked)
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("change", ["code", "torch", "numpy", "stimuli", "extra_steps"])

@@ -1,6 +1,7 @@
 """Networks on other devices, and in less memory, are the same networks."""
 
 import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,7 @@ def written(put, path, *arguments):
 def stimuli_with(**sizes: int) -> Stimuli:
     features = {name: {"function": name, "bits": 4} for name in ("bit", "xor")}
     sizes = {"n_train": 96, "n_validation": 40, "n_test": 41} | sizes
+    sizes |= {"training_sets": "common"}
     return Bits(features=features, noise_bits=8, **sizes).generate()
 
 
@@ -73,9 +75,11 @@ def large(seeds: list[int], n_train: int = 4096) -> Networks:
 
 
 def limited_to(megabytes: int) -> subprocess.CompletedProcess:
-    path = {"PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
+    here = Path(__file__).parent
+    path = os.pathsep.join(map(str, [here, here.parents[1] / "src"]))
     command = [sys.executable, "-c", LIMITED, str(megabytes)]
-    return subprocess.run(command, env=path, capture_output=True, text=True, timeout=120)
+    environment = {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
 
 
 @pytest.mark.slow

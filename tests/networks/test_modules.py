@@ -34,7 +34,7 @@ def own(factory: str, layers: list[str], **more) -> OwnArchitecture:
 def bits() -> Stimuli:
     features = {"easy": {"function": "bit", "bits": 4}, "hard": {"function": "xor", "bits": 4}}
     features["hard"]["supervised"] = 0.8
-    sizes = {"n_train": 256, "n_validation": 64, "n_test": 64}
+    sizes = {"n_train": 256, "n_validation": 64, "n_test": 64, "training_sets": "common"}
     return Bits(features=features, noise_bits=8, **sizes).generate()
 
 

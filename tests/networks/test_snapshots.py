@@ -17,7 +17,14 @@ SPEC = MLP(hidden=[12, 7], analysed_layer="hidden1")
 @pytest.fixture(scope="module")
 def stimuli():
     features = {"easy": {"function": "bit", "bits": 4}, "hard": {"function": "xor", "bits": 4}}
-    return Bits(features=features, noise_bits=4, n_train=128, n_validation=48, n_test=40).generate()
+    return Bits(
+        features=features,
+        noise_bits=4,
+        training_sets="common",
+        n_train=128,
+        n_validation=48,
+        n_test=40,
+    ).generate()
 
 
 @pytest.fixture

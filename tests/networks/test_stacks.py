@@ -43,7 +43,7 @@ def shrunk(monkeypatch) -> list[tuple[int, int]]:
 
 def stimuli_with(*functions: str, noise_bits: int = 4, seed: int = 0, **feature) -> Stimuli:
     features = {f"f{i}": {"function": f, "bits": 4} | feature for i, f in enumerate(functions)}
-    sizes = {"n_train": 96, "n_validation": 40, "n_test": 40}
+    sizes = {"n_train": 96, "n_validation": 40, "n_test": 40, "training_sets": "common"}
     return Bits(features=features, noise_bits=noise_bits, seed=seed, **sizes).generate()
 
 

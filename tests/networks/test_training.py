@@ -36,7 +36,8 @@ def stimuli_with(*functions: str, noise_bits: int = 4, **changes: object) -> Sti
     """Stimuli with features f0, f1, ...; changes of a feature go by its name."""
     features = {f"f{i}": {"function": f, "bits": 4} for i, f in enumerate(functions)}
     features = {name: feature | changes.pop(name, {}) for name, feature in features.items()}
-    sizes = {"n_train": 96, "n_validation": 40, "n_test": 40} | changes
+    sizes = {"n_train": 96, "n_validation": 40, "n_test": 40, "training_sets": "common"}
+    sizes |= changes
     return Bits(features=features, noise_bits=noise_bits, **sizes).generate()
 
 
@@ -648,7 +649,11 @@ def test_the_extra_target_can_be_rewarded():
     """Networks report it like a feature; it is right as often as its best predictor at least."""
     features = {"easy": {"function": "bit", "bits": 4}, "hard": {"function": "xor", "bits": 4}}
     stimuli = Bits(
-        features=features, noise_bits=6, n_train=512, label={"easy": 1.0, "hard": 0.8}
+        features=features,
+        noise_bits=6,
+        n_train=512,
+        training_sets="common",
+        label={"easy": 1.0, "hard": 0.8},
     ).generate()
     training = Training(
         targets=["label"], learning_rate=0.02, batch_size=32, max_steps=80, evaluate_every=20

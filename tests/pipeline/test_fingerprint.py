@@ -117,6 +117,8 @@ def test_a_new_docstring_does_not_count(package, changed):
 
 #: What networks depend on, by architecture.
 TRAINING = {"training mlp", "training torch"}
+#: What training sets depend on, by family.
+FAMILIES = {"stimuli bits"}
 #: Analyses of recordings that read activations of networks, not their RDMs.
 ON_ACTIVATIONS = {"rsa_fitted", "encoding", "variance_partition"}
 #: Scripts that read or write a kind of file; every analysis of a recording opens activations.
@@ -142,7 +144,7 @@ WITH_TABLES = {*OF_RECORDINGS, *NAMES} - {
 #: File, an edit of its code, and the scripts and analyses of recordings that run it (by hand, from
 #: the import statements).
 EDITS = {
-    "base/spec.py": ("n=1)", "n=2)", {*NAMES, *OF_RECORDINGS, *TRAINING}),
+    "base/spec.py": ("n=1)", "n=2)", {*NAMES, *OF_RECORDINGS, *TRAINING, *FAMILIES}),
     "bias/steering.py": (None, "", {"analyse_networks.py", "claims.py"}),
     "bias/components.py": (None, "", {"analyse_networks.py", "claims.py"}),
     "bias/decomposition.py": (None, "", {"analyse_networks.py"}),
@@ -164,7 +166,11 @@ EDITS = {
     "rsa/quality.py": (None, "", {"quality"}),
     "rsa/model_tests.py": (None, "", {"rsa_tests"}),
     "report/page.py": ("import base64", "import base64, binascii", {"report_page.py"}),
-    "stimuli/bits.py": (None, "", {"generate_stimuli.py", "encryption.py"}),
+    "stimuli/bits.py": (
+        None,
+        "",
+        {"generate_stimuli.py", "train.py", "encryption.py", *FAMILIES},
+    ),
     "stimuli/images.py": (
         '".png", ".jpg"',
         '".jpg", ".png"',
@@ -190,6 +196,7 @@ EDITS = {
         {
             "generate_stimuli.py",
             "train.py",
+            *FAMILIES,
             "analyse_networks.py",
             "activations.py",
             "encryption.py",

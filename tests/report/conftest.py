@@ -91,7 +91,10 @@ def code_tables(networks, features, rng):
             "units", [row | {"unit": str(u)} for row in features for u in range(4)], r2=share
         ),
         "sparsity": measured(
-            "sparsity", features, gini=share, participation_ratio=share, n_units=lambda: 4
+            "sparsity",
+            features,
+            **dict.fromkeys(("gini_signal", "gini", "participation_ratio"), share),
+            n_units=lambda: 4,
         ),
         "components": measured(
             "components",
@@ -129,10 +132,12 @@ def code_tables(networks, features, rng):
         "conflict": measured(
             "conflict",
             [row | {"feature_a": "easy", "feature_b": "hard"} for row in networks],
-            follows_a=share,
-            follows_b=share,
+            **dict.fromkeys(FOLLOWS, share),
         ).assign(follows_b=lambda table: 1 - table["follows_a"]),
     }
+
+
+FOLLOWS = ("follows_a", "follows_b", "follows_a_standardised", "follows_b_standardised")
 
 
 def encrypted(rng):
@@ -162,6 +167,7 @@ def identified(networks, rng):
             without(row, "included", "step")
             | {"metric": metric, "reliability_level": level, "left_out": left_out}
             | {"top1": rng.uniform(0, 1), "chance": 0.25}
+            | {"strongest": "tasks/easy", "beats_strongest": rng.uniform(0, 1)}
             for row in networks
             if row["condition"] == target
             if row["layer"] == "hidden1" and row["snapshot"] != "initial"
@@ -253,7 +259,7 @@ def recorded(rows, ceiling, rng):
             ],
             r=score,
             r_normalised=score,
-            ceiling=lambda: 0.7,
+            ceiling=lambda: 0.7 if ceiling["ceiling_low"] == ceiling["ceiling_low"] else np.nan,
             share_significant=score,
             alpha_at_edge=lambda: 0.0,
             **interval,
@@ -380,7 +386,13 @@ def make_tables() -> Callable[..., dict[str, pd.DataFrame]]:
                     row
                     | {"recording": "v4", "subject": "PE", "region": "V4", "unit": f"u{u}"}
                     | unit_ceiling
-                    | {"log10_alpha": 1.0, "alpha_at_edge": 0.0, "n_stimuli": 40, "r2": 0.1}
+                    | {
+                        "r_error": 0.1,
+                        "log10_alpha": 1.0,
+                        "alpha_at_edge": 0.0,
+                        "n_stimuli": 40,
+                        "r2": 0.1,
+                    }
                     for row in [*networks, *models]
                     if row["snapshot"] != "mastered"
                     for u in range(3)
@@ -417,14 +429,15 @@ def make_tables() -> Callable[..., dict[str, pd.DataFrame]]:
                     {"claim": claim, "variant": variant, "snapshot": snapshot}
                     | {"statement": f"the statement of {claim}", "verdict": verdict}
                     | {"effect": -0.1234, "ci_low": np.nan, "ci_high": 0.5, "n_included": 9}
-                    | {"n_excluded": 1, "measure": "a difference"}
+                    | {"n_excluded": 1, "measure": "a difference", "remark": ""}
+                    | {"p": p_fdr / 4, "p_fdr": p_fdr}
                     | {"reference": "a number", "provenance": "a paper"}
-                    for claim, variant, snapshot, verdict in (
-                        ("C1", "", "final", "supported"),
-                        ("C1", "", "mastered", "inconclusive"),
-                        ("C1", "momentum", "final", "inconclusive"),
-                        ("C1", "momentum", "mastered", "inconclusive"),
-                        ("C20", "", "final", "not supported"),
+                    for claim, variant, snapshot, verdict, p_fdr in (
+                        ("C1", "", "final", "supported", 0.003),
+                        ("C1", "", "mastered", "inconclusive", 0.5),
+                        ("C1", "momentum", "final", "inconclusive", 0.5),
+                        ("C1", "momentum", "mastered", "inconclusive", 0.5),
+                        ("C20", "", "final", "not supported", 0.068),
                     )
                 ],
             ),

@@ -94,11 +94,11 @@ def test_names_that_look_like_missing_values_draw(make_tables, tmp_path):
     """A network may be called null, and a recording NA."""
     models = [row | {"condition": "null", "network": "null"} for row in MODELS]
     tables = make_tables(conditions=(), models=models)
-    for name in ("rsa_recordings", "encoding"):
+    for name in ("rsa_recordings", "encoding", "encoding_regions"):
         tables[name]["recording"] = "NA"
     data = draw(tmp_path, tables, ["rsa_models", "rsa_recordings", "encoding"], layers={})
     assert len(data["rsa_recordings"]) == 4
-    assert len(data["encoding"]) == 2
+    assert len(data["encoding"]) == 4
     text = (tmp_path / "figures" / "rsa_recordings.csv").read_text()
     assert text.splitlines()[1].startswith("NA,")
 
@@ -246,6 +246,10 @@ def profile_means(table, value, **where):
     return table.groupby("layer", sort=False)[value].mean().to_numpy()
 
 
+#: What a panel shows, beside one recording.
+PROFILES = {"rsa_recordings": {"rdm_similarity": "corr"}, "encoding": {"region": "V4"}}
+
+
 @pytest.mark.parametrize(("name", "value"), [("rsa_recordings", "similarity"), ("encoding", "r")])
 def test_profiles_show_means_over_networks_and_the_ceiling(name, value, make_tables):
     tables = make_tables()
@@ -255,9 +259,8 @@ def test_profiles_show_means_over_networks_and_the_ceiling(name, value, make_tab
     for condition in ("easy", "both"):
         for snapshot in ("initial", "final"):
             where = {"condition": condition, "snapshot": snapshot}
-            if name == "rsa_recordings":
-                where["rdm_similarity"] = "corr"
-            expected = profile_means(tables[name], value, **where)
+            where |= PROFILES[name]
+            expected = profile_means(data, value, **where)
             assert any(y.shape == (2,) and np.allclose(y, expected) for y in drawn)
     labels = {text.get_text() for legend in figure.legends for text in legend.get_texts()}
     assert {"easy", "both", "untrained"} <= labels
@@ -277,29 +280,14 @@ def test_excluded_networks_take_no_part_in_means(name, make_tables):
     """Networks that missed the inclusion criterion enter no estimate."""
     tables = make_tables(seeds=3)
     value = {"rsa_recordings": "similarity", "encoding": "r"}[name]
-    table = tables[name]
+    table = tables["encoding_regions" if name == "encoding" else name]
     table["included"] = table["seed"] != 2
     table.loc[~table["included"], value] = -0.9
     figure, _ = DRAWINGS[name](tables, LAYERS)
     trained = [y for _, _, y in lines(figure) if y.shape == (2,)]
-    where = {"condition": "easy", "snapshot": "final", "included": True}
-    if name == "rsa_recordings":
-        where["rdm_similarity"] = "corr"
+    where = {"condition": "easy", "snapshot": "final", "included": True} | PROFILES[name]
     expected = profile_means(table, value, **where)
     assert any(np.allclose(y, expected) for y in trained)
-
-
-def test_encoding_is_the_mean_over_units_of_each_network(make_tables):
-    tables = make_tables()
-    _, data = DRAWINGS["encoding"](tables, LAYERS)
-    for _, row in data.iterrows():
-        keys = ["condition", "network", "snapshot", "layer"]
-        part = tables["encoding"]
-        for key in keys:
-            part = part[part[key] == row[key]]
-        assert row["n_units"] == len(part) == 3
-        assert row["r"] == pytest.approx(part["r"].mean())
-        assert row["ceiling"] == pytest.approx(0.8)
 
 
 def test_model_recovery_shows_the_share_of_networks_naming_each_layer(make_tables):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 
@@ -34,6 +35,19 @@ def test_every_claim_variant_and_time_has_a_cell_of_its_verdicts_colour(make_tab
         (1, 2): VERDICTS["not supported"],
     }
     assert len(data) == 5
+
+
+def test_equal_loss_is_a_column_where_a_claim_is_decided_then(make_tables):
+    tables = make_tables()
+    claims = tables["claims"]
+    matched = claims.iloc[[4]].assign(snapshot="matched", verdict="supported")
+    tables["claims"] = pd.concat([claims, matched], ignore_index=True)
+    figure, _ = DRAWINGS["verdicts"](tables, {})
+    (axis,) = figure.axes
+    assert axis.get_xticklabels()[-1].get_text() == "equal loss"
+    found = cells(axis)
+    assert found[2, 2] == VERDICTS["supported"]
+    assert (2, 0) not in found
 
 
 def test_a_cell_says_the_effect_and_its_interval(make_tables):

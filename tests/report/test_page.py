@@ -131,11 +131,27 @@ def test_a_claim_is_one_block_with_its_variants_and_both_times(page):
     ]
 
 
+def test_equal_loss_has_a_column_where_a_claim_is_decided_then(make_tables, tmp_path):
+    tables = make_tables()
+    claims = tables["claims"]
+    matched = claims.iloc[[4]].assign(snapshot="matched", effect=0.25, remark="validation loss 0.1")
+    tables["claims"] = pd.concat([claims, matched], ignore_index=True)
+    page = write(tmp_path, tables, figures=())
+    titles = re.search(r'<table class="claims">\s*<thead>(.*?)</thead>', page, flags=re.DOTALL)[1]
+    assert re.findall(r"<th>(.*?)</th>", titles)[-1] == "At equal loss"
+    blocks = claims_in(page)
+    cell = blocks["C20"][1][0][3]
+    assert cell.startswith("At equal loss: not supported 0.250")
+    assert "validation loss 0.1" in cell
+    assert blocks["C1"][1][0][3] == ""
+
+
 def test_only_an_effect_without_networks_is_exact(make_tables, tmp_path):
     tables = make_tables()
     claims = tables["claims"]
     claims[["effect", "ci_low", "ci_high"]] = 0.7947
     claims.loc[4, ["n_included", "n_excluded"]] = 0
+    claims.loc[4, ["p", "p_fdr"]] = np.nan
     blocks = claims_in(write(tmp_path, tables, figures=()))
     assert blocks["C20"][1][0][2] == "At the end: not supported 0.795 (exact)"
     numbers = "0.795 [0.795, 0.795] n = 9, 1 excluded"
@@ -144,8 +160,9 @@ def test_only_an_effect_without_networks_is_exact(make_tables, tmp_path):
 
 def test_the_page_says_how_to_read_verdicts(page):
     text = Page(page).text
-    assert "Intervals are not corrected for multiple comparisons" in text
-    assert "one in twenty of the 2 claims and their variants" in text
+    assert "up to one in twenty of the 5 tests below would still be decided by chance" in text
+    assert "1 of the 2 verdicts at either time hold; the others are marked." in text
+    assert text.count("not after correction for the number of tests (p = 0.068)") == 1
     assert "a claim of some difference is decided the other way round" in text
     assert "Grey: not compared, such as a network with itself." in text
     assert "White: not decided at this time." in text
@@ -164,6 +181,10 @@ def test_verdicts_are_counted_and_changes_named_in_words(page):
 def test_claims_that_do_not_change_are_not_named(make_tables):
     claims = make_tables()["claims"].iloc[2:]
     assert claims_summary(claims) == {
+        "at_equal_loss": False,
+        "n_tested": 3,
+        "n_decided": 1,
+        "n_corrected": 0,
         "counts": {"supported": 0, "not supported": 1, "inconclusive": 1},
         "n_changes": 0,
         "changes": [],
@@ -188,7 +209,6 @@ def test_an_effect_without_networks_is_no_number(make_tables, tmp_path):
     tables = make_tables()
     tables["claims"][["effect", "ci_low", "ci_high"]] = np.nan
     page = write(tmp_path, tables, figures=())
-    assert "too few networks" in Page(page).text
     assert "[–, –]" not in page
 
 

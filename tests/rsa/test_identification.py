@@ -15,7 +15,12 @@ from pydantic import ValidationError
 from repbias.base.spec import RepbiasError
 from repbias.geometry.similarity import METRICS
 from repbias.geometry.spec import Identification
-from repbias.rsa.identification import identification_table, top1_probability, with_noise
+from repbias.rsa.identification import (
+    identification_table,
+    preference_of,
+    top1_probability,
+    with_noise,
+)
 from repbias.tables import TABLES, read_table, write_table
 
 IDS = [f"s{i:02d}" for i in range(24)]
@@ -40,6 +45,25 @@ def test_top1_is_that_of_all_draws(own, others):
         best = max(draw)
         wins.append(draw.count(best) ** -1 if draw[0] == best else 0)
     np.testing.assert_allclose(top1_probability(own, others), np.mean(wins), rtol=1e-12)
+
+
+@given(own=few, others=st.lists(few, min_size=1, max_size=3))
+def test_the_strongest_distractor_is_the_most_similar_on_average(own, others):
+    named = {str(i): values for i, values in enumerate(others)}
+    found = preference_of(own, named)
+    assert named[found.strongest].mean() == max(values.mean() for values in others)
+    pairs = product(own, named[found.strongest])
+    beats = np.mean([(a > b) + (a == b) / 2 for a, b in pairs])
+    np.testing.assert_allclose(found.beats_strongest, beats)
+    assert found.top1 == top1_probability(own, others)
+
+
+def test_hopeless_candidates_change_no_preference():
+    """Only chance, 1 / number of classes, and with it what top-1 rates mean."""
+    own, rival = np.array([0.4, 0.6]), np.array([0.5])
+    hopeless = {f"hopeless {i}": np.array([-9.0]) for i in range(5)}
+    assert preference_of(own, {"rival": rival}) == (0.5, "rival", 0.5)
+    assert preference_of(own, {"rival": rival} | hopeless) == (0.5, "rival", 0.5)
 
 
 @pytest.mark.parametrize("reliability", [1.0, 0.5, 0.1])

@@ -19,7 +19,7 @@ from repbias.recordings.readers import read_recording
 from repbias.recordings.readers.array import ArrayRecording
 from repbias.recordings.readers.rdms import RdmRecording
 from repbias.recordings.reliability import reliability_from_repeats, split_half_reliability
-from repbias.rsa.quality import decode, participation_ratio, quality_table
+from repbias.rsa.quality import Measured, decode, participation_ratio, quality_table
 from repbias.tables import read_table, write_table
 
 N_STIMULI, N_REPEATS, N_UNITS = 12, 4, 8
@@ -311,7 +311,23 @@ def test_similarity_of_subjects():
     assert row["value"] == pytest.approx(np.mean(pairs))
     # The jackknife of a mean over pairs: without a subject, the pair of the others remains.
     error = np.sqrt(2 / 3 * np.sum((np.array(pairs) - np.mean(pairs)) ** 2))
-    assert row["ci_high"] - row["value"] == pytest.approx(4.30265 * error, rel=1e-5)
+    ends = np.mean(pairs) + 4.30265 * error * np.array([-1, 1])
+    # An interval of three subjects would go beyond what there can be.
+    assert [row["ci_low"], row["ci_high"]] == pytest.approx(np.clip(ends, -1, 1), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "bounds"),
+    [("noise_ceiling", (0, 100)), ("decoding", (0, 1)), ("split_half", (-1, 1))],
+)
+def test_intervals_end_where_the_measure_can(name, bounds):
+    assert Measured(50 if name == "noise_ceiling" else 0.5, "", -292, 422).as_row(name) == {
+        "measure": name,
+        "value": 50 if name == "noise_ceiling" else 0.5,
+        "method": "",
+        "ci_low": bounds[0],
+        "ci_high": bounds[1],
+    }
 
 
 def test_recordings_of_rdms(test_data):

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from repbias.base.spec import RepbiasError
 from repbias.io.stimuli import Stimuli
-from repbias.stimuli.bits import Bits, audit, compute_labels, identifiers
+from repbias.stimuli.bits import Bits, compute_labels, identifiers
 
 SPLITS = ("train", "validation", "test")
 BALANCED = ("bit", "xor", "parity", "majority", "xor_of_xors")
@@ -38,6 +38,7 @@ def specs(draw) -> Bits:
         n_train=draw(sizes),
         n_validation=draw(sizes),
         n_test=draw(sizes),
+        training_sets="common",
         seed=draw(st.integers(0, 2**32)),
     )
 
@@ -57,6 +58,7 @@ def small(**changes) -> Bits:
         "n_train": 64,
         "n_validation": 32,
         "n_test": 32,
+        "training_sets": "common",
     }
     return Bits(**(settings | changes))
 
@@ -182,7 +184,8 @@ def test_unread_bits_are_uncorrelated_with_the_labels():
 def test_no_duplicates_where_strings_are_drawn_many_times():
     # 40,000 of 524,288 strings are drawn to find 2,500 that are 1: some are drawn twice.
     features = {"rare": {"function": "and", "k": 4, "bits": 4}}
-    stimuli = Bits(features=features, noise_bits=15, n_train=4096, n_test=512).generate()
+    sizes = {"n_train": 4096, "n_validation": 1024, "n_test": 512}
+    stimuli = small(features=features, noise_bits=15, **sizes).generate()
     assert len(np.unique(stimuli.inputs, axis=0)) == len(stimuli.inputs) == 4096 + 1024 + 512
     assert stimuli.labels.sum() == len(stimuli.labels) / 2
 
@@ -190,7 +193,8 @@ def test_no_duplicates_where_strings_are_drawn_many_times():
 def test_all_existing_strings_can_be_used():
     # AND of two bits is 1 for a quarter of the 128 strings, and half of 64 are asked for.
     features = {"f": {"function": "and", "bits": 2}}
-    stimuli = Bits(features=features, noise_bits=5, n_train=48, n_validation=8, n_test=8).generate()
+    sizes = {"n_train": 48, "n_validation": 8, "n_test": 8}
+    stimuli = small(features=features, noise_bits=5, **sizes).generate()
     assert stimuli.labels.sum() == 32
     assert len(set(stimuli.ids.tolist())) == 64
 
@@ -286,7 +290,7 @@ class TestAudit:
     def test_reports_what_it_measured(self):
         spec = small(n_train=66)
         stimuli = spec.generate()
-        report = audit(stimuli, spec)
+        report = spec.audit(stimuli)
         assert report == stimuli.audit
         for split, n in zip(SPLITS, (66, 32, 32), strict=True):
             _, labels, _ = stimuli.part(split)
@@ -300,18 +304,46 @@ class TestAudit:
             phi = (a * d - b * c) / np.sqrt((a + b) * (c + d) * (a + c) * (b + d))
             assert report[split]["max_phi_deviation"] == pytest.approx(abs(phi), abs=1e-12)
 
-    def test_duplicate_stimuli(self):
-        stimuli = small().generate()
-        stimuli.ids[-1] = stimuli.ids[0]  # across splits: training on a test stimulus
+    @pytest.mark.parametrize("training_sets", ["own", "common"])
+    def test_duplicate_stimuli(self, training_sets):
+        class Repeating(Bits):
+            def draw(self, sizes, rng, taken=frozenset()):
+                stimuli = super().draw(sizes, rng, taken)
+                stimuli.ids[-1] = stimuli.ids[0]  # across splits, such as a test stimulus
+                return stimuli
+
+        spec = Repeating(**small(training_sets=training_sets).model_dump())
         with pytest.raises(RepbiasError, match="occurs twice"):
-            audit(stimuli, small())
+            spec.generate()
+
+    def test_a_training_set_with_a_test_stimulus(self):
+        class Careless(Bits):
+            def draw(self, sizes, rng, taken=frozenset()):
+                stimuli = super().draw(sizes, rng)
+                if taken:
+                    stimuli.ids[3] = max(taken)
+                return stimuli
+
+        spec = Careless(**small(training_sets="own").model_dump())
+        with pytest.raises(RepbiasError, match="occurs twice"):
+            spec.training_set(0)
+
+    def test_a_family_that_draws_something_else_than_it_says(self):
+        class Other(Bits):
+            def draw(self, sizes, rng, taken=frozenset()):
+                return super().draw(sizes | {"test": 8}, rng, taken)
+
+        spec = Other(**small().model_dump())
+        message = r"\{'train': 64, 'validation': 32, 'test': 8\} stimuli, expected .*'test': 32\}"
+        with pytest.raises(RepbiasError, match=message):
+            spec.generate()
 
     @pytest.mark.parametrize("value", [0, 1])
     def test_constant_feature(self, value):
         stimuli = small().generate()
         stimuli.labels[stimuli.split == "validation", 1] = value
         with pytest.raises(RepbiasError, match="'hard' is constant in validation"):
-            audit(stimuli, small())
+            small().audit(stimuli)
 
     @pytest.mark.parametrize("opposite", [False, True])
     @pytest.mark.parametrize("n_test", [16, 64])
@@ -321,7 +353,7 @@ class TestAudit:
         rows = stimuli.split == "test"
         stimuli.labels[rows, 1] = stimuli.labels[rows, 0] ^ opposite
         with pytest.raises(RepbiasError, match=r"'easy' and 'hard' correlate .* in test, expected"):
-            audit(stimuli, spec)
+            spec.audit(stimuli)
 
     @pytest.mark.parametrize(("m", "fails"), [(96, True), (72, False)])
     def test_correlation_is_allowed_up_to_five_standard_errors(self, m, fails):
@@ -338,13 +370,13 @@ class TestAudit:
         assert phi == pytest.approx(m / 512)
         if fails:
             with pytest.raises(RepbiasError, match=re.escape(f"phi = {phi:.3f}")):
-                audit(stimuli, spec)
+                spec.audit(stimuli)
         else:
-            assert audit(stimuli, spec)["train"]["max_phi_deviation"] == pytest.approx(phi)
+            assert spec.audit(stimuli)["train"]["max_phi_deviation"] == pytest.approx(phi)
 
     def test_one_feature_has_no_correlation(self):
         spec = small(features={"only": {"function": "xor", "bits": 9}})
-        assert audit(spec.generate(), spec)["test"]["max_phi_deviation"] == 0
+        assert spec.audit(spec.generate())["test"]["max_phi_deviation"] == 0
 
     @pytest.mark.parametrize(("m", "fails"), [(96, True), (72, False)])
     def test_prevalence_is_allowed_up_to_five_standard_errors(self, m, fails):
@@ -360,9 +392,9 @@ class TestAudit:
         if fails:
             message = f"prevalence of 'easy' in train is {found:.3f}, expected 0.500 (±0.156)"
             with pytest.raises(RepbiasError, match=re.escape(message)):
-                audit(stimuli, spec)
+                spec.audit(stimuli)
         else:
-            assert audit(stimuli, spec)["train"]["prevalence_easy"] == found
+            assert spec.audit(stimuli)["train"]["prevalence_easy"] == found
 
 
 class TestInfeasible:
@@ -372,7 +404,8 @@ class TestInfeasible:
 
     def test_a_combination_that_is_too_rare_among_few_strings(self):
         features = {"f": {"function": "and", "k": 4, "bits": 4}}
-        spec = Bits(features=features, noise_bits=2, n_train=8, n_validation=8, n_test=8)
+        sizes = {"n_train": 8, "n_validation": 8, "n_test": 8}
+        spec = small(features=features, noise_bits=2, **sizes)
         # One string in sixteen has all four bits set: 4 of 64, but 12 are needed.
         with pytest.raises(RepbiasError, match="with f=1: found 4 of 12"):
             spec.generate()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from repbias.base.spec import RepbiasError
-from repbias.stimuli.bits import Bits, audit
+from repbias.stimuli.bits import Bits
 from repbias.stimuli.manipulations import (
     FeatureManipulations,
     supervised_stimuli,
@@ -22,7 +22,7 @@ EVALUATION = ("validation", "test")
 def bits_with(features: dict[str, dict], **manipulations) -> Bits:
     """Settings with the features "bit" of three bits each, so that combinations are not rare."""
     whole = {n: {"function": "bit", "bits": 3} | feature for n, feature in features.items()}
-    sizes = {"n_train": 400, "n_validation": 66, "n_test": 66}
+    sizes = {"n_train": 400, "n_validation": 66, "n_test": 66, "training_sets": "common"}
     return Bits(features=whole, **({"noise_bits": 16} | sizes | manipulations))
 
 
@@ -345,14 +345,14 @@ def test_independent_features_are_refused_where_agreement_is_specified(p):
     wanted = bits_with(features, agreement={"features": ["easy", "hard"], "probability": p})
     message = rf"'easy' and 'hard' correlate with phi = -?0.000 in train, expected {2 * p - 1:.3f}"
     with pytest.raises(RepbiasError, match=message):
-        audit(bits_with(features).generate(), wanted)
+        wanted.audit(bits_with(features).generate())
 
 
 def test_agreement_is_refused_where_independence_is_specified():
     features = {"easy": {}, "hard": {}}
     found = bits_with(features, agreement={"features": ["easy", "hard"], "probability": 0.9})
     with pytest.raises(RepbiasError, match=r"phi = 0.800 in train, expected 0.000 \(±0.250\)"):
-        audit(found.generate(), bits_with(features))
+        bits_with(features).audit(found.generate())
 
 
 def test_the_correlation_of_two_predictors_is_expected():
@@ -360,17 +360,16 @@ def test_the_correlation_of_two_predictors_is_expected():
     features = {"easy": {}, "hard": {}}
     found = bits_with(features, label={"easy": 1.0, "hard": 0.9})
     with pytest.raises(RepbiasError, match=r"phi = 0.800 in train, expected 0.000"):
-        audit(found.generate(), bits_with(features))
-    assert audit(found.generate(), found)["train"]["max_phi_deviation"] < 1e-9
+        bits_with(features).audit(found.generate())
+    assert found.audit(found.generate())["train"]["max_phi_deviation"] < 1e-9
 
 
 @pytest.mark.parametrize(("found", "wanted"), [(0.5, 0.9), (0.9, 0.5), (0.2, 0.8)])
 def test_a_deviating_prevalence_is_refused(found, wanted):
     message = f"the prevalence of 'b' in train is {found:.3f}, expected {wanted:.3f}"
     with pytest.raises(RepbiasError, match=message):
-        audit(
-            bits_with({"a": {}, "b": {"prevalence": found}}).generate(),
-            bits_with({"a": {}, "b": {"prevalence": wanted}}),
+        bits_with({"a": {}, "b": {"prevalence": wanted}}).audit(
+            bits_with({"a": {}, "b": {"prevalence": found}}).generate()
         )
 
 
@@ -383,7 +382,7 @@ def test_evaluation_that_is_distributed_like_training_is_refused(split):
     rows = stimuli.split == split
     stimuli.labels[rows, 1] = stimuli.labels[rows, 0]
     with pytest.raises(RepbiasError, match=rf"phi = 1.000 in {split}, expected 0.000"):
-        audit(stimuli, spec)
+        spec.audit(stimuli)
 
 
 def test_a_label_that_never_occurs_is_refused():

@@ -97,6 +97,8 @@ def test_claims_are_decided_in_their_variants_and_snapshots(tiny, tiny_config):
         for key in tiny_config["claims"]
         for snapshot in CLAIMS[key.partition(" ")[0]].snapshots
     ]
+    questions = [(name, "", s) for name in tiny_config["questions"] for s in ("final", "mastered")]
+    expected += questions
     assert (
         list(rows[["claim", "variant", "snapshot"]].itertuples(index=False, name=None)) == expected
     )
@@ -134,6 +136,26 @@ def test_claims_follow_from_the_tables(tiny):
         assert row["n_included"] == 6
 
 
+def test_questions_are_answered_from_the_tables(tiny, tiny_config):
+    """By hand: a difference within networks, and the slope over two learning rates."""
+    rows = table_of(tiny, "claims").set_index(["claim", "snapshot"])
+    r2 = table_of(tiny, "variance_explained")
+    r2 = r2[r2["included"] & (r2["snapshot"] == "final")]
+    tasks = r2[(r2["experiment"] == "tasks") & (r2["condition"] == "targets=both")]
+    by_layer = tasks[tasks["feature"] == "hard"].groupby("layer")["r2"].mean()
+    row = rows.loc[("hidden2_higher", "final")]
+    assert row["effect"] == pytest.approx(by_layer["hidden2"] - by_layer["hidden1"], abs=1e-6)
+    assert (row["n_included"], row["verdict"]) == (3, "inconclusive")
+    rates = r2[(r2["experiment"] == "rates") & (r2["feature"] == "easy")]
+    by_rate = rates[rates["layer"] == "hidden2"].groupby("condition")["r2"].mean()
+    row = rows.loc[("faster", "final")]
+    slope = (by_rate["learning_rate=fast"] - by_rate["learning_rate=slow"]) / (0.01 - 0.003)
+    assert row["effect"] == pytest.approx(slope, rel=1e-5)
+    assert row["statement"] == tiny_config["questions"]["faster"]["asks"]
+    page = (tiny.results / "report.html").read_text()
+    assert "The hard feature explains more in the second layer than in the first" in page
+
+
 # Runs and reruns
 
 
@@ -147,7 +169,7 @@ def test_jobs_on_a_cluster_are_given_every_fingerprint(tiny):
     code = json.loads(frozen.read_text())["code"]
     scripts = {path.name for path in (ROOT / "workflow/scripts").glob("*.py")}
     functions = {entry.function for entry in OF_RECORDINGS.values()}
-    assert code.keys() == scripts | functions | {"training mlp", "training torch"}
+    assert code.keys() == scripts | functions | {"training mlp", "training torch", "stimuli bits"}
 
 
 def jobs_after(tiny, tiny_config, path, value):

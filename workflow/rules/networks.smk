@@ -18,7 +18,7 @@ rule train:
     params:
         conditions=lambda w: PLAN.training_of_batch(**w),
         device=STUDY.device,
-        recipe={name: value for name, value in CODE.items() if name.startswith("training ")},
+        recipe={n: value for n, value in CODE.items() if n.startswith(("training ", "stimuli "))},
         code=code("train.py"),
     message:
         "Train networks of {wildcards.experiment}/{wildcards.batch}"

@@ -1,13 +1,19 @@
-"""Decide the claims that the study asks for."""
+"""Decide the claims and questions of the study."""
 
 from repbias.pipeline.jobs import job
 
 with job(snakemake):
     from repbias.claims.decide import decide
+    from repbias.config.questions import Question
     from repbias.tables import read_tables, write_table
 
-    tables = read_tables(snakemake.input)
-    rsa = tables["rsa_models"]
-    tables["rsa_models"] = rsa[rsa["rdm_similarity"] == snakemake.params.rdm_similarity]
-    table = decide(snakemake.params.claims, tables, snakemake.params.layers)
+    params = snakemake.params
+    table = decide(
+        params.claims,
+        read_tables(snakemake.input),
+        params.layers,
+        params.rdm_similarity,
+        {name: Question(**question) for name, question in params.questions.items()},
+        params.axes,
+    )
     write_table(snakemake.output[0], "claims", table)

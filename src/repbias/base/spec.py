@@ -101,6 +101,12 @@ class Spec(BaseModel):
         }
 
 
+def kind_of(model: type[Spec]) -> str:
+    """Return the `kind` that a configuration calls a model by."""
+    kind: str = get_args(model.model_fields["kind"].annotation)[0]
+    return kind
+
+
 def one_of(*models: type[Spec]) -> Any:
     """Return the type of a section that is one of several models, chosen by their `kind`.
 
@@ -108,7 +114,7 @@ def one_of(*models: type[Spec]) -> Any:
     """
     if len(models) == 1:
         return models[0]
-    kinds = [get_args(model.model_fields["kind"].annotation)[0] for model in models]
+    kinds = [kind_of(model) for model in models]
 
     def kind(settings: Any) -> Any:
         if isinstance(settings, dict):

@@ -23,7 +23,10 @@ BATCH_SIZE, LEARNING_RATE, WEIGHT_DECAY = 64, 1e-2, 1.0
 
 
 def linear_probe(
-    activations_fit: np.ndarray, labels_fit: np.ndarray, activations_test: np.ndarray
+    activations_fit: np.ndarray,
+    labels_fit: np.ndarray,
+    activations_test: np.ndarray,
+    by_unit: bool = True,
 ) -> np.ndarray:
     """Decode labels by logistic regression with an L2 penalty (C = 1).
 
@@ -33,6 +36,9 @@ def linear_probe(
         (network, stimulus, unit); standardised by mean and deviation of the fitted set.
     labels_fit
         (stimulus, label), classes from 0.
+    by_unit
+        Whether each unit is given deviation 1, or all units of a network the same factor (mean
+        variance 1). The first lets a feature weigh by the number of units that carry it.
 
     Returns
     -------
@@ -50,7 +56,7 @@ def linear_probe(
             f"a probe needs stimuli of several classes; label {constant[0]} is the same for all "
             f"{len(labels_fit)}"
         )
-    fit, test = _standardised(activations_fit, activations_test)
+    fit, test = _standardised(activations_fit, activations_test, by_unit)
     decoded = np.empty((len(test), test.shape[1], labels_fit.shape[1]), np.uint8)
     for n in range(len(fit)):
         for i, labels in enumerate(labels_fit.T):
@@ -186,7 +192,8 @@ def conflict_rows(snapshot: Snapshot) -> list[dict[str, Any]]:
     analysed layer is fitted on the validation stimuli on which both features are equal, so either
     predicts the label. `follows_a` and `follows_b` are the shares of test stimuli, out of those on
     which they differ, that it assigns to the class of the first and of the second. Lampinen, Chan
-    & Hermann 2024.
+    & Hermann 2024. Units keep their variances relative to each other; `_standardised` says what
+    follows if each is given the same one, as probes do.
     """
     layer, y_fit, y_test = snapshot.analysed, snapshot.fit.labels, snapshot.test.labels
     fit, test = snapshot.fit.layers[layer], snapshot.test.layers[layer]
@@ -201,26 +208,36 @@ def conflict_rows(snapshot: Snapshot) -> list[dict[str, Any]]:
                 f"'{a}' and '{b}' need validation stimuli on which they are equal (found "
                 f"{agree.sum()}) and test stimuli on which they differ (found {differ.sum()})"
             )
-        decoded = linear_probe(fit[:, agree], y_fit[agree][:, [i]], test[:, differ])
-        follows = [(decoded == y_test[differ][:, [k]]).mean(axis=(1, 2)) for k in (i, j)]
+        follows = {}
+        for suffix, by_unit in (("", False), ("_standardised", True)):
+            decoded = linear_probe(fit[:, agree], y_fit[agree][:, [i]], test[:, differ], by_unit)
+            for side, k in (("a", i), ("b", j)):
+                correct = decoded == y_test[differ][:, [k]]
+                follows[f"follows_{side}{suffix}"] = correct.mean(axis=(1, 2))
         rows += [
             {
                 **about,
                 "layer": layer,
                 "feature_a": a,
                 "feature_b": b,
-                "follows_a": follows[0][n],
-                "follows_b": follows[1][n],
+                **{column: values[n] for column, values in follows.items()},
             }
             for n, about in enumerate(snapshot.networks)
         ]
     return rows
 
 
-def _standardised(fit: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Give every unit of the fitted set mean 0 and deviation 1, and change the test set alike."""
+def _standardised(
+    fit: np.ndarray, test: np.ndarray, by_unit: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    """Give every unit of the fitted set mean 0 and deviation 1, and change the test set alike.
+
+    If not by unit, all units of a network are divided by the root of their mean variance.
+    """
     mean = fit.mean(axis=1, keepdims=True, dtype=np.float64)
     deviation = fit.std(axis=1, keepdims=True, dtype=np.float64)
+    if not by_unit:
+        deviation[:] = np.sqrt((deviation**2).mean(axis=2, keepdims=True))
     # Units that vary by rounding only stay at 0.
     varies = deviation > 1e-6 * np.abs(fit).max(axis=1, keepdims=True)
     scale = np.divide(1, deviation, out=np.zeros_like(deviation), where=varies)

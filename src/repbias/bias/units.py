@@ -57,6 +57,45 @@ def unit_r2(
     return 1 - unexplained
 
 
+def unit_signal(
+    feature_fit: np.ndarray,
+    activations_fit: np.ndarray,
+    feature_test: np.ndarray,
+    activations_test: np.ndarray,
+) -> np.ndarray:
+    """Measure how far each unit moves with a categorical feature, in its own squared units.
+
+    The product of what is estimated on two sets of stimuli, so noise adds nothing on average:
+    sum over classes k of d_k (fit) d_k (test), with d_k the mean of class k minus the mean of the
+    class means. Of two classes this is half the product of their differences. Unlike R² it does
+    not depend on what else varies in the unit: two features with the same code, of whichever
+    share of the variance, have the same distribution over units.
+
+    Parameters
+    ----------
+    feature_fit, feature_test, activations_fit, activations_test
+        As for :func:`unit_r2`; classes that only one set has are left out.
+
+    Returns
+    -------
+    numpy.ndarray
+        (unit,); below 0 by chance where a unit does not carry the feature.
+
+    Examples
+    --------
+    >>> f = np.array([0, 0, 1, 1])
+    >>> phi = np.array([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]])
+    >>> unit_signal(f, phi, f, phi)
+    array([2., 0.])
+    """
+    levels = np.intersect1d(feature_fit, feature_test)
+    fit, test = (
+        np.stack([x[f == level].mean(axis=0, dtype=np.float64) for level in levels])
+        for f, x in ((feature_fit, activations_fit), (feature_test, activations_test))
+    )
+    return ((fit - fit.mean(axis=0)) * (test - test.mean(axis=0))).sum(axis=0)
+
+
 def gini(values: np.ndarray) -> float:
     """Return the Gini coefficient of non-negative values, (unit,).
 
@@ -97,7 +136,7 @@ def units_rows(snapshot: Snapshot) -> list[dict[str, Any]]:
     """
     return [
         {**about, "unit": str(unit), "r2": r2[unit]}
-        for about, r2 in _measured(snapshot)
+        for about, r2, _ in _measured(snapshot)
         for unit in np.flatnonzero(~np.isnan(r2))
     ]
 
@@ -105,16 +144,20 @@ def units_rows(snapshot: Snapshot) -> list[dict[str, Any]]:
 def sparsity_rows(snapshot: Snapshot) -> list[dict[str, Any]]:
     """Measure over how many units every feature and sub-component is spread.
 
-    Gini coefficient and participation ratio of the units' R² (:func:`units_rows`), those below 0
-    counted as 0, over the `n_units` units with variance. They say nothing of a feature that no
-    unit carries: then they describe the chance correlations.
+    Gini coefficient of the units' signal (:func:`unit_signal`), and Gini coefficient and
+    participation ratio of their R² (:func:`units_rows`); values below 0 count as 0, over the
+    `n_units` units with variance. They say nothing of a feature that no unit carries: then they
+    describe the chance correlations. Those of R² depend on the feature's share of the variance:
+    the same code has sparser R² where the feature explains less.
     """
     rows = []
-    for about, r2 in _measured(snapshot):
-        carried = np.maximum(r2[~np.isnan(r2)], 0)
+    for about, r2, signal in _measured(snapshot):
+        varies = ~np.isnan(r2)
+        carried = np.maximum(r2[varies], 0)
         rows.append(
             {
                 **about,
+                "gini_signal": gini(np.maximum(signal[varies], 0)),
                 "gini": gini(carried),
                 "participation_ratio": participation_ratio(carried),
                 "n_units": len(carried),
@@ -123,10 +166,11 @@ def sparsity_rows(snapshot: Snapshot) -> list[dict[str, Any]]:
     return rows
 
 
-def _measured(snapshot: Snapshot) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
-    """Give every network's units' R² for every feature and sub-component, with its columns."""
+def _measured(snapshot: Snapshot) -> Iterator[tuple[dict[str, Any], np.ndarray, np.ndarray]]:
+    """Give the units' R² and signal of every network, feature and sub-component."""
     layer, fit, test = snapshot.analysed, snapshot.fit, snapshot.test
     for n, about in enumerate(snapshot.networks):
         for feature, labels in fit.known.items():
-            r2 = unit_r2(labels, fit.layers[layer][n], test.known[feature], test.layers[layer][n])
-            yield {**about, "layer": layer, "feature": feature}, r2
+            sets = labels, fit.layers[layer][n], test.known[feature], test.layers[layer][n]
+            r2, signal = unit_r2(*sets), unit_signal(*sets)
+            yield {**about, "layer": layer, "feature": feature}, r2, signal

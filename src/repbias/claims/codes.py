@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from repbias.base.statistics import mean_interval
+from repbias.base.statistics import Estimate, Least
 from repbias.claims.evidence import (
     LAMPINEN_2024,
     LAMPINEN_2026,
-    MIN_NETWORKS,
     Evidence,
     Result,
     claim,
     mean_of,
+    result_of,
     undecided,
+    withheld,
 )
 from repbias.stimuli.features import XORS
 
@@ -32,12 +33,31 @@ if TYPE_CHECKING:
     {"condition": "condition", "easy": "target", "hard": "target"},
     reference="direction only",
     provenance=LAMPINEN_2024,
-    measure="difference of Gini coefficients of R² over units",
+    measure="difference of Gini coefficients of the units' signal, whatever its share of variance",
     tables=("sparsity",),
 )
 def hard_is_sparse(evidence: Evidence, condition: str, easy: str, hard: str) -> Result:
     """Effect: mean over networks of Gini hard minus Gini easy."""
-    gini = evidence.by_feature(evidence.rows("sparsity", condition), "gini")
+    return _sparser(evidence, condition, easy, hard, "gini_signal")
+
+
+@claim(
+    "C5-r2",
+    "... measured by R² of single units, as in the paper (with the same code, a feature that "
+    "explains less variance has sparser R²)",
+    {"condition": "condition", "easy": "target", "hard": "target"},
+    reference="direction only",
+    provenance=LAMPINEN_2024,
+    measure="difference of Gini coefficients of R² over units",
+    tables=("sparsity",),
+)
+def hard_has_sparse_r2(evidence: Evidence, condition: str, easy: str, hard: str) -> Result:
+    """Effect: mean over networks of Gini hard minus Gini easy."""
+    return _sparser(evidence, condition, easy, hard, "gini")
+
+
+def _sparser(evidence: Evidence, condition: str, easy: str, hard: str, column: str) -> Result:
+    gini = evidence.by_feature(evidence.rows("sparsity", condition), column)
     return mean_of(evidence, gini[hard] - gini[easy], condition)
 
 
@@ -110,30 +130,61 @@ def _computes_something(study: Study) -> Iterator[str]:
 ENCRYPTED = f"{LAMPINEN_2026}; the two systems are ours"
 
 
+#: Accuracy from which a probe can compute a feature, and below which it finds nothing.
+READABLE, UNREADABLE = 0.9, 0.55
+
+
 @claim(
     "C26",
     "Computing under encryption, a system is perfect at a task that no probe finds in its "
-    "activations (their accuracy is within .05 of one half)",
+    "activations (accuracy below .55)",
     {},
     reference="task accuracy 1, probes at chance",
-    provenance=f"{ENCRYPTED}; the margin is ours",
-    measure="accuracy of probes minus one half, in the most readable system",
+    provenance=f"{ENCRYPTED}; the threshold is ours",
+    measure=".55 minus the accuracy of a probe, in the system, feature and probe where it is best",
     tables=("encryption",),
     snapshots=("final",),
     requires=_computes_something,
 )
 def perfect_but_unreadable(evidence: Evidence) -> Result:
-    """Effect: mean over keys of the probes' accuracy minus one half; claimed to be negligible.
+    """Effect: .55 minus the largest mean over keys of a probe's accuracy.
 
-    Accuracy is averaged over features and both probes, in the system in which it is highest. Keys
-    under which any system makes an error in its task are excluded.
+    A leak in one system, feature or probe is a leak; its search is counted. Keys under which any
+    system makes an error in its task are excluded. Only features count that some probe reads from
+    the plaintext bits, without the results; if the nonlinear probe fails to read one of them there,
+    that it does not read ciphertexts says nothing, and nothing is decided.
     """
     table = _encrypted(evidence)
     perfect = table[table["measure"] == "task_accuracy"].groupby("seed")["value"].min() == 1
-    probes = table[table["measure"].isin(["linear_probe", "nonlinear_probe"])]
-    by_system = probes.groupby(["seed", "system"])["value"].mean()
-    best = by_system.groupby("seed").max()[perfect] - 0.5
-    return _over_keys(best, margin=0.05, n_excluded=int((~perfect).sum()))
+    n, n_excluded = int(perfect.sum()), int((~perfect).sum())
+    control = _read_from_plaintext(evidence)
+    readable = control.index[control.max(axis=1) >= READABLE]
+    probes = table[table["measure"].isin(PROBES) & table["feature"].isin(readable)]
+    probes = probes[probes["seed"].isin(perfect.index[perfect])]
+    cells = [
+        Estimate.of_mean(UNREADABLE - part["value"].to_numpy(float))
+        for _, part in probes.groupby(["system", "feature", "measure"])
+    ]
+    if not cells:
+        return undecided(n, n_excluded, remark="no feature that probes can read in plaintext")
+    result = result_of(Least(cells), n, n_excluded, noun="keys")
+    missed = control.index[~(control["nonlinear_probe"] >= READABLE)]
+    if len(missed):
+        found = ", ".join(f"{f} {control.loc[f, 'nonlinear_probe']:.2f}" for f in missed)
+        result = withheld(result, f"the nonlinear probe fails in the plaintext bits: {found}")
+    return result
+
+
+#: Measures of the table that are the accuracies of probes.
+PROBES = ("linear_probe", "nonlinear_probe")
+
+
+def _read_from_plaintext(evidence: Evidence) -> pd.DataFrame:
+    """Return accuracies of probes of the plaintext bits, (feature, probe)."""
+    table = evidence.tables["encryption"]
+    bits = table[(table["system"] == "plaintext_inputs") & table["measure"].isin(PROBES)]
+    accuracy = bits.pivot_table(index="feature", columns="measure", values="value")
+    return accuracy.reindex(columns=list(PROBES))
 
 
 @claim(
@@ -154,14 +205,14 @@ def unrelated_geometry(evidence: Evidence) -> Result:
 
 
 def _encrypted(evidence: Evidence) -> pd.DataFrame:
-    """Return the measures of the encrypted systems, without the plaintext control."""
+    """Return the measures of the encrypted systems, without the controls in plaintext."""
     table = evidence.tables["encryption"]
-    return table[table["system"] != "plaintext"]
+    return table[~table["system"].isin(["plaintext", "plaintext_inputs"])]
 
 
-def _over_keys(values: pd.Series, margin: float, n_excluded: int = 0) -> Result:
+def _over_keys(values: pd.Series, margin: float) -> Result:
     """Return the mean over keys as an effect."""
-    included = values.to_numpy(float)
-    if len(included) < MIN_NETWORKS:
-        return undecided(len(included), n_excluded, margin)
-    return Result(*mean_interval(included), len(included), n_excluded, margin)
+    if values.empty:
+        return undecided(0, 0, margin)
+    estimate = Estimate.of_mean(values.to_numpy(float))
+    return result_of(estimate, len(values), 0, margin, noun="keys")

@@ -1,34 +1,42 @@
 """What a claim is, the tables that decide it, and how effects are estimated.
 
-An effect is positive in the claimed direction and has a 95 % bootstrap interval over seeds. "Not
-supported" is a result like any other.
+An effect is positive in the claimed direction and has a 95 % interval over networks, which also
+holds for skewed and binary values (:class:`repbias.base.statistics.Estimate`). "Not supported" is
+a result like any other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from repbias.base.statistics import bootstrap_interval, mean_interval
+from repbias.base.statistics import Estimate, Estimated
 
 if TYPE_CHECKING:
     import pandas as pd
 
-N_BOOTSTRAPS = 4000
-#: With fewer included networks a claim stays undecided: the bootstrap of a single pair has no
-#: spread.
-MIN_NETWORKS = 3
+    from repbias.claims.contrast import Contrast
+
+#: With fewer included networks (in any of the conditions) a claim stays undecided.
+MIN_NETWORKS = 5
+#: As many are asked for by reviewers.
+ENOUGH_NETWORKS = 15
 
 #: The papers that claims are taken from.
 HERMANN_2020 = "Hermann & Lampinen 2020 [paper]"
 LAMPINEN_2024 = "Lampinen, Chan & Hermann 2024 [paper]"
 LAMPINEN_2026 = "Lampinen, Chan, Li & Hermann 2026 [paper]"
 
-#: What fills a role: a condition, a feature, or a feature on which the conditions are trained.
-Role = Literal["condition", "feature", "target"]
+#: What fills a role: a condition, a pattern that names several, a feature, or a feature on which
+#: the conditions are trained.
+Role = Literal["condition", "conditions", "feature", "target"]
+#: When claims about differences between conditions are decided: at the end, at first mastery, and
+#: at equal loss.
+AT_EQUAL_FUNCTION = ("final", "mastered", "matched")
 
 
 @dataclass
@@ -39,12 +47,14 @@ class Evidence:
     ----------
     tables : the study's tables by name; "rsa_models" with a single RDM similarity
     layers : condition ("experiment/condition") to its analysed layer
-    snapshot : "final" or "mastered"
+    snapshot : "final", "mastered" or "matched"
+    compared : at "matched", the conditions whose networks are compared at equal validation loss
     """
 
     tables: dict[str, pd.DataFrame]
     layers: dict[str, str]
     snapshot: str
+    compared: Sequence[str] = ()
 
     def all_rows(self, name: str, condition: str) -> pd.DataFrame:
         """Return a table's rows of one condition."""
@@ -77,11 +87,54 @@ class Evidence:
 
     def r2(self, condition: str) -> pd.DataFrame:
         """Return R² (M1) in the analysed layer: (included network, feature)."""
+        if self.snapshot == "matched":
+            return self._r2_at_equal_loss(condition)
         return self.by_feature(self.rows("variance_explained", condition), "r2")
+
+    def matched_loss(self) -> float:
+        """Return the lowest validation loss that every included network of all conditions reaches.
+
+        NaN where a condition has no included network.
+        """
+        lowest = [loss for c in self.compared for _, loss in self._losses(c).values()]
+        return max((loss[-1] for loss in lowest), default=float("nan"))
+
+    def said_of_loss(self) -> str:
+        """Say, at equal loss, which one it is."""
+        return f"validation loss {self.matched_loss():.3g}" if self.snapshot == "matched" else ""
+
+    def _losses(self, condition: str) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        """Return the steps and the lowest validation loss so far of every included network."""
+        table = self.all_rows("learning", condition)
+        table = table[table["included"].astype(bool)].drop_duplicates(["seed", "step"])
+        return {
+            int(seed): (part["step"].to_numpy(), np.fmin.accumulate(part["loss"].to_numpy(float)))
+            for seed, part in table.sort_values("step").groupby("seed")
+        }
+
+    def _r2_at_equal_loss(self, condition: str) -> pd.DataFrame:
+        """Return R² (M1) when each network first reached the loss that all of them reach.
+
+        Between checkpoints R² is interpolated.
+        """
+        import pandas as pd
+
+        level = self.matched_loss()
+        table = self.all_rows("variance_explained", condition)
+        table = table[table["layer"] == self.layers[condition]]
+        found = {}
+        for seed, (steps, loss) in self._losses(condition).items():
+            rows = table[table["seed"] == seed].drop_duplicates(["step", "feature"])
+            curves = rows.pivot(index="step", columns="feature", values="r2").sort_index()
+            reached = steps[loss <= level]
+            if len(reached) and len(curves):
+                at = reached[0]
+                found[seed] = {f: np.interp(at, curves.index, curves[f]) for f in curves}
+        return pd.DataFrame.from_dict(found, orient="index").rename_axis("seed")
 
     def gap(self, condition: str, easy: str, hard: str) -> pd.Series:
         """Return R² easy minus R² hard of every included network, by seed."""
-        r2 = self.r2(condition)
+        r2 = self.r2(condition).reindex(columns=[easy, hard])
         return r2[easy] - r2[hard]
 
 
@@ -95,10 +148,13 @@ class Result:
 
     Attributes
     ----------
-    effect, ci_low, ci_high : the effect, positive in the claimed direction, and its 95 % interval
+    effect, ci_low, ci_high : the effect, positive in the claimed direction, and its 95 % interval;
+        NaN where there is none
     n_included, n_excluded : number of networks
     margin : None for a directed claim; otherwise smaller differences count as none
     claims_difference : with a margin: whether a difference is claimed, rather than none
+    p : p value of the verdict, below .05 where the interval decides; NaN where nothing was tested
+    remark : what limits the verdict, and what belongs beside the effect
     """
 
     effect: float
@@ -108,6 +164,8 @@ class Result:
     n_excluded: int
     margin: float | None = None
     claims_difference: bool = False
+    p: float = float("nan")
+    remark: str = ""
 
     @property
     def verdict(self) -> str:
@@ -144,6 +202,7 @@ class Claim:
     tables : the tables that decide it; experiments named in a role must have these analyses
     snapshots : the snapshots at which it is decided
     same_stimuli : whether the conditions must share stimuli, as networks are compared directly
+    contrast : what must differ between the two conditions that are compared, if there are two
     requires : function of the study and the filled roles that yields what would prevent a
         decision; called before any job starts
     """
@@ -157,6 +216,7 @@ class Claim:
     tables: tuple[str, ...]
     snapshots: tuple[str, ...]
     same_stimuli: bool
+    contrast: Contrast | None
     requires: Callable[..., Iterator[str]] | None
 
 
@@ -175,6 +235,7 @@ def claim(
     tables: tuple[str, ...] = ("variance_explained",),
     snapshots: tuple[str, ...] = ("final", "mastered"),
     same_stimuli: bool = False,
+    contrast: Contrast | None = None,
     requires: Callable[..., Iterator[str]] | None = None,
 ) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
     """Register a function in :data:`CLAIMS`; it is called with the evidence and the filled roles.
@@ -193,6 +254,7 @@ def claim(
             tables=tables,
             snapshots=snapshots,
             same_stimuli=same_stimuli,
+            contrast=contrast,
             requires=requires,
         )
         return function
@@ -200,11 +262,78 @@ def claim(
     return register
 
 
+def conditions_matching(pattern: str, conditions: Iterable[str]) -> list[str]:
+    """Return the conditions that a pattern names: `*`, `?` and `[...]` as in file names.
+
+    Examples
+    --------
+    >>> conditions_matching("tasks/dropout=0.[12]*", ["tasks/dropout=0.0", "tasks/dropout=0.1"])
+    ['tasks/dropout=0.1']
+    """
+    return [name for name in conditions if fnmatchcase(name, pattern)]
+
+
+def result_of(
+    estimate: Estimated,
+    n_included: int,
+    n_excluded: int,
+    margin: float | None = None,
+    claims_difference: bool = False,
+    remark: str = "",
+    noun: str = "networks",
+) -> Result:
+    """Return an estimate as a result, unless it rests on too few units.
+
+    Parameters
+    ----------
+    estimate
+        The effect.
+    n_included, n_excluded, margin, claims_difference
+        As in :class:`Result`.
+    remark
+        What belongs beside the effect; the limits of the verdict are added.
+    noun
+        What the units are called.
+    """
+    n = estimate.n_units
+    few = f"{n} {noun}{' in a condition' * (n < n_included)}"
+    if n < MIN_NETWORKS:
+        limit = f"{few}, where a verdict needs {MIN_NETWORKS}"
+        low = high = p = float("nan")
+    else:
+        low, high, p = estimate.low(), estimate.high(), _p_value(estimate, margin)
+        limit = f"{few}, where reviewers ask for {ENOUGH_NETWORKS}" * (n < ENOUGH_NETWORKS)
+        if np.isinf([low, high]).all():
+            limit = f"{few} agree exactly, which chance does too often for so few"
+        low, high = (bound if np.isfinite(bound) else float("nan") for bound in (low, high))
+    return Result(
+        estimate.value,
+        low,
+        high,
+        n_included,
+        n_excluded,
+        margin,
+        claims_difference,
+        p,
+        "; ".join(filter(None, [remark, limit])),
+    )
+
+
+def _p_value(estimate: Estimated, margin: float | None) -> float:
+    """Return the smallest level of error at which the interval decides, for either verdict."""
+    m = margin or 0.0
+    outside = 2 * min(estimate.above(m), estimate.below(-m))
+    if margin is None:
+        return min(1.0, outside)
+    within = 2 * max(estimate.above(-m), estimate.below(m))
+    return min(1.0, outside, within)
+
+
 def mean_of(
     evidence: Evidence,
     values: pd.Series | np.ndarray,
     *conditions: str,
-    margin: float | None = None,
+    **options: Any,
 ) -> Result:
     """Return the mean over networks as an effect.
 
@@ -216,47 +345,45 @@ def mean_of(
         (network,), a value per included network; those that are not finite are excluded too.
     *conditions
         The conditions that the networks belong to.
-    margin
-        As in :class:`Result`.
+    **options
+        Of :func:`result_of`, such as a margin.
     """
-    included = np.asarray(values, float)
-    included = included[np.isfinite(included)]
+    included = _finite(values)
     n_excluded = sum(map(evidence.n_networks, conditions)) - len(included)
-    if len(included) < MIN_NETWORKS:
-        return undecided(len(included), n_excluded, margin=margin)
-    return Result(*mean_interval(included, N_BOOTSTRAPS), len(included), n_excluded, margin)
+    if not len(included):
+        return undecided(0, n_excluded, **options)
+    return result_of(Estimate.of_mean(included), len(included), n_excluded, **options)
 
 
 def difference_of(
     evidence: Evidence,
     larger: tuple[str, pd.Series],
     smaller: tuple[str, pd.Series],
-    margin: float | None = None,
-    claims_difference: bool = False,
+    **options: Any,
 ) -> Result:
-    """Return the difference between the means of two conditions; seeds are resampled in each.
+    """Return the difference between the means of two conditions' networks.
 
     Parameters
     ----------
     evidence
         Counts the networks that were excluded.
-    more, less
+    larger, smaller
         The condition claimed to have the larger mean, and the other one, each with a value per
         included network.
-    margin, claims_difference
-        As in :class:`Result`.
+    **options
+        Of :func:`result_of`, such as a margin.
     """
-    values = [np.asarray(v, float) for _, v in (larger, smaller)]
-    values = [v[np.isfinite(v)] for v in values]
+    values = [_finite(v) for _, v in (larger, smaller)]
     n_included = sum(map(len, values))
     n_excluded = evidence.n_networks(larger[0]) + evidence.n_networks(smaller[0]) - n_included
-    if min(map(len, values)) < MIN_NETWORKS:
-        return undecided(n_included, n_excluded, margin, claims_difference)
-    rng = np.random.default_rng(0)
-    samples = [v[rng.integers(len(v), size=(N_BOOTSTRAPS, len(v)))].mean(axis=1) for v in values]
-    estimate = float(values[0].mean() - values[1].mean())
-    low, high = bootstrap_interval(estimate, samples[0] - samples[1], min(map(len, values)))
-    return Result(estimate, low, high, n_included, n_excluded, margin, claims_difference)
+    if not all(map(len, values)):
+        return undecided(n_included, n_excluded, **options)
+    return result_of(Estimate.of_difference(*values), n_included, n_excluded, **options)
+
+
+def _finite(values: pd.Series | np.ndarray) -> np.ndarray:
+    numbers = np.asarray(values, float)
+    return numbers[np.isfinite(numbers)]
 
 
 def gap_between(
@@ -270,6 +397,7 @@ def gap_between(
         evidence,
         (larger, evidence.gap(larger, easy, hard)),
         (smaller, evidence.gap(smaller, easy, hard)),
+        remark=evidence.said_of_loss(),
         **options,
     )
 
@@ -279,35 +407,58 @@ def contrast_of_similarities(
 ) -> Result:
     """Return the mean similarity of one pair of conditions minus that of another pair.
 
-    Networks are the random factor: seeds are resampled within each condition, with the same sample
-    wherever that condition occurs. A network is never compared with itself, nor with the network
-    of another condition that started from the same weights (same seed).
+    Networks are the random factor: each is left out of all comparisons that it takes part in
+    (jackknife). A network is never compared with itself, nor with the network of another
+    condition that has the same initial weights and training set (same seed).
     """
     conditions = list(dict.fromkeys([*larger, *smaller]))
     included = {c: np.sort(evidence.r2(c).index) for c in conditions}
     n_included = sum(map(len, included.values()))
     n_excluded = sum(map(evidence.n_networks, conditions)) - n_included
-    if min(map(len, included.values())) < MIN_NETWORKS:
+    if min(map(len, included.values())) < 3:  # without one of two, there is no pair
         return undecided(n_included, n_excluded)
     similarity = {pair: _similarities(evidence, pair, included) for pair in {larger, smaller}}
+    estimate = contrast_estimate(similarity, larger, smaller)
+    if estimate is None:
+        return undecided(n_included, n_excluded, remark="some similarities are undefined")
+    return result_of(estimate, n_included, n_excluded)
+
+
+def contrast_estimate(
+    similarity: dict[tuple[str, str], np.ndarray],
+    larger: tuple[str, str],
+    smaller: tuple[str, str],
+) -> Estimate | None:
+    """Estimate the mean similarity of one pair of conditions minus that of another pair.
+
+    Parameters
+    ----------
+    similarity
+        Of either pair, (network of the first condition, network of the second); NaN where two
+        networks are not compared, such as a network with itself.
+    larger, smaller
+        The two pairs.
+
+    Returns
+    -------
+    Estimate or None
+        None if a mean is undefined, also without one of the networks.
+    """
+    sizes = {c: n for pair, m in similarity.items() for c, n in zip(pair, m.shape, strict=True)}
 
     def effect(counts: dict[str, np.ndarray]) -> np.ndarray:
         return _weighted(similarity[larger], counts[larger[0]], counts[larger[1]]) - _weighted(
             similarity[smaller], counts[smaller[0]], counts[smaller[1]]
         )
 
-    rng = np.random.default_rng(0)
-    once = {c: np.ones((1, len(s))) for c, s in included.items()}
-    counts = {
-        c: rng.multinomial(len(s), np.full(len(s), 1 / len(s)), size=N_BOOTSTRAPS)
-        for c, s in included.items()
-    }
-    samples = effect(counts)
-    if np.isnan(samples).all():
-        return undecided(n_included, n_excluded)
-    estimate = float(effect(once)[0])
-    low, high = bootstrap_interval(estimate, samples, min(map(len, included.values())))
-    return Result(estimate, low, high, n_included, n_excluded)
+    value = float(effect({c: np.ones((1, n)) for c, n in sizes.items()})[0])
+    left_out = []
+    for left, n in sizes.items():
+        counts = {c: 1 - np.eye(n) if c == left else np.ones((n, k)) for c, k in sizes.items()}
+        left_out.append(effect(counts))
+    if not np.isfinite([value, *np.concatenate(left_out)]).all():
+        return None
+    return Estimate.of_left_out(value, left_out)
 
 
 def undecided(
@@ -315,10 +466,18 @@ def undecided(
     n_excluded: int,
     margin: float | None = None,
     claims_difference: bool = False,
+    remark: str = f"too few networks, where a verdict needs {MIN_NETWORKS}",
 ) -> Result:
-    """Return the result of a claim that too few networks can decide: an effect of NaN."""
+    """Return the result of a claim whose effect cannot be estimated: NaN."""
     nan = float("nan")
-    return Result(nan, nan, nan, n_included, n_excluded, margin, claims_difference)
+    return Result(nan, nan, nan, n_included, n_excluded, margin, claims_difference, remark=remark)
+
+
+def withheld(result: Result, reason: str) -> Result:
+    """Return a result without its verdict, for a reason that is stated first."""
+    nan = float("nan")
+    remark = "; ".join(filter(None, [reason, result.remark]))
+    return replace(result, ci_low=nan, ci_high=nan, p=nan, remark=remark)
 
 
 def _similarities(
@@ -356,9 +515,9 @@ def _weighted(similarity: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> 
     similarity
         (network, network); pairs with NaN are left out.
     rows, columns
-        (sample, network) counts.
+        (sample, network) counts, 0 or 1.
     """
     known = ~np.isnan(similarity)
-    total = np.einsum("bi,ij,bj->b", rows, known, columns, optimize=True)
-    summed = np.einsum("bi,ij,bj->b", rows, np.where(known, similarity, 0), columns, optimize=True)
+    total = ((rows @ known) * columns).sum(axis=1)
+    summed = ((rows @ np.where(known, similarity, 0)) * columns).sum(axis=1)
     return np.divide(summed, total, out=np.full(len(total), np.nan), where=total > 0)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from repbias.base.statistics import jackknife_interval
+from repbias.base.statistics import Estimate, Least
+from repbias.claims.contrast import Contrast
 from repbias.claims.evidence import (
     HERMANN_2020,
     LAMPINEN_2026,
-    MIN_NETWORKS,
     Evidence,
     Result,
     claim,
     contrast_of_similarities,
+    result_of,
     undecided,
 )
 
@@ -22,7 +24,22 @@ if TYPE_CHECKING:
 
     from repbias.config.study import Study
 
+#: In the table's column `left_out`: all seeds take part.
+NONE_LEFT_OUT = -1
 OPEN = "open question; the design is ours"
+
+
+def _easy_alone(study: Study, easy: str, both: str) -> Iterator[str]:
+    """Require that one condition is trained on some of the targets of the other."""
+    targets = [
+        study.condition(name).training.targets or list(study.condition(name).stimuli.targets)
+        for name in (easy, both)
+    ]
+    if not set(targets[0]) < set(targets[1]):
+        yield (
+            f"{easy} is trained on {targets[0]} and {both} on {targets[1]}; expected fewer of the "
+            "same targets in easy than in both"
+        )
 
 
 @claim(
@@ -35,6 +52,8 @@ OPEN = "open question; the design is ours"
     measure="difference of RDM similarity",
     tables=("rsa_models", "variance_explained"),
     same_stimuli=True,
+    contrast=Contrast("easy", "both", ("training.targets",)),
+    requires=_easy_alone,
 )
 def complex_less_similar(evidence: Evidence, easy: str, both: str) -> Result:
     """Effect: mean similarity easy-both minus mean similarity both-both."""
@@ -51,6 +70,7 @@ def complex_less_similar(evidence: Evidence, easy: str, both: str) -> Result:
     measure="difference of RDM similarity",
     tables=("rsa_models", "variance_explained"),
     same_stimuli=True,
+    contrast=Contrast("easy", "hard", ("training.targets",)),
 )
 def hard_less_similar(evidence: Evidence, easy: str, hard: str) -> Result:
     """Effect: mean similarity easy-easy minus mean similarity hard-hard."""
@@ -83,55 +103,78 @@ def _without_noise(study: Study, condition: str) -> Iterator[str]:
 
 @claim(
     "C27",
-    "RSA names, for a network, the candidate that computes the same (among the candidates of the "
-    "study; without noise)",
+    "RSA names, for a network, the candidate that computes the same rather than the strongest "
+    "distractor (without noise)",
     {"condition": "condition"},
     reference="identification by similarity often fails; no number",
     provenance="Han et al. 2023; the design is ours",
-    measure="top-1 rate minus chance",
+    measure="P(own candidate above the strongest distractor) minus one half",
     tables=("identification",),
     requires=_without_noise,
 )
 def rsa_identifies(evidence: Evidence, condition: str) -> Result:
-    """Effect: mean over targets of the probability that RSA names the right class, minus chance."""
+    """Effect: mean over targets of the probability that the own class wins, minus one half."""
     rows = evidence.rows("identification", condition)
     rows = rows[(rows["metric"] == "rsa") & (rows["reliability_level"] == 1)]
-    above_chance = (rows["top1"] - rows["chance"]).groupby(rows["left_out"]).mean()
-    return _over_seeds(evidence, condition, rows, above_chance)
+    beats = _by_left_out(rows)
+    n_included = rows["seed"].nunique()
+    n_excluded = evidence.n_networks(condition) - n_included
+    estimate = _jackknifed(beats, n_included)
+    if estimate is None:
+        return undecided(n_included, n_excluded)
+    return result_of(estimate, n_included, n_excluded, remark=_distractors(rows))
+
+
+def _by_left_out(rows: pd.DataFrame) -> pd.Series:
+    """Return the mean over targets of P(own above strongest) - 1/2, by seed that is left out."""
+    return (rows["beats_strongest"] - 0.5).groupby(rows["left_out"]).mean()
+
+
+def _distractors(rows: pd.DataFrame) -> str:
+    """Name the strongest distractor of most targets."""
+    names = rows.loc[rows["left_out"] == NONE_LEFT_OUT, "strongest"].value_counts()
+    return f"strongest distractor: {names.index[0]}, for {names.iloc[0] / names.sum():.0%}"
+
+
+def _jackknifed(statistic: pd.Series, n_included: int) -> Estimate | None:
+    """Return a statistic from its values without each seed; None if there are too few.
+
+    Parameters
+    ----------
+    statistic
+        Its values by the seed that was left out; :data:`NONE_LEFT_OUT` for none.
+    n_included
+        Number of targets; seeds that are candidates only are left out too.
+    """
+    left_out = statistic.drop(NONE_LEFT_OUT, errors="ignore").to_numpy(float)
+    if len(left_out) < 2:
+        return None
+    estimate = Estimate.of_left_out(float(statistic[NONE_LEFT_OUT]), [left_out])
+    return replace(estimate, n_units=min(n_included, estimate.n_units))
 
 
 def _repair(evidence: Evidence, condition: str, metric: str) -> Result:
-    """Return the measure's top-1 rate minus that of RSA, over targets and noise levels."""
+    """Return what the measure gains over RSA or over a coin, whichever is less.
+
+    Over targets and noise levels, P(own class above the strongest distractor) must be above one
+    half *and* above that of RSA: a measure that errs as often, but for another candidate, is no
+    repair.
+    """
     rows = evidence.rows("identification", condition)
     rows = rows[rows["metric"].isin([metric, "rsa"])]
     # Networks for which either measure is undefined are excluded.
     rows = rows[rows.groupby("seed")["metric"].transform("nunique") == 2]
-    rates = rows.groupby(["left_out", "metric"])["top1"].mean().unstack()
-    rates = rates.reindex(columns=[metric, "rsa"])
-    return _over_seeds(evidence, condition, rows, (rates[metric] - rates["rsa"]).dropna())
-
-
-def _over_seeds(
-    evidence: Evidence, condition: str, rows: pd.DataFrame, statistic: pd.Series
-) -> Result:
-    """Return a statistic as an effect, with a jackknife interval over seeds.
-
-    Parameters
-    ----------
-    evidence, condition
-        Count the networks that were excluded.
-    rows
-        The rows that the statistic was computed from.
-    statistic
-        Its values by the seed that was left out; -1 for none.
-    """
+    repaired, rsa = (_by_left_out(rows[rows["metric"] == m]) for m in (metric, "rsa"))
     n_included = rows["seed"].nunique()
     n_excluded = evidence.n_networks(condition) - n_included
-    left_out = statistic.drop(-1, errors="ignore").to_numpy()
-    if n_included < MIN_NETWORKS or len(left_out) < MIN_NETWORKS:
+    above_half, gain = (
+        _jackknifed(values.dropna(), n_included) for values in (repaired, repaired - rsa)
+    )
+    if above_half is None or gain is None:
         return undecided(n_included, n_excluded)
-    estimate = float(statistic[-1])
-    return Result(estimate, *jackknife_interval(estimate, left_out), n_included, n_excluded)
+    remark = f"minus one half {above_half.value:.3f}; minus RSA {gain.value:.3f}; "
+    remark += _distractors(rows[rows["metric"] == metric])
+    return result_of(Least([above_half, gain]), n_included, n_excluded, remark=remark)
 
 
 def _claim_repair(name: str, metric: str, words: str) -> None:
@@ -139,11 +182,13 @@ def _claim_repair(name: str, metric: str, words: str) -> None:
 
     @claim(
         name,
-        f"{words} names the right candidate more often than plain RSA (mean over noise levels)",
+        f"{words} prefers the right candidate to the strongest distractor, and does so more often "
+        "than plain RSA (mean over noise levels)",
         {"condition": "condition"},
         reference="no number",
         provenance=OPEN,
-        measure="difference of top-1 rates",
+        measure="P(own candidate above the strongest distractor), minus one half or minus that of "
+        "RSA, whichever is less",
         tables=("identification",),
         requires=_measured("rsa", metric),
     )

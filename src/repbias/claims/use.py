@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from repbias.base.statistics import preference
+from repbias.claims.contrast import Contrast
 from repbias.claims.evidence import (
     HERMANN_2020,
     LAMPINEN_2024,
@@ -44,6 +45,11 @@ def _extra_target(study: Study, condition: str, easy: str, hard: str) -> Iterato
         yield (
             f"needs stimuli.label with the predictivity of {easy!r} and {hard!r}, "
             f"found {predictivity or 'none'}"
+        )
+    elif predictivity[easy] >= predictivity[hard]:
+        yield (
+            f"stimuli.label of {condition} is {predictivity[easy]} for {easy!r} and "
+            f"{predictivity[hard]} for {hard!r}; expected less for easy than for hard"
         )
 
 
@@ -124,16 +130,45 @@ def hard_flips_at_smaller_steps(evidence: Evidence, condition: str, easy: str, h
 def classifiers_follow_easy(evidence: Evidence, condition: str, easy: str, hard: str) -> Result:
     """Effect: mean over networks of the share that follows the easy feature, minus one half.
 
-    Stimuli of more than two classes that are classified by neither count half.
+    Stimuli of more than two classes that are classified by neither count half. Units keep their
+    variances: the classifier may follow a feature because it explains more variance, but not
+    because more units carry it.
     """
+    return _follows_easy(evidence, condition, easy, hard, "")
+
+
+@claim(
+    "C17-standardised",
+    "... if every unit is given the same variance first (then the number of units that carry a "
+    "feature counts too)",
+    {"condition": "condition", "easy": "target", "hard": "target"},
+    reference="direction only",
+    provenance=f"{LAMPINEN_2024}; the variant is ours",
+    measure="share of conflict stimuli classified by the easy feature, minus one half",
+    tables=("conflict",),
+)
+def standardised_follow_easy(evidence: Evidence, condition: str, easy: str, hard: str) -> Result:
+    """Effect: mean over networks of the share that follows the easy feature, minus one half."""
+    return _follows_easy(evidence, condition, easy, hard, "_standardised")
+
+
+def _follows_easy(evidence: Evidence, condition: str, easy: str, hard: str, suffix: str) -> Result:
     rows = evidence.rows("conflict", condition)
+    a, b = f"follows_a{suffix}", f"follows_b{suffix}"
     first = rows[(rows["feature_a"] == easy) & (rows["feature_b"] == hard)]
     second = rows[(rows["feature_a"] == hard) & (rows["feature_b"] == easy)]
-    follows = [
-        *preference(first["follows_a"], first["follows_b"]),
-        *preference(second["follows_b"], second["follows_a"]),
-    ]
+    follows = [*preference(first[a], first[b]), *preference(second[b], second[a])]
     return mean_of(evidence, np.array(follows) - 0.5, condition)
+
+
+def _of_the_pair(study: Study, independent: str, correlated: str, unused: str) -> Iterator[str]:
+    """Require that the unused feature is one of those that are correlated."""
+    agreement = getattr(study.condition(correlated).stimuli, "agreement", None)
+    if agreement is None or unused not in agreement.features:
+        found = agreement.features if agreement else "none"
+        yield (
+            f"{unused!r} is not among the features of stimuli.agreement in {correlated} ({found})"
+        )
 
 
 @claim(
@@ -145,6 +180,8 @@ def classifiers_follow_easy(evidence: Evidence, condition: str, easy: str, hard:
     provenance=HERMANN_2020,
     measure="difference of a linear probe's accuracy",
     tables=("probes",),
+    contrast=Contrast("independent", "correlated", ("stimuli.agreement",), rising=True),
+    requires=_of_the_pair,
 )
 def suppression_is_flat(
     evidence: Evidence, independent: str, correlated: str, unused: str

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from repbias.claims.evidence import LAMPINEN_2024, Evidence, Result, claim, gap_between, mean_of
+from repbias.base.statistics import Estimate, Greatest
+from repbias.claims.contrast import Contrast
+from repbias.claims.evidence import (
+    AT_EQUAL_FUNCTION,
+    LAMPINEN_2024,
+    Evidence,
+    Result,
+    claim,
+    conditions_matching,
+    gap_between,
+    mean_of,
+    result_of,
+    undecided,
+)
 
 if TYPE_CHECKING:
     from repbias.config.study import Study
@@ -42,12 +55,29 @@ def easy_explains_more(evidence: Evidence, condition: str, easy: str, hard: str)
     tables=("variance_explained", "learning"),
 )
 def keeps_growing(evidence: Evidence, condition: str, easy: str) -> Result:
-    """Effect: variance explained at the snapshot minus that when the feature was mastered (M1b)."""
-    growth = []
+    """Effect: variance explained at the snapshot minus that when the feature was mastered (M1b).
+
+    M1b grows where the whole representation does, although the feature's share (M1) may fall: the
+    remark has M1 and the growth of the total variance. (M1b / M1 is the total variance, as a share
+    of the final one.)
+    """
+    growth, shares, totals = [], [], []
     for seed, curve in _curves(evidence, condition, easy).items():
         start = _first_step(evidence, condition, seed, easy)
-        growth.append(curve["snapshot"] - np.interp(start, curve["step"], curve["value"]))
-    return mean_of(evidence, np.array(growth), condition)
+        before = {m: np.interp(start, curve["step"], curve[m]) for m in ("value", "share")}
+        growth.append(curve["snapshot"] - before["value"])
+        shares.append((before["share"], curve["share at snapshot"]))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            total = curve["snapshot"] / curve["share at snapshot"]
+            totals.append(total / (before["value"] / before["share"]))
+    known = np.isfinite(growth)
+    remark = ""
+    if known.any():
+        first, last = np.mean(np.array(shares)[known], axis=0)
+        times = np.median(np.array(totals)[known])
+        remark = f"share of the variance (M1) {first:.3f} → {last:.3f}; "
+        remark += f"total variance × {times:.3g} (median)"
+    return mean_of(evidence, np.array(growth), condition, remark=remark)
 
 
 @claim(
@@ -79,6 +109,20 @@ def grows_faster(evidence: Evidence, condition: str, easy: str, hard: str) -> Re
     return mean_of(evidence, np.array(differences), condition)
 
 
+def _hard_first(
+    study: Study, hard_first: str, hard: str, joint: str | None = None, **_: str
+) -> Iterator[str]:
+    """Require a curriculum that begins with the hard feature, and none in joint training."""
+    curriculum = study.condition(hard_first).training.curriculum
+    if curriculum[:1] != [hard]:
+        yield (
+            f"hard_first: training.curriculum of {hard_first} must begin with {hard!r}, "
+            f"found {curriculum}"
+        )
+    if joint and (found := study.condition(joint).training.curriculum):
+        yield f"joint: training.curriculum of {joint} must be empty, found {found}"
+
+
 @claim(
     "C4",
     "Learning the hard feature first narrows the gap between the features",
@@ -86,6 +130,10 @@ def grows_faster(evidence: Evidence, condition: str, easy: str, hard: str) -> Re
     reference="direction only",
     provenance=LAMPINEN_2024,
     measure="difference of (R² easy - R² hard)",
+    tables=("variance_explained", "learning"),
+    snapshots=AT_EQUAL_FUNCTION,
+    contrast=Contrast("joint", "hard_first", ("training.curriculum",)),
+    requires=_hard_first,
 )
 def hard_first_narrows(
     evidence: Evidence, joint: str, hard_first: str, easy: str, hard: str
@@ -101,6 +149,7 @@ def hard_first_narrows(
     reference="direction only",
     provenance=LAMPINEN_2024,
     measure="difference of R²",
+    requires=_hard_first,
 )
 def easy_stays_ahead(evidence: Evidence, hard_first: str, easy: str, hard: str) -> Result:
     """Effect: mean over networks of R² easy minus R² hard."""
@@ -119,14 +168,63 @@ def _has(kind: str) -> Callable[..., Iterator[str]]:
     return requires
 
 
-def _equal_analysed_width(study: Study, **roles: str) -> Iterator[str]:
+def _equal_analysed_width(study: Study, *conditions: str) -> Iterator[str]:
     """Require that the analysed layers of the conditions are equally wide."""
-    widths = {}
-    for condition in (value for role, value in roles.items() if role not in ("easy", "hard")):
-        spec = study.condition(condition)
-        widths[condition] = spec.sizes().units[spec.network.analysed]
+    specs = {name: study.condition(name) for name in conditions}
+    widths = {name: c.sizes().units[c.network.analysed] for name, c in specs.items()}
     if len(set(widths.values())) > 1:
         yield f"the analysed layers must be equally wide, found {widths}"
+
+
+def _deeper(study: Study, shallow: str, deep: str, **_: str) -> Iterator[str]:
+    """Require more layers, and analysed layers of equal width."""
+    layers = [len(study.condition(name).network.layers) for name in (shallow, deep)]
+    if layers[0] >= layers[1]:
+        yield (
+            f"{shallow} has {layers[0]} layers and {deep} {layers[1]}; expected fewer in shallow "
+            "than in deep"
+        )
+    yield from _equal_analysed_width(study, shallow, deep)
+
+
+def _wider(study: Study, narrow: str, wide: str, **_: str) -> Iterator[str]:
+    """Require as many layers, wider ones in all, and analysed layers of equal width."""
+    units = [list(study.condition(name).sizes().units.values()) for name in (narrow, wide)]
+    if len(units[0]) != len(units[1]) or sum(units[0]) >= sum(units[1]):
+        yield (
+            f"{narrow} has layers of {units[0]} units and {wide} of {units[1]}; expected as many "
+            "layers, and fewer units in narrow than in wide"
+        )
+    yield from _equal_analysed_width(study, narrow, wide)
+
+
+#: What makes networks deeper or wider; the analysed layer then has another name, too.
+SIZE = ("network.hidden", "network.analysed_layer", "network.layers", "network.arguments")
+
+
+def _differ_in(setting: str) -> Callable[..., Iterator[str]]:
+    """Require two features that differ in a setting and nothing else."""
+
+    def requires(study: Study, condition: str, frequent: str, rare: str) -> Iterator[str]:
+        features = getattr(study.condition(condition).stimuli, "features", None)
+        if not isinstance(features, dict):
+            yield f"features of {condition} have no setting {setting!r}"
+            return
+        first, second = (features[name].model_dump() for name in (frequent, rare))
+        others = {k: (first[k], second[k]) for k in first if first[k] != second[k]}
+        values = others.pop(setting, (first[setting], second[setting]))
+        if values[0] <= values[1]:
+            yield (
+                f"{setting} of {frequent!r} and {rare!r} is {values[0]} and {values[1]} in "
+                f"{condition}; expected more for frequent than for rare"
+            )
+        for name, (a, b) in others.items():
+            yield (
+                f"{frequent!r} and {rare!r} must differ in {setting} and nothing else; {name} is "
+                f"{a} and {b}"
+            )
+
+    return requires
 
 
 @claim(
@@ -173,6 +271,7 @@ def _components_minus_feature(evidence: Evidence, condition: str, hard: str, kin
     reference="direction only",
     provenance=LAMPINEN_2024,
     measure="difference of R²",
+    requires=_differ_in("supervised"),
 )
 def more_supervised(evidence: Evidence, condition: str, frequent: str, rare: str) -> Result:
     """Effect: mean over networks of R² of the frequent minus R² of the rare feature."""
@@ -186,6 +285,7 @@ def more_supervised(evidence: Evidence, condition: str, frequent: str, rare: str
     reference="direction only",
     provenance=LAMPINEN_2024,
     measure="difference of R²",
+    requires=_differ_in("prevalence"),
 )
 def more_prevalent(evidence: Evidence, condition: str, frequent: str, rare: str) -> Result:
     """Effect: mean over networks of R² of the frequent minus R² of the rare feature."""
@@ -199,7 +299,8 @@ def more_prevalent(evidence: Evidence, condition: str, frequent: str, rare: str)
     reference="direction only",
     provenance=LAMPINEN_2024,
     measure="difference of (R² easy - R² hard)",
-    requires=_equal_analysed_width,
+    contrast=Contrast("shallow", "deep", SIZE),
+    requires=_deeper,
 )
 def deeper(evidence: Evidence, shallow: str, deep: str, easy: str, hard: str) -> Result:
     """Effect: gap of the deep networks minus gap of the shallow ones."""
@@ -213,24 +314,56 @@ def deeper(evidence: Evidence, shallow: str, deep: str, easy: str, hard: str) ->
     reference="direction only; the margin is ours",
     provenance=LAMPINEN_2024,
     measure="difference of (R² easy - R² hard)",
-    requires=_equal_analysed_width,
+    contrast=Contrast("narrow", "wide", SIZE),
+    requires=_wider,
 )
 def wider(evidence: Evidence, narrow: str, wide: str, easy: str, hard: str) -> Result:
     """Effect: gap of the wide networks minus gap of the narrow ones; claimed to be negligible."""
     return gap_between(evidence, wide, narrow, easy, hard, margin=NEGLIGIBLE)
 
 
+def _adam_and_dropout(study: Study, conditions: str, **_: str) -> Iterator[str]:
+    """Require Adam and dropout in all conditions that are searched."""
+    for name in conditions_matching(conditions, study.names_of_conditions()):
+        training = study.condition(name).training
+        if training.optimizer != "adam" or not training.dropout:
+            yield (
+                f"{name} has training.optimizer {training.optimizer!r} and training.dropout "
+                f"{training.dropout}; expected 'adam' and more than 0 in all conditions searched"
+            )
+
+
 @claim(
     "C10",
-    "Adam with moderate dropout can reverse the bias: the hard feature explains more variance",
-    {"condition": "condition", "easy": "target", "hard": "target"},
+    "Adam with moderate dropout can reverse the bias: in some condition of a grid the hard feature "
+    "explains more variance",
+    {"conditions": "conditions", "easy": "target", "hard": "target"},
     reference="direction only",
     provenance=LAMPINEN_2024,
-    measure="difference of R²",
+    measure="difference of R², where it is largest",
+    tables=("variance_explained", "learning"),
+    snapshots=AT_EQUAL_FUNCTION,
+    requires=_adam_and_dropout,
 )
-def reversed_by_dropout(evidence: Evidence, condition: str, easy: str, hard: str) -> Result:
-    """Effect: mean over networks of R² hard minus R² easy."""
-    return mean_of(evidence, -evidence.gap(condition, easy, hard), condition)
+def reversed_by_dropout(
+    evidence: Evidence, conditions: Sequence[str], easy: str, hard: str
+) -> Result:
+    """Effect: R² hard minus R² easy, mean over networks, in the condition where it is largest.
+
+    Supported if it is above 0 in one of them, with the search counted; not supported if it is
+    below 0 in all.
+    """
+    values = {c: -evidence.gap(c, easy, hard).dropna() for c in conditions}
+    found = {c: Estimate.of_mean(v) for c, v in values.items() if len(v)}
+    n_included = sum(map(len, values.values()))
+    n_excluded = sum(map(evidence.n_networks, conditions)) - n_included
+    if len(found) < len(conditions):
+        empty = next(c for c in conditions if c not in found)
+        return undecided(n_included, n_excluded, remark=f"no network of {empty} was included")
+    best = max(found, key=lambda c: found[c].value)
+    remark = f"largest in {best}, of {len(found)} searched"
+    remark = "; ".join(filter(None, [remark, evidence.said_of_loss()]))
+    return result_of(Greatest(list(found.values())), n_included, n_excluded, remark=remark)
 
 
 @claim(
@@ -240,6 +373,9 @@ def reversed_by_dropout(evidence: Evidence, condition: str, easy: str, hard: str
     reference="no number",
     provenance="Braun et al. 2025; Theiss et al. 2026 [paper]; the margin (.1) is ours",
     measure="difference of (R² easy - R² hard)",
+    tables=("variance_explained", "learning"),
+    snapshots=AT_EQUAL_FUNCTION,
+    contrast=Contrast("plain", "noisy", ("training.parameter_noise",), rising=True),
 )
 def parameter_noise(evidence: Evidence, plain: str, noisy: str, easy: str, hard: str) -> Result:
     """Effect: gap with noise minus gap without; a difference is claimed, in either direction."""
@@ -255,6 +391,9 @@ def parameter_noise(evidence: Evidence, plain: str, noisy: str, easy: str, hard:
     reference="no number",
     provenance="Braun et al. 2025; Theiss et al. 2026 [paper]; the margin (.1) is ours",
     measure="difference of (R² easy - R² hard)",
+    tables=("variance_explained", "learning"),
+    snapshots=AT_EQUAL_FUNCTION,
+    contrast=Contrast("plain", "decayed", ("training.weight_decay",), rising=True),
 )
 def weight_decay(evidence: Evidence, plain: str, decayed: str, easy: str, hard: str) -> Result:
     """Effect: gap with decay minus gap without; a difference is claimed, in either direction."""
@@ -264,18 +403,23 @@ def weight_decay(evidence: Evidence, plain: str, decayed: str, easy: str, hard: 
 
 
 def _curves(evidence: Evidence, condition: str, feature: str) -> dict[int, dict[str, np.ndarray]]:
-    """Return every included network's curve of M1b and its value at the snapshot, by seed."""
+    """Return every included network's curves, and their values at the snapshot, by seed.
+
+    M1b is called "value", M1 "share".
+    """
     seeds = evidence.r2(condition).index
     table = evidence.all_rows("variance_explained", condition)
     table = table[(table["feature"] == feature) & (table["layer"] == evidence.layers[condition])]
     curves = {}
     for seed, rows in table[table["seed"].isin(seeds)].groupby("seed"):
         rows = rows.sort_values("step")
-        at = rows.loc[rows["snapshot"] == evidence.snapshot, "r2_of_final"]
+        at = rows.loc[rows["snapshot"] == evidence.snapshot, ["r2_of_final", "r2"]]
         curves[seed] = {
             "step": rows["step"].to_numpy(),
             "value": rows["r2_of_final"].to_numpy(),
-            "snapshot": at.iloc[0],
+            "share": rows["r2"].to_numpy(),
+            "snapshot": at["r2_of_final"].iloc[0],
+            "share at snapshot": at["r2"].iloc[0],
         }
     return curves
 

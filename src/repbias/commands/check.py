@@ -51,7 +51,7 @@ def _all_findings(config: Path, quick: bool, images: bool) -> Iterator[Findings]
 
 def _configuration(config: Path) -> tuple[Study | None, Findings]:
     """Return the study, unless its configuration has problems."""
-    from repbias.pipeline.checks import load_study, too_few_networks
+    from repbias.pipeline.checks import few_networks, load_study
 
     # As the Snakefile does: code of the user's is found where one is, and beside the study.
     places = [str(Path.cwd()), str(config.resolve().parent)]
@@ -70,7 +70,7 @@ def _configuration(config: Path) -> tuple[Study | None, Findings]:
         names = getattr(study, section)
         if names:
             findings.facts[section] = f"{len(names)} ({some(names)})"
-    findings.warnings += too_few_networks(study)
+    findings.warnings += few_networks(study)
     if study.device in ("cuda", "mps"):
         from repbias.networks.device import pick_device
 
@@ -105,6 +105,22 @@ def _own_networks(study: Study) -> dict[str, str]:
         if said not in own.values():
             own[f"{experiment}/{name}"] = said
     return own
+
+
+def _one_training_set(study: Study) -> Iterator[str]:
+    """Go through experiments whose claims hold for one training set."""
+    claimed = {name for roles in study.claims.values() for name in roles.values()}
+    for experiment, spec in study.experiments.items():
+        common = {
+            f"{experiment}/{name}"
+            for name, condition in spec.expand().items()
+            if condition.stimuli.training_sets == "common"
+        }
+        if claimed & common:
+            yield (
+                f"experiments.{experiment}: all networks have one training set "
+                "(stimuli.training_sets: common), for which claims hold, and for no other"
+            )
 
 
 def _time(seconds: float) -> str:
@@ -167,6 +183,7 @@ def _work(study: Study, quick: bool) -> Findings:
         )
         findings.facts["memory"] = f"at most {_size(most * 2**20)} for a job of networks"
     findings.facts |= _own_networks(study)
+    findings.warnings += _one_training_set(study)
     for (experiment, analysis), rows in rows_of_pairs(study).items():
         if rows > MANY_ROWS:
             findings.warnings.append(

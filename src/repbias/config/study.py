@@ -17,6 +17,7 @@ from repbias.bias.spec import Bias
 from repbias.config.analyses import ANALYSES
 from repbias.config.explain import explain
 from repbias.config.file import MAX_PROBLEMS, ConfigError
+from repbias.config.questions import Question
 from repbias.config.references import Reference
 from repbias.encoding.spec import Encoding
 from repbias.geometry.spec import Geometry, Identification, Similarity
@@ -212,6 +213,8 @@ class Study(Spec):
     claims: dict[str, dict[str, str]] = {}
     """Claims to decide, each with the conditions and features that fill its roles. Words behind a
     claim name a variant of it: `C1 momentum`."""
+    questions: dict[Name, Question] = {}
+    """Questions of your own, decided and shown like claims (docs/questions.md)."""
 
     @field_validator("keep")
     @classmethod
@@ -222,6 +225,10 @@ class Study(Spec):
         """Return the condition called "experiment/condition"."""
         experiment, _, condition = name.partition("/")
         return self.experiments[experiment].expand()[condition]
+
+    def names_of_conditions(self) -> list[str]:
+        """Return the names of all conditions, "experiment/condition"."""
+        return [f"{experiment}/{name}" for experiment, name, _ in self.conditions()]
 
     def conditions(self) -> Iterator[tuple[str, str, Condition]]:
         """Go through (experiment, condition name, condition)."""
@@ -267,6 +274,18 @@ class Study(Spec):
     def with_responses(self) -> list[str]:
         """Return the recordings that have responses of units, not only RDMs."""
         return [name for name, spec in self.recordings.items() if spec.kind != "rdms"]
+
+
+def axis_of(path: str, study: Study) -> dict[str, float]:
+    """Return "experiment/condition" to the value of a setting, where it is a number."""
+    axis = {}
+    for experiment, name, condition in study.conditions():
+        value: Any = condition.model_dump()
+        for key in _paths(value).get(path, (None,)):
+            value = value[key] if key is not None else None
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            axis[f"{experiment}/{name}"] = float(value)
+    return axis
 
 
 def _paths(settings: dict[str, Any], prefix: tuple[str, ...] = ()) -> dict[str, tuple[str, ...]]:

@@ -28,8 +28,9 @@ def region_table(encoding: pd.DataFrame) -> pd.DataFrame:
     """Summarise encoding scores by region, for every layer of every network.
 
     `r` is the mean over units within each subject, then over subjects. Its 95 % interval is
-    Student's t over subjects; with one subject it is over that subject's units, and the column
-    `interval` says so; with one unit there is none.
+    Student's t over subjects; with one subject, over stimuli, by the jackknife of
+    :func:`repbias.encoding.tables.encode_recording` (over its units it would be too narrow: they
+    see the same stimuli), and the column `interval` says so.
 
     `ceiling` is averaged in the same way over the units that have one, and so is their r;
     `r_normalised` is the ratio of these two means. A mean of ratios would be dominated by the units
@@ -70,14 +71,15 @@ def region_table(encoding: pd.DataFrame) -> pd.DataFrame:
     table["r_normalised"] = means["r_with_ceiling"] / means["ceiling"]
 
     several = table["n_subjects"] > 1
-    spread = over_subjects["r"].std().where(several, by_region["r"].std())
-    n = table["n_subjects"].where(several, table["n_units"])
-    # A single value has no spread.
-    width = student.ppf(0.975, (n - 1).where(n > 1)) * spread / np.sqrt(n)
-    table["ci_low"], table["ci_high"] = table["r"] - width, table["r"] + width
-    table["interval"] = np.select(
-        [several, n > 1],
-        ["95 %, t over subjects", "95 %, t over units of one subject only"],
-        "none: one unit",
+    over_stimuli = by_region[["r_error", "n_stimuli"]].first()
+    n = table["n_subjects"].where(several, over_stimuli["n_stimuli"])
+    error = (over_subjects["r"].std() / np.sqrt(n)).where(several, over_stimuli["r_error"])
+    width = student.ppf(0.975, n - 1) * error
+    table["ci_low"] = np.clip(table["r"] - width, -1, 1)
+    table["ci_high"] = np.clip(table["r"] + width, -1, 1)
+    table["interval"] = np.where(
+        several,
+        "95 %, t over subjects (these stimuli only)",
+        "95 %, jackknife of stimuli (this subject only)",
     )
     return as_table("encoding_regions", table.reset_index())

@@ -207,6 +207,42 @@ def scores(prediction: Prediction, responses: np.ndarray) -> tuple[np.ndarray, n
     return r, 1 - np.divide(error, total, out=np.full(len(total), np.nan), where=total > 0)
 
 
+def left_out_scores(
+    prediction: Prediction, responses: np.ndarray, left_out: np.ndarray
+) -> np.ndarray:
+    """Return r (:func:`scores`) without some of the stimuli; fits stay as they are.
+
+    Parameters
+    ----------
+    prediction, responses
+        As given to :func:`scores`.
+    left_out
+        (block, stimulus), 0 where a stimulus is left out, else 1
+        (:meth:`repbias.base.groups.StimulusGroups.left_out`).
+
+    Returns
+    -------
+    numpy.ndarray
+        (block, unit).
+    """
+    y, p = responses - prediction.baseline, prediction.parts.sum(axis=0)
+    r = np.zeros((len(left_out), y.shape[1]))
+    folds = np.unique(prediction.fold)
+    for fold in folds:
+        rows = prediction.fold == fold
+        # Sums of few numbers, centred so that their differences keep their digits.
+        a, b = (x[rows] - x[rows].mean(axis=0) for x in (y, p))
+        w = left_out[:, rows].astype(float)
+        n = np.maximum(w.sum(axis=1, keepdims=True), 1)
+        ab, aa, bb = (w @ x - (w @ u) * (w @ v) / n for x, u, v in (
+            (a * b, a, b), (a**2, a, a), (b**2, b, b)
+        ))  # fmt: skip
+        norms = np.sqrt(np.maximum(aa, 0) * np.maximum(bb, 0))
+        small = 1e-12 * np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
+        r += np.divide(ab, norms, out=np.zeros_like(r), where=norms > small)
+    return r / len(folds)
+
+
 def _correlation(y: np.ndarray, p: np.ndarray) -> np.ndarray:
     """Correlate columns; 0 if one of the two is constant up to rounding errors."""
     squares = np.einsum("sc,sc->c", y, y)

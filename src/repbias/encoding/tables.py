@@ -12,7 +12,15 @@ from scipy.stats import false_discovery_control
 
 from repbias.base.groups import StimulusGroups
 from repbias.base.spec import RepbiasError
-from repbias.encoding.ridge import gram, outer_folds, permutation_p, predict, scores, sub_gram
+from repbias.encoding.ridge import (
+    gram,
+    left_out_scores,
+    outer_folds,
+    permutation_p,
+    predict,
+    scores,
+    sub_gram,
+)
 from repbias.encoding.spec import Encoding
 from repbias.io.activations import Activations
 from repbias.io.recordings import Recording
@@ -191,11 +199,13 @@ def encode_recording(
             if not np.isfinite(features).all():
                 logger.warning("%s: %s, %s is not finite; left out", name, condition, info)
                 continue
-            table = _encode(features, data, spec)
+            table, without = _encode(features, data, spec)
             units = table["column"]
+            names = {k: recording.units[k][units] for k in ("unit", "subject", "region")}
             tables.append(
                 table.assign(
-                    **{k: recording.units[k][units] for k in ("unit", "subject", "region")},
+                    **names,
+                    r_error=errors_of_means(without, spec.folds, names["subject"], names["region"]),
                     ceiling=ceiling[units],
                     recording=name,
                     experiment=experiment,
@@ -213,16 +223,52 @@ def encode_recording(
     return as_table("encoding", table)
 
 
-def _encode(features: np.ndarray, data: Targets, spec: Encoding) -> pd.DataFrame:
-    """Score one layer's predictions; one row per unit, in the recording's order."""
-    kernel = gram(features)
-    tables = []
+def errors_of_means(without: np.ndarray, n_folds: int, *columns: np.ndarray) -> np.ndarray:
+    """Return the standard error, over stimuli, of the mean r of the units like each, (unit,).
+
+    Jackknife (Efron & Tibshirani 1993, eq. 11.5) of the mean over units with the same values in
+    the columns: units of one subject see the same stimuli, so their errors do not average out. As
+    fits to other training stimuli would differ too, the variance is larger by the ratio of test to
+    training stimuli, 1 / (folds - 1) (as in Nadeau & Bengio 2003, eq. 5).
+
+    Parameters
+    ----------
+    without
+        (block, unit), r without a block of stimuli.
+    n_folds
+        Outer folds.
+    columns
+        (unit,) each.
+    """
+    errors = np.empty(without.shape[1])
+    keys = np.array(["\t".join(map(str, row)) for row in zip(*columns, strict=True)])
+    for key in np.unique(keys):
+        units = keys == key
+        means = without[:, units].mean(axis=1)
+        variance = (len(means) - 1) * means.var()
+        errors[units] = np.sqrt(variance * n_folds / (n_folds - 1))
+    return errors
+
+
+def _encode(features: np.ndarray, data: Targets, spec: Encoding) -> tuple[pd.DataFrame, np.ndarray]:
+    """Score one layer's predictions.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        One row per unit, in the recording's order.
+    without : numpy.ndarray
+        (block, unit), r without a block of stimuli.
+    """
+    kernel, left_out = gram(features), data.groups.left_out()
+    tables, without = [], []
     for stimuli, units in data.patterns:
         whole = len(stimuli) == len(kernel)
         k = kernel if whole else sub_gram(kernel, stimuli)
         responses, groups = data.means[np.ix_(stimuli, units)], data.groups.subset(stimuli)
         fit = predict(k, responses, spec, groups)
         r, r2 = scores(fit, responses)
+        without.append(left_out_scores(fit, responses, left_out[:, stimuli]))
         at_first, at_last = (fit.alphas == fit.grid[end] for end in (0, -1))
         tables.append(
             pd.DataFrame(
@@ -238,10 +284,12 @@ def _encode(features: np.ndarray, data: Targets, spec: Encoding) -> pd.DataFrame
                 }
             )
         )
-    table = pd.concat(tables).sort_values("column", ignore_index=True)
+    table = pd.concat(tables, ignore_index=True)
+    order = np.argsort(table["column"].to_numpy(), kind="stable")
+    table = table.iloc[order].reset_index(drop=True)
     table["alpha_at_edge"] = table["at_first"] + table["at_last"]
     table["p_fdr"] = false_discovery_control(table["p"]) if spec.permutations else np.nan
-    return table
+    return table, np.concatenate(without, axis=1)[:, order]
 
 
 def _warn_of_edges(name: str, table: pd.DataFrame, spec: Encoding) -> None:

@@ -79,6 +79,10 @@ def in_blocks(inputs: Any) -> Iterator[np.ndarray]:
 class Stimuli:
     """Generated stimuli.
 
+    Those of a condition are common to its networks: validation and test stimuli, and training
+    stimuli where all networks have the same. A network's own training set is made when it is
+    needed, by `training_set` of the family.
+
     Attributes
     ----------
     inputs : (stimulus, ...) float32; or uint8, images of 0 to 255; or int64, tokens. An array, or
@@ -121,6 +125,8 @@ class Stimuli:
     def part(self, split: str) -> tuple[Any, np.ndarray, np.ndarray]:
         """Return the inputs, labels and ids of one split."""
         rows = self.split == split
+        if rows.all():
+            return self.inputs, self.labels, self.ids
         return self.inputs[rows], self.labels[rows], self.ids[rows]
 
     def named_labels(self, split: str) -> dict[str, np.ndarray]:

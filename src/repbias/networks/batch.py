@@ -16,11 +16,14 @@ import torch
 from repbias.base.spec import RepbiasError
 from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli, in_blocks
+from repbias.networks.architecture import Architecture
 from repbias.networks.architectures import architecture
 from repbias.networks.device import pick_device
 from repbias.networks.ensembles import Ensemble
 from repbias.networks.spec import Training
 from repbias.networks.training import train_ensembles
+from repbias.stimuli.families import stimulus_family
+from repbias.stimuli.family import StimulusFamily
 from repbias.tables import as_table
 
 logger = logging.getLogger(__name__)
@@ -35,22 +38,24 @@ def train_batch(
 ) -> dict[str, Networks]:
     """Train the networks of several conditions, except those that an earlier run has trained.
 
-    A network is taken over if it has the same recipe: stimuli, architecture, training, code,
-    versions of NumPy and PyTorch, and kind of device. So a further seed costs one network.
+    A network is taken over if it has the same recipe: stimuli, what its training set depends on,
+    architecture, training, code, versions of NumPy and PyTorch, and kind of device. So a further
+    seed costs one network.
 
     Parameters
     ----------
     conditions
-        Condition to its "network", "training" and number of "seeds".
+        Condition to its "stimuli", "network", "training" and number of "seeds".
     stimuli
-        The file of their stimuli.
+        The file of the stimuli that networks of a condition have in common.
     networks
         The file that their networks go to; what an earlier run put there is found if it was given
         to :func:`remember`.
     device
         "auto", "cpu", "cuda" or "mps".
     code
-        "training mlp" and the like to the fingerprint of the code that trains such networks: with
+        "training mlp" and the like to the fingerprint of the code that trains such networks,
+        "stimuli bits" and the like to that of the code that draws their training sets: with
         another one, all are trained.
 
     Returns
@@ -64,9 +69,8 @@ def train_batch(
     recipes: dict[str, dict[str, Any]] = {}
     for name, spec in conditions.items():
         shown = Stimuli.read(stimuli, name)
-        network = architecture(spec["network"])
-        trainer = (code or {}).get(f"training {spec['network']['kind']}", "")
-        recipes[name] = _recipe(spec, shown, kind, trainer, network.source_files())
+        network, family = architecture(spec["network"]), stimulus_family(spec["stimuli"])
+        recipes[name] = _recipe(spec, shown, kind, code or {}, network, family)
         seeds = list(range(spec["seeds"]))
         found = _trained(networks, name, recipes[name], seeds)
         if found is not None:
@@ -75,9 +79,11 @@ def train_batch(
             total = spec["seeds"]
             logger.info("%s: %d of %d networks are there already", name, total - len(seeds), total)
         if seeds:
-            ensembles[name] = Ensemble(shown, network, Training(**spec["training"]), seeds)
+            ensembles[name] = Ensemble(shown, network, Training(**spec["training"]), seeds, family)
             try:
                 ensembles[name].check()
+                # Better an error now than after other conditions were trained.
+                ensembles[name].training_set(seeds[0])
             except RepbiasError as error:
                 raise RepbiasError(f"{name}: {error}") from error
     trained = dict(zip(ensembles, train_ensembles(list(ensembles.values()), device), strict=True))
@@ -147,7 +153,12 @@ def _second_name(path: Path) -> Path:
 
 
 def _recipe(
-    spec: Mapping[str, Any], stimuli: Stimuli, kind: str, code: str, files: list[str]
+    spec: Mapping[str, Any],
+    stimuli: Stimuli,
+    kind: str,
+    code: Mapping[str, str],
+    network: Architecture,
+    family: StimulusFamily,
 ) -> dict[str, Any]:
     """Return all that a network depends on beside its seed."""
     # Which layers are read, and how, matters to dropout only.
@@ -157,17 +168,26 @@ def _recipe(
         digest.update(np.ascontiguousarray(array).tobytes())
     for block in in_blocks(stimuli.inputs):
         digest.update(block.tobytes())
+    shown: dict[str, Any] = {
+        "sha256": digest.hexdigest(),
+        "features": stimuli.features,
+        "classes": stimuli.classes,
+        "inputs": [list(stimuli.shown.shape), *stimuli.shown[1:]],
+    }
+    if family.training_sets == "own":
+        # Training sets follow from the family and the seed; they are not drawn to be compared.
+        shown |= {
+            "family": family.model_dump(mode="json"),
+            "code": code.get(f"stimuli {family.kind}", ""),
+        }
     return {
-        "stimuli": {
-            "sha256": digest.hexdigest(),
-            "features": stimuli.features,
-            "classes": stimuli.classes,
-            "inputs": [list(stimuli.shown.shape), *stimuli.shown[1:]],
-        },
+        "stimuli": shown,
         "network": {k: v for k, v in spec["network"].items() if k not in not_trained},
         "training": dict(spec["training"]),
-        "code": code,
-        "own_code": [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files],
+        "code": code.get(f"training {spec['network']['kind']}", ""),
+        "own_code": [
+            hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in network.source_files()
+        ],
         "numpy": np.__version__,
         "torch": torch.__version__,
         "device": kind,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from repbias.io.stimuli import Stimuli
     from repbias.networks.architecture import Architecture
     from repbias.networks.spec import Training
+    from repbias.stimuli.family import StimulusFamily
 
 #: Gives the parameters and buffers of a network, when they are kept.
 Weights = Callable[[], Mapping[str, np.ndarray]]
@@ -27,20 +28,22 @@ Weights = Callable[[], Mapping[str, np.ndarray]]
 
 @dataclass
 class Ensemble:
-    """Networks that differ in their seed only.
+    """Networks that differ in their seed only, and in their training set where each has its own.
 
     Attributes
     ----------
-    stimuli : training, validation and test stimuli
+    stimuli : validation and test stimuli, and training stimuli where all networks have the same
     network : architecture
     training : settings
     seeds : one network each
+    family : generates each network's training set; it may be left out where `stimuli` have one
     """
 
     stimuli: Stimuli
     network: Architecture
     training: Training
     seeds: Sequence[int]
+    family: StimulusFamily | None = None
 
     @property
     def targets(self) -> list[str]:
@@ -67,6 +70,11 @@ class Ensemble:
     def check(self) -> None:
         """Refuse what the stimuli do not have, and a network that cannot be shown them."""
         n_train = self.n_stimuli("train")
+        if not n_train:
+            raise RepbiasError(
+                "there are no training stimuli; give the family that generates each network's, or "
+                "generate the stimuli with training_sets='common'"
+            )
         if self.batch_size > n_train:
             raise RepbiasError(
                 f"training.batch_size is {self.batch_size}, but there are {n_train} stimuli"
@@ -80,8 +88,22 @@ class Ensemble:
         self.network.sizes(self.task)
 
     def n_stimuli(self, split: str) -> int:
-        """Return the number of stimuli of a split."""
+        """Return the number of stimuli of a split that a network is shown."""
+        if split == "train" and self.family is not None:
+            return self.family.n_train
         return int((self.stimuli.split == split).sum())
+
+    def training_set(self, seed: int) -> Stimuli:
+        """Return stimuli of which the split "train" is what a network is trained on."""
+        if self.family is None:
+            return self.stimuli
+        return self.family.training_set(seed, self.stimuli)
+
+    def training_set_key(self, seed: int) -> Hashable:
+        """Return what is equal for equal training sets, also of networks of other ensembles."""
+        if self.family is None or self.family.training_sets == "common":
+            return id(self.stimuli)
+        return (self.family.model_dump_json(), seed)
 
 
 def optimizer_of(training: Training, parameters: list[Tensor]) -> torch.optim.Optimizer:

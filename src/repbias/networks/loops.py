@@ -50,9 +50,9 @@ class Loop:
         self._module = built(ensemble.network, ensemble.task, seed).to(device)
         self._parameters = dict(self._module.named_parameters())
         self._record = Record(ensemble, self._weights())
-        stimuli = ensemble.stimuli
-        self._inputs, self._labels, _ = stimuli.part("train")
-        self._supervised = stimuli.supervised[stimuli.split == "train"]
+        stimuli, shown = ensemble.stimuli, ensemble.training_set(seed)
+        self._inputs, self._labels, _ = shown.part("train")
+        self._supervised = shown.supervised[shown.split == "train"]
         self._validation = stimuli.part("validation")
         self._manipulator = Manipulator(
             [ensemble.training], [seed], [ensemble.targets], stimuli.features

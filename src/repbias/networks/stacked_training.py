@@ -93,7 +93,9 @@ class Stack:
         self._batches = Batches(first, seeds, device)
         self._grid = set().union(*(record.grid for record in self._records))
         self._stacked = list(self._active)
-        self._load_stimuli()
+        self._train, self._validation = (
+            _Shown(members, split, device) for split in ("train", "validation")
+        )
         self._optimizers = _optimizers(self._ensembles, self._weights)
 
     def train(self) -> list[Record]:
@@ -127,7 +129,7 @@ class Stack:
 
     def _step(self) -> None:
         rows = self._batches.next()
-        x, labels = (self._take(t, rows) for t in self._train)
+        x, labels, supervised = self._train.at(rows)
         weights = {name: w.requires_grad_() for name, w in self._weights.items()}
         widths = self._network.hidden
         low = self._precision == "bfloat16"
@@ -140,8 +142,8 @@ class Stack:
             )
         losses = self._heads.losses(logits.float(), labels)
         losses = losses * self._loss_weights
-        if self._supervised is not None:
-            losses = losses * self._take(self._supervised, rows)
+        if supervised is not None:
+            losses = losses * supervised
         # The mean over stimuli of each network, summed over networks.
         (losses.sum() / losses.shape[1]).backward()
         for optimizer in self._optimizers:
@@ -151,7 +153,7 @@ class Stack:
     @torch.no_grad()
     def _evaluate(self, step: int, due: list[int]) -> None:
         """Take note of loss and accuracy on the validation stimuli, and stop what is done."""
-        inputs, labels = (self._take(t, None) for t in self._validation)
+        inputs, labels = self._validation.all()
         _, logits = forward(self._weights, inputs, self._network)
         reported = self._heads.reported(logits.cpu().numpy())
         n_features = len(self._features)
@@ -191,42 +193,13 @@ class Stack:
         self._weights = {name: w[places].clone() for name, w in self._weights.items()}
         self._manipulator.keep(places)
         self._batches.keep(places)
+        self._train.keep(places)
+        self._validation.keep(places)
         old = self._optimizers
         self._stacked = list(self._active)
-        self._load_stimuli()
         self._optimizers = _optimizers([self._ensembles[i] for i in self._stacked], self._weights)
         _hand_over(old, self._optimizers, places)
         self._reward()
-
-    def _load_stimuli(self) -> None:
-        """Put the stimuli of the stacked networks on the device, each set of stimuli once."""
-        sets = [self._ensembles[i].stimuli for i in self._stacked]
-        different = list({id(s): s for s in sets}.values())
-        set_of = [next(k for k, d in enumerate(different) if d is s) for s in sets]
-        self._set_of = torch.tensor(set_of, device=self._device)
-
-        def stacked(split: str, name: str) -> Tensor:
-            values = [getattr(s, name)[s.split == split] for s in different]
-            values = [as_rows(v) if name == "inputs" else v.astype(np.float32) for v in values]
-            return padded(torch.from_numpy(np.stack(values))).to(self._device)
-
-        silent = any(not s.supervised.all() for s in different)
-        self._train = (
-            stacked("train", "inputs"),
-            stacked("train", "labels"),
-        )
-        self._supervised = stacked("train", "supervised") if silent else None
-        self._validation = (stacked("validation", "inputs"), stacked("validation", "labels"))
-
-    def _take(self, values: Tensor, rows: Tensor | None) -> Tensor:
-        """Return each network's rows of its own stimuli, (network, row, ...); all if None."""
-        if rows is None:
-            if len(values) == 1:
-                return values.expand(len(self._set_of), *values.shape[1:])
-            return values[self._set_of]
-        if len(values) == 1:
-            return values[0][rows]
-        return values[self._set_of[:, None], rows]
 
     def _progress(self, step: int) -> str:
         limit = max(c.training.max_steps for c in self._ensembles)
@@ -236,6 +209,72 @@ class Stack:
             f"{len(self._records)} networks done, lowest accuracy of the others "
             f"{min(learning, default=1.0):.3f}"
         )
+
+
+class _Shown:
+    """What networks of a stack are shown of one split, on the device.
+
+    Networks that are shown the same stimuli share them, others have a set each.
+    """
+
+    def __init__(
+        self, members: Sequence[tuple[Ensemble, int]], split: str, device: torch.device
+    ) -> None:
+        training = split == "train"
+        keys: list[Hashable] = [
+            c.training_set_key(seed) if training else id(c.stimuli) for c, seed in members
+        ]
+        sets = dict(zip(keys, members, strict=True))
+        places = {key: k for k, key in enumerate(sets)}
+        self._set_of = torch.tensor([places[key] for key in keys], device=device)
+        self._n = members[0][0].n_stimuli(split)
+        values: list[Tensor] = []
+        supervised = []
+        for k, (ensemble, seed) in enumerate(sets.values()):
+            # Made when it is its turn, so that one set at a time is in memory twice.
+            stimuli = ensemble.training_set(seed) if training else ensemble.stimuli
+            inputs, labels, _ = stimuli.part(split)
+            arrays = as_rows(inputs), labels.astype(np.float32)
+            rows = [padded(torch.from_numpy(array)) for array in arrays]
+            if not values:
+                values = [torch.empty(len(sets), *r.shape, device=device) for r in rows]
+            for value, r in zip(values, rows, strict=True):
+                value[k] = r.to(device)
+            supervised.append(stimuli.supervised[stimuli.split == split])
+        self._inputs, self._labels = values
+        self._supervised: Tensor | None = None
+        if not all(s.all() for s in supervised):
+            counts = torch.from_numpy(np.stack(supervised).astype(np.float32))
+            self._supervised = padded(counts).to(device)
+
+    def at(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return inputs, labels, and what counts of these: each network's (network, row, ...).
+
+        The last is None where all labels count.
+        """
+        # Rows of all sets, one after the other.
+        places = rows + self._n * self._set_of[:, None]
+        supervised = self._supervised
+        return (
+            self._inputs.flatten(0, 1)[places],
+            self._labels.flatten(0, 1)[places],
+            None if supervised is None else supervised.flatten(0, 1)[places],
+        )
+
+    def all(self) -> tuple[Tensor, Tensor]:
+        """Return the inputs and labels of each network, (network, stimulus, ...)."""
+        if len(self._inputs) == 1:
+            n = len(self._set_of)
+            return self._inputs.expand(n, -1, -1), self._labels.expand(n, -1, -1)
+        return self._inputs[self._set_of], self._labels[self._set_of]
+
+    def keep(self, members: Sequence[int]) -> None:
+        """Go on with some of the networks only, and their stimuli."""
+        used, self._set_of = torch.unique(self._set_of[list(members)], return_inverse=True)
+        if len(used) < len(self._inputs):
+            self._inputs, self._labels = self._inputs[used], self._labels[used]
+            if self._supervised is not None:
+                self._supervised = self._supervised[used]
 
 
 class _Optimizer:

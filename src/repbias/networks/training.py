@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from repbias.io.stimuli import Stimuli
     from repbias.networks.architecture import Architecture
     from repbias.networks.spec import Training
+    from repbias.stimuli.family import StimulusFamily
 
 logger = logging.getLogger(__name__)
 
@@ -33,16 +34,18 @@ def train(
     training: Training,
     seeds: Sequence[int],
     device: str = "auto",
+    family: StimulusFamily | None = None,
 ) -> Networks:
     """Train one network per seed; :func:`train_ensembles` for a single condition."""
-    return train_ensembles([Ensemble(stimuli, network, training, seeds)], device)[0]
+    return train_ensembles([Ensemble(stimuli, network, training, seeds, family)], device)[0]
 
 
 def train_ensembles(ensembles: Sequence[Ensemble], device: str = "auto") -> list[Networks]:
     """Train the networks of many conditions; perceptrons are stacked where their shapes agree.
 
-    A network's initial weights, batches and noise depend on its own seed and condition only, and
-    members of a stack do not interact, so a network is the same alone and in any company.
+    A network's training set, initial weights, batches and noise depend on its own seed and
+    condition only, and members of a stack do not interact, so a network is the same alone and in
+    any company.
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from repbias.base.spec import RepbiasError, nearest
 from repbias.claims.catalogue import CLAIMS
-from repbias.claims.evidence import MIN_NETWORKS
+from repbias.claims.evidence import ENOUGH_NETWORKS, MIN_NETWORKS, conditions_matching
 from repbias.config.analyses import ANALYSES
 from repbias.config.explain import explain
 from repbias.config.file import ConfigError, require_plain_data
@@ -18,6 +18,7 @@ from repbias.config.references import CEILINGS, SIMILARITIES
 from repbias.config.study import MOST_CONDITIONS, Condition, Study
 from repbias.geometry.spec import Identification
 from repbias.networks.spec import FeatureNetwork
+from repbias.pipeline.question_checks import question_problems
 from repbias.recordings.simulate import SimulatedRecording
 
 if TYPE_CHECKING:
@@ -57,9 +58,9 @@ def load_study(config: dict[str, Any], source: str = "config", try_networks: boo
                 f"at most {MOST_CONDITIONS:,}: vary less, or split the study"
             ],
         )
-    # What claims require is asked of a study that is consistent.
+    # What claims and questions require is asked of a study that is consistent.
     problems = [*(_impossible_networks(study) if try_networks else ()), *_inconsistencies(study)]
-    problems = problems or list(_unmet_claims(study))
+    problems = problems or [*_unmet_claims(study), *question_problems(study)]
     if problems:
         raise ConfigError(source, problems)
     return study
@@ -271,6 +272,12 @@ def _claim_problems(
     for role in wanted.keys() - roles.keys():
         yield f"{where}.{role}: missing; name a {wanted[role]}"
     filled = {r: v for r, v in roles.items() if wanted.get(r) == "condition"}
+    for role, pattern in roles.items():
+        if wanted.get(role) == "conditions":
+            matching = conditions_matching(pattern, conditions)
+            if not matching:
+                yield f"{where}.{role}: no condition {pattern!r}; {nearest(pattern, conditions)}"
+            filled |= {f"{role}.{condition}": condition for condition in matching}
     for role, value in filled.items():
         if value not in conditions:
             yield f"{where}.{role}: no condition {value!r}; {nearest(value, conditions)}"
@@ -288,6 +295,8 @@ def _claim_problems(
             f"{where}: {', '.join(filled.values())} cannot be compared: conditions of a claim must "
             "belong to one experiment and share their stimuli"
         )
+    if entry.contrast:
+        yield from (f"{where}: {problem}" for problem in entry.contrast.problems(roles, conditions))
     for role, value in features.items():
         for condition, spec in known.items():
             possible = list(spec.stimuli.classes)
@@ -320,17 +329,23 @@ def _claim_problems(
             yield f"{where}: {name} needs a condition in encryption"
 
 
-def too_few_networks(study: Study) -> Iterator[str]:
-    """Go through claims that cannot be decided, as a condition has too few networks."""
+def few_networks(study: Study) -> Iterator[str]:
+    """Go through claims about conditions with too few networks for a verdict, whatever they do."""
+    conditions = {f"{e}/{name}": spec for e, name, spec in study.conditions()}
     for name, roles in study.claims.items():
-        wanted = CLAIMS[name.partition(" ")[0]].roles
-        for role in (role for role in roles if wanted[role] == "condition"):
-            seeds = study.condition(roles[role]).seeds
+        kinds = CLAIMS[name.partition(" ")[0]].roles
+        filled = [
+            roles[role] for role, kind in kinds.items() if kind in ("condition", "conditions")
+        ]
+        named = [c for pattern in filled for c in conditions_matching(pattern, conditions)]
+        for condition in named:
+            seeds = conditions[condition].seeds
             if seeds < MIN_NETWORKS:
                 yield (
-                    f"claims.{name}: {roles[role]} has {seeds} networks; a verdict needs "
-                    f"{MIN_NETWORKS} that are included, so it will be inconclusive"
+                    f"claims.{name}: {condition} has {seeds} networks (seeds), where a verdict "
+                    f"needs {MIN_NETWORKS} and reviewers ask for {ENOUGH_NETWORKS}"
                 )
+                break
 
 
 def _unmet_claims(study: Study) -> Iterator[str]:

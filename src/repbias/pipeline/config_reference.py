@@ -80,7 +80,9 @@ def markdown() -> str:
     for name, function in FUNCTIONS.items():
         k = f"{function.default_k}" + ("" if function.fixed else " by default")
         parts.append(f"| `{name}` | {k}{', odd' if function.odd else ''} |\n")
-    parts.append("\n## Claims\n\n| claim | roles | statement |\n|---|---|---|\n")
+    parts.append("\n## Claims\n\n[verdicts.md](verdicts.md) says how they are decided, and ")
+    parts.append("[questions.md](questions.md) how to ask questions of your own.\n\n")
+    parts.append("| claim | roles | statement |\n|---|---|---|\n")
     for name, claim in sorted(CLAIMS.items(), key=_number):
         roles = ", ".join(f"`{role}` (a {kind})" for role, kind in claim.roles.items()) or "none"
         parts.append(f"| `{name}` | {roles} | {claim.statement} |\n")

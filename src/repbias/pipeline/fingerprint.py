@@ -13,8 +13,10 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from repbias.base.spec import kind_of
 from repbias.config.analyses import OF_NETWORKS, OF_RECORDINGS
 from repbias.networks.architectures import ARCHITECTURES
+from repbias.stimuli.families import FAMILIES
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -54,16 +56,17 @@ def code_fingerprints(scripts: Path) -> dict[str, str]:
     -------
     dict
         Name of a script, or an analysis' function as package.module:name, to the fingerprint;
-        "training mlp" and the like are what trained networks of an architecture depend on.
+        "training mlp" and the like are what trained networks of an architecture depend on, and
+        "stimuli bits" and the like what the training sets of a family do.
     """
     named = {name: module_of(entry.function) for name, entry in OF_NETWORKS.items()}
     training = PACKAGE / "networks/training.py"
     prints = {
-        f"training {a.model_fields['kind'].default}": code_fingerprint(
-            training, module_of(a.__module__)
-        )
+        f"training {kind_of(a)}": code_fingerprint(training, module_of(a.__module__))
         for a in ARCHITECTURES
     }
+    for family in FAMILIES:
+        prints[f"stimuli {kind_of(family)}"] = code_fingerprint(module_of(family.__module__))
     for script in sorted(scripts.glob("*.py")):
         # Analyses are named by text, so that a study can be read without importing them.
         more = named.values() if script.name == "analyse_networks.py" else ()

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from repbias.config.analyses import ANALYSES, BETWEEN_NETWORKS, OF_NETWORKS, OF_RECORDINGS
-from repbias.config.study import Condition, Study
+from repbias.config.study import Condition, Study, axis_of
 from repbias.report.captions import FIGURES
 
 #: Analyses of recordings that need responses; the others are done from RDMs alone as well.
@@ -100,7 +100,7 @@ class Plan:
             "cautions": study.recordings,
             "references": study.references,
             "model_recovery": study.simulated(),
-            "claims": study.claims,
+            "claims": study.claims or study.questions,
         }
         return [name for name, source in filled.items() if source]
 
@@ -213,7 +213,12 @@ class Plan:
         """Return what the training of every condition of a batch depends on."""
         networks = self.networks_of_batch(experiment, batch)
         return {
-            c: {"network": networks[c], "training": _plain(spec.training), "seeds": spec.seeds}
+            c: {
+                "stimuli": _plain(spec.stimuli),
+                "network": networks[c],
+                "training": _plain(spec.training),
+                "seeds": spec.seeds,
+            }
             for c, spec in self._specs(experiment, batch)
         }
 
@@ -266,6 +271,14 @@ class Plan:
     def all_analysed_layers(self) -> dict[str, str]:
         """Return "experiment/condition" to its analysed layer."""
         return {f"{e}/{c}": spec.network.analysed for (e, c), spec in self.conditions.items()}
+
+    def axes(self) -> dict[str, dict[str, float]]:
+        """Return questions about a trend over a setting, with its value in every condition."""
+        return {
+            name: axis_of(question.trend, self.study)
+            for name, question in self.study.questions.items()
+            if question.trend and "." in question.trend
+        }
 
     def images_of(self, recording: str) -> dict[str, Any] | None:
         """Return the settings of the stimuli that were shown; None of generated stimuli."""

@@ -38,11 +38,12 @@ class JobResources:
         return 10 + ceil(len(self._conditions(experiment, batch)) / 10)
 
     def training_memory(self, experiment: str, batch: str) -> int:
-        """Checkpoints of all networks, which are joined at the end, and all stimuli."""
+        """Checkpoints of all networks, which are joined at the end, and stimuli."""
         conditions = self._conditions(experiment, batch)
         files = [self._bytes(c) for c in conditions]
         held = 2 * mib(sum(f["networks"] + min(f["stimuli"], STREAMED) for f in files))
-        return TORCH + held + mib(max(map(sizes.training_bytes, conditions)))
+        own = max(map(sizes.training_set_bytes, conditions))
+        return TORCH + held + mib(max(map(sizes.training_bytes, conditions)) + own)
 
     def training_minutes(self, experiment: str, batch: str) -> int:
         """Count steps: each takes time for its matrix products, and some in any case."""

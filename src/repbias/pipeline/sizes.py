@@ -8,14 +8,14 @@ are what is written at most.
 from __future__ import annotations
 
 from collections.abc import Collection
-from math import comb
+from math import comb, prod
 
 from repbias.config.study import Condition, Study
 from repbias.io.networks import SNAPSHOTS
 from repbias.pipeline.plan import Plan
 
-#: Bytes of an HDF5 file beside its arrays.
-FILE = 20_000
+#: Bytes of an HDF5 file beside its arrays; those of stimuli have fewer parts.
+FILE, STIMULI_FILE = 20_000, 3_000
 #: Bytes of a table's row.
 ROW = 100
 
@@ -68,6 +68,18 @@ def training_bytes(condition: Condition) -> int:
     return sizes.stimulus_bytes * max(batch, 512) + 16 * sizes.parameters
 
 
+def training_set_bytes(condition: Condition) -> int:
+    """Return what training sets take that are made while networks are trained, at most."""
+    stimuli = condition.stimuli
+    if stimuli.training_sets == "common":
+        return 0
+    # One is drawn at a time, which takes some copies. On a CPU ten networks are in a stack: as
+    # float32, inputs, labels and which of these count, padded.
+    drawn = 5 * _row_bytes(condition)
+    stacked = 4 * (prod(stimuli.inputs.shape) + 100)
+    return stimuli.n_train * (drawn + 10 * stacked * condition.network.stacked)
+
+
 def analysis_seconds(condition: Condition, analyses: Collection[str], strengths: int) -> float:
     """Return how long it takes to run networks that are not stacked for their analyses.
 
@@ -104,17 +116,24 @@ def condition_bytes(condition: Condition, n_stimuli: int) -> dict[str, int]:
     """
     stimuli, seeds, sizes = condition.stimuli, condition.seeds, condition.sizes()
     n_targets = len(stimuli.targets)
-    # Inputs; labels, components and what is supervised; ids.
-    row = stimuli.inputs.n_bytes + 2 * n_targets + n_names(condition) + stimuli.id_bytes
+    common = stimuli.n_validation + stimuli.n_test
+    common += stimuli.n_train * (stimuli.training_sets == "common")
     curve = seeds * n_evaluations(condition) * (1 + n_targets)
     weights = seeds * n_checkpoints(condition) * sizes.parameters
     patterns = seeds * len(SNAPSHOTS) * stimuli.n_test * sum(sizes.units.values())
     return {
-        "stimuli": FILE + row * (stimuli.n_train + stimuli.n_validation + stimuli.n_test),
+        "stimuli": STIMULI_FILE + common * _row_bytes(condition),
         "networks": FILE + 8 * curve + 4 * weights,
         "activations": FILE + 4 * patterns,
         "rdms": rdm_bytes(n_layer_rdms(condition), min(n_stimuli, stimuli.n_test)),
     }
+
+
+def _row_bytes(condition: Condition) -> int:
+    """Return the bytes of a stimulus."""
+    stimuli = condition.stimuli
+    # Inputs; labels, components and what is supervised; ids.
+    return stimuli.inputs.n_bytes + 2 * len(stimuli.targets) + n_names(condition) + stimuli.id_bytes
 
 
 def rows_of_pairs(study: Study) -> dict[tuple[str, str], int]:
@@ -209,7 +228,7 @@ def n_jobs(plan: Plan) -> int:
     study = plan.study
     activations, rdms = needed(plan)
     # Tables, those that follow from them, claims, figures, the configuration, the page, the target.
-    jobs = 1 + bool(plan.derived()) + bool(study.claims) + 4
+    jobs = 1 + bool(plan.derived()) + bool(study.claims or study.questions) + 4
     for (experiment, _), names in plan.batches.items():
         jobs += 2 + bool({(experiment, name) for name in names} & activations)
         jobs += bool(plan.analyses_of(experiment))

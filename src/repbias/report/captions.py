@@ -31,7 +31,8 @@ FIGURES: dict[str, Caption] = {
         "Claims",
         "Claims at a glance",
         "Verdict, effect and 95 % interval of every claim in every variant, when the networks "
-        "first mastered their targets and at the end of training. Where all cells of a claim have "
+        "first mastered their targets, at the end of training and, for differences that a setting "
+        "makes, at equal validation loss. Where all cells of a claim have "
         "the same colour, its verdict is the same in every variant and at both times; effects may "
         "still differ in size and, where a difference in either direction is claimed, in sign. "
         "White: not decided at this time.",
@@ -137,8 +138,8 @@ FIGURES: dict[str, Caption] = {
         "Networks compared with each other",
         "RDM similarity (the first of geometry.rdm_similarities) between the analysed layers of "
         "all networks, by condition and stage of training; for models under `networks:`, between "
-        "all of their layers. Networks of one architecture with the same seed start from the same "
-        "weights. Grey: not "
+        "all of their layers. Networks with the same seed start from the same weights, if their "
+        "architecture is the same, and have the same training set, if their stimuli are. Grey: not "
         "compared, such as a network with itself.",
         ("rsa_models",),
     ),
@@ -221,9 +222,11 @@ FIGURES: dict[str, Caption] = {
         "Networks compared with recordings: encoding",
         "Correlation between the responses to held-out stimuli and the predictions of ridge "
         "regression (nested cross-validation), not divided by the ceiling. Lines, dots and stars "
-        "as for RSA. Dotted: mean ceiling of the units that have one. Bars, for single networks: "
-        "95 % bootstrap intervals over units.",
-        ("encoding",),
+        "as for RSA; a panel for each region. Dotted: mean ceiling of the units that have one. "
+        "Bars, for single networks: 95 % intervals, over subjects or, if there is one, over "
+        "stimuli. The layer that predicts best is biased towards layers before the one that "
+        "generates the responses, as these hold what it computes from: it identifies no layer.",
+        ("encoding_regions", "encoding"),
     ),
     "encoding_regions": Caption(
         "Models and recordings",

@@ -151,7 +151,12 @@ def claims_summary(claims: pd.DataFrame) -> dict[str, Any]:
     both = pd.DataFrame({"before": mastered, "after": final}).dropna()
     both = both.reindex([key for key in final.index if key in both.index])
     changed = both[both["before"] != both["after"]].reset_index()
+    decided = claims[(claims["verdict"] != "inconclusive") & claims["p"].notna()]
     return {
+        "at_equal_loss": bool((claims["snapshot"] == "matched").any()),
+        "n_tested": int(claims["p"].notna().sum()),
+        "n_decided": len(decided),
+        "n_corrected": int((decided["p_fdr"] < 0.05).sum()),
         "counts": {
             verdict: int((final == verdict).sum())
             for verdict in ("supported", "not supported", "inconclusive")

@@ -54,6 +54,47 @@ def top1_probability(own: np.ndarray, others: list[np.ndarray]) -> float:
     return float(total / len(own))
 
 
+class Preference(NamedTuple):
+    """How a target's own class fares among the candidates.
+
+    Attributes
+    ----------
+    top1 : probability that it wins against one network of every other class
+    strongest : the other class with the highest mean similarity, the strongest distractor
+    beats_strongest : probability that a network of the own class is more similar than one of that
+        class; a tie counts half
+    """
+
+    top1: float
+    strongest: str
+    beats_strongest: float
+
+
+def preference_of(own: np.ndarray, others: dict[str, np.ndarray]) -> Preference:
+    """Compare a target's similarities with its own class and with all others.
+
+    The top-1 rate depends on how many hopeless candidates there are: with a coin flip between the
+    own class and one other it is 1/2 whatever chance level they set. Against the strongest
+    distractor 1/2 always is chance.
+
+    Parameters
+    ----------
+    own
+        (network,) similarities of the target's own class.
+    others
+        The same for each other class, by its name.
+
+    Examples
+    --------
+    >>> preference_of(np.array([0.8, 0.6]), {"a": np.array([0.7]), "b": np.array([0.1, 0.2])})
+    Preference(top1=0.5, strongest='a', beats_strongest=0.5)
+    """
+    strongest = max(others, key=lambda name: others[name].mean())
+    difference = own[:, None] - others[strongest]
+    beats = (difference > 0).mean() + (difference == 0).mean() / 2
+    return Preference(top1_probability(own, list(others.values())), strongest, float(beats))
+
+
 def with_noise(x: np.ndarray, reliability: float, rng: np.random.Generator) -> np.ndarray:
     """Add independent Gaussian noise to a representation (stimulus, unit).
 
@@ -99,7 +140,8 @@ def identification_table(
     -------
     pandas.DataFrame
         Per target, measure and reliability: `top1`, the probability (exact, over the draws of
-        candidates) that the target's own class is identified, and `chance`, 1 / number of classes.
+        candidates) that the target's own class is identified, and `chance`, 1 / number of classes;
+        `strongest` and `beats_strongest` are those of :class:`Preference`.
         Once with all candidates (`left_out` is -1), and once without those of each other seed: as
         all targets are compared with the same candidates, an interval must leave a seed out of
         both (:func:`repbias.base.statistics.jackknife_interval`).
@@ -234,18 +276,18 @@ def _identify(
                     "seed": n.seed,
                     "left_out": left_out,
                     "reliability_level": reliability,
-                    "top1": top1,
                     "chance": 1 / len(classes),
+                    **found._asdict(),
                 }
-                for left_out, top1 in _leave_seeds_out(target, similarity, other_seeds)
+                for left_out, found in _leave_seeds_out(target, similarity, other_seeds)
             ]
     return rows
 
 
 def _leave_seeds_out(
     target: str, similarity: dict[str, list[tuple[int, float]]], seeds: list[int]
-) -> Iterator[tuple[int, float]]:
-    """Yield top-1 probabilities with all candidates, and without those of each seed.
+) -> Iterator[tuple[int, Preference]]:
+    """Compare a target with all candidates, and without those of each seed.
 
     A seed without which a class would be empty is not left out.
 
@@ -261,7 +303,7 @@ def _leave_seeds_out(
     Yields
     ------
     tuple
-        The seed, or :data:`NONE_LEFT_OUT`, and the probability.
+        The seed, or :data:`NONE_LEFT_OUT`, and how the target's own class fares.
     """
     for left_out in [NONE_LEFT_OUT, *seeds]:
         values = {
@@ -270,4 +312,4 @@ def _leave_seeds_out(
         }
         if all(map(len, values.values())):
             own = values.pop(target)
-            yield left_out, top1_probability(own, list(values.values()))
+            yield left_out, preference_of(own, values)

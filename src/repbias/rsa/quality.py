@@ -36,6 +36,17 @@ FOLDS = ("run", "session", "repeat")
 N_SPLITS = 20
 
 
+#: Between what a measure can lie, by the beginning of its name; similarities by default.
+RANGES = {
+    "noise_ceiling": (0, 100),
+    "reliability": (0, 1),
+    "decoding": (0, 1),
+    "unobserved": (0, 1),
+    "ncsnr": (0, np.inf),
+    "participation_ratio": (1, np.inf),
+}
+
+
 class Measured(NamedTuple):
     """A number, how it was measured, and its 95 % interval."""
 
@@ -43,6 +54,12 @@ class Measured(NamedTuple):
     method: str
     ci_low: float = np.nan
     ci_high: float = np.nan
+
+    def as_row(self, name: str) -> dict[str, object]:
+        """Return columns of the table; the interval ends where the measure can."""
+        bounds = next((r for start, r in RANGES.items() if name.startswith(start)), (-1, 1))
+        low, high = np.clip([self.ci_low, self.ci_high], *bounds)
+        return {"measure": name, **self._asdict(), "ci_low": low, "ci_high": high}
 
 
 Measures = dict[str, Measured]
@@ -86,7 +103,7 @@ def quality_table(name: str, recording: Recording, spec: Geometry) -> pd.DataFra
         part = {"recording": name, "subject": subject, "region": region}
         if (subject, region) == ("", ""):
             measures = whole | measures
-        rows += [part | {"measure": k} | measured._asdict() for k, measured in measures.items()]
+        rows += [part | measured.as_row(k) for k, measured in measures.items()]
     return as_table("quality", rows)
 
 

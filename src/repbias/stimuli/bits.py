@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from repbias.base.inputs import Inputs
 from repbias.base.spec import Name, RepbiasError, nearest
-from repbias.stimuli.family import SPLITS, StimulusFamily
+from repbias.stimuli.family import StimulusFamily
 from repbias.stimuli.features import FUNCTIONS
 from repbias.stimuli.manipulations import (
     LABEL,
@@ -142,36 +142,36 @@ class Bits(StimulusFamily, StimulusManipulations):
             )
         return self
 
-    def generate(self) -> Stimuli:
-        """Generate training, validation and test stimuli.
+    def draw(
+        self,
+        sizes: Mapping[str, int],
+        rng: np.random.Generator,
+        taken: frozenset[str] = frozenset(),
+    ) -> Stimuli:
+        """Draw stimuli.
 
         In the validation and test splits every combination of labels occurs equally often (up to
         rounding), so the features are independent and balanced by construction. In the training
-        split combinations occur as often as the manipulations demand. No stimulus occurs twice.
-        Every prefix of the validation and test stimuli is balanced too, so the first n can be
-        analysed alone.
+        split combinations occur as often as the manipulations demand. Every prefix of the
+        validation and test stimuli is balanced too, so the first n can be analysed alone.
 
         Returns
         -------
         Stimuli
-            Inputs (stimulus, bit) float32, labels, ids (the bits in hexadecimal) and the audit.
+            Inputs (stimulus, bit) float32, labels, and ids (the bits in hexadecimal).
 
         Raises
         ------
         RepbiasError
-            If there are too few strings with a combination of labels, or the audit fails.
+            If there are too few strings with a combination of labels.
         """
         from repbias.io.stimuli import Stimuli
 
-        rng = np.random.default_rng(self.seed)
-        training, label_given_cell = training_probabilities(self.features, self)
-        balanced = np.full(len(training), 1 / len(training))
+        _, label_given_cell = training_probabilities(self.features, self)
         # quota[s, c]: stimuli of label combination ("cell") c in split s.
-        sizes = (self.n_train, self.n_validation, self.n_test)
-        probabilities = (training, balanced, balanced)
-        quota = np.array([_shares(n, p, rng) for n, p in zip(sizes, probabilities, strict=True)])
-        bits, cells = _collect(self, quota.sum(axis=0), rng)
-        rows, split = _assign_splits(cells, quota)
+        quota = np.array([_shares(n, self._probabilities(s), rng) for s, n in sizes.items()])
+        bits, cells = _collect(self, quota.sum(axis=0), rng, taken)
+        rows, split = _assign_splits(cells, quota, list(sizes))
         bits, cells = bits[rows], cells[rows]
 
         labels = compute_labels(self, bits)
@@ -179,7 +179,7 @@ class Bits(StimulusFamily, StimulusManipulations):
             drawn = rng.random(len(bits)) < label_given_cell[cells]
             labels = np.column_stack([labels, drawn.astype(np.uint8)])
         components, component_labels = compute_components(self, bits)
-        stimuli = Stimuli(
+        return Stimuli(
             inputs=_encode(self, bits),
             ids=identifiers(bits),
             split=split,
@@ -189,8 +189,36 @@ class Bits(StimulusFamily, StimulusManipulations):
             component_labels=component_labels,
             supervised=supervised_stimuli(self.features, list(self.targets), split, rng),
         )
-        stimuli.audit.update(audit(stimuli, self))
-        return stimuli
+
+    def audit(self, stimuli: Stimuli) -> dict[str, dict[str, float]]:
+        """Check that the features are distributed as specified.
+
+        Returns
+        -------
+        dict
+            For every split: its size, each target's prevalence, and the largest deviation of a phi
+            coefficient between two features from the specified one (0 outside training).
+
+        Raises
+        ------
+        RepbiasError
+            If a feature is constant, or a prevalence or correlation is off by more than five
+            standard errors of independent features (5 / sqrt(n)), or one half.
+        """
+        return {
+            split: _audit_split(
+                split,
+                stimuli.labels[stimuli.split == split].astype(float),
+                self._probabilities(split),
+                stimuli.features,
+            )
+            for split in dict.fromkeys(stimuli.split.tolist())
+        }
+
+    def _probabilities(self, split: str) -> np.ndarray:
+        """Return how often each combination of labels occurs in a split."""
+        training, _ = training_probabilities(self.features, self)
+        return training if split == "train" else np.full(len(training), 1 / len(training))
 
 
 def compute_labels(spec: Bits, bits: np.ndarray) -> np.ndarray:
@@ -240,37 +268,8 @@ def compute_components(spec: Bits, bits: np.ndarray) -> tuple[list[str], np.ndar
 
 def identifiers(bits: np.ndarray) -> np.ndarray:
     """Return the ids of strings of bits: the bits in hexadecimal."""
-    return np.array([row.tobytes().hex() for row in np.packbits(bits, axis=1)])
-
-
-def audit(stimuli: Stimuli, spec: Bits) -> dict[str, dict[str, float]]:
-    """Check that the features are distributed as specified and that no stimulus occurs twice.
-
-    Returns
-    -------
-    dict
-        For every split: its size, each target's prevalence, and the largest deviation of a phi
-        coefficient between two features from the specified one (0 outside training).
-
-    Raises
-    ------
-    RepbiasError
-        If a stimulus occurs twice, a feature is constant, or a prevalence or correlation is off by
-        more than five standard errors of independent features (5 / sqrt(n)), or one half.
-    """
-    if len(np.unique(stimuli.ids)) != len(stimuli.ids):
-        raise RepbiasError("the independence audit failed: a stimulus occurs twice")
-    training, _ = training_probabilities(spec.features, spec)
-    balanced = np.full(len(training), 1 / len(training))
-    return {
-        split: _audit_split(
-            split,
-            stimuli.labels[stimuli.split == split].astype(float),
-            training if split == "train" else balanced,
-            stimuli.features,
-        )
-        for split in SPLITS
-    }
+    packed = np.packbits(bits, axis=1)
+    return np.frombuffer(packed.tobytes().hex().encode(), f"S{2 * packed.shape[1]}").astype(str)
 
 
 def _audit_split(
@@ -328,9 +327,9 @@ def _shares(n: int, probabilities: np.ndarray, rng: np.random.Generator) -> np.n
 
 
 def _collect(
-    spec: Bits, wanted: np.ndarray, rng: np.random.Generator
+    spec: Bits, wanted: np.ndarray, rng: np.random.Generator, taken: frozenset[str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find `wanted[c]` different strings for every combination c of labels.
+    """Find `wanted[c]` different strings, none of them taken, for every combination c of labels.
 
     Returns
     -------
@@ -343,17 +342,17 @@ def _collect(
     found: list[np.ndarray] = []
     found_cells: list[np.ndarray] = []
     missing = wanted.copy()
-    seen: set[str] = set()
+    seen = set(taken)
     for bits in _candidates(spec, int(wanted.sum()), rng):
         ids = identifiers(bits)
-        fresh = np.array([i not in seen for i in ids])
+        fresh = np.array([i not in seen for i in ids.tolist()])
         fresh[np.setdiff1d(np.arange(len(ids)), np.unique(ids, return_index=True)[1])] = False
         cells = compute_labels(spec, bits).astype(int) @ weights
         # The first `missing` fresh strings of each cell.
         take = np.concatenate(
             [np.flatnonzero(fresh & (cells == c))[: missing[c]] for c in range(len(wanted))]
         )
-        seen.update(ids[take])
+        seen.update(ids[take].tolist())
         found.append(bits[take])
         found_cells.append(cells[take])
         missing -= np.bincount(cells[take], minlength=len(wanted))
@@ -368,7 +367,9 @@ def _collect(
     )
 
 
-def _assign_splits(cells: np.ndarray, quota: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _assign_splits(
+    cells: np.ndarray, quota: np.ndarray, splits: list[str]
+) -> tuple[np.ndarray, np.ndarray]:
     """Distribute strings over the splits such that every prefix of a split is balanced.
 
     Parameters
@@ -377,6 +378,8 @@ def _assign_splits(cells: np.ndarray, quota: np.ndarray) -> tuple[np.ndarray, np
         (string,), the combination of labels of each string.
     quota
         (split, combination), numbers of stimuli.
+    splits
+        Names of the splits.
 
     Returns
     -------
@@ -395,18 +398,20 @@ def _assign_splits(cells: np.ndarray, quota: np.ndarray) -> tuple[np.ndarray, np
     # Round-robin over the cells: the i-th stimuli of all combinations, then the (i+1)-th.
     turn = np.concatenate([np.arange(len(r)) for r in rows])
     order = np.lexsort([turn, np.array(split)])
-    return np.concatenate(rows)[order], np.array(SPLITS)[np.array(split)[order]]
+    return np.concatenate(rows)[order], np.array(splits)[np.array(split)[order]]
 
 
 def _candidates(spec: Bits, n: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Yield batches of strings: all of them in random order, or n or more random draws."""
-    width = spec.n_inputs
+    """Yield batches of n or more strings: all of them in random order, or random draws."""
+    width, size = spec.n_inputs, max(2 * n, 1024)
     if width <= _ENUMERATE_UP_TO:
         every = rng.permutation(2**width)
-        yield (every[:, None] >> np.arange(width) & 1).astype(np.uint8)
+        for start in range(0, len(every), size):
+            some = every[start : start + size, None]
+            yield (some >> np.arange(width) & 1).astype(np.uint8)
         return
     for _ in range(_MAX_DRAWS):
-        yield rng.integers(0, 2, size=(max(2 * n, 1024), width), dtype=np.uint8)
+        yield rng.integers(0, 2, size=(size, width), dtype=np.uint8)
 
 
 def _encode(spec: Bits, bits: np.ndarray) -> np.ndarray:

@@ -10,8 +10,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
 from itertools import combinations_with_replacement
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from repbias.base.inputs import Inputs
@@ -37,7 +38,10 @@ class StimulusFamily(Spec, ABC):
         features: Any
 
     n_train: int = Field(8192, ge=8)
-    """Training stimuli."""
+    """Training stimuli of a network."""
+    training_sets: Literal["own", "common"] = "own"
+    """Each network has a training set of its own, so that results hold over training sets too, or
+    all networks of a condition have the same. Validation and test stimuli are always common."""
     n_validation: int = Field(1024, ge=8)
     """Validation stimuli: they decide when training stops, and linear maps from features to
     representations are fitted on them."""
@@ -62,20 +66,116 @@ class StimulusFamily(Spec, ABC):
         """What a network is shown of one stimulus."""
 
     @abstractmethod
-    def generate(self) -> Stimuli:
-        """Generate training, validation and test stimuli; the same at every call.
+    def draw(
+        self,
+        sizes: Mapping[str, int],
+        rng: np.random.Generator,
+        taken: frozenset[str] = frozenset(),
+    ) -> Stimuli:
+        """Draw stimuli; the one method that does so.
 
-        Returns
-        -------
-        Stimuli
-            Features are independent and balanced in validation and test stimuli, no stimulus
-            occurs twice, and `audit` holds what was checked.
+        Parameters
+        ----------
+        sizes
+            How many stimuli, by split ("train", "validation" or "test"), in the order of the
+            result. Features are balanced and independent in validation and test stimuli.
+        rng
+            Source of all that is random.
+        taken
+            Ids of stimuli that must not occur; nor may any stimulus occur twice.
 
         Raises
         ------
         RepbiasError
             If there are no such stimuli.
         """
+
+    def generate(self) -> Stimuli:
+        """Generate the stimuli that all networks of a condition have in common.
+
+        Returns
+        -------
+        Stimuli
+            Validation and test stimuli, and training stimuli if `training_sets` is "common"; the
+            same at every call. `audit` holds what was checked.
+
+        Raises
+        ------
+        RepbiasError
+            If there are no such stimuli, or they are not as the family says.
+        """
+        sizes = {"train": self.n_train} if self.training_sets == "common" else {}
+        sizes |= {"validation": self.n_validation, "test": self.n_test}
+        return self._drawn(sizes, np.random.default_rng(self.seed))
+
+    def training_set(self, seed: int, common: Stimuli | None = None) -> Stimuli:
+        """Return what a network is trained on: the split "train" of the result.
+
+        It depends on these settings and the network's seed only. No validation or test stimulus is
+        in it; training sets of other networks may share stimuli with it.
+
+        Parameters
+        ----------
+        seed
+            Of the network.
+        common
+            What :meth:`generate` returns; generated if it is left out.
+
+        Raises
+        ------
+        RepbiasError
+            As for :meth:`generate`.
+        """
+        common = self.generate() if common is None else common
+        if self.training_sets == "common":
+            return common
+        # A spawned stream is that of no other seed, and none that networks draw from.
+        stream = np.random.SeedSequence(self.seed, spawn_key=(seed,))
+        taken = frozenset(common.ids.tolist())
+        return self._drawn({"train": self.n_train}, np.random.default_rng(stream), taken)
+
+    def _drawn(
+        self,
+        sizes: dict[str, int],
+        rng: np.random.Generator,
+        taken: frozenset[str] = frozenset(),
+    ) -> Stimuli:
+        """Draw stimuli, and check that they are what was asked for."""
+        stimuli = self.draw(sizes, rng, taken)
+        classes = dict(zip(stimuli.features, stimuli.classes, strict=True))
+        splits = [name for name, n in sizes.items() for _ in range(n)]
+        found = (stimuli.shown, classes, stimuli.split.tolist() == splits)
+        if found != (self.inputs, self.targets, True):
+            raise RepbiasError(
+                f"stimuli of kind {self.kind!r}: found {stimuli.shown}, classes {classes} and "
+                f"{_counts(stimuli)} stimuli, expected {self.inputs}, {self.targets} and {sizes}, "
+                "one split after the other"
+            )
+        ids = set(stimuli.ids.tolist())
+        if len(ids) < len(splits) or ids & taken:
+            raise RepbiasError("the independence audit failed: a stimulus occurs twice")
+        stimuli.audit = self.audit(stimuli)
+        return stimuli
+
+    def audit(self, stimuli: Stimuli) -> dict[str, dict[str, float]]:
+        """Check that features are balanced and independent.
+
+        Returns
+        -------
+        dict
+            For every split, its size `n`, and `max_dependence`: the largest difference between the
+            share of stimuli with one class of one feature and one of another, and that of
+            independent features of equally frequent classes.
+
+        Raises
+        ------
+        RepbiasError
+            If such a share is off by more than five standard errors of random draws.
+        """
+        return {
+            split: {"n": float(n), "max_dependence": _dependence(stimuli, split)}
+            for split, n in _counts(stimuli).items()
+        }
 
     def components(self, feature: str) -> dict[str, int]:
         """Return the sub-components of a feature, to their number of classes."""
@@ -107,49 +207,30 @@ class StimulusFamily(Spec, ABC):
         return self
 
 
-def audited(stimuli: Stimuli) -> Stimuli:
-    """Check that features are balanced and independent, and note what was found in `audit`.
+def _counts(stimuli: Stimuli) -> dict[str, int]:
+    """Return the sizes of the splits that there are."""
+    counts = {split: int((stimuli.split == split).sum()) for split in SPLITS}
+    return {split: n for split, n in counts.items() if n}
 
-    Parameters
-    ----------
-    stimuli
-        What was generated.
 
-    Returns
-    -------
-    Stimuli
-        The same; `audit` has, for every split, its size `n`, and `max_dependence`: the largest
-        difference between the share of stimuli with one class of one feature and one of another,
-        and that of independent features of equally frequent classes.
-
-    Raises
-    ------
-    RepbiasError
-        If a stimulus occurs twice, or such a share is off by more than five standard errors of
-        random draws.
-    """
-    import numpy as np
-
-    if len(np.unique(stimuli.ids)) != len(stimuli.ids):
-        raise RepbiasError("the independence audit failed: a stimulus occurs twice")
-    for split in SPLITS:
-        labels = stimuli.labels[stimuli.split == split]
-        worst = 0.0
-        for i, j in combinations_with_replacement(range(len(stimuli.features)), 2):
-            names = [stimuli.features[i], stimuli.features[j]]
-            sizes = [stimuli.classes[i], stimuli.classes[j]]
-            found = np.zeros(sizes)
-            np.add.at(found, (labels[:, i], labels[:, j]), 1 / len(labels))
-            # With itself, a feature has its own classes only.
-            expected = np.eye(sizes[0]) / sizes[0] if i == j else np.full(sizes, 1 / prod(sizes))
-            off = float(np.abs(found - expected).max())
-            allowed = 5 * float(np.sqrt(expected.max() / len(labels)))
-            if off > allowed:
-                raise RepbiasError(
-                    f"the independence audit failed: in {split}, classes of "
-                    f"{' and '.join(dict.fromkeys(names))} occur in shares that are off by "
-                    f"{off:.3f} from those of balanced, independent features (±{allowed:.3f})"
-                )
-            worst = max(worst, off)
-        stimuli.audit[split] = {"n": float(len(labels)), "max_dependence": worst}
-    return stimuli
+def _dependence(stimuli: Stimuli, split: str) -> float:
+    """Return by how much shares are off from those of balanced, independent features, at most."""
+    labels = stimuli.labels[stimuli.split == split]
+    worst = 0.0
+    for i, j in combinations_with_replacement(range(len(stimuli.features)), 2):
+        names = [stimuli.features[i], stimuli.features[j]]
+        sizes = [stimuli.classes[i], stimuli.classes[j]]
+        found = np.zeros(sizes)
+        np.add.at(found, (labels[:, i], labels[:, j]), 1 / len(labels))
+        # With itself, a feature has its own classes only.
+        expected = np.eye(sizes[0]) / sizes[0] if i == j else np.full(sizes, 1 / prod(sizes))
+        off = float(np.abs(found - expected).max())
+        allowed = 5 * float(np.sqrt(expected.max() / len(labels)))
+        if off > allowed:
+            raise RepbiasError(
+                f"the independence audit failed: in {split}, classes of "
+                f"{' and '.join(dict.fromkeys(names))} occur in shares that are off by "
+                f"{off:.3f} from those of balanced, independent features (±{allowed:.3f})"
+            )
+        worst = max(worst, off)
+    return worst

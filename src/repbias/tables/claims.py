@@ -40,7 +40,8 @@ class Claims(Row):
     variant: str
     """Its variant in this study; empty for none."""
     snapshot: str
-    """`final` or `mastered`."""
+    """`final`; `mastered`; or `matched`: each network when it first reached the validation loss
+    that all networks of the claim reach."""
     statement: str
     """The claim in words."""
     verdict: str
@@ -48,7 +49,17 @@ class Claims(Row):
     effect: float
     """The effect in units of `measure`, positive in the claimed direction."""
     ci_low: float
+    """Lower end of the 95 % interval, which also holds for skewed and binary values
+    (docs/verdicts.md); empty where nothing can be decided."""
     ci_high: float
+    """Upper end of this interval."""
+    p: float
+    """p value of the verdict, below .05 exactly where the interval decides; empty where nothing was
+    tested."""
+    p_fdr: float
+    """`p`, corrected over all tested rows of the table (Benjamini & Yekutieli)."""
+    remark: str
+    """What limits the verdict, and what belongs beside the effect."""
     measure: str
     """What the effect is measured in."""
     n_included: int

@@ -50,6 +50,11 @@ class Identification(Row):
     """Probability that the measure names the candidate of the network's own condition."""
     chance: float
     """The same probability of a guess."""
+    strongest: str
+    """The strongest distractor: the other candidate whose networks are most similar on average."""
+    beats_strongest: float
+    """Probability that a network of the own condition is more similar than one of the strongest
+    distractor; a guess has one half, however many candidates there are."""
 
 
 class RsaModels(Row):

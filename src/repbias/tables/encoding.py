@@ -20,6 +20,8 @@ class Encoding(Row):
     layer: str
     r: float
     """Held-out correlation, mean over folds."""
+    r_error: float
+    """Standard error of the mean `r` of the units of the same subject and region, over stimuli."""
     r2: float
     """Held-out R², over all folds."""
     p: float

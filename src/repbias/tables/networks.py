@@ -71,8 +71,12 @@ class Sparsity(OfLayer):
     """A feature's distribution over the units of a layer."""
 
     feature: str
+    gini_signal: float
+    """Gini coefficient of the units' signal (products of class means over two sets of stimuli), 0
+    to 1; it does not depend on the feature's share of the variance."""
     gini: float
-    """Gini coefficient of the units' R², 0 to 1."""
+    """Gini coefficient of the units' R², 0 to 1; the same code has a higher one where the feature
+    explains less variance."""
     participation_ratio: float
     """Participation ratio of the units' R², 1/n to 1."""
     n_units: int
@@ -134,6 +138,11 @@ class Conflict(OfLayer):
     which they agree, assigns by `feature_a`."""
     follows_b: float
     """The same by `feature_b`; with two classes, the rest."""
+    follows_a_standardised: float
+    """`follows_a` where every unit was given the same variance first, so that a feature counts by
+    the number of its units."""
+    follows_b_standardised: float
+    """The same by `feature_b`."""
 
 
 class Encryption(Row):
@@ -142,7 +151,8 @@ class Encryption(Row):
     experiment: str
     condition: str
     system: str
-    """The encrypted system."""
+    """The encrypted system; or a control, `plaintext` (bits and results in the clear) or
+    `plaintext_inputs` (bits alone)."""
     seed: int
     """The key."""
     measure: str

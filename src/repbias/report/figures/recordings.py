@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from repbias.base.statistics import mean_interval
 from repbias.report.figures.drawing import CHARACTERS_PER_INCH, empty_figure, panels
 from repbias.report.figures.names import COLOURS, legend_label
 from repbias.report.figures.selection import Layers, Tables
@@ -49,38 +48,23 @@ def rsa_recordings(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame
 
 def encoding(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     """Draw how well every layer predicts responses to held-out stimuli, and ceilings."""
-    table = _mean_over_units(tables["encoding"])
-    parts = list(table.groupby("recording", sort=False))
+    table = tables["encoding_regions"]
+    table = table[table["included"].astype(bool)]
+    parts = list(table.groupby(["recording", "region"], sort=False))
     figure, axes = panels(len(parts))
-    for axis, (recording, part) in zip(axes, parts, strict=True):
+    for axis, ((recording, region), part) in zip(axes, parts, strict=True):
         _layer_profile(axis, part, "r")
         _mark_generator(axis, part, "r", recording, tables["model_recovery"])
         ceiling = part["ceiling"].iloc[0]
         if np.isfinite(ceiling):
             axis.axhline(ceiling, color="0.5", ls=":", label="ceiling (mean over units)")
-        axis.set_title(recording)
+        axis.set_title(": ".join(filter(None, (recording, region))))
         axis.set_ylabel("held-out r, mean over units")
         _within_reach(axis)
     if not parts:
         figure = empty_figure()
     _shared_legend(figure, axes)
     return figure, table
-
-
-def _mean_over_units(encoding: pd.DataFrame) -> pd.DataFrame:
-    """Return the mean score of every included network's layers, with intervals over units."""
-    keys = ["recording", "experiment", "condition", "network", "snapshot", "layer"]
-    rows = []
-    included = encoding[encoding["included"].astype(bool)]
-    for key, part in included.groupby(keys, sort=False):
-        mean, low, high = mean_interval(part["r"].to_numpy())
-        rows.append(
-            dict(zip(keys, key, strict=True))
-            | {"r": mean, "ci_low": low, "ci_high": high, "ceiling": part["ceiling"].mean()}
-            | {"n_units": len(part), "r_normalised": part["r_normalised"].mean()}
-        )
-    columns = [*keys, "r", "ci_low", "ci_high", "ceiling", "n_units", "r_normalised"]
-    return pd.DataFrame(rows, columns=columns)
 
 
 def model_recovery(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:

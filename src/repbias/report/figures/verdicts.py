@@ -19,7 +19,8 @@ from repbias.report.figures.selection import Layers, Tables
 VERDICTS = {"supported": "#8fc6ea", "not supported": "#f2a56f", "inconclusive": "#e7e7e7"}
 #: Longer statements of claims are shortened: more does not fit beside the cells.
 MOST_CHARACTERS = 88
-COLUMNS = ("mastered", "final")
+#: Times in the order of the columns; the last one only where a claim is decided then.
+COLUMNS = ("mastered", "final", "matched")
 #: Columns of the table that make up the figure's data.
 SHOWN = [
     "claim",
@@ -40,15 +41,17 @@ def verdicts(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     if claims.empty:
         return empty_figure(), claims
     rows = list(claims.groupby(["claim", "variant"], sort=False))
+    columns = COLUMNS if "matched" in set(claims["snapshot"]) else COLUMNS[:-1]
+    n = len(columns)
     figure = Figure(figsize=(9.5, 0.235 * len(rows) + 1.1))
     axis = figure.subplots()
     for y, (_, part) in enumerate(rows):
         for row in part.itertuples():
-            _cell(axis, COLUMNS.index(row.snapshot), y, row)
-    _separate_claims(axis, [(claim, part["statement"].iloc[0]) for (claim, _), part in rows])
-    axis.set_xlim(-0.5, 4.7)
+            _cell(axis, columns.index(row.snapshot), y, row)
+    _separate_claims(axis, n, [(claim, part["statement"].iloc[0]) for (claim, _), part in rows])
+    axis.set_xlim(-0.5, n + 2.7)
     axis.set_ylim(len(rows) - 0.45, -0.55)
-    axis.set_xticks([0, 1], [SNAPSHOT_NAMES[snapshot] for snapshot in COLUMNS])
+    axis.set_xticks(range(n), [SNAPSHOT_NAMES[snapshot] for snapshot in columns])
     axis.xaxis.tick_top()
     axis.set_yticks(range(len(rows)), [" ".join(key).strip() for key, _ in rows], fontsize=8)
     axis.tick_params(length=0)
@@ -65,17 +68,17 @@ def _cell(axis: Axes, x: int, y: int, row: Any) -> None:
 
 def _effect(row: Any) -> str:
     """Write an effect and its interval; an exact effect has none."""
-    if not np.isfinite(row.effect):
+    if np.isnan(row.effect) or np.isnan([row.ci_low, row.ci_high]).all():
         return "too few networks"
     if row.n_included == 0:
         return f"{row.effect:.3f} (exact)".replace("-", "−")
     return f"{row.effect:.3f} [{row.ci_low:.3f}, {row.ci_high:.3f}]".replace("-", "−")
 
 
-def _separate_claims(axis: Axes, rows: list[tuple[str, str]]) -> None:
+def _separate_claims(axis: Axes, n_columns: int, rows: list[tuple[str, str]]) -> None:
     """Draw a thin line above a claim's first variant, and write what is claimed beside it."""
     for y, (claim, statement) in enumerate(rows):
         if y == 0 or claim != rows[y - 1][0]:
             axis.axhline(y - 0.5, color="0.8", lw=0.6, zorder=0)
             words = textwrap.shorten(statement, MOST_CHARACTERS, placeholder=" …")
-            axis.text(1.56, y, words, va="center", fontsize=7, color="0.35")
+            axis.text(n_columns - 0.44, y, words, va="center", fontsize=7, color="0.35")
