@@ -83,7 +83,7 @@ def check_generated(findings: Findings, study: Study) -> None:
             continue
         tried.add(settings)
         try:
-            condition.stimuli.generate()
+            condition.stimuli.training_set(0, condition.stimuli.generate())
         except RepbiasError as error:
             findings.problems.append(f"experiments.{experiment}, condition {name}: {error}")
     findings.facts["stimuli"] = f"{count(len(tried), 'set')} generated"
