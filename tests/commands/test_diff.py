@@ -112,8 +112,8 @@ def test_the_order_of_rows_is_told_apart_from_values(runs, diff):
 
 def test_a_verdict_that_differs_is_no_other_row(runs, diff):
     row = {"claim": "C1", "variant": "", "snapshot": "final", "statement": "s", "effect": 0.5}
-    row |= dict.fromkeys(["ci_low", "ci_high", "n_included", "n_excluded"], 1)
-    row |= dict.fromkeys(["measure", "reference", "provenance"], "")
+    row |= dict.fromkeys(["ci_low", "ci_high", "p", "p_fdr", "n_included", "n_excluded"], 1)
+    row |= dict.fromkeys(["measure", "reference", "provenance", "remark"], "")
     for folder, verdict in (("a", "supported"), ("b", "inconclusive")):
         rows = pd.DataFrame([row | {"verdict": verdict}])
         write_table(f"{folder}/tables/claims.csv", "claims", rows)
