@@ -20,7 +20,8 @@ def units(rows, **columns) -> pd.DataFrame:
         **{
             "recording": "v4", "unit": [f"u{i}" for i in range(len(rows))], "experiment": "tasks",
             "condition": "both", "network": "seed0", "seed": 0, "snapshot": "final", "step": 9,
-            "included": True, "layer": "hidden1", "r2": 0.0, "r_error": 0.05, "p": 0.5,
+            "included": True, "layer": "hidden1", "r2": 0.2, "reverse_r2": 0.1,
+            "r_error": 0.05, "p": 0.5,
             "ceiling_convention": "",
             "r_normalised": 0.0, "log10_alpha": 0.0, "alpha_at_edge": 0.25, "n_stimuli": 40,
         }
@@ -58,6 +59,7 @@ def test_subjects_count_the_same_and_the_interval_is_theirs():
     assert it["r_normalised"] == pytest.approx(np.mean([0.2, 0.6, 0.2]) / np.mean([0.5, 0.9, 0.5]))
     assert it["share_significant"] == pytest.approx(2 / 5)
     assert it["alpha_at_edge"] == pytest.approx(0.25)
+    assert (it["r2"], it["reverse_r2"], it["smaller_r2"]) == pytest.approx((0.2, 0.1, 0.1))
 
 
 def test_the_interval_of_one_subject_is_over_stimuli():

@@ -32,6 +32,9 @@ def region_table(encoding: pd.DataFrame) -> pd.DataFrame:
     :func:`repbias.encoding.tables.encode_recording` (over its units it would be too narrow: they
     see the same stimuli), and the column `interval` says so.
 
+    `r2` and `reverse_r2`, from the layer to the region and back, are averaged in the same way;
+    `smaller_r2` is the smaller of the two means.
+
     `ceiling` is averaged in the same way over the units that have one, and so is their r;
     `r_normalised` is the ratio of these two means. A mean of ratios would be dominated by the units
     with the lowest ceilings. `share_significant` (p_fdr < .05; NaN if nothing was tested) and
@@ -64,10 +67,12 @@ def region_table(encoding: pd.DataFrame) -> pd.DataFrame:
         alpha_at_edge=("alpha_at_edge", "mean"),
     )
     subjects = units.groupby([*_LAYER, "subject"], sort=False, dropna=False)
-    columns = ["r", "r_with_ceiling", "ceiling"]
+    columns = ["r", "r_with_ceiling", "ceiling", "r2", "reverse_r2"]
     over_subjects = subjects[columns].mean().groupby(level=_LAYER, sort=False, dropna=False)
     means = over_subjects.mean()
     table["r"], table["ceiling"] = means["r"], means["ceiling"]
+    table["r2"], table["reverse_r2"] = means["r2"], means["reverse_r2"]
+    table["smaller_r2"] = means[["r2", "reverse_r2"]].min(axis=1, skipna=False)
     table["r_normalised"] = means["r_with_ceiling"] / means["ceiling"]
 
     several = table["n_subjects"] > 1

@@ -12,6 +12,7 @@ from scipy.stats import false_discovery_control
 
 from repbias.base.groups import StimulusGroups
 from repbias.base.spec import RepbiasError
+from repbias.encoding.reverse import kernels_of_regions, principal_components, reverse_r2
 from repbias.encoding.ridge import (
     gram,
     left_out_scores,
@@ -185,6 +186,13 @@ def encode_recording(
         return as_table("encoding")
     data = targets(name, recording, spec)
     ceiling, convention = unit_ceiling(recording)
+    parts = np.char.add(
+        np.char.add(recording.units["subject"].astype(str), "\t"),
+        recording.units["region"].astype(str),
+    )
+    predictable = np.concatenate([units for _, units in data.patterns])
+    kernels = kernels_of_regions(data.means[:, predictable], parts[predictable])
+    n_folds = len(outer_folds(data.groups, spec))
     tables = []
     for condition, activations in conditions.items():
         rows = data.rows_in(activations)
@@ -200,12 +208,17 @@ def encode_recording(
                 logger.warning("%s: %s, %s is not finite; left out", name, condition, info)
                 continue
             table, without = _encode(features, data, spec)
-            units = table["column"]
-            names = {k: recording.units[k][units] for k in ("unit", "subject", "region")}
+            units = table["column"].to_numpy()
+            components = principal_components(features)
+            backward = {
+                part: reverse_r2(kernel, components, spec, data.groups)
+                for part, kernel in kernels.items()
+            }
             tables.append(
                 table.assign(
-                    **names,
-                    r_error=errors_of_means(without, spec.folds, names["subject"], names["region"]),
+                    **{k: recording.units[k][units] for k in ("unit", "subject", "region")},
+                    r_error=errors_of_means(without, n_folds, parts[units]),
+                    reverse_r2=[backward.get(part, np.nan) for part in parts[units]],
                     ceiling=ceiling[units],
                     recording=name,
                     experiment=experiment,
@@ -223,13 +236,13 @@ def encode_recording(
     return as_table("encoding", table)
 
 
-def errors_of_means(without: np.ndarray, n_folds: int, *columns: np.ndarray) -> np.ndarray:
-    """Return the standard error, over stimuli, of the mean r of the units like each, (unit,).
+def errors_of_means(without: np.ndarray, n_folds: int, parts: np.ndarray) -> np.ndarray:
+    """Return the standard error, over stimuli, of the mean r of the units of every part, (unit,).
 
-    Jackknife (Efron & Tibshirani 1993, eq. 11.5) of the mean over units with the same values in
-    the columns: units of one subject see the same stimuli, so their errors do not average out. As
-    fits to other training stimuli would differ too, the variance is larger by the ratio of test to
-    training stimuli, 1 / (folds - 1) (as in Nadeau & Bengio 2003, eq. 5).
+    Jackknife (Efron & Tibshirani 1993, eq. 11.5) of the mean over units: those of one subject see
+    the same stimuli, so their errors do not average out. As fits to other training stimuli would
+    differ too, the variance is larger by the ratio of test to training stimuli, 1 / (folds - 1) (as
+    in Nadeau & Bengio 2003, eq. 5).
 
     Parameters
     ----------
@@ -237,13 +250,12 @@ def errors_of_means(without: np.ndarray, n_folds: int, *columns: np.ndarray) -> 
         (block, unit), r without a block of stimuli.
     n_folds
         Outer folds.
-    columns
-        (unit,) each.
+    parts
+        (unit,), the subject and region of each.
     """
     errors = np.empty(without.shape[1])
-    keys = np.array(["\t".join(map(str, row)) for row in zip(*columns, strict=True)])
-    for key in np.unique(keys):
-        units = keys == key
+    for part in np.unique(parts):
+        units = parts == part
         means = without[:, units].mean(axis=1)
         variance = (len(means) - 1) * means.var()
         errors[units] = np.sqrt(variance * n_folds / (n_folds - 1))

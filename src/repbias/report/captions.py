@@ -228,6 +228,15 @@ FIGURES: dict[str, Caption] = {
         "generates the responses, as these hold what it computes from: it identifies no layer.",
         ("encoding_regions", "encoding"),
     ),
+    "both_ways": Caption(
+        "Models and recordings",
+        "Encoding in both directions",
+        "Held-out R² of a region's units predicted from a layer (mean over units), of the layer "
+        "predicted from the region (over the layer's principal components), in the same folds, and "
+        "the smaller of the two. Many layers predict a region that can be computed from them; of "
+        "those, one that the region predicts as well is more like it. Noise lowers both.",
+        ("encoding_regions", "encoding"),
+    ),
     "encoding_regions": Caption(
         "Models and recordings",
         "Encoding by region",
@@ -255,7 +264,8 @@ FIGURES: dict[str, Caption] = {
         "The layer that generated a simulated recording is known (outlined). Shown is how often "
         "each layer scores highest, over the included networks of the generating condition. One of "
         "them is the generator itself; the others are new instances of it, which is the best that "
-        "a model of a real brain can be.",
+        "a model of a real brain can be. Encoding tends to name a layer before the true one, which "
+        "holds what that computes from: its best layer is no identification.",
         ("model_recovery",),
     ),
 }

@@ -24,6 +24,9 @@ class Encoding(Row):
     """Standard error of the mean `r` of the units of the same subject and region, over stimuli."""
     r2: float
     """Held-out R², over all folds."""
+    reverse_r2: float
+    """Held-out R² of the layer, over its principal components, predicted from all units of the same
+    subject and region, in the same folds."""
     p: float
     """p value: the unit's responses are permuted over stimuli and fitted again with the same
     penalties."""
@@ -63,6 +66,13 @@ class EncodingRegions(Row):
     ci_low: float
     ci_high: float
     interval: str
+    r2: float
+    """Held-out R², mean over units, then over subjects."""
+    reverse_r2: float
+    """Held-out R² of the layer predicted from the region, mean over subjects."""
+    smaller_r2: float
+    """The smaller of `r2` and `reverse_r2`: high for a layer that is like the region, not for one
+    from which the region could be computed."""
     ceiling: float
     """Ceiling, mean over the `n_units_with_ceiling`."""
     r_normalised: float

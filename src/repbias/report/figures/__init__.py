@@ -17,7 +17,7 @@ from repbias.report.figures.comparisons import identification, rsa_models, simil
 from repbias.report.figures.drawing import STYLE
 from repbias.report.figures.model_tests import model_comparison, rsa_fitted, rsa_times
 from repbias.report.figures.recorded_units import encoding_regions, quality, variance_partition
-from repbias.report.figures.recordings import encoding, model_recovery, rsa_recordings
+from repbias.report.figures.recordings import both_ways, encoding, model_recovery, rsa_recordings
 from repbias.report.figures.selection import Drawing, Layers, of_regions
 from repbias.report.figures.training import learning, sweeps, variance, variance_decomposition
 from repbias.report.figures.use import behaviour, probes, steering
@@ -45,6 +45,7 @@ DRAWINGS: dict[str, Drawing] = {
     "rsa_fitted": rsa_fitted,
     "rsa_times": rsa_times,
     "encoding": encoding,
+    "both_ways": both_ways,
     "encoding_regions": encoding_regions,
     "variance_partition": variance_partition,
     "model_recovery": model_recovery,

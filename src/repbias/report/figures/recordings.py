@@ -67,6 +67,36 @@ def encoding(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     return figure, table
 
 
+#: Ways in which a layer and a region predict each other: column of encoding_regions to its label.
+WAYS = {
+    "r2": "layer to region",
+    "reverse_r2": "region to layer",
+    "smaller_r2": "the smaller of the two",
+}
+
+
+def both_ways(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
+    """Draw how well layers predict regions, regions layers, and the smaller of the two."""
+    table = tables["encoding_regions"]
+    table = table[table["included"].astype(bool)]
+    parts = list(table.groupby(["recording", "region"], sort=False))
+    if not parts:
+        return empty_figure(), table
+    figure, axes = panels(len(WAYS) * len(parts), columns=len(WAYS), sharey=False)
+    for i, ((recording, region), part) in enumerate(parts):
+        low, high = part[list(WAYS)].min(axis=None), part[list(WAYS)].max(axis=None)
+        row = axes[len(WAYS) * i : len(WAYS) * (i + 1)]
+        for axis, (value, label) in zip(row, WAYS.items(), strict=True):
+            _layer_profile(axis, part, value, intervals=False)
+            axis.set_title(f"{': '.join(filter(None, (recording, region)))}\n{label}")
+            axis.set_ylim(
+                min(0, part[list(WAYS)].min().min()) - 0.02, part[list(WAYS)].max().max() + 0.02
+            )
+        row[0].set_ylabel("held-out R²")
+    _shared_legend(figure, axes)
+    return figure, table
+
+
 def model_recovery(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     """Draw which layer RSA and encoding identify as the generator of a simulated recording."""
     shares = _shares_of_layers(tables)
@@ -128,7 +158,7 @@ def _within_reach(axis: Axes) -> None:
     axis.set_ylim(max(low, -1.05), min(high, 1.05))
 
 
-def _layer_profile(axis: Axes, part: pd.DataFrame, value: str) -> None:
+def _layer_profile(axis: Axes, part: pd.DataFrame, value: str, intervals: bool = True) -> None:
     """Draw scores against layers: a line per condition, the mean over its included networks."""
     order = list(dict.fromkeys(part["layer"]))
     conditions = list(dict.fromkeys(part["condition"]))
@@ -147,6 +177,8 @@ def _layer_profile(axis: Axes, part: pd.DataFrame, value: str) -> None:
             mfc="white" if untrained else colour,
             label="untrained" if untrained else legend_label(condition),
         )
+        if line["network"].nunique() == 1 and not intervals:
+            continue
         if line["network"].nunique() == 1:
             axis.vlines(x, line["ci_low"], line["ci_high"], color=colour, lw=1)
         else:
