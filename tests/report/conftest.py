@@ -391,6 +391,7 @@ def make_tables() -> Callable[..., dict[str, pd.DataFrame]]:
                     | unit_ceiling
                     | {
                         "r_error": 0.1,
+                        "reverse_r2": 0.1,
                         "log10_alpha": 1.0,
                         "alpha_at_edge": 0.0,
                         "n_stimuli": 40,

@@ -89,9 +89,7 @@ def both_ways(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
         for axis, (value, label) in zip(row, WAYS.items(), strict=True):
             _layer_profile(axis, part, value, intervals=False)
             axis.set_title(f"{': '.join(filter(None, (recording, region)))}\n{label}")
-            axis.set_ylim(
-                min(0, part[list(WAYS)].min().min()) - 0.02, part[list(WAYS)].max().max() + 0.02
-            )
+            axis.set_ylim(min(0, low) - 0.02, high + 0.02)
         row[0].set_ylabel("held-out R²")
     _shared_legend(figure, axes)
     return figure, table
