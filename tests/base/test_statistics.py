@@ -189,6 +189,19 @@ def test_without_an_effect_verdicts_are_rare(distribution, n):
         assert max(students) > 0.06, "what this is for"
 
 
+@pytest.mark.parametrize("n", [6, 10, 20])
+def test_p_values_hold_in_the_tail_that_corrections_for_many_tests_use(n):
+    """Of 100,000 exponential samples, as many p values below .01, .0025 and .001 as there may be,
+    on either side; computed at once, by the formula that the estimate uses."""
+    x = np.random.default_rng(0).exponential(size=(100_000, n)) - 1
+    statistic = hall(x.mean(axis=1) / sem(x, axis=1), skew(x, axis=1) / np.sqrt(n))
+    below = t.cdf(statistic, (n - 1) / 3)
+    assert below[0] == pytest.approx(Estimate.of_mean(x[0]).below(0.0))
+    for p in (below, 1 - below):
+        for level in (0.01, 0.0025, 0.001):
+            assert (p < level).mean() < level
+
+
 def test_an_effect_of_one_and_a_half_deviations_is_found_in_ten_networks():
     low, high, *_ = VERDICTS["rates"](partial(VERDICTS["mean"], "normal", 10, 1.5), 2000, seed=0)
     assert high >= 0.8

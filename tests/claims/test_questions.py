@@ -309,6 +309,7 @@ NO_SIDES = {"this": None, "minus": None}
         ({"where": {"feature": "hrad"}}, ".where.feature: no row can have 'hrad'; did you mean"),
         ({"where": {"feature": 3}}, ".where.feature: found 3; variance_explained.feature holds"),
         ({"where": {"step": "late"}}, ".where.step: found 'late'; variance_explained.step holds"),
+        ({"where": {"seed": 1.5}}, ".where.seed: found 1.5; variance_explained.seed holds int"),
         ({"where": {"included": 1}}, ".where.included: found 1; variance_explained.included hol"),
         ({"where": {"feature": []}}, ".where.feature: no value"),
         ({"this": {"layer": "hidden9"}}, ".this.layer: no row can have 'hidden9'"),

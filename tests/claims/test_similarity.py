@@ -164,22 +164,16 @@ def identification_from(similarities, own, metric="rsa"):
     return pd.DataFrame([columns | row for row in rows])
 
 
-def verdict_from(frames, claim):
-    frame = as_table("identification", pd.concat(frames, ignore_index=True))
-    return decided(claim, CONDITION, tables_of(("identification", frame)))["final"]["verdict"]
-
-
 @pytest.mark.slow
 def test_a_coin_flip_between_own_and_the_strongest_distractor_is_no_identification():
-    """Two hopeless candidates beside: against chance (1 in 4) this was supported in most samples of
-    ten. At most 3 % may be."""
+    """Beside two hopeless candidates: of samples of ten networks, at most 3 % may be supported. The
+    top-1 rate is above 1 in 4, as if there were something to find."""
     rng, verdicts = np.random.default_rng(0), []
     for _ in range(100):
         means = {"tasks/both": 0.0, "tasks/easy": 0.0, "tasks/hard": -9.0, "untrained": -9.0}
         rows = identification_from(drawn_similarities(rng, 10, means), "tasks/both")
-        of_all = rows[rows["left_out"] == -1]
-        assert abs(of_all["top1"].mean() - 0.5) < 0.5
-        verdicts.append(verdict_from([rows], "C27"))
+        tables = tables_of(("identification", as_table("identification", rows)))
+        verdicts.append(decided("C27", CONDITION, tables)["final"]["verdict"])
     assert verdicts.count("supported") <= 3
     assert verdicts.count("not supported") <= 3
 

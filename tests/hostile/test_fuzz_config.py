@@ -215,7 +215,10 @@ MERGES = "\n".join(f"a{i}: &a{i} {{<<: [*a{i - 1}, *a{i - 1}]}}" for i in range(
 
 #: Text of a file, and a part of the message.
 TEXTS = {
-    "key that occurs twice": (TINY + "geometry: {}\n", "line 48: not valid YAML (the key"),
+    "key that occurs twice": (
+        TINY + "geometry: {}\n",
+        f"line {TINY.count(chr(10)) + 1}: not valid YAML (the key",
+    ),
     "inner key that occurs twice": ("study: a\nexperiments:\n  t: {k: 1, 'k': 2}\n", "line 3"),
     "aliases that grow": (f"a0: &a0 [ha]\n{LAUGHS}", "more than 100,000 values"),
     "mappings that grow": (f"a0: &a0 {{b: c}}\n{NESTED}", "more than 100,000 values"),

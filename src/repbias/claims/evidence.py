@@ -34,6 +34,13 @@ LAMPINEN_2026 = "Lampinen, Chan, Li & Hermann 2026 [paper]"
 #: What fills a role: a condition, a pattern that names several, a feature, or a feature on which
 #: the conditions are trained.
 Role = Literal["condition", "conditions", "feature", "target"]
+#: What fills a role, in words.
+ROLE_WORDS: dict[Role, str] = {
+    "condition": "a condition",
+    "conditions": "a pattern of conditions",
+    "feature": "a feature",
+    "target": "a target",
+}
 #: When claims about differences between conditions are decided: at the end, at first mastery, and
 #: at equal loss.
 AT_EQUAL_FUNCTION = ("final", "mastered", "matched")

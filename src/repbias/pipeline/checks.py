@@ -10,7 +10,12 @@ from pydantic import ValidationError
 
 from repbias.base.spec import RepbiasError, nearest
 from repbias.claims.catalogue import CLAIMS
-from repbias.claims.evidence import ENOUGH_NETWORKS, MIN_NETWORKS, conditions_matching
+from repbias.claims.evidence import (
+    ENOUGH_NETWORKS,
+    MIN_NETWORKS,
+    ROLE_WORDS,
+    conditions_matching,
+)
 from repbias.config.analyses import ANALYSES
 from repbias.config.explain import explain
 from repbias.config.file import ConfigError, require_plain_data
@@ -270,7 +275,7 @@ def _claim_problems(
     for role in roles.keys() - wanted.keys():
         yield f"{where}.{role}: {name} has no such role; {nearest(role, wanted)}"
     for role in wanted.keys() - roles.keys():
-        yield f"{where}.{role}: missing; name a {wanted[role]}"
+        yield f"{where}.{role}: missing; name {ROLE_WORDS[wanted[role]]}"
     filled = {r: v for r, v in roles.items() if wanted.get(r) == "condition"}
     for role, pattern in roles.items():
         if wanted.get(role) == "conditions":

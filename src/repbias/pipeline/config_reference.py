@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from repbias.claims.catalogue import CLAIMS
+from repbias.claims.evidence import ROLE_WORDS
 from repbias.config.explain import members, tags_of
 from repbias.config.file import MAX_BYTES, MAX_DEPTH, MAX_VALUES
 from repbias.config.study import MOST_CONDITIONS, Study
@@ -84,7 +85,8 @@ def markdown() -> str:
     parts.append("[questions.md](questions.md) how to ask questions of your own.\n\n")
     parts.append("| claim | roles | statement |\n|---|---|---|\n")
     for name, claim in sorted(CLAIMS.items(), key=_number):
-        roles = ", ".join(f"`{role}` (a {kind})" for role, kind in claim.roles.items()) or "none"
+        named = (f"`{role}` ({ROLE_WORDS[kind]})" for role, kind in claim.roles.items())
+        roles = ", ".join(named) or "none"
         parts.append(f"| `{name}` | {roles} | {claim.statement} |\n")
     return "".join(parts)
 

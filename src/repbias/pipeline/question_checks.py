@@ -74,7 +74,7 @@ def _filter_problems(table: str, rows: Rows, known: dict[str, set[str]]) -> Iter
         options = known.get(column.removesuffix("_a").removesuffix("_b"))
         for value in values:
             kind = types[column]
-            fits = isinstance(value, bool if kind is bool else str if kind is str else int | float)
+            fits = isinstance(value, int | float if kind is float else kind)
             if not fits or (isinstance(value, bool) and kind is not bool):
                 yield f"{column}: found {value!r}; {table}.{column} holds {kind.__name__}"
             elif options is not None and value not in options:
@@ -93,6 +93,9 @@ def _known_values(study: Study) -> dict[str, set[str]]:
         layers |= set(condition.network.layers)
     for network in study.networks.values():
         layers |= set(network.layers)
+    metrics: set[str] = set(study.similarity.metrics)
+    if study.identification is not None:
+        metrics |= {*study.identification.metrics, "rsa_residualised"}
     groups = study.groups()
     known: dict[str, set[str]] = {
         "experiment": set(groups),
@@ -101,6 +104,7 @@ def _known_values(study: Study) -> dict[str, set[str]]:
         "snapshot": {"initial", "grid", "crossing", *SNAPSHOTS},
         "recording": set(study.recordings),
         "probe": {"linear", "nonlinear"},
+        "metric": metrics,
         "rdm_similarity": set(study.geometry.rdm_similarities),
     }
     if study.experiments:
