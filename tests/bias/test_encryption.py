@@ -186,7 +186,9 @@ def test_the_nonlinear_probe_reads_a_parity_of_the_default_study(function, monke
     """From the bits without the result, the positive control of what it finds in ciphertexts."""
     monkeypatch.setattr("repbias.bias.encryption.SYSTEMS", CLEAR)
     spec = Bits(features={"easy": {"function": "bit"}, "hard": {"function": function}})
-    table = encryption_table("tasks", "both", spec.generate(), [0], spec)
+    stimuli = spec.generate()
+    stimuli = stimuli.joined(spec.training_set(0, stimuli))
+    table = encryption_table("tasks", "both", stimuli, [0], spec)
     of_bits = table[table["system"] == "plaintext_inputs"].set_index(["measure", "feature"])[
         "value"
     ]

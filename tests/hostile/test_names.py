@@ -180,7 +180,7 @@ NASTY = {
         "a..b-+._": EXPERIMENT
         | {
             "conditions_per_job": 2,
-            "vary": {"training.learning_rate": {"-x": 0.01, "..": 0.02, "L" + "ab" * 17: 0.03}},
+            "vary": {"training.learning_rate": {"..": 0.02, "L" + "ab" * 17: 0.03}},
         },
         LONG: EXPERIMENT,
     },

@@ -8,8 +8,8 @@ from runs import Run
 pytestmark = pytest.mark.slow
 
 SUBMITTED = r"Job \d+ has been submitted with SLURM jobid (\d+) \(log: \S*rule_{}\S*\)"
-IN_A_GROUP = r"has been submitted with SLURM jobid \d+ \(log: \S*group_stimuli"
-STIMULI = "results/small/stimuli/tasks/targets=easy.h5"
+IN_A_GROUP = r"has been submitted with SLURM jobid \d+ \(log: \S*group_networks"
+STIMULI = "results/small/stimuli/tasks/batch1.h5"
 
 
 def submitted(run, rule):
@@ -28,9 +28,10 @@ def disturbed(cluster, started, tmp_path_factory):
     offers. The run without SLURM goes on beside it.
     """
     run = Run(tmp_path_factory.mktemp("disturbed"), cluster.environment)
-    together = ["--groups", "generate_stimuli=stimuli", "--group-components", "stimuli=2"]
+    together = ["--groups", "similarity=networks", "analyse_networks=networks"]
+    together += ["--group-components", "networks=2"]
     run.start(*together, "--slurm-array-jobs", "rdms")
-    run.wait_for(IN_A_GROUP)
+    submitted(run, "generate_stimuli")
     run.study.write_text(run.study.read_text().replace("max_steps: 50", "max_steps: 75"))
     submitted(run, "train")
     cluster.restart_controller()
@@ -45,7 +46,7 @@ def test_every_table_is_that_of_a_local_run(disturbed, local):
 
 
 def test_jobs_are_submitted_one_by_one_or_together(disturbed):
-    for rule in ("train", "analyse_networks", "activations", "analyse_recording", "figures"):
+    for rule in ("train", "activations", "rsa_models", "analyse_recording", "figures"):
         submitted(disturbed, rule)
     assert "rule_tables" not in disturbed.said
     assert len(re.findall(IN_A_GROUP, disturbed.said)) == 1
@@ -91,7 +92,7 @@ def test_a_job_killed_for_memory_is_given_more(cluster, run):
 
 def test_a_killed_snakemake_is_taken_up_again(cluster, local, run):
     """As docs/clusters.md says: its jobs are cancelled by the name of the run."""
-    learning = "results/small/tables/parts/learning/tasks/targets=easy.csv"
+    learning = "results/small/tables/parts/learning/tasks/batch1.csv"
     run.start(learning, "--set-resources", "train:gpu=1")
     job = submitted(run, "train")
     assert "gres:gpu:1" in cluster.command("scontrol", "show", "job", job)

@@ -33,7 +33,7 @@ use rule * from repbias as repbias_*
 
 rule summary:
     input:
-        "results/small/tables/parts/variance_explained/tasks/targets=both.csv",
+        "results/small/tables/parts/variance_explained/tasks/batch1.csv",
     output:
         "lines.txt",
     default_target: True
@@ -64,14 +64,14 @@ def snakemake(tmp_path):
 
 def test_every_rule_can_be_planned_under_another_name(snakemake):
     planned = Workspace.messages(snakemake("results/small/report.html", "-n").splitlines())
-    assert "Train networks of tasks/targets=both" in planned
+    assert "Train networks of tasks/batch1" in planned
     assert "Fit models to recording brain: encoding" in planned
     assert "Write results/small/report.html" in planned
 
 
 def test_networks_are_trained_and_analysed_in_the_importers_folder(snakemake, tmp_path):
     snakemake("--cores", "1")
-    path = tmp_path / "results/small/tables/parts/variance_explained/tasks/targets=both.csv"
+    path = tmp_path / "results/small/tables/parts/variance_explained/tasks/batch1.csv"
     table = read_table(path, "variance_explained")
     assert set(table["seed"]) == {0, 1}
     assert int((tmp_path / "lines.txt").read_text()) == len(table) + 1

@@ -101,7 +101,7 @@ def own(tmp_path_factory) -> Workspace:
     patch = re.findall(r"```diff\n(.*?)```", text, flags=re.DOTALL)[0]
     subprocess.run(["git", "apply", "-p1", "-"], cwd=folder, input=patch, text=True, check=True)
     workspace = Workspace(folder, STUDY, root=folder)
-    workspace.snakemake("--cores", "1")
+    workspace.snakemake("--cores", "2")
     return workspace
 
 

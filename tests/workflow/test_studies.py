@@ -42,6 +42,7 @@ def test_study_runs(name, test_data, tmp_path, monkeypatch):
     # Published numbers are of the recordings: two layers of one deep network are enough.
     if config["networks"].pop("untrained", None):
         config["networks"]["pretrained"]["layers"] = ["_blocks.2", "_blocks.11"]
+        config["encoding"] |= {"permutations": 50, "partition_iterations": 1}
     (tmp_path / "studies").mkdir()
     shutil.copy(ROOT / "studies/haxby_categories.csv", tmp_path / "studies")
     workspace = Workspace(tmp_path, config)

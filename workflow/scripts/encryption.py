@@ -9,11 +9,10 @@ with job(snakemake):
     from repbias.tables import write_table
 
     experiment, condition = snakemake.params.condition.split("/", 1)
-    table = encryption_table(
-        experiment,
-        condition,
-        Stimuli.read(snakemake.input[0], condition),
-        list(range(snakemake.params.seeds)),
-        Bits(**snakemake.params.stimuli),
-    )
+    stimuli = Stimuli.read(snakemake.input[0], condition)
+    family = Bits(**snakemake.params.stimuli)
+    if family.training_sets == "own":  # probes are fitted on what the first network saw
+        stimuli = stimuli.joined(family.training_set(0, stimuli))
+    seeds = list(range(snakemake.params.seeds))
+    table = encryption_table(experiment, condition, stimuli, seeds, family)
     write_table(snakemake.output[0], "encryption", table)

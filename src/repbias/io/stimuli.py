@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +128,15 @@ class Stimuli:
         if rows.all():
             return self.inputs, self.labels, self.ids
         return self.inputs[rows], self.labels[rows], self.ids[rows]
+
+    def joined(self, other: Stimuli) -> Stimuli:
+        """Return these stimuli and others of the same family, such as a network's training set."""
+        together = ("inputs", "ids", "split", "labels", "component_labels", "supervised")
+        joined = {
+            name: np.concatenate([getattr(s, name) for s in (self, other)]) for name in together
+        }
+        nuisance = {k: np.concatenate([v, other.nuisance[k]]) for k, v in self.nuisance.items()}
+        return replace(self, **joined, nuisance=nuisance)
 
     def named_labels(self, split: str) -> dict[str, np.ndarray]:
         """Return the labels of every feature and sub-component in one split, by name."""
