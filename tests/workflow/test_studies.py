@@ -39,10 +39,13 @@ def test_study_runs(name, test_data, tmp_path, monkeypatch):
     pytest.importorskip(needed, reason="needs the extras: pip install 'repbias[test]'")
     monkeypatch.setitem(os.environ, "REPBIAS_TEST_DATA", str(test_data))
     config = yaml.safe_load((ROOT / "studies" / f"{name}.yaml").read_text())
-    # Published numbers are of the recordings: two layers of one deep network are enough.
+    # Published numbers are of the recordings: two layers of one deep network are enough,
+    # shown small images.
     if config["networks"].pop("untrained", None):
         config["networks"]["pretrained"]["layers"] = ["_blocks.2", "_blocks.11"]
-        config["encoding"] |= {"permutations": 50, "partition_iterations": 1}
+        config["networks"]["pretrained"]["preprocess"]["size"] = 96
+        fast = {"permutations": 50, "partition_iterations": 1}
+        config["encoding"] = config.get("encoding", {}) | fast
     (tmp_path / "studies").mkdir()
     shutil.copy(ROOT / "studies/haxby_categories.csv", tmp_path / "studies")
     workspace = Workspace(tmp_path, config)

@@ -131,12 +131,20 @@ class Stimuli:
 
     def joined(self, other: Stimuli) -> Stimuli:
         """Return these stimuli and others of the same family, such as a network's training set."""
-        together = ("inputs", "ids", "split", "labels", "component_labels", "supervised")
-        joined = {
-            name: np.concatenate([getattr(s, name) for s in (self, other)]) for name in together
-        }
-        nuisance = {k: np.concatenate([v, other.nuisance[k]]) for k, v in self.nuisance.items()}
-        return replace(self, **joined, nuisance=nuisance)
+
+        def both(name: str) -> np.ndarray:
+            return np.concatenate([getattr(self, name), getattr(other, name)])
+
+        return replace(
+            self,
+            inputs=both("inputs"),
+            ids=both("ids"),
+            split=both("split"),
+            labels=both("labels"),
+            component_labels=both("component_labels"),
+            supervised=both("supervised"),
+            nuisance={k: np.concatenate([v, other.nuisance[k]]) for k, v in self.nuisance.items()},
+        )
 
     def named_labels(self, split: str) -> dict[str, np.ndarray]:
         """Return the labels of every feature and sub-component in one split, by name."""
