@@ -13,7 +13,7 @@ import yaml
 from PIL import Image
 
 import repbias
-from repbias.commands.check import unfilled
+from repbias.commands.check import near_duplicates, unfilled
 from repbias.commands.main import main
 from repbias.pipeline.checks import load_study
 from repbias.recordings.readers import read_recording
@@ -679,3 +679,14 @@ def shown():
 def as_tensor(image):
     return torch.from_numpy(np.asarray(image, np.float32))
 """
+
+
+def test_images_that_are_almost_the_same_are_found():
+    """Not those that are merely alike, such as noise on the same grey."""
+    rng = np.random.default_rng(0)
+    pixels = {f"im{i}": rng.uniform(0, 255, 256) for i in range(5)}
+    pixels["copy"] = np.clip(pixels["im3"] + rng.normal(0, 2, 256), 0, 255)
+    pixels["brighter"] = pixels["im1"] / 2 + 100
+    pixels["uniform"] = np.full(256, 7.0)
+    assert near_duplicates(pixels) == [("im1", "brighter"), ("im3", "copy")]
+    assert near_duplicates({"uniform": pixels["uniform"]}) == []

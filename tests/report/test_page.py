@@ -13,8 +13,15 @@ import yaml
 
 from repbias.report.captions import FIGURES, PICTURES
 from repbias.report.figures import draw_figures
-from repbias.report.page import claims_summary, number, recovery_rows, step_times, write_page
-from repbias.tables import write_table
+from repbias.report.page import (
+    claims_summary,
+    figure_notes,
+    number,
+    recovery_rows,
+    step_times,
+    write_page,
+)
+from repbias.tables import as_table, write_table
 
 LAYERS = {"tasks/easy": "hidden2", "tasks/both": "hidden2"}
 EVIL = '<script>alert("1")</script>'
@@ -460,3 +467,15 @@ def test_model_recovery_tells_the_generator_from_its_siblings(make_tables):
 )
 def test_numbers_are_readable(value, digits, text):
     assert number(value, digits) == text
+
+
+def test_penalties_at_the_end_of_the_grid_are_said_beside_the_figure():
+    table = as_table("encoding_regions")
+    row = {"recording": "v4", "included": True, "snapshot": "final", "layer": "conv1"}
+    rows = [row | {"ci_low": 0.1, "alpha_at_edge": e} for e in (0.0, 0.5)]
+    # Units that nothing predicts take the largest penalty there is.
+    rows.append(row | {"ci_low": -0.1, "alpha_at_edge": 1.0})
+    frame = pd.DataFrame(rows).reindex(columns=table.columns)
+    (said,) = figure_notes(as_table("cautions"), frame)["encoding"]
+    assert said.startswith("v4: in 1 of 2 fits that predict (conv1) more than 10% of the penalties")
+    assert not figure_notes(as_table("cautions"), frame[:1])["encoding"]

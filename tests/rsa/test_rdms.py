@@ -282,6 +282,14 @@ def test_a_subject_with_too_few_complete_units_is_left_out(caplog):
         subject_rdms(two_subjects(responses), spec.model_copy(update={"min_units": 20}), "v4")
 
 
+def test_a_subject_that_did_not_see_all_stimuli_is_left_out_with_the_remedy(caplog):
+    responses = np.random.default_rng(7).normal(size=(6, 2, 7))
+    responses[[2, 4], :, :3] = np.nan
+    rdms = subject_rdms(two_subjects(responses), Geometry(), "v4")
+    assert rdms.rdm_descriptors["subject"] == ["subject2"]
+    assert "never shown: s2, s4, which `exclude:` leaves out for all" in caplog.text
+
+
 def test_two_units_have_no_correlation_distance(trial_recording):
     """All dissimilarities would be 0 or 2."""
     recording = trial_recording(np.random.default_rng(0).normal(size=(6, 3, 2)))

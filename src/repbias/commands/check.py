@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from repbias.pipeline.times import RecordingSize
     from repbias.stimuli.images import Images
 
+#: Images are compared at this size.
+THUMBNAIL = (16, 16)
+#: Small images that correlate by more are almost the same.
+SAME_IMAGE = 0.99
 #: A table with more rows takes over a gigabyte.
 MANY_ROWS = 10_000_000
 
@@ -292,9 +296,11 @@ def _describe_images(findings: Findings, images: Images, decode: bool) -> list[s
     if not decode or images.load is None:
         return blank
     sizes: dict[str, int] = {}
+    small: dict[str, np.ndarray] = {}
     for i in range(len(images)):
         try:
             image = images.load(i)
+            small[images.ids[i]] = np.asarray(image.convert("L").resize(THUMBNAIL), float).ravel()
             size = "{} x {}".format(*image.size)
             sizes[size] = sizes.get(size, 0) + 1
             if np.ptp(np.asarray(image)) == 0:
@@ -302,4 +308,22 @@ def _describe_images(findings: Findings, images: Images, decode: bool) -> list[s
         except RepbiasError as error:
             findings.problems.append(str(error))
     findings.facts["pixels"] = some(f"{size} ({n})" for size, n in sizes.items())
+    if pairs := near_duplicates(small):
+        findings.warnings.append(
+            f"{count(len(pairs), 'pair')} of images are almost the same "
+            f"({some(f'{a} and {b}' for a, b in pairs)}): tests that take them for independent "
+            "are too liberal; leave one of each out (exclude:), or name them in a column of the "
+            "table and say `groups:`"
+        )
     return blank
+
+
+def near_duplicates(images: dict[str, np.ndarray]) -> list[tuple[str, str]]:
+    """Return pairs of ids whose small grey images (pixel,) correlate by more than .99."""
+    varied = {name: pixels - pixels.mean() for name, pixels in images.items() if np.ptp(pixels) > 0}
+    if not varied:
+        return []
+    x = np.stack([pixels / np.linalg.norm(pixels) for pixels in varied.values()])
+    names = list(varied)
+    pairs = np.argwhere(np.triu(x @ x.T > SAME_IMAGE, 1))
+    return [(names[a], names[b]) for a, b in pairs]

@@ -30,6 +30,8 @@ LONG = 20
 #: Libraries whose versions the report names.
 LIBRARIES = ("torch", "numpy", "scipy", "rsatoolbox", "himalaya", "h5py", "pandas", "snakemake")
 
+#: Share of penalties at an end of the grid from which on it is said.
+MOST_AT_EDGE = 0.1
 #: What a caution concerns, to the figures beside which it stands.
 CONCERNED = {
     "tests": ("model_comparison", "rsa_recordings"),
@@ -112,17 +114,29 @@ def _results(
         "verdicts": claims_summary(tables["claims"]),
         "recovery": recovery_rows(tables["model_recovery"]),
         "sections": sections_of([figure for figure in figures if figure["recording"] is None]),
-        "notes": figure_notes(tables["cautions"]),
+        "notes": figure_notes(tables["cautions"], tables["encoding_regions"]),
     }
 
 
-def figure_notes(cautions: pd.DataFrame) -> dict[str, list[str]]:
+def figure_notes(cautions: pd.DataFrame, encoding: pd.DataFrame) -> dict[str, list[str]]:
     """Return what is to be said beside a figure, of every recording that is concerned."""
     notes: dict[str, list[str]] = defaultdict(list)
     for caution in cautions.itertuples():
         where = ", ".join(filter(None, (caution.recording, caution.region)))
         for figure in CONCERNED[caution.concerns]:
             notes[figure].append(f"{where}: {caution.sentence}")
+    trained = encoding[encoding["included"].astype(bool) & (encoding["snapshot"] == "final")]
+    for recording, part in trained.groupby("recording", sort=False):
+        # Units that cannot be predicted take the largest penalty, whatever it is.
+        predicted = part[part["ci_low"] > 0]
+        at_edge = predicted[predicted["alpha_at_edge"] > MOST_AT_EDGE]
+        if len(at_edge):
+            layers = ", ".join(at_edge["layer"].drop_duplicates().head(5))
+            notes["encoding"].append(
+                f"{recording}: in {len(at_edge)} of {len(predicted)} fits that predict "
+                f"({layers}) more than {MOST_AT_EDGE:.0%} of the penalties are at an end of the "
+                "grid, so others might predict better; widen encoding.log10_alpha."
+            )
     return notes
 
 

@@ -235,7 +235,16 @@ def aligned_vectors(rdms: RDMs, stimulus_ids: np.ndarray, name: str) -> np.ndarr
 
 
 class TooFewUnits(RepbiasError):
-    """A subject, or a region, has too few units for an RDM."""
+    """A subject, or a region, has too few units for an RDM.
+
+    Attributes
+    ----------
+    unsuited : whether there are enough, but the distance can use none of them
+    """
+
+    def __init__(self, message: str, unsuited: bool = False) -> None:
+        super().__init__(message)
+        self.unsuited = unsuited
 
 
 def of_subjects(recording: Recording, rdms: RDMs) -> Recording:
@@ -256,7 +265,7 @@ def subject_rdms(recording: Recording, spec: Geometry, name: str) -> RDMs:
     Raises
     ------
     TooFewUnits
-        If no subject is left.
+        If no subject is left, as there are too few units.
     RepbiasError
         If the recording lacks the repeats or counts that the distance needs, a pattern is constant
         where correlation needs variance, or an RDM is constant or not finite.
@@ -279,7 +288,8 @@ def subject_rdms(recording: Recording, spec: Geometry, name: str) -> RDMs:
                 logger.warning("%s", error)
                 too_few = error
         if not vectors and too_few:
-            raise too_few
+            # Without any usable unit, of enough, the distance does not suit the recording.
+            raise RepbiasError(str(too_few)) if too_few.unsuited else too_few
     return make_rdms(np.stack(list(vectors.values())), ids, distance, {"subject": list(vectors)})
 
 
@@ -317,13 +327,15 @@ def _rdm_of_patterns(
             needs,
         )
     if usable.sum() < spec.min_units:
-        found = (
+        unseen = ids[np.isnan(patterns.tensor).all(axis=(1, 2))].tolist()
+        named = ", ".join(unseen[:10]) + (", ..." if len(unseen) > 10 else "")
+        remedy = f"; never shown: {named}, which `exclude:` leaves out for all" if unseen else ""
+        raise TooFewUnits(
             f"{where}: {usable.sum()} units were {needs}, fewer than geometry.min_units = "
-            f"{spec.min_units} (units that never vary, or are below min_reliability, do not count)"
+            f"{spec.min_units} (units that never vary, or are below min_reliability, do not "
+            f"count){remedy}",
+            unsuited=not usable.any() and len(usable) >= spec.min_units,
         )
-        # Without any, of enough units, it is the distance that does not suit the recording.
-        lacking = not usable.any() and len(usable) >= spec.min_units
-        raise RepbiasError(found) if lacking else TooFewUnits(found)
     try:
         tensor = patterns.tensor[:, :, usable]
         if distance in MEAN_DISTANCES:
