@@ -94,6 +94,7 @@ def test_folds_divide_no_group_unless_there_are_few(labels, seed):
         ([2, 3, 4, 5, 6], True, False, (5, 4)),
         ([2, 2, 2, 2, 2, 9], True, True, (6, 5)),
         ([8, 12], False, False, (10, 18)),
+        ([4, 4, 4, 4, 3, 3], True, True, (6, 5)),
     ],
 )
 def test_what_can_be_said_of_other_groups(sizes, between, exchangeable, units):

@@ -434,8 +434,13 @@ def test_what_groups_make_of_tests_is_said(rdm_recording):
     n = len(ids)
     for size, method, generalises, warning in (
         (1, "permutation of stimuli", "stimuli, this", ""),
-        (2, "permutation of whole film", "film, ", ""),
-        (n // 2, "permutation of stimuli within film", "stimuli of these film", "no test between"),
+        (2, "permutation of whole groups (film): of more than film itself", "groups (film)", ""),
+        (
+            n // 2,
+            "permutation of stimuli within groups (film)",
+            "stimuli of these groups (film)",
+            "no test between",
+        ),
     ):
         recording = brain()
         if size > 1:

@@ -64,11 +64,11 @@ class StimulusGroups:
 
     @property
     def exchangeable(self) -> bool:
-        """Whether whole groups can be permuted in as many ways as five groups of one size can."""
+        """Whether whole groups can be permuted in enough ways for p of .05 to be possible."""
         if not self.between:
             return False
         _, of_size = np.unique(self.sizes, return_counts=True)
-        return self.are_alone or sum(lgamma(n + 1) for n in of_size) >= log(120) - 1e-9
+        return self.are_alone or sum(lgamma(n + 1) for n in of_size) >= log(20)
 
     @property
     def resampled_units(self) -> tuple[float, int]:
@@ -86,7 +86,8 @@ class StimulusGroups:
         """What is resampled, in words."""
         if self.are_alone:
             return "stimuli"
-        return f"whole {self.name}" if self.between else f"stimuli within {self.name}"
+        groups = f"groups ({self.name})"
+        return f"whole {groups}" if self.between else f"stimuli within {groups}"
 
     def resampled(self, n_samples: int, rng: np.random.Generator) -> np.ndarray:
         """Draw bootstrap samples, (sample, stimulus) how often each was drawn.

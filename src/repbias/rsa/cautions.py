@@ -19,8 +19,9 @@ from repbias.geometry.ceilings import subject_ceiling
 from repbias.geometry.comparison import similarities
 from repbias.geometry.spec import CROSS_VALIDATED, Geometry
 from repbias.io.recordings import Recording
-from repbias.recordings.parts import stimulus_groups
+from repbias.recordings.parts import of_region, stimulus_groups
 from repbias.recordings.reliability import unit_reliability
+from repbias.recordings.responses import stimulus_means
 from repbias.rsa.tables import region_rdms
 from repbias.tables import as_table
 
@@ -68,13 +69,40 @@ def cautions_table(name: str, recording: Recording, spec: Geometry) -> pd.DataFr
         {"recording": name, "region": ""} | caution._asdict() for caution in of_units(recording)
     ]
     for region, part, rdms in region_rdms(recording, spec, name):
+        subjects = rdms.rdm_descriptors["subject"]
         found = [
+            *left_out(of_region(recording, region) if region else recording, subjects),
             *of_rdms(rdms.get_vectors(), str(rdms.dissimilarity_measure), spec),
             *of_trials(part, spec),
             *of_stimuli(part, rdms.get_vectors(), str(rdms.dissimilarity_measure)),
         ]
         rows += [{"recording": name, "region": region} | caution._asdict() for caution in found]
     return as_table("cautions", rows)
+
+
+def left_out(recording: Recording, subjects: list[str]) -> Iterator[Caution]:
+    """Look for subjects of a region that have no RDM, given those that have one."""
+    if recording.responses is None:
+        return
+    everyone = recording.units["subject"].astype(str)
+    missing = sorted(set(everyone) - set(map(str, subjects)))
+    if not missing:
+        return
+    means = stimulus_means(recording)
+    unseen = recording.stimulus_ids[
+        np.any([np.isnan(means[:, everyone == s]).all(axis=1) for s in missing], axis=0)
+    ]
+    remedy = "; see the log for why"
+    if len(unseen):
+        remedy = f", as they did not see {', '.join(unseen[:10])}: `exclude:` leaves those out"
+    yield Caution(
+        "similarity",
+        "subjects_left_out",
+        len(missing),
+        0,
+        f"RSA is of {len(subjects)} of {len(set(everyone))} subjects, without "
+        f"{', '.join(missing)}{remedy}.",
+    )
 
 
 def of_rdms(data: np.ndarray, distance: str, spec: Geometry) -> Iterator[Caution]:

@@ -231,8 +231,9 @@ def _permuted(groups: StimulusGroups) -> str:
     if groups.are_alone:
         return "permutation of stimuli"
     if groups.exchangeable:
-        return f"permutation of whole {groups.name}"
-    return f"permutation of stimuli within {groups.name}"
+        # They are the same categories in another order, so a model of these alone has p = 1.
+        return f"permutation of whole groups ({groups.name}): of more than {groups.name} itself"
+    return f"permutation of stimuli within groups ({groups.name})"
 
 
 def _method(draws: Draws) -> str:
@@ -569,7 +570,7 @@ def _inference_scope(
 ) -> tuple[str, str]:
     """Say what a test generalises to, and where it is not known to keep its nominal level."""
     if test == "permutation":
-        within = f"within {groups.name} only: no test between them exists"
+        within = f"within groups ({groups.name}) only: no test between them exists"
         return (
             "these stimuli, these subjects, these networks",
             "" if groups.exchangeable else within,
@@ -588,9 +589,9 @@ def _inference_scope(
     if level == "subjects":
         warnings.append("does not hold its level for other stimuli")
     elif not groups.between:
-        warnings.append(f"{len(groups.sizes)} {groups.name}: nothing follows for others")
+        warnings.append(f"{len(groups.sizes)} groups ({groups.name}): nothing follows for others")
     elif len(groups.sizes) < MIN_STIMULI:
-        of = "stimuli" if groups.are_alone else groups.name
+        of = "stimuli" if groups.are_alone else f"groups ({groups.name})"
         warnings.append(f"fewer than {MIN_STIMULI} {of}")
     if n_subjects == 1:
         warnings.append("one subject: nothing follows for others")
@@ -613,4 +614,5 @@ def _inference_scope(
 def _stimuli_generalised_to(groups: StimulusGroups) -> str:
     if groups.are_alone:
         return "stimuli"
-    return groups.name if groups.between else f"stimuli of these {groups.name}"
+    named = f"groups ({groups.name})"
+    return named if groups.between else f"stimuli of these {named}"

@@ -65,8 +65,9 @@ class Cautions(Row):
     concerns: str
     """What it concerns: `tests`, `similarity`, `ceiling` or `encoding`."""
     danger: str
-    """Its name: `heavy_tails`, `low_agreement`, `uneven_repeats`, `few_units`, `dependent_stimuli`,
-    `serial_order`, `near_duplicates`, `no_test_between_groups` or `lucky_ceilings`."""
+    """Its name: `heavy_tails`, `low_agreement`, `subjects_left_out`, `uneven_repeats`, `few_units`,
+    `dependent_stimuli`, `serial_order`, `near_duplicates`, `no_test_between_groups` or
+    `lucky_ceilings`."""
     value: float
     """The statistic that was measured."""
     limit: float
