@@ -291,8 +291,13 @@ def test_regions_and_subjects_have_rows_of_their_own():
         assert parts[part]["units"] == n_units
     for region in ("", "V4"):
         for name in ("participation_ratio", "rdm_split_half_corr", "decoding"):
+            if region == "" and name.startswith("rdm"):  # of units of two regions
+                assert not any(name in parts[s, region] for s in ("", "a", "b"))
+                continue
             each = [parts[s, region][name] for s in "ab"]
             assert parts["", region][name] == pytest.approx(np.mean(each))
+    assert "subject_similarity_corr" in parts["", "V4"]
+    assert "subject_similarity_corr" not in parts["", ""]
     alone = measured(recording_of(tensor[:, :, 3:6]))["value"]
     found = parts["a", "V4"]
     assert found.to_dict() == pytest.approx(alone[found.index].to_dict())

@@ -153,12 +153,23 @@ def _parts(recording: Recording, spec: Geometry) -> Iterator[tuple[str, str, Mea
         within = {
             s: _within_subject(recording, units, chosen, spec) for s, chosen in by_subject.items()
         }
-        rdms = [_rdm(units, chosen, spec) for chosen in by_subject.values()]
         averages = _over_subjects(list(within.values()))
-        yield "", region, units.measures(in_region) | averages | _between_subjects(rdms, spec)
+        if region == "" and len(regions) > 1:  # an RDM of units of several regions is of none
+            averages, within = (
+                _without_rdms(averages),
+                {s: _without_rdms(m) for s, m in within.items()},
+            )
+        else:
+            rdms = [_rdm(units, chosen, spec) for chosen in by_subject.values()]
+            averages |= _between_subjects(rdms, spec)
+        yield "", region, units.measures(in_region) | averages
         if len(subjects) > 1:
             for subject, measures in within.items():
                 yield subject, region, units.measures(by_subject[subject]) | measures
+
+
+def _without_rdms(measures: Measures) -> Measures:
+    return {name: value for name, value in measures.items() if not name.startswith("rdm_")}
 
 
 class _Units(NamedTuple):
