@@ -111,3 +111,15 @@ def test_the_variance_of_a_mean_over_clusters_is_that_of_cluster_means():
     expected = values.reshape(8, 5).mean(axis=1).var(ddof=1) / 8
     n, _ = groups.resampled_units
     assert means.var(ddof=1) * n / (n - 1) == pytest.approx(expected, rel=0.02)
+
+
+def test_a_part_of_the_stimuli_is_treated_as_all_are():
+    """Four of five groups are left in training: they are left out whole there, too."""
+    groups = StimulusGroups.of(np.arange(40) // 8, "films")
+    for train, _ in groups.folds(5, 0):
+        inner = groups.subset(train)
+        assert len(inner.sizes) == 4
+        for _, test in inner.folds(4, 0):
+            assert len(set(inner.codes[test])) == 1
+    few = StimulusGroups.of(np.arange(40) // 10, "films")
+    assert not few.between and not few.subset(np.arange(10)).between

@@ -25,10 +25,13 @@ class StimulusGroups:
     codes : (stimulus,) int, the group of each: 0, 1, ...
     name : what the groups are, such as the column they come from; empty if each stimulus is on
         its own
+    between : whether there are enough groups to say something of others; a part of the stimuli,
+        such as those of a training fold, is treated as all of them are
     """
 
     codes: np.ndarray
     name: str = ""
+    between: bool = True
 
     @classmethod
     def alone(cls, n_stimuli: int) -> StimulusGroups:
@@ -38,14 +41,17 @@ class StimulusGroups:
     @classmethod
     def of(cls, labels: np.ndarray, name: str) -> StimulusGroups:
         """Return the groups of labels (stimulus,), whatever these are."""
-        return cls(np.unique(np.asarray(labels).astype(str), return_inverse=True)[1], name)
+        codes = np.unique(np.asarray(labels).astype(str), return_inverse=True)[1]
+        n_groups = codes.max(initial=-1) + 1
+        return cls(codes, name, n_groups >= MIN_GROUPS or n_groups == len(codes))
 
     def __len__(self) -> int:
         return len(self.codes)
 
     def subset(self, rows: np.ndarray) -> StimulusGroups:
         """Return the groups of some of the stimuli."""
-        return StimulusGroups(np.unique(self.codes[rows], return_inverse=True)[1], self.name)
+        codes = np.unique(self.codes[rows], return_inverse=True)[1]
+        return StimulusGroups(codes, self.name, self.between)
 
     @property
     def sizes(self) -> np.ndarray:
@@ -56,11 +62,6 @@ class StimulusGroups:
     def are_alone(self) -> bool:
         """Whether every stimulus is a group of its own."""
         return len(self.sizes) == len(self)
-
-    @property
-    def between(self) -> bool:
-        """Whether there are enough groups to say something of others."""
-        return self.are_alone or len(self.sizes) >= MIN_GROUPS
 
     @property
     def exchangeable(self) -> bool:

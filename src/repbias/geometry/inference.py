@@ -170,14 +170,20 @@ class Draws:
         return np.concatenate([self.stimuli, self.left_out])
 
     @property
-    def interval(self) -> str:
-        """What an interval generalises to."""
+    def bootstrap(self) -> str:
+        """What is resampled, in words."""
         stimuli = self.groups.of_stimuli
         return {
-            "both": f"95 %, dual bootstrap of {stimuli} and subjects",
-            "stimuli": f"95 %, bootstrap of {stimuli} (these subjects only)",
-            "subjects": "95 %, bootstrap of subjects (these stimuli only)",
+            "both": f"dual bootstrap of {stimuli} and subjects",
+            "stimuli": f"bootstrap of {stimuli}",
+            "subjects": "bootstrap of subjects",
         }[self.level]
+
+    @property
+    def interval(self) -> str:
+        """What an interval generalises to."""
+        limits = {"stimuli": " (these subjects only)", "subjects": " (these stimuli only)"}
+        return f"95 %, {self.bootstrap}{limits.get(self.level, '')}"
 
     def resampled_units(self) -> dict[str, tuple[float, int]]:
         """Return what is resampled: its number n in n / (n - 1), and degrees of freedom."""

@@ -35,8 +35,10 @@ MOST_UNEVEN = 1.5
 FEW_UNITS = 10
 #: How much more alike stimuli of a group are than others, as a share of the mean dissimilarity.
 LEAST_DEPENDENCE = 0.02
-#: Permutations behind dependence; all of them must give less.
-PERMUTATIONS = 199
+#: Dependence is said with this p at most, all columns taken together.
+LEVEL = 0.005
+#: Pairs of stimuli that are alike by a column; with more, as many random ones are looked at.
+MOST_PAIRS = 50_000
 #: A column groups stimuli if it has at most this share of their number as different values.
 MOST_LEVELS = 0.5
 #: Median ratio of the squared distances to the nearest and the second nearest stimulus.
@@ -50,7 +52,7 @@ class Caution(NamedTuple):
 
     Attributes
     ----------
-    concerns : which numbers: "tests", "similarity", "ceiling" or "encoding"
+    concerns : which numbers: "tests", "similarity" or "encoding"
     danger : its name
     value, limit : the statistic, and from where on it is a danger
     sentence : what it does to the numbers, and the remedy
@@ -142,13 +144,19 @@ def of_rdms(data: np.ndarray, distance: str, spec: Geometry) -> Iterator[Caution
         )
 
 
+def mean_rdm(data: np.ndarray) -> np.ndarray:
+    """Average RDMs (subject, pair), each divided by its mean dissimilarity: (pair,)."""
+    mean: np.ndarray = (data / np.abs(data).mean(axis=1, keepdims=True)).mean(axis=0)
+    return mean
+
+
 def effective_stimuli(data: np.ndarray) -> float:
     """Return the effective share of stimuli behind RDMs (subject, pair).
 
     With q_i the sum of squared deviations of the dissimilarities of stimulus i from the mean,
     (sum q)² / (n sum q²), of the mean RDM: 1 if all stimuli count alike, 1 / n if one does.
     """
-    mean = (data / np.abs(data).mean(axis=1, keepdims=True)).mean(axis=0)
+    mean = mean_rdm(data)
     q = (squareform(mean - mean.mean(), checks=False) ** 2).sum(axis=1)
     return float(q.sum() ** 2 / (q**2).sum() / len(q))
 
@@ -194,8 +202,7 @@ def of_stimuli(recording: Recording, data: np.ndarray, distance: str) -> Iterato
         if not groups.exchangeable:
             yield _few_groups(len(groups.sizes), groups.name, groups.between)
         return
-    mean = (data / np.abs(data).mean(axis=1, keepdims=True)).mean(axis=0)
-    square = squareform(mean, checks=False)
+    square = squareform(mean_rdm(data), checks=False)
     found = dependent_column(square, recording.stimuli)
     if found is not None:
         column, strength = found
@@ -211,8 +218,8 @@ def of_stimuli(recording: Recording, data: np.ndarray, distance: str) -> Iterato
         )
         return
     order = natural_order(recording.stimulus_ids)
-    strength, p = more_alike(square[np.ix_(order, order)], neighbours(len(order)))
-    if p <= 1 / (PERMUTATIONS + 1) and strength > LEAST_DEPENDENCE:
+    strength, p = more_alike(square, order[:-1], order[1:])
+    if p <= LEVEL and strength > LEAST_DEPENDENCE:
         yield Caution(
             "tests",
             "serial_order",
@@ -223,8 +230,8 @@ def of_stimuli(recording: Recording, data: np.ndarray, distance: str) -> Iterato
             "take them for independent are too liberal; name the films or blocks in a column, and "
             "say `groups:` in the set of images.",
         )
-    squared = distance in ("euclidean",)
-    ratio = nearest_ratio(square**2 if squared else square)
+    # The other distances are squared, or grow like squares where they are small.
+    ratio = nearest_ratio(square**2 if distance == "euclidean" else square)
     if ratio < LEAST_RATIO:
         yield Caution(
             "tests",
@@ -251,55 +258,56 @@ def _few_groups(n: int, name: str, between: bool) -> Caution:
     )
 
 
-def more_alike(square: np.ndarray, together: np.ndarray) -> tuple[float, float]:
+def more_alike(
+    square: np.ndarray, first: np.ndarray, second: np.ndarray, n_tests: int = 1
+) -> tuple[float, float]:
     """Return how much more alike some pairs are than others, and the permutation p of that.
 
     Parameters
     ----------
     square
         (stimulus, stimulus) dissimilarities.
-    together
-        (stimulus, stimulus) bool, the pairs.
+    first, second
+        (pair,), the two stimuli of every pair.
+    n_tests
+        p can be as low as :data:`LEVEL` divided by this.
 
     Returns
     -------
     strength : 1 - their mean dissimilarity / that of all other pairs
     p : one-sided, stimuli permuted
     """
-    upper = np.triu_indices(len(square), 1)
-    rng = np.random.default_rng(0)
-    chosen = together[upper]
-
-    def mean_of(order: np.ndarray) -> float:
-        return float(square[np.ix_(order, order)][upper][chosen].mean())
-
-    within, total = mean_of(np.arange(len(square))), square[upper]
-    others = total[~chosen].mean()
-    permuted = [mean_of(rng.permutation(len(square))) for _ in range(PERMUTATIONS)]
-    p = (1 + sum(value <= within for value in permuted)) / (PERMUTATIONS + 1)
-    return 1 - within / others, p
+    rng, n = np.random.default_rng(0), len(square)
+    within = square[first, second].mean()
+    n_others = n * (n - 1) / 2 - len(first)
+    others = (np.triu(square, 1).sum() - within * len(first)) / n_others
+    if len(first) > MOST_PAIRS:
+        some = rng.choice(len(first), MOST_PAIRS, replace=False)
+        first, second = first[some], second[some]
+    observed, n_permutations = square[first, second].mean(), round(n_tests / LEVEL) - 1
+    reached = 0
+    for _ in range(n_permutations):
+        order = rng.permutation(n)
+        reached += square[order[first], order[second]].mean() <= observed
+    return float(1 - within / others), (1 + reached) / (n_permutations + 1)
 
 
 def dependent_column(
     square: np.ndarray, columns: dict[str, np.ndarray]
 ) -> tuple[str, float] | None:
     """Return the column whose groups of stimuli are more alike than others, and by how much."""
-    found: dict[str, float] = {}
+    coded: dict[str, np.ndarray] = {}
     for column, values in columns.items():
         levels, codes = np.unique(np.asarray(values).astype(str), return_inverse=True)
-        if column == "stimulus_id" or not 2 <= len(levels) <= MOST_LEVELS * len(codes):
-            continue
-        strength, p = more_alike(square, codes[:, None] == codes)
-        if p <= 1 / (PERMUTATIONS + 1) and strength > LEAST_DEPENDENCE:
+        if column != "stimulus_id" and 2 <= len(levels) <= MOST_LEVELS * len(codes):
+            coded[column] = codes
+    found: dict[str, float] = {}
+    for column, codes in coded.items():
+        first, second = np.nonzero(np.triu(codes[:, None] == codes, 1))
+        strength, p = more_alike(square, first, second, len(coded))
+        if p <= LEVEL / len(coded) and strength > LEAST_DEPENDENCE:
             found[column] = strength
     return max(found.items(), key=lambda item: item[1]) if found else None
-
-
-def neighbours(n: int) -> np.ndarray:
-    """Return which stimuli follow each other, (stimulus, stimulus) bool."""
-    positions = np.arange(n)
-    adjacent: np.ndarray = np.abs(positions[:, None] - positions) == 1
-    return adjacent
 
 
 def natural_order(ids: np.ndarray) -> np.ndarray:
@@ -317,7 +325,7 @@ def natural_order(ids: np.ndarray) -> np.ndarray:
 def nearest_ratio(square: np.ndarray) -> float:
     """Return the median ratio of distances to the nearest and the second nearest stimulus."""
     others = square + np.diag(np.full(len(square), np.inf))
-    nearest = np.sort(others, axis=1)[:, :2]
+    nearest = np.partition(others, 1, axis=1)[:, :2]
     ratios = np.maximum(nearest[:, 0], 0) / np.maximum(nearest[:, 1], 1e-12)
     return float(np.median(ratios))
 

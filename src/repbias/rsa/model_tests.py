@@ -34,7 +34,8 @@ from repbias.geometry.inference import Draws, jackknifed, resampled_level
 from repbias.geometry.spec import Generalise, Geometry, RdmSimilarity
 from repbias.io.recordings import Recording
 from repbias.recordings.parts import stimulus_groups
-from repbias.rsa.tables import region_rdms, shown_models, varying
+from repbias.rsa.rdms import varying
+from repbias.rsa.tables import region_rdms, shown_models
 from repbias.tables import as_table
 
 if TYPE_CHECKING:
@@ -236,16 +237,6 @@ def _permuted(groups: StimulusGroups) -> str:
     return f"permutation of stimuli within groups ({groups.name})"
 
 
-def _method(draws: Draws) -> str:
-    """Return what is resampled behind a t test, in words."""
-    stimuli = draws.groups.of_stimuli
-    return {
-        "both": f"t, dual bootstrap of {stimuli} and subjects",
-        "stimuli": f"t, bootstrap of {stimuli}",
-        "subjects": "t, bootstrap of subjects",
-    }[draws.level]
-
-
 def _refuse_constant(vectors: np.ndarray, what: str) -> None:
     constant = np.flatnonzero(~varying(vectors))
     if len(constant):
@@ -375,7 +366,7 @@ def _t_tests(
             "ci_high": effect + width,
             "degrees": degrees,
             "p": p,
-            "method": f"{_method(draws)}, {alternative}",
+            "method": f"t, {draws.bootstrap}, {alternative}",
         }
     )
 

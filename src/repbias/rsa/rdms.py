@@ -358,13 +358,20 @@ def _rdm_of_patterns(
     return vector
 
 
+def varying(vectors: np.ndarray) -> np.ndarray:
+    """Return which RDMs (rdm, pair) differ between pairs of stimuli by more than rounding."""
+    varies: np.ndarray
+    varies = np.ptp(vectors, axis=1) > 1e-12 * np.abs(vectors).max(axis=1, initial=0)
+    return varies
+
+
 def _refuse_useless(vector: np.ndarray, where: str) -> None:
     if not np.isfinite(vector).all():
         raise RepbiasError(
             f"{where}: {(~np.isfinite(vector)).sum()} of {len(vector)} dissimilarities are not "
             "finite; expected finite numbers"
         )
-    if np.ptp(vector) <= 1e-12 * np.abs(vector).max():
+    if not varying(vector[None])[0]:
         raise RepbiasError(
             f"{where}: all dissimilarities are the same; a similarity with them is undefined"
         )

@@ -23,7 +23,13 @@ from repbias.recordings.reliability import analysed_units
 from repbias.recordings.spec import preparation_of
 from repbias.rsa.ceilings import noise_ceiling
 from repbias.rsa.pairs import paired
-from repbias.rsa.rdms import TooFewUnits, aligned_vectors, of_subjects, subject_rdms
+from repbias.rsa.rdms import (
+    TooFewUnits,
+    aligned_vectors,
+    of_subjects,
+    subject_rdms,
+    varying,
+)
 from repbias.tables import as_table
 
 if TYPE_CHECKING:
@@ -125,13 +131,6 @@ def shown_models(
             *(name, row.condition, row.network, row.layer, row.snapshot),
         )
     return info[varies].reset_index(drop=True), vectors[varies]
-
-
-def varying(vectors: np.ndarray) -> np.ndarray:
-    """Return which RDMs (rdm, pair) differ between pairs of stimuli by more than rounding."""
-    varies: np.ndarray
-    varies = np.ptp(vectors, axis=1) > 1e-12 * np.abs(vectors).max(axis=1, initial=0)
-    return varies
 
 
 def compare_with_recording(

@@ -1,5 +1,6 @@
 """Tables that compare representations: networks with each other, and with recordings by RSA."""
 
+from repbias.tables.recurring import AgainstRecording
 from repbias.tables.row import Row
 
 
@@ -79,26 +80,9 @@ class RsaModels(Row):
     """Similarity of the two RDMs."""
 
 
-class RsaRecordings(Row):
+class RsaRecordings(AgainstRecording):
     """A layer against a recording."""
 
-    recording: str
-    region: str
-    """The region, where there are several."""
-    rdm_similarity: str
-    experiment: str
-    condition: str
-    network: str
-    seed: int
-    snapshot: str
-    step: int
-    included: bool
-    layer: str
-    similarity: float
-    """Similarity of RDMs, mean over subjects."""
-    ci_low: float
-    ci_high: float
-    interval: str
     ceiling_low: float
     ceiling_high: float
     ceiling_convention: str
@@ -106,27 +90,10 @@ class RsaRecordings(Row):
     n_stimuli: int
 
 
-class RsaSubjects(Row):
+class RsaSubjects(AgainstRecording):
     """A layer against a subject of a recording of several."""
 
-    recording: str
-    region: str
-    """The region, where there are several."""
     subject: str
-    rdm_similarity: str
-    experiment: str
-    condition: str
-    network: str
-    seed: int
-    snapshot: str
-    step: int
-    included: bool
-    layer: str
-    similarity: float
-    """Similarity of the layer's RDM and the subject's."""
-    ci_low: float
-    ci_high: float
-    interval: str
     n_stimuli: int
 
 
@@ -135,7 +102,6 @@ class RsaFitted(Row):
 
     recording: str
     region: str
-    """The region, where there are several."""
     rdm_similarity: str
     model: str
     """`weighted` (non-negative combination of all layers' RDMs), `reweighted` (the units of one
@@ -165,7 +131,6 @@ class RsaTests(Row):
 
     recording: str
     region: str
-    """The region, where there are several."""
     rdm_similarity: str
     test: str
     """`zero` (similarity above 0), `ceiling` (below the lower noise ceiling), `pair` (the two
@@ -204,7 +169,6 @@ class RsaTimes(Row):
 
     recording: str
     region: str
-    """The region, where there are several."""
     rdm_similarity: str
     time_s: float
     """Centre of the time bin, in seconds."""

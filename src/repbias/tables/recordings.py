@@ -61,9 +61,8 @@ class Cautions(Row):
 
     recording: str
     region: str
-    """The region, where there are several."""
     concerns: str
-    """What it concerns: `tests`, `similarity`, `ceiling` or `encoding`."""
+    """What it concerns: `tests`, `similarity` or `encoding`."""
     danger: str
     """Its name: `heavy_tails`, `low_agreement`, `subjects_left_out`, `uneven_repeats`, `few_units`,
     `dependent_stimuli`, `serial_order`, `near_duplicates`, `no_test_between_groups` or

@@ -38,11 +38,14 @@ class Recurring:
     subject: str
     """The subject, as the recording names it."""
     region: str
-    """The region, as the recording names it."""
+    """The region, as the recording names it; in tables of RSA empty if there is one."""
     unit: str
     """A unit: of a recording by its name, of a network by its number."""
     rdm_similarity: str
     """How two RDMs are compared, in rsatoolbox's words."""
+    similarity: float
+    """Similarity of RDMs; of a recording of several subjects the mean over them, unless the row is
+    of one."""
     n_stimuli: int
     """Number of stimuli that the row rests on."""
     n_subjects: int
@@ -63,6 +66,26 @@ class Recurring:
     """`r` divided by `ceiling`."""
     alpha_at_edge: float
     """Share of folds that chose the first or the last penalty."""
+
+
+class AgainstRecording(Row):
+    """A layer of a network, compared with a recording or a part of it by RSA."""
+
+    recording: str
+    region: str
+    rdm_similarity: str
+    experiment: str
+    condition: str
+    network: str
+    seed: int
+    snapshot: str
+    step: int
+    included: bool
+    layer: str
+    similarity: float
+    ci_low: float
+    ci_high: float
+    interval: str
 
 
 class OfNetwork(Row):
