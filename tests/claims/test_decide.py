@@ -235,6 +235,16 @@ def test_a_verdict_from_few_networks_says_so(claim, rng):
             assert remark in row["remark"] and (n < 15 or "reviewers" not in row["remark"])
 
 
+@pytest.mark.parametrize("claim", ALL)
+def test_intervals_end_where_the_effect_can(claim, rng):
+    """Six networks that differ as much as can be have an interval that would go on."""
+    low, high = CLAIMS[claim].bounds
+    for row in decided(claim, *built(claim, 0.2, rng, n=6, sd=0.7)).values():
+        assert low <= row["ci_low"] <= row["ci_high"] <= high
+    if CLAIMS[claim].measure.endswith(("one half", "R²")):
+        assert np.isfinite([low, high]).all()
+
+
 @pytest.mark.parametrize("claim", sorted(DIFFERENCES))
 def test_two_networks_of_one_condition_decide_nothing(claim, rng):
     roles, tables = built(claim, 0.2, rng, n=5)

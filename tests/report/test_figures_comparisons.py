@@ -220,8 +220,8 @@ def test_intervals_of_identification_leave_seeds_out_of_targets_and_candidates(m
         ]
         error = np.sqrt(4 / 5 * ((left_out - np.mean(left_out)) ** 2).sum())
         half = t.ppf(0.975, 4) * error
-        assert row["ci_high"] - row["top1"] == pytest.approx(half)
-        assert row["top1"] - row["ci_low"] == pytest.approx(half)
+        assert row["ci_high"] == pytest.approx(min(1, row["top1"] + half))
+        assert row["ci_low"] == pytest.approx(max(0, row["top1"] - half))
     bars = [c.lines[2][0].get_segments() for axis in figure.axes for c in axis.containers]
     drawn = {tuple(segment[:, 1].round(9)) for segments in bars for segment in segments}
     assert drawn == {tuple(row) for row in data[["ci_low", "ci_high"]].to_numpy().round(9)}

@@ -90,6 +90,15 @@ def test_frames_of_a_film_are_found_by_the_order_of_their_ids():
     assert dangers(recording(RNG(1).permutation(patterns))) == set()
 
 
+def test_ids_of_generated_stimuli_are_no_order():
+    """They are made of the bits, so neighbours share the first of them, which is a feature."""
+    patterns = np.repeat(RNG(0).normal(size=(2, 12)), N // 2, axis=0) + RNG(1).normal(size=(N, 12))
+    mine = recording(patterns)
+    assert "serial_order" in dangers(mine)
+    mine.info["kind"] = "simulated"
+    assert dangers(mine) == set()
+
+
 def test_pairs_of_near_duplicates_are_found():
     patterns = RNG(0).normal(size=(N // 2, 12)).repeat(2, axis=0)
     patterns += 0.1 * RNG(1).normal(size=(N, 12))
@@ -132,7 +141,7 @@ def test_subjects_that_did_not_see_all_are_named_with_what_they_did_not_see():
     mine.responses[np.isin(mine.trials["stimulus_id"], ["s3", "s7"]), 30:60] = np.nan
     table = cautions_table("mine", mine, Geometry())
     (sentence,) = table.loc[table["danger"] == "subjects_left_out", "sentence"]
-    assert "2 of 3 subjects, without subject1, as they did not see s3, s7: `exclude:`" in sentence
+    assert "2 of 3 subjects, without subject1, as they did not see s3, s7: 'exclude'" in sentence
 
 
 def test_the_effective_number_of_stimuli_in_closed_form():

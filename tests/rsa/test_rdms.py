@@ -287,7 +287,7 @@ def test_a_subject_that_did_not_see_all_stimuli_is_left_out_with_the_remedy(capl
     responses[[2, 4], :, :3] = np.nan
     rdms = subject_rdms(two_subjects(responses), Geometry(), "v4")
     assert rdms.rdm_descriptors["subject"] == ["subject2"]
-    assert "never shown: s2, s4, which `exclude:` leaves out for all" in caplog.text
+    assert "never shown: s2, s4, which 'exclude' leaves out for all" in caplog.text
 
 
 def test_two_units_have_no_correlation_distance(trial_recording):

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     reference="direction only",
     provenance=LAMPINEN_2024,
     measure="difference of Gini coefficients of the units' signal, whatever its share of variance",
+    bounds=(-1, 1),
     tables=("sparsity",),
 )
 def hard_is_sparse(evidence: Evidence, condition: str, easy: str, hard: str) -> Result:
@@ -49,6 +50,7 @@ def hard_is_sparse(evidence: Evidence, condition: str, easy: str, hard: str) -> 
     reference="direction only",
     provenance=LAMPINEN_2024,
     measure="difference of Gini coefficients of R² over units",
+    bounds=(-1, 1),
     tables=("sparsity",),
 )
 def hard_has_sparse_r2(evidence: Evidence, condition: str, easy: str, hard: str) -> Result:
@@ -142,6 +144,7 @@ READABLE, UNREADABLE = 0.9, 0.55
     reference="task accuracy 1, probes at chance",
     provenance=f"{ENCRYPTED}; the threshold is ours",
     measure=".55 minus the accuracy of a probe, in the system, feature and probe where it is best",
+    bounds=(-0.45, 0.55),
     tables=("encryption",),
     snapshots=("final",),
     requires=_computes_something,
@@ -194,6 +197,7 @@ def _read_from_plaintext(evidence: Evidence) -> pd.DataFrame:
     reference="RSA near 0",
     provenance=ENCRYPTED + "; the margin is ours",
     measure="RDM correlation",
+    bounds=(-1, 1),
     tables=("encryption",),
     snapshots=("final",),
 )

@@ -64,7 +64,8 @@ def decide(
             about = {"claim": name, "variant": variant, "snapshot": snapshot}
             about |= {"statement": entry.statement, "measure": entry.measure}
             about |= {"reference": entry.reference, "provenance": entry.provenance}
-            rows.append(about | _row(result))
+            low, high = np.clip([result.ci_low, result.ci_high], *entry.bounds)
+            rows.append(about | _row(result) | {"ci_low": low, "ci_high": high})
     for name, question in (questions or {}).items():
         table = tables[question.table]
         for snapshot in snapshots_of(question, tuple(table.columns)):

@@ -206,6 +206,7 @@ class Claim:
     provenance : the source of the claim and its numbers
     decide : function of the evidence and the filled roles that returns the result
     measure : what the effect is measured in
+    bounds : between which numbers the effect can lie, where intervals end; none by default
     tables : the tables that decide it; experiments named in a role must have these analyses
     snapshots : the snapshots at which it is decided
     same_stimuli : whether the conditions must share stimuli, as networks are compared directly
@@ -220,6 +221,7 @@ class Claim:
     provenance: str
     decide: Callable[..., Result]
     measure: str
+    bounds: tuple[float, float]
     tables: tuple[str, ...]
     snapshots: tuple[str, ...]
     same_stimuli: bool
@@ -239,6 +241,7 @@ def claim(
     reference: str,
     provenance: str,
     measure: str,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
     tables: tuple[str, ...] = ("variance_explained",),
     snapshots: tuple[str, ...] = ("final", "mastered"),
     same_stimuli: bool = False,
@@ -258,6 +261,7 @@ def claim(
             provenance=provenance,
             decide=function,
             measure=measure,
+            bounds=bounds,
             tables=tables,
             snapshots=snapshots,
             same_stimuli=same_stimuli,

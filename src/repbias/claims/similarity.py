@@ -50,6 +50,7 @@ def _easy_alone(study: Study, easy: str, both: str) -> Iterator[str]:
     reference="direction only",
     provenance=LAMPINEN_2026,
     measure="difference of RDM similarity",
+    bounds=(-2, 2),
     tables=("rsa_models", "variance_explained"),
     same_stimuli=True,
     contrast=Contrast("easy", "both", ("training.targets",)),
@@ -68,6 +69,7 @@ def complex_less_similar(evidence: Evidence, easy: str, both: str) -> Result:
     reference="direction only",
     provenance=f"{HERMANN_2020}; {LAMPINEN_2026}",
     measure="difference of RDM similarity",
+    bounds=(-2, 2),
     tables=("rsa_models", "variance_explained"),
     same_stimuli=True,
     contrast=Contrast("easy", "hard", ("training.targets",)),
@@ -109,6 +111,7 @@ def _without_noise(study: Study, condition: str) -> Iterator[str]:
     reference="identification by similarity often fails; no number",
     provenance="Han et al. 2023; the design is ours",
     measure="P(own candidate above the strongest distractor) minus one half",
+    bounds=(-0.5, 0.5),
     tables=("identification",),
     requires=_without_noise,
 )
@@ -189,6 +192,7 @@ def _claim_repair(name: str, metric: str, words: str) -> None:
         provenance=OPEN,
         measure="P(own candidate above the strongest distractor), minus one half or minus that of "
         "RSA, whichever is less",
+        bounds=(-1, 0.5),
         tables=("identification",),
         requires=_measured("rsa", metric),
     )

@@ -61,6 +61,7 @@ def _extra_target(study: Study, condition: str, easy: str, hard: str) -> Iterato
     reference="direction only",
     provenance=LAMPINEN_2024,
     measure="share of stimuli that flip at strength 1, minus one half",
+    bounds=(-0.5, 0.5),
     tables=("steering",),
     requires=_full_strength,
 )
@@ -78,6 +79,7 @@ def steering_flips_its_feature(evidence: Evidence, condition: str, easy: str, ha
     reference="no other feature",
     provenance=f"{LAMPINEN_2024}; the margin is ours",
     measure="share of stimuli on which the other feature flips at strength 1",
+    bounds=(0, 1),
     tables=("steering",),
     requires=_full_strength,
 )
@@ -125,6 +127,7 @@ def hard_flips_at_smaller_steps(evidence: Evidence, condition: str, easy: str, h
     reference="direction only",
     provenance=LAMPINEN_2024,
     measure="share of conflict stimuli classified by the easy feature, minus one half",
+    bounds=(-0.5, 0.5),
     tables=("conflict",),
 )
 def classifiers_follow_easy(evidence: Evidence, condition: str, easy: str, hard: str) -> Result:
@@ -145,6 +148,7 @@ def classifiers_follow_easy(evidence: Evidence, condition: str, easy: str, hard:
     reference="direction only",
     provenance=f"{LAMPINEN_2024}; the variant is ours",
     measure="share of conflict stimuli classified by the easy feature, minus one half",
+    bounds=(-0.5, 0.5),
     tables=("conflict",),
 )
 def standardised_follow_easy(evidence: Evidence, condition: str, easy: str, hard: str) -> Result:
@@ -179,6 +183,7 @@ def _of_the_pair(study: Study, independent: str, correlated: str, unused: str) -
     reference="flat in p until about .9; the margin is ours",
     provenance=HERMANN_2020,
     measure="difference of a linear probe's accuracy",
+    bounds=(-1, 1),
     tables=("probes",),
     contrast=Contrast("independent", "correlated", ("stimuli.agreement",), rising=True),
     requires=_of_the_pair,
@@ -208,6 +213,7 @@ def suppression_is_flat(
     reference="easy wins at p(easy) = .8, p(hard) = .9",
     provenance=HERMANN_2020,
     measure="agreement of the output with easy minus that with hard",
+    bounds=(-1, 1),
     tables=("behaviour",),
     snapshots=("final",),
     requires=_extra_target,

@@ -39,6 +39,7 @@ BEING_LEARNED = 0.6
     reference="R2 .55 easy, .05 hard (an example network)",
     provenance=LAMPINEN_2024,
     measure="difference of R²",
+    bounds=(-1, 1),
 )
 def easy_explains_more(evidence: Evidence, condition: str, easy: str, hard: str) -> Result:
     """Effect: mean over networks of R² easy minus R² hard."""
@@ -130,6 +131,7 @@ def _hard_first(
     reference="direction only",
     provenance=LAMPINEN_2024,
     measure="difference of (R² easy - R² hard)",
+    bounds=(-2, 2),
     tables=("variance_explained", "learning"),
     snapshots=AT_EQUAL_FUNCTION,
     contrast=Contrast("joint", "hard_first", ("training.curriculum",)),
@@ -149,6 +151,7 @@ def hard_first_narrows(
     reference="direction only",
     provenance=LAMPINEN_2024,
     measure="difference of R²",
+    bounds=(-1, 1),
     requires=_hard_first,
 )
 def easy_stays_ahead(evidence: Evidence, hard_first: str, easy: str, hard: str) -> Result:
@@ -234,6 +237,7 @@ def _differ_in(setting: str) -> Callable[..., Iterator[str]]:
     reference="direction only",
     provenance=LAMPINEN_2024,
     measure="difference of R²",
+    bounds=(-1, 1),
     requires=_has("xor"),
 )
 def inner_xors(evidence: Evidence, condition: str, hard: str) -> Result:
@@ -249,6 +253,7 @@ def inner_xors(evidence: Evidence, condition: str, hard: str) -> Result:
     reference="direction only",
     provenance=LAMPINEN_2024,
     measure="difference of R²",
+    bounds=(-1, 1),
     requires=_has("bit"),
 )
 def single_bits(evidence: Evidence, condition: str, hard: str) -> Result:
@@ -271,6 +276,7 @@ def _components_minus_feature(evidence: Evidence, condition: str, hard: str, kin
     reference="direction only",
     provenance=LAMPINEN_2024,
     measure="difference of R²",
+    bounds=(-1, 1),
     requires=_differ_in("supervised"),
 )
 def more_supervised(evidence: Evidence, condition: str, frequent: str, rare: str) -> Result:
@@ -285,6 +291,7 @@ def more_supervised(evidence: Evidence, condition: str, frequent: str, rare: str
     reference="direction only",
     provenance=LAMPINEN_2024,
     measure="difference of R²",
+    bounds=(-1, 1),
     requires=_differ_in("prevalence"),
 )
 def more_prevalent(evidence: Evidence, condition: str, frequent: str, rare: str) -> Result:
@@ -299,6 +306,7 @@ def more_prevalent(evidence: Evidence, condition: str, frequent: str, rare: str)
     reference="direction only",
     provenance=LAMPINEN_2024,
     measure="difference of (R² easy - R² hard)",
+    bounds=(-2, 2),
     contrast=Contrast("shallow", "deep", SIZE),
     requires=_deeper,
 )
@@ -314,6 +322,7 @@ def deeper(evidence: Evidence, shallow: str, deep: str, easy: str, hard: str) ->
     reference="direction only; the margin is ours",
     provenance=LAMPINEN_2024,
     measure="difference of (R² easy - R² hard)",
+    bounds=(-2, 2),
     contrast=Contrast("narrow", "wide", SIZE),
     requires=_wider,
 )
@@ -341,6 +350,7 @@ def _adam_and_dropout(study: Study, conditions: str, **_: str) -> Iterator[str]:
     reference="direction only",
     provenance=LAMPINEN_2024,
     measure="difference of R², where it is largest",
+    bounds=(-1, 1),
     tables=("variance_explained", "learning"),
     snapshots=AT_EQUAL_FUNCTION,
     requires=_adam_and_dropout,
@@ -373,6 +383,7 @@ def reversed_by_dropout(
     reference="no number",
     provenance="Braun et al. 2025; Theiss et al. 2026 [paper]; the margin (.1) is ours",
     measure="difference of (R² easy - R² hard)",
+    bounds=(-2, 2),
     tables=("variance_explained", "learning"),
     snapshots=AT_EQUAL_FUNCTION,
     contrast=Contrast("plain", "noisy", ("training.parameter_noise",), rising=True),
@@ -391,6 +402,7 @@ def parameter_noise(evidence: Evidence, plain: str, noisy: str, easy: str, hard:
     reference="no number",
     provenance="Braun et al. 2025; Theiss et al. 2026 [paper]; the margin (.1) is ours",
     measure="difference of (R² easy - R² hard)",
+    bounds=(-2, 2),
     tables=("variance_explained", "learning"),
     snapshots=AT_EQUAL_FUNCTION,
     contrast=Contrast("plain", "decayed", ("training.weight_decay",), rising=True),

@@ -313,7 +313,7 @@ def _describe_images(findings: Findings, images: Images, decode: bool) -> list[s
             f"{count(len(pairs), 'pair')} of images are almost the same "
             f"({some(f'{a} and {b}' for a, b in pairs)}): tests that take them for independent "
             "are too liberal; leave one of each out (exclude:), or name them in a column of the "
-            "table and say `groups:`"
+            "table and say 'groups'"
         )
     return blank
 

@@ -52,7 +52,7 @@ FIGURES: dict[str, Caption] = {
         "Variance of the analysed layer that each feature explains on test stimuli (R², M1): "
         "untrained, when a network first mastered all of its targets, and at the end of training. "
         "Dots: networks that met the inclusion criterion. Circles: their means, with 95 % "
-        "bootstrap intervals (those of two or three networks may extend beyond the panel). "
+        "bootstrap intervals. "
         "Lighter shades: sub-components of a feature.",
         ("variance_explained",),
     ),

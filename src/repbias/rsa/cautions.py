@@ -96,7 +96,7 @@ def left_out(recording: Recording, subjects: list[str]) -> Iterator[Caution]:
     ]
     remedy = "; see the log for why"
     if len(unseen):
-        remedy = f", as they did not see {', '.join(unseen[:10])}: `exclude:` leaves those out"
+        remedy = f", as they did not see {', '.join(unseen[:10])}: 'exclude' leaves those out"
     yield Caution(
         "similarity",
         "subjects_left_out",
@@ -197,6 +197,8 @@ def of_stimuli(recording: Recording, data: np.ndarray, distance: str) -> Iterato
     By the brain's own RDM: stimuli with the same value of a column, neighbours in the order of
     their ids, and pairs that are almost the same.
     """
+    if recording.info.get("kind") == "simulated":
+        return  # drawn independently; ids are made of what is in them, so their order is no time
     groups = stimulus_groups(recording)
     if not groups.are_alone:
         if not groups.exchangeable:
@@ -214,7 +216,7 @@ def of_stimuli(recording: Recording, data: np.ndarray, distance: str) -> Iterato
             f"Stimuli with the same {column!r} evoke more similar responses than others "
             f"(dissimilarity {strength:.0%} lower), so they are no independent draws: tests that "
             "take them for independent find relations where there are none, in most cases instead "
-            f"of 5 %; say `groups: {column}` in the set of images.",
+            f"of 5 %; say 'groups: {column}' in the set of images.",
         )
         return
     order = natural_order(recording.stimulus_ids)
@@ -228,7 +230,7 @@ def of_stimuli(recording: Recording, data: np.ndarray, distance: str) -> Iterato
             "Stimuli that follow each other in the order of their ids evoke more similar responses "
             f"than others (dissimilarity {strength:.0%} lower), as frames of a film do: tests that "
             "take them for independent are too liberal; name the films or blocks in a column, and "
-            "say `groups:` in the set of images.",
+            "say 'groups' in the set of images.",
         )
     # The other distances are squared, or grow like squares where they are small.
     ratio = nearest_ratio(square**2 if distance == "euclidean" else square)
@@ -240,7 +242,7 @@ def of_stimuli(recording: Recording, data: np.ndarray, distance: str) -> Iterato
             LEAST_RATIO,
             "Most stimuli have a near-duplicate (the nearest stimulus is "
             f"{ratio:.0%} as far as the second nearest): tests that take them for independent are "
-            "too liberal; leave one of each out, or name the pairs in a column, and say `groups:`.",
+            "too liberal; leave one of each out, or name the pairs in a column, and say 'groups'.",
         )
 
 

@@ -329,7 +329,7 @@ def _rdm_of_patterns(
     if usable.sum() < spec.min_units:
         unseen = ids[np.isnan(patterns.tensor).all(axis=(1, 2))].tolist()
         named = ", ".join(unseen[:10]) + (", ..." if len(unseen) > 10 else "")
-        remedy = f"; never shown: {named}, which `exclude:` leaves out for all" if unseen else ""
+        remedy = f"; never shown: {named}, which 'exclude' leaves out for all" if unseen else ""
         raise TooFewUnits(
             f"{where}: {usable.sum()} units were {needs}, fewer than geometry.min_units = "
             f"{spec.min_units} (units that never vary, or are below min_reliability, do not "

@@ -375,6 +375,7 @@ def _top1(rows: pd.DataFrame) -> dict[str, float]:
     means = rows.groupby("left_out")["top1"].mean()
     left_out = means.drop(-1).to_numpy()
     low, high = jackknife_interval(means[-1], left_out) if len(left_out) > 1 else (np.nan, np.nan)
+    low, high = np.clip([low, high], 0, 1)
     n = rows["seed"].nunique()
     return {"top1": means[-1], "ci_low": low, "ci_high": high, "n": n}
 

@@ -16,6 +16,17 @@ SNAPSHOTS = ["initial", "mastered", "final"]
 #: The columns that identify a row of figures about recordings: one layer of one condition.
 MODEL = ["experiment", "condition", "layer", "snapshot"]
 
+#: Between what a mean can lie, by its column, so that intervals of few networks end there.
+BOUNDS = {
+    "accuracy": (0, 1),
+    "agreement": (0, 1),
+    "flips": (0, 1),
+    "follows_a": (0, 1),
+    "r2": (-np.inf, 1),
+    "r": (-1, 1),
+    "similarity": (-1, 1),
+}
+
 #: A study's tables by name.
 Tables = dict[str, pd.DataFrame]
 #: "experiment/condition" to its analysed layer.
@@ -115,6 +126,7 @@ def over_networks(table: pd.DataFrame, keys: list[str], value: str) -> pd.DataFr
 
 def _mean_of(part: pd.DataFrame, keys: list[str], key: Any, value: str) -> dict[str, Any]:
     mean, low, high = mean_interval(part[value].to_numpy(float))
+    low, high = np.clip([low, high], *BOUNDS.get(value, (-np.inf, np.inf)))
     row = dict(zip(keys, key, strict=True))
     return row | {value: mean, "ci_low": low, "ci_high": high, "n": len(part)}
 
