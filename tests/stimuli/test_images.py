@@ -118,6 +118,26 @@ def test_every_mode_becomes_rgb(mode, tmp_path):
     np.testing.assert_array_equal(pixels[2:], 255)
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "RGB", "L"])
+def test_the_alpha_channel_of_an_image(mode, tmp_path):
+    image = Image.new("RGBA", (4, 3), (255, 255, 255, 0))
+    image.paste((10, 20, 30, 200), (0, 0, 4, 2))
+    image.convert(mode).save(tmp_path / "x.png")
+    alpha = images_of(tmp_path).load_alpha(0)
+    if mode in ("RGB", "L"):
+        assert alpha is None
+    else:
+        np.testing.assert_array_equal(alpha, np.repeat([200, 200, 0], 4).reshape(3, 4))
+
+
+def test_the_alpha_channel_of_a_damaged_image_is_refused(tmp_path):
+    Image.fromarray(RNG.integers(0, 256, (9, 9, 4), dtype=np.uint8)).save(tmp_path / "x.png")
+    content = (tmp_path / "x.png").read_bytes()
+    (tmp_path / "x.png").write_bytes(content[: len(content) // 2])
+    with pytest.raises(RepbiasError, match=r"x\.png is not a readable image"):
+        images_of(tmp_path).load_alpha(0)
+
+
 def test_images_are_decoded_only_when_asked_for(folder):
     (folder / "a" / "broken.png").write_bytes(b"no image")
     images = images_of(folder)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import tarfile
 import zipfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -39,6 +40,8 @@ class Images:
         text, empty where it is missing
     table : the file of the columns
     lines : (stimulus,) their lines in that file
+    load_alpha : loads the alpha channel (mode L) of the i-th image, or None if it has none; None if
+        no image can have one
     """
 
     ids: list[str]
@@ -46,6 +49,7 @@ class Images:
     columns: dict[str, np.ndarray] = field(default_factory=dict)
     table: Path | None = None
     lines: np.ndarray | None = None
+    load_alpha: Callable[[int], Image | None] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -58,13 +62,14 @@ class Images:
         kept = np.array([i for i, name in enumerate(self.ids) if name not in excluded], dtype=int)
         if not len(kept):
             raise RepbiasError(f"{where}: exclude: names all stimuli")
-        load = self.load
+        load, load_alpha = self.load, self.load_alpha
         return Images(
             [self.ids[i] for i in kept],
             None if load is None else lambda i: load(int(kept[i])),
             {name: values[kept] for name, values in self.columns.items()},
             self.table,
             None if self.lines is None else self.lines[kept],
+            None if load_alpha is None else lambda i: load_alpha(int(kept[i])),
         )
 
     def cell(self, stimulus: int, column: str) -> str:
@@ -91,7 +96,7 @@ def open_images(spec: ImageSet) -> Images:
         if images is not None:
             _refuse_missing(images.ids, described.ids, f"{spec.table}: no row for")
             _refuse_missing(described.ids, images.ids, f"{spec.path}: no image for")
-            described = replace(described, load=images.load)
+            described = replace(described, load=images.load, load_alpha=images.load_alpha)
         images = described
     assert images is not None  # one of the two is given
     return images.without(spec.exclude, str(spec.path or spec.table)) if spec.exclude else images
@@ -173,16 +178,25 @@ def _named(path: Path, sources: Mapping[str, Callable[[], bytes]], sizes: dict[s
         by_id[stem] = name
     ids = sorted(by_id)
 
-    def load(i: int) -> Image:
+    def opened(i: int) -> AbstractContextManager[Image]:
         name = by_id[ids[i]]
         refuse_size(path, name, (sizes[name],))
-        return _decode(path, name, sources[name])
+        return _opened(path, name, sources[name])
 
-    return Images(ids, load)
+    def load(i: int) -> Image:
+        with opened(i) as image:
+            return image.convert("RGB")
+
+    def load_alpha(i: int) -> Image | None:
+        with opened(i) as image:
+            return image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
+
+    return Images(ids, load, load_alpha=load_alpha)
 
 
-def _decode(path: Path, name: str, read: Callable[[], bytes]) -> Image:
-    """Decode an image file of 8 bits per channel as RGB."""
+@contextmanager
+def _opened(path: Path, name: str, read: Callable[[], bytes]) -> Iterator[Image]:
+    """Open an image file of 8 bits per channel; using it decodes it."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -193,7 +207,7 @@ def _decode(path: Path, name: str, read: Callable[[], bytes]) -> Image:
                     f"{path}: {name} has more than 8 bits per channel (mode {image.mode}); "
                     "convert the images to 8 bits"
                 )
-            return image.convert("RGB")
+            yield image
     except UnidentifiedImageError as error:
         raise RepbiasError(f"{path}: {name} is not a readable image") from error
     except RepbiasError:
