@@ -488,8 +488,9 @@ def test_a_configfile_replaces_the_default_study(tiny):
 
 def test_planning_imports_neither_torch_nor_rsatoolbox():
     code = (
-        "import sys, repbias.pipeline.run, repbias.pipeline.resources\n"
-        "heavy = {'torch', 'rsatoolbox', 'pandas', 'scipy', 'matplotlib', 'sklearn', 'himalaya'}\n"
+        "import sys, repbias.pipeline.run, repbias.pipeline.resources, repbias.stimuli.statistics\n"
+        "heavy = {'torch', 'rsatoolbox', 'pandas', 'scipy', 'matplotlib', 'sklearn', 'himalaya',\n"
+        "         'skimage'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -35,6 +35,7 @@ LIBRARIES = {
     "nibabel": "nibabel",
     "mne": "mne",
     "xarray": "xarray",
+    "skimage": "scikit-image",
     "sklearn": "scikit-learn",
     "PIL": "pillow",
     "snakemake": "snakemake",
