@@ -1,0 +1,1 @@
+"""How much of a similarity score is which feature of the stimuli, and what remains."""

@@ -1,0 +1,129 @@
+"""From columns of the stimuli to regressors of the features that are audited."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from repbias.audit.spec import Audit, AuditedFeature
+from repbias.base.spec import RepbiasError, nearest
+
+#: Prefix of columns that are image statistics.
+IMAGE = "image."
+#: A column of text is a feature by default if it has at most this share of different values.
+MOST_LEVELS = 0.25
+
+
+def is_missing(values: np.ndarray) -> np.ndarray:
+    """Return which stimuli have no value, (stimulus,) bool."""
+    if values.dtype.kind == "f":
+        return np.isnan(values)
+    return values == "" if values.dtype.kind in "US" else np.zeros(len(values), bool)
+
+
+def chosen_features(spec: Audit, columns: Mapping[str, np.ndarray]) -> dict[str, AuditedFeature]:
+    """Return the features that are audited: those of the study, or those that are known.
+
+    By default these are all columns but ids: text with so many different values that it names
+    stimuli, and columns that are the same for all. Image statistics are taken if there is no other.
+
+    Raises
+    ------
+    RepbiasError
+        If there is no such column.
+    """
+    for name, feature in spec.features.items():
+        column = feature.column or name
+        if not feature.product_of and column not in columns:
+            raise RepbiasError(
+                f"audit.features.{name}: no column {column!r}; {nearest(column, columns)}"
+            )
+    if spec.features:
+        return dict(spec.features)
+    suited = [name for name, values in columns.items() if _is_suited(values)]
+    own = [name for name in suited if not name.startswith(IMAGE)]
+    return {name: AuditedFeature() for name in own or suited}
+
+
+def _is_suited(values: np.ndarray) -> bool:
+    known = values[~is_missing(values)]
+    levels = len(np.unique(known))
+    return levels > 1 and (values.dtype.kind in "fiu" or levels <= MOST_LEVELS * len(values))
+
+
+def complete_stimuli(
+    spec: Audit, features: Mapping[str, AuditedFeature], columns: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    """Return which stimuli have a value of every feature, (stimulus,) bool.
+
+    Raises
+    ------
+    RepbiasError
+        If some have none and the study does not say that they are left out.
+    """
+    used = [feature.column or name for name, feature in features.items() if not feature.product_of]
+    missing = {name: is_missing(columns[name]) for name in used}
+    if spec.missing == "refuse":
+        for name, gaps in missing.items():
+            if gaps.any():
+                raise RepbiasError(
+                    f"audit: {gaps.sum()} of {len(gaps)} stimuli have no {name!r} (the first is "
+                    f"number {np.flatnonzero(gaps)[0] + 1}); fill them in, audit other features "
+                    "(audit.features), or set audit.missing: leave_out"
+                )
+    return ~np.any(list(missing.values()), axis=0)
+
+
+def regressors(
+    features: Mapping[str, AuditedFeature], columns: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Return every feature's regressors, (stimulus, regressor).
+
+    Parameters
+    ----------
+    features
+        Of :func:`chosen_features`.
+    columns
+        Name to (stimulus,) values, none missing.
+    """
+    coded = {
+        name: _coded(columns[feature.column or name], feature)
+        for name, feature in features.items()
+        if not feature.product_of
+    }
+    return {
+        name: _product([coded[part] for part in feature.product_of])
+        if feature.product_of
+        else coded[name]
+        for name, feature in features.items()
+    }
+
+
+def _coded(values: np.ndarray, feature: AuditedFeature) -> np.ndarray:
+    coding = feature.coding
+    if coding == "auto":
+        coding = "number" if values.dtype.kind in "fiu" else "categories"
+    if coding == "categories":
+        return (values[:, None] == np.unique(values)).astype(np.float64)
+    if values.dtype.kind not in "fiub":
+        raise RepbiasError(
+            f"audit.features: coding {coding} needs numbers; found text such as {values[0]!r}"
+        )
+    x = values.astype(np.float64)[:, None]
+    if coding == "number":
+        return x
+    from sklearn.preprocessing import SplineTransformer
+
+    n_knots = feature.df - 1  # k knots make k + 2 cubic splines, of which a constant is one
+    knots = np.unique(np.quantile(x, np.linspace(0, 1, n_knots)))[:, None]
+    return SplineTransformer(knots=knots, extrapolation="linear").fit_transform(x)
+
+
+def _product(parts: list[np.ndarray]) -> np.ndarray:
+    """Return all products of regressors of different features, each centred before."""
+    product = np.ones((len(parts[0]), 1))
+    for part in parts:
+        centred = part - part.mean(axis=0)
+        product = (product[:, :, None] * centred[:, None]).reshape(len(product), -1)
+    return product
