@@ -95,6 +95,26 @@ def of_units(recording: Recording, chosen: np.ndarray) -> Recording:
     )
 
 
+def of_stimuli(recording: Recording, chosen: np.ndarray) -> Recording:
+    """Return what was recorded of some stimuli, (stimulus,) bool."""
+    stimuli = {column: values[chosen] for column, values in recording.stimuli.items()}
+    if recording.responses is None:
+        assert recording.rdms is not None
+        first, second = np.triu_indices(len(chosen), 1)
+        return replace(
+            recording, stimuli=stimuli, rdms=recording.rdms[:, chosen[first] & chosen[second]]
+        )
+    trials = np.isin(recording.trials["stimulus_id"], stimuli["stimulus_id"])
+    errors = recording.standard_errors
+    return replace(
+        recording,
+        stimuli=stimuli,
+        responses=recording.responses[trials],
+        trials={column: values[trials] for column, values in recording.trials.items()},
+        standard_errors=None if errors is None else errors[trials],
+    )
+
+
 def choose_regions(
     recording: Recording, chosen: list[str] | dict[str, list[str]], where: str
 ) -> Recording:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -78,9 +78,10 @@ def write_layer_rdms(
         raise RepbiasError(f"{activations.path}: {len(ids)} stimuli; RSA needs at least 4")
     table = activations.networks
     distance = activations.distance or distance
+    features = {name: values[:n_stimuli] for name, values in activations.labels.items()}
     with (
         activations.opened() as file,
-        create_rdms(path, ids, distance) as rdms,
+        create_rdms(path, ids, distance, features) as rdms,
     ):
         for row in range(len(activations)):
             network = {column: values[row].item() for column, values in table.items()}
@@ -135,7 +136,12 @@ class RdmFile:
 
 
 @contextmanager
-def create_rdms(path: str | Path, stimulus_ids: np.ndarray, distance: str) -> Iterator[RdmFile]:
+def create_rdms(
+    path: str | Path,
+    stimulus_ids: np.ndarray,
+    distance: str,
+    features: Mapping[str, np.ndarray] | None = None,
+) -> Iterator[RdmFile]:
     """Write RDMs one by one, in the HDF5 format of ``rsatoolbox.rdm.RDMs.save``.
 
     Parameters
@@ -146,6 +152,8 @@ def create_rdms(path: str | Path, stimulus_ids: np.ndarray, distance: str) -> It
         (stimulus,) str.
     distance
         Name of the dissimilarity measure.
+    features
+        Feature name to (stimulus,) labels, which become descriptors of the patterns.
     """
     foreign = [str(s) for s in stimulus_ids if not str(s).isascii()]
     if foreign:
@@ -159,7 +167,10 @@ def create_rdms(path: str | Path, stimulus_ids: np.ndarray, distance: str) -> It
         file.attrs["rsatoolbox_version"] = version("rsatoolbox")
         file.attrs["dissimilarity_measure"] = distance
         file.create_group("descriptors")
-        _put_descriptors(file, "pattern_descriptors", {"stimulus_id": list(map(str, stimulus_ids))})
+        known = {name: list(values) for name, values in (features or {}).items()}
+        _put_descriptors(
+            file, "pattern_descriptors", {"stimulus_id": list(map(str, stimulus_ids)), **known}
+        )
         # Chunks of a megabyte.
         dataset = file.create_dataset(
             "dissimilarities",

@@ -298,7 +298,7 @@ def compare_times(
     tables = []
     for (region, part), rdm_similarity in product(by_region(recording), spec.rdm_similarities):
         where = {"recording": name, "region": region, "experiment": experiment}
-        for time, of_bin in _time_bins(part):
+        for time, of_bin in time_bins(part):
             try:
                 rdms = subject_rdms(of_bin, spec, place(name, region))
             except RepbiasError as error:
@@ -319,7 +319,7 @@ def refuse_unknown_times(name: str, recording: Recording) -> None:
         )
 
 
-def _time_bins(recording: Recording) -> Iterator[tuple[float, Recording]]:
+def time_bins(recording: Recording) -> Iterator[tuple[float, Recording]]:
     """Yield the centre of every time bin, in seconds, and the responses of the analysed units."""
     assert recording.responses is not None
     used = of_units(recording, analysed_units(recording))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from repbias.tables import claims, comparisons, encoding, networks, recordings
+from repbias.tables import audit, claims, comparisons, encoding, networks, recordings
 from repbias.tables.row import Row, table_name
 
 #: Every table: its name and the class of its rows.
@@ -29,6 +29,9 @@ TABLES: dict[str, type[Row]] = {
         comparisons.RsaTests,
         comparisons.RsaTimes,
         comparisons.RsaBetweenRecordings,
+        audit.Audit,
+        audit.AuditRemaining,
+        audit.AuditRange,
         encoding.Encoding,
         encoding.EncodingRegions,
         encoding.VariancePartition,

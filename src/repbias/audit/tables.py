@@ -1,0 +1,305 @@
+"""The tables of the audit: of recordings with networks, of two networks, of two recordings."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import false_discovery_control
+
+from repbias.audit.design import Design
+from repbias.audit.features import chosen_features, complete_stimuli, regressors
+from repbias.audit.kernels import squared, subject_kernels
+from repbias.audit.scores import (
+    LEVEL,
+    Brain,
+    Division,
+    Remainder,
+    Side,
+    divide,
+    least_t,
+    movable,
+    permutation_p,
+    usable_features,
+)
+from repbias.audit.shares import REST, kernel_of
+from repbias.audit.spec import Audit
+from repbias.audit.warnings import of_division, of_recording
+from repbias.base.spec import RepbiasError
+from repbias.geometry.spec import Geometry
+from repbias.io.recordings import Recording
+from repbias.recordings.parts import by_region, of_stimuli, stimulus_groups
+from repbias.rsa.tables import place, refuse_unknown_times, shown_models, time_bins
+from repbias.tables import TABLES, as_table
+
+if TYPE_CHECKING:
+    from rsatoolbox.rdm import RDMs
+
+logger = logging.getLogger(__name__)
+
+#: Permutations of a feature's labels.
+N_LABELS = 199
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What is known of the stimuli that are audited.
+
+    Attributes
+    ----------
+    rows : (stimulus,) bool, which of the recording's stimuli are audited
+    design : their features
+    without : of every feature the design of it alone, and under "all" that of all
+    regressors : feature to (stimulus, regressor)
+    """
+
+    rows: np.ndarray
+    design: Design
+    without: dict[str, Design]
+    regressors: dict[str, np.ndarray]
+
+    @classmethod
+    def of(cls, columns: Mapping[str, np.ndarray], spec: Audit) -> Known | None:
+        """Look at the columns of stimuli; None where there is nothing to audit."""
+        features = chosen_features(spec, columns)
+        if not features:
+            return None
+        rows = complete_stimuli(spec, features, columns)
+        coded = regressors(features, {name: values[rows] for name, values in columns.items()})
+        design = Design.of(coded, spec.seed)
+        without = {name: Design.of({name: values}) for name, values in coded.items()}
+        return cls(rows, design, without | {"all": design}, coded)
+
+
+def audit_recording(
+    name: str,
+    recording: Recording,
+    experiment: str,
+    conditions: Mapping[str, RDMs],
+    columns: Mapping[str, np.ndarray],
+    geometry: Geometry,
+    spec: Audit,
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Divide the scores of all networks and layers with a recording among features.
+
+    Parameters
+    ----------
+    name, recording
+        The recording.
+    experiment, conditions
+        The experiment or image set that was shown, and its conditions' (or networks') RDMs.
+    columns
+        What is known of the stimuli beside the recording's own columns: image statistics.
+    geometry, spec
+        Settings.
+
+    Returns
+    -------
+    tuple of pandas.DataFrame
+        The tables audit, audit_remaining and audit_range. A recording, or a region of one, that
+        cannot be audited has one row that says why.
+
+    Raises
+    ------
+    RepbiasError
+        If the study names a column that does not exist.
+    """
+    info, vectors = shown_models(name, recording, experiment, dict(conditions))
+    where = {"recording": name, "experiment": experiment}
+    if info.empty:
+        return _as_tables([])
+    own = {k: v for k, v in recording.stimuli.items() if k != "stimulus_id"}
+    labels = _labels(conditions, recording.stimulus_ids)
+    everything = dict(own) | dict(columns) | labels
+    chosen_features(spec, everything)
+    try:
+        known = Known.of(everything, spec)
+        if known is None:
+            logger.info("%s: nothing is known of the stimuli; not audited", name)
+            return _as_tables([])
+        pairs = _pairs_of(known.rows)
+        distances = {c: str(r.dissimilarity_measure) for c, r in conditions.items()}
+        kernels = [
+            kernel_of(squared(v[pairs], distances[c]))
+            for v, c in zip(vectors, info["condition"], strict=True)
+        ]
+    except RepbiasError as error:
+        return _as_tables([_refused(error, where)])
+    audited = []
+    for region, part in by_region(recording):
+        at = where | {"region": region}
+        for time, of_time in _parts_of_time(name, of_stimuli(part, known.rows), geometry):
+            try:
+                audited += _audit_part(
+                    of_time, info, kernels, distances, known, geometry, spec, at | {"time_s": time}
+                )
+            except RepbiasError as error:
+                logger.warning("%s: %s", place(name, region), error)
+                audited.append(_refused(error, at | {"time_s": time}))
+    return _as_tables(audited)
+
+
+def _pairs_of(rows: np.ndarray) -> np.ndarray:
+    first, second = np.triu_indices(len(rows), 1)
+    chosen: np.ndarray = rows[first] & rows[second]
+    return chosen
+
+
+def _labels(conditions: Mapping[str, RDMs], ids: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the features of generated stimuli that RDMs come with, in the order of ids."""
+    for rdms in conditions.values():
+        descriptors = dict(rdms.pattern_descriptors)
+        position = {str(s): i for i, s in enumerate(descriptors.pop("stimulus_id"))}
+        descriptors.pop("index", None)
+        if descriptors and all(str(i) in position for i in ids):
+            rows = [position[str(i)] for i in ids]
+            return {
+                name: np.asarray(values)[rows].astype(str) for name, values in descriptors.items()
+            }
+    return {}
+
+
+def _parts_of_time(
+    name: str, recording: Recording, geometry: Geometry
+) -> Iterator[tuple[float, Recording]]:
+    """Yield the recording in its window, and every time bin if the study asks for them."""
+    yield float("nan"), recording
+    if geometry.time_resolved and recording.responses is not None and recording.responses.ndim == 3:
+        refuse_unknown_times(name, recording)
+        yield from time_bins(recording)
+
+
+@dataclass(frozen=True)
+class Audited:
+    """Rows of the three tables that one pair of sides fills."""
+
+    shares: list[dict[str, Any]]
+    remaining: list[dict[str, Any]]
+    range: list[dict[str, Any]]
+
+
+def _refused(error: RepbiasError, where: dict[str, Any]) -> Audited:
+    return Audited([where | {"warning": str(error), "gate": False}], [], [])
+
+
+def _audit_part(
+    recording: Recording,
+    info: pd.DataFrame,
+    kernels: Sequence[np.ndarray],
+    distances: Mapping[str, str],
+    known: Known,
+    geometry: Geometry,
+    spec: Audit,
+    where: dict[str, Any],
+) -> list[Audited]:
+    """Audit all networks against a region of a recording, in its window or a time bin."""
+    subjects = subject_kernels(recording, geometry, spec.seed)
+    side, groups = Side.of_subjects(subjects), stimulus_groups(recording)
+    brain = Brain.of(side, known.design)
+    without = {name: Remainder.of(side, design) for name, design in known.without.items()}
+    measure = str(recording.info.get("distance")) if recording.rdms is not None else None
+    measure = measure or geometry.recording_distance
+    general = list(of_recording(recording, side, known.design, measure, groups))
+    gate_p = permutation_p(kernels, side, groups, spec.permutations, spec.seed)
+    features = usable_features(side.mean, known.design, N_LABELS, spec.seed)
+    audited = []
+    for row, kernel, p in zip(info.to_dict(orient="records"), kernels, gate_p, strict=True):
+        of_network = distances[row["condition"]]
+        about = (
+            where
+            | row
+            | {"measure": of_network if of_network == measure else f"{of_network}, {measure}"}
+        )
+        division = divide(kernel, brain)
+        passed = p <= LEVEL and not division.t < least_t(side)
+        about |= {"score": division.score, "gate": bool(passed)}
+        tested = {"gate_p": p, "gate_t": division.t, "n_stimuli": int(known.rows.sum())}
+        shares = _share_rows(about | tested, division, known, [*of_division(division), *general])
+        for i, subject in enumerate(subjects if len(subjects) > 1 else []):
+            of_subject = divide(kernel, brain, i)
+            at = about | tested | {"subject": subject.subject, "score": of_subject.score}
+            shares += _share_rows(at, of_subject, known, general)
+        both = features & usable_features(kernel, known.design, N_LABELS, spec.seed)
+        moved = movable(kernel, brain, np.append(both, True))
+        names = [*known.design.names, REST]
+        audited.append(
+            Audited(
+                shares,
+                [
+                    about | {"feature": name, "remaining": remainder.score(kernel)}
+                    for name, remainder in without.items()
+                ],
+                [
+                    about
+                    | {
+                        "feature": name,
+                        "alone": alone,
+                        "usable": bool(usable),
+                        "range_low": moved.low,
+                        "range_high": moved.high,
+                        "equalised": moved.equalised,
+                    }
+                    for name, alone, usable in zip(names, moved.alone, moved.usable, strict=True)
+                ],
+            )
+        )
+    return audited
+
+
+def _share_rows(
+    about: dict[str, Any], division: Division, known: Known, warnings: Sequence[str]
+) -> list[dict[str, Any]]:
+    values = zip(
+        [*known.design.names, REST],
+        division.shares,
+        division.low,
+        division.high,
+        division.p,
+        strict=True,
+    )
+    return [
+        about
+        | {
+            "feature": feature,
+            "share": share,
+            "ci_low": low,
+            "ci_high": high,
+            "p": p,
+            "target": division.target,
+            "plain": division.plain,
+            "warning": "; ".join(warnings),
+        }
+        for feature, share, low, high, p in values
+    ]
+
+
+def _as_tables(audited: Sequence[Audited]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Gather the rows, and control the false discovery rate over features and layers."""
+    shares = [row for a in audited for row in a.shares]
+    table = _table("audit", shares)
+    for _, part in table.groupby(["recording", "region", "subject", "time_s"], dropna=False):
+        tested = part.index[part["p"].notna()]
+        if len(tested):
+            table.loc[tested, "p_fdr"] = false_discovery_control(table.loc[tested, "p"])
+    return (
+        table,
+        _table("audit_remaining", [row for a in audited for row in a.remaining]),
+        _table("audit_range", [row for a in audited for row in a.range]),
+    )
+
+
+def _table(name: str, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return a table of rows that leave out the columns that do not concern them."""
+    types = TABLES[name].types
+    empty = {str: "", bool: False, int: 0, float: float("nan")}
+    frame = pd.DataFrame(list(rows)).reindex(columns=list(types))
+    return as_table(
+        name,
+        frame.assign(
+            **{c: frame[c].astype(object).fillna(empty[t]).astype(t) for c, t in types.items()}
+        ),
+    )

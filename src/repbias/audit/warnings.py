@@ -1,0 +1,131 @@
+"""Where shares of a score are known to err, by statistics of the data.
+
+Every limit is beyond what 95 % of simulated recordings without the danger give (docs/audit.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from repbias.audit.design import Design
+from repbias.audit.scores import Division, Side
+from repbias.audit.shares import centred, off_diagonal
+from repbias.base.groups import StimulusGroups
+from repbias.io.recordings import Recording
+from repbias.recordings.responses import by_repeat, observed_mean
+
+#: Difference between the two estimators of a share.
+MOST_SPREAD = 0.02
+#: Difference between shares from means and from products of repeats.
+MOST_BY_MEANS = 0.03
+#: Correlation of the noise of a trial with that of the next.
+MOST_SERIAL = 0.1
+#: Correlation of what features leave unexplained within groups of stimuli.
+MOST_WITHIN = 0.1
+#: Leverage of a stimulus.
+MOST_LEVERAGE = 0.5
+
+
+def of_division(division: Division) -> Iterator[str]:
+    """Look at one divided score."""
+    spread = np.abs(division.adjusted - division.shares).max()
+    if spread > MOST_SPREAD:
+        yield (
+            f"what features leave unexplained varies more for some stimuli than for others (two "
+            f"estimates differ by {spread:.2f}); shares are of an average over stimuli"
+        )
+    by_means = np.abs(division.of_means - division.shares).max()
+    if by_means > MOST_BY_MEANS:
+        yield (
+            f"noise is shared between stimuli: mean patterns would change shares by "
+            f"{by_means:.2f}; these are from products of different repeats"
+        )
+
+
+def of_recording(
+    recording: Recording, side: Side, design: Design, distance: str, groups: StimulusGroups
+) -> Iterator[str]:
+    """Look at a recording, or a region of one, and the features of its stimuli."""
+    if not len(side.halves):
+        yield (
+            "one repeat: noise that stimuli share cannot be told from signal, and lowers the score"
+        )
+    elif distance == "correlation" and _uneven(recording):
+        yield (
+            "repeats are uneven, and correlation distance depends on their number; use "
+            "geometry.recording_distance: crossnobis"
+        )
+    if (serial := serial_correlation(recording)) > MOST_SERIAL:
+        yield (
+            f"noise lasts from one trial to the next (correlation {serial:.2f}); features that "
+            "follow the order of presentation take its share"
+        )
+    if design.leverage.max(initial=0) > MOST_LEVERAGE:
+        yield (
+            f"the features fit a stimulus nearly by itself (leverage "
+            f"{design.leverage.max():.2f}); shares are unstable: audit fewer features"
+        )
+    elif design.n_rest < 2 * design.basis.shape[1]:
+        yield (
+            f"features have {design.basis.shape[1]} dimensions and leave {design.n_rest}; shares "
+            "are unstable: audit fewer features"
+        )
+    if not groups.are_alone:
+        within = intraclass(side.mean, design, groups)
+        if within > MOST_WITHIN:
+            yield (
+                f"stimuli of the same {groups.name} are alike beyond the features (correlation "
+                f"{within:.2f}), which goes to the rest; audit {groups.name} as a feature"
+            )
+
+
+def _uneven(recording: Recording) -> bool:
+    if recording.responses is None:
+        return False
+    counts = np.unique(recording.trials["stimulus_id"], return_counts=True)[1]
+    return bool(counts.max() > counts.min())
+
+
+def serial_correlation(recording: Recording) -> float:
+    """Return the correlation of a trial's noise with that of the next one; NaN if unknown.
+
+    Noise is the deviation from the stimulus' mean. Trials follow each other in the order of the
+    file where they have a session, run or start time, else their order is not known.
+    """
+    ordered = {"session", "run", "start_time"} & recording.trials.keys()
+    if recording.responses is None or not ordered:
+        return float("nan")
+    from repbias.recordings.responses import trial_responses
+
+    responses = trial_responses(recording)
+    ids = recording.trials["stimulus_id"]
+    counts = np.unique(ids, return_counts=True)[1]
+    if counts.max() < 2:
+        return float("nan")
+    means = observed_mean(by_repeat(recording), axis=1)
+    position = {s: i for i, s in enumerate(recording.stimulus_ids)}
+    deviations = responses - means[[position[s] for s in ids]]
+    order = np.arange(len(ids))
+    if "start_time" in recording.trials:
+        order = np.argsort(recording.trials["start_time"], kind="stable")
+    block = np.zeros(len(ids), int)
+    for column in {"session", "run"} & recording.trials.keys():
+        codes = np.unique(recording.trials[column].astype(str), return_inverse=True)[1]
+        block = block * (codes.max() + 1) + codes
+    deviations, block = np.nan_to_num(deviations[order]), block[order]
+    same = block[1:] == block[:-1]
+    size = (deviations**2).mean()
+    if not same.any() or size == 0:
+        return float("nan")
+    return float((deviations[1:][same] * deviations[:-1][same]).mean() / size)
+
+
+def intraclass(kernel: np.ndarray, design: Design, groups: StimulusGroups) -> float:
+    """Return the correlation of unexplained patterns within groups of stimuli."""
+    residual = design.residual @ centred(kernel) @ design.residual
+    free = design.residual @ off_diagonal(kernel, design) @ design.residual
+    same = (groups.codes[:, None] == groups.codes) & ~np.eye(len(kernel), dtype=bool)
+    size = residual.diagonal().mean()
+    return float(free[same].mean() / size) if same.any() and size > 0 else 0.0
