@@ -7,10 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from repbias.audit.spec import Audit, AuditedFeature
-from repbias.base.spec import RepbiasError, nearest
+from repbias.base.spec import RepbiasError
+from repbias.stimuli.statistics import PREFIX
 
-#: Prefix of columns that are image statistics.
-IMAGE = "image."
 #: A column of text is a feature by default if it has at most this share of different values.
 MOST_LEVELS = 0.25
 
@@ -25,24 +24,19 @@ def is_missing(values: np.ndarray) -> np.ndarray:
 def chosen_features(spec: Audit, columns: Mapping[str, np.ndarray]) -> dict[str, AuditedFeature]:
     """Return the features that are audited: those of the study, or those that are known.
 
-    By default these are all columns but ids: text with so many different values that it names
-    stimuli, and columns that are the same for all. Image statistics are taken if there is no other.
-
-    Raises
-    ------
-    RepbiasError
-        If there is no such column.
+    Of the study's features, those whose columns these stimuli have. By default all columns but
+    ids: text with so many different values that it names stimuli, and columns that are the same
+    for all. Image statistics are taken if there is no other.
     """
-    for name, feature in spec.features.items():
-        column = feature.column or name
-        if not feature.product_of and column not in columns:
-            raise RepbiasError(
-                f"audit.features.{name}: no column {column!r}; {nearest(column, columns)}"
-            )
     if spec.features:
-        return dict(spec.features)
+        has = {n: (f.column or n) in columns for n, f in spec.features.items() if not f.product_of}
+        return {
+            name: feature
+            for name, feature in spec.features.items()
+            if all(has[part] for part in feature.product_of or [name])
+        }
     suited = [name for name, values in columns.items() if _is_suited(values)]
-    own = [name for name in suited if not name.startswith(IMAGE)]
+    own = [name for name in suited if not name.startswith(PREFIX)]
     return {name: AuditedFeature() for name in own or suited}
 
 

@@ -80,10 +80,10 @@ def audit_recording(
     recording: Recording,
     experiment: str,
     conditions: Mapping[str, RDMs],
-    columns: Mapping[str, np.ndarray],
+    statistics: Mapping[str, Mapping[str, float]],
     geometry: Geometry,
     spec: Audit,
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+) -> dict[str, pd.DataFrame]:
     """Divide the scores of all networks and layers with a recording among features.
 
     Parameters
@@ -92,42 +92,35 @@ def audit_recording(
         The recording.
     experiment, conditions
         The experiment or image set that was shown, and its conditions' (or networks') RDMs.
-    columns
-        What is known of the stimuli beside the recording's own columns: image statistics.
+    statistics
+        Image statistics, each by stimulus id.
     geometry, spec
         Settings.
 
     Returns
     -------
-    tuple of pandas.DataFrame
+    dict of pandas.DataFrame
         The tables audit, audit_remaining and audit_range. A recording, or a region of one, that
         cannot be audited has one row that says why.
-
-    Raises
-    ------
-    RepbiasError
-        If the study names a column that does not exist.
     """
     info, vectors = shown_models(name, recording, experiment, dict(conditions))
     where = {"recording": name, "experiment": experiment}
-    if info.empty:
-        return _as_tables([])
+    ids = recording.stimulus_ids
     own = {k: v for k, v in recording.stimuli.items() if k != "stimulus_id"}
-    labels = _labels(conditions, recording.stimulus_ids)
-    everything = dict(own) | dict(columns) | labels
-    chosen_features(spec, everything)
+    columns = own | labels_of(conditions, ids) | in_order(statistics, ids)
     try:
-        known = Known.of(everything, spec)
-        if known is None:
-            logger.info("%s: nothing is known of the stimuli; not audited", name)
+        known = Known.of(columns, spec)
+        if known is None or info.empty:
+            logger.info("%s: nothing is known of the stimuli, or no network saw them", name)
             return _as_tables([])
-        pairs = _pairs_of(known.rows)
+        pairs = pairs_of(known.rows)
         distances = {c: str(r.dissimilarity_measure) for c, r in conditions.items()}
         kernels = [
             kernel_of(squared(v[pairs], distances[c]))
             for v, c in zip(vectors, info["condition"], strict=True)
         ]
     except RepbiasError as error:
+        logger.warning("%s: %s", name, error)
         return _as_tables([_refused(error, where)])
     audited = []
     for region, part in by_region(recording):
@@ -143,14 +136,28 @@ def audit_recording(
     return _as_tables(audited)
 
 
-def _pairs_of(rows: np.ndarray) -> np.ndarray:
+def in_order(
+    statistics: Mapping[str, Mapping[str, float]], ids: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return image statistics as columns, in the order of ids; NaN of other stimuli."""
+    return {
+        name: np.array([of_stimulus.get(str(i), np.nan) for i in ids])
+        for name, of_stimulus in statistics.items()
+    }
+
+
+def pairs_of(rows: np.ndarray) -> np.ndarray:
+    """Return which pairs of stimuli (pair,) are of chosen ones, (stimulus,) bool."""
     first, second = np.triu_indices(len(rows), 1)
     chosen: np.ndarray = rows[first] & rows[second]
     return chosen
 
 
-def _labels(conditions: Mapping[str, RDMs], ids: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the features of generated stimuli that RDMs come with, in the order of ids."""
+def labels_of(conditions: Mapping[str, RDMs], ids: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the features of generated stimuli that RDMs come with, in the order of ids.
+
+    Classes are numbered, so they are made text: numbers would be regressed on.
+    """
     for rdms in conditions.values():
         descriptors = dict(rdms.pattern_descriptors)
         position = {str(s): i for i, s in enumerate(descriptors.pop("stimulus_id"))}
@@ -277,19 +284,23 @@ def _share_rows(
     ]
 
 
-def _as_tables(audited: Sequence[Audited]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Gather the rows, and control the false discovery rate over features and layers."""
-    shares = [row for a in audited for row in a.shares]
-    table = _table("audit", shares)
+def _as_tables(audited: Sequence[Audited]) -> dict[str, pd.DataFrame]:
+    """Gather the rows of all tables."""
+    return {
+        "audit": shares_table([row for a in audited for row in a.shares]),
+        "audit_remaining": _table("audit_remaining", [row for a in audited for row in a.remaining]),
+        "audit_range": _table("audit_range", [row for a in audited for row in a.range]),
+    }
+
+
+def shares_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return the table audit, with the false discovery rate over features and layers controlled."""
+    table = _table("audit", rows)
     for _, part in table.groupby(["recording", "region", "subject", "time_s"], dropna=False):
         tested = part.index[part["p"].notna()]
         if len(tested):
             table.loc[tested, "p_fdr"] = false_discovery_control(table.loc[tested, "p"])
-    return (
-        table,
-        _table("audit_remaining", [row for a in audited for row in a.remaining]),
-        _table("audit_range", [row for a in audited for row in a.range]),
-    )
+    return table
 
 
 def _table(name: str, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from repbias.audit.spec import Audit
 from repbias.base.inputs import Task
 from repbias.base.spec import Name, Spec, nearest, refuse_duplicates, refuse_periodic
 from repbias.bias.spec import Bias
@@ -198,6 +199,8 @@ class Study(Spec):
     """Recordings that the networks are compared with."""
     geometry: Geometry = Geometry()
     """RSA."""
+    audit: Audit = Audit()
+    """How much of every score is which feature of the stimuli."""
     encoding: Encoding = Encoding()
     """Encoding models."""
     bias: Bias = Bias()

@@ -11,6 +11,7 @@ from typing import Any
 from repbias.config.analyses import ANALYSES, BETWEEN_NETWORKS, OF_NETWORKS, OF_RECORDINGS
 from repbias.config.study import Condition, Study, axis_of
 from repbias.report.captions import FIGURES
+from repbias.stimuli.statistics import PREFIX
 
 #: Analyses of recordings that need responses; the others are done from RDMs alone as well.
 OF_RESPONSES = ("encoding", "variance_partition")
@@ -79,6 +80,35 @@ class Plan:
             return self.study.with_responses()
         return list(self.study.recordings)
 
+    def audited_recordings(self) -> list[str]:
+        """Return the recordings whose scores with networks are divided among features."""
+        enabled = self.study.audit.enabled
+        return [
+            r for r in self.study.recordings if enabled and self.groups.get(self.study.shown_to(r))
+        ]
+
+    def audited_networks(self) -> list[str]:
+        """Return the experiments and sets of images whose networks are divided in pairs."""
+        return self.analysed("rsa_models") if self.study.audit.enabled else []
+
+    def with_statistics(self) -> list[str]:
+        """Return the sets of images whose statistics are audited."""
+        study = self.study
+        chosen = [feature.column or name for name, feature in study.audit.features.items()]
+        return [
+            name
+            for name, images in study.images.items()
+            if study.audit.enabled
+            and images.path
+            and (any(c.startswith(PREFIX) for c in chosen) if chosen else not images.table)
+        ]
+
+    def statistics_of(self, group: str) -> list[str]:
+        """Return the file of the image statistics of a group, if they are audited."""
+        return [f"{self.results}/stimuli/{group}/statistics.csv"] * (
+            group in self.with_statistics()
+        )
+
     def _tables(self) -> list[str]:
         study = self.study
         filled = {
@@ -92,6 +122,9 @@ class Plan:
             "rsa_fitted": study.recordings and study.geometry.fitted,
             "rsa_times": study.recordings and study.geometry.time_resolved,
             "rsa_between_recordings": self.common_stimuli,
+            "audit": self.audited_recordings() or self.audited_networks(),
+            "audit_remaining": self.audited_recordings(),
+            "audit_range": self.audited_recordings(),
             "encoding": study.with_responses(),
             "encoding_regions": study.with_responses(),
             "variance_partition": study.with_responses() and study.encoding.partition,
@@ -184,6 +217,12 @@ class Plan:
             "rsa_between_recordings": list(self.common_stimuli),
             "identification": ["all"],
             "encryption": ["all"],
+            "audit": [
+                *(f"recordings/{name}" for name in self.audited_recordings()),
+                *(f"networks/{name}" for name in self.audited_networks()),
+            ],
+            "audit_remaining": [f"recordings/{name}" for name in self.audited_recordings()],
+            "audit_range": [f"recordings/{name}" for name in self.audited_recordings()],
         }
         return {
             table: [f"{folder}/{table}/{name}.csv" for name in named[table]]
@@ -282,8 +321,7 @@ class Plan:
 
     def images_of(self, recording: str) -> dict[str, Any] | None:
         """Return the settings of the stimuli that were shown; None of generated stimuli."""
-        images = self.study.images.get(self.study.shown_to(recording))
-        return _plain(images) if images else None
+        return self.plain_images(self.study.shown_to(recording))
 
     def image_files_of(self, recording: str) -> list[str]:
         """Return the files of the stimuli that were shown; none of generated stimuli."""
@@ -293,6 +331,26 @@ class Plan:
     def recording_geometry(self) -> dict[str, Any]:
         """Return what the RDMs of recordings and their comparison depend on."""
         return _plain(self.study.geometry, exclude=OF_NETWORK_RDMS)
+
+    def plain_images(self, group: str) -> dict[str, Any] | None:
+        """Return the settings of a set of images; None for an experiment."""
+        images = self.study.images.get(group)
+        return _plain(images) if images else None
+
+    def table_of(self, group: str) -> list[str]:
+        """Return the file of the table of a set of images, if it has one."""
+        images = self.study.images.get(group)
+        return [str(images.table)] if images and images.table else []
+
+    def audit(self) -> dict[str, Any]:
+        """Return the settings of the audit."""
+        return _plain(self.study.audit)
+
+    def audited_layers(self, group: str) -> dict[str, list[str]]:
+        """Return the layers that are compared in pairs: analysed ones, or all of a user's model."""
+        if group in self.study.experiments:
+            return {c: [layer] for c, layer in self.analysed_layers(group).items()}
+        return {name: self.study.networks[name].layers for name in self.groups.get(group, [])}
 
     def n_stimuli_of_rdms(self, group: str) -> int | None:
         """Return how many stimuli RDMs are of: of generated ones the first n, of images all."""

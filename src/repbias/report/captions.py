@@ -168,6 +168,41 @@ FIGURES: dict[str, Caption] = {
         "improve on it; bottom: plain RSA and other measures. Dotted: chance.",
         ("identification",),
     ),
+    "audit": Caption(
+        "Audit",
+        "Scores, divided among features",
+        "How similar every layer is to every recording (the cosine of kernels, CKA, free of noise "
+        "and of what stimuli have in common by chance), and which part of it is which feature of "
+        "these stimuli. Grey: what no known feature explains. Parts below zero lower a score. "
+        "Means over networks that met the inclusion criterion, at the end of training. Hatched: "
+        "there is no score to divide, as most networks are not more similar than permuted stimuli "
+        "or not in the same way in all repeats.",
+        ("audit", "audit_remaining"),
+    ),
+    "audit_shares": Caption(
+        "Audit",
+        "Shares of a score",
+        "Shares of the score of every condition's analysed layer (or a model's last one): every "
+        "network, their mean, and the mean of their 95 % intervals. What the intervals are about "
+        "stands in the table audit. Shares are of squared covariance: a feature with 40 % of the "
+        "variance in few dimensions can have most of a score.",
+        ("audit", "audit_remaining"),
+    ),
+    "audit_range": Caption(
+        "Audit",
+        "How far scores could have moved",
+        "Scores of the analysed layers, and between what they could have been if the model "
+        "weighted the features differently but kept everything that a linear readout can decode. "
+        "Ticks: the score of a model with only this feature left.",
+        ("audit_range",),
+    ),
+    "audit_networks": Caption(
+        "Audit",
+        "Similarity of networks, divided among features",
+        "How similar the networks of every two conditions are at the end of training, and which "
+        "part of it is which feature. Means over pairs of different networks.",
+        ("audit",),
+    ),
     "quality": Caption(
         "Recordings",
         "Data quality",

@@ -7,9 +7,10 @@ write a function of a :class:`Picture` and register it in :data:`STATISTICS`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -117,6 +118,8 @@ def size(picture: Picture) -> float:
     return np.nan if picture.alpha is None else float(picture.alpha.mean() / 255)
 
 
+#: What columns of statistics begin with, beside those of a table.
+PREFIX = "image."
 #: Floating-point rounding: one of 256 levels changes the luminance of a pixel by 2e-5 or more.
 _ROUNDING = 1e-9
 #: White has a chroma of 0.005, as its published coordinates have few digits, and greys less.
@@ -221,3 +224,33 @@ def image_statistics(images: Images, names: Iterable[str] | None = None) -> dict
         logger.info("image statistics: %s is left out: it %s", name, problem)
         del found[name]
     return found
+
+
+def write_statistics(path: str | Path, images: Images) -> None:
+    """Write all statistics that a set offers: a column for each, called `image.luminance`, ..."""
+    import pandas as pd
+
+    from repbias.io.files import atomic
+
+    columns = {PREFIX + name: values for name, values in image_statistics(images).items()}
+    with atomic(path) as temporary:
+        pd.DataFrame({"stimulus_id": images.ids, **columns}).to_csv(temporary, index=False)
+
+
+def read_statistics(paths: Sequence[str | Path]) -> dict[str, dict[str, float]]:
+    """Return every statistic that a file of :func:`write_statistics` has, by stimulus id.
+
+    Parameters
+    ----------
+    paths
+        The file, or nothing.
+    """
+    import pandas as pd
+
+    if not paths:
+        return {}
+    table = pd.read_csv(paths[0], dtype={"stimulus_id": str}, keep_default_na=False)
+    return {
+        name: dict(zip(table["stimulus_id"], table[name].astype(float), strict=True))
+        for name in table.columns[1:]
+    }

@@ -12,6 +12,7 @@ from pathlib import Path
 import matplotlib as mpl
 
 from repbias.io.files import atomic
+from repbias.report.figures.audit import audit, audit_networks, audit_range, audit_shares
 from repbias.report.figures.codes import components, encryption, units
 from repbias.report.figures.comparisons import identification, rsa_models, similarity
 from repbias.report.figures.drawing import STYLE
@@ -39,6 +40,10 @@ DRAWINGS: dict[str, Drawing] = {
     "rsa_models": rsa_models,
     "similarity": similarity,
     "identification": identification,
+    "audit": audit,
+    "audit_shares": audit_shares,
+    "audit_range": audit_range,
+    "audit_networks": audit_networks,
     "quality": quality,
     "model_comparison": model_comparison,
     "rsa_recordings": rsa_recordings,

@@ -27,6 +27,17 @@ BOUNDS = {
     "similarity": (-1, 1),
 }
 
+#: Tables of recordings that figures show region by region.
+OF_REGIONS = (
+    "rsa_recordings",
+    "rsa_fitted",
+    "rsa_tests",
+    "rsa_times",
+    "audit",
+    "audit_remaining",
+    "audit_range",
+)
+
 #: A study's tables by name.
 Tables = dict[str, pd.DataFrame]
 #: "experiment/condition" to its analysed layer.
@@ -40,7 +51,7 @@ Drawing = Callable[[Tables, Layers], tuple[Figure, pd.DataFrame]]
 def of_regions(tables: Tables) -> Tables:
     """Return the tables of RSA with every region of a recording as a recording: "brain, V4"."""
     named = dict(tables)
-    for name in ("rsa_recordings", "rsa_fitted", "rsa_tests", "rsa_times"):
+    for name in OF_REGIONS:
         if name in tables:
             table = tables[name]
             apart = table["recording"] + ", " + table["region"]

@@ -1,0 +1,248 @@
+"""The audit of networks with each other: how much of their similarity is which feature."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.stats import t as student
+
+from repbias.audit.design import Design
+from repbias.audit.kernels import squared
+from repbias.audit.scores import LEVEL, Side, permutation_p
+from repbias.audit.shares import REST, kernel_of, parts, weights
+from repbias.audit.spec import Audit
+from repbias.audit.tables import Known, in_order, labels_of, pairs_of, shares_table
+from repbias.base.groups import StimulusGroups
+from repbias.base.spec import RepbiasError
+from repbias.rsa.rdms import aligned_vectors
+from repbias.rsa.tables import rdm_table
+from repbias.stimuli.images import Images
+
+if TYPE_CHECKING:
+    from rsatoolbox.rdm import RDMs
+
+logger = logging.getLogger(__name__)
+
+#: Networks of a kind from which on intervals are over them.
+MIN_NETWORKS = 3
+NEW_NETWORKS = "these stimuli, other networks like these"
+THESE_NETWORKS = "these stimuli and networks: without error"
+
+
+class _Layer(NamedTuple):
+    """A layer of the networks of a condition at a snapshot.
+
+    Attributes
+    ----------
+    condition, layer : names
+    kernels : (network, stimulus, stimulus)
+    networks : (network,) their names
+    """
+
+    condition: str
+    layer: str
+    kernels: np.ndarray
+    networks: np.ndarray
+
+
+def audit_networks(
+    experiment: str,
+    conditions: Mapping[str, RDMs],
+    layers: Mapping[str, Sequence[str]],
+    images: Images | None,
+    statistics: Mapping[str, Mapping[str, float]],
+    spec: Audit,
+) -> pd.DataFrame:
+    """Divide the similarity of every two conditions' networks among features of the stimuli.
+
+    A row is of the networks of two conditions (or of one): the mean over pairs of different
+    networks that met the inclusion criterion, at the same snapshot.
+
+    Parameters
+    ----------
+    experiment
+        The experiment or image set.
+    conditions
+        Condition, or network of the user, to its RDMs.
+    layers
+        Condition to the layers that are compared.
+    images
+        The set of images with its columns; None of generated stimuli.
+    statistics
+        Image statistics, each by stimulus id.
+    spec
+        Settings.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The table audit; of conditions that saw the stimuli of the first one.
+    """
+    first = next(iter(conditions))
+    ids = np.array(conditions[first].pattern_descriptors["stimulus_id"])
+    columns = labels_of(conditions, ids) | in_order(statistics, ids)
+    if images is not None:
+        rows = [images.ids.index(str(i)) for i in ids]
+        columns |= {name: values[rows] for name, values in images.columns.items()}
+    where = {"experiment": experiment}
+    try:
+        known = Known.of(columns, spec)
+        if known is None:
+            logger.info("%s: nothing is known of the stimuli", experiment)
+            return shares_table([])
+        found = list(_compared(conditions, layers, ids, known, spec, where))
+    except RepbiasError as error:
+        logger.warning("%s: %s", experiment, error)
+        return shares_table([where | {"warning": str(error), "gate": False}])
+    return shares_table(found)
+
+
+def _compared(
+    conditions: Mapping[str, RDMs],
+    layers: Mapping[str, Sequence[str]],
+    ids: np.ndarray,
+    known: Known,
+    spec: Audit,
+    where: dict[str, Any],
+) -> Iterator[dict[str, Any]]:
+    """Go through the rows of all pairs of conditions and layers."""
+    shown = {
+        name: rdms
+        for name, rdms in conditions.items()
+        if set(ids) <= set(rdms.pattern_descriptors["stimulus_id"])
+    }
+    for name in conditions.keys() - shown.keys():
+        logger.warning("%s saw other stimuli; not audited", name)
+    measures = {str(rdms.dissimilarity_measure) for rdms in shown.values()}
+    about = where | {"measure": ", ".join(sorted(measures)), "n_stimuli": int(known.rows.sum())}
+    snapshots = pd.concat([rdm_table(c, r) for c, r in shown.items()])["snapshot"].unique()
+    for snapshot in snapshots:
+        of_snapshot = [
+            layer
+            for condition, rdms in shown.items()
+            for layer in _layers(condition, rdms, layers[condition], ids, snapshot, known.rows)
+        ]
+        energies = [energies_of(layer, known.design) for layer in of_snapshot]
+        nothing = StimulusGroups.alone(known.design.n_stimuli)
+        for i, a in enumerate(of_snapshot):
+            others = of_snapshot[i:]
+            means = [b.kernels.mean(axis=0) for b in others]
+            side = Side.of_network(means[0])
+            gate_p = permutation_p(means, side, nothing, spec.permutations, spec.seed)
+            of_a = [weights(kernel, known.design) for kernel in a.kernels]
+            for j, b in enumerate(others):
+                if a is b and len(a.networks) < 2:
+                    continue
+                found = np.stack([parts(w, b.kernels) for w in of_a])
+                found /= np.sqrt(np.outer(energies[i], energies[i + j]))[:, :, None]
+                gate = {"gate": bool(gate_p[j] <= LEVEL), "gate_p": gate_p[j]}
+                at = about | gate | {"snapshot": snapshot}
+                yield from _rows(a, b, found, [*known.design.names, REST], at)
+
+
+def _layers(
+    condition: str,
+    rdms: RDMs,
+    chosen: Sequence[str],
+    ids: np.ndarray,
+    snapshot: str,
+    rows: np.ndarray,
+) -> Iterator[_Layer]:
+    info = rdm_table(condition, rdms)
+    vectors = squared(aligned_vectors(rdms, ids, condition), str(rdms.dissimilarity_measure))
+    pairs = pairs_of(rows)
+    for layer in chosen:
+        used = info["included"].astype(bool) & (info["snapshot"] == snapshot)
+        used &= (info["layer"] == layer) & np.isfinite(vectors).all(axis=1)
+        if used.any():
+            kernels = np.stack([kernel_of(v[pairs]) for v in vectors[used.to_numpy()]])
+            yield _Layer(condition, layer, kernels, info.loc[used, "network"].to_numpy())
+
+
+def energies_of(layer: _Layer, design: Design) -> np.ndarray:
+    """Return every network's similarity with itself, (network,); NaN where it is not positive."""
+    own = np.array([parts(weights(k, design), k).sum() for k in layer.kernels])
+    return np.where(own > 0, own, np.nan)
+
+
+def _rows(
+    a: _Layer, b: _Layer, found: np.ndarray, features: Sequence[str], about: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """Average the parts of the similarities of two layers' networks.
+
+    Parameters
+    ----------
+    a, b
+        The layers.
+    found
+        (network, network, feature and rest), parts of the similarity of every pair.
+    features
+        Their names.
+    about
+        Other columns.
+    """
+    different = np.ones((len(a.networks), len(b.networks)), bool)
+    if a.condition == b.condition:
+        different = a.networks[:, None] != b.networks
+    found[~different] = np.nan
+    mean = np.nanmean(found, axis=(0, 1))
+    score = mean.sum()
+    low, high, p = _over_networks(found, a, b)
+    for f, feature in enumerate(features):
+        yield about | {
+            "condition": a.condition,
+            "layer": a.layer,
+            "condition_b": b.condition,
+            "layer_b": b.layer,
+            "included": True,
+            "feature": feature,
+            "share": mean[f] / score,
+            "ci_low": low[f],
+            "ci_high": high[f],
+            "p": p[f],
+            "target": NEW_NETWORKS if np.isfinite(low[f]) else THESE_NETWORKS,
+            "score": score,
+        }
+
+
+def _over_networks(
+    found: np.ndarray, a: _Layer, b: _Layer
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return 95 % intervals of shares and p values of parts, by a jackknife over networks.
+
+    Parameters
+    ----------
+    found
+        (network, network, feature and rest), NaN where there is no pair.
+    a, b
+        Whose networks these are; one that is on both sides is left out of both.
+    """
+    unknown = np.full(found.shape[2], np.nan)
+    names = list(dict.fromkeys([*a.networks, *b.networks]))
+    if min(len(a.networks), len(b.networks)) < MIN_NETWORKS:
+        return unknown, unknown, unknown
+    same = a.condition == b.condition
+    groups = (
+        [[(name, name) for name in names]]
+        if same
+        else [[(name, None) for name in a.networks], [(None, name) for name in b.networks]]
+    )
+    mean = np.nanmean(found, axis=(0, 1))
+    share = mean / mean.sum()
+    variance, of_parts, degrees = np.zeros_like(mean), np.zeros_like(mean), []
+    for group in groups:
+        left_out = np.stack(
+            [np.nanmean(found[a.networks != x][:, b.networks != y], axis=(0, 1)) for x, y in group]
+        )
+        shares = left_out / left_out.sum(axis=1, keepdims=True)
+        n = len(group)
+        variance += (n - 1) * shares.var(axis=0)
+        of_parts += (n - 1) * left_out.var(axis=0)
+        degrees.append(n - 1)
+    half = student.ppf(0.975, min(degrees)) * np.sqrt(variance)
+    p = 2 * student.sf(np.abs(mean) / np.sqrt(of_parts), min(degrees))
+    return share - half, share + half, p

@@ -1,0 +1,82 @@
+rule image_statistics:
+    input:
+        lambda w: STUDY.images[w.images].input_files(),
+    output:
+        "<results>/stimuli/{images}/statistics.csv",
+    log:
+        "<results>/logs/image_statistics/{images}.log",
+    benchmark:
+        "<results>/benchmarks/image_statistics/{images}.tsv"
+    conda:
+        ENV
+    threads: 1
+    resources:
+        mem_mb=fixed(2000),
+        runtime=fixed(60),
+    params:
+        images=lambda w: STUDY.images[w.images].model_dump(mode="json"),
+        code=code("image_statistics.py"),
+    message:
+        "Describe the images of {wildcards.images}"
+    script:
+        "../scripts/image_statistics.py"
+
+
+rule audit_recording:
+    input:
+        recording="<results>/recordings/{recording}.h5",
+        networks=lambda w: PLAN.files_of("rdms", STUDY.shown_to(w.recording)),
+        statistics=lambda w: PLAN.statistics_of(STUDY.shown_to(w.recording)),
+    output:
+        "<results>/tables/parts/audit/recordings/{recording}.csv",
+        "<results>/tables/parts/audit_remaining/recordings/{recording}.csv",
+        "<results>/tables/parts/audit_range/recordings/{recording}.csv",
+    log:
+        "<results>/logs/audit_recording/{recording}.log",
+    benchmark:
+        "<results>/benchmarks/audit_recording/{recording}.tsv"
+    conda:
+        ENV
+    threads: 1
+    resources:
+        mem_mb=by_input(NUMERIC, 20),
+        runtime=by_input(60, 5),
+    params:
+        group=lambda w: STUDY.shown_to(w.recording),
+        places=lambda w: PLAN.places_of("rdms", STUDY.shown_to(w.recording)),
+        geometry=PLAN.recording_geometry(),
+        audit=PLAN.audit(),
+        code=code("audit_recording.py"),
+    message:
+        "Audit the scores of {wildcards.recording}"
+    script:
+        "../scripts/audit_recording.py"
+
+
+rule audit_networks:
+    input:
+        networks=lambda w: PLAN.files_of("rdms", w.group),
+        statistics=lambda w: PLAN.statistics_of(w.group),
+        images=lambda w: PLAN.table_of(w.group),
+    output:
+        "<results>/tables/parts/audit/networks/{group}.csv",
+    log:
+        "<results>/logs/audit_networks/{group}.log",
+    benchmark:
+        "<results>/benchmarks/audit_networks/{group}.tsv"
+    conda:
+        ENV
+    threads: 1
+    resources:
+        mem_mb=by_input(NUMERIC, 5),
+        runtime=fixed(60),
+    params:
+        members=lambda w: PLAN.groups[w.group],
+        layers=lambda w: PLAN.audited_layers(w.group),
+        images=lambda w: PLAN.plain_images(w.group),
+        audit=PLAN.audit(),
+        code=code("audit_networks.py"),
+    message:
+        "Audit the similarity of the networks of {wildcards.group}"
+    script:
+        "../scripts/audit_networks.py"
