@@ -17,8 +17,9 @@ import numpy as np
 
 from repbias.audit.design import Design
 from repbias.audit.features import regressors
+from repbias.audit.gates import LEVEL, least_t, permutation_p
 from repbias.audit.kernels import SubjectKernel, subject_kernels
-from repbias.audit.scores import LEVEL, Brain, Side, divide, least_t, permutation_p
+from repbias.audit.scores import Brain, Side, divide
 from repbias.audit.shares import centred, kernel_of
 from repbias.audit.spec import AuditedFeature
 from repbias.audit.warnings import of_division, of_recording
@@ -293,7 +294,7 @@ def one(
         )
         truth = parts / parts.sum()
     own = cosine_parts(kernel, side.means, design)
-    p = permutation_p([kernel], side, s.groups, 99, seed)[0]
+    p = permutation_p([kernel], side.mean, s.groups, 99, seed)[0]
     inside = (found.low <= conditional.shares) & (conditional.shares <= found.high)
     for i, name in enumerate(names):
         result |= {
@@ -302,7 +303,7 @@ def one(
             f"covered {name}": inside[i] if np.isfinite(found.low[i]) else np.nan,
         }
     return result | {
-        "gate": bool(p <= LEVEL and not found.t < least_t(side)),
+        "gate": bool(p <= LEVEL and not found.t < least_t(len(side.without))),
         "permutation": bool(p <= LEVEL),
     }
 

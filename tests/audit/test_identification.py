@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from repbias.base.spec import RepbiasError
 from repbias.geometry.similarity import METRICS
 from repbias.geometry.spec import Identification
-from repbias.rsa.identification import (
+from repbias.audit.identification import (
     identification_table,
     preference_of,
     top1_probability,
