@@ -17,8 +17,8 @@ from synthetic import (
     tables_of,
 )
 
-from repbias.base.statistics import Estimate, Least
 from repbias.audit.identification import _leave_seeds_out
+from repbias.base.statistics import Estimate, Least
 from repbias.tables import TABLES, as_table
 
 N = 6

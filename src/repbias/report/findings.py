@@ -15,8 +15,6 @@ from repbias.audit.shares import REST
 ALIKE = 0.05
 #: Shares below this are not named.
 NAMED = 0.01
-#: Regions of recordings of which the sentences are shown at once.
-MOST_SHOWN = 2
 
 Tables = Mapping[str, pd.DataFrame]
 
@@ -129,7 +127,7 @@ def best_model(models: list[Model], scores: pd.DataFrame, tests: pd.DataFrame) -
 def told_apart(models: list[Model], tests: pd.DataFrame) -> Sentence:
     """Say whether the best model is better than the runner-up for more than these data."""
     question, links = (
-        "Could it tell",
+        "Could it tell them apart",
         {"tests": "#model_comparison", "rows": "tables/rsa_tests.csv"},
     )
     if len(models) < 2:
@@ -223,11 +221,11 @@ def shares_of(model: Model, audit: pd.DataFrame) -> Sentence:
     shares = mean_shares(model, audit)
     features = shares.drop(index=REST)
     named = [
-        f"{row.share:.0%} is {row.Index}" + _interval(row)
+        f"{percent(row.share)} is {row.Index}{_interval(row)}"
         for row in features.itertuples()
         if abs(row.share) >= NAMED
     ]
-    rest = f"{shares.loc[REST, 'share']:.0%} no known feature explains"
+    rest = f"{percent(shares.loc[REST, 'share'])} is explained by none of these"
     text = (
         f"In these stimuli, of the score of {model}, {model.score:.2f} (CKA free of noise and "
         f"chance), {', '.join([*named, rest])}."
@@ -241,7 +239,22 @@ def shares_of(model: Model, audit: pd.DataFrame) -> Sentence:
 def _interval(row: Any) -> str:
     if not np.isfinite(row.ci_low):
         return ""
-    return f" [{row.ci_low:.0%}, {row.ci_high:.0%}]"
+    return f" [{row.ci_low * 100:.0f}, {row.ci_high * 100:.0f}]"
+
+
+def percent(share: float) -> str:
+    """Write a share; nothing and everything only where it is.
+
+    Examples
+    --------
+    >>> percent(0.004), percent(0.31), percent(0.998)
+    ('under 1 %', '31 %', 'over 99 %')
+    """
+    if 0 < share < 0.005:
+        return "under 1 %"
+    if 0.995 < share < 1:
+        return "over 99 %"
+    return f"{share * 100:.0f} %".replace("-", "−")
 
 
 def remaining_of(model: Model, audit: pd.DataFrame, remaining: pd.DataFrame) -> Sentence:
