@@ -570,7 +570,7 @@ OF_KEYS = {"C26", "C26b"}
 #: Decided at equal loss too.
 MATCHED = {"C4", "C10", "C29", "C29b"}
 #: Smallest or largest of several effects: either side of the interval is another one's.
-OF_SEVERAL = {"C26", "C28", "C28b", "C28c", "C28d"}
+OF_SEVERAL = {"C26", "C28", "C28b", "C28c", "C28d", "C28e"}
 
 
 def drawn(rng, n, mean=0.0, sd=0.02):

@@ -154,6 +154,9 @@ OF_READ = {
     "rsa_between_recordings",
     "quality",
     "cautions",
+    "audit",
+    "audit_remaining",
+    "audit_range",
     *OF_RESPONSES,
 }
 
@@ -214,7 +217,7 @@ def test_an_experiment_gets_every_analysis_unless_it_says_otherwise():
     study = load_study(configuration())
     assert study.experiments["tasks"].analyses == list(ANALYSES)
     assert all(Plan(study).analysed(analysis) == ["tasks"] for analysis in ANALYSES)
-    assert Plan(study).tables == ["learning", *ANALYSES]
+    assert Plan(study).tables == ["learning", *ANALYSES, "audit_networks"]
 
 
 def test_an_analysis_is_done_for_the_experiments_that_ask_for_it():
@@ -232,9 +235,14 @@ def test_an_analysis_is_done_for_the_experiments_that_ask_for_it():
 
 @pytest.mark.parametrize("analysis", ANALYSES)
 def test_a_table_is_made_where_an_experiment_asks_for_it(analysis):
-    assert Plan(load_study(with_analyses(a=[], b=[analysis]))).tables == ["learning", analysis]
+    def of_networks(tables):
+        return [table for table in tables if table != "audit_networks"]
+
+    alone = Plan(load_study(with_analyses(a=[], b=[analysis]))).tables
+    assert of_networks(alone) == ["learning", analysis]
+    assert ("audit_networks" in alone) == (analysis == "rsa_models")
     others = [a for a in ANALYSES if a != analysis]
-    assert Plan(load_study(with_analyses(a=others))).tables == ["learning", *others]
+    assert of_networks(Plan(load_study(with_analyses(a=others))).tables) == ["learning", *others]
 
 
 def test_every_table_belongs_to_a_study(everything):
@@ -320,7 +328,8 @@ def for_claim(name, **settings):
     }
     config |= {"claims": {name: roles, f"{name} another": dict(roles)}, "encryption": named[0]}
     if "identification" in CLAIMS[name].tables:
-        identification = {"target": named[0], "candidates": named, "residualise": "easy"}
+        identification = {"target": named[0], "candidates": named}
+        identification |= {"residualise": "easy", "equalise": True}
         config |= {"identification": identification}
     return config
 

@@ -211,6 +211,64 @@ def tested(rows, rng, recording="v4", rdm_similarities=("corr", "spearman")):
     return as_table("rsa_tests", tests)
 
 
+def audited(rows, rng):
+    """The audit of a recording with every network, and of two conditions with each other."""
+
+    def of(name, more, **columns):
+        types = TABLES[name].types
+        blank = {str: "", bool: True, int: 1, float: 0.5}
+        filled = [
+            {c: blank[t] for c, t in types.items()} | {"time_s": np.nan} | row for row in more
+        ]
+        return as_table(name, [row | {k: v() for k, v in columns.items()} for row in filled])
+
+    of_recording = [
+        row | {"recording": "v4", "measure": "correlation", "score": 0.6, "gate": True}
+        for row in rows
+    ]
+    shares = {"easy": 0.7, "hard": -0.1, "rest": 0.4}
+    pairs = [
+        {"experiment": "tasks", "condition_a": "easy", "condition_b": "both"}
+        | {"layer_a": "hidden2", "layer_b": "hidden1", "snapshot": "final", "score": 0.5}
+    ]
+    return {
+        "audit": of(
+            "audit",
+            [
+                row | {"feature": feature, "share": share, "warning": "", "target": "stimuli"}
+                for row in of_recording
+                for feature, share in shares.items()
+            ],
+            ci_low=lambda: rng.uniform(-0.2, 0),
+            ci_high=lambda: rng.uniform(0.8, 0.9),
+        ),
+        "audit_networks": of(
+            "audit_networks",
+            [
+                row | {"feature": feature, "share": share}
+                for row in pairs
+                for feature, share in shares.items()
+            ],
+        ),
+        "audit_remaining": of(
+            "audit_remaining",
+            [
+                row | {"feature": feature, "remaining": remaining}
+                for row in of_recording
+                for feature, remaining in (("easy", 0.2), ("hard", 0.65), ("all", 0.1))
+            ],
+        ),
+        "audit_range": of(
+            "audit_range",
+            [
+                row | {"feature": feature, "alone": 0.4, "range_low": 0.1, "range_high": 0.8}
+                for row in of_recording
+                for feature in shares
+            ],
+        ),
+    }
+
+
 def recorded(rows, ceiling, rng):
     """The tables about a recording with units in two regions, made from networks' rows."""
     score = lambda: rng.uniform(0, 0.5)  # noqa: E731
@@ -383,6 +441,7 @@ def make_tables() -> Callable[..., dict[str, pd.DataFrame]]:
                 ci_high=lambda: rng.uniform(0.5, 0.6),
             ),
             **recorded([*networks, *models], ceiling, rng),
+            **audited([*networks, *models], rng),
             "encoding": measured(
                 "encoding",
                 [

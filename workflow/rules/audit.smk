@@ -59,7 +59,7 @@ rule audit_networks:
         statistics=lambda w: PLAN.statistics_of(w.group),
         images=lambda w: PLAN.table_of(w.group),
     output:
-        "<results>/tables/parts/audit/networks/{group}.csv",
+        "<results>/tables/parts/audit_networks/{group}.csv",
     log:
         "<results>/logs/audit_networks/{group}.log",
     benchmark:
@@ -80,3 +80,32 @@ rule audit_networks:
         "Audit the similarity of the networks of {wildcards.group}"
     script:
         "../scripts/audit_networks.py"
+
+
+rule audit_pairs:
+    input:
+        recordings=lambda w: [
+            f"{PLAN.results}/recordings/{r}.h5" for r in PLAN.common_stimuli[w.images]
+        ],
+        statistics=lambda w: PLAN.statistics_of(w.images),
+    output:
+        "<results>/tables/parts/audit/images/{images}.csv",
+    log:
+        "<results>/logs/audit_pairs/{images}.log",
+    benchmark:
+        "<results>/benchmarks/audit_pairs/{images}.tsv"
+    conda:
+        ENV
+    threads: 1
+    resources:
+        mem_mb=by_input(NUMERIC, 20),
+        runtime=fixed(30),
+    params:
+        recordings=lambda w: PLAN.common_stimuli[w.images],
+        geometry=PLAN.recording_geometry(),
+        audit=PLAN.audit(),
+        code=code("audit_pairs.py"),
+    message:
+        "Audit the similarity of the recordings of {wildcards.images}"
+    script:
+        "../scripts/audit_pairs.py"

@@ -21,4 +21,4 @@ with job(snakemake):
         read_statistics(snakemake.input.statistics),
         Audit(**snakemake.params.audit),
     )
-    write_table(snakemake.output[0], "audit", table)
+    write_table(snakemake.output[0], "audit_networks", table)

@@ -80,7 +80,7 @@ def audit_networks(
     Returns
     -------
     pandas.DataFrame
-        The table audit; of conditions that saw the stimuli of the first one.
+        The table audit_networks; of conditions that saw the stimuli of the first one.
     """
     first = next(iter(conditions))
     ids = np.array(conditions[first].pattern_descriptors["stimulus_id"])
@@ -93,12 +93,12 @@ def audit_networks(
         known = Known.of(columns, spec)
         if known is None:
             logger.info("%s: nothing is known of the stimuli", experiment)
-            return shares_table([])
+            return shares_table("audit_networks", [])
         found = list(_compared(conditions, layers, ids, known, spec, where))
     except RepbiasError as error:
         logger.warning("%s: %s", experiment, error)
-        return shares_table([where | {"warning": str(error), "gate": False}])
-    return shares_table(found)
+        return shares_table("audit_networks", [where | {"warning": str(error)}])
+    return shares_table("audit_networks", found)
 
 
 def _compared(
@@ -193,11 +193,12 @@ def _rows(
     low, high, p = _over_networks(found, a, b)
     for f, feature in enumerate(features):
         yield about | {
-            "condition": a.condition,
-            "layer": a.layer,
+            "condition_a": a.condition,
+            "layer_a": a.layer,
             "condition_b": b.condition,
             "layer_b": b.layer,
-            "included": True,
+            "n_networks_a": len(a.networks),
+            "n_networks_b": len(b.networks),
             "feature": feature,
             "share": mean[f] / score,
             "ci_low": low[f],

@@ -219,7 +219,8 @@ def _audit_part(
         passed = p <= LEVEL and not division.t < least_t(len(side.without))
         about |= {"score": division.score, "gate": bool(passed)}
         tested = {"gate_p": p, "gate_t": division.t, "n_stimuli": int(known.rows.sum())}
-        shares = _share_rows(about | tested, division, known, [*of_division(division), *general])
+        about_division = of_division(division) if passed else ()
+        shares = _share_rows(about | tested, division, known, [*about_division, *general])
         for i, subject in enumerate(subjects if len(subjects) > 1 else []):
             of_subject = divide(kernel, brain, i)
             at = about | tested | {"subject": subject.subject, "score": of_subject.score}
@@ -281,16 +282,31 @@ def _share_rows(
 def _as_tables(audited: Sequence[Audited]) -> dict[str, pd.DataFrame]:
     """Gather the rows of all tables."""
     return {
-        "audit": shares_table([row for a in audited for row in a.shares]),
+        "audit": shares_table("audit", [row for a in audited for row in a.shares]),
         "audit_remaining": _table("audit_remaining", [row for a in audited for row in a.remaining]),
         "audit_range": _table("audit_range", [row for a in audited for row in a.range]),
     }
 
 
-def shares_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Return the table audit, with the false discovery rate over features and layers controlled."""
-    table = _table("audit", rows)
-    for _, part in table.groupby(["recording", "region", "subject", "time_s"], dropna=False):
+#: Columns of the tests among which the false discovery rate is controlled.
+FAMILIES = {
+    "audit": ["recording", "region", "subject", "recording_b", "time_s"],
+    "audit_networks": ["experiment", "snapshot"],
+}
+
+
+def shares_table(name: str, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return a table of shares, with the false discovery rate over features and layers controlled.
+
+    Parameters
+    ----------
+    name
+        "audit" or "audit_networks".
+    rows
+        They may leave out columns that do not concern them.
+    """
+    table = _table(name, rows)
+    for _, part in table.groupby(FAMILIES[name], dropna=False):
         tested = part.index[part["p"].notna()]
         if len(tested):
             table.loc[tested, "p_fdr"] = false_discovery_control(table.loc[tested, "p"])
@@ -300,7 +316,7 @@ def shares_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 def _table(name: str, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Return a table of rows that leave out the columns that do not concern them."""
     types = TABLES[name].types
-    empty = {str: "", bool: False, int: 0, float: float("nan")}
+    empty = {str: "", bool: False, int: -1, float: float("nan")}
     frame = pd.DataFrame(list(rows)).reindex(columns=list(types))
     return as_table(
         name,

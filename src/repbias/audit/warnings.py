@@ -18,6 +18,8 @@ from repbias.recordings.responses import by_repeat, observed_mean
 
 #: Difference between the two estimators of a share.
 MOST_SPREAD = 0.02
+#: The same, as a share of the widest interval: uncertain shares differ by chance.
+MOST_OF_WIDTH = 0.15
 #: Difference between shares from means and from products of repeats.
 MOST_BY_MEANS = 0.03
 #: Correlation of the noise of a trial with that of the next.
@@ -31,13 +33,14 @@ MOST_LEVERAGE = 0.5
 def of_division(division: Division) -> Iterator[str]:
     """Look at one divided score."""
     spread = np.abs(division.adjusted - division.shares).max()
-    if spread > MOST_SPREAD:
+    width = np.nan_to_num((division.high - division.low).max())
+    if spread > max(MOST_SPREAD, MOST_OF_WIDTH * width):
         yield (
             f"what features leave unexplained varies more for some stimuli than for others (two "
             f"estimates differ by {spread:.2f}); shares are of an average over stimuli"
         )
     by_means = np.abs(division.of_means - division.shares).max()
-    if by_means > MOST_BY_MEANS:
+    if by_means > max(MOST_BY_MEANS, MOST_OF_WIDTH * width):
         yield (
             f"noise is shared between stimuli: mean patterns would change shares by "
             f"{by_means:.2f}; these are from products of different repeats"

@@ -91,6 +91,10 @@ class Plan:
         """Return the experiments and sets of images whose networks are divided in pairs."""
         return self.analysed("rsa_models") if self.study.audit.enabled else []
 
+    def audited_pairs(self) -> list[str]:
+        """Return the sets of stimuli whose recordings are divided in pairs."""
+        return list(self.common_stimuli) if self.study.audit.enabled else []
+
     def with_statistics(self) -> list[str]:
         """Return the sets of images whose statistics are audited."""
         study = self.study
@@ -122,7 +126,8 @@ class Plan:
             "rsa_fitted": study.recordings and study.geometry.fitted,
             "rsa_times": study.recordings and study.geometry.time_resolved,
             "rsa_between_recordings": self.common_stimuli,
-            "audit": self.audited_recordings() or self.audited_networks(),
+            "audit": self.audited_recordings() or self.audited_pairs(),
+            "audit_networks": self.audited_networks(),
             "audit_remaining": self.audited_recordings(),
             "audit_range": self.audited_recordings(),
             "encoding": study.with_responses(),
@@ -219,10 +224,11 @@ class Plan:
             "encryption": ["all"],
             "audit": [
                 *(f"recordings/{name}" for name in self.audited_recordings()),
-                *(f"networks/{name}" for name in self.audited_networks()),
+                *(f"images/{name}" for name in self.audited_pairs()),
             ],
             "audit_remaining": [f"recordings/{name}" for name in self.audited_recordings()],
             "audit_range": [f"recordings/{name}" for name in self.audited_recordings()],
+            "audit_networks": self.audited_networks(),
         }
         return {
             table: [f"{folder}/{table}/{name}.csv" for name in named[table]]

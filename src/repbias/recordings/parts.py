@@ -115,6 +115,22 @@ def of_stimuli(recording: Recording, chosen: np.ndarray) -> Recording:
     )
 
 
+def in_order_of(recording: Recording, ids: np.ndarray) -> Recording:
+    """Return what was recorded of the given stimuli, in their order."""
+    position = {str(s): i for i, s in enumerate(recording.stimulus_ids)}
+    rows = np.array([position[str(s)] for s in ids])
+    chosen = of_stimuli(recording, np.isin(np.arange(len(position)), rows))
+    order = np.argsort(np.argsort(rows))
+    stimuli = {column: values[order] for column, values in chosen.stimuli.items()}
+    if chosen.rdms is None:
+        return replace(chosen, stimuli=stimuli)
+    first, second = np.triu_indices(len(order), 1)
+    square = np.zeros((len(order), len(order)), int)
+    square[first, second] = square[second, first] = np.arange(len(first))
+    pairs = square[np.ix_(order, order)][first, second]
+    return replace(chosen, stimuli=stimuli, rdms=chosen.rdms[:, pairs])
+
+
 def choose_regions(
     recording: Recording, chosen: list[str] | dict[str, list[str]], where: str
 ) -> Recording:

@@ -201,7 +201,7 @@ FIGURES: dict[str, Caption] = {
         "Similarity of networks, divided among features",
         "How similar the networks of every two conditions are at the end of training, and which "
         "part of it is which feature. Means over pairs of different networks.",
-        ("audit",),
+        ("audit_networks",),
     ),
     "quality": Caption(
         "Recordings",

@@ -92,6 +92,8 @@ def findings(tables: Tables) -> list[dict[str, Any]]:
 
 def _rows(table: pd.DataFrame, recording: Any, region: Any) -> pd.DataFrame:
     rows = table[(table["recording"] == recording) & (table["region"] == region)]
+    if "recording_b" in rows:
+        rows = rows[rows["recording_b"] == ""]
     if "time_s" in rows:
         rows = rows[rows["time_s"].isna()]
     return rows[rows["subject"] == ""] if "subject" in rows else rows

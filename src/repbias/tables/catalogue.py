@@ -32,6 +32,7 @@ TABLES: dict[str, type[Row]] = {
         audit.Audit,
         audit.AuditRemaining,
         audit.AuditRange,
+        audit.AuditNetworks,
         encoding.Encoding,
         encoding.EncodingRegions,
         encoding.VariancePartition,

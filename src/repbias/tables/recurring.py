@@ -104,3 +104,36 @@ class OfLayer(OfNetwork):
     step: int
     included: bool
     layer: str
+
+
+class Audited(Row):
+    """A layer and a recording, or two recordings, whose similarity is divided."""
+
+    recording: str
+    region: str
+    subject: str
+    """The subject; empty for the mean over subjects."""
+    recording_b: str
+    """The other recording, of two."""
+    region_b: str
+    """The other recording's region."""
+    experiment: str
+    condition: str
+    network: str
+    seed: int
+    """The network's seed; 0 for models of your own, -1 where there is no network."""
+    snapshot: str
+    step: int
+    """Training step; -1 where there is no network."""
+    included: bool
+    layer: str
+    time_s: float
+    """Centre of the time bin, in seconds; missing for the recording's window."""
+    measure: str
+    """The distances whose kernels are compared, of the network and of the recording."""
+    score: float
+    """Similarity (the cosine of kernels, CKA) free of noise and of what stimuli have in common by
+    chance; of one subject not computed."""
+    gate: bool
+    """Whether there is a score to divide: permutation of stimuli and, with repeats, a jackknife
+    over them, both at 5 %."""

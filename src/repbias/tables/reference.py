@@ -14,6 +14,7 @@ from itertools import groupby, pairwise
 
 from repbias.tables.catalogue import TABLES
 from repbias.tables.recurring import Recurring
+from repbias.tables.row import Row
 
 _SIDES = {"_a": "of the first side", "_b": "of the second side"}
 
@@ -31,14 +32,15 @@ def row_meaning(table: str) -> str:
 
 
 def own_meanings(table: str) -> dict[str, str]:
-    """Return what the columns mean that a table explains itself.
+    """Return what the columns mean that a table, or a base of it, explains itself.
 
     Examples
     --------
     >>> own_meanings("probes")
     {'probe': '`linear` or `nonlinear`', 'accuracy': 'Accuracy on the test set, 0 to 1'}
     """
-    return attribute_docstrings(TABLES[table])
+    bases = [row for row in reversed(TABLES[table].__mro__) if row not in (Row, object)]
+    return {name: text for row in bases for name, text in attribute_docstrings(row).items()}
 
 
 def column_meaning(table: str, column: str) -> str:

@@ -12,6 +12,7 @@ from matplotlib.patches import Patch
 
 from repbias.audit.shares import REST
 from repbias.report.figures.drawing import (
+    NONE_INCLUDED,
     empty_figure,
     legend_below,
     line,
@@ -41,6 +42,12 @@ def colours_of(table: pd.DataFrame) -> dict[str, Any]:
     return colours | {REST: OF_REST}
 
 
+def _why_empty(table: pd.DataFrame) -> str:
+    """Say why no row of an audited table is drawn."""
+    divided = table["score"].notna()
+    return NONE_INCLUDED if divided.any() and not table["included"].any() else NOT_AUDITED
+
+
 def mean_parts(table: pd.DataFrame) -> pd.DataFrame:
     """Average scores and their parts over included networks: one row per bar and feature.
 
@@ -50,7 +57,7 @@ def mean_parts(table: pd.DataFrame) -> pd.DataFrame:
         Columns :data:`BAR`, feature, score, part (share x score), share (of the mean score), gate
         (share of networks that pass it) and n.
     """
-    rows = table[(table["subject"] == "") & table["time_s"].isna() & (table["recording"] != "")]
+    rows = table[(table["subject"] == "") & table["time_s"].isna() & (table["recording_b"] == "")]
     rows = included(rows, "initial", "final")
     rows = rows[rows["share"].notna() & rows["score"].notna()]
     rows = rows.assign(part=rows["share"] * rows["score"])
@@ -64,7 +71,7 @@ def audit(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     """Draw the score of every layer with every recording, divided among features."""
     table = mean_parts(tables["audit"])
     if table.empty:
-        return empty_figure(NOT_AUDITED), table
+        return empty_figure(_why_empty(tables["audit"])), table
     colours = colours_of(table)
     trained = table[table["snapshot"] == "final"]
     shown = list(trained.groupby(["recording", "experiment", "condition"], sort=False))
@@ -106,11 +113,11 @@ def _bars(axis: Axes, part: pd.DataFrame, colours: dict[str, Any]) -> None:
 def audit_shares(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     """Draw the shares of every condition's analysed layer, with intervals, over networks."""
     table = tables["audit"]
-    rows = table[(table["subject"] == "") & table["time_s"].isna() & (table["recording"] != "")]
+    rows = table[(table["subject"] == "") & table["time_s"].isna() & (table["recording_b"] == "")]
     rows = included(rows, "final")
     rows = rows[rows["share"].notna()]
     if rows.empty:
-        return empty_figure(NOT_AUDITED), rows
+        return empty_figure(_why_empty(table)), rows
     rows = one_layer(rows, layers)
     colours = colours_of(rows)
     groups = list(rows.groupby(["recording", "experiment", "condition", "layer"], sort=False))
@@ -148,7 +155,7 @@ def audit_range(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     values = ["score", "range_low", "range_high", "alone", "usable"]
     means = rows.groupby([*keys, "feature"], sort=False)[values].mean().reset_index()
     if means["range_low"].notna().sum() == 0:
-        return empty_figure(NOT_AUDITED), means
+        return empty_figure(_why_empty(table)), means
     colours = colours_of(means)
     groups = list(means.groupby(keys, sort=False))
     labels = [
@@ -179,16 +186,16 @@ def audit_range(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
 
 def audit_networks(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     """Draw the similarity of networks of every two conditions, divided among features."""
-    table = tables["audit"]
-    rows = table[(table["recording"] == "") & (table["snapshot"] == "final")]
+    table = tables["audit_networks"]
+    rows = table[table["snapshot"] == "final"]
     rows = rows[rows["share"].notna() & rows["score"].notna()]
     if rows.empty:
         return empty_figure(NOT_AUDITED), rows
     colours = colours_of(rows)
     rows = rows.assign(part=rows["share"] * rows["score"])
-    keys = ["experiment", "condition", "layer", "condition_b", "layer_b"]
+    keys = ["experiment", "condition_a", "layer_a", "condition_b", "layer_b"]
     groups = list(rows.groupby(keys, sort=False))[:MOST_ROWS]
-    several = rows.groupby(["experiment", "condition"])["layer"].nunique().max() > 1
+    several = rows.groupby(["experiment", "condition_a"])["layer_a"].nunique().max() > 1
     labels = [_label(key, several) for key, _ in groups]
     figure = Figure(figsize=(8, row_height(labels, 1) * len(labels) + 1.2))
     axis = figure.subplots()

@@ -1,0 +1,156 @@
+"""The audit of recordings with each other: how much of their similarity is which feature."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from itertools import combinations, product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import t as student
+
+from repbias.audit.gates import LEVEL, least_t, permutation_p
+from repbias.audit.kernels import subject_kernels
+from repbias.audit.scores import Side, cosine
+from repbias.audit.shares import REST, parts, weights
+from repbias.audit.spec import Audit
+from repbias.audit.tables import Known, in_order, shares_table
+from repbias.base.spec import RepbiasError
+from repbias.geometry.spec import Geometry
+from repbias.io.recordings import Recording
+from repbias.recordings.parts import by_region, in_order_of, of_stimuli, stimulus_groups
+
+logger = logging.getLogger(__name__)
+
+#: Subjects of both recordings from which on intervals are over them.
+MIN_SUBJECTS = 3
+THESE = "these stimuli and subjects: without interval"
+OTHERS = "these stimuli, other subjects like these"
+
+
+def audit_pairs(
+    recordings: Mapping[str, Recording],
+    statistics: Mapping[str, Mapping[str, float]],
+    geometry: Geometry,
+    spec: Audit,
+) -> pd.DataFrame:
+    """Divide the similarity of every two recordings, over the stimuli that both have.
+
+    Parameters
+    ----------
+    recordings
+        By name.
+    statistics
+        Image statistics, each by stimulus id.
+    geometry, spec
+        Settings.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The table audit, with `recording_b`. Two recordings that cannot be audited have one row
+        that says why.
+    """
+    rows: list[dict[str, Any]] = []
+    for (name_a, a), (name_b, b) in combinations(recordings.items(), 2):
+        where = {"recording": name_a, "recording_b": name_b}
+        try:
+            rows += _pair(a, b, statistics, geometry, spec, where)
+        except RepbiasError as error:
+            logger.warning("%s, %s: %s", name_a, name_b, error)
+            rows.append(where | {"warning": str(error)})
+    return shares_table("audit", rows)
+
+
+def _pair(
+    a: Recording,
+    b: Recording,
+    statistics: Mapping[str, Mapping[str, float]],
+    geometry: Geometry,
+    spec: Audit,
+    where: dict[str, Any],
+) -> Iterator[dict[str, Any]]:
+    shared = np.isin(a.stimulus_ids, b.stimulus_ids)
+    a = of_stimuli(a, shared)
+    ids = a.stimulus_ids
+    columns = {k: v for k, v in a.stimuli.items() if k != "stimulus_id"}
+    known = Known.of(columns | in_order(statistics, ids), spec)
+    if known is None:
+        return
+    a, b = of_stimuli(a, known.rows), in_order_of(b, ids[known.rows])
+    for (region_a, part_a), (region_b, part_b) in product(by_region(a), by_region(b)):
+        x, y = (
+            Side.of_subjects(subject_kernels(part, geometry, spec.seed))
+            for part in (part_a, part_b)
+        )
+        at = where | {"region": region_a, "region_b": region_b}
+        measures = [str(p.info.get("distance") or geometry.recording_distance) for p in (a, b)]
+        at["measure"] = ", ".join(dict.fromkeys(measures))
+        groups = stimulus_groups(a)
+        p = permutation_p([x.mean], y.mean, groups, spec.permutations, spec.seed)[0]
+        yield from _rows(x, y, known, at | {"gate_p": p})
+
+
+def _rows(a: Side, b: Side, known: Known, about: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Divide the similarity of two recordings' regions."""
+    design = known.design
+    found = np.stack([parts(weights(k, design), b.kernels) for k in a.kernels])
+    mean = found.mean(axis=(0, 1))
+    total = mean.sum()
+    energies = a.energy(design).sum() * b.energy(design).sum()
+    low, high, p, target = _over_subjects(found)
+    least = min((least_t(len(side.without)) for side in (a, b) if len(side.without) > 1), default=0)
+    t = [_t(x, y, design) for x, y in ((a, b), (b, a)) if len(y.without) > 1]
+    about = about | {
+        "score": float(total / np.sqrt(energies)) if energies > 0 else float("nan"),
+        "plain": cosine(a.means, b.means),
+        "gate": bool(about["gate_p"] <= LEVEL and all(value >= least for value in t)),
+        "gate_t": min(t, default=float("nan")),
+        "n_stimuli": int(known.rows.sum()),
+        "target": target,
+    }
+    for f, feature in enumerate([*design.names, REST]):
+        yield about | {
+            "feature": feature,
+            "share": mean[f] / total,
+            "ci_low": low[f],
+            "ci_high": high[f],
+            "p": p[f],
+        }
+
+
+def _t(a: Side, b: Side, design: Any) -> float:
+    """Return the score's t over the folds of the second side, by a jackknife."""
+    w = weights(a.mean, design)
+    n = len(b.without)
+    left_out = parts(w, b.without).sum(axis=1)
+    error = np.sqrt((n - 1) / n * ((left_out - left_out.mean()) ** 2).sum())
+    return float(parts(w, b.mean).sum() / error) if error > 0 else float("inf")
+
+
+def _over_subjects(found: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
+    """Return intervals of shares and p values of parts, by a jackknife over subjects.
+
+    Parameters
+    ----------
+    found
+        (subject, subject of the other recording, feature and rest).
+    """
+    sizes = found.shape[:2]
+    if min(sizes) < MIN_SUBJECTS:
+        unknown = np.full(found.shape[2], np.nan)
+        return unknown, unknown, unknown, THESE
+    mean = found.mean(axis=(0, 1))
+    share = mean / mean.sum()
+    variance, of_parts = np.zeros_like(mean), np.zeros_like(mean)
+    for axis, n in enumerate(sizes):
+        left_out = np.stack([np.delete(found, i, axis).mean(axis=(0, 1)) for i in range(n)])
+        shares = left_out / left_out.sum(axis=1, keepdims=True)
+        variance += (n - 1) * shares.var(axis=0)
+        of_parts += (n - 1) * left_out.var(axis=0)
+    degrees = min(sizes) - 1
+    half = student.ppf(0.975, degrees) * np.sqrt(variance)
+    p = 2 * student.sf(np.abs(mean) / np.sqrt(of_parts), degrees)
+    return share - half, share + half, p, OTHERS
