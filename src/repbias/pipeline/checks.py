@@ -102,7 +102,7 @@ def _inconsistencies(study: Study) -> Iterator[str]:
         yield "networks: there are no images to show them; add a section images"
     shown = {network for networks in study.groups().values() for network in networks}
     for name in study.networks.keys() - shown if study.images else ():
-        needed = "table" if isinstance(study.networks[name], FeatureNetwork) else "path"
+        needed = "table or columns" if isinstance(study.networks[name], FeatureNetwork) else "path"
         yield f"networks.{name}: no set of images has a {needed}, so it is shown nothing"
     yield from _reference_problems(study)
     conditions = {
