@@ -325,12 +325,13 @@ class Range:
     usable: np.ndarray
 
 
-def movable(model: np.ndarray, brain: Brain, usable: np.ndarray) -> Range:
+def movable(model: np.ndarray, brain: Brain, usable: np.ndarray, score: float) -> Range:
     """Ask how far the score moves if the model's features are re-weighted.
 
     Weights of orthogonal subspaces are an invertible linear map, so whatever a linear readout can
     decode stays. With cos_f the score of the model that has only f left, scores lie between
-    min cos_f and sqrt(sum max(cos_f, 0)^2).
+    min cos_f and sqrt(sum max(cos_f, 0)^2) if units do not mix features. Where they do, as the
+    brain's, the model as it is can score more or less; it is within the range as well.
 
     Parameters
     ----------
@@ -340,6 +341,8 @@ def movable(model: np.ndarray, brain: Brain, usable: np.ndarray) -> Range:
         The recording.
     usable
         (feature and rest,) bool, whether both sides have the feature; others have no direction.
+    score
+        Of the model as it is.
     """
     a = blocks(model, brain.orthogonal)
     shared, own = parts(a, brain.side.mean), parts(a, model)
@@ -354,8 +357,8 @@ def movable(model: np.ndarray, brain: Brain, usable: np.ndarray) -> Range:
         return Range(alone, unknown, unknown, unknown, usable)
     return Range(
         alone,
-        float(alone[usable].min()),
-        float(np.sqrt((np.maximum(alone[usable], 0) ** 2).sum())),
+        float(np.minimum(alone[usable].min(), score)),
+        float(np.maximum(np.sqrt((np.maximum(alone[usable], 0) ** 2).sum()), score)),
         float(equal[usable].mean()),
         usable,
     )
@@ -394,21 +397,27 @@ class Remainder:
 
 
 def usable_features(
-    kernel: np.ndarray, design: Design, n_permutations: int, seed: int
+    kernel: np.ndarray, orthogonal: Design, n_permutations: int, seed: int
 ) -> np.ndarray:
-    """Test whether a kernel varies with every feature, (feature,) bool.
+    """Test whether a kernel varies with every feature, beyond what others account for.
 
-    tr(P_f K), P_f being the projection on the feature alone, against permutations of its labels.
+    tr(P_f K), P_f being the projection on the feature's part of a design of orthogonal features,
+    against permutations of the stimuli. Features that only overlap with others do not pass.
+
+    Returns
+    -------
+    numpy.ndarray
+        (feature,) bool.
     """
     k = centred(kernel)
     rng = np.random.default_rng(seed)
     orders = np.stack([rng.permutation(len(k)) for _ in range(n_permutations)])
     found = []
-    for block in design.regressors:
-        u, s, _ = np.linalg.svd(block, full_matrices=False)
-        q = design.basis @ u[:, s > 1e-9 * s[0]]
+    for part in orthogonal.parts:
+        values, vectors = np.linalg.eigh(part)  # 0 or 1, as it is a projection
+        q = orthogonal.basis @ vectors[:, values > 0.5]
         permuted = np.concatenate([q[None], q[orders]])
-        values = np.einsum("biq,ij,bjq->b", permuted, k, permuted, optimize=True)
-        p = (1 + (values[1:] >= values[0]).sum()) / (n_permutations + 1)
+        sizes = np.einsum("biq,ij,bjq->b", permuted, k, permuted, optimize=True)
+        p = (1 + (sizes[1:] >= sizes[0]).sum()) / (n_permutations + 1)
         found.append(p <= LEVEL)
     return np.array(found, bool)

@@ -212,7 +212,7 @@ def _audit_part(
     measure = measure or geometry.recording_distance
     general = list(of_recording(recording, side, known.design, measure, groups))
     gate_p = permutation_p(kernels, side, groups, spec.permutations, spec.seed)
-    features = usable_features(side.mean, known.design, N_LABELS, spec.seed)
+    features = usable_features(side.mean, brain.orthogonal, N_LABELS, spec.seed)
     audited = []
     for row, kernel, p in zip(info.to_dict(orient="records"), kernels, gate_p, strict=True):
         of_network = distances[row["condition"]]
@@ -230,8 +230,8 @@ def _audit_part(
             of_subject = divide(kernel, brain, i)
             at = about | tested | {"subject": subject.subject, "score": of_subject.score}
             shares += _share_rows(at, of_subject, known, general)
-        both = features & usable_features(kernel, known.design, N_LABELS, spec.seed)
-        moved = movable(kernel, brain, np.append(both, True))
+        both = features & usable_features(kernel, brain.orthogonal, N_LABELS, spec.seed)
+        moved = movable(kernel, brain, np.append(both, True), division.score)
         names = [*known.design.names, REST]
         audited.append(
             Audited(
