@@ -135,8 +135,8 @@ def _compared(
             gate_p = permutation_p(means, side, nothing, spec.permutations, spec.seed)
             of_a = [weights(kernel, known.design) for kernel in a.kernels]
             for j, b in enumerate(others):
-                if a is b and len(a.networks) < 2:
-                    continue
+                if a.condition == b.condition and len({*a.networks, *b.networks}) < 2:
+                    continue  # one network has no other to be compared with
                 found = np.stack([parts(w, b.kernels) for w in of_a])
                 found /= np.sqrt(np.outer(energies[i], energies[i + j]))[:, :, None]
                 gate = {"gate": bool(gate_p[j] <= LEVEL), "gate_p": gate_p[j]}
