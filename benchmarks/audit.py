@@ -299,7 +299,10 @@ def one(
     naive = cosine_parts(kernel, side.means, design)
     inside = (found.low <= conditional.shares) & (conditional.shares <= found.high)
     of_model = np.ones(len(truth), bool)
-    moved, could = (movable(kernel, b, of_model, of_model) for b in (brain, true_brain))
+    moved, could = (
+        movable(kernel, b, of_model, of_model, d.score)
+        for b, d in ((brain, found), (true_brain, conditional))
+    )
     general = list(of_recording(s.recording, side, design, distance, s.groups))
     passed = bool(p <= LEVEL and not found.t < least_t(len(side.without)))
     result: dict[str, Any] = {

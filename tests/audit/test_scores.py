@@ -238,16 +238,19 @@ def test_the_range_is_that_of_weights() -> None:
     brain = Brain.of(Side.of_network(kernel(2.0, 1.0)), design)
     every = np.ones(3, bool)
     known = np.array([True, True, False])
-    moved = movable(kernel(1.0, 1.0), brain, known, every)
+    score = divide(kernel(1.0, 1.0), brain).score
+    moved = movable(kernel(1.0, 1.0), brain, known, every, score)
     tried = [
         divide(kernel(np.cos(t), np.sin(t)), brain).score for t in np.linspace(0, np.pi / 2, 91)
     ]
     assert moved.high == pytest.approx(max(tried), abs=0.01)
     assert moved.low == pytest.approx(min(tried), abs=0.01)
     assert list(moved.usable) == list(known)
-    lacking = movable(kernel(1.0, 0.0), brain, np.array([True, False, False]), known)
+    lacking = movable(kernel(1.0, 0.0), brain, np.array([True, False, False]), known, 0.5)
     assert lacking.equalised == pytest.approx(0.5, abs=0.01)
-    assert movable(kernel(1.0, 1.0), brain, known, known).equalised == pytest.approx(1, abs=0.01)
+    assert movable(kernel(1.0, 1.0), brain, known, known, score).equalised == pytest.approx(
+        1, abs=0.01
+    )
 
 
 def test_a_feature_is_there_if_labels_matter() -> None:

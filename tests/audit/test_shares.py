@@ -12,13 +12,14 @@ from repbias.audit.design import Design
 from repbias.audit.scores import Side
 from repbias.audit.shares import (
     REST,
+    Freed,
     adjusted_parts,
-    blocks,
+    block_parts,
     centred,
     kernel_of,
-    off_diagonal,
     parts,
-    rest_weights,
+    rest_part,
+    score_parts,
     weights,
 )
 from repbias.base.spec import RepbiasError
@@ -38,8 +39,13 @@ def known(n: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
     }
 
 
+def of_kernels(function, a: np.ndarray, b: np.ndarray, design: Design):
+    """Call a function of freed kernels with kernels."""
+    return function(Freed.of(a, design), Freed.of(b, design), design)
+
+
 def fast(design: Design, model: np.ndarray, brain: np.ndarray) -> dict[str, float]:
-    values = parts(weights(model, design), brain)
+    values = of_kernels(score_parts, model, brain, design)
     return dict(zip([*design.names, REST], values / values.sum(), strict=True))
 
 
@@ -57,8 +63,11 @@ def test_shares_are_those_of_the_method_of_moments(seed: int) -> None:
     found = fast(design, x @ x.T, y @ y.T)
     for name in found:
         assert found[name] == pytest.approx(expected[name], abs=1e-10), name
-    total = parts(weights(x @ x.T, design), y @ y.T).sum()
-    assert total == pytest.approx(expected["total"], rel=1e-10)
+    for total in (
+        of_kernels(score_parts, x @ x.T, y @ y.T, design),
+        parts(weights(x @ x.T, design), y @ y.T),
+    ):
+        assert total.sum() == pytest.approx(expected["total"], rel=1e-10)
     adjusted = adjusted_parts(x @ x.T, y @ y.T, design)
     other = reference.adjusted_shares(regressors, x @ x.T, y @ y.T)
     for name, value in zip([*design.names, REST], adjusted / adjusted.sum(), strict=True):
@@ -89,7 +98,7 @@ def expected_parts(
     design: Design,
     explained: tuple[np.ndarray, np.ndarray],
     common: np.ndarray,
-    function: object = weights,
+    function: object = score_parts,
 ) -> np.ndarray:
     """The exact expected value over residuals with this cross-covariance.
 
@@ -101,7 +110,7 @@ def expected_parts(
     unit = np.eye(n)
 
     def of(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return parts(function(a, design), b)  # type: ignore[operator]
+        return of_kernels(function, a, b, design)
 
     total = of(m @ m.T, e @ e.T)
     for i in range(n):
@@ -149,13 +158,12 @@ def test_expected_parts_within_orthogonal_features() -> None:
     for part in design.parts:
         np.testing.assert_allclose(part @ part, part, atol=1e-10)
     target = [((m.T @ design.projection(f) @ e) ** 2).sum() for f in range(len(design.names))]
-    found = expected_parts(design, (m, e), c, blocks)
+    found = expected_parts(design, (m, e), c, block_parts)
     np.testing.assert_allclose(found, [*target, (n - 1) ** 2 * (c**2).sum()], rtol=1e-10, atol=1e-8)
     x, y = rng.standard_normal((2, n, 5))
     a, b = x @ x.T, y @ y.T
-    assert (rest_weights(a, design) * b).sum() == pytest.approx(
-        parts(blocks(a, design), b)[-1], rel=1e-10
-    )
+    last = of_kernels(block_parts, a, b, design)[-1]
+    assert of_kernels(rest_part, a, b, design) == pytest.approx(last, rel=1e-10)
 
 
 def test_orthogonal_features_of_independent_ones_are_the_nearest() -> None:
@@ -171,9 +179,10 @@ def test_without_features_it_is_debiased_cka() -> None:
     x, y = rng.standard_normal((20, 5)), rng.standard_normal((20, 7))
     nothing = Design.of_none(20)
     a, b = x @ x.T, y @ y.T
-    value = parts(weights(a, nothing), b)[0] / np.sqrt(
-        parts(weights(a, nothing), a)[0] * parts(weights(b, nothing), b)[0]
+    shared, of_a, of_b = (
+        of_kernels(score_parts, *pair, nothing)[0] for pair in ((a, b), (a, a), (b, b))
     )
+    value = shared / np.sqrt(of_a * of_b)
     metric = METRICS["cka_debiased"]
     assert value == pytest.approx(metric.compare(metric.factors(x), metric.factors(y)), rel=1e-10)
 
@@ -188,19 +197,26 @@ def test_parts_do_not_depend_on_what_they_should_not(seed: int) -> None:
     design = Design.of(regressors)
     x, y = rng.standard_normal((2, n, 4))
     a, b = x @ x.T, y @ y.T
-    found = parts(weights(a, design), b)
-    changed = b + np.diag(rng.standard_normal(n)) + rng.standard_normal(n)[:, None]
-    changed = changed + rng.standard_normal(n)
+    found = of_kernels(score_parts, a, b, design)
+    offset = rng.standard_normal(n)
+    changed = b + np.diag(rng.standard_normal(n)) + offset[:, None] + offset
     scale = np.abs(found).sum()
-    np.testing.assert_allclose(parts(weights(a, design), changed), found, atol=1e-9 * scale)
-    np.testing.assert_allclose(parts(weights(b, design), a), found, atol=1e-9 * scale)
+    for same in (
+        parts(weights(a, design), changed),
+        of_kernels(score_parts, a, changed, design),
+        of_kernels(score_parts, b, a, design),
+    ):
+        np.testing.assert_allclose(same, found, atol=1e-9 * scale)
     order = rng.permutation(n)
     moved = Design.of({name: values[order] for name, values in regressors.items()})
-    again = parts(weights(a[np.ix_(order, order)], moved), b[np.ix_(order, order)])
+    square = np.ix_(order, order)
+    again = of_kernels(score_parts, a[square], b[square], moved)
     np.testing.assert_allclose(again, found, atol=1e-8 * scale)
-    np.testing.assert_allclose(
-        (design.residual @ off_diagonal(a, design) @ design.residual).diagonal(), 0, atol=1e-9
-    )
+    freed = Freed.of(a, design)
+    without = freed.without_features(design)
+    np.testing.assert_allclose(without.diagonal(), 0, atol=1e-9)
+    np.testing.assert_allclose(without, design.residual @ freed.kernel @ design.residual, atol=1e-9)
+    np.testing.assert_allclose(freed.rows, design.basis.T @ freed.kernel, atol=1e-9)
 
 
 def test_kernels_of_distances() -> None:

@@ -13,11 +13,13 @@ import yaml
 from PIL import Image
 
 import repbias
+from repbias.audit.tables import audit_recording
 from repbias.commands.check import near_duplicates, unfilled
 from repbias.commands.main import main
 from repbias.pipeline.checks import load_study
 from repbias.recordings.readers import read_recording
 from repbias.recordings.reliability import reliability_table, split_half_reliability
+from repbias.rsa.rdms import make_rdms
 from repbias.stimuli.images import open_images
 
 IDS = [f"im{i:02d}" for i in range(30)]
@@ -562,6 +564,85 @@ def test_the_same_study_without_those_has_no_problem(check_study):
     )
     assert code == 0
     assert fact(out, "units") == "both 3, kind 2, size 1"
+
+
+# What the audit refuses; the run goes on without it.
+
+
+def described(**columns):
+    """A table of the stimuli with these columns, and the section that shows it."""
+    rows = zip(IDS, *columns.values(), strict=True)
+    lines = [",".join(["stimulus_id", *columns]), *(",".join(map(str, row)) for row in rows)]
+    Path("described.csv").write_text("\n".join(lines) + "\n")
+    return {"images": {"shown": {"path": "images", "table": "described.csv"}}}
+
+
+def refused_by_the_run(study):
+    """Why the run does not audit a study's recording, in its own words."""
+    study = load_study(study)
+    images = open_images(study.images["shown"])
+    recording = read_recording(study.recordings["v4"], np.array(images.ids), images.columns)
+    n = len(recording.stimulus_ids)
+    vectors = np.random.default_rng(0).random((1, n * (n - 1) // 2))
+    about = {"network": ["n"], "seed": [0], "snapshot": ["final"], "step": [0], "included": [True]}
+    rdms = make_rdms(vectors, recording.stimulus_ids, "correlation", about | {"layer": ["pixels"]})
+    tables = audit_recording(
+        "v4", recording, "shown", {"pixels": rdms}, {}, study.geometry, study.audit
+    )
+    return set(tables["audit"]["warning"])
+
+
+@pytest.mark.parametrize(
+    ("columns", "audit", "problem"),
+    [
+        ({"kind": ["a", "b", ""] * 10}, {}, "audit: 10 of 30 stimuli have no 'kind' (the first"),
+        (
+            {"kind": ["a", "b"] * 15, "size": ["1", "n/a", "3"] * 10},
+            {"features": ["size"]},
+            "audit: 10 of 30 stimuli have no 'size'",
+        ),
+        (
+            {"kind": [*range(21), *range(9)]},
+            {"features": {"kind": {"coding": "categories"}}},
+            "have 20 dimensions together and there are 30 stimuli, which leaves 9 ",
+        ),
+        ({"kind": ["odd", *"ab" * 14, "a"]}, {}, "(numbers 1)"),
+        ({"kind": [*"ab" * 15]}, {"features": ["kind"]}, None),
+        ({"kind": [*"aba" * 10]}, {"enabled": False}, None),
+    ],
+)
+def test_what_the_audit_refuses_is_a_warning_in_the_words_of_the_run(
+    columns, audit, problem, check_study
+):
+    sections = described(**columns) | {"audit": audit}
+    code, out = check_study(**sections)
+    assert code == 0
+    warnings = {line.split("warning: ")[1] for line in out.splitlines() if "warning: audit" in line}
+    if problem is None:
+        assert not warnings
+        if audit.get("enabled", True):
+            expected = "1 feature (kind) of 30 stimuli: 1 dimension, 28 for the rest"
+            assert fact(out, "audit") == expected
+        else:
+            assert "  audit" not in out
+        return
+    (warning,) = warnings
+    assert problem in warning
+    assert fact(out, "audit") == "none"
+    assert refused_by_the_run(yaml.safe_load(Path("config.yaml").read_text())) == {warning}
+
+
+def test_statistics_of_images_are_audited_where_nothing_else_is_known(check_study):
+    sections = {"images": {"shown": {"path": "images"}}}
+    _, out = check_study(**sections)
+    assert fact(out, "audit") == "of image statistics, not checked (--images checks it)"
+    _, out = check_study("--images", **sections)
+    assert re.fullmatch(
+        r"\d features \(image\.luminance, .*\) of 30 stimuli: .*", fact(out, "audit")
+    )
+    few = {"v4": ARRAY | {"exclude": IDS[13:]}}
+    _, out = check_study("--images", **sections, recordings=few)
+    assert "and there are 13 stimuli, which leaves" in out
 
 
 def test_time_resolved_rsa_needs_times(check_study):

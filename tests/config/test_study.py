@@ -668,6 +668,44 @@ def test_a_joint_model_that_fits_no_recording_is_refused(everything):
     load_study(everything)
 
 
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        (["easy", "hart"], "audit.features.hart: no stimuli have a column or feature 'hart'; did"),
+        (["image.luminanse"], "did you mean 'image.luminance'?"),
+        ({"face": {"column": "catgory"}}, "audit.features.face.column: no stimuli have a column"),
+        ({"both": {"product_of": ["easy", "hrd"]}, "easy": {}, "hrd": {}}, "did you mean 'hard'?"),
+    ],
+)
+def test_an_audited_feature_that_no_stimuli_have_is_refused(
+    features, message, everything, tmp_path
+):
+    """Columns are those of tables and of array files, and no values are read."""
+    (tmp_path / "things.csv").write_text("stimulus_id,category\n")
+    (tmp_path / "a.npz").write_bytes(b"never opened")
+    everything["images"] |= {
+        "things": {"table": "${DATA}/things.csv"},
+        "objects": {"path": "${DATA}/a.npz", "columns": {"animal": "x.animal"}},
+    }
+    known = ["easy", "hard", "category", "animal", "image.contrast"]
+    everything["audit"] = {"features": known}
+    load_study(everything)
+    everything["audit"] = {"features": features}
+    with pytest.raises(ConfigError) as refused:
+        load_study(everything)
+    assert message in str(refused.value)
+    assert "audit.features" in str(refused.value)
+
+
+def test_statistics_are_of_images(everything, tmp_path):
+    (tmp_path / "things.csv").write_text("stimulus_id,category\n")
+    everything["images"] = {"photos": {"table": "${DATA}/things.csv"}}
+    everything["networks"] = {"known": {"kind": "features", "spaces": {"c": ["category"]}}}
+    everything["audit"] = {"features": ["image.contrast"]}
+    with pytest.raises(ConfigError, match=r"no stimuli have .* 'image\.contrast'"):
+        load_study(everything)
+
+
 def test_a_ceiling_that_nothing_is_compared_with_is_refused(everything):
     reference = {"recording": "v4", "measure": "rsa_ceiling_low", "rdm_similarity": "corr"}
     everything["references"] = [reference | {"value": 0.7, "source": "a paper"}]

@@ -108,6 +108,98 @@ def test_images_of_a_matlab_structure(shape, n, tmp_path):
     np.testing.assert_array_equal(pixels_of(images), rgb)
 
 
+FACES = np.array([1, 0, 0, 1] * 3, np.uint8)
+KINDS = np.array(["body part", "face", "", "tree"] * 3)
+SIZES = np.linspace(-1, 1, 12)
+
+
+def with_columns(path):
+    """Write twelve images and three properties in the form that each kind of file has."""
+    arrays = {"face": FACES.astype(bool), "kind": KINDS, "size": SIZES}
+    pixels = RNG.integers(0, 256, (12, 5, 7, 3), dtype=np.uint8)
+    if path.suffix == ".npz":
+        np.savez(path, image=pixels, **arrays)
+    elif path.suffix == ".h5":
+        with h5py.File(path, "w") as file:
+            file["image"] = pixels
+            file["face"], file["size"] = FACES, SIZES[:, None]
+            file["kind"] = KINDS.astype(object)
+    elif path.stem == "structure":
+        structure = np.empty((1, 12), [("image", "O"), ("face", "O"), ("kind", "O"), ("size", "O")])
+        for i in range(12):
+            structure[0, i] = (pixels[i], FACES[i], KINDS[i], SIZES[i])
+        scipy.io.savemat(path, {"stimuli": structure})
+    else:
+        cells = KINDS.astype(object)[:, None]
+        scipy.io.savemat(path, {"image": pixels, "face": FACES, "kind": cells, "size": SIZES})
+    prefix = "stimuli." if path.stem == "structure" else ""
+    return ImageSet(
+        path=path,
+        variable=f"{prefix}image",
+        columns={name: f"{prefix}{name}" for name in arrays},
+    )
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a.h5", "a.mat", "structure.mat"])
+def test_columns_of_an_array_file(name, tmp_path):
+    """They are in the order of the images, also where some of these are left out."""
+    spec = with_columns(tmp_path / name)
+    images = open_images(spec)
+    assert [v.dtype.kind for v in images.columns.values()] == ["i", "U", "f"]
+    np.testing.assert_array_equal(images.columns["face"], FACES)
+    np.testing.assert_array_equal(images.columns["kind"], KINDS)
+    np.testing.assert_array_equal(images.columns["size"], SIZES)
+    kept = open_images(spec.model_copy(update={"exclude": ["image10", "image01"]}))
+    rows = [1, 2, 3, 4, 5, 6, 7, 8, 10, 11]
+    assert kept.ids == [images.ids[i] for i in rows]
+    for column, values in kept.columns.items():
+        np.testing.assert_array_equal(values, images.columns[column][rows])
+    assert kept.cell(0, "kind") == "stimulus 'image02', column 'kind'"
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        (np.zeros(11), "one value for each of 12 images, found an array of shape (11,)"),
+        (np.zeros((12, 2)), "one value for each of 12 images, found an array of shape (12, 2)"),
+        (np.zeros(12, complex), "expected numbers or text, found complex128"),
+        (np.zeros(12, "datetime64[s]"), "expected numbers or text, found datetime64[s]"),
+    ],
+)
+def test_columns_that_do_not_fit_the_images(values, found, tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, image=np.zeros((12, 5, 7, 3), np.uint8), face=values)
+    with pytest.raises(RepbiasError) as error:
+        open_images(ImageSet(path=path, variable="image", columns={"is_face": "face"}))
+    assert str(error.value).startswith(f"{path}: column 'is_face' (face): ")
+    assert found in str(error.value)
+
+
+def test_a_column_whose_variable_does_not_exist(tmp_path):
+    spec = with_columns(tmp_path / "structure.mat")
+    with pytest.raises(RepbiasError, match="no field 'fase'; did you mean 'face'"):
+        open_images(spec.model_copy(update={"columns": {"face": "stimuli.fase"}}))
+
+
+def test_columns_need_a_file_with_several_arrays_and_no_table(folder, tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((12, 5, 7, 3), np.uint8))
+    table = tmp_path / "stimuli.csv"
+    table.write_text("stimulus_id,face\n")
+    for settings, problem in (
+        ({"path": folder}, "photos; expected a file that holds several arrays"),
+        ({"path": tmp_path / "a.npy"}, "a.npy; expected a file that holds several arrays"),
+        ({"table": table}, "not given; expected a file that holds several arrays"),
+    ):
+        with pytest.raises(ValidationError, match=problem):
+            ImageSet(**settings, columns={"face": "face"})
+    spec = with_columns(tmp_path / "a.npz")
+    with pytest.raises(ValidationError, match="or a table, not both"):
+        ImageSet(path=spec.path, table=table, columns=spec.columns)
+    for name in ("stimulus_id", "a/b", ""):
+        with pytest.raises(ValidationError, match="cannot name a column"):
+            ImageSet(path=spec.path, columns={name: "face"})
+
+
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "1", "CMYK"])
 def test_every_mode_becomes_rgb(mode, tmp_path):
     image = Image.new("RGB", (4, 4), (255, 255, 255))

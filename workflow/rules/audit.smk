@@ -57,7 +57,7 @@ rule audit_networks:
     input:
         networks=lambda w: PLAN.files_of("rdms", w.group),
         statistics=lambda w: PLAN.statistics_of(w.group),
-        images=lambda w: PLAN.table_of(w.group),
+        images=lambda w: PLAN.columns_file_of(w.group),
     output:
         "<results>/tables/parts/audit_networks/{group}.csv",
     log:

@@ -9,7 +9,7 @@ import numpy as np
 from repbias.audit.design import Design
 from repbias.audit.gates import has_features, has_rest
 from repbias.audit.scores import equal_cosines
-from repbias.audit.shares import blocks, parts
+from repbias.audit.shares import Freed, block_parts
 from repbias.base.spec import RepbiasError
 
 #: Permutations of a feature's labels, or of stimuli, behind the question whether it is there.
@@ -22,14 +22,14 @@ class Equalised:
 
     Attributes
     ----------
-    kernel : (stimulus, stimulus)
-    blocks : (feature and rest, stimulus, stimulus), :func:`repbias.audit.shares.blocks`
+    design : of orthogonal features
+    kernel : its kernel, freed of its diagonal
     energy : (feature and rest,), similarity with itself within every feature, free of noise
     usable : (feature and rest,) bool, whether it has the feature
     """
 
-    kernel: np.ndarray
-    blocks: np.ndarray
+    design: Design
+    kernel: Freed
     energy: np.ndarray
     usable: np.ndarray
 
@@ -48,18 +48,19 @@ class Equalised:
         first, second = (h @ h.T for h in halves)
         kernel = halves[0] @ halves[1].T
         kernel = (kernel + kernel.T) / 2
-        energy = parts(blocks(first, orthogonal), second)
+        energy = block_parts(Freed.of(first, design), Freed.of(second, design), orthogonal)
         usable = np.append(
-            has_features(kernel, design, N_PERMUTATIONS, seed),
+            has_features(kernel, orthogonal, N_PERMUTATIONS, seed),
             x.ndim == 2 or has_rest([(first, second)], design, N_PERMUTATIONS, seed),
         )
         usable &= energy > 0
         if not usable.any():
             raise RepbiasError("it has none of the features")
-        return cls(kernel, blocks(kernel, orthogonal), energy, usable)
+        return cls(orthogonal, Freed.of(kernel, design), energy, usable)
 
 
 def equalised_similarity(of: Equalised, target: Equalised) -> float:
     """Return the mean cosine within the target's features, 0 in those that the other lacks."""
-    cosines = equal_cosines(parts(of.blocks, target.kernel), of.energy, target.energy)
+    shared = block_parts(of.kernel, target.kernel, of.design)
+    cosines = equal_cosines(shared, of.energy, target.energy)
     return float(np.where(of.usable, cosines, 0)[target.usable].mean())

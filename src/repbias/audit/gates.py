@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from repbias.audit.design import Design
-from repbias.audit.shares import centred, off_diagonal
+from repbias.audit.shares import Freed, centred
 from repbias.base.groups import StimulusGroups
 
 #: The level of every gate.
@@ -43,8 +43,8 @@ def permutation_p(
         Of the permutations.
     """
     nothing = Design.of_none(len(brain))
-    flat = np.stack([off_diagonal(k, nothing) for k in models]).reshape(len(models), -1)
-    brain = off_diagonal(brain, nothing)
+    flat = np.stack([Freed.of(k, nothing).kernel for k in models]).reshape(len(models), -1)
+    brain = Freed.of(brain, nothing).kernel
     observed = flat @ brain.ravel()
     reached = np.ones(len(models))
     orders = groups.orders(n_permutations, np.random.default_rng(seed))
@@ -55,21 +55,29 @@ def permutation_p(
     return reached / (n_permutations + 1)
 
 
-def has_features(kernel: np.ndarray, design: Design, n_permutations: int, seed: int) -> np.ndarray:
-    """Test whether a kernel varies with every feature, (feature,) bool.
+def has_features(
+    kernel: np.ndarray, orthogonal: Design, n_permutations: int, seed: int
+) -> np.ndarray:
+    """Test whether a kernel varies with every feature, beyond what others account for.
 
-    tr(P_f K), P_f being the projection on the feature alone, against permutations of its labels.
+    tr(P_f K), P_f being the projection on the feature's part of a design of orthogonal features,
+    against permutations of the stimuli. Features that only overlap with others do not pass.
+
+    Returns
+    -------
+    numpy.ndarray
+        (feature,) bool.
     """
     k = centred(kernel)
     rng = np.random.default_rng(seed)
     orders = np.stack([rng.permutation(len(k)) for _ in range(n_permutations)])
     found = []
-    for block in design.regressors:
-        u, s, _ = np.linalg.svd(block, full_matrices=False)
-        q = design.basis @ u[:, s > 1e-9 * s[0]]
+    for part in orthogonal.parts:
+        values, vectors = np.linalg.eigh(part)  # 0 or 1, as it is a projection
+        q = orthogonal.basis @ vectors[:, values > 0.5]
         permuted = np.concatenate([q[None], q[orders]])
-        values = np.einsum("biq,ij,bjq->b", permuted, k, permuted, optimize=True)
-        found.append(_p(values) <= LEVEL)
+        sizes = np.einsum("biq,ij,bjq->b", permuted, k, permuted, optimize=True)
+        found.append(_p(sizes) <= LEVEL)
     return np.array(found, bool)
 
 
@@ -92,7 +100,7 @@ def has_rest(
     orders += [rng.permutation(design.n_stimuli) for _ in range(n_permutations)]
     values = np.zeros(len(orders))
     for pair in halves:
-        a, b = (design.residual @ off_diagonal(k, design) @ design.residual for k in pair)
+        a, b = (Freed.of(k, design).without_features(design) for k in pair)
         values += [float((a * b[np.ix_(order, order)]).sum()) for order in orders]
     return bool(_p(values) <= LEVEL)
 

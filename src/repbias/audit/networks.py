@@ -13,7 +13,7 @@ from scipy.stats import t as student
 from repbias.audit.design import Design
 from repbias.audit.gates import LEVEL, permutation_p
 from repbias.audit.kernels import squared
-from repbias.audit.shares import REST, kernel_of, parts, weights
+from repbias.audit.shares import REST, Freed, kernel_of, score_parts
 from repbias.audit.spec import Audit
 from repbias.audit.tables import Known, in_order, labels_of, pairs_of, shares_table
 from repbias.base.groups import StimulusGroups
@@ -126,17 +126,19 @@ def _compared(
             for condition, rdms in shown.items()
             for layer in _layers(condition, rdms, layers[condition], ids, snapshot, known.rows)
         ]
-        energies = [energies_of(layer, known.design) for layer in of_snapshot]
+        freed = [[Freed.of(k, known.design) for k in layer.kernels] for layer in of_snapshot]
+        energies = [energies_of(layer, known.design) for layer in freed]
         nothing = StimulusGroups.alone(known.design.n_stimuli)
         for i, a in enumerate(of_snapshot):
             others = of_snapshot[i:]
             means = [b.kernels.mean(axis=0) for b in others]
             gate_p = permutation_p(means, means[0], nothing, spec.permutations, spec.seed)
-            of_a = [weights(kernel, known.design) for kernel in a.kernels]
             for j, b in enumerate(others):
-                if a is b and len(a.networks) < 2:
-                    continue
-                found = np.stack([parts(w, b.kernels) for w in of_a])
+                if a.condition == b.condition and len({*a.networks, *b.networks}) < 2:
+                    continue  # one network has no other to be compared with
+                found = np.array(
+                    [[score_parts(x, y, known.design) for y in freed[i + j]] for x in freed[i]]
+                )
                 found /= np.sqrt(np.outer(energies[i], energies[i + j]))[:, :, None]
                 gate = {"gate": bool(gate_p[j] <= LEVEL), "gate_p": gate_p[j]}
                 at = about | gate | {"snapshot": snapshot}
@@ -162,9 +164,9 @@ def _layers(
             yield _Layer(condition, layer, kernels, info.loc[used, "network"].to_numpy())
 
 
-def energies_of(layer: _Layer, design: Design) -> np.ndarray:
+def energies_of(kernels: Sequence[Freed], design: Design) -> np.ndarray:
     """Return every network's similarity with itself, (network,); NaN where it is not positive."""
-    own = np.array([parts(weights(k, design), k).sum() for k in layer.kernels])
+    own = np.array([score_parts(k, k, design).sum() for k in kernels])
     return np.where(own > 0, own, np.nan)
 
 

@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
+from repbias.audit.design import Design
 from repbias.audit.gates import LEVEL, least_t, permutation_p
 from repbias.audit.kernels import subject_kernels
-from repbias.audit.scores import Side, cosine
-from repbias.audit.shares import REST, parts, weights
+from repbias.audit.scores import Side, cosine, jackknifed_t
+from repbias.audit.shares import REST, Freed, score_parts
 from repbias.audit.spec import Audit
 from repbias.audit.tables import Known, in_order, shares_table
 from repbias.base.spec import RepbiasError
@@ -96,7 +97,8 @@ def _pair(
 def _rows(a: Side, b: Side, known: Known, about: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Divide the similarity of two recordings' regions."""
     design = known.design
-    found = np.stack([parts(weights(k, design), b.kernels) for k in a.kernels])
+    of_a, of_b = ([Freed.of(k, design) for k in side.kernels] for side in (a, b))
+    found = np.array([[score_parts(x, y, design) for y in of_b] for x in of_a])
     mean = found.mean(axis=(0, 1))
     total = mean.sum()
     energies = a.energy(design).sum() * b.energy(design).sum()
@@ -121,13 +123,13 @@ def _rows(a: Side, b: Side, known: Known, about: dict[str, Any]) -> Iterator[dic
         }
 
 
-def _t(a: Side, b: Side, design: Any) -> float:
+def _t(a: Side, b: Side, design: Design) -> float:
     """Return the score's t over the folds of the second side, by a jackknife."""
-    w = weights(a.mean, design)
-    n = len(b.without)
-    left_out = parts(w, b.without).sum(axis=1)
-    error = np.sqrt((n - 1) / n * ((left_out - left_out.mean()) ** 2).sum())
-    return float(parts(w, b.mean).sum() / error) if error > 0 else float("inf")
+    mean = Freed.of(a.mean, design)
+    value, *left_out = (
+        score_parts(mean, Freed.of(kernel, design), design).sum() for kernel in (b.mean, *b.without)
+    )
+    return jackknifed_t(value, np.array(left_out))
 
 
 def _over_subjects(found: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,13 +13,17 @@ from scipy.stats import t as student
 from repbias.audit.design import Design
 from repbias.audit.kernels import Noise, SubjectKernel
 from repbias.audit.shares import (
+    Freed,
     adjusted_parts,
-    blocks,
+    block_parts,
     centred,
-    parts,
-    rest_weights,
+    rest_part,
+    score_parts,
     weights,
 )
+
+#: A function of two kernels and a design that returns their parts.
+Parts = Callable[[Freed, Freed, Design], np.ndarray]
 
 #: Subjects from which on intervals are over them; fewer say nothing of others.
 MIN_SUBJECTS = 4
@@ -80,16 +84,15 @@ class Side:
         """The mean kernel over subjects, (stimulus, stimulus)."""
         return self.kernels.mean(axis=0)
 
-    def energy(self, design: Design, within: bool = False) -> np.ndarray:
+    def energy(self, design: Design, parts_of: Parts = score_parts) -> np.ndarray:
         """Return the parts of this side's similarity with itself, free of noise.
 
-        (feature and rest,), by :func:`repbias.audit.shares.weights`, or by
-        :func:`~repbias.audit.shares.blocks` if `within`. Of one repeat noise counts as signal.
+        (feature and rest,), by :func:`repbias.audit.shares.score_parts` or
+        :func:`~repbias.audit.shares.block_parts`. Of one repeat noise counts as signal.
         """
-        function = blocks if within else weights
-        if not len(self.halves):
-            return parts(function(self.mean, design), self.mean)
-        return np.mean([parts(function(a, design), b) for a, b in self.halves], axis=0)
+        halves = self.halves if len(self.halves) else [(self.mean, self.mean)]
+        pairs = ((Freed.of(a, design), Freed.of(b, design)) for a, b in halves)
+        return np.mean([parts_of(a, b, design) for a, b in pairs], axis=0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,22 +103,37 @@ class Brain:
     ----------
     side : the subjects
     design : the features
-    energy : (feature and rest,), of :meth:`Side.energy`
-    within : (feature and rest,), the same within features, of :attr:`orthogonal`
     orthogonal : the design of orthogonal features
+    energy : (feature and rest,), of :meth:`Side.energy`
+    within : (feature and rest,), the same within features, of `orthogonal`
+    subjects, mean, means, without : the side's kernels, freed of their diagonals
     """
 
     side: Side
     design: Design
+    orthogonal: Design
     energy: np.ndarray
     within: np.ndarray
-    orthogonal: Design
+    subjects: Sequence[Freed]
+    mean: Freed
+    means: Freed
+    without: Sequence[Freed]
 
     @classmethod
     def of(cls, side: Side, design: Design) -> Brain:
         """Compute what all models share."""
         orthogonal = design.orthogonal()
-        return cls(side, design, side.energy(design), side.energy(orthogonal, True), orthogonal)
+        return cls(
+            side,
+            design,
+            orthogonal,
+            side.energy(design),
+            side.energy(orthogonal, block_parts),
+            [Freed.of(kernel, design) for kernel in side.kernels],
+            Freed.of(side.mean, design),
+            Freed.of(side.means, design),
+            [Freed.of(kernel, design) for kernel in side.without],
+        )
 
 
 @dataclass(frozen=True)
@@ -160,20 +178,24 @@ def divide(model: np.ndarray, brain: Brain, subject: int | None = None) -> Divis
         Number of the subject; None for their mean.
     """
     side, design = brain.side, brain.design
-    a = weights(model, design)
-    kernels = side.kernels if subject is None else side.kernels[[subject]]
-    by_subject = parts(a, kernels)
+    freed = Freed.of(model, design)
+    chosen = list(range(len(brain.subjects))) if subject is None else [subject]
+    by_subject = np.stack([score_parts(freed, brain.subjects[i], design) for i in chosen])
     found = by_subject.mean(axis=0)
     total = found.sum()
     shares = found / total
-    chosen = range(len(side.kernels)) if subject is None else [subject]
-    low, high, p, target = _interval(a, by_subject, shares, total, side, list(chosen))
-    kernel = kernels.mean(axis=0)
+    low, high, p, target = _interval(model, by_subject, brain, chosen)
+    kernel = side.mean if subject is None else side.kernels[subject]
     adjusted = adjusted_parts(model, kernel, design)
-    of_means = parts(a, side.means) if subject is None else found
-    energies = parts(a, model).sum() * brain.energy.sum()
+    score = t = float("nan")
+    of_means = found
+    if subject is None:
+        of_means = score_parts(freed, brain.means, design)
+        energies = score_parts(freed, freed, design).sum() * brain.energy.sum()
+        score = float(total / np.sqrt(energies)) if energies > 0 else score
+        t = _t_over_folds(freed, total, brain)
     return Division(
-        float(total / np.sqrt(energies)) if energies > 0 and subject is None else float("nan"),
+        score,
         cosine(model, side.means if subject is None else kernel),
         shares,
         low,
@@ -182,7 +204,7 @@ def divide(model: np.ndarray, brain: Brain, subject: int | None = None) -> Divis
         target,
         adjusted / adjusted.sum(),
         of_means / of_means.sum(),
-        _t_over_folds(a, total, side) if subject is None else float("nan"),
+        t,
     )
 
 
@@ -193,31 +215,40 @@ def cosine(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _interval(
-    a: np.ndarray,
-    by_subject: np.ndarray,
-    shares: np.ndarray,
-    total: float,
-    side: Side,
-    chosen: list[int],
+    model: np.ndarray, by_subject: np.ndarray, brain: Brain, chosen: list[int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
     """Return 95 % intervals of shares, p values of the parts, and the intervals' target.
 
     Over subjects, if there are four or more: share = mean N_f / mean N, whose error is that of the
     mean of N_f - share N. Otherwise over repeats (:func:`noise_variance`).
+
+    Parameters
+    ----------
+    model
+        (stimulus, stimulus) kernel.
+    by_subject
+        (subject, feature and rest), the parts of every chosen subject's score.
+    brain
+        The recording.
+    chosen
+        Numbers of the subjects.
     """
-    n = len(by_subject)
+    n, found = len(by_subject), by_subject.mean(axis=0)
+    total = found.sum()
+    shares = found / total
     if n >= MIN_SUBJECTS:
         errors = (by_subject - shares * by_subject.sum(axis=1, keepdims=True)) / total
         half = student.ppf(0.975, n - 1) * errors.std(axis=0, ddof=1) / np.sqrt(n)
-        t = by_subject.mean(axis=0) / (by_subject.std(axis=0, ddof=1) / np.sqrt(n))
+        t = found / (by_subject.std(axis=0, ddof=1) / np.sqrt(n))
         return shares - half, shares + half, 2 * student.sf(np.abs(t), n - 1), NEW_SUBJECTS
-    if not side.noise:
+    if not brain.side.noise:
         unknown = np.full(len(shares), np.nan)
         return unknown, unknown, unknown, NO_INTERVAL
+    a = weights(model, brain.design)
+    part_error = np.sqrt(noise_variance(a, brain.side, chosen))
+    p = 2 * norm.sf(np.abs(found) / part_error)
     share_weights = (a - shares[:, None, None] * a.sum(axis=0)) / total
-    half = norm.ppf(0.975) * np.sqrt(noise_variance(share_weights, side, chosen))
-    part_error = np.sqrt(noise_variance(a, side, chosen))
-    p = 2 * norm.sf(np.abs(by_subject.mean(axis=0)) / part_error)
+    half = norm.ppf(0.975) * np.sqrt(noise_variance(share_weights, brain.side, chosen))
     return shares - half, shares + half, p, THESE_SUBJECTS
 
 
@@ -251,14 +282,20 @@ def noise_variance(a: np.ndarray, side: Side, chosen: Sequence[int]) -> np.ndarr
     return np.sum(variances, axis=0) / len(chosen) ** 2
 
 
-def _t_over_folds(a: np.ndarray, total: float, side: Side) -> float:
+def _t_over_folds(model: Freed, total: float, brain: Brain) -> float:
     """Return the score's t over folds, by a jackknife."""
-    n = len(side.without)
+    n = len(brain.without)
     if n < 2:
         return float("nan")
-    left_out = parts(a, side.without).sum(axis=1)
+    left_out = np.array([score_parts(model, b, brain.design).sum() for b in brain.without])
+    return jackknifed_t(total, left_out)
+
+
+def jackknifed_t(value: float, left_out: np.ndarray) -> float:
+    """Return a value divided by its jackknife error, from the value without each fold (fold,)."""
+    n = len(left_out)
     error = np.sqrt((n - 1) / n * ((left_out - left_out.mean()) ** 2).sum())
-    return float(total / error) if error > 0 else float("inf")
+    return float(value / error) if error > 0 else float("inf")
 
 
 def equal_cosines(shared: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -289,12 +326,14 @@ class Range:
     usable: np.ndarray
 
 
-def movable(model: np.ndarray, brain: Brain, of_model: np.ndarray, of_brain: np.ndarray) -> Range:
+def movable(
+    model: np.ndarray, brain: Brain, of_model: np.ndarray, of_brain: np.ndarray, score: float
+) -> Range:
     """Ask how far the score moves if the model's features are re-weighted.
 
     Weights of orthogonal subspaces are an invertible linear map, so whatever a linear readout can
     decode stays. With cos_f the score of the model that has only f left, scores lie between
-    min cos_f and sqrt(sum max(cos_f, 0)^2).
+    min cos_f and sqrt(sum max(cos_f, 0)^2); and one is the model's own.
 
     Parameters
     ----------
@@ -304,18 +343,22 @@ def movable(model: np.ndarray, brain: Brain, of_model: np.ndarray, of_brain: np.
         The recording.
     of_model, of_brain
         (feature and rest,) bool, whether each side has the feature.
+    score
+        Of the model as it is.
     """
-    a = blocks(model, brain.orthogonal)
-    shared, own = parts(a, brain.side.mean), parts(a, model)
+    freed = Freed.of(model, brain.design)
+    shared, own = (block_parts(freed, x, brain.orthogonal) for x in (brain.mean, freed))
     usable = of_model & (own > 0)
     total = brain.energy.sum()
     alone = np.full(len(own), np.nan)
-    np.divide(shared, np.sqrt(np.maximum(own * total, 0)), out=alone, where=(own > 0) & (total > 0))
+    known = (own > 0) & (total > 0)
+    np.divide(shared, np.sqrt(np.maximum(own * total, 0)), out=alone, where=known)
     alone = np.clip(alone, -1, 1)
     low = high = equalised = float("nan")
     if usable.any() and total > 0:
-        low = float(alone[usable].min())
-        high = min(1.0, float(np.sqrt((np.maximum(alone[usable], 0) ** 2).sum())))
+        low = float(np.fmin(alone[usable].min(), score))
+        high = float(np.sqrt((np.maximum(alone[usable], 0) ** 2).sum()))
+        high = min(1.0, float(np.fmax(high, score)))
     if of_brain.any():
         cosines = equal_cosines(shared, own, brain.within)
         equalised = float(np.where(usable, cosines, 0)[of_brain].mean())
@@ -328,27 +371,27 @@ class Remainder:
 
     Attributes
     ----------
-    mean : (stimulus, stimulus), the kernel
+    mean : its kernel, freed of its diagonal
     design : the features
     energy : its similarity with itself without them, free of noise
     """
 
-    mean: np.ndarray
+    mean: Freed
     design: Design
     energy: float
 
     @classmethod
     def of(cls, side: Side, design: Design) -> Remainder:
         """Regress features out of a recording."""
-        pairs = side.halves if len(side.halves) else [(side.mean, side.mean)]
-        energy = np.mean([(rest_weights(a, design) * b).sum() for a, b in pairs])
-        return cls(side.mean, design, float(energy))
+        energy = side.energy(design, lambda *pair: np.array(rest_part(*pair)))
+        return cls(Freed.of(side.mean, design), design, float(energy))
 
     def score(self, kernel: np.ndarray) -> float:
         """Return the score of a model from which the features are regressed out as well.
 
         NaN if nothing is left of either side.
         """
-        phi = rest_weights(kernel, self.design)
-        energies = (phi * kernel).sum() * self.energy
-        return float((phi * self.mean).sum() / np.sqrt(energies)) if energies > 0 else float("nan")
+        freed = Freed.of(kernel, self.design)
+        energies = rest_part(freed, freed, self.design) * self.energy
+        shared = rest_part(freed, self.mean, self.design)
+        return float(shared / np.sqrt(energies)) if energies > 0 else float("nan")

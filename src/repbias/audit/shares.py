@@ -28,6 +28,8 @@ numerator of debiased CKA (Song et al. 2012, eq. 4).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from repbias.audit.design import Design
@@ -53,25 +55,97 @@ def kernel_of(vectors: np.ndarray) -> np.ndarray:
     return centred(-0.5 * squareform(vectors, checks=False))
 
 
-def off_diagonal(kernel: np.ndarray, design: Design) -> np.ndarray:
-    """Return K^: a centred kernel whose part that no feature explains has diagonal 0."""
-    q = design.basis
-    k = centred(kernel)
-    qk = q.T @ k
-    residual = k.diagonal() - 2 * np.einsum("iq,qi->i", q, qk)
-    residual = residual + np.einsum("iq,qi->i", q, (qk @ q) @ q.T)
-    w = design.inverse_squares @ residual
-    n = len(w)
-    k += (w + w[:, None]) / n - w.sum() / n**2
-    k[np.diag_indices(n)] -= w
-    return k
+@dataclass(frozen=True, eq=False)
+class Freed:
+    """A centred kernel K^ whose part that no feature explains has diagonal 0.
+
+    Attributes
+    ----------
+    kernel : (stimulus, stimulus), K^
+    rows : (dimension, stimulus), Q' K^ with the basis Q of the design
+    inner : (dimension, dimension), Q' K^ Q
+    """
+
+    kernel: np.ndarray
+    rows: np.ndarray
+    inner: np.ndarray
+
+    @classmethod
+    def of(cls, kernel: np.ndarray, design: Design) -> Freed:
+        """Free a kernel (stimulus, stimulus) of what stimuli have in common with themselves."""
+        q = design.basis
+        k = centred(kernel)
+        qk = q.T @ k
+        residual = k.diagonal() - 2 * np.einsum("iq,qi->i", q, qk)
+        residual = residual + np.einsum("iq,qi->i", q, (qk @ q) @ q.T)
+        w = design.inverse_squares @ residual
+        n = len(w)
+        k += (w + w[:, None]) / n - w.sum() / n**2
+        k[np.diag_indices(n)] -= w
+        # H diag(w) H, within the basis
+        qk -= q.T * w - (q.T @ w)[:, None] / n
+        return cls(k, qk, qk @ q)
+
+    def without_features(self, design: Design) -> np.ndarray:
+        """Return R K^ R, (stimulus, stimulus), with diagonal 0."""
+        q = design.basis
+        product = q @ self.rows
+        return self.kernel - product - product.T + q @ self.inner @ q.T
+
+
+def score_parts(a: Freed, b: Freed, design: Design) -> np.ndarray:
+    """Return the parts N_f and the rest of the score of two kernels, (feature and rest,)."""
+    n, own = design.n_stimuli, design.dimensions
+    phi, with_rest = _unexplained(a, b, design)
+    explained = np.einsum("fij,jk,ik->f", design.parts, a.rows, b.rows, optimize=True)
+    second = own * n + 2 * design.overlaps["all"]
+    crossed = with_rest.sum()
+    features = explained - 2 * with_rest - own * crossed - second * phi
+    return np.append(features, (n - 1) ** 2 * phi + (n - 1) * crossed)
+
+
+def block_parts(a: Freed, b: Freed, design: Design) -> np.ndarray:
+    """Return the squared covariance within every feature, (feature and rest,).
+
+    That of representations that have only feature f left, || M' Pi_f E ||^2, and of one that has
+    only the rest, (n - 1)^2 || C ||^2. Unbiased, like :func:`score_parts`:
+
+        tr(Pi_f K^_M Pi_f K^_B) - 2 (d_f + 1) c_f - (d_f (d_f + 1) + 2 s(Pi_f, Pi_f)) phi
+
+    where Pi_f is a projection: in a design of orthogonal features (:meth:`Design.orthogonal`).
+    """
+    n, own = design.n_stimuli, design.dimensions
+    phi, with_rest = _unexplained(a, b, design)
+    within = np.einsum(
+        "fij,jk,fkl,li->f", design.parts, a.inner, design.parts, b.inner, optimize=True
+    )
+    second = own * (own + 1) + 2 * design.overlaps["own"]
+    return np.append(within - 2 * (own + 1) * with_rest - second * phi, (n - 1) ** 2 * phi)
+
+
+def rest_part(a: Freed, b: Freed, design: Design) -> float:
+    """Return the rest of two kernels without terms of features, (n - 1)^2 phi."""
+    return float((design.n_stimuli - 1) ** 2 * _unexplained(a, b, design)[0])
+
+
+def _unexplained(a: Freed, b: Freed, design: Design) -> tuple[float, np.ndarray]:
+    """Return phi, and c_f (feature,)."""
+    n, rest = design.n_stimuli, design.n_rest
+    phi = np.vdot(a.kernel, b.kernel) - 2 * np.vdot(a.rows, b.rows) + np.vdot(a.inner, b.inner)
+    phi /= rest * (rest + 1) - 2 * n
+    # tr(R K^_M Pi_f K^_B), the same as tr(Pi_f K^_M R K^_B)
+    products = a.rows @ b.rows.T - a.inner @ b.inner
+    crossed = np.einsum("fij,ji->f", design.parts, products)
+    second = design.dimensions * rest + 2 * design.overlaps["rest"]
+    return float(phi), (crossed - second * phi) / rest
 
 
 def weights(kernel: np.ndarray, design: Design) -> np.ndarray:
     """Return what a kernel is multiplied with to give the parts of its score with this one.
 
-    The part of feature f is the sum of A_f o K_B, K_B being the other side's kernel, which needs to
-    be neither centred nor freed of its diagonal: :func:`parts`.
+    Part f of :func:`score_parts` is the sum of A_f o K_B, K_B being the other side's kernel, which
+    needs to be neither centred nor freed of its diagonal: :func:`parts`. The error of a part
+    follows from A_f.
 
     Parameters
     ----------
@@ -85,14 +159,20 @@ def weights(kernel: np.ndarray, design: Design) -> np.ndarray:
     numpy.ndarray
         (feature and rest, stimulus, stimulus).
     """
-    q, n = design.basis, design.n_stimuli
-    qk, phi, with_rest = _unexplained(kernel, design)
+    q, n, rest = design.basis, design.n_stimuli, design.n_rest
     own, overlaps = design.dimensions, design.overlaps
+    freed = Freed.of(kernel, design)
+    phi = freed.without_features(design) / (rest * (rest + 1) - 2 * n)
     result = np.empty((len(design.names) + 1, n, n))
+    crossed = np.zeros((n, n))
     for f, part in enumerate(design.parts):
-        second = own[f] * n + 2 * overlaps["all"][f]
-        result[f] = _symmetric(q @ (part @ qk)) - 2 * with_rest[f] - second * phi
-    crossed = with_rest.sum(axis=0)
+        explained = part @ freed.rows
+        with_rest = _symmetric(q @ (explained - (explained @ q) @ q.T))
+        with_rest -= (own[f] * rest + 2 * overlaps["rest"][f]) * phi
+        with_rest /= rest
+        result[f] = _symmetric(q @ explained) - 2 * with_rest
+        result[f] -= (own[f] * n + 2 * overlaps["all"][f]) * phi
+        crossed += with_rest
     result[:-1] -= own[:, None, None] * crossed
     result[-1] = (n - 1) ** 2 * phi + (n - 1) * crossed
     for matrix in result:
@@ -146,73 +226,6 @@ def adjusted_parts(model: np.ndarray, brain: np.ndarray, design: Design) -> np.n
     of_features = np.einsum("fij,ji->f", design.parts, inner - 2 * _symmetric(crossed) / d)
     of_features += design.dimensions * (2 * f * (d - 2) / d - r)
     return np.append(of_features, (n - 1) * (r - (d - 2) * f / d))
-
-
-def blocks(kernel: np.ndarray, design: Design) -> np.ndarray:
-    """Return what a kernel is multiplied with to give the squared covariance within every feature.
-
-    That of a representation that has only feature f left, || M' Pi_f E ||^2, and of one that has
-    only the rest, (n - 1)^2 || C ||^2. Unbiased, like :func:`weights`:
-
-        tr(Pi_f K^_M Pi_f K^_B) - 2 (d_f + 1) c_f - (d_f (d_f + 1) + 2 s(Pi_f, Pi_f)) phi
-
-    where Pi_f is a projection, which it is if features are orthogonal.
-
-    Returns
-    -------
-    numpy.ndarray
-        (feature and rest, stimulus, stimulus).
-    """
-    q, n = design.basis, design.n_stimuli
-    qk, phi, with_rest = _unexplained(kernel, design)
-    own, overlaps = design.dimensions, design.overlaps
-    qkq = qk @ q
-    result = np.empty((len(design.names) + 1, n, n))
-    for f, part in enumerate(design.parts):
-        second = own[f] * (own[f] + 1) + 2 * overlaps["own"][f]
-        result[f] = q @ (part @ qkq @ part) @ q.T
-        result[f] -= 2 * (own[f] + 1) * with_rest[f] + second * phi
-    result[-1] = (n - 1) ** 2 * phi
-    for matrix in result:
-        _free_of_diagonals(matrix, design)
-    return result
-
-
-def rest_weights(kernel: np.ndarray, design: Design) -> np.ndarray:
-    """Return what a kernel is multiplied with to give the rest, without terms of features.
-
-    (n - 1)^2 phi, of (stimulus, stimulus): the last of :func:`blocks`.
-    """
-    q, n, rest = design.basis, design.n_stimuli, design.n_rest
-    k = off_diagonal(kernel, design)
-    qk = q.T @ k
-    product = q @ qk
-    phi = k - product - product.T + q @ (qk @ q) @ q.T
-    phi *= (n - 1) ** 2 / (rest * (rest + 1) - 2 * n)
-    _free_of_diagonals(phi, design)
-    return phi
-
-
-def _unexplained(kernel: np.ndarray, design: Design) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return Q' K^, with Q the features' basis, and what K^_B is multiplied with for phi and c_f.
-
-    Returns
-    -------
-    tuple of numpy.ndarray
-        (dimension, stimulus), (stimulus, stimulus) and (feature, stimulus, stimulus).
-    """
-    q, n, rest = design.basis, design.n_stimuli, design.n_rest
-    k = off_diagonal(kernel, design)
-    qk = q.T @ k
-    product = q @ qk
-    phi = k - product - product.T + q @ (qk @ q) @ q.T
-    phi /= rest * (rest + 1) - 2 * n
-    with_rest = np.empty((len(design.names), n, n))
-    for f, part in enumerate(design.parts):
-        explained = part @ qk
-        second = design.dimensions[f] * rest + 2 * design.overlaps["rest"][f]
-        with_rest[f] = _symmetric(q @ (explained - (explained @ q) @ q.T)) - second * phi
-    return qk, phi, with_rest / rest
 
 
 def _symmetric(matrix: np.ndarray) -> np.ndarray:

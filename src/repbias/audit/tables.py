@@ -203,7 +203,7 @@ def _audit_part(
     general = list(of_recording(recording, side, known.design, measure, groups))
     gate_p = permutation_p(kernels, side.mean, groups, spec.permutations, spec.seed)
     of_brain = np.append(
-        has_features(side.mean, known.design, N_LABELS, spec.seed),
+        has_features(side.mean, brain.orthogonal, N_LABELS, spec.seed),
         len(side.halves) > 0
         and has_rest([(a, b) for a, b in side.halves], known.design, N_LABELS, spec.seed),
     )
@@ -225,8 +225,8 @@ def _audit_part(
             of_subject = divide(kernel, brain, i)
             at = about | tested | {"subject": subject.subject, "score": of_subject.score}
             shares += _share_rows(at, of_subject, known, general)
-        of_model = np.append(has_features(kernel, known.design, N_LABELS, spec.seed), True)
-        moved = movable(kernel, brain, of_model, of_brain)
+        of_model = np.append(has_features(kernel, brain.orthogonal, N_LABELS, spec.seed), True)
+        moved = movable(kernel, brain, of_model, of_brain, division.score)
         names = [*known.design.names, REST]
         audited.append(
             Audited(

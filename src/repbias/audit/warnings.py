@@ -11,7 +11,7 @@ import numpy as np
 
 from repbias.audit.design import Design
 from repbias.audit.scores import Division, Side
-from repbias.audit.shares import centred, off_diagonal
+from repbias.audit.shares import Freed, centred
 from repbias.base.groups import StimulusGroups
 from repbias.io.recordings import Recording
 from repbias.recordings.responses import by_repeat, observed_mean
@@ -128,7 +128,7 @@ def serial_correlation(recording: Recording) -> float:
 def intraclass(kernel: np.ndarray, design: Design, groups: StimulusGroups) -> float:
     """Return the correlation of unexplained patterns within groups of stimuli."""
     residual = design.residual @ centred(kernel) @ design.residual
-    free = design.residual @ off_diagonal(kernel, design) @ design.residual
+    free = Freed.of(kernel, design).without_features(design)
     same = (groups.codes[:, None] == groups.codes) & ~np.eye(len(kernel), dtype=bool)
     size = residual.diagonal().mean()
     return float(free[same].mean() / size) if same.any() and size > 0 else 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -230,9 +230,12 @@ def _size(n_bytes: int) -> str:
 
 def _data(study: Study, decode: bool, known: Known) -> Iterator[Findings]:
     """Check generated stimuli, sets of images, what is shown them, then every recording."""
+    from repbias.commands.check_audit import check_audit, statistics_of
     from repbias.commands.check_recording import check_recording
+    from repbias.pipeline.plan import Plan
     from repbias.stimuli.images import open_images
 
+    plan = Plan(study)
     if study.experiments:
         from repbias.commands.check_network import check_generated
 
@@ -242,6 +245,7 @@ def _data(study: Study, decode: bool, known: Known) -> Iterator[Findings]:
         yield findings
 
     opened: dict[str, Images] = {}
+    statistics: dict[str, Mapping[str, np.ndarray] | None] = {}
     for name, spec in study.images.items():
         findings = Findings(f"images {name}")
         with noting(findings):
@@ -259,6 +263,12 @@ def _data(study: Study, decode: bool, known: Known) -> Iterator[Findings]:
                     f"{count(len(not_ascii), 'stimulus id')} with characters outside ASCII "
                     f"({some(not_ascii)}), which RDM files cannot hold; rename them"
                 )
+            statistics[name] = {}
+            if name in plan.with_statistics():
+                usable = decode and not findings.problems
+                statistics[name] = statistics_of(opened[name]) if usable else None
+            if name in plan.audited_networks():
+                check_audit(findings, study.audit, opened[name].columns, statistics[name])
         yield findings
     for group, images in opened.items():
         for name in study.groups().get(group, []):
@@ -275,7 +285,9 @@ def _data(study: Study, decode: bool, known: Known) -> Iterator[Findings]:
         if spec.stimuli in opened:
             with noting(findings):
                 images = opened[spec.stimuli]
-                known.recordings[name] = check_recording(findings, study, name, images)
+                known.recordings[name] = check_recording(
+                    findings, study, name, images, statistics.get(spec.stimuli)
+                )
         else:
             findings.problems.append(f"not read: the images {spec.stimuli!r} cannot be opened")
         yield findings

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import comb
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from repbias.commands.check_audit import check_audit
 from repbias.commands.description import count, some
 from repbias.commands.findings import Findings, problems_in
 from repbias.config.study import Study
@@ -25,7 +26,13 @@ if TYPE_CHECKING:
 LOW_RELIABILITY = 0.1
 
 
-def check_recording(findings: Findings, study: Study, name: str, images: Images) -> RecordingSize:
+def check_recording(
+    findings: Findings,
+    study: Study,
+    name: str,
+    images: Images,
+    statistics: Mapping[str, np.ndarray] | None,
+) -> RecordingSize:
     """Read a recording and ask of every analysis whether it can be done.
 
     Parameters
@@ -38,6 +45,9 @@ def check_recording(findings: Findings, study: Study, name: str, images: Images)
         The recording's.
     images
         The set of stimuli that was shown.
+    statistics
+        Statistics of the images, (stimulus,) each, if they are audited; None if images are not
+        decoded.
 
     Returns
     -------
@@ -62,6 +72,11 @@ def check_recording(findings: Findings, study: Study, name: str, images: Images)
     if recording.responses is not None:
         _check_encoding(findings, study, name, recording)
     _check_references(findings, study, name, recording)
+    if study.audit.enabled and study.groups().get(spec.stimuli):
+        rows = np.searchsorted(known, shown)
+        own = {k: v for k, v in recording.stimuli.items() if k != "stimulus_id"}
+        of_shown = None if statistics is None else {k: v[rows] for k, v in statistics.items()}
+        check_audit(findings, study.audit, own, of_shown)
     if recording.responses is None:
         return RecordingSize(len(shown), 0)
     _, n_units, *n_times = recording.responses.shape

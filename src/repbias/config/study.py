@@ -250,7 +250,7 @@ class Study(Spec):
         return [
             name
             for name, network in self.networks.items()
-            if (stimuli.table if isinstance(network, FeatureNetwork) else stimuli.path)
+            if (stimuli.is_described if isinstance(network, FeatureNetwork) else stimuli.path)
         ]
 
     def with_common_stimuli(self) -> list[str]:

@@ -26,8 +26,10 @@ from repbias.io.untrusted import (
 if TYPE_CHECKING:
     import h5py
 
+#: Suffixes of files that can hold several arrays.
+SEVERAL_ARRAYS = (".npz", ".h5", ".hdf5", ".mat")
 #: Suffixes of files that :func:`load_array` reads.
-ARRAY_SUFFIXES = (".npy", ".npz", ".h5", ".hdf5", ".mat")
+ARRAY_SUFFIXES = (".npy", *SEVERAL_ARRAYS)
 #: Limit on the references followed within a file, if it is smaller than 8 bytes for each of them.
 MAX_REFERENCES = 10**6
 

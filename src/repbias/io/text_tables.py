@@ -57,11 +57,8 @@ def read_table(path: Path, header: list[str] | None = None) -> pd.DataFrame:
     """
     import pandas as pd
 
+    _refuse_unknown(path)
     suffix = path.suffix.lower()
-    if suffix not in SEPARATORS:
-        raise RepbiasError(
-            f"{path}: unknown kind of table {suffix!r}; expected {', '.join(SEPARATORS)}"
-        )
     with readable(path, "a text table"):
         refuse_size(path, "the file", (path.stat().st_size,))
         rows = _rows(path, SEPARATORS[suffix])
@@ -91,6 +88,31 @@ def read_table(path: Path, header: list[str] | None = None) -> pd.DataFrame:
         )
         table.index = pd.Index(lines)
         return table.apply(lambda column: column.str.strip())
+
+
+def read_header(path: Path) -> list[str]:
+    """Return the names of a table's columns; the rest of the file is not read.
+
+    Raises
+    ------
+    RepbiasError
+        If the file is not text, or two columns have the same name.
+    """
+    _refuse_unknown(path)
+    with readable(path, "a text table"):
+        refuse_size(path, "the file", (path.stat().st_size,))
+        names = next(_rows(path, SEPARATORS[path.suffix.lower()]), (0, []))[1]
+        names = [name.strip() for name in names]
+        _check_names(path, names)
+    return names
+
+
+def _refuse_unknown(path: Path) -> None:
+    if path.suffix.lower() not in SEPARATORS:
+        raise RepbiasError(
+            f"{path}: unknown kind of table {path.suffix.lower()!r}; expected "
+            f"{', '.join(SEPARATORS)}"
+        )
 
 
 def _rows(path: Path, separator: str | None) -> Iterator[tuple[int, list[str]]]:

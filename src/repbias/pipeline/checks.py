@@ -25,6 +25,7 @@ from repbias.geometry.spec import Identification
 from repbias.networks.spec import FeatureNetwork
 from repbias.pipeline.question_checks import question_problems
 from repbias.recordings.simulate import SimulatedRecording
+from repbias.stimuli.statistics import PREFIX, STATISTICS
 
 if TYPE_CHECKING:
     Analysis = str  # type checkers read no literal from a variable
@@ -102,7 +103,7 @@ def _inconsistencies(study: Study) -> Iterator[str]:
         yield "networks: there are no images to show them; add a section images"
     shown = {network for networks in study.groups().values() for network in networks}
     for name in study.networks.keys() - shown if study.images else ():
-        needed = "table" if isinstance(study.networks[name], FeatureNetwork) else "path"
+        needed = "table or columns" if isinstance(study.networks[name], FeatureNetwork) else "path"
         yield f"networks.{name}: no set of images has a {needed}, so it is shown nothing"
     yield from _reference_problems(study)
     conditions = {
@@ -111,6 +112,7 @@ def _inconsistencies(study: Study) -> Iterator[str]:
         for name, condition in names.items()
     }
     yield from _partition_problems(study, conditions)
+    yield from _audit_problems(study, conditions)
     for name, recording in study.recordings.items():
         where = f"recordings.{name}"
         if isinstance(recording, SimulatedRecording):
@@ -162,6 +164,28 @@ def _partition_problems(study: Study, conditions: dict[str, Condition]) -> Itera
         if all(problems.values()):
             for group, problem in problems.items():
                 yield f"encoding.partition.{model}: {problem} (of {group!r})"
+
+
+def _audit_problems(study: Study, conditions: dict[str, Condition]) -> Iterator[str]:
+    """Go through audited features that no stimuli have, whatever their values."""
+    wanted = {n: f.column or n for n, f in study.audit.features.items() if not f.product_of}
+    if not wanted:
+        return
+    known = {name for condition in conditions.values() for name in condition.stimuli.classes}
+    for images in study.images.values():
+        try:
+            known |= {*images.column_names()}
+        except RepbiasError as error:
+            yield f"audit.features: {error}"
+            return
+        known |= {PREFIX + name for name in STATISTICS} if images.path else set()
+    for name, column in wanted.items():
+        if column not in known:
+            key = f"{name}.column" if column != name else name
+            yield (
+                f"audit.features.{key}: no stimuli have a column or feature {column!r}; "
+                f"{nearest(column, known)}"
+            )
 
 
 def _band_problem(band: str, members: dict[str, list[str]], labels: set[str]) -> str:

@@ -104,7 +104,7 @@ class Plan:
             for name, images in study.images.items()
             if study.audit.enabled
             and images.path
-            and (any(c.startswith(PREFIX) for c in chosen) if chosen else not images.table)
+            and (any(c.startswith(PREFIX) for c in chosen) if chosen else not images.is_described)
         ]
 
     def statistics_of(self, group: str) -> list[str]:
@@ -343,10 +343,10 @@ class Plan:
         images = self.study.images.get(group)
         return _plain(images) if images else None
 
-    def table_of(self, group: str) -> list[str]:
-        """Return the file of the table of a set of images, if it has one."""
+    def columns_file_of(self, group: str) -> list[str]:
+        """Return the file that properties of a set of images are read from, if there is one."""
         images = self.study.images.get(group)
-        return [str(images.table)] if images and images.table else []
+        return [str(images.table or images.path)] if images and images.is_described else []
 
     def audit(self) -> dict[str, Any]:
         """Return the settings of the audit."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from repbias.base.spec import RepbiasError, nearest
 from repbias.io.arrays import ARRAY_SUFFIXES, load_array
-from repbias.io.text_tables import find_column, read_table, texts, typed
+from repbias.io.text_tables import find_column, is_missing, read_table, texts, typed
 from repbias.io.untrusted import readable, refuse_size
 from repbias.stimuli.spec import ImageSet
 
@@ -87,10 +87,13 @@ def open_images(spec: ImageSet) -> Images:
     Raises
     ------
     RepbiasError
-        If there are no images, two have the same id, the table does not match the images, an
-        excluded id does not exist, or a file cannot be read.
+        If there are no images, two have the same id, the table or a column does not match the
+        images, an excluded id does not exist, or a file cannot be read.
     """
     images = _open(Path(spec.path), spec.variable) if spec.path else None
+    if images is not None and spec.path is not None:
+        for name, variable in spec.columns.items():
+            images.columns[name] = _read_column(spec.path, name, variable, len(images))
     if spec.table is not None:
         described = _read_table(spec.table)
         if images is not None:
@@ -125,6 +128,25 @@ def _read_table(path: Path) -> Images:
     order = np.argsort(ids)
     columns = {name: typed(table[name])[order] for name in table if name != "stimulus_id"}
     return Images(ids[order].tolist(), None, columns, path, table.index.to_numpy()[order])
+
+
+def _read_column(path: Path, name: str, variable: str, n_images: int) -> np.ndarray:
+    """Return a property of the images of an array file, (image,) numbers or text."""
+    array = load_array(path, variable)
+    where = f"{path}: column {name!r} ({variable})"
+    # MATLAB's values have axes of length 1: those of the structure, and two of every element.
+    values = array.reshape(-1) if array.size == max(array.shape, default=1) else array
+    if values.shape != (n_images,):
+        raise RepbiasError(
+            f"{where}: expected one value for each of {n_images} images, found an array of shape "
+            f"{array.shape}"
+        )
+    if values.dtype.kind in "SU":
+        cells = np.char.strip(np.char.decode(values) if values.dtype.kind == "S" else values)
+        return np.where(is_missing(cells), "", cells)
+    if values.dtype.kind not in "biuf":
+        raise RepbiasError(f"{where}: expected numbers or text, found {values.dtype}")
+    return values.astype(np.float64 if values.dtype.kind == "f" else np.int64)
 
 
 def _open(path: Path, variable: str | None) -> Images:

@@ -7,6 +7,8 @@ from pathlib import Path
 from pydantic import field_validator, model_validator
 
 from repbias.base.spec import InputPath, Spec, refuse_duplicates, refuse_patterns
+from repbias.io.arrays import SEVERAL_ARRAYS
+from repbias.io.text_tables import read_header
 
 
 class ImageSet(Spec):
@@ -20,6 +22,10 @@ class ImageSet(Spec):
     """Table (`.csv`, `.tsv`, `.txt`) with a column `stimulus_id` and further columns, such as
     categories: for networks of kind `features`, for encoding models, and for stimuli that are not
     images. Empty cells, `n/a`, `NA` and `NaN` are missing, and refused where they are used."""
+    columns: dict[str, str] = {}
+    """Properties of the stimuli that stand in the array file of the images, in their order: a name
+    for each, and its variable (`face: stimuli.face`; dots step into MATLAB structures). They are
+    used like columns of a table."""
     exclude: list[str] = []
     """Ids of stimuli to leave out, such as a blank screen; recordings of the set leave them out as
     well (their `exclude`)."""
@@ -38,9 +44,41 @@ class ImageSet(Spec):
     def _path_or_table(self) -> ImageSet:
         if self.path is None and self.table is None:
             raise ValueError("give a path (images), a table (CSV), or both")
+        if self.columns and (self.path is None or self.path.suffix.lower() not in SEVERAL_ARRAYS):
+            raise ValueError(
+                f"columns: the images are {self.path or 'not given'}; expected a file that holds "
+                f"several arrays ({', '.join(SEVERAL_ARRAYS)}): give a table instead"
+            )
+        if self.columns and self.table is not None:
+            raise ValueError("give columns of the image file, or a table, not both")
         for file in self.input_files():
             refuse_patterns(Path(file))
         return self
+
+    @field_validator("columns")
+    @classmethod
+    def _usable_names(cls, columns: dict[str, str]) -> dict[str, str]:
+        for name in columns:
+            if not name or "/" in name or name == "stimulus_id":
+                raise ValueError(f"{name!r} cannot name a column; use another name")
+        return columns
+
+    @property
+    def is_described(self) -> bool:
+        """Whether properties of the stimuli are given."""
+        return bool(self.table or self.columns)
+
+    def column_names(self) -> list[str]:
+        """Return the names of the properties, without reading their values.
+
+        Raises
+        ------
+        RepbiasError
+            If the table has no header.
+        """
+        if self.table is None:
+            return list(self.columns)
+        return [name for name in read_header(self.table) if name != "stimulus_id"]
 
     def input_files(self) -> list[str]:
         """Return all files that the set is read from; changing one reruns what uses it."""

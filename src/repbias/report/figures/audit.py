@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -12,25 +13,32 @@ from matplotlib.patches import Patch
 
 from repbias.audit.shares import REST
 from repbias.report.figures.drawing import (
-    NONE_INCLUDED,
     empty_figure,
+    in_first_column,
     legend_below,
     line,
-    note_below,
     panels,
     row_height,
     striped_rows,
 )
-from repbias.report.figures.names import VIVID, legend_label, shortened
+from repbias.report.figures.names import distinct_colours, legend_label, shortened, wrapped
 from repbias.report.figures.selection import Layers, Tables, included, one_layer
 
 #: Panels and rows; further conditions are left out.
 MOST_PANELS = 12
 MOST_ROWS = 40
+#: Shares with intervals in a figure; with many features there are fewer rows.
+MOST_LINES = 160
 #: The colour of what no feature explains.
 OF_REST = "0.75"
-#: Why nothing is shown.
-NOT_AUDITED = "no score could be divided;\nthe warnings say why"
+#: Bars that a panel has room for at least, so that one bar does not fill it.
+FEWEST_BARS = 5
+#: Characters of a layer's name below a bar.
+LAYER_WIDTH = 22
+#: Letters in a line of the reasons why nothing is shown.
+REASON_WIDTH = 90
+#: Scores and parts of them are drawn up to here; estimates of cosines may exceed 1.
+HIGHEST = 1.1
 #: What identifies a bar.
 BAR = ["recording", "experiment", "condition", "snapshot", "layer"]
 
@@ -38,14 +46,37 @@ BAR = ["recording", "experiment", "condition", "snapshot", "layer"]
 def colours_of(table: pd.DataFrame) -> dict[str, Any]:
     """Give every feature a colour; the rest is grey."""
     names = [name for name in dict.fromkeys(table["feature"]) if name not in (REST, "")]
-    colours = {name: VIVID[i % len(VIVID)] for i, name in enumerate(names)}
-    return colours | {REST: OF_REST}
+    return dict(zip(names, distinct_colours(len(names)), strict=True)) | {REST: OF_REST}
 
 
-def _why_empty(table: pd.DataFrame) -> str:
-    """Say why no row of an audited table is drawn."""
-    divided = table["score"].notna()
-    return NONE_INCLUDED if divided.any() and not table["included"].any() else NOT_AUDITED
+def not_audited(table: pd.DataFrame) -> Figure:
+    """Return a figure that says why no score was divided, in the words of the table."""
+    if "included" in table and table["score"].notna().any() and not table["included"].any():
+        return empty_figure()
+    reasons = dict.fromkeys(w for w in table["warning"] if w) if "warning" in table else {}
+    lines = ["no score was divided"]
+    for reason in reasons:
+        lines += ["", *textwrap.wrap(reason, REASON_WIDTH)]
+    return empty_figure("\n".join(lines))
+
+
+def _left_out(n: int, most: int) -> str:
+    """Say how many of n things are shown."""
+    return f"shown: the first {most} of {n}; all are in the data" if n > most else ""
+
+
+def of_recordings(table: pd.DataFrame, *snapshots: str) -> pd.DataFrame:
+    """Return rows of included networks with recordings, in their window."""
+    rows = table[table["time_s"].isna() & (table["recording_b"] == "")]
+    return included(rows, *snapshots)
+
+
+def _handles(colours: dict[str, Any], marker: str = "", suffix: str = "") -> list[Any]:
+    """Explain the features' colours in a legend: those of bars, or of markers."""
+    names = {legend_label(name) + suffix: colour for name, colour in colours.items()}
+    if not marker:
+        return [Patch(color=colour, label=name) for name, colour in names.items()]
+    return [line(color=c, marker=marker, ls="", label=name) for name, c in names.items()]
 
 
 def mean_parts(table: pd.DataFrame) -> pd.DataFrame:
@@ -57,8 +88,7 @@ def mean_parts(table: pd.DataFrame) -> pd.DataFrame:
         Columns :data:`BAR`, feature, score, part (share x score), share (of the mean score), gate
         (share of networks that pass it) and n.
     """
-    rows = table[(table["subject"] == "") & table["time_s"].isna() & (table["recording_b"] == "")]
-    rows = included(rows, "initial", "final")
+    rows = of_recordings(table[table["subject"] == ""], "initial", "final")
     rows = rows[rows["share"].notna() & rows["score"].notna()]
     rows = rows.assign(part=rows["share"] * rows["score"])
     means = rows.groupby([*BAR, "feature"], sort=False).agg(
@@ -71,22 +101,18 @@ def audit(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     """Draw the score of every layer with every recording, divided among features."""
     table = mean_parts(tables["audit"])
     if table.empty:
-        return empty_figure(_why_empty(tables["audit"])), table
+        return not_audited(tables["audit"]), table
     colours = colours_of(table)
     trained = table[table["snapshot"] == "final"]
     shown = list(trained.groupby(["recording", "experiment", "condition"], sort=False))
     figure, axes = panels(min(len(shown), MOST_PANELS))
     for axis, ((recording, _, condition), part) in zip(axes, shown, strict=False):
         _bars(axis, part, colours)
-        axis.set_title(f"{recording}\n{legend_label(condition)}")
-        axis.set_ylabel("score (debiased CKA)")
-    handles: list[Any] = [Patch(color=colour, label=name) for name, colour in colours.items()]
-    handles.append(
-        Patch(facecolor="white", edgecolor="0.4", hatch="////", label="no score to divide")
-    )
-    legend_below(figure, handles)
-    if len(shown) > MOST_PANELS:
-        note_below(figure, f"shown: the first {MOST_PANELS} of {len(shown)}; all are in the data")
+        axis.set_title(f"{recording}\n{wrapped(condition, 30)}")
+        if in_first_column(axis):
+            axis.set_ylabel("score (debiased CKA)")
+    hatched = Patch(facecolor="white", edgecolor="0.4", hatch="////", label="no score to divide")
+    legend_below(figure, [*_handles(colours), hatched], _left_out(len(shown), MOST_PANELS))
     return figure, table
 
 
@@ -101,32 +127,41 @@ def _bars(axis: Axes, part: pd.DataFrame, colours: dict[str, Any]) -> None:
         axis.bar(range(len(order)), values, bottom=bottom, color=colour, width=0.8)
         up, down = up + np.maximum(values, 0), down + np.minimum(values, 0)
     gate = part.groupby("layer", sort=False)["gate"].first().reindex(order)
-    for x, passed in enumerate(gate):
-        if passed < 0.5:
-            axis.bar(x, up[x], color="none", edgecolor="0.4", hatch="////", lw=0, width=0.8)
+    for x in np.flatnonzero(gate.to_numpy(float) < 0.5):
+        height = up[x] - down[x]
+        axis.bar(x, height, bottom=down[x], color="white", alpha=0.6, width=0.8)
+        axis.bar(x, height, 0.8, down[x], color="none", edgecolor="0.4", hatch="////", lw=0.6)
     axis.axhline(0, color="0.4", lw=0.6)
-    long = sum(map(len, order)) > 24
+    room = max(0, FEWEST_BARS - len(order)) / 2
+    axis.set_xlim(-0.6 - room, len(order) - 0.4 + room)
+    names = [shortened(layer, LAYER_WIDTH) for layer in order]
+    long = sum(map(len, names)) > 24
     rotation, side = (60, "right") if long else (0, "center")
-    axis.set_xticks(range(len(order)), order, rotation=rotation, ha=side)
+    style: dict[str, Any] = {"rotation_mode": "anchor", "fontsize": 9 if len(order) <= 12 else 6}
+    axis.set_xticks(range(len(order)), names, rotation=rotation, ha=side, **style)
 
 
 def audit_shares(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     """Draw the shares of every condition's analysed layer, with intervals, over networks."""
     table = tables["audit"]
-    rows = table[(table["subject"] == "") & table["time_s"].isna() & (table["recording_b"] == "")]
-    rows = included(rows, "final")
+    rows = of_recordings(table[table["subject"] == ""], "final")
     rows = rows[rows["share"].notna()]
     if rows.empty:
-        return empty_figure(_why_empty(table)), rows
+        return not_audited(table), rows
     rows = one_layer(rows, layers)
     colours = colours_of(rows)
-    groups = list(rows.groupby(["recording", "experiment", "condition", "layer"], sort=False))
-    labels = [f"{r}: {shortened(c, 30)}, {layer}" for (r, _, c, layer), _ in groups[:MOST_ROWS]]
+    found = rows.groupby(["recording", "experiment", "condition", "layer"], sort=False)
+    most = min(MOST_ROWS, max(1, MOST_LINES // len(colours)))
+    groups = list(found)[:most]
+    labels = [
+        f"{r}: {shortened(c, 30)}, {shortened(layer, LAYER_WIDTH)}"
+        for (r, _, c, layer), _ in groups
+    ]
     height = row_height(labels, len(colours))
     figure = Figure(figsize=(8, height * len(labels) + 1.2))
     axis = figure.subplots()
     striped_rows(axis, labels)
-    for y, (_, part) in enumerate(groups[:MOST_ROWS]):
+    for y, (_, part) in enumerate(groups):
         for i, (feature, colour) in enumerate(colours.items()):
             of_feature = part[part["feature"] == feature]
             at = y + 0.6 * ((i + 0.5) / len(colours) - 0.5)
@@ -140,26 +175,26 @@ def audit_shares(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     low, high = rows["share"].min(), rows["share"].max()
     axis.set_xlim(max(-1, min(-0.05, low - 0.1)), min(2, max(1.05, high + 0.1)))
     axis.set_xlabel("share of the score")
-    legend_below(figure, [line(color=c, marker="o", ls="", label=n) for n, c in colours.items()])
-    if len(groups) > MOST_ROWS:
-        note_below(figure, f"shown: the first {MOST_ROWS} of {len(groups)}; all are in the data")
+    legend_below(figure, _handles(colours, "o"), _left_out(found.ngroups, most))
     return figure, rows
 
 
 def audit_range(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     """Draw between what scores could have moved while everything that can be decoded stays."""
     table = tables["audit_range"]
-    rows = included(table[table["time_s"].isna()], "initial", "final")
+    rows = of_recordings(table, "initial", "final")
     rows = one_layer(rows, layers) if len(rows) else rows
+    rows = rows.assign(alone=rows["alone"].where(rows["usable"].astype(bool)))
     keys = ["recording", "experiment", "condition", "layer", "snapshot"]
-    values = ["score", "range_low", "range_high", "alone", "usable"]
+    values = ["score", "range_low", "range_high", "alone"]
     means = rows.groupby([*keys, "feature"], sort=False)[values].mean().reset_index()
     if means["range_low"].notna().sum() == 0:
-        return empty_figure(_why_empty(table)), means
+        return not_audited(table), means
     colours = colours_of(means)
     groups = list(means.groupby(keys, sort=False))
     labels = [
-        f"{r}: {shortened(c, 30)}{', untrained' if s == 'initial' else ''}, {layer}"
+        f"{r}: {shortened(c, 30)}{', untrained' if s == 'initial' else ''}, "
+        f"{shortened(layer, LAYER_WIDTH)}"
         for (r, _, c, layer, s), _ in groups[:MOST_ROWS]
     ]
     figure = Figure(figsize=(8, row_height(labels, 1) * len(labels) + 1.4))
@@ -168,19 +203,18 @@ def audit_range(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     for y, (_, part) in enumerate(groups[:MOST_ROWS]):
         first = part.iloc[0]
         axis.plot([first["range_low"], first["range_high"]], [y, y], "-", lw=5, color="0.85")
-        for row in part[part["usable"] >= 0.5].itertuples():
+        for row in part.itertuples():
             axis.plot(row.alone, y, "|", ms=8, mew=2, color=colours[row.feature])
         axis.plot(first["score"], y, "o", ms=5, color="black")
     axis.axvline(0, color="0.6", lw=0.6, zorder=0)
+    axis.set_xlim(right=min(HIGHEST, axis.get_xlim()[1]))
     axis.set_xlabel("score (debiased CKA)")
     handles = [
         line(color="black", marker="o", ls="", label="score"),
         Patch(color="0.85", label="range at the same decodable content"),
-        *(line(color=c, marker="|", ls="", label=f"{n} alone") for n, c in colours.items()),
+        *_handles(colours, "|", " alone"),
     ]
-    legend_below(figure, handles)
-    if len(groups) > MOST_ROWS:
-        note_below(figure, f"shown: the first {MOST_ROWS} of {len(groups)}; all are in the data")
+    legend_below(figure, handles, _left_out(len(groups), MOST_ROWS))
     return figure, means
 
 
@@ -190,11 +224,17 @@ def audit_networks(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame
     rows = table[table["snapshot"] == "final"]
     rows = rows[rows["share"].notna() & rows["score"].notna()]
     if rows.empty:
-        return empty_figure(NOT_AUDITED), rows
+        return not_audited(table), rows
     colours = colours_of(rows)
     rows = rows.assign(part=rows["share"] * rows["score"])
     keys = ["experiment", "condition_a", "layer_a", "condition_b", "layer_b"]
-    groups = list(rows.groupby(keys, sort=False))[:MOST_ROWS]
+    found = rows.groupby(keys, sort=False)
+    note = ""
+    if found.ngroups > MOST_ROWS:
+        found = rows[_of_one_layer(rows, layers)].groupby(keys, sort=False)
+        note = _left_out(found.ngroups, MOST_ROWS)
+        note = note or "shown: one layer of every network; all are in the data"
+    groups = list(found)[:MOST_ROWS]
     several = rows.groupby(["experiment", "condition_a"])["layer_a"].nunique().max() > 1
     labels = [_label(key, several) for key, _ in groups]
     figure = Figure(figsize=(8, row_height(labels, 1) * len(labels) + 1.2))
@@ -209,15 +249,25 @@ def audit_networks(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame
             right, left = right + max(value, 0), left + min(value, 0)
     axis.axvline(0, color="0.4", lw=0.6)
     axis.set_xlabel("similarity (debiased CKA)")
-    legend_below(figure, [Patch(color=c, label=n) for n, c in colours.items()])
-    n = len(list(rows.groupby(keys)))
-    if n > MOST_ROWS:
-        note_below(figure, f"shown: the first {MOST_ROWS} of {n}; all are in the data")
+    legend_below(figure, _handles(colours), note)
     return figure, rows
+
+
+def _of_one_layer(rows: pd.DataFrame, layers: Layers) -> pd.Series:
+    """Return which rows are of the analysed layer on both sides, or else of the last one."""
+    sides = [
+        (rows["experiment"] + "/" + rows[f"condition{side}"], rows[f"layer{side}"])
+        for side in ("_a", "_b")
+    ]
+    last = {name: layer for side in sides for name, layer in zip(*side, strict=True)}
+    chosen = last | dict(layers)
+    (a, layer_a), (b, layer_b) = sides
+    both: pd.Series = (layer_a == a.map(chosen)) & (layer_b == b.map(chosen))
+    return both
 
 
 def _label(key: Any, with_layers: bool) -> str:
     _, a, layer_a, b, layer_b = key
     sides = [(a, layer_a), (b, layer_b)]
-    names = [legend_label(c) + (f" {layer}" if with_layers else "") for c, layer in sides]
+    names = [f"{c} {layer}" if with_layers and c != layer else c for c, layer in sides]
     return " with ".join(shortened(name, 32) for name in names)

@@ -218,12 +218,18 @@ def snapshot_markers() -> list[Any]:
     ]
 
 
-def legend_below(figure: FigureBase, handles: list[Any]) -> None:
-    """Put a legend below a figure, in as many columns as fit."""
+def legend_below(figure: FigureBase, handles: list[Any], note: str = "") -> None:
+    """Put a legend below a figure, in as many columns as fit, under a note in small letters."""
     longest = max((len(handle.get_label()) for handle in handles), default=1) + 9
     width = figure.get_figure(root=True).get_figwidth()
     columns = max(1, min(len(handles), int(width * CHARACTERS_PER_INCH / longest)))
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=columns,
+        title=note or None,
+        title_fontproperties={"size": 7},
+    )
 
 
 def feature_legend(

@@ -68,6 +68,17 @@ def model_colours(models: pd.DataFrame) -> list[object]:
     return colours
 
 
+def distinct_colours(n: int) -> list[Any]:
+    """Return n colours: those that are vivid, then lighter shades of them, but no greys."""
+    chromatic = [colour for colour in VIVID if colour != "#000000"]
+    colours: list[Any] = list(VIVID)
+    white = 0.5
+    while len(colours) < n:
+        colours += [_lighter(colour, white) for colour in chromatic]
+        white += (1 - white) / 2
+    return colours[:n]
+
+
 def _lighter(colour: Any, white: float) -> tuple[float, ...]:
     """Mix a colour with a share of white."""
     base = np.array(mpl.colors.to_rgb(colour))

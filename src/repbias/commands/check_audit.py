@@ -1,0 +1,63 @@
+"""What ``repbias check`` says of the audit: whether scores can be divided among features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from repbias.audit.spec import Audit
+from repbias.base.spec import RepbiasError
+from repbias.commands.description import count, some
+from repbias.commands.findings import Findings
+from repbias.stimuli.statistics import PREFIX, image_statistics
+
+if TYPE_CHECKING:
+    from repbias.stimuli.images import Images
+
+
+def statistics_of(images: Images) -> dict[str, np.ndarray]:
+    """Return the statistics of images as columns."""
+    return {PREFIX + name: values for name, values in image_statistics(images).items()}
+
+
+def check_audit(
+    findings: Findings,
+    spec: Audit,
+    columns: Mapping[str, np.ndarray],
+    statistics: Mapping[str, np.ndarray] | None,
+) -> None:
+    """Ask the audit about the features of stimuli; what it refuses, the run does without.
+
+    Parameters
+    ----------
+    findings
+        Gets what is found.
+    spec
+        Settings.
+    columns
+        Name to (stimulus,) values: what is known of the stimuli.
+    statistics
+        The same of image statistics; None if they are audited, but images are not decoded.
+    """
+    from repbias.audit.tables import Known
+
+    if statistics is None:
+        findings.facts["audit"] = "of image statistics, not checked (--images checks it)"
+        return
+    findings.facts["audit"] = "none"
+    try:
+        known = Known.of({**columns, **statistics}, spec)
+        if known is None:
+            return
+        for design in (known.design, *known.without.values()):
+            _ = design.inverse_squares  # refuses features that single out stimuli
+    except RepbiasError as error:
+        findings.warnings.append(str(error))
+        return
+    names = known.design.names
+    findings.facts["audit"] = (
+        f"{count(len(names), 'feature')} ({some(names)}) of {known.design.n_stimuli} stimuli: "
+        f"{count(known.design.basis.shape[1], 'dimension')}, {known.design.n_rest} for the rest"
+    )

@@ -1,0 +1,42 @@
+"""Which pairs of networks are compared."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from repbias.audit.networks import audit_networks
+from repbias.audit.spec import Audit
+from repbias.rsa.rdms import make_rdms
+from repbias.stimuli.images import Images
+
+N = 24
+IDS = np.array([f"im{i:02d}" for i in range(N)])
+
+
+def networks(names: list[str], layers: list[str], seed: int):
+    """RDMs of networks of a condition, each with these layers."""
+    rng = np.random.default_rng(seed)
+    rows = [(name, layer) for name in names for layer in layers]
+    info = {"network": [n for n, _ in rows], "layer": [layer for _, layer in rows]}
+    info |= {"seed": [0] * len(rows), "step": [0] * len(rows)}
+    info |= {"snapshot": ["final"] * len(rows), "included": [True] * len(rows)}
+    vectors = 1 + 0.1 * rng.random((len(rows), N * (N - 1) // 2))
+    return make_rdms(vectors, IDS, "squared_euclidean", info)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_network_is_not_compared_with_its_own_layers(n: int) -> None:
+    """Of one network of two layers and another of one, there are two pairs; of two, six."""
+    names = [f"seed{i}" for i in range(n)]
+    layers = {"a": ["1", "2"], "b": ["1"]}
+    conditions = {c: networks(names, shown, i) for i, (c, shown) in enumerate(layers.items())}
+    columns = {"size": np.random.default_rng(0).standard_normal(N)}
+    images = Images(IDS.tolist(), None, columns)
+    table = audit_networks("set", conditions, layers, images, {}, Audit(permutations=19))
+    found = table.drop_duplicates(["condition_a", "layer_a", "condition_b", "layer_b"])
+    within = found["condition_a"] == found["condition_b"]
+    assert within.sum() == (0 if n == 1 else 4)
+    assert (~within).sum() == 2
+    assert table["feature"].isin(["size", "rest"]).all()
