@@ -137,6 +137,11 @@ class Simulated:
     recording: Recording
 
 
+def clusters_of(world: World, n: int) -> np.ndarray:
+    """Return the cluster of every stimulus; the last one has the remainder too."""
+    return np.minimum(np.arange(n) // world.clusters, n // world.clusters - 1)
+
+
 def known_of(world: World, n: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Return the features of the stimuli."""
     columns: dict[str, np.ndarray] = {"category": np.array(list("abcd"))[np.arange(n) % 4]}
@@ -148,7 +153,7 @@ def known_of(world: World, n: int, rng: np.random.Generator) -> dict[str, np.nda
     if world.superset:
         columns["superset"] = np.where(np.isin(columns["category"], ["a", "b"]), "ab", "cd")
     if world.known:
-        columns["cluster"] = (np.arange(n) // world.clusters).astype(str)
+        columns["cluster"] = clusters_of(world, n).astype(str)
     coded = regressors({name: AuditedFeature() for name in columns}, columns)
     if world.more:
         coded["irrelevant"] = rng.standard_normal((n, n // 2 - 5))
@@ -175,7 +180,7 @@ def simulate(world: World, n: int, subjects: int, rng: np.random.Generator) -> S
     groups, of_stimulus = StimulusGroups.alone(n), 1.0
     to_both = np.sqrt(world.shared / n_latent) * rng.standard_normal((2, n_latent, p))
     if world.clusters:
-        codes = np.arange(n) // world.clusters
+        codes = clusters_of(world, n)
         groups = StimulusGroups.of(codes, "cluster")
         alike = rng.standard_normal((n, n_latent))[codes]
         alike_own = rng.standard_normal((2, n, p))[:, codes]

@@ -156,7 +156,7 @@ def test_the_variance_over_repeats_is_that_of_simulations(repeats: int) -> None:
     a = centred(a)
     sides = [side_of(recorded(y, repeats, 1.5, rng)) for _ in range(400)]
     values = np.array([(a * s.mean).sum() for s in sides])
-    variances = [noise_variance(a[None], s, [0])[0] for s in sides]
+    variances = [noise_variance(a[None], s, [0], np.eye(1))[0] for s in sides]
     assert np.mean(variances) == pytest.approx(values.var(), rel=0.2)
 
 

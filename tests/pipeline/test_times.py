@@ -69,5 +69,5 @@ def test_rdms_alone_are_not_encoded_and_models_take_what_was_measured(tmp_path):
     plan = Plan(load_study(content))
     known = {"shown": 92}, {"r": RecordingSize(92, 0)}
     found = seconds_by_step(plan, *known, {("shown", "known"): 12.0})
-    assert found.keys() == {"models", "RSA", "figures", "starting jobs"}
+    assert found.keys() == {"models", "RSA", "audit", "figures", "starting jobs"}
     assert found["models"] == 12

@@ -15,6 +15,7 @@ from repbias.report.figures.audit import (
 )
 from repbias.report.figures.drawing import STYLE
 from repbias.report.figures.names import VIVID, distinct_colours
+from repbias.report.figures.selection import of_regions
 from repbias.tables import TABLES, as_table
 
 
@@ -75,7 +76,7 @@ def test_a_score_that_cannot_be_divided_is_hatched():
 @pytest.mark.parametrize("draw", [audit, audit_shares])
 def test_regions_are_not_averaged(draw):
     rows = divided({"face": 1.0}, region="V4") + divided({"face": 0.2}, region="IT")
-    figure, data = draw({"audit": table("audit", *rows)}, {})
+    figure, data = draw(of_regions({"audit": table("audit", *rows)}), {})
     assert set(data["recording"]) == {"it, V4", "it, IT"}
     assert sorted(data["share"]) == [0.2, 1.0]
     assert "it, V4" in texts(figure)
@@ -83,9 +84,9 @@ def test_regions_are_not_averaged(draw):
 
 @pytest.mark.parametrize("draw", [audit, audit_shares, audit_networks])
 def test_the_figure_says_why_nothing_is_divided(draw):
-    where = {"recording": "" if draw is audit_networks else "it", "experiment": "set"}
-    refused = where | {"warning": "audit: 3 of 8 stimuli have no 'size'; fill them in"}
-    figure, _ = draw({"audit": table("audit", refused)}, {})
+    refused = {"experiment": "set", "warning": "audit: 3 of 8 stimuli have no 'size'; fill them in"}
+    names = ("audit", "audit_networks")
+    figure, _ = draw({name: table(name, refused) for name in names}, {})
     assert "no score was divided" in texts(figure)
     assert "audit: 3 of 8 stimuli have no 'size'" in texts(figure)
 
@@ -144,14 +145,15 @@ def test_networks_of_many_layers_are_compared_at_one(n, rows):
         for other in layers
         for row in divided(
             {"face": 0.5, "rest": 0.5},
-            recording="",
-            condition="a",
-            layer=one,
+            condition_a="a",
+            layer_a=one,
             condition_b="b",
             layer_b=other,
         )
     ]
-    tables = {"audit": table("audit", *compared)}
+    columns = TABLES["audit_networks"].columns
+    compared = [{c: v for c, v in row.items() if c in columns} for row in compared]
+    tables = {"audit_networks": table("audit_networks", *compared)}
     figure, _ = audit_networks(tables, {})
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert len(labels) == rows

@@ -244,15 +244,21 @@ def _interval(
     if not brain.side.noise:
         unknown = np.full(len(shares), np.nan)
         return unknown, unknown, unknown, NO_INTERVAL
-    a = weights(model, brain.design)
-    part_error = np.sqrt(noise_variance(a, brain.side, chosen))
-    p = 2 * norm.sf(np.abs(found) / part_error)
-    share_weights = (a - shares[:, None, None] * a.sum(axis=0)) / total
-    half = norm.ppf(0.975) * np.sqrt(noise_variance(share_weights, brain.side, chosen))
-    return shares - half, shares + half, p, THESE_SUBJECTS
+    combined = np.eye(len(shares)) - np.outer(shares, np.ones(len(shares)))
+    variances = noise_variance(
+        weights(model, brain.design),
+        brain.side,
+        chosen,
+        np.concatenate([combined / total, np.eye(len(shares))]),
+    )
+    of_shares, of_parts = np.split(np.sqrt(variances), 2)
+    half = norm.ppf(0.975) * of_shares
+    return shares - half, shares + half, 2 * norm.sf(np.abs(found) / of_parts), THESE_SUBJECTS
 
 
-def noise_variance(a: np.ndarray, side: Side, chosen: Sequence[int]) -> np.ndarray:
+def noise_variance(
+    a: np.ndarray, side: Side, chosen: Sequence[int], combinations: np.ndarray
+) -> np.ndarray:
     """Return the variance over repeats of sums of A o K_B, K_B being a mean over subjects.
 
     With R repeats, mean patterns Y and noise covariance S of a subject's units, the products of
@@ -265,17 +271,27 @@ def noise_variance(a: np.ndarray, side: Side, chosen: Sequence[int]) -> np.ndarr
     Parameters
     ----------
     a
-        (..., stimulus, stimulus), symmetric.
+        (matrix, stimulus, stimulus), symmetric.
     side
         The recording, with noise.
     chosen
         Numbers of the subjects.
+    combinations
+        (A, matrix), weights of the matrices in every A.
+
+    Returns
+    -------
+    numpy.ndarray
+        (A,).
     """
-    squares = (a**2).sum(axis=(1, 2))
+    flat = a.reshape(len(a), -1)
+    squares = np.einsum("cm,mn,cn->c", combinations, flat @ flat.T, combinations, optimize=True)
     variances = []
     for i in chosen:
         noise, r = side.noise[i], side.noise[i].n_repeats
-        signal = ((a @ noise.root) ** 2).sum(axis=(1, 2))
+        projected = (a @ noise.root).reshape(len(a), -1)
+        product = projected @ projected.T
+        signal = np.einsum("cm,mn,cn->c", combinations, product, combinations, optimize=True)
         size = squares * noise.square
         alone = 2 * size / (r * (r - 1))
         variances.append(np.maximum(4 / r * (signal - size / r), 0) + alone)

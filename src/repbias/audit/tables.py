@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 #: Permutations of a feature's labels.
-N_LABELS = 199
+N_LABELS = 99
 
 
 @dataclass(frozen=True, eq=False)

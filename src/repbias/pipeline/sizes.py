@@ -237,4 +237,6 @@ def n_jobs(plan: Plan) -> int:
     jobs += (study.identification is not None) + (study.encryption is not None)
     # Reading or simulation, analysis, pictures.
     jobs += 3 * len(study.recordings) + len(plan.common_stimuli)
+    jobs += sum(map(len, (plan.audited_recordings(), plan.audited_networks())))
+    jobs += sum(map(len, (plan.audited_pairs(), plan.with_statistics())))
     return jobs + sum(len(plan.recordings_of(t)) for t in plan.by_activations())

@@ -38,6 +38,8 @@ ENCRYPTION = 8.0
 SAMPLE, SAMPLE_OF_MODEL = 7e-8, 4e-10
 #: A fitted model.
 FITTED = 0.05
+#: A layer whose score is divided; per stimulus².
+AUDITED, AUDITED_STIMULI = 0.012, 4e-7
 #: An encoding model of a layer: itself; per unit; per stimulus³; per stimulus², unit, permutation.
 LAYER, LAYER_UNIT, DECOMPOSITION, PERMUTATION = 0.01, 2e-4, 1e-9, 1e-10
 #: Figures; the pictures of a recording; the page with its tables; a claim.
@@ -83,8 +85,8 @@ def seconds_by_step(
     -------
     dict
         "training", at most, as networks stop when they master their targets; "analyses" of networks
-        that are trained; running "models" of one's own; "RSA", with RDMs; "encoding"; "figures" and
-        the page; "starting jobs". Steps that take no time are left out.
+        that are trained; running "models" of one's own; "RSA", with RDMs; "audit"; "encoding";
+        "figures" and the page; "starting jobs". Steps that take no time are left out.
     """
     study = plan.study
     steps = {
@@ -93,6 +95,11 @@ def seconds_by_step(
         "models": sum(models.values()),
         "RSA": _rdms(plan, shown)
         + sum(_rsa(plan, name, size) for name, size in recordings.items()),
+        "audit": sum(
+            _audit(plan, name, recordings[name])
+            for name in plan.audited_recordings()
+            if name in recordings
+        ),
         "encoding": sum(_encoding(plan, name, size) for name, size in recordings.items()),
         "figures": FIGURE * len(plan.figures())
         + PICTURES * len(study.recordings)
@@ -175,6 +182,13 @@ def _rsa(plan: Plan, recording: str, size: RecordingSize) -> float:
     measures = len(geometry.rdm_similarities)
     seconds = measures * samples * comb(size.n_stimuli, 2) * (SAMPLE + SAMPLE_OF_MODEL * n_layers)
     return seconds + FITTED * len(geometry.fitted) * measures * n_layers
+
+
+def _audit(plan: Plan, recording: str, size: RecordingSize) -> float:
+    """Predict the division of the scores of all layers among features."""
+    n_layers, _ = _layers(plan, recording)
+    n_times = 1 + size.n_times * plan.study.geometry.time_resolved
+    return n_times * n_layers * (AUDITED + AUDITED_STIMULI * size.n_stimuli**2)
 
 
 def _encoding(plan: Plan, recording: str, size: RecordingSize) -> float:
