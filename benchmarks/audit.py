@@ -246,9 +246,11 @@ def target(design: Design, a: Patterns, b: Patterns, common: np.ndarray) -> np.n
 
 def noise_free(simulated: Simulated, distance: str, subjects: int, rng: Any) -> np.ndarray:
     """Return the kernel of the subjects without noise, or the mean of many if there are four."""
+    if subjects >= 4 and distance != "correlation":
+        return model_kernel(simulated.brain.values, distance)
     weights = simulated.weights
     if subjects >= 4:
-        weights = rng.standard_normal((60, *weights.shape[1:]))
+        weights = rng.standard_normal((30, *weights.shape[1:]))
     signal = simulated.brain.values @ weights
     kernels = [model_kernel(s, distance) for s in signal]
     if subjects < 4 and distance != "correlation":
@@ -436,7 +438,7 @@ def markdown(table: pd.DataFrame, n_sets: int) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--n", type=int, default=300, help="data sets of a row")
+    parser.add_argument("--n", type=int, default=200, help="data sets of a row")
     parser.add_argument("--only", help="worlds with this in their name; prints, writes nothing")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     options = parser.parse_args(arguments)

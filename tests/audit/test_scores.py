@@ -296,3 +296,38 @@ def test_equalised_similarity_ignores_how_much_variance_features_have() -> None:
     assert both > 0.9
     assert easy_only == pytest.approx(0.5, abs=0.05)
     assert hard_only == pytest.approx(0.5, abs=0.05)
+
+
+def test_variance_alone_predicts_shares_of_features_with_one_dimension() -> None:
+    """Whatever the units: a binary feature's kernel is the same on both sides."""
+    rng = np.random.default_rng(0)
+    n = 160
+    a = np.tile([1.0, -1.0], n // 2)
+    b = np.repeat([1.0, -1.0], n // 2)
+    design = Design.of({"a": a, "b": b})
+
+    def kernel(of_a: float, of_b: float, seed: int) -> np.ndarray:
+        units = np.linalg.qr(np.random.default_rng(seed).standard_normal((20, 20)))[0]
+        x = of_a * np.outer(a, units[0]) + of_b * np.outer(b, units[1])
+        x += 0.01 * rng.standard_normal((n, 20))
+        return x @ x.T
+
+    brain = Brain.of(Side.of_network(kernel(1.0, 0.5, 1)), design)
+    found = divide(kernel(2.0, 2.0, 2), brain)
+    np.testing.assert_allclose(found.predicted, found.shares, atol=1e-3)
+    assert found.shares[0] == pytest.approx(1 / (1 + 0.5**2), abs=1e-3)
+
+
+def test_variance_alone_fails_where_categories_are_arranged_differently() -> None:
+    rng = np.random.default_rng(1)
+    place = CATEGORY @ rng.standard_normal((4, 1))
+    other = CATEGORY @ rng.standard_normal((4, 1))
+    noise = 0.01 * rng.standard_normal((2, N, 3))
+    sides = [np.hstack([x, e]) for x, e in zip((place, other), noise, strict=True)]
+    brain = Brain.of(Side.of_network(sides[0] @ sides[0].T), Design.of({"category": CATEGORY}))
+    design = Design.of({"category": CATEGORY})
+    model = sides[1] @ sides[1].T
+    a, b = (divide(model, x) for x in (brain, Brain.of(Side.of_network(model), design)))
+    assert b.score == pytest.approx(1)
+    assert a.score < 0.9
+    assert a.predicted[0] > 0.99

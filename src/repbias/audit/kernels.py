@@ -224,10 +224,13 @@ def products(of_fold: np.ndarray) -> np.ndarray | None:
     observed = ~np.isnan(of_fold)
     values = np.where(observed, of_fold, 0)
     total = values.sum(axis=0)
-    kernel = total @ total.T - np.einsum("fiu,fju->ij", values, values, optimize=True)
+    kernel = total @ total.T - sum(fold @ fold.T for fold in values)
+    n_folds = len(of_fold)
+    if observed.all():
+        return kernel / (n_folds * (n_folds - 1)) if n_folds > 1 else None
     seen = observed.astype(np.float64)
     of_all = seen.sum(axis=0)
-    counts = of_all @ of_all.T - np.einsum("fiu,fju->ij", seen, seen, optimize=True)
+    counts = of_all @ of_all.T - sum(fold @ fold.T for fold in seen)
     # Units that were not observed together do not count; the mean over units keeps the scale.
     n_units = of_fold.shape[2]
     off_diagonal = ~np.eye(len(counts), dtype=bool)

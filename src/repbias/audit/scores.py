@@ -150,6 +150,7 @@ class Division:
     target : what the interval is about
     adjusted : (feature and rest,), by :func:`repbias.audit.shares.adjusted_parts`
     of_means : (feature and rest,), from mean patterns
+    predicted : (feature and rest,), by the energy law (:func:`energy_law`)
     t : of the score, over repeats; NaN of one
     """
 
@@ -162,6 +163,7 @@ class Division:
     target: str
     adjusted: np.ndarray
     of_means: np.ndarray
+    predicted: np.ndarray
     t: float
 
 
@@ -204,8 +206,29 @@ def divide(model: np.ndarray, brain: Brain, subject: int | None = None) -> Divis
         target,
         adjusted / adjusted.sum(),
         of_means / of_means.sum(),
+        energy_law(freed, brain, found[-1]),
         t,
     )
+
+
+def energy_law(model: Freed, brain: Brain, rest: float) -> np.ndarray:
+    """Predict shares of a score from shares of variance and participation ratios alone.
+
+    With v the variance that a feature explains and r the participation ratio of its dimensions on
+    either side, its part is v_M v_B / sqrt(r_M r_B) if its dimensions are the same on both sides
+    and other features' are none of these; as r = v^2 / (squared variance), that is the geometric
+    mean of the two sides' squared variances. The rest's part is the measured one.
+
+    Returns
+    -------
+    numpy.ndarray
+        (feature and rest,), sum 1; NaN where there is nothing.
+    """
+    own = block_parts(model, model, brain.orthogonal)
+    parts = np.sqrt(np.maximum(own, 0) * np.maximum(brain.within, 0))
+    parts[-1] = rest
+    total = parts.sum()
+    return parts / total if total > 0 else np.full(len(parts), np.nan)
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> float:

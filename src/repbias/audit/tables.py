@@ -261,6 +261,7 @@ def _share_rows(
         division.low,
         division.high,
         division.p,
+        division.predicted,
         strict=True,
     )
     return [
@@ -271,11 +272,12 @@ def _share_rows(
             "ci_low": low,
             "ci_high": high,
             "p": p,
+            "predicted": predicted,
             "target": division.target,
             "plain": division.plain,
             "warning": "; ".join(warnings),
         }
-        for feature, share, low, high, p in values
+        for feature, share, low, high, p, predicted in values
     ]
 
 

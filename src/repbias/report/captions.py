@@ -196,6 +196,15 @@ FIGURES: dict[str, Caption] = {
         "variance in few dimensions can have most of a score.",
         ("audit", "audit_remaining"),
     ),
+    "energy_law": Caption(
+        "Scores by feature",
+        "Shares that variance alone predicts",
+        "Shares of all scores that pass the gate, at the end of training, against what follows "
+        "from how much variance a feature explains on both sides and over how many dimensions it "
+        "spreads. On the line, the score says nothing about a feature but its variance; off the "
+        "line, features share directions, or a feature's categories are arranged differently.",
+        ("audit", "audit_remaining"),
+    ),
     "audit_networks": Caption(
         "Scores by feature",
         "Similarity of networks, divided among features",

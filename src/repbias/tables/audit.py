@@ -22,6 +22,9 @@ class Audit(Audited):
     p_fdr: float
     """p value with the false discovery rate controlled (Benjamini-Hochberg) over the features and
     layers of a recording."""
+    predicted: float
+    """The share that follows from shares of variance and participation ratios alone; missing of
+    two recordings."""
     plain: float
     """The plain cosine of the kernels of mean patterns (linear CKA)."""
     gate_p: float

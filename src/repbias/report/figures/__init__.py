@@ -12,7 +12,13 @@ from pathlib import Path
 import matplotlib as mpl
 
 from repbias.io.files import atomic
-from repbias.report.figures.audit import audit, audit_networks, audit_range, audit_shares
+from repbias.report.figures.audit import (
+    audit,
+    audit_networks,
+    audit_range,
+    audit_shares,
+    energy_law,
+)
 from repbias.report.figures.codes import components, encryption, units
 from repbias.report.figures.comparisons import identification, rsa_models, similarity
 from repbias.report.figures.drawing import STYLE
@@ -43,6 +49,7 @@ DRAWINGS: dict[str, Drawing] = {
     "audit": audit,
     "audit_range": audit_range,
     "audit_shares": audit_shares,
+    "energy_law": energy_law,
     "audit_networks": audit_networks,
     "quality": quality,
     "model_comparison": model_comparison,

@@ -218,6 +218,32 @@ def audit_range(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     return figure, means
 
 
+def energy_law(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
+    """Draw measured shares against those that variance and participation ratios predict."""
+    table = tables["audit"]
+    rows = of_recordings(table[table["subject"] == ""], "final")
+    rows = rows[rows["share"].notna() & rows["predicted"].notna() & rows["gate"].astype(bool)]
+    rows = rows[rows["feature"] != REST]
+    if rows.empty:
+        return not_audited(table), rows
+    keys = ["recording", "experiment", "condition", "layer", "feature"]
+    means = rows.groupby(keys, sort=False)[["predicted", "share"]].mean().reset_index()
+    colours = colours_of(rows)
+    parts = list(means.groupby("recording", sort=False))[:MOST_PANELS]
+    figure, axes = panels(len(parts), sharey=False)
+    for axis, (recording, part) in zip(axes, parts, strict=True):
+        for feature, of_feature in part.groupby("feature", sort=False):
+            axis.plot(
+                of_feature["predicted"], of_feature["share"], "o", ms=4, color=colours[feature]
+            )
+        axis.axline((0, 0), slope=1, color="0.6", lw=0.7, zorder=0)
+        axis.set_title(recording)
+        axis.set_xlabel("share predicted by variance")
+        axis.set_ylabel("share of the score")
+    legend_below(figure, _handles({f: c for f, c in colours.items() if f != REST}, "o"))
+    return figure, means
+
+
 def audit_networks(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     """Draw the similarity of networks of every two conditions, divided among features."""
     table = tables["audit_networks"]
