@@ -102,7 +102,7 @@ def _coded(values: np.ndarray, feature: AuditedFeature) -> np.ndarray:
         return (values[:, None] == np.unique(values)).astype(np.float64)
     if values.dtype.kind not in "fiub":
         raise RepbiasError(
-            f"audit.features: coding {coding} needs numbers; found text such as {values[0]!r}"
+            f"audit.features: coding {coding} needs numbers; found text such as {str(values[0])!r}"
         )
     x = values.astype(np.float64)[:, None]
     if coding == "number":

@@ -1,0 +1,237 @@
+"""The audit of a recording: tables of layers, subjects and features, and refusals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from repbias.audit.features import chosen_features, complete_stimuli, regressors
+from repbias.audit.pairs import audit_pairs
+from repbias.audit.spec import Audit
+from repbias.audit.tables import audit_recording
+from repbias.audit.warnings import serial_correlation
+from repbias.base.spec import RepbiasError
+from repbias.geometry.distances import dissimilarities
+from repbias.geometry.spec import Geometry
+from repbias.io.recordings import Recording
+from repbias.rsa.rdms import make_rdms
+
+N, UNITS = 48, 15
+IDS = np.array([f"im{i:02d}" for i in range(N)])
+CATEGORY = np.array(["face", "body", "place"])[np.arange(N) % 3]
+GEOMETRY = Geometry(distance="squared_euclidean", recording_distance="squared_euclidean")
+FEW = Audit(permutations=99)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def latent(rng) -> np.ndarray:
+    place = {name: 2 * rng.standard_normal(8) for name in ("face", "body", "place")}
+    return np.stack([place[c] for c in CATEGORY]) + rng.standard_normal((N, 8))
+
+
+def recorded(latent, rng, subjects=2, repeats=3, regions=("V4",), noise=1.0, **columns):
+    units = subjects * len(regions) * UNITS
+    signal = latent @ rng.standard_normal((8, units))
+    responses = np.concatenate(
+        [signal + noise * rng.standard_normal(signal.shape) for _ in range(repeats)]
+    )
+    return Recording(
+        stimuli={"stimulus_id": IDS, "category": CATEGORY, **columns},
+        responses=responses,
+        trials={"stimulus_id": np.tile(IDS, repeats), "repeat": np.repeat(np.arange(repeats), N)},
+        units={
+            "unit": np.arange(units).astype(str),
+            "subject": np.repeat([f"s{i}" for i in range(subjects)], units // subjects),
+            "region": np.tile(np.repeat(regions, UNITS), subjects),
+        },
+    )
+
+
+def networks(latent, rng, layers=2):
+    patterns = [latent @ rng.standard_normal((8, 20)) for _ in range(layers)]
+    vectors = np.stack([dissimilarities(x, "squared_euclidean") for x in patterns])
+    info = {"network": ["net"] * layers, "layer": [f"layer{i}" for i in range(layers)]}
+    info |= {"seed": [0] * layers, "step": [0] * layers, "snapshot": ["final"] * layers}
+    return make_rdms(vectors, IDS, "squared_euclidean", info | {"included": [True] * layers})
+
+
+def audited(recording, rdms, spec=FEW, **statistics) -> dict[str, pd.DataFrame]:
+    return audit_recording("it", recording, "set", {"net": rdms}, statistics, GEOMETRY, spec)
+
+
+def test_every_layer_region_subject_and_feature_has_a_row(latent, rng):
+    tables = audited(recorded(latent, rng, regions=("V4", "IT")), networks(latent, rng))
+    shares = tables["audit"]
+    assert len(shares) == 2 * 2 * (1 + 2) * 2  # layers, regions, mean and subjects, features
+    assert set(shares["feature"]) == {"category", "rest"}
+    assert set(shares["subject"]) == {"", "s0", "s1"}
+    keys = ["region", "subject", "layer"]
+    np.testing.assert_allclose(shares.groupby(keys)["share"].sum(), 1)
+    of_mean = shares[shares["subject"] == ""]
+    assert (of_mean["score"] > 0.8).all()
+    assert of_mean["gate"].all()
+    assert (shares["p_fdr"] >= shares["p"]).all()
+    assert set(tables["audit_remaining"]["feature"]) == {"category", "all"}
+    assert (tables["audit_remaining"]["remaining"] < 1.05).all()
+    ranges = tables["audit_range"]
+    assert (ranges["range_low"] <= ranges["score"]).all()
+    assert (ranges["range_high"] >= ranges["score"].clip(upper=1)).all()
+
+
+def test_features_of_generated_stimuli_come_with_the_rdms(latent, rng):
+    recording = recorded(latent, rng)
+    del recording.stimuli["category"]
+    rdms = networks(latent, rng)
+    rdms.pattern_descriptors["easy"] = [int(c == "face") for c in CATEGORY]
+    assert set(audited(recording, rdms)["audit"]["feature"]) == {"easy", "rest"}
+
+
+def test_image_statistics_are_audited_if_nothing_else_is_known(latent, rng):
+    recording = recorded(latent, rng)
+    light = {"image.luminance": dict(zip(IDS.tolist(), rng.random(N).tolist(), strict=True))}
+    assert "image.luminance" not in set(
+        audited(recording, networks(latent, rng), **light)["audit"]["feature"]
+    )
+    del recording.stimuli["category"]
+    found = audited(recording, networks(latent, rng), **light)["audit"]
+    assert set(found["feature"]) == {"image.luminance", "rest"}
+
+
+def test_stimuli_without_a_value_are_refused_or_left_out(latent, rng):
+    size = np.where(np.arange(N) < 2, np.nan, rng.random(N))
+    recording = recorded(latent, rng, size=size)
+    rdms = networks(latent, rng)
+    (row,) = audited(recording, rdms)["audit"].to_dict(orient="records")
+    assert "2 of 48 stimuli have no 'size' (the first is number 1)" in row["warning"]
+    assert not row["gate"]
+    spec = Audit(permutations=99, missing="leave_out")
+    found = audited(recording, rdms, spec)["audit"]
+    assert set(found["n_stimuli"]) == {46}
+    assert set(found["feature"]) == {"category", "size", "rest"}
+
+
+def test_too_many_features_are_refused_in_a_row(latent, rng):
+    columns = {f"f{i}": rng.random(N) for i in range(40)}
+    (row,) = audited(recorded(latent, rng, **columns), networks(latent, rng))["audit"].to_dict(
+        orient="records"
+    )
+    assert "leaves 5 to what is not known" in row["warning"]
+    assert np.isnan(row["share"])
+
+
+def test_nothing_known_gives_no_rows(latent, rng):
+    recording = recorded(latent, rng)
+    del recording.stimuli["category"]
+    assert all(table.empty for table in audited(recording, networks(latent, rng)).values())
+
+
+def test_one_repeat_is_said(latent, rng):
+    found = audited(recorded(latent, rng, repeats=1), networks(latent, rng))["audit"]
+    assert found["warning"].str.contains("one repeat").all()
+
+
+def test_two_recordings_are_divided_whatever_their_order_of_stimuli(latent, rng):
+    a = recorded(latent, rng, subjects=3)
+    b = recorded(latent, rng, subjects=3)
+    order = rng.permutation(N)
+    moved = Recording(
+        stimuli={name: values[order] for name, values in b.stimuli.items()},
+        responses=b.responses,
+        trials=b.trials,
+        units=b.units,
+    )
+    found, again = (audit_pairs({"a": a, "b": other}, {}, GEOMETRY, FEW) for other in (b, moved))
+    np.testing.assert_allclose(found["share"], again["share"])
+    assert found["share"].sum() == pytest.approx(1)
+    assert (found["ci_low"] < found["share"]).all()
+    assert (found["score"] > 0.8).all()
+    assert set(found["recording_b"]) == {"b"}
+
+
+def test_serial_noise_is_measured_in_the_order_of_trials(rng):
+    n, repeats = 30, 6
+    noise = np.zeros((n * repeats, 40))
+    for t in range(1, len(noise)):
+        noise[t] = 0.8 * noise[t - 1] + 0.6 * rng.standard_normal(40)
+    ids = np.array([f"s{i}" for i in range(n)])
+    trials = {
+        "stimulus_id": np.concatenate([rng.permutation(ids) for _ in range(repeats)]),
+        "run": np.repeat(np.arange(repeats), n).astype(str),
+    }
+    recording = Recording(
+        stimuli={"stimulus_id": ids},
+        responses=noise,
+        trials=trials | {"repeat": np.repeat(np.arange(repeats), n)},
+        units={"unit": np.arange(40).astype(str)},
+    )
+    assert serial_correlation(recording) > 0.4
+    del trials["run"]
+    recording.trials = trials | {"repeat": np.repeat(np.arange(repeats), n)}
+    assert np.isnan(serial_correlation(recording))
+
+
+# Features
+
+
+def test_features_are_coded_as_they_are_described():
+    x = np.linspace(0, 1, 30)
+    columns = {"size": x, "kind": np.array(["a", "b", "c"])[np.arange(30) % 3]}
+    spec = Audit(
+        features={
+            "size": {},
+            "kind": {},
+            "tuned": {"column": "size", "coding": "spline", "df": 5},
+            "both": {"product_of": ["size", "kind"]},
+        }
+    )
+    coded = regressors(chosen_features(spec, columns), columns)
+    rank = {k: np.linalg.matrix_rank(v - v.mean(axis=0)) for k, v in coded.items()}
+    assert rank == {"size": 1, "kind": 2, "tuned": 5, "both": 2}
+    np.testing.assert_allclose(coded["both"].mean(axis=0), 0, atol=0.02)
+
+
+def test_only_columns_that_are_there_are_chosen():
+    columns = {"size": np.arange(12.0)}
+    spec = Audit(features=["size", "colour"])
+    assert list(chosen_features(spec, columns)) == ["size"]
+
+
+def test_columns_that_name_stimuli_are_no_features():
+    columns = {
+        "file": np.array([f"a{i}" for i in range(20)]),
+        "same": np.full(20, "x"),
+        "kind": np.array(["a", "b"] * 10),
+        "size": np.arange(20.0),
+    }
+    assert list(chosen_features(Audit(), columns)) == ["kind", "size"]
+
+
+def test_text_is_no_number():
+    columns = {"kind": np.array(["a", "b"] * 10)}
+    features = chosen_features(Audit(features={"kind": {"coding": "spline"}}), columns)
+    with pytest.raises(RepbiasError, match="coding spline needs numbers; found text such as 'a'"):
+        regressors(features, columns)
+    assert complete_stimuli(Audit(), features, columns).all()
+
+
+@pytest.mark.parametrize(
+    ("features", "problem"),
+    [
+        ({"both": {"product_of": ["a", "b"]}, "a": {}}, "'b' is no column among"),
+        ({"both": {"product_of": ["a"]}, "a": {}}, "two features or more"),
+        (
+            {"a": {}, "b": {}, "ab": {"product_of": ["a", "b"], "column": "c"}},
+            "no column and",
+        ),
+        ({"rest": {}}, "'rest' is what no feature explains"),
+    ],
+)
+def test_features_that_cannot_be_are_refused(features, problem):
+    with pytest.raises(ValueError, match=problem):
+        Audit(features=features)

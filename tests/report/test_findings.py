@@ -1,0 +1,159 @@
+"""The sentences of the first screen: what they say is what the tables say."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from repbias.report.findings import findings, percent
+from repbias.tables import TABLES, as_table
+
+ABOUT = {"recording": "it", "region": "", "experiment": "tasks", "network": "seed0"}
+ABOUT |= {"snapshot": "final", "included": True, "seed": 0, "step": 1}
+
+
+def table(name: str, rows: list[dict]) -> pd.DataFrame:
+    types = TABLES[name].types
+    empty = {str: "", bool: True, int: 0, float: float("nan")}
+    return as_table(name, [{c: empty[t] for c, t in types.items()} | ABOUT | r for r in rows])
+
+
+def scores(**of_condition: float) -> list[dict]:
+    return [
+        {"condition": c, "layer": layer, "rdm_similarity": "corr", "similarity": s - away}
+        | {"ceiling_low": 0.7, "ceiling_high": 0.9}
+        for c, s in of_condition.items()
+        for layer, away in (("early", 0.1), ("late", 0.0))
+    ]
+
+
+def shares(condition: str, score: float, **of_feature: float) -> list[dict]:
+    return [
+        {"condition": condition, "layer": "late", "feature": f, "share": s, "score": score}
+        | {"ci_low": s - 0.1, "ci_high": s + 0.1, "gate": True}
+        for f, s in of_feature.items()
+    ]
+
+
+@pytest.fixture
+def tables() -> dict[str, pd.DataFrame]:
+    """A brain that an easy-only network resembles as much as one that computes both."""
+    given = {
+        "rsa_recordings": scores(easy=0.62, both=0.60, hard=0.2),
+        "rsa_tests": [
+            {"test": "pair", "condition_a": "both", "layer_a": "late", "snapshot_a": "final"}
+            | {"condition_b": "easy", "layer_b": "late", "snapshot_b": "final"}
+            | {"effect": 0.02, "p_fdr": 0.4, "generalises_to": "stimuli", "warning": ""}
+        ],
+        "audit": [
+            *shares("easy", 0.66, easy=0.95, hard=0.002, rest=0.048),
+            *shares("both", 0.65, easy=0.9, hard=0.08, rest=0.02),
+            *shares("hard", 0.2, easy=0.1, hard=0.8, rest=0.1),
+        ],
+        "audit_remaining": [
+            {"condition": "easy", "layer": "late", "feature": f, "remaining": r}
+            for f, r in (("easy", 0.12), ("hard", 0.66), ("all", 0.1))
+        ],
+        "audit_range": [
+            {"condition": "easy", "layer": "late", "range_low": 0.05, "range_high": 0.7}
+        ],
+        "learning": [
+            {"condition": c, "feature": f, "target": f in targets}
+            for c, targets in (("easy", ["easy"]), ("both", ["easy", "hard"]), ("hard", ["hard"]))
+            for f in ("easy", "hard")
+        ],
+    }
+    return {name: table(name, given.get(name, [])) for name in TABLES}
+
+
+def said(tables: dict[str, pd.DataFrame]) -> dict[str, str]:
+    (block,) = findings(tables)
+    return {s.question: s.text for s in block["sentences"]}
+
+
+def test_every_question_is_answered(tables):
+    text = said(tables)
+    assert text["Best model"] == (
+        "easy (late) is most similar: 0.62 (corr), where the noise ceiling is 0.70 to 0.90; next "
+        "is both (late) with 0.60."
+    )
+    assert text["What the score is"] == (
+        "In these stimuli, of the score of easy (late), 0.66 (CKA free of noise and chance), 95 % "
+        "is easy [85, 105], 5 % is explained by none of these."
+    )
+    assert text["What remains"] == (
+        "Without easy on both sides, 0.12 remains; without all known features, 0.10, of 0.66."
+    )
+    assert "between 0.05 and 0.70" in text["How far it could move"]
+    assert text["Different networks, one score"] == (
+        "both (late) computes easy and hard and scores 0.65; easy (late) computes easy and scores "
+        "0.66: the score does not tell them apart."
+    )
+    assert text["Could it tell them apart"].startswith(
+        "No: easy (late) and both (late) cannot be told apart by this recording"
+    )
+    places = [p for s in findings(tables)[0]["sentences"] for p in s.links.values()]
+    assert "tables/audit.csv" in places
+    assert "#audit" in places
+
+
+def test_a_difference_that_is_significant_is_said(tables):
+    tables["rsa_tests"]["p_fdr"] = 0.0002
+    assert said(tables)["Could it tell them apart"] == (
+        "Yes: easy (late) and both (late) differ by 0.02 (p < 0.001, corrected; generalises to "
+        "stimuli)."
+    )
+
+
+def test_a_score_that_could_be_chance_is_not_divided(tables):
+    tables["audit"]["gate"] = False
+    assert "this could be chance: there is nothing to divide" in said(tables)["What the score is"]
+
+
+def test_a_refusal_is_said_in_its_words(tables):
+    refused = {"feature": "", "warning": "audit: the features have 5 dimensions", "gate": False}
+    tables["audit"] = table("audit", [refused])
+    text = said(tables)
+    assert text["What the score is"] == "Not divided: the features have 5 dimensions."
+    assert "What remains" not in text
+
+
+def test_without_features_it_is_said_what_is_missing(tables):
+    tables["audit"] = table("audit", [])
+    assert "nothing is known of the stimuli" in said(tables)["What the score is"]
+
+
+def test_warnings_of_the_share_stand_beside_it(tables):
+    tables["audit"]["warning"] = "one repeat: noise lowers the score; other"
+    assert said(tables)["What the score is"].endswith(
+        "Caution: one repeat: noise lowers the score."
+    )
+
+
+def test_networks_that_score_differently_are_no_finding(tables):
+    rows = tables["audit"]["condition"] == "both"
+    tables["audit"].loc[rows, "score"] = 0.4
+    assert "Different networks, one score" not in said(tables)
+
+
+def test_regions_have_findings_of_their_own(tables):
+    other = {name: tables[name].assign(region="V4") for name in ("rsa_recordings", "audit")}
+    for name, rows in other.items():
+        tables[name] = pd.concat([tables[name].assign(region="IT"), rows], ignore_index=True)
+    assert [block["name"] for block in findings(tables)] == ["it, IT", "it, V4"]
+
+
+def test_one_model_has_nothing_to_be_told_from(tables):
+    only = tables["rsa_recordings"]["condition"] == "easy"
+    tables["rsa_recordings"] = tables["rsa_recordings"][only]
+    assert "There is one model" in said(tables)["Could it tell them apart"]
+
+
+def test_shares_are_written_as_what_they_are():
+    assert [percent(v) for v in (0, 1, 0.0001, 0.9999, -0.12)] == [
+        "0 %",
+        "100 %",
+        "under 1 %",
+        "over 99 %",
+        "−12 %",
+    ]
