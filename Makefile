@@ -5,7 +5,7 @@ WORKERS := $(shell $(PYTHON) -c 'import os; print(1 + os.cpu_count())')
 BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --workflow-profile workflow/profiles/default
 
-.PHONY: help run test coverage lint schema benchmark calibration verdicts scale reliability clean
+.PHONY: help run test coverage lint schema benchmark audit calibration verdicts scale reliability clean
 
 help:  ## list what one can make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 13
@@ -41,6 +41,9 @@ schema: $(VENV)/.installed  ## write the references of config.yaml and of all ta
 benchmark: $(VENV)/.installed  ## measure speed against rsatoolbox, himalaya and PyTorch (idle machine), and write docs/speed.md
 	$(BIN)/python benchmarks/speed.py $(ARGS)
 	$(BIN)/python benchmarks/training.py
+
+audit: $(VENV)/.installed  ## simulate the audit of scores, and write docs/audit-simulations.md
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/audit.py $(ARGS)
 
 calibration: $(VENV)/.installed  ## measure the error rates of all tests, and write docs/calibration.md
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/calibration.py $(ARGS)

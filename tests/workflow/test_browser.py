@@ -32,7 +32,7 @@ def browser(tmp_path_factory):
     driver.quit()
 
 
-@pytest.fixture(params=[(1280, 900), (390, 844)], ids=["laptop", "phone"])
+@pytest.fixture(params=[(1280, 800), (390, 844)], ids=["laptop", "phone"])
 def page(request, browser, tiny):
     width, height = request.param
     browser.execute_cdp_cmd(
@@ -49,6 +49,21 @@ def test_figures_are_shown(page, tiny):
     )
     assert len(sizes) == len(list((tiny.results / "figures").glob("*.svg")))
     assert all(natural > 100 and shown > 300 for _, natural, shown in sizes), sizes
+
+
+def test_the_first_screen_answers_what_a_reader_wants_to_know(page):
+    """Unscrolled on a laptop: the best model, the largest share, what remains, could it tell."""
+    findings = page.find_element("css selector", "#findings")
+    shown = {}
+    for word in findings.find_elements("css selector", "dt"):
+        shown.setdefault(word.text, word.rect["y"] + word.rect["height"])
+    height, width, scrolled = page.execute_script(
+        "return [window.innerHeight, window.innerWidth, window.scrollY]"
+    )
+    assert scrolled == 0
+    for question in ("Best model", "What the score is", "What remains", "Could it tell them apart"):
+        assert question in shown
+        assert shown[question] < height or width < 640, question
 
 
 def test_claims_are_listed(page):
