@@ -173,3 +173,9 @@ def test_what_is_resampled_is_said_in_words():
 
 def test_single_stimuli_are_exchangeable_however_few():
     assert StimulusGroups.alone(3).exchangeable
+
+
+def test_every_fold_has_its_share_of_few_groups():
+    halves = StimulusGroups.of(np.repeat([0, 1], [10, 15]), "halves")
+    folds = halves.folds(5, 0)
+    assert all((np.bincount(halves.codes[test]) == [2, 3]).all() for _, test in folds)
