@@ -119,8 +119,10 @@ DANGERS = [
     World("serial order", shared=0.8, warned=True),
     World("heavy-tailed features", features="t3", warned=True),
     World("heavy-tailed features, correlation distance", features="t3", distance="correlation"),
+    World("heavy-tailed features, Spearman", features="t3", rdm_similarity="spearman"),
     World("lognormal features", features="lognormal", warned=True),
     World("lognormal features, correlation distance", features="lognormal", distance="correlation"),
+    World("lognormal features, Spearman", features="lognormal", rdm_similarity="spearman"),
     World(
         "3 to 12 repeats, Euclidean", repeats=(3, 12), noise=3.0, distance="euclidean", warned=True
     ),

@@ -123,3 +123,59 @@ def test_a_part_of_the_stimuli_is_treated_as_all_are():
             assert len(set(inner.codes[test])) == 1
     few = StimulusGroups.of(np.arange(40) // 10, "films")
     assert not few.between and not few.subset(np.arange(10)).between
+
+
+def test_whole_groups_are_left_out_or_stimuli_where_groups_are_few():
+    films = StimulusGroups.of(np.array([0, 1, 2, 3, 4, 0, 1]), "films")
+    left_out = films.left_out()
+    np.testing.assert_array_equal(left_out, films.codes != np.arange(5)[:, None])
+    halves = StimulusGroups.of(np.array([0, 0, 1, 1]), "halves")
+    np.testing.assert_array_equal(halves.left_out(), 1 - np.eye(4))
+    np.testing.assert_array_equal(StimulusGroups.alone(6).left_out(), 1 - np.eye(6))
+
+
+def test_many_groups_are_left_out_in_blocks_of_random_ones():
+    """Every group once, in blocks whose sizes differ by one at most."""
+    pairs = StimulusGroups.of(np.repeat(np.arange(250), 2), "pairs")
+    left_out = pairs.left_out()
+    assert left_out.shape == (200, 500)
+    assert ((left_out == 0).sum(axis=0) == 1).all()
+    assert set((left_out == 0).sum(axis=1)) == {2, 4}
+    np.testing.assert_array_equal(left_out[:, ::2], left_out[:, 1::2])
+    neighbours = [np.flatnonzero(row == 0) for row in pairs.left_out(most=125)[:, ::2]]
+    distances = {int(b - a) for a, b in neighbours}
+    assert len(distances) > 50  # neither neighbours nor every 125th
+
+
+def test_samples_of_two_groups_or_stimuli_are_left_out():
+    """A tenth of the samples of five groups: ten pairs, each in (2^5 - 2) of 5^5 ways."""
+    films = StimulusGroups.of(np.arange(10) // 2, "films")
+    samples = films.resampled(20_000, rng())
+    assert (samples[:, ::2] > 0).sum(axis=1).min() == 3
+    fewer = (10 * 30 + 5) / 5**5
+    assert len(samples) / 20_000 == pytest.approx(1 - fewer, abs=0.01)
+    # Two pairs: each is drawn as one of its stimuli twice in half of the cases.
+    pairs = StimulusGroups.of(np.arange(4) // 2, "pairs")
+    samples = pairs.resampled(20_000, rng())
+    assert (samples > 0).sum(axis=1).min() == 3
+    assert len(samples) / 20_000 == pytest.approx(0.75, abs=0.01)
+
+
+def test_what_is_resampled_is_said_in_words():
+    films = StimulusGroups.of(np.arange(12) // 2, "films")
+    assert films.of_stimuli == "whole groups (films)"
+    assert films.subset(np.arange(6)).of_stimuli == "whole groups (films)"
+    assert StimulusGroups.of(np.arange(12) // 6, "films").of_stimuli == (
+        "stimuli within groups (films)"
+    )
+    assert StimulusGroups.alone(3).of_stimuli == "stimuli"
+
+
+def test_single_stimuli_are_exchangeable_however_few():
+    assert StimulusGroups.alone(3).exchangeable
+
+
+def test_every_fold_has_its_share_of_few_groups():
+    halves = StimulusGroups.of(np.repeat([0, 1], [10, 15]), "halves")
+    folds = halves.folds(5, 0)
+    assert all((np.bincount(halves.codes[test]) == [2, 3]).all() for _, test in folds)

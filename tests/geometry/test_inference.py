@@ -19,7 +19,14 @@ from scipy.stats import t as student
 from repbias.base.groups import StimulusGroups
 from repbias.base.spec import RepbiasError
 from repbias.geometry import inference
-from repbias.geometry.inference import Draws, dual_variance, evaluate
+from repbias.geometry.comparison import resampled_similarity
+from repbias.geometry.inference import (
+    Draws,
+    dual_variance,
+    evaluate,
+    jackknifed,
+    resampled_level,
+)
 
 RDM_SIMILARITIES = ["corr", "cosine", "spearman", "rho-a", "tau-a", "corr_cov", "cosine_cov"]
 
@@ -175,3 +182,87 @@ def test_degrees_of_freedom_lie_between_those_of_the_factors(values, n_subjects,
     smallest = min(d for _, d in parts)
     assert found == pytest.approx(max(expected, smallest))
     assert found <= sum(d for _, d in parts) + 1e-9
+
+
+def test_the_jackknife_of_a_mean_is_its_standard_error():
+    """SciPy's sem; degrees of freedom written out, all of them for even deviations."""
+    values = np.random.default_rng(0).exponential(size=(12, 3))
+    left_out = (values.sum(axis=0) - values) / 11
+    found = jackknifed(left_out)
+    np.testing.assert_allclose(found["left_out"], sem(values) ** 2)
+    c = values - values.mean(axis=0)
+    share = (c**4).sum(axis=0) / (c**2).sum(axis=0) ** 2
+    np.testing.assert_allclose(found["degrees"], np.minimum(2 / (share - 1 / 12), 11))
+    assert (found["degrees"] < 11).any()
+    assert jackknifed(np.array([1.0, -1.0] * 6))["degrees"] == 11
+    assert jackknifed(np.ones(12)) == {"left_out": 0, "degrees": 11}
+    assert jackknifed(np.array([9.0] + [0.0] * 99))["degrees"] == pytest.approx(2, rel=0.05)
+
+
+def far_off(n_subjects, seed=0):
+    """Squared distances of models and subjects with one stimulus in common that is far off."""
+    rng = np.random.default_rng(seed)
+    common = rng.normal(size=(12, 6))
+    common[0] *= 6
+    rdms = [
+        pdist(np.hstack([common, rng.normal(size=(12, 6))]), "sqeuclidean")
+        for _ in range(n_subjects + 2)
+    ]
+    return np.array(rdms[:2]), np.array(rdms[2:])
+
+
+def test_where_one_stimulus_makes_the_rdm_intervals_are_those_of_the_jackknife():
+    """Its variance and degrees of freedom, by leaving out stimuli in a loop."""
+    models, data = far_off(1)
+    result = evaluate(models, data, "corr", 300, 0)
+    pairs = np.array(np.triu_indices(12, 1))
+    left_out = np.array(
+        [
+            compare(RDMs(models[:, keep]), RDMs(data[:, keep]), "corr")[:, 0]
+            for keep in ((pairs != i).all(axis=0) for i in range(12))
+        ]
+    )
+    c = left_out - left_out.mean(axis=0)
+    variance = 11 / 12 * (c**2).sum(axis=0)
+    degrees = np.minimum(2 / ((c**4).sum(axis=0) / (c**2).sum(axis=0) ** 2 - 1 / 12), 11)
+    draws = Draws.of(StimulusGroups.alone(12), 1, 300, 0, "stimuli")
+    samples = resampled_similarity(models, data, "corr", draws.stimuli)[:, :, 0]
+    assert (samples.var(axis=0, ddof=1) * 12 / 11 < variance).all()  # the bootstrap is narrower
+    np.testing.assert_allclose(result.degrees, degrees)
+    assert (degrees < 5).all()
+    low = np.maximum(result.similarity - student.ppf(0.975, degrees) * np.sqrt(variance), -1)
+    np.testing.assert_allclose(result.ci_low, low)
+
+
+@pytest.mark.parametrize("excess", [0.5, 2.0])
+@pytest.mark.parametrize("generalise", ["stimuli", "both"])
+def test_the_wider_of_bootstrap_and_jackknife_counts(generalise, excess):
+    """With 10 stimuli and 5 subjects: variance and Satterthwaite's degrees, written out."""
+    draws = Draws.of(StimulusGroups.alone(10), 5, 10, 0, generalise)
+    stimuli = 0.3 * 10 / 9
+    variances = {"subjects": 0.2, "stimuli": 0.3, "both": 0.6}
+    if generalise == "stimuli":
+        variances = {"stimuli": 0.3}
+    without = draws.variance({k: np.array([v]) for k, v in variances.items()})[0]
+    variances |= {"left_out": excess * stimuli, "degrees": 3.0}
+    variances = {k: np.array([v]) for k, v in variances.items()}
+    total = without + max(0, (excess - 1) * stimuli)
+    assert draws.variance(variances)[0] == pytest.approx(total)
+    weight = (max(excess, 1) * stimuli) ** 2 / 3
+    if generalise == "both":
+        weight += (0.2 * 5 / 4) ** 2 / 4
+    assert draws.degrees(variances)[0] == pytest.approx(max(total**2 / weight, 3))
+
+
+def test_intervals_end_where_similarities_can():
+    models, data = related(1, 2, 5, noise=0.3)
+    models = np.concatenate([models, 2 - models])  # the second is the opposite of the first
+    result = evaluate(models, data, "corr", 500, 0)
+    assert result.ci_high[0] == 1 and -1 < result.ci_low[0] < result.similarity[0] < 1
+    assert result.ci_low[1] == -1 and -1 < result.similarity[1] < result.ci_high[1] < 1
+
+
+@pytest.mark.parametrize(("n", "level"), [(1, "stimuli"), (2, "both"), (3, "both")])
+def test_subjects_are_resampled_where_there_are_two(n, level):
+    assert resampled_level(n, "auto") == level
+    assert resampled_level(n, "stimuli") == "stimuli"

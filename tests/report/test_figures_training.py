@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from scipy.stats import t
 
+from repbias.report.captions import FIGURES
 from repbias.report.figures import DRAWINGS
 from repbias.report.figures.selection import summarise
 
@@ -65,6 +66,20 @@ def test_sweeps_have_a_panel_for_every_experiment_that_varies_something(make_tab
     figure, data = DRAWINGS["sweeps"](tables, layers)
     assert [axis.get_title(loc="left") for axis in figure.axes] == ["tasks", "more"]
     assert set(data["experiment"]) == {"tasks", "more"}
+
+
+def test_intervals_of_two_networks_end_where_r2_does(make_tables):
+    """Above, in the panel; R² has no least value, so below they may not, which the caption says."""
+    tables = make_tables(seeds=2)
+    table = tables["variance_explained"]
+    table["r2"] = np.where(table["seed"] == 0, 0.5, 0.9)
+    figure, data = DRAWINGS["sweeps"](tables, LAYERS)
+    low, high = figure.axes[0].get_xlim()
+    half = t.ppf(0.975, 1) * 0.2
+    assert list(data["ci_high"].unique()) == [1] and high > 1
+    assert data["ci_low"].max() < low
+    assert data["ci_low"].to_numpy() == pytest.approx(0.7 - half, rel=0.1)
+    assert "lower ends may lie left of the panel" in FIGURES["sweeps"].text
 
 
 @pytest.mark.parametrize("r2", [[-3.0, 0.2], [0.3, 0.31]])

@@ -14,6 +14,8 @@ from repbias.rsa.cautions import (
     more_alike,
     natural_order,
     nearest_ratio,
+    of_rdms,
+    relative_spread,
 )
 from repbias.tables import TABLES
 
@@ -111,6 +113,73 @@ def test_a_few_large_patterns_make_heavy_tails():
     mine = recording(patterns)
     assert dangers(mine, recording_distance="squared_euclidean") == {"heavy_tails"}
     assert dangers(mine) == set()  # by correlation, all count alike
+
+
+def test_ranks_have_no_heavy_tails():
+    patterns = RNG(0).normal(size=(N, 12)) * RNG(1).lognormal(0, 1, (N, 1))
+    squared = {"recording_distance": "squared_euclidean"}
+    assert dangers(recording(patterns), rdm_similarities=["spearman"], **squared) == set()
+    both = dangers(recording(patterns), rdm_similarities=["spearman", "corr"], **squared)
+    assert both == {"heavy_tails"}
+
+
+@pytest.mark.parametrize(
+    ("draw", "least", "most"),
+    [
+        (lambda rng, n: rng.standard_t(3, (n, 8)), 0.9, 1),
+        (lambda rng, n: rng.lognormal(size=(n, 8)), 0.9, 1),
+        (lambda rng, n: rng.normal(size=(n, 8)), 0, 0.05),
+        (lambda rng, n: rng.normal(size=(n, 2)), 0, 0.05),
+        (lambda rng, n: rng.integers(0, 2, (n, 8)), 0, 0.05),
+        # Half of the stimuli are noisier, so all of their distances are larger.
+        (lambda rng, n: rng.normal(size=(n, 99)) * (1 + np.arange(n) % 2)[:, None], 0, 0.05),
+    ],
+)
+def test_heavy_tails_are_found_in_nine_of_ten_data_sets_and_hardly_elsewhere(draw, least, most):
+    found = 0
+    for seed in range(100):
+        rng = RNG(seed)
+        shared = draw(rng, N)
+        subjects = [pdist(np.hstack([shared, draw(rng, N)]), "sqeuclidean") for _ in range(10)]
+        cautions = of_rdms(np.stack(subjects), "squared_euclidean", Geometry())
+        found += any(caution.danger == "heavy_tails" for caution in cautions)
+    assert least <= found / 100 <= most
+
+
+@pytest.mark.parametrize("scales", [[1.0], [1.0, 0.5, 0.2], np.ones(10)])
+@pytest.mark.parametrize(
+    ("draw", "excess"),
+    [
+        (lambda rng, size: rng.normal(size=size), 0),
+        (lambda rng, size: rng.laplace(size=size), 3),
+        (lambda rng, size: rng.uniform(size=size), -1.2),
+        (lambda rng, size: rng.integers(0, 2, size), -2),
+    ],
+)
+def test_the_spread_of_mean_dissimilarities_tells_the_kurtosis(draw, excess, scales):
+    """By squared distances, in any number of dimensions, whatever the variances of features."""
+    rng = RNG(0)
+    found = [
+        relative_spread(pdist(draw(rng, (200, len(scales))) * scales, "sqeuclidean")[None])
+        for _ in range(60)
+    ]
+    assert np.mean(found) == pytest.approx(1 + excess / 2, abs=0.15)
+
+
+def test_effects_of_stimuli_are_those_of_least_squares():
+    """numpy.linalg.lstsq; variances without bias, by degrees of freedom."""
+    n = 7
+    first, second = np.triu_indices(n, 1)
+    d = RNG(0).uniform(1, 3, size=len(first))
+    d /= d.mean()
+    design = np.column_stack([(first == i) | (second == i) for i in range(n)]).astype(float)
+    a, residual, *_ = np.linalg.lstsq(design, d)
+    of_pairs = residual[0] / (len(d) - n)
+    expected = 2 * (a.var(ddof=1) - of_pairs / (n - 2)) / of_pairs
+    assert relative_spread(d[None]) == pytest.approx(expected)
+    assert relative_spread(np.stack([d, 7 * d])) == pytest.approx(expected)
+    assert relative_spread(np.ones((1, 15))) == 0
+    assert relative_spread(np.array([[1.0, 2.0, 9.0]])) == 1  # three stimuli
 
 
 def test_uneven_repeats_matter_to_distances_that_noise_raises():

@@ -301,7 +301,7 @@ def jackknifed(left_out: np.ndarray) -> dict[str, np.ndarray]:
     squares = (left_out - left_out.mean(axis=0)) ** 2
     total = squares.sum(axis=0)
     share = ratio((squares**2).sum(axis=0), total**2)
-    degrees = np.clip(2 / np.maximum(share - 1 / g, 2 / g), 1, g - 1)
+    degrees = np.minimum(2 / np.maximum(share - 1 / g, 2 / g), g - 1)
     return {"left_out": (g - 1) / g * total, "degrees": degrees}
 
 

@@ -62,8 +62,8 @@ FIGURES: dict[str, Caption] = {
         "Variance of the analysed layer that each feature explains (R², M1) in every condition of "
         "every experiment that varies something, at first mastery and at the end of training. "
         "Means over networks that met the inclusion criterion, with 95 % bootstrap intervals "
-        "(those of two or three networks may extend beyond the panel). Right: how many networks "
-        "were included, out of how many.",
+        "(R² is at most 1, and so are they; of few networks, their lower ends may lie left of the "
+        "panel). Right: how many networks were included, out of how many.",
         ("variance_explained", "learning"),
     ),
     "variance_decomposition": Caption(
