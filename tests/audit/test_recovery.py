@@ -17,17 +17,16 @@ from repbias.audit.kernels import subject_kernels
 from repbias.audit.recovery import (
     _rows,
     _table,
-    indistinct,
     interval,
     merits_by_score,
     named,
     recover,
     scored_networks,
-    sentences,
     simulate_brains,
     simulate_rdms,
 )
 from repbias.audit.recovery_spec import Recovery
+from repbias.audit.recovery_words import indistinct, sentences
 from repbias.audit.scores import Brain, Side, divide
 from repbias.audit.shares import kernel_of
 from repbias.audit.twins import RdmTwins, Twins

@@ -204,8 +204,8 @@ FIGURES: dict[str, Caption] = {
         ("audit_networks",),
     ),
     "recovery": Caption(
+        "Recovery at this noise",
         "Would this study name the right model?",
-        "Names of simulated brains: models",
         "Brains were simulated from every layer of every model, with the units, repeats and noise "
         "of the recording. Rows: what they are of; columns: what they are named, in percent. "
         "A study that names the right one has all on the diagonal; models with as much beside it "
@@ -216,8 +216,8 @@ FIGURES: dict[str, Caption] = {
         ("recovery",),
     ),
     "recovery_layers": Caption(
-        "Would this study name the right model?",
-        "Names of simulated brains: layers",
+        "Recovery at this noise",
+        "Would it name the right layer?",
         "The same for the layers of every model, each model for itself. The layer with the highest "
         "encoding score is often one before the true layer. Last row: the recording itself.",
         ("recovery",),

@@ -95,5 +95,6 @@ def _matrix(axis: Axes, part: pd.DataFrame, with_rows: bool) -> None:
     ticks = [*range(len(order)), len(order) + 1]
     axis.set_yticks(ticks, [*labels, ITSELF] if with_rows else [""] * len(ticks), fontsize=size)
     axis.tick_params(length=0)
+    axis.set_xlim(-0.6, len(order) - 0.4)
     for spine in axis.spines.values():
         spine.set_visible(False)
