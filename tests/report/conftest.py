@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import combinations, permutations
+from itertools import combinations, permutations, product
 
 import numpy as np
 import pandas as pd
@@ -209,6 +209,29 @@ def tested(rows, rng, recording="v4", rdm_similarities=("corr", "spearman")):
                 | {"warning": WARNINGS if test == "zero" else ""}
             )
     return as_table("rsa_tests", tests)
+
+
+def recovered(conditions, share=0.7):
+    """Brains of two conditions, and of layers of each, of which some are named the other."""
+    types = TABLES["recovery"].types
+    blank = {c: {str: "", bool: False, int: 0, float: np.nan}[t] for c, t in types.items()}
+    models = [("model", {"condition": c}) for c in conditions]
+    within = [[("layer", {"condition": c, "layer": layer}) for layer in LAYERS] for c in conditions]
+    rows = []
+    for how, items in product(("argmax", "matched"), (models, *within)):
+        for level, named in items:
+            about = blank | {"recording": "brain", "measure": "rsa", "how": how, "level": level}
+            about |= {f"named_{k}": v for k, v in named.items()} | {"n": 10, "chance": 0.5}
+            for _, true in items:
+                probability = share if true == named else 1 - share
+                rows.append(
+                    about
+                    | {f"true_{k}": v for k, v in true.items()}
+                    | {"simulated": True, "probability": probability, "right": share}
+                    | {"preferred": np.nan if true == named else 1 - share}
+                )
+            rows.append(about | {"probability": float(named == items[0][1]), "right": share})
+    return as_table("recovery", rows)
 
 
 def audited(rows, rng):
@@ -442,6 +465,7 @@ def make_tables() -> Callable[..., dict[str, pd.DataFrame]]:
             ),
             **recorded([*networks, *models], ceiling, rng),
             **audited([*networks, *models], rng),
+            "recovery": recovered(["easy", "both"]),
             "encoding": measured(
                 "encoding",
                 [

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from repbias.audit.recovery_words import sentences
 from repbias.report.captions import FIGURES, PICTURES
 from repbias.report.figures import draw_figures
 from repbias.report.page import (
@@ -485,3 +486,14 @@ def test_penalties_at_the_end_of_the_grid_are_said_beside_the_figure():
     (said,) = figure_notes(as_table("cautions"), frame)["encoding"]
     assert said.startswith("v4: in 1 of 2 fits that predict (conv1) more than 10% of the penalties")
     assert not figure_notes(as_table("cautions"), frame[:1])["encoding"]
+
+
+def test_the_page_says_which_models_a_recording_cannot_tell_apart(make_tables):
+    tables = make_tables()
+    (said,) = sentences(tables["recovery"])
+    assert said == (
+        "brain, rsa: the right one of 2 models is named in 70 % of simulated brains (chance 50 %); "
+        "these two models (easy, both) cannot be told apart by this recording: of two of them, the "
+        "right one is preferred in 70 %. It is named easy in 100 % of comparisons; of simulated "
+        "brains so named, 70 % are."
+    )

@@ -109,3 +109,32 @@ rule audit_pairs:
         "Audit the similarity of the recordings of {wildcards.images}"
     script:
         "../scripts/audit_pairs.py"
+
+
+rule recover_models:
+    input:
+        recording="<results>/recordings/{recording}.h5",
+        rdms=lambda w: PLAN.files_of("rdms", STUDY.shown_to(w.recording)),
+        activations=lambda w: PLAN.activations_for(w.recording),
+    output:
+        "<results>/tables/parts/recovery/{recording}.csv",
+    log:
+        "<results>/logs/recover_models/{recording}.log",
+    benchmark:
+        "<results>/benchmarks/recover_models/{recording}.tsv"
+    conda:
+        ENV
+    threads: 1
+    resources:
+        mem_mb=lambda w, input, attempt: attempt * RESOURCES.recovery_memory(input.size_mb),
+        runtime=by_input(60, 10),
+    params:
+        group=lambda w: STUDY.shown_to(w.recording),
+        rdms=lambda w: PLAN.places_of("rdms", STUDY.shown_to(w.recording)),
+        activations=lambda w: PLAN.places_of("activations", STUDY.shown_to(w.recording)),
+        settings=PLAN.recovery(),
+        code=code("recover_models.py"),
+    message:
+        "Simulate brains with the noise of {wildcards.recording}"
+    script:
+        "../scripts/recover_models.py"

@@ -99,6 +99,28 @@ def subject_kernels(recording: Recording, spec: Geometry, seed: int) -> list[Sub
     return kernels
 
 
+def mean_kernel(recording: Recording, spec: Geometry) -> np.ndarray:
+    """Return the mean over subjects of the kernels of :func:`subject_kernels`, and nothing else.
+
+    Of subjects that have too few units, or folds, as there.
+    """
+    kernels = []
+    for patterns in subject_patterns(recording):
+        usable, _ = usable_units(
+            patterns.tensor, patterns.folds, spec.recording_distance, spec.noise
+        )
+        if usable.sum() >= spec.min_units:
+            tensor, of_fold = _prepared(patterns, usable, spec)
+            means = np.nanmean(tensor, axis=1)
+            kernel = products(of_fold)
+            scale = (means**2).sum() - (means.mean(axis=0) ** 2).sum() * len(means)
+            kernels.append((means @ means.T if kernel is None else kernel) / scale)
+    if not kernels:
+        raise RepbiasError(f"audit: no subject has {spec.min_units} units that can be used")
+    result: np.ndarray = np.mean(kernels, axis=0)
+    return result
+
+
 def squared(vectors: np.ndarray, distance: str) -> np.ndarray:
     """Return dissimilarities (..., pair) as squared distances, or a multiple of them.
 
@@ -146,12 +168,7 @@ def _of_rdms(recording: Recording) -> Iterator[SubjectKernel]:
 def _of_patterns(
     patterns: SubjectPatterns, usable: np.ndarray, spec: Geometry, seed: int
 ) -> SubjectKernel:
-    distance = spec.recording_distance
-    tensor, folds = patterns.tensor[:, :, usable], patterns.folds
-    if normalises(distance, spec.noise):
-        tensor, folds = prepared(tensor, folds, distance, spec.noise)
-    tensor = _normalised(tensor, distance == "correlation")
-    of_fold = _fold_means(tensor, folds)
+    tensor, of_fold = _prepared(patterns, usable, spec)
     means = np.nanmean(tensor, axis=1)
     kernel = products(of_fold)
     several = kernel is not None
@@ -178,6 +195,18 @@ def _of_patterns(
             _noise(tensor, means) if len(halves) else None,
         )
     )
+
+
+def _prepared(
+    patterns: SubjectPatterns, usable: np.ndarray, spec: Geometry
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return trials (stimulus, repeat, unit) as the distance wants them, and their fold means."""
+    distance = spec.recording_distance
+    tensor, folds = patterns.tensor[:, :, usable], patterns.folds
+    if normalises(distance, spec.noise):
+        tensor, folds = prepared(tensor, folds, distance, spec.noise)
+    tensor = _normalised(tensor, distance == "correlation")
+    return tensor, _fold_means(tensor, folds)
 
 
 def _normalised(tensor: np.ndarray, to_unit_norm: bool) -> np.ndarray:

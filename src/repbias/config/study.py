@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from repbias.audit.recovery_spec import Recovery
 from repbias.audit.spec import Audit
 from repbias.base.inputs import Task
 from repbias.base.spec import Name, Spec, nearest, refuse_duplicates, refuse_periodic
@@ -201,6 +202,8 @@ class Study(Spec):
     """RSA."""
     audit: Audit = Audit()
     """How much of every score is which feature of the stimuli."""
+    recovery: Recovery = Recovery()
+    """Whether the study of a recording would name the right model."""
     encoding: Encoding = Encoding()
     """Encoding models."""
     bias: Bias = Bias()

@@ -153,7 +153,7 @@ def _whitened_by_units(means: Array, z: Array, rows: Array, degrees: int) -> Arr
     """
     xp, units = array_api_compat.array_namespace(z), z.shape[1]
     product = z.mT @ z
-    weight = _shrinkage(z, product, degrees)
+    weight = shrinkage_weight(z, product, degrees)
     noise, axes = xp.linalg.eigh(
         weight * xp.eye(units, dtype=z.dtype, device=array_api_compat.device(z))
         + (1 - weight) / degrees * product
@@ -183,7 +183,7 @@ def _whitened_by_trials(both: Array, rows: Array, degrees: int) -> Array:
     xp, units = array_api_compat.array_namespace(both), both.shape[1]
     n_stimuli = both.shape[0] - rows.shape[0]
     products = both @ both.mT
-    weight = _shrinkage(both[n_stimuli:, :], products[n_stimuli:, n_stimuli:], degrees)
+    weight = shrinkage_weight(both[n_stimuli:, :], products[n_stimuli:, n_stimuli:], degrees)
     if weight == 0:
         raise _singular(units, degrees)
     s, axes = xp.linalg.eigh(products[n_stimuli:, n_stimuli:])
@@ -201,7 +201,7 @@ def _whitened_by_trials(both: Array, rows: Array, degrees: int) -> Array:
     return result * (result.shape[1] / units) ** 0.5
 
 
-def _shrinkage(z: Array, product: Array, degrees: int) -> float:
+def shrinkage_weight(z: Array, product: Array, degrees: int) -> float:
     """Return the weight of the diagonal: sum of correlations' variances / sum of their squares.
 
     Both are over pairs of different units, from either product of residuals z with themselves:

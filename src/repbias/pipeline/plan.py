@@ -87,6 +87,19 @@ class Plan:
             r for r in self.study.recordings if enabled and self.groups.get(self.study.shown_to(r))
         ]
 
+    def recovered_recordings(self) -> list[str]:
+        """Return the recordings at whose noise brains are simulated."""
+        enabled = self.study.recovery.enabled
+        return [
+            r for r in self.study.recordings if enabled and self.groups.get(self.study.shown_to(r))
+        ]
+
+    def activations_for(self, recording: str) -> list[str]:
+        """Return the files of the activations that brains are simulated from; none for RDMs."""
+        if recording not in self.study.with_responses():
+            return []
+        return self.files_of("activations", self.study.shown_to(recording))
+
     def audited_networks(self) -> list[str]:
         """Return the experiments and sets of images whose networks are divided in pairs."""
         return self.analysed("rsa_models") if self.study.audit.enabled else []
@@ -130,6 +143,7 @@ class Plan:
             "audit_networks": self.audited_networks(),
             "audit_remaining": self.audited_recordings(),
             "audit_range": self.audited_recordings(),
+            "recovery": self.recovered_recordings(),
             "encoding": study.with_responses(),
             "encoding_regions": study.with_responses(),
             "variance_partition": study.with_responses() and study.encoding.partition,
@@ -153,7 +167,8 @@ class Plan:
 
     def evidence(self) -> list[str]:
         """Return the tables that claims are decided on."""
-        return [t for t in self.tables if t not in ("claims", "model_recovery", "references")]
+        apart = ("claims", "model_recovery", "recovery", "references")
+        return [t for t in self.tables if t not in apart]
 
     def figures(self) -> list[str]:
         """Return the figures that the report shows: those for which there are data."""
@@ -229,6 +244,7 @@ class Plan:
             "audit_remaining": [f"recordings/{name}" for name in self.audited_recordings()],
             "audit_range": [f"recordings/{name}" for name in self.audited_recordings()],
             "audit_networks": self.audited_networks(),
+            "recovery": self.recovered_recordings(),
         }
         return {
             table: [f"{folder}/{table}/{name}.csv" for name in named[table]]
@@ -351,6 +367,17 @@ class Plan:
     def audit(self) -> dict[str, Any]:
         """Return the settings of the audit."""
         return _plain(self.study.audit)
+
+    def recovery(self) -> dict[str, Any]:
+        """Return what simulated brains and their scores depend on, by section."""
+        study = self.study
+        return {
+            "recovery": _plain(study.recovery),
+            "geometry": self.recording_geometry(),
+            "encoding": _plain(
+                study.encoding, include={"folds", "log10_alpha", "n_alphas", "seed"}
+            ),
+        }
 
     def audited_layers(self, group: str) -> dict[str, list[str]]:
         """Return the layers that are compared in pairs: analysed ones, or all of a user's model."""

@@ -102,6 +102,11 @@ class JobResources:
         bound = self._study.encoding.max_memory_mb + self._geometry.max_memory_mb
         return ceil(NUMERIC + 5 * input_mb + min(bound, 100 * input_mb))
 
+    def recovery_memory(self, input_mb: float) -> int:
+        """Allow for a recording, what it is compared with, and what is held of all models."""
+        bound = self._study.recovery.max_memory_mb
+        return ceil(NUMERIC + 5 * input_mb + min(bound, 20 * input_mb))
+
     def _conditions(self, experiment: str, batch: str) -> list[Condition]:
         return [self._plan.conditions[experiment, c] for c in self._plan.batches[experiment, batch]]
 

@@ -212,6 +212,25 @@ FIGURES: dict[str, Caption] = {
         "part of it is which feature. Means over pairs of different networks.",
         ("audit_networks",),
     ),
+    "recovery": Caption(
+        "Recovery at this noise",
+        "Would this study name the right model?",
+        "Brains were simulated from every layer of every model, with the units, repeats and noise "
+        "of the recording. Rows: what they are of; columns: what they are named, in percent. "
+        "A study that names the right one has all on the diagonal; models with as much beside it "
+        "cannot be told apart by this recording. Named is the model with the highest score in any "
+        "layer, or whose simulated brains have the most similar scores with all layers (matched "
+        "profile). Last row: the recording itself, compared with one network of every model at a "
+        "time. What this means and does not mean is in docs/recovery.md.",
+        ("recovery",),
+    ),
+    "recovery_layers": Caption(
+        "Recovery at this noise",
+        "Would it name the right layer?",
+        "The same for the layers of every model, each model for itself. The layer with the highest "
+        "encoding score is often one before the true layer. Last row: the recording itself.",
+        ("recovery",),
+    ),
     "quality": Caption(
         "Recordings",
         "Data quality",

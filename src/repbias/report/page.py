@@ -18,6 +18,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
 
 import repbias
+from repbias.audit.recovery_words import sentences
 from repbias.io.files import atomic
 from repbias.io.provenance import host
 from repbias.report.captions import FIGURES, PICTURES, picture_of
@@ -118,7 +119,8 @@ def _results(
         "verdicts": claims_summary(tables["claims"]),
         "recovery": recovery_rows(tables["model_recovery"]),
         "sections": sections_of([figure for figure in figures if figure["recording"] is None]),
-        "notes": figure_notes(tables["cautions"], tables["encoding_regions"]),
+        "notes": figure_notes(tables["cautions"], tables["encoding_regions"])
+        | {"recovery": sentences(tables["recovery"])},
     }
 
 

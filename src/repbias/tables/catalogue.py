@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from repbias.tables import audit, claims, comparisons, encoding, networks, recordings
+from repbias.tables import audit, claims, comparisons, encoding, networks, recordings, recovery
 from repbias.tables.row import Row, table_name
 
 #: Every table: its name and the class of its rows.
@@ -33,6 +33,7 @@ TABLES: dict[str, type[Row]] = {
         audit.AuditRemaining,
         audit.AuditRange,
         audit.AuditNetworks,
+        recovery.Recovery,
         encoding.Encoding,
         encoding.EncodingRegions,
         encoding.VariancePartition,

@@ -25,6 +25,7 @@ from repbias.report.figures.drawing import STYLE
 from repbias.report.figures.model_tests import model_comparison, rsa_fitted, rsa_times
 from repbias.report.figures.recorded_units import encoding_regions, quality, variance_partition
 from repbias.report.figures.recordings import both_ways, encoding, model_recovery, rsa_recordings
+from repbias.report.figures.recovery import recovery, recovery_layers
 from repbias.report.figures.selection import Drawing, Layers, of_regions
 from repbias.report.figures.training import learning, sweeps, variance, variance_decomposition
 from repbias.report.figures.use import behaviour, probes, steering
@@ -51,6 +52,8 @@ DRAWINGS: dict[str, Drawing] = {
     "audit_shares": audit_shares,
     "energy_law": energy_law,
     "audit_networks": audit_networks,
+    "recovery": recovery,
+    "recovery_layers": recovery_layers,
     "quality": quality,
     "model_comparison": model_comparison,
     "rsa_recordings": rsa_recordings,

@@ -36,6 +36,7 @@ OF_REGIONS = (
     "audit",
     "audit_remaining",
     "audit_range",
+    "recovery",
 )
 
 #: A study's tables by name.
