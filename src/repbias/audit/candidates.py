@@ -13,7 +13,7 @@ import pandas as pd
 from repbias.audit.design import Design
 from repbias.audit.kernels import mean_kernel, squared
 from repbias.audit.recovery_spec import Recovery, RecoveryMeasure
-from repbias.audit.shares import kernel_of, off_diagonal
+from repbias.audit.shares import Freed, kernel_of
 from repbias.base.groups import StimulusGroups
 from repbias.base.spec import RepbiasError
 from repbias.encoding.reverse import MOST_COMPONENTS, VARIANCE
@@ -286,7 +286,7 @@ class Scorer:
         if "cka" in measures:
             nothing = Design.of_none(len(groups))
             kernels = [
-                off_diagonal(kernel_of(squared(v, d)), nothing)[upper]
+                Freed.of(kernel_of(squared(v, d)), nothing).kernel[upper]
                 for v, d in zip(candidates.rdms, candidates.distances, strict=True)
             ]
             self.kernels = np.stack([k / np.linalg.norm(k) for k in kernels])
@@ -308,7 +308,7 @@ class Scorer:
             n = len(recordings[0].stimulus_ids)
             upper, nothing = np.triu_indices(n, 1), Design.of_none(n)
             brains = np.stack(
-                [off_diagonal(mean_kernel(r, self.geometry), nothing)[upper] for r in recordings]
+                [Freed.of(mean_kernel(r, self.geometry), nothing).kernel[upper] for r in recordings]
             )
             norms = np.linalg.norm(brains, axis=1, keepdims=True)
             result["cka"] = brains @ self.kernels.T / norms

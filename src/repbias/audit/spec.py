@@ -45,12 +45,18 @@ class AuditedFeature(Spec):
         return self
 
 
+def _or_a_list(schema: dict[str, Any]) -> None:
+    """Let a list of names be one more form of a mapping in the schema."""
+    mapping = {key: schema.pop(key) for key in ("type", "additionalProperties")}
+    schema["anyOf"] = [mapping, {"type": "array", "items": {"type": "string"}}]
+
+
 class Audit(Spec):
     """How much of every similarity score is which feature of the stimuli (docs/audit.md)."""
 
     enabled: bool = True
     """Whether scores are divided at all."""
-    features: dict[str, AuditedFeature] = {}
+    features: dict[str, AuditedFeature] = Field({}, json_schema_extra=_or_a_list)
     """The features, as a list of columns or with settings for each. By default: of generated
     stimuli their features; of images the columns of their table, or without one image
     statistics."""
