@@ -105,6 +105,17 @@ def test_a_difference_that_is_significant_is_said(tables):
     )
 
 
+def test_simulated_brains_say_whether_it_could_have_told(tables):
+    rows = [
+        {"true_condition": a, "named_condition": b, "preferred": wrong, "level": "model"}
+        | {"how": "argmax", "measure": "rsa", "simulated": True}
+        for a, b, wrong in (("easy", "both", 0.5), ("both", "easy", 0.3), ("hard", "easy", 0.0))
+    ]
+    tables["recovery"] = table("recovery", rows)
+    text = said(tables)["Could it tell them apart"]
+    assert text.endswith("RSA prefers the right one in 60%.")
+
+
 def test_a_score_that_could_be_chance_is_not_divided(tables):
     tables["audit"]["gate"] = False
     assert "this could be chance: there is nothing to divide" in said(tables)["What the score is"]

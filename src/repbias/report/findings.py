@@ -81,10 +81,10 @@ def findings(tables: Tables) -> list[dict[str, Any]]:
             continue
         at = {
             name: _rows(tables[name], recording, region)
-            for name in ("rsa_tests", "audit", "audit_remaining", "audit_range")
+            for name in ("rsa_tests", "audit", "audit_remaining", "audit_range", "recovery")
         }
         sentences = [best_model(models, first, at["rsa_tests"]), *_of_audit(at, tables)]
-        sentences.append(told_apart(models, at["rsa_tests"]))
+        sentences.append(told_apart(models, at["rsa_tests"], at["recovery"]))
         name = ", ".join(filter(None, (recording, region)))
         found.append({"name": name, "recording": recording, "sentences": sentences})
     return found
@@ -126,8 +126,11 @@ def best_model(models: list[Model], scores: pd.DataFrame, tests: pd.DataFrame) -
     )
 
 
-def told_apart(models: list[Model], tests: pd.DataFrame) -> Sentence:
-    """Say whether the best model is better than the runner-up for more than these data."""
+def told_apart(models: list[Model], tests: pd.DataFrame, recovery: pd.DataFrame) -> Sentence:
+    """Say whether the best model is better than the runner-up for more than these data.
+
+    And, where brains were simulated, how often the right one of the two is preferred at this noise.
+    """
     question, links = (
         "Could it tell them apart",
         {"tests": "#model_comparison", "rows": "tables/rsa_tests.csv"},
@@ -136,8 +139,12 @@ def told_apart(models: list[Model], tests: pd.DataFrame) -> Sentence:
         return Sentence(question, "There is one model, and nothing to tell it from.", links)
     best, second = models[:2]
     test = pair_test(best, second, tests)
+    simulated = _preferred(best, second, recovery)
+    if simulated:
+        links |= {"simulations": "tables/recovery.csv"}
     if test is None:
-        return Sentence(question, f"{best} and {second} were not tested against each other.", links)
+        text = f"{best} and {second} were not tested against each other. {simulated}"
+        return Sentence(question, text.strip(), links)
     p = f"p = {test['p_fdr']:.2g}" if test["p_fdr"] >= 0.001 else "p < 0.001"
     about = f"{p}, corrected; generalises to {test['generalises_to']}"
     if test["p_fdr"] < 0.05:
@@ -149,7 +156,30 @@ def told_apart(models: list[Model], tests: pd.DataFrame) -> Sentence:
         )
     if test["warning"]:
         text += f" The test errs here: {test['warning']}."
-    return Sentence(question, text, links)
+    return Sentence(question, f"{text} {simulated}".strip(), links)
+
+
+def _preferred(a: Model, b: Model, recovery: pd.DataFrame) -> str:
+    """Say how often brains simulated from either of two models prefer the right one by RSA."""
+    rows = recovery[
+        (recovery["level"] == "model")
+        & (recovery["how"] == "argmax")
+        & (recovery["measure"] == "rsa")
+        & recovery["simulated"].astype(bool)
+    ]
+    wrong = [
+        rows.loc[
+            (rows["true_condition"] == x.condition) & (rows["named_condition"] == y.condition),
+            "preferred",
+        ]
+        for x, y in ((a, b), (b, a))
+    ]
+    if not all(map(len, wrong)):
+        return ""
+    right = 1 - float(np.mean([values.iloc[0] for values in wrong]))
+    return (
+        f"In brains simulated from either at this noise, RSA prefers the right one in {right:.0%}."
+    )
 
 
 def pair_test(a: Model, b: Model, tests: pd.DataFrame) -> dict[str, Any] | None:
