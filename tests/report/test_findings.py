@@ -116,6 +116,15 @@ def test_simulated_brains_say_whether_it_could_have_told(tables):
     assert text.endswith("RSA prefers the right one in 60%.")
 
 
+def test_what_the_study_says_of_a_feature_is_repeated(tables):
+    hard = tables["audit"]["feature"] == "easy"
+    tables["audit"].loc[hard, "role"] = "nuisance"
+    tables["audit"].loc[hard, "reliability"] = 0.95
+    text = said(tables)["What the score is"]
+    assert "95 % is easy, a nuisance, [85, 105]" in text
+    assert text.endswith("without errors its share would be about 100 %.")
+
+
 def test_a_score_that_could_be_chance_is_not_divided(tables):
     tables["audit"]["gate"] = False
     assert "this could be chance: there is nothing to divide" in said(tables)["What the score is"]

@@ -114,13 +114,17 @@ def _rows(a: Side, b: Side, known: Known, about: dict[str, Any]) -> Iterator[dic
         "target": target,
     }
     for f, feature in enumerate([*design.names, REST]):
-        yield about | {
-            "feature": feature,
-            "share": mean[f] / total,
-            "ci_low": low[f],
-            "ci_high": high[f],
-            "p": p[f],
-        }
+        yield (
+            about
+            | known.said.get(feature, {})
+            | {
+                "feature": feature,
+                "share": mean[f] / total,
+                "ci_low": low[f],
+                "ci_high": high[f],
+                "p": p[f],
+            }
+        )
 
 
 def _t(a: Side, b: Side, design: Design) -> float:

@@ -44,13 +44,13 @@ class Known:
     rows : (stimulus,) bool, which of the recording's stimuli are audited
     design : their features
     without : of every feature the design of it alone, and under "all" that of all
-    regressors : feature to (stimulus, regressor)
+    said : what the study says of every feature: columns "role" and "reliability"
     """
 
     rows: np.ndarray
     design: Design
     without: dict[str, Design]
-    regressors: dict[str, np.ndarray]
+    said: dict[str, dict[str, Any]]
 
     @classmethod
     def of(cls, columns: Mapping[str, np.ndarray], spec: Audit) -> Known | None:
@@ -62,7 +62,11 @@ class Known:
         coded = regressors(features, {name: values[rows] for name, values in columns.items()})
         design = Design.of(coded, spec.seed)
         without = {name: Design.of({name: values}) for name, values in coded.items()}
-        return cls(rows, design, without | {"all": design}, coded)
+        said = {
+            name: {"role": feature.role or "", "reliability": feature.reliability}
+            for name, feature in features.items()
+        }
+        return cls(rows, design, without | {"all": design}, said)
 
 
 def audit_recording(
@@ -267,6 +271,7 @@ def _share_rows(
     return [
         about
         | {
+            **known.said.get(feature, {}),
             "feature": feature,
             "share": share,
             "ci_low": low,

@@ -13,6 +13,8 @@ from repbias.audit.shares import REST
 
 #: A difference of scores that two networks of different tasks share is worth a sentence.
 ALIKE = 0.05
+#: What the study says of a feature, in words.
+ROLES = {"task": ", the task,", "nuisance": ", a nuisance,"}
 #: Shares below this are not named.
 NAMED = 0.01
 
@@ -230,11 +232,14 @@ def _of_audit(at: Tables, tables: Tables) -> Iterator[Sentence]:
 def mean_shares(model: Model, audit: pd.DataFrame) -> pd.DataFrame:
     """Return the shares of a model's mean score, by feature, largest first; the rest last.
 
-    Columns share, ci_low and ci_high (means over networks of their own intervals).
+    Columns share, ci_low and ci_high (means over networks of their own intervals), role and
+    reliability.
     """
     rows = model.of(audit)
     rows = rows.assign(part=rows["share"] * rows["score"])
-    means = rows.groupby("feature", sort=False)[["part", "ci_low", "ci_high"]].mean()
+    values = ["part", "ci_low", "ci_high", "reliability"]
+    by_feature = rows.groupby("feature", sort=False)
+    means = by_feature[values].mean().assign(role=by_feature["role"].first())
     means = means.assign(share=means["part"] / means["part"].sum())
     features = means.drop(index=REST).sort_values("share", ascending=False)
     return pd.concat([features, means.loc[[REST]]])
@@ -253,7 +258,7 @@ def shares_of(model: Model, audit: pd.DataFrame) -> Sentence:
     shares = mean_shares(model, audit)
     features = shares.drop(index=REST)
     named = [
-        f"{percent(row.share)} is {row.Index}{_interval(row)}"
+        f"{percent(row.share)} is {row.Index}{ROLES.get(row.role, '')}{_interval(row)}"
         for row in features.itertuples()
         if abs(row.share) >= NAMED
     ]
@@ -262,6 +267,11 @@ def shares_of(model: Model, audit: pd.DataFrame) -> Sentence:
         f"In these stimuli, of the score of {model}, {model.score:.2f} (CKA free of noise and "
         f"chance), {', '.join([*named, rest])}."
     )
+    for row in features[features["reliability"] < 1].itertuples():
+        text += (
+            f" {row.Index} was measured with a reliability of {row.reliability:.2f}: without "
+            f"errors its share would be about {percent(row.share / row.reliability)}."
+        )
     warnings = rows["warning"].str.split("; ").explode()
     if len(warnings := warnings[warnings != ""]):
         text += f" Caution: {warnings.value_counts().index[0]}."

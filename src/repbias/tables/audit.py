@@ -9,6 +9,11 @@ class Audit(Audited):
 
     feature: str
     """The feature, or `rest`: what no feature explains."""
+    role: str
+    """What the study says of the feature: `task`, `nuisance` or nothing."""
+    reliability: float
+    """What the study says of the reliability of the feature's column; errors in it lower the share,
+    random ones by this factor."""
     share: float
     """Share of the score, by features in these stimuli; shares of a score sum to 1, and may be
     negative."""
