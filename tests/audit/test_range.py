@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from repbias.audit.design import Design
-from repbias.audit.scores import Brain, Side, divide, movable, usable_features
+from repbias.audit.gates import has_features
+from repbias.audit.scores import Brain, Side, divide, movable
 from repbias.audit.shares import kernel_of
 from repbias.geometry.distances import dissimilarities
 
@@ -22,22 +23,23 @@ def overlapping(rng: np.random.Generator) -> Design:
 def test_a_feature_that_only_overlaps_with_another_is_not_usable() -> None:
     """What the model has of it is the other's; its direction would be noise."""
     rng = np.random.default_rng(0)
-    orthogonal = overlapping(rng).orthogonal()
+    design = overlapping(rng)
+    orthogonal = design.orthogonal()
     (first,) = (orthogonal.basis @ np.linalg.eigh(orthogonal.parts[0])[1][:, -1:]).T
     x = 20 * first[:, None] * rng.standard_normal(30) + rng.standard_normal((N, 30))
     assert (x @ x.T @ first) @ first > 100
-    found = usable_features(x @ x.T, orthogonal, 199, 0)
+    found = has_features(x @ x.T, design, 199, 0)
     assert found.tolist() == [True, False]
     both = x + 20 * orthogonal.basis @ np.linalg.eigh(orthogonal.parts[1])[1][:, -1:]
-    assert usable_features(both @ both.T, orthogonal, 199, 0).tolist() == [True, True]
+    assert has_features(both @ both.T, design, 199, 0).tolist() == [True, True]
 
 
 def test_a_feature_that_depends_on_others_is_not_usable() -> None:
     rng = np.random.default_rng(1)
     a, b = rng.standard_normal((2, N))
-    orthogonal = Design.of({"a": a, "b": b, "sum": a + b}).orthogonal()
+    design = Design.of({"a": a, "b": b, "sum": a + b})
     x = rng.standard_normal((N, 10)) + np.outer(a + b, rng.standard_normal(10))
-    found = usable_features(x @ x.T, orthogonal, 199, 0)
+    found = has_features(x @ x.T, design, 199, 0)
     assert found[0]
     assert not found[2]
 
@@ -56,9 +58,9 @@ def test_the_score_is_within_its_range(sign: int) -> None:
     )
     brain = Brain.of(Side.of_network(brain_kernel), design)
     score = divide(model, brain).score
-    usable = usable_features(model, brain.orthogonal, 199, 0)
+    usable = np.append(has_features(model, design, 199, 0), True)
     assert usable.all()
-    found = movable(model, brain, np.append(usable, True), score)
+    found = movable(model, brain, usable, usable, score)
     rule = np.sqrt((np.maximum(found.alone, 0) ** 2).sum())
     assert found.low <= score <= found.high
     if sign == 1:

@@ -548,6 +548,7 @@ MEANS = {
     "C28b": repaired("procrustes"),
     "C28c": repaired("rsa_whitened"),
     "C28d": repaired("rsa_residualised"),
+    "C28e": repaired("cka_equalised"),
 }
 DIFFERENCES = {
     "C4": gaps("joint", "hard_first"),

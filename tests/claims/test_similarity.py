@@ -17,8 +17,8 @@ from synthetic import (
     tables_of,
 )
 
+from repbias.audit.identification import _leave_seeds_out
 from repbias.base.statistics import Estimate, Least
-from repbias.rsa.identification import _leave_seeds_out
 from repbias.tables import TABLES, as_table
 
 N = 6
@@ -27,6 +27,7 @@ BY_METRIC = {
     "C28b": "procrustes",
     "C28c": "rsa_whitened",
     "C28d": "rsa_residualised",
+    "C28e": "cka_equalised",
 }
 
 

@@ -3,9 +3,9 @@
 from repbias.pipeline.jobs import job
 
 with job(snakemake):
+    from repbias.audit.identification import identification_table
     from repbias.geometry.spec import Identification
     from repbias.io.activations import Activations
-    from repbias.rsa.identification import identification_table
     from repbias.tables import write_table
 
     spec = Identification(**snakemake.params.identification)

@@ -11,8 +11,8 @@ import pandas as pd
 from scipy.stats import t as student
 
 from repbias.audit.design import Design
+from repbias.audit.gates import LEVEL, permutation_p
 from repbias.audit.kernels import squared
-from repbias.audit.scores import LEVEL, Side, permutation_p
 from repbias.audit.shares import REST, kernel_of, parts, weights
 from repbias.audit.spec import Audit
 from repbias.audit.tables import Known, in_order, labels_of, pairs_of, shares_table
@@ -131,8 +131,7 @@ def _compared(
         for i, a in enumerate(of_snapshot):
             others = of_snapshot[i:]
             means = [b.kernels.mean(axis=0) for b in others]
-            side = Side.of_network(means[0])
-            gate_p = permutation_p(means, side, nothing, spec.permutations, spec.seed)
+            gate_p = permutation_p(means, means[0], nothing, spec.permutations, spec.seed)
             of_a = [weights(kernel, known.design) for kernel in a.kernels]
             for j, b in enumerate(others):
                 if a.condition == b.condition and len({*a.networks, *b.networks}) < 2:

@@ -16,17 +16,13 @@ from repbias.audit.shares import (
     adjusted_parts,
     blocks,
     centred,
-    off_diagonal,
     parts,
     rest_weights,
     weights,
 )
-from repbias.base.groups import StimulusGroups
 
 #: Subjects from which on intervals are over them; fewer say nothing of others.
 MIN_SUBJECTS = 4
-#: The level of the gate.
-LEVEL = 0.05
 #: A network has no noise; for it as for one subject.
 NO_INTERVAL = "no interval: one repeat of fewer than four subjects"
 NEW_SUBJECTS = "these stimuli, other subjects like these"
@@ -265,45 +261,12 @@ def _t_over_folds(a: np.ndarray, total: float, side: Side) -> float:
     return float(total / error) if error > 0 else float("inf")
 
 
-def least_t(side: Side) -> float:
-    """Return the t over folds that the gate asks for; NaN where there is one fold."""
-    n = len(side.without)
-    return float(student.ppf(1 - LEVEL, n - 1)) if n > 1 else float("nan")
-
-
-def permutation_p(
-    models: Sequence[np.ndarray],
-    side: Side,
-    groups: StimulusGroups,
-    n_permutations: int,
-    seed: int,
-) -> np.ndarray:
-    """Test whether models and a recording have anything in common, (model,) p values.
-
-    The statistic is the numerator of debiased CKA; stimuli (whole groups) are permuted.
-
-    Parameters
-    ----------
-    models
-        (model, stimulus, stimulus) kernels.
-    side
-        The recording.
-    groups
-        Which stimuli belong together.
-    n_permutations, seed
-        Of the permutations.
-    """
-    nothing = Design.of_none(len(side.mean))
-    flat = np.stack([off_diagonal(k, nothing) for k in models]).reshape(len(models), -1)
-    brain = off_diagonal(side.mean, nothing)
-    observed = flat @ brain.ravel()
-    reached = np.ones(len(models))
-    orders = groups.orders(n_permutations, np.random.default_rng(seed))
-    size = max(1, 2**22 // brain.size)
-    for start in range(0, n_permutations, size):
-        batch = np.stack([brain[np.ix_(o, o)].ravel() for o in orders[start : start + size]])
-        reached += (batch @ flat.T >= observed - 1e-12 * np.abs(observed)).sum(axis=0)
-    return reached / (n_permutations + 1)
+def equal_cosines(shared: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return similarities within features, at most 1; 0 where a side has no variance there."""
+    energies = np.maximum(a, 0) * np.maximum(b, 0)
+    cosines = np.zeros_like(shared)
+    np.divide(shared, np.sqrt(energies), out=cosines, where=energies > 0)
+    return np.clip(cosines, -1, 1)
 
 
 @dataclass(frozen=True)
@@ -314,8 +277,9 @@ class Range:
     ----------
     alone : (feature and rest,), the score of the model if it had only this feature left
     low, high : the lowest and highest score that weights of the features can give
-    equalised : the score if every feature had the same variance on both sides; NaN if none can
-    usable : (feature and rest,), whether both sides have the feature
+    equalised : the mean similarity within the brain's features, 0 in those that the model lacks:
+        the score if every feature had the same variance
+    usable : (feature and rest,), whether the model has the feature
     """
 
     alone: np.ndarray
@@ -325,13 +289,15 @@ class Range:
     usable: np.ndarray
 
 
-def movable(model: np.ndarray, brain: Brain, usable: np.ndarray, score: float) -> Range:
+def movable(
+    model: np.ndarray, brain: Brain, of_model: np.ndarray, of_brain: np.ndarray, score: float
+) -> Range:
     """Ask how far the score moves if the model's features are re-weighted.
 
     Weights of orthogonal subspaces are an invertible linear map, so whatever a linear readout can
     decode stays. With cos_f the score of the model that has only f left, scores lie between
-    min cos_f and sqrt(sum max(cos_f, 0)^2) if units do not mix features. Where they do, as the
-    brain's, the model as it is can score more or less; it is within the range as well.
+    min cos_f and sqrt(sum max(cos_f, 0)^2) if units do not mix features. Where they do, the model
+    as it is can score more or less; it belongs to the range as well.
 
     Parameters
     ----------
@@ -339,29 +305,27 @@ def movable(model: np.ndarray, brain: Brain, usable: np.ndarray, score: float) -
         (stimulus, stimulus) kernel.
     brain
         The recording.
-    usable
-        (feature and rest,) bool, whether both sides have the feature; others have no direction.
+    of_model, of_brain
+        (feature and rest,) bool, whether each side has the feature.
     score
         Of the model as it is.
     """
     a = blocks(model, brain.orthogonal)
     shared, own = parts(a, brain.side.mean), parts(a, model)
-    usable = usable & (own > 0) & (brain.within > 0)
+    usable = of_model & (own > 0)
     total = brain.energy.sum()
-    known = own > 0
-    with np.errstate(invalid="ignore", divide="ignore"):
-        alone = np.where(known, shared / np.sqrt(own * total), np.nan)
-        equal = shared / np.sqrt(own * brain.within)
-    if not usable.any() or not total > 0:
-        unknown = float("nan")
-        return Range(alone, unknown, unknown, unknown, usable)
-    return Range(
-        alone,
-        float(np.minimum(alone[usable].min(), score)),
-        float(np.maximum(np.sqrt((np.maximum(alone[usable], 0) ** 2).sum()), score)),
-        float(equal[usable].mean()),
-        usable,
-    )
+    alone = np.full(len(own), np.nan)
+    np.divide(shared, np.sqrt(np.maximum(own * total, 0)), out=alone, where=(own > 0) & (total > 0))
+    alone = np.clip(alone, -1, 1)
+    low = high = equalised = float("nan")
+    if usable.any() and total > 0:
+        low = float(np.minimum(alone[usable].min(), score))
+        re_weighted = np.sqrt((np.maximum(alone[usable], 0) ** 2).sum())
+        high = float(np.maximum(min(1.0, re_weighted), score))
+    if of_brain.any():
+        cosines = equal_cosines(shared, own, brain.within)
+        equalised = float(np.where(usable, cosines, 0)[of_brain].mean())
+    return Range(alone, low, high, equalised, usable)
 
 
 @dataclass(frozen=True, eq=False)
@@ -394,30 +358,3 @@ class Remainder:
         phi = rest_weights(kernel, self.design)
         energies = (phi * kernel).sum() * self.energy
         return float((phi * self.mean).sum() / np.sqrt(energies)) if energies > 0 else float("nan")
-
-
-def usable_features(
-    kernel: np.ndarray, orthogonal: Design, n_permutations: int, seed: int
-) -> np.ndarray:
-    """Test whether a kernel varies with every feature, beyond what others account for.
-
-    tr(P_f K), P_f being the projection on the feature's part of a design of orthogonal features,
-    against permutations of the stimuli. Features that only overlap with others do not pass.
-
-    Returns
-    -------
-    numpy.ndarray
-        (feature,) bool.
-    """
-    k = centred(kernel)
-    rng = np.random.default_rng(seed)
-    orders = np.stack([rng.permutation(len(k)) for _ in range(n_permutations)])
-    found = []
-    for part in orthogonal.parts:
-        values, vectors = np.linalg.eigh(part)  # 0 or 1, as it is a projection
-        q = orthogonal.basis @ vectors[:, values > 0.5]
-        permuted = np.concatenate([q[None], q[orders]])
-        sizes = np.einsum("biq,ij,bjq->b", permuted, k, permuted, optimize=True)
-        p = (1 + (sizes[1:] >= sizes[0]).sum()) / (n_permutations + 1)
-        found.append(p <= LEVEL)
-    return np.array(found, bool)

@@ -13,19 +13,9 @@ from scipy.stats import false_discovery_control
 
 from repbias.audit.design import Design
 from repbias.audit.features import chosen_features, complete_stimuli, regressors
+from repbias.audit.gates import LEVEL, has_features, has_rest, least_t, permutation_p
 from repbias.audit.kernels import squared, subject_kernels
-from repbias.audit.scores import (
-    LEVEL,
-    Brain,
-    Division,
-    Remainder,
-    Side,
-    divide,
-    least_t,
-    movable,
-    permutation_p,
-    usable_features,
-)
+from repbias.audit.scores import Brain, Division, Remainder, Side, divide, movable
 from repbias.audit.shares import REST, kernel_of
 from repbias.audit.spec import Audit
 from repbias.audit.warnings import of_division, of_recording
@@ -211,8 +201,12 @@ def _audit_part(
     measure = str(recording.info.get("distance")) if recording.rdms is not None else None
     measure = measure or geometry.recording_distance
     general = list(of_recording(recording, side, known.design, measure, groups))
-    gate_p = permutation_p(kernels, side, groups, spec.permutations, spec.seed)
-    features = usable_features(side.mean, brain.orthogonal, N_LABELS, spec.seed)
+    gate_p = permutation_p(kernels, side.mean, groups, spec.permutations, spec.seed)
+    of_brain = np.append(
+        has_features(side.mean, known.design, N_LABELS, spec.seed),
+        len(side.halves) > 0
+        and has_rest([(a, b) for a, b in side.halves], known.design, N_LABELS, spec.seed),
+    )
     audited = []
     for row, kernel, p in zip(info.to_dict(orient="records"), kernels, gate_p, strict=True):
         of_network = distances[row["condition"]]
@@ -222,7 +216,7 @@ def _audit_part(
             | {"measure": of_network if of_network == measure else f"{of_network}, {measure}"}
         )
         division = divide(kernel, brain)
-        passed = p <= LEVEL and not division.t < least_t(side)
+        passed = p <= LEVEL and not division.t < least_t(len(side.without))
         about |= {"score": division.score, "gate": bool(passed)}
         tested = {"gate_p": p, "gate_t": division.t, "n_stimuli": int(known.rows.sum())}
         shares = _share_rows(about | tested, division, known, [*of_division(division), *general])
@@ -230,8 +224,8 @@ def _audit_part(
             of_subject = divide(kernel, brain, i)
             at = about | tested | {"subject": subject.subject, "score": of_subject.score}
             shares += _share_rows(at, of_subject, known, general)
-        both = features & usable_features(kernel, brain.orthogonal, N_LABELS, spec.seed)
-        moved = movable(kernel, brain, np.append(both, True), division.score)
+        of_model = np.append(has_features(kernel, known.design, N_LABELS, spec.seed), True)
+        moved = movable(kernel, brain, of_model, of_brain, division.score)
         names = [*known.design.names, REST]
         audited.append(
             Audited(

@@ -90,6 +90,9 @@ def _measured(*metrics: str) -> Callable[..., Iterator[str]]:
             if metric == "rsa_residualised":
                 if spec.residualise is None:
                     yield "needs identification.residualise, a feature"
+            elif metric == "cka_equalised":
+                if not (spec.equalise and spec.untrained):
+                    yield "needs identification.equalise and untrained: true, its refutation"
             elif metric not in spec.metrics:
                 yield f"needs {metric!r} in identification.metrics, found {spec.metrics}"
 
@@ -204,3 +207,4 @@ _claim_repair("C28", "rsa_reweighted", "Feature-reweighted RSA")
 _claim_repair("C28b", "procrustes", "Procrustes similarity")
 _claim_repair("C28c", "rsa_whitened", "RSA with whitened RDMs")
 _claim_repair("C28d", "rsa_residualised", "RSA after a feature is regressed out")
+_claim_repair("C28e", "cka_equalised", "Similarity with equal variance of every feature")

@@ -136,6 +136,10 @@ class Identification(Spec):
     residualise: str | None = None
     """A feature: RSA is also computed (`rsa_residualised`) after its class means are removed from
     target and candidates."""
+    equalise: bool = False
+    """Whether similarity is also computed (`cka_equalised`) with the same variance for every
+    feature that the target has, and for what no feature explains; the target is then measured
+    twice, each time with twice the noise variance."""
     n_stimuli: int = Field(256, ge=12)
     """The first n test stimuli (balanced)."""
     seed: int = Field(0, ge=0)

@@ -95,7 +95,7 @@ def _known_values(study: Study) -> dict[str, set[str]]:
         layers |= set(network.layers)
     metrics: set[str] = set(study.similarity.metrics)
     if study.identification is not None:
-        metrics |= {*study.identification.metrics, "rsa_residualised"}
+        metrics |= {*study.identification.metrics, "rsa_residualised", "cka_equalised"}
     groups = study.groups()
     known: dict[str, set[str]] = {
         "experiment": set(groups),

@@ -169,7 +169,7 @@ FIGURES: dict[str, Caption] = {
         ("identification",),
     ),
     "audit": Caption(
-        "Audit",
+        "Scores by feature",
         "Scores, divided among features",
         "How similar every layer is to every recording (the cosine of kernels, CKA, free of noise "
         "and of what stimuli have in common by chance), and which part of it is which feature of "
@@ -179,8 +179,16 @@ FIGURES: dict[str, Caption] = {
         "or not in the same way in all repeats.",
         ("audit", "audit_remaining"),
     ),
+    "audit_range": Caption(
+        "Scores by feature",
+        "How far scores could have moved",
+        "Scores of the analysed layers, and between what they could have been if the model "
+        "weighted the features differently but kept everything that a linear readout can decode. "
+        "Ticks: the score of a model with only this feature left, of features that it has.",
+        ("audit_range",),
+    ),
     "audit_shares": Caption(
-        "Audit",
+        "Scores by feature",
         "Shares of a score",
         "Shares of the score of every condition's analysed layer (or a model's last one): every "
         "network, their mean, and the mean of their 95 % intervals. What the intervals are about "
@@ -188,16 +196,8 @@ FIGURES: dict[str, Caption] = {
         "variance in few dimensions can have most of a score.",
         ("audit", "audit_remaining"),
     ),
-    "audit_range": Caption(
-        "Audit",
-        "How far scores could have moved",
-        "Scores of the analysed layers, and between what they could have been if the model "
-        "weighted the features differently but kept everything that a linear readout can decode. "
-        "Ticks: the score of a model with only this feature left.",
-        ("audit_range",),
-    ),
     "audit_networks": Caption(
-        "Audit",
+        "Scores by feature",
         "Similarity of networks, divided among features",
         "How similar the networks of every two conditions are at the end of training, and which "
         "part of it is which feature. Means over pairs of different networks.",

@@ -21,6 +21,7 @@ import repbias
 from repbias.io.files import atomic
 from repbias.io.provenance import host
 from repbias.report.captions import FIGURES, PICTURES, picture_of
+from repbias.report.findings import findings
 from repbias.tables import read_tables
 
 #: Figures taller than this many points, some three screens, are collapsed.
@@ -105,6 +106,9 @@ def _results(
     """Return what the page shows of the tables and figures."""
     pictures = [figure for figure in figures if figure["recording"] is not None]
     return {
+        "findings": findings(tables),
+        "failed": failed_conditions(tables["learning"]),
+        "cautioned": tables["cautions"].groupby("recording", sort=False).size().to_dict(),
         "conditions": condition_rows(tables["learning"]),
         "recordings": recording_rows(tables, study.get("recordings", {})),
         "blocks": recording_blocks(tables, pictures),
@@ -209,6 +213,12 @@ def condition_rows(learning: pd.DataFrame) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def failed_conditions(learning: pd.DataFrame) -> list[str]:
+    """Return the conditions of which no network met the inclusion criterion."""
+    included = learning.groupby(["experiment", "condition"], sort=False)["included"].any()
+    return [f"{experiment}/{condition}" for experiment, condition in included.index[~included]]
 
 
 def recording_rows(

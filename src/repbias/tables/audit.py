@@ -88,11 +88,12 @@ class AuditRange(_Audited):
     alone: float
     """The score of the model if it had only this feature left."""
     usable: bool
-    """Whether both sides have the feature (permutation of its labels at 5 %); others are left out
-    of the range."""
+    """Whether the model has the feature (permutation of its labels at 5 %); others are left out of
+    the range."""
     range_low: float
     """Lowest score that weights of the model's features can give."""
     range_high: float
     """Highest score that weights of the model's features can give."""
     equalised: float
-    """Score if every usable feature had the same variance on both sides."""
+    """Score if every feature had the same variance: the mean similarity within the features that
+    the recording has, 0 in those that the model lacks."""

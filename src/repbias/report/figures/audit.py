@@ -185,7 +185,7 @@ def audit_range(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     rows = one_layer(rows, layers) if len(rows) else rows
     rows = rows.assign(alone=rows["alone"].where(rows["usable"].astype(bool)))
     keys = ["recording", "experiment", "condition", "layer", "snapshot"]
-    values = ["score", "range_low", "range_high", "alone"]
+    values = ["score", "range_low", "range_high", "alone", "usable"]
     means = rows.groupby([*keys, "feature"], sort=False)[values].mean().reset_index()
     if means["range_low"].notna().sum() == 0:
         return empty_figure("no score was divided"), means
@@ -202,7 +202,7 @@ def audit_range(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     for y, (_, part) in enumerate(groups[:MOST_ROWS]):
         first = part.iloc[0]
         axis.plot([first["range_low"], first["range_high"]], [y, y], "-", lw=5, color="0.85")
-        for row in part.itertuples():
+        for row in part[part["usable"] >= 0.5].itertuples():
             axis.plot(row.alone, y, "|", ms=8, mew=2, color=colours[row.feature])
         axis.plot(first["score"], y, "o", ms=5, color="black")
     axis.axvline(0, color="0.6", lw=0.6, zorder=0)

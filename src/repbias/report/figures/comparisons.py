@@ -38,9 +38,16 @@ REPRESENTED = 0.05
 #: An experiment with more pairs of conditions than this is shown as matrices.
 MOST_PAIRS = 15
 #: Variants of RSA that are meant to identify computations better.
-RSA_VARIANTS = ("rsa_reweighted", "rsa_whitened", "rsa_residualised", "procrustes")
+RSA_VARIANTS = (
+    "rsa_reweighted",
+    "rsa_whitened",
+    "rsa_residualised",
+    "cka_equalised",
+    "procrustes",
+)
 NAMES = {name: metric.label for name, metric in METRICS.items()} | {
-    "rsa_residualised": "RSA (residualised)"
+    "rsa_residualised": "RSA (residualised)",
+    "cka_equalised": "CKA (equalised)",
 }
 #: Grey where there is no similarity: white is a similarity of 0.
 MATRIX = mpl.colormaps["RdBu_r"].with_extremes(bad="0.75")

@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from repbias.base.spec import RepbiasError
-from repbias.geometry.similarity import METRICS
-from repbias.geometry.spec import Identification
-from repbias.rsa.identification import (
+from repbias.audit.identification import (
     identification_table,
     preference_of,
     top1_probability,
     with_noise,
 )
+from repbias.base.spec import RepbiasError
+from repbias.geometry.similarity import METRICS
+from repbias.geometry.spec import Identification
 from repbias.tables import TABLES, read_table, write_table
 
 IDS = [f"s{i:02d}" for i in range(24)]

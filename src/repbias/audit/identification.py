@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from repbias.audit.design import Design
+from repbias.audit.equalised import Equalised, equalised_similarity
+from repbias.audit.features import regressors
+from repbias.audit.spec import AuditedFeature
 from repbias.base.spec import RepbiasError, nearest
 from repbias.geometry.similarity import METRICS, Metric, residualised
 from repbias.geometry.spec import Identification
@@ -25,10 +29,18 @@ NONE_LEFT_OUT = -1
 
 
 class _Measure(NamedTuple):
-    """A measure of similarity, and what is done to representations before it is computed."""
+    """A measure of similarity, and what is done to representations before it is computed.
+
+    Attributes
+    ----------
+    metric : the measure
+    prepare : what is done to a representation
+    twice : whether the target is measured twice, as (2, stimulus, unit)
+    """
 
     metric: Metric
     prepare: Callable[[np.ndarray], np.ndarray] = np.asarray
+    twice: bool = False
 
 
 def top1_probability(own: np.ndarray, others: list[np.ndarray]) -> float:
@@ -103,6 +115,19 @@ def with_noise(x: np.ndarray, reliability: float, rng: np.random.Generator) -> n
     """
     sd = np.asarray(x, dtype=np.float64).std(axis=0) * np.sqrt(1 / reliability - 1)
     return x + sd * rng.standard_normal(x.shape)
+
+
+def measured_twice(x: np.ndarray, reliability: float, rng: np.random.Generator) -> np.ndarray:
+    """Measure a representation twice, so that the mean is :func:`with_noise`'s.
+
+    Returns
+    -------
+    numpy.ndarray
+        (2, stimulus, unit), with independent noise of twice the variance.
+    """
+    sd = np.asarray(x, dtype=np.float64).std(axis=0) * np.sqrt(1 / reliability - 1)
+    mean, difference = sd * rng.standard_normal((2, *x.shape))
+    return np.stack([x + mean + difference, x + mean - difference])
 
 
 def identification_table(
@@ -187,7 +212,28 @@ def _measures(
     if spec.residualise is not None:
         label = _label(activations, spec.residualise, n_stimuli)
         measures["rsa_residualised"] = _Measure(METRICS["rsa"], lambda x: residualised(x, label))
+    if spec.equalise:
+        labels = {name: values[:n_stimuli] for name, values in activations.labels.items()}
+        measures["cka_equalised"] = _Measure(_equalised(labels, spec.seed), twice=True)
     return measures
+
+
+def _equalised(labels: Mapping[str, np.ndarray], seed: int) -> Metric:
+    """Return the measure that gives every feature the same variance."""
+    classes = {name: np.asarray(values).astype(str) for name, values in labels.items()}
+    design = Design.of(regressors({name: AuditedFeature() for name in classes}, classes))
+
+    def no_permutation(factors: Equalised, order: np.ndarray) -> Equalised:
+        raise NotImplementedError("features do not move with the stimuli")
+
+    return Metric(
+        "CKA, equalised",
+        "",
+        lambda x: Equalised.of(x, design, seed),
+        equalised_similarity,
+        no_permutation,
+        symmetric=False,
+    )
 
 
 def _classes(
@@ -261,7 +307,8 @@ def _identify(
         for reliability in spec.reliabilities:
             # Every level has the same noise, scaled.
             rng = np.random.default_rng([spec.seed, n.seed])
-            noisy = measure.prepare(with_noise(n.x, reliability, rng))
+            measure_once = measured_twice if measure.twice else with_noise
+            noisy = measure.prepare(measure_once(n.x, reliability, rng))
             measured = factors_or_none(measure.metric, noisy, f"{target}, {n.network} with noise")
             if measured is None:
                 continue

@@ -1,0 +1,65 @@
+"""Similarity of representations in which every feature has the same variance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from repbias.audit.design import Design
+from repbias.audit.gates import has_features, has_rest
+from repbias.audit.scores import equal_cosines
+from repbias.audit.shares import blocks, parts
+from repbias.base.spec import RepbiasError
+
+#: Permutations of a feature's labels, or of stimuli, behind the question whether it is there.
+N_PERMUTATIONS = 199
+
+
+@dataclass(frozen=True, eq=False)
+class Equalised:
+    """A representation, by the features that it has.
+
+    Attributes
+    ----------
+    kernel : (stimulus, stimulus)
+    blocks : (feature and rest, stimulus, stimulus), :func:`repbias.audit.shares.blocks`
+    energy : (feature and rest,), similarity with itself within every feature, free of noise
+    usable : (feature and rest,) bool, whether it has the feature
+    """
+
+    kernel: np.ndarray
+    blocks: np.ndarray
+    energy: np.ndarray
+    usable: np.ndarray
+
+    @classmethod
+    def of(cls, patterns: np.ndarray, design: Design, seed: int = 0) -> Equalised:
+        """Look at patterns (stimulus, unit), or at two measurements of them (2, stimulus, unit).
+
+        Raises
+        ------
+        RepbiasError
+            If it has none of the features.
+        """
+        orthogonal = design.orthogonal()
+        x = np.asarray(patterns, dtype=np.float64)
+        halves = [h - h.mean(axis=0) for h in (x if x.ndim == 3 else (x, x))]
+        first, second = (h @ h.T for h in halves)
+        kernel = halves[0] @ halves[1].T
+        kernel = (kernel + kernel.T) / 2
+        energy = parts(blocks(first, orthogonal), second)
+        usable = np.append(
+            has_features(kernel, design, N_PERMUTATIONS, seed),
+            x.ndim == 2 or has_rest([(first, second)], design, N_PERMUTATIONS, seed),
+        )
+        usable &= energy > 0
+        if not usable.any():
+            raise RepbiasError("it has none of the features")
+        return cls(kernel, blocks(kernel, orthogonal), energy, usable)
+
+
+def equalised_similarity(of: Equalised, target: Equalised) -> float:
+    """Return the mean cosine within the target's features, 0 in those that the other lacks."""
+    cosines = equal_cosines(parts(of.blocks, target.kernel), of.energy, target.energy)
+    return float(np.where(of.usable, cosines, 0)[target.usable].mean())

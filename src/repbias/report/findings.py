@@ -1,0 +1,307 @@
+"""What a study found, in words: the first screen of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from repbias.audit.shares import REST
+
+#: A difference of scores that two networks of different tasks share is worth a sentence.
+ALIKE = 0.05
+#: Shares below this are not named.
+NAMED = 0.01
+
+Tables = Mapping[str, pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A finding.
+
+    Attributes
+    ----------
+    question : what it answers
+    text : the answer
+    links : where its numbers are: words to the place
+    """
+
+    question: str
+    text: str
+    links: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A layer of a condition's trained networks, or of a user's model.
+
+    Attributes
+    ----------
+    experiment, condition, layer : names
+    score : mean over networks
+    """
+
+    experiment: str
+    condition: str
+    layer: str
+    score: float
+
+    def __str__(self) -> str:
+        return f"{self.condition} ({self.layer})"
+
+    def of(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return its rows of trained networks."""
+        return table[
+            (table["experiment"] == self.experiment)
+            & (table["condition"] == self.condition)
+            & (table["layer"] == self.layer)
+            & (table["snapshot"] == "final")
+            & table["included"].astype(bool)
+        ]
+
+
+def findings(tables: Tables) -> list[dict[str, Any]]:
+    """Return what was found of every recording, or region of one.
+
+    Returns
+    -------
+    list of dict
+        "name" of the recording and region, "recording", and "sentences".
+    """
+    scores = tables["rsa_recordings"]
+    found = []
+    for (recording, region), part in scores.groupby(["recording", "region"], sort=False):
+        first = part[part["rdm_similarity"] == part["rdm_similarity"].iloc[0]]
+        models = ranked(first, "similarity")
+        if not models:
+            continue
+        at = {
+            name: _rows(tables[name], recording, region)
+            for name in ("rsa_tests", "audit", "audit_remaining", "audit_range")
+        }
+        sentences = [best_model(models, first, at["rsa_tests"]), *_of_audit(at, tables)]
+        sentences.append(told_apart(models, at["rsa_tests"]))
+        name = ", ".join(filter(None, (recording, region)))
+        found.append({"name": name, "recording": recording, "sentences": sentences})
+    return found
+
+
+def _rows(table: pd.DataFrame, recording: Any, region: Any) -> pd.DataFrame:
+    rows = table[(table["recording"] == recording) & (table["region"] == region)]
+    if "time_s" in rows:
+        rows = rows[rows["time_s"].isna()]
+    return rows[rows["subject"] == ""] if "subject" in rows else rows
+
+
+def ranked(table: pd.DataFrame, value: str) -> list[Model]:
+    """Return the best layer of every condition's trained networks, the best model first."""
+    trained = table[(table["snapshot"] == "final") & table["included"].astype(bool)]
+    means = trained.groupby(["experiment", "condition", "layer"], sort=False)[value].mean()
+    means = means.dropna().sort_values(ascending=False, kind="stable")
+    models: dict[tuple[str, str], Model] = {}
+    for (experiment, condition, layer), score in means.items():
+        key = (experiment, condition)
+        models.setdefault(key, Model(experiment, condition, layer, float(score)))
+    return list(models.values())
+
+
+def best_model(models: list[Model], scores: pd.DataFrame, tests: pd.DataFrame) -> Sentence:
+    """Say which model is best, against the noise ceiling and the runner-up."""
+    best = models[0]
+    low, high = scores[["ceiling_low", "ceiling_high"]].iloc[0]
+    kind = scores["rdm_similarity"].iloc[0]
+    text = f"{best} is most similar: {best.score:.2f} ({kind})"
+    if np.isfinite(low):
+        text += f", where the noise ceiling is {low:.2f} to {high:.2f}"
+    if len(models) > 1:
+        text += f"; next is {models[1]} with {models[1].score:.2f}"
+    return Sentence(
+        "Best model", text + ".", {"figure": "#rsa_recordings", "rows": "tables/rsa_recordings.csv"}
+    )
+
+
+def told_apart(models: list[Model], tests: pd.DataFrame) -> Sentence:
+    """Say whether the best model is better than the runner-up for more than these data."""
+    question, links = (
+        "Could it tell them apart",
+        {"tests": "#model_comparison", "rows": "tables/rsa_tests.csv"},
+    )
+    if len(models) < 2:
+        return Sentence(question, "There is one model, and nothing to tell it from.", links)
+    best, second = models[:2]
+    test = pair_test(best, second, tests)
+    if test is None:
+        return Sentence(question, f"{best} and {second} were not tested against each other.", links)
+    p = f"p = {test['p_fdr']:.2g}" if test["p_fdr"] >= 0.001 else "p < 0.001"
+    about = f"{p}, corrected; generalises to {test['generalises_to']}"
+    if test["p_fdr"] < 0.05:
+        text = f"Yes: {best} and {second} differ by {abs(test['effect']):.2f} ({about})."
+    else:
+        text = (
+            f"No: {best} and {second} cannot be told apart by this recording (difference "
+            f"{abs(test['effect']):.2f}, {about})."
+        )
+    if test["warning"]:
+        text += f" The test errs here: {test['warning']}."
+    return Sentence(question, text, links)
+
+
+def pair_test(a: Model, b: Model, tests: pd.DataFrame) -> dict[str, Any] | None:
+    """Return the test of two models' trained networks against each other, if there is one."""
+    rows = tests[(tests["test"] == "pair") & (tests["snapshot_a"] == "final")]
+    rows = rows[rows["snapshot_b"] == "final"]
+    for x, y in ((a, b), (b, a)):
+        found = rows[
+            (rows["condition_a"] == x.condition)
+            & (rows["layer_a"] == x.layer)
+            & (rows["condition_b"] == y.condition)
+            & (rows["layer_b"] == y.layer)
+        ]
+        if len(found):
+            return dict(found.iloc[0])
+    return None
+
+
+def _of_audit(at: Tables, tables: Tables) -> Iterator[Sentence]:
+    """Say what the best model's score is made of, by its own measure."""
+    audit = at["audit"]
+    refused = audit[(audit["feature"] == "") & (audit["warning"] != "")]
+    links = {"figure": "#audit", "rows": "tables/audit.csv"}
+    if len(refused):
+        text = str(refused["warning"].iloc[0]).removeprefix("audit: ")
+        yield Sentence("What the score is", f"Not divided: {text}.", links)
+        return
+    if audit.empty:
+        text = (
+            "Not divided: nothing is known of the stimuli; give images a table of columns, or let "
+            "image statistics be audited."
+        )
+        yield Sentence("What the score is", text, links)
+        return
+    models = ranked(audit[audit["feature"] == REST], "score")
+    if not models:
+        yield Sentence("What the score is", "Not divided: no model has a score.", links)
+        return
+    yield from (
+        shares_of(models[0], audit),
+        remaining_of(models[0], audit, at["audit_remaining"]),
+        range_of(models[0], at["audit_range"]),
+    )
+    if sentence := alike(models, audit, tables["learning"]):
+        yield sentence
+
+
+def mean_shares(model: Model, audit: pd.DataFrame) -> pd.DataFrame:
+    """Return the shares of a model's mean score, by feature, largest first; the rest last.
+
+    Columns share, ci_low and ci_high (means over networks of their own intervals).
+    """
+    rows = model.of(audit)
+    rows = rows.assign(part=rows["share"] * rows["score"])
+    means = rows.groupby("feature", sort=False)[["part", "ci_low", "ci_high"]].mean()
+    means = means.assign(share=means["part"] / means["part"].sum())
+    features = means.drop(index=REST).sort_values("share", ascending=False)
+    return pd.concat([features, means.loc[[REST]]])
+
+
+def shares_of(model: Model, audit: pd.DataFrame) -> Sentence:
+    """Say how much of the best score is which feature."""
+    links = {"figure": "#audit", "rows": "tables/audit.csv"}
+    rows = model.of(audit)
+    if not rows["gate"].astype(bool).mean() >= 0.5:
+        text = (
+            f"{model} has the highest score, {model.score:.2f} (CKA free of noise and chance), but "
+            "this could be chance: there is nothing to divide."
+        )
+        return Sentence("What the score is", text, links)
+    shares = mean_shares(model, audit)
+    features = shares.drop(index=REST)
+    named = [
+        f"{percent(row.share)} is {row.Index}{_interval(row)}"
+        for row in features.itertuples()
+        if abs(row.share) >= NAMED
+    ]
+    rest = f"{percent(shares.loc[REST, 'share'])} is explained by none of these"
+    text = (
+        f"In these stimuli, of the score of {model}, {model.score:.2f} (CKA free of noise and "
+        f"chance), {', '.join([*named, rest])}."
+    )
+    warnings = rows["warning"].str.split("; ").explode()
+    if len(warnings := warnings[warnings != ""]):
+        text += f" Caution: {warnings.value_counts().index[0]}."
+    return Sentence("What the score is", text, links)
+
+
+def _interval(row: Any) -> str:
+    if not np.isfinite(row.ci_low):
+        return ""
+    return f" [{row.ci_low * 100:.0f}, {row.ci_high * 100:.0f}]"
+
+
+def percent(share: float) -> str:
+    """Write a share; nothing and everything only where it is.
+
+    Examples
+    --------
+    >>> percent(0.004), percent(0.31), percent(0.998)
+    ('under 1 %', '31 %', 'over 99 %')
+    """
+    if 0 < share < 0.005:
+        return "under 1 %"
+    if 0.995 < share < 1:
+        return "over 99 %"
+    return f"{share * 100:.0f} %".replace("-", "−")
+
+
+def remaining_of(model: Model, audit: pd.DataFrame, remaining: pd.DataFrame) -> Sentence:
+    """Say what remains of the best score without its largest feature, and without all."""
+    largest = str(mean_shares(model, audit).index[0])
+    means = model.of(remaining).groupby("feature")["remaining"].mean()
+    text = f"Without {largest} on both sides, {_score(means.get(largest))} remains"
+    if len(means) > 2:
+        text += f"; without all known features, {_score(means.get('all'))}"
+    links = {"rows": "tables/audit_remaining.csv"}
+    return Sentence("What remains", f"{text}, of {model.score:.2f}.", links)
+
+
+def _score(value: float | None) -> str:
+    return "nothing" if value is None or not np.isfinite(value) else f"{value:.2f}"
+
+
+def range_of(model: Model, ranges: pd.DataFrame) -> Sentence:
+    """Say between what the best score could have moved."""
+    links = {"figure": "#audit_range", "rows": "tables/audit_range.csv"}
+    low, high = model.of(ranges)[["range_low", "range_high"]].mean()
+    if not np.isfinite(low):
+        text = "Not known: no feature is on both sides."
+    else:
+        text = (
+            f"With the same decodable content, {model} could have scored between {low:.2f} and "
+            f"{high:.2f}."
+        )
+    return Sentence("How far it could move", text, links)
+
+
+def alike(models: list[Model], audit: pd.DataFrame, learning: pd.DataFrame) -> Sentence | None:
+    """Name two conditions whose networks compute different things and score alike."""
+    targets = {
+        key: frozenset(part.loc[part["target"].astype(bool), "feature"])
+        for key, part in learning.groupby(["experiment", "condition"], sort=False)
+    }
+    best = models[0]
+    for other in models[1:]:
+        a, b = (targets.get((m.experiment, m.condition)) for m in (best, other))
+        if not a or not b or a == b or best.score - other.score > ALIKE * best.score:
+            continue
+        what = [" and ".join(sorted(t)) for t in (a, b)]
+        text = (
+            f"{other} computes {what[1]} and scores {other.score:.2f}; {best} computes {what[0]} "
+            f"and scores {best.score:.2f}: the score does not tell them apart."
+        )
+        links = {"figure": "#audit", "rows": "tables/audit.csv"}
+        return Sentence("Different networks, one score", text, links)
+    return None
