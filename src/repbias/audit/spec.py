@@ -52,7 +52,7 @@ class Audit(Spec):
     """Whether scores are divided at all."""
     features: dict[str, AuditedFeature] = {}
     """The features, as a list of columns or with settings for each. By default: of generated
-    stimuli their features; of images the columns of their table, or without one image
+    stimuli their features; of images the columns that are known of them, or else image
     statistics."""
     missing: Literal["refuse", "leave_out"] = "refuse"
     """What is done about stimuli without a value: nothing is audited, or they are left out."""
@@ -61,7 +61,11 @@ class Audit(Spec):
     seed: int = Field(0, ge=0)
     """Seed of permutations, splits of repeats and random orders of many features."""
 
-    @field_validator("features", mode="before")
+    @field_validator(
+        "features",
+        mode="before",
+        json_schema_input_type=list[str] | dict[str, AuditedFeature | None],
+    )
     @classmethod
     def _listed(cls, features: Any) -> Any:
         if isinstance(features, list):
