@@ -33,17 +33,72 @@ PUBLISHED = {
 }
 
 
+LAYERS = {
+    "v4": ["_blocks.11", "_blocks.13"],
+    "kriegeskorte92": ["_blocks.0", "_blocks.6", "_blocks.13"],
+}
+
+
+def documented(recording):
+    """The table of docs/audit.md about a recording: (model, layer) to numbers."""
+    text = (ROOT / "docs/audit.md").read_text(encoding="utf-8").split(f"<!-- {recording} -->")[1]
+    lines = [line for line in text.strip().split("\n\n")[0].splitlines() if "---" not in line]
+    header, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    table = pd.DataFrame(rows, columns=header).set_index(["model", "layer"])
+    return table.astype(float)
+
+
+def check_audit(name, results):
+    """Compare the worked examples of docs/audit.md with what the study has found."""
+    audit = pd.read_csv(results / "tables/audit.csv")
+    if name == "haxby":
+        assert audit["share"].isna().all()
+        (refusal,) = set(audit["warning"])
+        said = refusal.removeprefix("audit: ")
+        assert refusal in (ROOT / "docs/audit.md").read_text(encoding="utf-8")
+        assert said in (results / "report.html").read_text(encoding="utf-8")
+        return
+    audit = audit[audit["subject"].isna() & audit["recording"].notna()]
+    for recording, rows in audit.groupby("recording"):
+        shares = rows.pivot_table(index=["condition", "layer"], columns="feature", values="share")
+        np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-6)
+        found = shares.assign(score=rows.groupby(["condition", "layer"])["score"].first())
+        expected = documented(recording)
+        np.testing.assert_allclose(
+            found.loc[expected.index, expected.columns], expected, atol=0.005
+        )
+    assert audit["gate"].all()
+    if name == "kriegeskorte92":
+        best = audit[(audit["recording"] == "human_it") & (audit["condition"] == "pretrained")]
+        rest = best[(best["layer"] == "_blocks.13") & (best["feature"] == "rest")].iloc[0]
+        assert (rest["ci_low"], rest["ci_high"]) == pytest.approx((0.09, 0.34), abs=0.01)
+        assert rest["plain"] == pytest.approx(0.75, abs=0.01)
+        remaining = pd.read_csv(results / "tables/audit_remaining.csv")
+        ranges = pd.read_csv(results / "tables/audit_range.csv")
+        layer = {"recording": "human_it", "condition": "pretrained", "layer": "_blocks.13"}
+        without, moved = (
+            table[(table[list(layer)] == pd.Series(layer)).all(axis=1)]
+            for table in (remaining, ranges)
+        )
+        words = without.loc[without["feature"] == "all", "remaining"].item()
+        assert words == pytest.approx(0.52, abs=0.01)
+        assert moved["range_low"].iloc[0] == pytest.approx(0.07, abs=0.01)
+        assert moved["range_high"].iloc[0] == pytest.approx(0.61, abs=0.01)
+
+
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_study_runs(name, test_data, tmp_path, monkeypatch):
     needed = "nibabel" if name == "haxby" else "efficientnet_lite_pytorch"
     pytest.importorskip(needed, reason="needs the extras: pip install 'repbias[test]'")
     monkeypatch.setitem(os.environ, "REPBIAS_TEST_DATA", str(test_data))
     config = yaml.safe_load((ROOT / "studies" / f"{name}.yaml").read_text())
-    # Published numbers are of the recordings: two layers of one deep network are enough,
-    # shown small images.
-    if config["networks"].pop("untrained", None):
-        config["networks"]["pretrained"]["layers"] = ["_blocks.2", "_blocks.11"]
-        config["networks"]["pretrained"]["preprocess"]["size"] = 96
+    # Published numbers are of the recordings; docs/audit.md has some layers of deep networks.
+    if "untrained" in config["networks"]:
+        layers = LAYERS[name]
+        for network in set(config["networks"]) - {"pixels"}:
+            config["networks"][network]["layers"] = layers
+        if name == "v4":
+            del config["networks"]["untrained"]
         fast = {"permutations": 50, "partition_iterations": 1}
         config["encoding"] = config.get("encoding", {}) | fast
     (tmp_path / "studies").mkdir()
@@ -54,6 +109,7 @@ def test_study_runs(name, test_data, tmp_path, monkeypatch):
     assert set(references.index) == set(PUBLISHED[name])
     for measure, tolerance in PUBLISHED[name].items():
         assert abs(references.loc[measure, "difference"]) <= tolerance, measure
+    check_audit(name, workspace.results)
     page = (workspace.results / "report.html").read_text()
     assert all(recording in page for recording in config["recordings"])
     rsa = pd.read_csv(workspace.results / "tables/rsa_recordings.csv")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from repbias.audit.shares import REST
 from repbias.audit.spec import Audit, AuditedFeature
 from repbias.base.spec import RepbiasError
 from repbias.stimuli.statistics import PREFIX
@@ -27,6 +28,11 @@ def chosen_features(spec: Audit, columns: Mapping[str, np.ndarray]) -> dict[str,
     Of the study's features, those whose columns these stimuli have. By default all columns but
     ids: text with so many different values that it names stimuli, and columns that are the same
     for all. Image statistics are taken if there is no other.
+
+    Raises
+    ------
+    RepbiasError
+        If a column would be called like what no feature explains.
     """
     if spec.features:
         has = {n: (f.column or n) in columns for n, f in spec.features.items() if not f.product_of}
@@ -37,6 +43,11 @@ def chosen_features(spec: Audit, columns: Mapping[str, np.ndarray]) -> dict[str,
         }
     suited = [name for name, values in columns.items() if _is_suited(values)]
     own = [name for name in suited if not name.startswith(PREFIX)]
+    if REST in own:
+        raise RepbiasError(
+            f"audit: a column of the stimuli is called {REST!r}, which is what no feature "
+            f"explains; give it another name (audit.features: {{other: {{column: {REST}}}}})"
+        )
     return {name: AuditedFeature() for name in own or suited}
 
 

@@ -372,7 +372,8 @@ def movable(
 
     Weights of orthogonal subspaces are an invertible linear map, so whatever a linear readout can
     decode stays. With cos_f the score of the model that has only f left, scores lie between
-    min cos_f and sqrt(sum max(cos_f, 0)^2); and one is the model's own.
+    min cos_f and sqrt(sum max(cos_f, 0)^2) if units do not mix features. Where they do, the model
+    as it is can score more or less; it belongs to the range as well.
 
     Parameters
     ----------

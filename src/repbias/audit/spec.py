@@ -45,20 +45,14 @@ class AuditedFeature(Spec):
         return self
 
 
-def _or_a_list(schema: dict[str, Any]) -> None:
-    """Let a list of names be one more form of a mapping in the schema."""
-    mapping = {key: schema.pop(key) for key in ("type", "additionalProperties")}
-    schema["anyOf"] = [mapping, {"type": "array", "items": {"type": "string"}}]
-
-
 class Audit(Spec):
     """How much of every similarity score is which feature of the stimuli (docs/audit.md)."""
 
     enabled: bool = True
     """Whether scores are divided at all."""
-    features: dict[str, AuditedFeature] = Field({}, json_schema_extra=_or_a_list)
+    features: dict[str, AuditedFeature] = {}
     """The features, as a list of columns or with settings for each. By default: of generated
-    stimuli their features; of images the columns of their table, or without one image
+    stimuli their features; of images the columns that are known of them, or else image
     statistics."""
     missing: Literal["refuse", "leave_out"] = "refuse"
     """What is done about stimuli without a value: nothing is audited, or they are left out."""
@@ -67,7 +61,11 @@ class Audit(Spec):
     seed: int = Field(0, ge=0)
     """Seed of permutations, splits of repeats and random orders of many features."""
 
-    @field_validator("features", mode="before")
+    @field_validator(
+        "features",
+        mode="before",
+        json_schema_input_type=list[str] | dict[str, AuditedFeature | None],
+    )
     @classmethod
     def _listed(cls, features: Any) -> Any:
         if isinstance(features, list):

@@ -57,12 +57,12 @@ class AuditRange(Audited):
     alone: float
     """The score of the model if it had only this feature left."""
     usable: bool
-    """Whether the model has the feature (permutation of its labels at 5 %); others are left out of
-    the range."""
+    """Whether the model has the feature beyond its overlap with others (permutation of stimuli at
+    5 %); others are left out of the range."""
     range_low: float
-    """Lowest score that weights of the model's features can give."""
+    """Lowest score that weights of the model's features can give, the present ones included."""
     range_high: float
-    """Highest score that weights of the model's features can give."""
+    """Highest score that weights of the model's features can give, the present ones included."""
     equalised: float
     """Score if every feature had the same variance: the mean similarity within the features that
     the recording has, 0 in those that the model lacks."""
