@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import pdist, squareform
 
+from repbias.geometry.ceilings import subject_ceiling
 from repbias.geometry.spec import Geometry
 from repbias.io.recordings import Recording
 from repbias.rsa.cautions import (
@@ -133,6 +134,7 @@ def test_ranks_have_no_heavy_tails():
         (lambda rng, n: rng.integers(0, 2, (n, 8)), 0, 0.05),
         # Half of the stimuli are noisier, so all of their distances are larger.
         (lambda rng, n: rng.normal(size=(n, 99)) * (1 + np.arange(n) % 2)[:, None], 0, 0.05),
+        (lambda rng, n: rng.normal(size=(n, 30)) * (1 + np.arange(n) % 2)[:, None], 0, 0.05),
     ],
 )
 def test_heavy_tails_are_found_in_nine_of_ten_data_sets_and_hardly_elsewhere(draw, least, most):
@@ -189,6 +191,21 @@ def test_uneven_repeats_matter_to_distances_that_noise_raises():
     assert dangers(mine) == set()
 
 
+@pytest.mark.parametrize(("most", "found"), [(4, set()), (5, {"uneven_repeats"})])
+def test_a_few_more_repeats_do_not_matter(most, found):
+    mine = recording(RNG(0).normal(size=(N, 12)), repeats=np.where(np.arange(N) % 2, 3, most))
+    assert dangers(mine, recording_distance="euclidean") == found
+
+
+@pytest.mark.parametrize(("n_units", "found"), [(9, {"few_units"}), (10, set())])
+def test_ten_units_are_enough(n_units, found):
+    mine = recording(RNG(0).normal(size=(N, 12)), noise=0.1, subjects=2)
+    keep = np.r_[0:30, 30 : 30 + n_units]
+    mine.responses = mine.responses[:, keep]
+    mine.units = {k: v[keep] for k, v in mine.units.items()}
+    assert dangers(mine) == found
+
+
 def test_subjects_who_share_nothing_do_not_agree():
     mine = recording(RNG(0).normal(size=(N, 12)), noise=60)
     assert "low_agreement" in dangers(mine)
@@ -240,6 +257,29 @@ def test_likeness_is_that_of_means_and_its_p_counts_permutations():
         more_alike(squareform(pdist(RNG(s).normal(size=(12, 5)))), *pairs)[1] for s in range(60)
     ]
     assert np.mean(np.array(small) <= 0.1) < 0.25  # uniform
+
+
+def agreeing(shared, n_subjects):
+    """RDMs of 90 stimuli, a share of whose variance subjects have in common."""
+    common, own = RNG(0).normal(size=4005), RNG(1).normal(size=(n_subjects, 4005))
+    return 10 + np.sqrt(shared) * common + np.sqrt(1 - shared) * own
+
+
+@pytest.mark.parametrize(("shared", "found"), [(0.02, {"low_agreement"}), (0.06, set())])
+def test_a_low_ceiling_is_said_even_if_subjects_agree_somewhat(shared, found):
+    """Ceilings, of each of 20 subjects with the mean of 19 others: .075 and .19."""
+    data = agreeing(shared, 20)
+    assert {caution.danger for caution in of_rdms(data, "correlation", Geometry())} == found
+    low, _ = subject_ceiling(data, "corr")
+    assert low == pytest.approx(shared / np.sqrt(shared + (1 - shared) / 19), abs=0.01)
+
+
+def test_two_of_three_subjects_who_agree_may_do_so_by_chance():
+    data = agreeing(0.8, 3)
+    assert not list(of_rdms(data, "correlation", Geometry()))
+    data[2] = 10 + RNG(2).normal(size=4005)
+    assert [c.danger for c in of_rdms(data, "correlation", Geometry())] == ["low_agreement"]
+    assert subject_ceiling(data, "corr")[0] > 0.3
 
 
 def test_ids_are_ordered_by_the_numbers_in_them():
