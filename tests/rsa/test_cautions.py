@@ -11,11 +11,13 @@ from repbias.geometry.spec import Geometry
 from repbias.io.recordings import Recording
 from repbias.rsa.cautions import (
     cautions_table,
+    dependent_column,
     effective_stimuli,
     more_alike,
     natural_order,
     nearest_ratio,
     of_rdms,
+    of_stimuli,
     relative_spread,
 )
 from repbias.tables import TABLES
@@ -209,7 +211,9 @@ def test_ten_units_are_enough(n_units, found):
 def test_subjects_who_share_nothing_do_not_agree():
     mine = recording(RNG(0).normal(size=(N, 12)), noise=60)
     assert "low_agreement" in dangers(mine)
+    # Reliabilities of .2 and .45: signal 12, noise / 4.
     assert "lucky_ceilings" in dangers(recording(RNG(0).normal(size=(N, 12)), noise=14))
+    assert "lucky_ceilings" not in dangers(recording(RNG(0).normal(size=(N, 12)), noise=7.5))
 
 
 def test_few_units_are_counted_in_each_subject():
@@ -280,6 +284,63 @@ def test_two_of_three_subjects_who_agree_may_do_so_by_chance():
     data[2] = 10 + RNG(2).normal(size=4005)
     assert [c.danger for c in of_rdms(data, "correlation", Geometry())] == ["low_agreement"]
     assert subject_ceiling(data, "corr")[0] > 0.3
+
+
+def alike(codes, strength):
+    """All stimuli as far from each other, but for those of a group."""
+    square = np.where(codes[:, None] == codes, 1 - strength, 1.0)
+    np.fill_diagonal(square, 0)
+    return square
+
+
+def test_stimuli_of_a_group_must_be_alike_by_more_than_two_percent():
+    codes = np.arange(N) % 8
+    columns = {"stimulus_id": codes, "name": np.arange(N), "category": codes, "one": 0 * codes}
+    found = dependent_column(alike(codes, 0.03), columns)
+    assert found is not None and found[0] == "category" and found[1] == pytest.approx(0.03)
+    assert dependent_column(alike(codes, 0.01), columns) is None
+
+
+def test_the_column_by_which_stimuli_are_most_alike_is_named():
+    category, pair = np.arange(N) % 8, np.arange(N) // 2
+    square = alike(category, 0.1) + alike(pair, 0.3)
+    found = dependent_column(square, {"category": category, "pair": pair})
+    assert found is not None and found[0] == "pair"
+    found = dependent_column(square, {"category": category})
+    assert found is not None and found[0] == "category"
+
+
+@pytest.mark.parametrize(("n_levels", "found"), [(20, True), (22, False)])
+def test_a_column_with_a_value_for_most_stimuli_groups_none(n_levels, found):
+    codes = np.arange(N) % n_levels
+    assert (dependent_column(alike(codes, 0.5), {"name": codes}) is not None) == found
+
+
+def test_unrelated_columns_are_hardly_ever_named():
+    """In half a percent of cases, whatever the number of columns."""
+    found = 0
+    for seed in range(300):
+        rng = RNG(seed)
+        square = squareform(pdist(rng.normal(size=(12, 3))))
+        found += dependent_column(square, {"a": rng.integers(0, 3, 12)}) is not None
+    assert found / 300 < 0.02
+
+
+@pytest.mark.parametrize(
+    ("distance", "nearest", "found"),
+    [
+        ("correlation", 0.3, True),
+        ("correlation", 0.4, False),
+        ("euclidean", 0.5, True),
+        ("euclidean", 0.65, False),
+    ],
+)
+def test_near_duplicates_are_three_times_as_near_by_squared_distance(distance, nearest, found):
+    codes = np.arange(N) % 20  # pairs, but not in a row
+    data = squareform(alike(codes, 1 - nearest), checks=False)
+    mine = recording(RNG(0).normal(size=(N, 12)))
+    cautions = [c.danger for c in of_stimuli(mine, data[None], distance)]
+    assert cautions == ["near_duplicates"] * found
 
 
 def test_ids_are_ordered_by_the_numbers_in_them():
