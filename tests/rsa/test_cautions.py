@@ -9,6 +9,7 @@ from scipy.spatial.distance import pdist, squareform
 from repbias.geometry.ceilings import subject_ceiling
 from repbias.geometry.spec import Geometry
 from repbias.io.recordings import Recording
+from repbias.rsa import cautions
 from repbias.rsa.cautions import (
     cautions_table,
     dependent_column,
@@ -145,8 +146,8 @@ def test_heavy_tails_are_found_in_nine_of_ten_data_sets_and_hardly_elsewhere(dra
         rng = RNG(seed)
         shared = draw(rng, N)
         subjects = [pdist(np.hstack([shared, draw(rng, N)]), "sqeuclidean") for _ in range(10)]
-        cautions = of_rdms(np.stack(subjects), "squared_euclidean", Geometry())
-        found += any(caution.danger == "heavy_tails" for caution in cautions)
+        of_data = of_rdms(np.stack(subjects), "squared_euclidean", Geometry())
+        found += any(caution.danger == "heavy_tails" for caution in of_data)
     assert least <= found / 100 <= most
 
 
@@ -310,6 +311,17 @@ def test_the_column_by_which_stimuli_are_most_alike_is_named():
     assert found is not None and found[0] == "category"
 
 
+def test_p_counts_the_data_themselves_and_all_columns_that_were_looked_at(monkeypatch):
+    codes = np.arange(N) % 8
+    pairs = np.nonzero(np.triu(codes[:, None] == codes, 1))
+    assert more_alike(alike(codes, 0.5), *pairs)[1] == pytest.approx(1 / 200)
+    assert more_alike(alike(codes, 0.5), *pairs, n_tests=3)[1] == pytest.approx(1 / 600)
+    monkeypatch.setattr(cautions, "more_alike", lambda *_: (0.5, 0.004))
+    columns = {"category": codes, "other": np.arange(N) % 5}
+    assert dependent_column(np.ones((N, N)), {"category": codes}) == ("category", 0.5)
+    assert dependent_column(np.ones((N, N)), columns) is None
+
+
 @pytest.mark.parametrize(("n_levels", "found"), [(20, True), (22, False)])
 def test_a_column_with_a_value_for_most_stimuli_groups_none(n_levels, found):
     codes = np.arange(N) % n_levels
@@ -339,8 +351,8 @@ def test_near_duplicates_are_three_times_as_near_by_squared_distance(distance, n
     codes = np.arange(N) % 20  # pairs, but not in a row
     data = squareform(alike(codes, 1 - nearest), checks=False)
     mine = recording(RNG(0).normal(size=(N, 12)))
-    cautions = [c.danger for c in of_stimuli(mine, data[None], distance)]
-    assert cautions == ["near_duplicates"] * found
+    dangers_found = [c.danger for c in of_stimuli(mine, data[None], distance)]
+    assert dangers_found == ["near_duplicates"] * found
 
 
 def test_ids_are_ordered_by_the_numbers_in_them():
