@@ -8,7 +8,7 @@ from scipy.stats import ortho_group
 
 from repbias.base.groups import StimulusGroups
 from repbias.encoding.reverse import kernels_of_regions, principal_components, reverse_r2
-from repbias.encoding.ridge import gram, predict, scores
+from repbias.encoding.ridge import gram, outer_folds, predict, scores
 from repbias.encoding.spec import Encoding
 
 SPEC = Encoding(n_alphas=9, permutations=0)
@@ -63,3 +63,36 @@ def test_every_region_has_a_kernel_of_its_complete_units():
 def test_a_constant_layer_is_not_predicted():
     kernel = gram(np.random.default_rng(0).normal(size=(100, 4)))
     assert np.isnan(reverse_r2(kernel, np.zeros((100, 1)), SPEC, ALONE))
+
+
+def test_components_are_those_of_numpy():
+    """Scores U S of a singular value decomposition, up to sign, until they hold 99 %."""
+    x = np.random.default_rng(3).normal(size=(60, 4)) * [10, 3, 2, 0.1] + 5
+    u, s, _ = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
+    assert 0.95 < (s[:2] ** 2).sum() / (s**2).sum() < 0.99
+    components = principal_components(x)
+    np.testing.assert_allclose(np.abs(components), np.abs(u * s)[:, :3], atol=1e-8)
+    with np.errstate(all="raise"):
+        assert not principal_components(np.ones((6, 3))).any()
+
+
+def test_units_of_a_region_count_alike_whatever_their_unit_of_measure():
+    means = np.random.default_rng(4).normal(size=(20, 3))
+    kernels = kernels_of_regions(means * [1, 50, 0.01] + [0, 9, 0], np.full(3, "V4"))
+    np.testing.assert_allclose(kernels["V4"], gram(means / means.std(axis=0)))
+
+
+def test_r2_is_that_of_a_loop_over_folds_in_which_groups_are_whole():
+    """Against the mean of the training stimuli, over all components at once."""
+    rng = np.random.default_rng(5)
+    groups = StimulusGroups.of(np.arange(100) // 10, "films")
+    x = rng.normal(size=(10, 4)).repeat(10, axis=0) + rng.normal(size=(100, 4))
+    layer = principal_components(x @ rng.normal(size=(4, 3)))
+    kernel = gram(x + rng.normal(size=(100, 4)))
+    error = total = 0.0
+    for train, test in outer_folds(groups, SPEC):
+        fit = predict(kernel, layer, SPEC, groups)
+        error += ((layer[test] - fit.predicted[test]) ** 2).sum()
+        total += ((layer[test] - layer[train].mean(axis=0)) ** 2).sum()
+    assert reverse_r2(kernel, layer, SPEC, groups) == pytest.approx(1 - error / total, rel=1e-10)
+    assert 0.1 < 1 - error / total < 0.9

@@ -9,7 +9,7 @@ from scipy.stats import t
 
 from repbias.report.captions import FIGURES
 from repbias.report.figures import DRAWINGS
-from repbias.report.figures.selection import summarise
+from repbias.report.figures.selection import over_networks, summarise
 
 LAYERS = {"tasks/easy": "hidden2", "tasks/both": "hidden1"}
 
@@ -27,6 +27,35 @@ def test_means_have_t_intervals_and_skip_missing_values():
         assert row["value"] == pytest.approx(values.mean())
         assert row["ci_high"] - row["value"] == pytest.approx(half, rel=0.05)
         assert row["value"] - row["ci_low"] == pytest.approx(half, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("column", "least", "most"),
+    [
+        *((name, 0, 1) for name in ("accuracy", "agreement", "flips", "follows_a")),
+        *((name, -1, 1) for name in ("r", "similarity")),
+        ("r2", -np.inf, 1),
+        ("share", -np.inf, np.inf),
+    ],
+)
+def test_intervals_of_means_end_where_values_can(column, least, most):
+    """Of two networks, 12.7 standard errors on either side of .5."""
+    table = pd.DataFrame({"group": "a", column: [0.2, 0.8]})
+    (row,) = summarise(table, ["group"], column).itertuples()
+    half = t.ppf(0.975, 1) * 0.3
+    assert (row.ci_low, row.ci_high) == pytest.approx(
+        (max(least, 0.5 - half), min(most, 0.5 + half)), rel=0.1
+    )
+
+
+def test_one_network_has_its_own_interval():
+    table = pd.DataFrame(
+        {"group": ["a", "b", "b"], "r": [0.5, 0.2, 0.3], "ci_low": [0.1, 0, 0], "ci_high": 0.7}
+    )
+    first, second = over_networks(table, ["group"], "r").itertuples()
+    assert (first.ci_low, first.ci_high, first.n) == (0.1, 0.7, 1)
+    half = t.ppf(0.975, 1) * 0.05
+    assert second.ci_high == pytest.approx(0.25 + half, rel=0.1)
 
 
 def test_sweeps_show_conditions_in_order_with_their_counts(make_tables):

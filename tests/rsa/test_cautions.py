@@ -6,15 +6,19 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import pdist, squareform
 
+from repbias.geometry.ceilings import subject_ceiling
 from repbias.geometry.spec import Geometry
 from repbias.io.recordings import Recording
+from repbias.rsa import cautions
 from repbias.rsa.cautions import (
     cautions_table,
+    dependent_column,
     effective_stimuli,
     more_alike,
     natural_order,
     nearest_ratio,
     of_rdms,
+    of_stimuli,
     relative_spread,
 )
 from repbias.tables import TABLES
@@ -133,6 +137,7 @@ def test_ranks_have_no_heavy_tails():
         (lambda rng, n: rng.integers(0, 2, (n, 8)), 0, 0.05),
         # Half of the stimuli are noisier, so all of their distances are larger.
         (lambda rng, n: rng.normal(size=(n, 99)) * (1 + np.arange(n) % 2)[:, None], 0, 0.05),
+        (lambda rng, n: rng.normal(size=(n, 30)) * (1 + np.arange(n) % 2)[:, None], 0, 0.05),
     ],
 )
 def test_heavy_tails_are_found_in_nine_of_ten_data_sets_and_hardly_elsewhere(draw, least, most):
@@ -141,8 +146,8 @@ def test_heavy_tails_are_found_in_nine_of_ten_data_sets_and_hardly_elsewhere(dra
         rng = RNG(seed)
         shared = draw(rng, N)
         subjects = [pdist(np.hstack([shared, draw(rng, N)]), "sqeuclidean") for _ in range(10)]
-        cautions = of_rdms(np.stack(subjects), "squared_euclidean", Geometry())
-        found += any(caution.danger == "heavy_tails" for caution in cautions)
+        of_data = of_rdms(np.stack(subjects), "squared_euclidean", Geometry())
+        found += any(caution.danger == "heavy_tails" for caution in of_data)
     assert least <= found / 100 <= most
 
 
@@ -189,10 +194,27 @@ def test_uneven_repeats_matter_to_distances_that_noise_raises():
     assert dangers(mine) == set()
 
 
+@pytest.mark.parametrize(("most", "found"), [(4, set()), (5, {"uneven_repeats"})])
+def test_a_few_more_repeats_do_not_matter(most, found):
+    mine = recording(RNG(0).normal(size=(N, 12)), repeats=np.where(np.arange(N) % 2, 3, most))
+    assert dangers(mine, recording_distance="euclidean") == found
+
+
+@pytest.mark.parametrize(("n_units", "found"), [(9, {"few_units"}), (10, set())])
+def test_ten_units_are_enough(n_units, found):
+    mine = recording(RNG(0).normal(size=(N, 12)), noise=0.1, subjects=2)
+    keep = np.r_[0:30, 30 : 30 + n_units]
+    mine.responses = mine.responses[:, keep]
+    mine.units = {k: v[keep] for k, v in mine.units.items()}
+    assert dangers(mine) == found
+
+
 def test_subjects_who_share_nothing_do_not_agree():
     mine = recording(RNG(0).normal(size=(N, 12)), noise=60)
     assert "low_agreement" in dangers(mine)
+    # Reliabilities of .2 and .45: signal 12, noise / 4.
     assert "lucky_ceilings" in dangers(recording(RNG(0).normal(size=(N, 12)), noise=14))
+    assert "lucky_ceilings" not in dangers(recording(RNG(0).normal(size=(N, 12)), noise=7.5))
 
 
 def test_few_units_are_counted_in_each_subject():
@@ -240,6 +262,97 @@ def test_likeness_is_that_of_means_and_its_p_counts_permutations():
         more_alike(squareform(pdist(RNG(s).normal(size=(12, 5)))), *pairs)[1] for s in range(60)
     ]
     assert np.mean(np.array(small) <= 0.1) < 0.25  # uniform
+
+
+def agreeing(shared, n_subjects):
+    """RDMs of 90 stimuli, a share of whose variance subjects have in common."""
+    common, own = RNG(0).normal(size=4005), RNG(1).normal(size=(n_subjects, 4005))
+    return 10 + np.sqrt(shared) * common + np.sqrt(1 - shared) * own
+
+
+@pytest.mark.parametrize(("shared", "found"), [(0.02, {"low_agreement"}), (0.06, set())])
+def test_a_low_ceiling_is_said_even_if_subjects_agree_somewhat(shared, found):
+    """Ceilings, of each of 20 subjects with the mean of 19 others: .075 and .19."""
+    data = agreeing(shared, 20)
+    assert {caution.danger for caution in of_rdms(data, "correlation", Geometry())} == found
+    low, _ = subject_ceiling(data, "corr")
+    assert low == pytest.approx(shared / np.sqrt(shared + (1 - shared) / 19), abs=0.01)
+
+
+def test_two_of_three_subjects_who_agree_may_do_so_by_chance():
+    data = agreeing(0.8, 3)
+    assert not list(of_rdms(data, "correlation", Geometry()))
+    data[2] = 10 + RNG(2).normal(size=4005)
+    assert [c.danger for c in of_rdms(data, "correlation", Geometry())] == ["low_agreement"]
+    assert subject_ceiling(data, "corr")[0] > 0.3
+
+
+def alike(codes, strength):
+    """All stimuli as far from each other, but for those of a group."""
+    square = np.where(codes[:, None] == codes, 1 - strength, 1.0)
+    np.fill_diagonal(square, 0)
+    return square
+
+
+def test_stimuli_of_a_group_must_be_alike_by_more_than_two_percent():
+    codes = np.arange(N) % 8
+    columns = {"stimulus_id": codes, "name": np.arange(N), "category": codes, "one": 0 * codes}
+    found = dependent_column(alike(codes, 0.03), columns)
+    assert found is not None and found[0] == "category" and found[1] == pytest.approx(0.03)
+    assert dependent_column(alike(codes, 0.01), columns) is None
+
+
+def test_the_column_by_which_stimuli_are_most_alike_is_named():
+    category, pair = np.arange(N) % 8, np.arange(N) // 2
+    square = alike(category, 0.1) + alike(pair, 0.3)
+    found = dependent_column(square, {"category": category, "pair": pair})
+    assert found is not None and found[0] == "pair"
+    found = dependent_column(square, {"category": category})
+    assert found is not None and found[0] == "category"
+
+
+def test_p_counts_the_data_themselves_and_all_columns_that_were_looked_at(monkeypatch):
+    codes = np.arange(N) % 8
+    pairs = np.nonzero(np.triu(codes[:, None] == codes, 1))
+    assert more_alike(alike(codes, 0.5), *pairs)[1] == pytest.approx(1 / 200)
+    assert more_alike(alike(codes, 0.5), *pairs, n_tests=3)[1] == pytest.approx(1 / 600)
+    monkeypatch.setattr(cautions, "more_alike", lambda *_: (0.5, 0.004))
+    columns = {"category": codes, "other": np.arange(N) % 5}
+    assert dependent_column(np.ones((N, N)), {"category": codes}) == ("category", 0.5)
+    assert dependent_column(np.ones((N, N)), columns) is None
+
+
+@pytest.mark.parametrize(("n_levels", "found"), [(20, True), (22, False)])
+def test_a_column_with_a_value_for_most_stimuli_groups_none(n_levels, found):
+    codes = np.arange(N) % n_levels
+    assert (dependent_column(alike(codes, 0.5), {"name": codes}) is not None) == found
+
+
+def test_unrelated_columns_are_hardly_ever_named():
+    """In half a percent of cases, whatever the number of columns."""
+    found = 0
+    for seed in range(300):
+        rng = RNG(seed)
+        square = squareform(pdist(rng.normal(size=(12, 3))))
+        found += dependent_column(square, {"a": rng.integers(0, 3, 12)}) is not None
+    assert found / 300 < 0.02
+
+
+@pytest.mark.parametrize(
+    ("distance", "nearest", "found"),
+    [
+        ("correlation", 0.3, True),
+        ("correlation", 0.4, False),
+        ("euclidean", 0.5, True),
+        ("euclidean", 0.65, False),
+    ],
+)
+def test_near_duplicates_are_three_times_as_near_by_squared_distance(distance, nearest, found):
+    codes = np.arange(N) % 20  # pairs, but not in a row
+    data = squareform(alike(codes, 1 - nearest), checks=False)
+    mine = recording(RNG(0).normal(size=(N, 12)))
+    dangers_found = [c.danger for c in of_stimuli(mine, data[None], distance)]
+    assert dangers_found == ["near_duplicates"] * found
 
 
 def test_ids_are_ordered_by_the_numbers_in_them():

@@ -226,9 +226,8 @@ def left_out_scores(
         (block, unit).
     """
     y, p = responses - prediction.baseline, prediction.parts.sum(axis=0)
-    r = np.zeros((len(left_out), y.shape[1]))
-    folds = np.unique(prediction.fold)
-    for fold in folds:
+    r, n_folds = np.zeros((len(left_out), y.shape[1])), np.zeros((len(left_out), 1))
+    for fold in np.unique(prediction.fold):
         rows = prediction.fold == fold
         # Sums of few numbers, centred so that their differences keep their digits.
         a, b = (x[rows] - x[rows].mean(axis=0) for x in (y, p))
@@ -240,7 +239,8 @@ def left_out_scores(
         norms = np.sqrt(np.maximum(aa, 0) * np.maximum(bb, 0))
         small = 1e-12 * np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
         r += np.divide(ab, norms, out=np.zeros_like(r), where=norms > small)
-    return r / len(folds)
+        n_folds += w.any(axis=1, keepdims=True)  # a group may be all of a fold
+    return r / np.maximum(n_folds, 1)
 
 
 def _correlation(y: np.ndarray, p: np.ndarray) -> np.ndarray:
