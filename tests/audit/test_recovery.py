@@ -16,19 +16,22 @@ from repbias.audit.design import Design
 from repbias.audit.kernels import subject_kernels
 from repbias.audit.recovery import (
     _rows,
-    _table,
     interval,
     merits_by_score,
     named,
     recover,
+    rows_as_table,
     scored_networks,
     simulate_brains,
     simulate_rdms,
 )
+from repbias.audit.recovery_shares import recover_shares, shares_of_brains
 from repbias.audit.recovery_spec import Recovery
 from repbias.audit.recovery_words import indistinct, sentences
-from repbias.audit.scores import Brain, Side, divide
+from repbias.audit.scores import NEW_SUBJECTS, THESE_SUBJECTS, Brain, Side, divide
 from repbias.audit.shares import kernel_of
+from repbias.audit.spec import Audit
+from repbias.audit.tables import Known
 from repbias.audit.twins import RdmTwins, Twins
 from repbias.base.groups import StimulusGroups
 from repbias.base.spec import RepbiasError
@@ -107,7 +110,7 @@ def simulated_table(twins, candidates, measures=MEASURES, n: int = 6, seed: int 
     simulated = simulate_brains(twins, scorer, n, seed)
     real = scorer.scores([twins.recording])
     rows = [r for m in measures for r in _rows(simulated, m, real[m][0], {})]
-    return _table([{"recording": "brain"} | row for row in rows])
+    return rows_as_table("recovery", [{"recording": "brain"} | row for row in rows])
 
 
 def confusion(table: pd.DataFrame, level: str, how: str, measure: str) -> np.ndarray:
@@ -156,7 +159,8 @@ def test_twins_have_the_reliabilities_and_noise_correlations_of_a_recording():
 
 def test_signals_of_twins_have_exactly_the_variance_of_the_units():
     twins = Twins.of(noisy())
-    twin = twins.simulate(root_of(gram(features_of(0, 1)[0, 0])), np.random.default_rng(0), False)
+    root = root_of(gram(features_of(0, 1)[0, 0]))
+    twin = twins.measured(twins.signal(root, np.random.default_rng(0)))
     for subject in twins.subjects:
         signal = twin.responses.reshape(N, 4, -1)[:, 0, subject.units]
         np.testing.assert_allclose(signal.std(axis=0, ddof=1), subject.signal_sd)
@@ -398,7 +402,9 @@ def test_rdms_alone_name_the_right_model_where_subjects_agree():
     twins = RdmTwins.of(recording)
     for of_brain, share in ((twins, 1), (replace(twins, signal_sd=0.0), 0.5)):
         simulated = simulate_rdms(of_brain, candidates, GEOMETRY, 20, 0)
-        table = _table(list(_rows(simulated, "rsa", simulated.scores["rsa"][0], {})))
+        table = rows_as_table(
+            "recovery", list(_rows(simulated, "rsa", simulated.scores["rsa"][0], {}))
+        )
         right = np.diagonal(confusion(table, "model", "argmax", "rsa"))
         assert binomtest(round(right.sum() * 40), 80, share).pvalue > 0.001
 
@@ -508,3 +514,57 @@ def test_what_is_not_available_is_said(study):
     small = Recovery(simulations=2, max_memory_mb=100)
     with pytest.raises(RepbiasError, match=r"lower recovery\.networks"):
         _refuse_large(2000, 12, True, small)
+
+
+# Shares.
+
+
+@pytest.mark.parametrize("subjects", [2, 4])
+def test_intervals_of_shares_hold_the_true_shares_at_the_noise_of_the_recording(subjects):
+    """Of these subjects with two, of others like them with four, in 95 % of brains."""
+    rng = np.random.default_rng(0)
+    labels = np.tile(["a", "b"], N // 2)
+    code = np.where(labels == "a", 2.0, -2.0)[:, None]
+    layer = np.hstack([code, rng.standard_normal((N, 6))])
+    known = Known.of({"kind": labels}, Audit())
+    root, kernel = root_of(gram(layer)), kernel_of(pdist(layer, "sqeuclidean"))
+    geometry = Geometry(recording_distance="euclidean")
+    twins = Twins.of(noisy(noise=1.5, units=10 * subjects, subjects=subjects))
+    found = list(shares_of_brains(twins, root, kernel, known, geometry, 80, rng))
+    true, _, low, high = (np.array([f[i] for f in found]) for i in range(4))
+    assert {f[4] for f in found} == {THESE_SUBJECTS if subjects == 2 else NEW_SUBJECTS}
+    covered = ((low <= true) & (true <= high)).sum(axis=0)
+    for count in covered:
+        assert binomtest(count, 80, 0.95).pvalue > 0.001
+    np.testing.assert_allclose(true.sum(axis=1), 1)
+
+
+def test_without_noise_shares_are_the_true_ones():
+    rng = np.random.default_rng(0)
+    labels = np.tile(["a", "b"], N // 2)
+    layer = np.hstack([np.where(labels == "a", 2.0, -2.0)[:, None], rng.standard_normal((N, 6))])
+    known = Known.of({"kind": labels}, Audit())
+    twins = Twins.of(noisy(noise=0))
+    for true, shares, *_ in shares_of_brains(
+        twins, root_of(gram(layer)), kernel_of(pdist(layer)), known, GEOMETRY, 2, rng
+    ):
+        np.testing.assert_allclose(shares, true)
+
+
+def test_shares_of_a_study(study):
+    recording, rdms, activations = study
+    recording.stimuli["kind"] = np.tile(["a", "b"], N // 2)
+    settings = (activations, {"a": "hidden2", "b": "hidden1"}, {})
+    table = recover_shares(
+        "brain", recording, "tasks", rdms, *settings, GEOMETRY, Audit(), Recovery(shares=4)
+    )
+    assert list(table["condition"]) == ["a", "a", "b", "b"]
+    assert list(table["layer"]) == ["hidden2", "hidden2", "hidden1", "hidden1"]
+    assert list(table["feature"]) == ["kind", "rest"] * 2 and set(table["n"]) == {4}
+    np.testing.assert_allclose(table.groupby("condition")["share"].sum(), 1)
+    assert (table["error"] > 0).all()
+    (row,) = recover_shares(
+        "brain", recording, "tasks", rdms, *settings, Geometry(recording_distance="crossnobis"),
+        Audit(), Recovery(shares=4),
+    ).itertuples()  # fmt: skip
+    assert "without noise there is no crossnobis distance" in row.warning

@@ -250,7 +250,7 @@ def test_every_table_belongs_to_a_study(everything):
     everything["identification"] = {"target": "tasks/targets=both", "candidates": candidates}
     everything["encryption"] = "tasks/targets=both"
     everything["geometry"] = {"fitted": ["weighted"], "time_resolved": True}
-    everything["recovery"] = {"enabled": True}
+    everything["recovery"] = {"enabled": True, "shares": 2}
     everything["encoding"] = {"partition": {"both": ["targets=both:hidden1", "labels"]}}
     everything["references"] = [
         {"recording": "v4", "measure": "reliability", "value": 0.7, "source": "a paper"}

@@ -466,6 +466,7 @@ def make_tables() -> Callable[..., dict[str, pd.DataFrame]]:
             **recorded([*networks, *models], ceiling, rng),
             **audited([*networks, *models], rng),
             "recovery": recovered(["easy", "both"]),
+            "recovery_shares": as_table("recovery_shares"),
             "encoding": measured(
                 "encoding",
                 [

@@ -138,3 +138,36 @@ rule recover_models:
         "Simulate brains with the noise of {wildcards.recording}"
     script:
         "../scripts/recover_models.py"
+
+
+rule recover_shares:
+    input:
+        recording="<results>/recordings/{recording}.h5",
+        rdms=lambda w: PLAN.files_of("rdms", STUDY.shown_to(w.recording)),
+        activations=lambda w: PLAN.activations_for(w.recording),
+        statistics=lambda w: PLAN.statistics_of(STUDY.shown_to(w.recording)),
+    output:
+        "<results>/tables/parts/recovery_shares/{recording}.csv",
+    log:
+        "<results>/logs/recover_shares/{recording}.log",
+    benchmark:
+        "<results>/benchmarks/recover_shares/{recording}.tsv"
+    conda:
+        ENV
+    threads: 1
+    resources:
+        mem_mb=lambda w, input, attempt: attempt * RESOURCES.recovery_memory(input.size_mb),
+        runtime=by_input(60, 10),
+    params:
+        group=lambda w: STUDY.shown_to(w.recording),
+        rdms=lambda w: PLAN.places_of("rdms", STUDY.shown_to(w.recording)),
+        activations=lambda w: PLAN.places_of("activations", STUDY.shown_to(w.recording)),
+        layers=lambda w: PLAN.analysed_layers(STUDY.shown_to(w.recording)),
+        geometry=PLAN.recording_geometry(),
+        audit=PLAN.audit(),
+        recovery=STUDY.recovery.model_dump(mode="json"),
+        code=code("recover_shares.py"),
+    message:
+        "Test shares of scores at the noise of {wildcards.recording}"
+    script:
+        "../scripts/recover_shares.py"

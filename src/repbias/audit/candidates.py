@@ -71,6 +71,7 @@ class Candidates:
         rdms: Mapping[str, RDMs],
         activations: Mapping[str, Activations],
         spec: Recovery,
+        only: Mapping[str, str] | None = None,
     ) -> Candidates:
         """Gather the trained networks that saw the stimuli of a recording.
 
@@ -85,6 +86,8 @@ class Candidates:
             activations only RDMs are compared.
         spec
             Settings.
+        only
+            Of every condition, the layer that takes part; all by default.
 
         Raises
         ------
@@ -93,6 +96,8 @@ class Candidates:
         """
         info, vectors = shown_models(name, recording, experiment, dict(rdms))
         used = info[(info["snapshot"] == "final") & info["included"].astype(bool)]
+        if only is not None:
+            used = used[used["layer"] == used["condition"].map(only)]
         models: list[str] = []
         layers: list[tuple[str, ...]] = []
         at: list[np.ndarray] = []

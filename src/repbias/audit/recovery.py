@@ -292,7 +292,7 @@ def recover(
         )
     except RepbiasError as error:
         logger.warning("%s: %s", name, error)
-        return _table([where | {"warning": str(error)}])
+        return rows_as_table("recovery", [where | {"warning": str(error)}])
     for region, part in by_region(recording):
         at = where | {"region": region}
         try:
@@ -302,7 +302,7 @@ def recover(
             rows.append(at | {"warning": str(error)})
         else:
             logger.info("%s: recovery simulated", place(name, region))
-    return _table(rows)
+    return rows_as_table("recovery", rows)
 
 
 def _of_part(
@@ -458,9 +458,9 @@ def _counted(
         )
 
 
-def _table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Return the table recovery of rows that leave out the columns that do not concern them."""
-    types = TABLES["recovery"].types
+def rows_as_table(name: str, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return a table of rows that leave out the columns that do not concern them."""
+    types = TABLES[name].types
     empty = {str: "", bool: False, int: 0, float: float("nan")}
     filled = [{c: row.get(c, empty[kind]) for c, kind in types.items()} for row in rows]
-    return as_table("recovery", filled)
+    return as_table(name, filled)

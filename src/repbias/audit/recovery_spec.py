@@ -19,6 +19,9 @@ class Recovery(Spec):
     simulations: int = Field(20, ge=2)
     """Simulated brains from every layer of every model. With 20, a probability is known to within
     about .2; with 100, .1."""
+    shares: int = Field(0, ge=0)
+    """Simulated brains from the analysed (or last) layer of every model, for which the audit's
+    shares and intervals are compared with those without noise; 0 tests none."""
     networks: int = Field(4, ge=1)
     """Most networks of a condition that take part, the first that met the inclusion criterion. With
     three or more, the network that generates a brain, the one that is scored and those whose

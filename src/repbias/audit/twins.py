@@ -121,7 +121,7 @@ class Twins:
             )
         return result
 
-    def simulate(self, root: np.ndarray, rng: np.random.Generator, noise: bool = True) -> Recording:
+    def simulate(self, root: np.ndarray, rng: np.random.Generator) -> Recording:
         """Simulate the recording of a brain that has a layer's representation.
 
         Parameters
@@ -131,20 +131,28 @@ class Twins:
             of these dimensions are distributed like those of the layer's units.
         rng
             Of mixing weights and noise.
-        noise
-            Whether there is noise.
         """
-        real = self.recording.responses
-        assert real is not None
-        responses = np.empty(real.shape)
+        return self.measured(self.signal(root, rng), rng)
+
+    def signal(self, root: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Draw units (stimulus, unit) without noise, from a layer as in :meth:`simulate`."""
+        result = np.empty((len(root), len(self.recording.units["unit"])))
         for subject in self.subjects:
-            signal = root @ rng.standard_normal((root.shape[1], len(subject.units)))
-            spread = signal.std(axis=0, ddof=1)
-            signal *= np.divide(
+            mixed = root @ rng.standard_normal((root.shape[1], len(subject.units)))
+            spread = mixed.std(axis=0, ddof=1)
+            result[:, subject.units] = mixed * np.divide(
                 subject.signal_sd, spread, out=np.zeros(len(spread)), where=spread > 0
             )
-            drawn = subject.draw(len(real), rng) if noise else 0
-            responses[:, subject.units] = signal[self.stimulus] + drawn
+        return result
+
+    def measured(self, signal: np.ndarray, rng: np.random.Generator | None = None) -> Recording:
+        """Return the recording of units (stimulus, unit); without noise if there is no `rng`."""
+        real = self.recording.responses
+        assert real is not None
+        responses = signal[self.stimulus]
+        if rng is not None:
+            for subject in self.subjects:
+                responses[:, subject.units] += subject.draw(len(real), rng)
         responses[np.isnan(real)] = np.nan
         return replace(self.recording, responses=responses, standard_errors=None)
 

@@ -94,6 +94,11 @@ class Plan:
             r for r in self.study.recordings if enabled and self.groups.get(self.study.shown_to(r))
         ]
 
+    def recovered_shares(self) -> list[str]:
+        """Return the recordings at whose noise shares of scores are tested."""
+        wanted = self.study.audit.enabled and self.study.recovery.shares
+        return self.recovered_recordings() if wanted else []
+
     def activations_for(self, recording: str) -> list[str]:
         """Return the files of the activations that brains are simulated from; none for RDMs."""
         if recording not in self.study.with_responses():
@@ -144,6 +149,7 @@ class Plan:
             "audit_remaining": self.audited_recordings(),
             "audit_range": self.audited_recordings(),
             "recovery": self.recovered_recordings(),
+            "recovery_shares": self.recovered_shares(),
             "encoding": study.with_responses(),
             "encoding_regions": study.with_responses(),
             "variance_partition": study.with_responses() and study.encoding.partition,
@@ -167,7 +173,7 @@ class Plan:
 
     def evidence(self) -> list[str]:
         """Return the tables that claims are decided on."""
-        apart = ("claims", "model_recovery", "recovery", "references")
+        apart = ("claims", "model_recovery", "recovery", "recovery_shares", "references")
         return [t for t in self.tables if t not in apart]
 
     def figures(self) -> list[str]:
@@ -245,6 +251,7 @@ class Plan:
             "audit_range": [f"recordings/{name}" for name in self.audited_recordings()],
             "audit_networks": self.audited_networks(),
             "recovery": self.recovered_recordings(),
+            "recovery_shares": self.recovered_shares(),
         }
         return {
             table: [f"{folder}/{table}/{name}.csv" for name in named[table]]
@@ -372,7 +379,7 @@ class Plan:
         """Return what simulated brains and their scores depend on, by section."""
         study = self.study
         return {
-            "recovery": _plain(study.recovery),
+            "recovery": _plain(study.recovery, exclude={"enabled", "shares"}),
             "geometry": self.recording_geometry(),
             "encoding": _plain(
                 study.encoding, include={"folds", "log10_alpha", "n_alphas", "seed"}

@@ -34,6 +34,7 @@ TABLES: dict[str, type[Row]] = {
         audit.AuditRange,
         audit.AuditNetworks,
         recovery.Recovery,
+        recovery.RecoveryShares,
         encoding.Encoding,
         encoding.EncodingRegions,
         encoding.VariancePartition,

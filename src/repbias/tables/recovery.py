@@ -46,3 +46,33 @@ class Recovery(Row):
     profiles are compared with, as the model has too few networks."""
     warning: str
     """Why there is nothing."""
+
+
+class RecoveryShares(Row):
+    """A feature's share of the score of simulated brains with the model they are of."""
+
+    recording: str
+    region: str
+    experiment: str
+    condition: str
+    layer: str
+    """The layer that brains are of, in one network, and that they are compared with, in another."""
+    feature: str
+    """The feature, or `rest`: what no feature explains."""
+    target: str
+    """What the intervals are about."""
+    true_share: float
+    """Share without noise, of the subjects or the population that the intervals are about."""
+    share: float
+    """Share at the noise of the recording, mean over simulated brains."""
+    error: float
+    """Root mean square of the differences of the two."""
+    coverage: float
+    """How often the 95 % interval holds the true share; missing where there is no interval."""
+    ci_low: float
+    """Exact binomial interval of the coverage."""
+    ci_high: float
+    n: int
+    """Simulated brains."""
+    warning: str
+    """Why there is nothing."""
