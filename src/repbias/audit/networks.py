@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
 
 from repbias.audit.design import Design
 from repbias.audit.gates import LEVEL, permutation_p
 from repbias.audit.kernels import squared
+from repbias.audit.scores import jackknifed_shares
 from repbias.audit.shares import REST, Freed, kernel_of, score_parts
 from repbias.audit.spec import Audit
 from repbias.audit.tables import Known, in_order, labels_of, pairs_of, shares_table
@@ -227,24 +227,15 @@ def _over_networks(
     names = list(dict.fromkeys([*a.networks, *b.networks]))
     if min(len(a.networks), len(b.networks)) < MIN_NETWORKS:
         return unknown, unknown, unknown
-    same = a.condition == b.condition
-    groups = (
+    left_out = (
         [[(name, name) for name in names]]
-        if same
+        if a.condition == b.condition
         else [[(name, None) for name in a.networks], [(None, name) for name in b.networks]]
     )
-    mean = np.nanmean(found, axis=(0, 1))
-    share = mean / mean.sum()
-    variance, of_parts, degrees = np.zeros_like(mean), np.zeros_like(mean), []
-    for group in groups:
-        left_out = np.stack(
+    groups = [
+        np.stack(
             [np.nanmean(found[a.networks != x][:, b.networks != y], axis=(0, 1)) for x, y in group]
         )
-        shares = left_out / left_out.sum(axis=1, keepdims=True)
-        n = len(group)
-        variance += (n - 1) * shares.var(axis=0)
-        of_parts += (n - 1) * left_out.var(axis=0)
-        degrees.append(n - 1)
-    half = student.ppf(0.975, min(degrees)) * np.sqrt(variance)
-    p = 2 * student.sf(np.abs(mean) / np.sqrt(of_parts), min(degrees))
-    return share - half, share + half, p
+        for group in left_out
+    ]
+    return jackknifed_shares(np.nanmean(found, axis=(0, 1)), groups)

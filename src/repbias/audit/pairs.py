@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
 
 from repbias.audit.design import Design
 from repbias.audit.gates import LEVEL, least_t, permutation_p
 from repbias.audit.kernels import subject_kernels
-from repbias.audit.scores import Side, cosine, jackknifed_t
+from repbias.audit.scores import Side, cosine, jackknifed_shares, jackknifed_t
 from repbias.audit.shares import REST, Freed, score_parts
 from repbias.audit.spec import Audit
 from repbias.audit.tables import Known, in_order, shares_table
@@ -148,15 +147,8 @@ def _over_subjects(found: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarra
     if min(sizes) < MIN_SUBJECTS:
         unknown = np.full(found.shape[2], np.nan)
         return unknown, unknown, unknown, THESE
-    mean = found.mean(axis=(0, 1))
-    share = mean / mean.sum()
-    variance, of_parts = np.zeros_like(mean), np.zeros_like(mean)
-    for axis, n in enumerate(sizes):
-        left_out = np.stack([np.delete(found, i, axis).mean(axis=(0, 1)) for i in range(n)])
-        shares = left_out / left_out.sum(axis=1, keepdims=True)
-        variance += (n - 1) * shares.var(axis=0)
-        of_parts += (n - 1) * left_out.var(axis=0)
-    degrees = min(sizes) - 1
-    half = student.ppf(0.975, degrees) * np.sqrt(variance)
-    p = 2 * student.sf(np.abs(mean) / np.sqrt(of_parts), degrees)
-    return share - half, share + half, p, OTHERS
+    groups = [
+        np.stack([np.delete(found, i, axis).mean(axis=(0, 1)) for i in range(n)])
+        for axis, n in enumerate(sizes)
+    ]
+    return *jackknifed_shares(found.mean(axis=(0, 1)), groups), OTHERS

@@ -337,6 +337,36 @@ def jackknifed_t(value: float, left_out: np.ndarray) -> float:
     return float(value / error) if error > 0 else float("inf")
 
 
+def jackknifed_shares(
+    mean: np.ndarray, groups: Sequence[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return 95 % intervals of shares and p values of parts, by a jackknife over units.
+
+    Parameters
+    ----------
+    mean
+        (feature and rest,), parts of the mean score.
+    groups
+        For every group of units (subjects, networks) that vary independently, (unit, feature and
+        rest): the parts without each of them.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Lower and upper ends, and p values, each (feature and rest,).
+    """
+    variance, of_parts = np.zeros_like(mean), np.zeros_like(mean)
+    for left_out in groups:
+        shares = left_out / left_out.sum(axis=1, keepdims=True)
+        variance += (len(left_out) - 1) * shares.var(axis=0)
+        of_parts += (len(left_out) - 1) * left_out.var(axis=0)
+    degrees = min(map(len, groups)) - 1
+    share, half = mean / mean.sum(), student.ppf(0.975, degrees) * np.sqrt(variance)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p = 2 * student.sf(np.abs(mean) / np.sqrt(of_parts), degrees)
+    return share - half, share + half, p
+
+
 def equal_cosines(shared: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return similarities within features, at most 1; 0 where a side has no variance there."""
     energies = np.maximum(a, 0) * np.maximum(b, 0)
