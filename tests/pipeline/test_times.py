@@ -21,7 +21,14 @@ def steps_of(file, shown=None, recordings=None, models=None, **sections):
 #: Sums of `s` in results/<study>/benchmarks of a run with an idle core per job, without starts.
 MEASURED = {
     # In three conditions; networks master their targets in half of the steps that are allowed.
-    "config.yaml": {"training": 56, "analyses": 88, "RSA": 8, "encoding": 39, "figures": 23},
+    "config.yaml": {
+        "training": 56,
+        "analyses": 88,
+        "RSA": 8,
+        "encoding": 39,
+        "figures": 23,
+        "recovery": 16,
+    },
     "tests/workflow/tiny.yaml": {"analyses": 14, "figures": 15},
 }
 
@@ -45,6 +52,9 @@ def test_time_grows_with_the_work():
     assert 3 < large["RSA"] / small["RSA"] < 4.2
     assert units["encoding"] > 10 * small["encoding"]
     assert units["RSA"] == pytest.approx(small["RSA"])
+    assert 4 < large["recovery"] / small["recovery"] < 8
+    without = steps_of("config.yaml", recovery={"enabled": False})
+    assert "recovery" not in without
     seeds = study["experiments"]["tasks"] | {"seeds": 20}
     more = steps_of("config.yaml", experiments={"tasks": seeds})
     base = steps_of("config.yaml")

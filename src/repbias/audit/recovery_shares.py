@@ -163,6 +163,10 @@ def shares_of_brains(
         subjects = [s for r in recordings for s in subject_kernels(r, geometry, 0)]
         return Brain.of(Side.of_subjects(subjects), known.design)
 
+    def true_shares(*recordings: Recording) -> np.ndarray:
+        with np.errstate(divide="ignore", invalid="ignore"):  # p values without noise
+            return divide(kernel, brain_of(*recordings)).shares
+
     population = None
     for _ in range(n):
         signal = twins.signal(root, rng)
@@ -171,8 +175,8 @@ def shares_of_brains(
             if population is None:
                 copies = -(-N_SUBJECTS // len(twins.subjects))
                 others = [twins.measured(twins.signal(root, rng)) for _ in range(copies)]
-                population = divide(kernel, brain_of(*others)).shares
+                population = true_shares(*others)
             true = population
         else:
-            true = divide(kernel, brain_of(twins.measured(signal))).shares
+            true = true_shares(twins.measured(signal))
         yield true, divided.shares, divided.low, divided.high, divided.target

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from math import comb
 from typing import NamedTuple
 
+import numpy as np
+
 from repbias.config.study import Condition, Study
 from repbias.io.networks import SNAPSHOTS
 from repbias.pipeline import sizes
@@ -40,6 +42,9 @@ SAMPLE, SAMPLE_OF_MODEL = 7e-8, 4e-10
 FITTED = 0.05
 #: A layer whose score is divided; per stimulus².
 AUDITED, AUDITED_STIMULI = 0.012, 4e-7
+#: A simulated brain's score with a layer by a measure, per stimulus² and unit; preparing a layer,
+#: per stimulus³; dividing a brain's score among features, per stimulus².
+RECOVERED, RECOVERED_LAYER, RECOVERED_SHARES = 3.5e-10, 2e-9, 1e-5
 #: An encoding model of a layer: itself; per unit; per stimulus³; per stimulus², unit, permutation.
 LAYER, LAYER_UNIT, DECOMPOSITION, PERMUTATION = 0.01, 2e-4, 1e-9, 1e-10
 #: Figures; the pictures of a recording; the page with its tables; a claim.
@@ -85,8 +90,8 @@ def seconds_by_step(
     -------
     dict
         "training", at most, as networks stop when they master their targets; "analyses" of networks
-        that are trained; running "models" of one's own; "RSA", with RDMs; "audit"; "encoding";
-        "figures" and the page; "starting jobs". Steps that take no time are left out.
+        that are trained; running "models" of one's own; "RSA", with RDMs; "audit"; "recovery";
+        "encoding"; "figures" and the page; "starting jobs". Steps that take no time are left out.
     """
     study = plan.study
     steps = {
@@ -98,6 +103,11 @@ def seconds_by_step(
         "audit": sum(
             _audit(plan, name, recordings[name])
             for name in plan.audited_recordings()
+            if name in recordings
+        ),
+        "recovery": sum(
+            _recovery(plan, name, recordings[name])
+            for name in plan.recovered_recordings()
             if name in recordings
         ),
         "encoding": sum(_encoding(plan, name, size) for name, size in recordings.items()),
@@ -189,6 +199,28 @@ def _audit(plan: Plan, recording: str, size: RecordingSize) -> float:
     n_layers, _ = _layers(plan, recording)
     n_times = 1 + size.n_times * plan.study.geometry.time_resolved
     return n_times * n_layers * (AUDITED + AUDITED_STIMULI * size.n_stimuli**2)
+
+
+def _recovery(plan: Plan, recording: str, size: RecordingSize) -> float:
+    """Predict simulated brains, their scores with all layers, and the division of these."""
+    spec, group = plan.study.recovery, plan.study.shown_to(recording)
+    members = plan.groups[group]
+    if group in plan.study.images:
+        layers = [len(plan.study.networks[m].layers) for m in members]
+        networks = [1] * len(members)
+    else:
+        conditions = [plan.conditions[group, m] for m in members]
+        layers = [len(c.network.layers) for c in conditions]
+        networks = [min(spec.networks, c.seeds) for c in conditions]
+    candidates, n = int(np.dot(layers, networks)), size.n_stimuli
+    measures = len(spec.measures) if size.n_units else 1
+    brains = spec.simulations * sum(layers)
+    seconds = (
+        RECOVERED * max(size.n_units, 1) * brains * measures * candidates * n**2
+        + RECOVERED_LAYER * candidates * n**3
+    )
+    shares = spec.shares * len(members) if recording in plan.recovered_shares() else 0
+    return seconds + RECOVERED_SHARES * shares * n**2
 
 
 def _encoding(plan: Plan, recording: str, size: RecordingSize) -> float:
