@@ -183,6 +183,9 @@ def test_effects_of_stimuli_are_those_of_least_squares():
     expected = 2 * (a.var(ddof=1) - of_pairs / (n - 2)) / of_pairs
     assert relative_spread(d[None]) == pytest.approx(expected)
     assert relative_spread(np.stack([d, 7 * d])) == pytest.approx(expected)
+    other = RNG(1).uniform(1, 3, size=len(first))
+    scaled = relative_spread(np.stack([d, 9 * other]))
+    assert scaled == pytest.approx(relative_spread(np.stack([d, other])))
     assert relative_spread(np.ones((1, 15))) == 0
     assert relative_spread(np.array([[1.0, 2.0, 9.0]])) == 1  # three stimuli
 
@@ -297,7 +300,8 @@ def alike(codes, strength):
 def test_stimuli_of_a_group_must_be_alike_by_more_than_two_percent():
     codes = np.arange(N) % 8
     columns = {"stimulus_id": codes, "name": np.arange(N), "category": codes, "one": 0 * codes}
-    found = dependent_column(alike(codes, 0.03), columns)
+    with np.errstate(all="raise"):  # no others to compare with, in a column of one value
+        found = dependent_column(alike(codes, 0.03), columns)
     assert found is not None and found[0] == "category" and found[1] == pytest.approx(0.03)
     assert dependent_column(alike(codes, 0.01), columns) is None
 
@@ -316,6 +320,7 @@ def test_p_counts_the_data_themselves_and_all_columns_that_were_looked_at(monkey
     pairs = np.nonzero(np.triu(codes[:, None] == codes, 1))
     assert more_alike(alike(codes, 0.5), *pairs)[1] == pytest.approx(1 / 200)
     assert more_alike(alike(codes, 0.5), *pairs, n_tests=3)[1] == pytest.approx(1 / 600)
+    assert more_alike(alike(codes, 0), *pairs) == (0, 1)  # ties
     monkeypatch.setattr(cautions, "more_alike", lambda *_: (0.5, 0.004))
     columns = {"category": codes, "other": np.arange(N) % 5}
     assert dependent_column(np.ones((N, N)), {"category": codes}) == ("category", 0.5)
@@ -364,3 +369,5 @@ def test_the_ratio_of_nearest_distances():
     line = np.array([0.0, 1.0, 3.0, 7.0])[:, None]
     # Nearest and second nearest: 1 / 3, 1 / 2, 2 / 3, 4 / 6.
     assert nearest_ratio(squareform(pdist(line))) == pytest.approx((1 / 2 + 2 / 3) / 2)
+    with np.errstate(all="raise"):
+        assert nearest_ratio(np.zeros((4, 4))) == 0  # all the same

@@ -342,3 +342,18 @@ def test_intervals_end_where_similarities_do():
     )
     assert table["ci_high"].max() <= 1
     assert (table["ci_low"] < table["similarity"]).all()
+
+
+@pytest.mark.parametrize(("sign", "end"), [(1, "ci_high"), (-1, "ci_low")])
+def test_intervals_between_recordings_end_where_similarities_do(sign, end):
+    """Of high correlations with a few outliers."""
+    rng = np.random.default_rng(0)
+    common = rng.uniform(1, 3, size=45)
+    recordings = {"one": brain(n_subjects=3), "two": brain(n_subjects=3)}
+    for recording, direction in zip(recordings.values(), (1, sign), strict=True):
+        noise = 0.04 * rng.normal(size=(3, 45)) ** 5
+        recording.rdms = 5 + direction * (common + noise)
+    table = compare_recordings(recordings, Geometry(bootstraps=100))
+    (row,) = table[table["interval"].str.endswith("mean RDM")].itertuples()
+    assert getattr(row, end) == sign
+    assert row.ci_low < row.similarity < row.ci_high
