@@ -121,6 +121,8 @@ TRAINING = {"training mlp", "training torch"}
 FAMILIES = {"stimuli bits"}
 #: Analyses of recordings that read activations of networks, not their RDMs.
 ON_ACTIVATIONS = {"rsa_fitted", "encoding", "variance_partition"}
+#: Scripts that simulate brains at the noise of a recording.
+OF_RECOVERY = {"recover_models.py", "recover_shares.py"}
 #: Scripts that read or write a kind of file; every analysis of a recording opens activations.
 OF_ACTIVATIONS = {
     *OF_RECORDINGS,
@@ -131,9 +133,11 @@ OF_ACTIVATIONS = {
     "similarity.py",
     "identification.py",
     "simulate_recording.py",
+    *OF_RECOVERY,
 }
 #: What reads or writes tables: not the recipe of networks.
 WITH_TABLES = {*OF_RECORDINGS, *NAMES} - {
+    "image_statistics.py",
     "activations.py",
     "generate_stimuli.py",
     "model_activations.py",
@@ -161,7 +165,7 @@ EDITS = {
     "config/study.py": (None, "", set()),
     "pipeline/plan.py": (None, "", set()),
     "pipeline/jobs.py": ("logging.INFO", "logging.DEBUG", {*NAMES, *OF_RECORDINGS}),
-    "encoding/ridge.py": (None, "", {"encoding", "variance_partition"}),
+    "encoding/ridge.py": (None, "", {"encoding", "variance_partition", *OF_RECOVERY}),
     "encoding/regions.py": (None, "", {"derived_tables.py"}),
     "rsa/quality.py": (None, "", {"quality"}),
     "rsa/model_tests.py": (None, "", {"rsa_tests"}),
@@ -174,7 +178,17 @@ EDITS = {
     "stimuli/images.py": (
         '".png", ".jpg"',
         '".jpg", ".png"',
-        {"model_activations.py", "activations.py", "read_recording.py", "recording_pictures.py"},
+        {
+            "model_activations.py",
+            "activations.py",
+            "read_recording.py",
+            "recording_pictures.py",
+            "image_statistics.py",
+            "audit_recording.py",
+            "audit_networks.py",
+            "audit_pairs.py",
+            "recover_shares.py",
+        },
     ),
     "networks/own.py": (
         None,

@@ -9,7 +9,7 @@ import numpy as np
 from repbias.audit.shares import REST
 from repbias.audit.spec import Audit, AuditedFeature
 from repbias.base.spec import RepbiasError
-from repbias.stimuli.statistics import PREFIX
+from repbias.stimuli.spec import STATISTIC
 
 #: A column of text is a feature by default if it has at most this share of different values.
 MOST_LEVELS = 0.25
@@ -42,7 +42,7 @@ def chosen_features(spec: Audit, columns: Mapping[str, np.ndarray]) -> dict[str,
             if all(has[part] for part in feature.product_of or [name])
         }
     suited = [name for name, values in columns.items() if _is_suited(values)]
-    own = [name for name in suited if not name.startswith(PREFIX)]
+    own = [name for name in suited if not name.startswith(STATISTIC)]
     if REST in own:
         raise RepbiasError(
             f"audit: a column of the stimuli is called {REST!r}, which is what no feature "

@@ -11,7 +11,8 @@ from repbias.audit.spec import Audit
 from repbias.base.spec import RepbiasError
 from repbias.commands.description import count, some
 from repbias.commands.findings import Findings
-from repbias.stimuli.statistics import PREFIX, image_statistics
+from repbias.stimuli.spec import STATISTIC
+from repbias.stimuli.statistics import image_statistics
 
 if TYPE_CHECKING:
     from repbias.stimuli.images import Images
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 def statistics_of(images: Images) -> dict[str, np.ndarray]:
     """Return the statistics of images as columns."""
-    return {PREFIX + name: values for name, values in image_statistics(images).items()}
+    return {STATISTIC + name: values for name, values in image_statistics(images).items()}
 
 
 def check_audit(

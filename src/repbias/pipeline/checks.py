@@ -25,7 +25,8 @@ from repbias.geometry.spec import Identification
 from repbias.networks.spec import FeatureNetwork
 from repbias.pipeline.question_checks import question_problems
 from repbias.recordings.simulate import SimulatedRecording
-from repbias.stimuli.statistics import PREFIX, STATISTICS
+from repbias.stimuli.spec import STATISTIC
+from repbias.stimuli.statistics import STATISTICS
 
 if TYPE_CHECKING:
     Analysis = str  # type checkers read no literal from a variable
@@ -178,7 +179,7 @@ def _audit_problems(study: Study, conditions: dict[str, Condition]) -> Iterator[
         except RepbiasError as error:
             yield f"audit.features: {error}"
             return
-        known |= {PREFIX + name for name in STATISTICS} if images.path else set()
+        known |= {STATISTIC + name for name in STATISTICS} if images.path else set()
     for name, column in wanted.items():
         if column not in known:
             key = f"{name}.column" if column != name else name

@@ -11,7 +11,7 @@ from typing import Any
 from repbias.config.analyses import ANALYSES, BETWEEN_NETWORKS, OF_NETWORKS, OF_RECORDINGS
 from repbias.config.study import Condition, Study, axis_of
 from repbias.report.captions import FIGURES
-from repbias.stimuli.statistics import PREFIX
+from repbias.stimuli.spec import STATISTIC
 
 #: Analyses of recordings that need responses; the others are done from RDMs alone as well.
 OF_RESPONSES = ("encoding", "variance_partition")
@@ -117,12 +117,12 @@ class Plan:
         """Return the sets of images whose statistics are audited."""
         study = self.study
         chosen = [feature.column or name for name, feature in study.audit.features.items()]
+        named = any(column.startswith(STATISTIC) for column in chosen)
         return [
             name
             for name, images in study.images.items()
-            if study.audit.enabled
-            and images.path
-            and (any(c.startswith(PREFIX) for c in chosen) if chosen else not images.is_described)
+            if study.audit.enabled and images.path
+            if named or not (chosen or images.is_described)
         ]
 
     def statistics_of(self, group: str) -> list[str]:

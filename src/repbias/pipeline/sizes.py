@@ -16,8 +16,8 @@ from repbias.pipeline.plan import Plan
 
 #: Bytes of an HDF5 file beside its arrays; those of stimuli have fewer parts.
 FILE, STIMULI_FILE = 20_000, 3_000
-#: Bytes of a table's row.
-ROW = 100
+#: Bytes of a table's row; of a row about the audit.
+ROW, AUDITED_ROW = 100, 230
 
 
 def n_checkpoints(condition: Condition) -> int:
@@ -157,7 +157,19 @@ def table_bytes(study: Study) -> int:
         for condition in spec.expand().values():
             rows += condition.seeds * n_evaluations(condition) * len(condition.stimuli.targets)
             rows += n_rows(condition, spec.analyses)
-    return 2 * ROW * rows
+    return 2 * (ROW * rows + AUDITED_ROW * n_audited(study))
+
+
+def n_audited(study: Study) -> int:
+    """Return the rows of audits of simulated recordings: shares, what remains, ranges."""
+    rows = 0
+    for name, spec in study.simulated().items() if study.audit.enabled else ():
+        members = study.experiments[study.shown_to(name)].expand().values()
+        layers = sum(map(n_layer_rdms, members))
+        n_features = len(study.condition(spec.source).stimuli.classes) + 1
+        n_subjects = spec.subjects if spec.subjects > 1 else 0
+        rows += layers * n_features * (1 + n_subjects + 2)
+    return rows
 
 
 def n_rows(condition: Condition, analyses: Collection[str]) -> int:
@@ -239,4 +251,5 @@ def n_jobs(plan: Plan) -> int:
     jobs += 3 * len(study.recordings) + len(plan.common_stimuli)
     jobs += sum(map(len, (plan.audited_recordings(), plan.audited_networks())))
     jobs += sum(map(len, (plan.audited_pairs(), plan.with_statistics())))
+    jobs += sum(map(len, (plan.recovered_recordings(), plan.recovered_shares())))
     return jobs + sum(len(plan.recordings_of(t)) for t in plan.by_activations())

@@ -10,6 +10,9 @@ from repbias.base.spec import InputPath, Spec, refuse_duplicates, refuse_pattern
 from repbias.io.arrays import SEVERAL_ARRAYS
 from repbias.io.text_tables import read_header
 
+#: What columns of image statistics begin with, beside those of a table.
+STATISTIC = "image."
+
 
 class ImageSet(Spec):
     """A stimulus set: images, a table of their properties, or both."""

@@ -16,6 +16,7 @@ import numpy as np
 
 from repbias.base.spec import RepbiasError, nearest
 from repbias.stimuli.images import Images
+from repbias.stimuli.spec import STATISTIC
 
 logger = logging.getLogger(__name__)
 
@@ -118,8 +119,6 @@ def size(picture: Picture) -> float:
     return np.nan if picture.alpha is None else float(picture.alpha.mean() / 255)
 
 
-#: What columns of statistics begin with, beside those of a table.
-PREFIX = "image."
 #: Floating-point rounding: one of 256 levels changes the luminance of a pixel by 2e-5 or more.
 _ROUNDING = 1e-9
 #: White has a chroma of 0.005, as its published coordinates have few digits, and greys less.
@@ -232,7 +231,7 @@ def write_statistics(path: str | Path, images: Images) -> None:
 
     from repbias.io.files import atomic
 
-    columns = {PREFIX + name: values for name, values in image_statistics(images).items()}
+    columns = {STATISTIC + name: values for name, values in image_statistics(images).items()}
     with atomic(path) as temporary:
         pd.DataFrame({"stimulus_id": images.ids, **columns}).to_csv(temporary, index=False)
 
