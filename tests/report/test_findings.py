@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
+import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import t
 
-from repbias.report.findings import findings, percent
+from repbias.report.findings import SHARES, findings, percent
 from repbias.tables import TABLES, as_table
 
 ABOUT = {"recording": "it", "region": "", "experiment": "tasks", "network": "seed0"}
@@ -43,7 +47,14 @@ def tables() -> dict[str, pd.DataFrame]:
         "rsa_tests": [
             {"test": "pair", "condition_a": "both", "layer_a": "late", "snapshot_a": "final"}
             | {"condition_b": "easy", "layer_b": "late", "snapshot_b": "final"}
-            | {"effect": 0.02, "p_fdr": 0.4, "generalises_to": "stimuli", "warning": ""}
+            | {
+                "effect": 0.02,
+                "ci_low": -0.05,
+                "ci_high": 0.09,
+                "p_fdr": 0.4,
+                "generalises_to": "stimuli",
+                "warning": "",
+            }
         ],
         "audit": [
             *shares("easy", 0.66, easy=0.95, hard=0.002, rest=0.048),
@@ -67,7 +78,7 @@ def tables() -> dict[str, pd.DataFrame]:
 
 
 def said(tables: dict[str, pd.DataFrame]) -> dict[str, str]:
-    (block,) = findings(tables)
+    (block,) = findings(tables, {})
     return {s.question: s.text for s in block["sentences"]}
 
 
@@ -77,77 +88,98 @@ def test_every_question_is_answered(tables):
         "easy (late) is most similar: 0.62 (corr), where the noise ceiling is 0.70 to 0.90; next "
         "is both (late) with 0.60."
     )
-    assert text["What the score is"] == (
-        "In these stimuli, of the score of easy (late), 0.66 (CKA free of noise and chance), 95 % "
-        "is easy [85, 105], 5 % is explained by none of these."
+    assert text[SHARES] == (
+        "By CKA, corrected for noise and chance (at most 1), easy (late) scores 0.66. In these "
+        "stimuli this is 95 % easy [85, 105], under 1 % hard [−10, 10], 5 % no known feature."
     )
     assert text["What remains"] == (
-        "Without easy on both sides, 0.12 remains; without all known features, 0.10, of 0.66."
+        "With easy regressed out of both sides, what is left scores 0.12; with all known features "
+        "out, 0.10. These are scores of their own, no parts of the 0.66."
     )
-    assert "between 0.05 and 0.70" in text["How far it could move"]
+    assert text["How far it could move"].endswith("to anything from 0.05 to 0.70.")
     assert text["Different networks, one score"] == (
-        "both (late) computes easy and hard and scores 0.65; easy (late) computes easy and scores "
-        "0.66: the score does not tell them apart."
+        "Networks trained on easy and hard score 0.65 (late), networks trained on easy 0.66 "
+        "(late): within 5 % of each other."
     )
-    assert text["Could it tell them apart"].startswith(
-        "No: easy (late) and both (late) cannot be told apart by this recording"
+    assert text["Could it tell them apart"] == (
+        "Not shown: easy (late) and both (late) differ by 0.02 [−0.05, 0.09] (p = 0.4, corrected), "
+        "tested against other stimuli."
     )
-    places = [p for s in findings(tables)[0]["sentences"] for p in s.links.values()]
+    places = [p for s in findings(tables, {})[0]["sentences"] for p in s.links.values()]
     assert "tables/audit.csv" in places
     assert "#audit" in places
+
+
+def test_intervals_count_the_spread_of_networks(tables):
+    """Root of the sum of squares of the networks' own half-width and of their t interval's."""
+    rows = []
+    for network, share in (("a", 0.8), ("b", 0.9), ("c", 1.0)):
+        for feature, value in (("easy", share), ("rest", 1 - share)):
+            about = {"condition": "easy", "layer": "late", "score": 0.6, "network": network}
+            about |= {"feature": feature, "share": value, "gate": True}
+            rows.append(about | {"ci_low": value - 0.1, "ci_high": value + 0.1})
+    tables["audit"] = table("audit", rows)
+    own, between = 0.1, t.ppf(0.975, 2) * 0.1 / 3**0.5
+    low, high = (100 * (0.9 + sign * np.hypot(own, between)) for sign in (-1, 1))
+    (a, b) = re.search(r"90 % easy \[(\d+), (\d+)\]", said(tables)[SHARES]).groups()
+    assert abs(int(a) - low) < 2
+    assert abs(int(b) - high) < 2
+
+
+def test_what_a_simulated_recording_is_of_is_said(tables):
+    (block,) = findings(tables, {"it": "simulated from tasks/both, late"})
+    assert block["truth"] == "simulated from tasks/both, late"
 
 
 def test_a_difference_that_is_significant_is_said(tables):
     tables["rsa_tests"]["p_fdr"] = 0.0002
     assert said(tables)["Could it tell them apart"] == (
-        "Yes: easy (late) and both (late) differ by 0.02 (p < 0.001, corrected; generalises to "
-        "stimuli)."
+        "Yes: easy (late) and both (late) differ by 0.02 [−0.05, 0.09] (p < 0.001, corrected), "
+        "tested against other stimuli."
     )
 
 
 def test_simulated_brains_say_whether_it_could_have_told(tables):
     rows = [
         {"true_condition": a, "named_condition": b, "preferred": wrong, "level": "model"}
-        | {"how": "argmax", "measure": "rsa", "simulated": True}
+        | {"how": "argmax", "measure": "rsa", "simulated": True, "optimistic": False}
         for a, b, wrong in (("easy", "both", 0.5), ("both", "easy", 0.3), ("hard", "easy", 0.0))
     ]
     tables["recovery"] = table("recovery", rows)
     text = said(tables)["Could it tell them apart"]
-    assert text.endswith("RSA prefers the right one in 60%.")
+    assert text.endswith("RSA prefers the right one in 60 %.")
 
 
 def test_what_the_study_says_of_a_feature_is_repeated(tables):
     hard = tables["audit"]["feature"] == "easy"
     tables["audit"].loc[hard, "role"] = "nuisance"
     tables["audit"].loc[hard, "reliability"] = 0.95
-    text = said(tables)["What the score is"]
-    assert "95 % is easy, a nuisance, [85, 105]" in text
+    text = said(tables)[SHARES]
+    assert "95 % easy (a nuisance) [85, 105]" in text
     assert text.endswith("without errors its share would be about 100 %.")
 
 
 def test_a_score_that_could_be_chance_is_not_divided(tables):
     tables["audit"]["gate"] = False
-    assert "this could be chance: there is nothing to divide" in said(tables)["What the score is"]
+    assert "this could be chance: nothing to divide" in said(tables)[SHARES]
 
 
 def test_a_refusal_is_said_in_its_words(tables):
     refused = {"feature": "", "warning": "audit: the features have 5 dimensions", "gate": False}
     tables["audit"] = table("audit", [refused])
     text = said(tables)
-    assert text["What the score is"] == "Not divided: the features have 5 dimensions."
+    assert text[SHARES] == "Not divided: the features have 5 dimensions."
     assert "What remains" not in text
 
 
 def test_without_features_it_is_said_what_is_missing(tables):
     tables["audit"] = table("audit", [])
-    assert "nothing is known of the stimuli" in said(tables)["What the score is"]
+    assert "nothing is known of the stimuli" in said(tables)[SHARES]
 
 
 def test_warnings_of_the_share_stand_beside_it(tables):
     tables["audit"]["warning"] = "one repeat: noise lowers the score; other"
-    assert said(tables)["What the score is"].endswith(
-        "Caution: one repeat: noise lowers the score."
-    )
+    assert said(tables)[SHARES].endswith("Caution: one repeat: noise lowers the score.")
 
 
 def test_networks_that_score_differently_are_no_finding(tables):
@@ -160,7 +192,7 @@ def test_regions_have_findings_of_their_own(tables):
     other = {name: tables[name].assign(region="V4") for name in ("rsa_recordings", "audit")}
     for name, rows in other.items():
         tables[name] = pd.concat([tables[name].assign(region="IT"), rows], ignore_index=True)
-    assert [block["name"] for block in findings(tables)] == ["it, IT", "it, V4"]
+    assert [block["name"] for block in findings(tables, {})] == ["it, IT", "it, V4"]
 
 
 def test_one_model_has_nothing_to_be_told_from(tables):

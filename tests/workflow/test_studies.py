@@ -64,6 +64,8 @@ def check_audit(name, results):
         np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-6)
         found = shares.assign(score=rows.groupby(["condition", "layer"])["score"].first())
         expected = documented(recording)
+        if name == "v4":  # the network was shown small images
+            expected = expected.loc[["pixels"]]
         np.testing.assert_allclose(
             found.loc[expected.index, expected.columns], expected, atol=0.005
         )
@@ -99,6 +101,7 @@ def test_study_runs(name, test_data, tmp_path, monkeypatch):
             config["networks"][network]["layers"] = layers
         if name == "v4":
             del config["networks"]["untrained"]
+            config["networks"]["pretrained"]["preprocess"]["size"] = 64
         fast = {"permutations": 50, "partition_iterations": 1}
         config["encoding"] = config.get("encoding", {}) | fast
     (tmp_path / "studies").mkdir()

@@ -13,6 +13,7 @@ from math import comb, prod
 from repbias.config.study import Condition, Study
 from repbias.io.networks import SNAPSHOTS
 from repbias.pipeline.plan import Plan
+from repbias.recordings.simulate import OPTIONS
 
 #: Bytes of an HDF5 file beside its arrays; those of stimuli have fewer parts.
 FILE, STIMULI_FILE = 20_000, 3_000
@@ -168,7 +169,9 @@ def n_audited(study: Study) -> int:
         layers = sum(map(n_layer_rdms, members))
         n_features = len(study.condition(spec.source).stimuli.classes) + 1
         n_subjects = spec.subjects if spec.subjects > 1 else 0
-        rows += layers * n_features * (1 + n_subjects + 2)
+        has_bins = study.geometry.time_resolved and "epoch" in OPTIONS[spec.response]
+        n_times = 1 + has_bins * len(spec.times_s())
+        rows += n_times * layers * n_features * (1 + n_subjects + 2)
     return rows
 
 

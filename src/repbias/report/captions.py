@@ -171,20 +171,22 @@ FIGURES: dict[str, Caption] = {
     "audit": Caption(
         "Scores by feature",
         "Scores, divided among features",
-        "How similar every layer is to every recording (the cosine of kernels, CKA, free of noise "
-        "and of what stimuli have in common by chance), and which part of it is which feature of "
-        "these stimuli. Grey: what no known feature explains. Parts below zero lower a score. "
-        "Means over networks that met the inclusion criterion, at the end of training. Hatched: "
-        "there is no score to divide, as most networks are not more similar than permuted stimuli "
-        "or not in the same way in all repeats.",
+        "Similarity of every layer with every recording: the cosine of kernels (CKA), corrected "
+        "for noise and for the chance similarity of two kernels of few stimuli. Colours: how "
+        "much of it each feature of these stimuli accounts for; grey (rest): what no known "
+        "feature does. Parts below zero lower a score. Means over networks that met the "
+        "inclusion criterion, at the end of training. Hatched: there is no score to divide, as "
+        "in most networks it is not above chance when stimuli are permuted, or not reliably "
+        "above 0 over repeats.",
         ("audit", "audit_remaining"),
     ),
     "audit_range": Caption(
         "Scores by feature",
         "How far scores could have moved",
-        "Scores of the analysed layers, and between what they could have been if the model "
-        "weighted the features differently but kept everything that a linear readout can decode. "
-        "Ticks: the score of a model with only this feature left, of features that it has.",
+        "Scores of every model's most similar layer, and the range that re-weighting its "
+        "features could reach, which changes nothing that a noiseless linear readout can decode:"
+        " its ends are approached as all other weights go to 0. Ticks: the score of a model with"
+        " only this feature (or only the rest) left, of features that it has.",
         ("audit_range",),
     ),
     "audit_shares": Caption(
@@ -199,7 +201,7 @@ FIGURES: dict[str, Caption] = {
     "energy_law": Caption(
         "Scores by feature",
         "Shares that variance alone predicts",
-        "Shares of all scores that pass the gate, at the end of training, against what follows "
+        "Shares of all scores that are above chance, at the end of training, against what follows "
         "from how much variance a feature explains on both sides and over how many dimensions it "
         "spreads. On the line, the score says nothing about a feature but its variance; off the "
         "line, features share directions, or a feature's categories are arranged differently.",

@@ -10,13 +10,16 @@ import numpy as np
 import pandas as pd
 
 from repbias.audit.shares import REST
+from repbias.base.statistics import mean_interval
 
 #: A difference of scores that two networks of different tasks share is worth a sentence.
 ALIKE = 0.05
+#: The question that shares answer.
+SHARES = "What a score is made of"
+#: Networks from which on their spread counts.
+MIN_NETWORKS = 3
 #: What the study says of a feature, in words.
-ROLES = {"task": ", the task,", "nuisance": ", a nuisance,"}
-#: Shares below this are not named.
-NAMED = 0.01
+ROLES = {"task": " (the task)", "nuisance": " (a nuisance)"}
 
 Tables = Mapping[str, pd.DataFrame]
 
@@ -66,13 +69,21 @@ class Model:
         ]
 
 
-def findings(tables: Tables) -> list[dict[str, Any]]:
+def findings(tables: Tables, truth: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return what was found of every recording, or region of one.
+
+    Parameters
+    ----------
+    tables
+        The study's tables.
+    truth
+        What simulated recordings were simulated from.
 
     Returns
     -------
     list of dict
-        "name" of the recording and region, "recording", and "sentences".
+        "name" of the recording and region, "recording", its "truth" if it is simulated, and
+        "sentences".
     """
     scores = tables["rsa_recordings"]
     found = []
@@ -88,7 +99,8 @@ def findings(tables: Tables) -> list[dict[str, Any]]:
         sentences = [best_model(models, first, at["rsa_tests"]), *_of_audit(at, tables)]
         sentences.append(told_apart(models, at["rsa_tests"], at["recovery"]))
         name = ", ".join(filter(None, (recording, region)))
-        found.append({"name": name, "recording": recording, "sentences": sentences})
+        about = {"name": name, "recording": recording, "truth": truth.get(str(recording), "")}
+        found.append(about | {"sentences": sentences})
     return found
 
 
@@ -148,16 +160,17 @@ def told_apart(models: list[Model], tests: pd.DataFrame, recovery: pd.DataFrame)
         text = f"{best} and {second} were not tested against each other. {simulated}"
         return Sentence(question, text.strip(), links)
     p = f"p = {test['p_fdr']:.2g}" if test["p_fdr"] >= 0.001 else "p < 0.001"
-    about = f"{p}, corrected; generalises to {test['generalises_to']}"
-    if test["p_fdr"] < 0.05:
-        text = f"Yes: {best} and {second} differ by {abs(test['effect']):.2f} ({about})."
-    else:
-        text = (
-            f"No: {best} and {second} cannot be told apart by this recording (difference "
-            f"{abs(test['effect']):.2f}, {about})."
-        )
+    difference = f"differ by {abs(test['effect']):.2f}"
+    if np.isfinite(test["ci_low"]):
+        ends = sorted(np.sign(test["effect"]) * np.array([test["ci_low"], test["ci_high"]]))
+        difference += f" [{ends[0]:.2f}, {ends[1]:.2f}]".replace("-", "−")
+    answer = "Yes" if test["p_fdr"] < 0.05 else "Not shown"
+    text = (
+        f"{answer}: {best} and {second} {difference} ({p}, corrected), tested against other "
+        f"{test['generalises_to']}."
+    )
     if test["warning"]:
-        text += f" The test errs here: {test['warning']}."
+        text += f" This p is unreliable: {test['warning']}."
     return Sentence(question, f"{text} {simulated}".strip(), links)
 
 
@@ -167,20 +180,20 @@ def _preferred(a: Model, b: Model, recovery: pd.DataFrame) -> str:
         (recovery["level"] == "model")
         & (recovery["how"] == "argmax")
         & (recovery["measure"] == "rsa")
+        & (recovery["experiment"] == a.experiment)
         & recovery["simulated"].astype(bool)
     ]
     wrong = [
-        rows.loc[
-            (rows["true_condition"] == x.condition) & (rows["named_condition"] == y.condition),
-            "preferred",
-        ]
+        rows[(rows["true_condition"] == x.condition) & (rows["named_condition"] == y.condition)]
         for x, y in ((a, b), (b, a))
     ]
     if not all(map(len, wrong)):
         return ""
-    right = 1 - float(np.mean([values.iloc[0] for values in wrong]))
+    right = 1 - float(np.mean([part["preferred"].iloc[0] for part in wrong]))
+    at_best = " at best" if any(part["optimistic"].any() for part in wrong) else ""
     return (
-        f"In brains simulated from either at this noise, RSA prefers the right one in {right:.0%}."
+        f"Of brains simulated from layers of the two at this noise, RSA prefers the right one in "
+        f"{right * 100:.0f} %{at_best}."
     )
 
 
@@ -207,18 +220,18 @@ def _of_audit(at: Tables, tables: Tables) -> Iterator[Sentence]:
     links = {"figure": "#audit", "rows": "tables/audit.csv"}
     if len(refused):
         text = str(refused["warning"].iloc[0]).removeprefix("audit: ")
-        yield Sentence("What the score is", f"Not divided: {text}.", links)
+        yield Sentence(SHARES, f"Not divided: {text}.", links)
         return
     if audit.empty:
         text = (
             "Not divided: nothing is known of the stimuli; give images a table of columns, or let "
             "image statistics be audited."
         )
-        yield Sentence("What the score is", text, links)
+        yield Sentence(SHARES, text, links)
         return
     models = ranked(audit[audit["feature"] == REST], "score")
     if not models:
-        yield Sentence("What the score is", "Not divided: no model has a score.", links)
+        yield Sentence(SHARES, "Not divided: no model has a score.", links)
         return
     yield from (
         shares_of(models[0], audit),
@@ -232,15 +245,20 @@ def _of_audit(at: Tables, tables: Tables) -> Iterator[Sentence]:
 def mean_shares(model: Model, audit: pd.DataFrame) -> pd.DataFrame:
     """Return the shares of a model's mean score, by feature, largest first; the rest last.
 
-    Columns share, ci_low and ci_high (means over networks of their own intervals), role and
-    reliability.
+    Columns share, role and reliability; ci_low and ci_high, an interval that adds the spread over
+    networks, if there are three or more, to the mean of their own intervals.
     """
     rows = model.of(audit)
     rows = rows.assign(part=rows["share"] * rows["score"])
-    values = ["part", "ci_low", "ci_high", "reliability"]
     by_feature = rows.groupby("feature", sort=False)
-    means = by_feature[values].mean().assign(role=by_feature["role"].first())
+    means = by_feature[["part", "reliability"]].mean().assign(role=by_feature["role"].first())
     means = means.assign(share=means["part"] / means["part"].sum())
+    half = ((rows["ci_high"] - rows["ci_low"]) / 2).groupby(rows["feature"], sort=False).mean()
+    if rows["network"].nunique() >= MIN_NETWORKS:
+        for feature, part in by_feature:
+            mean, _, high = mean_interval(part["share"].to_numpy(float))
+            half[feature] = np.hypot(half[feature], high - mean)
+    means = means.assign(ci_low=means["share"] - half, ci_high=means["share"] + half)
     features = means.drop(index=REST).sort_values("share", ascending=False)
     return pd.concat([features, means.loc[[REST]]])
 
@@ -249,24 +267,18 @@ def shares_of(model: Model, audit: pd.DataFrame) -> Sentence:
     """Say how much of the best score is which feature."""
     links = {"figure": "#audit", "rows": "tables/audit.csv"}
     rows = model.of(audit)
+    measure = f"By CKA, corrected for noise and chance (at most 1), {model} scores"
     if not rows["gate"].astype(bool).mean() >= 0.5:
-        text = (
-            f"{model} has the highest score, {model.score:.2f} (CKA free of noise and chance), but "
-            "this could be chance: there is nothing to divide."
-        )
-        return Sentence("What the score is", text, links)
+        text = f"{measure} highest, {model.score:.2f}, but this could be chance: nothing to divide."
+        return Sentence(SHARES, text, links)
     shares = mean_shares(model, audit)
     features = shares.drop(index=REST)
     named = [
-        f"{percent(row.share)} is {row.Index}{ROLES.get(row.role, '')}{_interval(row)}"
+        f"{percent(row.share)} {row.Index}{ROLES.get(row.role, '')}{_interval(row)}"
         for row in features.itertuples()
-        if abs(row.share) >= NAMED
     ]
-    rest = f"{percent(shares.loc[REST, 'share'])} is explained by none of these"
-    text = (
-        f"In these stimuli, of the score of {model}, {model.score:.2f} (CKA free of noise and "
-        f"chance), {', '.join([*named, rest])}."
-    )
+    rest = f"{percent(shares.loc[REST, 'share'])} no known feature"
+    text = f"{measure} {model.score:.2f}. In these stimuli this is {', '.join([*named, rest])}."
     for row in features[features["reliability"] < 1].itertuples():
         text += (
             f" {row.Index} was measured with a reliability of {row.reliability:.2f}: without "
@@ -275,13 +287,13 @@ def shares_of(model: Model, audit: pd.DataFrame) -> Sentence:
     warnings = rows["warning"].str.split("; ").explode()
     if len(warnings := warnings[warnings != ""]):
         text += f" Caution: {warnings.value_counts().index[0]}."
-    return Sentence("What the score is", text, links)
+    return Sentence(SHARES, text, links)
 
 
 def _interval(row: Any) -> str:
-    if not np.isfinite(row.ci_low):
+    if not np.isfinite(row.ci_low) or row.ci_high - row.ci_low < 0.01:
         return ""
-    return f" [{row.ci_low * 100:.0f}, {row.ci_high * 100:.0f}]"
+    return f" [{row.ci_low * 100:.0f}, {row.ci_high * 100:.0f}]".replace("-", "−")
 
 
 def percent(share: float) -> str:
@@ -303,11 +315,13 @@ def remaining_of(model: Model, audit: pd.DataFrame, remaining: pd.DataFrame) -> 
     """Say what remains of the best score without its largest feature, and without all."""
     largest = str(mean_shares(model, audit).index[0])
     means = model.of(remaining).groupby("feature")["remaining"].mean()
-    text = f"Without {largest} on both sides, {_score(means.get(largest))} remains"
+    text = f"With {largest} regressed out of both sides, what is left scores "
+    text += _score(means.get(largest))
     if len(means) > 2:
-        text += f"; without all known features, {_score(means.get('all'))}"
+        text += f"; with all known features out, {_score(means.get('all'))}"
     links = {"rows": "tables/audit_remaining.csv"}
-    return Sentence("What remains", f"{text}, of {model.score:.2f}.", links)
+    text += f". These are scores of their own, no parts of the {model.score:.2f}."
+    return Sentence("What remains", text, links)
 
 
 def _score(value: float | None) -> str:
@@ -322,8 +336,8 @@ def range_of(model: Model, ranges: pd.DataFrame) -> Sentence:
         text = "Not known: no feature is on both sides."
     else:
         text = (
-            f"With the same decodable content, {model} could have scored between {low:.2f} and "
-            f"{high:.2f}."
+            f"Re-weighting the features of {model}, which changes nothing that a noiseless linear "
+            f"readout can decode, could move this score to anything from {low:.2f} to {high:.2f}."
         )
     return Sentence("How far it could move", text, links)
 
@@ -341,8 +355,9 @@ def alike(models: list[Model], audit: pd.DataFrame, learning: pd.DataFrame) -> S
             continue
         what = [" and ".join(sorted(t)) for t in (a, b)]
         text = (
-            f"{other} computes {what[1]} and scores {other.score:.2f}; {best} computes {what[0]} "
-            f"and scores {best.score:.2f}: the score does not tell them apart."
+            f"Networks trained on {what[1]} score {other.score:.2f} ({other.layer}), networks "
+            f"trained on {what[0]} {best.score:.2f} ({best.layer}): within {ALIKE * 100:.0f} % of "
+            "each other."
         )
         links = {"figure": "#audit", "rows": "tables/audit.csv"}
         return Sentence("Different networks, one score", text, links)

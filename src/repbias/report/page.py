@@ -107,7 +107,7 @@ def _results(
     """Return what the page shows of the tables and figures."""
     pictures = [figure for figure in figures if figure["recording"] is not None]
     return {
-        "findings": findings(tables),
+        "findings": findings(tables, simulated_from(study.get("recordings", {}))),
         "failed": failed_conditions(tables["learning"]),
         "cautioned": tables["cautions"].groupby("recording", sort=False).size().to_dict(),
         "conditions": condition_rows(tables["learning"]),
@@ -215,6 +215,15 @@ def condition_rows(learning: pd.DataFrame) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def simulated_from(recordings: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Return what simulated recordings were simulated from."""
+    return {
+        name: f"simulated from {spec['source']}, {spec['layer']}"
+        for name, spec in recordings.items()
+        if spec.get("kind") == "simulated"
+    }
 
 
 def failed_conditions(learning: pd.DataFrame) -> list[str]:

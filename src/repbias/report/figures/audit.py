@@ -183,7 +183,7 @@ def audit_range(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     """Draw between what scores could have moved while everything that can be decoded stays."""
     table = tables["audit_range"]
     rows = of_recordings(table, "initial", "final")
-    rows = one_layer(rows, layers) if len(rows) else rows
+    rows = _of_best_layer(rows)
     rows = rows.assign(alone=rows["alone"].where(rows["usable"].astype(bool)))
     keys = ["recording", "experiment", "condition", "layer", "snapshot"]
     values = ["score", "range_low", "range_high", "alone"]
@@ -216,6 +216,14 @@ def audit_range(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     ]
     legend_below(figure, handles, _left_out(len(groups), MOST_ROWS))
     return figure, means
+
+
+def _of_best_layer(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of every model's layer with the highest mean score."""
+    model = ["recording", "experiment", "condition", "snapshot"]
+    means = rows.groupby([*model, "layer"], sort=False)["score"].mean().reset_index()
+    best = means.sort_values("score", ascending=False, kind="stable").drop_duplicates(model)
+    return rows.merge(best[[*model, "layer"]], on=[*model, "layer"])
 
 
 def energy_law(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
