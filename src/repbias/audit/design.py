@@ -98,11 +98,6 @@ class Design:
         """How much of every stimulus the features explain of themselves, (stimulus,), 0 to 1."""
         return (self.basis**2).sum(axis=1)
 
-    @property
-    def overlap(self) -> float:
-        """How far features are from orthogonal: 0 if no order matters, at most 1."""
-        return float(max((abs(p @ p - p).max() for p in self.parts), default=0) * 4)
-
     @cached_property
     def residual(self) -> np.ndarray:
         """The projection R on what no feature explains, (stimulus, stimulus)."""

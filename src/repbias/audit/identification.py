@@ -14,7 +14,7 @@ from repbias.audit.equalised import Equalised, equalised_similarity
 from repbias.audit.features import regressors
 from repbias.audit.spec import AuditedFeature
 from repbias.base.spec import RepbiasError, nearest
-from repbias.geometry.similarity import METRICS, Metric, residualised
+from repbias.geometry.similarity import METRICS, residualised
 from repbias.geometry.spec import Identification
 from repbias.io.activations import Activations
 from repbias.rsa.network_similarity import factors_or_none, read_representations
@@ -29,17 +29,19 @@ NONE_LEFT_OUT = -1
 
 
 class _Measure(NamedTuple):
-    """A measure of similarity, and what is done to representations before it is computed.
+    """A measure of similarity, and how the target is measured for it.
 
     Attributes
     ----------
-    metric : the measure
-    prepare : what is done to a representation
+    label : its name in messages
+    factors : maps a representation to what is computed once for it
+    compare : maps the factors of a candidate and of the target to their similarity
     twice : whether the target is measured twice, as (2, stimulus, unit)
     """
 
-    metric: Metric
-    prepare: Callable[[np.ndarray], np.ndarray] = np.asarray
+    label: str
+    factors: Callable[[np.ndarray], Any]
+    compare: Callable[[Any, Any], float]
     twice: bool = False
 
 
@@ -208,31 +210,27 @@ def _measures(
     activations: Activations, n_stimuli: int, spec: Identification
 ) -> dict[str, _Measure]:
     """Return the measures by name; `activations` are the target's, which have the labels."""
-    measures: dict[str, _Measure] = {name: _Measure(METRICS[name]) for name in spec.metrics}
+    measures: dict[str, _Measure] = {
+        name: _Measure(METRICS[name].label, METRICS[name].factors, METRICS[name].compare)
+        for name in spec.metrics
+    }
     if spec.residualise is not None:
-        label = _label(activations, spec.residualise, n_stimuli)
-        measures["rsa_residualised"] = _Measure(METRICS["rsa"], lambda x: residualised(x, label))
+        label, rsa = _label(activations, spec.residualise, n_stimuli), METRICS["rsa"]
+        measures["rsa_residualised"] = _Measure(
+            rsa.label, lambda x: rsa.factors(residualised(x, label)), rsa.compare
+        )
     if spec.equalise:
         labels = {name: values[:n_stimuli] for name, values in activations.labels.items()}
-        measures["cka_equalised"] = _Measure(_equalised(labels, spec.seed), twice=True)
+        measures["cka_equalised"] = _equalised(labels, spec.seed)
     return measures
 
 
-def _equalised(labels: Mapping[str, np.ndarray], seed: int) -> Metric:
+def _equalised(labels: Mapping[str, np.ndarray], seed: int) -> _Measure:
     """Return the measure that gives every feature the same variance."""
     classes = {name: np.asarray(values).astype(str) for name, values in labels.items()}
     design = Design.of(regressors({name: AuditedFeature() for name in classes}, classes))
-
-    def no_permutation(factors: Equalised, order: np.ndarray) -> Equalised:
-        raise NotImplementedError("features do not move with the stimuli")
-
-    return Metric(
-        "CKA, equalised",
-        "",
-        lambda x: Equalised.of(x, design, seed),
-        equalised_similarity,
-        no_permutation,
-        symmetric=False,
+    return _Measure(
+        "CKA, equalised", lambda x: Equalised.of(x, design, seed), equalised_similarity, twice=True
     )
 
 
@@ -282,7 +280,7 @@ def _identify(
     """Identify all targets of a snapshot by one measure."""
     candidates = {
         c: [
-            (n.seed, factors_or_none(measure.metric, measure.prepare(n.x), f"{c}, {n.network}"))
+            (n.seed, factors_or_none(measure.factors, measure.label, n.x, f"{c}, {n.network}"))
             for n in members.itertuples()
         ]
         for c, members in classes.items()
@@ -300,7 +298,7 @@ def _identify(
                 "identification of %s, %s, by %s: left out; no candidate with another seed of %s",
                 target,
                 n.network,
-                measure.metric.label,
+                measure.label,
                 ", ".join(empty),
             )
             continue
@@ -308,12 +306,13 @@ def _identify(
             # Every level has the same noise, scaled.
             rng = np.random.default_rng([spec.seed, n.seed])
             measure_once = measured_twice if measure.twice else with_noise
-            noisy = measure.prepare(measure_once(n.x, reliability, rng))
-            measured = factors_or_none(measure.metric, noisy, f"{target}, {n.network} with noise")
+            noisy = measure_once(n.x, reliability, rng)
+            where = f"{target}, {n.network} with noise"
+            measured = factors_or_none(measure.factors, measure.label, noisy, where)
             if measured is None:
                 continue
             similarity = {
-                c: [(seed, measure.metric.compare(f, measured)) for seed, f in members]
+                c: [(seed, measure.compare(f, measured)) for seed, f in members]
                 for c, members in others.items()
             }
             other_seeds = [seed for seed in all_seeds if seed != n.seed]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -83,35 +83,41 @@ def scored_networks(candidates: Candidates, brain: int, model: int, network: int
 def simulate_brains(twins: Twins, scorer: Scorer, n_simulations: int, seed: int) -> Simulated:
     """Simulate brains from every layer and score them with all candidates."""
     candidates = scorer.candidates
-    brains = plan_brains(candidates, n_simulations)
-    rng = np.random.default_rng(seed)
-    found = []
-    for start in range(0, len(brains), n_simulations):
-        recordings = [
-            twins.simulate(candidates.roots[candidates.at[m][k, layer]], rng)
-            for m, k, layer in brains[start : start + n_simulations]
-        ]
-        found.append(scorer.scores(recordings))
-    scores = {name: np.concatenate([f[name] for f in found]) for name in found[0]}
-    model, network, layer = brains.T
-    return Simulated(candidates, model, network, layer, scores)
+
+    def scores(layers: Sequence[int], rng: np.random.Generator) -> dict[str, np.ndarray]:
+        return scorer.scores([twins.simulate(candidates.roots[i], rng) for i in layers])
+
+    return _simulate(candidates, n_simulations, seed, scores)
 
 
 def simulate_rdms(
     twins: RdmTwins, candidates: Candidates, geometry: Geometry, n_simulations: int, seed: int
 ) -> Simulated:
     """Simulate RDMs of subjects from every layer and compare them with all candidates."""
+
+    def scores(layers: Sequence[int], rng: np.random.Generator) -> dict[str, np.ndarray]:
+        rdms = [twins.simulate(candidates.rdms[i], rng) for i in layers]
+        return {"rsa": rsa_scores(candidates.rdms, rdms, geometry)}
+
+    return _simulate(candidates, n_simulations, seed, scores)
+
+
+def _simulate(
+    candidates: Candidates,
+    n_simulations: int,
+    seed: int,
+    scores: Callable[[Sequence[int], np.random.Generator], dict[str, np.ndarray]],
+) -> Simulated:
+    """Simulate brains, those of a layer together: a function of layers and a generator scores."""
     brains = plan_brains(candidates, n_simulations)
     rng = np.random.default_rng(seed)
-    scores = []
-    for start in range(0, len(brains), n_simulations):
-        rdms = [
-            twins.simulate(candidates.rdms[candidates.at[m][k, layer]], rng)
-            for m, k, layer in brains[start : start + n_simulations]
-        ]
-        scores.append(rsa_scores(candidates.rdms, rdms, geometry))
+    found = [
+        scores([candidates.at[m][k, layer] for m, k, layer in of_layer], rng)
+        for of_layer in np.split(brains, np.arange(n_simulations, len(brains), n_simulations))
+    ]
     model, network, layer = brains.T
-    return Simulated(candidates, model, network, layer, {"rsa": np.concatenate(scores)})
+    together = {name: np.concatenate([f[name] for f in found]) for name in found[0]}
+    return Simulated(candidates, model, network, layer, together)
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,11 +27,10 @@ Parts = Callable[[Freed, Freed, Design], np.ndarray]
 
 #: Subjects from which on intervals are over them; fewer say nothing of others.
 MIN_SUBJECTS = 4
-#: A network has no noise; for it as for one subject.
+#: What intervals are about.
 NO_INTERVAL = "no interval: one repeat of fewer than four subjects"
 NEW_SUBJECTS = "these stimuli, other subjects like these"
 THESE_SUBJECTS = "these stimuli and subjects, other repeats"
-NETWORKS = "these stimuli and networks, without error"
 
 
 @dataclass(frozen=True, eq=False)

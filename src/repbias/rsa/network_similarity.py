@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from itertools import combinations, permutations
 from typing import Any
 
@@ -33,12 +34,14 @@ def read_representations(
     return [activations.read(layer, network)[rows] for network in range(len(activations))]
 
 
-def factors_or_none(metric: Metric, x: np.ndarray, name: str) -> Any:
+def factors_or_none(
+    factors: Callable[[np.ndarray], Any], label: str, x: np.ndarray, name: str
+) -> Any:
     """Return a representation's factors; None, with a warning, if the measure is undefined."""
     try:
-        return metric.factors(x)
+        return factors(x)
     except RepbiasError as error:
-        logger.warning("%s: left out of %s: %s", name, metric.label, error)
+        logger.warning("%s: left out of %s: %s", name, label, error)
         return None
 
 
@@ -117,7 +120,10 @@ def _all_pairs(
 ) -> pd.DataFrame:
     """Compare representations with each other, and with each other's permuted stimuli."""
     names = networks["condition"] + ", " + networks["network"] + " (" + networks["snapshot"] + ")"
-    factors = [factors_or_none(metric, *named) for named in zip(x, names, strict=True)]
+    factors = [
+        factors_or_none(metric.factors, metric.label, *named)
+        for named in zip(x, names, strict=True)
+    ]
     defined = [i for i, f in enumerate(factors) if f is not None]
     pairs = list((combinations if metric.symmetric else permutations)(defined, 2))
     similarity = [metric.compare(factors[a], factors[b]) for a, b in pairs]
