@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from repbias.audit.identification import (
     identification_table,
+    measured_twice,
     preference_of,
     top1_probability,
     with_noise,
@@ -316,3 +317,17 @@ def test_a_feature_without_labels_is_refused(make_candidates):
 def test_the_configuration_is_checked(changes, message):
     with pytest.raises(ValidationError, match=message):
         spec(**changes)
+
+
+@pytest.mark.parametrize("reliability", [0.5, 0.1])
+def test_two_measurements_are_independent_and_their_mean_is_one_measurement(reliability):
+    rng = np.random.default_rng(0)
+    signal = rng.normal(size=(50_000, 3)) * [0.1, 1, 30]
+    first, second = measured_twice(signal, reliability, rng)
+    mean = (first + second) / 2
+    for unit in range(3):
+        assert np.corrcoef(signal[:, unit], mean[:, unit])[0, 1] ** 2 == pytest.approx(
+            reliability, abs=0.01
+        )
+        noise = [x[:, unit] - signal[:, unit] for x in (first, second)]
+        assert abs(np.corrcoef(*noise)[0, 1]) < 0.02

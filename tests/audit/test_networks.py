@@ -40,3 +40,12 @@ def test_a_network_is_not_compared_with_its_own_layers(n: int) -> None:
     assert within.sum() == (0 if n == 1 else 4)
     assert (~within).sum() == 2
     assert table["feature"].isin(["size", "rest"]).all()
+
+
+def test_a_network_is_no_evidence_of_its_own_similarity() -> None:
+    """Unrelated networks of a condition: with themselves they would be similar."""
+    conditions = {"a": networks(["seed0", "seed1", "seed2"], ["1"], 0)}
+    images = Images(IDS.tolist(), None, {"size": np.random.default_rng(0).standard_normal(N)})
+    table = audit_networks("set", conditions, {"a": ["1"]}, images, {}, Audit(permutations=19))
+    assert abs(table["score"].iloc[0]) < 0.25
+    assert set(table["n_networks_a"]) == {3}

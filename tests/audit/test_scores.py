@@ -8,8 +8,17 @@ import pytest
 from repbias.audit.design import Design
 from repbias.audit.equalised import Equalised, equalised_similarity
 from repbias.audit.gates import has_features, has_rest, least_t, permutation_p
-from repbias.audit.kernels import products, squared, subject_kernels
-from repbias.audit.scores import Brain, Remainder, Side, cosine, divide, movable, noise_variance
+from repbias.audit.kernels import _noise, products, squared, subject_kernels
+from repbias.audit.scores import (
+    Brain,
+    Remainder,
+    Side,
+    cosine,
+    divide,
+    jackknifed_shares,
+    movable,
+    noise_variance,
+)
 from repbias.audit.shares import centred, parts, weights
 from repbias.base.groups import StimulusGroups
 from repbias.base.spec import RepbiasError
@@ -331,3 +340,68 @@ def test_variance_alone_fails_where_categories_are_arranged_differently() -> Non
     assert b.score == pytest.approx(1)
     assert a.score < 0.9
     assert a.predicted[0] > 0.99
+
+
+# Closed forms that quick simulations do not see
+
+
+def test_intervals_over_subjects_are_those_of_student() -> None:
+    """Of (N_f - share N) / mean N, SciPy's confidence interval of a mean."""
+    from scipy.stats import ttest_1samp
+
+    rng = np.random.default_rng(0)
+    x = patterns(rng)
+    design = Design.of({"category": CATEGORY})
+    side = side_of(recorded(x @ rng.standard_normal((5, 12, 10)), 2, 2.0, rng))
+    found = divide(x @ x.T, Brain.of(side, design))
+    by_subject = parts(weights(x @ x.T, design), side.kernels)
+    total = by_subject.mean(axis=0).sum()
+    for f, share in enumerate(found.shares):
+        errors = (by_subject[:, f] - share * by_subject.sum(axis=1)) / total
+        expected = ttest_1samp(errors, 0).confidence_interval(0.95)
+        assert found.low[f] == pytest.approx(share + expected.low)
+        assert found.high[f] == pytest.approx(share + expected.high)
+        assert found.p[f] == pytest.approx(ttest_1samp(by_subject[:, f], 0).pvalue)
+
+
+def test_the_jackknife_of_shares_of_a_mean_is_students_interval() -> None:
+    """Where the total is the same for all units, a share is a mean of values."""
+    from scipy.stats import ttest_1samp
+
+    values = np.random.default_rng(0).random((6, 1)) * [[1, -1]] + [[0, 1]]
+    left_out = np.stack([np.delete(values, i, 0).mean(axis=0) for i in range(6)])
+    low, high, p = jackknifed_shares(values.mean(axis=0), [left_out])
+    for f in range(2):
+        expected = ttest_1samp(values[:, f], 0)
+        assert low[f] == pytest.approx(expected.confidence_interval(0.95).low)
+        assert high[f] == pytest.approx(expected.confidence_interval(0.95).high)
+        assert p[f] == pytest.approx(expected.pvalue)
+
+
+def test_the_smallest_p_is_one_of_all_permutations() -> None:
+    x = np.random.default_rng(0).standard_normal((N, 5))
+    alone = StimulusGroups.alone(N)
+    assert permutation_p([x @ x.T], x @ x.T, alone, 199, 0)[0] == 1 / 200
+
+
+def test_the_noise_covariance_has_its_size_whatever_the_number_of_units() -> None:
+    """||S||² of correlated noise; squares of the same stimulus' deviations would be too large."""
+    rng = np.random.default_rng(0)
+    root = rng.standard_normal((30, 30)) / 5
+    truth = ((root.T @ root) ** 2).sum()
+    found = []
+    for _ in range(400):
+        tensor = rng.standard_normal((25, 3, 30)) @ root
+        found.append(_noise(tensor, tensor.mean(axis=1)).square)
+    assert np.mean(found) == pytest.approx(truth, rel=0.05)
+
+
+def test_what_the_model_lacks_counts_as_nothing() -> None:
+    """Also if chance gives it some similarity there."""
+    rng = np.random.default_rng(0)
+    x = patterns(rng)
+    brain = Brain.of(Side.of_network(x @ x.T), Design.of({"category": CATEGORY}))
+    both = np.ones(2, bool)
+    assert movable(x @ x.T, brain, both, both, 1.0).equalised == pytest.approx(1)
+    lacking = movable(x @ x.T, brain, np.array([True, False]), both, 1.0)
+    assert lacking.equalised == pytest.approx(0.5)

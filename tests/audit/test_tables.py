@@ -84,6 +84,20 @@ def test_every_layer_region_subject_and_feature_has_a_row(latent, rng):
     assert (ranges["range_high"] >= ranges["score"].clip(upper=1)).all()
 
 
+def test_a_score_that_repeats_do_not_confirm_does_not_pass(latent, rng):
+    """Units with a relation in one repeat of four: the permutation sees it, repeats do not."""
+    recording = recorded(latent, rng, subjects=1, repeats=4, noise=0.0)
+    of_repeat = recording.responses.reshape(4, N, -1)
+    size = of_repeat.std()
+    of_repeat[1:] = size * rng.standard_normal(of_repeat[1:].shape)
+    of_repeat[2] += 0.6 * of_repeat[0]
+    rdms = networks(latent, rng, layers=1)
+    (_, row) = audited(recording, rdms)["audit"].iterrows().__next__()
+    assert row["gate_p"] <= 0.05
+    assert row["gate_t"] < 2.35  # Student's t of 3 degrees of freedom, one-sided
+    assert not row["gate"]
+
+
 def test_features_of_generated_stimuli_come_with_the_rdms(latent, rng):
     recording = recorded(latent, rng)
     del recording.stimuli["category"]

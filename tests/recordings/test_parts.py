@@ -7,7 +7,14 @@ import pytest
 
 from repbias.base.spec import RepbiasError
 from repbias.io.recordings import Recording
-from repbias.recordings.parts import choose_regions, name_groups, regions_of, stimulus_groups
+from repbias.recordings.parts import (
+    choose_regions,
+    in_order_of,
+    name_groups,
+    of_stimuli,
+    regions_of,
+    stimulus_groups,
+)
 
 IDS = np.array([f"s{i}" for i in range(6)])
 
@@ -84,3 +91,27 @@ def test_groups_are_a_column():
 def test_columns_that_group_nothing_are_refused(column, message):
     with pytest.raises(RepbiasError, match=message):
         name_groups(recording(), column, "set")
+
+
+def test_some_stimuli_of_rdms_keep_their_dissimilarities():
+    rng = np.random.default_rng(0)
+    square = rng.random((6, 6))
+    square = square + square.T
+    pairs = np.triu_indices(6, 1)
+    ids = np.array([f"s{i}" for i in range(6)])
+    whole = Recording(
+        stimuli={"stimulus_id": ids},
+        rdms=square[pairs][None],
+        rdm_info={"subject": np.array(["m"])},
+    )
+    order = np.array([4, 0, 3])
+    moved = in_order_of(whole, ids[order])
+    assert moved.stimulus_ids.tolist() == ["s4", "s0", "s3"]
+    np.testing.assert_array_equal(
+        moved.rdms[0], square[np.ix_(order, order)][np.triu_indices(3, 1)]
+    )
+    chosen = np.isin(ids, ["s0", "s3", "s4"])
+    some = of_stimuli(whole, chosen)
+    np.testing.assert_array_equal(
+        some.rdms[0], square[np.ix_(chosen, chosen)][np.triu_indices(3, 1)]
+    )

@@ -384,3 +384,15 @@ def test_an_rdm_that_is_not_finite_is_refused():
     recording = recorded_rdms([[1, 2, 3, np.nan, 5, 6]], subject=["a"], region=[""])
     with pytest.raises(RepbiasError, match=r"'x', a: 1 of 6 dissimilarities are not finite"):
         subject_rdms(recording, Geometry(), "x")
+
+
+def test_features_of_the_stimuli_come_with_their_rdms(make_activations, tmp_path):
+    """In the order of the stimuli, also of the first n, and in rsatoolbox's own reader."""
+    rng = np.random.default_rng(0)
+    ids = [f"s{i}" for i in range(8)]
+    activations = make_activations({"hidden": rng.standard_normal((1, 8, 5))}, ids)
+    activations.labels = {"easy": np.array([0, 1, 1, 0, 1, 0, 0, 1])}
+    write_layer_rdms(tmp_path / "rdms.h5", activations, "euclidean", 6)
+    rdms = load_rdm(str(tmp_path / "rdms.h5"), file_type="hdf5")
+    assert list(rdms.pattern_descriptors["stimulus_id"]) == ids[:6]
+    assert list(rdms.pattern_descriptors["easy"]) == [0, 1, 1, 0, 1, 0]
