@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from repbias.audit.recovery_words import sentences
+from repbias.recovery.words import sentences
 from repbias.report.captions import FIGURES, PICTURES
 from repbias.report.figures import draw_figures
 from repbias.report.page import (

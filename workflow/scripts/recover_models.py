@@ -3,12 +3,12 @@
 from repbias.pipeline.jobs import job
 
 with job(snakemake):
-    from repbias.audit.recovery import recover
-    from repbias.audit.recovery_spec import Recovery
     from repbias.encoding.spec import Encoding
     from repbias.geometry.spec import Geometry
     from repbias.io.activations import Activations
     from repbias.io.recordings import Recording
+    from repbias.recovery.models import recover
+    from repbias.recovery.spec import Recovery
     from repbias.rsa.rdms import read_rdms
     from repbias.tables import write_table
 

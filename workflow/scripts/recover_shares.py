@@ -3,12 +3,12 @@
 from repbias.pipeline.jobs import job
 
 with job(snakemake):
-    from repbias.audit.recovery_shares import recover_shares
-    from repbias.audit.recovery_spec import Recovery
     from repbias.audit.spec import Audit
     from repbias.geometry.spec import Geometry
     from repbias.io.activations import Activations
     from repbias.io.recordings import Recording
+    from repbias.recovery.shares import recover_shares
+    from repbias.recovery.spec import Recovery
     from repbias.rsa.rdms import read_rdms
     from repbias.stimuli.statistics import read_statistics
     from repbias.tables import write_table

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from repbias.audit.recovery_spec import Recovery
 from repbias.audit.spec import Audit
 from repbias.base.inputs import Task
 from repbias.base.spec import Name, Spec, nearest, refuse_duplicates, refuse_periodic
@@ -29,6 +28,7 @@ from repbias.networks.heads import Heads
 from repbias.networks.spec import FeatureNetwork, Network, Training
 from repbias.recordings.readers import RecordingSpec
 from repbias.recordings.simulate import SimulatedRecording
+from repbias.recovery.spec import Recovery
 from repbias.stimuli.families import Family
 from repbias.stimuli.spec import ImageSet
 

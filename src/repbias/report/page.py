@@ -18,9 +18,9 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
 
 import repbias
-from repbias.audit.recovery_words import sentences
 from repbias.io.files import atomic
 from repbias.io.provenance import host
+from repbias.recovery.words import sentences
 from repbias.report.captions import FIGURES, PICTURES, picture_of
 from repbias.report.findings import findings
 from repbias.tables import read_tables

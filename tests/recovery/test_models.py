@@ -11,10 +11,22 @@ from scipy.spatial.distance import pdist
 from scipy.stats import binomtest
 from sklearn.linear_model import Ridge as SklearnRidge
 
-from repbias.audit.candidates import Candidates, Ridge, Scorer, _refuse_large, root_of
 from repbias.audit.design import Design
 from repbias.audit.kernels import subject_kernels
-from repbias.audit.recovery import (
+from repbias.audit.scores import NEW_SUBJECTS, THESE_SUBJECTS, Brain, Side, divide
+from repbias.audit.shares import kernel_of
+from repbias.audit.spec import Audit
+from repbias.audit.tables import Known
+from repbias.base.groups import StimulusGroups
+from repbias.base.spec import RepbiasError
+from repbias.encoding.ridge import gram
+from repbias.encoding.spec import Encoding
+from repbias.geometry.similarity import METRICS
+from repbias.geometry.spec import Geometry
+from repbias.io.activations import Activations, write_activations
+from repbias.io.recordings import Recording
+from repbias.recovery.candidates import Candidates, _refuse_large, root_of
+from repbias.recovery.models import (
     _rows,
     interval,
     merits_by_score,
@@ -25,22 +37,11 @@ from repbias.audit.recovery import (
     simulate_brains,
     simulate_rdms,
 )
-from repbias.audit.recovery_shares import recover_shares, shares_of_brains
-from repbias.audit.recovery_spec import Recovery
-from repbias.audit.recovery_words import indistinct, sentences
-from repbias.audit.scores import NEW_SUBJECTS, THESE_SUBJECTS, Brain, Side, divide
-from repbias.audit.shares import kernel_of
-from repbias.audit.spec import Audit
-from repbias.audit.tables import Known
-from repbias.audit.twins import RdmTwins, Twins
-from repbias.base.groups import StimulusGroups
-from repbias.base.spec import RepbiasError
-from repbias.encoding.ridge import gram
-from repbias.encoding.spec import Encoding
-from repbias.geometry.similarity import METRICS
-from repbias.geometry.spec import Geometry
-from repbias.io.activations import Activations, write_activations
-from repbias.io.recordings import Recording
+from repbias.recovery.scoring import Ridge, Scorer
+from repbias.recovery.shares import recover_shares, shares_of_brains
+from repbias.recovery.spec import Recovery
+from repbias.recovery.twins import RdmTwins, Twins
+from repbias.recovery.words import indistinct, sentences
 from repbias.rsa.rdms import make_rdms, subject_rdms
 
 N = 40

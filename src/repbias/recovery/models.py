@@ -11,15 +11,16 @@ import numpy as np
 import pandas as pd
 from scipy.stats import beta
 
-from repbias.audit.candidates import OF_RESPONSES, Candidates, Scorer, rsa_scores
-from repbias.audit.recovery_spec import Recovery
-from repbias.audit.twins import RdmTwins, Twins
 from repbias.base.spec import RepbiasError
 from repbias.encoding.spec import Encoding
 from repbias.geometry.spec import Geometry
 from repbias.io.activations import Activations
 from repbias.io.recordings import Recording
 from repbias.recordings.parts import by_region, stimulus_groups
+from repbias.recovery.candidates import Candidates
+from repbias.recovery.scoring import OF_RESPONSES, Scorer, rsa_scores
+from repbias.recovery.spec import Recovery
+from repbias.recovery.twins import RdmTwins, Twins
 from repbias.rsa.rdms import subject_rdms
 from repbias.rsa.tables import place
 from repbias.tables import TABLES, as_table

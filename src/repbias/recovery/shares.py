@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from repbias.audit.candidates import Candidates
 from repbias.audit.kernels import squared, subject_kernels
-from repbias.audit.recovery import interval, rows_as_table
-from repbias.audit.recovery_spec import Recovery
 from repbias.audit.scores import NEW_SUBJECTS, Brain, Side, divide
 from repbias.audit.shares import REST, kernel_of
 from repbias.audit.spec import Audit
 from repbias.audit.tables import Known, in_order, labels_of
-from repbias.audit.twins import Twins
 from repbias.base.spec import RepbiasError
 from repbias.geometry.spec import Geometry
 from repbias.io.activations import Activations
 from repbias.io.recordings import Recording
 from repbias.recordings.parts import by_region, of_stimuli
+from repbias.recovery.candidates import Candidates
+from repbias.recovery.models import interval, rows_as_table
+from repbias.recovery.spec import Recovery
+from repbias.recovery.twins import Twins
 from repbias.rsa.tables import place
 
 if TYPE_CHECKING:

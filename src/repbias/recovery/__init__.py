@@ -1,0 +1,1 @@
+"""Which model a recording would name: brains simulated with its noise, and planning before it."""
