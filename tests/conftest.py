@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,10 @@ import pytest
 from hypothesis import settings
 
 from repbias.io.activations import Activations, write_activations
+from repbias.pipeline.jobs import GARBAGE
+
+# Numerical libraries are a million objects that stay, among which to look for garbage takes long.
+gc.set_threshold(GARBAGE)
 
 # Shared machines are slow at times, and a failure must come back when the test is run again.
 settings.register_profile("repbias", deadline=None, max_examples=25, derandomize=True)

@@ -34,8 +34,7 @@ NAMES = sorted(path.name for path in SCRIPTS.glob("*.py"))
 
 def forget():
     """Empty the caches: a run of Snakemake sees one state of the code."""
-    for function in (fingerprint._tree, fingerprint._imports, fingerprint._normalised):
-        function.cache_clear()
+    fingerprint._module.cache_clear()
 
 
 def all_fingerprints():

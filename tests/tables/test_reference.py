@@ -109,8 +109,7 @@ def edited(tmp_path, monkeypatch):
     """Function that edits networks.py in a copy of the package; whether fingerprints changed."""
 
     def forget():
-        for function in (fingerprint._tree, fingerprint._imports, fingerprint._normalised):
-            function.cache_clear()
+        fingerprint._module.cache_clear()
 
     def edit(old, new):
         before = code_fingerprint(ROOT / "workflow/scripts/train.py")

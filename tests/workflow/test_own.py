@@ -78,6 +78,7 @@ STUDY = {
     },
     "encoding": {"n_alphas": 5, "permutations": 20},
     "similarity": {"metrics": ["rsa", "cka"], "permutations": 2, "n_stimuli": 54},
+    "audit": {"enabled": False},  # is of RDMs, whatever they are of
     "claims": {
         f"{claim} {name}": {"condition": f"symbols/network={name}", "easy": "first", "hard": "sum"}
         for claim in ("C1", "C5", "C15", "C17")

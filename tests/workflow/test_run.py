@@ -408,7 +408,7 @@ def test_a_killed_run_resumes_on_one_core_to_the_same_tables(tiny, tiny_config, 
     """
     workspace = Workspace(tmp_path, tiny_config)
     names = [f"{name}/tasks/targets=both" for name in ("learning", "variance_explained")]
-    names += ["rsa_models/tasks", "rsa_recordings/brain"]
+    names += ["rsa_models/tasks"]
     wanted = [f"results/tiny/tables/parts/{name}.csv" for name in names]
     run = subprocess.Popen(
         workspace.command("--cores", "2", *wanted),

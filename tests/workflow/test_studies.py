@@ -99,8 +99,8 @@ def test_study_runs(name, test_data, tmp_path, monkeypatch):
         layers = LAYERS[name]
         for network in set(config["networks"]) - {"pixels"}:
             config["networks"][network]["layers"] = layers
+        del config["networks"]["untrained"]
         if name == "v4":
-            del config["networks"]["untrained"]
             config["networks"]["pretrained"]["preprocess"]["size"] = 64
         fast = {"permutations": 50, "partition_iterations": 1}
         config["encoding"] = config.get("encoding", {}) | fast
@@ -188,6 +188,7 @@ def test_files_that_a_recording_and_images_come_from_are_watched(tmp_path):
             "networks": {"pixels": {"kind": "pixels", "size": 4}},
             "recordings": {"cells": recording | {"stimuli": "set", "stimulus_ids": "ids.txt"}},
             "geometry": {"bootstraps": 100},
+            "audit": {"enabled": False},
             "encoding": {"folds": 2, "inner_folds": 2, "n_alphas": 3},
         },
     )

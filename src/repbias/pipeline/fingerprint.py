@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from repbias.base.spec import kind_of
 from repbias.config.analyses import OF_NETWORKS, OF_RECORDINGS
@@ -40,7 +41,7 @@ def code_fingerprint(*files: str | Path) -> str:
     modules |= {module for file in files for module in imported_modules(file)}
     for module in sorted(modules):
         digest.update(module.relative_to(PACKAGE).as_posix().encode())
-        digest.update(_normalised(module).encode())
+        digest.update(_module(module).code.encode())
     return digest.hexdigest()[:12]
 
 
@@ -88,39 +89,52 @@ def imported_modules(script: str | Path) -> set[Path]:
     found: set[Path] = set()
     waiting = [Path(script)]
     while waiting:
-        for module in _imports(waiting.pop()):
+        for module in _module(waiting.pop()).imports:
             if module not in found:
                 found.add(module)
                 waiting.append(module)
     return found
 
 
-@cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
+class _Module(NamedTuple):
+    """What counts of a module: the files of this package that it imports when run, and its code."""
+
+    imports: tuple[Path, ...]
+    code: str
 
 
 @cache
-def _imports(path: Path) -> tuple[Path, ...]:
+def _module(path: Path) -> _Module:
+    # Its tree is not kept: collecting garbage among the trees of all modules takes longer.
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    blocks = list(_blocks(tree))
+    for block in blocks:
+        block[:] = [statement for statement in block if not _is_text(statement)]
+    of_types = [
+        statement.body
+        for block in blocks
+        for statement in block
+        if isinstance(statement, ast.If) and ast.unparse(statement.test) == "TYPE_CHECKING"
+    ]
     names = []
-    for node in _run(_tree(path)):
+    for node in (node for block in blocks if block not in of_types for node in block):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return tuple(file for name in names for file in _files(name))
+    return _Module(tuple(file for name in names for file in _files(name)), ast.dump(tree))
 
 
-def _run(tree: ast.Module) -> Iterator[ast.AST]:
-    """Go through what is run: not what stands under ``if TYPE_CHECKING``."""
-    waiting: list[ast.AST] = [tree]
-    while waiting:
-        node = waiting.pop()
-        yield node
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            waiting += node.orelse
-        else:
-            waiting += ast.iter_child_nodes(node)
+def _blocks(node: ast.AST) -> Iterator[list[ast.stmt]]:
+    """Go through every list of statements in a module, and never into expressions: it is quick."""
+    for name in ("body", "orelse", "finalbody"):
+        if isinstance(block := getattr(node, name, None), list):
+            yield block
+            for statement in block:
+                yield from _blocks(statement)
+    for name in ("handlers", "cases"):
+        for part in getattr(node, name, ()):
+            yield from _blocks(part)
 
 
 def _files(name: str) -> Iterator[Path]:
@@ -142,13 +156,3 @@ def _is_text(statement: ast.stmt) -> bool:
         and isinstance(statement.value, ast.Constant)
         and isinstance(statement.value.value, str)
     )
-
-
-@cache
-def _normalised(path: Path) -> str:
-    tree = _tree(path)
-    for node in ast.walk(tree):
-        for name in ("body", "orelse", "finalbody"):
-            if isinstance(block := getattr(node, name, None), list):
-                block[:] = [statement for statement in block if not _is_text(statement)]
-    return ast.dump(tree)

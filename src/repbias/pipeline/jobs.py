@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -15,6 +16,9 @@ from typing import Any, TypeVar
 from repbias.base.spec import RepbiasError
 
 logger = logging.getLogger("repbias")
+
+#: New objects after which Python looks for garbage among them; 700 by default.
+GARBAGE = 10_000
 
 Settings = TypeVar("Settings")
 Result = TypeVar("Result")
@@ -43,6 +47,9 @@ def job(snakemake: Any) -> Iterator[None]:
     logging.captureWarnings(True)
     logger.setLevel(logging.INFO)
     started = time.monotonic()
+    # Numerical libraries are a million objects that stay. Looking for garbage among them, as often
+    # as is the default, and again at the end of the process, takes as long as importing them.
+    gc.set_threshold(GARBAGE)
     try:
         _limit_threads(snakemake.threads)
         yield
@@ -59,6 +66,7 @@ def job(snakemake: Any) -> Iterator[None]:
         logger.exception("stopped")
         raise
     finally:
+        gc.freeze()
         file.flush()
     file.handle(
         logger.makeRecord(
