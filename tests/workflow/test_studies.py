@@ -99,8 +99,8 @@ def test_study_runs(name, test_data, tmp_path, monkeypatch):
         layers = LAYERS[name]
         for network in set(config["networks"]) - {"pixels"}:
             config["networks"][network]["layers"] = layers
-        del config["networks"]["untrained"]
         if name == "v4":
+            del config["networks"]["untrained"]
             config["networks"]["pretrained"]["preprocess"]["size"] = 64
         fast = {"permutations": 50, "partition_iterations": 1}
         config["encoding"] = config.get("encoding", {}) | fast

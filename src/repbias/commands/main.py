@@ -39,6 +39,12 @@ Describe a result of a study (its arrays, layers or columns, and their meaning) 
 settings, seeds, versions, commit, machine, inputs, and whether it has changed since. Takes tables,
 HDF5 files, figures, report.html and config.yaml; or the results folder of a study, for which it
 summarises how its files were made."""
+PLAN = """\
+Plan a recording, before there are data: brains are simulated from the study's models, and scored by
+the study's settings, with fewer or more stimuli, repeats, subjects, units or noise. The first value
+of an option is planned; each further one is tried with the first of all others. With --choose,
+stimuli are chosen of those that the models saw. Starts from the models' RDMs and activations in the
+results of the study (docs/planning.md)."""
 DIFF = """\
 Compare two runs of a study, given by their results folders, or two result files: settings, tables
 (rows on one side only; the largest difference in every column) and HDF5 files. Versions and
@@ -55,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"repbias {repbias.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_inspect, _add_check, _add_init, _add_show, _add_diff):
+    for add in (_add_inspect, _add_check, _add_init, _add_plan, _add_show, _add_diff):
         add(commands)
     return parser
 
@@ -100,6 +106,46 @@ def _add_init(commands: Commands) -> None:
     init.add_argument("folder", type=Path, metavar="FOLDER", help="the study's folder")
     init.add_argument("--recording", type=Path, metavar="FILE", help="a recording to start with")
     init.add_argument("--images", type=Path, metavar="PATH", help="the images that were shown")
+
+
+def _add_plan(commands: Commands) -> None:
+    example = "repbias plan study.yaml --stimuli 92 60 --repeats 4 8 --measures rsa encoding"
+    plan = _add(commands, "plan", "plan a recording that tells models apart", PLAN, example)
+    plan.add_argument("config", type=Path, metavar="CONFIG", help="the configuration")
+    plan.add_argument("--shown", metavar="NAME", help="experiment or set of images (if several)")
+    plan.add_argument("--models", nargs="+", metavar="M", help="conditions or networks (all)")
+    plan.add_argument(
+        "--pilot", metavar="NAME", help="a recording of the study, whose noise and units to expect"
+    )
+    for name, kind, what in (
+        ("stimuli", int, "stimuli (default: all, half, a quarter)"),
+        ("repeats", int, "trials of every stimulus (4 2 8)"),
+        ("subjects", int, "subjects (4 1 8)"),
+        ("units", int, "units of every subject (50 20 100)"),
+        ("reliability", float, "share of signal in the variance of single trials (.3 .1 .5)"),
+    ):
+        plan.add_argument(f"--{name}", nargs="+", type=kind, metavar="N", help=what)
+    plan.add_argument(
+        "--measures",
+        nargs="+",
+        default=["rsa"],
+        choices=["rsa", "cka", "encoding", "both_ways", "procrustes"],
+        help="what models are scored by (rsa)",
+    )
+    plan.add_argument(
+        "--simulations", type=int, default=20, metavar="N", help="brains from every layer (20)"
+    )
+    plan.add_argument("--choose", type=int, metavar="N", help="choose N stimuli of all")
+    plan.add_argument(
+        "--by",
+        choices=["both", "models", "features"],
+        default="both",
+        help="choose them to separate models, to decorrelate features, or both (default)",
+    )
+    plan.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is random (0)")
+    plan.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="default: planning/ in the results"
+    )
 
 
 def _add_show(commands: Commands) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from scipy.spatial.distance import squareform
 
 from repbias.base.spec import RepbiasError
 from repbias.encoding.ridge import gram
@@ -122,6 +123,12 @@ class Candidates:
 
     def __len__(self) -> int:
         return len(self.rdms)
+
+    def of_stimuli(self, rows: np.ndarray) -> Candidates:
+        """Return the same layers with some of the stimuli, (stimulus,) int in ascending order."""
+        pair = squareform(np.arange(self.rdms.shape[1]))[np.ix_(rows, rows)]
+        roots = tuple(root_of(gram(root[rows])) for root in self.roots)
+        return replace(self, rdms=self.rdms[:, squareform(pair, checks=False)], roots=roots)
 
 
 def _without_generator(of_model: pd.DataFrame, recording: Recording, source: str) -> pd.DataFrame:

@@ -154,6 +154,18 @@ def merits_by_score(scores: np.ndarray, columns: Sequence[Sequence[np.ndarray]])
     return Merits(np.stack([merit.max(axis=1) for merit in layers], axis=1), layers)
 
 
+def merits_of(simulated: Simulated, measure: str) -> Merits:
+    """Return the merits of simulated brains by their scores, each by networks it is not of."""
+    sources = zip(simulated.model, simulated.network, strict=True)
+    chosen = [scored_networks(simulated.candidates, b, m, k) for b, (m, k) in enumerate(sources)]
+    return merits_by_score(simulated.scores[measure], _columns(simulated.candidates, chosen))
+
+
+def _columns(candidates: Candidates, chosen: Sequence[Sequence[int]]) -> list[list[np.ndarray]]:
+    """Return the candidates of the chosen network of every model, for every brain, (layer,)."""
+    return [[at[k] for at, k in zip(candidates.at, of, strict=True)] for of in chosen]
+
+
 def merits_by_profile(
     simulated: Simulated,
     scores: np.ndarray,
@@ -374,10 +386,7 @@ def _rows(
     reals = np.tile(real, (n_draws, 1))
     unknown = [(-1, -1, -1)] * n_draws
     for how in HOW:
-        columns, real_columns = (
-            [[at[k] for at, k in zip(candidates.at, networks, strict=True)] for networks in of_all]
-            for of_all in (chosen, real_chosen)
-        )
+        columns, real_columns = _columns(candidates, chosen), _columns(candidates, real_chosen)
         if how == "argmax":
             merits = merits_by_score(scores, columns)
             of_real = merits_by_score(reals, real_columns)

@@ -65,11 +65,11 @@ def sentences(table: pd.DataFrame) -> list[str]:
         right = simulated[simulated["true_condition"] == simulated["named_condition"]]
         text = (
             f"the right one of {len(right)} models is named in "
-            f"{_percent(right['probability'].mean())} of simulated brains (chance "
-            f"{_percent(right['chance'].iloc[0])})"
+            f"{percent(right['probability'].mean())} of simulated brains (chance "
+            f"{percent(right['chance'].iloc[0])})"
         )
         for models, low, high in indistinct(simulated):
-            share = dict.fromkeys([_percent(low), _percent(high)])
+            share = dict.fromkeys([percent(low), percent(high)])
             text += (
                 f"; {_these(models)} cannot be told apart by this recording: of two of them, the "
                 f"right one is preferred in {' to '.join(share)}"
@@ -77,11 +77,11 @@ def sentences(table: pd.DataFrame) -> list[str]:
         real = part[~part["simulated"]].sort_values("probability", ascending=False, kind="stable")
         first = real.iloc[0]
         text += (
-            f". It is named {first['named_condition']} in {_percent(first['probability'])} of "
+            f". It is named {first['named_condition']} in {percent(first['probability'])} of "
             "comparisons"
         )
         if np.isfinite(first["right"]):
-            text += f"; of simulated brains so named, {_percent(first['right'])} are"
+            text += f"; of simulated brains so named, {percent(first['right'])} are"
         said.append(where + text + ".")
     return said
 
@@ -91,5 +91,6 @@ def _these(models: Sequence[str]) -> str:
     return f"these {numbers.get(len(models), len(models))} models ({', '.join(models)})"
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """Return a share in percent."""
     return f"{100 * share:.0f} %"

@@ -1,0 +1,268 @@
+"""``repbias plan``: what a recording needs to tell models apart, and which stimuli to show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from repbias.base.spec import RepbiasError
+from repbias.commands.description import count, some
+from repbias.commands.plan_models import Models
+from repbias.io.files import atomic
+from repbias.recovery.choice import By, Choice, Pool, choose
+from repbias.recovery.power import Planned, one_at_a_time, power
+from repbias.recovery.spec import RecoveryMeasure
+from repbias.recovery.words import TOLD_APART, percent
+from repbias.report.figures.planning import draw_power
+
+#: The fields of a plan.
+FIELDS = [field.name for field in fields(Planned)]
+#: What is planned where neither the command line nor a pilot says, and what is tried beside it.
+USUAL: dict[str, list[Any]] = {
+    "repeats": [4, 2, 8],
+    "subjects": [4, 1, 8],
+    "units": [50, 20, 100],
+    "reliability": [0.3, 0.1, 0.5],
+}
+#: Fewest stimuli that are planned for.
+MIN_STIMULI = 10
+
+#: Planned, and the models (all by default), to the table of :func:`repbias.recovery.power.power`.
+Simulate = Callable[..., pd.DataFrame]
+
+
+def run(
+    config: Path,
+    shown: str | None = None,
+    models: Sequence[str] | None = None,
+    pilot: str | None = None,
+    measures: Sequence[RecoveryMeasure] = ("rsa",),
+    simulations: int = 20,
+    choose: int | None = None,
+    by: By = "both",
+    seed: int = 0,
+    out: Path | None = None,
+    **given: list[Any] | None,
+) -> int:
+    """Print how often the right model is named, and write a table and a figure; return 0."""
+    if simulations < 1:
+        raise RepbiasError(f"--simulations {simulations}: expected at least 1")
+    known = Models.of(config, shown, models, pilot)
+    folder = out or known.folder / "planning"
+    values = _values(known, given, choose)
+    simulate = partial(
+        power,
+        measures=measures,
+        geometry=known.study.geometry,
+        encoding=known.study.encoding,
+        n_simulations=simulations,
+        seed=seed,
+        pilot=known.pilot,
+    )
+    print("\n".join(_introduction(config, known, measures, simulations)), flush=True)
+    if choose is None:
+        _compare_plans(known, one_at_a_time(values), simulate, folder)
+    else:
+        _choose_stimuli(known, one_at_a_time(values)[0][1], simulate, by, seed, folder)
+    return 0
+
+
+def _values(
+    known: Models, given: Mapping[str, list[Any] | None], chosen: int | None
+) -> dict[str, list[Any]]:
+    """Return the planned value of every field, and those to try beside it.
+
+    Raises
+    ------
+    RepbiasError
+        If a number is not possible, or contradicts the pilot.
+    """
+    _refuse_out_of_range(given)
+    n = len(known.ids)
+    usual = USUAL | {"stimuli": [k for k in (n, n // 2, n // 4) if k >= MIN_STIMULI] or [n]}
+    if known.pilot is not None:
+        if given["reliability"]:
+            raise RepbiasError("--reliability: it is that of --pilot; give one of the two")
+        sizes = [len(subject.units) for subject in known.pilot.subjects]
+        least = min(sizes)
+        usual |= {
+            "reliability": [round(float(known.pilot.reliability.mean()), 3)],
+            "units": [least, *dict.fromkeys(k for k in (least // 2, least // 4) if k)],
+        }
+    values = {name: given[name] or usual[name] for name in FIELDS}
+    if chosen is not None:
+        if given["stimuli"]:
+            raise RepbiasError("--stimuli: --choose says how many; give one of the two")
+        values = {name: of_field[:1] for name, of_field in values.items()} | {"stimuli": [chosen]}
+    few, many = min(values["stimuli"]), max(values["stimuli"])
+    if few < MIN_STIMULI or many > n:
+        raise RepbiasError(
+            f"plan: {few if few < MIN_STIMULI else many} stimuli; expected from {MIN_STIMULI} to "
+            f"{n}, which the models saw"
+        )
+    return values
+
+
+def _refuse_out_of_range(given: Mapping[str, list[Any] | None]) -> None:
+    for name, of_field in given.items():
+        for value in of_field or ():
+            if name == "reliability" and not 0 < value <= 1:
+                raise RepbiasError(f"--{name} {value}: expected more than 0, at most 1")
+            if name != "reliability" and value < 1:
+                raise RepbiasError(f"--{name} {value}: expected at least 1")
+
+
+def _introduction(
+    config: Path, known: Models, measures: Sequence[str], simulations: int
+) -> list[str]:
+    """Return what is planned for, and how."""
+    geometry, candidates = known.study.geometry, known.candidates
+    networks = {m: len(at) for m, at in zip(candidates.models, candidates.at, strict=True)}
+    lines = {
+        "shown": f"{known.shown}, {len(known.ids)} stimuli",
+        "models": some([f"{m} ({count(n, 'network')})" for m, n in networks.items()], 8),
+        "scored by": f"{', '.join(measures)} (RDMs of recordings: {geometry.recording_distance}; "
+        f"compared by {geometry.rdm_similarities[0]})",
+        "simulated": f"{simulations} brains from each of "
+        + count(sum(map(len, candidates.layers)), "layer"),
+        "noise": "of the pilot" if known.pilot else "independent between units and trials",
+    }
+    width = max(map(len, lines))
+    said = [f"{config}: planning", *(f"  {key:{width}}  {value}" for key, value in lines.items())]
+    if alone := [m for m, n in networks.items() if n < 2]:
+        said.append(
+            f"  optimistic: brains of {some(alone, 8)} are scored by the very network that they "
+            "are of"
+        )
+    return [*said, ""]
+
+
+def _compare_plans(
+    known: Models, plans: Sequence[tuple[str, Planned]], simulate: Simulate, folder: Path
+) -> None:
+    """Simulate the plan and its alternatives, one line for each."""
+    tables: list[pd.DataFrame] = []
+    for what, planned in plans:
+        table = simulate(known.candidates, planned, known.groups())
+        if not tables:
+            print(_header(table), flush=True)
+        tables.append(table.assign(varied=what))
+        print(_line(what, planned, table), flush=True)
+    together = pd.concat(tables, ignore_index=True)
+    print()
+    for measure in dict.fromkeys(together["measure"]):
+        print(_told_apart(together[together["measure"] == measure], measure))
+    _write(together, folder / "power.csv")
+    with atomic(folder / "power.svg") as path:
+        draw_power(together).savefig(path, metadata={"Date": None})
+    print(f"\nWrote {folder}/power.csv and power.svg.")
+
+
+def _header(table: pd.DataFrame) -> str:
+    models = table["true_condition"].nunique()
+    names = "".join(f"{name:>12}" for name in [*FIELDS, *dict.fromkeys(table["measure"])])
+    return (
+        f"How often the right one of {models} models is named (chance {percent(1 / models)})\n"
+        f"{'':12}{names}"
+    )
+
+
+def _line(what: str, planned: Planned, table: pd.DataFrame) -> str:
+    values = [getattr(planned, name) if what in ("", name) else "." for name in FIELDS]
+    shares = [percent(_right(table, measure)) for measure in dict.fromkeys(table["measure"])]
+    cells = "".join(f"{cell:>12}" for cell in [*values, *shares])
+    return f"{'as planned' if what == '' else '':12}{cells}"
+
+
+def _right(table: pd.DataFrame, measure: str) -> float:
+    """Return how often the right one of all models is named, mean over true models."""
+    rows = table[(table["measure"] == measure) & (table["true_layer"] == "")]
+    return float(rows.loc[rows["other_condition"] == "", "right"].mean())
+
+
+def _pairs(table: pd.DataFrame) -> dict[tuple[str, str], float]:
+    """Return how often the right one of every two models is preferred."""
+    rows = table[(table["true_layer"] == "") & (table["other_condition"] != "")]
+    right = rows.set_index(["true_condition", "other_condition"])["right"]
+    models = list(dict.fromkeys(rows["true_condition"]))
+    return {(a, b): float(right[[(a, b), (b, a)]].mean()) for a, b in combinations(models, 2)}
+
+
+def _told_apart(table: pd.DataFrame, measure: str) -> str:
+    """Say which two models are hardest to tell apart, and what would help."""
+    pairs = _pairs(table[table["varied"] == ""])
+    if not pairs:
+        return f"{measure}: there is one model, and nothing to tell it from."
+    (a, b), right = min(pairs.items(), key=lambda pair: pair[1])
+    said = (
+        f"{measure}: as planned, {a} and {b} are hardest to tell apart: the right one of the two "
+        f"is preferred in {percent(right)} of simulated brains."
+    )
+    others = table[table["varied"] != ""].groupby(["varied", *FIELDS], sort=False)
+    enough = [
+        f"{rows[what].iloc[0]} {what}"
+        for (what, *_), rows in others
+        if min(_pairs(rows).values()) >= TOLD_APART
+    ]
+    wanted = f"{percent(TOLD_APART)} for every two models"
+    if right >= TOLD_APART:
+        return f"{said} {wanted} is reached; {some(enough, 8) or 'nothing else tried'} will do too."
+    return f"{said} {wanted} is reached with {some(enough, 8) or 'nothing that was tried'}."
+
+
+def _choose_stimuli(
+    known: Models, planned: Planned, simulate: Simulate, by: By, seed: int, folder: Path
+) -> None:
+    """Choose stimuli; compare them with random ones, by networks that were not looked at."""
+    features = known.regressors() if by != "models" else {}
+    similarity = known.study.geometry.rdm_similarities[0]
+    pool = Pool.of(known.candidates if by != "features" else None, features, similarity)
+    choice = choose(pool, planned.stimuli, seed)
+    others = replace(
+        known.candidates, at=tuple(at[1:] if len(at) > 2 else at for at in known.candidates.at)
+    )
+    groups = known.groups()
+    of_choice = simulate(others.of_stimuli(choice.rows), planned, groups.subset(choice.rows))
+    of_random = simulate(others, planned, groups)
+    print(_comparison(choice, of_choice, of_random, planned.stimuli, len(known.ids)))
+    print(
+        "These stimuli are no random sample: intervals and tests that generalise to other stimuli "
+        "are about sets chosen like this one."
+    )
+    chosen = np.isin(np.arange(len(known.ids)), choice.rows)
+    _write(pd.DataFrame({"stimulus_id": known.ids, "chosen": chosen}), folder / "stimuli.csv")
+    powers = [of_choice.assign(stimuli_are="chosen"), of_random.assign(stimuli_are="random")]
+    _write(pd.concat(powers, ignore_index=True), folder / "chosen_power.csv")
+    print(f"\nWrote {folder}/stimuli.csv and chosen_power.csv.")
+
+
+def _comparison(
+    choice: Choice, of_choice: pd.DataFrame, of_random: pd.DataFrame, n: int, n_pool: int
+) -> str:
+    lines = [f"{n} of {n_pool} stimuli", f"{'':38}{'chosen':>10}{'random, 5 to 95 %':>22}"]
+    names = {
+        "separation": "1 - similarity of different models",
+        "overlap": "variance that two features share",
+    }
+    for i, name in enumerate(names.values()):
+        low, high = np.quantile([quality[i] for quality in choice.random], [0.05, 0.95])
+        if np.isfinite(choice.quality[i]):
+            lines.append(f"{name:38}{choice.quality[i]:>10.3f}{f'{low:.3f} to {high:.3f}':>22}")
+    for measure in dict.fromkeys(of_choice["measure"]):
+        right = [_right(table, measure) for table in (of_choice, of_random)]
+        lines.append(
+            f"{f'right model named, {measure}':38}{percent(right[0]):>10}{percent(right[1]):>22}"
+        )
+    return "\n".join(lines)
+
+
+def _write(table: pd.DataFrame, path: Path) -> None:
+    with atomic(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.9g")

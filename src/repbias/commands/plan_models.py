@@ -1,0 +1,153 @@
+"""What ``repbias plan`` starts from: the models of a study, and the stimuli that they saw."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from repbias.audit.features import chosen_features, complete_stimuli, regressors
+from repbias.audit.tables import in_order, labels_of
+from repbias.base.groups import StimulusGroups
+from repbias.base.spec import RepbiasError, nearest
+from repbias.commands.description import count, some
+from repbias.config.file import read_config
+from repbias.config.study import Study
+from repbias.io.activations import Activations
+from repbias.io.recordings import Recording
+from repbias.pipeline.checks import load_study
+from repbias.pipeline.plan import Plan
+from repbias.recovery.candidates import Candidates
+from repbias.recovery.twins import Twins
+from repbias.rsa.rdms import read_rdms
+from repbias.stimuli.images import open_images
+from repbias.stimuli.statistics import read_statistics
+
+
+@dataclass(frozen=True, eq=False)
+class Models:
+    """The models of a study, and the stimuli that they saw.
+
+    Attributes
+    ----------
+    study : the study
+    folder : of its results
+    shown : the experiment or set of images
+    candidates : the models
+    ids : (stimulus,)
+    columns : what is known of the stimuli, name to (stimulus,)
+    pilot : what noise is like; None if it is assumed
+    """
+
+    study: Study
+    folder: Path
+    shown: str
+    candidates: Candidates
+    ids: np.ndarray
+    columns: dict[str, np.ndarray]
+    pilot: Twins | None
+
+    @classmethod
+    def of(
+        cls, config: Path, shown: str | None, models: Sequence[str] | None, pilot: str | None
+    ) -> Models:
+        """Read the models' activations and RDMs from the results of a study.
+
+        Parameters
+        ----------
+        config
+            The study.
+        shown
+            The experiment or set of images; may be None if there is only one with networks.
+        models
+            The conditions or networks; None for all.
+        pilot
+            A recording of the study.
+
+        Raises
+        ------
+        RepbiasError
+            If there is no such thing, or files must be made first: the message has the command.
+        """
+        # As the Snakefile does: code of the user's is found where one is, and beside the study.
+        sys.path[:0] = dict.fromkeys([str(Path.cwd()), str(config.resolve().parent)])
+        study = load_study(read_config(config), str(config))
+        plan = Plan(study)
+        groups = {name: members for name, members in plan.groups.items() if members}
+        if shown is None and len(groups) != 1:
+            raise RepbiasError(
+                f"plan: {count(len(groups), 'experiment or set of images')} with networks "
+                f"({some(groups, 8)}); choose one with --shown"
+            )
+        group = _among("--shown", shown or next(iter(groups)), groups)
+        members = [_among("--models", m, groups[group]) for m in models or groups[group]]
+        needed = [plan.file_of(f, group, m) for m in members for f in ("rdms", "activations")]
+        if pilot is not None:
+            _among("--pilot", pilot, study.with_responses())
+            needed.append(f"{plan.results}/recordings/{pilot}.h5")
+        _refuse_missing(list(dict.fromkeys(needed)), config)
+        rdms = {m: read_rdms(plan.file_of("rdms", group, m)) for m in members}
+        ids = np.asarray(rdms[members[0]].pattern_descriptors["stimulus_id"]).astype(str)
+        activations = {
+            m: Activations.open(plan.file_of("activations", group, m), m) for m in members
+        }
+        all_stimuli = Recording(stimuli={"stimulus_id": ids})
+        columns = labels_of(rdms, ids)
+        if group in study.images:
+            images = open_images(study.images[group])
+            row = {str(s): i for i, s in enumerate(images.ids)}
+            rows = [row[s] for s in ids]
+            columns = {name: np.asarray(values)[rows] for name, values in images.columns.items()}
+            files = [file for file in plan.statistics_of(group) if Path(file).exists()]
+            columns |= in_order(read_statistics(files), ids)
+        return cls(
+            study,
+            Path(plan.results),
+            group,
+            Candidates.of("plan", all_stimuli, group, rdms, activations, study.recovery),
+            ids,
+            columns,
+            Twins.of(Recording.read(needed[-1]), study.recovery.reliability) if pilot else None,
+        )
+
+    def groups(self) -> StimulusGroups:
+        """Return which stimuli belong together."""
+        images = self.study.images.get(self.shown)
+        if images is None or images.groups is None:
+            return StimulusGroups.alone(len(self.ids))
+        return StimulusGroups.of(self.columns[images.groups], images.groups)
+
+    def regressors(self) -> dict[str, np.ndarray]:
+        """Return the regressors of the features that are audited.
+
+        Raises
+        ------
+        RepbiasError
+            If a stimulus has no value of one.
+        """
+        spec = self.study.audit
+        features = chosen_features(spec, self.columns)
+        if not complete_stimuli(spec, features, self.columns).all():
+            raise RepbiasError(
+                "plan: some stimuli of the pool have no value of a feature; fill them in, or leave "
+                f"these stimuli out (images.{self.shown}.exclude)"
+            )
+        return regressors(features, self.columns)
+
+
+def _among(option: str, name: str, names: Sequence[str] | dict[str, list[str]]) -> str:
+    if name not in names:
+        raise RepbiasError(f"{option} {name}: the study has none; " + nearest(name, names))
+    return name
+
+
+def _refuse_missing(files: Sequence[str], config: Path) -> None:
+    missing = [file for file in files if not Path(file).exists()]
+    if missing:
+        raise RepbiasError(
+            f"plan: the results lack {count(len(missing), 'file')} that planning starts from; make "
+            f"them first:\n  snakemake --cores all --configfile {config} {' '.join(missing)}"
+        )

@@ -1,0 +1,235 @@
+"""Which stimuli of a pool to show: those that separate the models and decorrelate the features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Literal, NamedTuple
+
+import numpy as np
+from scipy.spatial.distance import squareform
+from scipy.stats import rankdata
+
+from repbias.base.spec import RepbiasError
+from repbias.geometry.spec import RdmSimilarity
+from repbias.recovery.candidates import Candidates
+
+By = Literal["both", "models", "features"]
+
+#: Random subsets of the same size that the choice is compared with, and starts from the best of.
+N_RANDOM = 200
+#: Other stimuli that may take the place of one, and rounds of exchanging every one.
+N_TRIED, MOST_ROUNDS = 20, 20
+#: Share of its variance in the pool that every regressor of a feature keeps at least.
+LEAST_VARIANCE = 0.5
+#: Similarities of RDMs that are correlations of their ranks.
+_BY_RANKS = ("spearman", "rho-a", "kendall", "tau-a")
+
+
+class Quality(NamedTuple):
+    """How good a subset of stimuli is.
+
+    Attributes
+    ----------
+    separation : 1 - the correlation of the RDM of a layer with the most similar one of another
+        model, mean over layers and pairs of models; nan if there is one model
+    overlap : share of variance that two features have in common, mean over pairs of features, from
+        0, uncorrelated, to 1; nan if there are fewer than two
+    """
+
+    separation: float
+    overlap: float
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """Stimuli chosen from a pool.
+
+    Attributes
+    ----------
+    rows : (stimulus,) int, which of the pool, ascending
+    quality : of these
+    random : of random subsets of the same size
+    """
+
+    rows: np.ndarray
+    quality: Quality
+    random: list[Quality]
+
+
+class _Sums(NamedTuple):
+    """Sums over the pairs of a subset: of every RDM, and of products of every two."""
+
+    of_rdms: np.ndarray
+    of_products: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Stimuli to choose from.
+
+    Attributes
+    ----------
+    rdms : (layer, stimulus, stimulus), of one network of every model
+    model : (layer,) int, its model
+    features : for every feature (stimulus, regressor), centred
+    """
+
+    rdms: np.ndarray
+    model: np.ndarray
+    features: list[np.ndarray] = field(default_factory=list)
+
+    @classmethod
+    def of(
+        cls,
+        candidates: Candidates | None,
+        regressors: Mapping[str, np.ndarray],
+        similarity: RdmSimilarity,
+    ) -> Pool:
+        """Gather what stimuli are chosen by.
+
+        Parameters
+        ----------
+        candidates
+            The models, of each of which the first network is looked at; None if none counts.
+        regressors
+            Feature to (stimulus, regressor); empty if none counts.
+        similarity
+            Of RDMs; of those by ranks, ranks in the pool are correlated.
+        """
+        features = [x - x.mean(axis=0) for x in regressors.values()]
+        if candidates is None:
+            n = len(features[0]) if features else 0
+            return cls(np.empty((0, n, n)), np.empty(0, int), features)
+        first = np.concatenate([at[0] for at in candidates.at])
+        model = np.repeat(np.arange(len(candidates.at)), [at.shape[1] for at in candidates.at])
+        rdms = candidates.rdms[first]
+        if similarity in _BY_RANKS:
+            rdms = rankdata(rdms, axis=1)
+        rdms = (rdms - rdms.mean(axis=1, keepdims=True)) / rdms.std(axis=1, keepdims=True)
+        return cls(np.stack([squareform(rdm, checks=False) for rdm in rdms]), model, features)
+
+    def __len__(self) -> int:
+        return self.rdms.shape[1]
+
+    def sums(self, rows: np.ndarray) -> _Sums:
+        """Return the sums over all pairs of some stimuli."""
+        upper = np.triu_indices(len(rows), 1)
+        vectors = self.rdms[:, rows[upper[0]], rows[upper[1]]]
+        return _Sums(vectors.sum(axis=1), vectors @ vectors.T)
+
+    def with_one(self, sums: _Sums, stimulus: int, others: np.ndarray, sign: int = 1) -> _Sums:
+        """Add the pairs of a stimulus with others to sums, or take them away."""
+        added = self.rdms[:, stimulus, others]
+        return _Sums(
+            sums.of_rdms + sign * added.sum(axis=1), sums.of_products + sign * added @ added.T
+        )
+
+    def quality(self, rows: np.ndarray, sums: _Sums | None = None) -> Quality:
+        """Say how good a subset is; `sums` are those of its pairs, if they are known."""
+        return Quality(self._separation(rows, sums or self.sums(rows)), self._overlap(rows))
+
+    def _separation(self, rows: np.ndarray, sums: _Sums) -> float:
+        n_models = len(np.unique(self.model))
+        if n_models < 2:
+            return np.nan
+        n_pairs = len(rows) * (len(rows) - 1) / 2
+        covariance = sums.of_products - np.outer(sums.of_rdms, sums.of_rdms) / n_pairs
+        size = np.sqrt(np.maximum(np.diag(covariance), 1e-12))
+        similarity = covariance / np.outer(size, size)
+        distances = [
+            1 - similarity[np.ix_(self.model == a, self.model == b)].max(axis=1).mean()
+            for a in range(n_models)
+            for b in range(n_models)
+            if a != b
+        ]
+        return float(np.mean(distances))
+
+    def _overlap(self, rows: np.ndarray) -> float:
+        if len(self.features) < 2:
+            return np.nan
+        centred = [x[rows] - x[rows].mean(axis=0) for x in self.features]
+        projections = [x @ np.linalg.pinv(x, rcond=1e-9) for x in centred]
+        ranks = [max(np.trace(p), 1e-12) for p in projections]
+        shared = [
+            (projections[f] * projections[g]).sum() / np.sqrt(ranks[f] * ranks[g])
+            for f, g in combinations(range(len(ranks)), 2)
+        ]
+        return float(np.mean(shared))
+
+    def keeps_features(self, rows: np.ndarray) -> bool:
+        """Say whether every regressor still varies: a feature that does not overlaps with none."""
+        return all(
+            (x[rows].var(axis=0) >= LEAST_VARIANCE * x.var(axis=0) - 1e-12).all()
+            for x in self.features
+        )
+
+
+def choose(pool: Pool, n: int, seed: int = 0) -> Choice:
+    """Choose stimuli that separate models better, and features overlap less in, than random ones.
+
+    Both aims are in standard deviations of random subsets of the same size, so that their sum can
+    be maximised. From the best random subset on, every stimulus is exchanged with the best of
+    twenty others, until a round improves nothing.
+
+    Parameters
+    ----------
+    pool
+        The stimuli, with models, features or both.
+    n
+        How many to choose.
+    seed
+        Of all that is random.
+
+    Raises
+    ------
+    RepbiasError
+        If nothing can be gained: n is out of range, or there are neither two models nor two
+        features.
+    """
+    if not 10 <= n < len(pool):
+        raise RepbiasError(
+            f"plan: --choose {n} of a pool of {len(pool)} stimuli; expected from 10 to "
+            f"{len(pool) - 1}"
+        )
+    if len(np.unique(pool.model)) < 2 and len(pool.features) < 2:
+        raise RepbiasError(
+            "plan: stimuli are chosen so that two models differ or two features overlap little; "
+            "found fewer than two of either"
+        )
+    rng = np.random.default_rng(seed)
+    subsets = [rng.permutation(len(pool))[:n] for _ in range(N_RANDOM)]
+    random = [pool.quality(rows) for rows in subsets]
+    mean, spread = np.mean(random, axis=0), np.maximum(np.std(random, axis=0), 1e-12)
+
+    def merit(rows: np.ndarray, quality: Quality) -> float:
+        if not pool.keeps_features(rows):
+            return -np.inf
+        z = (np.array(quality) - mean) / spread
+        return float(np.nansum(z * [1, -1]))
+
+    merits = [merit(rows, quality) for rows, quality in zip(subsets, random, strict=True)]
+    if not np.isfinite(max(merits)):
+        raise RepbiasError(
+            f"plan: in {n} random stimuli some level of a feature hardly occurs; choose more, or "
+            "audit coarser features (audit.features)"
+        )
+    rows, best = subsets[int(np.argmax(merits))], max(merits)
+    sums = pool.sums(rows)
+    for _ in range(MOST_ROUNDS):
+        before = best
+        for place in rng.permutation(n):
+            others = np.delete(rows, place)
+            without = pool.with_one(sums, rows[place], others, -1)
+            outside = np.setdiff1d(np.arange(len(pool)), rows)
+            for new in rng.permutation(outside)[:N_TRIED]:
+                tried = rows.copy()
+                tried[place] = new
+                of_tried = pool.with_one(without, new, others)
+                if (value := merit(tried, pool.quality(tried, of_tried))) > best:
+                    best, rows, sums = value, tried, of_tried
+        if best - before < 1e-9:
+            break
+    rows = np.sort(rows)
+    return Choice(rows, pool.quality(rows), random)

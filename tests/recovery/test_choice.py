@@ -1,0 +1,126 @@
+"""The choice of stimuli: what is maximised, and that it is found."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from made import candidates_of, features_of
+from scipy.stats.contingency import association
+
+from repbias.base.spec import RepbiasError
+from repbias.recovery.choice import LEAST_VARIANCE, Pool, choose
+
+
+def one_hot(codes: np.ndarray) -> np.ndarray:
+    return (codes[:, None] == np.unique(codes)).astype(float)
+
+
+def pool_of(n: int = 40, seed: int = 0, similarity="corr") -> Pool:
+    """Three models, and two numbers that are correlated."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((n, 2)) @ np.linalg.cholesky([[1, 0.8], [0.8, 1]]).T
+    models = {name: features_of(seed + i, 2, n=n) for i, name in enumerate("abc")}
+    return Pool.of(candidates_of(**models), {"x": x[:, :1], "y": x[:, 1:]}, similarity)
+
+
+@given(st.integers(0, 10**6))
+def test_sums_that_are_updated_are_those_of_all_pairs(seed):
+    pool, rng = pool_of(20), np.random.default_rng(seed)
+    rows = rng.permutation(20)[:8]
+    others, new = rows[1:], rng.permutation(np.setdiff1d(np.arange(20), rows))[0]
+    updated = pool.with_one(pool.with_one(pool.sums(rows), rows[0], others, -1), new, others)
+    direct = pool.sums(np.append(others, new))
+    np.testing.assert_allclose(updated.of_rdms, direct.of_rdms, atol=1e-9)
+    np.testing.assert_allclose(updated.of_products, direct.of_products, atol=1e-9)
+
+
+def test_separation_is_by_the_most_similar_layers_of_other_models():
+    """By hand with NumPy's correlations."""
+    pool, rows = pool_of(30), np.arange(3, 19)
+    upper = np.triu_indices(len(rows), 1)
+    r = np.corrcoef(np.stack([d[np.ix_(rows, rows)][upper] for d in pool.rdms]))
+    layers = {m: np.flatnonzero(pool.model == m) for m in range(3)}
+    expected = [
+        1 - np.mean([max(r[i, j] for j in layers[b]) for i in layers[a]])
+        for a in layers
+        for b in layers
+        if a != b
+    ]
+    assert pool.quality(rows).separation == pytest.approx(np.mean(expected))
+
+
+def test_overlap_of_numbers_is_their_squared_correlation_and_of_categories_tschuprows():
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((2, 50))
+    rows = np.arange(40)
+    pool = Pool.of(None, {"x": x[:, None], "y": y[:, None]}, "corr")
+    expected = np.corrcoef(x[rows], y[rows])[0, 1] ** 2
+    assert pool.quality(rows).overlap == pytest.approx(expected)
+    a = rng.integers(3, size=50)
+    b = np.where(rng.random(50) < 0.6, a, rng.integers(4, size=50))
+    pool = Pool.of(None, {"a": one_hot(a), "b": one_hot(b)}, "corr")
+    table = np.histogram2d(a[rows], b[rows], (3, 4))[0].astype(int)
+    expected = association(table, method="tschuprow") ** 2
+    assert pool.quality(rows).overlap == pytest.approx(expected)
+
+
+def test_the_choice_is_nearly_the_best_of_all():
+    """Of all 1,001 subsets, by the sum of both aims in standard deviations."""
+    pool = pool_of(14)
+    choice = choose(pool, 10)
+    mean, spread = np.mean(choice.random, axis=0), np.std(choice.random, axis=0)
+
+    def merit(rows):
+        return ((np.array(pool.quality(rows)) - mean) / spread * [1, -1]).sum()
+
+    every = [np.array(rows) for rows in combinations(range(14), 10)]
+    merits = np.array([merit(rows) for rows in every if pool.keeps_features(rows)])
+    assert (merits > merit(choice.rows) + 1e-9).mean() < 0.005
+
+
+@pytest.mark.parametrize("similarity", ["corr", "spearman"])
+def test_the_choice_is_better_than_every_random_subset(similarity):
+    pool = pool_of(60, similarity=similarity)
+    choice = choose(pool, 25)
+    assert len(set(choice.rows)) == 25 and list(choice.rows) == sorted(choice.rows)
+    separation, overlap = np.transpose(choice.random)
+    assert choice.quality.separation > separation.max()
+    assert choice.quality.overlap < overlap.min()
+    assert list(choose(pool, 25).rows) == list(choice.rows)
+
+
+def test_networks_that_were_not_looked_at_are_separated_as_well():
+    models = {name: features_of(i, 2, 0.3, n=60) for i, name in enumerate("ab")}
+    choice = choose(Pool.of(candidates_of(**models), {}, "corr"), 20)
+    others = Pool.of(candidates_of(**{m: f[1:] for m, f in models.items()}), {}, "corr")
+    rng = np.random.default_rng(0)
+    random = [others.quality(rng.permutation(60)[:20]).separation for _ in range(200)]
+    assert others.quality(choice.rows).separation > np.quantile(random, 0.99)
+
+
+def test_a_feature_is_not_decorrelated_by_leaving_it_out():
+    """The rare category of an animal face occurs with one value of another feature only."""
+    rng = np.random.default_rng(0)
+    rare = np.r_[np.ones(12, int), np.zeros(48, int)]
+    other = np.r_[np.ones(12, int), rng.integers(2, size=48)]
+    pool = Pool.of(None, {"rare": one_hot(rare), "other": one_hot(other)}, "corr")
+    choice = choose(pool, 20)
+    for x in pool.features:
+        assert (x[choice.rows].var(axis=0) >= LEAST_VARIANCE * x.var(axis=0) - 1e-12).all()
+    assert choice.quality.overlap < min(q.overlap for q in choice.random)
+
+
+@pytest.mark.parametrize("n", [9, 40, 41])
+def test_a_number_out_of_range_is_refused(n):
+    with pytest.raises(RepbiasError, match=f"--choose {n} of a pool of 40 stimuli; expected from"):
+        choose(pool_of(), n)
+
+
+def test_one_model_and_one_feature_give_nothing_to_choose_by():
+    one = candidates_of(a=features_of(0, 1))
+    with pytest.raises(RepbiasError, match="fewer than two of either"):
+        choose(Pool.of(one, {"x": np.arange(40.0)[:, None]}, "corr"), 20)
