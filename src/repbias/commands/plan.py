@@ -31,6 +31,8 @@ USUAL: dict[str, list[Any]] = {
     "units": [50, 20, 100],
     "reliability": [0.3, 0.1, 0.5],
 }
+#: What the line about a recording without noise is called.
+SILENT = "no noise"
 #: Fewest stimuli that are planned for.
 MIN_STIMULI = 10
 
@@ -147,10 +149,12 @@ def _introduction(
 def _compare_plans(
     known: Models, plans: Sequence[tuple[str, Planned]], simulate: Simulate, folder: Path
 ) -> None:
-    """Simulate the plan and its alternatives, one line for each."""
+    """Simulate the plan, its alternatives, and no noise at all; one line for each."""
     tables: list[pd.DataFrame] = []
-    for what, planned in plans:
-        table = simulate(known.candidates, planned, known.groups())
+    silent = (SILENT, replace(plans[0][1], reliability=1.0))
+    for what, planned in [*plans, silent]:
+        pilot = {"pilot": None} if what == SILENT else {}
+        table = simulate(known.candidates, planned, known.groups(), **pilot)
         if not tables:
             print(_header(table), flush=True)
         tables.append(table.assign(varied=what))
@@ -178,7 +182,7 @@ def _line(what: str, planned: Planned, table: pd.DataFrame) -> str:
     values = [getattr(planned, name) if what in ("", name) else "." for name in FIELDS]
     shares = [percent(_right(table, measure)) for measure in dict.fromkeys(table["measure"])]
     cells = "".join(f"{cell:>12}" for cell in [*values, *shares])
-    return f"{'as planned' if what == '' else '':12}{cells}"
+    return f"{ {'': 'as planned', SILENT: SILENT}.get(what, ''):12}{cells}"
 
 
 def _right(table: pd.DataFrame, measure: str) -> float:
@@ -205,16 +209,34 @@ def _told_apart(table: pd.DataFrame, measure: str) -> str:
         f"{measure}: as planned, {a} and {b} are hardest to tell apart: the right one of the two "
         f"is preferred in {percent(right)} of simulated brains."
     )
-    others = table[table["varied"] != ""].groupby(["varied", *FIELDS], sort=False)
-    enough = [
-        f"{rows[what].iloc[0]} {what}"
-        for (what, *_), rows in others
-        if min(_pairs(rows).values()) >= TOLD_APART
-    ]
+    planned = table[table["varied"] == ""].iloc[0]
+    others = table[~table["varied"].isin(["", SILENT])].groupby(["varied", *FIELDS], sort=False)
+    enough = [rows.iloc[0] for _, rows in others if min(_pairs(rows).values()) >= TOLD_APART]
     wanted = f"{percent(TOLD_APART)} for every two models"
     if right >= TOLD_APART:
-        return f"{said} {wanted} is reached; {some(enough, 8) or 'nothing else tried'} will do too."
-    return f"{said} {wanted} is reached with {some(enough, 8) or 'nothing that was tried'}."
+        less = [row for row in enough if row[row["varied"]] < planned[row["varied"]]]
+        return f"{said} {wanted} is reached" + (f", and with {_listed(less)}." if less else ".")
+    said += f" {wanted} is reached with {_listed(enough) or 'nothing that was tried'}."
+    silent = _pairs(table[table["varied"] == SILENT])[a, b]
+    if silent < TOLD_APART:
+        said += (
+            f" Without noise it is {percent(silent)}: more data will not do. Other stimuli may "
+            "(--choose), or another measure or distance."
+        )
+    return said
+
+
+def _listed(rows: Sequence[pd.Series]) -> str:
+    """List alternatives: 46 stimuli, 8 repeats, reliability 0.5."""
+    return some(
+        [
+            f"{row['varied']} {row['reliability']}"
+            if row["varied"] == "reliability"
+            else f"{row[row['varied']]} {row['varied']}"
+            for row in rows
+        ],
+        8,
+    )
 
 
 def _choose_stimuli(
@@ -222,11 +244,11 @@ def _choose_stimuli(
 ) -> None:
     """Choose stimuli; compare them with random ones, by networks that were not looked at."""
     features = known.regressors() if by != "models" else {}
-    similarity = known.study.geometry.rdm_similarities[0]
-    pool = Pool.of(known.candidates if by != "features" else None, features, similarity)
+    models = known.candidates if by != "features" else None
+    pool = Pool.of(models, features, known.study.geometry)
     choice = choose(pool, planned.stimuli, seed)
     others = replace(
-        known.candidates, at=tuple(at[1:] if len(at) > 2 else at for at in known.candidates.at)
+        known.candidates, at=tuple(at[2:] if len(at) > 3 else at for at in known.candidates.at)
     )
     groups = known.groups()
     of_choice = simulate(others.of_stimuli(choice.rows), planned, groups.subset(choice.rows))
@@ -247,11 +269,9 @@ def _comparison(
     choice: Choice, of_choice: pd.DataFrame, of_random: pd.DataFrame, n: int, n_pool: int
 ) -> str:
     lines = [f"{n} of {n_pool} stimuli", f"{'':38}{'chosen':>10}{'random, 5 to 95 %':>22}"]
-    names = {
-        "separation": "1 - similarity of different models",
-        "overlap": "variance that two features share",
-    }
-    for i, name in enumerate(names.values()):
+    for i, name in enumerate(
+        ("similarity, right minus wrong model", "shared variance of features")
+    ):
         low, high = np.quantile([quality[i] for quality in choice.random], [0.05, 0.95])
         if np.isfinite(choice.quality[i]):
             lines.append(f"{name:38}{choice.quality[i]:>10.3f}{f'{low:.3f} to {high:.3f}':>22}")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, permutations
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy.spatial.distance import squareform
+from scipy.spatial.distance import pdist, squareform
 from scipy.stats import rankdata
 
 from repbias.base.spec import RepbiasError
-from repbias.geometry.spec import RdmSimilarity
+from repbias.geometry.spec import Geometry
 from repbias.recovery.candidates import Candidates
 
 By = Literal["both", "models", "features"]
@@ -24,7 +24,7 @@ N_TRIED, MOST_ROUNDS = 20, 20
 #: Share of its variance in the pool that every regressor of a feature keeps at least.
 LEAST_VARIANCE = 0.5
 #: Similarities of RDMs that are correlations of their ranks.
-_BY_RANKS = ("spearman", "rho-a", "kendall", "tau-a")
+_BY_RANKS = ("spearman", "rho-a", "tau-a")
 
 
 class Quality(NamedTuple):
@@ -32,13 +32,14 @@ class Quality(NamedTuple):
 
     Attributes
     ----------
-    separation : 1 - the correlation of the RDM of a layer with the most similar one of another
-        model, mean over layers and pairs of models; nan if there is one model
+    margin : by how much the RDM of a brain without noise is more similar to the best layer of the
+        right model than to that of a wrong one, mean over brains of every layer and over wrong
+        models; nan if there is one model
     overlap : share of variance that two features have in common, mean over pairs of features, from
         0, uncorrelated, to 1; nan if there are fewer than two
     """
 
-    separation: float
+    margin: float
     overlap: float
 
 
@@ -71,7 +72,8 @@ class Pool:
 
     Attributes
     ----------
-    rdms : (layer, stimulus, stimulus), of one network of every model
+    rdms : (2 x layer, stimulus, stimulus), of brains without noise that are of a layer of a model,
+        then of the models' layers
     model : (layer,) int, its model
     features : for every feature (stimulus, regressor), centred
     """
@@ -85,27 +87,31 @@ class Pool:
         cls,
         candidates: Candidates | None,
         regressors: Mapping[str, np.ndarray],
-        similarity: RdmSimilarity,
+        geometry: Geometry,
     ) -> Pool:
         """Gather what stimuli are chosen by.
 
         Parameters
         ----------
         candidates
-            The models, of each of which the first network is looked at; None if none counts.
+            The models; None if none counts. Brains are of the first network of each, and scored by
+            the second, if there is one.
         regressors
             Feature to (stimulus, regressor); empty if none counts.
-        similarity
-            Of RDMs; of those by ranks, ranks in the pool are correlated.
+        geometry
+            Distance of recordings and similarity of RDMs, of which those by ranks become the
+            correlation of ranks in the pool.
         """
         features = [x - x.mean(axis=0) for x in regressors.values()]
         if candidates is None:
             n = len(features[0]) if features else 0
             return cls(np.empty((0, n, n)), np.empty(0, int), features)
         first = np.concatenate([at[0] for at in candidates.at])
+        second = np.concatenate([at[min(1, len(at) - 1)] for at in candidates.at])
         model = np.repeat(np.arange(len(candidates.at)), [at.shape[1] for at in candidates.at])
-        rdms = candidates.rdms[first]
-        if similarity in _BY_RANKS:
+        brains = [_without_noise(candidates.roots[i], geometry) for i in first]
+        rdms = np.vstack([brains, candidates.rdms[second]])
+        if geometry.rdm_similarities[0] in _BY_RANKS:
             rdms = rankdata(rdms, axis=1)
         rdms = (rdms - rdms.mean(axis=1, keepdims=True)) / rdms.std(axis=1, keepdims=True)
         return cls(np.stack([squareform(rdm, checks=False) for rdm in rdms]), model, features)
@@ -128,9 +134,9 @@ class Pool:
 
     def quality(self, rows: np.ndarray, sums: _Sums | None = None) -> Quality:
         """Say how good a subset is; `sums` are those of its pairs, if they are known."""
-        return Quality(self._separation(rows, sums or self.sums(rows)), self._overlap(rows))
+        return Quality(self._margin(rows, sums or self.sums(rows)), self._overlap(rows))
 
-    def _separation(self, rows: np.ndarray, sums: _Sums) -> float:
+    def _margin(self, rows: np.ndarray, sums: _Sums) -> float:
         n_models = len(np.unique(self.model))
         if n_models < 2:
             return np.nan
@@ -138,13 +144,15 @@ class Pool:
         covariance = sums.of_products - np.outer(sums.of_rdms, sums.of_rdms) / n_pairs
         size = np.sqrt(np.maximum(np.diag(covariance), 1e-12))
         similarity = covariance / np.outer(size, size)
-        distances = [
-            1 - similarity[np.ix_(self.model == a, self.model == b)].max(axis=1).mean()
-            for a in range(n_models)
-            for b in range(n_models)
-            if a != b
+        of_brains = similarity[: len(self.model), len(self.model) :]
+        best = np.stack(
+            [of_brains[:, self.model == m].max(axis=1) for m in range(n_models)], axis=1
+        )
+        margins = [
+            (best[self.model == right, right] - best[self.model == right, wrong]).mean()
+            for right, wrong in permutations(range(n_models), 2)
         ]
-        return float(np.mean(distances))
+        return float(np.mean(margins))
 
     def _overlap(self, rows: np.ndarray) -> float:
         if len(self.features) < 2:
@@ -166,8 +174,24 @@ class Pool:
         )
 
 
+def _without_noise(root: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """Return the RDM of a brain of many units that are random mixtures of a layer's, (pair,).
+
+    Their products are those of the layer's centred patterns. Over units such mixtures have mean 0,
+    so that correlations are cosines; noise that is the same for all units leaves squared distances.
+    """
+    distance = geometry.recording_distance
+    if distance.startswith("poisson"):
+        raise RepbiasError(
+            f"plan: {distance} distances are of counts, which simulated brains have none of; "
+            "choose stimuli by features (--by features)"
+        )
+    named = {"correlation": "cosine", "euclidean": "euclidean"}
+    return pdist(root, named.get(distance, "sqeuclidean"))
+
+
 def choose(pool: Pool, n: int, seed: int = 0) -> Choice:
-    """Choose stimuli that separate models better, and features overlap less in, than random ones.
+    """Choose stimuli that tell models apart, and in which features overlap little.
 
     Both aims are in standard deviations of random subsets of the same size, so that their sum can
     be maximised. From the best random subset on, every stimulus is exchanged with the best of
