@@ -73,9 +73,11 @@ def test_every_alternative_is_printed_and_written(folder, capsys):
     assert planned[2:7] == ["40", "2", "2", "10", "0.6"] and len(planned) == 11
     assert ["20", ".", ".", ".", "."] in [line[:5] for line in lines]
     assert [".", "8", ".", ".", "."] in [line[:5] for line in lines]
+    (silent,) = (line for line in lines if line[:2] == ["no", "noise"])
+    assert silent[2:7] == ["."] * 5
     assert "rsa: as planned, model0 and model1 are hardest to tell apart" in said
     table = pd.read_csv("results/mine/planning/power.csv", keep_default_na=False)
-    assert set(table["varied"]) == {"", "stimuli", "repeats"}
+    assert set(table["varied"]) == {"", "stimuli", "repeats", "no noise"}
     right = table[(table["varied"] == "") & (table["true_layer"] == "")]
     right = right[(right["other_condition"] == "") & (right["measure"] == "rsa")]["right"]
     assert planned[7] == f"{100 * right.mean():.0f}"
@@ -121,8 +123,8 @@ def test_stimuli_are_chosen(folder, capsys):
         for rows in (features, everything)
     ]
     assert shared[0] < 0.8 * shared[1]
-    (line,) = [x for x in said.splitlines() if x.startswith("variance that two features share")]
-    assert float(line.split()[5]) == pytest.approx(shared[0], abs=0.001)
+    (line,) = [x for x in said.splitlines() if x.startswith("shared variance of features")]
+    assert float(line.split()[4]) == pytest.approx(shared[0], abs=0.001)
     power = pd.read_csv("results/mine/planning/chosen_power.csv")
     assert set(power["stimuli_are"]) == {"chosen", "random"}
 
