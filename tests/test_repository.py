@@ -150,7 +150,7 @@ def test_the_study_of_bits_has_ten_networks_in_every_condition(bits):
 def test_the_study_of_bits_fills_every_table_of_networks(bits):
     of_recordings = {*OF_RECORDINGS, "encoding_regions", "rsa_between_recordings", "references"}
     of_recordings |= {"audit", "audit_remaining", "audit_range", "recovery", "recovery_shares"}
-    assert set(Plan(bits).tables) == TABLES.keys() - of_recordings - {"model_recovery"}
+    assert set(Plan(bits).tables) == TABLES.keys() - of_recordings
 
 
 def test_a_claims_two_conditions_differ_in_one_setting(bits):

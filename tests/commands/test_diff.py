@@ -10,7 +10,7 @@ import pytest
 
 from repbias.commands.main import main
 from repbias.io.recordings import Recording
-from repbias.tables import write_table
+from repbias.tables import TABLES, write_table
 
 
 def steering(**columns):
@@ -108,6 +108,23 @@ def test_the_order_of_rows_is_told_apart_from_values(runs, diff):
     code, lines = diff()
     assert code == 1
     assert "the same values, in another order or format" in lines
+
+
+def test_rows_about_other_layers_or_brains_are_other_rows(runs, diff):
+    """Of model recovery: simulated brains, and the recording itself, which is of a known layer."""
+    types = TABLES["recovery"].types
+    blank = {c: {str: "x", bool: False, int: 1, float: 0.5}[kind] for c, kind in types.items()}
+    rows = [
+        blank | {"simulated": simulated, "true_layer": true, "named_layer": name}
+        for simulated in (True, False)
+        for true in ("hidden1", "hidden2")
+        for name in ("hidden1", "hidden2")
+    ]
+    frame = pd.DataFrame(rows).assign(probability=np.arange(8) / 8)
+    for folder, table in (("a", frame), ("b", frame[::-1])):
+        write_table(f"{folder}/tables/recovery.csv", "recovery", table)
+    lines = diff("a/tables/recovery.csv", "b/tables/recovery.csv")[1]
+    assert lines[-1] == "the same values, in another order or format"
 
 
 def test_a_verdict_that_differs_is_no_other_row(runs, diff):

@@ -165,9 +165,9 @@ OF_READ = {
     ("left_out", "missing"),
     [
         ([], set()),
-        (["brain"], {"model_recovery"}),
-        (["brain", "v4"], {"model_recovery", "rsa_between_recordings", *OF_RESPONSES}),
-        (["brain", "v4", "it"], {"model_recovery", *OF_READ}),
+        (["brain"], set()),
+        (["brain", "v4"], {"rsa_between_recordings", *OF_RESPONSES}),
+        (["brain", "v4", "it"], OF_READ),
     ],
 )
 def test_tables_and_figures_of_recordings_are_made_where_there_are_data(

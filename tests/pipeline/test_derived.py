@@ -14,17 +14,17 @@ def test_published_numbers_stand_beside_what_is_measured():
     rows = [row | {"ci_low": np.nan, "ci_high": np.nan, "method": "halves"}]
     published = {"recording": "v4", "measure": "reliability", "value": 0.4, "source": "a paper"}
     tables = EMPTY | {"quality": as_table("quality", rows)}
-    table = derive("references", tables, {}, [published])
+    table = derive("references", tables, [published])
     assert table[["value", "published"]].to_numpy().tolist() == [[0.5, 0.4]]
     assert table["difference"].tolist() == pytest.approx([0.1])
 
 
 def test_without_anything_to_follow_from_there_are_no_rows():
-    for name in ("encoding_regions", "model_recovery", "references"):
-        table = derive(name, EMPTY, {}, [])
+    for name in ("encoding_regions", "references"):
+        table = derive(name, EMPTY, [])
         assert tuple(table.columns) == TABLES[name].columns and len(table) == 0
 
 
 def test_other_tables_follow_from_none():
     with pytest.raises(ValueError, match="'units'"):
-        derive("units", EMPTY, {}, [])
+        derive("units", EMPTY, [])

@@ -445,6 +445,8 @@ def test_a_simulated_recording_is_not_compared_with_its_own_network(study):
     )
     real = table[~table["simulated"] & (table["level"] == "model")]
     assert set(real["true_condition"]) == {"a"}
+    (sentence,) = sentences(table)
+    assert "It is named a, which it is, in 100 % of comparisons" in sentence
 
 
 def test_what_is_not_available_is_said(study):

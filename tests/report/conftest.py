@@ -499,18 +499,6 @@ def make_tables() -> Callable[..., dict[str, pd.DataFrame]]:
                     for u in range(3)
                 ],
             ),
-            "model_recovery": as_table(
-                "model_recovery",
-                [
-                    dict.fromkeys(TABLES["model_recovery"].columns, 0.5)
-                    | {"recording": "brain", "method": method, "measure": measure}
-                    | {"condition": "both", "network": f"seed{seed}", "seed": seed}
-                    | {"is_generator": seed == 0, "true_layer": "hidden2"}
-                    | {"named_layer": LAYERS[seed % 2], "correct": seed % 2 == 1}
-                    for method, measure in (("rsa", "corr"), ("encoding", "r"))
-                    for seed in range(4 if conditions else 0)
-                ],
-            ),
             "claims": as_table(
                 "claims",
                 [

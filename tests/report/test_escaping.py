@@ -54,10 +54,9 @@ NAMES = {
     "rsa_recordings": ("ceiling_convention", "interval"),
     "rsa_tests": ("warning", "method"),
     "variance_partition": ("region",),
-    "model_recovery": ("method",),
 }
 #: Figures that show names from files.
-NAMED = ["quality", "encoding_regions", "variance_partition", "model_recovery"]
+NAMED = ["quality", "encoding_regions", "variance_partition"]
 LAYERS = {"tasks/easy": "hidden2", "tasks/both": "hidden2"}
 
 
@@ -93,7 +92,7 @@ def write(
         paths.append(folder / "tables" / f"{name}.csv")
         write_table(paths[-1], name, table.assign(**columns))
     svgs = [folder / "figures" / f"{name}.svg" for name in figures]
-    draw_figures(map(str, svgs), map(str, paths), LAYERS)
+    draw_figures(map(str, svgs), map(str, paths), LAYERS, {})
     text = printable(text)  # configurations cannot hold control characters
     mlp = {"network": {"analysed_layer": text}, "vary": {}}
     torch = {"kind": "torch", "factory": text, "layers": [text]}

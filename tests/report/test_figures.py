@@ -30,7 +30,7 @@ def draw(folder, tables, names=tuple(FIGURES), layers=LAYERS):
         paths.append(folder / "tables" / f"{name}.csv")
         write_table(paths[-1], name, table)
     svgs = [folder / "figures" / f"{name}.svg" for name in names]
-    draw_figures(map(str, svgs), map(str, paths), layers)
+    draw_figures(map(str, svgs), map(str, paths), layers, {})
     for svg in svgs:
         assert ElementTree.parse(svg).getroot().tag == f"{SVG}svg"
     return {svg.stem: pd.read_csv(svg.with_suffix(".csv")) for svg in svgs}
@@ -112,7 +112,7 @@ def test_figures_draw_when_every_network_was_excluded(make_tables, tmp_path):
     data = draw(tmp_path, tables)
     # Their tables do not say who was included: nothing else is in them.
     drawn_anyway = {"verdicts", "learning", "encryption", "rsa_models", "identification"}
-    drawn_anyway |= {"model_recovery", "quality", "model_comparison", "variance_partition"}
+    drawn_anyway |= {"quality", "model_comparison", "variance_partition"}
     drawn_anyway |= {"audit_networks", "recovery", "recovery_layers"}
     assert {name for name, table in data.items() if len(table)} == drawn_anyway
 
@@ -291,23 +291,35 @@ def test_excluded_networks_take_no_part_in_means(name, make_tables):
     assert any(np.allclose(y, expected) for y in trained)
 
 
-def test_model_recovery_shows_the_share_of_networks_naming_each_layer(make_tables):
-    tables = make_tables()
-    recovery = tables["model_recovery"]
-    recovery.loc[recovery["method"] == "rsa", "named_layer"] = ["hidden2"] * 3 + ["hidden1"]
-    figure, data = DRAWINGS["model_recovery"](tables, LAYERS)
-    shares = data.set_index(["method", "layer"])["share_of_networks"].to_dict()
-    assert shares == {
-        ("rsa", "hidden1"): 0.25,
-        ("rsa", "hidden2"): 0.75,
-        ("encoding", "hidden1"): 0.5,
-        ("encoding", "hidden2"): 0.5,
-    }
-    assert set(data[data["is_true_layer"]]["layer"]) == {"hidden2"}
-    shown = np.asarray(figure.axes[0].images[0].get_array())
-    np.testing.assert_array_equal(shown, [[0.25, 0.75], [0.5, 0.5]])
-    texts = [text.get_text() for text in figure.axes[0].texts]
-    assert texts == ["25%", "75%", "50%", "50%"]
+@pytest.mark.parametrize(("name", "value"), [("rsa_recordings", "similarity"), ("encoding", "r")])
+def test_what_generated_a_simulated_recording_is_marked(name, value, make_tables):
+    """The network by stars on its scores, the layer by a line; no other recording has them."""
+    tables = make_tables(seeds=3)
+    table = tables["encoding_regions" if name == "encoding" else name]
+    real = table[table["recording"] == "v4"].assign(recording="real")
+    tables["encoding_regions" if name == "encoding" else name] = pd.concat([table, real])
+    generators = {"v4": {"source": "tasks/both", "layer": "hidden2", "seed_of_network": 1}}
+    figure, _ = DRAWINGS[name](tables, LAYERS, generators=generators)
+    marked = [axis for axis in figure.axes if axis.get_title().startswith("v4")]
+    assert len(marked) < len(figure.axes)
+    for axis in figure.axes:
+        by_label = {line.get_label(): line for line in axis.lines}
+        assert ("generating network" in by_label) == (axis in marked)
+        assert ("generating layer" in by_label) == (axis in marked)
+    by_label = {line.get_label(): line for line in marked[0].lines}
+    itself = table[(table["condition"] == "both") & (table["seed"] == 1)]
+    for column, wanted in {"snapshot": "final", **PROFILES[name]}.items():
+        itself = itself[itself[column] == wanted]
+    stars = dict(zip(*by_label["generating network"].get_data(), strict=True))
+    assert stars == dict(enumerate(itself.set_index("layer").loc[["hidden1", "hidden2"], value]))
+    assert set(by_label["generating layer"].get_xdata()) == {1}
+
+
+def test_a_generator_that_is_not_shown_is_not_marked(make_tables):
+    """Its network may have missed the inclusion criterion, its layer may be dead."""
+    generators = {"v4": {"source": "tasks/both", "layer": "hidden9", "seed_of_network": 9}}
+    figure, _ = DRAWINGS["rsa_recordings"](make_tables(), LAYERS, generators=generators)
+    assert not [line for a in figure.axes for line in a.lines if "generat" in line.get_label()]
 
 
 def test_the_interval_of_a_mean_agrees_with_the_normal_approximation():

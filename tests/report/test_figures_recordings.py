@@ -358,5 +358,5 @@ def test_names_with_dollar_signs_are_text(name, make_tables, make_models, tmp_pa
     paths = [tmp_path / f"{table}.csv" for table in tables]
     for path, (table, frame) in zip(paths, tables.items(), strict=True):
         write_table(path, table, frame)
-    draw_figures([str(tmp_path / f"{name}.svg")], map(str, paths), {})
+    draw_figures([str(tmp_path / f"{name}.svg")], map(str, paths), {}, {})
     assert r"\bad{" in (tmp_path / f"{name}.svg").read_text()

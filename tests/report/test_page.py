@@ -18,7 +18,6 @@ from repbias.report.page import (
     claims_summary,
     figure_notes,
     number,
-    recovery_rows,
     step_times,
     write_page,
 )
@@ -62,7 +61,7 @@ def write(folder, tables, figures=tuple(FIGURES), study=None, pictures=()):
         paths.append(folder / "tables" / f"{name}.csv")
         write_table(paths[-1], name, table)
     svgs = [folder / "figures" / f"{name}.svg" for name in figures]
-    draw_figures(map(str, svgs), map(str, paths), LAYERS)
+    draw_figures(map(str, svgs), map(str, paths), LAYERS, {})
     config = folder / "config.yaml"
     config.write_text(yaml.safe_dump({"study": "quick", "title": "A title"} | (study or {})))
     benchmarks = folder / "benchmarks"
@@ -334,7 +333,6 @@ def test_names_from_files_are_text_not_markup(make_tables, tmp_path):
     tables = make_tables()
     tables["claims"]["statement"] = EVIL
     tables["claims"]["reference"] = EVIL
-    tables["model_recovery"]["recording"] = EVIL
     for name in ("rsa_recordings", "reliability", "encoding", "rsa_tests", "quality"):
         tables[name]["recording"] = EVIL
     for name in ("encoding_regions", "variance_partition", "encoding"):
@@ -462,12 +460,6 @@ def test_conditions_are_summarised_at_the_end_of_training(make_tables, tmp_path)
     assert ["tasks", "both", "2", "1", "1", "200", "easy 0.950"] in rows_of(page)
 
 
-def test_model_recovery_tells_the_generator_from_its_siblings(make_tables):
-    row = recovery_rows(make_tables()["model_recovery"])[0]
-    assert row["itself"] == "hidden1"
-    assert (row["others_correct"], row["others"]) == (2, 3)
-
-
 @pytest.mark.parametrize(
     ("value", "digits", "text"),
     [(0.12345, 3, "0.123"), (-2.0, 1, "−2.0"), (np.nan, 3, "–"), (None, 3, "–"), (12, 0, "12")],
@@ -497,3 +489,34 @@ def test_the_page_says_which_models_a_recording_cannot_tell_apart(make_tables):
         "right one is preferred in 70 %. It is named easy in 100 % of comparisons; of simulated "
         "brains so named, 70 % are."
     )
+
+
+@pytest.mark.parametrize(
+    ("condition", "layer", "said"),
+    [
+        (
+            "easy",
+            "hidden2",
+            "It is named easy, which it is, in 100 % of comparisons; of simulated brains so named, "
+            "70 % are. Its layer is named hidden1 in 100 % of comparisons (hidden2, which it is, "
+            "in 0 %).",
+        ),
+        (
+            "both",
+            "hidden1",
+            "It is named easy in 100 % of comparisons (both, which it is, in 0 %); of simulated "
+            "brains so named, 70 % are. Its layer is named hidden1, which it is, in 100 % "
+            "of comparisons.",
+        ),
+    ],
+)
+def test_of_a_simulated_recording_the_page_says_whether_its_name_is_right(
+    condition, layer, said, make_tables
+):
+    table = make_tables()["recovery"]
+    itself = ~table["simulated"].astype(bool)
+    inside = itself & (table["level"] == "layer") & (table["named_condition"] == condition)
+    table.loc[(itself & (table["level"] == "model")) | inside, "true_condition"] = condition
+    table.loc[inside, "true_layer"] = layer
+    (sentence,) = sentences(table)
+    assert sentence.endswith(said)

@@ -10,7 +10,12 @@ import repbias
 from repbias.io.files import StoreError
 from repbias.io.provenance import digest
 from repbias.tables import TABLES, read_any, read_table, read_tables, write_table
-from repbias.tables.renamed import RENAMED_COLUMNS, RENAMED_SNAPSHOTS, RENAMED_TABLES
+from repbias.tables.renamed import (
+    RENAMED_COLUMNS,
+    RENAMED_SNAPSHOTS,
+    RENAMED_TABLES,
+    REPLACED_TABLES,
+)
 
 OLD_NAMES = {new: old for old, new in RENAMED_COLUMNS.items()}
 
@@ -34,6 +39,7 @@ def test_names_of_older_versions_are_gone_and_new_ones_are_there():
     assert not columns & RENAMED_COLUMNS.keys() and {*RENAMED_COLUMNS.values()} <= columns
     assert not TABLES.keys() & RENAMED_TABLES.keys()
     assert {*RENAMED_TABLES.values()} <= TABLES.keys()
+    assert not TABLES.keys() & REPLACED_TABLES.keys()
 
 
 @pytest.mark.parametrize("name", [n for n, r in TABLES.items() if {*r.columns} & OLD_NAMES.keys()])
@@ -52,6 +58,16 @@ def test_a_table_of_another_name_is_named(old, tmp_path):
     older(tmp_path / f"{old}.csv", RENAMED_TABLES[old])
     said = refused(read_tables, [tmp_path / f"{old}.csv"])
     assert f"'{old}' is now '{RENAMED_TABLES[old]}'" in said
+
+
+@pytest.mark.parametrize("old", ["planted_truth", "model_recovery"])
+def test_of_a_table_that_is_no_more_another_is_named(old, tmp_path):
+    (tmp_path / f"{old}.csv").write_text("recording,method,is_generator\n")
+    said = refused(read_tables, [tmp_path / f"{old}.csv"])
+    assert said == (
+        f"{tmp_path / old}.csv: no table is called {old!r}; see the table 'recovery' instead, "
+        "which `recovery: {enabled: true}` adds to a study"
+    )
 
 
 @pytest.mark.parametrize("column", ["snapshot", "snapshot_a", "snapshot_b"])

@@ -41,7 +41,6 @@ if PLAN.derived():
             mem_mb=by_input(NUMERIC, 10),
             runtime=fixed(30),
         params:
-            simulated={n: spec.model_dump(mode="json") for n, spec in STUDY.simulated().items()},
             references=lambda w: [entry.model_dump(mode="json") for entry in STUDY.references],
             code=code("derived_tables.py"),
         message:
@@ -130,6 +129,7 @@ rule figures:
         runtime=fixed(30),
     params:
         layers=PLAN.all_analysed_layers(),
+        generators=PLAN.generators(),
         code=code("figures.py"),
     message:
         "Draw the figures"

@@ -11,5 +11,5 @@ with job(snakemake):
     tables = read_tables(snakemake.input)
     for path in snakemake.output:
         name = Path(path).stem
-        table = derive(name, tables, snakemake.params.simulated, snakemake.params.references)
+        table = derive(name, tables, snakemake.params.references)
         write_table(path, name, table)

@@ -5,4 +5,9 @@ from repbias.pipeline.jobs import job
 with job(snakemake):
     from repbias.report.figures import draw_figures
 
-    draw_figures(snakemake.output.svg, snakemake.input.tables, snakemake.params.layers)
+    draw_figures(
+        snakemake.output.svg,
+        snakemake.input.tables,
+        snakemake.params.layers,
+        snakemake.params.generators,
+    )

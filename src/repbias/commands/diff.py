@@ -36,14 +36,12 @@ NUMBER_KEYS = {
     "time_s",
     "left_out",
     "reliability_level",
-    "is_generator",
+    "simulated",
 }
 #: Text columns that are results; all other text columns identify a row.
 TEXT_RESULTS = {
     "verdict",
     "warning",
-    "named_layer",
-    "true_layer",
     "interval",
     "convention",
     "statement",

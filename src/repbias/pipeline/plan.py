@@ -18,7 +18,6 @@ OF_RESPONSES = ("encoding", "variance_partition")
 #: Tables that follow from other tables, and from which; where a study fills those.
 DERIVED = {
     "encoding_regions": ("encoding",),
-    "model_recovery": ("rsa_recordings", "encoding"),
     "references": ("quality", "rsa_recordings", "rsa_between_recordings"),
 }
 #: Settings of `geometry` that concern the RDMs of networks, not those of recordings.
@@ -157,7 +156,6 @@ class Plan:
             "quality": study.recordings,
             "cautions": study.recordings,
             "references": study.references,
-            "model_recovery": study.simulated(),
             "claims": study.claims or study.questions,
         }
         return [name for name, source in filled.items() if source]
@@ -173,7 +171,7 @@ class Plan:
 
     def evidence(self) -> list[str]:
         """Return the tables that claims are decided on."""
-        apart = ("claims", "model_recovery", "recovery", "recovery_shares", "references")
+        apart = ("claims", "recovery", "recovery_shares", "references")
         return [t for t in self.tables if t not in apart]
 
     def figures(self) -> list[str]:
@@ -339,6 +337,11 @@ class Plan:
     def all_analysed_layers(self) -> dict[str, str]:
         """Return "experiment/condition" to its analysed layer."""
         return {f"{e}/{c}": spec.network.analysed for (e, c), spec in self.conditions.items()}
+
+    def generators(self) -> dict[str, dict[str, Any]]:
+        """Return the layer and the network that every simulated recording is made from."""
+        what = {"source", "layer", "seed_of_network"}
+        return {name: _plain(spec, include=what) for name, spec in self.study.simulated().items()}
 
     def axes(self) -> dict[str, dict[str, float]]:
         """Return questions about a trend over a setting, with its value in every condition."""

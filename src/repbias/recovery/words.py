@@ -8,6 +8,8 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+#: What a sentence is about.
+BRAIN = ["recording", "region", "measure"]
 #: Two models are told apart if the right one of the two is preferred this often.
 TOLD_APART = 0.8
 
@@ -48,19 +50,23 @@ def indistinct(table: pd.DataFrame) -> list[tuple[list[str], float, float]]:
 
 
 def sentences(table: pd.DataFrame) -> list[str]:
-    """Say which models a recording cannot tell apart, and what it is named as, measure by measure.
+    """Say which models a recording cannot tell apart, and what it is named, measure by measure.
+
+    Of a recording that was itself simulated, they say whether its name is right.
 
     Parameters
     ----------
     table
         The table recovery.
     """
-    rows = table[(table["level"] == "model") & (table["how"] == "argmax")]
+    rows = table[table["how"] == "argmax"]
+    known = rows[
+        (rows["level"] == "layer") & ~rows["simulated"].astype(bool) & (rows["true_layer"] != "")
+    ]
+    layers = dict(iter(known.groupby(BRAIN, sort=False)))
     said = []
-    for (recording, region, measure), part in rows.groupby(
-        ["recording", "region", "measure"], sort=False
-    ):
-        where = ", ".join(filter(None, (recording, region, measure))) + ": "
+    for key, part in rows[rows["level"] == "model"].groupby(BRAIN, sort=False):
+        where = ", ".join(filter(None, key)) + ": "
         simulated = part[part["simulated"]]
         right = simulated[simulated["true_condition"] == simulated["named_condition"]]
         text = (
@@ -74,16 +80,33 @@ def sentences(table: pd.DataFrame) -> list[str]:
                 f"; {_these(models)} cannot be told apart by this recording: of two of them, the "
                 f"right one is preferred in {' to '.join(share)}"
             )
-        real = part[~part["simulated"]].sort_values("probability", ascending=False, kind="stable")
-        first = real.iloc[0]
-        text += (
-            f". It is named {first['named_condition']} in {percent(first['probability'])} of "
-            "comparisons"
-        )
-        if np.isfinite(first["right"]):
-            text += f"; of simulated brains so named, {percent(first['right'])} are"
+        real = part[~part["simulated"]]
+        text += f". It is named {_name(real, 'condition')}"
+        share = _most_often(real)["right"]
+        if np.isfinite(share):
+            text += f"; of simulated brains so named, {percent(share)} are"
+        if key in layers:
+            text += f". Its layer is named {_name(layers[key], 'layer')}"
         said.append(where + text + ".")
     return said
+
+
+def _most_often(rows: pd.DataFrame) -> pd.Series:
+    """Return the row of what a recording is named most often."""
+    return rows.sort_values("probability", ascending=False, kind="stable").iloc[0]
+
+
+def _name(rows: pd.DataFrame, what: str) -> str:
+    """Say what a recording is named and, where it was simulated itself, what it is of."""
+    first = _most_often(rows)
+    named, true = first[f"named_{what}"], first[f"true_{what}"]
+    often = f"in {percent(first['probability'])} of comparisons"
+    if not true:
+        return f"{named} {often}"
+    if named == true:
+        return f"{named}, which it is, {often}"
+    right = rows.loc[rows[f"named_{what}"] == true, "probability"].sum()
+    return f"{named} {often} ({true}, which it is, in {percent(right)})"
 
 
 def _these(models: Sequence[str]) -> str:

@@ -258,10 +258,10 @@ FIGURES: dict[str, Caption] = {
         "Models and recordings",
         "Networks compared with recordings: RSA",
         "RDM similarity, mean over subjects, of networks that met the inclusion criterion. Lines: "
-        "means over networks; small dots: single networks; stars: the network that generated a "
-        "simulated recording. Where a condition has one network, bars are its 95 % interval (the "
-        "table says what it generalises to). Grey band: noise ceiling, where it could be "
-        "estimated.",
+        "means over networks; small dots: single networks. Of a simulated recording, stars: the "
+        "network that generated it; vertical line: the layer. Where a condition has one network, "
+        "bars are its 95 % interval (the table says what it generalises to). Grey band: noise "
+        "ceiling, where it could be estimated.",
         ("rsa_recordings",),
     ),
     "rsa_fitted": Caption(
@@ -286,7 +286,7 @@ FIGURES: dict[str, Caption] = {
         "Models and recordings",
         "Networks compared with recordings: encoding",
         "Correlation between the responses to held-out stimuli and the predictions of ridge "
-        "regression (nested cross-validation), not divided by the ceiling. Lines, dots and stars "
+        "regression (nested cross-validation), not divided by the ceiling. Lines, dots and marks "
         "as for RSA; a panel for each region. Dotted: mean ceiling of the units that have one. "
         "Bars, for single networks: 95 % intervals, over subjects or, if there is one, over "
         "stimuli. The layer that predicts best is biased towards layers before the one that "
@@ -322,16 +322,6 @@ FIGURES: dict[str, Caption] = {
         "among its members. Means over units, with 95 % bootstrap intervals. Nothing is clipped: "
         "parts may be negative.",
         ("variance_partition",),
-    ),
-    "model_recovery": Caption(
-        "Models and recordings",
-        "Model recovery",
-        "The layer that generated a simulated recording is known (outlined). Shown is how often "
-        "each layer scores highest, over the included networks of the generating condition. One of "
-        "them is the generator itself; the others are new instances of it, which is the best that "
-        "a model of a real brain can be. Encoding tends to name a layer before the true one, which "
-        "holds what that computes from: its best layer is no identification.",
-        ("model_recovery",),
     ),
 }
 

@@ -117,7 +117,6 @@ def _results(
         "between": tables["rsa_between_recordings"].to_dict(orient="records"),
         "claims": claim_blocks(tables["claims"]),
         "verdicts": claims_summary(tables["claims"]),
-        "recovery": recovery_rows(tables["model_recovery"]),
         "sections": sections_of([figure for figure in figures if figure["recording"] is None]),
         "notes": figure_notes(tables["cautions"], tables["encoding_regions"])
         | {"recovery": sentences(tables["recovery"])},
@@ -334,25 +333,6 @@ def analysed_layers(layers: Mapping[str, str]) -> dict[str, list[str]]:
         if where not in found.setdefault(layer, []):
             found[layer].append(where)
     return found
-
-
-def recovery_rows(recovery: pd.DataFrame) -> list[dict[str, Any]]:
-    """Summarise how often the generating layer scores highest."""
-    rows = []
-    keys = ["recording", "method", "measure", "true_layer"]
-    for key, part in recovery.groupby(keys, sort=False):
-        itself = part[part["is_generator"]]
-        others = part[~part["is_generator"]]
-        rows.append(
-            dict(zip(keys, key, strict=True))
-            | {
-                "itself": itself["named_layer"].iloc[0] if len(itself) else None,
-                "others_correct": int(others["correct"].sum()),
-                "others": len(others),
-                "chance": part["chance"].iloc[0],
-            }
-        )
-    return rows
 
 
 def step_times(folder: str | Path) -> list[dict[str, Any]]:

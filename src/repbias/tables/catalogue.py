@@ -42,7 +42,6 @@ TABLES: dict[str, type[Row]] = {
         recordings.Cautions,
         recordings.References,
         recordings.Reliability,
-        claims.ModelRecovery,
         claims.Claims,
     )
 }

@@ -1,35 +1,6 @@
-"""Tables of conclusions: published claims, and whether methods name the true model."""
+"""The table of published claims and of questions."""
 
 from repbias.tables.row import Row
-
-
-class ModelRecovery(Row):
-    """An included network of the condition that generated a recording, and a method."""
-
-    recording: str
-    method: str
-    """`rsa` or `encoding`."""
-    measure: str
-    """The RDM similarity, or `r`."""
-    condition: str
-    network: str
-    seed: int
-    is_generator: bool
-    """Whether this network generated the recording."""
-    true_layer: str
-    """The layer that generated the recording."""
-    named_layer: str
-    """The layer that scores best."""
-    correct: bool
-    """Whether the two layers are the same."""
-    score_true: float
-    """Score of the true layer."""
-    score_named: float
-    """Score of the named layer."""
-    margin: float
-    """Score of the named layer minus that of the next."""
-    chance: float
-    """Probability that a guess is correct."""
 
 
 class Claims(Row):

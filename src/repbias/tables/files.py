@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from repbias.base.spec import CONTROL, nearest, printable
 from repbias.io.files import StoreError, atomic
 from repbias.tables.catalogue import TABLES
-from repbias.tables.renamed import refuse_older
+from repbias.tables.renamed import REPLACED_TABLES, refuse_older
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,7 +96,8 @@ def read_table(path: str | Path, name: str) -> pd.DataFrame:
     if name not in TABLES or tuple(header) != TABLES[name].columns:
         refuse_older(path, header)
         if name not in TABLES:
-            raise StoreError(f"{path}: no table is called {name!r}; {nearest(name, TABLES)}")
+            instead = REPLACED_TABLES.get(name) or nearest(name, TABLES)
+            raise StoreError(f"{path}: no table is called {name!r}; {instead}")
         raise StoreError(
             f"{path}: expected the columns {list(TABLES[name].columns)}, found {list(header)}"
         )

@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 #: Tables, by their earlier names.
-RENAMED_TABLES = {"ledger": "variance_decomposition", "planted_truth": "model_recovery"}
+RENAMED_TABLES = {"ledger": "variance_decomposition"}
+#: Tables that are no more, and where to look instead.
+REPLACED_TABLES = dict.fromkeys(
+    ("planted_truth", "model_recovery"),
+    "see the table 'recovery' instead, which `recovery: {enabled: true}` adds to a study",
+)
 #: Columns, by their earlier names.
 RENAMED_COLUMNS = {
     "kept": "included",

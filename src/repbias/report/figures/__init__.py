@@ -7,6 +7,7 @@ that it needs, in :data:`repbias.report.captions.FIGURES`.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import matplotlib as mpl
@@ -24,9 +25,9 @@ from repbias.report.figures.comparisons import identification, rsa_models, simil
 from repbias.report.figures.drawing import STYLE
 from repbias.report.figures.model_tests import model_comparison, rsa_fitted, rsa_times
 from repbias.report.figures.recorded_units import encoding_regions, quality, variance_partition
-from repbias.report.figures.recordings import both_ways, encoding, model_recovery, rsa_recordings
+from repbias.report.figures.recordings import both_ways, encoding, rsa_recordings
 from repbias.report.figures.recovery import recovery, recovery_layers
-from repbias.report.figures.selection import Drawing, Layers, of_regions
+from repbias.report.figures.selection import Drawing, Generators, Layers, of_regions
 from repbias.report.figures.training import learning, sweeps, variance, variance_decomposition
 from repbias.report.figures.use import behaviour, probes, steering
 from repbias.report.figures.verdicts import verdicts
@@ -63,16 +64,21 @@ DRAWINGS: dict[str, Drawing] = {
     "both_ways": both_ways,
     "encoding_regions": encoding_regions,
     "variance_partition": variance_partition,
-    "model_recovery": model_recovery,
 }
 
 
-def draw_figures(svg_paths: Iterable[str], table_paths: Iterable[str], layers: Layers) -> None:
+def draw_figures(
+    svg_paths: Iterable[str], table_paths: Iterable[str], layers: Layers, generators: Generators
+) -> None:
     """Draw the figures that the paths name; each figure's data go beside it as CSV."""
     tables = of_regions(read_tables(table_paths))
+    drawings = DRAWINGS | {
+        "rsa_recordings": partial(rsa_recordings, generators=generators),
+        "encoding": partial(encoding, generators=generators),
+    }
     for path in map(Path, svg_paths):
         with mpl.rc_context(STYLE):
-            figure, data = DRAWINGS[path.stem](tables, layers)
+            figure, data = drawings[path.stem](tables, layers)
             with atomic(path) as temporary:
                 figure.savefig(temporary, metadata={"Date": None}, dpi=144)  # of pixels, if any
         with atomic(path.with_suffix(".csv")) as temporary:

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from repbias.report.figures.drawing import CHARACTERS_PER_INCH, empty_figure, panels
 from repbias.report.figures.names import COLOURS, legend_label
-from repbias.report.figures.selection import Layers, Tables
-
-RECOVERY_COLUMNS = [
-    "recording",
-    "method",
-    "measure",
-    "layer",
-    "is_true_layer",
-    "share_of_networks",
-    "n_networks",
-]
+from repbias.report.figures.selection import Generators, Layers, Tables, of_group
 
 
-def rsa_recordings(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
+def rsa_recordings(
+    tables: Tables, layers: Layers, generators: Generators | None = None
+) -> tuple[Figure, pd.DataFrame]:
     """Draw the RDM similarity of every layer with every recording, and noise ceilings."""
     table = tables["rsa_recordings"]
     table = table[(table["snapshot"] != "mastered") & table["included"].astype(bool)]
@@ -33,7 +25,7 @@ def rsa_recordings(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame
     figure, axes = panels(len(parts))
     for axis, ((recording, rdm_similarity), part) in zip(axes, parts, strict=True):
         _layer_profile(axis, part, "similarity")
-        _mark_generator(axis, part, "similarity", recording, tables["model_recovery"])
+        _mark_generator(axis, part, "similarity", (generators or {}).get(recording))
         low, high = part[["ceiling_low", "ceiling_high"]].iloc[0]
         if np.isfinite(low):
             axis.axhspan(low, high, color="0.85", zorder=0, label="noise ceiling")
@@ -46,7 +38,9 @@ def rsa_recordings(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame
     return figure, table
 
 
-def encoding(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
+def encoding(
+    tables: Tables, layers: Layers, generators: Generators | None = None
+) -> tuple[Figure, pd.DataFrame]:
     """Draw how well every layer predicts responses to held-out stimuli, and ceilings."""
     table = tables["encoding_regions"]
     table = table[table["included"].astype(bool)]
@@ -54,7 +48,7 @@ def encoding(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     figure, axes = panels(len(parts))
     for axis, ((recording, region), part) in zip(axes, parts, strict=True):
         _layer_profile(axis, part, "r")
-        _mark_generator(axis, part, "r", recording, tables["model_recovery"])
+        _mark_generator(axis, part, "r", (generators or {}).get(recording))
         ceiling = part["ceiling"].iloc[0]
         if np.isfinite(ceiling):
             axis.axhline(ceiling, color="0.5", ls=":", label="ceiling (mean over units)")
@@ -93,61 +87,6 @@ def both_ways(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
         row[0].set_ylabel("held-out R²")
     _shared_legend(figure, axes)
     return figure, table
-
-
-def model_recovery(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
-    """Draw which layer RSA and encoding identify as the generator of a simulated recording."""
-    shares = _shares_of_layers(tables)
-    keys = ["recording", "method", "measure"]
-    rows = list(shares.groupby(keys, sort=False))
-    if not rows:
-        return empty_figure(), shares
-    names = list(shares["layer"].unique())
-    figure = Figure(figsize=(1.1 * len(names) + 3.2, 0.45 * len(rows) + 1.2))
-    axis = figure.subplots()
-    values = shares["share_of_networks"].to_numpy(float).reshape(len(rows), len(names))
-    image = axis.imshow(values, vmin=0, vmax=1, cmap="Blues", aspect="auto")
-    for y, (_, row) in enumerate(rows):
-        for x, (share, is_true) in enumerate(
-            row[["share_of_networks", "is_true_layer"]].itertuples(index=False)
-        ):
-            if is_true:
-                axis.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, ec=COLOURS[1], lw=2))
-            colour = "white" if share > 0.5 else "black"
-            axis.text(x, y, f"{share:.0%}", ha="center", va="center", color=colour)
-    axis.set_xticks(range(len(names)), names)
-    labels = [f"{recording}: {method} ({measure})" for (recording, method, measure), _ in rows]
-    axis.set_yticks(range(len(rows)), labels)
-    axis.set_xlabel("layer with the highest score (outlined: the generating layer)")
-    figure.colorbar(image, ax=axis, label="share of networks")
-    return figure, shares
-
-
-def _shares_of_layers(tables: Tables) -> pd.DataFrame:
-    """Return which share of networks names each layer, for every recording and method."""
-    recovery, rsa = tables["model_recovery"], tables["rsa_recordings"]
-    candidates = {
-        *rsa.loc[rsa["recording"].isin(recovery["recording"]), "layer"],
-        *recovery["named_layer"],
-        *recovery["true_layer"],
-    }
-    rows = [
-        {
-            "recording": recording,
-            "method": method,
-            "measure": measure,
-            "layer": layer,
-            "is_true_layer": layer == part["true_layer"].iloc[0],
-            "share_of_networks": (part["named_layer"] == layer).mean(),
-            "n_networks": len(part),
-        }
-        for (recording, method, measure), part in recovery.groupby(
-            ["recording", "method", "measure"], sort=False
-        )
-        for layer in dict.fromkeys(rsa["layer"])
-        if layer in candidates
-    ]
-    return pd.DataFrame(rows, columns=RECOVERY_COLUMNS)
 
 
 def _within_reach(axis: Axes) -> None:
@@ -189,19 +128,21 @@ def _layer_profile(axis: Axes, part: pd.DataFrame, value: str, intervals: bool =
 
 
 def _mark_generator(
-    axis: Axes, part: pd.DataFrame, value: str, recording: str, recovery: pd.DataFrame
+    axis: Axes, part: pd.DataFrame, value: str, generator: Mapping[str, Any] | None
 ) -> None:
-    """Mark the network that generated a simulated recording with stars."""
-    rows = recovery[(recovery["recording"] == recording) & recovery["is_generator"].astype(bool)]
-    for condition, network in rows[["condition", "network"]].drop_duplicates().to_numpy():
-        order = list(dict.fromkeys(part["layer"]))
-        line = part[
-            (part["condition"] == condition)
-            & (part["network"] == network)
-            & (part["snapshot"] == "final")
-        ]
+    """Mark what generated a simulated recording: its network by stars, its layer by a line."""
+    if generator is None:
+        return
+    order = list(dict.fromkeys(part["layer"]))
+    experiment, condition = generator["source"].split("/", 1)
+    line = of_group(part, (experiment, condition))
+    line = line[(line["seed"] == generator["seed_of_network"]) & (line["snapshot"] == "final")]
+    if len(line):
         x = [order.index(layer) for layer in line["layer"]]
         axis.plot(x, line[value], "*", ms=7, color="black", ls="", label="generating network")
+    if generator["layer"] in order:
+        x = order.index(generator["layer"])
+        axis.axvline(x, color="0.6", lw=1, zorder=0.5, label="generating layer")
 
 
 def _shared_legend(figure: Figure, axes: list[Axes]) -> None:

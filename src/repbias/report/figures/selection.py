@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,9 @@ OF_REGIONS = (
 Tables = dict[str, pd.DataFrame]
 #: "experiment/condition" to its analysed layer.
 Layers = dict[str, str]
+#: Simulated recording to what generated it: "source" ("experiment/condition"), "layer" and
+#: "seed_of_network".
+Generators = Mapping[str, Mapping[str, Any]]
 #: (experiment, condition).
 Group = tuple[str, str]
 #: A figure: the tables and the analysed layers to the drawing and the numbers behind it.
