@@ -90,6 +90,14 @@ def test_every_figure_is_drawn_with_its_data(tiny, study):
     assert page.count("<svg") + page.count("data:image/svg") >= len(Plan(study).figures())
 
 
+def test_the_report_says_what_a_simulated_recording_is_of(tiny):
+    for name in ("rsa_recordings", "encoding"):
+        drawn = (tiny.results / f"figures/{name}.svg").read_text()
+        assert "<!-- generating network -->" in drawn and "<!-- generating layer -->" in drawn
+    page = (tiny.results / "report.html").read_text()
+    assert "targets=both, which it is, in" in page and "hidden1, which it is, in" in page
+
+
 def test_claims_are_decided_in_their_variants_and_snapshots(tiny, tiny_config):
     rows = table_of(tiny, "claims")
     expected = [
