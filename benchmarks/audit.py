@@ -327,6 +327,7 @@ def one(
     for i, name in enumerate([*design.names, "rest"]):
         result |= {
             f"error {name}": found.shares[i] - truth[i],
+            f"noise {name}": found.shares[i] - conditional.shares[i],
             f"naive {name}": naive[i] - truth[i],
             f"covered {name}": float(inside[i]) if np.isfinite(found.low[i]) else np.nan,
         }
@@ -367,6 +368,8 @@ def row_of(world: World, design: tuple[int, int, str, bool], sets: pd.DataFrame)
     n, subjects, distance, rdms = design
     passed = sets[sets["gate"]] if sets["gate"].mean() > 0.2 else sets.iloc[:0]
     errors, naive = passed.filter(like="error"), passed.filter(like="naive")
+    of_noise = passed.filter(like="noise")
+    noisiest = of_noise.mean().abs().idxmax() if len(passed) else None
     covered = passed.filter(like="covered").mean()
     bias = errors.mean()
     largest = bias.abs().idxmax() if len(passed) else None
@@ -377,6 +380,8 @@ def row_of(world: World, design: tuple[int, int, str, bool], sets: pd.DataFrame)
         "measure": f"{distance}{', RDMs only' if rdms else ''}",
         "bias": bias[largest] if largest else np.nan,
         "error": errors[largest].std() / len(passed) ** 0.5 if largest else np.nan,
+        "bias_here": of_noise[noisiest].mean() if noisiest else np.nan,
+        "error_here": of_noise[noisiest].std() / len(passed) ** 0.5 if noisiest else np.nan,
         "naive": naive.mean().abs().max() if largest else np.nan,
         "coverage_low": covered.min(),
         "coverage_high": covered.max(),
@@ -404,24 +409,29 @@ HEADER = """# Simulations of the audit
 
 Written by `python benchmarks/audit.py`. Shares of a score in simulated worlds whose shares are
 known, {n} data sets a row: reliability of a trial about .3, 4 repeats of 40 units in every subject
-where the row says nothing else; a model of 30 units. What is to be found is the population's share
-in rows of squared Euclidean distances, and that of the same stimuli without noise in others.
-*Bias*: the largest mean error of any feature's or the rest's share, with its Monte Carlo error;
-*projection*: the same of plain projection of mean patterns; *coverage* of the interval's own target
-(other subjects; of one subject: other repeats), lowest and highest of the features; *gate*: how
-often there is a score to divide; *warned*: how often a warning is raised; *range*: mean error of
-its lower and upper end. Shares are of scores that pass the gate. [audit.md](audit.md) says what
+where the row says nothing else; a model of 30 units. *Here*: the largest mean difference of any
+feature's or the rest's share from the one in the same stimuli without noise, which is what a share
+is about, with its Monte Carlo error. *Bias*: the same from the share in the population of stimuli,
+in rows of squared Euclidean distances (in others as before); where a score is low and nothing known
+explains it, the ratio of two sums over few stimuli is not the ratio of the population's.
+*Plain*: the latter of plain projection of mean patterns. *Coverage* of the interval's own
+target (other subjects; of one subject: other repeats), lowest and highest of the features. *Gate*:
+how often there is a score to divide. *Warned*: how often a warning is raised. *Range*: mean error
+of its lower and upper end. Shares are of scores that pass the gate. [audit.md](audit.md) says what
 the numbers mean.
 
-| world | stimuli | subjects | distance | bias | projection | coverage | gate | warned | range |
-|---|---|---|---|---|---|---|---|---|---|"""
+| world | stimuli | subjects | distance | here | bias | plain | coverage | gate | warned | range |
+|---|---|---|---|---|---|---|---|---|---|---|"""
 
 
 def markdown(table: pd.DataFrame, n_sets: int) -> str:
     """Return the page."""
     lines = [HEADER.format(n=n_sets)]
     for row in table.itertuples():
-        bias = f"{row.bias:+.3f} ± {row.error:.3f}" if np.isfinite(row.bias) else "–"
+        biases = [
+            f"{bias:+.3f} ± {error:.3f}" if np.isfinite(bias) else "–"
+            for bias, error in ((row.bias_here, row.error_here), (row.bias, row.error))
+        ]
         naive = f"{row.naive:.3f}" if np.isfinite(row.naive) else "–"
         has = np.isfinite(row.coverage_low)
         coverage = f"{row.coverage_low:.0%}-{row.coverage_high:.0%}" if has else "–"
@@ -429,7 +439,8 @@ def markdown(table: pd.DataFrame, n_sets: int) -> str:
             f"{row.range_low:+.2f}, {row.range_high:+.2f}" if np.isfinite(row.range_low) else "–"
         )
         lines.append(
-            f"| {row.world} | {row.stimuli} | {row.subjects} | {row.measure} | {bias} | {naive} | "
+            f"| {row.world} | {row.stimuli} | {row.subjects} | {row.measure} | {biases[0]} | "
+            f"{biases[1]} | {naive} | "
             f"{coverage} | {row.gate:.1%} | {row.warned:.0%} | {ranges} |"
         )
     return "\n".join(lines) + "\n"

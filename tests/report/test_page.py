@@ -17,6 +17,7 @@ from repbias.report.figures import draw_figures
 from repbias.report.page import (
     claims_summary,
     figure_notes,
+    law_notes,
     number,
     step_times,
     write_page,
@@ -520,3 +521,20 @@ def test_of_a_simulated_recording_the_page_says_whether_its_name_is_right(
     table.loc[inside, "true_layer"] = layer
     (sentence,) = sentences(table)
     assert sentence.endswith(said)
+
+
+def test_the_page_says_how_well_variance_alone_predicts_shares(make_tables):
+    audit = make_tables()["audit"]
+    audit = audit[audit["subject"] == ""].assign(predicted=0.2, share=0.25, gate=True)
+    first = audit.index[(audit["feature"] == "hard") & (audit["snapshot"] == "final")][0]
+    of_network = (
+        audit[["condition", "layer", "feature"]]
+        == audit.loc[first, ["condition", "layer", "feature"]]
+    ).all(axis=1)
+    audit.loc[of_network, "share"] = 0.9
+    (said,) = law_notes(audit)
+    assert said.startswith("v4: half of 8 shares") and "are within 0.05 of" in said
+    condition, layer = audit.loc[first, ["condition", "layer"]]
+    assert f"the largest difference is hard in {layer} of {condition}" in said
+    assert "predicted 0.20, measured 0.90" in said
+    assert law_notes(audit.assign(gate=False)) == []

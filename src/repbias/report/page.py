@@ -22,6 +22,7 @@ from repbias.io.files import atomic
 from repbias.io.provenance import host
 from repbias.recovery.words import sentences
 from repbias.report.captions import FIGURES, PICTURES, picture_of
+from repbias.report.figures.audit import predicted_shares
 from repbias.report.findings import findings
 from repbias.tables import read_tables
 
@@ -119,7 +120,7 @@ def _results(
         "verdicts": claims_summary(tables["claims"]),
         "sections": sections_of([figure for figure in figures if figure["recording"] is None]),
         "notes": figure_notes(tables["cautions"], tables["encoding_regions"])
-        | {"recovery": sentences(tables["recovery"])},
+        | {"recovery": sentences(tables["recovery"]), "energy_law": law_notes(tables["audit"])},
     }
 
 
@@ -143,6 +144,22 @@ def figure_notes(cautions: pd.DataFrame, encoding: pd.DataFrame) -> dict[str, li
                 "grid, so others might predict better; widen encoding.log10_alpha."
             )
     return notes
+
+
+def law_notes(audit: pd.DataFrame) -> list[str]:
+    """Say of every recording how well variance alone predicts shares, and where it does not."""
+    said = []
+    for recording, shares in predicted_shares(audit).groupby("recording", sort=False):
+        error = (shares["predicted"] - shares["share"]).abs()
+        worst = shares.loc[error.idxmax()]
+        said.append(
+            f"{recording}: half of {len(shares)} shares are within {error.median():.2f} of what "
+            f"variance and dimensions alone predict, 90 % within {error.quantile(0.9):.2f}; the "
+            f"largest difference is {worst['feature']} in {worst['layer']} of "
+            f"{worst['condition']}, predicted {worst['predicted']:.2f}, measured "
+            f"{worst['share']:.2f}."
+        )
+    return said
 
 
 def claim_blocks(claims: pd.DataFrame) -> list[dict[str, Any]]:

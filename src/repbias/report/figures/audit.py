@@ -226,17 +226,21 @@ def _of_best_layer(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.merge(best[[*model, "layer"]], on=[*model, "layer"])
 
 
-def energy_law(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
-    """Draw measured shares against those that variance and participation ratios predict."""
-    table = tables["audit"]
-    rows = of_recordings(table[table["subject"] == ""], "final")
+def predicted_shares(audit: pd.DataFrame) -> pd.DataFrame:
+    """Return shares of trained networks' scores, predicted and measured, means over networks."""
+    rows = of_recordings(audit[audit["subject"] == ""], "final")
     rows = rows[rows["share"].notna() & rows["predicted"].notna() & rows["gate"].astype(bool)]
     rows = rows[rows["feature"] != REST]
-    if rows.empty:
-        return not_audited(table), rows
     keys = ["recording", "experiment", "condition", "layer", "feature"]
-    means = rows.groupby(keys, sort=False)[["predicted", "share"]].mean().reset_index()
-    colours = colours_of(rows)
+    return rows.groupby(keys, sort=False)[["predicted", "share"]].mean().reset_index()
+
+
+def energy_law(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
+    """Draw measured shares against those that variance and participation ratios predict."""
+    means = predicted_shares(tables["audit"])
+    if means.empty:
+        return not_audited(tables["audit"]), means
+    colours = colours_of(means)
     parts = list(means.groupby("recording", sort=False))[:MOST_PANELS]
     figure, axes = panels(len(parts), sharey=False)
     for axis, (recording, part) in zip(axes, parts, strict=True):
