@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
+import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -27,12 +29,14 @@ from repbias.audit.gates import LEVEL, least_t, permutation_p
 from repbias.audit.kernels import SubjectKernel, subject_kernels
 from repbias.audit.scores import Brain, Side, divide, movable
 from repbias.audit.shares import centred, kernel_of
-from repbias.audit.spec import AuditedFeature
+from repbias.audit.spec import Audit, AuditedFeature
+from repbias.audit.tables import audit_recording
 from repbias.audit.warnings import of_division, of_recording
 from repbias.base.groups import StimulusGroups
 from repbias.geometry.distances import dissimilarities
 from repbias.geometry.spec import Geometry
 from repbias.io.recordings import Recording
+from repbias.rsa.rdms import make_rdms
 
 PAGE = Path(__file__).parents[1] / "docs" / "audit-simulations.md"
 
@@ -424,6 +428,59 @@ the numbers mean.
 |---|---|---|---|---|---|---|---|---|---|---|"""
 
 
+def cost(n: int = 640, n_models: int = 3, n_layers: int = 14) -> str:
+    """Measure what the tables of a large recording take, in words."""
+    rng = np.random.default_rng(0)
+    ids = np.arange(n).astype(str)
+    numbers = {f"number{i}": rng.standard_normal(n) for i in range(5)}
+    categories = {"kind": rng.integers(8, size=n).astype(str), "place": rng.integers(3, size=n)}
+    known = numbers | {name: codes.astype(str) for name, codes in categories.items()}
+    features = np.column_stack(
+        [*numbers.values(), *(categories["kind"] == str(k) for k in range(8))]
+    )
+    signal = features @ rng.standard_normal((features.shape[1], 200))
+    recording = Recording(
+        stimuli={"stimulus_id": ids, **known},
+        responses=(signal[:, None] + 3 * rng.standard_normal((n, 4, 200))).reshape(-1, 200),
+        trials={"stimulus_id": np.repeat(ids, 4), "repeat": np.tile(np.arange(4), n)},
+        units={
+            "unit": np.arange(200).astype(str),
+            "subject": np.repeat([f"subject{i}" for i in range(4)], 50),
+            "region": np.full(200, ""),
+        },
+    )
+    info = {"network": "seed0", "seed": 0, "snapshot": "final", "step": 0, "included": True}
+    columns = {name: [value] * n_layers for name, value in info.items()}
+    columns["layer"] = [f"layer{i}" for i in range(n_layers)]
+    models = {
+        f"model{m}": make_rdms(
+            np.stack(
+                [
+                    dissimilarities(
+                        features @ rng.standard_normal((features.shape[1], 60))
+                        + 2 * rng.standard_normal((n, 60)),
+                        "correlation",
+                    )
+                    for _ in range(n_layers)
+                ]
+            ),
+            ids,
+            "correlation",
+            columns,
+        )
+        for m in range(n_models)
+    }
+    started = time.process_time()
+    audit_recording("brain", recording, "objects", models, {}, Geometry(), Audit())
+    seconds = time.process_time() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    return (
+        f"Shares with intervals, what remains and the range of {n_models} models of {n_layers} "
+        f"layers, {n} stimuli, {len(known)} features and 4 subjects of 4 repeats, together and "
+        f"apart, took {seconds:.1f} CPU seconds on one core and {peak:.0f} MB."
+    )
+
+
 def markdown(table: pd.DataFrame, n_sets: int) -> str:
     """Return the page."""
     lines = [HEADER.format(n=n_sets)]
@@ -465,10 +522,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for row in pool.map(partial(cell, n_sets=options.n), jobs):
             print({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()})
             rows.append(row)
+    of_cost = cost()
+    print(of_cost)
     table = pd.DataFrame(rows)
     print(table.round(3).to_string())
     if not options.only:
-        PAGE.write_text(markdown(table, options.n), encoding="utf-8")
+        PAGE.write_text(markdown(table, options.n) + f"\n{of_cost}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

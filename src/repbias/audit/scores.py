@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property, partial
 
 import numpy as np
 from scipy.stats import norm
@@ -166,8 +166,13 @@ class Division:
     t: float
 
 
-def divide(model: np.ndarray, brain: Brain, subject: int | None = None) -> Division:
-    """Divide the score of a model with a recording, or with one of its subjects.
+def divide(model: np.ndarray, brain: Brain) -> Division:
+    """Divide the score of a model, a kernel (stimulus, stimulus), with a recording."""
+    return next(divisions(model, brain))
+
+
+def divisions(model: np.ndarray, brain: Brain) -> Iterator[Division]:
+    """Yield the division of a model's score with a recording, then with each of several subjects.
 
     Parameters
     ----------
@@ -175,39 +180,40 @@ def divide(model: np.ndarray, brain: Brain, subject: int | None = None) -> Divis
         (stimulus, stimulus) kernel.
     brain
         The recording.
-    subject
-        Number of the subject; None for their mean.
     """
     side, design = brain.side, brain.design
     freed = Freed.of(model, design)
-    chosen = list(range(len(brain.subjects))) if subject is None else [subject]
-    by_subject = np.stack([score_parts(freed, brain.subjects[i], design) for i in chosen])
-    found = by_subject.mean(axis=0)
-    total = found.sum()
-    shares = found / total
-    low, high, p, target = _interval(model, by_subject, brain, chosen)
-    kernel = side.mean if subject is None else side.kernels[subject]
-    adjusted = adjusted_parts(model, kernel, design)
-    score = t = float("nan")
-    of_means = found
-    if subject is None:
-        of_means = score_parts(freed, brain.means, design)
-        energies = score_parts(freed, freed, design).sum() * brain.energy.sum()
-        score = float(total / np.sqrt(energies)) if energies > 0 else score
-        t = _t_over_folds(freed, total, brain)
-    return Division(
-        score,
-        cosine(model, side.means if subject is None else kernel),
-        shares,
-        low,
-        high,
-        p,
-        target,
-        adjusted / adjusted.sum(),
-        of_means / of_means.sum(),
-        energy_law(freed, brain, found[-1]),
-        t,
-    )
+    by_subject = np.stack([score_parts(freed, subject, design) for subject in brain.subjects])
+    # For intervals, of all and of each subject, if they are needed.
+    weighted = cache(partial(weights, model, design))
+    alone: list[int | None] = list(range(len(by_subject))) if len(by_subject) > 1 else []
+    for subject in [None, *alone]:
+        chosen = range(len(by_subject)) if subject is None else [subject]
+        found = by_subject[chosen].mean(axis=0)
+        total = found.sum()
+        low, high, p, target = _interval(by_subject[chosen], brain, chosen, weighted)
+        kernel = side.mean if subject is None else side.kernels[subject]
+        adjusted = adjusted_parts(model, kernel, design)
+        score = t = float("nan")
+        of_means = found
+        if subject is None:
+            of_means = score_parts(freed, brain.means, design)
+            energies = score_parts(freed, freed, design).sum() * brain.energy.sum()
+            score = float(total / np.sqrt(energies)) if energies > 0 else score
+            t = _t_over_folds(freed, total, brain)
+        yield Division(
+            score,
+            cosine(model, side.means if subject is None else kernel),
+            found / total,
+            low,
+            high,
+            p,
+            target,
+            adjusted / adjusted.sum(),
+            of_means / of_means.sum(),
+            energy_law(freed, brain, found[-1]),
+            t,
+        )
 
 
 def energy_law(model: Freed, brain: Brain, rest: float) -> np.ndarray:
@@ -237,7 +243,10 @@ def cosine(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _interval(
-    model: np.ndarray, by_subject: np.ndarray, brain: Brain, chosen: list[int]
+    by_subject: np.ndarray,
+    brain: Brain,
+    chosen: Sequence[int],
+    weighted: Callable[[], np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
     """Return 95 % intervals of shares, p values of the parts, and the intervals' target.
 
@@ -246,14 +255,14 @@ def _interval(
 
     Parameters
     ----------
-    model
-        (stimulus, stimulus) kernel.
     by_subject
         (subject, feature and rest), the parts of every chosen subject's score.
     brain
         The recording.
     chosen
         Numbers of the subjects.
+    weighted
+        Gives :func:`repbias.audit.shares.weights` of the model.
     """
     n, found = len(by_subject), by_subject.mean(axis=0)
     total = found.sum()
@@ -268,7 +277,7 @@ def _interval(
         return unknown, unknown, unknown, NO_INTERVAL
     combined = np.eye(len(shares)) - np.outer(shares, np.ones(len(shares)))
     variances = noise_variance(
-        weights(model, brain.design),
+        weighted(),
         brain.side,
         chosen,
         np.concatenate([combined / total, np.eye(len(shares))]),

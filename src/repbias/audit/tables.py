@@ -15,7 +15,7 @@ from repbias.audit.design import Design
 from repbias.audit.features import chosen_features, complete_stimuli, regressors
 from repbias.audit.gates import LEVEL, has_features, has_rest, least_t, permutation_p
 from repbias.audit.kernels import squared, subject_kernels
-from repbias.audit.scores import Brain, Division, Remainder, Side, divide, movable
+from repbias.audit.scores import Brain, Division, Remainder, Side, divisions, movable
 from repbias.audit.shares import REST, kernel_of
 from repbias.audit.spec import Audit
 from repbias.audit.warnings import of_division, of_recording
@@ -219,14 +219,14 @@ def _audit_part(
             | row
             | {"measure": of_network if of_network == measure else f"{of_network}, {measure}"}
         )
-        division = divide(kernel, brain)
+        division, *of_subjects = divisions(kernel, brain)
         passed = p <= LEVEL and not division.t < least_t(len(side.without))
         about |= {"score": division.score, "gate": bool(passed)}
         tested = {"gate_p": p, "gate_t": division.t, "n_stimuli": int(known.rows.sum())}
         about_division = of_division(division) if passed else ()
         shares = _share_rows(about | tested, division, known, [*about_division, *general])
-        for i, subject in enumerate(subjects if len(subjects) > 1 else []):
-            of_subject = divide(kernel, brain, i)
+        # Of an only subject nothing is said twice.
+        for subject, of_subject in zip(subjects, of_subjects, strict=False):
             at = about | tested | {"subject": subject.subject, "score": of_subject.score}
             shares += _share_rows(at, of_subject, known, general)
         of_model = np.append(has_features(kernel, brain.orthogonal, N_LABELS, spec.seed), True)
