@@ -156,5 +156,5 @@ def test_files_that_are_missing_are_named_with_the_command_that_makes_them(folde
     assert main(["plan", "study.yaml"]) == 1
     said = capsys.readouterr().err
     assert "1 file that planning starts from" in said
-    command = "snakemake --cores all --configfile study.yaml results/mine/rdms/objects/model1.h5"
+    command = "snakemake results/mine/rdms/objects/model1.h5 --cores all --configfile study.yaml"
     assert command in said

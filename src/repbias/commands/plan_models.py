@@ -149,5 +149,5 @@ def _refuse_missing(files: Sequence[str], config: Path) -> None:
     if missing:
         raise RepbiasError(
             f"plan: the results lack {count(len(missing), 'file')} that planning starts from; make "
-            f"them first:\n  snakemake --cores all --configfile {config} {' '.join(missing)}"
+            f"them first:\n  snakemake {' '.join(missing)} --cores all --configfile {config}"
         )
