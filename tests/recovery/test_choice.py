@@ -125,12 +125,6 @@ def test_a_feature_is_not_decorrelated_by_leaving_it_out():
     assert choice.quality.overlap < min(q.overlap for q in choice.random)
 
 
-@pytest.mark.parametrize("n", [9, 40, 41])
-def test_a_number_out_of_range_is_refused(n):
-    with pytest.raises(RepbiasError, match=f"--choose {n} of a pool of 40 stimuli; expected from"):
-        choose(pool_of(), n)
-
-
 def test_one_model_and_one_feature_give_nothing_to_choose_by():
     one = candidates_of(a=features_of(0, 1))
     with pytest.raises(RepbiasError, match="fewer than two of either"):

@@ -14,8 +14,8 @@ from repbias.base.spec import RepbiasError
 from repbias.encoding.ridge import gram
 from repbias.encoding.spec import Encoding
 from repbias.geometry.spec import Geometry
-from repbias.recovery.power import MOST_RESPONSES, Planned, planned_twins, power
-from repbias.recovery.twins import Twins
+from repbias.recovery.power import MOST_RESPONSES, Planned, planned_twins, power, refuse_large
+from repbias.recovery.twins import SubjectNoise, Twins
 
 GEOMETRY, ENCODING = Geometry(), Encoding(n_alphas=5)
 PLAN = Planned(stimuli=N, repeats=2, subjects=2, units=15, reliability=0.3)
@@ -147,11 +147,24 @@ def test_a_pilot_gives_its_units_and_their_noise():
         np.testing.assert_allclose(part.std(axis=1), subject.noise_sd, rtol=0.05)
         # Half of the noise is shared; its correlation is shrunk a little.
         assert 0.35 < np.corrcoef(part)[np.triu_indices(10, 1)].mean() < 0.55
-    with pytest.raises(RepbiasError, match="a subject of the pilot has 15 units"):
+    with pytest.raises(RepbiasError, match="no subject of the pilot has 16 units"):
         planned_twins(Planned(N, 4, 5, 16, np.nan), IDS, rng, pilot)
 
 
-def test_a_recording_too_large_to_simulate_is_refused():
-    large = Planned(N, 100, 100, MOST_RESPONSES // (N * 10_000) + 1, 0.3)
-    with pytest.raises(RepbiasError, match=r"40 stimuli x 100 repeats x 100 subjects"):
-        planned_twins(large, IDS, np.random.default_rng(0))
+def test_subjects_of_a_pilot_that_have_as_many_units_are_drawn():
+    rng = np.random.default_rng(3)
+    small, large = (
+        SubjectNoise(np.arange(n), *np.ones((2, n)) * n, np.zeros((0, n)), 1.0) for n in (4, 30)
+    )
+    pilot = Twins(recording_of(np.zeros((N, 1, 34))), np.arange(N), (small, large))
+    for units, sizes in ((4, {4, 30}), (20, {30})):
+        drawn = planned_twins(Planned(N, 2, 20, units, np.nan), IDS, rng, pilot).subjects
+        assert {int(subject.signal_sd[0]) for subject in drawn} == sizes
+
+
+def test_recordings_too_large_to_simulate_are_refused():
+    units = MOST_RESPONSES // (N * 10_000)
+    refuse_large(Planned(N, 100, 100, units, 0.3), 1)
+    for n_units, n_simulations in ((units + 1, 1), (units // 4 + 1, 100)):
+        with pytest.raises(RepbiasError, match=r"40 stimuli x 100 repeats x 100 subjects"):
+            refuse_large(Planned(N, 100, 100, n_units, 0.3), n_simulations)

@@ -14,6 +14,7 @@ from repbias.audit.tables import in_order, labels_of
 from repbias.base.groups import StimulusGroups
 from repbias.base.spec import RepbiasError, nearest
 from repbias.commands.description import count, some
+from repbias.commands.init import run_command
 from repbias.config.file import read_config
 from repbias.config.study import Study
 from repbias.io.activations import Activations
@@ -39,6 +40,7 @@ class Models:
     candidates : the models
     ids : (stimulus,)
     columns : what is known of the stimuli, name to (stimulus,)
+    left_out : models of which nothing can be compared
     pilot : what noise is like; None if it is assumed
     """
 
@@ -48,6 +50,7 @@ class Models:
     candidates: Candidates
     ids: np.ndarray
     columns: dict[str, np.ndarray]
+    left_out: list[str]
     pilot: Twins | None
 
     @classmethod
@@ -77,16 +80,20 @@ class Models:
         study = load_study(read_config(config), str(config))
         plan = Plan(study)
         groups = {name: members for name, members in plan.groups.items() if members}
-        if shown is None and len(groups) != 1:
+        if not groups:
+            raise RepbiasError(f"{config}: no models; expected experiments, or networks of images")
+        if shown is None and len(groups) > 1:
             raise RepbiasError(
-                f"plan: {count(len(groups), 'experiment or set of images')} with networks "
-                f"({some(groups, 8)}); choose one with --shown"
+                f"plan: models saw different stimuli ({some(groups, 8)}); choose with --shown"
             )
         group = _among("--shown", shown or next(iter(groups)), groups)
-        members = [_among("--models", m, groups[group]) for m in models or groups[group]]
+        members = [_among("--models", m, groups[group]) for m in dict.fromkeys(models or ())]
+        members = members or groups[group]
         needed = [plan.file_of(f, group, m) for m in members for f in ("rdms", "activations")]
         if pilot is not None:
-            _among("--pilot", pilot, study.with_responses())
+            _among("--pilot", pilot, list(study.recordings))
+            if pilot not in study.with_responses():
+                raise RepbiasError(f"--pilot {pilot}: has RDMs alone; expected responses of units")
             needed.append(f"{plan.results}/recordings/{pilot}.h5")
         _refuse_missing(list(dict.fromkeys(needed)), config)
         rdms = {m: read_rdms(plan.file_of("rdms", group, m)) for m in members}
@@ -99,17 +106,24 @@ class Models:
         if group in study.images:
             images = open_images(study.images[group])
             row = {str(s): i for i, s in enumerate(images.ids)}
+            if gone := [s for s in ids if s not in row]:
+                raise RepbiasError(
+                    f"{plan.results}/rdms/{group}: of stimuli that images.{group} no longer has "
+                    f"({some(gone)}); run Snakemake again"
+                )
             rows = [row[s] for s in ids]
             columns = {name: np.asarray(values)[rows] for name, values in images.columns.items()}
             files = [file for file in plan.statistics_of(group) if Path(file).exists()]
             columns |= in_order(read_statistics(files), ids)
+        candidates = Candidates.of("plan", all_stimuli, group, rdms, activations, study.recovery)
         return cls(
             study,
             Path(plan.results),
             group,
-            Candidates.of("plan", all_stimuli, group, rdms, activations, study.recovery),
+            candidates,
             ids,
             columns,
+            [m for m in members if m not in candidates.models],
             Twins.of(Recording.read(needed[-1]), study.recovery.reliability) if pilot else None,
         )
 
@@ -132,8 +146,8 @@ class Models:
         features = chosen_features(spec, self.columns)
         if not complete_stimuli(spec, features, self.columns).all():
             raise RepbiasError(
-                "plan: some stimuli of the pool have no value of a feature; fill them in, or leave "
-                f"these stimuli out (images.{self.shown}.exclude)"
+                "plan: some stimuli of the pool have no value of a feature; fill them in, leave "
+                f"these stimuli out (images.{self.shown}.exclude), or choose --by models"
             )
         return regressors(features, self.columns)
 
@@ -149,5 +163,5 @@ def _refuse_missing(files: Sequence[str], config: Path) -> None:
     if missing:
         raise RepbiasError(
             f"plan: the results lack {count(len(missing), 'file')} that planning starts from; make "
-            f"them first:\n  snakemake --cores all --configfile {config} {' '.join(missing)}"
+            f"them first:\n  {run_command(config, missing)}"
         )
