@@ -116,6 +116,34 @@ def test_less_noise_more_repeats_and_more_stimuli_name_more_models_right():
         assert many > few + 0.07, better
 
 
+def test_stimuli_of_one_group_are_refused():
+    groups = StimulusGroups.of(np.r_[np.zeros(N - 4), np.arange(1, 5)], "category")
+    models = candidates_of(a=features_of(0, 1), b=features_of(1, 1))
+    with pytest.raises(RepbiasError, match="10 stimuli of one category"):
+        power(models, replace(PLAN, stimuli=10), groups, ["rsa"], GEOMETRY, ENCODING, 20)
+
+
+def test_every_network_is_simulated_however_few_brains_are_left():
+    """One brain of a layer at a time: of eight, some are of the network that differs."""
+    a, b = features_of(0, 4), features_of(1, 4)
+    a[3] = features_of(2, 1)[0]
+    silent = Planned(N, 1, 1, 60, 1.0)
+    right = [
+        named_right({"a": a, "b": b}, silent, 1, seed=seed)[1]["rsa", "a"] for seed in range(8)
+    ]
+    assert 0 < np.mean(right) < 1
+
+
+@pytest.mark.slow
+def test_intervals_are_not_much_too_narrow_as_brains_share_stimuli():
+    """Variance over 30 repetitions, in that of independent brains: 2.0 (twenty in a draw: 4.6)."""
+    models = {name: features_of(seed, 2, 1.0) for seed, name in enumerate("ab")}
+    few = Planned(10, 4, 1, 30, 0.5)
+    right = np.array([named_right(models, few, 100, seed=i)[1].to_numpy() for i in range(30)])
+    independent = right.mean(axis=0) * (1 - right.mean(axis=0)) / 200
+    assert (right.var(axis=0, ddof=1) / independent).mean() < 3
+
+
 def test_candidates_of_some_stimuli_are_those_of_their_patterns():
     features = features_of(0, 2)
     rows = np.array([1, 4, 5, 20, 33])

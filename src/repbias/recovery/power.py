@@ -23,8 +23,8 @@ from repbias.recovery.twins import SubjectNoise, Twins
 
 logger = logging.getLogger(__name__)
 
-#: Brains of a layer that see the same random draw of stimuli and subjects. Few, as they are alike:
-#: with twenty, exact intervals would hold the true share in as few as 78 % of simulations.
+#: Brains of a layer that see the same random draw of stimuli and subjects. Few, as these are alike,
+#: so that exact intervals, which take them for independent, are too narrow.
 BRAINS_PER_DRAW = 4
 #: Responses that are simulated at once; more would take gigabytes.
 MOST_RESPONSES = 10**8
@@ -204,7 +204,16 @@ def power(
         rows = np.sort(rng.permutation(n_pool)[: planned.stimuli])
         if scorer is None or len(rows) < n_pool:
             of_rows = candidates if len(rows) == n_pool else candidates.of_stimuli(rows)
-            scorer = Scorer(of_rows, groups.subset(rows), measures, geometry, encoding)
+            part = groups.subset(rows)
+            if part.between and len(part.sizes) < 2:
+                raise RepbiasError(
+                    f"plan: {len(rows)} stimuli of one {groups.name}, of which none can be "
+                    "predicted from others; expected more stimuli, or smaller groups"
+                )
+            scorer = Scorer(of_rows, part, measures, geometry, encoding)
+        # A draw has a few brains; those of another are of, and scored by, other networks.
+        order = tuple(rng.permutation(at) for at in candidates.at)
+        scorer.candidates = replace(scorer.candidates, at=order)
         twins = planned_twins(planned, rows.astype(str), rng, pilot)
         simulated = simulate_brains(twins, scorer, n, int(rng.integers(2**32)))
         true.append(np.stack([simulated.model, simulated.layer]))
