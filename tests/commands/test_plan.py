@@ -191,6 +191,16 @@ def test_results_of_other_stimuli_are_not_taken_for_those_of_the_study(folder, c
     assert said in capsys.readouterr().err
 
 
+def test_stimuli_without_a_group_are_refused(folder, capsys):
+    table = pd.read_csv("stimuli.csv").assign(scene=np.r_[np.nan, np.arange(N - 1) // 2])
+    table.to_csv("stimuli.csv", index=False)
+    study = yaml.safe_load(Path("study.yaml").read_text())
+    study["images"]["objects"]["groups"] = "scene"
+    Path("study.yaml").write_text(yaml.safe_dump(study))
+    assert main(["plan", "study.yaml"]) == 1
+    assert "images.objects.groups: 1 of 40 stimuli have no 'scene'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("distance", ["mahalanobis", "crossnobis"])
 def test_distances_that_need_noise_have_some(folder, capsys, distance):
     study = yaml.safe_load(Path("study.yaml").read_text())

@@ -223,7 +223,7 @@ def _compare_plans(
     silent = (SILENT, replace(plans[0][1], reliability=1 - 1e-9))
     for what, planned in [*plans, silent]:
         pilot = {"pilot": None} if what == SILENT else {}
-        table = simulate(known.candidates, planned, known.groups(), **pilot)
+        table = simulate(known.candidates, planned, known.groups, **pilot)
         if not tables:
             print(_header(table), flush=True)
         tables.append(table.assign(varied=what))
@@ -326,12 +326,11 @@ def _choose_stimuli(
     others = replace(
         known.candidates, at=tuple(at[2:] if len(at) > 3 else at for at in known.candidates.at)
     )
-    groups = known.groups()
     powers = {}
     if len(others.models) > 1:
         part = others.of_stimuli(choice.rows)
-        powers["chosen"] = simulate(part, planned, groups.subset(choice.rows))
-        powers["random"] = simulate(others, planned, groups)
+        powers["chosen"] = simulate(part, planned, known.groups.subset(choice.rows))
+        powers["random"] = simulate(others, planned, known.groups)
     print(_comparison(choice, powers, planned.stimuli, len(known.ids)))
     print(
         "These stimuli are no random sample: intervals and tests that generalise to other stimuli "

@@ -21,6 +21,7 @@ from repbias.io.activations import Activations
 from repbias.io.recordings import Recording
 from repbias.pipeline.checks import load_study
 from repbias.pipeline.plan import Plan
+from repbias.recordings.parts import name_groups, stimulus_groups
 from repbias.recovery.candidates import Candidates
 from repbias.recovery.twins import Twins
 from repbias.rsa.rdms import read_rdms
@@ -40,6 +41,7 @@ class Models:
     candidates : the models
     ids : (stimulus,)
     columns : what is known of the stimuli, name to (stimulus,)
+    groups : which stimuli belong together
     left_out : models of which nothing can be compared
     pilot : what noise is like; None if it is assumed
     """
@@ -50,6 +52,7 @@ class Models:
     candidates: Candidates
     ids: np.ndarray
     columns: dict[str, np.ndarray]
+    groups: StimulusGroups
     left_out: list[str]
     pilot: Twins | None
 
@@ -101,21 +104,12 @@ class Models:
         activations = {
             m: Activations.open(plan.file_of("activations", group, m), m) for m in members
         }
-        all_stimuli = Recording(stimuli={"stimulus_id": ids})
-        columns = labels_of(rdms, ids)
-        if group in study.images:
-            images = open_images(study.images[group])
-            row = {str(s): i for i, s in enumerate(images.ids)}
-            if gone := [s for s in ids if s not in row]:
-                raise RepbiasError(
-                    f"{plan.results}/rdms/{group}: of stimuli that images.{group} no longer has "
-                    f"({some(gone)}); run Snakemake again"
-                )
-            rows = [row[s] for s in ids]
-            columns = {name: np.asarray(values)[rows] for name, values in images.columns.items()}
-            files = [file for file in plan.statistics_of(group) if Path(file).exists()]
-            columns |= in_order(read_statistics(files), ids)
-        candidates = Candidates.of("plan", all_stimuli, group, rdms, activations, study.recovery)
+        images = study.images.get(group)
+        columns = labels_of(rdms, ids) if images is None else _columns_of_images(plan, group, ids)
+        stimuli = Recording(stimuli={"stimulus_id": ids} | columns)
+        if images is not None and images.groups is not None:
+            name_groups(stimuli, images.groups, group)
+        candidates = Candidates.of("plan", stimuli, group, rdms, activations, study.recovery)
         return cls(
             study,
             Path(plan.results),
@@ -123,16 +117,10 @@ class Models:
             candidates,
             ids,
             columns,
+            stimulus_groups(stimuli),
             [m for m in members if m not in candidates.models],
             Twins.of(Recording.read(needed[-1]), study.recovery.reliability) if pilot else None,
         )
-
-    def groups(self) -> StimulusGroups:
-        """Return which stimuli belong together."""
-        images = self.study.images.get(self.shown)
-        if images is None or images.groups is None:
-            return StimulusGroups.alone(len(self.ids))
-        return StimulusGroups.of(self.columns[images.groups], images.groups)
 
     def regressors(self) -> dict[str, np.ndarray]:
         """Return the regressors of the features that are audited.
@@ -150,6 +138,20 @@ class Models:
                 f"these stimuli out (images.{self.shown}.exclude), or choose --by models"
             )
         return regressors(features, self.columns)
+
+
+def _columns_of_images(plan: Plan, group: str, ids: np.ndarray) -> dict[str, np.ndarray]:
+    images = open_images(plan.study.images[group])
+    row = {str(s): i for i, s in enumerate(images.ids)}
+    if gone := [s for s in ids if s not in row]:
+        raise RepbiasError(
+            f"{plan.results}/rdms/{group}: of stimuli that images.{group} no longer has "
+            f"({some(gone)}); run Snakemake again"
+        )
+    rows = [row[s] for s in ids]
+    columns = {name: np.asarray(values)[rows] for name, values in images.columns.items()}
+    files = [file for file in plan.statistics_of(group) if Path(file).exists()]
+    return columns | in_order(read_statistics(files), ids)
 
 
 def _among(option: str, name: str, names: Sequence[str] | dict[str, list[str]]) -> str:
