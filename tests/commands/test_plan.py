@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +82,8 @@ def test_every_alternative_is_printed_and_written(folder, capsys):
     said = capsys.readouterr().out
     assert "objects, 40 stimuli" in said and "5 brains from each of 2 layers" in said
     assert "model0 (1 network), model1 (1 network)" in said and "optimistic" in said
-    assert "chance 50 %" in said
+    # Five brains of each of two models with one layer: sqrt(2 * 0.25 / 5) / 2.
+    assert "chance 50 %, standard error up to 16 %" in said
     lines = [line.split() for line in said.splitlines() if line.endswith("%")]
     planned = next(line for line in lines if line[0] == "as")
     assert planned[2:7] == ["40", "2", "2", "10", "0.6"] and len(planned) == 11
@@ -90,6 +92,7 @@ def test_every_alternative_is_printed_and_written(folder, capsys):
     (silent,) = (line for line in lines if line[:2] == ["no", "noise"])
     assert silent[2:7] == ["."] * 5
     assert "rsa: as planned, model0 and model1 are hardest to tell apart" in said
+    assert re.search(r"simulated brains \(model0 \d+ % of 5, model1 \d+ % of 5\)\.", said)
     table = pd.read_csv("results/mine/planning/power.csv", keep_default_na=False)
     assert set(table["varied"]) == {"", "stimuli", "repeats", "no noise"}
     right = table[(table["varied"] == "") & (table["true_layer"] == "")]

@@ -240,9 +240,13 @@ def _compare_plans(
 
 def _header(table: pd.DataFrame) -> str:
     models = table["true_condition"].nunique()
+    brains = table[(table["true_layer"] == "") & (table["other_condition"] == "")]
+    n = brains.drop_duplicates("true_condition")["n"]
+    error = np.sqrt((0.25 / n).sum()) / models
     names = "".join(f"{name:>12}" for name in [*FIELDS, *dict.fromkeys(table["measure"])])
     return (
-        f"How often the right one of {models} models is named (chance {percent(1 / models)})\n"
+        f"How often the right one of {models} models is named (chance {percent(1 / models)}, "
+        f"standard error up to {percent(error)})\n"
         f"{'':12}{names}"
     )
 
@@ -271,12 +275,10 @@ def _pairs(table: pd.DataFrame) -> dict[tuple[str, str], float]:
 def _told_apart(table: pd.DataFrame, measure: str) -> str:
     """Say which two models are hardest to tell apart, and what would help."""
     pairs = _pairs(table[table["varied"] == ""])
-    if not pairs:
-        return f"{measure}: there is one model, and nothing to tell it from."
     (a, b), right = min(pairs.items(), key=lambda pair: pair[1])
     said = (
         f"{measure}: as planned, {a} and {b} are hardest to tell apart: the right one of the two "
-        f"is preferred in {percent(right)} of {_brains_of(table, a, b)} simulated brains."
+        f"is preferred in {percent(right)} of simulated brains ({_each(table, a, b)})."
     )
     planned = table[table["varied"] == ""].iloc[0]
     others = table[~table["varied"].isin(["", SILENT])].groupby(["varied", *FIELDS], sort=False)
@@ -296,11 +298,12 @@ def _told_apart(table: pd.DataFrame, measure: str) -> str:
     return said
 
 
-def _brains_of(table: pd.DataFrame, a: str, b: str) -> int:
-    """Return how many brains of two models were simulated with the plan."""
+def _each(table: pd.DataFrame, a: str, b: str) -> str:
+    """Say of two models how often each is preferred if it is the right one, as planned."""
     rows = table[(table["varied"] == "") & (table["true_layer"] == "")]
-    rows = rows[(rows["other_condition"] == "") & rows["true_condition"].isin([a, b])]
-    return int(rows["n"].sum())
+    rows = rows.set_index(["true_condition", "other_condition"]).loc[[(a, b), (b, a)]]
+    shares = zip((a, b), rows["right"], rows["n"], strict=True)
+    return ", ".join(f"{model} {percent(right)} of {n}" for model, right, n in shares)
 
 
 def _listed(rows: Sequence[pd.Series]) -> str:
