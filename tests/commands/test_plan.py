@@ -161,6 +161,7 @@ def test_stimuli_are_chosen(folder, capsys):
         (["--repeats", "0"], "--repeats 0: expected at least 1"),
         (["--reliability", "1.5"], "--reliability 1.5: expected more than 0, at most 1"),
         (["--simulations", "0"], "--simulations 0: expected at least 1"),
+        (["--by", "models"], "--by models: says how stimuli are chosen; expected --choose"),
         (["--seed", "-1"], "--seed -1: expected at least 0"),
         (["--units", "50", "2"], "--units 2: rsa needs at least 3 (geometry.min_units)"),
         (["--units", "1000000000"], "40 stimuli x 4 repeats x 4 subjects x 1000000000 units"),

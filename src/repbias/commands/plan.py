@@ -60,6 +60,8 @@ def run(
         if value < least:
             raise RepbiasError(f"--{name} {value}: expected at least {least}")
     _refuse_out_of_range(given)
+    if by != "both" and choose is None:
+        raise RepbiasError(f"--by {by}: says how stimuli are chosen; expected --choose as well")
     measures = list(dict.fromkeys(measures))
     known = Models.of(config, shown, models, pilot)
     plans = one_at_a_time(_values(known, given, choose))
