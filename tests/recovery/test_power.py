@@ -14,8 +14,8 @@ from repbias.base.spec import RepbiasError
 from repbias.encoding.ridge import gram
 from repbias.encoding.spec import Encoding
 from repbias.geometry.spec import Geometry
-from repbias.recovery.power import MOST_RESPONSES, Planned, planned_twins, power
-from repbias.recovery.twins import Twins
+from repbias.recovery.power import MOST_RESPONSES, Planned, planned_twins, power, refuse_large
+from repbias.recovery.twins import SubjectNoise, Twins
 
 GEOMETRY, ENCODING = Geometry(), Encoding(n_alphas=5)
 PLAN = Planned(stimuli=N, repeats=2, subjects=2, units=15, reliability=0.3)
@@ -116,6 +116,34 @@ def test_less_noise_more_repeats_and_more_stimuli_name_more_models_right():
         assert many > few + 0.07, better
 
 
+def test_stimuli_of_one_group_are_refused():
+    groups = StimulusGroups.of(np.r_[np.zeros(N - 4), np.arange(1, 5)], "category")
+    models = candidates_of(a=features_of(0, 1), b=features_of(1, 1))
+    with pytest.raises(RepbiasError, match="10 stimuli of one category"):
+        power(models, replace(PLAN, stimuli=10), groups, ["rsa"], GEOMETRY, ENCODING, 20)
+
+
+def test_every_network_is_simulated_however_few_brains_are_left():
+    """One brain of a layer at a time: of eight, some are of the network that differs."""
+    a, b = features_of(0, 4), features_of(1, 4)
+    a[3] = features_of(2, 1)[0]
+    silent = Planned(N, 1, 1, 60, 1.0)
+    right = [
+        named_right({"a": a, "b": b}, silent, 1, seed=seed)[1]["rsa", "a"] for seed in range(8)
+    ]
+    assert 0 < np.mean(right) < 1
+
+
+@pytest.mark.slow
+def test_intervals_are_not_much_too_narrow_as_brains_share_stimuli():
+    """Variance over 30 repetitions, in that of independent brains: 2.0 (twenty in a draw: 4.6)."""
+    models = {name: features_of(seed, 2, 1.0) for seed, name in enumerate("ab")}
+    few = Planned(10, 4, 1, 30, 0.5)
+    right = np.array([named_right(models, few, 100, seed=i)[1].to_numpy() for i in range(30)])
+    independent = right.mean(axis=0) * (1 - right.mean(axis=0)) / 200
+    assert (right.var(axis=0, ddof=1) / independent).mean() < 3
+
+
 def test_candidates_of_some_stimuli_are_those_of_their_patterns():
     features = features_of(0, 2)
     rows = np.array([1, 4, 5, 20, 33])
@@ -147,11 +175,24 @@ def test_a_pilot_gives_its_units_and_their_noise():
         np.testing.assert_allclose(part.std(axis=1), subject.noise_sd, rtol=0.05)
         # Half of the noise is shared; its correlation is shrunk a little.
         assert 0.35 < np.corrcoef(part)[np.triu_indices(10, 1)].mean() < 0.55
-    with pytest.raises(RepbiasError, match="a subject of the pilot has 15 units"):
+    with pytest.raises(RepbiasError, match="no subject of the pilot has 16 units"):
         planned_twins(Planned(N, 4, 5, 16, np.nan), IDS, rng, pilot)
 
 
-def test_a_recording_too_large_to_simulate_is_refused():
-    large = Planned(N, 100, 100, MOST_RESPONSES // (N * 10_000) + 1, 0.3)
-    with pytest.raises(RepbiasError, match=r"40 stimuli x 100 repeats x 100 subjects"):
-        planned_twins(large, IDS, np.random.default_rng(0))
+def test_subjects_of_a_pilot_that_have_as_many_units_are_drawn():
+    rng = np.random.default_rng(3)
+    small, large = (
+        SubjectNoise(np.arange(n), *np.ones((2, n)) * n, np.zeros((0, n)), 1.0) for n in (4, 30)
+    )
+    pilot = Twins(recording_of(np.zeros((N, 1, 34))), np.arange(N), (small, large))
+    for units, sizes in ((4, {4, 30}), (20, {30})):
+        drawn = planned_twins(Planned(N, 2, 20, units, np.nan), IDS, rng, pilot).subjects
+        assert {int(subject.signal_sd[0]) for subject in drawn} == sizes
+
+
+def test_recordings_too_large_to_simulate_are_refused():
+    units = MOST_RESPONSES // (N * 10_000)
+    refuse_large(Planned(N, 100, 100, units, 0.3), 1)
+    for n_units, n_simulations in ((units + 1, 1), (units // 4 + 1, 100)):
+        with pytest.raises(RepbiasError, match=r"40 stimuli x 100 repeats x 100 subjects"):
+            refuse_large(Planned(N, 100, 100, n_units, 0.3), n_simulations)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import repbias
@@ -111,12 +112,22 @@ def _relative(folder: Path, path: Path) -> str:
 
 def how_to_run() -> str:
     """Return the command that runs a study, as Markdown; if need be, where to get the pipeline."""
-    snakefile = Path(repbias.__file__).resolve().parents[2] / "Snakefile"
-    path = shlex.quote(str(snakefile)) if snakefile.is_file() else "/path/to/repbias/Snakefile"
-    command = f"snakemake --snakefile {path} --directory . --configfile study.yaml --cores all"
-    block = f"   ```sh\n   {command}\n   ```"
-    if snakefile.is_file():
+    block = f"   ```sh\n   {run_command(Path('study.yaml'))}\n   ```"
+    if _snakefile().is_file():
         return block
     return (
         f"{block}\n\n   The Snakefile is in the source repository of repbias, not in its package."
     )
+
+
+def run_command(config: Path, files: Sequence[str] = ()) -> str:
+    """Return the command that runs a study in this folder, or makes some of its files."""
+    found = _snakefile()
+    snakefile = str(found) if found.is_file() else "/path/to/repbias/Snakefile"
+    # Files come first: Snakemake takes what follows --configfile for configurations.
+    words = [*files, "--snakefile", snakefile, "--directory", ".", "--configfile", str(config)]
+    return f"snakemake {shlex.join(words)} --cores all"
+
+
+def _snakefile() -> Path:
+    return Path(repbias.__file__).resolve().parents[2] / "Snakefile"

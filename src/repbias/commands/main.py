@@ -130,7 +130,8 @@ def _add_plan(commands: Commands) -> None:
         nargs="+",
         default=["rsa"],
         choices=["rsa", "cka", "encoding", "both_ways", "procrustes"],
-        help="what models are scored by (rsa)",
+        metavar="M",
+        help="what models are scored by: rsa, cka, encoding, both_ways, procrustes (rsa)",
     )
     plan.add_argument(
         "--simulations", type=int, default=20, metavar="N", help="brains from every layer (20)"
@@ -196,6 +197,9 @@ def main(argv: list[str] | None = None) -> int:
     except RepbiasError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     except BrokenPipeError:  # as with `repbias inspect FILE | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -15,9 +15,11 @@ import pandas as pd
 from repbias.base.spec import RepbiasError
 from repbias.commands.description import count, some
 from repbias.commands.plan_models import Models
+from repbias.geometry.spec import CROSS_VALIDATED
+from repbias.geometry.trials import normalises
 from repbias.io.files import atomic
 from repbias.recovery.choice import By, Choice, Pool, choose
-from repbias.recovery.power import Planned, one_at_a_time, power
+from repbias.recovery.power import Planned, one_at_a_time, power, refuse_large
 from repbias.recovery.spec import RecoveryMeasure
 from repbias.recovery.words import TOLD_APART, percent
 from repbias.report.figures.planning import draw_power
@@ -31,10 +33,10 @@ USUAL: dict[str, list[Any]] = {
     "units": [50, 20, 100],
     "reliability": [0.3, 0.1, 0.5],
 }
-#: What the line about a recording without noise is called.
-SILENT = "no noise"
 #: Fewest stimuli that are planned for.
 MIN_STIMULI = 10
+#: What the line about a recording without noise is called.
+SILENT = "no noise"
 
 #: Planned, and the models (all by default), to the table of :func:`repbias.recovery.power.power`.
 Simulate = Callable[..., pd.DataFrame]
@@ -54,11 +56,23 @@ def run(
     **given: list[Any] | None,
 ) -> int:
     """Print how often the right model is named, and write a table and a figure; return 0."""
-    if simulations < 1:
-        raise RepbiasError(f"--simulations {simulations}: expected at least 1")
+    for name, value, least in (("simulations", simulations, 1), ("seed", seed, 0)):
+        if value < least:
+            raise RepbiasError(f"--{name} {value}: expected at least {least}")
+    _refuse_out_of_range(given)
+    if by != "both" and choose is None:
+        raise RepbiasError(f"--by {by}: says how stimuli are chosen; expected --choose as well")
+    measures = list(dict.fromkeys(measures))
     known = Models.of(config, shown, models, pilot)
-    folder = out or known.folder / "planning"
-    values = _values(known, given, choose)
+    plans = one_at_a_time(_values(known, given, choose))
+    if len(known.candidates.models) < 2 and not (choose and by == "features"):
+        raise RepbiasError(
+            f"plan: one model ({known.candidates.models[0]}); expected at least two to tell apart"
+            + (f"; left out: {_left_out(known)}" if known.left_out else "")
+        )
+    for _, planned in plans:
+        _refuse_impossible(known, planned, measures, simulations)
+    folder = _made(out or known.folder / "planning")
     simulate = partial(
         power,
         measures=measures,
@@ -70,9 +84,9 @@ def run(
     )
     print("\n".join(_introduction(config, known, measures, simulations)), flush=True)
     if choose is None:
-        _compare_plans(known, one_at_a_time(values), simulate, folder)
+        _compare_plans(known, plans, simulate, folder)
     else:
-        _choose_stimuli(known, one_at_a_time(values)[0][1], simulate, by, seed, folder)
+        _choose_stimuli(known, plans[0][1], simulate, by, seed, folder)
     return 0
 
 
@@ -84,31 +98,34 @@ def _values(
     Raises
     ------
     RepbiasError
-        If a number is not possible, or contradicts the pilot.
+        If there are too few stimuli, or two options contradict each other.
     """
-    _refuse_out_of_range(given)
     n = len(known.ids)
-    usual = USUAL | {"stimuli": [k for k in (n, n // 2, n // 4) if k >= MIN_STIMULI] or [n]}
+    if n < MIN_STIMULI:
+        raise RepbiasError(f"plan: the models saw {n} stimuli; expected at least {MIN_STIMULI}")
+    usual = USUAL | {"stimuli": [k for k in (n, n // 2, n // 4) if k >= MIN_STIMULI]}
     if known.pilot is not None:
         if given["reliability"]:
             raise RepbiasError("--reliability: it is that of --pilot; give one of the two")
+        fewest = known.study.geometry.min_units
         sizes = [len(subject.units) for subject in known.pilot.subjects]
-        least = min(sizes)
+        least = min([k for k in sizes if k >= fewest] or sizes)
         usual |= {
             "reliability": [round(float(known.pilot.reliability.mean()), 3)],
-            "units": [least, *dict.fromkeys(k for k in (least // 2, least // 4) if k)],
+            "units": [least, *(k for k in (least // 2, least // 4) if k >= fewest)],
         }
-    values = {name: given[name] or usual[name] for name in FIELDS}
+    values = {name: list(dict.fromkeys(given[name] or usual[name])) for name in FIELDS}
     if chosen is not None:
         if given["stimuli"]:
             raise RepbiasError("--stimuli: --choose says how many; give one of the two")
         values = {name: of_field[:1] for name, of_field in values.items()} | {"stimuli": [chosen]}
-    few, many = min(values["stimuli"]), max(values["stimuli"])
-    if few < MIN_STIMULI or many > n:
-        raise RepbiasError(
-            f"plan: {few if few < MIN_STIMULI else many} stimuli; expected from {MIN_STIMULI} to "
-            f"{n}, which the models saw"
-        )
+    option, most = ("--stimuli", n) if chosen is None else ("--choose", n - 1)
+    for k in values["stimuli"]:
+        if not MIN_STIMULI <= k <= most:
+            raise RepbiasError(
+                f"{option} {k}: expected from {MIN_STIMULI} to {most} of the {n} stimuli that the "
+                "models saw"
+            )
     return values
 
 
@@ -119,6 +136,57 @@ def _refuse_out_of_range(given: Mapping[str, list[Any] | None]) -> None:
                 raise RepbiasError(f"--{name} {value}: expected more than 0, at most 1")
             if name != "reliability" and value < 1:
                 raise RepbiasError(f"--{name} {value}: expected at least 1")
+
+
+def _refuse_impossible(
+    known: Models, planned: Planned, measures: Sequence[str], simulations: int
+) -> None:
+    """Refuse what cannot be simulated or scored, before anything is."""
+    refuse_large(planned, simulations)
+    if known.pilot is not None:
+        most = max(len(subject.units) for subject in known.pilot.subjects)
+        if planned.units > most:
+            raise RepbiasError(
+                f"--units {planned.units}: no subject of the pilot has more than {most}, so that "
+                "the noise of so many together is not known"
+            )
+    by_distance = [measure for measure in measures if measure in ("rsa", "cka")]
+    if not by_distance:
+        return
+    geometry = known.study.geometry
+    of = f"{geometry.recording_distance} distances (geometry.recording_distance)"
+    if "rsa" in by_distance and geometry.recording_distance.startswith("poisson"):
+        raise RepbiasError(
+            f"--measures rsa: {of} are of counts, which simulated brains have none of; expected "
+            "another distance or measure"
+        )
+    if planned.units < geometry.min_units:
+        raise RepbiasError(
+            f"--units {planned.units}: {by_distance[0]} needs at least {geometry.min_units} "
+            "(geometry.min_units)"
+        )
+    normalised = normalises(geometry.recording_distance, geometry.noise)
+    if planned.repeats < 2 and (normalised or geometry.recording_distance in CROSS_VALIDATED):
+        raise RepbiasError(f"--repeats {planned.repeats}: {of} need at least 2")
+    if planned.reliability == 1 and normalised:
+        raise RepbiasError(f"--reliability 1: {of} are in units of noise; expected less than 1")
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RepbiasError(
+            f"{folder}: no folder to write to ({error.strerror}); expected another --out"
+        ) from error
+    return folder
+
+
+def _left_out(known: Models) -> str:
+    return (
+        f"{some(known.left_out, 8)} (other stimuli, no network that met the inclusion criterion, "
+        "or constant RDMs)"
+    )
 
 
 def _introduction(
@@ -132,10 +200,12 @@ def _introduction(
         "models": some([f"{m} ({count(n, 'network')})" for m, n in networks.items()], 8),
         "scored by": f"{', '.join(measures)} (RDMs of recordings: {geometry.recording_distance}; "
         f"compared by {geometry.rdm_similarities[0]})",
-        "simulated": f"{simulations} brains from each of "
+        "simulated": f"{count(simulations, 'brain')} from each of "
         + count(sum(map(len, candidates.layers)), "layer"),
         "noise": "of the pilot" if known.pilot else "independent between units and trials",
     }
+    if known.left_out:
+        lines["left out"] = _left_out(known)
     width = max(map(len, lines))
     said = [f"{config}: planning", *(f"  {key:{width}}  {value}" for key, value in lines.items())]
     if alone := [m for m, n in networks.items() if n < 2]:
@@ -151,10 +221,11 @@ def _compare_plans(
 ) -> None:
     """Simulate the plan, its alternatives, and no noise at all; one line for each."""
     tables: list[pd.DataFrame] = []
-    silent = (SILENT, replace(plans[0][1], reliability=1.0))
+    # Distances in units of noise need some.
+    silent = (SILENT, replace(plans[0][1], reliability=1 - 1e-9))
     for what, planned in [*plans, silent]:
         pilot = {"pilot": None} if what == SILENT else {}
-        table = simulate(known.candidates, planned, known.groups(), **pilot)
+        table = simulate(known.candidates, planned, known.groups, **pilot)
         if not tables:
             print(_header(table), flush=True)
         tables.append(table.assign(varied=what))
@@ -171,9 +242,13 @@ def _compare_plans(
 
 def _header(table: pd.DataFrame) -> str:
     models = table["true_condition"].nunique()
+    brains = table[(table["true_layer"] == "") & (table["other_condition"] == "")]
+    n = brains.drop_duplicates("true_condition")["n"]
+    error = np.sqrt((0.25 / n).sum()) / models
     names = "".join(f"{name:>12}" for name in [*FIELDS, *dict.fromkeys(table["measure"])])
     return (
-        f"How often the right one of {models} models is named (chance {percent(1 / models)})\n"
+        f"How often the right one of {models} models is named (chance {percent(1 / models)}, "
+        f"standard error up to {percent(error)})\n"
         f"{'':12}{names}"
     )
 
@@ -202,40 +277,46 @@ def _pairs(table: pd.DataFrame) -> dict[tuple[str, str], float]:
 def _told_apart(table: pd.DataFrame, measure: str) -> str:
     """Say which two models are hardest to tell apart, and what would help."""
     pairs = _pairs(table[table["varied"] == ""])
-    if not pairs:
-        return f"{measure}: there is one model, and nothing to tell it from."
     (a, b), right = min(pairs.items(), key=lambda pair: pair[1])
     said = (
         f"{measure}: as planned, {a} and {b} are hardest to tell apart: the right one of the two "
-        f"is preferred in {percent(right)} of simulated brains."
+        f"is preferred in {percent(right)} of simulated brains ({_each(table, a, b)})."
     )
     planned = table[table["varied"] == ""].iloc[0]
     others = table[~table["varied"].isin(["", SILENT])].groupby(["varied", *FIELDS], sort=False)
     enough = [rows.iloc[0] for _, rows in others if min(_pairs(rows).values()) >= TOLD_APART]
+    less = [row for row in enough if row[row["varied"]] < planned[row["varied"]]]
+    more = [row for row in enough if row[row["varied"]] > planned[row["varied"]]]
     wanted = f"{percent(TOLD_APART)} for every two models"
     if right >= TOLD_APART:
-        less = [row for row in enough if row[row["varied"]] < planned[row["varied"]]]
-        return f"{said} {wanted} is reached" + (f", and with {_listed(less)}." if less else ".")
-    said += f" {wanted} is reached with {_listed(enough) or 'nothing that was tried'}."
+        return f"{said} {wanted} is reached" + (f", also with {_listed(less)}." if less else ".")
     silent = _pairs(table[table["varied"] == SILENT])[a, b]
     if silent < TOLD_APART:
-        said += (
-            f" Without noise it is {percent(silent)}: more data will not do. Other stimuli may "
-            "(--choose), or another measure or distance."
-        )
+        said += f" Without noise it is {percent(silent)}: more repeats alone will not do."
+        more = [row for row in more if row["varied"] not in ("repeats", "reliability")]
+    said += f" {wanted} is reached with {_listed(more) or 'nothing that was tried'}."
+    if silent < TOLD_APART and not more:
+        said += " Other stimuli (--choose), another measure or another distance may do."
     return said
 
 
+def _each(table: pd.DataFrame, a: str, b: str) -> str:
+    """Say of two models how often each is preferred if it is the right one, as planned."""
+    rows = table[(table["varied"] == "") & (table["true_layer"] == "")]
+    rows = rows.set_index(["true_condition", "other_condition"]).loc[[(a, b), (b, a)]]
+    shares = zip((a, b), rows["right"], rows["n"], strict=True)
+    return ", ".join(f"{model} {percent(right)} of {n}" for model, right, n in shares)
+
+
 def _listed(rows: Sequence[pd.Series]) -> str:
-    """List alternatives: 46 stimuli, 8 repeats, reliability 0.5."""
-    return some(
-        [
-            f"{row['varied']} {row['reliability']}"
-            if row["varied"] == "reliability"
-            else f"{row[row['varied']]} {row['varied']}"
-            for row in rows
-        ],
-        8,
+    """List alternatives: 46 stimuli, or 8 repeats, or reliability 0.5."""
+    return ", or ".join(
+        f"reliability {row['reliability']}"
+        if row["varied"] == "reliability"
+        else f"{row[row['varied']]} {row['varied']}"
+        if row["varied"] == "stimuli"
+        else count(row[row["varied"]], row["varied"][:-1])
+        for row in rows
     )
 
 
@@ -250,24 +331,25 @@ def _choose_stimuli(
     others = replace(
         known.candidates, at=tuple(at[2:] if len(at) > 3 else at for at in known.candidates.at)
     )
-    groups = known.groups()
-    of_choice = simulate(others.of_stimuli(choice.rows), planned, groups.subset(choice.rows))
-    of_random = simulate(others, planned, groups)
-    print(_comparison(choice, of_choice, of_random, planned.stimuli, len(known.ids)))
+    powers = {}
+    if len(others.models) > 1:
+        part = others.of_stimuli(choice.rows)
+        powers["chosen"] = simulate(part, planned, known.groups.subset(choice.rows))
+        powers["random"] = simulate(others, planned, known.groups)
+    print(_comparison(choice, powers, planned.stimuli, len(known.ids)))
     print(
         "These stimuli are no random sample: intervals and tests that generalise to other stimuli "
         "are about sets chosen like this one."
     )
     chosen = np.isin(np.arange(len(known.ids)), choice.rows)
     _write(pd.DataFrame({"stimulus_id": known.ids, "chosen": chosen}), folder / "stimuli.csv")
-    powers = [of_choice.assign(stimuli_are="chosen"), of_random.assign(stimuli_are="random")]
-    _write(pd.concat(powers, ignore_index=True), folder / "chosen_power.csv")
-    print(f"\nWrote {folder}/stimuli.csv and chosen_power.csv.")
+    if powers:
+        tables = [table.assign(stimuli_are=which) for which, table in powers.items()]
+        _write(pd.concat(tables, ignore_index=True), folder / "chosen_power.csv")
+    print(f"\nWrote {folder}/stimuli.csv{' and chosen_power.csv' if powers else ''}.")
 
 
-def _comparison(
-    choice: Choice, of_choice: pd.DataFrame, of_random: pd.DataFrame, n: int, n_pool: int
-) -> str:
+def _comparison(choice: Choice, powers: Mapping[str, pd.DataFrame], n: int, n_pool: int) -> str:
     lines = [f"{n} of {n_pool} stimuli", f"{'':38}{'chosen':>10}{'random, 5 to 95 %':>22}"]
     for i, name in enumerate(
         ("similarity, right minus wrong model", "shared variance of features")
@@ -275,8 +357,8 @@ def _comparison(
         low, high = np.quantile([quality[i] for quality in choice.random], [0.05, 0.95])
         if np.isfinite(choice.quality[i]):
             lines.append(f"{name:38}{choice.quality[i]:>10.3f}{f'{low:.3f} to {high:.3f}':>22}")
-    for measure in dict.fromkeys(of_choice["measure"]):
-        right = [_right(table, measure) for table in (of_choice, of_random)]
+    for measure in dict.fromkeys(powers["chosen"]["measure"] if powers else ()):
+        right = [_right(table, measure) for table in powers.values()]
         lines.append(
             f"{f'right model named, {measure}':38}{percent(right[0]):>10}{percent(right[1]):>22}"
         )

@@ -14,12 +14,14 @@ from repbias.audit.tables import in_order, labels_of
 from repbias.base.groups import StimulusGroups
 from repbias.base.spec import RepbiasError, nearest
 from repbias.commands.description import count, some
+from repbias.commands.init import run_command
 from repbias.config.file import read_config
 from repbias.config.study import Study
 from repbias.io.activations import Activations
 from repbias.io.recordings import Recording
 from repbias.pipeline.checks import load_study
 from repbias.pipeline.plan import Plan
+from repbias.recordings.parts import name_groups, stimulus_groups
 from repbias.recovery.candidates import Candidates
 from repbias.recovery.twins import Twins
 from repbias.rsa.rdms import read_rdms
@@ -39,6 +41,8 @@ class Models:
     candidates : the models
     ids : (stimulus,)
     columns : what is known of the stimuli, name to (stimulus,)
+    groups : which stimuli belong together
+    left_out : models of which nothing can be compared
     pilot : what noise is like; None if it is assumed
     """
 
@@ -48,6 +52,8 @@ class Models:
     candidates: Candidates
     ids: np.ndarray
     columns: dict[str, np.ndarray]
+    groups: StimulusGroups
+    left_out: list[str]
     pilot: Twins | None
 
     @classmethod
@@ -77,16 +83,20 @@ class Models:
         study = load_study(read_config(config), str(config))
         plan = Plan(study)
         groups = {name: members for name, members in plan.groups.items() if members}
-        if shown is None and len(groups) != 1:
+        if not groups:
+            raise RepbiasError(f"{config}: no models; expected experiments, or networks of images")
+        if shown is None and len(groups) > 1:
             raise RepbiasError(
-                f"plan: {count(len(groups), 'experiment or set of images')} with networks "
-                f"({some(groups, 8)}); choose one with --shown"
+                f"plan: models saw different stimuli ({some(groups, 8)}); choose with --shown"
             )
         group = _among("--shown", shown or next(iter(groups)), groups)
-        members = [_among("--models", m, groups[group]) for m in models or groups[group]]
+        members = [_among("--models", m, groups[group]) for m in dict.fromkeys(models or ())]
+        members = members or groups[group]
         needed = [plan.file_of(f, group, m) for m in members for f in ("rdms", "activations")]
         if pilot is not None:
-            _among("--pilot", pilot, study.with_responses())
+            _among("--pilot", pilot, list(study.recordings))
+            if pilot not in study.with_responses():
+                raise RepbiasError(f"--pilot {pilot}: has RDMs alone; expected responses of units")
             needed.append(f"{plan.results}/recordings/{pilot}.h5")
         _refuse_missing(list(dict.fromkeys(needed)), config)
         rdms = {m: read_rdms(plan.file_of("rdms", group, m)) for m in members}
@@ -94,31 +104,23 @@ class Models:
         activations = {
             m: Activations.open(plan.file_of("activations", group, m), m) for m in members
         }
-        all_stimuli = Recording(stimuli={"stimulus_id": ids})
-        columns = labels_of(rdms, ids)
-        if group in study.images:
-            images = open_images(study.images[group])
-            row = {str(s): i for i, s in enumerate(images.ids)}
-            rows = [row[s] for s in ids]
-            columns = {name: np.asarray(values)[rows] for name, values in images.columns.items()}
-            files = [file for file in plan.statistics_of(group) if Path(file).exists()]
-            columns |= in_order(read_statistics(files), ids)
+        images = study.images.get(group)
+        columns = labels_of(rdms, ids) if images is None else _columns_of_images(plan, group, ids)
+        stimuli = Recording(stimuli={"stimulus_id": ids} | columns)
+        if images is not None and images.groups is not None:
+            name_groups(stimuli, images.groups, group)
+        candidates = Candidates.of("plan", stimuli, group, rdms, activations, study.recovery)
         return cls(
             study,
             Path(plan.results),
             group,
-            Candidates.of("plan", all_stimuli, group, rdms, activations, study.recovery),
+            candidates,
             ids,
             columns,
+            stimulus_groups(stimuli),
+            [m for m in members if m not in candidates.models],
             Twins.of(Recording.read(needed[-1]), study.recovery.reliability) if pilot else None,
         )
-
-    def groups(self) -> StimulusGroups:
-        """Return which stimuli belong together."""
-        images = self.study.images.get(self.shown)
-        if images is None or images.groups is None:
-            return StimulusGroups.alone(len(self.ids))
-        return StimulusGroups.of(self.columns[images.groups], images.groups)
 
     def regressors(self) -> dict[str, np.ndarray]:
         """Return the regressors of the features that are audited.
@@ -132,10 +134,24 @@ class Models:
         features = chosen_features(spec, self.columns)
         if not complete_stimuli(spec, features, self.columns).all():
             raise RepbiasError(
-                "plan: some stimuli of the pool have no value of a feature; fill them in, or leave "
-                f"these stimuli out (images.{self.shown}.exclude)"
+                "plan: some stimuli of the pool have no value of a feature; fill them in, leave "
+                f"these stimuli out (images.{self.shown}.exclude), or choose --by models"
             )
         return regressors(features, self.columns)
+
+
+def _columns_of_images(plan: Plan, group: str, ids: np.ndarray) -> dict[str, np.ndarray]:
+    images = open_images(plan.study.images[group])
+    row = {str(s): i for i, s in enumerate(images.ids)}
+    if gone := [s for s in ids if s not in row]:
+        raise RepbiasError(
+            f"{plan.results}/rdms/{group}: of stimuli that images.{group} no longer has "
+            f"({some(gone)}); run Snakemake again"
+        )
+    rows = [row[s] for s in ids]
+    columns = {name: np.asarray(values)[rows] for name, values in images.columns.items()}
+    files = [file for file in plan.statistics_of(group) if Path(file).exists()]
+    return columns | in_order(read_statistics(files), ids)
 
 
 def _among(option: str, name: str, names: Sequence[str] | dict[str, list[str]]) -> str:
@@ -149,5 +165,5 @@ def _refuse_missing(files: Sequence[str], config: Path) -> None:
     if missing:
         raise RepbiasError(
             f"plan: the results lack {count(len(missing), 'file')} that planning starts from; make "
-            f"them first:\n  snakemake {' '.join(missing)} --cores all --configfile {config}"
+            f"them first:\n  {run_command(config, missing)}"
         )

@@ -23,8 +23,9 @@ from repbias.recovery.twins import SubjectNoise, Twins
 
 logger = logging.getLogger(__name__)
 
-#: Random draws of stimuli and subjects, between which the simulated brains are divided.
-N_DRAWS = 5
+#: Brains of a layer that see the same random draw of stimuli and subjects. Few, as these are alike,
+#: so that exact intervals, which take them for independent, are too narrow.
+BRAINS_PER_DRAW = 4
 #: Responses that are simulated at once; more would take gigabytes.
 MOST_RESPONSES = 10**8
 
@@ -73,6 +74,24 @@ def one_at_a_time(values: Mapping[str, Sequence[Any]]) -> list[tuple[str, Planne
     ]
 
 
+def refuse_large(planned: Planned, n_simulations: int) -> None:
+    """Refuse a recording of which the brains of a layer in a draw do not fit in memory.
+
+    Raises
+    ------
+    RepbiasError
+        With the numbers.
+    """
+    at_once = min(n_simulations, BRAINS_PER_DRAW)
+    of_brain = planned.stimuli * planned.repeats * planned.subjects * planned.units
+    if at_once * of_brain > MOST_RESPONSES:
+        raise RepbiasError(
+            f"plan: {planned.stimuli} stimuli x {planned.repeats} repeats x {planned.subjects} "
+            f"subjects x {planned.units} units, {at_once} at a time, are "
+            f"{at_once * of_brain:.2g} responses; expected at most {MOST_RESPONSES:.0e}"
+        )
+
+
 def planned_twins(
     planned: Planned, ids: np.ndarray, rng: np.random.Generator, pilot: Twins | None = None
 ) -> Twins:
@@ -88,21 +107,15 @@ def planned_twins(
         Of the pilot's subjects and units that are drawn.
     pilot
         Recording whose units' signal and noise the planned one has; each subject is one of its
-        subjects, with units drawn without replacement. Without one all units have the planned
-        reliability, and independent noise.
+        subjects that have as many units, which are drawn without replacement. Without
+        one all units have the planned reliability, and independent noise.
 
     Raises
     ------
     RepbiasError
-        If the pilot has fewer units in a subject, or the recording is too large to simulate.
+        If no subject of the pilot has as many units.
     """
     n, units = len(ids), planned.units
-    if n * planned.repeats * planned.subjects * units > MOST_RESPONSES:
-        raise RepbiasError(
-            f"plan: {n} stimuli x {planned.repeats} repeats x {planned.subjects} subjects x "
-            f"{units} units are {n * planned.repeats * planned.subjects * units:.2g} responses; "
-            f"expected at most {MOST_RESPONSES:.0e}"
-        )
     draws = [_subject(planned, rng, pilot) for _ in range(planned.subjects)]
     subjects = tuple(
         replace(noise, units=np.arange(i * units, (i + 1) * units)) for i, noise in enumerate(draws)
@@ -131,12 +144,10 @@ def _subject(planned: Planned, rng: np.random.Generator, pilot: Twins | None) ->
         signal = np.full(n, np.sqrt(planned.reliability))
         noise = np.full(n, np.sqrt(1 - planned.reliability))
         return SubjectNoise(np.arange(n), signal, noise, np.zeros((0, n)), 1.0)
-    subject = pilot.subjects[rng.integers(len(pilot.subjects))]
-    if n > len(subject.units):
-        raise RepbiasError(
-            f"plan: a subject of the pilot has {len(subject.units)} units, so that the noise of "
-            f"{n} together is not known; expected --units of at most that"
-        )
+    large = [subject for subject in pilot.subjects if len(subject.units) >= n]
+    if not large:
+        raise RepbiasError(f"plan: no subject of the pilot has {n} units")
+    subject = large[rng.integers(len(large))]
     chosen = rng.choice(len(subject.units), n, replace=False)
     return SubjectNoise(
         chosen,
@@ -171,7 +182,7 @@ def power(
     measures, geometry, encoding
         What models are scored by, and its settings.
     n_simulations
-        Brains from every layer of every model, divided between five draws of stimuli and subjects.
+        Brains from every layer of every model; every four see other stimuli and subjects.
     seed, pilot
         See :func:`planned_twins`.
 
@@ -182,17 +193,27 @@ def power(
         them at once), with the share of brains in which the right one is preferred, `right`, and
         its exact 95 % interval.
     """
+    refuse_large(planned, n_simulations)
     n_pool = len(groups)
     rng = np.random.default_rng(seed)
     scorer: Scorer | None = None
     found: dict[str, list[np.ndarray]] = {measure: [] for measure in measures}
     true: list[np.ndarray] = []
-    n_draws = min(N_DRAWS, n_simulations)
+    n_draws = -(-n_simulations // BRAINS_PER_DRAW)
     for n in (len(part) for part in np.array_split(np.arange(n_simulations), n_draws)):
         rows = np.sort(rng.permutation(n_pool)[: planned.stimuli])
         if scorer is None or len(rows) < n_pool:
             of_rows = candidates if len(rows) == n_pool else candidates.of_stimuli(rows)
-            scorer = Scorer(of_rows, groups.subset(rows), measures, geometry, encoding)
+            part = groups.subset(rows)
+            if part.between and len(part.sizes) < 2:
+                raise RepbiasError(
+                    f"plan: {len(rows)} stimuli of one {groups.name}, of which none can be "
+                    "predicted from others; expected more stimuli, or smaller groups"
+                )
+            scorer = Scorer(of_rows, part, measures, geometry, encoding)
+        # A draw has a few brains; those of another are of, and scored by, other networks.
+        order = tuple(rng.permutation(at) for at in candidates.at)
+        scorer.candidates = replace(scorer.candidates, at=order)
         twins = planned_twins(planned, rows.astype(str), rng, pilot)
         simulated = simulate_brains(twins, scorer, n, int(rng.integers(2**32)))
         true.append(np.stack([simulated.model, simulated.layer]))
