@@ -308,15 +308,7 @@ def one(
         )
         truth = parts / parts.sum()
     naive = cosine_parts(kernel, side.means, design)
-    aim = conditional.shares
-    if distance == "correlation" and subjects >= 4:
-        # Noise in norms changes correlations: other subjects would be recorded with it too.
-        weights = rng.standard_normal((30, *s.weights.shape[1:])) / np.sqrt(s.weights.shape[1])
-        others = subject_kernels(record(world, s.brain.values @ weights, rng), geometry, 0)
-        if world.from_means or rdms:
-            others = [only_means(k) for k in others]
-        aim = divide(kernel, Brain.of(Side.of_subjects(others), design)).shares
-    inside = (found.low <= aim) & (aim <= found.high)
+    inside = (found.low <= conditional.shares) & (conditional.shares <= found.high)
     of_model = np.ones(len(truth), bool)
     moved, could = (
         movable(kernel, b, of_model, of_model, d.score)
@@ -426,9 +418,9 @@ feature's or the rest's share from the one in the same stimuli without noise, wh
 is about, with its Monte Carlo error. *Bias*: the same from the share in the population of stimuli,
 in rows of squared Euclidean distances (in others as before); where a score is low and nothing known
 explains it, the ratio of two sums over few stimuli is not the ratio of the population's.
-*Plain*: the latter of plain projection of mean patterns. *Coverage* of the interval's own
-target (other subjects, recorded with the same noise; of one subject: other repeats), lowest and
-highest of the features. *Gate*:
+*Plain*: the latter of plain projection of mean patterns. *Coverage* of the same share (of other
+subjects; of one subject: with other repeats), lowest and highest of the features; intervals are
+about the noise of the recording, which with correlation distances changes shares a little. *Gate*:
 how often there is a score to divide. *Warned*: how often a warning is raised. *Range*: mean error
 of its lower and upper end. Shares are of scores that pass the gate. [audit.md](audit.md) says what
 the numbers mean.
@@ -517,7 +509,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--n", type=int, default=200, help="data sets of a row")
     parser.add_argument("--only", help="worlds with this in their name; prints, writes nothing")
-    parser.add_argument("--distance", help="only rows of this distance; prints, writes nothing")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     options = parser.parse_args(arguments)
     worlds = [w for w in WORLDS if not options.only or options.only in w.name]
@@ -526,7 +517,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for world in worlds
         for design in DESIGNS
         if design[2] != "crossnobis" or world.repeats[0] > 1
-        if options.distance in (None, design[2])
     ]
     with ProcessPoolExecutor(options.jobs) as pool:
         rows = []
@@ -537,7 +527,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(of_cost)
     table = pd.DataFrame(rows)
     print(table.round(3).to_string())
-    if not options.only and not options.distance:
+    if not options.only:
         PAGE.write_text(markdown(table, options.n) + f"\n{of_cost}\n", encoding="utf-8")
 
 
