@@ -80,7 +80,7 @@ class Loop:
                     self._record.checkpoint(step, self._weights)
                 if done:
                     break
-                self._step()
+                self._step(step)
                 step += 1
         self._refuse_hidden_state()
         logger.info("%s; %.1f s", self._progress(step), time.monotonic() - started)
@@ -102,7 +102,7 @@ class Loop:
                 "the same parameters and buffers; register what changes as a buffer"
             )
 
-    def _step(self) -> None:
+    def _step(self, step: int) -> None:
         rows = self._batches.next()[0].cpu().numpy()
         x = torch.from_numpy(as_seen(self._inputs[rows])).to(self._device)
         labels = torch.from_numpy(self._labels[rows].astype(np.float32)).to(self._device)
@@ -115,6 +115,8 @@ class Loop:
             losses = losses * torch.from_numpy(self._supervised[rows]).to(losses)
         self._optimizer.zero_grad()
         (losses.sum() / len(losses)).backward()
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._record.rate(step) * self._training.learning_rate
         self._optimizer.step()
 
     def _run(self, x: Tensor) -> Tensor:
