@@ -299,6 +299,9 @@ def test_stimuli_that_are_no_images(kind, inputs, message):
 
 
 def test_settings_that_do_not_fit():
+    one_vector = architecture({"kind": "vit", "readout": {"norm": "token0"}})
+    with pytest.raises(RepbiasError, match=r"'norm' has an output .* cannot be read by 'token0'"):
+        one_vector.sizes(Task(Inputs((3, 8, 8), "uint8"), 2))
     with pytest.raises(ValueError, match="width 30 cannot be divided among 4 attention_heads"):
         architecture({"kind": "vit", "width": 30})
     with pytest.raises(ValueError, match=r"no layer 'stage1.block1'; did you mean 'stage1'"):

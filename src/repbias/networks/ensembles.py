@@ -77,6 +77,11 @@ class Ensemble:
         default = "cosine" if self.stimuli.shown.dtype == "uint8" else "none"
         return (self.training.cool_down or default) == "cosine"
 
+    @property
+    def changes_rate(self) -> bool:
+        """Whether the learning rate is not the same in all steps."""
+        return self.cools_down or self.training.warmup_steps > 0
+
     def check(self) -> None:
         """Refuse what the stimuli do not have, and a network that cannot be shown them."""
         n_train = self.n_stimuli("train")

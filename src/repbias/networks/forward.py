@@ -433,6 +433,8 @@ def _trained_once(module: nn.Module, x: Tensor) -> tuple[int, int, int]:
 class _NumberCounter(TorchDispatchMode):
     """Counts the numbers that operations write to memory; views write none."""
 
+    supports_higher_order_operators = True
+
     def __init__(self) -> None:
         super().__init__()
         self.total = 0
@@ -442,7 +444,8 @@ class _NumberCounter(TorchDispatchMode):
     ) -> Any:
         given = operation(*args, **(kwargs or {}))
         values = given if isinstance(given, tuple | list) else [given]
-        for value, said in zip(values, operation._schema.returns, strict=False):
+        schema = getattr(operation, "_schema", None)  # operations on functions have none
+        for value, said in zip(values, schema.returns if schema else (), strict=False):
             if isinstance(value, Tensor) and (said.alias_info is None or said.alias_info.is_write):
                 self.total += value.numel()
         return given

@@ -37,18 +37,13 @@ def image_shape(inputs: Inputs) -> tuple[int, int, int]:
     RepbiasError
         If stimuli are not images, or their channels come last.
     """
+    wanted = "network.kind: this network is shown images (channel, height, width)"
     if inputs.vocabulary is not None or len(inputs.shape) != 3:
         shown = "tokens" if inputs.vocabulary is not None else f"stimuli of shape {inputs.shape}"
-        raise RepbiasError(
-            f"network.kind: it is shown images (channel, height, width), found {shown}; use "
-            "another kind"
-        )
+        raise RepbiasError(f"{wanted}, found {shown}; use another kind")
     channels, height, width = inputs.shape
     if width <= 4 < channels:
-        raise RepbiasError(
-            f"network.kind: it is shown images (channel, height, width), found {inputs.shape}, "
-            "where channels seem to come last"
-        )
+        raise RepbiasError(f"{wanted}, found {inputs.shape}, where channels seem to come last")
     return channels, height, width
 
 

@@ -51,8 +51,7 @@ def bytes_per_network(ensemble: Ensemble) -> int:
     # Weights, gradients, the optimiser's state, those with noise, and those before a step of
     # another rate; what a layer keeps for the backward pass, and gradients; stimuli of its own,
     # and their order.
-    rates = ensemble.cools_down or ensemble.training.warmup_steps > 0
-    training = (6 + rates) * parameters + COPIES * ensemble.batch_size * sum(widths)
+    training = (6 + ensemble.changes_rate) * parameters + COPIES * ensemble.batch_size * sum(widths)
     evaluation = 4 * parameters + 2 * n_validation * sum(widths)
     stimuli = (n_train + n_validation) * (widths[0] + widths[-1]) + 2 * n_train
     return 4 * (max(training, evaluation) + stimuli)
@@ -74,6 +73,7 @@ class Stack:
         first = self._ensembles[0]
         self._network, self._every = _network(first), first.training.evaluate_every
         self._precision = first.training.precision
+        self._changes_rate = any(c.changes_rate for c in self._ensembles)
         self._features, self._heads = first.stimuli.features, first.heads
         n_inputs, *_, n_outputs = self._network.widths(first.task)
         drawn = [initial_weights(_network(c), n_inputs, n_outputs, seed) for c, seed in members]
@@ -148,11 +148,19 @@ class Stack:
             losses = losses * supervised
         # The mean over stimuli of each network, summed over networks.
         (losses.sum() / losses.shape[1]).backward()
-        rates = [self._records[i].rate(step) for i in self._stacked]
+        self._update(weights, step)
+
+    def _update(self, weights: dict[str, Tensor], step: int) -> None:
+        """Change the weights by their gradients, at each network's rate."""
+        rates = [1.0]
+        if self._changes_rate:
+            rates = [self._records[i].rate(step) for i in self._stacked]
         before = {} if min(rates) == 1 else {n: w.detach().clone() for n, w in weights.items()}
         for optimizer in self._optimizers:
             optimizer.step(weights)
         self._weights = {name: w.detach() for name, w in weights.items()}
+        if not before:
+            return
         # Updates are linear in the learning rate, of which every network has its own.
         factor = torch.tensor(rates, device=self._device)[:, None, None]
         for name, old in before.items():

@@ -43,10 +43,10 @@ class VisionTransformer(Modules):
         return ["embed", *(f"block{i + 1}" for i in range(self.depth)), "norm"]
 
     def readout_of(self, layer: str) -> str:
-        """Return how a layer is read; the last one is one vector."""
+        """Return how a layer is read; the last one is one vector, whatever is said of all."""
         said = super().readout_of(layer)
         if layer == "norm":
-            return "flatten"
+            return said if isinstance(self.readout, dict) else "auto"
         return "token_mean" if said == "auto" else said
 
     def build(self, inputs: Inputs, n_outputs: int) -> torch.nn.Module:
