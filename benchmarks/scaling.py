@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -75,6 +76,40 @@ def modules() -> Iterator[tuple[str, str, float, float]]:
             predicted = seconds_per_step(condition)
             taken = seconds(train, stimuli, condition.network, condition.training, [0], "cpu")
             yield "training step", f"{name}, batch {batch}", 1e3 * taken / 300, 1e3 * predicted
+
+
+def image_networks() -> Iterator[tuple[str, str, float, float]]:
+    """Go through networks of images: milliseconds per step, and as predicted."""
+    import torch
+
+    from repbias.base.inputs import Inputs, Task
+    from repbias.networks.architectures import architecture
+    from repbias.networks.forward import built
+
+    torch.set_num_threads(1)
+    resnet18 = {"kind": "resnet", "widths": [64, 128, 256, 512], "blocks": 2, "first_stride": 1}
+    resnet18 |= {"stem_kernel": 7, "stem_stride": 2, "stem_pool": True}
+    for name, settings, pixels, batch in (
+        ("cnn", {"kind": "cnn"}, 32, 32),
+        ("resnet", {"kind": "resnet"}, 32, 32),
+        ("vit", {"kind": "vit"}, 32, 32),
+        ("ResNet-18", resnet18, 224, 4),
+    ):
+        spec, task = architecture(settings), Task(Inputs((3, pixels, pixels)), 12)
+        module, sizes = built(spec, task, 0), spec.sizes(task)
+        optimizer = torch.optim.Adam(module.parameters(), fused=True)
+        x = torch.rand(batch, *task.inputs.shape)
+        steps = 4 if pixels > 32 else 20
+        taken = min(seconds(_step, module, optimizer, x) for _ in range(steps))
+        predicted = sizes.step_seconds + batch * sizes.stimulus_seconds
+        size = f"{name}, {pixels} px, batch {batch}"
+        yield "training step", size, 1e3 * taken, 1e3 * predicted
+
+
+def _step(module: Any, optimizer: Any, x: Any) -> None:
+    optimizer.zero_grad()
+    module(x).square().mean().backward()
+    optimizer.step()
 
 
 def rdms() -> Iterator[tuple[str, str, float, float]]:
@@ -152,7 +187,7 @@ def main() -> None:
         "| work | size | milliseconds | by the formula |",
         "|---|---|---|---|",
     ]
-    for measure in (training, modules, rdms, bootstraps):
+    for measure in (training, modules, image_networks, rdms, bootstraps):
         for work, size, measured, predicted in measure():
             lines.append(f"| {work} | {size} | {measured:.2g} | {predicted:.2g} |")
             print(lines[-1], flush=True)

@@ -2,7 +2,8 @@
 
 All variants train the base MLP (32-256-128-64-64-2, leaky ReLU, batch 128, Adam) on the same
 stimuli, on one thread. They take turns, and the median over rounds counts, so that a slow spell
-of the machine hits all of them.
+of the machine hits all of them. Then networks of images (32 × 32 pixels, batch 32) are trained by
+this package and by a plain loop over modules that are written here.
 
 Run with ``python benchmarks/training.py``; ``--help`` lists the options.
 """
@@ -24,6 +25,7 @@ from torch import nn
 from repbias.bias.variance import variance_rows
 from repbias.io.networks import Networks
 from repbias.io.stimuli import Stimuli
+from repbias.networks.architectures import architecture
 from repbias.networks.mlp import MLP
 from repbias.networks.own import OwnArchitecture
 from repbias.networks.snapshots import snapshots
@@ -98,6 +100,124 @@ def _module(n_inputs: int, n_outputs: int, seed: int) -> nn.Module:
     return nn.Sequential(*layers[:-1])
 
 
+#: Images that are drawn at random: 512 to train on, three features of four classes.
+IMAGES, CLASSES, SIZE, IMAGE_BATCH = 512, (4, 4, 4), 32, 32
+#: Steps that a network of images is taken to need.
+IMAGE_STEPS = 500
+
+
+def pictures() -> Stimuli:
+    """Return images without anything to learn."""
+    rng, n = np.random.default_rng(0), IMAGES + 192
+    return Stimuli(
+        inputs=rng.integers(256, size=(n, 3, SIZE, SIZE)).astype(np.uint8),
+        ids=np.arange(n).astype(str),
+        split=np.repeat(["train", "validation", "test"], [IMAGES, 96, 96]),
+        features=[f"feature{i}" for i in range(len(CLASSES))],
+        labels=rng.integers(4, size=(n, len(CLASSES))).astype(np.uint8),
+        components=[],
+        component_labels=np.zeros((n, 0), np.uint8),
+        supervised=np.ones((n, len(CLASSES)), bool),
+        classes=list(CLASSES),
+    )
+
+
+def of_images(stimuli: Stimuli, kind: str, steps: int) -> float:
+    """Return seconds of processor time of training a network of images as this package does."""
+    network, training = architecture({"kind": kind}), settings(steps, batch_size=IMAGE_BATCH)
+    started = time.process_time()
+    train(stimuli, network, training, [0], "cpu")
+    return time.process_time() - started
+
+
+def plain_images(stimuli: Stimuli, kind: str, steps: int) -> float:
+    """Return seconds of processor time of training such a network in plain PyTorch."""
+    inputs, labels, _ = stimuli.part("train")
+    x, y = torch.from_numpy(inputs).float() / 255, torch.from_numpy(labels.astype(np.int64))
+    started = time.process_time()
+    model = PlainTransformer() if kind == "vit" else plain_convolutional(kind == "resnet")
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-4)
+    for step in range(steps):
+        position = step * IMAGE_BATCH % len(x)
+        if position == 0:
+            order = torch.randperm(len(x))
+        rows = order[position : position + IMAGE_BATCH]
+        heads = model(x[rows]).split(CLASSES, dim=1)
+        loss = sum(nn.functional.cross_entropy(h, y[rows, i]) for i, h in enumerate(heads))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+    return time.process_time() - started
+
+
+class PlainBlock(nn.Module):
+    """Two convolutions with batch normalisation, with a skip or not."""
+
+    def __init__(self, n_in: int, n_out: int, skip: bool) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(n_in, n_out, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(n_out),
+            nn.ReLU(),
+            nn.Conv2d(n_out, n_out, 3, padding=1, bias=False),
+            nn.BatchNorm2d(n_out),
+        )
+        projection = nn.Conv2d(n_in, n_out, 1, stride=2, bias=False)
+        self.skip = nn.Sequential(projection, nn.BatchNorm2d(n_out)) if skip else None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return feature maps."""
+        y = self.body(x)
+        return torch.relu(y if self.skip is None else y + self.skip(x))
+
+
+def plain_convolutional(skips: bool) -> nn.Module:
+    """Return a stem, three blocks of 16, 32 and 64 channels, the mean and the readout."""
+    return nn.Sequential(
+        nn.Sequential(nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU()),
+        *(PlainBlock(a, b, skips) for a, b in ((16, 16), (16, 32), (32, 64))),
+        nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, sum(CLASSES))),
+    )
+
+
+class PlainTransformer(nn.Module):
+    """Patches of 4 × 4 pixels, three blocks of 32 units and 4 heads, the mean and the readout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Conv2d(3, 32, 4, stride=4)
+        self.positions = nn.Parameter(0.02 * torch.randn(1, (SIZE // 4) ** 2, 32))
+        settings = {"activation": "gelu", "batch_first": True, "norm_first": True}
+        block = nn.TransformerEncoderLayer(32, 4, 128, dropout=0.0, **settings)
+        self.encoder = nn.TransformerEncoder(block, 3, enable_nested_tensor=False)
+        self.readout = nn.Sequential(nn.LayerNorm(32), nn.Linear(32, sum(CLASSES)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return logits."""
+        tokens = self.embed(x).flatten(2).swapaxes(1, 2) + self.positions
+        return self.readout(self.encoder(tokens).mean(dim=1))
+
+
+def print_images(steps: int, rounds: int) -> None:
+    """Print networks per minute of this package and of plain PyTorch, and their ratio."""
+    stimuli, kinds = pictures(), ("cnn", "resnet", "vit")
+    times: dict[tuple[str, int], list[float]] = {}
+    for _ in range(rounds + 1):
+        for kind in kinds:
+            for i, run in enumerate((of_images, plain_images)):
+                times.setdefault((kind, i), []).append(run(stimuli, kind, steps))
+    print(f"Images of {SIZE} x {SIZE} pixels, {steps} steps, median of {rounds} rounds")
+    print(f"{'':12}{'ms per step':>12}{'networks/min':>14}{'plain PyTorch':>15}{'ratio':>7}")
+    for kind in kinds:
+        ours, plain = (statistics.median(times[kind, i][1:]) / steps for i in (0, 1))
+        per_minute = [60 / (each * IMAGE_STEPS) for each in (ours, plain)]
+        print(
+            f"{kind:12}{1e3 * ours:12.1f}{per_minute[0]:14.1f}{per_minute[1]:15.1f}"
+            f"{plain / ours:7.2f}"
+        )
+    print(f"(a network is {IMAGE_STEPS:,} steps; ratio above 1: this package is faster)")
+
+
 def gemms(n_networks: int, steps: int) -> float:
     """Return seconds of the matrix products of forward and backward passes alone, one by one."""
     widths = [32, *NETWORK.hidden, 2]
@@ -131,6 +251,7 @@ def main() -> None:
     parser.add_argument("--networks", type=int, default=10)
     parser.add_argument("--steps", type=int, default=100, help="training steps per round")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--image-steps", type=int, default=100, help="0 leaves images out")
     parser.add_argument("--bf16-steps", type=int, default=2000, help="0 leaves R² out")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -159,6 +280,8 @@ def main() -> None:
             f"{seconds / floor:9.2f}{seconds / ours:11.2f}"
         )
     print("(µs per step and network; a network is 1,500 steps)")
+    if options.image_steps:
+        print_images(options.image_steps, options.rounds)
     if options.bf16_steps:
         full, low = (shares(stimuli, n, options.bf16_steps, p) for p in ("float32", "bfloat16"))
         change = low - full

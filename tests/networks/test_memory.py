@@ -109,15 +109,15 @@ def small_device(monkeypatch) -> list[int]:
     There need be no accelerator, so one small function stands in for it; sizes tried are noted.
     """
     tried = []
-    step = Stack._step
+    original = Stack._step
 
-    def limited(stack):
+    def limited(stack, step):
         size = len(stack._stacked)
         if stack._batches._position == 32:
             tried.append(size)
             if size > 3:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-        step(stack)
+        original(stack, step)
 
     monkeypatch.setattr(Stack, "_step", limited)
     return tried
@@ -140,7 +140,7 @@ def test_a_stack_that_runs_out_of_memory_starts_again_as_halves(small_device):
 
 
 def test_a_network_that_does_not_fit_alone_is_an_error(monkeypatch):
-    def never(stack):
+    def never(stack, step):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
     monkeypatch.setattr(Stack, "_step", never)
@@ -192,12 +192,12 @@ def test_all_of_a_step_is_on_the_device(monkeypatch):
         stacked_training, "_optimizers", lambda ensembles, weights: []
     )  # these need data
     stimuli = [stimuli_with(seed=seed) for seed in (0, 1)]
-    noisy = Training(**SHORT, dropout=0.1, parameter_noise=0.1)
+    noisy = Training(**SHORT, dropout=0.1, parameter_noise=0.1, warmup_steps=4)
     network = MLP(hidden=[13, 5], normalisation="layer")
     members = [(Ensemble(s, network, noisy, [0]), 0) for s in stimuli]
     stack = Stack(members, torch.device("meta"))
     stack._reward()
-    stack._step()
+    stack._step(0)
     assert {w.device.type for w in stack._weights.values()} == {"meta"}
     assert stack._batches.next().device.type == "meta"  # else it would be moved in every step
 

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+#: Bytes that one batch may take in memory when networks are evaluated and analysed, and most
+#: stimuli of it.
+BATCH_BYTES, BATCH = 2**27, 512
+
+
 @dataclass(frozen=True)
 class Sizes:
     """How large a network is, and what a training step costs.
@@ -39,6 +44,11 @@ class Sizes:
     step_seconds: float
     stimulus_seconds: float
     stimulus_bytes: int
+
+    @property
+    def batch(self) -> int:
+        """Stimuli of a batch when networks are evaluated and analysed."""
+        return max(1, min(BATCH, BATCH_BYTES // self.stimulus_bytes))
 
 
 class Architecture(Spec, ABC):

@@ -8,11 +8,13 @@ from pydantic import TypeAdapter
 
 from repbias.base.spec import one_of
 from repbias.networks.architecture import Architecture
+from repbias.networks.convolutional import CNN, ResNet
 from repbias.networks.mlp import MLP
 from repbias.networks.own import OwnArchitecture
+from repbias.networks.vit import VisionTransformer
 
 #: The first one is meant where there is no `kind`.
-ARCHITECTURES = (MLP, OwnArchitecture)
+ARCHITECTURES = (MLP, CNN, ResNet, VisionTransformer, OwnArchitecture)
 
 if TYPE_CHECKING:
     AnyArchitecture = Architecture

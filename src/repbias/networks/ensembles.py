@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from math import cos, pi
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,6 +67,20 @@ class Ensemble:
         if self.training.batch_size == "full":
             return self.n_stimuli("train")
         return self.training.batch_size
+
+    @property
+    def cools_down(self) -> bool:
+        """Whether the learning rate falls in the end; that of networks of images does by default.
+
+        Images are uint8.
+        """
+        default = "cosine" if self.stimuli.shown.dtype == "uint8" else "none"
+        return (self.training.cool_down or default) == "cosine"
+
+    @property
+    def changes_rate(self) -> bool:
+        """Whether the learning rate is not the same in all steps."""
+        return self.cools_down or self.training.warmup_steps > 0
 
     def check(self) -> None:
         """Refuse what the stimuli do not have, and a network that cannot be shown them."""
@@ -162,7 +177,7 @@ class Record:
 
     def __init__(self, ensemble: Ensemble, weights: Mapping[str, np.ndarray]) -> None:
         training = ensemble.training
-        self._training = training
+        self._training, self._cools_down = training, ensemble.cools_down
         features = ensemble.stimuli.features
         self._is_target = np.isin(features, ensemble.targets)
         grid = np.geomspace(training.evaluate_every, training.max_steps, training.checkpoints)
@@ -209,6 +224,24 @@ class Record:
                     self._save(row, step, weights)
         self.checkpoint(step, weights)
         return done
+
+    def rate(self, step: int) -> float:
+        """Return the factor on the learning rate in a step, counted from 0."""
+        training = self._training
+        factor = min(1.0, (step + 1) / max(training.warmup_steps, 1))
+        if not self._cools_down:
+            return factor
+        start, length = 0, training.max_steps
+        if training.extra_steps is not None:
+            # Training ends at an evaluation.
+            extra = -(-training.extra_steps // training.evaluate_every) * training.evaluate_every
+            length = min(extra, training.max_steps)
+            start = training.max_steps - length
+            if self.steps[-2] >= 0:
+                start = min(start, int(self.steps[-2]))
+        if step <= start or not length:
+            return factor
+        return factor * (1 + cos(pi * min(1.0, (step - start) / length))) / 2
 
     def checkpoint(self, step: int, weights: Weights) -> None:
         """Keep the weights where the grid of checkpoints asks for it, each step once."""

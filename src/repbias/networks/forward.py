@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.parameter import is_lazy
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from repbias.base.inputs import Inputs, Task, as_seen
@@ -26,12 +27,11 @@ if TYPE_CHECKING:
 
 #: Types that parameters may have.
 TYPES = (torch.float32, torch.float64, torch.float16)
-#: Bytes that one batch may take in memory when networks are analysed, and most stimuli of it.
-BATCH_BYTES, BATCH = 2**27, 512
-#: Seconds of a training step: for each module without modules within it; and of a stimulus, for
-#: each multiplication and addition of the forward pass, and for each number that these modules
-#: give (benchmarks/scaling.py measures them).
-SECONDS_PER_MODULE, SECONDS_PER_OPERATION, SECONDS_PER_NUMBER = 1.2e-4, 4.5e-11, 5e-9
+#: Seconds of a training step: for each module without modules within it, and each number of the
+#: state; and of a stimulus, for each multiplication and addition of the forward pass, and for each
+#: number that its operations give (benchmarks/scaling.py measures them).
+SECONDS_PER_MODULE, SECONDS_PER_PARAMETER = 1.2e-4, 8e-9
+SECONDS_PER_OPERATION, SECONDS_PER_NUMBER = 4e-11, 3e-9
 
 
 def built(spec: Modules, task: Task, seed: int) -> nn.Module:
@@ -196,8 +196,7 @@ class Forward:
         self._n_networks = len(next(iter(weights.values())))
         # Weights are given at every call, so these do not matter.
         self._module = built(spec, task, 0).to(self._device).eval()
-        each = examined(spec, task).stimulus_bytes
-        self._batch = max(1, min(BATCH, BATCH_BYTES // each))
+        self._batch = examined(spec, task).batch
 
     def layers(self) -> dict[str, np.ndarray]:
         """Return every layer's units, (network, stimulus, unit) float32."""
@@ -316,13 +315,13 @@ def _examined(kind: type[Modules], settings: str, task: Task) -> Sizes:
     for layer, found in units.items():
         _refuse_unread(spec, module, x, logits, layer, found)
     n_modules, n_numbers, n_operations = _trained_once(module, x)
-    state = module.state_dict()
+    n_parameters = sum(v.numel() for v in module.state_dict().values())
     return Sizes(
         units={layer: u.shape[1] for layer, u in units.items()},
-        parameters=sum(v.numel() for v in state.values()),
-        step_seconds=SECONDS_PER_MODULE * n_modules,
+        parameters=n_parameters,
+        step_seconds=SECONDS_PER_MODULE * n_modules + SECONDS_PER_PARAMETER * n_parameters,
         stimulus_seconds=SECONDS_PER_OPERATION * n_operations + SECONDS_PER_NUMBER * n_numbers,
-        stimulus_bytes=12 * n_numbers + task.inputs.n_bytes,
+        stimulus_bytes=4 * n_numbers + task.inputs.n_bytes,
     )
 
 
@@ -414,28 +413,39 @@ def _trained_once(module: nn.Module, x: Tensor) -> tuple[int, int, int]:
     Returns
     -------
     n_modules : those without modules within them
-    n_numbers : that these give, per stimulus
+    n_numbers : that the operations of the forward pass give, per stimulus
     n_operations : multiplications and additions of the forward pass, per stimulus
     """
-    leaves = [m for m in module.modules() if not list(m.children())]
-    n_numbers = 0
-
-    def count(_: nn.Module, __: Any, output: Any) -> None:
-        nonlocal n_numbers
-        values = output if isinstance(output, tuple | list) else [output]
-        n_numbers += sum(v.numel() for v in values if isinstance(v, Tensor))
-
-    counted = [m.register_forward_hook(count) for m in leaves]
-    counter = FlopCounterMode(display=False)
+    n_modules = sum(not list(m.children()) for m in module.modules())
+    operations, numbers = FlopCounterMode(display=False), _NumberCounter()
     module.train()
-    with torch.random.fork_rng(devices=[]), counter:
+    with torch.random.fork_rng(devices=[]), operations, numbers:
         logits = _tried(module, x, "train")
-    for handle in counted:
-        handle.remove()
     if not logits.requires_grad:
         raise RepbiasError("network: the outputs of the model depend on no parameter")
     try:
         logits.sum().backward()
     except RuntimeError as error:
         raise RepbiasError(f"network: the model has no gradient: {error}") from error
-    return len(leaves), n_numbers // len(x), counter.get_total_flops() // len(x)
+    return n_modules, numbers.total // len(x), operations.get_total_flops() // len(x)
+
+
+class _NumberCounter(TorchDispatchMode):
+    """Counts the numbers that operations write to memory; views write none."""
+
+    supports_higher_order_operators = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(
+        self, operation: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        given = operation(*args, **(kwargs or {}))
+        values = given if isinstance(given, tuple | list) else [given]
+        schema = getattr(operation, "_schema", None)  # operations on functions have none
+        for value, said in zip(values, schema.returns if schema else (), strict=False):
+            if isinstance(value, Tensor) and (said.alias_info is None or said.alias_info.is_write):
+                self.total += value.numel()
+        return given

@@ -15,8 +15,9 @@ from torch.func import functional_call
 
 from repbias.base.inputs import as_seen
 from repbias.base.spec import RepbiasError
+from repbias.networks.architecture import BATCH
 from repbias.networks.ensembles import Batches, Ensemble, Record, optimizer_of
-from repbias.networks.forward import BATCH, built, hooked, same
+from repbias.networks.forward import built, hooked, same
 from repbias.networks.manipulations import Manipulator
 from repbias.networks.modules import Modules
 
@@ -54,6 +55,7 @@ class Loop:
         self._inputs, self._labels, _ = shown.part("train")
         self._supervised = shown.supervised[shown.split == "train"]
         self._validation = stimuli.part("validation")
+        self._evaluated = ensemble.network.sizes(ensemble.task).batch
         self._manipulator = Manipulator(
             [ensemble.training], [seed], [ensemble.targets], stimuli.features
         )
@@ -78,7 +80,7 @@ class Loop:
                     self._record.checkpoint(step, self._weights)
                 if done:
                     break
-                self._step()
+                self._step(step)
                 step += 1
         self._refuse_hidden_state()
         logger.info("%s; %.1f s", self._progress(step), time.monotonic() - started)
@@ -100,7 +102,7 @@ class Loop:
                 "the same parameters and buffers; register what changes as a buffer"
             )
 
-    def _step(self) -> None:
+    def _step(self, step: int) -> None:
         rows = self._batches.next()[0].cpu().numpy()
         x = torch.from_numpy(as_seen(self._inputs[rows])).to(self._device)
         labels = torch.from_numpy(self._labels[rows].astype(np.float32)).to(self._device)
@@ -113,6 +115,8 @@ class Loop:
             losses = losses * torch.from_numpy(self._supervised[rows]).to(losses)
         self._optimizer.zero_grad()
         (losses.sum() / len(losses)).backward()
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._record.rate(step) * self._training.learning_rate
         self._optimizer.step()
 
     def _run(self, x: Tensor) -> Tensor:
@@ -141,8 +145,8 @@ class Loop:
         inputs, labels, _ = self._validation
         self._module.eval()
         losses, reported = [], []
-        for start in range(0, len(labels), BATCH):
-            rows = slice(start, start + BATCH)
+        for start in range(0, len(labels), self._evaluated):
+            rows = slice(start, start + self._evaluated)
             x = torch.from_numpy(as_seen(np.asarray(inputs[rows]))).to(self._device)
             logits = self._module(x).float().cpu()
             wanted = torch.from_numpy(labels[rows].astype(np.float32))

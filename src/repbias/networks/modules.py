@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import AfterValidator, model_validator
 
 from repbias.base.inputs import Inputs, Task
-from repbias.base.spec import nearest
+from repbias.base.spec import RepbiasError, nearest
 from repbias.networks.architecture import Architecture, Sizes
 
 if TYPE_CHECKING:
@@ -27,6 +27,24 @@ def _known(readout: str) -> str:
 
 #: How the output of a layer becomes one row of units per stimulus.
 Readout = Annotated[str, AfterValidator(_known)]
+
+
+def image_shape(inputs: Inputs) -> tuple[int, int, int]:
+    """Return channels, height and width of the images that a network is shown.
+
+    Raises
+    ------
+    RepbiasError
+        If stimuli are not images, or their channels come last.
+    """
+    wanted = "network.kind: this network is shown images (channel, height, width)"
+    if inputs.vocabulary is not None or len(inputs.shape) != 3:
+        shown = "tokens" if inputs.vocabulary is not None else f"stimuli of shape {inputs.shape}"
+        raise RepbiasError(f"{wanted}, found {shown}; use another kind")
+    channels, height, width = inputs.shape
+    if width <= 4 < channels:
+        raise RepbiasError(f"{wanted}, found {inputs.shape}, where channels seem to come last")
+    return channels, height, width
 
 
 class Modules(Architecture):

@@ -29,6 +29,14 @@ class Training(Manipulations):
     """Momentum of SGD."""
     weight_decay: float = Field(0.0, ge=0)
     """L2 penalty (decoupled with adamw)."""
+    warmup_steps: int = Field(0, ge=0)
+    """Steps over which the learning rate rises linearly to `learning_rate`."""
+    cool_down: Literal["none", "cosine"] | None = None
+    """`cosine` lets the learning rate fall to 0, along half a cosine, over the `extra_steps` from
+    when all targets are mastered, or over the last `extra_steps` before `max_steps` where they are
+    not mastered by then; where `extra_steps` is null, over all steps. `none` keeps it. Left out,
+    `cosine` for images, whose accuracy at the end varies much at a constant rate, and `none` for
+    other stimuli."""
     batch_size: Annotated[int, Field(ge=1)] | Literal["full"] = 128
     """Stimuli per step; `full` is all of them (gradient descent)."""
     max_steps: int = Field(4000, ge=1)
@@ -62,6 +70,10 @@ class Training(Manipulations):
             raise ValueError(
                 f"evaluate_every ({self.evaluate_every}) is larger than max_steps "
                 f"({self.max_steps}): the networks would never be evaluated"
+            )
+        if self.warmup_steps > self.max_steps:
+            raise ValueError(
+                f"warmup_steps ({self.warmup_steps}) is larger than max_steps ({self.max_steps})"
             )
         if self.targets is not None and not self.targets:
             raise ValueError("targets is empty: name at least one feature, or leave it out")

@@ -48,9 +48,10 @@ def bytes_per_network(ensemble: Ensemble) -> int:
     n_train, n_validation = (ensemble.n_stimuli(split) for split in ("train", "validation"))
     widths = padded_widths(_network(ensemble).widths(ensemble.task))
     parameters = sum((a + 1) * b for a, b in pairwise(widths))
-    # Weights, gradients, the optimiser's state, and those with noise; what a layer keeps for
-    # the backward pass, and gradients; stimuli of its own, and their order.
-    training = 6 * parameters + COPIES * ensemble.batch_size * sum(widths)
+    # Weights, gradients, the optimiser's state, those with noise, and those before a step of
+    # another rate; what a layer keeps for the backward pass, and gradients; stimuli of its own,
+    # and their order.
+    training = (6 + ensemble.changes_rate) * parameters + COPIES * ensemble.batch_size * sum(widths)
     evaluation = 4 * parameters + 2 * n_validation * sum(widths)
     stimuli = (n_train + n_validation) * (widths[0] + widths[-1]) + 2 * n_train
     return 4 * (max(training, evaluation) + stimuli)
@@ -72,6 +73,7 @@ class Stack:
         first = self._ensembles[0]
         self._network, self._every = _network(first), first.training.evaluate_every
         self._precision = first.training.precision
+        self._changes_rate = any(c.changes_rate for c in self._ensembles)
         self._features, self._heads = first.stimuli.features, first.heads
         n_inputs, *_, n_outputs = self._network.widths(first.task)
         drawn = [initial_weights(_network(c), n_inputs, n_outputs, seed) for c, seed in members]
@@ -122,12 +124,12 @@ class Stack:
             if 4 * len(self._active) <= 3 * n_stacked:
                 self._shrink()
                 n_stacked = len(self._active)
-            self._step()
+            self._step(step)
             step += 1
         logger.info("%s; %.1f s", self._progress(step), time.monotonic() - started)
         return self._records
 
-    def _step(self) -> None:
+    def _step(self, step: int) -> None:
         rows = self._batches.next()
         x, labels, supervised = self._train.at(rows)
         weights = {name: w.requires_grad_() for name, w in self._weights.items()}
@@ -146,9 +148,23 @@ class Stack:
             losses = losses * supervised
         # The mean over stimuli of each network, summed over networks.
         (losses.sum() / losses.shape[1]).backward()
+        self._update(weights, step)
+
+    def _update(self, weights: dict[str, Tensor], step: int) -> None:
+        """Change the weights by their gradients, at each network's rate."""
+        rates = [1.0]
+        if self._changes_rate:
+            rates = [self._records[i].rate(step) for i in self._stacked]
+        before = {} if min(rates) == 1 else {n: w.detach().clone() for n, w in weights.items()}
         for optimizer in self._optimizers:
             optimizer.step(weights)
         self._weights = {name: w.detach() for name, w in weights.items()}
+        if not before:
+            return
+        # Updates are linear in the learning rate, of which every network has its own.
+        factor = torch.tensor(rates, device=self._device)[:, None, None]
+        for name, old in before.items():
+            self._weights[name].mul_(factor).add_(old.mul_(1 - factor))
 
     @torch.no_grad()
     def _evaluate(self, step: int, due: list[int]) -> None:

@@ -66,7 +66,7 @@ def training_bytes(condition: Condition) -> int:
     training, stimuli, sizes = condition.training, condition.stimuli, condition.sizes()
     batch = stimuli.n_train if training.batch_size == "full" else training.batch_size
     # Weights, gradients and the optimiser's state.
-    return sizes.stimulus_bytes * max(batch, 512) + 16 * sizes.parameters
+    return sizes.stimulus_bytes * max(batch, sizes.batch) + 16 * sizes.parameters
 
 
 def training_set_bytes(condition: Condition) -> int:
