@@ -1,0 +1,88 @@
+"""Images of a large letter that consists of small letters (Navon 1977)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from repbias.stimuli.letters import LETTERS, SIDE, cells, distance_to
+from repbias.stimuli.pictures import Pictures, Scene
+
+#: Half the width of a small letter's strokes, in units of its board.
+HALF_STROKE = 0.5
+
+
+class Navon(Pictures):
+    """Images of a large letter that consists of small letters, white on grey (Navon 1977)."""
+
+    kind: Literal["navon"]
+    """Large letters of small letters."""
+    features: list[Literal["global", "local"]] = Field(["global", "local"], min_length=1)
+    """The features: which letter the large one is, and which the small ones are. One that is not
+    among them varies too, and is part of the input in the variance decomposition."""
+    size: int = Field(64, ge=48, le=224)
+    """Images have size x size pixels, in three channels (red, green, blue)."""
+    same_letter: bool = False
+    """Whether large letters of the same small letter occur. Without them, as usual, which letter is
+    the one says which the other is not."""
+    grid_size: int = Field(5, ge=5, le=11)
+    """Small letters along a side of the large one."""
+
+    FACTORS = {"global": LETTERS, "local": LETTERS}
+    DRAWN: ClassVar[int] = 2
+
+    @property
+    def shown_values(self) -> dict[str, list[str]]:
+        """Return the letters; small ones are the same as large ones where nothing else is said."""
+        given = {name: self._shown(0, name) for name in self.FACTORS}
+        if len(self.values) == 1:
+            (letters,) = self.values.values()
+            given = dict.fromkeys(self.FACTORS, letters)
+        return given
+
+    def combinations(self) -> np.ndarray:
+        """Return pairs of classes; those of the same letter are left out."""
+        pairs = super().combinations()
+        large, small = (np.array(letters) for letters in self.shown_values.values())
+        return pairs[(large[pairs[:, 0]] != small[pairs[:, 1]]) | self.same_letter]
+
+    def scene(self, n: int, rng: np.random.Generator) -> Scene:
+        """Place n large letters at random, and rotate small ones."""
+        return super().scene(n, rng) | {"local_rotation": self._angle(n, rng)}
+
+    def coverage(self, values: tuple[str, ...], scene: Scene) -> np.ndarray:
+        """Fill the cells of a large letter with small letters, in many images."""
+        large, small = values
+        n, board = self.grid_size, cells(large, self.grid_size)
+        u, v = (n * place for place in self.in_box(scene))
+        column, row = np.floor(u).astype(np.int32), np.floor(v).astype(np.int32)
+        filled = (column >= 0) & (column < n) & (row >= 0) & (row < n)
+        filled[filled] = board[row[filled], column[filled]]
+        image = np.nonzero(filled)[0]
+        across, down = (w[filled] - i[filled] - np.float32(0.5) for w, i in ((u, column), (v, row)))
+        angle = scene["local_rotation"] - scene["rotation"]
+        # Rotated letters fit into their cells with their corners; upright ones are kept apart.
+        unit = (np.sqrt(0.5) if self.rotation else 0.85) / (SIDE + 2 * HALF_STROKE)
+        cos, sin = ((f(angle) / unit).astype(np.float32)[image] for f in (np.cos, np.sin))
+        x = cos * across + sin * down + SIDE / 2
+        y = cos * down - sin * across + SIDE / 2
+        covered = np.zeros(filled.shape, np.float32)
+        covered[filled] = distance_to(small, x, y) < HALF_STROKE
+        return covered
+
+    def colours(self, labels: np.ndarray) -> np.ndarray:
+        """Return white."""
+        return np.ones((len(labels), 3))
+
+    @model_validator(mode="after")
+    def _every_letter_occurs(self) -> Navon:
+        pairs = self.combinations()
+        for i, (name, letters) in enumerate(self.shown_values.items()):
+            if set(pairs[:, i]) != set(range(len(letters))):
+                raise ValueError(
+                    f"values: a {name} letter occurs with the same letter only; give more letters, "
+                    "or same_letter: true"
+                )
+        return self
