@@ -320,7 +320,7 @@ def test_letters_are_as_many_as_the_large_one_has_cells():
     from scipy.ndimage import label
 
     values = {"global": ["I", "L"], "local": ["L", "I"]}
-    spec = navon(values=values, size=224, rotation=0, jitter=0)
+    spec = navon(features=["global"], values=values, size=224, rotation=0, jitter=0)
     (pixels,) = spec.pixels(np.array([[0, 0]]), spec.scene(1, np.random.default_rng(0)))
     pieces, n = label(pixels[0] == 255)
     assert n == 3 + 3 + 3
@@ -419,10 +419,39 @@ def test_impossible_settings_are_refused(changes, said):
     assert said in str(error.value)
 
 
-def test_letters_that_occur_with_themselves_only_are_refused():
-    with pytest.raises(ValidationError, match="a global letter occurs with the same letter only"):
-        navon(values={"global": ["A", "B"], "local": ["A"]}, features=["global"])
-    assert navon(values={"global": ["A", "B"]}).shown_values["local"] == ["A", "B"]
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"n_classes": 2}, "has 1 local letters beside it, expected 2 or more"),
+        (
+            {"features": ["global"], "values": {"global": ["A", "B"], "local": ["A"]}},
+            "the global letter A has 0 local letters beside it",
+        ),
+        (
+            {"values": {"global": ["A", "B", "C"], "local": ["B", "A", "C"]}},
+            "C is the same class of global and of local",
+        ),
+    ],
+)
+def test_letters_that_cannot_be_combined_are_refused(changes, said):
+    with pytest.raises(ValidationError) as error:
+        navon(**changes)
+    assert said in str(error.value)
+
+
+def test_equal_classes_of_large_and_small_letters_occur():
+    """As they are needed where features are compared in conflict."""
+    given_values = [{}, {"global": ["A", "B", "C"]}, {"local": ["A", "B", "C"]}]
+    for values in given_values:
+        spec = navon(values=values, n_classes=3)
+        shown = spec.shown_values
+        assert set(shown["global"]) == set(shown["local"])
+        for name, letters in values.items():
+            assert shown[name] == letters
+        labels = spec.generate().labels
+        assert {*labels[labels[:, 0] == labels[:, 1], 0]} == {0, 1, 2}
+    same = navon(same_letter=True, n_classes=2).shown_values
+    assert same["global"] == same["local"]
 
 
 # Sheets

@@ -25,8 +25,8 @@ class Navon(Pictures):
     size: int = Field(64, ge=48, le=224)
     """Images have size x size pixels, in three channels (red, green, blue)."""
     same_letter: bool = False
-    """Whether large letters of the same small letter occur. Without them, as usual, which letter is
-    the one says which the other is not."""
+    """Whether large letters of the same small letter occur. Without them, as usual, the letters are
+    not quite independent: the one says what the other is not."""
     grid_size: int = Field(5, ge=5, le=11)
     """Small letters along a side of the large one."""
 
@@ -35,12 +35,17 @@ class Navon(Pictures):
 
     @property
     def shown_values(self) -> dict[str, list[str]]:
-        """Return the letters; small ones are the same as large ones where nothing else is said."""
-        given = {name: self._shown(0, name) for name in self.FACTORS}
-        if len(self.values) == 1:
-            (letters,) = self.values.values()
-            given = dict.fromkeys(self.FACTORS, letters)
-        return given
+        """Return the letters: the same large and small ones, where nothing else is said.
+
+        Features are compared where their classes are equal, so these are pairs of letters that
+        occur: each large letter and the next one.
+        """
+        step = 0 if self.same_letter else 1
+        if "local" in self.values and "global" not in self.values:
+            small = self.values["local"]
+            return {"global": small[-step:] + small[:-step], "local": small}
+        large = self._shown(0, "global")
+        return {"global": large, "local": self.values.get("local", large[step:] + large[:step])}
 
     def combinations(self) -> np.ndarray:
         """Return pairs of classes; those of the same letter are left out."""
@@ -77,12 +82,22 @@ class Navon(Pictures):
         return np.ones((len(labels), 3))
 
     @model_validator(mode="after")
-    def _every_letter_occurs(self) -> Navon:
-        pairs = self.combinations()
-        for i, (name, letters) in enumerate(self.shown_values.items()):
-            if set(pairs[:, i]) != set(range(len(letters))):
+    def _letters_can_be_combined(self) -> Navon:
+        pairs, shown = self.combinations(), self.shown_values
+        needed = len(self.features)
+        for i, (name, letters) in enumerate(shown.items()):
+            often = np.bincount(pairs[:, i], minlength=len(letters))
+            if often.min() < needed:
+                other = "local" if name == "global" else "global"
                 raise ValueError(
-                    f"values: a {name} letter occurs with the same letter only; give more letters, "
-                    "or same_letter: true"
+                    f"the {name} letter {letters[int(often.argmin())]} has {often.min()} {other} "
+                    f"letters beside it, expected {needed} or more; give more letters, or "
+                    "same_letter: true"
                 )
+        twice = [a for a, b in zip(*shown.values(), strict=False) if a == b]
+        if twice and not self.same_letter:
+            raise ValueError(
+                f"values: {twice[0]} is the same class of global and of local, and does not occur "
+                "with itself; put one of the lists into another order, or leave it out"
+            )
         return self
