@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from repbias.base.spec import RepbiasError
+from repbias.config.study import Condition
 from repbias.io import stimuli as io_stimuli
 from repbias.io.stimuli import Stimuli
+from repbias.pipeline.sizes import training_set_bytes
 from repbias.stimuli.families import stimulus_family
 from repbias.stimuli.gallery import every_value, examples
 from repbias.stimuli.pictures import Drawn, Pictures
@@ -20,6 +22,8 @@ from repbias.stimuli.textures import TEXTURES
 from repbias.stimuli.trifeature import COLOURS
 
 SIZES = {"n_train": 400, "n_validation": 64, "n_test": 128}
+#: Of a user's; it is not built.
+NETWORK = {"kind": "torch", "factory": "json:loads", "layers": ["a"]}
 SQUARE = {"shape": ["square"], "texture": ["solid"], "colour": ["white"]}
 
 
@@ -29,7 +33,7 @@ def trifeature(**changes) -> Pictures:
 
 def navon(**changes) -> Pictures:
     sizes = {"n_train": 400, "n_validation": 60, "n_test": 120}
-    return stimulus_family({"kind": "navon", "size": 48} | sizes | changes)
+    return stimulus_family({"kind": "navon", "size": 48, "n_classes": 4} | sizes | changes)
 
 
 FAMILIES = {
@@ -368,6 +372,16 @@ def test_nuisance_says_where_and_how_figures_are(family, tmp_path):
     assert np.abs(stimuli.nuisance["rotation"][:, 0]).max() <= np.sin(np.pi / 4) + 1e-9
     still = family(rotation=0, jitter=0.5).generate().nuisance
     assert {"x", "y"} <= still.keys() and not {"rotation", other} & still.keys()
+
+
+def test_memory_of_training_sets_does_not_grow_with_what_is_streamed():
+    def needed(**changes):
+        settings_ = {"kind": "trifeature", **changes}
+        return training_set_bytes(Condition(stimuli=settings_, network=NETWORK))
+
+    assert needed(size=32) > 5 * 8192 * 3 * 32**2
+    assert needed(size=224) < 5 * (io_stimuli.STREAMED + 8192 * 100)
+    assert needed(size=224, n_train=80_000) - needed(size=224) < 5 * 80_000 * 100
 
 
 # Settings

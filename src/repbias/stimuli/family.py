@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
 from itertools import combinations_with_replacement
 from math import prod
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -32,6 +32,9 @@ class StimulusFamily(Spec, ABC):
     A family has a field `kind`, its name in the configuration, and a field `features`: names of the
     features, or a mapping of these to their settings.
     """
+
+    #: Whether inputs that are too large for memory are made when they are needed.
+    streams: ClassVar[bool] = False
 
     if TYPE_CHECKING:  # fields of every family
         kind: Any

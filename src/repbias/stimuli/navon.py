@@ -22,11 +22,16 @@ class Navon(Pictures):
     features: list[Literal["global", "local"]] = Field(["global", "local"], min_length=1)
     """The features: which letter the large one is, and which the small ones are. One that is not
     among them varies too, and is part of the input in the variance decomposition."""
+    n_classes: int = Field(10, ge=2)
+    """Letters that are shown, where `values` does not say which: drawn by `seed`, in random order;
+    those of large and of small letters are the same, and class 0 of the small ones is class 1 of
+    the large ones, and so on (with `same_letter`, classes are the same letters)."""
     size: int = Field(64, ge=48, le=224)
     """Images have size x size pixels, in three channels (red, green, blue)."""
     same_letter: bool = False
     """Whether large letters of the same small letter occur. Without them, as usual, the letters are
-    not quite independent: the one says what the other is not."""
+    not quite independent, as the one says what the other is not: of k letters, a feature predicts
+    1/(k-1)² of the other's variance."""
     grid_size: int = Field(5, ge=5, le=11)
     """Small letters along a side of the large one."""
 

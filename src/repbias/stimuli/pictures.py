@@ -82,6 +82,8 @@ class Pictures(StimulusFamily):
     supersampling: int = Field(1, ge=1, le=8)
     """Each pixel is the mean of so many squared: 1 leaves edges hard, 3 or 4 smooth them."""
 
+    streams: ClassVar[bool] = True
+
     #: What may vary, to all of its values.
     FACTORS: ClassVar[Mapping[str, Collection[str]]]
 
