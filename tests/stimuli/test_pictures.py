@@ -464,6 +464,8 @@ def test_equal_classes_of_large_and_small_letters_occur():
             assert shown[name] == letters
         labels = spec.generate().labels
         assert {*labels[labels[:, 0] == labels[:, 1], 0]} == {0, 1, 2}
+    alone = navon(values={"local": ["A"]}, features=["global"], seed=3)
+    assert alone.classes == {"global": 4} and "A" not in alone.shown_values["global"]
     same = navon(same_letter=True, n_classes=2).shown_values
     assert same["global"] == same["local"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -36,7 +36,6 @@ class Navon(Pictures):
     """Small letters along a side of the large one."""
 
     FACTORS = {"global": LETTERS, "local": LETTERS}
-    DRAWN: ClassVar[int] = 2
 
     @property
     def shown_values(self) -> dict[str, list[str]]:
@@ -46,11 +45,16 @@ class Navon(Pictures):
         occur: each large letter and the next one.
         """
         step = 0 if self.same_letter else 1
-        if "local" in self.values and "global" not in self.values:
-            small = self.values["local"]
-            return {"global": small[-step:] + small[:-step], "local": small}
-        large = self._shown(0, "global")
-        return {"global": large, "local": self.values.get("local", large[step:] + large[:step])}
+        large, small = self.values.get("global"), self.values.get("local")
+        if large is None and small is not None and len(small) > 1:
+            large = small[-step:] + small[:-step]
+        if large is None:
+            large = self.some_values("global")
+        if small is None:
+            # Beside a single large letter, any.
+            several = large if len(large) > 1 else self.some_values("local")
+            small = several[step:] + several[:step]
+        return {"global": large, "local": small}
 
     def combinations(self) -> np.ndarray:
         """Return pairs of classes; those of the same letter are left out."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
-from functools import partial
+from collections.abc import Collection, Hashable, Iterator, Mapping
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -27,12 +26,17 @@ PIXELS = 2**18
 LARGEST_BOX = 0.7
 #: How often an image that was there before is drawn anew.
 _MAX_DRAWS = 50
-#: Streams of random numbers, beside those of stimuli and of networks' training sets.
-_VALUES = 0
 
 
 class Drawn:
     """Images that are drawn when rows are asked for, as they are too large for memory.
+
+    Parameters
+    ----------
+    family
+        Draws them.
+    labels, scene
+        What :meth:`Pictures.pixels` is given.
 
     Attributes
     ----------
@@ -40,24 +44,23 @@ class Drawn:
     dtype : uint8
     """
 
-    def __init__(
-        self, draw: Callable[[np.ndarray], np.ndarray], rows: np.ndarray, shape: tuple[int, ...]
-    ) -> None:
-        self._draw, self._rows = draw, rows
-        self.shape, self.dtype = (len(rows), *shape), np.dtype(np.uint8)
+    def __init__(self, family: Pictures, labels: np.ndarray, scene: Scene) -> None:
+        self._family, self._labels, self._scene = family, labels, scene
+        self.shape, self.dtype = (len(labels), *family.inputs.shape), np.dtype(np.uint8)
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._labels)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """Draw all."""
         return np.asarray(self[:], dtype)
 
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, rows: slice | np.ndarray) -> Any:
         """Draw rows; those of a boolean mask are drawn later."""
-        if isinstance(index, np.ndarray) and index.dtype == bool:
-            return Drawn(self._draw, self._rows[index], self.shape[1:])
-        return self._draw(np.atleast_1d(self._rows[index]))
+        labels, scene = self._labels[rows], _some(self._scene, rows)
+        if isinstance(rows, np.ndarray) and rows.dtype == bool:
+            return Drawn(self._family, labels, scene)
+        return self._family.pixels(labels, scene)
 
 
 class Pictures(StimulusFamily):
@@ -86,6 +89,10 @@ class Pictures(StimulusFamily):
 
     #: What may vary, to all of its values.
     FACTORS: ClassVar[Mapping[str, Collection[str]]]
+    #: How many of them, the first ones, make the figure; others its colour.
+    DRAWN: ClassVar[int] = 2
+    #: Grey level of the background.
+    BACKGROUND: ClassVar[float] = 0.5
 
     if TYPE_CHECKING:  # a field of every family of pictures
         features: list[Any]
@@ -93,14 +100,15 @@ class Pictures(StimulusFamily):
     @property
     def shown_values(self) -> dict[str, list[str]]:
         """Return the values of every factor, those that are no features too; classes in order."""
-        return {name: self._shown(i, name) for i, name in enumerate(self.FACTORS)}
+        return {name: self.values.get(name) or self.some_values(name) for name in self.FACTORS}
 
-    def _shown(self, number: int, name: str) -> list[str]:
-        if name in self.values:
-            return self.values[name]
-        stream = np.random.SeedSequence(self.seed, spawn_key=(_VALUES, number))
-        order = np.random.default_rng(stream).permutation(len(self.FACTORS[name]))
-        return [list(self.FACTORS[name])[i] for i in order[: self.n_classes]]
+    def some_values(self, name: str) -> list[str]:
+        """Draw values of a factor by the seed."""
+        known = list(self.FACTORS[name])
+        # Streams of training sets have a single number.
+        key = (0, list(self.FACTORS).index(name))
+        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))
+        return [known[i] for i in rng.permutation(len(known))[: self.n_classes]]
 
     @property
     def classes(self) -> dict[str, int]:
@@ -146,7 +154,7 @@ class Pictures(StimulusFamily):
 
     @abstractmethod
     def coverage(self, values: tuple[str, ...], scene: Scene) -> np.ndarray:
-        """Draw figures that have the same values of all factors in :attr:`DRAWN`.
+        """Draw figures with the same values of the first factors.
 
         Returns
         -------
@@ -154,15 +162,9 @@ class Pictures(StimulusFamily):
             (stimulus, row, column) float32, from 0 (background) to 1 (figure), on the finer grid.
         """
 
-    #: The factors that :meth:`coverage` depends on; they are the first ones.
-    DRAWN: ClassVar[int]
-
     @abstractmethod
     def colours(self, labels: np.ndarray) -> np.ndarray:
         """Return the figures' colours, (stimulus, channel), from classes (stimulus, factor)."""
-
-    #: Grey level of the background.
-    BACKGROUND: ClassVar[float] = 0.5
 
     def scene(self, n: int, rng: np.random.Generator) -> Scene:
         """Place n figures at random; coordinates are shares of the image, angles in radians."""
@@ -197,7 +199,7 @@ class Pictures(StimulusFamily):
         for classes, alike in _alike(labels[:, : self.DRAWN]):
             values = tuple(names[i] for names, i in zip(shown, classes, strict=False))
             for rows in _parts(alike, max(1, PIXELS // fine**2)):
-                covered = self.coverage(values, {name: v[rows] for name, v in scene.items()})
+                covered = self.coverage(values, _some(scene, rows))
                 if self.supersampling > 1:
                     sides = (self.size, self.supersampling) * 2
                     covered = covered.reshape(len(rows), *sides).mean(axis=(2, 4))
@@ -277,19 +279,20 @@ class Pictures(StimulusFamily):
         """Draw images of given classes, none of them twice or taken; return their ids too."""
         from repbias.io.stimuli import BLOCK, STREAMED
 
-        scene, shape = self.scene(len(labels), rng), self.inputs.shape
+        scene = self.scene(len(labels), rng)
         shown = list(self.shown_values.values())
         words = [
             "-".join(names[c] for names, c in zip(shown, classes, strict=True))
             for classes in labels.tolist()
         ]
         in_memory = len(labels) * self.inputs.n_bytes <= STREAMED
-        inputs = np.empty((len(labels), *shape), np.uint8) if in_memory else None
+        shape = len(labels), *self.inputs.shape
+        inputs = np.empty(shape, np.uint8) if in_memory else None
         ids, seen, waiting = np.empty(len(labels), object), set(taken), np.arange(len(labels))
         for _ in range(_MAX_DRAWS):
             again = []
             for rows in _parts(waiting, max(1, BLOCK // self.inputs.n_bytes)):
-                pixels = self.pixels(labels[rows], {name: v[rows] for name, v in scene.items()})
+                pixels = self.pixels(labels[rows], _some(scene, rows))
                 if inputs is not None:
                     inputs[rows] = pixels
                 for row, image in zip(rows.tolist(), pixels, strict=True):
@@ -298,10 +301,8 @@ class Pictures(StimulusFamily):
                         again.append(row)
                     seen.add(ids[row])
             if not again:
-                if inputs is None:
-                    draw = partial(_drawn_rows, self, labels, scene)
-                    inputs = Drawn(draw, np.arange(len(labels)), shape)
-                return inputs, ids.astype(str), scene
+                drawn = Drawn(self, labels, scene) if inputs is None else inputs
+                return drawn, ids.astype(str), scene
             waiting = np.array(again)
             for name, v in self.scene(len(again), rng).items():
                 scene[name][waiting] = v
@@ -350,8 +351,8 @@ class Pictures(StimulusFamily):
         return self
 
 
-def _drawn_rows(family: Pictures, labels: np.ndarray, scene: Scene, rows: np.ndarray) -> np.ndarray:
-    return family.pixels(labels[rows], {name: v[rows] for name, v in scene.items()})
+def _some(scene: Scene, rows: slice | np.ndarray) -> Scene:
+    return {name: values[rows] for name, values in scene.items()}
 
 
 def _alike(labels: np.ndarray) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -62,7 +62,6 @@ class Trifeature(Pictures):
     remainders. A multiple of 1/k. With 0, other images of the same combinations are held out."""
 
     FACTORS = {"shape": SHAPES, "texture": TEXTURES, "colour": COLOURS}
-    DRAWN: ClassVar[int] = 2
 
     @property
     def period_pixels(self) -> float:
