@@ -181,3 +181,26 @@ def test_the_new_architecture_is_one_module(copy):
 def test_the_new_family_is_one_module(copy):
     done = run(copy, added(copy, "add-a-stimulus-family.md", "stimuli/symbols.py"))
     assert not done.returncode, done.stderr
+
+
+def test_the_study_of_images_is_possible_and_its_sheets_are_drawn(copy):
+    (study,) = blocks("images.md", "yaml")
+    config = yaml.safe_load(study)
+    folder = ROOT / "studies/own"
+    code = f"""
+import sys
+sys.path.insert(0, {str(folder)!r})
+from repbias.pipeline.checks import load_study
+condition = load_study({config!r}).condition("trifeature/base")
+assert condition.sizes().units == dict(stem=16, block1=16, block2=32, pool=64)
+"""
+    done = run(copy, code)
+    assert not done.returncode, done.stderr
+    shipped = yaml.safe_load((folder / "images.yaml").read_text(encoding="utf-8"))
+    assert shipped["experiments"]["trifeature"] == config["experiments"]["trifeature"]
+    (sheets,) = blocks("images.md", "python")
+    code = f"import os\nos.chdir({str(copy)!r})\n{sheets}"
+    done = run(copy, code)
+    assert not done.returncode, done.stderr
+    for name in ("trifeature.png", "shapes.png"):
+        assert (copy / name).stat().st_size > 5000

@@ -117,7 +117,7 @@ def test_a_new_docstring_does_not_count(package, changed):
 #: What networks depend on, by architecture.
 TRAINING = {"training mlp", "training torch"}
 #: What training sets depend on, by family.
-FAMILIES = {"stimuli bits"}
+FAMILIES = {f"stimuli {kind}" for kind in ("bits", "navon", "trifeature")}
 #: Analyses of recordings that read activations of networks, not their RDMs.
 ON_ACTIVATIONS = {"rsa_fitted", "encoding", "variance_partition"}
 #: Scripts that simulate brains at the noise of a recording.
@@ -172,7 +172,7 @@ EDITS = {
     "stimuli/bits.py": (
         None,
         "",
-        {"generate_stimuli.py", "train.py", "encryption.py", *FAMILIES},
+        {"generate_stimuli.py", "train.py", "encryption.py", "stimuli bits"},
     ),
     "stimuli/images.py": (
         '".png", ".jpg"',

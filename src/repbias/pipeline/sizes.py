@@ -12,6 +12,7 @@ from math import comb, prod
 
 from repbias.config.study import Condition, Study
 from repbias.io.networks import SNAPSHOTS
+from repbias.io.stimuli import STREAMED
 from repbias.pipeline.plan import Plan
 from repbias.recordings.simulate import OPTIONS
 
@@ -74,11 +75,13 @@ def training_set_bytes(condition: Condition) -> int:
     stimuli = condition.stimuli
     if stimuli.training_sets == "common":
         return 0
+    inputs = stimuli.n_train * stimuli.inputs.n_bytes
+    others = stimuli.n_train * (_row_bytes(condition) - stimuli.inputs.n_bytes)
+    in_memory = min(inputs, STREAMED) if stimuli.streams else inputs
     # One is drawn at a time, which takes some copies. On a CPU ten networks are in a stack: as
     # float32, inputs, labels and which of these count, padded.
-    drawn = 5 * _row_bytes(condition)
-    stacked = 4 * (prod(stimuli.inputs.shape) + 100)
-    return stimuli.n_train * (drawn + 10 * stacked * condition.network.stacked)
+    stacked = 4 * stimuli.n_train * (prod(stimuli.inputs.shape) + 100)
+    return 5 * (in_memory + others) + 10 * stacked * condition.network.stacked
 
 
 def analysis_seconds(condition: Condition, analyses: Collection[str], strengths: int) -> float:

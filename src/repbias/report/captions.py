@@ -70,7 +70,8 @@ FIGURES: dict[str, Caption] = {
         "Learning and bias",
         "Variance decomposition",
         "How the variance of the analysed layer divides into the features, their interactions, "
-        "sub-components of the features (such as inner XORs), the input bits, and a residual. "
+        "sub-components of the features (such as inner XORs), the input (its bits, or what varies "
+        "beside the features, such as position), and a residual. "
         "Means over networks that met the inclusion criterion. Shares sum to 1; negative "
         "estimates are drawn as 0, so a bar may be longer than 1.",
         ("variance_decomposition",),

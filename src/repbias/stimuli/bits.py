@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from repbias.base.inputs import Inputs
 from repbias.base.spec import Name, RepbiasError, nearest
+from repbias.stimuli.combinations import shares
 from repbias.stimuli.family import StimulusFamily
 from repbias.stimuli.features import FUNCTIONS
 from repbias.stimuli.manipulations import (
@@ -169,7 +170,7 @@ class Bits(StimulusFamily, StimulusManipulations):
 
         _, label_given_cell = training_probabilities(self.features, self)
         # quota[s, c]: stimuli of label combination ("cell") c in split s.
-        quota = np.array([_shares(n, self._probabilities(s), rng) for s, n in sizes.items()])
+        quota = np.array([shares(n, self._probabilities(s), rng) for s, n in sizes.items()])
         bits, cells = _collect(self, quota.sum(axis=0), rng, taken)
         rows, split = _assign_splits(cells, quota, list(sizes))
         bits, cells = bits[rows], cells[rows]
@@ -312,18 +313,6 @@ def _moments(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     covariance = (centred * probabilities[:, None]).T @ centred
     scale = np.sqrt(np.diag(covariance))
     return mean, covariance / np.outer(scale, scale)
-
-
-def _shares(n: int, probabilities: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Divide n stimuli among the combinations of labels; remainders go to random ones."""
-    # The tolerance keeps a quarter of 8 from becoming 1.9999.
-    shares = np.floor(n * probabilities + 1e-9).astype(int)
-    rest = np.maximum(n * probabilities - shares, 1e-12) * (probabilities > 0)
-    left = n - shares.sum()
-    if left:
-        chosen = rng.choice(len(shares), size=left, replace=False, p=rest / rest.sum())
-        shares[chosen] += 1
-    return shares
 
 
 def _collect(

@@ -9,9 +9,11 @@ from pydantic import TypeAdapter
 from repbias.base.spec import one_of
 from repbias.stimuli.bits import Bits
 from repbias.stimuli.family import StimulusFamily
+from repbias.stimuli.navon import Navon
+from repbias.stimuli.trifeature import Trifeature
 
 #: The first one is meant where there is no `kind`.
-FAMILIES = (Bits,)
+FAMILIES = (Bits, Navon, Trifeature)
 
 if TYPE_CHECKING:
     Family = StimulusFamily

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
 from itertools import combinations_with_replacement
 from math import prod
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -32,6 +32,9 @@ class StimulusFamily(Spec, ABC):
     A family has a field `kind`, its name in the configuration, and a field `features`: names of the
     features, or a mapping of these to their settings.
     """
+
+    #: Whether inputs that are too large for memory are made when they are needed.
+    streams: ClassVar[bool] = False
 
     if TYPE_CHECKING:  # fields of every family
         kind: Any
@@ -158,14 +161,14 @@ class StimulusFamily(Spec, ABC):
         return stimuli
 
     def audit(self, stimuli: Stimuli) -> dict[str, dict[str, float]]:
-        """Check that features are balanced and independent.
+        """Check that features are as :meth:`expected_shares` says: balanced and independent.
 
         Returns
         -------
         dict
             For every split, its size `n`, and `max_dependence`: the largest difference between the
-            share of stimuli with one class of one feature and one of another, and that of
-            independent features of equally frequent classes.
+            share of stimuli with one class of one feature and one of another, and that which is
+            expected.
 
         Raises
         ------
@@ -173,9 +176,48 @@ class StimulusFamily(Spec, ABC):
             If such a share is off by more than five standard errors of random draws.
         """
         return {
-            split: {"n": float(n), "max_dependence": _dependence(stimuli, split)}
+            split: {"n": float(n), "max_dependence": self._dependence(stimuli, split)}
             for split, n in _counts(stimuli).items()
         }
+
+    def expected_shares(self, split: str, first: str, second: str) -> np.ndarray:
+        """Return how often classes of two features occur together: those of independent features.
+
+        Parameters
+        ----------
+        split
+            "train", "validation" or "test".
+        first, second
+            The features, which may be one.
+
+        Returns
+        -------
+        numpy.ndarray
+            (class of the first, class of the second), summing to 1.
+        """
+        sizes = self.targets[first], self.targets[second]
+        # With itself, a feature has its own classes only.
+        return np.eye(sizes[0]) / sizes[0] if first == second else np.full(sizes, 1 / prod(sizes))
+
+    def _dependence(self, stimuli: Stimuli, split: str) -> float:
+        """Return by how much shares are off from what is expected, at most."""
+        labels = stimuli.labels[stimuli.split == split]
+        worst = 0.0
+        for i, j in combinations_with_replacement(range(len(stimuli.features)), 2):
+            names = [stimuli.features[i], stimuli.features[j]]
+            expected = self.expected_shares(split, *names)
+            found = np.zeros(expected.shape)
+            np.add.at(found, (labels[:, i], labels[:, j]), 1 / len(labels))
+            off = float(np.abs(found - expected).max())
+            allowed = 5 * float(np.sqrt(expected.max() / len(labels)))
+            if off > allowed:
+                raise RepbiasError(
+                    f"the independence audit failed: in {split}, classes of "
+                    f"{' and '.join(dict.fromkeys(names))} occur in shares that are off by "
+                    f"{off:.3f} from those that were asked for (±{allowed:.3f})"
+                )
+            worst = max(worst, off)
+        return worst
 
     def components(self, feature: str) -> dict[str, int]:
         """Return the sub-components of a feature, to their number of classes."""
@@ -211,26 +253,3 @@ def _counts(stimuli: Stimuli) -> dict[str, int]:
     """Return the sizes of the splits that there are."""
     counts = {split: int((stimuli.split == split).sum()) for split in SPLITS}
     return {split: n for split, n in counts.items() if n}
-
-
-def _dependence(stimuli: Stimuli, split: str) -> float:
-    """Return by how much shares are off from those of balanced, independent features, at most."""
-    labels = stimuli.labels[stimuli.split == split]
-    worst = 0.0
-    for i, j in combinations_with_replacement(range(len(stimuli.features)), 2):
-        names = [stimuli.features[i], stimuli.features[j]]
-        sizes = [stimuli.classes[i], stimuli.classes[j]]
-        found = np.zeros(sizes)
-        np.add.at(found, (labels[:, i], labels[:, j]), 1 / len(labels))
-        # With itself, a feature has its own classes only.
-        expected = np.eye(sizes[0]) / sizes[0] if i == j else np.full(sizes, 1 / prod(sizes))
-        off = float(np.abs(found - expected).max())
-        allowed = 5 * float(np.sqrt(expected.max() / len(labels)))
-        if off > allowed:
-            raise RepbiasError(
-                f"the independence audit failed: in {split}, classes of "
-                f"{' and '.join(dict.fromkeys(names))} occur in shares that are off by "
-                f"{off:.3f} from those of balanced, independent features (±{allowed:.3f})"
-            )
-        worst = max(worst, off)
-    return worst

@@ -66,7 +66,7 @@ def learning(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     n_columns = min(4 if len(groups) > 6 else 3, max(1, len(groups)))
     n_blocks = max(1, math.ceil(len(groups) / n_columns))
     figure = Figure(figsize=(max(PAGE / 4 * n_columns, 4), 3.6 * n_blocks + 0.6))
-    axes = figure.subplots(2 * n_blocks, n_columns, sharey=True, squeeze=False)
+    axes = figure.subplots(2 * n_blocks, n_columns, sharey="row", squeeze=False)
     for axis in axes.ravel():
         axis.set_axis_off()
     for i, group in enumerate(groups):
