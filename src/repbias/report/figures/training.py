@@ -74,7 +74,7 @@ def learning(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
         top, bottom = axes[2 * block : 2 * block + 2, column]
         for axis, table in ((top, accuracy), (bottom, variance)):
             _learning_curves(axis, of_group(table, group), colours, len(groups) > MANY)
-        top.set_title(title_of(group, groups))
+        top.set(title=title_of(group, groups), ylim=(0, 1.03))
         bottom.set_xlabel("training step")
         if column == 0:
             top.set_ylabel("validation accuracy")
