@@ -17,7 +17,7 @@ from repbias.report.figures import draw_figures
 from repbias.report.page import (
     claims_summary,
     figure_notes,
-    law_notes,
+    law_sentences,
     number,
     step_times,
     write_page,
@@ -532,9 +532,9 @@ def test_the_page_says_how_well_variance_alone_predicts_shares(make_tables):
         == audit.loc[first, ["condition", "layer", "feature"]]
     ).all(axis=1)
     audit.loc[of_network, "share"] = 0.9
-    (said,) = law_notes(audit)
+    (said,) = law_sentences(audit)
     assert said.startswith("v4: half of 8 shares") and "are within 0.05 of" in said
     condition, layer = audit.loc[first, ["condition", "layer"]]
     assert f"the largest difference is hard in {layer} of {condition}" in said
     assert "predicted 0.20, measured 0.90" in said
-    assert law_notes(audit.assign(gate=False)) == []
+    assert law_sentences(audit.assign(gate=False)) == []

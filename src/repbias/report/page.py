@@ -119,8 +119,11 @@ def _results(
         "claims": claim_blocks(tables["claims"]),
         "verdicts": claims_summary(tables["claims"]),
         "sections": sections_of([figure for figure in figures if figure["recording"] is None]),
-        "notes": figure_notes(tables["cautions"], tables["encoding_regions"])
-        | {"recovery": sentences(tables["recovery"]), "energy_law": law_notes(tables["audit"])},
+        "notes": figure_notes(tables["cautions"], tables["encoding_regions"]),
+        "facts": {
+            "recovery": sentences(tables["recovery"]),
+            "energy_law": law_sentences(tables["audit"]),
+        },
     }
 
 
@@ -146,7 +149,7 @@ def figure_notes(cautions: pd.DataFrame, encoding: pd.DataFrame) -> dict[str, li
     return notes
 
 
-def law_notes(audit: pd.DataFrame) -> list[str]:
+def law_sentences(audit: pd.DataFrame) -> list[str]:
     """Say of every recording how well variance alone predicts shares, and where it does not."""
     said = []
     for recording, shares in predicted_shares(audit).groupby("recording", sort=False):
