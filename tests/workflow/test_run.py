@@ -177,7 +177,9 @@ def test_jobs_on_a_cluster_are_given_every_fingerprint(tiny):
     code = json.loads(frozen.read_text())["code"]
     scripts = {path.name for path in (ROOT / "workflow/scripts").glob("*.py")}
     functions = {entry.function for entry in OF_RECORDINGS.values()}
-    assert code.keys() == scripts | functions | {"training mlp", "training torch", "stimuli bits"}
+    networks = {f"training {kind}" for kind in ("mlp", "cnn", "resnet", "vit", "torch")}
+    families = {f"stimuli {kind}" for kind in ("bits", "navon", "trifeature")}
+    assert code.keys() == scripts | functions | networks | families
 
 
 def jobs_after(tiny, tiny_config, path, value):
