@@ -15,6 +15,7 @@ from repbias.audit.scores import (
     Side,
     cosine,
     divide,
+    divisions,
     jackknifed_shares,
     movable,
     noise_variance,
@@ -135,6 +136,22 @@ def test_a_score_without_noise_is_debiased_cka_of_the_same_form() -> None:
     metric = METRICS["cka"]
     assert found.plain == pytest.approx(metric.compare(metric.factors(x), metric.factors(y)))
     assert cosine(x @ x.T, x @ x.T) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("n_subjects", [2, 4])
+def test_a_subject_is_divided_as_if_it_were_the_only_one(n_subjects: int) -> None:
+    rng = np.random.default_rng(3)
+    x, y = patterns(rng), patterns(rng)
+    design = Design.of({"category": CATEGORY})
+    signal = np.stack([y + 0.5 * patterns(rng) for _ in range(n_subjects)])
+    subjects = subject_kernels(recorded(signal, 4, 2.0, rng), EUCLIDEAN, 0)
+    together, *each = divisions(x @ x.T, Brain.of(Side.of_subjects(subjects), design))
+    assert len(each) == n_subjects
+    for subject, found in zip(subjects, each, strict=True):
+        alone = divide(x @ x.T, Brain.of(Side.of_subjects([subject]), design))
+        for name in ("shares", "low", "high", "p", "adjusted"):
+            np.testing.assert_allclose(getattr(found, name), getattr(alone, name))
+        assert np.abs(found.shares - together.shares).max() > 1e-3
 
 
 def test_noise_does_not_change_the_expected_score() -> None:

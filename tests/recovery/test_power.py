@@ -81,8 +81,9 @@ def test_the_right_model_is_named_as_often_as_by_hand():
 def test_without_noise_the_right_model_is_named_and_a_copy_in_half_of_cases():
     models = {"a": features_of(0, 2), "b": features_of(1, 2)}
     silent = Planned(N, 1, 1, 60, 1.0)
-    _, right = named_right(models, silent, 4, ("rsa", "cka", "encoding"))
+    table, right = named_right(models, silent, 4, ("rsa", "cka", "encoding"))
     assert (right == 1).all() and len(right) == 6
+    assert (table.loc[table["other_condition"] != "", "right"] == 1).all()
     one = features_of(0, 1).repeat(2, axis=0)
     table, right = named_right({"a": one, "same": one}, silent, 4)
     assert right["rsa", "a"] == right["rsa", "same"] == 0.5

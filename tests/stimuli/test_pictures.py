@@ -502,3 +502,15 @@ def test_examples_are_in_rows_of_a_class():
     page = examples(stimuli, "colour")
     assert page.shape == (66, 32, 3)
     assert page[16, 16].tolist() == [255, 0, 0] and page[50, 16].tolist() == [255] * 3
+
+
+def test_a_texture_is_rotated_on_its_own():
+    """By a right angle, stripes across an upright square become stripes down it."""
+    family = trifeature(size=64, rotation=0, jitter=0, n_train=8)
+    scene = family.scene(2, np.random.default_rng(0))
+    scene["texture_rotation"] = np.array([0.0, np.pi / 2])
+    upright, turned = family.coverage(("square", "stripes"), scene)
+    box = slice(16, 48)  # inside the square
+    assert (upright[box, box] == upright[box, 20:21]).all() and 0 < upright[box, box].mean() < 1
+    assert (turned[box, box] == turned[20:21, box]).all()
+    np.testing.assert_array_equal(turned[20, box][::-1], upright[box, 20])
