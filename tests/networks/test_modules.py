@@ -210,10 +210,10 @@ def test_feature_maps_are_read_and_replaced(readout):
             read = (lambda m: m.flatten(1)) if readout == "flatten" else (lambda m: m.mean((2, 3)))
             for layer, output in expected.items():
                 np.testing.assert_allclose(found[layer][n], read(output).numpy(), atol=1e-5)
-            unchanged = spec.outputs_from(weights, x, "pool", found["pool"], IMAGES)
+            unchanged = spec.rest(weights, x, "pool", IMAGES)(found["pool"])
             np.testing.assert_allclose(unchanged[n], logits, atol=1e-5)
             step = np.random.default_rng(1).normal(size=found["pool"].shape[-1])
-            moved = spec.outputs_from(weights, x, "pool", found["pool"] + step, IMAGES)
+            moved = spec.rest(weights, x, "pool", IMAGES)(found["pool"] + step)
             by_hand = torch.from_numpy(step).float()
             by_hand = by_hand.reshape(6, 2, 2) if readout == "flatten" else by_hand[:, None, None]
             shifted = module.readout((pooled + by_hand).flatten(1)).numpy()
@@ -238,7 +238,7 @@ def test_sequences_are_read_and_replaced(readout, layer):
         }.get(readout, output.mean(1))
         np.testing.assert_allclose(found[1], units.numpy(), atol=1e-5)
         step = rng.normal(size=found.shape[-1])
-        moved = spec.outputs_from(weights, x, layer, found + step, TOKENS)[1]
+        moved = spec.rest(weights, x, layer, TOKENS)(found + step)[1]
         by_hand, change = output.clone(), torch.from_numpy(step).float()
         if readout.startswith("token") and readout != "token_mean":
             by_hand[:, int(readout[5:])] += change
@@ -402,7 +402,7 @@ def test_what_is_unusual_is_trained_and_analysed(bits, factory):
     weights = {name: w[-1] for name, w in networks.weights.items()}
     inputs, labels, _ = bits.part("test")
     phi = spec.represent(weights, inputs, task)["first"]
-    again = spec.outputs_from(weights, inputs, "first", phi, task)
+    again = spec.rest(weights, inputs, "first", task)(phi)
     np.testing.assert_allclose(again, spec.outputs(weights, inputs, task), rtol=1e-4, atol=1e-5)
     accuracy = ((again > 0) == labels).mean(axis=1)
     np.testing.assert_allclose(accuracy, networks.test_accuracy)

@@ -8,7 +8,7 @@ architecture, write a class of :class:`repbias.networks.modules.Modules` and ent
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -102,24 +102,22 @@ class Architecture(Spec, ABC):
         """Run networks; return logits, (network, stimulus, output)."""
 
     @abstractmethod
-    def outputs_from(
+    def rest(
         self,
         weights: Mapping[str, np.ndarray],
         inputs: np.ndarray,
         layer: str,
-        activations: np.ndarray,
         task: Task,
         device: str = "cpu",
-    ) -> np.ndarray:
-        """Run networks with a layer replaced.
+    ) -> Callable[[np.ndarray], np.ndarray]:
+        """Return what comes after a layer, as a function.
 
         Parameters
         ----------
         weights, inputs
             The networks, and what they are shown.
-        layer, activations
-            The layer, and what it holds instead: (network, stimulus, unit), as
-            :meth:`represent` gives it.
+        layer
+            The layer that is replaced.
         task
             Shape of the inputs, and number of logits.
         device
@@ -127,8 +125,9 @@ class Architecture(Spec, ABC):
 
         Returns
         -------
-        numpy.ndarray
-            Logits, (network, stimulus, output).
+        callable
+            From what the layer holds instead, (network, stimulus, unit) as :meth:`represent` gives
+            it, to logits, (network, stimulus, output).
         """
 
     def source_files(self) -> list[str]:

@@ -51,10 +51,10 @@ class Convolutional(Modules):
 
     def build(self, inputs: Inputs, n_outputs: int) -> torch.nn.Module:
         """Make the network; the weights of all layers are drawn before those of the readout."""
-        from repbias.networks.image_modules import ConvolutionalNetwork
+        from repbias.networks.image_modules import convolutional_network
 
         channels, *_ = image_shape(inputs)
-        return ConvolutionalNetwork(self, channels, n_outputs)
+        return convolutional_network(self, channels, n_outputs)
 
 
 class CNN(Convolutional):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Types that parameters may have.
 TYPES = (torch.float32, torch.float64, torch.float16)
+#: Bytes of a layer's outputs that are kept while it is replaced again and again.
+MOST_KEPT = 2**28
 #: Seconds of a training step: for each module without modules within it, and each number of the
 #: state; and of a stimulus, for each multiplication and addition of the forward pass, and for each
 #: number that its operations give (benchmarks/scaling.py measures them).
@@ -191,12 +194,17 @@ class Forward:
         task: Task,
         device: str,
     ) -> None:
-        self._spec, self._weights, self._inputs = spec, weights, inputs
+        self._spec, self._inputs = spec, inputs
         self._device, self._n_outputs = pick_device(device), task.n_outputs
-        self._n_networks = len(next(iter(weights.values())))
         # Weights are given at every call, so these do not matter.
         self._module = built(spec, task, 0).to(self._device).eval()
         self._batch = examined(spec, task).batch
+        self._states = [
+            {name: torch.from_numpy(np.array(w[n])).to(self._device) for name, w in weights.items()}
+            for n in range(len(next(iter(weights.values()))))
+        ]
+        #: Number of the network that runs, and rows of the stimuli that it is shown.
+        self._place = 0, slice(0)
 
     def layers(self) -> dict[str, np.ndarray]:
         """Return every layer's units, (network, stimulus, unit) float32."""
@@ -210,46 +218,93 @@ class Forward:
         with hooked(self._module, self._spec.layers, keep):
             for n, rows, _ in self._runs():
                 for layer, units in read.items():
-                    shape = (self._n_networks, len(self._inputs), units.shape[1])
+                    shape = (len(self._states), len(self._inputs), units.shape[1])
                     whole = found.setdefault(layer, np.empty(shape, np.float32))
                     whole[n, rows] = units.cpu().numpy()
         return {layer: found[layer] for layer in self._spec.layers}
 
-    def outputs(
-        self, layer: str | None = None, activations: np.ndarray | None = None
-    ) -> np.ndarray:
-        """Return logits, (network, stimulus, output); a layer's units are replaced if given."""
-        logits = np.empty((self._n_networks, len(self._inputs), self._n_outputs), np.float32)
-        place: list[Any] = [0, slice(0)]
+    def outputs(self) -> np.ndarray:
+        """Return logits, (network, stimulus, output)."""
+        return self._logits(self._runs())
 
-        def patch(name: str, output: Tensor) -> Tensor:
-            assert activations is not None
-            units = torch.from_numpy(activations[place[0], place[1]].astype(np.float32))
-            readout = self._spec.readout_of(name)
-            return replaced(output, readout, name, units.to(output))
+    def rest(self, layer: str) -> Callable[[np.ndarray], np.ndarray]:
+        """Return a function from a layer's units, (network, stimulus, unit), to logits.
 
-        with hooked(self._module, [layer] if layer else [], patch):
-            for n, rows, batch in self._runs(place):
-                logits[n, rows] = batch.float().cpu().numpy()
-        return logits
+        It runs what comes after the layer where that is known, else all of the network.
+        """
+        readout, after = self._spec.readout_of(layer), _after(self._module, layer)
+        kept = self._kept(layer) if after is not None else None
 
-    def _runs(self, place: list[Any] | None = None) -> Iterator[tuple[int, slice, Tensor]]:
+        def run(activations: np.ndarray) -> np.ndarray:
+            def patch(name: str, output: Tensor) -> Tensor:
+                n, rows = self._place
+                units = torch.from_numpy(activations[n, rows].astype(np.float32))
+                return replaced(output, readout, name, units.to(output))
+
+            if after is not None and kept is not None:
+                return self._logits(self._runs_of(after, kept, lambda o: patch(layer, o)))
+            with hooked(self._module, [layer], patch):
+                return self._logits(self._runs())
+
+        return run
+
+    def _kept(self, layer: str) -> dict[tuple[int, int], Tensor] | None:
+        """Return a layer's outputs by network and first stimulus; None if they are too large."""
+        kept: dict[tuple[int, int], Tensor] = {}
+
+        def keep(_: str, output: Tensor) -> None:
+            n, rows = self._place
+            # A copy: the next module may change the output in place.
+            kept[n, rows.start] = output.clone()
+
+        with hooked(self._module, [layer], keep):
+            for _ in self._runs():
+                if sum(output.nbytes for output in kept.values()) > MOST_KEPT:
+                    return None
+        return kept
+
+    def _runs(self) -> Iterator[tuple[int, slice, Tensor]]:
         """Run every network on every batch; give its number, the rows and the logits."""
-        states = [
-            {
-                name: torch.from_numpy(np.array(w[n])).to(self._device)
-                for name, w in self._weights.items()
-            }
-            for n in range(self._n_networks)
-        ]
         with reproducible(self._device), torch.inference_mode():
             for start in range(0, len(self._inputs), self._batch):
                 rows = slice(start, start + self._batch)
                 x = torch.from_numpy(as_seen(np.asarray(self._inputs[rows]))).to(self._device)
-                for n, state in enumerate(states):
-                    if place is not None:
-                        place[:] = [n, rows]
+                for n, state in enumerate(self._states):
+                    self._place = n, rows
                     yield n, rows, functional_call(self._module, state, (x,), tie_weights=False)
+
+    def _runs_of(
+        self,
+        part: nn.Module,
+        given: Mapping[tuple[int, int], Tensor],
+        changed: Callable[[Tensor], Tensor],
+    ) -> Iterator[tuple[int, slice, Tensor]]:
+        """Run a part of every network on what it is given, which is changed first."""
+        names = {name for name, _ in part.named_children()}
+        with reproducible(self._device), torch.inference_mode():
+            for (n, start), x in given.items():
+                self._place = n, slice(start, start + self._batch)
+                state = {k: v for k, v in self._states[n].items() if k.split(".")[0] in names}
+                yield n, self._place[1], functional_call(part, state, (changed(x),))
+
+    def _logits(self, runs: Iterator[tuple[int, slice, Tensor]]) -> np.ndarray:
+        """Gather logits, (network, stimulus, output)."""
+        shape = len(self._states), len(self._inputs), self._n_outputs
+        logits = np.empty(shape, np.float32)
+        for n, rows, batch in runs:
+            logits[n, rows] = batch.float().cpu().numpy()
+        return logits
+
+
+def _after(module: nn.Module, layer: str) -> nn.Sequential | None:
+    """Return what comes after a layer of a sequence; None of other modules."""
+    if type(module).forward is not nn.Sequential.forward:
+        return None
+    names = [name for name, _ in module.named_children()]
+    if layer not in names:
+        return None
+    parts = OrderedDict(list(module.named_children())[names.index(layer) + 1 :])
+    return nn.Sequential(parts)
 
 
 def examined(spec: Modules, task: Task) -> Sizes:

@@ -14,16 +14,20 @@ if TYPE_CHECKING:
     from repbias.networks.vit import VisionTransformer
 
 
-class ConvolutionalNetwork(nn.Sequential):
-    """A convolutional network; the weights of the readout are drawn last."""
+def convolutional_network(spec: Convolutional, channels: int, n_outputs: int) -> nn.Sequential:
+    """Make a convolutional network of images (stimulus, channel, height, width).
 
-    def __init__(self, spec: Convolutional, channels: int, n_outputs: int) -> None:
-        super().__init__(_parts(spec, channels, n_outputs))
+    The weights of the readout are drawn last.
+    """
+    return nn.Sequential(_parts(spec, channels, n_outputs))
+
+
+class ChannelsLast(nn.Module):
+    """Puts channels last in memory: convolutions then take two thirds of the time."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return logits of images (stimulus, channel, height, width)."""
-        # With channels last in memory, convolutions take two thirds of the time.
-        return super().forward(x.contiguous(memory_format=torch.channels_last))
+        """Return the same images."""
+        return x.contiguous(memory_format=torch.channels_last)
 
 
 def _parts(spec: Convolutional, channels: int, n_outputs: int) -> OrderedDict[str, nn.Module]:
@@ -33,7 +37,7 @@ def _parts(spec: Convolutional, channels: int, n_outputs: int) -> OrderedDict[st
     stem.add_module("relu", nn.ReLU(inplace=True))
     if spec.stem_pool:
         stem.add_module("pool", nn.MaxPool2d(3, stride=2, padding=1))
-    parts: OrderedDict[str, nn.Module] = OrderedDict(stem=stem)
+    parts: OrderedDict[str, nn.Module] = OrderedDict(images=ChannelsLast(), stem=stem)
     for i, n_out in enumerate(spec.widths, start=1):
         blocks: OrderedDict[str, nn.Module] = OrderedDict()
         for j in range(1, spec.blocks + 1):
@@ -86,38 +90,37 @@ def _convolution(
     return nn.Sequential(parts)
 
 
-class Transformer(nn.Module):
-    """A vision transformer (Dosovitskiy et al. 2021) of so many patches."""
+def transformer(
+    spec: VisionTransformer, channels: int, n_patches: int, n_outputs: int
+) -> nn.Sequential:
+    """Make a vision transformer (Dosovitskiy et al. 2021) of so many patches."""
+    parts: OrderedDict[str, nn.Module] = OrderedDict(embed=_Embedding(spec, channels, n_patches))
+    for i in range(spec.depth):
+        parts[f"block{i + 1}"] = nn.TransformerEncoderLayer(
+            spec.width,
+            spec.attention_heads,
+            spec.mlp_ratio * spec.width,
+            dropout=0.0,
+            activation="gelu",
+            batch_first=True,
+            norm_first=True,
+        )
+    parts["pool"] = _Pool(class_token=spec.pooling == "class_token")
+    parts["norm"] = nn.LayerNorm(spec.width)
+    parts["readout"] = nn.Linear(spec.width, n_outputs)
+    return nn.Sequential(parts)
 
-    def __init__(
-        self, spec: VisionTransformer, channels: int, n_patches: int, n_outputs: int
-    ) -> None:
+
+class _Pool(nn.Module):
+    """The first token, or the mean over tokens."""
+
+    def __init__(self, class_token: bool) -> None:
         super().__init__()
-        self.embed = _Embedding(spec, channels, n_patches)
-        self.blocks = [f"block{i + 1}" for i in range(spec.depth)]
-        for name in self.blocks:
-            block = nn.TransformerEncoderLayer(
-                spec.width,
-                spec.attention_heads,
-                spec.mlp_ratio * spec.width,
-                dropout=0.0,
-                activation="gelu",
-                batch_first=True,
-                norm_first=True,
-            )
-            self.add_module(name, block)
-        self.class_token = spec.pooling == "class_token"
-        self.norm = nn.LayerNorm(spec.width)
-        self.readout = nn.Linear(spec.width, n_outputs)
+        self.class_token = class_token
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return logits."""
-        x = self.embed(x)
-        for name in self.blocks:
-            x = self.get_submodule(name)(x)
-        pooled = x[:, 0] if self.class_token else x.mean(dim=1)
-        logits: Tensor = self.readout(self.norm(pooled))
-        return logits
+        """Return (stimulus, unit)."""
+        return x[:, 0] if self.class_token else x.mean(dim=1)
 
 
 class _Embedding(nn.Module):

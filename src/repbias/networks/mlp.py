@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from math import prod
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
@@ -84,16 +84,15 @@ class MLP(Architecture):
 
         return outputs(weights, inputs, self, task.n_outputs)
 
-    def outputs_from(
+    def rest(
         self,
         weights: Mapping[str, np.ndarray],
         inputs: np.ndarray,
         layer: str,
-        activations: np.ndarray,
         task: Task,
         device: str = "cpu",
-    ) -> np.ndarray:
-        """Run what comes after the layer; the inputs do not matter any more."""
+    ) -> Callable[[np.ndarray], np.ndarray]:
+        """Return what comes after the layer; the inputs do not matter any more."""
         from repbias.networks.stacks import outputs_from
 
-        return outputs_from(weights, layer, activations, self, task.n_outputs)
+        return lambda activations: outputs_from(weights, layer, activations, self, task.n_outputs)

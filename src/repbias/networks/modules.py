@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, model_validator
@@ -97,23 +97,23 @@ class Modules(Architecture):
 
         return Forward(self, weights, inputs, task, "cpu").outputs()
 
-    def outputs_from(
+    def rest(
         self,
         weights: Mapping[str, np.ndarray],
         inputs: np.ndarray,
         layer: str,
-        activations: np.ndarray,
         task: Task,
         device: str = "cpu",
-    ) -> np.ndarray:
+    ) -> Callable[[np.ndarray], np.ndarray]:
         """Run the networks, and replace the layer's output as it comes.
 
         A layer that is read by a mean is moved as a whole: every position by the difference between
-        the new mean and that of the output.
+        the new mean and that of the output. What comes before the layer runs once only where the
+        module is a torch.nn.Sequential and the layer one of its parts.
         """
         from repbias.networks.forward import Forward
 
-        return Forward(self, weights, inputs, task, device).outputs(layer, activations)
+        return Forward(self, weights, inputs, task, device).rest(layer)
 
     @model_validator(mode="after")
     def _read_layers_exist(self) -> Modules:

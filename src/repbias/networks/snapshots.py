@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -183,9 +183,12 @@ class _Run:
     task: Task
     heads: Heads
     device: str
+    #: Layer to what comes after it.
+    rests: dict[str, Callable[[np.ndarray], np.ndarray]] = field(default_factory=dict)
 
     def __call__(self, layer: str, activations: np.ndarray) -> np.ndarray:
-        logits = self.spec.outputs_from(
-            self.weights, self.inputs, layer, activations, self.task, self.device
-        )
-        return self.heads.reported(logits)
+        if layer not in self.rests:
+            self.rests[layer] = self.spec.rest(
+                self.weights, self.inputs, layer, self.task, self.device
+            )
+        return self.heads.reported(self.rests[layer](activations))

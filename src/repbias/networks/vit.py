@@ -51,7 +51,7 @@ class VisionTransformer(Modules):
 
     def build(self, inputs: Inputs, n_outputs: int) -> torch.nn.Module:
         """Make the network; the weights of all layers are drawn before those of the readout."""
-        from repbias.networks.image_modules import Transformer
+        from repbias.networks.image_modules import transformer
 
         channels, height, width = image_shape(inputs)
         if height % self.patch or width % self.patch:
@@ -59,7 +59,7 @@ class VisionTransformer(Modules):
                 f"network.patch: images of {height} × {width} pixels cannot be divided into "
                 f"patches of {self.patch} × {self.patch}"
             )
-        return Transformer(self, channels, height * width // self.patch**2, n_outputs)
+        return transformer(self, channels, height * width // self.patch**2, n_outputs)
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> VisionTransformer:
