@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import pdist
 
 from repbias.audit.networks import audit_networks
 from repbias.audit.spec import Audit
@@ -49,3 +50,35 @@ def test_a_network_is_no_evidence_of_its_own_similarity() -> None:
     table = audit_networks("set", conditions, {"a": ["1"]}, images, {}, Audit(permutations=19))
     assert abs(table["score"].iloc[0]) < 0.25
     assert set(table["n_networks_a"]) == {3}
+
+
+def test_the_energy_law_holds_for_the_same_directions() -> None:
+    """Two kinds of network that carry two features along the same axes, with other gains.
+
+    Squared variances of a two-class feature with gain g are g^4, in one dimension; nothing else
+    varies but noise. The part of a feature in the similarity of two networks is then the product
+    of their variances, what the law predicts: .36 * .04 against .04 * .36 of total .0288.
+    """
+    rng = np.random.default_rng(0)
+    labels = np.array([[i % 2, i // 2 % 2] for i in range(N)])
+    codes = np.eye(2)[labels].reshape(N, 4)
+
+    def of(gains: list[float]):
+        patterns = [
+            codes * np.repeat(gains, 2) + 0.01 * rng.standard_normal((N, 4)) for _ in range(3)
+        ]
+        vectors = np.stack([pdist(p, "sqeuclidean") for p in patterns])
+        info = {"network": ["s0", "s1", "s2"], "layer": ["1"] * 3, "seed": [0, 1, 2]}
+        info |= {"step": [0] * 3, "snapshot": ["final"] * 3, "included": [True] * 3}
+        return make_rdms(vectors, IDS, "squared_euclidean", info)
+
+    conditions = {"a": of([0.6, 0.2]), "b": of([0.2, 0.6])}
+    images = Images(IDS.tolist(), None, {"one": labels[:, 0], "two": labels[:, 1]})
+    layers = {"a": ["1"], "b": ["1"]}
+    table = audit_networks("set", conditions, layers, images, {}, Audit(permutations=19))
+    shares = table.set_index(["condition_a", "condition_b", "feature"])
+    expected = {("a", "a"): 0.6**4 / (0.6**4 + 0.2**4), ("a", "b"): 0.5}
+    for pair, share in expected.items():
+        row = shares.loc[(*pair, "one")]
+        assert row["share"] == pytest.approx(share, abs=0.01)
+        assert row["predicted"] == pytest.approx(share, abs=0.01)

@@ -41,6 +41,7 @@ MEASURED = {
 EMPTY = {name: as_table(name) for name in TABLES}
 _TEXT = {
     "network",
+    "untrained",
     "network_a",
     "network_b",
     "feature",
@@ -441,7 +442,77 @@ def unrelated(values, rng):
     return {}, tables_of(_encryption(_geometry(values, rng)))
 
 
+def by_name(sign):
+    """Colour is "easy", and shape is "hard"."""
+
+    def build(values, rng):
+        roles, tables = gap(sign * values, rng)
+        return {"condition": roles["condition"], "colour": "easy", "shape": "hard"}, tables
+
+    return build
+
+
+def redundant(values, rng):
+    """The second feature was easier to decode before training, on average."""
+    n = len(values)
+    second, first = _apart(values, rng)
+    noise = rng.uniform(size=(3, n))
+    used = [
+        {"output": "one", "feature": "one", "agreement": first},
+        {"output": "one", "feature": "two", "agreement": second},
+        {"output": "two", "feature": "one", "agreement": noise[0]},
+        {"output": "two", "feature": "two", "agreement": noise[1]},
+    ]
+    before = [
+        {"probe": "linear", "feature": "one", "accuracy": 0.5 + 0.01 * noise[2]},
+        {"probe": "linear", "feature": "two", "accuracy": 0.6 + 0.01 * noise[1]},
+        {"probe": "nonlinear", "feature": "one", "accuracy": 1.0},
+    ]
+    after = [{**row, "accuracy": noise[0]} for row in before]
+    learning = [{"feature": "one", "target": True}, {"feature": "two", "target": False}]
+    frames = [
+        table("behaviour", "both", used),
+        table("probes", "both", before, ["initial"]),
+        table("probes", "both", after),
+        table("learning", "both", learning, ["final"]),
+    ]
+    return {"condition": "tasks/both", "first": "one", "second": "two"}, tables_of(*frames)
+
+
 # Two conditions: the effect is the mean of the first values minus that of the second.
+
+
+def supervised(larger, smaller, rng):
+    frames = [
+        _r2(c, seldom=v, often=rng.uniform(size=len(v)))
+        for c, v in (("larger", larger), ("smaller", smaller))
+    ]
+    roles = {"more": "tasks/larger", "less": "tasks/smaller", "feature": "seldom"}
+    return roles, tables_of(*frames, features=("seldom", "often"))
+
+
+def untrained(larger, smaller, rng):
+    """Similarities to untrained networks add up from effects of networks, and to the other task
+    they depend on the other network."""
+    n = len(larger)
+    pairs = [(a, b) for a in range(n) for b in range(n)]
+    entries = {
+        "seed": [a for a, _ in pairs],
+        "untrained_seed": [b for _, b in pairs],
+        "similarity": [80.0 if a == b else (larger[a] + larger[b]) / 2 for a, b in pairs],
+    }
+    _, rows = table("rsa_untrained", "one", [{k: np.array(v) for k, v in entries.items()}])
+    networks = [(c, s) for c in ("one", "two") for s in range(n)]
+
+    def similarity(a, b):
+        if a[1] == b[1] or a[0] == b[0]:
+            return 50.0
+        return smaller[(a if a[0] == "two" else b)[1]]
+
+    r2 = [_r2(c, easy=np.zeros(n)) for c in ("one", "two")]
+    roles = {"condition": "tasks/one", "other": "tasks/two"}
+    frames = [rsa(networks, similarity), ("rsa_untrained", rows.assign(rdm_similarity="corr")), *r2]
+    return roles, tables_of(*frames)
 
 
 def gaps(larger_role, smaller_role):
@@ -534,12 +605,15 @@ MEANS = {
     "C7": frequent,
     "C7b": frequent,
     "C10": reversed_gap,
+    "C11": by_name(1),
+    "C12": by_name(-1),
     "C13": own_flips,
     "C13b": other_flips,
     "C15": norms,
     "C16": components_needed,
     "C17": conflict("follows_a", "follows_a_standardised"),
     "C17-standardised": conflict("follows_a_standardised", "follows_a"),
+    "C21": redundant,
     "C23": behaviour,
     "C26": unreadable,
     "C26b": unrelated,
@@ -552,11 +626,14 @@ MEANS = {
 }
 DIFFERENCES = {
     "C4": gaps("joint", "hard_first"),
+    "C7c": supervised,
     "C9": gaps("deep", "shallow"),
     "C9b": gaps("wide", "narrow"),
+    "C18": gaps("many", "few"),
     "C19": similarities(within_second=True),
     "C20": similarities(within_second=False),
     "C22": decodability,
+    "C24": untrained,
     "C29": gaps("noisy", "plain"),
     "C29b": gaps("decayed", "plain"),
 }
@@ -564,7 +641,7 @@ DIFFERENCES = {
 NO_DIFFERENCE = {"C9b": 0.1, "C13b": 0.05, "C22": 0.05, "C26b": 0.05}
 SOME_DIFFERENCE = {"C29": 0.1, "C29b": 0.1}
 #: Decided at the end of training only.
-FINAL_ONLY = {"C3", "C23", "C25", "C26", "C26b"}
+FINAL_ONLY = {"C3", "C21", "C23", "C25", "C26", "C26b"}
 #: Of keys, not networks: none can be excluded, and there is no training.
 OF_KEYS = {"C26", "C26b"}
 #: Decided at equal loss too.

@@ -74,6 +74,26 @@ def test_complex_networks_against_easy_ones(swap):
     assert (row["n_included"], row["n_excluded"]) == (2 * N, 0)
 
 
+def test_untrained_networks_are_nearer_than_those_of_another_task():
+    """C24: .5 to untrained networks of other seeds, against -.5 between tasks; .9 to oneself."""
+    tables, effect = compared(MEANS)
+    rows = [
+        {"seed": np.arange(N), "untrained_seed": s, "rdm_similarity": "corr"}
+        | {"similarity": np.where(np.arange(N) == s, 0.9, 0.5)}
+        for s in range(N)
+    ]
+    name, rows = table("rsa_untrained", "easy", rows)
+    tables[name] = rows.assign(rdm_similarity="corr")
+    row = decided("C24", {"condition": "tasks/easy", "other": "tasks/hard"}, tables)["final"]
+    between = -0.5 + mean_effect(effect, "easy") + mean_effect(effect, "hard")
+    assert row["effect"] == pytest.approx(0.5 - between, abs=1e-12)
+    assert row["verdict"] == "supported"
+    assert row["remark"].startswith(
+        f"similarity to untrained networks 0.500, to the other task {between:.3f}; "
+        "to itself untrained 0.900"
+    )
+
+
 @pytest.mark.parametrize("swap", [False, True])
 def test_hard_networks_against_easy_ones(swap):
     """C20: easy-easy (.9) against hard-hard (.4); what both have in common is no matter."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.stats import t
-from synthetic import BOTH, decided, table, tables_of
+from synthetic import BOTH, MEANS, decided, table, tables_of
 
 N = 6
 
@@ -174,3 +174,27 @@ def test_networks_without_a_label_decide_nothing():
     row = decided("C23", BOTH, tables_of(table("behaviour", "both", entries)))["final"]
     assert row["verdict"] == "inconclusive"
     assert (row["n_included"], row["n_excluded"]) == (0, N)
+
+
+def test_a_redundant_feature_that_was_not_easier_before_training_decides_nothing():
+    """C21, where untrained accuracies of the two features are the same on average."""
+    roles, tables = MEANS["C21"](np.linspace(0.2, 0.4, 8), np.random.default_rng(0))
+    assert decided("C21", roles, tables)["final"]["verdict"] == "supported"
+    probes = tables["probes"].copy()
+    before = (probes["snapshot"] == "initial") & (probes["probe"] == "linear")
+    seeds = probes["seed"].to_numpy() - probes["seed"].mean()
+    turned = np.where(probes["feature"] == "one", 0.5 + 0.01 * seeds, 0.5)
+    probes.loc[before, "accuracy"] = turned[before]
+    row = decided("C21", roles, tables | {"probes": probes})["final"]
+    assert row["verdict"] == "inconclusive"
+    assert row["remark"].startswith("neither was easier to decode before training")
+
+
+def test_a_redundant_feature_that_was_harder_before_training_turns_the_sign():
+    roles, tables = MEANS["C21"](np.linspace(0.2, 0.4, 8), np.random.default_rng(0))
+    probes = tables["probes"].copy()
+    before = (probes["snapshot"] == "initial") & (probes["probe"] == "linear")
+    probes.loc[before, "accuracy"] = 1 - probes.loc[before, "accuracy"]
+    row = decided("C21", roles, tables | {"probes": probes})["final"]
+    assert row["effect"] == pytest.approx(-0.3)
+    assert row["verdict"] == "not supported"

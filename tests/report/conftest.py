@@ -268,7 +268,7 @@ def audited(rows, rng):
         "audit_networks": of(
             "audit_networks",
             [
-                row | {"feature": feature, "share": share}
+                row | {"feature": feature, "share": share, "predicted": 0.2, "gate": True}
                 for row in pairs
                 for feature, share in shares.items()
             ],
@@ -449,6 +449,14 @@ def make_tables() -> Callable[..., dict[str, pd.DataFrame]]:
             "similarity": both_ways(networks, rng),
             "identification": identified(networks, rng),
             "rsa_models": compared([*networks, *models], rng),
+            "rsa_untrained": measured(
+                "rsa_untrained",
+                [
+                    row | {"rdm_similarity": "corr", "untrained": "seed0", "untrained_seed": 0}
+                    for row in networks
+                ],
+                similarity=score,
+            ),
             "rsa_recordings": measured(
                 "rsa_recordings",
                 [

@@ -113,7 +113,7 @@ def test_figures_draw_when_every_network_was_excluded(make_tables, tmp_path):
     # Their tables do not say who was included: nothing else is in them.
     drawn_anyway = {"verdicts", "learning", "encryption", "rsa_models", "identification"}
     drawn_anyway |= {"quality", "model_comparison", "variance_partition"}
-    drawn_anyway |= {"audit_networks", "recovery", "recovery_layers"}
+    drawn_anyway |= {"audit_networks", "energy_law_networks", "recovery", "recovery_layers"}
     assert {name for name, table in data.items() if len(table)} == drawn_anyway
 
 

@@ -17,6 +17,7 @@ from repbias.report.figures import draw_figures
 from repbias.report.page import (
     claims_summary,
     figure_notes,
+    law_between_networks,
     law_sentences,
     number,
     step_times,
@@ -538,3 +539,17 @@ def test_the_page_says_how_well_variance_alone_predicts_shares(make_tables):
     assert f"the largest difference is hard in {layer} of {condition}" in said
     assert "predicted 0.20, measured 0.90" in said
     assert law_sentences(audit.assign(gate=False)) == []
+
+
+def test_the_page_says_how_well_variance_predicts_similarity_between_networks(make_tables):
+    """R² of predictions as they are: 1 - (.1² + .1²) / (2 * .2²) of shares .2 and .6."""
+    table = make_tables()["audit_networks"]
+    features = {"easy": (0.3, 0.2), "hard": (0.5, 0.6)}
+    for name, (predicted, share) in features.items():
+        chosen = table["feature"] == name
+        table.loc[chosen, ["predicted", "share"]] = predicted, share
+    said = law_between_networks(table)
+    assert len(said) == table["experiment"].nunique()
+    assert "R² 0.75 over" in said[0]
+    assert "half of them are within 0.10" in said[0]
+    assert law_between_networks(table.assign(gate=False)) == []

@@ -25,6 +25,7 @@ from repbias.rsa.tables import (
     compare_recordings,
     compare_with_recording,
     compare_with_subjects,
+    compare_with_untrained,
 )
 from repbias.tables import TABLES
 
@@ -357,3 +358,33 @@ def test_intervals_between_recordings_end_where_similarities_do(sign, end):
     (row,) = table[table["interval"].str.endswith("mean RDM")].itertuples()
     assert getattr(row, end) == sign
     assert row.ci_low < row.similarity < row.ci_high
+
+
+def test_trained_networks_are_compared_with_untrained_ones_of_their_condition() -> None:
+    """Layer by layer, their own included, as rsatoolbox compares."""
+    rng = np.random.default_rng(0)
+    rows = [
+        (layer, snapshot, seed)
+        for layer in ("one", "two")
+        for snapshot, seeds in (("initial", 3), ("mastered", 2), ("final", 3))
+        for seed in range(seeds)
+    ]
+    info = {"network": [f"seed{s}" for *_, s in rows], "seed": [s for *_, s in rows]}
+    info |= {"snapshot": [s for _, s, _ in rows], "layer": [layer for layer, *_ in rows]}
+    info |= {"step": [0] * len(rows), "included": [True] * len(rows)}
+    ids = np.arange(8).astype(str)
+    vectors = rng.random((len(rows), 28))
+    vectors[0] = 1.0  # constant: undefined
+    rdms = make_rdms(vectors, ids, "correlation", info)
+    table = compare_with_untrained("e", {"c": rdms}, Geometry(rdm_similarities=["corr", "cosine"]))
+    assert tuple(table.columns) == TABLES["rsa_untrained"].columns
+    assert len(table) == 2 * 2 * (2 + 3) * 3
+    for row in table.itertuples():
+        trained = rows.index((row.layer, row.snapshot, row.seed))
+        untrained = rows.index((row.layer, "initial", row.untrained_seed))
+        if untrained == 0 and row.rdm_similarity == "corr":
+            assert np.isnan(row.similarity)
+        else:
+            expected = compare(rdms[trained], rdms[untrained], row.rdm_similarity)[0, 0]
+            assert row.similarity == pytest.approx(expected)
+            assert row.untrained == f"seed{row.untrained_seed}"

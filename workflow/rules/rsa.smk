@@ -28,7 +28,8 @@ rule rsa_models:
     input:
         lambda w: PLAN.files_of("rdms", w.group),
     output:
-        "<results>/tables/parts/rsa_models/{group}.csv",
+        rsa_models="<results>/tables/parts/rsa_models/{group}.csv",
+        rsa_untrained="<results>/tables/parts/rsa_untrained/{group}.csv",
     log:
         "<results>/logs/rsa_models/{group}.log",
     benchmark:

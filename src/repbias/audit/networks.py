@@ -12,8 +12,8 @@ import pandas as pd
 from repbias.audit.design import Design
 from repbias.audit.gates import LEVEL, permutation_p
 from repbias.audit.kernels import squared
-from repbias.audit.scores import jackknifed_shares
-from repbias.audit.shares import REST, Freed, kernel_of, score_parts
+from repbias.audit.scores import energy_law, jackknifed_shares
+from repbias.audit.shares import REST, Freed, block_parts, kernel_of, score_parts
 from repbias.audit.spec import Audit
 from repbias.audit.tables import Known, in_order, labels_of, pairs_of, shares_table
 from repbias.base.groups import StimulusGroups
@@ -120,6 +120,7 @@ def _compared(
     measures = {str(rdms.dissimilarity_measure) for rdms in shown.values()}
     about = where | {"measure": ", ".join(sorted(measures)), "n_stimuli": int(known.rows.sum())}
     snapshots = pd.concat([rdm_table(c, r) for c, r in shown.items()])["snapshot"].unique()
+    orthogonal = known.design.orthogonal()
     for snapshot in snapshots:
         of_snapshot = [
             layer
@@ -128,6 +129,7 @@ def _compared(
         ]
         freed = [[Freed.of(k, known.design) for k in layer.kernels] for layer in of_snapshot]
         energies = [energies_of(layer, known.design) for layer in freed]
+        own = [np.stack([block_parts(k, k, orthogonal) for k in layer]) for layer in freed]
         nothing = StimulusGroups.alone(known.design.n_stimuli)
         for i, a in enumerate(of_snapshot):
             others = of_snapshot[i:]
@@ -139,10 +141,13 @@ def _compared(
                 found = np.array(
                     [[score_parts(x, y, known.design) for y in freed[i + j]] for x in freed[i]]
                 )
-                found /= np.sqrt(np.outer(energies[i], energies[i + j]))[:, :, None]
+                predicted = energy_law(own[i][:, None], own[i + j][None])
+                predicted[..., -1] = found[..., -1]
+                for parts in (found, predicted):
+                    parts /= np.sqrt(np.outer(energies[i], energies[i + j]))[:, :, None]
                 gate = {"gate": bool(gate_p[j] <= LEVEL), "gate_p": gate_p[j]}
                 at = about | gate | {"snapshot": snapshot}
-                yield from _rows(a, b, found, [*known.design.names, REST], at)
+                yield from _rows(a, b, found, predicted, [*known.design.names, REST], at)
 
 
 def _layers(
@@ -171,7 +176,12 @@ def energies_of(kernels: Sequence[Freed], design: Design) -> np.ndarray:
 
 
 def _rows(
-    a: _Layer, b: _Layer, found: np.ndarray, features: Sequence[str], about: dict[str, Any]
+    a: _Layer,
+    b: _Layer,
+    found: np.ndarray,
+    predicted: np.ndarray,
+    features: Sequence[str],
+    about: dict[str, Any],
 ) -> Iterator[dict[str, Any]]:
     """Average the parts of the similarities of two layers' networks.
 
@@ -181,6 +191,8 @@ def _rows(
         The layers.
     found
         (network, network, feature and rest), parts of the similarity of every pair.
+    predicted
+        The same by the energy law.
     features
         Their names.
     about
@@ -189,8 +201,8 @@ def _rows(
     different = np.ones((len(a.networks), len(b.networks)), bool)
     if a.condition == b.condition:
         different = a.networks[:, None] != b.networks
-    found[~different] = np.nan
-    mean = np.nanmean(found, axis=(0, 1))
+    found[~different] = predicted[~different] = np.nan
+    mean, by_law = (np.nanmean(parts, axis=(0, 1)) for parts in (found, predicted))
     score = mean.sum()
     low, high, p = _over_networks(found, a, b)
     for f, feature in enumerate(features):
@@ -203,6 +215,7 @@ def _rows(
             "n_networks_b": len(b.networks),
             "feature": feature,
             "share": mean[f] / score,
+            "predicted": by_law[f] / by_law.sum(),
             "ci_low": low[f],
             "ci_high": high[f],
             "p": p[f],

@@ -149,7 +149,7 @@ class Division:
     target : what the interval is about
     adjusted : (feature and rest,), by :func:`repbias.audit.shares.adjusted_parts`
     of_means : (feature and rest,), from mean patterns
-    predicted : (feature and rest,), by the energy law (:func:`energy_law`)
+    predicted : (feature and rest,), by the energy law (:func:`shares_by_law`)
     t : of the score, over repeats; NaN of one
     """
 
@@ -183,6 +183,7 @@ def divisions(model: np.ndarray, brain: Brain) -> Iterator[Division]:
     """
     side, design = brain.side, brain.design
     freed = Freed.of(model, design)
+    own = block_parts(freed, freed, brain.orthogonal)
     by_subject = np.stack([score_parts(freed, subject, design) for subject in brain.subjects])
     # For intervals, of all and of each subject, if they are needed.
     weighted = cache(partial(weights, model, design))
@@ -211,26 +212,37 @@ def divisions(model: np.ndarray, brain: Brain) -> Iterator[Division]:
             target,
             adjusted / adjusted.sum(),
             of_means / of_means.sum(),
-            energy_law(freed, brain, found[-1]),
+            shares_by_law(own, brain.within, found[-1]),
             t,
         )
 
 
-def energy_law(model: Freed, brain: Brain, rest: float) -> np.ndarray:
-    """Predict shares of a score from shares of variance and participation ratios alone.
+def energy_law(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Predict parts of a score from the variance of features and its dimensions on either side.
 
     With v the variance that a feature explains and r the participation ratio of its dimensions on
-    either side, its part is v_M v_B / sqrt(r_M r_B) if its dimensions are the same on both sides
+    either side, its part is v_a v_b / sqrt(r_a r_b) if its dimensions are the same on both sides
     and other features' are none of these; as r = v^2 / (squared variance), that is the geometric
-    mean of the two sides' squared variances. The rest's part is the measured one.
+    mean of the two sides' squared variances.
+
+    Parameters
+    ----------
+    a, b
+        (..., feature), squared variances within features: of :func:`block_parts` in a design of
+        orthogonal features.
+    """
+    return np.sqrt(np.maximum(a, 0) * np.maximum(b, 0))
+
+
+def shares_by_law(a: np.ndarray, b: np.ndarray, rest: float) -> np.ndarray:
+    """Predict shares of a score by the energy law; the rest's part is the measured one.
 
     Returns
     -------
     numpy.ndarray
         (feature and rest,), sum 1; NaN where there is nothing.
     """
-    own = block_parts(model, model, brain.orthogonal)
-    parts = np.sqrt(np.maximum(own, 0) * np.maximum(brain.within, 0))
+    parts = energy_law(a, b)
     parts[-1] = rest
     total = parts.sum()
     return parts / total if total > 0 else np.full(len(parts), np.nan)

@@ -52,8 +52,11 @@ def decide(
         training stops; for differences that settings make, also when each network first reached
         the validation loss that all of them reach ("matched"). Then one row per question and time.
     """
-    rsa = tables["rsa_models"]
-    of_claims = tables | {"rsa_models": rsa[rsa["rdm_similarity"] == rdm_similarity]}
+    of_claims = tables | {
+        name: tables[name][tables[name]["rdm_similarity"] == rdm_similarity]
+        for name in ("rsa_models", "rsa_untrained")
+        if name in tables
+    }
     rows = []
     for key, roles in wanted.items():
         name, _, variant = key.partition(" ")

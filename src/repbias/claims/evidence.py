@@ -414,13 +414,25 @@ def gap_between(
 
 
 def contrast_of_similarities(
-    evidence: Evidence, larger: tuple[str, str], smaller: tuple[str, str]
+    evidence: Evidence,
+    larger: tuple[str, str],
+    smaller: tuple[str, str],
+    untrained: bool = False,
 ) -> Result:
     """Return the mean similarity of one pair of conditions minus that of another pair.
 
     Networks are the random factor: each is left out of all comparisons that it takes part in
     (jackknife). A network is never compared with itself, nor with the network of another
     condition that has the same initial weights and training set (same seed).
+
+    Parameters
+    ----------
+    evidence
+        Has the tables rsa_models and, for untrained networks, rsa_untrained.
+    larger, smaller
+        The pair claimed to be more similar, and the other one.
+    untrained
+        Whether the first pair is of trained and untrained networks of one condition.
     """
     conditions = list(dict.fromkeys([*larger, *smaller]))
     included = {c: np.sort(evidence.r2(c).index) for c in conditions}
@@ -429,10 +441,18 @@ def contrast_of_similarities(
     if min(map(len, included.values())) < 3:  # without one of two, there is no pair
         return undecided(n_included, n_excluded)
     similarity = {pair: _similarities(evidence, pair, included) for pair in {larger, smaller}}
+    remark = ""
+    if untrained:
+        similarity[larger], itself = _to_untrained(evidence, larger[0], included[larger[0]])
+        means = [np.nanmean(similarity[pair]) for pair in (larger, smaller)]
+        remark = "similarity to untrained networks {:.3f}, to the other task {:.3f}; ".format(
+            *means
+        )
+        remark += f"to itself untrained {itself:.3f}"
     estimate = contrast_estimate(similarity, larger, smaller)
     if estimate is None:
         return undecided(n_included, n_excluded, remark="some similarities are undefined")
-    return result_of(estimate, n_included, n_excluded)
+    return result_of(estimate, n_included, n_excluded, remark=remark)
 
 
 def contrast_estimate(
@@ -504,6 +524,18 @@ def _similarities(
             if row != column and row in index[0] and column in index[1]:
                 matrix[index[0][row], index[1][column]] = value
     return matrix
+
+
+def _to_untrained(
+    evidence: Evidence, condition: str, included: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """Return similarities (trained network, untrained network of another seed), and to itself."""
+    table = evidence.rows("rsa_untrained", condition)
+    wide = table.pivot(index="seed", columns="untrained_seed", values="similarity")
+    matrix = wide.reindex(index=included, columns=included).to_numpy(float, copy=True)
+    itself = float(np.diagonal(matrix).mean())
+    np.fill_diagonal(matrix, np.nan)
+    return matrix, itself
 
 
 def _pairs(evidence: Evidence, first: str, second: str) -> pd.DataFrame:

@@ -79,6 +79,26 @@ def hard_less_similar(evidence: Evidence, easy: str, hard: str) -> Result:
     return contrast_of_similarities(evidence, (easy, easy), (hard, hard))
 
 
+@claim(
+    "C24",
+    "Trained networks stay closer (RSA) to untrained networks than to networks of another task",
+    {"condition": "condition", "other": "condition"},
+    reference="shape-shape .624, texture-texture .408, untrained-untrained .619",
+    provenance=HERMANN_2020,
+    measure="difference of RDM similarity",
+    bounds=(-2, 2),
+    tables=("rsa_models", "variance_explained"),
+    same_stimuli=True,
+    contrast=Contrast("condition", "other", ("training.targets",)),
+)
+def closer_to_untrained(evidence: Evidence, condition: str, other: str) -> Result:
+    """Effect: mean similarity trained-untrained minus mean similarity with the other task.
+
+    Networks of equal seeds, which began with the same weights, are not compared in either.
+    """
+    return contrast_of_similarities(evidence, (condition, condition), (condition, other), True)
+
+
 def _measured(*metrics: str) -> Callable[..., Iterator[str]]:
     """Require that identification uses these measures."""
 

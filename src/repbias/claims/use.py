@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from repbias.base.statistics import preference
+from repbias.base.statistics import Estimate, preference
 from repbias.claims.contrast import Contrast
 from repbias.claims.evidence import (
     HERMANN_2020,
@@ -17,6 +18,7 @@ from repbias.claims.evidence import (
     claim,
     difference_of,
     mean_of,
+    withheld,
 )
 from repbias.stimuli.manipulations import LABEL
 
@@ -163,6 +165,59 @@ def _follows_easy(evidence: Evidence, condition: str, easy: str, hard: str, suff
     second = rows[(rows["feature_a"] == hard) & (rows["feature_b"] == easy)]
     follows = [*preference(first[a], first[b]), *preference(second[b], second[a])]
     return mean_of(evidence, np.array(follows) - 0.5, condition)
+
+
+def _redundant(study: Study, condition: str, first: str, second: str) -> Iterator[str]:
+    """Require training on one of two features that always say the same."""
+    spec = study.condition(condition)
+    agreement = getattr(spec.stimuli, "agreement", None)
+    found = (set(agreement.features), agreement.probability) if agreement else None
+    if found != ({first, second}, 1):
+        said = f"{agreement.features}, {agreement.probability}" if agreement else "none"
+        yield (
+            f"stimuli.agreement of {condition} is {said}; expected {first!r} and {second!r} with "
+            "probability 1"
+        )
+    if not set(targets := spec.training.targets or [first, second]) < {first, second}:
+        yield (
+            f"training.targets of {condition} is {targets}; expected one of {first!r} and "
+            f"{second!r}, as either says the same"
+        )
+
+
+@claim(
+    "C21",
+    "Of two features that say the same in training, networks use the one that was easier to decode "
+    "before training",
+    {"condition": "condition", "first": "feature", "second": "feature"},
+    reference="colour before shape before texture",
+    provenance=HERMANN_2020,
+    measure="agreement of the output with the feature that was easier to decode, minus that with "
+    "the other",
+    bounds=(-1, 1),
+    tables=("behaviour", "probes"),
+    snapshots=("final",),
+    requires=_redundant,
+)
+def uses_the_easier(evidence: Evidence, condition: str, first: str, second: str) -> Result:
+    """Effect: mean over networks, on test stimuli on which the features are independent.
+
+    Which feature was easier is decided for all networks together, by linear probes of the untrained
+    analysed layer; where their accuracies do not differ, neither was, and nothing is decided.
+    """
+    learning = evidence.all_rows("learning", condition)
+    trained = learning.loc[learning["target"].astype(bool), "feature"].unique()
+    rows = evidence.rows("behaviour", condition)
+    used = evidence.by_feature(rows[rows["output"].isin(trained)], "agreement")
+    before = replace(evidence, snapshot="initial").rows("probes", condition)
+    decoded = evidence.by_feature(before[before["probe"] == "linear"], "accuracy")
+    easier = Estimate.of_mean((decoded[first] - decoded[second]).to_numpy(float))
+    effect = np.sign(easier.value) * (used[first] - used[second])
+    accuracies = ", ".join(f"{name} {decoded[name].mean():.3f}" for name in (first, second))
+    result = mean_of(evidence, effect, condition, remark=f"decoded before training: {accuracies}")
+    if easier.low() <= 0 <= easier.high():
+        return withheld(result, "neither was easier to decode before training")
+    return result
 
 
 def _of_the_pair(study: Study, independent: str, correlated: str, unused: str) -> Iterator[str]:

@@ -17,6 +17,7 @@ from repbias.claims.evidence import (
     Result,
     claim,
     conditions_matching,
+    difference_of,
     gap_between,
     mean_of,
     result_of,
@@ -202,7 +203,27 @@ def _wider(study: Study, narrow: str, wide: str, **_: str) -> Iterator[str]:
 
 
 #: What makes networks deeper or wider; the analysed layer then has another name, too.
-SIZE = ("network.hidden", "network.analysed_layer", "network.layers", "network.arguments")
+SIZE = tuple(
+    f"network.{setting}"
+    for setting in (
+        *("hidden", "widths", "blocks", "width", "depth"),
+        *("analysed_layer", "layers", "arguments"),
+    )
+)
+
+
+def _pooled(skips: bool) -> Callable[..., Iterator[str]]:
+    """Require convolutional networks with or without skips, analysed where space is pooled."""
+
+    def requires(study: Study, condition: str, **_: str) -> Iterator[str]:
+        network = study.condition(condition).network
+        if getattr(network, "skips", None) is not skips:
+            kind = "resnet" if skips else "cnn"
+            yield f"network.kind of {condition} is {network.kind!r}; expected {kind!r}"
+        elif network.analysed != "pool":
+            yield f"network.analysed_layer of {condition} is {network.analysed!r}; expected 'pool'"
+
+    return requires
 
 
 def _differ_in(setting: str) -> Callable[..., Iterator[str]]:
@@ -300,6 +321,22 @@ def more_prevalent(evidence: Evidence, condition: str, frequent: str, rare: str)
 
 
 @claim(
+    "C7c",
+    "A feature that is supervised on more training stimuli is more strongly represented",
+    {"more": "condition", "less": "condition", "feature": "target"},
+    reference="direction only",
+    provenance=LAMPINEN_2024,
+    measure="difference of R²",
+    bounds=(-2, 2),
+    contrast=Contrast("less", "more", ("stimuli.supervised",), rising=True),
+)
+def supervised_more(evidence: Evidence, more: str, less: str, feature: str) -> Result:
+    """Effect: mean R² of the feature with more supervision minus that with less."""
+    values = [(c, evidence.r2(c).reindex(columns=[feature])[feature]) for c in (more, less)]
+    return difference_of(evidence, *values)
+
+
+@claim(
     "C9",
     "Deeper networks have a larger gap (analysed layer of equal width)",
     {"shallow": "condition", "deep": "condition", "easy": "target", "hard": "target"},
@@ -329,6 +366,51 @@ def deeper(evidence: Evidence, shallow: str, deep: str, easy: str, hard: str) ->
 def wider(evidence: Evidence, narrow: str, wide: str, easy: str, hard: str) -> Result:
     """Effect: gap of the wide networks minus gap of the narrow ones; claimed to be negligible."""
     return gap_between(evidence, wide, narrow, easy, hard, margin=NEGLIGIBLE)
+
+
+@claim(
+    "C11",
+    "Plain convolutional networks represent colour more strongly than shape where space is pooled",
+    {"condition": "condition", "colour": "target", "shape": "target"},
+    reference="direction only",
+    provenance=LAMPINEN_2024,
+    measure="difference of R²",
+    bounds=(-1, 1),
+    requires=_pooled(skips=False),
+)
+def colour_above_shape(evidence: Evidence, condition: str, colour: str, shape: str) -> Result:
+    """Effect: mean over networks of R² colour minus R² shape."""
+    return mean_of(evidence, evidence.gap(condition, colour, shape), condition)
+
+
+@claim(
+    "C12",
+    "Residual networks represent shape more strongly than colour where space is pooled",
+    {"condition": "condition", "colour": "target", "shape": "target"},
+    reference="direction only",
+    provenance=LAMPINEN_2024,
+    measure="difference of R²",
+    bounds=(-1, 1),
+    requires=_pooled(skips=True),
+)
+def shape_above_colour(evidence: Evidence, condition: str, colour: str, shape: str) -> Result:
+    """Effect: mean over networks of R² shape minus R² colour."""
+    return mean_of(evidence, evidence.gap(condition, shape, colour), condition)
+
+
+@claim(
+    "C18",
+    "The bias grows with the number of classes",
+    {"few": "condition", "many": "condition", "easy": "target", "hard": "target"},
+    reference="a conjecture; direction only",
+    provenance=LAMPINEN_2024,
+    measure="difference of (R² easy - R² hard)",
+    bounds=(-2, 2),
+    contrast=Contrast("few", "many", ("stimuli.n_classes",), rising=True),
+)
+def grows_with_classes(evidence: Evidence, few: str, many: str, easy: str, hard: str) -> Result:
+    """Effect: gap with many classes minus gap with few."""
+    return gap_between(evidence, many, few, easy, hard)
 
 
 def _adam_and_dropout(study: Study, conditions: str, **_: str) -> Iterator[str]:

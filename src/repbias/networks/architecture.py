@@ -63,6 +63,8 @@ class Architecture(Spec, ABC):
 
     #: Whether networks are trained as one, in stacks; others one after the other.
     stacked: ClassVar[bool] = False
+    #: Whether what comes after a layer runs alone where the layer is replaced, and not all again.
+    sequence: ClassVar[bool] = False
 
     if TYPE_CHECKING:  # a field or a property of each architecture
 

@@ -37,6 +37,7 @@ class Convolutional(Modules):
     """After every convolution: none, batch normalisation, or group normalisation (of 8 groups, or
     as many of 4, 2 and 1 as the width can be divided into)."""
 
+    sequence: ClassVar[bool] = True
     #: Whether a block's input is added to its output.
     skips: ClassVar[bool]
 

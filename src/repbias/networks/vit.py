@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -36,6 +36,8 @@ class VisionTransformer(Modules):
     pooling: Literal["mean", "class_token"] = "mean"
     """What is normalised and read out after the last block: the mean over tokens, or a token of its
     own, which comes first."""
+
+    sequence: ClassVar[bool] = True
 
     @property
     def layers(self) -> list[str]:

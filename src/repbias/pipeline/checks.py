@@ -344,7 +344,9 @@ def _claim_problems(
         condition: {name: spec.stimuli.definition(name) for name in spec.stimuli.classes}
         for condition, spec in known.items()
     }
-    if len({str(features) for features in computed.values()}) > 1:
+    # With more classes, a feature is another one.
+    varied = entry.contrast.settings if entry.contrast else ()
+    if "stimuli.n_classes" not in varied and len({str(f) for f in computed.values()}) > 1:
         yield f"{where}: {' and '.join(computed)} compute different features"
     for table in entry.tables:
         if table in ANALYSES:

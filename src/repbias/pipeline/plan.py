@@ -135,6 +135,7 @@ class Plan:
         filled = {
             "learning": study.experiments,
             **{analysis: self.analysed(analysis) for analysis in ANALYSES},
+            "rsa_untrained": set(self.analysed("rsa_models")) & set(study.experiments),
             "identification": study.identification,
             "encryption": study.encryption,
             "rsa_recordings": study.recordings,
@@ -237,6 +238,7 @@ class Plan:
                 for t in OF_NETWORKS
             },
             **{t: self.analysed(t) for t in BETWEEN_NETWORKS},
+            "rsa_untrained": [e for e in self.analysed("rsa_models") if e in study.experiments],
             **{t: self.recordings_of(t) for t in OF_RECORDINGS},
             "rsa_between_recordings": list(self.common_stimuli),
             "identification": ["all"],

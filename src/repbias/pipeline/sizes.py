@@ -102,6 +102,8 @@ def analysis_seconds(condition: Condition, analyses: Collection[str], strengths:
     snapshots = n_checkpoints(condition) if "variance_explained" in analyses else len(SNAPSHOTS)
     replaced = 1 + 20 * ("components" in analyses)
     replaced += strengths * sum(k - 1 for k in stimuli.targets.values()) * ("steering" in analyses)
+    if condition.network.sequence:
+        replaced = 1
     shown = snapshots * (stimuli.n_validation + stimuli.n_test)
     shown += len(SNAPSHOTS) * replaced * stimuli.n_test
     # A forward pass is a third of a training step.

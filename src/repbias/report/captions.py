@@ -215,6 +215,15 @@ FIGURES: dict[str, Caption] = {
         "part of it is which feature. Means over pairs of different networks.",
         ("audit_networks",),
     ),
+    "energy_law_networks": Caption(
+        "Scores by feature",
+        "Similarity of networks that variance alone predicts",
+        "Shares of the similarity of every two conditions' networks against what follows from how "
+        "much variance a feature explains in either and over how many dimensions it spreads. R² is "
+        "the share of their variance that this explains; nothing was fitted, so it is that of a "
+        "prediction in every experiment, whatever its architecture.",
+        ("audit_networks",),
+    ),
     "recovery": Caption(
         "Recovery at this noise",
         "Would this study name the right model?",

@@ -22,7 +22,11 @@ from repbias.io.files import atomic
 from repbias.io.provenance import host
 from repbias.recovery.words import sentences
 from repbias.report.captions import FIGURES, PICTURES, picture_of
-from repbias.report.figures.audit import predicted_shares
+from repbias.report.figures.audit import (
+    explained_by_law,
+    predicted_between_networks,
+    predicted_shares,
+)
 from repbias.report.findings import findings
 from repbias.tables import read_tables
 
@@ -123,6 +127,7 @@ def _results(
         "facts": {
             "recovery": sentences(tables["recovery"]),
             "energy_law": law_sentences(tables["audit"]),
+            "energy_law_networks": law_between_networks(tables["audit_networks"]),
         },
     }
 
@@ -161,6 +166,19 @@ def law_sentences(audit: pd.DataFrame) -> list[str]:
             f"largest difference is {worst['feature']} in {worst['layer']} of "
             f"{worst['condition']}, predicted {worst['predicted']:.2f}, measured "
             f"{worst['share']:.2f}."
+        )
+    return said
+
+
+def law_between_networks(table: pd.DataFrame) -> list[str]:
+    """Say of every experiment how well variance alone predicts shares of similarity."""
+    said = []
+    for experiment, shares in predicted_between_networks(table).groupby("experiment", sort=False):
+        error = (shares["predicted"] - shares["share"]).abs()
+        said.append(
+            f"{experiment}: R² {explained_by_law(shares):.2f} over {len(shares)} shares; half of "
+            f"them are within {error.median():.2f} of the prediction, 90 % within "
+            f"{error.quantile(0.9):.2f}."
         )
     return said
 

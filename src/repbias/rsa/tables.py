@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: The snapshot of networks before training.
+UNTRAINED = "initial"
+
 
 def rdm_table(condition: str, rdms: RDMs) -> pd.DataFrame:
     """Return the descriptors of RDMs: condition, network, seed, snapshot, step, included, layer."""
@@ -79,11 +82,8 @@ def compare_models(experiment: str, conditions: dict[str, RDMs], spec: Geometry)
             rows = np.flatnonzero(info["snapshot"] == snapshot)
             first, second = np.triu_indices(len(rows), 1)
             sides = paired(info.loc[rows].drop(columns="snapshot"), first, second)
-            constant = ~varying(vectors[rows])
             for rdm_similarity in spec.rdm_similarities:
-                similarity = similarities(vectors[rows], vectors[rows], rdm_similarity)
-                if rdm_similarity not in UNCENTRED:  # undefined
-                    similarity[constant] = similarity[:, constant] = np.nan
+                similarity = _defined(vectors[rows], vectors[rows], rdm_similarity)
                 tables.append(
                     sides.assign(
                         experiment=experiment,
@@ -93,6 +93,60 @@ def compare_models(experiment: str, conditions: dict[str, RDMs], spec: Geometry)
                     )
                 )
     return as_table("rsa_models", pd.concat(tables, ignore_index=True) if tables else ())
+
+
+def compare_with_untrained(
+    experiment: str, conditions: dict[str, RDMs], spec: Geometry
+) -> pd.DataFrame:
+    """Compare the trained networks of every condition with its untrained ones, layer by layer.
+
+    Parameters
+    ----------
+    experiment
+        Its name.
+    conditions
+        Condition to RDMs.
+    spec
+        RDM similarities.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The table rsa_untrained; networks without an untrained snapshot have no rows.
+    """
+    tables = []
+    for condition, rdms in conditions.items():
+        info = rdm_table(condition, rdms)
+        vectors = rdms.dissimilarities
+        for (layer, snapshot), part in info.groupby(["layer", "snapshot"], sort=False):
+            before = info[(info["layer"] == layer) & (info["snapshot"] == UNTRAINED)]
+            if snapshot == UNTRAINED or before.empty:
+                continue
+            rows, others = (frame.index.to_numpy() for frame in (part, before))
+            i, j = (grid.ravel() for grid in np.indices((len(rows), len(others))))
+            about = part.iloc[i].reset_index(drop=True)
+            other = before.iloc[j]
+            for rdm_similarity in spec.rdm_similarities:
+                similarity = _defined(vectors[rows], vectors[others], rdm_similarity)
+                tables.append(
+                    about.assign(
+                        experiment=experiment,
+                        rdm_similarity=rdm_similarity,
+                        untrained=other["network"].to_numpy(),
+                        untrained_seed=other["seed"].to_numpy(),
+                        similarity=similarity[i, j],
+                    )
+                )
+    return as_table("rsa_untrained", pd.concat(tables, ignore_index=True) if tables else ())
+
+
+def _defined(a: np.ndarray, b: np.ndarray, rdm_similarity: RdmSimilarity) -> np.ndarray:
+    """Return similarities of RDMs (rdm, pair); NaN where a constant one has none."""
+    similarity = similarities(a, b, rdm_similarity)
+    if rdm_similarity not in UNCENTRED:
+        similarity[~varying(a)] = np.nan
+        similarity[:, ~varying(b)] = np.nan
+    return similarity
 
 
 def shown_models(

@@ -97,6 +97,8 @@ class AuditNetworks(Row):
     p_fdr: float
     """p value with the false discovery rate controlled (Benjamini-Hochberg) over the features,
     layers and pairs of an experiment at a snapshot."""
+    predicted: float
+    """The share that follows from shares of variance and participation ratios alone."""
     score: float
     """Similarity (the cosine of kernels, CKA) free of what stimuli have in common by chance."""
     gate: bool

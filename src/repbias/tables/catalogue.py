@@ -23,6 +23,7 @@ TABLES: dict[str, type[Row]] = {
         comparisons.Similarity,
         comparisons.Identification,
         comparisons.RsaModels,
+        comparisons.RsaUntrained,
         comparisons.RsaRecordings,
         comparisons.RsaSubjects,
         comparisons.RsaFitted,

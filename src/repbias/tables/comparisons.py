@@ -80,6 +80,27 @@ class RsaModels(Row):
     """Similarity of the two RDMs."""
 
 
+class RsaUntrained(Row):
+    """A trained network, and an untrained one of its condition, in the same layer."""
+
+    experiment: str
+    condition: str
+    rdm_similarity: str
+    snapshot: str
+    """When the trained one is seen."""
+    layer: str
+    network: str
+    seed: int
+    step: int
+    included: bool
+    untrained: str
+    """The untrained network."""
+    untrained_seed: int
+    """Its seed; equal to `seed` where it is the network itself before training."""
+    similarity: float
+    """Similarity of the two RDMs."""
+
+
 class RsaRecordings(AgainstRecording):
     """A layer against a recording."""
 

@@ -19,6 +19,7 @@ from repbias.report.figures.audit import (
     audit_range,
     audit_shares,
     energy_law,
+    energy_law_networks,
 )
 from repbias.report.figures.codes import components, encryption, units
 from repbias.report.figures.comparisons import identification, rsa_models, similarity
@@ -53,6 +54,7 @@ DRAWINGS: dict[str, Drawing] = {
     "audit_shares": audit_shares,
     "energy_law": energy_law,
     "audit_networks": audit_networks,
+    "energy_law_networks": energy_law_networks,
     "recovery": recovery,
     "recovery_layers": recovery_layers,
     "quality": quality,

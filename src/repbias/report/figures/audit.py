@@ -238,22 +238,49 @@ def predicted_shares(audit: pd.DataFrame) -> pd.DataFrame:
 def energy_law(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     """Draw measured shares against those that variance and participation ratios predict."""
     means = predicted_shares(tables["audit"])
+    return _against_law(means, "recording", tables["audit"]), means
+
+
+def energy_law_networks(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
+    """Draw shares of similarities between networks against those that variance predicts."""
+    rows = predicted_between_networks(tables["audit_networks"])
+    return _against_law(rows, "experiment", tables["audit_networks"]), rows
+
+
+def predicted_between_networks(table: pd.DataFrame) -> pd.DataFrame:
+    """Return shares of similarities between trained networks, predicted and measured."""
+    rows = table[(table["snapshot"] == "final") & table["gate"].astype(bool)]
+    rows = rows[rows["share"].notna() & rows["predicted"].notna() & (rows["feature"] != REST)]
+    keys = ["experiment", "condition_a", "layer_a", "condition_b", "layer_b", "feature"]
+    return rows[[*keys, "predicted", "share"]].reset_index(drop=True)
+
+
+def explained_by_law(rows: pd.DataFrame) -> float:
+    """Return the share of the variance of shares that the law explains, which has no parameters."""
+    error = ((rows["share"] - rows["predicted"]) ** 2).sum()
+    total = ((rows["share"] - rows["share"].mean()) ** 2).sum()
+    return float(1 - error / total) if total else float("nan")
+
+
+def _against_law(means: pd.DataFrame, panel: str, audited: pd.DataFrame) -> Figure:
+    """Draw shares, measured against predicted, with a panel for every value of a column."""
     if means.empty:
-        return not_audited(tables["audit"]), means
+        return not_audited(audited)
     colours = colours_of(means)
-    parts = list(means.groupby("recording", sort=False))[:MOST_PANELS]
+    parts = list(means.groupby(panel, sort=False))[:MOST_PANELS]
     figure, axes = panels(len(parts), sharey=False)
-    for axis, (recording, part) in zip(axes, parts, strict=True):
+    for axis, (name, part) in zip(axes, parts, strict=True):
         for feature, of_feature in part.groupby("feature", sort=False):
             axis.plot(
                 of_feature["predicted"], of_feature["share"], "o", ms=4, color=colours[feature]
             )
         axis.axline((0, 0), slope=1, color="0.6", lw=0.7, zorder=0)
-        axis.set_title(recording)
+        explained = explained_by_law(part)
+        axis.set_title(f"{name} (R² {explained:.2f})" if np.isfinite(explained) else name)
         axis.set_xlabel("share predicted by variance")
         axis.set_ylabel("share of the score")
     legend_below(figure, _handles({f: c for f, c in colours.items() if f != REST}, "o"))
-    return figure, means
+    return figure
 
 
 def audit_networks(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:

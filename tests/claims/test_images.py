@@ -1,0 +1,74 @@
+"""What claims about images require of a study."""
+
+from __future__ import annotations
+
+import pytest
+
+from repbias.config.file import ConfigError
+from repbias.pipeline.checks import load_study
+
+PAIR = {"colour": "colour", "shape": "shape"}
+
+
+def study(claim, roles, **experiment):
+    """A study of images with one claim."""
+    stimuli = {"kind": "trifeature"} | experiment.pop("stimuli", {})
+    settings = {"network": {"kind": "cnn"}, "stimuli": stimuli} | experiment
+    config = {"study": "test", "experiments": {"e": settings}, "claims": {claim: roles}}
+    return load_study(config, try_networks=False)
+
+
+def problems(*args, **settings):
+    with pytest.raises(ConfigError) as error:
+        study(*args, **settings)
+    return error.value.problems
+
+
+@pytest.mark.parametrize(
+    ("claim", "kind", "other"), [("C11", "cnn", "resnet"), ("C12", "resnet", "cnn")]
+)
+def test_plain_and_residual_networks_are_told_apart(claim, kind, other):
+    roles = {"condition": "e/base"} | PAIR
+    assert study(claim, roles, network={"kind": kind}).claims
+    for found in (other, "vit"):
+        assert problems(claim, roles, network={"kind": found}) == [
+            f"claims.{claim}: network.kind of e/base is {found!r}; expected {kind!r}"
+        ]
+    assert problems(claim, roles, network={"kind": kind, "analysed_layer": "stage2"}) == [
+        f"claims.{claim}: network.analysed_layer of e/base is 'stage2'; expected 'pool'"
+    ]
+
+
+def test_more_classes_are_the_only_difference():
+    vary = {"stimuli.n_classes": [2, 4]}
+    roles = {"few": "e/n_classes=2", "many": "e/n_classes=4", "easy": "colour", "hard": "shape"}
+    assert study("C18", roles, vary=vary).claims
+    turned = roles | {"few": roles["many"], "many": roles["few"]}
+    (found,) = problems("C18", turned, vary=vary)
+    assert "stimuli.n_classes is 4 in e/n_classes=4 and 2 in e/n_classes=2" in found
+    both = {"stimuli": {"few": {"n_classes": 2}, "many": {"n_classes": 4, "n_train": 4096}}}
+    roles |= {"few": "e/stimuli=few", "many": "e/stimuli=many"}
+    (found,) = problems("C18", roles, vary=both)
+    assert "nothing else; stimuli.n_train is 8192 and 4096" in found
+
+
+@pytest.mark.parametrize(
+    ("probability", "targets", "said"),
+    [
+        (1.0, ["shape"], ""),
+        (0.9, ["shape"], "with probability 1"),
+        (1.0, ["shape", "colour"], "expected one of"),
+        (1.0, ["texture"], "expected one of"),
+    ],
+)
+def test_redundant_features_say_the_same_and_one_is_trained(probability, targets, said):
+    stimuli = {"agreement": {"features": ["shape", "colour"], "probability": probability}}
+    roles = {"condition": "e/base", "first": "shape", "second": "colour"}
+    args = {"stimuli": stimuli, "training": {"targets": targets}}
+    if said:
+        (found,) = problems("C21", roles, **args)
+        assert said in found
+    else:
+        assert study("C21", roles, **args).claims
+    (found,) = problems("C21", roles | {"second": "texture"}, **args)[:1]
+    assert "expected 'shape' and 'texture' with probability 1" in found
