@@ -5,7 +5,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -196,6 +196,128 @@ def test_prevalence_is_as_asked_in_training_only():
     np.testing.assert_allclose(np.bincount(labels[:, 1]) / 4096, often, atol=0.005)
     np.testing.assert_allclose(np.bincount(labels[:, 0]) / 4096, 0.25, atol=0.005)
     assert same(spec.generate(), trifeature(n_train=4096).generate())
+
+
+@pytest.mark.parametrize("p", [0.0, 0.1, 0.8, 1.0])
+def test_letters_agree_as_asked_in_training_only(p):
+    """Equal classes are pairs of letters that occur; the other pairs share the rest evenly."""
+    agreement = {"features": ["global", "local"], "probability": p}
+    spec = navon(agreement=agreement, n_train=2400)
+    common = spec.generate()
+    training = spec.training_set(0, common)
+    large, small = training.labels.T
+    found = np.bincount(large * 4 + small, minlength=16).reshape(4, 4) / 2400
+    letters = spec.shown_values
+    same_letter = np.array([[a == b for b in letters["local"]] for a in letters["global"]])
+    expected = np.where(np.eye(4) == 1, p / 4, np.where(same_letter, 0, (1 - p) / 8))
+    np.testing.assert_allclose(found, expected, atol=1 / 2400)
+    np.testing.assert_allclose(spec.expected_shares("train", "global", "local"), expected)
+    assert training.audit["train"]["max_dependence"] <= 1 / 2400
+    assert same(common, navon(n_train=2400).generate())
+    both = navon(agreement=agreement, n_train=2400, same_letter=True).training_set(0).labels
+    assert np.mean(both[:, 0] == both[:, 1]) == pytest.approx(p, abs=0.005)
+
+
+@settings(max_examples=20)
+@given(st.permutations("BCDEFX"), st.floats(0.2, 0.6), st.booleans())
+def test_manipulated_letters_leave_the_other_letters_balanced(small, p, is_large):
+    """Although no pair of the same letter occurs, and the lists of letters differ."""
+    assume(all(a != b for a, b in zip("ABCDEF", small, strict=True)))
+    values = {"global": list("ABCDEF"), "local": small}
+    plain, pairs = navon(values=values).probabilities("train"), navon(values=values).combinations()
+    feature, other = ("global", "local") if is_large else ("local", "global")
+    often = [p, *[(1 - p) / 5] * 5]
+    shares = navon(values=values, prevalence={feature: often}).probabilities("train")
+    for name, column in zip(("global", "local"), pairs.T, strict=True):
+        wanted = often if name == feature else np.bincount(column, plain)
+        np.testing.assert_allclose(np.bincount(column, shares), wanted, atol=1e-8)
+    agreement = {"features": [feature, other], "probability": p}
+    shares = navon(values=values, agreement=agreement).probabilities("train")
+    assert shares[pairs[:, 0] == pairs[:, 1]].sum() == pytest.approx(p)
+    for column in pairs.T:
+        expected = np.bincount(column, plain)
+        np.testing.assert_allclose(np.bincount(column, shares), expected, atol=1e-8)
+
+
+@pytest.mark.parametrize("training_sets", ["own", "common"])
+def test_loss_masks_and_label_noise_leave_images_as_they_are(family, training_sets):
+    settings_ = {"n_train": 600, "training_sets": training_sets}
+    spec = family(**settings_)
+    first, *_, last = spec.features
+    plain = spec.training_set(3)
+    assert plain.supervised.all()
+    for shares in ({first: 0.25}, {first: 0.5, last: 0.0}):
+        masked = family(supervised=shares, **settings_).training_set(3)
+        noisy = family(label_noise=shares, **settings_).training_set(3)
+        for changed in (masked, noisy):
+            for name in ("inputs", "ids", "split"):
+                np.testing.assert_array_equal(getattr(changed, name), getattr(plain, name))
+        training = plain.split == "train"
+        np.testing.assert_array_equal(masked.labels, plain.labels)
+        assert noisy.supervised.all() and masked.supervised[~training].all()
+        np.testing.assert_array_equal(noisy.labels[~training], plain.labels[~training])
+        for i, name in enumerate(spec.features):
+            assert masked.supervised[training, i].sum() == 600 * shares.get(name, 1.0)
+            wrong = noisy.labels[training, i] != plain.labels[training, i]
+            assert wrong.sum() == 600 * shares.get(name, 0.0)
+
+
+def test_what_a_smaller_share_changes_is_part_of_what_a_larger_one_does():
+    none, few, many = (
+        trifeature(supervised={"colour": 1 - p}, label_noise={"shape": p}).training_set(0)
+        for p in (0.0, 0.1, 0.4)
+    )
+    assert few.supervised[many.supervised[:, 2], 2].all()
+    wrong = few.labels[:, 0] != none.labels[:, 0]
+    np.testing.assert_array_equal(few.labels[wrong, 0], many.labels[wrong, 0])
+
+
+def test_which_images_supervise_is_random():
+    """As in bits: neither classes nor the other masks nor places matter, but seeds do."""
+    n, shares = 4000, {"shape": 0.5, "colour": 0.3}
+    spec = trifeature(n_train=n, size=16, supervised=shares)
+    stimuli = spec.training_set(0)
+    for i, name in ((0, "shape"), (2, "colour")):
+        mask = stimuli.supervised[:, i]
+        others = [stimuli.supervised[:, 2 - i], np.arange(n)]
+        others += [stimuli.labels[:, j] == c for j in range(3) for c in range(4)]
+        for other in others:
+            assert abs(np.corrcoef(mask, other)[0, 1]) < 4 / np.sqrt(n)
+        assert mask.mean() == shares[name]
+    assert not np.array_equal(spec.training_set(1).supervised, stimuli.supervised)
+
+
+def test_noisy_labels_are_all_other_classes_equally_often():
+    """Against closed forms: the joint distribution of classes and labels, and agreement."""
+    n, noise = 6000, {"shape": 0.3, "texture": 0.1}
+    agreement = {"features": ["shape", "texture"], "probability": 0.7}
+    settings_ = {"n_train": n, "size": 16, "agreement": agreement, "n_classes": 3}
+    true = trifeature(**settings_).training_set(0).labels
+    spec = trifeature(**settings_, label_noise=noise)
+    training = spec.training_set(0)
+    for i, name in enumerate(spec.features):
+        share = noise.get(name, 0.0)
+        found = np.bincount(true[:, i] * 3 + training.labels[:, i], minlength=9).reshape(3, 3)
+        expected = np.where(np.eye(3) == 1, 1 - share, share / 2) / 3
+        np.testing.assert_allclose(found / n, expected, atol=4 * np.sqrt(0.3 / 6 / n))
+    # Labels are equal if both are right, or one is replaced by the other's class (one of two
+    # others), or both are by the same one: of equal classes in half of the cases, else a quarter.
+    p, a, b = 0.7, 0.3, 0.1
+    equal = p * ((1 - a) * (1 - b) + a * b / 2)
+    equal += (1 - p) * (a * (1 - b) / 2 + (1 - a) * b / 2 + a * b / 4)
+    assert np.trace(spec.expected_shares("train", "shape", "texture")) == pytest.approx(equal)
+    shape, texture, _ = training.labels.T
+    assert np.mean(shape == texture) == pytest.approx(equal, abs=4 * 0.5 / np.sqrt(n))
+    assert training.audit["train"]["max_dependence"] < 0.015
+    np.testing.assert_allclose(spec.expected_shares("train", "shape", "shape"), np.eye(3) / 3)
+    np.testing.assert_allclose(spec.expected_shares("test", "shape", "texture"), 1 / 9)
+
+
+def test_the_audit_expects_label_noise():
+    spec = trifeature(n_train=4000, size=16, prevalence={"shape": [0.7, 0.1, 0.1, 0.1]})
+    training = spec.training_set(0)
+    with pytest.raises(RepbiasError, match=r"shape occur in shares that are off by 0\.300"):
+        spec.model_copy(update={"label_noise": {"shape": 0.5}}).audit(training)
 
 
 @pytest.mark.parametrize(("k", "share"), [(3, 0.33), (4, 0.25), (4, 0.75), (5, 0.4)])
@@ -405,6 +527,10 @@ def test_memory_of_training_sets_does_not_grow_with_what_is_streamed():
             {"held_out": 0.5, "prevalence": {"shape": [0.1, 0.2, 0.3, 0.4]}},
             "held_out cannot be combined",
         ),
+        ({"supervised": {"shpe": 0.5}}, "supervised: no feature 'shpe'; did you mean 'shape'"),
+        ({"features": ["shape"], "supervised": {"colour": 0.5}}, "no feature 'colour'"),
+        ({"label_noise": {"size": 0.5}}, "label_noise: no feature 'size'"),
+        ({"label_noise": {"shape": 1.5}}, "less than or equal to 1"),
         ({"prevalence": {"shape": [0.5, 0.5]}}, "expected 4 shares of shape"),
         ({"prevalence": {"form": [0.5, 0.5]}}, "no feature 'form'"),
         (
@@ -444,6 +570,16 @@ def test_impossible_settings_are_refused(changes, said):
         (
             {"values": {"global": ["A", "B", "C"], "local": ["B", "A", "C"]}},
             "C is the same class of global and of local",
+        ),
+        # Small letters of a quarter are this one; they cannot all be in large ones that are others.
+        (
+            {"prevalence": {"global": [0.85, 0.05, 0.05, 0.05]}},
+            "prevalence: no mixture of the combinations that occur",
+        ),
+        ({"prevalence": {"large": [0.5, 0.5]}}, "prevalence: no feature 'large'"),
+        (
+            {"agreement": {"features": ["global", "shape"], "probability": 1}},
+            "agreement: no feature 'shape'",
         ),
     ],
 )
