@@ -352,6 +352,91 @@ def test_navon_drops_pairs_of_the_same_letter():
     assert len(pairs) == 16
 
 
+# Unseen values
+
+
+UNSEEN = {"n_classes": 7, "unseen_values": {"target": "texture", "n_values": 3}, "size": 16}
+
+
+def test_unseen_values_give_the_published_split():
+    """Hermann & Lampinen 2020: 3,430 and 3,570 images, ten each of 7³ and 7 x 51 combinations."""
+    sizes = {"n_train": 3430, "n_validation": 3570, "n_test": 357}
+    spec = trifeature(**UNSEEN | sizes)
+    common = spec.generate()
+    training = spec.training_set(0, common)
+    assert spec.classes == {"shape": 10, "texture": 7, "colour": 10}
+    of_training = Counter(map(tuple, training.labels.tolist()))
+    assert len(of_training) == 343 and set(of_training.values()) == {10}
+    of_validation = Counter(map(tuple, common.part("validation")[1].tolist()))
+    assert len(of_validation) == 7 * 51 and set(of_validation.values()) == {10}
+    assert {*map(tuple, common.part("test")[1].tolist())} == of_validation.keys()
+    # No pair of the other two occurs in both, and the target has every one of its own.
+    trained, tested = ({(s, c) for s, _, c in found} for found in (of_training, of_validation))
+    assert len(trained) == 49 and len(tested) == 51 and not trained & tested
+    assert {s for s, _ in trained} == {c for _, c in trained} == set(range(7))
+    for stimuli in (common, training):
+        for split in set(stimuli.split):
+            assert stimuli.audit[split]["max_dependence"] < 1e-9
+    # The target is independent of the others, each of which predicts 6.6 % of the other.
+    for name in ("shape", "colour"):
+        shares = spec.expected_shares("test", "texture", name)
+        np.testing.assert_allclose(shares / shares.sum(axis=0), 1 / 7)
+    shape, colour = (np.eye(10)[common.part("test")[1][:, i]] for i in (0, 2))
+    residual = shape - colour @ np.linalg.lstsq(colour, shape, rcond=None)[0]
+    assert 1 - residual.var(axis=0).sum() / shape.var(axis=0).sum() == pytest.approx(
+        0.066, abs=5e-4
+    )
+
+
+def test_the_target_is_balanced_among_the_first_stimuli():
+    spec = trifeature(**UNSEEN | {"n_validation": 400, "n_test": 400})
+    for split in ("validation", "test"):
+        texture = spec.generate().part(split)[1][:, 1]
+        assert np.ptp(np.cumsum(np.eye(7)[texture], axis=0), axis=1).max() <= 2
+
+
+def test_training_values_are_those_of_networks_without_unseen_ones():
+    with_, without = trifeature(**UNSEEN).shown_values, trifeature(n_classes=7).shown_values
+    for name, values in with_.items():
+        assert values[:7] == without[name] and len(set(values)) == len(values)
+
+
+@pytest.mark.parametrize("target", ["global", "local"])
+@pytest.mark.parametrize("values", [{}, {"global": list("ABCDEF"), "local": list("BCDAGH")}])
+def test_letters_can_be_unseen(target, values):
+    other = "local" if target == "global" else "global"
+    # Of lists that are given, those of the other letter that are left over are unseen.
+    values = {name: v[:4] if name == target else v for name, v in values.items()}
+    unseen = {"target": target, "n_values": 2}
+    spec = navon(values=values, unseen_values=unseen, n_validation=80, n_test=80)
+    assert spec.classes == {target: 4, other: 6}
+    common = spec.generate()
+    column = spec.features.index(other)
+    assert set(spec.training_set(0, common).labels[:, column]) == {0, 1, 2, 3}
+    for split in ("validation", "test"):
+        labels = common.part(split)[1]
+        assert set(labels[:, column]) == {4, 5}
+        assert set(labels[:, 1 - column]) == {0, 1, 2, 3}
+    if not values:
+        assert {*spec.shown_values[other][:4]} == {*spec.shown_values[target]}
+
+
+def test_only_the_target_of_unseen_values_can_be_trained():
+    def condition(stimuli=(), **training):
+        stimuli = {"kind": "trifeature", **UNSEEN, **dict(stimuli)}
+        return Condition(stimuli=stimuli, network=NETWORK, training=training)
+
+    assert condition(targets=["texture"]).stimuli.learnable == ["texture"]
+    assert condition({"features": ["texture"]}).stimuli.learnable == ["texture"]
+    for training in ({}, {"targets": ["texture", "shape"]}, {"curriculum": ["texture"]}):
+        with pytest.raises(ValidationError) as error:
+            condition(**training)
+        assert (
+            "training.targets: with stimuli.unseen_values, some classes of 'shape' occur in "
+            "validation and test stimuli only; expected ['texture']"
+        ) in str(error.value)
+
+
 # Pixels
 
 
@@ -533,6 +618,35 @@ def test_memory_of_training_sets_does_not_grow_with_what_is_streamed():
         ({"label_noise": {"shape": 1.5}}, "less than or equal to 1"),
         ({"prevalence": {"shape": [0.5, 0.5]}}, "expected 4 shares of shape"),
         ({"prevalence": {"form": [0.5, 0.5]}}, "no feature 'form'"),
+        ({"unseen_values": {"target": "shap"}}, "unseen_values.target: no feature 'shap'"),
+        (
+            {"unseen_values": {"target": "colour"}, "features": ["shape"]},
+            "no feature 'colour'",
+        ),
+        (
+            {"unseen_values": {"target": "shape"}, "n_classes": 8},
+            "n_classes is 8 and unseen_values.n_values 3, but texture has 10 values at most",
+        ),
+        (
+            {"unseen_values": {"target": "shape"}, "values": {"colour": ["red", "blue", "cyan"]}},
+            "colour has 3 values, of which 3 are not in training",
+        ),
+        (
+            {
+                "unseen_values": {"target": "shape"},
+                "values": {"colour": ["red"], "texture": ["dots"]},
+                "features": ["shape"],
+            },
+            "unseen_values: nothing varies beside shape",
+        ),
+        (
+            {"unseen_values": {"target": "shape"}, "prevalence": {"shape": [0.7, 0.1, 0.1, 0.1]}},
+            "unseen_values cannot be combined with agreement or prevalence",
+        ),
+        (
+            {"unseen_values": {"target": "shape"}, "held_out": 0.25},
+            "held_out cannot be combined with agreement, prevalence or unseen_values",
+        ),
         (
             {"agreement": {"features": ["shape", "size"], "probability": 1}},
             "agreement: no feature 'size'",

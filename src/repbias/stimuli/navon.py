@@ -54,7 +54,7 @@ class Navon(Pictures):
             # Beside a single large letter, any.
             several = large if len(large) > 1 else self.some_values("local")
             small = several[step:] + several[:step]
-        return {"global": large, "local": small}
+        return self.with_unseen({"global": large, "local": small})
 
     def combinations(self) -> np.ndarray:
         """Return pairs of classes; those of the same letter are left out."""

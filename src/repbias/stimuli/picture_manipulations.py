@@ -19,6 +19,15 @@ from repbias.stimuli.manipulations import Agreement
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+class UnseenValues(Spec):
+    """Values that are shown in validation and test stimuli only."""
+
+    target: str
+    """The feature that is trained and tested; all of its classes occur in all splits."""
+    n_values: int = Field(3, ge=1)
+    """How many of the last values of every other feature do not occur in training."""
+
+
 class PictureManipulations(Spec):
     """What can be done to training images and their labels."""
 
@@ -36,6 +45,11 @@ class PictureManipulations(Spec):
     """Feature to the share of training stimuli whose label is replaced by another class, all
     equally likely; none if left out. Images are the same at any share. With k classes, nothing can
     be learned of labels of which (k-1)/k are replaced."""
+    unseen_values: UnseenValues | None = None
+    """Validation and test stimuli have combinations of the other features' values that do not occur
+    in training, so that a target must generalise over them (Hermann & Lampinen 2020): the last
+    values of every other feature never occur in training, and at least one of them occurs in every
+    validation and test stimulus. Only the target can be trained."""
 
     if TYPE_CHECKING:  # of every family of pictures
 
@@ -112,9 +126,31 @@ class PictureManipulations(Spec):
                     f"feature {name!r} has agreement and prevalence; a feature's distribution can "
                     "be manipulated in one way only"
                 )
+        self._check_unseen_values(shown)
         sizes = [shown[name] for name in pair]
         if pair and (sizes[0] != sizes[1] or sizes[0] < 2):
             raise ValueError(
                 f"agreement: {pair[0]} and {pair[1]} have {sizes[0]} and {sizes[1]} classes; "
                 "expected as many, two or more"
             )
+
+    def _check_unseen_values(self, shown: dict[str, int]) -> None:
+        unseen, known = self.unseen_values, self.classes
+        if unseen is None:
+            return
+        if unseen.target not in known:
+            raise ValueError(
+                f"unseen_values.target: no feature {unseen.target!r}; "
+                f"{nearest(unseen.target, known)}"
+            )
+        if self.agreement or self.prevalence:
+            raise ValueError("unseen_values cannot be combined with agreement or prevalence")
+        varying = {name: k for name, k in shown.items() if name != unseen.target and k > 1}
+        if not varying:
+            raise ValueError(f"unseen_values: nothing varies beside {unseen.target}")
+        for name, k in varying.items():
+            if k <= unseen.n_values:
+                raise ValueError(
+                    f"unseen_values: {name} has {k} values, of which {unseen.n_values} are not in "
+                    "training; give more values, or lower n_values"
+                )

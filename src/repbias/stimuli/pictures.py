@@ -102,15 +102,36 @@ class Pictures(StimulusFamily, PictureManipulations):
     @property
     def shown_values(self) -> dict[str, list[str]]:
         """Return the values of every factor, those that are no features too; classes in order."""
-        return {name: self.values.get(name) or self.some_values(name) for name in self.FACTORS}
+        shown = {name: self.values.get(name) or self.some_values(name) for name in self.FACTORS}
+        return self.with_unseen(shown)
+
+    def with_unseen(self, shown: dict[str, list[str]]) -> dict[str, list[str]]:
+        """Add values that do not occur in training, where the configuration gives none."""
+        if self.unseen_values is None:
+            return shown
+        complete = {}
+        for name, values in shown.items():
+            others = [value for value in self._shuffled(name) if value not in values]
+            complete[name] = values + others[: self._n_unseen(name)]
+        return complete
+
+    def _n_unseen(self, name: str) -> int:
+        """Return how many values of a factor are drawn that do not occur in training."""
+        unseen = self.unseen_values
+        drawn = unseen is not None and name != unseen.target and name not in self.values
+        return unseen.n_values if unseen and drawn else 0
 
     def some_values(self, name: str) -> list[str]:
         """Draw values of a factor by the seed."""
+        return self._shuffled(name)[: self.n_classes]
+
+    def _shuffled(self, name: str) -> list[str]:
+        """Return all values of a factor, in an order that follows from the seed."""
         known = list(self.FACTORS[name])
         # Streams of training sets have a single number.
         key = (0, list(self.FACTORS).index(name))
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))
-        return [known[i] for i in rng.permutation(len(known))[: self.n_classes]]
+        return [known[i] for i in rng.permutation(len(known))]
 
     @property
     def classes(self) -> dict[str, int]:
@@ -152,7 +173,19 @@ class Pictures(StimulusFamily, PictureManipulations):
 
     def occurs(self, split: str) -> np.ndarray:
         """Return which combinations occur in a split, (combination,) bool."""
-        return np.ones(len(self.combinations()), bool)
+        combinations = self.combinations()
+        if self.unseen_values is None:
+            return np.ones(len(combinations), bool)
+        unseen = np.zeros(len(combinations), bool)
+        for column, (name, values) in zip(combinations.T, self.shown_values.items(), strict=True):
+            if name != self.unseen_values.target and len(values) > 1:
+                unseen |= column >= len(values) - self.unseen_values.n_values
+        return ~unseen if split == "train" else unseen
+
+    @property
+    def learnable(self) -> list[str]:
+        """The features all of whose classes occur in training."""
+        return [self.unseen_values.target] if self.unseen_values else list(self.features)
 
     def expected_shares(self, split: str, first: str, second: str) -> np.ndarray:
         """Return how often labels of two features occur together, from the combinations'."""
@@ -364,9 +397,12 @@ class Pictures(StimulusFamily, PictureManipulations):
             if len(values) < needed:
                 raise ValueError(f"values: {name} needs {needed} or more, found {len(values)}")
         for name, known in self.FACTORS.items():
-            if name not in self.values and self.n_classes > len(known):
+            unseen = self._n_unseen(name)
+            if name not in self.values and self.n_classes + unseen > len(known):
+                more = f" and unseen_values.n_values {unseen}" if unseen else ""
                 raise ValueError(
-                    f"n_classes is {self.n_classes}, but {name} has {len(known)} values at most"
+                    f"n_classes is {self.n_classes}{more}, but {name} has {len(known)} values at "
+                    "most"
                 )
         for name in self.features:
             if self.features.count(name) > 1:

@@ -105,8 +105,10 @@ class Trifeature(Pictures):
         super().check_manipulations()
         if not self.held_out:
             return
-        if self.agreement or self.prevalence:
-            raise ValueError("held_out cannot be combined with agreement or prevalence")
+        if self.agreement or self.prevalence or self.unseen_values:
+            raise ValueError(
+                "held_out cannot be combined with agreement, prevalence or unseen_values"
+            )
         shown = {name: len(values) for name, values in self.shown_values.items()}
         k = shown["shape"]
         if len(set(shown.values())) > 1:
