@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repbias.stimuli.combinations import every_combination, in_turns, shares
+from repbias.stimuli.combinations import every_combination, fitted, in_turns, shares
 
 SIZES = st.lists(st.integers(1, 6), min_size=1, max_size=3)
 
@@ -56,3 +56,29 @@ def test_shares_are_as_close_as_whole_numbers_can_be(n):
     assert {f.sum() for f in found} == {n}
     assert np.abs(np.array(found) - n * p).max() < 1
     np.testing.assert_allclose(np.mean(found, axis=0), n * p, atol=0.15)
+
+
+@given(
+    st.lists(st.floats(0.1, 1), min_size=6, max_size=6), st.floats(0.1, 0.9), st.floats(0.1, 0.9)
+)
+def test_fitted_shares_keep_the_odds_ratios(start, first, second):
+    """They identify the nearest distribution with given margins (Deming & Stephan 1940)."""
+    start = np.array(start) / np.sum(start)
+    groups = every_combination([2, 3])
+    margins = [np.array([first, 1 - first]), np.array([second, 0.5 - second / 2, 0.5 - second / 2])]
+    table = fitted(start, list(zip(groups.T, margins, strict=True))).reshape(2, 3)
+    np.testing.assert_allclose(table.sum(axis=1), margins[0], atol=1e-8)
+    np.testing.assert_allclose(table.sum(axis=0), margins[1], atol=1e-8)
+    for column in (1, 2):
+        found, before = (
+            t[0, 0] * t[1, column] / (t[1, 0] * t[0, column]) for t in (table, start.reshape(2, 3))
+        )
+        assert found == pytest.approx(before)
+
+
+def test_impossible_shares_are_refused():
+    groups = np.array([0, 1, 1])
+    with pytest.raises(ValueError, match="no mixture of the combinations that occur"):
+        fitted(
+            np.array([0.5, 0.5, 0]), [(groups, np.array([0.5, 0.5])), (groups, np.array([1, 0]))]
+        )

@@ -11,7 +11,6 @@ from pydantic import ValidationError
 from repbias.base.spec import RepbiasError
 from repbias.stimuli.bits import Bits
 from repbias.stimuli.manipulations import (
-    FeatureManipulations,
     supervised_stimuli,
     training_probabilities,
 )
@@ -309,12 +308,9 @@ def test_supervised_masks_the_share_asked_for_in_training_only(shares, n_train, 
 
 def test_supervision_of_any_features_and_splits():
     """The last target, a label, is no feature: all of its stimuli supervise it."""
-    features = {
-        name: FeatureManipulations(supervised=share)
-        for name, share in (("none", 0), ("third", 1 / 3), ("all", 1))
-    }
+    shares = {"none": 0.0, "third": 1 / 3, "all": 1.0}
     split = np.array(["test", "train", "train", "validation", "train"] * 4)
-    mask = supervised_stimuli(features, [*features, "label"], split, np.random.default_rng(0))
+    mask = supervised_stimuli(shares, [*shares, "label"], split, np.random.default_rng(0))
     assert mask.dtype == bool
     assert mask.shape == (20, 4)
     assert mask[split != "train"].all()
@@ -334,6 +330,54 @@ def test_which_stimuli_supervise_is_random():
     np.testing.assert_array_equal(spec.generate().supervised, stimuli.supervised)
     other_seed = spec.model_copy(update={"seed": 1}).generate()
     assert not np.array_equal(other_seed.supervised, stimuli.supervised)
+
+
+# Label noise.
+
+
+@pytest.mark.parametrize("training_sets", ["own", "common"])
+def test_label_noise_replaces_labels_of_training_only(training_sets):
+    features = {"a": {"prevalence": 0.8}, "b": {}, "c": {}}
+    shares = {"a": 0.25, "b": 1.0, "c": 0.0}
+    noisy = {name: f | {"label_noise": shares[name]} for name, f in features.items()}
+    settings_ = {"label": {"c": 0.9}, "n_train": 2000, "training_sets": training_sets}
+    plain, changed = (bits_with(f, **settings_).training_set(0) for f in (features, noisy))
+    training = plain.split == "train"
+    for name in ("inputs", "ids", "split", "supervised", "component_labels"):
+        np.testing.assert_array_equal(getattr(plain, name), getattr(changed, name))
+    wrong = plain.labels != changed.labels
+    assert not wrong[~training].any()
+    assert wrong[training].sum(axis=0).tolist() == [500, 2000, 0, 0]
+    # Chosen at random: as many of either class, up to chance.
+    of_one = wrong[training, 0][plain.labels[training, 0] == 1].mean()
+    assert of_one == pytest.approx(0.25, abs=4 * np.sqrt(0.25 * 0.75 / 1600))
+
+
+@settings(max_examples=50)
+@given(manipulated(), st.lists(st.floats(0, 1), min_size=4, max_size=4))
+def test_label_noise_scales_the_moments(spec, noise):
+    """Closed form: of labels of -1 and 1, means and products are multiplied by 1 - 2 noise."""
+    features = {
+        name: feature.model_copy(update={"label_noise": p})
+        for (name, feature), p in zip(spec.features.items(), noise, strict=False)
+    }
+    table = spec.model_copy(update={"features": features})._label_probabilities("train")
+    plain, _ = training_probabilities(spec.features, spec)
+    signs = 2 * (np.arange(len(plain))[:, None] >> np.arange(len(features)) & 1) - 1
+    factor = 1 - 2 * np.array(noise[: len(features)])
+    np.testing.assert_allclose(table @ signs, (plain @ signs) * factor, atol=1e-12)
+    for i, j in combinations(range(len(features)), 2):
+        product_of = signs[:, i] * signs[:, j]
+        expected = plain @ product_of * factor[i] * factor[j]
+        assert table @ product_of == pytest.approx(expected, abs=1e-12)
+
+
+def test_stimuli_without_the_noise_that_is_expected_are_refused():
+    features = {"a": {"prevalence": 0.9}, "b": {}}
+    stimuli = bits_with(features, n_train=1000).generate()
+    noisy = bits_with({"a": {"prevalence": 0.9, "label_noise": 0.5}, "b": {}}, n_train=1000)
+    with pytest.raises(RepbiasError, match=r"'a' in train is 0\.900, expected 0\.500"):
+        noisy.audit(stimuli)
 
 
 # The audit compares with the specified distribution.

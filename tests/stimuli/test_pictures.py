@@ -5,7 +5,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -198,6 +198,128 @@ def test_prevalence_is_as_asked_in_training_only():
     assert same(spec.generate(), trifeature(n_train=4096).generate())
 
 
+@pytest.mark.parametrize("p", [0.0, 0.1, 0.8, 1.0])
+def test_letters_agree_as_asked_in_training_only(p):
+    """Equal classes are pairs of letters that occur; the other pairs share the rest evenly."""
+    agreement = {"features": ["global", "local"], "probability": p}
+    spec = navon(agreement=agreement, n_train=2400)
+    common = spec.generate()
+    training = spec.training_set(0, common)
+    large, small = training.labels.T
+    found = np.bincount(large * 4 + small, minlength=16).reshape(4, 4) / 2400
+    letters = spec.shown_values
+    same_letter = np.array([[a == b for b in letters["local"]] for a in letters["global"]])
+    expected = np.where(np.eye(4) == 1, p / 4, np.where(same_letter, 0, (1 - p) / 8))
+    np.testing.assert_allclose(found, expected, atol=1 / 2400)
+    np.testing.assert_allclose(spec.expected_shares("train", "global", "local"), expected)
+    assert training.audit["train"]["max_dependence"] <= 1 / 2400
+    assert same(common, navon(n_train=2400).generate())
+    both = navon(agreement=agreement, n_train=2400, same_letter=True).training_set(0).labels
+    assert np.mean(both[:, 0] == both[:, 1]) == pytest.approx(p, abs=0.005)
+
+
+@settings(max_examples=20)
+@given(st.permutations("BCDEFX"), st.floats(0.2, 0.6), st.booleans())
+def test_manipulated_letters_leave_the_other_letters_balanced(small, p, is_large):
+    """Although no pair of the same letter occurs, and the lists of letters differ."""
+    assume(all(a != b for a, b in zip("ABCDEF", small, strict=True)))
+    values = {"global": list("ABCDEF"), "local": small}
+    plain, pairs = navon(values=values).probabilities("train"), navon(values=values).combinations()
+    feature, other = ("global", "local") if is_large else ("local", "global")
+    often = [p, *[(1 - p) / 5] * 5]
+    shares = navon(values=values, prevalence={feature: often}).probabilities("train")
+    for name, column in zip(("global", "local"), pairs.T, strict=True):
+        wanted = often if name == feature else np.bincount(column, plain)
+        np.testing.assert_allclose(np.bincount(column, shares), wanted, atol=1e-8)
+    agreement = {"features": [feature, other], "probability": p}
+    shares = navon(values=values, agreement=agreement).probabilities("train")
+    assert shares[pairs[:, 0] == pairs[:, 1]].sum() == pytest.approx(p)
+    for column in pairs.T:
+        expected = np.bincount(column, plain)
+        np.testing.assert_allclose(np.bincount(column, shares), expected, atol=1e-8)
+
+
+@pytest.mark.parametrize("training_sets", ["own", "common"])
+def test_loss_masks_and_label_noise_leave_images_as_they_are(family, training_sets):
+    settings_ = {"n_train": 600, "training_sets": training_sets}
+    spec = family(**settings_)
+    first, *_, last = spec.features
+    plain = spec.training_set(3)
+    assert plain.supervised.all()
+    for shares in ({first: 0.25}, {first: 0.5, last: 0.0}):
+        masked = family(supervised=shares, **settings_).training_set(3)
+        noisy = family(label_noise=shares, **settings_).training_set(3)
+        for changed in (masked, noisy):
+            for name in ("inputs", "ids", "split"):
+                np.testing.assert_array_equal(getattr(changed, name), getattr(plain, name))
+        training = plain.split == "train"
+        np.testing.assert_array_equal(masked.labels, plain.labels)
+        assert noisy.supervised.all() and masked.supervised[~training].all()
+        np.testing.assert_array_equal(noisy.labels[~training], plain.labels[~training])
+        for i, name in enumerate(spec.features):
+            assert masked.supervised[training, i].sum() == 600 * shares.get(name, 1.0)
+            wrong = noisy.labels[training, i] != plain.labels[training, i]
+            assert wrong.sum() == 600 * shares.get(name, 0.0)
+
+
+def test_what_a_smaller_share_changes_is_part_of_what_a_larger_one_does():
+    none, few, many = (
+        trifeature(supervised={"colour": 1 - p}, label_noise={"shape": p}).training_set(0)
+        for p in (0.0, 0.1, 0.4)
+    )
+    assert few.supervised[many.supervised[:, 2], 2].all()
+    wrong = few.labels[:, 0] != none.labels[:, 0]
+    np.testing.assert_array_equal(few.labels[wrong, 0], many.labels[wrong, 0])
+
+
+def test_which_images_supervise_is_random():
+    """As in bits: neither classes nor the other masks nor places matter, but seeds do."""
+    n, shares = 4000, {"shape": 0.5, "colour": 0.3}
+    spec = trifeature(n_train=n, size=16, supervised=shares)
+    stimuli = spec.training_set(0)
+    for i, name in ((0, "shape"), (2, "colour")):
+        mask = stimuli.supervised[:, i]
+        others = [stimuli.supervised[:, 2 - i], np.arange(n)]
+        others += [stimuli.labels[:, j] == c for j in range(3) for c in range(4)]
+        for other in others:
+            assert abs(np.corrcoef(mask, other)[0, 1]) < 4 / np.sqrt(n)
+        assert mask.mean() == shares[name]
+    assert not np.array_equal(spec.training_set(1).supervised, stimuli.supervised)
+
+
+def test_noisy_labels_are_all_other_classes_equally_often():
+    """Against closed forms: the joint distribution of classes and labels, and agreement."""
+    n, noise = 6000, {"shape": 0.3, "texture": 0.1}
+    agreement = {"features": ["shape", "texture"], "probability": 0.7}
+    settings_ = {"n_train": n, "size": 16, "agreement": agreement, "n_classes": 3}
+    true = trifeature(**settings_).training_set(0).labels
+    spec = trifeature(**settings_, label_noise=noise)
+    training = spec.training_set(0)
+    for i, name in enumerate(spec.features):
+        share = noise.get(name, 0.0)
+        found = np.bincount(true[:, i] * 3 + training.labels[:, i], minlength=9).reshape(3, 3)
+        expected = np.where(np.eye(3) == 1, 1 - share, share / 2) / 3
+        np.testing.assert_allclose(found / n, expected, atol=4 * np.sqrt(0.3 / 6 / n))
+    # Labels are equal if both are right, or one is replaced by the other's class (one of two
+    # others), or both are by the same one: of equal classes in half of the cases, else a quarter.
+    p, a, b = 0.7, 0.3, 0.1
+    equal = p * ((1 - a) * (1 - b) + a * b / 2)
+    equal += (1 - p) * (a * (1 - b) / 2 + (1 - a) * b / 2 + a * b / 4)
+    assert np.trace(spec.expected_shares("train", "shape", "texture")) == pytest.approx(equal)
+    shape, texture, _ = training.labels.T
+    assert np.mean(shape == texture) == pytest.approx(equal, abs=4 * 0.5 / np.sqrt(n))
+    assert training.audit["train"]["max_dependence"] < 0.015
+    np.testing.assert_allclose(spec.expected_shares("train", "shape", "shape"), np.eye(3) / 3)
+    np.testing.assert_allclose(spec.expected_shares("test", "shape", "texture"), 1 / 9)
+
+
+def test_the_audit_expects_label_noise():
+    spec = trifeature(n_train=4000, size=16, prevalence={"shape": [0.7, 0.1, 0.1, 0.1]})
+    training = spec.training_set(0)
+    with pytest.raises(RepbiasError, match=r"shape occur in shares that are off by 0\.300"):
+        spec.model_copy(update={"label_noise": {"shape": 0.5}}).audit(training)
+
+
 @pytest.mark.parametrize(("k", "share"), [(3, 0.33), (4, 0.25), (4, 0.75), (5, 0.4)])
 def test_held_out_combinations_never_occur_in_training(k, share):
     n = 2 * k**3
@@ -228,6 +350,91 @@ def test_navon_drops_pairs_of_the_same_letter():
         name.rsplit("-", 1)[0] for name in navon(same_letter=True, n_test=64).generate().ids
     )
     assert len(pairs) == 16
+
+
+# Unseen values
+
+
+UNSEEN = {"n_classes": 7, "unseen_values": {"target": "texture", "n_values": 3}, "size": 16}
+
+
+def test_unseen_values_give_the_published_split():
+    """Hermann & Lampinen 2020: 3,430 and 3,570 images, ten each of 7³ and 7 x 51 combinations."""
+    sizes = {"n_train": 3430, "n_validation": 3570, "n_test": 357}
+    spec = trifeature(**UNSEEN | sizes)
+    common = spec.generate()
+    training = spec.training_set(0, common)
+    assert spec.classes == {"shape": 10, "texture": 7, "colour": 10}
+    of_training = Counter(map(tuple, training.labels.tolist()))
+    assert len(of_training) == 343 and set(of_training.values()) == {10}
+    of_validation = Counter(map(tuple, common.part("validation")[1].tolist()))
+    assert len(of_validation) == 7 * 51 and set(of_validation.values()) == {10}
+    assert {*map(tuple, common.part("test")[1].tolist())} == of_validation.keys()
+    # No pair of the other two occurs in both, and the target has every one of its own.
+    trained, tested = ({(s, c) for s, _, c in found} for found in (of_training, of_validation))
+    assert len(trained) == 49 and len(tested) == 51 and not trained & tested
+    assert {s for s, _ in trained} == {c for _, c in trained} == set(range(7))
+    for stimuli in (common, training):
+        for split in set(stimuli.split):
+            assert stimuli.audit[split]["max_dependence"] < 1e-9
+    # The target is independent of the others, each of which predicts 6.6 % of the other.
+    for name in ("shape", "colour"):
+        shares = spec.expected_shares("test", "texture", name)
+        np.testing.assert_allclose(shares / shares.sum(axis=0), 1 / 7)
+    shape, colour = (np.eye(10)[common.part("test")[1][:, i]] for i in (0, 2))
+    residual = shape - colour @ np.linalg.lstsq(colour, shape, rcond=None)[0]
+    assert 1 - residual.var(axis=0).sum() / shape.var(axis=0).sum() == pytest.approx(
+        0.066, abs=5e-4
+    )
+
+
+def test_the_target_is_balanced_among_the_first_stimuli():
+    spec = trifeature(**UNSEEN | {"n_validation": 400, "n_test": 400})
+    for split in ("validation", "test"):
+        texture = spec.generate().part(split)[1][:, 1]
+        assert np.ptp(np.cumsum(np.eye(7)[texture], axis=0), axis=1).max() <= 2
+
+
+def test_training_values_are_those_of_networks_without_unseen_ones():
+    with_, without = trifeature(**UNSEEN).shown_values, trifeature(n_classes=7).shown_values
+    for name, values in with_.items():
+        assert values[:7] == without[name] and len(set(values)) == len(values)
+
+
+@pytest.mark.parametrize("target", ["global", "local"])
+@pytest.mark.parametrize("values", [{}, {"global": list("ABCDEF"), "local": list("BCDAGH")}])
+def test_letters_can_be_unseen(target, values):
+    other = "local" if target == "global" else "global"
+    # Of lists that are given, those of the other letter that are left over are unseen.
+    values = {name: v[:4] if name == target else v for name, v in values.items()}
+    unseen = {"target": target, "n_values": 2}
+    spec = navon(values=values, unseen_values=unseen, n_validation=80, n_test=80)
+    assert spec.classes == {target: 4, other: 6}
+    common = spec.generate()
+    column = spec.features.index(other)
+    assert set(spec.training_set(0, common).labels[:, column]) == {0, 1, 2, 3}
+    for split in ("validation", "test"):
+        labels = common.part(split)[1]
+        assert set(labels[:, column]) == {4, 5}
+        assert set(labels[:, 1 - column]) == {0, 1, 2, 3}
+    if not values:
+        assert {*spec.shown_values[other][:4]} == {*spec.shown_values[target]}
+
+
+def test_only_the_target_of_unseen_values_can_be_trained():
+    def condition(stimuli=(), **training):
+        stimuli = {"kind": "trifeature", **UNSEEN, **dict(stimuli)}
+        return Condition(stimuli=stimuli, network=NETWORK, training=training)
+
+    assert condition(targets=["texture"]).stimuli.learnable == ["texture"]
+    assert condition({"features": ["texture"]}).stimuli.learnable == ["texture"]
+    for training in ({}, {"targets": ["texture", "shape"]}, {"curriculum": ["texture"]}):
+        with pytest.raises(ValidationError) as error:
+            condition(**training)
+        assert (
+            "training.targets: with stimuli.unseen_values, some classes of 'shape' occur in "
+            "validation and test stimuli only; expected ['texture']"
+        ) in str(error.value)
 
 
 # Pixels
@@ -405,8 +612,41 @@ def test_memory_of_training_sets_does_not_grow_with_what_is_streamed():
             {"held_out": 0.5, "prevalence": {"shape": [0.1, 0.2, 0.3, 0.4]}},
             "held_out cannot be combined",
         ),
+        ({"supervised": {"shpe": 0.5}}, "supervised: no feature 'shpe'; did you mean 'shape'"),
+        ({"features": ["shape"], "supervised": {"colour": 0.5}}, "no feature 'colour'"),
+        ({"label_noise": {"size": 0.5}}, "label_noise: no feature 'size'"),
+        ({"label_noise": {"shape": 1.5}}, "less than or equal to 1"),
         ({"prevalence": {"shape": [0.5, 0.5]}}, "expected 4 shares of shape"),
         ({"prevalence": {"form": [0.5, 0.5]}}, "no feature 'form'"),
+        ({"unseen_values": {"target": "shap"}}, "unseen_values.target: no feature 'shap'"),
+        (
+            {"unseen_values": {"target": "colour"}, "features": ["shape"]},
+            "no feature 'colour'",
+        ),
+        (
+            {"unseen_values": {"target": "shape"}, "n_classes": 8},
+            "n_classes is 8 and unseen_values.n_values 3, but texture has 10 values at most",
+        ),
+        (
+            {"unseen_values": {"target": "shape"}, "values": {"colour": ["red", "blue", "cyan"]}},
+            "colour has 3 values, of which 3 are not in training",
+        ),
+        (
+            {
+                "unseen_values": {"target": "shape"},
+                "values": {"colour": ["red"], "texture": ["dots"]},
+                "features": ["shape"],
+            },
+            "unseen_values: nothing varies beside shape",
+        ),
+        (
+            {"unseen_values": {"target": "shape"}, "prevalence": {"shape": [0.7, 0.1, 0.1, 0.1]}},
+            "unseen_values cannot be combined with agreement or prevalence",
+        ),
+        (
+            {"unseen_values": {"target": "shape"}, "held_out": 0.25},
+            "held_out cannot be combined with agreement, prevalence or unseen_values",
+        ),
         (
             {"agreement": {"features": ["shape", "size"], "probability": 1}},
             "agreement: no feature 'size'",
@@ -444,6 +684,16 @@ def test_impossible_settings_are_refused(changes, said):
         (
             {"values": {"global": ["A", "B", "C"], "local": ["B", "A", "C"]}},
             "C is the same class of global and of local",
+        ),
+        # Small letters of a quarter are this one; they cannot all be in large ones that are others.
+        (
+            {"prevalence": {"global": [0.85, 0.05, 0.05, 0.05]}},
+            "prevalence: no mixture of the combinations that occur",
+        ),
+        ({"prevalence": {"large": [0.5, 0.5]}}, "prevalence: no feature 'large'"),
+        (
+            {"agreement": {"features": ["global", "shape"], "probability": 1}},
+            "agreement: no feature 'shape'",
         ),
     ],
 )

@@ -232,7 +232,7 @@ def _differ_in(setting: str) -> Callable[..., Iterator[str]]:
     def requires(study: Study, condition: str, frequent: str, rare: str) -> Iterator[str]:
         features = getattr(study.condition(condition).stimuli, "features", None)
         if not isinstance(features, dict):
-            yield f"features of {condition} have no setting {setting!r}"
+            yield f"features of {condition} have no settings of their own, such as {setting!r}"
             return
         first, second = (features[name].model_dump() for name in (frequent, rare))
         others = {k: (first[k], second[k]) for k in first if first[k] != second[k]}

@@ -79,6 +79,13 @@ class Condition(Spec):
                     raise ValueError(
                         f"training.{where}: no feature {target!r}; {nearest(target, possible)}"
                     )
+        for target in self.training.targets or possible:
+            if target not in self.stimuli.learnable:
+                raise ValueError(
+                    f"training.targets: with stimuli.unseen_values, some classes of {target!r} "
+                    f"occur in validation and test stimuli only; expected "
+                    f"{self.stimuli.learnable}"
+                )
         self._targets_can_be_met()
         if self.training.batch_size != "full" and self.training.batch_size > self.stimuli.n_train:
             raise ValueError(

@@ -17,6 +17,8 @@ from repbias.stimuli.manipulations import (
     LABEL,
     FeatureManipulations,
     StimulusManipulations,
+    confusion,
+    noisy_labels,
     supervised_stimuli,
     training_probabilities,
 )
@@ -180,15 +182,20 @@ class Bits(StimulusFamily, StimulusManipulations):
             drawn = rng.random(len(bits)) < label_given_cell[cells]
             labels = np.column_stack([labels, drawn.astype(np.uint8)])
         components, component_labels = compute_components(self, bits)
+        settings = self.features.items()
+        supervised = supervised_stimuli(
+            {name: f.supervised for name, f in settings}, list(self.targets), split, rng
+        )
+        noise = {name: f.label_noise for name, f in settings}
         return Stimuli(
             inputs=_encode(self, bits),
             ids=identifiers(bits),
             split=split,
             features=list(self.targets),
-            labels=labels,
+            labels=noisy_labels(labels, noise, self.targets, split, rng),
             components=components,
             component_labels=component_labels,
-            supervised=supervised_stimuli(self.features, list(self.targets), split, rng),
+            supervised=supervised,
         )
 
     def audit(self, stimuli: Stimuli) -> dict[str, dict[str, float]]:
@@ -210,16 +217,26 @@ class Bits(StimulusFamily, StimulusManipulations):
             split: _audit_split(
                 split,
                 stimuli.labels[stimuli.split == split].astype(float),
-                self._probabilities(split),
+                self._label_probabilities(split),
                 stimuli.features,
             )
             for split in dict.fromkeys(stimuli.split.tolist())
         }
 
     def _probabilities(self, split: str) -> np.ndarray:
-        """Return how often each combination of labels occurs in a split."""
+        """Return how often each combination of classes occurs in a split."""
         training, _ = training_probabilities(self.features, self)
         return training if split == "train" else np.full(len(training), 1 / len(training))
+
+    def _label_probabilities(self, split: str) -> np.ndarray:
+        """Return how often each combination of labels occurs: classes, but for label noise."""
+        p = self._probabilities(split)
+        if split == "train":
+            for i, feature in enumerate(self.features.values()):
+                # Classes of the features after this one, of this one, and of those before it.
+                table = p.reshape(-1, 2, 2**i)
+                p = (confusion(2, feature.label_noise).T @ table).reshape(-1)
+        return p
 
 
 def compute_labels(spec: Bits, bits: np.ndarray) -> np.ndarray:

@@ -8,6 +8,9 @@ from math import prod
 
 import numpy as np
 
+#: Rounds of fitting; a few are enough unless shares are almost, or quite, impossible.
+_MAX_FITS = 1000
+
 
 def every_combination(sizes: Sequence[int]) -> np.ndarray:
     """Return all combinations of classes, (combination, feature) int64, the last varying fastest.
@@ -46,6 +49,43 @@ def shares(n: int, probabilities: np.ndarray, rng: np.random.Generator) -> np.nd
         chosen = rng.choice(len(divided), size=left, replace=False, p=rest / rest.sum())
         divided[chosen] += 1
     return divided
+
+
+def fitted(
+    probabilities: np.ndarray, wanted: Sequence[tuple[np.ndarray, np.ndarray]]
+) -> np.ndarray:
+    """Change how often combinations occur until groups of them have the shares that are wanted.
+
+    Of all such distributions it is the nearest (of least Kullback-Leibler divergence), found by
+    iterative proportional fitting (Deming & Stephan 1940).
+
+    Parameters
+    ----------
+    probabilities
+        (combination,), how often each occurs; those of 0 stay there.
+    wanted
+        For each way to group them, the groups (combination,), from 0, and their shares (group,),
+        whose sum is 1.
+
+    Raises
+    ------
+    ValueError
+        If no distribution of what occurs has these shares.
+
+    Examples
+    --------
+    >>> fitted(np.array([0.5, 0.25, 0.25]), [(np.array([0, 0, 1]), np.array([0.6, 0.4]))])
+    array([0.4, 0.2, 0.4])
+    """
+    p = probabilities
+    for _ in range(_MAX_FITS):
+        found = [np.bincount(groups, p, len(shares)) for groups, shares in wanted]
+        if all(np.allclose(f, s, 0, 1e-9) for f, (_, s) in zip(found, wanted, strict=True)):
+            return p
+        for groups, shares in wanted:
+            f = np.bincount(groups, p, len(shares))
+            p = p * np.divide(shares, f, out=np.zeros(len(f)), where=f > 0)[groups]
+    raise ValueError("no mixture of the combinations that occur has the shares that are wanted")
 
 
 def in_turns(possible: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:

@@ -64,6 +64,11 @@ class StimulusFamily(Spec, ABC):
         return self.classes
 
     @property
+    def learnable(self) -> list[str]:
+        """The targets all of whose classes occur in training; others cannot be rewarded."""
+        return list(self.targets)
+
+    @property
     @abstractmethod
     def inputs(self) -> Inputs:
         """What a network is shown of one stimulus."""

@@ -1,16 +1,17 @@
-"""Manipulations of the training stimuli: settings, and their effect on the distribution of labels.
+"""Manipulations of training stimuli: settings, and their effect on the distribution of labels.
 
 Validation and test stimuli are never manipulated: their features are balanced and independent, so
 that results under different manipulations are comparable.
 
-To add one, give :class:`FeatureManipulations` or :class:`StimulusManipulations` a field, and use it
-in :func:`training_probabilities` (how often each combination of labels occurs) or in
-:func:`supervised_stimuli` (for which stimuli the loss includes which feature).
+What is here is either of bits or of all families; :mod:`repbias.stimuli.picture_manipulations` has
+what is of images. To add one for bits, give :class:`FeatureManipulations` or
+:class:`StimulusManipulations` a field, and use it in :func:`training_probabilities` (how often each
+combination of labels occurs), or where the labels are drawn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,6 +33,9 @@ class FeatureManipulations(Spec):
     """Share of training stimuli whose label is 1."""
     supervised: float = Field(1.0, ge=0, le=1)
     """Share of training stimuli on which the loss includes this feature."""
+    label_noise: float = Field(0.0, ge=0, le=1)
+    """Share of training stimuli whose label of this feature is replaced by the other one; with 0.5
+    nothing can be learned from it."""
 
 
 class Agreement(Spec):
@@ -40,7 +44,7 @@ class Agreement(Spec):
     features: list[Name] = Field(min_length=2, max_length=2)
     """The two features."""
     probability: float = Field(ge=0, le=1)
-    """Probability that their labels are equal in training; 0.5 is chance."""
+    """Probability that their labels are equal in training; 1/k is chance, with k classes each."""
 
     @field_validator("features")
     @classmethod
@@ -124,17 +128,15 @@ def training_probabilities(
 
 
 def supervised_stimuli(
-    features: Mapping[str, FeatureManipulations],
-    targets: list[str],
-    split: np.ndarray,
-    rng: np.random.Generator,
+    shares: Mapping[str, float], targets: Sequence[str], split: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Choose at random which training stimuli supervise which feature.
+    """Choose at random which training stimuli supervise which target.
 
     Parameters
     ----------
-    features
-        The features by name, in the order of the first `targets`.
+    shares
+        Target to the share of training stimuli on which the loss includes it; all where it is not
+        named. With the same generator, those of a smaller share are among those of a larger one.
     targets
         Names of all targets.
     split
@@ -151,7 +153,63 @@ def supervised_stimuli(
 
     mask = np.ones((len(split), len(targets)), bool)
     training = np.flatnonzero(split == "train")
-    for i, feature in enumerate(features.values()):
-        n_unsupervised = len(training) - round(feature.supervised * len(training))
+    for i, name in enumerate(targets):
+        n_unsupervised = len(training) - round(shares.get(name, 1.0) * len(training))
         mask[rng.permutation(training)[:n_unsupervised], i] = False
     return mask
+
+
+def noisy_labels(
+    labels: np.ndarray,
+    shares: Mapping[str, float],
+    targets: Mapping[str, int],
+    split: np.ndarray,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Replace labels of training stimuli by other classes, all equally likely.
+
+    Parameters
+    ----------
+    labels
+        (stimulus, target) uint8, classes from 0.
+    shares
+        Target to the share of training stimuli whose label is replaced; none where it is not named.
+        With the same generator, those of a smaller share are among those of a larger one.
+    targets
+        Names of all targets, to their numbers of classes.
+    split
+        (stimulus,) str.
+    rng
+        Generator of the choice.
+
+    Returns
+    -------
+    numpy.ndarray
+        (stimulus, target) uint8; as they were outside training.
+    """
+    import numpy as np
+
+    labels = labels.copy()
+    training = np.flatnonzero(split == "train")
+    for i, (name, k) in enumerate(targets.items()):
+        replaced = rng.permutation(training)[: round(shares.get(name, 0.0) * len(training))]
+        step = rng.integers(1, k, size=len(training))[: len(replaced)]
+        labels[replaced, i] = (labels[replaced, i] + step) % k
+    return labels
+
+
+def confusion(n_classes: int, share: float) -> np.ndarray:
+    """Return how often a label is given for each class, (class, label), where some are replaced.
+
+    Examples
+    --------
+    >>> confusion(3, 0.5)
+    array([[0.5 , 0.25, 0.25],
+           [0.25, 0.5 , 0.25],
+           [0.25, 0.25, 0.5 ]])
+    """
+    import numpy as np
+
+    other = np.full((n_classes, n_classes), share / (n_classes - 1))
+    np.fill_diagonal(other, 1 - share)
+    return other

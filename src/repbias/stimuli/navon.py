@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from repbias.stimuli.letters import LETTERS, SIDE, cells, distance_to
 from repbias.stimuli.pictures import Pictures, Scene
@@ -54,7 +54,7 @@ class Navon(Pictures):
             # Beside a single large letter, any.
             several = large if len(large) > 1 else self.some_values("local")
             small = several[step:] + several[:step]
-        return {"global": large, "local": small}
+        return self.with_unseen({"global": large, "local": small})
 
     def combinations(self) -> np.ndarray:
         """Return pairs of classes; those of the same letter are left out."""
@@ -90,8 +90,9 @@ class Navon(Pictures):
         """Return white."""
         return np.ones((len(labels), 3))
 
-    @model_validator(mode="after")
-    def _letters_can_be_combined(self) -> Navon:
+    def check_values(self) -> None:
+        """Refuse letters of which too few can be combined."""
+        super().check_values()
         pairs, shown = self.combinations(), self.shown_values
         needed = len(self.features)
         for i, (name, letters) in enumerate(shown.items()):
@@ -109,4 +110,3 @@ class Navon(Pictures):
                 f"values: {twice[0]} is the same class of global and of local, and does not occur "
                 "with itself; put one of the lists into another order, or leave it out"
             )
-        return self

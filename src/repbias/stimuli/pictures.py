@@ -14,6 +14,8 @@ from repbias.base.inputs import Inputs
 from repbias.base.spec import RepbiasError, nearest
 from repbias.stimuli.combinations import every_combination, in_turns, shares
 from repbias.stimuli.family import StimulusFamily
+from repbias.stimuli.manipulations import confusion, noisy_labels, supervised_stimuli
+from repbias.stimuli.picture_manipulations import PictureManipulations
 
 if TYPE_CHECKING:
     from repbias.io.stimuli import Stimuli
@@ -63,7 +65,7 @@ class Drawn:
         return self._family.pixels(labels, scene)
 
 
-class Pictures(StimulusFamily):
+class Pictures(StimulusFamily, PictureManipulations):
     """Images in which a figure is placed and rotated at random, inside a square box."""
 
     n_classes: int = Field(4, ge=2)
@@ -100,15 +102,36 @@ class Pictures(StimulusFamily):
     @property
     def shown_values(self) -> dict[str, list[str]]:
         """Return the values of every factor, those that are no features too; classes in order."""
-        return {name: self.values.get(name) or self.some_values(name) for name in self.FACTORS}
+        shown = {name: self.values.get(name) or self.some_values(name) for name in self.FACTORS}
+        return self.with_unseen(shown)
+
+    def with_unseen(self, shown: dict[str, list[str]]) -> dict[str, list[str]]:
+        """Add values that do not occur in training, where the configuration gives none."""
+        if self.unseen_values is None:
+            return shown
+        complete = {}
+        for name, values in shown.items():
+            others = [value for value in self._shuffled(name) if value not in values]
+            complete[name] = values + others[: self._n_unseen(name)]
+        return complete
+
+    def _n_unseen(self, name: str) -> int:
+        """Return how many values of a factor are drawn that do not occur in training."""
+        unseen = self.unseen_values
+        drawn = unseen is not None and name != unseen.target and name not in self.values
+        return unseen.n_values if unseen and drawn else 0
 
     def some_values(self, name: str) -> list[str]:
         """Draw values of a factor by the seed."""
+        return self._shuffled(name)[: self.n_classes]
+
+    def _shuffled(self, name: str) -> list[str]:
+        """Return all values of a factor, in an order that follows from the seed."""
         known = list(self.FACTORS[name])
         # Streams of training sets have a single number.
         key = (0, list(self.FACTORS).index(name))
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))
-        return [known[i] for i in rng.permutation(len(known))[: self.n_classes]]
+        return [known[i] for i in rng.permutation(len(known))]
 
     @property
     def classes(self) -> dict[str, int]:
@@ -140,17 +163,40 @@ class Pictures(StimulusFamily):
         return every_combination([len(names) for names in self.shown_values.values()])
 
     def probabilities(self, split: str) -> np.ndarray:
-        """Return how often each combination occurs, (combination,), summing to 1."""
-        n = len(self.combinations())
-        return np.full(n, 1 / n)
+        """Return how often each combination occurs, (combination,), summing to 1.
+
+        As manipulated in training, else equally often if at all.
+        """
+        p = self.occurs(split).astype(float)
+        p /= p.sum()
+        return self.manipulated(p) if split == "train" else p
+
+    def occurs(self, split: str) -> np.ndarray:
+        """Return which combinations occur in a split, (combination,) bool."""
+        combinations = self.combinations()
+        if self.unseen_values is None:
+            return np.ones(len(combinations), bool)
+        unseen = np.zeros(len(combinations), bool)
+        for column, (name, values) in zip(combinations.T, self.shown_values.items(), strict=True):
+            if name != self.unseen_values.target and len(values) > 1:
+                unseen |= column >= len(values) - self.unseen_values.n_values
+        return ~unseen if split == "train" else unseen
+
+    @property
+    def learnable(self) -> list[str]:
+        """The features all of whose classes occur in training."""
+        return [self.unseen_values.target] if self.unseen_values else list(self.features)
 
     def expected_shares(self, split: str, first: str, second: str) -> np.ndarray:
-        """Return how often classes of two features occur together, from the combinations'."""
-        names = list(self.FACTORS)
+        """Return how often labels of two features occur together, from the combinations'."""
+        names, noise = list(self.FACTORS), self.label_noise if split == "train" else {}
         a, b = (self.combinations()[:, names.index(name)] for name in (first, second))
         expected = np.zeros((self.classes[first], self.classes[second]))
         np.add.at(expected, (a, b), self.probabilities(split))
-        return expected
+        given = [confusion(self.classes[name], noise.get(name, 0.0)) for name in (first, second)]
+        if first == second:
+            return np.diag(expected.diagonal() @ given[0])
+        return given[0].T @ expected @ given[1]
 
     @abstractmethod
     def coverage(self, values: tuple[str, ...], scene: Scene) -> np.ndarray:
@@ -260,15 +306,18 @@ class Pictures(StimulusFamily):
         inputs, ids, scene = self._different(labels, rng, taken)
         names = list(self.FACTORS)
         columns = [names.index(name) for name in self.features]
+        split = np.repeat(list(sizes), list(sizes.values()))
+        supervised = supervised_stimuli(self.supervised, self.features, split, rng)
+        given = labels[:, columns].astype(np.uint8)
         return Stimuli(
             inputs=inputs,
             ids=ids,
-            split=np.repeat(list(sizes), list(sizes.values())),
+            split=split,
             features=list(self.features),
-            labels=labels[:, columns].astype(np.uint8),
+            labels=noisy_labels(given, self.label_noise, self.classes, split, rng),
             components=[],
             component_labels=np.zeros((len(labels), 0), np.uint8),
-            supervised=np.ones((len(labels), len(columns)), bool),
+            supervised=supervised,
             classes=list(self.classes.values()),
             nuisance=self._nuisance(labels, scene),
         )
@@ -326,7 +375,14 @@ class Pictures(StimulusFamily):
         return found
 
     @model_validator(mode="after")
-    def _values_are_known(self) -> Pictures:
+    def _possible(self) -> Pictures:
+        self.check_values()
+        self.check_manipulations()
+        self.probabilities("train")
+        return self
+
+    def check_values(self) -> None:
+        """Refuse values that there are not, or too few or many of them."""
         for name, values in self.values.items():
             if name not in self.FACTORS:
                 raise ValueError(f"values: no feature {name!r}; {nearest(name, self.FACTORS)}")
@@ -341,14 +397,16 @@ class Pictures(StimulusFamily):
             if len(values) < needed:
                 raise ValueError(f"values: {name} needs {needed} or more, found {len(values)}")
         for name, known in self.FACTORS.items():
-            if name not in self.values and self.n_classes > len(known):
+            unseen = self._n_unseen(name)
+            if name not in self.values and self.n_classes + unseen > len(known):
+                more = f" and unseen_values.n_values {unseen}" if unseen else ""
                 raise ValueError(
-                    f"n_classes is {self.n_classes}, but {name} has {len(known)} values at most"
+                    f"n_classes is {self.n_classes}{more}, but {name} has {len(known)} values at "
+                    "most"
                 )
         for name in self.features:
             if self.features.count(name) > 1:
                 raise ValueError(f"features: {name!r} occurs twice")
-        return self
 
 
 def _some(scene: Scene, rows: slice | np.ndarray) -> Scene:

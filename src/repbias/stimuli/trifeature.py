@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from repbias.base.spec import nearest
-from repbias.stimuli.manipulations import Agreement
 from repbias.stimuli.pictures import Pictures, Scene
 from repbias.stimuli.shapes import SHAPES
 from repbias.stimuli.textures import TEXTURES
@@ -49,12 +47,6 @@ class Trifeature(Pictures):
     colour_contrast: float = Field(1.0, gt=0, le=1)
     """How far the colours are apart: towards 0 all become the mean of those that are shown. Makes
     colour less available."""
-    prevalence: dict[str, list[Annotated[float, Field(gt=0, lt=1)]]] = {}
-    """Feature to how often each of its classes occurs in training; equally often if left out."""
-    agreement: Agreement | None = None
-    """Two features that are correlated in training: their classes are equal (the first value of one
-    goes with the first of the other, and so on) with this probability, else one of the others, all
-    equally likely. With k classes, 1/k is chance."""
     held_out: float = Field(0.0, ge=0, lt=1)
     """Share of the combinations of shape, texture and colour that never occur in training;
     validation and test stimuli then have no others. Balanced, so that the three stay independent:
@@ -100,57 +92,24 @@ class Trifeature(Pictures):
         mean = shown.mean(axis=0)
         return (mean + self.colour_contrast * (shown - mean))[labels[:, 2]]
 
-    def probabilities(self, split: str) -> np.ndarray:
-        """Return how often each combination occurs: as manipulated in training, else equally."""
-        combinations, names = self.combinations(), list(self.FACTORS)
-        p = np.ones(len(combinations))
-        if self.held_out:
-            k = len(self.shown_values["shape"])
-            out = combinations.sum(axis=1) % k >= k - round(self.held_out * k)
-            p *= ~out if split == "train" else out
-        if split == "train":
-            for name, often in self.prevalence.items():
-                p *= np.array(often)[combinations[:, names.index(name)]]
-            if self.agreement:
-                first, second = (combinations[:, names.index(n)] for n in self.agreement.features)
-                other = (1 - self.agreement.probability) / (second.max())
-                p *= np.where(first == second, self.agreement.probability, other)
-        return p / p.sum()
+    def occurs(self, split: str) -> np.ndarray:
+        """Return which combinations occur in a split, (combination,) bool."""
+        if not self.held_out:
+            return super().occurs(split)
+        k = len(self.shown_values["shape"])
+        out: np.ndarray = self.combinations().sum(axis=1) % k >= k - round(self.held_out * k)
+        return ~out if split == "train" else out
 
-    @model_validator(mode="after")
-    def _manipulations_are_possible(self) -> Trifeature:
-        shown = {name: len(values) for name, values in self.shown_values.items()}
-        for name, often in self.prevalence.items():
-            if name not in shown:
-                raise ValueError(f"prevalence: no feature {name!r}; {nearest(name, shown)}")
-            if len(often) != shown[name] or abs(sum(often) - 1) > 1e-6:
-                raise ValueError(
-                    f"prevalence: expected {shown[name]} shares of {name}, one for each class, "
-                    f"with sum 1; found {often}"
-                )
-        pair = self.agreement.features if self.agreement else []
-        for name in pair:
-            if name not in shown:
-                raise ValueError(f"agreement: no feature {name!r}; {nearest(name, shown)}")
-            if name in self.prevalence:
-                raise ValueError(
-                    f"feature {name!r} has agreement and prevalence; a feature's distribution can "
-                    "be manipulated in one way only"
-                )
-        sizes = [shown[name] for name in pair]
-        if pair and (sizes[0] != sizes[1] or sizes[0] < 2):
-            raise ValueError(
-                f"agreement: {pair[0]} and {pair[1]} have {sizes[0]} and {sizes[1]} classes; "
-                "expected as many, two or more"
-            )
-        self._refuse_uneven_held_out(shown)
-        return self
-
-    def _refuse_uneven_held_out(self, shown: dict[str, int]) -> None:
+    def check_manipulations(self) -> None:
+        """Refuse manipulations that are impossible, and what cannot be held out evenly."""
+        super().check_manipulations()
         if not self.held_out:
             return
-        if self.agreement or self.prevalence:
-            raise ValueError("held_out cannot be combined with agreement or prevalence")
+        if self.agreement or self.prevalence or self.unseen_values:
+            raise ValueError(
+                "held_out cannot be combined with agreement, prevalence or unseen_values"
+            )
+        shown = {name: len(values) for name, values in self.shown_values.items()}
         k = shown["shape"]
         if len(set(shown.values())) > 1:
             raise ValueError(
