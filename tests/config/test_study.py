@@ -206,6 +206,10 @@ def test_models_of_ones_own_are_compared_where_they_have_two_layers(everything):
 # Analyses, tables and figures
 
 
+#: Tables that are made where all networks are compared.
+OF_PAIRS = ("rsa_untrained", "audit_networks")
+
+
 def with_analyses(**analyses):
     """Experiments that differ in their analyses only."""
     config = configuration()
@@ -217,7 +221,7 @@ def test_an_experiment_gets_every_analysis_unless_it_says_otherwise():
     study = load_study(configuration())
     assert study.experiments["tasks"].analyses == list(ANALYSES)
     assert all(Plan(study).analysed(analysis) == ["tasks"] for analysis in ANALYSES)
-    assert Plan(study).tables == ["learning", *ANALYSES, "audit_networks"]
+    assert Plan(study).tables == ["learning", *ANALYSES, *OF_PAIRS]
 
 
 def test_an_analysis_is_done_for_the_experiments_that_ask_for_it():
@@ -236,11 +240,11 @@ def test_an_analysis_is_done_for_the_experiments_that_ask_for_it():
 @pytest.mark.parametrize("analysis", ANALYSES)
 def test_a_table_is_made_where_an_experiment_asks_for_it(analysis):
     def of_networks(tables):
-        return [table for table in tables if table != "audit_networks"]
+        return [table for table in tables if table not in OF_PAIRS]
 
     alone = Plan(load_study(with_analyses(a=[], b=[analysis]))).tables
     assert of_networks(alone) == ["learning", analysis]
-    assert ("audit_networks" in alone) == (analysis == "rsa_models")
+    assert set(OF_PAIRS) <= {*alone} if analysis == "rsa_models" else not {*OF_PAIRS} & {*alone}
     others = [a for a in ANALYSES if a != analysis]
     assert of_networks(Plan(load_study(with_analyses(a=others))).tables) == ["learning", *others]
 
@@ -285,19 +289,24 @@ def test_sweeps_are_shown_where_something_varies():
 
 
 #: Roles of features that are filled by "hard" in these tests; all others by "easy".
-HARD = {"hard", "rare", "unused"}
+HARD = {"hard", "rare", "unused", "shape", "second"}
+#: Claims about images, where these are shape and colour, to the networks of these tests.
+OF_IMAGES = {"C7c": "cnn", "C11": "cnn", "C12": "resnet", "C18": "cnn", "C21": "cnn"}
 
 
 #: Claim to a setting and its levels in the two conditions of these tests.
 VARIED = {
     "C4": ("training.curriculum", [], ["hard"]),
     "C4b": ("training.curriculum", ["hard"], []),
+    "C7c": ("stimuli.supervised", {}, {"colour": 0.5}),
     "C9": ("network.hidden", [64], [128, 64]),
     "C9b": ("network.hidden", [64, 64], [128, 64]),
     "C10": ("training.dropout", 0.1, 0.2),
+    "C18": ("stimuli.n_classes", 2, 4),
     "C19": ("training.targets", ["easy"], ["easy", "hard"]),
     "C20": ("training.targets", ["easy"], ["hard"]),
     "C22": ("stimuli.agreement.probability", 0.5, 0.8),
+    "C24": ("training.targets", ["easy"], ["hard"]),
     "C29": ("training.parameter_noise", 0.0, 0.1),
     "C29b": ("training.weight_decay", 0.0, 0.1),
 }
@@ -315,6 +324,14 @@ def for_claim(name, **settings):
     experiment = config["experiments"]["tasks"]
     stimuli = experiment["stimuli"]
     stimuli["features"] |= FEATURES.get(name, {})
+    hard, easy = "hard", "easy"
+    if name in OF_IMAGES:
+        stimuli = experiment["stimuli"] = {"kind": "trifeature", "n_train": 256}
+        experiment |= {"network": {"kind": OF_IMAGES[name]}, "training": {}}
+        hard, easy = "shape", "colour"
+    if name == "C21":
+        stimuli["agreement"] = {"features": [easy, hard], "probability": 1}
+        experiment["training"] = {"targets": [easy]}
     if name == "C22":
         stimuli["agreement"] = {"features": ["easy", "hard"], "probability": 0.5}
     if name == "C23":
@@ -324,7 +341,7 @@ def for_claim(name, **settings):
     conditions = iter(named)
     filled = {"condition": lambda: next(conditions), "conditions": lambda: "tasks/*"}
     roles = {
-        role: filled[kind]() if kind in filled else "hard" if role in HARD else "easy"
+        role: filled[kind]() if kind in filled else hard if role in HARD else easy
         for role, kind in CLAIMS[name].roles.items()
     }
     config |= {"claims": {name: roles, f"{name} another": dict(roles)}, "encryption": named[0]}
