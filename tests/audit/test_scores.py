@@ -149,7 +149,7 @@ def test_a_subject_is_divided_as_if_it_were_the_only_one(n_subjects: int) -> Non
     assert len(each) == n_subjects
     for subject, found in zip(subjects, each, strict=True):
         alone = divide(x @ x.T, Brain.of(Side.of_subjects([subject]), design))
-        for name in ("shares", "low", "high", "p", "adjusted"):
+        for name in ("plain", "shares", "low", "high", "p", "adjusted"):
             np.testing.assert_allclose(getattr(found, name), getattr(alone, name))
         assert np.abs(found.shares - together.shares).max() > 1e-3
 

@@ -40,14 +40,14 @@ class Side:
     Attributes
     ----------
     kernels : (subject, stimulus, stimulus), free of noise as far as there are repeats
-    means : (stimulus, stimulus), mean over subjects of the kernels of mean patterns
+    of_means : (subject, stimulus, stimulus), of mean patterns
     without : (fold, stimulus, stimulus), mean over subjects without each fold; empty of one
     halves : (split, 2, stimulus, stimulus), mean over subjects of kernels of disjoint repeats
     noise : of every subject, what varies between repeats; empty where it is not known
     """
 
     kernels: np.ndarray
-    means: np.ndarray
+    of_means: np.ndarray
     without: np.ndarray
     halves: np.ndarray
     noise: Sequence[Noise] = ()
@@ -56,7 +56,7 @@ class Side:
     def of_network(cls, kernel: np.ndarray) -> Side:
         """Return a side without noise."""
         none = np.empty((0, *kernel.shape))
-        return cls(kernel[None], kernel, none, np.empty((0, 2, *kernel.shape)))
+        return cls(kernel[None], kernel[None], none, np.empty((0, 2, *kernel.shape)))
 
     @classmethod
     def of_subjects(cls, subjects: Sequence[SubjectKernel]) -> Side:
@@ -72,7 +72,7 @@ class Side:
         noise = [s.noise for s in subjects if s.noise is not None]
         return cls(
             np.stack([s.kernel for s in subjects]),
-            np.mean([s.means for s in subjects], axis=0),
+            np.stack([s.means for s in subjects]),
             np.array(without).reshape(-1, *shape),
             np.mean([s.halves[:n_splits] for s in subjects], axis=0),
             noise if len(noise) == len(subjects) else (),
@@ -82,6 +82,11 @@ class Side:
     def mean(self) -> np.ndarray:
         """The mean kernel over subjects, (stimulus, stimulus)."""
         return self.kernels.mean(axis=0)
+
+    @cached_property
+    def means(self) -> np.ndarray:
+        """The mean over subjects of the kernels of mean patterns, (stimulus, stimulus)."""
+        return self.of_means.mean(axis=0)
 
     def energy(self, design: Design, parts_of: Parts = score_parts) -> np.ndarray:
         """Return the parts of this side's similarity with itself, free of noise.
@@ -204,7 +209,7 @@ def divisions(model: np.ndarray, brain: Brain) -> Iterator[Division]:
             t = _t_over_folds(freed, total, brain)
         yield Division(
             score,
-            cosine(model, side.means if subject is None else kernel),
+            cosine(model, side.means if subject is None else side.of_means[subject]),
             found / total,
             low,
             high,
