@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import model_validator
 
@@ -66,7 +66,8 @@ class Architecture(Spec, ABC):
     #: Whether what comes after a layer runs alone where the layer is replaced, and not all again.
     sequence: ClassVar[bool] = False
 
-    if TYPE_CHECKING:  # a field or a property of each architecture
+    if TYPE_CHECKING:  # fields, or properties, of each architecture
+        kind: Any
 
         @property
         def layers(self) -> list[str]:
