@@ -127,7 +127,10 @@ def test_benchmarks_can_be_started(path):
     assert done.stdout.startswith("usage:")
 
 
-# The study of bits
+# The studies of claims
+
+#: Claims that need images, or that the study of images decides.
+OF_IMAGES = {"C7c", "C11", "C12", "C18", "C21", "C24"}
 
 
 @pytest.fixture(scope="module")
@@ -135,8 +138,25 @@ def bits():
     return load_study(yaml.safe_load((ROOT / "studies/bits.yaml").read_text()), "bits.yaml")
 
 
-def test_the_study_of_bits_decides_every_claim(bits):
-    assert {key.partition(" ")[0] for key in bits.claims} == CLAIMS.keys()
+@pytest.fixture(scope="module")
+def images():
+    paths = [ROOT / f"studies/images{which}.yaml" for which in ("", "_sweeps")]
+    return [load_study(yaml.safe_load(path.read_text()), path.name) for path in paths]
+
+
+def test_the_studies_of_images_decide_what_has_a_meaning_there(images):
+    found = {key.partition(" ")[0] for study in images for key in study.claims}
+    numbers = {int(re.search(r"\d+", key)[0]) for key in found}
+    assert found >= OF_IMAGES
+    assert numbers == {*(1, 2, 3, 5, 7, 9, 11, 12, 13), *range(15, 23), 24, 27, 28}
+
+
+def test_the_studies_of_images_have_fifteen_networks_in_every_condition(images):
+    assert {spec.seeds for study in images for *_, spec in study.conditions()} == {15}
+
+
+def test_the_study_of_bits_decides_every_other_claim(bits):
+    assert {key.partition(" ")[0] for key in bits.claims} == CLAIMS.keys() - OF_IMAGES
     numbers = {int(re.search(r"\d+", key)[0]) for key in bits.claims}
     assert numbers == {*range(1, 8), 9, 10, 13, 15, 16, 17, 19, 20, 22, 23, *range(25, 30)}
 
