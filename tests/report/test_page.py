@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from repbias.recovery.words import sentences
-from repbias.report.captions import FIGURES, PICTURES
+from repbias.report.captions import FIGURES, NETWORK_PICTURES, PICTURES
 from repbias.report.figures import draw_figures
 from repbias.report.page import (
     claims_summary,
@@ -538,3 +538,29 @@ def test_the_page_says_how_well_variance_alone_predicts_shares(make_tables):
     assert f"the largest difference is hard in {layer} of {condition}" in said
     assert "predicted 0.20, measured 0.90" in said
     assert law_sentences(audit.assign(gate=False)) == []
+
+
+def test_networks_that_see_have_pictures_and_studies_of_bits_have_none(page, make_tables, tmp_path):
+    svg = '<svg xmlns="http://www.w3.org/2000/svg" width="10pt" height="10pt"></svg>'
+    names = [
+        f"{kind}/cnn/{condition}"
+        for condition in ("rate=0.01", "targets=two")
+        for kind in NETWORK_PICTURES
+    ]
+    pictures = [tmp_path / "figures" / f"{name}.svg" for name in ["stimuli", *names]]
+    for path in pictures:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(svg)
+    seen = write(tmp_path, make_tables(), figures=["learning"], pictures=pictures)
+    order = [seen.index(f'<section id="{name}">') for name in ["stimuli", *names]]
+    assert order == sorted(order)
+    assert seen.index('id="stimuli"') < seen.index('id="learning"') < order[1]
+    for name in names:
+        assert f'href="figures/{name}.csv"' in seen
+    assert "Show cnn/targets=two" in seen
+    assert "Show cnn/rate=0.01" not in seen, "the first condition is open"
+    assert "Not shown" not in seen
+    for part in ("networks-pictured", "stimuli-shown"):
+        assert f'href="#{part}"' in seen
+        assert f'id="{part}"' not in page
+        assert f'href="#{part}"' not in page

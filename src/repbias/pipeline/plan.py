@@ -244,7 +244,8 @@ class Plan:
             by_experiment.setdefault(experiment, []).append(condition)
         for experiment, names in by_experiment.items():
             if names == self.groups[experiment]:
-                named.append(experiment + f" (all {len(names)} conditions)" * (len(names) > 1))
+                counted = "both" if len(names) == 2 else f"all {len(names)}"
+                named.append(experiment + f" ({counted} conditions)" * (len(names) > 1))
             elif len(names) <= 3:
                 named += [f"{experiment}/{name}" for name in names]
             else:

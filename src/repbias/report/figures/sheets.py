@@ -13,7 +13,7 @@ from repbias.stimuli.gallery import sheet
 #: Pixels on a side of a small image, at most.
 PIXELS = 48
 #: Colours that a small image keeps where it was made smaller: files would be four times as large.
-COLOURS = 24
+COLOURS = 12
 #: Inches of a small image with its gap; of the names beside rows; of a title; of a line of words.
 CELL, NAMES, TITLE, LINE = 0.48, 1.05, 0.32, 0.15
 
@@ -51,13 +51,15 @@ class Sheet:
         return TITLE + (LINE * (self.heading.count("\n") + 2) if self.heading else 0)
 
 
-def small(images: np.ndarray) -> np.ndarray:
-    """Make images smaller if they have more than :data:`PIXELS` on a side.
+def small(images: np.ndarray, pixels: int = PIXELS) -> np.ndarray:
+    """Make images smaller if they have more pixels on a side.
 
     Parameters
     ----------
     images
         (image, 3, size, size) uint8.
+    pixels
+        On a side, at most.
 
     Returns
     -------
@@ -66,12 +68,12 @@ def small(images: np.ndarray) -> np.ndarray:
     """
     from PIL import Image
 
-    if images.shape[-1] <= PIXELS:
+    if images.shape[-1] <= pixels:
         return images
     shrunk = [
         Image.fromarray(image.transpose(1, 2, 0))
-        .resize((PIXELS, PIXELS), Image.Resampling.LANCZOS)
-        .quantize(COLOURS)
+        .resize((pixels, pixels), Image.Resampling.LANCZOS)
+        .quantize(COLOURS, dither=Image.Dither.NONE)
         .convert("RGB")
         for image in images
     ]
@@ -137,5 +139,5 @@ def sheets_figure(sheets: Sequence[Sheet], words: Sequence[str], columns: int = 
             above = (y + max(s.height for s in row) + TITLE) / height
             figure.text(0.02, above, shown.heading, fontsize=8.5, fontweight="bold", va="bottom")
     for i, line in enumerate(reversed(words)):
-        figure.text(0.02, (0.05 + LINE * i) / height, line, fontsize=7, color="0.35", va="bottom")
+        figure.text(0.02, (0.05 + LINE * i) / height, line, fontsize=8, color="0.35", va="bottom")
     return figure

@@ -14,11 +14,13 @@ import pandas as pd
 from repbias.io.stimuli import Stimuli
 from repbias.report.figures.drawing import STYLE
 from repbias.report.figures.pictures import save_picture
-from repbias.report.figures.sheets import Sheet, sheets_figure, small
+from repbias.report.figures.sheets import PIXELS, Sheet, sheets_figure, small
 from repbias.stimuli.gallery import first_of_each_class
 
 #: Images of all classes of all features of a set, about; and of one class.
 MOST_IMAGES, MOST_OF_CLASS = 100, 8
+#: Pixels of all images of a set, where these are made smaller.
+MOST_PIXELS = 110_000
 #: Characters of a line above a set's images.
 LINE = 64
 
@@ -54,10 +56,12 @@ def draw_stimuli(sets: Iterable[ImageSet], left_out: int, path: str | Path) -> N
     sheets, data = [], []
     for shown in sets:
         test, labels, ids = shown.stimuli.part("test")
-        n = np.clip(MOST_IMAGES // sum(shown.stimuli.classes), 3, MOST_OF_CLASS)
+        n_rows = sum(shown.stimuli.classes)
+        n = int(np.clip(MOST_IMAGES // n_rows, 3, MOST_OF_CLASS))
+        pixels = min(PIXELS, int(np.sqrt(MOST_PIXELS / (n * n_rows))))
         for i, feature in enumerate(shown.stimuli.features):
             rows = first_of_each_class(labels[:, i], shown.stimuli.classes[i], n)
-            images = small(np.asarray(test[rows.ravel()]))
+            images = small(np.asarray(test[rows.ravel()]), pixels)
             names = list(shown.values[feature])
             heading = "" if i else textwrap.fill(f"Stimuli of {shown.conditions}", LINE)
             images = images.reshape(*rows.shape, *images.shape[1:])
