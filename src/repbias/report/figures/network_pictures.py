@@ -305,6 +305,7 @@ def rdm_with_images(seen: Seen, distance: Distance, n_stimuli: int) -> tuple[Fig
         (images[place],) = thumbnails(seen.images[sort[[image]]])
     words = f"first {n} test stimuli, sorted by {', then '.join(order)}\n{seen.words}"
     figure = rdm_figure({f"{distance} distance": vector}, names, images, words)
+    figure.set_size_inches(5.4, 5.8)  # on a phone, text is as large as the width is small
     return figure, rdm_data({"dissimilarity": vector}, seen.ids[sort])
 
 
