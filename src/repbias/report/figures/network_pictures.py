@@ -372,16 +372,22 @@ def _framed_and_dotted(
 ) -> Figure:
     """Draw images in frames of the first feature's colours, and dots in those of the others."""
     first, *others = groups
-    heights = [6.9, 2.8] if others else [6.9]
+    # As high as the map is, but legends need room.
+    extent = np.ptp(points, axis=0)
+    flat = float(np.clip(extent[1] / extent[0] + 0.1, 0.4, 1)) if extent[0] > 0 else 1.0
+    heights = [6 * flat + 0.9, (2.0 if len(others) > 1 else 2.4) * flat + 0.9][: 1 + bool(others)]
     figure = Figure(figsize=(6, sum(heights) + 0.2))
     parts = stack(figure, heights)
     axes = {first: parts[0].subplots()}
     if others:
-        axes |= dict(zip(others, grid(parts[1], len(others), 2), strict=True))
+        axes |= dict(zip(others, grid(parts[1], len(others), len(others)), strict=True))
     for name, labels in groups.items():
         colours, axis = colours_of_values(labels), axes[name]
         frames = [colours[value] for value in labels]
         draw_map(axis, points, frames, images if name == first else [], space=0.85)
+        left, right = axis.get_xlim()
+        middle, reach = points[:, 1].min() + extent[1] / 2, flat * (right - left) / 2
+        axis.set_ylim(middle - reach, middle + reach)
         axis.set_title(name)
         axis.legend(
             handles=[line(color=c, marker="o", ls="", ms=4, label=v) for v, c in colours.items()],
