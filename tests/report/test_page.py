@@ -56,7 +56,7 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-def write(folder, tables, figures=tuple(FIGURES), study=None, pictures=()):
+def write(folder, tables, figures=tuple(FIGURES), study=None, pictures=(), not_pictured=""):
     paths = []
     for name, table in tables.items():
         paths.append(folder / "tables" / f"{name}.csv")
@@ -73,7 +73,13 @@ def write(folder, tables, figures=tuple(FIGURES), study=None, pictures=()):
     (benchmarks / "claims.tsv").write_text(f"{columns}2.0\t1.5\t100\n")
     out = folder / "report.html"
     write_page(
-        out, map(str, paths), map(str, [*svgs, *pictures]), str(config), str(benchmarks), LAYERS
+        out,
+        map(str, paths),
+        map(str, [*svgs, *pictures]),
+        str(config),
+        str(benchmarks),
+        LAYERS,
+        not_pictured,
     )
     return out.read_text(encoding="utf-8")
 
@@ -560,6 +566,9 @@ def test_networks_that_see_have_pictures_and_studies_of_bits_have_none(page, mak
     assert "Show cnn/targets=two" in seen
     assert "Show cnn/rate=0.01" not in seen, "the first condition is open"
     assert "Not shown" not in seen
+    (tmp_path / "some").mkdir()
+    some = write(tmp_path / "some", {}, (), pictures=pictures, not_pictured="vit/<i>base")
+    assert "Not shown: vit/<i>base. snakemake --cores all results/quick/figures" in Page(some).text
     for part in ("networks-pictured", "stimuli-shown"):
         assert f'href="#{part}"' in seen
         assert f'id="{part}"' not in page
