@@ -28,7 +28,7 @@ from repbias.config.analyses import OF_NETWORKS, OF_RECORDINGS
 from repbias.pipeline.run import load_run
 from repbias.pipeline.plan import Plan
 from repbias.pipeline.resources import NUMERIC, PLAIN, TORCH, JobResources
-from repbias.report.captions import PICTURES
+from repbias.report.captions import NETWORK_PICTURES, PICTURES
 
 # Where this is a module, files are the importer's: they hold more than a study.
 IS_MODULE = Path(workflow.main_snakefile).parent != HERE

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from repbias.recovery.words import sentences
-from repbias.report.captions import FIGURES, PICTURES
+from repbias.report.captions import FIGURES, NETWORK_PICTURES, PICTURES
 from repbias.report.figures import draw_figures
 from repbias.report.page import (
     claims_summary,
@@ -57,7 +57,7 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-def write(folder, tables, figures=tuple(FIGURES), study=None, pictures=()):
+def write(folder, tables, figures=tuple(FIGURES), study=None, pictures=(), not_pictured=""):
     paths = []
     for name, table in tables.items():
         paths.append(folder / "tables" / f"{name}.csv")
@@ -74,7 +74,13 @@ def write(folder, tables, figures=tuple(FIGURES), study=None, pictures=()):
     (benchmarks / "claims.tsv").write_text(f"{columns}2.0\t1.5\t100\n")
     out = folder / "report.html"
     write_page(
-        out, map(str, paths), map(str, [*svgs, *pictures]), str(config), str(benchmarks), LAYERS
+        out,
+        map(str, paths),
+        map(str, [*svgs, *pictures]),
+        str(config),
+        str(benchmarks),
+        LAYERS,
+        not_pictured,
     )
     return out.read_text(encoding="utf-8")
 
@@ -553,3 +559,32 @@ def test_the_page_says_how_well_variance_predicts_similarity_between_networks(ma
     assert "R² 0.75 over" in said[0]
     assert "half of them are within 0.10" in said[0]
     assert law_between_networks(table.assign(gate=False)) == []
+
+
+def test_networks_that_see_have_pictures_and_studies_of_bits_have_none(page, make_tables, tmp_path):
+    svg = '<svg xmlns="http://www.w3.org/2000/svg" width="10pt" height="10pt"></svg>'
+    names = [
+        f"{kind}/cnn/{condition}"
+        for condition in ("rate=0.01", "targets=two")
+        for kind in NETWORK_PICTURES
+    ]
+    pictures = [tmp_path / "figures" / f"{name}.svg" for name in ["stimuli", *names]]
+    for path in pictures:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(svg)
+    seen = write(tmp_path, make_tables(), figures=["learning"], pictures=pictures)
+    order = [seen.index(f'<section id="{name}">') for name in ["stimuli", *names]]
+    assert order == sorted(order)
+    assert seen.index('id="stimuli"') < seen.index('id="learning"') < order[1]
+    for name in names:
+        assert f'href="figures/{name}.csv"' in seen
+    assert "Show cnn/targets=two" in seen
+    assert "Show cnn/rate=0.01" not in seen, "the first condition is open"
+    assert "Not shown" not in seen
+    (tmp_path / "some").mkdir()
+    some = write(tmp_path / "some", {}, (), pictures=pictures, not_pictured="vit/<i>base")
+    assert "Not shown: vit/<i>base. snakemake --cores all results/quick/figures" in Page(some).text
+    for part in ("networks-pictured", "stimuli-shown"):
+        assert f'href="#{part}"' in seen
+        assert f'id="{part}"' not in page
+        assert f'href="#{part}"' not in page

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -21,7 +22,15 @@ from sklearn.manifold import ClassicalMDS
 
 from repbias.base.spec import RepbiasError
 from repbias.io.recordings import Recording
-from repbias.report.captions import PICTURES, picture_of
+from repbias.report.captions import (
+    FIGURES,
+    NETWORK_PICTURES,
+    PICTURES,
+    STIMULI,
+    caption_of,
+    network_picture_of,
+    picture_of,
+)
 from repbias.report.figures import pictures
 from repbias.report.figures.pictures import (
     classical_mds,
@@ -314,3 +323,16 @@ def test_a_picture_is_known_by_its_name():
     assert picture_of("mds_v4") == ("mds", "v4")
     for other in ("rsa_recordings", "rdms", "rdms_", "quality"):
         assert picture_of(other) is None
+
+
+def test_a_picture_of_a_network_is_known_by_its_folders():
+    folder = Path("/results/map/figures")
+    found = network_picture_of(folder / "rdm/cnn/rate=0.01,targets=a.b.svg")
+    assert found == ("rdm", "cnn/rate=0.01,targets=a.b")
+    assert caption_of(folder / "rdm/cnn/base.svg") is NETWORK_PICTURES["rdm"]
+    assert caption_of(folder / "stimuli.svg") is STIMULI
+    assert caption_of(folder / "rdms_v4.svg") is PICTURES["rdms"]
+    assert caption_of(folder / "units.svg") is FIGURES["units"]
+    for other in (folder / "variance.svg", Path("rdm/cnn/base.svg"), folder / "other/cnn/base.svg"):
+        assert network_picture_of(other) is None
+    assert caption_of(folder / "other.svg") is None

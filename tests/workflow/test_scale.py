@@ -46,8 +46,10 @@ def test_ten_thousand_networks_are_planned_as_few_jobs(tmp_path, many):
 
 
 def test_jobs_are_predicted(tmp_path, tiny_config):
-    bits = yaml.safe_load((ROOT / "studies/bits.yaml").read_text())
-    for config in (tiny_config, bits):
+    bits, images = (
+        yaml.safe_load((ROOT / f"studies/{name}.yaml").read_text()) for name in ("bits", "images")
+    )
+    for config in (tiny_config, bits, images):
         (tmp_path / config["study"]).mkdir()
         jobs = planned(tmp_path / config["study"], config)
         assert jobs == n_jobs(Plan(load_study(config))), config["study"]

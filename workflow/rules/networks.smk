@@ -109,6 +109,52 @@ rule model_activations:
         "../scripts/model_activations.py"
 
 
+if PLAN.with_images:
+
+    rule network_pictures:
+        input:
+            stimuli=lambda w: PLAN.file_of("stimuli", w.experiment, w.condition),
+            networks=lambda w: PLAN.file_of("networks", w.experiment, w.condition),
+            activations=lambda w: PLAN.file_of("activations", w.experiment, w.condition),
+            units=lambda w: PLAN.units_of(w.experiment, w.condition),
+        output:
+            svg=[
+                report(
+                    f"<results>/figures/{kind}/{{experiment}}/{{condition}}.svg",
+                    category="Figures",
+                    caption="../report/figure.rst",
+                    labels={"figure": f"{kind} of {{experiment}}/{{condition}}"},
+                )
+                for kind in NETWORK_PICTURES
+            ],
+            csv=[
+                f"<results>/figures/{kind}/{{experiment}}/{{condition}}.csv"
+                for kind in NETWORK_PICTURES
+            ],
+        log:
+            "<results>/logs/network_pictures/{experiment}/{condition}.log",
+        benchmark:
+            "<results>/benchmarks/network_pictures/{experiment}/{condition}.tsv"
+        wildcard_constraints:
+            condition=names(condition for _, condition in PLAN.with_images),
+        conda:
+            ENV
+        threads: 1
+        resources:
+            mem_mb=scaled(RESOURCES.pictures_memory),
+            runtime=fixed(30),
+        params:
+            layer=lambda w: PLAN.conditions[w.experiment, w.condition].network.analysed,
+            names_of_values=lambda w: PLAN.values_of(w.experiment, w.condition),
+            distance=STUDY.geometry.distance,
+            n_stimuli=STUDY.geometry.n_stimuli,
+            code=code("network_pictures.py"),
+        message:
+            "Draw what a network of {wildcards.experiment}/{wildcards.condition} sees"
+        script:
+            "../scripts/network_pictures.py"
+
+
 if STUDY.encryption:
     ENCRYPTED = STUDY.condition(STUDY.encryption)
 

@@ -144,6 +144,8 @@ rule report_page:
         pictures=expand(
             "<results>/figures/{kind}_{recording}.svg", kind=PICTURES, recording=STUDY.recordings
         ),
+        stimuli=["<results>/figures/stimuli.svg"] * bool(PLAN.with_images),
+        networks=expand("<results>/figures/{name}.svg", name=PLAN.network_pictures()),
         config="<results>/config.yaml",
         template=str(HERE / "src/repbias/report/report.html.j2"),
     output:
@@ -162,6 +164,7 @@ rule report_page:
     params:
         benchmarks=f"{PLAN.results}/benchmarks",
         layers=PLAN.all_analysed_layers(),
+        not_pictured=lambda w: PLAN.in_words(PLAN.not_pictured()),
         code=code("report_page.py"),
     message:
         "Write {output[0]}"

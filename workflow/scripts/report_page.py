@@ -8,8 +8,13 @@ with job(snakemake):
     write_page(
         snakemake.output[0],
         tables=snakemake.input.tables,
-        figures=[*snakemake.input.figures, *snakemake.input.pictures],
+        figures=[
+            path
+            for kind in ("figures", "pictures", "stimuli", "networks")
+            for path in snakemake.input[kind]
+        ],
         config=snakemake.input.config,
         benchmarks=snakemake.params.benchmarks,
         layers=snakemake.params.layers,
+        not_pictured=snakemake.params.not_pictured,
     )

@@ -182,16 +182,12 @@ def _values(column: pd.Series) -> str:
 
 
 def _figure(path: Path) -> list[str]:
-    from repbias.report.captions import FIGURES, PICTURES, picture_of
+    from repbias.report.captions import caption_of
 
-    name = path.stem
-    if name in FIGURES:
-        caption = FIGURES[name]
-    elif picture := picture_of(name):
-        caption = PICTURES[picture[0]]
-    else:
+    caption = caption_of(path.resolve())
+    if caption is None:
         return ["a figure of another version of repbias"]
-    return [f"figure {name}: {caption.title}", caption.text]
+    return [f"figure {path.stem}: {caption.title}", caption.text]
 
 
 def _page(path: Path) -> list[str]:

@@ -10,7 +10,10 @@ from typing import Any
 
 from repbias.config.analyses import ANALYSES, BETWEEN_NETWORKS, OF_NETWORKS, OF_RECORDINGS
 from repbias.config.study import Condition, Study, axis_of
+from repbias.networks.convolutional import Convolutional
+from repbias.networks.vit import VisionTransformer
 from repbias.report.captions import FIGURES
+from repbias.stimuli.pictures import Pictures
 from repbias.stimuli.spec import STATISTIC
 
 #: Analyses of recordings that need responses; the others are done from RDMs alone as well.
@@ -20,6 +23,14 @@ DERIVED = {
     "encoding_regions": ("encoding",),
     "references": ("quality", "rsa_recordings", "rsa_between_recordings"),
 }
+#: Conditions of which the report shows pictures of a network, and sets of generated images that it
+#: shows, at most.
+MOST_PICTURED, MOST_SETS = 12, 6
+#: Architectures whose first layer has filters of pixels.
+WITH_FILTERS = (Convolutional, VisionTransformer)
+#: Settings of generated images that their test stimuli do not depend on, where each network has a
+#: training set of its own.
+OF_TRAINING_SETS = {"n_train", "agreement", "prevalence"}
 #: Settings of `geometry` that concern the RDMs of networks, not those of recordings.
 OF_NETWORK_RDMS = {"distance", "n_stimuli"}
 
@@ -38,6 +49,8 @@ class Plan:
     groups : experiment to its conditions, stimulus set to the networks that it is shown to
     batches : (experiment, batch) to the names of its conditions
     common_stimuli : stimulus set to its recordings, where there are several
+    with_images : (experiment, condition) of networks that are trained on generated images
+    pictured : those of which the report shows a network
     tables : names of the tables that the study fills
     """
 
@@ -57,6 +70,10 @@ class Plan:
             images: [name for name in shared if study.shown_to(name) == images]
             for images in dict.fromkeys(map(study.shown_to, shared))
         }
+        self.with_images = [
+            key for key, spec in self.conditions.items() if isinstance(spec.stimuli, Pictures)
+        ]
+        self.pictured = _first_of_each(self.with_images, MOST_PICTURED)
         self.tables = self._tables()
 
     # What there is
@@ -182,6 +199,83 @@ class Plan:
         if not any(experiment.vary for experiment in self.study.experiments.values()):
             drawn = [name for name in drawn if name != "sweeps"]
         return drawn
+
+    # Pictures of generated images, and of networks that see them
+
+    def image_sets(self) -> list[list[str]]:
+        """Return the conditions ("experiment/condition") of each set of generated images."""
+        sets: dict[str, list[str]] = {}
+        for experiment, condition in self.with_images:
+            stimuli = self.conditions[experiment, condition].stimuli
+            own = stimuli.training_sets == "own"
+            key = stimuli.model_dump_json(exclude=OF_TRAINING_SETS if own else set())
+            sets.setdefault(key, []).append(f"{experiment}/{condition}")
+        return list(sets.values())
+
+    def shown_sets(self) -> list[str]:
+        """Return a condition of each set of generated images that is shown."""
+        return [conditions[0] for conditions in self.image_sets()[:MOST_SETS]]
+
+    def described_sets(self) -> list[dict[str, Any]]:
+        """Return, for each of these, the condition, the values of features, and whose it is."""
+        described = []
+        for conditions in self.image_sets()[:MOST_SETS]:
+            experiment, condition = conditions[0].split("/", 1)
+            described.append(
+                {
+                    "condition": condition,
+                    "values": self.values_of(experiment, condition),
+                    "words": self.in_words(conditions),
+                }
+            )
+        return described
+
+    def values_of(self, experiment: str, condition: str) -> dict[str, list[str]]:
+        """Return the names of the classes of every feature of generated images."""
+        stimuli = self.conditions[experiment, condition].stimuli
+        assert isinstance(stimuli, Pictures)
+        return {name: stimuli.shown_values[name] for name in stimuli.features}
+
+    def in_words(self, conditions: list[str]) -> str:
+        """Name conditions, by their experiments where all of one are meant."""
+        named = []
+        by_experiment: dict[str, list[str]] = {}
+        for name in conditions:
+            experiment, condition = name.split("/", 1)
+            by_experiment.setdefault(experiment, []).append(condition)
+        for experiment, names in by_experiment.items():
+            if names == self.groups[experiment]:
+                counted = "both" if len(names) == 2 else f"all {len(names)}"
+                named.append(experiment + f" ({counted} conditions)" * (len(names) > 1))
+            elif len(names) <= 3:
+                named += [f"{experiment}/{name}" for name in names]
+            else:
+                named.append(f"{experiment} ({len(names)} of its conditions, as {names[0]})")
+        return ", ".join(named)
+
+    def network_pictures(self) -> list[str]:
+        """Return the pictures of networks that the report shows: kind/experiment/condition."""
+        names = []
+        for experiment, condition in self.pictured:
+            kinds = ["rdm", "map"]
+            if "units" in self.study.experiments[experiment].analyses:
+                kinds.insert(0, "preferred")
+            if isinstance(self.conditions[experiment, condition].network, WITH_FILTERS):
+                kinds.insert(0, "filters")
+            names += [f"{kind}/{experiment}/{condition}" for kind in kinds]
+        return names
+
+    def not_pictured(self) -> list[str]:
+        """Return the conditions of generated images of which the report shows no network."""
+        pictured = set(self.pictured)
+        return [f"{e}/{c}" for e, c in self.with_images if (e, c) not in pictured]
+
+    def units_of(self, experiment: str, condition: str) -> str | list[str]:
+        """Return the file of the units of a condition; [] if they are not analysed."""
+        if "units" not in self.study.experiments[experiment].analyses:
+            return []
+        batch = self._batch_of[experiment, condition]
+        return f"{self.results}/tables/parts/units/{experiment}/{batch}.csv"
 
     # Files
 
@@ -403,6 +497,16 @@ class Plan:
 
     def _specs(self, experiment: str, batch: str) -> list[tuple[str, Condition]]:
         return [(c, self.conditions[experiment, c]) for c in self.batches[experiment, batch]]
+
+
+def _first_of_each(conditions: list[tuple[str, str]], most: int) -> list[tuple[str, str]]:
+    """Return at most so many conditions, in their order: the first of every experiment first."""
+    seen: dict[str, int] = {}
+    turns = {}
+    for key in conditions:
+        turns[key] = seen[key[0]] = seen.get(key[0], -1) + 1
+    chosen = set(sorted(conditions, key=lambda key: turns[key])[:most])
+    return [key for key in conditions if key in chosen]
 
 
 def _batches(conditions: list[str], size: int) -> list[tuple[str, list[str]]]:

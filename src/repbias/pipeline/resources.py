@@ -70,6 +70,13 @@ class JobResources:
         seconds = sum(sizes.analysis_seconds(c, analyses, strengths) for c in conditions)
         return 20 + ceil(sum(c.seeds for c in conditions) / 2) + ceil(5 * seconds / 60)
 
+    def pictures_memory(self, experiment: str, condition: str) -> int:
+        """Stimuli, and a layer of one network."""
+        spec = self._plan.conditions[experiment, condition]
+        held = min(self._bytes(spec)["stimuli"], STREAMED)
+        layer = 8 * spec.stimuli.n_test * max(spec.sizes().units.values())
+        return NUMERIC + 3 * mib(held + layer)
+
     def rdms_memory(self, group: str, member: str) -> int:
         """As much as is allowed, or less where there is less to compute."""
         allowed = self._geometry.max_memory_mb

@@ -232,7 +232,8 @@ def needed(plan: Plan) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
     alone += study.identification.candidates if study.identification else []
     conditions = (name.partition("/") for name in alone)
     others = {(e, c) for e in plan.analysed("similarity") for c in groups[e]}
-    return with_rdms | others | {(e, c) for e, _, c in conditions}, with_rdms
+    alone_or_drawn = {(e, c) for e, _, c in conditions} | set(plan.pictured)
+    return with_rdms | others | alone_or_drawn, with_rdms
 
 
 def training_hours(study: Study) -> float:
@@ -257,6 +258,8 @@ def n_jobs(plan: Plan) -> int:
     jobs += (study.identification is not None) + (study.encryption is not None)
     # Reading or simulation, analysis, pictures.
     jobs += 3 * len(study.recordings) + len(plan.common_stimuli)
+    # Of generated images, and of networks that see them.
+    jobs += bool(plan.with_images) + len(plan.pictured)
     jobs += sum(map(len, (plan.audited_recordings(), plan.audited_networks())))
     jobs += sum(map(len, (plan.audited_pairs(), plan.with_statistics())))
     jobs += sum(map(len, (plan.recovered_recordings(), plan.recovered_shares())))

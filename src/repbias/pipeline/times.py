@@ -47,7 +47,7 @@ AUDITED, AUDITED_STIMULI = 0.012, 4e-7
 RECOVERED, RECOVERED_LAYER, RECOVERED_SHARES = 3.5e-10, 2e-9, 1e-5
 #: An encoding model of a layer: itself; per unit; per stimulus³; per stimulus², unit, permutation.
 LAYER, LAYER_UNIT, DECOMPOSITION, PERMUTATION = 0.01, 2e-4, 1e-9, 1e-10
-#: Figures; the pictures of a recording; the page with its tables; a claim.
+#: Figures; the pictures of a recording or a network; the page with its tables; a claim.
 FIGURE, PICTURES, PAGE, CLAIM = 0.4, 1.3, 5.0, 0.2
 
 
@@ -112,7 +112,7 @@ def seconds_by_step(
         ),
         "encoding": sum(_encoding(plan, name, size) for name, size in recordings.items()),
         "figures": FIGURE * len(plan.figures())
-        + PICTURES * len(study.recordings)
+        + PICTURES * (len(study.recordings) + len(plan.pictured) + bool(plan.with_images))
         + CLAIM * len(study.claims)
         + PAGE,
         "starting jobs": SNAKEMAKE + START * sizes.n_jobs(plan),

@@ -6,6 +6,7 @@ Kept apart from the drawing, so that planning a run does not import matplotlib.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -357,7 +358,74 @@ PICTURES: dict[str, Caption] = {
 }
 
 
+#: The figure of generated images; :mod:`repbias.report.figures.stimuli` draws it.
+STIMULI = Caption(
+    "Stimuli",
+    "Test stimuli",
+    "The first test stimuli with every value of every feature, of each set of generated images "
+    "that the study has. Their other features vary.",
+    (),
+)
+
+#: Pictures of a network that was trained on images, by their folders:
+#: filters/{experiment}/{condition}.svg. :mod:`repbias.report.figures.network_pictures` draws them.
+NETWORK_PICTURES: dict[str, Caption] = {
+    "filters": Caption(
+        "Pictures of networks",
+        "First-layer filters",
+        "The weights by which the first layer reads pixels (red, green, blue), before training and "
+        "at the end; a filter has the same place in both. Grey is 0, and each filter is scaled to "
+        "its own largest absolute weight, so contrast says nothing of the size of weights.",
+        (),
+    ),
+    "preferred": Caption(
+        "Pictures of networks",
+        "What units prefer",
+        "For each feature, the three units of the analysed layer in which it explains most of the "
+        "variance (R², table units), each with the test stimuli that drive it most, the strongest "
+        "first. R² of units that are chosen for it are high by selection too.",
+        (),
+    ),
+    "rdm": Caption(
+        "Pictures of networks",
+        "RDM with its stimuli",
+        "Dissimilarity of every pair of test stimuli in the analysed layer at the end of training, "
+        "as a percentile. Stimuli are sorted by the features, that which explains most of the "
+        "layer's variance first; lines separate its values. Images: one stimulus of every part.",
+        (),
+    ),
+    "map": Caption(
+        "Pictures of networks",
+        "Map of combinations of values",
+        "The first two principal components of the mean activity of the analysed layer for every "
+        "combination of values, each with one of its images. Frames, and dots of the same map "
+        "below: which value of a feature it is. Where the two components have a low share of the "
+        "variance, distances in the map are misleading.",
+        (),
+    ),
+}
+
+
 def picture_of(name: str) -> tuple[str, str] | None:
     """Return the kind of a picture and its recording, from its file name without extension."""
     kind, _, recording = name.partition("_")
     return (kind, recording) if kind in PICTURES and recording else None
+
+
+def network_picture_of(path: Path) -> tuple[str, str] | None:
+    """Return the kind of a network's picture and its "experiment/condition", from its file."""
+    *_, folder, kind, experiment, file = ("", "", "", "", *path.parts)
+    if folder != "figures" or kind not in NETWORK_PICTURES:
+        return None
+    return kind, f"{experiment}/{file.removesuffix(path.suffix)}"
+
+
+def caption_of(path: Path) -> Caption | None:
+    """Return what the report writes around a figure; None if it is none of these."""
+    if of_network := network_picture_of(path):
+        return NETWORK_PICTURES[of_network[0]]
+    if path.stem in FIGURES:
+        return FIGURES[path.stem]
+    if of_recording := picture_of(path.stem):
+        return PICTURES[of_recording[0]]
+    return STIMULI if path.stem == "stimuli" else None

@@ -21,7 +21,7 @@ import repbias
 from repbias.io.files import atomic
 from repbias.io.provenance import host
 from repbias.recovery.words import sentences
-from repbias.report.captions import FIGURES, PICTURES, picture_of
+from repbias.report.captions import PICTURES, STIMULI, caption_of, network_picture_of, picture_of
 from repbias.report.figures.audit import (
     explained_by_law,
     predicted_between_networks,
@@ -54,6 +54,7 @@ def write_page(
     config: str,
     benchmarks: str,
     layers: Mapping[str, str],
+    not_pictured: str = "",
 ) -> None:
     """Write the report: a single HTML file that opens without a network connection.
 
@@ -64,14 +65,16 @@ def write_page(
     tables
         CSV files of :data:`repbias.tables.TABLES`.
     figures
-        SVG files of :data:`~repbias.report.captions.FIGURES` and
-        :data:`~repbias.report.captions.PICTURES`, each with its data in a CSV file beside it.
+        SVG files that :mod:`repbias.report.captions` describes, each with its data in a CSV file
+        beside it.
     config
         The resolved configuration (YAML).
     benchmarks
         Folder of Snakemake's benchmark files.
     layers
         "experiment/condition" to its analysed layer.
+    not_pictured
+        Conditions whose networks could have pictures too, in words.
     """
     text = Path(config).read_text(encoding="utf-8")
     study = yaml.safe_load(text)
@@ -84,6 +87,7 @@ def write_page(
         **_results(read_tables(tables), [_figure(Path(path)) for path in figures], study),
         networks=network_rows(study.get("networks", {})),
         analysed=analysed_layers(layers),
+        not_pictured=not_pictured,
         config=text,
         steps=steps,
         seconds=sum(row["seconds"] for row in steps),
@@ -111,6 +115,8 @@ def _results(
 ) -> dict[str, Any]:
     """Return what the page shows of the tables and figures."""
     pictures = [figure for figure in figures if figure["recording"] is not None]
+    of_networks = [figure for figure in figures if figure["condition"] is not None]
+    of_study = [f for f in figures if f["recording"] is None and f["condition"] is None]
     return {
         "findings": findings(tables, simulated_from(study.get("recordings", {}))),
         "failed": failed_conditions(tables["learning"]),
@@ -122,7 +128,12 @@ def _results(
         "between": tables["rsa_between_recordings"].to_dict(orient="records"),
         "claims": claim_blocks(tables["claims"]),
         "verdicts": claims_summary(tables["claims"]),
-        "sections": sections_of([figure for figure in figures if figure["recording"] is None]),
+        "sections": sections_of([f for f in of_study if f["section"] != STIMULI.section]),
+        "stimuli": [figure for figure in of_study if figure["section"] == STIMULI.section],
+        "pictured": {
+            name: [figure for figure in of_networks if figure["condition"] == name]
+            for name in dict.fromkeys(figure["condition"] for figure in of_networks)
+        },
         "notes": figure_notes(tables["cautions"], tables["encoding_regions"]),
         "facts": {
             "recovery": sentences(tables["recovery"]),
@@ -428,16 +439,18 @@ def sections_of(figures: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _figure(path: Path) -> dict[str, Any]:
     svg = path.read_bytes()
-    picture = picture_of(path.stem) if path.stem not in FIGURES else None
-    caption = PICTURES[picture[0]] if picture else FIGURES[path.stem]
+    caption, of_network = caption_of(path), network_picture_of(path)
+    assert caption is not None
+    of_recording = picture_of(path.stem) if caption in PICTURES.values() else None
     height = re.search(rb'<svg[^>]* height="([0-9.]+)pt"', svg)
     assert height is not None
     return {
-        "name": path.stem,
-        "recording": picture[1] if picture else None,
+        "name": "/".join(of_network) if of_network else path.stem,
+        "recording": of_recording[1] if of_recording else None,
+        "condition": of_network[1] if of_network else None,
         "section": caption.section,
         "tall": float(height[1]) > TALL and path.stem != "sweeps",
-        "title": f"{caption.title}: {picture[1]}" if picture else caption.title,
+        "title": f"{caption.title}: {of_recording[1]}" if of_recording else caption.title,
         "caption": caption.text,
         "data": base64.b64encode(svg).decode(),
     }

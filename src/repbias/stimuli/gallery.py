@@ -85,7 +85,22 @@ def examples(stimuli: Stimuli, feature: str, n: int = 8, split: str = "test") ->
     """
     inputs, labels, _ = stimuli.part(split)
     column = stimuli.features.index(feature)
-    k = stimuli.classes[column]
-    rows = [np.flatnonzero(labels[:, column] == c)[:n] for c in range(k)]
+    rows = first_of_each_class(labels[:, column], stimuli.classes[column], n)
+    return sheet(np.stack([inputs[chosen] for chosen in rows]))
+
+
+def first_of_each_class(labels: np.ndarray, k: int, n: int) -> np.ndarray:
+    """Return the first stimuli of every class, as many of each: (class, stimulus) indices.
+
+    Parameters
+    ----------
+    labels
+        (stimulus,), classes from 0.
+    k
+        Number of classes.
+    n
+        Stimuli of each class, or fewer where a class has fewer.
+    """
+    rows = [np.flatnonzero(labels == c)[:n] for c in range(k)]
     least = min(map(len, rows))
-    return sheet(np.stack([inputs[chosen[:least]] for chosen in rows]))
+    return np.stack([chosen[:least] for chosen in rows])

@@ -102,7 +102,7 @@ def draw_recording_pictures(
     shown, labels = ids[order], None if groups is None else groups[order]
     if not rdms:
         for path in (rdms_path, mds_path):
-            _save(
+            save_picture(
                 path,
                 empty_figure("no RDM: too few units (geometry.min_units)"),
                 pd.DataFrame(),
@@ -129,7 +129,7 @@ def draw_recording_pictures(
             (rdms_path, rdm_figure(vectors, labels, thumbnails, words), rdm_data(vectors, shown)),
             (mds_path, map_figure(maps, labels, thumbnails, words), map_data(maps, shown, labels)),
         ):
-            _save(path, figure, data, dpi=100 if thumbnails else 80)
+            save_picture(path, figure, data, dpi=100 if thumbnails else 80)
 
 
 def _shown_stimuli(n: int, groups: np.ndarray | None) -> np.ndarray:
@@ -318,12 +318,12 @@ def map_figure(
     """
     (name, (first, share)), *others = maps.items()
     axis, small, figure = _large_and_small(len(others))
-    colours = _group_colours(groups)
+    colours = group_colours(groups)
     dots = "0.3" if groups is None else [colours[g] for g in groups]
-    _map(axis, first, dots, thumbnails)
+    draw_map(axis, first, dots, thumbnails)
     axis.set_title(f"{shortened(name, 60)}: {share:.0%} of the variance")
     for other, (label, (points, its_share)) in zip(small, others, strict=True):
-        _map(other, points, dots, [])
+        draw_map(other, points, dots, [])
         other.set_title(f"{shortened(label, 24)}\n{its_share:.0%}", fontsize=7)
     if colours:
         legend_below(
@@ -333,7 +333,8 @@ def map_figure(
     return figure
 
 
-def _group_colours(groups: np.ndarray | None) -> dict[str, Any]:
+def group_colours(groups: np.ndarray | None) -> dict[str, Any]:
+    """Give every group of stimuli a colour, in order of appearance."""
     names = [] if groups is None else list(dict.fromkeys(groups))
     if len(names) <= len(COLOURS):
         return dict(zip(names, COLOURS, strict=False))
@@ -387,13 +388,13 @@ def _name_groups(axis: Axes, groups: np.ndarray) -> None:
 
 def _line_up(axis: Axes, thumbnails: list[np.ndarray | None]) -> None:
     """Draw thumbnails along the upper and right edges, in several rows if they are many."""
-    n = len(thumbnails)
-    rows = max(1, round(n / 25))
-    side = rows  # of a thumbnail, in stimuli
-    for i, thumbnail in enumerate(thumbnails):
-        if thumbnail is None:
-            continue
-        along, away = i - side / 2, (i % rows) * side
+    n, shown = len(thumbnails), [(i, t) for i, t in enumerate(thumbnails) if t is not None]
+    if not shown:
+        return
+    rows = max(1, round(len(shown) / 25))
+    side = rows * n / len(shown)  # of a thumbnail, in stimuli
+    for number, (i, thumbnail) in enumerate(shown):
+        along, away = i - side / 2, (number % rows) * side
         top = -0.5 - away - side * 1.05
         right = n - 0.5 + away + side * 0.05
         axis.imshow(thumbnail, extent=(along, along + side, top + side, top))
@@ -403,10 +404,17 @@ def _line_up(axis: Axes, thumbnails: list[np.ndarray | None]) -> None:
     axis.set_ylim(n - 0.5 + side / 2, -0.5 - reach)
 
 
-def _map(
-    axis: Axes, points: np.ndarray, colours: object, thumbnails: list[np.ndarray | None]
+def draw_map(
+    axis: Axes,
+    points: np.ndarray,
+    colours: object,
+    thumbnails: list[np.ndarray | None],
+    space: float = 1.1,
 ) -> None:
-    """Draw stimuli as thumbnails framed in their colours, or as dots where there are none."""
+    """Draw stimuli as thumbnails framed in their colours, or as dots where there are none.
+
+    Many thumbnails get smaller, so that the square of `space` is their share of a quarter.
+    """
     axis.set_xticks([])
     axis.set_yticks([])
     axis.spines[:].set_color("0.85")
@@ -418,7 +426,7 @@ def _map(
     each = np.array([colours] * len(points)) if isinstance(colours, str) else np.array(colours)
     along, up = points[bare].T
     axis.scatter(along, up, s=9 if len(points) <= 200 else 4, c=list(each[bare]), lw=0)
-    side = radius * min(0.16, 1.1 / np.sqrt(len(points)))
+    side = radius * min(0.16, space / np.sqrt(len(points)))
     for (x, y), colour, thumbnail in zip(points, each, shown, strict=True):
         if thumbnail is None:
             continue
@@ -460,7 +468,8 @@ def map_data(
     )
 
 
-def _save(path: str | Path, figure: Figure, data: pd.DataFrame, dpi: int) -> None:
+def save_picture(path: str | Path, figure: Figure, data: pd.DataFrame, dpi: int) -> None:
+    """Write a picture as SVG, and its data as CSV beside it."""
     with atomic(path) as temporary:
         figure.savefig(temporary, metadata={"Date": None}, dpi=dpi)
     with atomic(Path(path).with_suffix(".csv")) as temporary:
