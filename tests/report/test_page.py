@@ -580,7 +580,7 @@ def test_networks_that_see_have_pictures_and_studies_of_bits_have_none(page, mak
         assert f'href="figures/{name}.csv"' in seen
     assert "Show cnn/targets=two" in seen
     assert "Show cnn/rate=0.01" not in seen, "the first condition is open"
-    assert "Not shown" not in seen
+    assert "figures/rdm/EXPERIMENT" not in seen
     (tmp_path / "some").mkdir()
     some = write(tmp_path / "some", {}, (), pictures=pictures, not_pictured="vit/<i>base")
     assert "Not shown: vit/<i>base. snakemake --cores all results/quick/figures" in Page(some).text
