@@ -722,26 +722,33 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="write the tables to this file as well")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART")
     parser.add_argument("--minutes", type=float, default=8, help="for all parts together")
-    parser.add_argument("--rows", choices=PARTS, help="print the rows of one part, in this process")
+    own = "print the rows of a part, or say what the machine is, in this process"
+    parser.add_argument("--rows", choices=[*PARTS, "machine"], metavar="PART", help=own)
     options = parser.parse_args()
     if options.device == "cuda" and not torch.cuda.is_available():
         print("device.py: skipped: PyTorch finds no CUDA device (--device cpu --quick tries it)")
         return
     where = Where(torch.device(options.device), options.quick)
+    if options.rows == "machine":
+        print(described(where), end="")
+        return
     if options.rows:
         for row in PARTS[options.rows].rows(where):
             print(table_row(row), flush=True)
         return
+    # Nothing is computed in this process: a GPU may be open to a single one.
+    command = [sys.executable, __file__, "--device", options.device]
+    command += ["--quick"] * options.quick
     end = time.monotonic() + 60 * options.minutes
-    page = f"# On a device\n\n{described(where)}.\n"
+    machine, problem = measured([*command, "--rows", "machine"], 60)
+    page = f"# On a device\n\n{machine or problem}\n"
     for name in options.only:
         part = PARTS[name]
-        command = [sys.executable, __file__, "--rows", name, "--device", options.device]
         seconds = min(part.seconds, end - time.monotonic())
         lines, problem = "", "Left out: the time of all parts together is spent."
         if seconds > 0:
             print(f"{name}: at most {seconds:.0f} s", file=sys.stderr, flush=True)
-            lines, problem = measured(command + ["--quick"] * options.quick, seconds)
+            lines, problem = measured([*command, "--rows", name], seconds)
         page += f"\n{section(part, lines, problem)}"
         if options.output:
             options.output.parent.mkdir(parents=True, exist_ok=True)
