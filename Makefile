@@ -5,7 +5,7 @@ WORKERS := $(shell $(PYTHON) -c 'import os; print(1 + os.cpu_count())')
 BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --workflow-profile workflow/profiles/default
 
-.PHONY: help run test coverage lint schema benchmark audit calibration verdicts scale reliability clean
+.PHONY: help run test coverage lint schema benchmark device audit calibration verdicts scale reliability clean
 
 help:  ## list what one can make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 13
@@ -41,6 +41,9 @@ schema: $(VENV)/.installed  ## write the references of config.yaml and of all ta
 benchmark: $(VENV)/.installed  ## measure speed against rsatoolbox, himalaya and PyTorch (idle machine), and write docs/speed.md
 	$(BIN)/python benchmarks/speed.py $(ARGS)
 	$(BIN)/python benchmarks/training.py
+
+device: $(VENV)/.installed  ## compare a GPU with the CPU, and measure its speed (8 minutes; without a GPU, nothing)
+	$(BIN)/python benchmarks/device.py --output results/device.md $(ARGS)
 
 audit: $(VENV)/.installed  ## simulate the audit of scores, and write docs/audit-simulations.md
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/audit.py $(ARGS)

@@ -103,8 +103,9 @@ def hooked(
 
         return call
 
-    modules = dict(module.named_modules())
-    handles = [modules[layer].register_forward_hook(wrapped(layer)) for layer in layers]
+    handles = [
+        module.get_submodule(layer).register_forward_hook(wrapped(layer)) for layer in layers
+    ]
     try:
         yield
     finally:

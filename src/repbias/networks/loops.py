@@ -107,7 +107,6 @@ class Loop:
         x = torch.from_numpy(as_seen(self._inputs[rows])).to(self._device)
         labels = torch.from_numpy(self._labels[rows].astype(np.float32)).to(self._device)
         low = self._training.precision == "bfloat16"
-        self._module.train()
         with torch.autocast(self._device.type, torch.bfloat16) if low else nullcontext():
             logits = self._run(x)
         losses = self._heads.losses(logits.float(), labels) * self._loss_weights
@@ -158,6 +157,8 @@ class Loop:
         mastered = self._record.mastery_step[None] >= 0
         rewarded = self._manipulator.rewarded(mastered)[0] * self._target_weights
         self._loss_weights = torch.from_numpy(rewarded.astype(np.float32)).to(self._device)
+        # Here, and not before every step: it goes through all modules.
+        self._module.train()
         return done
 
     @torch.no_grad()
