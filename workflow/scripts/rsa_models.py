@@ -12,8 +12,7 @@ with job(snakemake):
     geometry = Geometry(
         rdm_similarities=snakemake.params.rdm_similarities, distance=snakemake.params.distance
     )
-    for name, compare in (
-        ("rsa_models", compare_models),
-        ("rsa_untrained", compare_with_untrained),
-    ):
-        write_table(snakemake.output[name], name, compare(snakemake.wildcards.group, rdms, geometry))
+    tables = {"rsa_models": compare_models, "rsa_untrained": compare_with_untrained}
+    for name, compare in tables.items():
+        table = compare(snakemake.wildcards.group, rdms, geometry)
+        write_table(snakemake.output[name], name, table)
