@@ -128,6 +128,7 @@ OF_ACTIVATIONS = {
     "analyse_recording.py",
     "activations.py",
     "model_activations.py",
+    "shown_activations.py",
     "rdms.py",
     "similarity.py",
     "identification.py",
@@ -142,6 +143,7 @@ WITH_TABLES = {*OF_RECORDINGS, *NAMES} - {
     "model_activations.py",
     "read_recording.py",
     "resolved_config.py",
+    "shown_activations.py",
     "simulate_recording.py",
 }
 #: File, an edit of its code, and the scripts and analyses of recordings that run it (by hand, from
@@ -179,6 +181,7 @@ EDITS = {
         '".jpg", ".png"',
         {
             "model_activations.py",
+            "shown_activations.py",
             "activations.py",
             "read_recording.py",
             "recording_pictures.py",
@@ -192,7 +195,13 @@ EDITS = {
     "networks/own.py": (
         None,
         "",
-        {"train.py", "training torch", "analyse_networks.py", "activations.py"},
+        {
+            "train.py",
+            "training torch",
+            "analyse_networks.py",
+            "activations.py",
+            "shown_activations.py",
+        },
     ),
     "networks/training.py": (None, "", {"train.py", *TRAINING}),
     "tables/networks.py": (None, "", WITH_TABLES),
@@ -201,7 +210,13 @@ EDITS = {
     "io/networks.py": (
         None,
         "",
-        {"train.py", *TRAINING, "analyse_networks.py", "activations.py"},
+        {
+            "train.py",
+            *TRAINING,
+            "analyse_networks.py",
+            "activations.py",
+            "shown_activations.py",
+        },
     ),
     "io/stimuli.py": (
         None,

@@ -162,6 +162,7 @@ rule report_page:
     params:
         benchmarks=f"{PLAN.results}/benchmarks",
         layers=PLAN.all_analysed_layers(),
+        trained=lambda w: PLAN.shown_networks(),
         code=code("report_page.py"),
     message:
         "Write {output[0]}"

@@ -12,4 +12,5 @@ with job(snakemake):
         config=snakemake.input.config,
         benchmarks=snakemake.params.benchmarks,
         layers=snakemake.params.layers,
+        trained=snakemake.params.trained,
     )

@@ -25,7 +25,7 @@ from repbias.geometry.spec import Geometry, Identification, Similarity
 from repbias.networks.architecture import Sizes
 from repbias.networks.architectures import ARCHITECTURES, AnyArchitecture
 from repbias.networks.heads import Heads
-from repbias.networks.spec import FeatureNetwork, Network, Training
+from repbias.networks.spec import FeatureNetwork, Network, TrainedNetwork, Training
 from repbias.recordings.readers import RecordingSpec
 from repbias.recordings.simulate import SimulatedRecording
 from repbias.recovery.spec import Recovery
@@ -195,7 +195,7 @@ class Study(Spec):
     images: dict[Name, ImageSet] = {}
     """Sets of stimuli: images, or a table of what is known of them."""
     networks: dict[Name, Network] = {}
-    """Models of your own, run on every set of stimuli."""
+    """Models of your own, and networks that the study trains, run on every set of stimuli."""
     recordings: dict[Name, RecordingSpec] = {}
     """Recordings that the networks are compared with."""
     geometry: Geometry = Geometry()
@@ -255,6 +255,13 @@ class Study(Spec):
             for name, network in self.networks.items()
             if (stimuli.is_described if isinstance(network, FeatureNetwork) else stimuli.path)
         ]
+
+    def layers_of(self, network: str) -> list[str]:
+        """Return the layers of an entry of `networks`: of one that is trained, its condition's."""
+        spec = self.networks[network]
+        if isinstance(spec, TrainedNetwork):
+            return self.condition(spec.condition).network.layers
+        return spec.layers
 
     def with_common_stimuli(self) -> list[str]:
         """Return the recordings, not simulated, that share their stimulus set with another."""

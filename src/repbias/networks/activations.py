@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from repbias.base.inputs import Task
+from repbias.base.inputs import Inputs, Task
 from repbias.base.spec import RepbiasError, nearest
 from repbias.io.activations import put_activations
 from repbias.networks.device import free_memory, in_chunks, pick_device, reproducible, stack_size
 from repbias.networks.features import feature_spaces
 from repbias.networks.spec import (
     FeatureNetwork,
-    Network,
+    GivenNetwork,
     PixelNetwork,
     Preprocess,
     TorchNetwork,
@@ -53,8 +54,68 @@ def put_trained_activations(
     device
         "auto", "cpu", "cuda" or "mps".
     """
-    where = pick_device(device)
     inputs, labels, ids = stimuli.part("test")
+    named = dict(zip(stimuli.features, labels.T, strict=True))
+    task = Task(stimuli.shown, sum(networks.heads))
+    _put_snapshots(group, networks, spec, task, ids, len(ids), lambda rows: inputs, named, device)
+
+
+def put_shown_activations(
+    group: h5py.Group,
+    networks: Networks,
+    spec: Architecture,
+    shape: Sequence[int],
+    images: Images,
+    device: str = "cpu",
+) -> None:
+    """Write the activations of a condition's networks on images that they were not trained on.
+
+    Parameters
+    ----------
+    group
+        Of the activations file.
+    networks, spec
+        The condition's networks and architecture.
+    shape
+        Channels, height and width of the images that they were trained on, to which others are
+        resized (bilinear).
+    images
+        The stimuli.
+    device
+        "auto", "cpu", "cuda" or "mps".
+    """
+    channels, height, width = shape
+    load, ids = images.load, np.array(images.ids)
+    assert load is not None
+    logger.info(
+        "%d images are resized to %d x %d pixels, as those of training", len(ids), width, height
+    )
+    task = Task(Inputs((channels, height, width), "uint8"), sum(networks.heads))
+
+    def resized(rows: range) -> np.ndarray:
+        from PIL import Image
+
+        size, bilinear = (width, height), Image.Resampling.BILINEAR
+        pixels = np.stack([np.asarray(load(i).resize(size, bilinear)) for i in rows])
+        return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
+
+    block = spec.sizes(task).batch
+    _put_snapshots(group, networks, spec, task, ids, block, resized, {}, device)
+
+
+def _put_snapshots(
+    group: h5py.Group,
+    networks: Networks,
+    spec: Architecture,
+    task: Task,
+    ids: np.ndarray,
+    block: int,
+    inputs: Callable[[range], Any],
+    labels: Mapping[str, np.ndarray],
+    device: str,
+) -> None:
+    """Show stimuli, so many at a time, to all networks at all snapshots."""
+    where = pick_device(device)
     rows = [
         (checkpoint, n)
         for checkpoint in networks.snapshots()
@@ -68,30 +129,30 @@ def put_trained_activations(
         "step": [networks.checkpoint_steps[c, n] for c, n in rows],
         "included": [networks.included[n] for _, n in rows],
     }
-    task = Task(stimuli.shown, sum(networks.heads))
     sizes = spec.sizes(task)
-    named = dict(zip(stimuli.features, labels.T, strict=True))
     # Weights; the layers of all stimuli, and a batch of them.
-    each = 4 * (sizes.parameters + len(ids) * sum(sizes.units.values()))
-    each += len(ids) * sizes.stimulus_bytes
+    each = 4 * (sizes.parameters + block * sum(sizes.units.values()))
+    each += block * sizes.stimulus_bytes
     size = stack_size(where.type, free_memory(where), each)
+    datasets = put_activations(group, ids, table, sizes.units, labels)
 
-    def work(chunk: Sequence[tuple[int, int]]) -> dict[str, np.ndarray]:
+    def work(shown: Any, chunk: Sequence[tuple[int, int]]) -> dict[str, np.ndarray]:
         checkpoints, members = map(list, zip(*chunk, strict=True))
         weights = {name: w[checkpoints, members] for name, w in networks.weights.items()}
-        return spec.represent(weights, inputs, task, device)
+        return spec.represent(weights, shown, task, device)
 
-    start = 0
-    datasets = put_activations(group, ids, table, sizes.units, named)
-    with reproducible(where):
-        for chunk, layers in in_chunks(rows, size, work, "network"):
-            for layer, values in layers.items():
-                datasets[layer][start : start + len(chunk)] = values
-            start += len(chunk)
+    for begin in range(0, len(ids), block):
+        stop, start = min(begin + block, len(ids)), 0
+        of_block = partial(work, inputs(range(begin, stop)))
+        with reproducible(where):
+            for chunk, layers in in_chunks(rows, size, of_block, "network"):
+                for layer, values in layers.items():
+                    datasets[layer][start : start + len(chunk), begin:stop] = values
+                start += len(chunk)
 
 
 def put_model_activations(
-    group: h5py.Group, name: str, spec: Network, images: Images, device: str
+    group: h5py.Group, name: str, spec: GivenNetwork, images: Images, device: str
 ) -> None:
     """Run a model over a set of stimuli and write the chosen layers, batch by batch.
 
@@ -131,7 +192,7 @@ def put_model_activations(
 
 
 def layers_in_batches(
-    spec: Network, images: Images, device: str
+    spec: GivenNetwork, images: Images, device: str
 ) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
     """Run a model over a set of stimuli.
 

@@ -180,8 +180,22 @@ class FeatureNetwork(Spec):
         return []
 
 
+class TrainedNetwork(Spec):
+    """Networks that this study trains, on images of a controlled bias."""
+
+    kind: Literal["trained"]
+    """Networks of a condition of this study. Images are resized to the size that these were trained
+    on (bilinear)."""
+    condition: str
+    """The condition (experiment/condition); its stimuli must be images."""
+    seeds: int | None = Field(None, ge=1)
+    """How many of its networks, those of the first seeds; all when left out."""
+
+
+#: What is run as it is, without what a study trains.
+GivenNetwork = TorchNetwork | PixelNetwork | FeatureNetwork
 #: One entry of ``networks:``.
-Network = Annotated[TorchNetwork | PixelNetwork | FeatureNetwork, Field(discriminator="kind")]
+Network = Annotated[GivenNetwork | TrainedNetwork, Field(discriminator="kind")]
 
 
 def check_import_path(path: str) -> str:

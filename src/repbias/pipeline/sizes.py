@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from math import comb, prod
+from typing import NamedTuple
 
 from repbias.config.study import Condition, Study
 from repbias.io.networks import SNAPSHOTS
@@ -43,6 +44,28 @@ def n_evaluations(condition: Condition) -> int:
 def n_layer_rdms(condition: Condition) -> int:
     """Return the RDMs of a condition: of every network, snapshot and layer."""
     return condition.seeds * len(SNAPSHOTS) * len(condition.network.layers)
+
+
+class Member(NamedTuple):
+    """How much there is of a condition, or of an entry of `networks`, for each set of stimuli."""
+
+    n_layers: int
+    n_networks: int = 1
+    n_snapshots: int = 1
+
+    @property
+    def n_rdms(self) -> int:
+        """Number of RDMs."""
+        return self.n_layers * self.n_networks * self.n_snapshots
+
+
+def member(plan: Plan, group: str, name: str) -> Member:
+    """Return how much there is of a member of an experiment or of a set of images."""
+    if group in plan.study.experiments:
+        condition = plan.conditions[group, name]
+        return Member(len(condition.network.layers), condition.seeds, len(SNAPSHOTS))
+    n_layers, trained = len(plan.layers[name]), plan.shown_networks().get(name)
+    return Member(n_layers, trained["seeds"], len(SNAPSHOTS)) if trained else Member(n_layers)
 
 
 def rdm_bytes(n_rdms: int, n_stimuli: int) -> int:
@@ -197,7 +220,7 @@ def n_pairs_of_rdms(conditions: list[Condition]) -> int:
 def study_bytes(study: Study, shown: dict[str, int]) -> dict[str, int]:
     """Return the bytes of the study's large files by folder, as they are when it is done.
 
-    Activations of networks of the user's own are not known before they run, and not counted.
+    Activations on images are not counted: those of user models are not known before they run.
 
     Parameters
     ----------
@@ -207,7 +230,8 @@ def study_bytes(study: Study, shown: dict[str, int]) -> dict[str, int]:
         Number of stimuli of each set of images.
     """
     total = {"stimuli": 0, "networks": 0, "activations": 0, "rdms": 0}
-    with_activations, with_rdms = needed(Plan(study))
+    plan = Plan(study)
+    with_activations, with_rdms = needed(plan)
     for experiment, name, condition in study.conditions():
         files = condition_bytes(condition, study.geometry.n_stimuli)
         total["stimuli"] += files["stimuli"]
@@ -215,7 +239,7 @@ def study_bytes(study: Study, shown: dict[str, int]) -> dict[str, int]:
         total["activations"] += files["activations"] * ((experiment, name) in with_activations)
         total["rdms"] += files["rdms"] * ((experiment, name) in with_rdms)
     for images, network in with_rdms & {(i, n) for i in shown for n in study.networks}:
-        total["rdms"] += rdm_bytes(len(study.networks[network].layers), shown[images])
+        total["rdms"] += rdm_bytes(member(plan, images, network).n_rdms, shown[images])
     total["tables"] = table_bytes(study)
     return {f: n for f, n in total.items() if n and (f == "tables" or f in study.keep)}
 
