@@ -115,7 +115,7 @@ def test_a_new_docstring_does_not_count(package, changed):
 
 
 #: What networks depend on, by architecture.
-TRAINING = {f"training {kind}" for kind in ("mlp", "cnn", "resnet", "vit", "torch")}
+TRAINING = {f"training {kind}" for kind in ("mlp", "cnn", "resnet", "vit", "torch", "pretrained")}
 #: What training sets depend on, by family.
 FAMILIES = {f"stimuli {kind}" for kind in ("bits", "navon", "trifeature")}
 #: Analyses of recordings that read activations of networks, not their RDMs.

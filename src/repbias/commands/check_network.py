@@ -101,7 +101,9 @@ def check_generated(findings: Findings, study: Study) -> None:
             continue
         tried.add(settings)
         try:
-            condition.stimuli.training_set(0, condition.stimuli.generate())
+            stimuli = condition.stimuli.generate()
+            if condition.network.trained:
+                condition.stimuli.training_set(0, stimuli)
         except RepbiasError as error:
             findings.problems.append(f"experiments.{experiment}, condition {name}: {error}")
     findings.facts["stimuli"] = f"{count(len(tried), 'set')} generated"

@@ -162,6 +162,11 @@ def _trained_problems(study: Study, conditions: dict[str, Condition]) -> Iterato
                 f"{where}.condition: no condition {network.condition!r}; "
                 f"{nearest(network.condition, shown_images)}"
             )
+        elif not condition.network.trained:
+            yield (
+                f"{where}.condition: the network of {network.condition} is not trained here; name "
+                "it as a network of kind 'torch'"
+            )
         elif network.condition not in shown_images:
             inputs = condition.stimuli.inputs
             yield (

@@ -183,6 +183,8 @@ class Plan:
         drawn = [name for name, figure in FIGURES.items() if set(figure.needs) <= tables]
         if not any(experiment.vary for experiment in self.study.experiments.values()):
             drawn = [name for name in drawn if name != "sweeps"]
+        if not any(condition.network.trained for condition in self.conditions.values()):
+            drawn = [name for name in drawn if name != "learning"]
         return drawn
 
     # Files

@@ -14,7 +14,6 @@ from typing import NamedTuple
 import numpy as np
 
 from repbias.config.study import Condition, Study
-from repbias.io.networks import SNAPSHOTS
 from repbias.pipeline import sizes
 from repbias.pipeline.plan import Plan
 
@@ -148,7 +147,7 @@ def _condition(study: Study, experiment: str, condition: Condition) -> float:
     """Predict the analyses of a condition's networks."""
     analyses, stimuli = study.experiments[experiment].analyses, condition.stimuli
     seconds = sizes.analysis_seconds(condition, analyses, len(study.bias.steering_strengths))
-    snapshots = condition.seeds * len(SNAPSHOTS)
+    snapshots = condition.seeds * sizes.n_snapshots(condition)
     for analysis in analyses:
         if analysis == "variance_explained":
             shown = (stimuli.n_validation + stimuli.n_test) * sum(condition.sizes().units.values())

@@ -234,6 +234,7 @@ def condition_rows(learning: pd.DataFrame) -> list[dict[str, Any]]:
                 "experiment": experiment,
                 "condition": condition,
                 "networks": len(networks),
+                "trained": bool(len(targets)),
                 "included": int(networks["included"].sum()),
                 "excluded": int((~networks["included"]).sum()),
                 "steps": networks["step"].median(),
