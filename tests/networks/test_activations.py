@@ -12,13 +12,13 @@ from repbias.base.spec import RepbiasError
 from repbias.io.activations import Activations
 from repbias.io.hdf5 import create
 from repbias.networks.activations import (
-    load_model,
     put_model_activations,
     put_trained_activations,
 )
 from repbias.networks.mlp import MLP
 from repbias.networks.spec import PixelNetwork, TorchNetwork, Training
 from repbias.networks.training import train
+from repbias.networks.user_models import load_model
 from repbias.stimuli.bits import Bits
 from repbias.stimuli.images import Images, open_images
 from repbias.stimuli.spec import ImageSet

@@ -115,7 +115,7 @@ def test_a_new_docstring_does_not_count(package, changed):
 
 
 #: What networks depend on, by architecture.
-TRAINING = {f"training {kind}" for kind in ("mlp", "cnn", "resnet", "vit", "torch")}
+TRAINING = {f"training {kind}" for kind in ("mlp", "cnn", "resnet", "vit", "torch", "pretrained")}
 #: What training sets depend on, by family.
 FAMILIES = {f"stimuli {kind}" for kind in ("bits", "navon", "trifeature")}
 #: Analyses of recordings that read activations of networks, not their RDMs.
@@ -128,6 +128,7 @@ OF_ACTIVATIONS = {
     "analyse_recording.py",
     "activations.py",
     "model_activations.py",
+    "shown_activations.py",
     "rdms.py",
     "network_pictures.py",
     "similarity.py",
@@ -143,6 +144,7 @@ WITH_TABLES = {*OF_RECORDINGS, *NAMES} - {
     "model_activations.py",
     "read_recording.py",
     "resolved_config.py",
+    "shown_activations.py",
     "simulate_recording.py",
 }
 #: File, an edit of its code, and the scripts and analyses of recordings that run it (by hand, from
@@ -180,6 +182,7 @@ EDITS = {
         '".jpg", ".png"',
         {
             "model_activations.py",
+            "shown_activations.py",
             "activations.py",
             "read_recording.py",
             "recording_pictures.py",
@@ -195,7 +198,13 @@ EDITS = {
     "networks/own.py": (
         None,
         "",
-        {"train.py", "training torch", "analyse_networks.py", "activations.py"},
+        {
+            "train.py",
+            "training torch",
+            "analyse_networks.py",
+            "activations.py",
+            "shown_activations.py",
+        },
     ),
     "networks/training.py": (None, "", {"train.py", *TRAINING}),
     "tables/networks.py": (None, "", WITH_TABLES),
@@ -204,7 +213,13 @@ EDITS = {
     "io/networks.py": (
         None,
         "",
-        {"train.py", *TRAINING, "analyse_networks.py", "activations.py"},
+        {
+            "train.py",
+            *TRAINING,
+            "analyse_networks.py",
+            "activations.py",
+            "shown_activations.py",
+        },
     ),
     "io/stimuli.py": (
         None,

@@ -220,6 +220,35 @@ def test_variance_shows_means_over_included_networks(make_tables):
         assert row["ci_high"] == pytest.approx(row["r2"] + half, abs=0.1 * half)
 
 
+def test_layers_of_several_networks_that_are_shown_images_are_averaged(make_tables):
+    """Trained networks among the models: a row per layer, the mean over included networks."""
+    trained = [
+        {"experiment": "images", "condition": "cnn", "network": f"seed{n}", "seed": n}
+        | {"layer": layer, "snapshot": snapshot, "step": 0, "included": n < 2}
+        for n in range(3)
+        for snapshot in ("initial", "final")
+        for layer in ("stem", "pool")
+    ]
+    figure, data = DRAWINGS["rsa_models"](make_tables(models=[*MODELS, *trained]), LAYERS)
+    shown = {axis.get_title(): axis for axis in figure.axes if axis.images}
+    axis = shown["images, end of training"]
+    assert "images, untrained" in shown
+    names = [label.get_text() for label in axis.get_yticklabels()]
+    assert names == ["pretrained pixels", "pretrained conv1", "cnn stem", "cnn pool"]
+    matrix = axis.images[0].get_array().filled(np.nan)
+    part = data[(data["experiment"] == "images") & (data["snapshot"] == "final")]
+    part = part[part["included_a"] & part["included_b"]]
+    sides = [list(zip(part[f"condition_{s}"], part[f"layer_{s}"], strict=True)) for s in "ab"]
+    pairs = [frozenset(pair) for pair in zip(*sides, strict=True)]
+    for i, a in enumerate(names):
+        for j, b in enumerate(names):
+            of_pair = frozenset(tuple(name.split()) for name in (a, b))
+            values = part["similarity"][[pair == of_pair for pair in pairs]]
+            assert matrix[i, j] == pytest.approx(values.mean(), nan_ok=True)
+    assert np.isfinite(matrix[2, 2]), "two networks of one condition"
+    assert np.isnan(matrix[0, 0])
+
+
 def test_matrices_show_every_pair_of_the_first_rdm_similarity(make_tables):
     tables = make_tables(models=MODELS)
     figure, data = DRAWINGS["rsa_models"](tables, LAYERS)

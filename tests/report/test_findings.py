@@ -110,6 +110,21 @@ def test_every_question_is_answered(tables):
     assert "#audit" in places
 
 
+def test_what_networks_that_are_shown_images_were_trained_on_is_known(tables):
+    """Entries of `networks` have the learning curves of their conditions."""
+    for name in ("rsa_recordings", "audit", "audit_remaining", "audit_range"):
+        tables[name] = tables[name].assign(experiment="objects")
+        tables[name]["condition"] += "_cnn"
+    assert "Different networks, one score" not in said(tables)
+    trained = {f"{c}_cnn": {"experiment": "tasks", "condition": c} for c in ("easy", "both")}
+    (block,) = findings(tables, {}, trained)
+    text = {s.question: s.text for s in block["sentences"]}
+    assert text["Different networks, one score"] == (
+        "Networks trained on easy and hard score 0.65 (late), networks trained on easy 0.66 "
+        "(late): within 5 % of each other."
+    )
+
+
 def test_intervals_count_the_spread_of_networks(tables):
     """Root of the sum of squares of the networks' own half-width and of their t interval's."""
     rows = []

@@ -177,7 +177,9 @@ def test_jobs_on_a_cluster_are_given_every_fingerprint(tiny):
     code = json.loads(frozen.read_text())["code"]
     scripts = {path.name for path in (ROOT / "workflow/scripts").glob("*.py")}
     functions = {entry.function for entry in OF_RECORDINGS.values()}
-    networks = {f"training {kind}" for kind in ("mlp", "cnn", "resnet", "vit", "torch")}
+    networks = {
+        f"training {kind}" for kind in ("mlp", "cnn", "resnet", "vit", "torch", "pretrained")
+    }
     families = {f"stimuli {kind}" for kind in ("bits", "navon", "trifeature")}
     assert code.keys() == scripts | functions | networks | families
 

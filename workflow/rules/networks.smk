@@ -92,6 +92,8 @@ rule model_activations:
         "<results>/logs/model_activations/{images}/{network}.log",
     benchmark:
         "<results>/benchmarks/model_activations/{images}/{network}.tsv"
+    wildcard_constraints:
+        network=names(STUDY.networks.keys() - PLAN.shown_networks().keys()),
     conda:
         ENV
     threads: 1
@@ -153,6 +155,36 @@ if PLAN.with_images:
             "Draw what a network of {wildcards.experiment}/{wildcards.condition} sees"
         script:
             "../scripts/network_pictures.py"
+
+
+rule shown_activations:
+    input:
+        images=lambda w: STUDY.images[w.images].input_files(),
+        networks=lambda w: PLAN.file_of_condition("networks", STUDY.networks[w.network].condition),
+        code=lambda w: PLAN.shown_networks()[w.network]["code"],
+    output:
+        kept("activations", "<results>/activations/{images}/{network}.h5"),
+    log:
+        "<results>/logs/shown_activations/{images}/{network}.log",
+    benchmark:
+        "<results>/benchmarks/shown_activations/{images}/{network}.tsv"
+    wildcard_constraints:
+        network=names(PLAN.shown_networks()),
+    conda:
+        ENV
+    threads: 1
+    resources:
+        mem_mb=by_input(TORCH, 5),
+        runtime=fixed(120),
+    params:
+        images=lambda w: STUDY.images[w.images].model_dump(mode="json"),
+        trained=lambda w: PLAN.shown_networks()[w.network],
+        device=STUDY.device,
+        code=code("shown_activations.py"),
+    message:
+        "Show {wildcards.images} to {wildcards.network}"
+    script:
+        "../scripts/shown_activations.py"
 
 
 if STUDY.encryption:

@@ -165,6 +165,7 @@ rule report_page:
         benchmarks=f"{PLAN.results}/benchmarks",
         layers=PLAN.all_analysed_layers(),
         not_pictured=lambda w: PLAN.in_words(PLAN.not_pictured()),
+        trained=lambda w: PLAN.shown_networks(),
         code=code("report_page.py"),
     message:
         "Write {output[0]}"

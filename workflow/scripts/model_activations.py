@@ -7,7 +7,7 @@ with job(snakemake):
 
     from repbias.io.hdf5 import create
     from repbias.networks.activations import put_model_activations
-    from repbias.networks.spec import Network
+    from repbias.networks.spec import GivenNetwork
     from repbias.stimuli.images import open_images
     from repbias.stimuli.spec import ImageSet
 
@@ -16,7 +16,7 @@ with job(snakemake):
         put_model_activations(
             file.create_group(name),
             name,
-            TypeAdapter(Network).validate_python(snakemake.params.network),
+            TypeAdapter(GivenNetwork).validate_python(snakemake.params.network),
             open_images(ImageSet(**snakemake.params.images)),
             snakemake.params.device,
         )

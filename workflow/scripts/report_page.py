@@ -17,4 +17,5 @@ with job(snakemake):
         benchmarks=snakemake.params.benchmarks,
         layers=snakemake.params.layers,
         not_pictured=snakemake.params.not_pictured,
+        trained=snakemake.params.trained,
     )

@@ -12,8 +12,9 @@ from repbias.base.spec import RepbiasError
 from repbias.commands.description import count
 from repbias.commands.findings import Findings, problems_in
 from repbias.geometry.distances import dissimilarities
+from repbias.io.networks import SNAPSHOTS
 from repbias.networks.activations import layers_in_batches
-from repbias.networks.spec import FeatureNetwork, PixelNetwork, TorchNetwork
+from repbias.networks.spec import FeatureNetwork, PixelNetwork, TorchNetwork, TrainedNetwork
 
 if TYPE_CHECKING:
     from repbias.config.study import Study
@@ -28,6 +29,8 @@ MOST_GENERATED = 100
 def check_network(findings: Findings, study: Study, name: str, images: Images) -> float:
     """Compute a network's layers: of all stimuli for feature spaces, of a few images for others.
 
+    Of networks that the study trains, which are not there yet, nothing is computed.
+
     Returns
     -------
     float
@@ -38,15 +41,30 @@ def check_network(findings: Findings, study: Study, name: str, images: Images) -
         findings.problems.append(f"{len(images)} stimuli; RSA needs at least {MIN_STIMULI}")
     seconds = 0.0
     with problems_in(findings):
-        if isinstance(spec, FeatureNetwork):
+        if isinstance(spec, TrainedNetwork):
+            units, seconds = _trained(findings, study, spec)
+        elif isinstance(spec, FeatureNetwork):
             _, layers = next(layers_in_batches(spec, images, "cpu"))
             _check_rdms(findings, spec, layers)
+            units = {layer: x.shape[1] for layer, x in layers.items()}
         else:
             layers, seconds = _timed_layers(spec, replace(images, ids=images.ids[:4]))
-        findings.facts["units"] = ", ".join(
-            f"{layer} {x.shape[1]:,}" for layer, x in layers.items()
-        )
+            units = {layer: x.shape[1] for layer, x in layers.items()}
+        findings.facts["units"] = ", ".join(f"{layer} {n:,}" for layer, n in units.items())
     return seconds * len(images)
+
+
+def _trained(
+    findings: Findings, study: Study, spec: TrainedNetwork
+) -> tuple[dict[str, int], float]:
+    """Return the units of networks that the study trains, and their seconds for a stimulus."""
+    condition = study.condition(spec.condition)
+    _, height, width = condition.stimuli.inputs.shape
+    n, sizes = spec.seeds or condition.seeds, condition.sizes()
+    findings.facts["networks"] = f"{n} of {spec.condition}, each at {len(SNAPSHOTS)} snapshots"
+    findings.facts["images"] = f"resized to {width} x {height} pixels, as in training"
+    # A forward pass is a third of a training step.
+    return sizes.units, n * len(SNAPSHOTS) * sizes.stimulus_seconds / 3
 
 
 def _timed_layers(
@@ -83,7 +101,9 @@ def check_generated(findings: Findings, study: Study) -> None:
             continue
         tried.add(settings)
         try:
-            condition.stimuli.training_set(0, condition.stimuli.generate())
+            stimuli = condition.stimuli.generate()
+            if condition.network.trained:
+                condition.stimuli.training_set(0, stimuli)
         except RepbiasError as error:
             findings.problems.append(f"experiments.{experiment}, condition {name}: {error}")
     findings.facts["stimuli"] = f"{count(len(tried), 'set')} generated"

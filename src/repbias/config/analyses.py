@@ -47,6 +47,8 @@ OF_NETWORKS = {
     "probes": OfNetworks("repbias.bias.probes:probes_rows", settings=("probe_steps",)),
     "conflict": OfNetworks("repbias.bias.probes:conflict_rows"),
 }
+#: Those of what networks report of the features; others are of their layers.
+OF_OUTPUTS = ("behaviour", "components", "steering")
 #: Analyses that compare an experiment's networks with each other.
 BETWEEN_NETWORKS = ("rsa_models", "similarity")
 ANALYSES = (*OF_NETWORKS, *BETWEEN_NETWORKS)

@@ -13,9 +13,9 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from repbias.audit.spec import Audit
 from repbias.base.inputs import Task
-from repbias.base.spec import Name, Spec, nearest, refuse_duplicates, refuse_periodic
+from repbias.base.spec import Name, Spec, kind_of, nearest, refuse_duplicates, refuse_periodic
 from repbias.bias.spec import Bias
-from repbias.config.analyses import ANALYSES
+from repbias.config.analyses import ANALYSES, OF_OUTPUTS
 from repbias.config.explain import explain
 from repbias.config.file import MAX_PROBLEMS, ConfigError
 from repbias.config.questions import Question
@@ -25,7 +25,7 @@ from repbias.geometry.spec import Geometry, Identification, Similarity
 from repbias.networks.architecture import Sizes
 from repbias.networks.architectures import ARCHITECTURES, AnyArchitecture
 from repbias.networks.heads import Heads
-from repbias.networks.spec import FeatureNetwork, Network, Training
+from repbias.networks.spec import FeatureNetwork, Network, TrainedNetwork, Training
 from repbias.recordings.readers import RecordingSpec
 from repbias.recordings.simulate import SimulatedRecording
 from repbias.recovery.spec import Recovery
@@ -72,6 +72,9 @@ class Condition(Spec):
 
     @model_validator(mode="after")
     def _targets_exist(self) -> Condition:
+        if not self.network.trained:
+            self._is_as_given()
+            return self
         possible = self.stimuli.targets
         for where in ("targets", "curriculum"):
             for target in getattr(self.training, where) or []:
@@ -93,6 +96,17 @@ class Condition(Spec):
                 f"({self.stimuli.n_train})"
             )
         return self
+
+    def _is_as_given(self) -> None:
+        """Refuse what nothing can follow from where networks are not trained here."""
+        kind = kind_of(type(self.network))
+        if self.training != Training():
+            raise ValueError(f"training: networks of kind {kind!r} are not trained; leave it out")
+        if self.seeds != 1:
+            raise ValueError(
+                f"seeds is {self.seeds}, but a network of kind {kind!r} is one; expected seeds: 1 "
+                "(vary stimuli.seed for other stimuli)"
+            )
 
     def _targets_can_be_met(self) -> None:
         """Refuse an inclusion criterion that no network can meet."""
@@ -119,6 +133,17 @@ class Experiment(Condition):
     """Conditions that one job goes through, at every step: many make sweeps of small conditions
     quick, as they are trained stacked where their shapes agree, and keep the number of jobs low. An
     edit of one condition then reruns all of its job, but trains only what changed."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _possible_analyses(cls, settings: Any) -> Any:
+        """Leave analyses of outputs out where networks have none, unless they are named."""
+        network = settings.get("network") if isinstance(settings, dict) else None
+        given = {kind_of(a) for a in ARCHITECTURES if not a.trained}
+        if isinstance(network, dict) and network.get("kind") in given:
+            possible = [a for a in ANALYSES if a not in OF_OUTPUTS]
+            return {"analyses": possible} | settings
+        return settings
 
     @field_validator("analyses")
     @classmethod
@@ -172,6 +197,12 @@ class Experiment(Condition):
                     problem = problem.removeprefix("top level: ")
                     if not any(known.endswith(problem) for known in problems):
                         problems.append(f"vary, condition {name}: {problem}")
+        if any(not condition.network.trained for condition in conditions.values()):
+            for name in [a for a in self.analyses if a in OF_OUTPUTS]:
+                problems.append(
+                    f"analyses: {name!r} is of outputs for the features, which networks that are "
+                    "not trained here have none of; leave it out"
+                )
         if problems:
             raise ConfigError("vary", problems)
         return conditions
@@ -198,11 +229,11 @@ class Study(Spec):
     """Files between the configuration and the tables that stay; others are deleted as soon as no
     job needs them, and made anew if a later edit needs them."""
     experiments: dict[Name, Experiment] = {}
-    """Networks trained on generated stimuli."""
+    """Networks that are trained on generated stimuli, or shown them as they are."""
     images: dict[Name, ImageSet] = {}
     """Sets of stimuli: images, or a table of what is known of them."""
     networks: dict[Name, Network] = {}
-    """Models of your own, run on every set of stimuli."""
+    """Models of your own, and networks that the study trains, run on every set of stimuli."""
     recordings: dict[Name, RecordingSpec] = {}
     """Recordings that the networks are compared with."""
     geometry: Geometry = Geometry()
@@ -262,6 +293,13 @@ class Study(Spec):
             for name, network in self.networks.items()
             if (stimuli.is_described if isinstance(network, FeatureNetwork) else stimuli.path)
         ]
+
+    def layers_of(self, network: str) -> list[str]:
+        """Return the layers of an entry of `networks`: of one that is trained, its condition's."""
+        spec = self.networks[network]
+        if isinstance(spec, TrainedNetwork):
+            return self.condition(spec.condition).network.layers
+        return spec.layers
 
     def with_common_stimuli(self) -> list[str]:
         """Return the recordings, not simulated, that share their stimulus set with another."""

@@ -37,7 +37,8 @@ class Networks:
     ----------
     seeds : (network,) int
     features : names of the features that the outputs report
-    targets : names of the features that training rewards
+    targets : names of the features that training rewards; none of a network that is not trained
+        here
     included : (network,) bool, whether the inclusion criterion was met on the test set
     test_accuracy : (network, feature) float
     mastery_step : (network, feature) int, first evaluated step at which validation accuracy reached
@@ -68,6 +69,30 @@ class Networks:
 
     def __post_init__(self) -> None:
         self.heads = self.heads or [1] * len(self.features)
+
+    @classmethod
+    def as_given(cls, features: list[str]) -> Networks:
+        """Return a network that is not trained here, of which there is nothing to keep.
+
+        It is included, has one snapshot, the final one at step 0, and no targets.
+        """
+        n = len(features)
+        return cls(
+            seeds=np.zeros(1, int),
+            features=features,
+            targets=[],
+            included=np.ones(1, bool),
+            test_accuracy=np.full((1, n), np.nan),
+            mastery_step=np.full((1, n), -1),
+            curves={
+                "step": np.zeros(1, int),
+                "loss": np.full((1, 1), np.nan),
+                "accuracy": np.full((1, 1, n), np.nan),
+            },
+            checkpoint_names=np.array(["final"]),
+            checkpoint_steps=np.zeros((1, 1), int),
+            weights={},
+        )
 
     def snapshots(self) -> list[int]:
         """Return the indices of the named checkpoints: untrained, mastered and final."""

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from repbias.base.inputs import Task
-from repbias.base.spec import RepbiasError, nearest
+from repbias.base.inputs import Inputs, Task
 from repbias.io.activations import put_activations
 from repbias.networks.device import free_memory, in_chunks, pick_device, reproducible, stack_size
 from repbias.networks.features import feature_spaces
-from repbias.networks.spec import (
-    FeatureNetwork,
-    Network,
-    PixelNetwork,
-    Preprocess,
-    TorchNetwork,
-    imported,
-)
+from repbias.networks.spec import FeatureNetwork, GivenNetwork, PixelNetwork
+from repbias.networks.user_models import load_model, model_batches
 from repbias.stimuli.images import Images
 
 if TYPE_CHECKING:
@@ -53,8 +44,68 @@ def put_trained_activations(
     device
         "auto", "cpu", "cuda" or "mps".
     """
-    where = pick_device(device)
     inputs, labels, ids = stimuli.part("test")
+    named = dict(zip(stimuli.features, labels.T, strict=True))
+    task = Task(stimuli.shown, sum(networks.heads))
+    _put_snapshots(group, networks, spec, task, ids, len(ids), lambda rows: inputs, named, device)
+
+
+def put_shown_activations(
+    group: h5py.Group,
+    networks: Networks,
+    spec: Architecture,
+    shape: Sequence[int],
+    images: Images,
+    device: str = "cpu",
+) -> None:
+    """Write the activations of a condition's networks on images that they were not trained on.
+
+    Parameters
+    ----------
+    group
+        Of the activations file.
+    networks, spec
+        The condition's networks and architecture.
+    shape
+        Channels, height and width of the images that they were trained on, to which others are
+        resized (bilinear).
+    images
+        The stimuli.
+    device
+        "auto", "cpu", "cuda" or "mps".
+    """
+    channels, height, width = shape
+    load, ids = images.load, np.array(images.ids)
+    assert load is not None
+    logger.info(
+        "%d images are resized to %d x %d pixels, as those of training", len(ids), width, height
+    )
+    task = Task(Inputs((channels, height, width), "uint8"), sum(networks.heads))
+
+    def resized(rows: range) -> np.ndarray:
+        from PIL import Image
+
+        size, bilinear = (width, height), Image.Resampling.BILINEAR
+        pixels = np.stack([np.asarray(load(i).resize(size, bilinear)) for i in rows])
+        return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
+
+    block = spec.sizes(task).batch
+    _put_snapshots(group, networks, spec, task, ids, block, resized, {}, device)
+
+
+def _put_snapshots(
+    group: h5py.Group,
+    networks: Networks,
+    spec: Architecture,
+    task: Task,
+    ids: np.ndarray,
+    block: int,
+    inputs: Callable[[range], Any],
+    labels: Mapping[str, np.ndarray],
+    device: str,
+) -> None:
+    """Show stimuli, so many at a time, to all networks at all snapshots."""
+    where = pick_device(device)
     rows = [
         (checkpoint, n)
         for checkpoint in networks.snapshots()
@@ -68,30 +119,30 @@ def put_trained_activations(
         "step": [networks.checkpoint_steps[c, n] for c, n in rows],
         "included": [networks.included[n] for _, n in rows],
     }
-    task = Task(stimuli.shown, sum(networks.heads))
     sizes = spec.sizes(task)
-    named = dict(zip(stimuli.features, labels.T, strict=True))
     # Weights; the layers of all stimuli, and a batch of them.
-    each = 4 * (sizes.parameters + len(ids) * sum(sizes.units.values()))
-    each += len(ids) * sizes.stimulus_bytes
+    each = 4 * (sizes.parameters + block * sum(sizes.units.values()))
+    each += block * sizes.stimulus_bytes
     size = stack_size(where.type, free_memory(where), each)
+    datasets = put_activations(group, ids, table, sizes.units, labels)
 
-    def work(chunk: Sequence[tuple[int, int]]) -> dict[str, np.ndarray]:
+    def work(shown: Any, chunk: Sequence[tuple[int, int]]) -> dict[str, np.ndarray]:
         checkpoints, members = map(list, zip(*chunk, strict=True))
         weights = {name: w[checkpoints, members] for name, w in networks.weights.items()}
-        return spec.represent(weights, inputs, task, device)
+        return spec.represent(weights, shown, task, device)
 
-    start = 0
-    datasets = put_activations(group, ids, table, sizes.units, named)
-    with reproducible(where):
-        for chunk, layers in in_chunks(rows, size, work, "network"):
-            for layer, values in layers.items():
-                datasets[layer][start : start + len(chunk)] = values
-            start += len(chunk)
+    for begin in range(0, len(ids), block):
+        stop, start = min(begin + block, len(ids)), 0
+        of_block = partial(work, inputs(range(begin, stop)))
+        with reproducible(where):
+            for chunk, layers in in_chunks(rows, size, of_block, "network"):
+                for layer, values in layers.items():
+                    datasets[layer][start : start + len(chunk), begin:stop] = values
+                start += len(chunk)
 
 
 def put_model_activations(
-    group: h5py.Group, name: str, spec: Network, images: Images, device: str
+    group: h5py.Group, name: str, spec: GivenNetwork, images: Images, device: str
 ) -> None:
     """Run a model over a set of stimuli and write the chosen layers, batch by batch.
 
@@ -131,7 +182,7 @@ def put_model_activations(
 
 
 def layers_in_batches(
-    spec: Network, images: Images, device: str
+    spec: GivenNetwork, images: Images, device: str
 ) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
     """Run a model over a set of stimuli.
 
@@ -144,7 +195,9 @@ def layers_in_batches(
         return iter([(0, feature_spaces(spec, images))])
     if isinstance(spec, PixelNetwork):
         return _pixel_batches(spec, images)
-    return _model_batches(spec, images, pick_device(device))
+    assert images.load is not None
+    model, where = load_model(spec), pick_device(device)
+    return model_batches(model, spec, len(images), images.load, spec.batch_size, where)
 
 
 def _pixel_batches(
@@ -159,115 +212,3 @@ def _pixel_batches(
             for i in range(start, stop)
         ]
         yield start, {"pixels": np.stack(pixels)}
-
-
-def _model_batches(
-    spec: TorchNetwork, images: Images, device: torch.device
-) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-    model = load_model(spec).to(device).eval()
-    transform, load = _transform(spec.preprocess), images.load
-    assert load is not None
-    with reproducible(device), _hooks(model, spec) as outputs, torch.inference_mode():
-
-        def work(chunk: Sequence[int]) -> dict[str, np.ndarray]:
-            batch = torch.stack([transform(load(i)) for i in chunk])
-            outputs.clear()
-            model(batch.to(device))
-            _check_layers(outputs, len(batch), spec)
-            return {layer: outputs[layer] for layer in spec.layers}
-
-        for chunk, layers in in_chunks(range(len(images)), spec.batch_size, work, "image"):
-            yield chunk[0], layers
-
-
-def _check_layers(outputs: dict[str, np.ndarray], n_images: int, spec: TorchNetwork) -> None:
-    silent = [layer for layer in spec.layers if layer not in outputs]
-    if silent:
-        raise RepbiasError(f"{spec.factory}: layers {silent} took no part in the forward pass")
-    for layer in spec.layers:
-        if len(outputs[layer]) != n_images:
-            raise RepbiasError(
-                f"{spec.factory}: layer {layer!r} gives {len(outputs[layer])} rows for "
-                f"{n_images} images; the first axis of its output must be the batch"
-            )
-
-
-def load_model(spec: TorchNetwork) -> nn.Module:
-    """Call the factory; check that it gives a module that has the layers.
-
-    Raises
-    ------
-    RepbiasError
-        If the import, the call or a layer fails, with the reason.
-    """
-    factory = imported(spec.factory)
-    try:
-        # Random weights are the same in every run, and on every device: they are drawn on the CPU.
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            model = factory(**spec.arguments)
-    except TypeError as error:
-        raise RepbiasError(f"{spec.factory}: cannot make the model: {error}") from error
-    if not isinstance(model, nn.Module):
-        raise RepbiasError(
-            f"{spec.factory}: expected a torch.nn.Module, got {type(model).__name__}"
-        )
-    names = [name for name, _ in model.named_modules() if name]
-    for layer in spec.layers:
-        if layer not in names:
-            raise RepbiasError(
-                f"{spec.factory}: the model has no layer {layer!r}; {nearest(layer, names)}"
-            )
-    return model
-
-
-def _transform(preprocess: Preprocess | str) -> Callable[[Any], Tensor]:
-    if isinstance(preprocess, str):
-        return imported(preprocess)
-    mean = np.array(preprocess.mean, np.float32)
-    std = np.array(preprocess.std, np.float32)
-
-    def transform(image: Any) -> Tensor:
-        from PIL import Image
-
-        resized = image.resize((preprocess.size, preprocess.size), Image.Resampling.BILINEAR)
-        values = (np.asarray(resized, np.float32) / 255 - mean) / std
-        return torch.from_numpy(values).permute(2, 0, 1)
-
-    return transform
-
-
-@contextmanager
-def _hooks(model: nn.Module, spec: TorchNetwork) -> Iterator[dict[str, np.ndarray]]:
-    """Collect the layers' outputs as (image, unit) while the model runs."""
-    outputs: dict[str, np.ndarray] = {}
-
-    def keep(layer: str) -> Callable[..., None]:
-        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-            value = output[0] if isinstance(output, tuple | list) else output
-            if not isinstance(value, Tensor):
-                raise RepbiasError(
-                    f"{spec.factory}: layer {layer!r} gives a {type(value).__name__}, not a tensor"
-                )
-            if layer in outputs:
-                raise RepbiasError(
-                    f"{spec.factory}: layer {layer!r} runs more than once in a forward pass; name "
-                    "a module that runs once"
-                )
-            if spec.pool and value.ndim == 4:
-                if value.device.type == "mps":
-                    value = value.cpu()  # MPS pools only sides that are multiples of the size
-                height, width = (min(spec.pool, side) for side in value.shape[2:])
-                value = nn.functional.adaptive_avg_pool2d(value, (height, width))
-            # A copy: the next module may change the tensor in place.
-            outputs[layer] = value.flatten(1).float().cpu().numpy().copy()
-
-        return hook
-
-    modules = dict(model.named_modules())
-    handles = [modules[layer].register_forward_hook(keep(layer)) for layer in spec.layers]
-    try:
-        yield outputs
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -33,7 +33,7 @@ class Sizes:
     Attributes
     ----------
     units : layer to its number of units, as analyses see them
-    parameters : numbers that are stored of a checkpoint
+    parameters : numbers that a checkpoint has
     step_seconds : of one core for a training step, however small the batch is
     stimulus_seconds : of one core for each stimulus of a batch, beside that
     stimulus_bytes : what a stimulus of a batch takes in memory
@@ -52,7 +52,7 @@ class Sizes:
 
 
 class Architecture(Spec, ABC):
-    """Networks that are trained here.
+    """Networks that are shown generated stimuli; most are trained here.
 
     An architecture has a field `kind`, its name in the configuration. Weights are a mapping from a
     parameter's name to (network, ...), one entry for each of several networks.
@@ -65,6 +65,8 @@ class Architecture(Spec, ABC):
     stacked: ClassVar[bool] = False
     #: Whether what comes after a layer runs alone where the layer is replaced, and not all again.
     sequence: ClassVar[bool] = False
+    #: Whether networks are trained here at all; others are one each, without outputs for features.
+    trained: ClassVar[bool] = True
 
     if TYPE_CHECKING:  # fields, or properties, of each architecture
         kind: Any

@@ -11,10 +11,11 @@ from repbias.networks.architecture import Architecture
 from repbias.networks.convolutional import CNN, ResNet
 from repbias.networks.mlp import MLP
 from repbias.networks.own import OwnArchitecture
+from repbias.networks.pretrained import Pretrained
 from repbias.networks.vit import VisionTransformer
 
 #: The first one is meant where there is no `kind`.
-ARCHITECTURES = (MLP, CNN, ResNet, VisionTransformer, OwnArchitecture)
+ARCHITECTURES = (MLP, CNN, ResNet, VisionTransformer, OwnArchitecture, Pretrained)
 
 if TYPE_CHECKING:
     AnyArchitecture = Architecture

@@ -70,6 +70,9 @@ def train_batch(
     for name, spec in conditions.items():
         shown = Stimuli.read(stimuli, name)
         network, family = architecture(spec["network"]), stimulus_family(spec["stimuli"])
+        if not network.trained:
+            known[name] = Networks.as_given(shown.features)
+            continue
         recipes[name] = _recipe(spec, shown, kind, code or {}, network, family)
         seeds = list(range(spec["seeds"]))
         found = _trained(networks, name, recipes[name], seeds)
@@ -111,7 +114,8 @@ def learning_table(
 ) -> pd.DataFrame:
     """Return the learning curves as the table "learning": one row per evaluation and feature."""
     steps, accuracy = networks.curves["step"], networks.curves["accuracy"]
-    t, n, f = np.nonzero(~np.isnan(accuracy))
+    # A network that is not trained here has a row for each feature, without numbers.
+    t, n, f = np.nonzero(~np.isnan(accuracy) | (not networks.targets))
     features = np.array(networks.features)
     frame = pd.DataFrame(
         {

@@ -473,7 +473,7 @@ def _trained_once(module: nn.Module, x: Tensor) -> tuple[int, int, int]:
     n_operations : multiplications and additions of the forward pass, per stimulus
     """
     n_modules = sum(not list(m.children()) for m in module.modules())
-    operations, numbers = FlopCounterMode(display=False), _NumberCounter()
+    operations, numbers = FlopCounterMode(display=False), NumberCounter()
     module.train()
     with torch.random.fork_rng(devices=[]), operations, numbers:
         logits = _tried(module, x, "train")
@@ -486,14 +486,20 @@ def _trained_once(module: nn.Module, x: Tensor) -> tuple[int, int, int]:
     return n_modules, numbers.total // len(x), operations.get_total_flops() // len(x)
 
 
-class _NumberCounter(TorchDispatchMode):
-    """Counts the numbers that operations write to memory; views write none."""
+class NumberCounter(TorchDispatchMode):
+    """Counts the numbers that operations write to memory; views write none.
+
+    Attributes
+    ----------
+    total : of all operations
+    largest : of the operation that writes most
+    """
 
     supports_higher_order_operators = True
 
     def __init__(self) -> None:
         super().__init__()
-        self.total = 0
+        self.total = self.largest = 0
 
     def __torch_dispatch__(
         self, operation: Any, types: Any, args: Any = (), kwargs: Any = None
@@ -504,4 +510,5 @@ class _NumberCounter(TorchDispatchMode):
         for value, said in zip(values, schema.returns if schema else (), strict=False):
             if isinstance(value, Tensor) and (said.alias_info is None or said.alias_info.is_write):
                 self.total += value.numel()
+                self.largest = max(self.largest, value.numel())
         return given

@@ -47,7 +47,8 @@ class Snapshot:
     features : names of the features, one output each
     classes : number of classes of every feature
     components : names of the features' sub-components
-    targets : names of the features that training rewards
+    targets : names of the features that training rewards; of networks that are not trained here
+        all features
     analysed : the layer that is analysed where an analysis is of one
     fit : representations of the validation stimuli, on which analyses are fitted
     test : representations of the test stimuli
@@ -108,8 +109,13 @@ def snapshots(
         for split, (_, labels, _) in shown.items()
     }
 
+    kept: dict[str, dict[str, np.ndarray]] = {}
+
     def layers(split: str, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return spec.represent(weights, shown[split][0], task, device)
+        found = kept.get(split) or spec.represent(weights, shown[split][0], task, device)
+        if not spec.trained:  # the final network is the only one
+            kept[split] = found
+        return found
 
     n_shown = sum(len(ids) for *_, ids in shown.values())
     each = 4 * n_shown * sum(spec.sizes(task).units.values())
@@ -143,7 +149,7 @@ def snapshots(
                 features=networks.features,
                 classes=stimuli.classes,
                 components=stimuli.components,
-                targets=networks.targets,
+                targets=networks.targets or networks.features,
                 analysed=spec.analysed,
                 fit=fit,
                 test=test,

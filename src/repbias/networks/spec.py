@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from repbias.base.spec import Name, RepbiasError, Spec, nearest
+from repbias.base.spec import Name, RepbiasError, Spec, nearest, refuse_duplicates
 from repbias.networks.heads import TwoClasses
 from repbias.networks.manipulations import Manipulations
 
@@ -98,10 +98,10 @@ class Preprocess(Spec):
     """Divides RGB values after the mean is subtracted."""
 
 
-class TorchNetwork(Spec):
-    """A PyTorch model of the user's own."""
+class UserModel(Spec):
+    """A PyTorch model of the user's own, which is not trained here."""
 
-    kind: Literal["torch"]
+    kind: str
     """A module of yours."""
     factory: str
     """`package.module:callable`; called with `arguments`, it returns a torch.nn.Module."""
@@ -113,8 +113,6 @@ class TorchNetwork(Spec):
     """Settings, or `package.module:callable` that maps a PIL image to a tensor."""
     pool: int | None = Field(7, ge=1)
     """Feature maps larger than pool x pool are average-pooled to it; null keeps every unit."""
-    batch_size: int = Field(32, ge=1)
-    """Images per forward pass."""
 
     def source_files(self) -> list[str]:
         """Return the files of the factory and the preprocessing (not what they import)."""
@@ -122,6 +120,11 @@ class TorchNetwork(Spec):
         if isinstance(self.preprocess, str):
             paths.append(self.preprocess)
         return files_of_import_paths(paths)
+
+    @field_validator("layers")
+    @classmethod
+    def _different(cls, layers: list[str]) -> list[str]:
+        return refuse_duplicates(layers)
 
     @field_validator("factory")
     @classmethod
@@ -132,6 +135,15 @@ class TorchNetwork(Spec):
     @classmethod
     def _preprocess_importable(cls, value: Preprocess | str) -> Preprocess | str:
         return check_import_path(value) if isinstance(value, str) else value
+
+
+class TorchNetwork(UserModel):
+    """A PyTorch model of the user's own."""
+
+    kind: Literal["torch"]
+    """A module of yours."""
+    batch_size: int = Field(32, ge=1)
+    """Images per forward pass."""
 
 
 class PixelNetwork(Spec):
@@ -180,8 +192,22 @@ class FeatureNetwork(Spec):
         return []
 
 
+class TrainedNetwork(Spec):
+    """Networks that this study trains, on images of a controlled bias."""
+
+    kind: Literal["trained"]
+    """Networks of a condition of this study. Images are resized to the size that these were trained
+    on (bilinear)."""
+    condition: str
+    """The condition (experiment/condition); its stimuli must be images."""
+    seeds: int | None = Field(None, ge=1)
+    """How many of its networks, those of the first seeds; all when left out."""
+
+
+#: What is run as it is, without what a study trains.
+GivenNetwork = TorchNetwork | PixelNetwork | FeatureNetwork
 #: One entry of ``networks:``.
-Network = Annotated[TorchNetwork | PixelNetwork | FeatureNetwork, Field(discriminator="kind")]
+Network = Annotated[GivenNetwork | TrainedNetwork, Field(discriminator="kind")]
 
 
 def check_import_path(path: str) -> str:

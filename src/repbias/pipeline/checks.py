@@ -22,7 +22,7 @@ from repbias.config.file import ConfigError, require_plain_data
 from repbias.config.references import CEILINGS, SIMILARITIES
 from repbias.config.study import MOST_CONDITIONS, Condition, Study
 from repbias.geometry.spec import Identification
-from repbias.networks.spec import FeatureNetwork
+from repbias.networks.spec import FeatureNetwork, TrainedNetwork
 from repbias.pipeline.question_checks import question_problems
 from repbias.recordings.simulate import SimulatedRecording
 from repbias.stimuli.spec import STATISTIC
@@ -112,7 +112,10 @@ def _inconsistencies(study: Study) -> Iterator[str]:
         for experiment, names in expanded.items()
         for name, condition in names.items()
     }
-    yield from _partition_problems(study, conditions)
+    trained = list(_trained_problems(study, conditions))
+    yield from trained
+    if not trained:  # as it is asked for their layers
+        yield from _partition_problems(study, conditions)
     yield from _audit_problems(study, conditions)
     for name, recording in study.recordings.items():
         where = f"recordings.{name}"
@@ -147,6 +150,42 @@ def _impossible_networks(study: Study) -> Iterator[str]:
     yield from (f"{where}: {problem}" for problem, where in found.items())
 
 
+def _trained_problems(study: Study, conditions: dict[str, Condition]) -> Iterator[str]:
+    """Go through entries of `networks` whose networks are not trained here on images."""
+    shown_images = {name: c for name, c in conditions.items() if _shows_images(c)}
+    for name, network in study.networks.items():
+        if not isinstance(network, TrainedNetwork):
+            continue
+        where, condition = f"networks.{name}", conditions.get(network.condition)
+        if condition is None:
+            yield (
+                f"{where}.condition: no condition {network.condition!r}; "
+                f"{nearest(network.condition, shown_images)}"
+            )
+        elif not condition.network.trained:
+            yield (
+                f"{where}.condition: the network of {network.condition} is not trained here; name "
+                "it as a network of kind 'torch'"
+            )
+        elif network.condition not in shown_images:
+            inputs = condition.stimuli.inputs
+            yield (
+                f"{where}.condition: networks of {network.condition} are trained on stimuli of "
+                f"shape {inputs.shape} ({inputs.dtype}), so they cannot be shown images; expected "
+                f"(3, height, width) (uint8); {nearest(network.condition, shown_images)}"
+            )
+        elif network.seeds and network.seeds > condition.seeds:
+            yield (
+                f"{where}.seeds: {network.seeds}, but {network.condition} has {condition.seeds} "
+                "networks"
+            )
+
+
+def _shows_images(condition: Condition) -> bool:
+    inputs = condition.stimuli.inputs
+    return inputs.dtype == "uint8" and len(inputs.shape) == 3 and inputs.shape[0] == 3
+
+
 def _partition_problems(study: Study, conditions: dict[str, Condition]) -> Iterator[str]:
     """Go through joint models that no recording can be predicted by; columns need the data."""
     groups = study.groups()
@@ -158,7 +197,7 @@ def _partition_problems(study: Study, conditions: dict[str, Condition]) -> Itera
             shown = {c: conditions[f"{group}/{c}"] for c in named if group in study.experiments}
             members = {name: c.network.layers for name, c in shown.items()}
             if group in study.images:
-                members = {name: study.networks[name].layers for name in named}
+                members = {name: study.layers_of(name) for name in named}
             labels = {name for c in shown.values() for name in c.stimuli.classes}
             found = (_band_problem(band, members, labels) for band in bands)
             problems[group] = next(filter(None, found), "")

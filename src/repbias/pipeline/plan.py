@@ -11,6 +11,7 @@ from typing import Any
 from repbias.config.analyses import ANALYSES, BETWEEN_NETWORKS, OF_NETWORKS, OF_RECORDINGS
 from repbias.config.study import Condition, Study, axis_of
 from repbias.networks.convolutional import Convolutional
+from repbias.networks.spec import TrainedNetwork
 from repbias.networks.vit import VisionTransformer
 from repbias.report.captions import FIGURES
 from repbias.stimuli.pictures import Pictures
@@ -51,11 +52,13 @@ class Plan:
     common_stimuli : stimulus set to its recordings, where there are several
     with_images : (experiment, condition) of networks that are trained on generated images
     pictured : those of which the report shows a network
+    layers : every entry of `networks` to its layers
     tables : names of the tables that the study fills
     """
 
     def __init__(self, study: Study) -> None:
         self.study = study
+        self.layers = {name: study.layers_of(name) for name in study.networks}
         self.results = f"results/{study.study}"
         self.conditions = {(e, name): spec for e, name, spec in study.conditions()}
         self.groups = study.groups()
@@ -83,7 +86,7 @@ class Plan:
         study, images = self.study, []
         if analysis == "rsa_models":
             layers = {
-                name: [layer for network in shown for layer in study.networks[network].layers]
+                name: [layer for network in shown for layer in self.layers[network]]
                 for name, shown in self.groups.items()
                 if name in study.images
             }
@@ -198,6 +201,8 @@ class Plan:
         drawn = [name for name, figure in FIGURES.items() if set(figure.needs) <= tables]
         if not any(experiment.vary for experiment in self.study.experiments.values()):
             drawn = [name for name in drawn if name != "sweeps"]
+        if not any(condition.network.trained for condition in self.conditions.values()):
+            drawn = [name for name in drawn if name != "learning"]
         return drawn
 
     # Pictures of generated images, and of networks that see them
@@ -389,6 +394,32 @@ class Plan:
         files = [f for _, c in self._specs(experiment, batch) for f in c.network.source_files()]
         return list(dict.fromkeys(files))
 
+    def shown_networks(self) -> dict[str, dict[str, Any]]:
+        """Return, for networks that are trained here and shown images, what these depend on.
+
+        Returns
+        -------
+        dict
+            Entry of `networks` to the "condition" of its "experiment", its "network", the "shape"
+            of the images that it was trained on, its "layers", the files of the user's "code" that
+            it is made by, and the number of "seeds" that are shown other images.
+        """
+        shown = {}
+        for name, spec in self.study.networks.items():
+            if isinstance(spec, TrainedNetwork):
+                experiment, _, condition = spec.condition.partition("/")
+                trained = self.conditions[experiment, condition]
+                shown[name] = {
+                    "experiment": experiment,
+                    "condition": condition,
+                    "network": _plain(trained.network, exclude={"analysed_layer"}),
+                    "shape": list(trained.stimuli.inputs.shape),
+                    "layers": self.layers[name],
+                    "code": trained.network.source_files(),
+                    "seeds": spec.seeds or trained.seeds,
+                }
+        return shown
+
     def analyses_of(self, experiment: str) -> dict[str, dict[str, Any]]:
         """Return the analyses of an experiment's networks, each with its settings."""
         bias = _plain(self.study.bias)
@@ -428,7 +459,7 @@ class Plan:
         """Return the analysed layer of every condition, or the last one of every network."""
         if group in self.study.experiments:
             return {c: self.conditions[group, c].network.analysed for c in self.groups[group]}
-        return {name: self.study.networks[name].layers[-1] for name in self.groups.get(group, [])}
+        return {name: self.layers[name][-1] for name in self.groups.get(group, [])}
 
     def all_analysed_layers(self) -> dict[str, str]:
         """Return "experiment/condition" to its analysed layer."""
@@ -486,10 +517,10 @@ class Plan:
         }
 
     def audited_layers(self, group: str) -> dict[str, list[str]]:
-        """Return the layers that are compared in pairs: analysed ones, or all of a user's model."""
+        """Return the layers that are compared in pairs: analysed ones, or of `networks` all."""
         if group in self.study.experiments:
             return {c: [layer] for c, layer in self.analysed_layers(group).items()}
-        return {name: self.study.networks[name].layers for name in self.groups.get(group, [])}
+        return {name: self.layers[name] for name in self.groups.get(group, [])}
 
     def n_stimuli_of_rdms(self, group: str) -> int | None:
         """Return how many stimuli RDMs are of: of generated ones the first n, of images all."""

@@ -91,8 +91,8 @@ def _known_values(study: Study) -> dict[str, set[str]]:
         for feature in stimuli.classes:
             features |= {f"{feature}.{name}" for name in stimuli.components(feature)}
         layers |= set(condition.network.layers)
-    for network in study.networks.values():
-        layers |= set(network.layers)
+    for network in study.networks:
+        layers |= set(study.layers_of(network))
     metrics: set[str] = set(study.similarity.metrics)
     if study.identification is not None:
         metrics |= {*study.identification.metrics, "rsa_residualised", "cka_equalised"}

@@ -48,7 +48,7 @@ class JobResources:
     def training_minutes(self, experiment: str, batch: str) -> int:
         """Count steps: each takes time for its matrix products, and some in any case."""
         conditions = self._conditions(experiment, batch)
-        steps = ((c.seeds * c.training.max_steps, sizes.seconds_per_step(c)) for c in conditions)
+        steps = ((sizes.n_steps(c), sizes.seconds_per_step(c)) for c in conditions)
         return 15 + ceil(5 * sum(n * seconds for n, seconds in steps) / 60)
 
     def networks_memory(self, experiment: str, batch: str) -> int:

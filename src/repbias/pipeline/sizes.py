@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from math import comb, prod
+from typing import NamedTuple
 
 from repbias.config.study import Condition, Study
 from repbias.io.networks import SNAPSHOTS
@@ -24,9 +25,21 @@ ROW, AUDITED_ROW = 100, 230
 
 def n_checkpoints(condition: Condition) -> int:
     """Return how many checkpoints a network can have."""
+    if not condition.network.trained:
+        return 1
     training = condition.training
     n_targets = len(training.targets or condition.stimuli.targets)
     return len(SNAPSHOTS) + training.checkpoints + n_targets * len(training.checkpoint_accuracies)
+
+
+def n_snapshots(condition: Condition) -> int:
+    """Return how many checkpoints of a network can be analysed in full."""
+    return len(SNAPSHOTS) if condition.network.trained else 1
+
+
+def n_steps(condition: Condition) -> int:
+    """Return the training steps of all networks, at most."""
+    return condition.seeds * condition.training.max_steps * condition.network.trained
 
 
 def n_names(condition: Condition) -> int:
@@ -37,12 +50,36 @@ def n_names(condition: Condition) -> int:
 
 def n_evaluations(condition: Condition) -> int:
     """Return how often a network is evaluated at most."""
+    if not condition.network.trained:
+        return 1
     return condition.training.max_steps // condition.training.evaluate_every + 2
 
 
 def n_layer_rdms(condition: Condition) -> int:
     """Return the RDMs of a condition: of every network, snapshot and layer."""
-    return condition.seeds * len(SNAPSHOTS) * len(condition.network.layers)
+    return condition.seeds * n_snapshots(condition) * len(condition.network.layers)
+
+
+class Member(NamedTuple):
+    """How much there is of a condition, or of an entry of `networks`, for each set of stimuli."""
+
+    n_layers: int
+    n_networks: int = 1
+    n_snapshots: int = 1
+
+    @property
+    def n_rdms(self) -> int:
+        """Number of RDMs."""
+        return self.n_layers * self.n_networks * self.n_snapshots
+
+
+def member(plan: Plan, group: str, name: str) -> Member:
+    """Return how much there is of a member of an experiment or of a set of images."""
+    if group in plan.study.experiments:
+        condition = plan.conditions[group, name]
+        return Member(len(condition.network.layers), condition.seeds, n_snapshots(condition))
+    n_layers, trained = len(plan.layers[name]), plan.shown_networks().get(name)
+    return Member(n_layers, trained["seeds"], len(SNAPSHOTS)) if trained else Member(n_layers)
 
 
 def rdm_bytes(n_rdms: int, n_stimuli: int) -> int:
@@ -65,6 +102,8 @@ def training_bytes(condition: Condition) -> int:
     if condition.network.stacked:
         return 0
     training, stimuli, sizes = condition.training, condition.stimuli, condition.sizes()
+    if not condition.network.trained:
+        return sizes.stimulus_bytes * sizes.batch + 4 * sizes.parameters
     batch = stimuli.n_train if training.batch_size == "full" else training.batch_size
     # Weights, gradients and the optimiser's state.
     return sizes.stimulus_bytes * max(batch, sizes.batch) + 16 * sizes.parameters
@@ -73,7 +112,7 @@ def training_bytes(condition: Condition) -> int:
 def training_set_bytes(condition: Condition) -> int:
     """Return what training sets take that are made while networks are trained, at most."""
     stimuli = condition.stimuli
-    if stimuli.training_sets == "common":
+    if stimuli.training_sets == "common" or not condition.network.trained:
         return 0
     inputs = stimuli.n_train * stimuli.inputs.n_bytes
     others = stimuli.n_train * (_row_bytes(condition) - stimuli.inputs.n_bytes)
@@ -99,13 +138,16 @@ def analysis_seconds(condition: Condition, analyses: Collection[str], strengths:
     if condition.network.stacked:
         return 0
     stimuli = condition.stimuli
-    snapshots = n_checkpoints(condition) if "variance_explained" in analyses else len(SNAPSHOTS)
+    snapshots = n_checkpoints(condition)
+    if "variance_explained" not in analyses:
+        snapshots = n_snapshots(condition)
     replaced = 1 + 20 * ("components" in analyses)
     replaced += strengths * sum(k - 1 for k in stimuli.targets.values()) * ("steering" in analyses)
     if condition.network.sequence:
         replaced = 1
     shown = snapshots * (stimuli.n_validation + stimuli.n_test)
-    shown += len(SNAPSHOTS) * replaced * stimuli.n_test
+    if condition.network.trained:
+        shown += len(SNAPSHOTS) * replaced * stimuli.n_test
     # A forward pass is a third of a training step.
     return condition.seeds * shown * condition.sizes().stimulus_seconds / 3
 
@@ -125,8 +167,8 @@ def condition_bytes(condition: Condition, n_stimuli: int) -> dict[str, int]:
     common = stimuli.n_validation + stimuli.n_test
     common += stimuli.n_train * (stimuli.training_sets == "common")
     curve = seeds * n_evaluations(condition) * (1 + n_targets)
-    weights = seeds * n_checkpoints(condition) * sizes.parameters
-    patterns = seeds * len(SNAPSHOTS) * stimuli.n_test * sum(sizes.units.values())
+    weights = seeds * n_checkpoints(condition) * sizes.parameters * condition.network.trained
+    patterns = seeds * n_snapshots(condition) * stimuli.n_test * sum(sizes.units.values())
     return {
         "stimuli": STIMULI_FILE + common * _row_bytes(condition),
         "networks": FILE + 8 * curve + 4 * weights,
@@ -187,19 +229,23 @@ def n_rows(condition: Condition, analyses: Collection[str]) -> int:
     if "variance_explained" in analyses:
         rows += condition.seeds * n_checkpoints(condition) * len(units) * names
     if "units" in analyses:
-        rows += condition.seeds * len(SNAPSHOTS) * max(units.values()) * names
+        rows += condition.seeds * n_snapshots(condition) * max(units.values()) * names
     return rows
 
 
 def n_pairs_of_rdms(conditions: list[Condition]) -> int:
     """Return how many pairs of an experiment's RDMs are compared, within snapshots."""
-    return len(SNAPSHOTS) * comb(sum(map(n_layer_rdms, conditions)) // len(SNAPSHOTS), 2)
+    at = [
+        sum(c.seeds * len(c.network.layers) for c in conditions if n_snapshots(c) > snapshot)
+        for snapshot in range(len(SNAPSHOTS))
+    ]
+    return sum(comb(n, 2) for n in at)
 
 
 def study_bytes(study: Study, shown: dict[str, int]) -> dict[str, int]:
     """Return the bytes of the study's large files by folder, as they are when it is done.
 
-    Activations of networks of the user's own are not known before they run, and not counted.
+    Activations on images are not counted: those of user models are not known before they run.
 
     Parameters
     ----------
@@ -209,7 +255,8 @@ def study_bytes(study: Study, shown: dict[str, int]) -> dict[str, int]:
         Number of stimuli of each set of images.
     """
     total = {"stimuli": 0, "networks": 0, "activations": 0, "rdms": 0}
-    with_activations, with_rdms = needed(Plan(study))
+    plan = Plan(study)
+    with_activations, with_rdms = needed(plan)
     for experiment, name, condition in study.conditions():
         files = condition_bytes(condition, study.geometry.n_stimuli)
         total["stimuli"] += files["stimuli"]
@@ -217,7 +264,7 @@ def study_bytes(study: Study, shown: dict[str, int]) -> dict[str, int]:
         total["activations"] += files["activations"] * ((experiment, name) in with_activations)
         total["rdms"] += files["rdms"] * ((experiment, name) in with_rdms)
     for images, network in with_rdms & {(i, n) for i in shown for n in study.networks}:
-        total["rdms"] += rdm_bytes(len(study.networks[network].layers), shown[images])
+        total["rdms"] += rdm_bytes(member(plan, images, network).n_rdms, shown[images])
     total["tables"] = table_bytes(study)
     return {f: n for f, n in total.items() if n and (f == "tables" or f in study.keep)}
 
@@ -239,7 +286,7 @@ def needed(plan: Plan) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
 def training_hours(study: Study) -> float:
     """Return the hours of one core that training takes at most."""
     return sum(
-        condition.seeds * condition.training.max_steps * seconds_per_step(condition) / 3600
+        n_steps(condition) * seconds_per_step(condition) / 3600
         for *_, condition in study.conditions()
     )
 

@@ -14,7 +14,6 @@ from typing import NamedTuple
 import numpy as np
 
 from repbias.config.study import Condition, Study
-from repbias.io.networks import SNAPSHOTS
 from repbias.pipeline import sizes
 from repbias.pipeline.plan import Plan
 
@@ -148,7 +147,7 @@ def _condition(study: Study, experiment: str, condition: Condition) -> float:
     """Predict the analyses of a condition's networks."""
     analyses, stimuli = study.experiments[experiment].analyses, condition.stimuli
     seconds = sizes.analysis_seconds(condition, analyses, len(study.bias.steering_strengths))
-    snapshots = condition.seeds * len(SNAPSHOTS)
+    snapshots = condition.seeds * sizes.n_snapshots(condition)
     for analysis in analyses:
         if analysis == "variance_explained":
             shown = (stimuli.n_validation + stimuli.n_test) * sum(condition.sizes().units.values())
@@ -164,24 +163,20 @@ def _rdms(plan: Plan, shown: Mapping[str, int]) -> float:
     study, (_, with_rdms) = plan.study, sizes.needed(plan)
     n = study.geometry.n_stimuli
     seconds = 0.0
-    for group, member in with_rdms:
-        if (group, member) in plan.conditions:
-            n_rdms = sizes.n_layer_rdms(plan.conditions[group, member])
-            seconds += n_rdms * SMALL_RDM * n**2
-        else:
-            seconds += len(study.networks[member].layers) * LARGE_RDM * shown.get(group, 0) ** 2
+    for group, name in with_rdms:
+        of_pair, n_stimuli = SMALL_RDM, n
+        if group in study.images:
+            of_pair, n_stimuli = LARGE_RDM, shown.get(group, 0)
+        seconds += sizes.member(plan, group, name).n_rdms * of_pair * n_stimuli**2
     return seconds
 
 
 def _layers(plan: Plan, recording: str) -> tuple[int, int]:
     """Return the layers of networks that saw a recording's stimuli: all, and of two snapshots."""
     group = plan.study.shown_to(recording)
-    if group in plan.study.images:
-        n = sum(len(plan.study.networks[m].layers) for m in plan.groups.get(group, []))
-        return n, n
-    conditions = [plan.conditions[group, member] for member in plan.groups[group]]
-    n = sum(map(sizes.n_layer_rdms, conditions))
-    return n, 2 * n // len(SNAPSHOTS)
+    members = [sizes.member(plan, group, name) for name in plan.groups.get(group, [])]
+    two = (m._replace(n_snapshots=min(2, m.n_snapshots)) for m in members)
+    return sum(m.n_rdms for m in members), sum(m.n_rdms for m in two)
 
 
 def _rsa(plan: Plan, recording: str, size: RecordingSize) -> float:
@@ -204,14 +199,9 @@ def _audit(plan: Plan, recording: str, size: RecordingSize) -> float:
 def _recovery(plan: Plan, recording: str, size: RecordingSize) -> float:
     """Predict simulated brains, their scores with all layers, and the division of these."""
     spec, group = plan.study.recovery, plan.study.shown_to(recording)
-    members = plan.groups[group]
-    if group in plan.study.images:
-        layers = [len(plan.study.networks[m].layers) for m in members]
-        networks = [1] * len(members)
-    else:
-        conditions = [plan.conditions[group, m] for m in members]
-        layers = [len(c.network.layers) for c in conditions]
-        networks = [min(spec.networks, c.seeds) for c in conditions]
+    members = [sizes.member(plan, group, name) for name in plan.groups[group]]
+    layers = [m.n_layers for m in members]
+    networks = [min(spec.networks, m.n_networks) for m in members]
     candidates, n = int(np.dot(layers, networks)), size.n_stimuli
     measures = len(spec.measures) if size.n_units else 1
     brains = spec.simulations * sum(layers)

@@ -69,7 +69,11 @@ class Model:
         ]
 
 
-def findings(tables: Tables, truth: Mapping[str, str]) -> list[dict[str, Any]]:
+def findings(
+    tables: Tables,
+    truth: Mapping[str, str],
+    trained: Mapping[str, Mapping[str, Any]] | None = None,
+) -> list[dict[str, Any]]:
     """Return what was found of every recording, or region of one.
 
     Parameters
@@ -78,6 +82,9 @@ def findings(tables: Tables, truth: Mapping[str, str]) -> list[dict[str, Any]]:
         The study's tables.
     truth
         What simulated recordings were simulated from.
+    trained
+        Networks that are trained here and shown sets of images, to their "experiment" and
+        "condition".
 
     Returns
     -------
@@ -96,7 +103,10 @@ def findings(tables: Tables, truth: Mapping[str, str]) -> list[dict[str, Any]]:
             name: _rows(tables[name], recording, region)
             for name in ("rsa_tests", "audit", "audit_remaining", "audit_range", "recovery")
         }
-        sentences = [best_model(models, first, at["rsa_tests"]), *_of_audit(at, tables)]
+        sentences = [
+            best_model(models, first, at["rsa_tests"]),
+            *_of_audit(at, tables, trained or {}),
+        ]
         sentences.append(told_apart(models, at["rsa_tests"], at["recovery"]))
         name = ", ".join(filter(None, (recording, region)))
         about = {"name": name, "recording": recording, "truth": truth.get(str(recording), "")}
@@ -213,7 +223,9 @@ def pair_test(a: Model, b: Model, tests: pd.DataFrame) -> dict[str, Any] | None:
     return None
 
 
-def _of_audit(at: Tables, tables: Tables) -> Iterator[Sentence]:
+def _of_audit(
+    at: Tables, tables: Tables, trained: Mapping[str, Mapping[str, Any]]
+) -> Iterator[Sentence]:
     """Say what the best model's score is made of, by its own measure."""
     audit = at["audit"]
     refused = audit[(audit["feature"] == "") & (audit["warning"] != "")]
@@ -238,7 +250,7 @@ def _of_audit(at: Tables, tables: Tables) -> Iterator[Sentence]:
         remaining_of(models[0], audit, at["audit_remaining"]),
         range_of(models[0], at["audit_range"]),
     )
-    if sentence := alike(models, audit, tables["learning"]):
+    if sentence := alike(models, audit, tables["learning"], trained):
         yield sentence
 
 
@@ -342,15 +354,27 @@ def range_of(model: Model, ranges: pd.DataFrame) -> Sentence:
     return Sentence("How far it could move", text, links)
 
 
-def alike(models: list[Model], audit: pd.DataFrame, learning: pd.DataFrame) -> Sentence | None:
+def alike(
+    models: list[Model],
+    audit: pd.DataFrame,
+    learning: pd.DataFrame,
+    trained: Mapping[str, Mapping[str, Any]],
+) -> Sentence | None:
     """Name two conditions whose networks compute different things and score alike."""
     targets = {
         key: frozenset(part.loc[part["target"].astype(bool), "feature"])
         for key, part in learning.groupby(["experiment", "condition"], sort=False)
     }
+
+    def learned(model: Model) -> frozenset[str] | None:
+        place = trained.get(model.condition, {})
+        return targets.get((model.experiment, model.condition)) or targets.get(
+            (place.get("experiment"), place.get("condition"))
+        )
+
     best = models[0]
     for other in models[1:]:
-        a, b = (targets.get((m.experiment, m.condition)) for m in (best, other))
+        a, b = learned(best), learned(other)
         if not a or not b or a == b or best.score - other.score > ALIKE * best.score:
             continue
         what = [" and ".join(sorted(t)) for t in (a, b)]

@@ -55,6 +55,7 @@ def write_page(
     benchmarks: str,
     layers: Mapping[str, str],
     not_pictured: str = "",
+    trained: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
     """Write the report: a single HTML file that opens without a network connection.
 
@@ -75,17 +76,20 @@ def write_page(
         "experiment/condition" to its analysed layer.
     not_pictured
         Conditions whose networks could have pictures too, in words.
+    trained
+        Networks that are trained here and shown sets of images, to their "experiment", "condition",
+        "layers", "seeds", and the "shape" of the images that they were trained on.
     """
     text = Path(config).read_text(encoding="utf-8")
-    study = yaml.safe_load(text)
+    study, trained = yaml.safe_load(text), trained or {}
     steps = step_times(benchmarks)
     page = _template().render(
         title=study["title"] or study["study"],
         study=study,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         long=LONG,
-        **_results(read_tables(tables), [_figure(Path(path)) for path in figures], study),
-        networks=network_rows(study.get("networks", {})),
+        **_results(read_tables(tables), [_figure(Path(path)) for path in figures], study, trained),
+        networks=network_rows(study.get("networks", {}), trained),
         analysed=analysed_layers(layers),
         not_pictured=not_pictured,
         config=text,
@@ -111,14 +115,17 @@ def _template() -> Template:
 
 
 def _results(
-    tables: dict[str, pd.DataFrame], figures: list[dict[str, Any]], study: dict[str, Any]
+    tables: dict[str, pd.DataFrame],
+    figures: list[dict[str, Any]],
+    study: dict[str, Any],
+    trained: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Return what the page shows of the tables and figures."""
     pictures = [figure for figure in figures if figure["recording"] is not None]
     of_networks = [figure for figure in figures if figure["condition"] is not None]
     of_study = [f for f in figures if f["recording"] is None and f["condition"] is None]
     return {
-        "findings": findings(tables, simulated_from(study.get("recordings", {}))),
+        "findings": findings(tables, simulated_from(study.get("recordings", {})), trained),
         "failed": failed_conditions(tables["learning"]),
         "cautioned": tables["cautions"].groupby("recording", sort=False).size().to_dict(),
         "conditions": condition_rows(tables["learning"]),
@@ -256,6 +263,7 @@ def condition_rows(learning: pd.DataFrame) -> list[dict[str, Any]]:
                 "experiment": experiment,
                 "condition": condition,
                 "networks": len(networks),
+                "trained": bool(len(targets)),
                 "included": int(networks["included"].sum()),
                 "excluded": int((~networks["included"]).sum()),
                 "steps": networks["step"].median(),
@@ -357,17 +365,31 @@ def _source(spec: dict[str, Any]) -> str:
     return spec.get("factory", f"{spec.get('size')} x {spec.get('size')} pixels")
 
 
-def network_rows(networks: dict[str, dict[str, Any]]) -> list[dict[str, str]]:
-    """Summarise the user's own networks."""
+def network_rows(
+    networks: dict[str, dict[str, Any]], trained: Mapping[str, Mapping[str, Any]]
+) -> list[dict[str, str]]:
+    """Summarise the networks that are shown sets of images."""
     return [
         {
             "network": name,
             "kind": spec["kind"],
-            "source": _source(spec),
-            "layers": ", ".join(spec.get("layers") or spec.get("spaces") or ["pixels"]),
+            "source": _source(spec) if name not in trained else _training(spec, trained[name]),
+            "layers": ", ".join(
+                trained.get(name, spec).get("layers") or spec.get("spaces") or ["pixels"]
+            ),
         }
         for name, spec in networks.items()
     ]
+
+
+def _training(spec: dict[str, Any], trained: Mapping[str, Any]) -> str:
+    """Say what a network was trained in, and how it sees other images."""
+    _, height, width = trained["shape"]
+    n = trained["seeds"]
+    return (
+        f"{spec['condition']}, {n} network{'s' if n > 1 else ''}; images are resized to "
+        f"{width} x {height} pixels, as in training"
+    )
 
 
 def analysed_layers(layers: Mapping[str, str]) -> dict[str, list[str]]:

@@ -5,7 +5,10 @@ from repbias.tables.row import Row
 
 
 class Learning(OfNetwork):
-    """An evaluation of a feature during training."""
+    """An evaluation of a feature during training.
+
+    Networks that are not trained here have a row for each feature, without accuracy and loss.
+    """
 
     step: int
     feature: str

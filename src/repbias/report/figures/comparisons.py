@@ -60,7 +60,7 @@ def rsa_models(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
         table = table[table["rdm_similarity"] == table["rdm_similarity"].iloc[0]]
     for side in "ab":
         analysed_layer = (table["experiment"] + "/" + table[f"condition_{side}"]).map(layers)
-        # The user's own models have no analysed layer; all their layers are shown.
+        # Models that are shown images have no analysed layer; all their layers are shown.
         table = table[analysed_layer.isna() | (table[f"layer_{side}"] == analysed_layer)]
     parts = list(table.groupby(["experiment", "snapshot"], sort=False))
     n_columns = min(3, max(1, len(parts)))
@@ -71,7 +71,9 @@ def rsa_models(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     for axis, ((experiment, snapshot), part) in zip(axes, parts, strict=False):
         per_layer = experiment not in {name.split("/")[0] for name in layers}
         image = _similarity_matrix(axis, part, per_layer)
-        axis.set_title(experiment if per_layer else f"{experiment}, {SNAPSHOT_NAMES[snapshot]}")
+        several = (table.loc[table["experiment"] == experiment, "snapshot"] != snapshot).any()
+        staged = not per_layer or several
+        axis.set_title(f"{experiment}, {SNAPSHOT_NAMES[snapshot]}" if staged else experiment)
     for axis in axes[len(parts) :]:
         axis.set_axis_off()
     if image is not None:
@@ -80,8 +82,15 @@ def rsa_models(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
 
 
 def _similarity_matrix(axis: Axes, part: pd.DataFrame, per_layer: bool) -> AxesImage:
-    """Draw one experiment at one snapshot, networks (and their layers) in blocks by condition."""
-    keys = ["condition", "network", "layer"] if per_layer else ["condition", "network"]
+    """Draw one experiment at one snapshot, networks in blocks by condition.
+
+    With layers, a row is a layer, the mean over included networks if there are several.
+    """
+    keys = ["condition", "layer"] if per_layer else ["condition", "network"]
+    if per_layer:
+        part = part[part["included_a"].astype(bool) & part["included_b"].astype(bool)]
+        # A pair of layers may stand in either order.
+        part = _mean_of_pairs(part, [f"{k}_a" for k in keys], [f"{k}_b" for k in keys])
     sides = [part[[f"{k}_{s}" for k in keys]].set_axis(keys, axis=1) for s in "ab"]
     items = pd.concat(sides).drop_duplicates()
     # A condition's networks stay together: the last one is only ever on the second side.
@@ -99,6 +108,16 @@ def _similarity_matrix(axis: Axes, part: pd.DataFrame, per_layer: bool) -> AxesI
         matrix[index[a], index[b]] = matrix[index[b], index[a]] = value
     _name_blocks(axis, items, per_layer)
     return axis.imshow(matrix, vmin=-1, vmax=1, cmap=MATRIX)
+
+
+def _mean_of_pairs(part: pd.DataFrame, a: list[str], b: list[str]) -> pd.DataFrame:
+    """Average the similarity of every two layers, whichever of them comes first, over networks."""
+    order = pd.unique(pd.concat([part[a].agg(tuple, axis=1), part[b].agg(tuple, axis=1)]))
+    place = {layer: i for i, layer in enumerate(order)}
+    first, second = (part[side].agg(tuple, axis=1).map(place) for side in (a, b))
+    turned = part.copy()
+    turned.loc[first > second, [*a, *b]] = part.loc[first > second, [*b, *a]].to_numpy()
+    return turned.groupby([*a, *b], sort=False)["similarity"].mean().reset_index()
 
 
 def _name_blocks(axis: Axes, items: pd.DataFrame, per_layer: bool) -> None:

@@ -59,6 +59,7 @@ PART_COLOURS = {
 def learning(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     """Draw accuracy, and variance explained as a share of the final variance, over training."""
     accuracy = tables["learning"].rename(columns={"accuracy": "value"})
+    accuracy = accuracy[accuracy["value"].notna()]  # of networks that are trained
     variance = analysed(tables["variance_explained"], layers)
     variance = variance.rename(columns={"r2_of_final": "value"})
     groups = groups_of(accuracy)
@@ -141,7 +142,10 @@ def _three_times(
         bars = bar_lengths(means, "r2")
         x_mean = x_mean + space / 3
         axis.errorbar(x_mean, means["r2"], bars, fmt="o", ms=4, color=colour, capsize=2)
-    axis.set_xticks(range(3), ["untrained", "first\nmastery", "end"])
+    names = ["untrained", "first\nmastery", "end"]
+    if set(table["snapshot"]) == {"final"}:
+        names = ["", "", "not trained\nhere"]
+    axis.set_xticks(range(3), names)
     axis.set_xlim(-0.5, 2.5)
     axis.axhline(0, color="0.7", lw=0.6, zorder=0)
     if table.empty:
