@@ -31,7 +31,7 @@ MOST_PICTURED, MOST_SETS = 12, 6
 WITH_FILTERS = (Convolutional, VisionTransformer)
 #: Settings of generated images that their test stimuli do not depend on, where each network has a
 #: training set of its own.
-OF_TRAINING_SETS = {"n_train", "agreement", "prevalence"}
+OF_TRAINING_SETS = {"n_train", "agreement", "prevalence", "supervised", "label_noise"}
 #: Settings of `geometry` that concern the RDMs of networks, not those of recordings.
 OF_NETWORK_RDMS = {"distance", "n_stimuli"}
 
