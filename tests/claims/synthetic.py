@@ -469,7 +469,7 @@ def redundant(values, rng):
         {"probe": "nonlinear", "feature": "one", "accuracy": 1.0},
     ]
     after = [{**row, "accuracy": noise[0]} for row in before]
-    learning = [{"feature": "one", "target": True}, {"feature": "two", "target": False}]
+    learning = [{"feature": f, "target": np.full(n, f == "one")} for f in ("one", "two")]
     frames = [
         table("behaviour", "both", used),
         table("probes", "both", before, ["initial"]),
