@@ -129,8 +129,8 @@ OTHERS = {
 }
 
 
-# Claims at equal loss, C2 and C3 follow the whole curve: tests/claims/test_variance.py says how. C21
-# is about untrained networks too.
+# Claims at equal loss, C2 and C3 follow the whole curve: tests/claims/test_variance.py says how.
+# C21 is about untrained networks too.
 @pytest.mark.parametrize(
     ("claim", "other"),
     [

@@ -164,6 +164,21 @@ def test_networks_of_many_layers_are_compared_at_one(n, rows):
         assert widths == [0.25, 0.25]
 
 
+def test_networks_of_several_experiments_are_told_apart():
+    columns = TABLES["audit_networks"].columns
+    compared = [
+        {c: v for c, v in (row | {"experiment": experiment}).items() if c in columns}
+        for experiment in ("plain", "residual")
+        for row in divided(
+            {"face": 0.5, "rest": 0.5},
+            **{"condition_a": "a", "layer_a": "pool", "condition_b": "a", "layer_b": "pool"},
+        )
+    ]
+    figure, _ = audit_networks({"audit_networks": table("audit_networks", *compared)}, {})
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels == ["plain: a with a", "residual: a with a"]
+
+
 def test_colours_are_distinct_and_never_that_of_the_rest():
     colours = np.array([to_rgba(c) for c in distinct_colours(13)])
     distances = np.abs(colours[:, None] - colours).sum(axis=2)

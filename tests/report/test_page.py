@@ -556,8 +556,8 @@ def test_the_page_says_how_well_variance_predicts_similarity_between_networks(ma
         table.loc[chosen, ["predicted", "share"]] = predicted, share
     said = law_between_networks(table)
     assert len(said) == table["experiment"].nunique()
-    assert "R² 0.75 over" in said[0]
-    assert "half of them are within 0.10" in said[0]
+    assert "R² 0.750 over" in said[0]
+    assert "half of them are within 0.100" in said[0]
     assert law_between_networks(table.assign(gate=False)) == []
 
 

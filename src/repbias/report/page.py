@@ -194,9 +194,9 @@ def law_between_networks(table: pd.DataFrame) -> list[str]:
     for experiment, shares in predicted_between_networks(table).groupby("experiment", sort=False):
         error = (shares["predicted"] - shares["share"]).abs()
         said.append(
-            f"{experiment}: R² {explained_by_law(shares):.2f} over {len(shares)} shares; half of "
-            f"them are within {error.median():.2f} of the prediction, 90 % within "
-            f"{error.quantile(0.9):.2f}."
+            f"{experiment}: R² {explained_by_law(shares):.3f} over {len(shares)} shares; half of "
+            f"them are within {error.median():.3f} of the prediction, 90 % within "
+            f"{error.quantile(0.9):.3f}."
         )
     return said
 

@@ -276,7 +276,7 @@ def _against_law(means: pd.DataFrame, panel: str, audited: pd.DataFrame) -> Figu
             )
         axis.axline((0, 0), slope=1, color="0.6", lw=0.7, zorder=0)
         explained = explained_by_law(part)
-        axis.set_title(f"{name} (R² {explained:.2f})" if np.isfinite(explained) else name)
+        axis.set_title(f"{name} (R² {explained:.3f})" if np.isfinite(explained) else name)
         axis.set_xlabel("share predicted by variance")
         axis.set_ylabel("share of the score")
     legend_below(figure, _handles({f: c for f, c in colours.items() if f != REST}, "o"))
@@ -301,7 +301,7 @@ def audit_networks(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame
         note = note or "shown: one layer of every network; all are in the data"
     groups = list(found)[:MOST_ROWS]
     several = rows.groupby(["experiment", "condition_a"])["layer_a"].nunique().max() > 1
-    labels = [_label(key, several) for key, _ in groups]
+    labels = [_label(key, several, rows["experiment"].nunique() > 1) for key, _ in groups]
     figure = Figure(figsize=(8, row_height(labels, 1) * len(labels) + 1.2))
     axis = figure.subplots()
     striped_rows(axis, labels)
@@ -331,8 +331,9 @@ def _of_one_layer(rows: pd.DataFrame, layers: Layers) -> pd.Series:
     return both
 
 
-def _label(key: Any, with_layers: bool) -> str:
-    _, a, layer_a, b, layer_b = key
+def _label(key: Any, with_layers: bool, with_experiment: bool) -> str:
+    experiment, a, layer_a, b, layer_b = key
     sides = [(a, layer_a), (b, layer_b)]
     names = [f"{c} {layer}" if with_layers and c != layer else c for c, layer in sides]
-    return " with ".join(shortened(name, 32) for name in names)
+    pair = " with ".join(shortened(name, 32) for name in names)
+    return f"{shortened(experiment, 32)}: {pair}" if with_experiment else pair
