@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from synthetic import ANALYSED, table, tables_of
 
+from repbias.claims.decide import decide
 from repbias.config.file import ConfigError
-from repbias.pipeline.checks import load_study
+from repbias.pipeline.checks import few_networks, load_study
 
 PAIR = {"colour": "colour", "shape": "shape"}
 
@@ -72,3 +75,55 @@ def test_redundant_features_say_the_same_and_one_is_trained(probability, targets
         assert study("C21", roles, **args).claims
     (found,) = problems("C21", roles | {"second": "texture"}, **args)[:1]
     assert "expected 'shape' and 'texture' with probability 1" in found
+
+
+# Conditions that are taken together
+
+
+def test_networks_of_conditions_that_a_pattern_names_are_taken_together():
+    """Two conditions whose networks have the same seeds: the effect is the mean over all."""
+    rng = np.random.default_rng(0)
+    easy, hard = rng.uniform(0.5, 0.6, (2, 4)), rng.uniform(0.1, 0.2, (2, 4))
+    frames = [
+        table(
+            "variance_explained",
+            name,
+            [{"feature": f, "r2": v} for f, v in (("easy", easy[i]), ("hard", hard[i]))],
+        )
+        for i, name in enumerate(("one", "two"))
+    ]
+    tables = tables_of(*frames)
+    layers = {"tasks/one": ANALYSED, "tasks/two": ANALYSED, "others/one": "hidden9"}
+    roles = {"condition": "tasks/*", "easy": "easy", "hard": "hard"}
+    row = decide({"C1": roles}, tables, layers).iloc[0]
+    assert row["effect"] == pytest.approx((easy - hard).mean())
+    assert (row["n_included"], row["n_excluded"], row["verdict"]) == (8, 0, "supported")
+
+
+@pytest.mark.parametrize(
+    ("claim", "roles", "said"),
+    [
+        ("C1", {"condition": "e/*", "easy": "colour", "hard": "shape"}, ""),
+        ("C11", {"condition": "e/*"} | PAIR, ""),
+        ("C12", {"condition": "e/*"} | PAIR, "network.kind of e/seed=0 is 'cnn'"),
+        ("C1", {"condition": "f/*", "easy": "colour", "hard": "shape"}, "no condition 'f/*'"),
+        ("C19", {"easy": "e/*", "both": "e/seed=0"}, "name them, without a pattern"),
+    ],
+)
+def test_a_pattern_is_possible_where_a_claim_is_about_one_condition(claim, roles, said):
+    vary = {"stimuli.seed": [0, 1]}
+    if said:
+        assert any(said in problem for problem in problems(claim, roles, vary=vary))
+    else:
+        loaded = study(claim, roles, vary=vary, seeds=3)
+        assert loaded.claims
+        assert list(few_networks(loaded)) == []
+        loaded = study(claim, roles, vary=vary, seeds=2)
+        assert "e/* has 4 networks" in next(few_networks(loaded))
+
+
+def test_conditions_that_are_taken_together_have_one_analysed_layer():
+    roles = {"condition": "e/*", "easy": "colour", "hard": "shape"}
+    vary = {"network.analysed_layer": ["stage1", "pool"]}
+    (found,) = problems("C1", roles, vary=vary)
+    assert "must have one analysed layer" in found

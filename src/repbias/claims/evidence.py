@@ -26,12 +26,16 @@ MIN_NETWORKS = 5
 #: As many are asked for by reviewers.
 ENOUGH_NETWORKS = 15
 
+#: More than a condition has networks.
+MOST_SEEDS = 10_000
+
 #: The papers that claims are taken from.
 HERMANN_2020 = "Hermann & Lampinen 2020 [paper]"
 LAMPINEN_2024 = "Lampinen, Chan & Hermann 2024 [paper]"
 LAMPINEN_2026 = "Lampinen, Chan, Li & Hermann 2026 [paper]"
 
-#: What fills a role: a condition, a pattern that names several, a feature, or a feature on which
+#: What fills a role: a condition (or a pattern, whose conditions' networks are taken together), a
+#: pattern that names several, each by itself, a feature, or a feature on which
 #: the conditions are trained.
 Role = Literal["condition", "conditions", "feature", "target"]
 #: What fills a role, in words.
@@ -64,10 +68,24 @@ class Evidence:
     compared: Sequence[str] = ()
 
     def all_rows(self, name: str, condition: str) -> pd.DataFrame:
-        """Return a table's rows of one condition."""
-        table = self.tables[name]
-        experiment, _, condition = condition.partition("/")
-        return table[(table["experiment"] == experiment) & (table["condition"] == condition)]
+        """Return a table's rows of one condition, or of all that a pattern names.
+
+        Networks of several conditions get seeds of their own.
+        """
+        import pandas as pd
+
+        table, parts = self.tables[name], []
+        for i, member in enumerate(self.members(condition)):
+            experiment, _, named = member.partition("/")
+            rows = table[(table["experiment"] == experiment) & (table["condition"] == named)]
+            parts.append(rows.assign(seed=rows["seed"] + i * MOST_SEEDS) if i else rows)
+        return parts[0] if len(parts) == 1 else pd.concat(parts)
+
+    def members(self, condition: str) -> list[str]:
+        """Return the conditions that are meant by a name or a pattern."""
+        if condition in self.layers:
+            return [condition]
+        return conditions_matching(condition, self.layers) or [condition]
 
     def rows(self, name: str, condition: str) -> pd.DataFrame:
         """Return the rows of a condition's included networks, at the snapshot.
@@ -79,7 +97,7 @@ class Evidence:
         if "included" in table:
             wanted &= table["included"].astype(bool)
         if "layer" in table:
-            wanted &= table["layer"] == self.layers[condition]
+            wanted &= table["layer"] == self.layers[self.members(condition)[0]]
         return table[wanted]
 
     def n_networks(self, condition: str) -> int:
@@ -128,7 +146,7 @@ class Evidence:
 
         level = self.matched_loss()
         table = self.all_rows("variance_explained", condition)
-        table = table[table["layer"] == self.layers[condition]]
+        table = table[table["layer"] == self.layers[self.members(condition)[0]]]
         found = {}
         for seed, (steps, loss) in self._losses(condition).items():
             rows = table[table["seed"] == seed].drop_duplicates(["step", "feature"])

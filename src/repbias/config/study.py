@@ -256,7 +256,8 @@ class Study(Spec):
     """Published numbers, shown beside those that are measured here."""
     claims: dict[str, dict[str, str]] = {}
     """Claims to decide, each with the conditions and features that fill its roles. Words behind a
-    claim name a variant of it: `C1 momentum`."""
+    claim name a variant of it: `C1 momentum`. Where a claim is about one condition, a pattern
+    (`mine/*`) takes the networks of several together."""
     questions: dict[Name, Question] = {}
     """Questions of your own, decided and shown like claims (docs/questions.md)."""
 

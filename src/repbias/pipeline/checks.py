@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
@@ -347,6 +347,14 @@ def _claim_problems(
             if not matching:
                 yield f"{where}.{role}: no condition {pattern!r}; {nearest(pattern, conditions)}"
             filled |= {f"{role}.{condition}": condition for condition in matching}
+    pooled = _pooled(filled, conditions)
+    if pooled and (entry.same_stimuli or entry.contrast or len(filled) > 1):
+        yield f"{where}: {name} compares conditions one by one; name them, without a pattern"
+        return
+    filled = pooled or filled
+    layers = {conditions[value].network.analysed for value in pooled.values()}
+    if len(layers) > 1:
+        yield f"{where}: conditions that are taken together must have one analysed layer, {layers}"
     for role, value in filled.items():
         if value not in conditions:
             yield f"{where}.{role}: no condition {value!r}; {nearest(value, conditions)}"
@@ -383,9 +391,10 @@ def _claim_problems(
         condition: {name: spec.stimuli.definition(name) for name in spec.stimuli.classes}
         for condition, spec in known.items()
     }
-    # With more classes, a feature is another one.
+    # With more classes, or with other values where stimuli are what varies, it is another one.
     varied = entry.contrast.settings if entry.contrast else ()
-    if "stimuli.n_classes" not in varied and len({str(f) for f in computed.values()}) > 1:
+    other = bool(pooled) or "stimuli.n_classes" in varied
+    if not other and len({str(features) for features in computed.values()}) > 1:
         yield f"{where}: {' and '.join(computed)} compute different features"
     for table in entry.tables:
         if table in ANALYSES:
@@ -400,20 +409,33 @@ def _claim_problems(
             yield f"{where}: {name} needs a condition in encryption"
 
 
+def _pooled(filled: Mapping[str, str], conditions: Collection[str]) -> dict[str, str]:
+    """Return the conditions that patterns name in roles of one condition; none without pattern."""
+    return {
+        f"{role}.{condition}": condition
+        for role, pattern in filled.items()
+        if pattern not in conditions
+        for condition in conditions_matching(pattern, conditions)
+    }
+
+
 def few_networks(study: Study) -> Iterator[str]:
     """Go through claims about conditions with too few networks for a verdict, whatever they do."""
     conditions = {f"{e}/{name}": spec for e, name, spec in study.conditions()}
     for name, roles in study.claims.items():
-        kinds = CLAIMS[name.partition(" ")[0]].roles
-        filled = [
-            roles[role] for role, kind in kinds.items() if kind in ("condition", "conditions")
-        ]
-        named = [c for pattern in filled for c in conditions_matching(pattern, conditions)]
-        for condition in named:
-            seeds = conditions[condition].seeds
-            if seeds < MIN_NETWORKS:
+        for role, kind in CLAIMS[name.partition(" ")[0]].roles.items():
+            if kind not in ("condition", "conditions"):
+                continue
+            seeds = {
+                condition: conditions[condition].seeds
+                for condition in conditions_matching(roles[role], conditions)
+            }
+            if kind == "condition" and len(seeds) > 1:  # their networks are taken together
+                seeds = {roles[role]: sum(seeds.values())}
+            few = next((c for c, n in seeds.items() if n < MIN_NETWORKS), None)
+            if few is not None:
                 yield (
-                    f"claims.{name}: {condition} has {seeds} networks (seeds), where a verdict "
+                    f"claims.{name}: {few} has {seeds[few]} networks (seeds), where a verdict "
                     f"needs {MIN_NETWORKS} and reviewers ask for {ENOUGH_NETWORKS}"
                 )
                 break
@@ -422,6 +444,12 @@ def few_networks(study: Study) -> Iterator[str]:
 def _unmet_claims(study: Study) -> Iterator[str]:
     """Go through what claims require of the conditions and features that fill their roles."""
     for name, roles in study.claims.items():
-        requires = CLAIMS[name.partition(" ")[0]].requires
-        if requires:
-            yield from (f"claims.{name}: {problem}" for problem in requires(study, **roles))
+        entry = CLAIMS[name.partition(" ")[0]]
+        if entry.requires is None:
+            continue
+        conditions = study.names_of_conditions()
+        alone = {r: v for r, v in roles.items() if entry.roles.get(r) == "condition"}
+        # Of conditions that are taken together, each must be what is required.
+        for pooled in _pooled(alone, conditions).values() or [None]:
+            filled = roles if pooled is None else roles | dict.fromkeys(alone, pooled)
+            yield from (f"claims.{name}: {problem}" for problem in entry.requires(study, **filled))
