@@ -173,7 +173,7 @@ def told_apart(models: list[Model], tests: pd.DataFrame, recovery: pd.DataFrame)
     difference = f"differ by {abs(test['effect']):.2f}"
     if np.isfinite(test["ci_low"]):
         ends = sorted(np.sign(test["effect"]) * np.array([test["ci_low"], test["ci_high"]]))
-        difference += f" [{ends[0]:.2f}, {ends[1]:.2f}]".replace("-", "−")
+        difference += f" [{ends[0]:z.2f}, {ends[1]:z.2f}]".replace("-", "−")
     answer = "Yes" if test["p_fdr"] < 0.05 else "Not shown"
     text = (
         f"{answer}: {best} and {second} {difference} ({p}, corrected), tested against other "
@@ -305,7 +305,7 @@ def shares_of(model: Model, audit: pd.DataFrame) -> Sentence:
 def _interval(row: Any) -> str:
     if not np.isfinite(row.ci_low) or row.ci_high - row.ci_low < 0.01:
         return ""
-    return f" [{row.ci_low * 100:.0f}, {row.ci_high * 100:.0f}]".replace("-", "−")
+    return f" [{row.ci_low * 100:z.0f}, {row.ci_high * 100:z.0f}]".replace("-", "−")
 
 
 def percent(share: float) -> str:
@@ -320,7 +320,7 @@ def percent(share: float) -> str:
         return "under 1 %"
     if 0.995 < share < 1:
         return "over 99 %"
-    return f"{share * 100:.0f} %".replace("-", "−")
+    return f"{share * 100:z.0f} %".replace("-", "−")
 
 
 def remaining_of(model: Model, audit: pd.DataFrame, remaining: pd.DataFrame) -> Sentence:

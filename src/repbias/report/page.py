@@ -443,7 +443,7 @@ def number(value: Any, digits: int = 3) -> str:
         return "–"
     if 0 < abs(value) < 0.5 * 10**-digits:
         digits += 1
-    return f"{value:.{digits}f}".replace("-", "−")
+    return f"{value:z.{digits}f}".replace("-", "−")
 
 
 def sections_of(figures: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -71,8 +71,8 @@ def _effect(row: Any) -> str:
     if np.isnan(row.effect) or np.isnan([row.ci_low, row.ci_high]).all():
         return "too few networks"
     if row.n_included == 0:
-        return f"{row.effect:.3f} (exact)".replace("-", "−")
-    return f"{row.effect:.3f} [{row.ci_low:.3f}, {row.ci_high:.3f}]".replace("-", "−")
+        return f"{row.effect:z.3f} (exact)".replace("-", "−")
+    return f"{row.effect:z.3f} [{row.ci_low:z.3f}, {row.ci_high:z.3f}]".replace("-", "−")
 
 
 def _separate_claims(axis: Axes, n_columns: int, rows: list[tuple[str, str]]) -> None:
