@@ -75,6 +75,7 @@ def test_differences_beyond_the_tolerance_fail(device):
     assert device.of_movement({"w": np.array([3.0, 3.0]), "n": np.array(8)}, end, start) == 0.2
 
 
+@pytest.mark.slow
 def test_rows_survive_a_part_that_fails_or_takes_too_long(device, capsys):
     def outcome(code):
         return device.measured([sys.executable, "-c", f"print('row', flush=True); {code}"], 60)

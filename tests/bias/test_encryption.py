@@ -181,6 +181,7 @@ def test_the_bits_alone_hold_what_a_probe_can_compute(table):
     assert accuracy["hard"] < 0.65
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("function", ["xor_of_xors", "parity"])
 def test_the_nonlinear_probe_reads_a_parity_of_the_default_study(function, monkeypatch):
     """From the bits without the result, the positive control of what it finds in ciphertexts."""

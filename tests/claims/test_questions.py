@@ -190,6 +190,7 @@ def test_a_trend_over_a_setting_is_the_slope_of_a_regression():
     assert result.ci_high - result.ci_low == pytest.approx(width, rel=0.15)
 
 
+@pytest.mark.slow
 def test_without_a_trend_few_are_found():
     """Of 300 sweeps of three levels and ten skewed networks each: at most 3 % on either side."""
     found = np.zeros(2)

@@ -58,6 +58,7 @@ def read_file(path, known=KNOWN, **settings) -> Recording:
     return read(spec, known)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["h5netcdf", "scipy"])
 def test_reads_back_what_was_written_in_every_order_of_the_dimensions(engine, tmp_path):
     for i, order in enumerate(permutations(["presentation", "neuroid", "time_bin"])):

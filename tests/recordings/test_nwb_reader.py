@@ -294,6 +294,7 @@ def test_the_canonical_file_keeps_everything(tmp_path):
 # Several files.
 
 
+@pytest.mark.slow
 def test_units_of_another_session_were_not_observed_in_this_one(tmp_path):
     first = write_units(tmp_path / "a.nwb")
     second = write_units(tmp_path / "b.nwb", UNITS[:2], TRIALS[:7], identifier="s2")
@@ -587,6 +588,7 @@ def test_invalid_settings_are_refused(settings, message, tmp_path):
         spec_of(path, **settings)
 
 
+@pytest.mark.slow
 def test_empty_damaged_and_other_files_are_refused(tmp_path):
     whole = write_units(tmp_path / "a.nwb").read_bytes()
     contents = {
@@ -606,6 +608,7 @@ def test_empty_damaged_and_other_files_are_refused(tmp_path):
             read_file(path)
 
 
+@pytest.mark.slow
 def test_changed_bytes_give_an_error_or_a_recording(tmp_path):
     whole = write_units(tmp_path / "a.nwb").read_bytes()
     rng = np.random.default_rng(0)

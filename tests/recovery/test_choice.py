@@ -93,6 +93,7 @@ def test_the_choice_is_nearly_the_best_of_all():
     assert (merits > merit(choice.rows) + 1e-9).mean() < 0.005
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("similarity", ["corr", "spearman"])
 def test_the_choice_is_better_than_every_random_subset(similarity):
     pool = pool_of(60, similarity=similarity)

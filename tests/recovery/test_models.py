@@ -300,6 +300,7 @@ def test_without_noise_every_measure_names_the_right_model_and_profiles_the_righ
     assert indistinct(table[(table["level"] == "model") & table["simulated"]].head(9)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["argmax", "matched"])
 def test_pure_noise_is_named_at_chance(how):
     candidates = candidates_of(**{name: features_of(i, 3) for i, name in enumerate("abc")})
@@ -478,6 +479,7 @@ def test_what_is_not_available_is_said(study):
 # Shares.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("subjects", [2, 4])
 def test_intervals_of_shares_hold_the_true_shares_at_the_noise_of_the_recording(subjects):
     """Of these subjects with two, of others like them with four, in 95 % of brains."""

@@ -102,6 +102,7 @@ def test_rows_are_of_every_layer_and_every_other_model():
     assert table.equals(again)
 
 
+@pytest.mark.slow
 def test_less_noise_more_repeats_and_more_stimuli_name_more_models_right():
     """And more subjects and units; standard error .036."""
     models = {name: features_of(seed, 2, 0.5) for seed, name in enumerate("abc")}

@@ -91,6 +91,7 @@ def test_the_figure_says_why_nothing_is_divided(draw):
     assert "audit: 3 of 8 stimuli have no 'size'" in texts(figure)
 
 
+@pytest.mark.slow
 def test_many_panels_layers_and_features_fit_the_page():
     features = [f"feature{i}" for i in range(11)] + ["_hidden", "rest"]
     shares = dict.fromkeys(features, 1 / 13)

@@ -301,6 +301,7 @@ def test_colours_are_their_own_colours():
     assert set(colours_of_values(np.array(["star", "red"]))) == {"star", "red"}
 
 
+@pytest.mark.slow
 def test_all_pictures_are_written_and_small(seen, tmp_path):
     svg = {kind: tmp_path / kind / "cnn" / f"{CONDITION}.svg" for kind in NETWORK_PICTURES}
     draw_network_pictures(svg, seen, None, None, "correlation", 256)

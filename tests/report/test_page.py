@@ -276,6 +276,7 @@ def test_a_long_list_of_conditions_is_collapsed(n, collapsed, make_tables, tmp_p
     assert sum(cells[:1] == ["tasks"] for cells in rows_of(page)) == n
 
 
+@pytest.mark.slow
 def test_a_very_tall_figure_is_collapsed(tmp_path, monkeypatch, make_tables):
     page = write(tmp_path / "short", make_tables(), figures=["variance"])
     assert "Show this tall figure" not in page
@@ -368,6 +369,7 @@ def test_the_configuration_is_shown_in_full(make_tables, tmp_path):
     assert yaml.safe_load(text) == {"study": "quick", "title": "A title"} | study
 
 
+@pytest.mark.slow
 def test_a_study_without_experiments_or_claims_has_a_report(make_tables, tmp_path):
     models = [
         {"experiment": "images", "condition": "net", "network": "net", "seed": 0}

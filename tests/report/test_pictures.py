@@ -218,6 +218,7 @@ def test_an_rdm_is_shown_as_its_percentiles():
     assert np.isnan(shown.diagonal()).all()
 
 
+@pytest.mark.slow
 def test_the_same_recording_gives_the_same_bytes(tmp_path):
     first, second = (draw(tmp_path / f, images=some_images(12)[0]) for f in ("one", "two"))
     assert first[0] == second[0]
@@ -231,6 +232,7 @@ def test_thumbnails_are_read_once_and_only_of_few_stimuli(n, n_shown, tmp_path, 
     assert len(loaded) == n_shown
 
 
+@pytest.mark.slow
 def test_files_are_small_whatever_the_images(tmp_path):
     """The worst case: as many thumbnails as there may be, of noise."""
     rng = np.random.default_rng(0)

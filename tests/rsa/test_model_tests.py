@@ -73,6 +73,7 @@ def test_without_several_networks_zero_is_the_interval_of_evaluate(rdm_similarit
     np.testing.assert_allclose(found["p"], p, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_variances_are_those_of_rsatoolboxs_dual_bootstrap():
     """Zero, pairs and ceiling; it draws its own 160 samples. It draws subjects whose only others
     are copies too, which have no ceiling here."""
@@ -158,6 +159,7 @@ def test_permutations_are_counted_as_in_a_loop(rdm_similarity):
     np.testing.assert_allclose(found["p"], (exceeding + 1) / 40)
 
 
+@pytest.mark.slow
 @given(seed=seeds, rdm_similarity=st.sampled_from(["corr", "spearman", "corr_cov"]))
 def test_scale_and_offset_of_rdms_do_not_matter(seed, rdm_similarity):
     models, data = simulated(2, 3, 8, seed)
