@@ -55,6 +55,22 @@ def test_more_classes_are_the_only_difference():
     assert "nothing else; stimuli.n_train is 8192 and 4096" in found
 
 
+def test_more_supervision_is_the_only_difference():
+    stimuli = {"n_train": 256}
+    vary = {"stimuli.supervised": {"all": {}, "some": {"shape": 0.25}}}
+    roles = {"more": "e/supervised=all", "less": "e/supervised=some", "feature": "shape"}
+    assert study("C7c", roles, vary=vary, stimuli=dict(stimuli)).claims
+    turned = roles | {"more": roles["less"], "less": roles["more"]}
+    (found,) = problems("C7c", turned, vary=vary, stimuli=dict(stimuli))
+    assert "is 0.25 in e/supervised=some and 1.0 in e/supervised=all; expected more" in found
+    (found,) = problems("C7c", roles | {"feature": "colour"}, vary=vary, stimuli=dict(stimuli))
+    assert "'colour' is 1.0" in found
+    vary = {"training.dropout": [0.0, 0.1]}
+    roles |= {"more": "e/dropout=0.0", "less": "e/dropout=0.1"}
+    (found,) = problems("C7c", roles, vary=vary, stimuli=dict(stimuli))
+    assert "must differ in stimuli.supervised and nothing else" in found
+
+
 @pytest.mark.parametrize(
     ("probability", "targets", "said"),
     [

@@ -396,3 +396,32 @@ def test_the_examples_of_the_documentation():
     assert Training(**example["training"]).warmup_steps == 50
     (resnet18,) = re.findall(r"A ResNet-18\*\* is `(\{.*?\})`", page)
     assert architecture(yaml.safe_load(resnet18)) == architecture(RESNET18)
+
+
+@pytest.mark.parametrize(
+    ("kind", "layer"), [("cnn", "pool"), ("cnn", "stage1"), ("resnet", "stage2"), ("vit", "block1")]
+)
+def test_what_comes_after_a_layer_runs_alone_with_the_same_outputs(kind, layer, monkeypatch):
+    """Equal to the bit to running all with the layer replaced; what comes before runs once."""
+    spec, task = architecture(SMALL[kind]), Task(Inputs((3, 8, 8), "uint8"), 5)
+    states = [built(spec, task, seed).state_dict() for seed in (0, 1)]
+    weights = {name: np.stack([s[name].numpy() for s in states]) for name in states[0]}
+    images = np.random.default_rng(0).integers(256, size=(20, 3, 8, 8)).astype(np.uint8)
+    found = spec.represent(weights, images, task)[layer]
+    changed = found + np.random.default_rng(1).normal(size=found.shape).astype(np.float32)
+    calls = []
+    first = nn.Conv2d.forward
+    monkeypatch.setattr(nn.Conv2d, "forward", lambda self, x: calls.append(x) or first(self, x))
+    run = spec.rest(weights, images, layer, task)
+    alone = [run(changed), run(found)]
+    n_alone = len(calls)
+    run(changed)
+    after = len(calls) - n_alone
+    monkeypatch.setattr("repbias.networks.forward._after", lambda module, layer: None)
+    whole = spec.rest(weights, images, layer, task)
+    n = len(calls)
+    expected = [whole(changed), whole(found)]
+    assert after < (len(calls) - n) / 2
+    for a, b in zip(alone, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert np.abs(alone[0] - alone[1]).max() > 1e-3

@@ -320,6 +320,19 @@ def more_prevalent(evidence: Evidence, condition: str, frequent: str, rare: str)
     return mean_of(evidence, evidence.gap(condition, frequent, rare), condition)
 
 
+def _more_of_the_feature(study: Study, more: str, less: str, feature: str) -> Iterator[str]:
+    """Require more supervision of the feature, which is full where nothing is said."""
+    shares = [
+        getattr(study.condition(name).stimuli, "supervised", {}).get(feature, 1.0)
+        for name in (more, less)
+    ]
+    if shares[0] <= shares[1]:
+        yield (
+            f"stimuli.supervised of {feature!r} is {shares[0]} in {more} and {shares[1]} in "
+            f"{less}; expected more in more than in less"
+        )
+
+
 @claim(
     "C7c",
     "A feature that is supervised on more training stimuli is more strongly represented",
@@ -328,7 +341,8 @@ def more_prevalent(evidence: Evidence, condition: str, frequent: str, rare: str)
     provenance=LAMPINEN_2024,
     measure="difference of R²",
     bounds=(-2, 2),
-    contrast=Contrast("less", "more", ("stimuli.supervised",), rising=True),
+    contrast=Contrast("less", "more", ("stimuli.supervised",)),
+    requires=_more_of_the_feature,
 )
 def supervised_more(evidence: Evidence, more: str, less: str, feature: str) -> Result:
     """Effect: mean R² of the feature with more supervision minus that with less."""
