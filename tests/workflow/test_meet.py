@@ -36,6 +36,11 @@ STUDY = {
             | {"preprocess": {"size": 28}, "pool": 2},
             "seeds": 1,
         },
+        "others": {
+            "stimuli": STIMULI | {"n_classes": 5, "n_validation": 50, "n_test": 50},
+            "trained_in": "tasks/targets=all",
+            "analyses": ["variance_explained"],
+        },
     },
     "images": {"objects": {"path": "objects", "table": "objects.csv"}},
     "networks": {
@@ -117,6 +122,19 @@ def test_a_users_model_has_the_tables_of_representations_and_no_others(workspace
     claim = table(workspace, "claims").set_index("snapshot").loc["final"]
     assert claim["verdict"] == "inconclusive"
     assert "1 networks, where a verdict needs 5" in claim["remark"]
+
+
+def test_trained_networks_are_shown_stimuli_of_other_values(workspace):
+    rows = table(workspace, "variance_explained")
+    source = rows[(rows["experiment"] == "tasks") & (rows["condition"] == "targets=all")]
+    shown = rows[rows["experiment"] == "others"]
+    key, named = ["network", "snapshot", "layer", "feature"], source["snapshot"] != "grid"
+    assert sorted(map(tuple, shown[key].values)) == sorted(map(tuple, source[named][key].values))
+    both = shown.merge(source, on=key, suffixes=("", "_of_source"))
+    assert (both["step"] == both["step_of_source"]).all()
+    assert (both["r2"] != both["r2_of_source"]).all()
+    page = (workspace.results / "report.html").read_text()
+    assert "In 1 more condition trained networks are shown other stimuli (others/base)" in page
 
 
 def test_an_edit_of_the_model_reruns_what_depends_on_it_and_no_training(workspace):

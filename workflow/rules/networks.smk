@@ -1,6 +1,7 @@
 rule train:
     input:
         stimuli="<results>/stimuli/{experiment}/{batch}.h5",
+        sources=lambda w: PLAN.sources_of_batch(**w),
         code=lambda w: PLAN.code_of_batch(**w),
     output:
         networks=kept("networks", "<results>/networks/{experiment}/{batch}.h5"),

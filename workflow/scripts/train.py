@@ -14,6 +14,7 @@ with job(snakemake):
         networks,
         snakemake.params.device,
         snakemake.params.recipe,
+        snakemake.input.sources,
     )
     write_members(networks, "networks", trained.items())
     if "networks" in snakemake.config.get("keep", ["networks"]):

@@ -102,7 +102,7 @@ def check_generated(findings: Findings, study: Study) -> None:
         tried.add(settings)
         try:
             stimuli = condition.stimuli.generate()
-            if condition.network.trained:
+            if condition.trained:
                 condition.stimuli.training_set(0, stimuli)
         except RepbiasError as error:
             findings.problems.append(f"experiments.{experiment}, condition {name}: {error}")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from repbias.audit.spec import Audit
 from repbias.base.inputs import Task
@@ -58,6 +58,15 @@ class Condition(Spec):
     """How it is trained."""
     seeds: int = Field(10, ge=1, le=1000)
     """How many networks; their seeds are 0, 1, 2, ..."""
+    trained_in: str | None = None
+    """A condition (experiment/condition) of another experiment whose networks are shown these
+    stimuli, as they are: untrained, first mastered and at the end. `network` and `training` are
+    that condition's, and `seeds` too when left out."""
+
+    @property
+    def trained(self) -> bool:
+        """Whether networks are trained in this condition, and not shown its stimuli as they are."""
+        return self.network.trained and self.trained_in is None
 
     def sizes(self) -> Sizes:
         """Return how large a network of this condition is, and what a training step costs.
@@ -72,6 +81,8 @@ class Condition(Spec):
 
     @model_validator(mode="after")
     def _targets_exist(self) -> Condition:
+        if self.trained_in is not None:
+            return self  # of another condition, which is checked itself
         if not self.network.trained:
             self._is_as_given()
             return self
@@ -134,13 +145,20 @@ class Experiment(Condition):
     quick, as they are trained stacked where their shapes agree, and keep the number of jobs low. An
     edit of one condition then reruns all of its job, but trains only what changed."""
 
+    #: All experiments of the study, for networks that are trained in another one.
+    _experiments: Mapping[str, Experiment] = PrivateAttr(default_factory=dict)
+
     @model_validator(mode="before")
     @classmethod
     def _possible_analyses(cls, settings: Any) -> Any:
         """Leave analyses of outputs out where networks have none, unless they are named."""
-        network = settings.get("network") if isinstance(settings, dict) else None
+        if not isinstance(settings, dict):
+            return settings
+        network, vary = settings.get("network"), settings.get("vary")
         given = {kind_of(a) for a in ARCHITECTURES if not a.trained}
-        if isinstance(network, dict) and network.get("kind") in given:
+        as_given = isinstance(network, dict) and network.get("kind") in given
+        elsewhere = "trained_in" in settings or (isinstance(vary, dict) and "trained_in" in vary)
+        if as_given or elsewhere:
             possible = [a for a in ANALYSES if a not in OF_OUTPUTS]
             return {"analyses": possible} | settings
         return settings
@@ -149,6 +167,19 @@ class Experiment(Condition):
     @classmethod
     def _different(cls, analyses: list[str]) -> list[str]:
         return refuse_duplicates(analyses)
+
+    @model_validator(mode="after")
+    def _one_place_of_training(self) -> Experiment:
+        """Refuse settings of networks that another condition sets."""
+        if self.trained_in is not None or "trained_in" in self.vary:
+            given: list[str] = [s for s in ("network", "training") if s in self.model_fields_set]
+            given += [p for p in self.vary if p.split(".")[0] in ("network", "training")]
+            if given:
+                raise ValueError(
+                    f"trained_in: networks are those of another condition, and so is {given[0]!r}; "
+                    "leave it out"
+                )
+        return self
 
     def n_conditions(self) -> int:
         """Return how many conditions there are, without expanding them."""
@@ -191,13 +222,15 @@ class Experiment(Condition):
                 problems.append(f"vary: the name {name!r} is too long for a file (200 characters)")
                 continue
             try:
-                conditions[name] = Condition.model_validate(settings)
+                conditions[name] = self._as_trained(Condition.model_validate(settings))
+            except ConfigError as error:
+                problems += [p for p in error.problems if p not in problems]
             except ValidationError as error:
                 for problem in explain(error, Condition):
                     problem = problem.removeprefix("top level: ")
                     if not any(known.endswith(problem) for known in problems):
                         problems.append(f"vary, condition {name}: {problem}")
-        if any(not condition.network.trained for condition in conditions.values()):
+        if any(not condition.trained for condition in conditions.values()):
             for name in [a for a in self.analyses if a in OF_OUTPUTS]:
                 problems.append(
                     f"analyses: {name!r} is of outputs for the features, which networks that are "
@@ -206,6 +239,48 @@ class Experiment(Condition):
         if problems:
             raise ConfigError("vary", problems)
         return conditions
+
+    def _as_trained(self, condition: Condition) -> Condition:
+        """Return a condition with the networks of another one, if it names one."""
+        name = condition.trained_in
+        if name is None:
+            return condition
+        others = {e: spec for e, spec in self._experiments.items() if spec is not self}
+        experiment, _, level = name.partition("/")
+        source = None
+        if experiment in others:
+            try:
+                source = others[experiment].expand().get(level)
+            except ConfigError:
+                return condition  # told of that experiment
+        if source is None or not source.trained:
+            known = [f"{e}/{c}" for e, spec in others.items() for c in _trained_here(spec)]
+            raise ConfigError(
+                "trained_in",
+                [
+                    f"trained_in: no condition {name!r} of another experiment trains networks; "
+                    f"{nearest(name, known)}"
+                ],
+            )
+        inputs = condition.stimuli.inputs
+        if inputs != source.stimuli.inputs:
+            raise ConfigError(
+                "trained_in",
+                [
+                    f"trained_in: networks of {name} are trained on stimuli of shape "
+                    f"{source.stimuli.inputs.shape} ({source.stimuli.inputs.dtype}), found "
+                    f"{inputs.shape} ({inputs.dtype}); expected the same"
+                ],
+            )
+        given = "seeds" in self.model_fields_set or "seeds" in self.vary
+        seeds = condition.seeds if given else source.seeds
+        if seeds > source.seeds:
+            raise ConfigError(
+                "seeds", [f"seeds: {seeds}, but {name} has {source.seeds} networks; expected fewer"]
+            )
+        return condition.model_copy(
+            update={"network": source.network, "training": source.training, "seeds": seeds}
+        )
 
     def _overlaps(self, path: str, levels: Iterable[Any]) -> Iterator[str]:
         """Go through the varied settings that a level of this one sets as well."""
@@ -265,6 +340,12 @@ class Study(Spec):
     @classmethod
     def _different(cls, keep: list[str]) -> list[str]:
         return refuse_duplicates(keep)
+
+    @model_validator(mode="after")
+    def _experiments_know_each_other(self) -> Study:
+        for experiment in self.experiments.values():
+            experiment._experiments = self.experiments
+        return self
 
     def condition(self, name: str) -> Condition:
         """Return the condition called "experiment/condition"."""
@@ -326,6 +407,16 @@ class Study(Spec):
     def with_responses(self) -> list[str]:
         """Return the recordings that have responses of units, not only RDMs."""
         return [name for name, spec in self.recordings.items() if spec.kind != "rdms"]
+
+
+def _trained_here(experiment: Experiment) -> list[str]:
+    """Return the conditions of an experiment whose networks it trains; none if it is wrong."""
+    if experiment.trained_in is not None or "trained_in" in experiment.vary:
+        return []
+    try:
+        return [name for name, condition in experiment.expand().items() if condition.trained]
+    except ConfigError:
+        return []
 
 
 def axis_of(path: str, study: Study) -> dict[str, float]:

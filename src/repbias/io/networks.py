@@ -50,8 +50,8 @@ class Networks:
     checkpoint_steps : (checkpoint, network) int, -1 where the network has no such checkpoint
     weights : parameter name to (checkpoint, network, ...), float32 but for counters of a module's
     recipe : all that a network depends on beside its seed; with the same recipe, the same networks
-    heads : number of logits of every feature: 1 for two classes (a sigmoid), else one for each
-        class; one of every feature when left out
+    heads : number of logits of every feature that the networks were trained to report: 1 for two
+        classes (a sigmoid), else one for each class; one of every feature when left out
     """
 
     seeds: np.ndarray
@@ -84,14 +84,30 @@ class Networks:
             included=np.ones(1, bool),
             test_accuracy=np.full((1, n), np.nan),
             mastery_step=np.full((1, n), -1),
-            curves={
-                "step": np.zeros(1, int),
-                "loss": np.full((1, 1), np.nan),
-                "accuracy": np.full((1, 1, n), np.nan),
-            },
+            curves=_no_curves(1, n),
             checkpoint_names=np.array(["final"]),
             checkpoint_steps=np.zeros((1, 1), int),
             weights={},
+        )
+
+    def shown_others(self, features: list[str]) -> Networks:
+        """Return these networks as they are shown stimuli of other features, or other values.
+
+        What they report is about their own features, so nothing is known of their accuracy.
+        Checkpoints other than snapshots are left out.
+        """
+        chosen, shape = self.snapshots(), (len(self.seeds), len(features))
+        return replace(
+            self,
+            features=features,
+            targets=[target for target in self.targets if target in features],
+            test_accuracy=np.full(shape, np.nan),
+            mastery_step=np.full(shape, -1),
+            curves=_no_curves(*shape),
+            checkpoint_names=self.checkpoint_names[chosen],
+            checkpoint_steps=self.checkpoint_steps[chosen],
+            weights={name: w[chosen] for name, w in self.weights.items()},
+            recipe={},
         )
 
     def snapshots(self) -> list[int]:
@@ -211,3 +227,12 @@ class Networks:
                 weights=get_columns(group, "weights"),
                 recipe=get_json(group, "recipe"),
             )
+
+
+def _no_curves(n_networks: int, n_features: int) -> dict[str, np.ndarray]:
+    """Return curves of networks that are not trained here: one evaluation, without numbers."""
+    return {
+        "step": np.zeros(1, int),
+        "loss": np.full((1, n_networks), np.nan),
+        "accuracy": np.full((1, n_networks, n_features), np.nan),
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ def train_batch(
     networks: str | Path,
     device: str = "auto",
     code: Mapping[str, str] | None = None,
+    sources: Sequence[str | Path] = (),
 ) -> dict[str, Networks]:
     """Train the networks of several conditions, except those that an earlier run has trained.
 
@@ -45,7 +46,8 @@ def train_batch(
     Parameters
     ----------
     conditions
-        Condition to its "stimuli", "network", "training" and number of "seeds".
+        Condition to its "stimuli", "network", "training" and number of "seeds"; "trained_in" where
+        its networks are those of another condition (experiment/condition), which are taken over.
     stimuli
         The file of the stimuli that networks of a condition have in common.
     networks
@@ -57,6 +59,8 @@ def train_batch(
         "training mlp" and the like to the fingerprint of the code that trains such networks,
         "stimuli bits" and the like to that of the code that draws their training sets: with
         another one, all are trained.
+    sources
+        The files of these other conditions' networks, in the order of the conditions.
 
     Returns
     -------
@@ -67,8 +71,14 @@ def train_batch(
     known: dict[str, Networks] = {}
     ensembles: dict[str, Ensemble] = {}
     recipes: dict[str, dict[str, Any]] = {}
+    files = iter(sources)
     for name, spec in conditions.items():
         shown = Stimuli.read(stimuli, name)
+        if "trained_in" in spec:
+            _, _, source = spec["trained_in"].partition("/")
+            found = Networks.read(next(files), source).of_seeds(range(spec["seeds"]))
+            known[name] = found.shown_others(shown.features)
+            continue
         network, family = architecture(spec["network"]), stimulus_family(spec["stimuli"])
         if not network.trained:
             known[name] = Networks.as_given(shown.features)
@@ -114,8 +124,8 @@ def learning_table(
 ) -> pd.DataFrame:
     """Return the learning curves as the table "learning": one row per evaluation and feature."""
     steps, accuracy = networks.curves["step"], networks.curves["accuracy"]
-    # A network that is not trained here has a row for each feature, without numbers.
-    t, n, f = np.nonzero(~np.isnan(accuracy) | (not networks.targets))
+    # Networks that are not trained here have a row for each feature, without numbers.
+    t, n, f = np.nonzero(~np.isnan(accuracy) | np.isnan(accuracy).all())
     features = np.array(networks.features)
     frame = pd.DataFrame(
         {

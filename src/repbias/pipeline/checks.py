@@ -162,7 +162,12 @@ def _trained_problems(study: Study, conditions: dict[str, Condition]) -> Iterato
                 f"{where}.condition: no condition {network.condition!r}; "
                 f"{nearest(network.condition, shown_images)}"
             )
-        elif not condition.network.trained:
+        elif condition.trained_in is not None:
+            yield (
+                f"{where}.condition: networks of {network.condition} are trained in "
+                f"{condition.trained_in}; name that"
+            )
+        elif not condition.trained:
             yield (
                 f"{where}.condition: the network of {network.condition} is not trained here; name "
                 "it as a network of kind 'torch'"
@@ -396,6 +401,12 @@ def _claim_problems(
     other = bool(pooled) or "stimuli.n_classes" in varied
     if not other and len({str(features) for features in computed.values()}) > 1:
         yield f"{where}: {' and '.join(computed)} compute different features"
+    elsewhere = [c for c, spec in known.items() if spec.trained_in is not None]
+    if elsewhere and "learning" in entry.tables:
+        yield (
+            f"{where}: {name} is about learning, and networks of {elsewhere[0]} learned in "
+            f"{known[elsewhere[0]].trained_in}; name that"
+        )
     for table in entry.tables:
         if table in ANALYSES:
             for experiment in sorted(experiments & study.experiments.keys()):

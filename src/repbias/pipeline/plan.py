@@ -201,7 +201,7 @@ class Plan:
         drawn = [name for name, figure in FIGURES.items() if set(figure.needs) <= tables]
         if not any(experiment.vary for experiment in self.study.experiments.values()):
             drawn = [name for name in drawn if name != "sweeps"]
-        if not any(condition.network.trained for condition in self.conditions.values()):
+        if not any(condition.trained for condition in self.conditions.values()):
             drawn = [name for name in drawn if name != "learning"]
         return drawn
 
@@ -385,9 +385,15 @@ class Plan:
                 "network": networks[c],
                 "training": _plain(spec.training),
                 "seeds": spec.seeds,
+                **({"trained_in": spec.trained_in} if spec.trained_in else {}),
             }
             for c, spec in self._specs(experiment, batch)
         }
+
+    def sources_of_batch(self, experiment: str, batch: str) -> list[str]:
+        """Return the file of the networks of every condition that shows those of another one."""
+        names = [c.trained_in for _, c in self._specs(experiment, batch) if c.trained_in]
+        return [self.file_of_condition("networks", name) for name in names]
 
     def code_of_batch(self, experiment: str, batch: str) -> list[str]:
         """Return the files of the user's code that networks of a batch are made by."""

@@ -25,8 +25,8 @@ ROW, AUDITED_ROW = 100, 230
 
 def n_checkpoints(condition: Condition) -> int:
     """Return how many checkpoints a network can have."""
-    if not condition.network.trained:
-        return 1
+    if not condition.trained:
+        return n_snapshots(condition)
     training = condition.training
     n_targets = len(training.targets or condition.stimuli.targets)
     return len(SNAPSHOTS) + training.checkpoints + n_targets * len(training.checkpoint_accuracies)
@@ -39,7 +39,7 @@ def n_snapshots(condition: Condition) -> int:
 
 def n_steps(condition: Condition) -> int:
     """Return the training steps of all networks, at most."""
-    return condition.seeds * condition.training.max_steps * condition.network.trained
+    return condition.seeds * condition.training.max_steps * condition.trained
 
 
 def n_names(condition: Condition) -> int:
@@ -50,7 +50,7 @@ def n_names(condition: Condition) -> int:
 
 def n_evaluations(condition: Condition) -> int:
     """Return how often a network is evaluated at most."""
-    if not condition.network.trained:
+    if not condition.trained:
         return 1
     return condition.training.max_steps // condition.training.evaluate_every + 2
 
@@ -102,7 +102,7 @@ def training_bytes(condition: Condition) -> int:
     if condition.network.stacked:
         return 0
     training, stimuli, sizes = condition.training, condition.stimuli, condition.sizes()
-    if not condition.network.trained:
+    if not condition.trained:
         return sizes.stimulus_bytes * sizes.batch + 4 * sizes.parameters
     batch = stimuli.n_train if training.batch_size == "full" else training.batch_size
     # Weights, gradients and the optimiser's state.
@@ -112,7 +112,7 @@ def training_bytes(condition: Condition) -> int:
 def training_set_bytes(condition: Condition) -> int:
     """Return what training sets take that are made while networks are trained, at most."""
     stimuli = condition.stimuli
-    if stimuli.training_sets == "common" or not condition.network.trained:
+    if stimuli.training_sets == "common" or not condition.trained:
         return 0
     inputs = stimuli.n_train * stimuli.inputs.n_bytes
     others = stimuli.n_train * (_row_bytes(condition) - stimuli.inputs.n_bytes)

@@ -258,16 +258,18 @@ def condition_rows(learning: pd.DataFrame) -> list[dict[str, Any]]:
         last = part.sort_values("step").groupby(["network", "feature"]).tail(1)
         networks = last.drop_duplicates("network")
         targets = last[last["target"]]
+        known = targets[targets["accuracy"].notna()]  # not of networks trained elsewhere
         rows.append(
             {
                 "experiment": experiment,
                 "condition": condition,
                 "networks": len(networks),
-                "trained": bool(len(targets)),
+                "trained": bool(len(known)),
+                "shown": bool(len(targets)) and not len(known),
                 "included": int(networks["included"].sum()),
                 "excluded": int((~networks["included"]).sum()),
                 "steps": networks["step"].median(),
-                "accuracy": targets.groupby("feature", sort=False)["accuracy"].mean().to_dict(),
+                "accuracy": known.groupby("feature", sort=False)["accuracy"].mean().to_dict(),
             }
         )
     return rows
