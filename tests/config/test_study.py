@@ -317,8 +317,34 @@ FEATURES = {
 }
 
 
+#: Claims about transformers: what varies, and what fills their roles.
+OF_TOKENS = {
+    "C8": ({"network.order": "balanced"}, {"orders": "tasks/*"}),
+    "C8b": (
+        {"network.answers": ["fed", "unfed"], "network.order": "balanced"},
+        {"orders": "tasks/answers=fed*", "unfed": "tasks/answers=unfed*"},
+    ),
+    "C14": (
+        {"network.residual_scale": [1.0, 0.5]},
+        {"past": "tasks/*=1.0", "less": "tasks/*=0.5", "wide": "hard", "narrow": "easy"},
+    ),
+}
+
+
+def for_claim_of_tokens(name, **settings):
+    """A study that asks a claim about transformers, in two variants."""
+    vary, roles = OF_TOKENS[name]
+    features = {"easy": {"function": "member"}, "hard": {"function": "majority"}}
+    stimuli = {"kind": "tokens", "features": features, "n_train": 256}
+    experiment = {"stimuli": stimuli, "network": {"kind": "transformer"}, "vary": vary, **settings}
+    claims = {name: roles, f"{name} another": dict(roles)}
+    return {"study": "s", "experiments": {"tasks": experiment}, "claims": claims}
+
+
 def for_claim(name, **settings):
     """A study whose two conditions fill the roles of any claim, with everything that it needs."""
+    if name in OF_TOKENS:
+        return for_claim_of_tokens(name, **settings)
     path, *levels = VARIED.get(name, ("training.learning_rate", 0.001, 0.002))
     config = configuration(vary={path: dict(zip("ab", levels, strict=True))}, **settings)
     experiment = config["experiments"]["tasks"]

@@ -115,9 +115,12 @@ def test_a_new_docstring_does_not_count(package, changed):
 
 
 #: What networks depend on, by architecture.
-TRAINING = {f"training {kind}" for kind in ("mlp", "cnn", "resnet", "vit", "torch", "pretrained")}
+TRAINING = {
+    f"training {kind}"
+    for kind in ("mlp", "cnn", "resnet", "vit", "transformer", "torch", "pretrained")
+}
 #: What training sets depend on, by family.
-FAMILIES = {f"stimuli {kind}" for kind in ("bits", "navon", "trifeature")}
+FAMILIES = {f"stimuli {kind}" for kind in ("bits", "navon", "tokens", "trifeature")}
 #: Analyses of recordings that read activations of networks, not their RDMs.
 ON_ACTIVATIONS = {"rsa_fitted", "encoding", "variance_partition"}
 #: Scripts that simulate brains at the noise of a recording.

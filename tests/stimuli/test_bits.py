@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from repbias.base.spec import RepbiasError
 from repbias.io.stimuli import Stimuli
-from repbias.stimuli.bits import Bits, compute_labels, identifiers
+from repbias.stimuli.bits import Bits
 
 SPLITS = ("train", "validation", "test")
 BALANCED = ("bit", "xor", "parity", "majority", "xor_of_xors")
@@ -113,7 +113,7 @@ def test_bits_that_no_feature_reads_carry_no_label(spec, random):
     changed = bits.copy()
     flips = [[random.getrandbits(1) for _ in row] for row in bits[:, ~read]]
     changed[:, ~read] ^= np.array(flips, np.uint8)
-    np.testing.assert_array_equal(compute_labels(spec, changed), compute_labels(spec, bits))
+    np.testing.assert_array_equal(spec.labels_of(changed), spec.labels_of(bits))
 
 
 @settings(deadline=None, max_examples=20)
@@ -153,7 +153,8 @@ def test_the_features_stay_the_same_when_only_coding_and_gain_change(spec):
 def test_ids_are_equal_exactly_where_the_bits_are(row):
     row = np.array(row, np.uint8)
     # The string twice, then all strings that differ from it in one bit.
-    ids = identifiers(np.stack([row, row, *(row ^ np.eye(len(row), dtype=np.uint8))])).tolist()
+    spec = Bits(features={"easy": {"function": "bit"}})
+    ids = spec.identifiers(np.stack([row, row, *(row ^ np.eye(len(row), dtype=np.uint8))])).tolist()
     assert ids[0] == ids[1]
     assert len(set(ids)) == 1 + len(row)
 
@@ -210,7 +211,7 @@ def test_a_random_formula_is_the_same_in_every_split_and_size():
     domain = np.array(list(product([0, 1], repeat=5)), np.uint8)
     spec = small(features=features)
     both = np.concatenate([domain, domain[:, :1], domain, domain[:, :4]], axis=1)
-    f, g = compute_labels(spec, both).T
+    f, g = spec.labels_of(both).T
     assert not np.array_equal(f, g)
 
 

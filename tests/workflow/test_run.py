@@ -178,9 +178,10 @@ def test_jobs_on_a_cluster_are_given_every_fingerprint(tiny):
     scripts = {path.name for path in (ROOT / "workflow/scripts").glob("*.py")}
     functions = {entry.function for entry in OF_RECORDINGS.values()}
     networks = {
-        f"training {kind}" for kind in ("mlp", "cnn", "resnet", "vit", "torch", "pretrained")
+        f"training {kind}"
+        for kind in ("mlp", "cnn", "resnet", "vit", "transformer", "torch", "pretrained")
     }
-    families = {f"stimuli {kind}" for kind in ("bits", "navon", "trifeature")}
+    families = {f"stimuli {kind}" for kind in ("bits", "navon", "tokens", "trifeature")}
     assert code.keys() == scripts | functions | networks | families
 
 

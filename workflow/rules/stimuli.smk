@@ -1,4 +1,6 @@
 rule generate_stimuli:
+    input:
+        code=lambda w: PLAN.code_of_stimuli(**w),
     output:
         kept("stimuli", "<results>/stimuli/{experiment}/{batch}.h5"),
     log:

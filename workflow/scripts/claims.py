@@ -15,5 +15,6 @@ with job(snakemake):
         params.rdm_similarity,
         {name: Question(**question) for name, question in params.questions.items()},
         params.axes,
+        params.reported,
     )
     write_table(snakemake.output[0], "claims", table)

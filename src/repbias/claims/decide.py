@@ -25,6 +25,7 @@ def decide(
     rdm_similarity: str = "corr",
     questions: Mapping[str, Question] | None = None,
     axes: Mapping[str, Mapping[str, float]] | None = None,
+    reported: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> pd.DataFrame:
     """Decide the claims and questions that a study asks.
 
@@ -43,6 +44,8 @@ def decide(
         The user's own questions, as under ``questions:``.
     axes
         Question to the values of its axis by condition, where this is a setting.
+    reported
+        Conditions of transformers to their "task" and the "order" in which features are reported.
 
     Returns
     -------
@@ -63,7 +66,8 @@ def decide(
         entry = CLAIMS[name]
         filled, compared = _filled(entry, roles, layers)
         for snapshot in entry.snapshots:
-            result = entry.decide(Evidence(of_claims, layers, snapshot, compared), **filled)
+            evidence = Evidence(of_claims, layers, snapshot, compared, reported or {})
+            result = entry.decide(evidence, **filled)
             about = {"claim": name, "variant": variant, "snapshot": snapshot}
             about |= {"statement": entry.statement, "measure": entry.measure}
             about |= {"reference": entry.reference, "provenance": entry.provenance}

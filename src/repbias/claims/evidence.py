@@ -7,8 +7,8 @@ a result like any other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -60,12 +60,15 @@ class Evidence:
     layers : condition ("experiment/condition") to its analysed layer
     snapshot : "final", "mastered" or "matched"
     compared : at "matched", the conditions whose networks are compared at equal validation loss
+    reported : conditions of transformers to their "task" and their "order", the features as they
+        are reported
     """
 
     tables: dict[str, pd.DataFrame]
     layers: dict[str, str]
     snapshot: str
     compared: Sequence[str] = ()
+    reported: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def all_rows(self, name: str, condition: str) -> pd.DataFrame:
         """Return a table's rows of one condition, or of all that a pattern names.
@@ -325,7 +328,7 @@ def result_of(
         What the units are called.
     """
     n = estimate.n_units
-    few = f"{n} {noun}{' in a condition' * (n < n_included)}"
+    few = f"{n} {noun}{' in a condition' * (n < n_included and noun == 'networks')}"
     if n < MIN_NETWORKS:
         limit = f"{few}, where a verdict needs {MIN_NETWORKS}"
         low = high = p = float("nan")

@@ -114,10 +114,10 @@ def _own_networks(study: Study) -> dict[str, str]:
 def _one_training_set(study: Study) -> Iterator[str]:
     """Go through experiments whose claims hold for one training set."""
     claimed = {name for roles in study.claims.values() for name in roles.values()}
-    for experiment, spec in study.experiments.items():
+    for experiment in study.experiments:
         common = {
             f"{experiment}/{name}"
-            for name, condition in spec.expand().items()
+            for name, condition in study.expanded(experiment).items()
             if condition.stimuli.training_sets == "common"
         }
         if claimed & common:

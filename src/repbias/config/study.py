@@ -6,10 +6,10 @@ import copy
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
-from math import prod
+from math import factorial, prod
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from repbias.audit.spec import Audit
 from repbias.base.inputs import Task
@@ -18,6 +18,7 @@ from repbias.bias.spec import Bias
 from repbias.config.analyses import ANALYSES, OF_OUTPUTS
 from repbias.config.explain import explain
 from repbias.config.file import MAX_PROBLEMS, ConfigError
+from repbias.config.orders import named_orders
 from repbias.config.questions import Question
 from repbias.config.references import Reference
 from repbias.encoding.spec import Encoding
@@ -25,7 +26,9 @@ from repbias.geometry.spec import Geometry, Identification, Similarity
 from repbias.networks.architecture import Sizes
 from repbias.networks.architectures import ARCHITECTURES, AnyArchitecture
 from repbias.networks.heads import Heads
+from repbias.networks.modules import Modules, Readout
 from repbias.networks.spec import FeatureNetwork, Network, TrainedNetwork, Training
+from repbias.networks.transformer import Transformer
 from repbias.recordings.readers import RecordingSpec
 from repbias.recordings.simulate import SimulatedRecording
 from repbias.recovery.spec import Recovery
@@ -62,6 +65,8 @@ class Condition(Spec):
     """A condition (experiment/condition) of another experiment whose networks are shown these
     stimuli, as they are: untrained, first mastered and at the end. `network` and `training` are
     that condition's, and `seeds` too when left out."""
+    readout: Readout | dict[str, Readout] | None = None
+    """With `trained_in`: how layers are read, if not as in that condition."""
 
     @property
     def trained(self) -> bool:
@@ -83,6 +88,8 @@ class Condition(Spec):
     def _targets_exist(self) -> Condition:
         if self.trained_in is not None:
             return self  # of another condition, which is checked itself
+        if self.readout is not None:
+            raise ValueError("readout goes with trained_in; use network.readout")
         if not self.network.trained:
             self._is_as_given()
             return self
@@ -134,19 +141,17 @@ class Condition(Spec):
 class Experiment(Condition):
     """A condition, and the settings that vary from it: the levels of `vary` are crossed."""
 
-    vary: dict[str, dict[str, Any] | list[Any]] = {}
+    vary: dict[str, dict[str, Any] | list[Any] | Literal["balanced", "all"]] = {}
     """Dotted path of a setting to its levels: a list, or a mapping of names to values. A level of
     `training`, `network` or `stimuli` gives some of the section's settings and leaves the others
-    as they are."""
+    as they are. For `network.order`, `balanced` is a balanced square of orders of the features,
+    `all` every order."""
     analyses: list[Analysis] = list(ANALYSES)
     """What is measured; each is a table. Comparisons between networks grow with their square."""
     conditions_per_job: int = Field(1, ge=1)
     """Conditions that one job goes through, at every step: many make sweeps of small conditions
     quick, as they are trained stacked where their shapes agree, and keep the number of jobs low. An
     edit of one condition then reruns all of its job, but trains only what changed."""
-
-    #: All experiments of the study, for networks that are trained in another one.
-    _experiments: Mapping[str, Experiment] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -183,10 +188,20 @@ class Experiment(Condition):
 
     def n_conditions(self) -> int:
         """Return how many conditions there are, without expanding them."""
-        return prod(len(levels) for levels in self.vary.values())
+        n = len(self.stimuli.targets)
+        counts = {"balanced": n if n % 2 == 0 else 2 * n, "all": factorial(n)}
+        return prod(
+            counts[levels] if isinstance(levels, str) else len(levels)
+            for levels in self.vary.values()
+        )
 
-    def expand(self) -> dict[str, Condition]:
+    def expand(self, experiments: Mapping[str, Experiment] | None = None) -> dict[str, Condition]:
         """Return the conditions by name, such as ``optimizer=adam,batch_size=128``.
+
+        Parameters
+        ----------
+        experiments
+            All experiments of the study, where networks may be those of another one.
 
         Raises
         ------
@@ -203,7 +218,7 @@ class Experiment(Condition):
             if path not in paths:
                 problems.append(f"vary: no setting {path!r}; {nearest(path, paths)}")
                 continue
-            named = _named_levels(path, levels, problems)
+            named = self._named_levels(path, levels, problems)
             axes.append([(path, name, value) for name, value in named.items()])
             problems += self._overlaps(path, named.values())
         if problems:
@@ -222,7 +237,8 @@ class Experiment(Condition):
                 problems.append(f"vary: the name {name!r} is too long for a file (200 characters)")
                 continue
             try:
-                conditions[name] = self._as_trained(Condition.model_validate(settings))
+                condition = _in_order(Condition.model_validate(settings))
+                conditions[name] = self._as_trained(condition, experiments or {})
             except ConfigError as error:
                 problems += [p for p in error.problems if p not in problems]
             except ValidationError as error:
@@ -240,12 +256,27 @@ class Experiment(Condition):
             raise ConfigError("vary", problems)
         return conditions
 
-    def _as_trained(self, condition: Condition) -> Condition:
+    def _named_levels(
+        self, path: str, levels: dict[str, Any] | list[Any] | str, problems: list[str]
+    ) -> dict[str, Any]:
+        """Return the levels of a setting by name."""
+        if not isinstance(levels, str):
+            return _named_levels(path, levels, problems)
+        if path != "network.order":
+            problems.append(f"vary.{path}: {levels!r} is for network.order only; give its levels")
+            return {}
+        try:
+            return dict(named_orders(list(self.stimuli.targets), levels))
+        except ValueError as error:
+            problems.append(f"vary.{path}: {error}")
+            return {}
+
+    def _as_trained(self, condition: Condition, experiments: Mapping[str, Experiment]) -> Condition:
         """Return a condition with the networks of another one, if it names one."""
         name = condition.trained_in
         if name is None:
             return condition
-        others = {e: spec for e, spec in self._experiments.items() if spec is not self}
+        others = {e: spec for e, spec in experiments.items() if spec is not self}
         experiment, _, level = name.partition("/")
         source = None
         if experiment in others:
@@ -278,8 +309,14 @@ class Experiment(Condition):
             raise ConfigError(
                 "seeds", [f"seeds: {seeds}, but {name} has {source.seeds} networks; expected fewer"]
             )
+        network = source.network
+        if condition.readout is not None:
+            if not isinstance(network, Modules):
+                raise ConfigError("readout", ["readout: perceptrons have layers of units only"])
+            settings = network.model_dump() | {"readout": condition.readout}
+            network = type(network).model_validate(settings)
         return condition.model_copy(
-            update={"network": source.network, "training": source.training, "seeds": seeds}
+            update={"network": network, "training": source.training, "seeds": seeds}
         )
 
     def _overlaps(self, path: str, levels: Iterable[Any]) -> Iterator[str]:
@@ -341,16 +378,14 @@ class Study(Spec):
     def _different(cls, keep: list[str]) -> list[str]:
         return refuse_duplicates(keep)
 
-    @model_validator(mode="after")
-    def _experiments_know_each_other(self) -> Study:
-        for experiment in self.experiments.values():
-            experiment._experiments = self.experiments
-        return self
-
     def condition(self, name: str) -> Condition:
         """Return the condition called "experiment/condition"."""
         experiment, _, condition = name.partition("/")
-        return self.experiments[experiment].expand()[condition]
+        return self.expanded(experiment)[condition]
+
+    def expanded(self, experiment: str) -> dict[str, Condition]:
+        """Return the conditions of an experiment by name."""
+        return self.experiments[experiment].expand(self.experiments)
 
     def names_of_conditions(self) -> list[str]:
         """Return the names of all conditions, "experiment/condition"."""
@@ -358,13 +393,13 @@ class Study(Spec):
 
     def conditions(self) -> Iterator[tuple[str, str, Condition]]:
         """Go through (experiment, condition name, condition)."""
-        for experiment, spec in self.experiments.items():
-            for name, condition in spec.expand().items():
+        for experiment in self.experiments:
+            for name, condition in self.expanded(experiment).items():
                 yield experiment, name, condition
 
     def groups(self) -> dict[str, list[str]]:
         """Return, for each experiment its conditions, and for each stimulus set its networks."""
-        groups = {e: list(spec.expand()) for e, spec in self.experiments.items()}
+        groups = {e: list(self.expanded(e)) for e in self.experiments}
         shown = {name: self._shown(stimuli) for name, stimuli in self.images.items()}
         return groups | {name: networks for name, networks in shown.items() if networks}
 
@@ -407,6 +442,35 @@ class Study(Spec):
     def with_responses(self) -> list[str]:
         """Return the recordings that have responses of units, not only RDMs."""
         return [name for name, spec in self.recordings.items() if spec.kind != "rdms"]
+
+
+def _in_order(condition: Condition) -> Condition:
+    """Return a condition whose network knows features by their number, not their name."""
+    network, targets = condition.network, list(condition.stimuli.targets)
+    if not isinstance(network, Transformer):
+        return condition
+    if condition.training.two_classes == "softmax" or set(condition.stimuli.targets.values()) != {
+        2
+    }:
+        raise ConfigError(
+            "network",
+            [
+                "network.kind: a transformer reports features of two classes, each by one logit "
+                "(training.two_classes: sigmoid); found others"
+            ],
+        )
+    order: list[str] | list[int] = network.order if network.order is not None else targets
+    for feature in order:
+        if isinstance(feature, str) and feature not in targets:
+            raise ConfigError(
+                "network", [f"network.order: no feature {feature!r}; {nearest(feature, targets)}"]
+            )
+    numbers = [targets.index(f) if isinstance(f, str) else f for f in order]
+    if sorted(numbers) != list(range(len(targets))):
+        raise ConfigError(
+            "network", [f"network.order: expected each of {targets} once, found {order}"]
+        )
+    return condition.model_copy(update={"network": network.model_copy(update={"order": numbers})})
 
 
 def _trained_here(experiment: Experiment) -> list[str]:

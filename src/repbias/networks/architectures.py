@@ -12,10 +12,11 @@ from repbias.networks.convolutional import CNN, ResNet
 from repbias.networks.mlp import MLP
 from repbias.networks.own import OwnArchitecture
 from repbias.networks.pretrained import Pretrained
+from repbias.networks.transformer import Transformer
 from repbias.networks.vit import VisionTransformer
 
 #: The first one is meant where there is no `kind`.
-ARCHITECTURES = (MLP, CNN, ResNet, VisionTransformer, OwnArchitecture, Pretrained)
+ARCHITECTURES = (MLP, CNN, ResNet, VisionTransformer, Transformer, OwnArchitecture, Pretrained)
 
 if TYPE_CHECKING:
     AnyArchitecture = Architecture

@@ -200,7 +200,8 @@ def _recipe(
         "training": dict(spec["training"]),
         "code": code.get(f"training {spec['network']['kind']}", ""),
         "own_code": [
-            hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in network.source_files()
+            hashlib.sha256(Path(file).read_bytes()).hexdigest()
+            for file in [*network.source_files(), *family.source_files()]
         ],
         "numpy": np.__version__,
         "torch": torch.__version__,

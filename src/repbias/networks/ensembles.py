@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from math import cos, pi
@@ -60,6 +61,17 @@ class Ensemble:
     def task(self) -> Task:
         """What a network is shown, and how many logits it gives."""
         return Task(self.stimuli.shown, self.heads.n_outputs)
+
+    def weights_seed(self, seed: int) -> int:
+        """Return the seed of a network's initial weights: its own, or that of its condition."""
+        if self.training.initial_weights == "shared":
+            return seed
+        family = self.family.model_dump_json() if self.family else ""
+        # How networks are read is no part of them.
+        network = self.network.model_dump_json(exclude={"analysed_layer", "layers", "readout"})
+        about = [family, network, self.training.model_dump_json(), str(seed)]
+        digest = hashlib.sha256("\n".join(about).encode()).digest()
+        return int.from_bytes(digest[:7])
 
     @property
     def batch_size(self) -> int:

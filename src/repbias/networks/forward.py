@@ -17,11 +17,11 @@ from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from repbias.base.imports import told
 from repbias.base.inputs import Inputs, Task, as_seen
 from repbias.base.spec import RepbiasError, nearest
 from repbias.networks.architecture import Sizes
 from repbias.networks.device import pick_device, reproducible
-from repbias.networks.spec import told
 
 if TYPE_CHECKING:
     from repbias.networks.modules import Modules

@@ -48,7 +48,9 @@ class Loop:
         self._ensemble, self._seed, self._device = ensemble, seed, device
         self._training, self._heads = ensemble.training, ensemble.heads
         self._layers = ensemble.network.layers
-        self._module = built(ensemble.network, ensemble.task, seed).to(device)
+        self._teacher_forced = ensemble.network.teacher_forced
+        weights_seed = ensemble.weights_seed(seed)
+        self._module = built(ensemble.network, ensemble.task, weights_seed).to(device)
         self._parameters = dict(self._module.named_parameters())
         self._record = Record(ensemble, self._weights())
         stimuli, shown = ensemble.stimuli, ensemble.training_set(seed)
@@ -108,7 +110,7 @@ class Loop:
         labels = torch.from_numpy(self._labels[rows].astype(np.float32)).to(self._device)
         low = self._training.precision == "bfloat16"
         with torch.autocast(self._device.type, torch.bfloat16) if low else nullcontext():
-            logits = self._run(x)
+            logits = self._run((x, labels) if self._teacher_forced else (x,))
         losses = self._heads.losses(logits.float(), labels) * self._loss_weights
         if not self._supervised.all():
             losses = losses * torch.from_numpy(self._supervised[rows]).to(losses)
@@ -118,18 +120,18 @@ class Loop:
             group["lr"] = self._record.rate(step) * self._training.learning_rate
         self._optimizer.step()
 
-    def _run(self, x: Tensor) -> Tensor:
+    def _run(self, given: tuple[Tensor, ...]) -> Tensor:
         """Run the network as the manipulations of training want it."""
         training = self._training
         with hooked(self._module, self._layers if training.dropout else [], self._silenced):
             if not training.parameter_noise:
-                logits: Tensor = self._module(x)
+                logits: Tensor = self._module(*given)
                 return logits
             stacked = {name: w[None] for name, w in self._parameters.items()}
             shapes = {name: tuple(w.shape) for name, w in self._parameters.items()}
             noisy = self._manipulator.weights(stacked, shapes)
             noisy_logits: Tensor = functional_call(
-                self._module, {name: w[0] for name, w in noisy.items()}, (x,)
+                self._module, {name: w[0] for name, w in noisy.items()}, given
             )
             return noisy_logits
 

@@ -60,6 +60,11 @@ class Modules(Architecture):
     `token-1`: one token. `auto`: feature maps with two axes or more by `spatial_mean`; of
     outputs with three axes, which may be either, it must be said."""
 
+    @property
+    def teacher_forced(self) -> bool:
+        """Whether modules are given the labels (stimulus, feature) in training, beside stimuli."""
+        return False
+
     @abstractmethod
     def build(self, inputs: Inputs, n_outputs: int) -> torch.nn.Module:
         """Make a module that maps (stimulus, *shape) to logits (stimulus, output).

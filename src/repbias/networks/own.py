@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator
 
+from repbias.base.imports import check_import_path, files_of_import_paths, imported, told
 from repbias.base.inputs import Inputs
 from repbias.base.spec import RepbiasError, refuse_duplicates
 from repbias.networks.modules import Modules
-from repbias.networks.spec import check_import_path, files_of_import_paths, imported, told
 
 if TYPE_CHECKING:
     import torch

@@ -76,7 +76,10 @@ class Stack:
         self._changes_rate = any(c.changes_rate for c in self._ensembles)
         self._features, self._heads = first.stimuli.features, first.heads
         n_inputs, *_, n_outputs = self._network.widths(first.task)
-        drawn = [initial_weights(_network(c), n_inputs, n_outputs, seed) for c, seed in members]
+        drawn = [
+            initial_weights(_network(c), n_inputs, n_outputs, c.weights_seed(seed))
+            for c, seed in members
+        ]
         self._shapes = {name: tuple(w.shape) for name, w in drawn[0].items()}
         self._records = [
             Record(c, {name: w.numpy() for name, w in weights.items()})

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from repbias.base.imports import imported
 from repbias.base.spec import RepbiasError, nearest
 from repbias.networks.device import in_chunks, reproducible
-from repbias.networks.spec import Preprocess, UserModel, imported
+from repbias.networks.spec import Preprocess, UserModel
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -76,9 +76,9 @@ def load_study(config: dict[str, Any], source: str = "config", try_networks: boo
 def _inconsistencies(study: Study) -> Iterator[str]:
     """Go through what is wrong between the sections."""
     expanded: dict[str, dict[str, Condition]] = {}
-    for name, experiment in study.experiments.items():
+    for name in study.experiments:
         try:
-            expanded[name] = experiment.expand()
+            expanded[name] = study.expanded(name)
         except ConfigError as error:
             yield from (f"experiments.{name}.{problem}" for problem in error.problems)
     if len(expanded) < len(study.experiments):

@@ -12,6 +12,7 @@ from repbias.config.analyses import ANALYSES, BETWEEN_NETWORKS, OF_NETWORKS, OF_
 from repbias.config.study import Condition, Study, axis_of
 from repbias.networks.convolutional import Convolutional
 from repbias.networks.spec import TrainedNetwork
+from repbias.networks.transformer import Transformer
 from repbias.networks.vit import VisionTransformer
 from repbias.report.captions import FIGURES
 from repbias.stimuli.pictures import Pictures
@@ -396,9 +397,35 @@ class Plan:
         return [self.file_of_condition("networks", name) for name in names]
 
     def code_of_batch(self, experiment: str, batch: str) -> list[str]:
-        """Return the files of the user's code that networks of a batch are made by."""
-        files = [f for _, c in self._specs(experiment, batch) for f in c.network.source_files()]
+        """Return the files of the user's code that networks of a batch, or stimuli, are made by."""
+        files = self.code_of_stimuli(experiment, batch)
+        files += [f for _, c in self._specs(experiment, batch) for f in c.network.source_files()]
         return list(dict.fromkeys(files))
+
+    def code_of_stimuli(self, experiment: str, batch: str) -> list[str]:
+        """Return the files of the user's code that the stimuli of a batch are made by."""
+        files = [f for _, c in self._specs(experiment, batch) for f in c.stimuli.source_files()]
+        return list(dict.fromkeys(files))
+
+    def reported_orders(self) -> dict[str, dict[str, Any]]:
+        """Return the conditions of transformers, and what they report when.
+
+        Returns
+        -------
+        dict
+            "experiment/condition" to its "task", and its "order", the features as they are
+            reported.
+        """
+        found = {}
+        for (experiment, name), spec in self.conditions.items():
+            if isinstance(spec.network, Transformer):
+                targets = list(spec.stimuli.targets)
+                order = spec.network.order or range(len(targets))
+                found[f"{experiment}/{name}"] = {
+                    "task": getattr(spec.stimuli, "task", 0),
+                    "order": [targets[int(i)] for i in order],
+                }
+        return found
 
     def shown_networks(self) -> dict[str, dict[str, Any]]:
         """Return, for networks that are trained here and shown images, what these depend on.

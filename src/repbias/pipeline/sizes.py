@@ -188,7 +188,7 @@ def rows_of_pairs(study: Study) -> dict[tuple[str, str], int]:
     """Return the rows of tables that compare all networks, by experiment and analysis."""
     rows = {}
     for experiment, spec in study.experiments.items():
-        networks = list(spec.expand().values())
+        networks = list(study.expanded(experiment).values())
         if "rsa_models" in spec.analyses:
             n_rows = len(study.geometry.rdm_similarities) * n_pairs_of_rdms(networks)
             rows[experiment, "rsa_models"] = n_rows
@@ -201,8 +201,8 @@ def rows_of_pairs(study: Study) -> dict[tuple[str, str], int]:
 def table_bytes(study: Study) -> int:
     """Return the bytes of the tables that grow with the networks, each as parts and as a whole."""
     rows = sum(rows_of_pairs(study).values())
-    for spec in study.experiments.values():
-        for condition in spec.expand().values():
+    for experiment, spec in study.experiments.items():
+        for condition in study.expanded(experiment).values():
             rows += condition.seeds * n_evaluations(condition) * len(condition.stimuli.targets)
             rows += n_rows(condition, spec.analyses)
     return 2 * (ROW * rows + AUDITED_ROW * n_audited(study))
@@ -212,7 +212,7 @@ def n_audited(study: Study) -> int:
     """Return the rows of audits of simulated recordings: shares, what remains, ranges."""
     rows = 0
     for name, spec in study.simulated().items() if study.audit.enabled else ():
-        members = study.experiments[study.shown_to(name)].expand().values()
+        members = study.expanded(study.shown_to(name)).values()
         layers = sum(map(n_layer_rdms, members))
         n_features = len(study.condition(spec.source).stimuli.classes) + 1
         n_subjects = spec.subjects if spec.subjects > 1 else 0

@@ -10,10 +10,11 @@ from repbias.base.spec import one_of
 from repbias.stimuli.bits import Bits
 from repbias.stimuli.family import StimulusFamily
 from repbias.stimuli.navon import Navon
+from repbias.stimuli.tokens import Tokens
 from repbias.stimuli.trifeature import Trifeature
 
 #: The first one is meant where there is no `kind`.
-FAMILIES = (Bits, Navon, Trifeature)
+FAMILIES = (Bits, Navon, Tokens, Trifeature)
 
 if TYPE_CHECKING:
     Family = StimulusFamily

@@ -237,6 +237,10 @@ class StimulusFamily(Spec, ABC):
         """Return the highest accuracy on test stimuli that a network can reach."""
         return 1.0
 
+    def source_files(self) -> list[str]:
+        """Return the files of the user's own code that stimuli depend on."""
+        return []
+
     @property
     def id_bytes(self) -> int:
         """Bytes of a stimulus's id."""
