@@ -11,7 +11,7 @@ from repbias.claims.decide import decide
 from repbias.claims.order import slope_on_place
 from repbias.config.file import ConfigError
 from repbias.config.orders import balanced_orders
-from repbias.pipeline.checks import load_study
+from repbias.pipeline.checks import few_networks, load_study
 from repbias.tables import TABLES, as_table
 
 FEATURES = ("a", "b", "c", "d")
@@ -198,3 +198,13 @@ def test_residual_paths_must_differ():
     weak = {"network": {"kind": "transformer", "residual_scale": 0.5}}
     other = weak | {"vary": {"stimuli.task": [1, 2]}}
     assert "must have the same stimuli, task by task" in problems(claims, e={}, f=other)
+
+
+def test_few_tasks_are_told_beforehand():
+    vary = {"network.order": "balanced", "stimuli.task": [0, 1, 2, 3]}
+    given = {"stimuli": STIMULI, "network": {"kind": "transformer"}, "seeds": 1, "vary": vary}
+    content = {"study": "s", "experiments": {"e": given}, "claims": {"C8": {"orders": "e/*"}}}
+    (said,) = few_networks(load_study(content, try_networks=False))
+    assert said.startswith("claims.C8: e/* has 4 tasks (stimuli.task), where a verdict needs 5")
+    vary["stimuli.task"] = [0, 1, 2, 3, 4]
+    assert not list(few_networks(load_study(content, try_networks=False)))

@@ -64,13 +64,17 @@ def test_labels_are_what_the_functions_say():
     )
 
 
-def test_counts_are_of_one_token_anywhere():
-    spec = family({"odd": {"function": "count_parity"}, "any": {"function": "present"}})
+@pytest.mark.parametrize("task", range(20))
+def test_counts_are_of_one_token_anywhere(task):
+    features = {"odd": {"function": "count_parity"}, "any": {"function": "present"}}
+    spec = family(features, task=task)
     tokens = np.random.default_rng(0).integers(8, size=(2000, 8), dtype=np.uint8)
     odd, some = spec.labels_of(tokens).T
     counts = np.stack([(tokens == t).sum(axis=1) for t in range(8)])
-    assert sum((odd == count % 2).all() for count in counts) == 1
-    assert sum((some == (count > 0)).all() for count in counts) == 1
+    of_odd = [t for t, count in enumerate(counts) if (odd == count % 2).all()]
+    of_some = [t for t, count in enumerate(counts) if (some == (count > 0)).all()]
+    assert len(of_odd) == len(of_some) == 1
+    assert of_odd != of_some, "they could not be independent"
 
 
 @settings(deadline=None, max_examples=25)

@@ -234,6 +234,7 @@ class Claim:
     contrast : what must differ between the two conditions that are compared, if there are two
     requires : function of the study and the filled roles that yields what would prevent a
         decision; called before any job starts
+    units : what effects vary over: "networks", or "tasks", which stimuli of tokens are about
     """
 
     statement: str
@@ -248,6 +249,7 @@ class Claim:
     same_stimuli: bool
     contrast: Contrast | None
     requires: Callable[..., Iterator[str]] | None
+    units: Literal["networks", "tasks"]
 
 
 #: Every claim that a configuration can name.
@@ -268,6 +270,7 @@ def claim(
     same_stimuli: bool = False,
     contrast: Contrast | None = None,
     requires: Callable[..., Iterator[str]] | None = None,
+    units: Literal["networks", "tasks"] = "networks",
 ) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
     """Register a function in :data:`CLAIMS`; it is called with the evidence and the filled roles.
 
@@ -288,6 +291,7 @@ def claim(
             same_stimuli=same_stimuli,
             contrast=contrast,
             requires=requires,
+            units=units,
         )
         return function
 

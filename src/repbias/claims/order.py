@@ -64,6 +64,7 @@ def _balanced(study: Study, orders: str, unfed: str | None = None) -> Iterator[s
     measure="fall of R² from one place of the answer to the next",
     bounds=(-1, 1),
     requires=_balanced,
+    units="tasks",
 )
 def earlier_is_stronger(evidence: Evidence, orders: Sequence[str]) -> Result:
     """Effect: mean over tasks of minus the slope of R² on the place at which it is reported.
@@ -83,6 +84,7 @@ def earlier_is_stronger(evidence: Evidence, orders: Sequence[str]) -> Result:
     measure="difference of the fall of R² from one place of the answer to the next",
     bounds=(-2, 2),
     requires=_balanced,
+    units="tasks",
 )
 def stronger_where_fed(evidence: Evidence, orders: Sequence[str], unfed: Sequence[str]) -> Result:
     """Effect: C8's, with answers fed minus without, mean over tasks that both have."""
@@ -126,6 +128,7 @@ def _residual(study: Study, past: str, less: str, **_: str) -> Iterator[str]:
     measure="difference of (R² wide - R² narrow)",
     bounds=(-2, 2),
     requires=_residual,
+    units="tasks",
 )
 def residual_favours_wide(
     evidence: Evidence, past: Sequence[str], less: Sequence[str], wide: str, narrow: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from itertools import product
 from math import factorial, prod
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -383,9 +384,17 @@ class Study(Spec):
         experiment, _, condition = name.partition("/")
         return self.expanded(experiment)[condition]
 
+    @cached_property
+    def _expansions(self) -> dict[str, dict[str, Condition]]:
+        """Conditions by experiment, as far as they were asked for: sweeps have thousands."""
+        return {}
+
     def expanded(self, experiment: str) -> dict[str, Condition]:
         """Return the conditions of an experiment by name."""
-        return self.experiments[experiment].expand(self.experiments)
+        if experiment not in self._expansions:
+            conditions = self.experiments[experiment].expand(self.experiments)
+            self._expansions[experiment] = conditions
+        return self._expansions[experiment]
 
     def names_of_conditions(self) -> list[str]:
         """Return the names of all conditions, "experiment/condition"."""

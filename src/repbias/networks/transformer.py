@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from repbias.base.inputs import Inputs
+from repbias.base.inputs import Inputs, Task
 from repbias.base.spec import RepbiasError
+from repbias.networks.architecture import Sizes
 from repbias.networks.modules import Modules
 
 if TYPE_CHECKING:
@@ -100,13 +101,24 @@ class Transformer(Modules):
                 "network.kind: a transformer is shown tokens (stimulus, token), found stimuli of "
                 f"shape {inputs.shape} ({inputs.dtype}); use another kind"
             )
-        order = self.order if self.order is not None else list(range(n_outputs))
-        if sorted(order, key=str) != sorted(range(n_outputs), key=str):
-            raise RepbiasError(
-                f"network.order: expected each of the {n_outputs} features once, found {order}"
-            )
         made = EncoderDecoder if self.architecture == "encoder_decoder" else DecoderOnly
-        return made(self, inputs.shape[0], inputs.vocabulary, [int(i) for i in order])
+        return made(self, inputs.shape[0], inputs.vocabulary, self.numbers(n_outputs))
+
+    def numbers(self, n_features: int) -> list[int]:
+        """Return the features in the order in which they are reported, by their number."""
+        order = self.order if self.order is not None else list(range(n_features))
+        if sorted(order, key=str) != sorted(range(n_features), key=str):
+            raise RepbiasError(
+                f"network.order: expected each of the {n_features} features once, found {order}"
+            )
+        return [int(i) for i in order]
+
+    def sizes(self, task: Task) -> Sizes:
+        """Measure a network; one for all orders, whose networks are as large."""
+        if self.order is None:
+            return super().sizes(task)
+        self.numbers(task.n_outputs)
+        return self.model_copy(update={"order": None}).sizes(task)
 
     @field_validator("order")
     @classmethod

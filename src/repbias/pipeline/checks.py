@@ -434,6 +434,9 @@ def few_networks(study: Study) -> Iterator[str]:
     """Go through claims about conditions with too few networks for a verdict, whatever they do."""
     conditions = {f"{e}/{name}": spec for e, name, spec in study.conditions()}
     for name, roles in study.claims.items():
+        if CLAIMS[name.partition(" ")[0]].units == "tasks":
+            yield from _few_tasks(name, roles, conditions)
+            continue
         for role, kind in CLAIMS[name.partition(" ")[0]].roles.items():
             if kind not in ("condition", "conditions"):
                 continue
@@ -450,6 +453,22 @@ def few_networks(study: Study) -> Iterator[str]:
                     f"needs {MIN_NETWORKS} and reviewers ask for {ENOUGH_NETWORKS}"
                 )
                 break
+
+
+def _few_tasks(
+    name: str, roles: Mapping[str, str], conditions: Mapping[str, Condition]
+) -> Iterator[str]:
+    """Say if a claim about tasks has too few for a verdict."""
+    for role, kind in CLAIMS[name.partition(" ")[0]].roles.items():
+        if kind == "conditions":
+            members = conditions_matching(roles[role], conditions)
+            tasks = {getattr(conditions[member].stimuli, "task", 0) for member in members}
+            if len(tasks) < MIN_NETWORKS:
+                yield (
+                    f"claims.{name}: {roles[role]} has {len(tasks)} tasks (stimuli.task), where a "
+                    f"verdict needs {MIN_NETWORKS} and reviewers ask for {ENOUGH_NETWORKS}"
+                )
+                return
 
 
 def _unmet_claims(study: Study) -> Iterator[str]:

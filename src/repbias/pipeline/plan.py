@@ -420,10 +420,9 @@ class Plan:
         for (experiment, name), spec in self.conditions.items():
             if isinstance(spec.network, Transformer):
                 targets = list(spec.stimuli.targets)
-                order = spec.network.order or range(len(targets))
                 found[f"{experiment}/{name}"] = {
                     "task": getattr(spec.stimuli, "task", 0),
-                    "order": [targets[int(i)] for i in order],
+                    "order": [targets[i] for i in spec.network.numbers(len(targets))],
                 }
         return found
 

@@ -12,7 +12,7 @@ from repbias.base.imports import check_import_path, files_of_import_paths, impor
 from repbias.base.inputs import Inputs
 from repbias.base.spec import Name, RepbiasError, nearest
 from repbias.stimuli.manipulations import FeatureManipulations
-from repbias.stimuli.token_features import FUNCTIONS, TokenFunction, half_of
+from repbias.stimuli.token_features import FUNCTIONS, TokenFunction
 from repbias.stimuli.two_way import TwoWayFamily
 
 #: Batches drawn before giving up on a combination of labels.
@@ -124,25 +124,43 @@ class Tokens(TwoWayFamily):
         columns = []
         for name, places in self.places().items():
             feature = self.features[name]
-            compute = feature.known.compute if feature.known else imported(feature.function)
             given = drawn[:, places].astype(np.int64)
-            try:
-                labels = np.asarray(compute(given, self._about(name), self.vocabulary))
-            except Exception as error:
-                if feature.known:
-                    raise
-                raise RepbiasError(f"{feature.function}: {told(error)}") from error
-            if labels.shape != (len(drawn),) or not np.isin(labels, (0, 1)).all():
-                raise RepbiasError(
-                    f"{feature.function}: expected labels of 0 and 1 of shape ({len(drawn)},), "
-                    f"found {labels.shape} of type {labels.dtype}"
-                )
-            columns.append(labels)
+            if feature.known:
+                columns.append(feature.known.compute(given, self.chosen(name)))
+            else:
+                columns.append(self._by_own_function(feature.function, given, name))
         return np.stack(columns, axis=1).astype(np.uint8)
 
-    def _about(self, name: str) -> np.random.Generator:
+    def _by_own_function(self, function: str, given: np.ndarray, name: str) -> np.ndarray:
+        """Compute labels by a function of the user's."""
+        compute = imported(function)
+        try:
+            labels = np.asarray(compute(given, self._numbers(name), self.vocabulary))
+        except Exception as error:
+            raise RepbiasError(f"{function}: {told(error)}") from error
+        if labels.shape != (len(given),) or not np.isin(labels, (0, 1)).all():
+            raise RepbiasError(
+                f"{function}: expected labels of 0 and 1 of shape ({len(given)},), found "
+                f"{labels.shape} of type {labels.dtype}"
+            )
+        return labels
+
+    def _numbers(self, name: str) -> np.random.Generator:
         """Return the random numbers that decide what a feature is about."""
         return np.random.default_rng([self.task, 1 + list(self.features).index(name)])
+
+    def chosen(self, name: str) -> np.ndarray:
+        """Return which tokens a feature is about, (token,) bool.
+
+        They are half of the vocabulary, or one token, which no other such feature is about.
+        """
+        if name not in (alone := self._of_one_token()):
+            return self._numbers(name).permutation(self.vocabulary) < self.vocabulary // 2
+        order = np.random.default_rng([self.task, 0, 1]).permutation(self.vocabulary)
+        return np.arange(self.vocabulary) == order[alone.index(name)]
+
+    def _of_one_token(self) -> list[str]:
+        return [name for name, f in self.features.items() if f.known and f.known.one]
 
     def components(self, feature: str) -> dict[str, int]:
         """Return membership in the feature's set at each of several places, "place1" the first."""
@@ -156,8 +174,7 @@ class Tokens(TwoWayFamily):
         for feature, places in self.places().items():
             for part, place in zip(self.components(feature), places, strict=False):
                 names.append(f"{feature}.{part}")
-                chosen = half_of(self.vocabulary, self._about(feature))
-                columns.append(chosen[drawn[:, place]][:, None].astype(np.uint8))
+                columns.append(self.chosen(feature)[drawn[:, place], None].astype(np.uint8))
         return names, np.concatenate(columns, axis=1)
 
     def identifiers(self, drawn: np.ndarray) -> np.ndarray:
@@ -198,6 +215,11 @@ class Tokens(TwoWayFamily):
                     f"features read {sum(needed.values())} places, more than the {self.length} "
                     f"tokens: none are left for {name}; make sequences longer, or name places"
                 )
+        if len(alone := self._of_one_token()) > self.vocabulary:
+            raise ValueError(
+                f"{len(alone)} features are about a token each, of which there are "
+                f"{self.vocabulary}"
+            )
         if self.length * np.log2(self.vocabulary) < 40:
             total = self.n_train + self.n_validation + self.n_test
             if total > self.vocabulary**self.length // 2:
