@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from synthetic import EMPTY, SNAPSHOTS
 
+from repbias.base.statistics import Estimate, slope_within
 from repbias.claims.decide import decide
-from repbias.claims.order import slope_on_place
 from repbias.config.file import ConfigError
 from repbias.config.orders import balanced_orders
 from repbias.pipeline.checks import few_networks, load_study
@@ -66,8 +66,8 @@ def test_the_slope_is_that_of_least_squares():
     design = np.array([[p, *(f == g for g in FEATURES)] for f, p, _ in cells], float)
     values = np.array([value for *_, value in cells])
     expected = np.linalg.lstsq(design, values, rcond=None)[0][0]
-    assert slope_on_place(cells) == pytest.approx(expected, abs=1e-12)
-    assert np.isnan(slope_on_place([("a", 1, 0.3), ("b", 2, 0.4)]))
+    assert slope_within(*zip(*cells, strict=True)) == pytest.approx(expected, abs=1e-12)
+    assert np.isnan(slope_within(["a", "b"], [1, 2], [0.3, 0.4]))
 
 
 def test_the_effect_is_the_mean_fall_over_tasks_whatever_features_have():
@@ -153,9 +153,7 @@ def test_an_order_that_does_not_matter_is_rarely_decided():
                 shuffled = every[rng.integers(24)]
                 r2 = of_feature + rng.gamma(1, 0.05, size=4)
                 cells += [(str(f), shuffled.index(f), r2[f]) for f in order]
-            slopes.append(slope_on_place(cells))
-        from repbias.base.statistics import Estimate
-
+            slopes.append(slope_within(*zip(*cells, strict=True)))
         estimate = Estimate.of_mean(-np.array(slopes))
         decisions += estimate.low() > 0 or estimate.high() < 0
     assert decisions <= 0.07 * 400

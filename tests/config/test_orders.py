@@ -74,3 +74,10 @@ def test_wrong_orders_are_refused(network, vary, message):
 def test_a_head_of_two_logits_is_refused():
     with pytest.raises(ConfigError, match="each by one logit"):
         study(training={"two_classes": "softmax"})
+
+
+def test_the_figure_of_orders_is_shown_where_orders_vary():
+    varied = {"network.order": "balanced", "stimuli.task": [0, 1]}
+    assert "order" in Plan(study(vary=varied)).figures()
+    assert "order" not in Plan(study(vary={"stimuli.task": [0, 1]})).figures()
+    assert "order" not in Plan(study({"order": ["d", "c", "b", "a"]})).figures()

@@ -131,6 +131,7 @@ rule figures:
     params:
         layers=PLAN.all_analysed_layers(),
         generators=PLAN.generators(),
+        reported=lambda w: PLAN.reported_orders(),
         code=code("figures.py"),
     message:
         "Draw the figures"

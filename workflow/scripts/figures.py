@@ -10,4 +10,5 @@ with job(snakemake):
         snakemake.input.tables,
         snakemake.params.layers,
         snakemake.params.generators,
+        snakemake.params.reported,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -328,3 +328,30 @@ class Greatest:
     def high(self, alpha: float = 0.025) -> float:
         """Return an upper bound of the largest truth."""
         return max(part.high(alpha) for part in self.parts)
+
+
+def slope_within(groups: Sequence[Hashable], x: ArrayLike, y: ArrayLike) -> float:
+    """Regress y on x by least squares, with a mean of its own for every group.
+
+    Parameters
+    ----------
+    groups, x, y
+        (observation,).
+
+    Returns
+    -------
+    float
+        The slope; NaN where x does not vary within any group.
+
+    Examples
+    --------
+    >>> float(slope_within(["a", "a", "b", "b"], [0, 1, 1, 2], [5, 6, 1, 2]))
+    1.0
+    """
+    x, y = np.array(x, float), np.array(y, float)
+    _, group = np.unique(np.asarray(groups, object).astype(str), return_inverse=True)
+    n = np.bincount(group)
+    x -= (np.bincount(group, x) / n)[group]
+    y -= (np.bincount(group, y) / n)[group]
+    spread = float(x @ x)
+    return float(x @ y) / spread if spread > 0 else float("nan")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from repbias.base.statistics import Estimate
+from repbias.base.statistics import Estimate, slope_within
 from repbias.claims.evidence import (
     LAMPINEN_2024,
     Evidence,
@@ -163,32 +163,9 @@ def _slopes(
             rows.setdefault(about["task"], []).extend(
                 (feature, place, value) for value in r2[feature]
             )
-    found = {task: slope_on_place(cells) for task, cells in rows.items()}
+    found = {task: slope_within(*zip(*cells, strict=True)) for task, cells in rows.items()}
     slopes = {task: slope for task, slope in found.items() if np.isfinite(slope)}
     return slopes, (n_included, n_networks)
-
-
-def slope_on_place(cells: Sequence[tuple[str, int, float]]) -> float:
-    """Regress values on their place, with a mean of its own for every feature.
-
-    Parameters
-    ----------
-    cells
-        Feature, place and value.
-
-    Returns
-    -------
-    float
-        The slope; NaN where no feature is at two places.
-    """
-    features = np.array([feature for feature, _, _ in cells])
-    places, values = (np.array([cell[i] for cell in cells], float) for i in (1, 2))
-    for feature in np.unique(features):
-        own = features == feature
-        places[own] -= places[own].mean()
-        values[own] -= values[own].mean()
-    spread = float(places @ places)
-    return float(places @ values) / spread if spread > 0 else float("nan")
 
 
 def _over_tasks(effects: np.ndarray, counts: tuple[int, int]) -> Result:

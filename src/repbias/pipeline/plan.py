@@ -202,9 +202,19 @@ class Plan:
         drawn = [name for name, figure in FIGURES.items() if set(figure.needs) <= tables]
         if not any(experiment.vary for experiment in self.study.experiments.values()):
             drawn = [name for name in drawn if name != "sweeps"]
+        if not self._orders_vary():
+            drawn = [name for name in drawn if name != "order"]
         if not any(condition.trained for condition in self.conditions.values()):
             drawn = [name for name in drawn if name != "learning"]
         return drawn
+
+    def _orders_vary(self) -> bool:
+        """Whether networks of a task report features in several orders."""
+        found: dict[tuple[str, int], set[str]] = {}
+        for name, about in self.reported_orders().items():
+            key = name.partition("/")[0], about["task"]
+            found.setdefault(key, set()).add(str(about["order"]))
+        return any(len(orders) > 1 for orders in found.values())
 
     # Pictures of generated images, and of networks that see them
 

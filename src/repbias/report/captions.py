@@ -44,7 +44,8 @@ FIGURES: dict[str, Caption] = {
         "Learning and representation",
         "Top: validation accuracy of every network. Bottom: variance in the analysed layer that "
         "each feature explains, as a share of the total variance at the end of training (M1b), so "
-        "that all points of a curve share one scale. A line ends where training stopped.",
+        "that all points of a curve share one scale. A line ends where training stopped. Of "
+        "experiments with more than 24 conditions, the first four are shown.",
         ("learning", "variance_explained"),
     ),
     "variance": Caption(
@@ -54,17 +55,30 @@ FIGURES: dict[str, Caption] = {
         "untrained, when a network first mastered all of its targets, and at the end of training. "
         "Dots: networks that met the inclusion criterion. Circles: their means, with 95 % "
         "bootstrap intervals. "
-        "Lighter shades: sub-components of a feature.",
+        "Lighter shades: sub-components of a feature. Of experiments with more than 24 conditions, "
+        "the first four are shown.",
         ("variance_explained",),
     ),
     "sweeps": Caption(
         "Learning and bias",
         "What changes the bias",
         "Variance of the analysed layer that each feature explains (R², M1) in every condition of "
-        "every experiment that varies something, at first mastery and at the end of training. "
+        "every experiment that varies something, in up to 24 conditions, at first mastery and at "
+        "the end of training. "
         "Means over networks that met the inclusion criterion, with 95 % bootstrap intervals "
         "(R² is at most 1, and so are they; of few networks, their lower ends may lie left of the "
         "panel). Right: how many networks were included, out of how many.",
+        ("variance_explained", "learning"),
+    ),
+    "order": Caption(
+        "Learning and bias",
+        "The order of reports",
+        "Top: how much R² of a feature in the analysed layer falls from one answer of a "
+        "transformer to the next (the slope on the place of the answer, with a mean of its own for "
+        "each feature), at the end of training. Dots: tasks. Black: their mean, with its 95 % "
+        "interval; tasks are the units of claim C8. Below, for every experiment: R² by place at "
+        "the end, without the features' means (grey: tasks), and R² and validation accuracy by "
+        "training step, means over networks and features.",
         ("variance_explained", "learning"),
     ),
     "variance_decomposition": Caption(

@@ -25,6 +25,7 @@ from repbias.report.figures.codes import components, encryption, units
 from repbias.report.figures.comparisons import identification, rsa_models, similarity
 from repbias.report.figures.drawing import STYLE
 from repbias.report.figures.model_tests import model_comparison, rsa_fitted, rsa_times
+from repbias.report.figures.order import Reported, order
 from repbias.report.figures.recorded_units import encoding_regions, quality, variance_partition
 from repbias.report.figures.recordings import both_ways, encoding, rsa_recordings
 from repbias.report.figures.recovery import recovery, recovery_layers
@@ -39,6 +40,7 @@ DRAWINGS: dict[str, Drawing] = {
     "learning": learning,
     "variance": variance,
     "sweeps": sweeps,
+    "order": order,
     "variance_decomposition": variance_decomposition,
     "units": units,
     "components": components,
@@ -70,13 +72,18 @@ DRAWINGS: dict[str, Drawing] = {
 
 
 def draw_figures(
-    svg_paths: Iterable[str], table_paths: Iterable[str], layers: Layers, generators: Generators
+    svg_paths: Iterable[str],
+    table_paths: Iterable[str],
+    layers: Layers,
+    generators: Generators,
+    reported: Reported | None = None,
 ) -> None:
     """Draw the figures that the paths name; each figure's data go beside it as CSV."""
     tables = of_regions(read_tables(table_paths))
     drawings = DRAWINGS | {
         "rsa_recordings": partial(rsa_recordings, generators=generators),
         "encoding": partial(encoding, generators=generators),
+        "order": partial(order, reported=reported),
     }
     for path in map(Path, svg_paths):
         with mpl.rc_context(STYLE):

@@ -39,6 +39,9 @@ OF_REGIONS = (
     "recovery",
 )
 
+#: An experiment of more conditions has panels of the first ones only: so many.
+MANY_CONDITIONS, MOST_SHOWN = 24, 4
+
 #: A study's tables by name.
 Tables = dict[str, pd.DataFrame]
 #: "experiment/condition" to its analysed layer.
@@ -79,6 +82,18 @@ def included(table: pd.DataFrame, *snapshots: str) -> pd.DataFrame:
 def groups_of(table: pd.DataFrame) -> list[Group]:
     """Return every (experiment, condition), in order of appearance."""
     return list(table.groupby(["experiment", "condition"], sort=False).groups)
+
+
+def shown_groups(table: pd.DataFrame) -> list[Group]:
+    """Return the conditions that have a panel: of experiments with very many, the first ones."""
+    by_experiment: dict[str, list[Group]] = {}
+    for group in groups_of(table):
+        by_experiment.setdefault(group[0], []).append(group)
+    return [
+        group
+        for groups in by_experiment.values()
+        for group in groups[: MOST_SHOWN if len(groups) > MANY_CONDITIONS else None]
+    ]
 
 
 def of_group(table: pd.DataFrame, group: Group) -> pd.DataFrame:

@@ -33,14 +33,15 @@ from repbias.report.figures.names import (
     wrapped,
 )
 from repbias.report.figures.selection import (
+    MANY_CONDITIONS,
     SNAPSHOTS,
     Layers,
     Tables,
     analysed,
-    groups_of,
     included,
     of_group,
     of_outputs,
+    shown_groups,
     summarise,
     targets_of,
 )
@@ -62,7 +63,7 @@ def learning(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     accuracy = accuracy[accuracy["value"].notna()]  # of networks that are trained
     variance = analysed(tables["variance_explained"], layers)
     variance = variance.rename(columns={"r2_of_final": "value"})
-    groups = groups_of(accuracy)
+    groups = shown_groups(accuracy)
     colours = feature_colours(tables)
     n_columns = min(4 if len(groups) > 6 else 3, max(1, len(groups)))
     n_blocks = max(1, math.ceil(len(groups) / n_columns))
@@ -107,7 +108,7 @@ def _learning_curves(
 def variance(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     """Draw R² of every feature in the analysed layer: untrained, at first mastery, at the end."""
     table = included(analysed(tables["variance_explained"], layers), *SNAPSHOTS)
-    groups = groups_of(tables["variance_explained"])
+    groups = shown_groups(tables["variance_explained"])
     all_colours = feature_colours(tables)
     colours = {f: c for f, c in all_colours.items() if f in set(table["feature"])}
     summary = summarise(table, ["experiment", "condition", "feature", "snapshot"], "r2")
@@ -158,7 +159,7 @@ def sweeps(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
         experiment: list(dict.fromkeys(part["condition"]))
         for experiment, part in tables["variance_explained"].groupby("experiment", sort=False)
     }
-    swept = {e: names for e, names in conditions.items() if len(names) > 1}
+    swept = {e: names for e, names in conditions.items() if 1 < len(names) <= MANY_CONDITIONS}
     counts = _counts(tables["learning"])
     summary = _mean_r2(tables, layers, list(swept)).merge(
         counts, how="left", on=["experiment", "condition"]
