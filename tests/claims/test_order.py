@@ -91,6 +91,17 @@ def test_networks_that_are_left_out_leave_the_slope_as_it_is():
     assert (found["n_included"], found["n_excluded"]) == (45, 3)
 
 
+def test_tasks_without_networks_do_not_count():
+    slopes, rng = [-0.1] * 6, np.random.default_rng(7)
+    none = {(0, number, seed) for number in range(4) for seed in range(2)}
+    claims = {"C8": {"orders": "orders/*"}}
+    found = decided(claims, *made(slopes, rng, excluded=none)).loc["C8"]
+    assert "5 tasks" in found["remark"]
+    every = {(t, number, seed) for t in range(6) for _, number, seed in none}
+    found = decided(claims, *made(slopes, rng, excluded=every)).loc["C8"]
+    assert (found["verdict"], found["n_excluded"]) == ("inconclusive", 48)
+
+
 def test_few_tasks_decide_nothing_however_many_networks():
     tables, reported = made([-0.1] * 4, np.random.default_rng(3), n_networks=10)
     found = decided({"C8": {"orders": "orders/*"}}, tables, reported).loc["C8"]

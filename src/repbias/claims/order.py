@@ -163,7 +163,7 @@ def _slopes(
             rows.setdefault(about["task"], []).extend(
                 (feature, place, value) for value in r2[feature]
             )
-    found = {task: slope_within(*zip(*cells, strict=True)) for task, cells in rows.items()}
+    found = {task: slope_within(*zip(*cells, strict=True)) for task, cells in rows.items() if cells}
     slopes = {task: slope for task, slope in found.items() if np.isfinite(slope)}
     return slopes, (n_included, n_networks)
 
