@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +13,13 @@ from repbias.commands.findings import Findings, problems_in
 from repbias.geometry.distances import dissimilarities
 from repbias.io.networks import SNAPSHOTS
 from repbias.networks.activations import layers_in_batches
-from repbias.networks.spec import FeatureNetwork, PixelNetwork, TorchNetwork, TrainedNetwork
+from repbias.networks.spec import (
+    FeatureNetwork,
+    PixelNetwork,
+    TextNetwork,
+    TorchNetwork,
+    TrainedNetwork,
+)
 
 if TYPE_CHECKING:
     from repbias.config.study import Study
@@ -48,7 +53,7 @@ def check_network(findings: Findings, study: Study, name: str, images: Images) -
             _check_rdms(findings, spec, layers)
             units = {layer: x.shape[1] for layer, x in layers.items()}
         else:
-            layers, seconds = _timed_layers(spec, replace(images, ids=images.ids[:4]))
+            layers, seconds = _timed_layers(spec, images.first(4))
             units = {layer: x.shape[1] for layer, x in layers.items()}
         findings.facts["units"] = ", ".join(f"{layer} {n:,}" for layer, n in units.items())
     return seconds * len(images)
@@ -68,10 +73,10 @@ def _trained(
 
 
 def _timed_layers(
-    spec: TorchNetwork | PixelNetwork, images: Images
+    spec: TorchNetwork | TextNetwork | PixelNetwork, images: Images
 ) -> tuple[dict[str, np.ndarray], float]:
     """Return layers of some images, and the seconds that one takes once the network is loaded."""
-    if isinstance(spec, TorchNetwork):
+    if not isinstance(spec, PixelNetwork):
         spec = spec.model_copy(update={"batch_size": 2})
     batches = layers_in_batches(spec, images, "cpu")
     _, layers = next(batches)

@@ -28,7 +28,7 @@ from repbias.networks.architecture import Sizes
 from repbias.networks.architectures import ARCHITECTURES, AnyArchitecture
 from repbias.networks.heads import Heads
 from repbias.networks.modules import Modules, Readout
-from repbias.networks.spec import FeatureNetwork, Network, TrainedNetwork, Training
+from repbias.networks.spec import OF_TABLES, Network, TrainedNetwork, Training
 from repbias.networks.transformer import Transformer
 from repbias.recordings.readers import RecordingSpec
 from repbias.recordings.simulate import SimulatedRecording
@@ -417,7 +417,7 @@ class Study(Spec):
         return [
             name
             for name, network in self.networks.items()
-            if (stimuli.is_described if isinstance(network, FeatureNetwork) else stimuli.path)
+            if (stimuli.is_described if isinstance(network, OF_TABLES) else stimuli.path)
         ]
 
     def layers_of(self, network: str) -> list[str]:

@@ -15,8 +15,8 @@ from repbias.base.inputs import Inputs, Task
 from repbias.io.activations import put_activations
 from repbias.networks.device import free_memory, in_chunks, pick_device, reproducible, stack_size
 from repbias.networks.features import feature_spaces
-from repbias.networks.spec import FeatureNetwork, GivenNetwork, PixelNetwork
-from repbias.networks.user_models import load_model, model_batches
+from repbias.networks.spec import FeatureNetwork, GivenNetwork, PixelNetwork, TextNetwork
+from repbias.networks.user_models import load_model, model_batches, text_batches
 from repbias.stimuli.images import Images
 
 if TYPE_CHECKING:
@@ -195,8 +195,10 @@ def layers_in_batches(
         return iter([(0, feature_spaces(spec, images))])
     if isinstance(spec, PixelNetwork):
         return _pixel_batches(spec, images)
-    assert images.load is not None
     model, where = load_model(spec), pick_device(device)
+    if isinstance(spec, TextNetwork):
+        return text_batches(model, spec, images.texts(spec.column), where)
+    assert images.load is not None
     return model_batches(model, spec, len(images), images.load, spec.batch_size, where)
 
 

@@ -74,7 +74,7 @@ def train_batch(
     files = iter(sources)
     for name, spec in conditions.items():
         shown = Stimuli.read(stimuli, name)
-        if "trained_in" in spec:
+        if spec.get("trained_in"):
             _, _, source = spec["trained_in"].partition("/")
             found = Networks.read(next(files), source).of_seeds(range(spec["seeds"]))
             known[name] = found.shown_others(shown.features)

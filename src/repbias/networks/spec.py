@@ -98,17 +98,30 @@ class Preprocess(Spec):
     """Divides RGB values after the mean is subtracted."""
 
 
-class UserModel(Spec):
-    """A PyTorch model of the user's own, which is not trained here."""
+class UserModule(Spec):
+    """A PyTorch module of the user's own, which is not trained here."""
 
-    kind: str
-    """A module of yours."""
     factory: str
     """`package.module:callable`; called with `arguments`, it returns a torch.nn.Module."""
     arguments: dict[str, Any] = {}
     """Keyword arguments of the factory."""
     layers: list[str] = Field(min_length=1)
     """Names of modules (as in `model.named_modules()`), from input to output."""
+
+    @field_validator("layers")
+    @classmethod
+    def _different(cls, layers: list[str]) -> list[str]:
+        return refuse_duplicates(layers)
+
+    @field_validator("factory")
+    @classmethod
+    def _importable(cls, path: str) -> str:
+        return check_import_path(path)
+
+
+class UserModel(UserModule):
+    """A module of the user's own that is shown images."""
+
     preprocess: Preprocess | str = Preprocess()
     """Settings, or `package.module:callable` that maps a PIL image to a tensor."""
     pool: int | None = Field(7, ge=1)
@@ -120,16 +133,6 @@ class UserModel(Spec):
         if isinstance(self.preprocess, str):
             paths.append(self.preprocess)
         return files_of_import_paths(paths)
-
-    @field_validator("layers")
-    @classmethod
-    def _different(cls, layers: list[str]) -> list[str]:
-        return refuse_duplicates(layers)
-
-    @field_validator("factory")
-    @classmethod
-    def _importable(cls, path: str) -> str:
-        return check_import_path(path)
 
     @field_validator("preprocess")
     @classmethod
@@ -144,6 +147,34 @@ class TorchNetwork(UserModel):
     """A module of yours."""
     batch_size: int = Field(32, ge=1)
     """Images per forward pass."""
+
+
+class TextNetwork(UserModule):
+    """A language model of the user's own, which reads texts that stand in the stimuli's table."""
+
+    kind: Literal["text"]
+    """A module of yours that reads texts."""
+    column: str
+    """The column of the stimuli's table that holds the texts."""
+    tokenize: str
+    """`package.module:callable` that maps a list of texts to what the module is called with: a
+    tensor of tokens (text, token), or a mapping of the module's arguments to tensors, such as
+    tokenizers give. If it has an `attention_mask` (text, token), tokens where it is 0 are
+    padding, and enter no unit."""
+    tokens: Literal["mean", "first", "last"] = "mean"
+    """How layers with an output (text, token, unit) become units: the mean over tokens, the first
+    one, or the last one."""
+    batch_size: int = Field(32, ge=1)
+    """Texts per forward pass."""
+
+    def source_files(self) -> list[str]:
+        """Return the files of the factory and the tokenizer (not what they import)."""
+        return list(dict.fromkeys(files_of_import_paths([self.factory, self.tokenize])))
+
+    @field_validator("tokenize")
+    @classmethod
+    def _tokenizer_importable(cls, path: str) -> str:
+        return check_import_path(path)
 
 
 class PixelNetwork(Spec):
@@ -205,6 +236,8 @@ class TrainedNetwork(Spec):
 
 
 #: What is run as it is, without what a study trains.
-GivenNetwork = TorchNetwork | PixelNetwork | FeatureNetwork
+GivenNetwork = TorchNetwork | TextNetwork | PixelNetwork | FeatureNetwork
+#: What is made of the table of a set of stimuli, and not of its images.
+OF_TABLES = (TextNetwork, FeatureNetwork)
 #: One entry of ``networks:``.
 Network = Annotated[GivenNetwork | TrainedNetwork, Field(discriminator="kind")]

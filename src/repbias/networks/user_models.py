@@ -1,8 +1,8 @@
-"""Run the user's own PyTorch models on images, and read layers by hooks."""
+"""Run the user's own PyTorch models on images or texts, and read layers by hooks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from repbias.base.imports import imported
+from repbias.base.imports import imported, told
 from repbias.base.spec import RepbiasError, nearest
 from repbias.networks.device import in_chunks, reproducible
-from repbias.networks.spec import Preprocess, UserModel
+from repbias.networks.spec import Preprocess, TextNetwork, UserModel, UserModule
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -49,7 +49,8 @@ def model_batches(
     """
     model = model.to(device).eval()
     transform = _transform(spec.preprocess)
-    with reproducible(device), _hooks(model, spec) as outputs, torch.inference_mode():
+    hooks = _hooks(model, spec, lambda value: _pooled(value, spec.pool))
+    with reproducible(device), hooks as outputs, torch.inference_mode():
 
         def work(chunk: Sequence[int]) -> dict[str, np.ndarray]:
             batch = torch.stack([transform(load(i)) for i in chunk])
@@ -62,19 +63,111 @@ def model_batches(
             yield chunk[0], layers
 
 
-def _check_layers(outputs: dict[str, np.ndarray], n_images: int, spec: UserModel) -> None:
+def text_batches(
+    model: nn.Module, spec: TextNetwork, texts: Sequence[str], device: torch.device
+) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    """Run a language model over texts.
+
+    Parameters
+    ----------
+    model
+        From :func:`load_model`.
+    spec
+        How it reads texts, and which layers are wanted.
+    texts
+        The texts.
+    device
+        Where to compute.
+
+    Yields
+    ------
+    tuple
+        Index of the first text of a batch, and layer to (text, unit).
+
+    Raises
+    ------
+    RepbiasError
+        If the tokenizer or the model cannot be used as they are.
+    """
+    model, tokenize = model.to(device).eval(), imported(spec.tokenize)
+    mask: Tensor | None = None
+    hooks = _hooks(model, spec, lambda value: _of_tokens(value, spec, mask))
+    with reproducible(device), hooks as outputs, torch.inference_mode():
+
+        def work(chunk: Sequence[int]) -> dict[str, np.ndarray]:
+            nonlocal mask
+            given = _tokenized(tokenize, spec, [texts[i] for i in chunk])
+            mask = given.get("attention_mask") if isinstance(given, Mapping) else None
+            outputs.clear()
+            if isinstance(given, Mapping):
+                model(**{name: value.to(device) for name, value in given.items()})
+            else:
+                model(given.to(device))
+            _check_layers(outputs, len(chunk), spec, "texts")
+            return {layer: outputs[layer] for layer in spec.layers}
+
+        for chunk, layers in in_chunks(range(len(texts)), spec.batch_size, work, "text"):
+            yield chunk[0], layers
+
+
+def _tokenized(
+    tokenize: Callable[..., Any], spec: TextNetwork, texts: list[str]
+) -> Tensor | Mapping[str, Tensor]:
+    """Call the user's tokenizer."""
+    try:
+        given = tokenize(texts)
+    except Exception as error:
+        raise RepbiasError(f"{spec.tokenize}: {told(error)}") from error
+    tensors = given.values() if isinstance(given, Mapping) else [given]
+    for value in tensors:
+        if not isinstance(value, Tensor) or len(value) != len(texts):
+            found = f"{type(value).__name__} of length {len(value)}"
+            raise RepbiasError(
+                f"{spec.tokenize}: expected tensors (text, token) for {len(texts)} texts, or a "
+                f"mapping of such, found {found}"
+            )
+    return given
+
+
+def _of_tokens(value: Tensor, spec: TextNetwork, mask: Tensor | None) -> Tensor:
+    """Return the output of a layer as (text, unit), without padding."""
+    if value.ndim == 2:
+        return value
+    if value.ndim != 3:
+        raise RepbiasError(
+            f"{spec.factory}: a layer gives {tuple(value.shape)}; expected (text, unit) or (text, "
+            "token, unit)"
+        )
+    whole = torch.ones(value.shape[:2]) if mask is None else mask
+    weight = whole.to(device=value.device, dtype=torch.float32)
+    if weight.shape != value.shape[:2]:
+        raise RepbiasError(
+            f"{spec.tokenize}: attention_mask is {tuple(weight.shape)}, but a layer gives "
+            f"{tuple(value.shape)}"
+        )
+    if spec.tokens != "mean":
+        at = torch.arange(1, 1 + value.shape[1], device=value.device) * weight
+        # Where there is padding, it may come first or last.
+        at = at if spec.tokens == "last" else -at.masked_fill(weight == 0, torch.inf)
+        return value[torch.arange(len(value)), at.argmax(dim=1)]
+    return (value * weight[..., None]).sum(1) / weight.sum(1, keepdim=True)
+
+
+def _check_layers(
+    outputs: dict[str, np.ndarray], n: int, spec: UserModule, noun: str = "images"
+) -> None:
     silent = [layer for layer in spec.layers if layer not in outputs]
     if silent:
         raise RepbiasError(f"{spec.factory}: layers {silent} took no part in the forward pass")
     for layer in spec.layers:
-        if len(outputs[layer]) != n_images:
+        if len(outputs[layer]) != n:
             raise RepbiasError(
                 f"{spec.factory}: layer {layer!r} gives {len(outputs[layer])} rows for "
-                f"{n_images} images; the first axis of its output must be the batch"
+                f"{n} {noun}; the first axis of its output must be the batch"
             )
 
 
-def load_model(spec: UserModel) -> nn.Module:
+def load_model(spec: UserModule) -> nn.Module:
     """Call the factory; check that it gives a module that has the layers.
 
     Raises
@@ -120,8 +213,10 @@ def _transform(preprocess: Preprocess | str) -> Callable[[Any], Tensor]:
 
 
 @contextmanager
-def _hooks(model: nn.Module, spec: UserModel) -> Iterator[dict[str, np.ndarray]]:
-    """Collect the layers' outputs as (image, unit) while the model runs."""
+def _hooks(
+    model: nn.Module, spec: UserModule, units: Callable[[Tensor], Tensor]
+) -> Iterator[dict[str, np.ndarray]]:
+    """Collect the layers' outputs as (stimulus, unit) while the model runs."""
     outputs: dict[str, np.ndarray] = {}
 
     def keep(layer: str) -> Callable[..., None]:
@@ -136,13 +231,8 @@ def _hooks(model: nn.Module, spec: UserModel) -> Iterator[dict[str, np.ndarray]]
                     f"{spec.factory}: layer {layer!r} runs more than once in a forward pass; name "
                     "a module that runs once"
                 )
-            if spec.pool and value.ndim == 4:
-                if value.device.type == "mps":
-                    value = value.cpu()  # MPS pools only sides that are multiples of the size
-                height, width = (min(spec.pool, side) for side in value.shape[2:])
-                value = nn.functional.adaptive_avg_pool2d(value, (height, width))
             # A copy: the next module may change the tensor in place.
-            outputs[layer] = value.flatten(1).float().cpu().numpy().copy()
+            outputs[layer] = units(value).flatten(1).float().cpu().numpy().copy()
 
         return hook
 
@@ -153,3 +243,13 @@ def _hooks(model: nn.Module, spec: UserModel) -> Iterator[dict[str, np.ndarray]]
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _pooled(value: Tensor, pool: int | None) -> Tensor:
+    """Return feature maps with sides of at most so many positions."""
+    if not pool or value.ndim != 4:
+        return value
+    if value.device.type == "mps":
+        value = value.cpu()  # MPS pools only sides that are multiples of the size
+    height, width = (min(pool, side) for side in value.shape[2:])
+    return nn.functional.adaptive_avg_pool2d(value, (height, width))

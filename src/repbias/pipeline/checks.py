@@ -22,7 +22,7 @@ from repbias.config.file import ConfigError, require_plain_data
 from repbias.config.references import CEILINGS, SIMILARITIES
 from repbias.config.study import MOST_CONDITIONS, Condition, Study
 from repbias.geometry.spec import Identification
-from repbias.networks.spec import FeatureNetwork, TrainedNetwork
+from repbias.networks.spec import OF_TABLES, TrainedNetwork
 from repbias.pipeline.question_checks import question_problems
 from repbias.recordings.simulate import SimulatedRecording
 from repbias.stimuli.spec import STATISTIC
@@ -104,7 +104,7 @@ def _inconsistencies(study: Study) -> Iterator[str]:
         yield "networks: there are no images to show them; add a section images"
     shown = {network for networks in study.groups().values() for network in networks}
     for name in study.networks.keys() - shown if study.images else ():
-        needed = "table or columns" if isinstance(study.networks[name], FeatureNetwork) else "path"
+        needed = "table or columns" if isinstance(study.networks[name], OF_TABLES) else "path"
         yield f"networks.{name}: no set of images has a {needed}, so it is shown nothing"
     yield from _reference_problems(study)
     conditions = {

@@ -72,6 +72,31 @@ class Images:
             None if load_alpha is None else lambda i: load_alpha(int(kept[i])),
         )
 
+    def first(self, n: int) -> Images:
+        """Return the first n stimuli."""
+        columns = {name: values[:n] for name, values in self.columns.items()}
+        return replace(self, ids=self.ids[:n], columns=columns)
+
+    def texts(self, column: str) -> list[str]:
+        """Return the texts of a column, one for each stimulus.
+
+        Raises
+        ------
+        RepbiasError
+            If there is no such column, it holds numbers, or a text is missing.
+        """
+        if column not in self.columns:
+            raise RepbiasError(
+                f"{self.table}: no column {column!r}; {nearest(column, self.columns)}"
+            )
+        values = self.columns[column]
+        if values.dtype.kind != "U":
+            raise RepbiasError(f"{self.table}: column {column!r} holds numbers, expected texts")
+        for i in np.flatnonzero(values == ""):
+            raise RepbiasError(f"{self.cell(int(i), column)}: the text is missing")
+        found: list[str] = values.tolist()
+        return found
+
     def cell(self, stimulus: int, column: str) -> str:
         """Say where a property of the i-th stimulus stands, for messages."""
         line = "" if self.lines is None else f"{self.table}: line {self.lines[stimulus]}, "
