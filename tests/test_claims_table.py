@@ -1,0 +1,51 @@
+"""The table of verdicts in README and docs/claims.md, against each other and the studies."""
+
+import re
+import sys
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from repbias.claims.catalogue import CLAIMS
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import claims_table as benchmark  # noqa: E402
+
+
+def rows_of(text):
+    """Claim to its cells, bits, images and tokens."""
+    found = re.findall(r"^\| (C\S+) \| (.*) \| (.*) \| (.*) \| (.*) \|$", text, flags=re.MULTILINE)
+    return {claim: cells for claim, _, *cells in found}
+
+
+def test_cells_count_verdicts():
+    def cell(*verdicts):
+        return benchmark.cell(pd.Series(verdicts, dtype=object))
+
+    assert cell("supported") == "✓"
+    assert cell("inconclusive", "supported", "supported") == "✓ 2, ? 1"
+    assert cell("not supported", "not supported") == "✗ 2"
+    assert cell() == "–"
+    assert sorted(["C10", "C2", "C4b", "C4"], key=benchmark.number) == ["C2", "C4", "C4b", "C10"]
+
+
+def test_readme_and_docs_say_the_same():
+    documented = rows_of((ROOT / "docs/claims.md").read_text())
+    shown = rows_of((ROOT / "README.md").read_text())
+    assert shown == {c: v for c, v in documented.items() if not benchmark.number(c)[1]}
+    assert documented.keys() <= CLAIMS.keys()
+
+
+def test_no_cell_counts_more_variants_than_a_family_asks():
+    asked = {"bits": ["bits"], "images": ["images", "images_sweeps"], "tokens": ["tokens"]}
+    documented = rows_of((ROOT / "docs/claims.md").read_text())
+    for column, studies in enumerate(asked.values()):
+        texts = [(ROOT / f"studies/{study}.yaml").read_text() for study in studies]
+        named = [key.partition(" ")[0] for text in texts for key in yaml.safe_load(text)["claims"]]
+        for claim, cells in documented.items():
+            counted = [int(n) for n in re.findall(r"\d+", cells[column])]
+            expected = 0 if cells[column] == "–" else sum(counted) or 1
+            assert expected <= named.count(claim), (claim, column)
