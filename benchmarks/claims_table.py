@@ -1,8 +1,8 @@
 """Write which claims hold in which family of stimuli, from the results of the studies.
 
 Run with ``python benchmarks/claims_table.py results/bits results/images results/images_sweeps``
-after these studies have been run. It writes docs/claims.md, and its table into README.md. Each study
-names its family: bits, images or tokens, the part of its name before the first "_".
+after these studies have been run. It writes docs/claims.md, and its table into README.md. Each
+study names its family: bits, images or tokens, the part of its name before the first "_".
 """
 
 from __future__ import annotations
