@@ -428,7 +428,7 @@ CONFIG = {
         ["recordings.brain.n_stimuli: 24", "25 folds"],
     ),
     # claims
-    "unknown claim": ("claims.C8", {}, ["claims.C8: unknown claim", "C1", "C25"]),
+    "unknown claim": ("claims.C8c", {}, ["claims.C8c: unknown claim", "C1", "C25"]),
     "missing role": (
         "claims.C1",
         {"condition": "tasks/base", "easy": "easy"},
@@ -450,9 +450,9 @@ CONFIG = {
         ["claims.C1.hard: no feature 'hrd'", "did you mean 'hard'?", "easy"],
     ),
     "unknown claim with a variant": (
-        "claims.C8 fast",
+        "claims.C8c fast",
         {},
-        ["claims.C8 fast: unknown claim", "C1", "C25"],
+        ["claims.C8c fast: unknown claim", "C1", "C25"],
     ),
     "misspelt variant": ("claims.C1fast", C1, ["claims.C1fast: unknown claim", "C1"]),
     "bad role of a variant": (

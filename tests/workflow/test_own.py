@@ -51,7 +51,7 @@ STUDY = {
                 **{"n_train": 1024, "n_validation": 128, "n_test": 128},
             },
             "training": TRAINING | {"checkpoints": 3},
-            "seeds": 3,
+            "seeds": 2,
             "conditions_per_job": 2,
             "analyses": EVERYTHING,
             "vary": {"network": NETWORK},
@@ -60,7 +60,7 @@ STUDY = {
             "stimuli": {"kind": "symbols", "n_symbols": 3, "length": 8}
             | {"n_train": 1024, "n_validation": 135, "n_test": 135},
             "training": TRAINING | {"checkpoints": 3},
-            "seeds": 3,
+            "seeds": 2,
             "conditions_per_job": 2,
             "analyses": EVERYTHING,
             "vary": {"network": NETWORK},
@@ -217,7 +217,7 @@ def test_steering_is_that_of_hooks_by_hand(own, experiment, name):
 @pytest.mark.parametrize(("experiment", "name"), CASES)
 def test_reconstruction_is_that_of_hooks_by_hand(own, experiment, name):
     layer, k = LAYERS[name][-1], K[experiment]
-    module, stimuli = module_of(own, experiment, name, 2)
+    module, stimuli = module_of(own, experiment, name, 1)
     inputs, labels, _ = stimuli.part("test")
     fit, _ = run(module, layer, stimuli.part("validation")[0])
     test, _ = run(module, layer, inputs)
@@ -225,7 +225,7 @@ def test_reconstruction_is_that_of_hooks_by_hand(own, experiment, name):
     _, _, axes = np.linalg.svd(fit - mean, full_matrices=False)
     rows = table(own, "components")
     rows = rows[(rows["experiment"] == experiment) & (rows["condition"] == f"network={name}")]
-    rows = rows[(rows["seed"] == 2) & (rows["snapshot"] == "final")]
+    rows = rows[(rows["seed"] == 1) & (rows["snapshot"] == "final")]
     for n in (0, 2, 5):
         rebuilt = mean + (test - mean) @ axes[:n].T @ axes[:n]
 

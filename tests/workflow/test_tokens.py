@@ -17,7 +17,7 @@ ORDERS = {
     "seeds": 1,
     "conditions_per_job": 10,
     "vary": {"stimuli.task": [0, 1, 2, 3, 4], "network.order": "balanced"},
-    "analyses": ["variance_explained", "steering"],
+    "analyses": ["variance_explained"],
 }
 STUDY = {
     "study": "tokens",
@@ -84,5 +84,7 @@ def test_the_report_shows_the_order(workspace):
     assert "The order of reports" in page
     assert "20 networks were trained in 20 conditions" in page
     assert "In 2 more conditions trained networks are shown other stimuli" in page
+    # As heading and as alternative text, of three conditions of either experiment.
+    assert page.count("What tokens attend to") == 2 * 6
     falls = pd.read_csv(workspace.results / "figures/order.csv")
     assert falls["task"].notna().sum() == 10

@@ -158,6 +158,42 @@ if PLAN.with_images:
             "../scripts/network_pictures.py"
 
 
+if PLAN.attended:
+
+    rule attention:
+        input:
+            stimuli=[PLAN.file_of("stimuli", *key) for key in PLAN.attended],
+            networks=[PLAN.file_of("networks", *key) for key in PLAN.attended],
+        output:
+            svg=[
+                report(
+                    f"<results>/figures/attention/{experiment}/{condition}.svg",
+                    category="Figures",
+                    caption="../report/figure.rst",
+                    labels={"figure": f"attention of {experiment}/{condition}"},
+                )
+                for experiment, condition in PLAN.attended
+            ],
+            csv=[f"<results>/figures/attention/{e}/{c}.csv" for e, c in PLAN.attended],
+        log:
+            "<results>/logs/attention.log",
+        benchmark:
+            "<results>/benchmarks/attention.tsv"
+        conda:
+            ENV
+        threads: 1
+        resources:
+            mem_mb=by_input(TORCH, 5),
+            runtime=fixed(30),
+        params:
+            conditions=lambda w: PLAN.attended_conditions(),
+            code=code("attention.py"),
+        message:
+            "Draw what tokens attend to"
+        script:
+            "../scripts/attention.py"
+
+
 rule shown_activations:
     input:
         images=lambda w: STUDY.images[w.images].input_files(),

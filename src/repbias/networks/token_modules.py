@@ -45,6 +45,29 @@ class Attention(nn.Module):
         angles
             (token, pair of units), by which queries and keys are rotated.
         """
+        q, k, v, mask = self._parts(x, others, causal, angles)
+        y = scaled_dot_product_attention(q, k, v, mask)
+        mixed: Tensor = self.result(y.transpose(1, 2).flatten(2))
+        return mixed
+
+    def weights(
+        self,
+        x: Tensor,
+        others: Tensor | None = None,
+        causal: bool = False,
+        angles: Tensor | None = None,
+    ) -> Tensor:
+        """Return how much each token attends to each, (stimulus, head, token, seen token)."""
+        q, k, _, mask = self._parts(x, others, causal, angles)
+        scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+        if mask is not None:
+            scores = scores.masked_fill(~mask, -torch.inf)
+        return scores.softmax(dim=-1)
+
+    def _parts(
+        self, x: Tensor, others: Tensor | None, causal: bool, angles: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """Return queries, keys, values, (stimulus, head, token, unit), and which are seen."""
         seen = x if others is None else torch.cat([others, x], dim=1) if causal else others
         key, value = self.key_value(seen).chunk(2, dim=-1)
         q, k, v = (
@@ -57,9 +80,7 @@ class Attention(nn.Module):
         mask = None
         if causal:
             mask = torch.ones(x.shape[1], n, dtype=torch.bool, device=x.device).tril(first)
-        y = scaled_dot_product_attention(q, k, v, mask)
-        mixed: Tensor = self.result(y.transpose(1, 2).flatten(2))
-        return mixed
+        return q, k, v, mask
 
 
 def _rotated(x: Tensor, angles: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from repbias.networks.vit import VisionTransformer
 from repbias.report.captions import FIGURES
 from repbias.stimuli.pictures import Pictures
 from repbias.stimuli.spec import STATISTIC
+from repbias.stimuli.tokens import Tokens
 
 #: Analyses of recordings that need responses; the others are done from RDMs alone as well.
 OF_RESPONSES = ("encoding", "variance_partition")
@@ -28,6 +29,8 @@ DERIVED = {
 #: Conditions of which the report shows pictures of a network, and sets of generated images that it
 #: shows, at most.
 MOST_PICTURED, MOST_SETS = 12, 6
+#: Conditions of which the report shows what a transformer attends to, at most.
+MOST_ATTENDED = 6
 #: Architectures whose first layer has filters of pixels.
 WITH_FILTERS = (Convolutional, VisionTransformer)
 #: Settings of generated images that their test stimuli do not depend on, where each network has a
@@ -53,6 +56,7 @@ class Plan:
     common_stimuli : stimulus set to its recordings, where there are several
     with_images : (experiment, condition) of networks that are trained on generated images
     pictured : those of which the report shows a network
+    attended : (experiment, condition) of transformers of which it shows attention
     layers : every entry of `networks` to its layers
     tables : names of the tables that the study fills
     """
@@ -78,6 +82,14 @@ class Plan:
             key for key, spec in self.conditions.items() if isinstance(spec.stimuli, Pictures)
         ]
         self.pictured = _first_of_each(self.with_images, MOST_PICTURED)
+        self.attended = _first_of_each(
+            [
+                key
+                for key, spec in self.conditions.items()
+                if isinstance(spec.network, Transformer) and spec.trained
+            ],
+            MOST_ATTENDED,
+        )
         self.tables = self._tables()
 
     # What there is
@@ -279,7 +291,30 @@ class Plan:
             if isinstance(self.conditions[experiment, condition].network, WITH_FILTERS):
                 kinds.insert(0, "filters")
             names += [f"{kind}/{experiment}/{condition}" for kind in kinds]
-        return names
+        return names + [f"attention/{e}/{c}" for e, c in self.attended]
+
+    def attended_conditions(self) -> list[dict[str, Any]]:
+        """Return the conditions of which attention is drawn, and what their pictures depend on.
+
+        Returns
+        -------
+        list of dict
+            The "condition", its "network", the "places" of a sequence that features read, and the
+            "order" in which these are reported.
+        """
+        reported = self.reported_orders()
+        described = []
+        for experiment, condition in self.attended:
+            spec = self.conditions[experiment, condition]
+            described.append(
+                {
+                    "condition": condition,
+                    "network": _plain(spec.network),
+                    "places": spec.stimuli.places() if isinstance(spec.stimuli, Tokens) else {},
+                    "order": reported[f"{experiment}/{condition}"]["order"],
+                }
+            )
+        return described
 
     def not_pictured(self) -> list[str]:
         """Return the conditions of generated images of which the report shows no network."""

@@ -306,7 +306,7 @@ def n_jobs(plan: Plan) -> int:
     # Reading or simulation, analysis, pictures.
     jobs += 3 * len(study.recordings) + len(plan.common_stimuli)
     # Of generated images, and of networks that see them.
-    jobs += bool(plan.with_images) + len(plan.pictured)
+    jobs += bool(plan.with_images) + len(plan.pictured) + bool(plan.attended)
     jobs += sum(map(len, (plan.audited_recordings(), plan.audited_networks())))
     jobs += sum(map(len, (plan.audited_pairs(), plan.with_statistics())))
     jobs += sum(map(len, (plan.recovered_recordings(), plan.recovered_shares())))

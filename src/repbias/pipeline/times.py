@@ -112,6 +112,7 @@ def seconds_by_step(
         "encoding": sum(_encoding(plan, name, size) for name, size in recordings.items()),
         "figures": FIGURE * len(plan.figures())
         + PICTURES * (len(study.recordings) + len(plan.pictured) + bool(plan.with_images))
+        + PICTURES * len(plan.attended)
         + CLAIM * len(study.claims)
         + PAGE,
         "starting jobs": SNAKEMAKE + START * sizes.n_jobs(plan),

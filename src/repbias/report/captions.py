@@ -421,6 +421,20 @@ NETWORK_PICTURES: dict[str, Caption] = {
 }
 
 
+#: Picture of a transformer: attention/{experiment}/{condition}.svg.
+ATTENTION = Caption(
+    "Pictures of networks",
+    "What tokens attend to",
+    "The weights of every head of attention, at the end of training: which tokens, or answers "
+    "before, a token or an answer reads. Places are named after the features that are about them, "
+    "answers after the features that they report. Weights do not say how much of the output "
+    "depends on a token.",
+    (),
+)
+#: All pictures of one network, by their folders.
+OF_ONE_NETWORK = NETWORK_PICTURES | {"attention": ATTENTION}
+
+
 def picture_of(name: str) -> tuple[str, str] | None:
     """Return the kind of a picture and its recording, from its file name without extension."""
     kind, _, recording = name.partition("_")
@@ -430,7 +444,7 @@ def picture_of(name: str) -> tuple[str, str] | None:
 def network_picture_of(path: Path) -> tuple[str, str] | None:
     """Return the kind of a network's picture and its "experiment/condition", from its file."""
     *_, folder, kind, experiment, file = ("", "", "", "", *path.parts)
-    if folder != "figures" or kind not in NETWORK_PICTURES:
+    if folder != "figures" or kind not in OF_ONE_NETWORK:
         return None
     return kind, f"{experiment}/{file.removesuffix(path.suffix)}"
 
@@ -438,7 +452,7 @@ def network_picture_of(path: Path) -> tuple[str, str] | None:
 def caption_of(path: Path) -> Caption | None:
     """Return what the report writes around a figure; None if it is none of these."""
     if of_network := network_picture_of(path):
-        return NETWORK_PICTURES[of_network[0]]
+        return OF_ONE_NETWORK[of_network[0]]
     if path.stem in FIGURES:
         return FIGURES[path.stem]
     if of_recording := picture_of(path.stem):
