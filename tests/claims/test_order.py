@@ -174,39 +174,100 @@ STIMULI = {"kind": "tokens", "length": 8, "vocabulary": 8}
 STIMULI |= {"features": {name: {"function": "member"} for name in FEATURES}}
 
 
+BITS = {"features": {name: {"function": "bit"} for name in FEATURES}}
+
+
 def problems(claims, **experiments):
     given = {"stimuli": STIMULI, "network": {"kind": "transformer"}, "seeds": 1}
     given |= {"analyses": ["variance_explained"]}
-    content = {name: given | changes for name, changes in experiments.items()}
+    content = {
+        name: {key: value for key, value in (given | changes).items() if value is not None}
+        for name, changes in experiments.items()
+    }
     with pytest.raises(ConfigError) as error:
         load_study({"study": "s", "experiments": content, "claims": claims}, try_networks=False)
     return " ".join(error.value.problems)
 
 
-def test_orders_must_be_balanced():
-    claims = {"C8": {"orders": "e/*"}}
-    some = {"x": list("abcd"), "y": list("dcba")}
-    assert "in task 0, 2 orders do not have every feature at every place equally often" in problems(
-        claims, e={"vary": {"network.order": some}}
+BALANCED = {"vary": {"network.order": "balanced"}}
+UNFED = {"network": {"kind": "transformer", "answers": "unfed"}}
+
+
+def of(**network):
+    return {"network": {"kind": "transformer"} | network}
+
+
+@pytest.mark.parametrize(
+    ("experiment", "problem"),
+    [
+        (
+            {"vary": {"network.order": {"x": list("abcd"), "y": list("dcba")}}},
+            "in task 0, 2 orders do not have every feature at every place equally often",
+        ),
+        (of(answers="heads"), "report features at once, in no order"),
+        (
+            UNFED | BALANCED | {"training": {"targets": ["a", "b"]}},
+            "training.targets of e/order=a-b-d-c must be all features that are reported",
+        ),
+        (
+            {"vary": {"network.order": "balanced", "network.readout": ["flatten", "token_mean"]}},
+            "differ in stimuli.task and network.order only, not in network.readout",
+        ),
+        (
+            {"vary": {"network.order": "balanced", "stimuli.length": [8, 9]}},
+            "differ in stimuli.task and network.order only, not in stimuli.length",
+        ),
+        (of(kind="mlp", hidden=[8]) | {"stimuli": BITS}, "networks of e/base are no transformers"),
+    ],
+)
+def test_orders_must_be_balanced(experiment, problem):
+    assert problem in problems({"C8": {"orders": "e/*"}}, e=experiment)
+
+
+def test_networks_that_are_trained_elsewhere_have_no_order_of_their_own():
+    shown = {"trained_in": "e/order=a-b-d-c", "network": None, "seeds": 1}
+    assert "networks of f/base are trained in e/order=a-b-d-c; name that" in problems(
+        {"C8": {"orders": "f/*"}}, e=BALANCED, f=shown
     )
-    heads = {"network": {"kind": "transformer", "answers": "heads"}}
-    assert "report features at once, in no order" in problems(claims, e=heads)
 
 
-def test_the_control_must_not_be_fed():
+@pytest.mark.parametrize(
+    ("unfed", "problem"),
+    [
+        (BALANCED, "network.answers of f/order=a-b-d-c is 'fed'; expected 'unfed'"),
+        (of(answers="unfed", readout="flatten") | BALANCED, "only, not in network.readout"),
+        (
+            of(answers="unfed", architecture="decoder_only") | BALANCED,
+            "only, not in network.architecture",
+        ),
+    ],
+)
+def test_the_control_must_differ_in_fed_answers_only(unfed, problem):
     claims = {"C8b": {"orders": "e/*", "unfed": "f/*"}}
-    vary = {"vary": {"network.order": "balanced"}}
-    assert "network.answers of f/order=a-b-d-c is 'fed'; expected 'unfed'" in problems(
-        claims, e=vary, f=vary
+    assert problem in problems(claims, e=BALANCED, f=unfed)
+    swapped = {"C8b": {"orders": "f/*", "unfed": "e/*"}}
+    assert "network.answers of f/order=a-b-d-c is 'unfed'; expected 'fed'" in problems(
+        swapped, e=BALANCED, f=UNFED | BALANCED
     )
 
 
-def test_residual_paths_must_differ():
+@pytest.mark.parametrize(
+    ("past", "less", "problem"),
+    [
+        ({}, {}, "network.residual_scale must be larger in past (1.0) than in less (1.0)"),
+        (of(residual_scale=0.5), {}, "must be larger in past (0.5)"),
+        (
+            {},
+            of(residual_scale=0.5) | {"vary": {"stimuli.task": [1, 2]}},
+            "past and less must have the same tasks",
+        ),
+        ({}, of(residual_scale=0.5, depth=3), "differ in network.residual_scale only, not in"),
+        (of(architecture="decoder_only"), {}, "is 'decoder_only'; expected 'encoder_decoder'"),
+    ],
+)
+def test_residual_paths_must_differ_and_nothing_else(past, less, problem):
     claims = {"C14": {"past": "e/*", "less": "f/*", "wide": "a", "narrow": "b"}}
-    assert "network.residual_scale must be larger in past" in problems(claims, e={}, f={})
-    weak = {"network": {"kind": "transformer", "residual_scale": 0.5}}
-    other = weak | {"vary": {"stimuli.task": [1, 2]}}
-    assert "must have the same stimuli, task by task" in problems(claims, e={}, f=other)
+    assert problem in problems(claims, e=past, f=less)
 
 
 def test_few_tasks_are_told_beforehand():

@@ -81,3 +81,20 @@ def test_the_figure_of_orders_is_shown_where_orders_vary():
     assert "order" in Plan(study(vary=varied)).figures()
     assert "order" not in Plan(study(vary={"stimuli.task": [0, 1]})).figures()
     assert "order" not in Plan(study({"order": ["d", "c", "b", "a"]})).figures()
+
+
+def test_labels_of_features_that_are_not_rewarded_are_not_fed():
+    for training in ({"targets": ["a", "b"]}, {"curriculum": ["a"]}):
+        with pytest.raises(ConfigError, match="are not rewarded, or not from the beginning"):
+            study(training=training)
+        assert study({"answers": "unfed"}, training=training)
+
+
+def test_names_of_orders_differ():
+    with pytest.raises(ValueError, match="make orders of the same name"):
+        named_orders(["a", "a-a"], "balanced")
+
+
+def test_transformers_that_report_at_once_have_no_order():
+    heads = study({"answers": "heads"}, {"stimuli.task": [3]})
+    assert Plan(heads).reported_orders() == {"e/task=3": {"task": 3, "order": []}}

@@ -62,6 +62,12 @@ def from_left(texts): return tokenize(texts, "left")
 def first_two(texts): return tokenize(texts)["input_ids"][:, :2]
 def broken(texts): raise ValueError("no such word")
 def wrong(texts): return [len(t) for t in texts]
+def flagged(texts): return tokenize(texts) | {"flag": False}
+def other(texts): return {"tokens": tokenize(texts)["input_ids"]}
+def empty(texts):
+    given = tokenize(texts)
+    given["attention_mask"][0] = 0
+    return given
 """
 SENTENCES = ["the dog runs", "a cat sleeps", "the man eats not", "a dog", "the cat runs not", "man"]
 NETWORK = {"kind": "text", "factory": "own_texts:build", "layers": ["embed", "block"]}
@@ -140,6 +146,9 @@ def test_activations_are_written_like_those_of_images(tmp_path):
         ({"column": "number"}, "column 'number' holds numbers, expected texts"),
         ({"tokenize": "own_texts:broken"}, "own_texts:broken: ValueError: no such word"),
         ({"tokenize": "own_texts:wrong"}, r"expected tensors \(text, token\) for 6 texts"),
+        ({"tokenize": "own_texts:flagged"}, "found a bool"),
+        ({"tokenize": "own_texts:empty"}, "a text has no tokens but padding"),
+        ({"tokenize": "own_texts:other"}, "unexpected keyword argument 'tokens'"),
         ({"layers": ["blok"]}, "has no layer 'blok'; did you mean 'block'"),
     ],
 )

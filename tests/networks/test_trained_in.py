@@ -51,6 +51,7 @@ def test_settings_of_the_networks_are_those_of_the_other_condition():
     source, shown = conditions["tasks/targets=shape"], conditions["others/trained_in=shape"]
     assert shown.network == source.network
     assert shown.training == source.training
+    assert shown.training.targets == ["shape"]
     assert shown.seeds == 3
     assert shown.stimuli.classes == dict.fromkeys(["shape", "texture", "colour"], 5)
     assert not shown.trained
@@ -151,13 +152,36 @@ def test_analyses_of_outputs_are_left_out_and_refused_if_named():
         ),
         (
             {"stimuli": STIMULI | {"size": 64}},
-            "trained on stimuli of shape (3, 32, 32) (uint8), found (3, 64, 64) (uint8)",
+            "trained on stimuli of shape (3, 32, 32) (uint8), found shape (3, 64, 64) (uint8)",
         ),
     ],
 )
 def test_what_has_no_meaning_is_refused(changes, problem):
     found = problems(OTHERS | changes)
     assert any(problem in said for said in found), found
+
+
+def test_networks_are_trained_where_they_are_named():
+    """A chain would end in networks of another architecture."""
+    again = OTHERS | {"vary": {}, "trained_in": "others/trained_in=shape"}
+    content = {"study": "s", "experiments": {"tasks": TASKS, "others": OTHERS, "again": again}}
+    with pytest.raises(ConfigError, match="no condition 'others/trained_in=shape' of another exp"):
+        load_study(content)
+
+
+def test_transformers_keep_the_features_that_they_report():
+    tokens = {"kind": "tokens", "length": 6, "vocabulary": 6, "n_train": 128, "n_validation": 16}
+    tokens |= {"n_test": 16, "features": {n: {"function": "member"} for n in ("a", "b")}}
+    source = {"stimuli": tokens, "network": {"kind": "transformer"}, "seeds": 1}
+    swapped = tokens | {"features": {n: {"function": "member"} for n in ("b", "a")}}
+    for features, message in (
+        (swapped, "report a, b, in an order; expected stimuli with these features, found b, a"),
+        (tokens | {"vocabulary": 7}, r"\(int64, 6 tokens\), found shape \(6,\) \(int64, 7 tok"),
+    ):
+        shown = {"stimuli": features, "trained_in": "tasks/base"}
+        content = {"study": "s", "experiments": {"tasks": source, "others": shown}}
+        with pytest.raises(ConfigError, match=message):
+            load_study(content)
 
 
 def test_claims_about_learning_belong_where_networks_learned():

@@ -229,6 +229,12 @@ def test_what_is_wrong_is_refused(settings, message):
         spec(**settings)
 
 
+@pytest.mark.parametrize("kind", ["encoder_decoder", "decoder_only"])
+def test_a_single_feature_is_fed_with_nothing(kind):
+    network = spec(architecture=kind)
+    assert network.sizes(Task(INPUTS, 1)).parameters > 0
+
+
 def test_stimuli_must_be_tokens():
     with pytest.raises(RepbiasError, match="a transformer is shown tokens"):
         spec().sizes(Task(Inputs((16,)), 3))

@@ -58,7 +58,7 @@ def test_falls_are_those_of_the_tasks_and_their_means():
     tasks = data[data["task"].notna()]
     expected = np.concatenate([fall - 0.01 * np.arange(4) for fall in (0.08, 0.0)])
     np.testing.assert_allclose(tasks["fall"], expected, atol=1e-12)
-    means = data[data["n"].notna()].set_index("experiment")
+    means = data[data["n"].notna()].set_index("networks")
     assert means["fall"].to_dict() == pytest.approx({"fed": 0.065, "unfed": -0.015})
     assert (means["ci_low"] < means["fall"]).all()
     top, *others = figure.axes
@@ -79,6 +79,18 @@ def test_networks_of_one_order_are_left_out(n):
     assert data.empty
     assert "no experiment varies the order" in figure.axes[0].texts[0].get_text()
     assert isinstance(data, pd.DataFrame)
+
+
+def test_networks_of_one_experiment_are_apart_by_what_else_varies():
+    tables, _, reported = tables_of({"fed": 0.1}, n_tasks=2)
+
+    def varied(name):
+        return f"answers=fed,{name}"
+
+    tables = {n: t.assign(condition=t["condition"].map(varied)) for n, t in tables.items()}
+    keep = {f"fed/{varied(name.partition('/')[2])}": v for name, v in reported.items()}
+    _, data = order(tables, dict.fromkeys(keep, "encoder2"), keep)
+    assert set(data["networks"]) == {"fed, answers=fed"}
 
 
 def test_excluded_networks_are_told_apart_from_one_order():

@@ -7,7 +7,7 @@ than between networks of one. So tasks are the units of these claims.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,34 +25,92 @@ from repbias.claims.evidence import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from repbias.config.study import Study
+    from repbias.config.study import Condition, Study
 
 
-def _balanced(study: Study, orders: str, unfed: str | None = None) -> Iterator[str]:
+def _transformers(study: Study, role: str, pattern: str) -> Iterator[str]:
+    """Require transformers that are trained there, and differ in their task and order only."""
+    members = _members(study, pattern)
+    for name, condition in members.items():
+        if condition.network.kind != "transformer":
+            yield f"{role}: networks of {name} are no transformers"
+            return
+        if condition.trained_in is not None:
+            yield f"{role}: networks of {name} are trained in {condition.trained_in}; name that"
+            return
+    if other := _difference(list(members.values()), {"task", "order"}):
+        yield (
+            f"{role}: conditions must differ in stimuli.task and network.order only, not in {other}"
+        )
+
+
+def _members(study: Study, pattern: str) -> dict[str, Condition]:
+    """Return the conditions that a pattern names."""
+    names = conditions_matching(pattern, study.names_of_conditions())
+    return {name: study.condition(name) for name in names}
+
+
+def _difference(conditions: Sequence[Condition], may: set[str]) -> str:
+    """Return a setting in which conditions differ, beside those that may; empty if in none."""
+    settings = [
+        {
+            f"{section}.{key}": value
+            for section in ("stimuli", "network", "training")
+            for key, value in getattr(condition, section).model_dump(exclude=may).items()
+        }
+        for condition in conditions
+    ]
+    for key in dict.fromkeys(key for one in settings for key in one):
+        if any(one.get(key) != settings[0].get(key) for one in settings):
+            return key
+    return ""
+
+
+def _balanced(study: Study, orders: str) -> Iterator[str]:
     """Require that, in every task, every feature is as often at every place of the answer."""
-    for role, pattern in (("orders", orders), ("unfed", unfed)):
-        by_task: dict[int, list[list[int]]] = {}
-        for name in conditions_matching(pattern or "", study.names_of_conditions()):
-            condition = study.condition(name)
-            order = getattr(condition.network, "order", None)
-            answers = getattr(condition.network, "answers", "heads")
-            if order is None or answers == "heads":
-                yield f"{role}: networks of {name} report features at once, in no order"
-                return
-            if role == "unfed" and answers != "unfed":
-                yield f"unfed: network.answers of {name} is {answers!r}; expected 'unfed'"
-                return
-            by_task.setdefault(getattr(condition.stimuli, "task", 0), []).append(order)
-        for task, found in by_task.items():
-            n = len(found[0])
-            places = np.array([[order.index(i) for i in range(n)] for order in found])
-            often = np.stack([(places == place).sum(axis=0) for place in range(n)])
-            if (often != often[0, 0]).any() or not often[0, 0]:
-                yield (
-                    f"{role}: in task {task}, {len(found)} orders do not have every feature at "
-                    "every place equally often; vary network.order: balanced"
-                )
-                return
+    yield from _in_balance(study, "orders", orders)
+
+
+def _in_balance(study: Study, role: str, pattern: str, answers: str = "") -> Iterator[str]:
+    """Require balanced orders of all features, answered in a way if one is given."""
+    if problems := list(_transformers(study, role, pattern)):
+        yield from problems
+        return
+    by_task: dict[int, list[list[int]]] = {}
+    for name, condition in _members(study, pattern).items():
+        network: Any = condition.network
+        if network.answers == "heads":
+            yield f"{role}: networks of {name} report features at once, in no order"
+            return
+        if answers and network.answers != answers:
+            yield f"{role}: network.answers of {name} is {network.answers!r}; expected {answers!r}"
+            return
+        features = set(condition.stimuli.targets)
+        if set(condition.training.targets or features) != features:
+            yield f"{role}: training.targets of {name} must be all features that are reported"
+            return
+        order = network.numbers(len(features))
+        by_task.setdefault(getattr(condition.stimuli, "task", 0), []).append(order)
+    for task, found in by_task.items():
+        n = len(found[0])
+        places = np.array([[order.index(i) for i in range(n)] for order in found])
+        often = np.stack([(places == place).sum(axis=0) for place in range(n)])
+        if (often != often[0, 0]).any() or not often[0, 0]:
+            yield (
+                f"{role}: in task {task}, {len(found)} orders do not have every feature at every "
+                "place equally often; vary network.order: balanced"
+            )
+            return
+
+
+def _with_control(study: Study, orders: str, unfed: str) -> Iterator[str]:
+    """Require balanced orders, with and without fed answers, and no other difference."""
+    problems = list(_in_balance(study, "orders", orders, "fed"))
+    problems += _in_balance(study, "unfed", unfed, "unfed")
+    both = [*_members(study, orders).values(), *_members(study, unfed).values()]
+    if not problems and (other := _difference(both, {"task", "order", "answers"})):
+        problems = [f"orders and unfed must differ in network.answers only, not in {other}"]
+    yield from problems
 
 
 @claim(
@@ -83,11 +141,14 @@ def earlier_is_stronger(evidence: Evidence, orders: Sequence[str]) -> Result:
     provenance="a control of ours",
     measure="difference of the fall of R² from one place of the answer to the next",
     bounds=(-2, 2),
-    requires=_balanced,
+    requires=_with_control,
     units="tasks",
 )
 def stronger_where_fed(evidence: Evidence, orders: Sequence[str], unfed: Sequence[str]) -> Result:
-    """Effect: C8's, with answers fed minus without, mean over tasks that both have."""
+    """Effect: C8's, with answers fed minus without, mean over tasks that both have.
+
+    Networks of other tasks are counted, and are in no effect.
+    """
     fed, n_fed = _slopes(evidence, orders)
     plain, n_plain = _slopes(evidence, unfed)
     both = [task for task in fed if task in plain]
@@ -96,26 +157,24 @@ def stronger_where_fed(evidence: Evidence, orders: Sequence[str], unfed: Sequenc
 
 
 def _residual(study: Study, past: str, less: str, **_: str) -> Iterator[str]:
-    """Require conditions that differ in the residual path of the encoder, and share their tasks."""
-    names = study.names_of_conditions()
-    found = [
-        {
-            study.condition(name).stimuli.model_dump_json(): getattr(
-                study.condition(name).network, "residual_scale", None
-            )
-            for name in conditions_matching(pattern, names)
-        }
-        for pattern in (past, less)
-    ]
-    if found[0].keys() != found[1].keys():
-        yield "past and less must have the same stimuli, task by task"
-    elif not all(
-        (a or 0) > (b if b is not None else np.inf)
-        for a, b in zip(found[0].values(), (found[1][key] for key in found[0]), strict=True)
-    ):
+    """Require encoders of the same tasks that differ in their residual path and nothing else."""
+    roles = {"past": past, "less": less}
+    if problems := [p for role, name in roles.items() for p in _transformers(study, role, name)]:
+        yield from problems
+        return
+    found = [list(_members(study, pattern).values()) for pattern in roles.values()]
+    tasks = [{getattr(c.stimuli, "task", 0) for c in members} for members in found]
+    networks: list[Any] = [members[0].network for members in found]
+    if networks[0].architecture != "encoder_decoder":
+        yield f"network.architecture is {networks[0].architecture!r}; expected 'encoder_decoder'"
+    elif tasks[0] != tasks[1]:
+        yield "past and less must have the same tasks (stimuli.task)"
+    elif other := _difference([*found[0], *found[1]], {"task", "order", "residual_scale"}):
+        yield f"past and less must differ in network.residual_scale only, not in {other}"
+    elif networks[0].residual_scale <= networks[1].residual_scale:
         yield (
-            f"network.residual_scale must be larger in past ({[*set(found[0].values())]}) than in "
-            f"less ({[*set(found[1].values())]})"
+            f"network.residual_scale must be larger in past ({networks[0].residual_scale}) than in "
+            f"less ({networks[1].residual_scale})"
         )
 
 

@@ -50,4 +50,7 @@ def named_orders(features: Sequence[str], which: str) -> dict[str, list[str]]:
     else:
         raise ValueError(f"expected orders, 'balanced' or 'all', found {which!r}")
     named = [[features[i] for i in order] for order in orders]
-    return {"-".join(order): order for order in named}
+    found = {"-".join(order): order for order in named}
+    if len(found) < len(orders):
+        raise ValueError(f"the names of {', '.join(features)} make orders of the same name; rename")
+    return found

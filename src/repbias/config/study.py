@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from repbias.audit.spec import Audit
-from repbias.base.inputs import Task
+from repbias.base.inputs import Inputs, Task
 from repbias.base.spec import Name, Spec, kind_of, nearest, refuse_duplicates, refuse_periodic
 from repbias.bias.spec import Bias
 from repbias.config.analyses import ANALYSES, OF_OUTPUTS
@@ -187,6 +187,11 @@ class Experiment(Condition):
                 )
         return self
 
+    @property
+    def shows_others(self) -> bool:
+        """Whether networks are those of another experiment."""
+        return self.trained_in is not None or "trained_in" in self.vary
+
     def n_conditions(self) -> int:
         """Return how many conditions there are, without expanding them."""
         n = len(self.stimuli.targets)
@@ -280,7 +285,7 @@ class Experiment(Condition):
         others = {e: spec for e, spec in experiments.items() if spec is not self}
         experiment, _, level = name.partition("/")
         source = None
-        if experiment in others:
+        if experiment in others and not others[experiment].shows_others:
             try:
                 source = others[experiment].expand().get(level)
             except ConfigError:
@@ -294,14 +299,23 @@ class Experiment(Condition):
                     f"{nearest(name, known)}"
                 ],
             )
-        inputs = condition.stimuli.inputs
-        if inputs != source.stimuli.inputs:
+        if condition.stimuli.inputs != source.stimuli.inputs:
+            was, now = (_in_words(c.stimuli.inputs) for c in (source, condition))
             raise ConfigError(
                 "trained_in",
                 [
-                    f"trained_in: networks of {name} are trained on stimuli of shape "
-                    f"{source.stimuli.inputs.shape} ({source.stimuli.inputs.dtype}), found "
-                    f"{inputs.shape} ({inputs.dtype}); expected the same"
+                    f"trained_in: networks of {name} are trained on stimuli of {was}, found {now}; "
+                    "expected the same"
+                ],
+            )
+        reported = list(source.stimuli.targets)
+        if isinstance(source.network, Transformer) and reported != list(condition.stimuli.targets):
+            raise ConfigError(
+                "trained_in",
+                [
+                    f"trained_in: transformers of {name} report {', '.join(reported)}, in an "
+                    "order; expected stimuli with these features, found "
+                    f"{', '.join(condition.stimuli.targets)}"
                 ],
             )
         given = "seeds" in self.model_fields_set or "seeds" in self.vary
@@ -316,8 +330,11 @@ class Experiment(Condition):
                 raise ConfigError("readout", ["readout: perceptrons have layers of units only"])
             settings = network.model_dump() | {"readout": condition.readout}
             network = type(network).model_validate(settings)
+        # Stimuli may have other features than those that were trained.
+        targets = source.training.targets or reported
+        training = source.training.model_copy(update={"targets": targets})
         return condition.model_copy(
-            update={"network": network, "training": source.training, "seeds": seeds}
+            update={"network": network, "training": training, "seeds": seeds}
         )
 
     def _overlaps(self, path: str, levels: Iterable[Any]) -> Iterator[str]:
@@ -468,6 +485,18 @@ def _in_order(condition: Condition) -> Condition:
                 "(training.two_classes: sigmoid); found others"
             ],
         )
+    training = condition.training
+    rewarded = [t for t in training.targets or targets if t not in training.curriculum]
+    if network.answers == "fed" and set(rewarded) != set(targets):
+        left = ", ".join(t for t in targets if t not in rewarded)
+        raise ConfigError(
+            "network",
+            [
+                f"network.answers: answers are fed with the true labels of all features in "
+                f"training, but {left} are not rewarded, or not from the beginning; expected "
+                "'unfed' or 'heads'"
+            ],
+        )
     order: list[str] | list[int] = network.order if network.order is not None else targets
     for feature in order:
         if isinstance(feature, str) and feature not in targets:
@@ -482,9 +511,15 @@ def _in_order(condition: Condition) -> Condition:
     return condition.model_copy(update={"network": network.model_copy(update={"order": numbers})})
 
 
+def _in_words(inputs: Inputs) -> str:
+    """Say what networks are shown."""
+    tokens = f", {inputs.vocabulary} tokens" if inputs.vocabulary else ""
+    return f"shape {inputs.shape} ({inputs.dtype}{tokens})"
+
+
 def _trained_here(experiment: Experiment) -> list[str]:
     """Return the conditions of an experiment whose networks it trains; none if it is wrong."""
-    if experiment.trained_in is not None or "trained_in" in experiment.vary:
+    if experiment.shows_others:
         return []
     try:
         return [name for name, condition in experiment.expand().items() if condition.trained]

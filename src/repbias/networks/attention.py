@@ -15,13 +15,16 @@ from repbias.networks.heads import Heads
 from repbias.networks.token_modules import Attention
 from repbias.networks.transformer import Transformer
 
+#: Test stimuli that attention is averaged over, at most.
+MOST = 256
+
 
 def attention_maps(
     networks: Networks, stimuli: Stimuli, spec: Transformer
 ) -> tuple[int, dict[str, np.ndarray]] | None:
-    """Average attention over test stimuli, in the first network that was included, at the end.
+    """Average attention over the first test stimuli, in one network at the end of training.
 
-    If none was included, it is the first network.
+    It is the first that was included, or the first one if none was.
 
     Parameters
     ----------
@@ -63,5 +66,5 @@ def attention_maps(
         if isinstance(part, Attention):
             part.register_forward_pre_hook(keep(name))
     with torch.inference_mode():
-        module(torch.from_numpy(as_seen(np.asarray(stimuli.part("test")[0]))))
+        module(torch.from_numpy(as_seen(np.asarray(stimuli.part("test")[0][:MOST]))))
     return int(networks.seeds[chosen]), maps

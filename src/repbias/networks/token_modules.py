@@ -189,7 +189,7 @@ class Answers(nn.Module):
         if self.labels is None or labels is None:
             return x
         before = self.order[:-1]
-        first = torch.tensor(before, device=labels.device)
+        first = torch.tensor(before, dtype=torch.long, device=labels.device)
         vectors = self.labels(2 * first + labels[:, before].long())
         return x + nn.functional.pad(vectors, (0, 0, 1, 0))
 

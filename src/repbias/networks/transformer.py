@@ -48,15 +48,15 @@ class Transformer(Modules):
     position_scale: float = Field(0.02, gt=0)
     """Standard deviation of learned vectors of places before training; amplitude of the sines."""
     residual_scale: float = Field(1.0, ge=0)
-    """Factor on what goes past the attention and the perceptron of a block of tokens, its residual
-    path; 1 in usual transformers."""
+    """Factor on what goes past the attention and the perceptron of a block of the encoder, or of a
+    decoder only: its residual path; 1 in usual transformers."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Share of what attention and perceptron add that is silenced in training."""
     answers: Literal["fed", "unfed", "heads"] = "fed"
-    """Whether an answer is given the labels of those before it (in training the true ones, else
-    those that were reported), or not; or all features are read at once from the mean over the
-    tokens of the last block (of a decoder only, from the last token), so that they have no
-    order."""
+    """Whether an answer is given the labels of those before it (in training the true ones, whatever
+    is `supervised`, else those that were reported), or not; or all features are read at once from
+    the mean over the tokens of the last block (of a decoder only, from the last token), so that
+    they have no order."""
     order: list[str] | list[int] | None = None
     """The features in the order in which they are reported; that of the stimuli when left out. In
     `vary`, `balanced` is a balanced square of orders (every feature once at every place, and once

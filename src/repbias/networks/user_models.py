@@ -99,10 +99,13 @@ def text_batches(
             given = _tokenized(tokenize, spec, [texts[i] for i in chunk])
             mask = given.get("attention_mask") if isinstance(given, Mapping) else None
             outputs.clear()
-            if isinstance(given, Mapping):
-                model(**{name: value.to(device) for name, value in given.items()})
-            else:
-                model(given.to(device))
+            try:
+                if isinstance(given, Mapping):
+                    model(**{name: value.to(device) for name, value in given.items()})
+                else:
+                    model(given.to(device))
+            except TypeError as error:
+                raise RepbiasError(f"{spec.factory}: {told(error)}") from error
             _check_layers(outputs, len(chunk), spec, "texts")
             return {layer: outputs[layer] for layer in spec.layers}
 
@@ -120,8 +123,10 @@ def _tokenized(
         raise RepbiasError(f"{spec.tokenize}: {told(error)}") from error
     tensors = given.values() if isinstance(given, Mapping) else [given]
     for value in tensors:
-        if not isinstance(value, Tensor) or len(value) != len(texts):
-            found = f"{type(value).__name__} of length {len(value)}"
+        if not isinstance(value, Tensor) or value.shape[:1] != (len(texts),):
+            found = f"a {type(value).__name__}"
+            if isinstance(value, Tensor):
+                found = f"a tensor of shape {tuple(value.shape)}"
             raise RepbiasError(
                 f"{spec.tokenize}: expected tensors (text, token) for {len(texts)} texts, or a "
                 f"mapping of such, found {found}"
@@ -145,12 +150,16 @@ def _of_tokens(value: Tensor, spec: TextNetwork, mask: Tensor | None) -> Tensor:
             f"{spec.tokenize}: attention_mask is {tuple(weight.shape)}, but a layer gives "
             f"{tuple(value.shape)}"
         )
+    if not (weight > 0).any(dim=1).all():
+        raise RepbiasError(f"{spec.tokenize}: a text has no tokens but padding")
     if spec.tokens != "mean":
         at = torch.arange(1, 1 + value.shape[1], device=value.device) * weight
         # Where there is padding, it may come first or last.
         at = at if spec.tokens == "last" else -at.masked_fill(weight == 0, torch.inf)
         return value[torch.arange(len(value)), at.argmax(dim=1)]
-    return (value * weight[..., None]).sum(1) / weight.sum(1, keepdim=True)
+    # What models give for padding may be no number.
+    kept = torch.where(weight[..., None] > 0, value, 0)
+    return (kept * weight[..., None]).sum(1) / weight.sum(1, keepdim=True)
 
 
 def _check_layers(

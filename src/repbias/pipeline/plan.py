@@ -453,21 +453,23 @@ class Plan:
         return list(dict.fromkeys(files))
 
     def reported_orders(self) -> dict[str, dict[str, Any]]:
-        """Return the conditions of transformers, and what they report when.
+        """Return the conditions of transformers that are trained here, and what they report when.
 
         Returns
         -------
         dict
             "experiment/condition" to its "task", and its "order", the features as they are
-            reported.
+            reported; empty where they are reported at once.
         """
         found = {}
         for (experiment, name), spec in self.conditions.items():
-            if isinstance(spec.network, Transformer):
+            if isinstance(spec.network, Transformer) and spec.trained:
                 targets = list(spec.stimuli.targets)
+                numbers = spec.network.numbers(len(targets))
+                at_once = spec.network.answers == "heads"
                 found[f"{experiment}/{name}"] = {
                     "task": getattr(spec.stimuli, "task", 0),
-                    "order": [targets[i] for i in spec.network.numbers(len(targets))],
+                    "order": [] if at_once else [targets[i] for i in numbers],
                 }
         return found
 

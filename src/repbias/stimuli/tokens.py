@@ -208,6 +208,10 @@ class Tokens(TwoWayFamily):
                     raise ValueError(
                         f"features.{name}.places: no place {place} in {self.length} tokens"
                     )
+        said = [(f.function, tuple(self.places()[n])) for n, f in self.features.items() if f.known]
+        alike = [(f, p) for f, p in said if not FUNCTIONS[f].one and said.count((f, p)) > 1]
+        if any(FUNCTIONS[f].ends for f, _ in alike):
+            raise ValueError("two features ask whether the same tokens are equal: give places")
         needed = {name: f.reads or 0 for name, f in self.features.items()}
         for name, places in self.places().items():
             if needed[name] and len(places) < needed[name]:

@@ -60,7 +60,10 @@ def attention_figure(
                 weights, cmap="Greys", vmin=0, vmax=1, aspect="auto", interpolation="nearest"
             )
             axis.set_title(f"{name}, head {head}", fontsize=7)
-            _label(axis, weights.shape, order, read)
+            answers = name.startswith("decoder") or (
+                name.startswith("block") and not name.endswith("tokens")
+            )
+            _label(axis, weights.shape, order if answers else [], read)
             if head > 1:
                 axis.set_yticks([])
             query, key = np.indices(weights.shape).reshape(2, -1)
@@ -88,7 +91,7 @@ def _label(
 ) -> None:
     """Name places that features read, and answers after the features that they report."""
     n_rows, n_columns = shape
-    answers = n_rows == len(order)
+    answers = len(order) > 0
     shown = {place: name for place, name in read.items() if place < n_columns}
     # Answers to each other are as many as features: there, columns are no places.
     if answers and n_columns == n_rows:

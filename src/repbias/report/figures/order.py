@@ -37,7 +37,7 @@ def order(
     if slopes.empty:
         why = [NONE_INCLUDED] if len(variance) else ["no experiment varies the order of reports"]
         return empty_figure(*why), slopes
-    experiments = list(dict.fromkeys(slopes["experiment"]))
+    experiments = list(dict.fromkeys(slopes["networks"]))
     heights = [0.32 * len(experiments) + 0.8, *[2.2] * len(experiments)]
     figure = Figure(figsize=(9.5, sum(heights) + 0.6))
     top, *others = stack(figure, heights)
@@ -47,10 +47,11 @@ def order(
     colours = {p: colormaps["viridis"](0.9 * p / max(places[-1], 1)) for p in places}
     for part, experiment in zip(others, experiments, strict=True):
         by_place, by_step, of_accuracy = part.subplots(1, 3)
-        _by_place(by_place, final[final["experiment"] == experiment])
-        own = variance[variance["experiment"] == experiment]
-        _by_step(by_step, own[own["included"].astype(bool)], "r2", colours)
-        _by_step(of_accuracy, learning[learning["experiment"] == experiment], "accuracy", colours)
+        _by_place(by_place, final[final["networks"] == experiment])
+        own = variance[variance["networks"] == experiment]
+        # Others are at steps of each network's own.
+        _by_step(by_step, own[own["snapshot"].isin(["initial", "grid"])], "r2", colours)
+        _by_step(of_accuracy, learning[learning["networks"] == experiment], "accuracy", colours)
         by_place.set_ylabel("R² − mean of the feature")
         by_step.set_ylabel("R²")
         of_accuracy.set(ylabel="validation accuracy", ylim=(0.4, 1.03))
@@ -67,36 +68,44 @@ def _placed(table: pd.DataFrame, reported: Reported) -> pd.DataFrame:
     """
     about = pd.DataFrame(
         [
-            (*name.split("/", 1), said["task"], feature, place, str(said["order"]))
+            (*name.split("/", 1), _apart(name), said["task"], feature, place, str(said["order"]))
             for name, said in reported.items()
             for place, feature in enumerate(said["order"])
         ],
-        columns=["experiment", "condition", "task", "feature", "place", "order"],
+        columns=["experiment", "condition", "networks", "task", "feature", "place", "order"],
     )
-    several = about.groupby(["experiment", "task"])["order"].transform("nunique") > 1
+    several = about.groupby(["networks", "task"])["order"].transform("nunique") > 1
     return table.merge(about[several].drop(columns="order"))
+
+
+def _apart(name: str) -> str:
+    """Return what networks of several orders and tasks have in common: the rest of their name."""
+    experiment, _, condition = name.partition("/")
+    rest = [part for part in condition.split(",") if not part.startswith(("order=", "task="))]
+    rest = [part for part in rest if part != "base"]
+    return f"{experiment}, {', '.join(rest)}" if rest else experiment
 
 
 def _slopes(final: pd.DataFrame) -> pd.DataFrame:
     """Return how much R² falls from one answer to the next, for every task."""
     rows = [
         {
-            "experiment": experiment,
+            "networks": networks,
             "task": task,
             "fall": -slope_within(part["feature"].tolist(), part["place"], part["r2"]),
         }
-        for (experiment, task), part in final.groupby(["experiment", "task"], sort=False)
+        for (networks, task), part in final.groupby(["networks", "task"], sort=False)
     ]
-    return pd.DataFrame(rows, columns=["experiment", "task", "fall"]).dropna()
+    return pd.DataFrame(rows, columns=["networks", "task", "fall"]).dropna()
 
 
 def _over_tasks(slopes: pd.DataFrame) -> pd.DataFrame:
     """Return the mean over tasks with its 95 % interval, as claims have it."""
     rows = []
-    for experiment, part in slopes.groupby("experiment", sort=False):
+    for networks, part in slopes.groupby("networks", sort=False):
         estimate = Estimate.of_mean(part["fall"])
         ends = (estimate.low(), estimate.high()) if len(part) > 1 else (float("nan"),) * 2
-        about = {"experiment": experiment, "n": len(part), "fall": estimate.value}
+        about = {"networks": networks, "n": len(part), "fall": estimate.value}
         rows.append(about | dict(zip(("ci_low", "ci_high"), ends, strict=True)))
     return pd.DataFrame(rows)
 
@@ -104,9 +113,9 @@ def _over_tasks(slopes: pd.DataFrame) -> pd.DataFrame:
 def _effects(axis: Axes, slopes: pd.DataFrame, means: pd.DataFrame, experiments: list[str]) -> None:
     """Draw tasks as dots, their mean with its interval, a row for each experiment."""
     striped_rows(axis, experiments)
-    rows = slopes["experiment"].map(experiments.index)
+    rows = slopes["networks"].map(experiments.index)
     axis.plot(slopes["fall"], rows + 0.15, ".", color="0.5", ms=4, alpha=0.7)
-    error_bars(axis, means, "fall", means["experiment"].map(experiments.index) - 0.15, color="k")
+    error_bars(axis, means, "fall", means["networks"].map(experiments.index) - 0.15, color="k")
     axis.axvline(0, color="0.5", lw=0.7, zorder=0)
     axis.set_xlabel("fall of R² from one answer to the next (dots: tasks)")
 
@@ -124,8 +133,13 @@ def _by_place(axis: Axes, final: pd.DataFrame) -> None:
 
 
 def _by_step(axis: Axes, table: pd.DataFrame, value: str, colours: Mapping[int, Any]) -> None:
-    """Draw a mean over networks and features by training step, a line for each place."""
+    """Draw a mean over networks and features by training step, a line for each place.
+
+    It ends where less than half of the included networks are left.
+    """
+    table = table[table["included"].astype(bool)]
     for place, part in table.groupby("place"):
-        curve = part.groupby("step")[value].mean()
+        by_step = part.groupby("step")[value].agg(["mean", "count"])
+        curve = by_step.loc[by_step["count"] >= by_step["count"].max() / 2, "mean"]
         axis.plot(curve.index, curve, color=colours[place], lw=1.2)
     axis.set_xlabel("training step")
