@@ -14,7 +14,7 @@ from repbias.networks.ensembles import Ensemble
 from repbias.networks.forward import built
 from repbias.networks.snapshots import snapshots
 from repbias.networks.spec import Training
-from repbias.networks.token_modules import Block
+from repbias.networks.token_modules import Block, EncoderDecoder
 from repbias.networks.training import train
 from repbias.stimuli.tokens import Tokens
 
@@ -272,6 +272,31 @@ def test_features_are_learned_and_can_be_steered(kind):
         assert flips[feature, feature, 0.0] == 0
         assert flips[feature, feature, 2.0] > 0.8
         assert flips[feature, other, 2.0] < 0.2
+
+
+@pytest.mark.parametrize(("answers", "given"), [("fed", 2), ("unfed", 1)])
+def test_true_labels_are_fed_in_training_and_in_no_evaluation(monkeypatch, answers, given):
+    seen = []
+    forward = EncoderDecoder.forward
+
+    def watched(self, *arguments):
+        seen.append((self.training, *arguments))
+        return forward(self, *arguments)
+
+    monkeypatch.setattr(EncoderDecoder, "forward", watched)
+    family = tokens_family()
+    training = Training(batch_size=64, max_steps=25)
+    train(family.generate(), spec(answers=answers), training, [0], "cpu", family)
+    shown = family.training_set(0)
+    labels = {tuple(x): tuple(y) for x, y in zip(shown.inputs, shown.labels, strict=True)}
+    steps = [arguments for trains, *arguments in seen if trains and len(arguments[0]) == 64]
+    assert len(steps) >= 25
+    assert {len(arguments) for arguments in steps[-25:]} == {given}
+    assert {len(arguments) for trains, *arguments in seen if not trains} == {1}
+    for x, *fed in steps[-25:]:
+        for row in fed:
+            expected = [labels[tuple(sequence)] for sequence in x.tolist()]
+            np.testing.assert_array_equal(row, expected)
 
 
 def test_initial_weights_are_of_the_seed_or_of_the_condition():

@@ -126,6 +126,16 @@ def test_a_task_is_what_features_are_about():
     assert again.generate().ids.tolist() != family().generate().ids.tolist()
 
 
+def test_tasks_have_sequences_of_their_own():
+    ids = [set(family(task=task, length=16).generate().ids) for task in (0, 1)]
+    assert not ids[0] & ids[1]
+
+
+def test_two_features_cannot_ask_the_same():
+    with pytest.raises(ValidationError, match="two features ask whether the same tokens are equal"):
+        family({"a": {"function": "equal"}, "b": {"function": "equal"}})
+
+
 def test_sub_components_are_memberships():
     stimuli = family().generate()
     assert stimuli.components == ["xor.place1", "xor.place2"]

@@ -114,10 +114,11 @@ class Tokens(TwoWayFamily):
 
     def candidates(self, n: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
         """Yield batches of random sequences, (sequence, place) uint8."""
+        # Tasks have sequences of their own, as they are what claims hold over.
+        rng = np.random.default_rng([int(rng.integers(2**63)), self.task])
+        size = max(2 * n, 1024), self.length
         for _ in range(_MAX_DRAWS):
-            yield rng.integers(
-                self.vocabulary, size=(max(2 * n, 1024), self.length), dtype=np.uint8
-            )
+            yield rng.integers(self.vocabulary, size=size, dtype=np.uint8)
 
     def labels_of(self, drawn: np.ndarray) -> np.ndarray:
         """Compute the label of every feature, (sequence, feature), uint8 in {0, 1}."""
