@@ -28,6 +28,9 @@ DESCRIBE: dict[str, Describe] = {
     ".nii.gz": formats.describe_nifti,
     **dict.fromkeys((".zip", ".tar", ".tar.gz", ".tgz"), formats.describe_images),
 }
+#: Functions that describe a folder, or return None if it is not of their kind; the first that
+#: describes it is taken, so a folder of some software comes before files of any origin.
+FOLDERS: list[Callable[[Path], Description | None]] = []
 
 
 def run(file: Path, variable: str | None = None) -> int:
@@ -51,12 +54,18 @@ def describe(path: Path, variable: str | None = None) -> Description:
     if not path.exists():
         raise RepbiasError(f"{path}: no such file or folder")
     ending = next((e for e in DESCRIBE if path.name.lower().endswith(e)), path.suffix)
-    describe_it = formats.describe_images if path.is_dir() else DESCRIBE.get(ending)
+    describe_it = _describe_folder if path.is_dir() else DESCRIBE.get(ending)
     if describe_it is None:
         raise RepbiasError(
-            f"{path}: unknown kind of file {ending!r}; expected a folder of images or "
-            f"{', '.join(DESCRIBE)}"
+            f"{path}: unknown kind of file {ending!r}; expected a folder or {', '.join(DESCRIBE)}"
         )
     with readable(path, ending[1:]), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return describe_it(path, variable)
+
+
+def _describe_folder(path: Path, variable: str | None) -> Description:
+    """Describe a folder: that of some software, or one of images."""
+    formats.refuse_variable(path, variable)
+    found = (describe_it(path) for describe_it in FOLDERS)
+    return next(filter(None, found), None) or formats.describe_images(path, None)
