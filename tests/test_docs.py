@@ -97,22 +97,23 @@ def test_the_new_reader_is_one_module(copy):
     assert not done.returncode, done.stderr
 
 
-@pytest.fixture(scope="module")
-def tutorial(tmp_path_factory):
-    """Folder in which everything on the page about recordings was done."""
-    pytest.importorskip("pynwb", reason="needs the extra: pip install 'repbias[nwb]'")
-    folder = tmp_path_factory.mktemp("tutorial")
-    (example,) = blocks("bring-your-recording.md", "python")
-    subprocess.run([sys.executable, "-c", example], cwd=folder, check=True)
-    (study,) = blocks("bring-your-recording.md", "yaml")
+def follow(document: str, folder: Path) -> dict[str, str]:
+    """Do in a folder all that a tutorial says; return what each command printed.
+
+    Blocks of Python that begin with the name of a file are saved, as is the study; commands run.
+    """
+    for code in blocks(document, "python"):
+        if name := re.match(r"# (\w+\.py)\n", code):
+            (folder / name.group(1)).write_text(code)
+    (study,) = blocks(document, "yaml")
     (folder / "study.yaml").write_text(study)
     said = {}
-    for command in "".join(blocks("bring-your-recording.md", "sh")).splitlines():
+    for command in "".join(blocks(document, "sh")).splitlines():
         program, *arguments = command.split()
         if program == "snakemake":
             arguments = ["--snakefile", str(ROOT / "Snakefile"), *arguments]
         done = subprocess.run(
-            [sys.executable, "-m", program, *arguments],
+            [sys.executable, *(["-m", program] if program != "python" else []), *arguments],
             cwd=folder,
             env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"},
             stdout=subprocess.PIPE,
@@ -121,7 +122,15 @@ def tutorial(tmp_path_factory):
         )
         assert not done.returncode, f"{command}\n{done.stdout}"
         said[command] = done.stdout
-    return folder, said
+    return said
+
+
+@pytest.fixture(scope="module")
+def tutorial(tmp_path_factory):
+    """Folder in which everything on the page about recordings was done."""
+    pytest.importorskip("pynwb", reason="needs the extra: pip install 'repbias[nwb]'")
+    folder = tmp_path_factory.mktemp("tutorial")
+    return folder, follow("bring-your-recording.md", folder)
 
 
 def test_the_tutorial_runs_and_its_two_files_give_the_same_numbers(tutorial):
@@ -204,3 +213,18 @@ assert condition.sizes().units == dict(stem=16, block1=16, block2=32, pool=64)
     assert not done.returncode, done.stderr
     for name in ("trifeature.png", "shapes.png"):
         assert (copy / name).stat().st_size > 5000
+
+
+def test_the_tutorial_of_language_models_finds_what_its_page_says(tmp_path):
+    said = follow("language-models.md", tmp_path)
+    assert "0 problems, 0 warnings" in said["repbias check study.yaml"]
+    tables = tmp_path / "results/sentences/tables"
+    scores = pd.read_csv(tables / "rsa_recordings.csv").set_index(["network", "layer"])
+    shares = pd.read_csv(tables / "audit.csv").set_index(["network", "layer", "feature"])["share"]
+    page = (ROOT / "docs/language-models.md").read_text(encoding="utf-8")
+    for name, network in (("untrained", "untrained"), ("trained", "lm")):
+        (row,) = re.findall(rf"\| {name}, `blocks.2` \|(.*)", page)
+        found = [*scores.loc[(network, "blocks.2"), ["similarity", "ci_low", "ci_high"]]]
+        found += [shares[network, "blocks.2", feature] for feature in ("animate", "negated")]
+        # Another machine's arithmetic trains other weights.
+        assert [float(x) for x in re.findall(r"\.\d+", row)] == pytest.approx(found, abs=0.05)
