@@ -11,6 +11,7 @@ import scipy.io
 from pandas.testing import assert_frame_equal
 from pydantic import ValidationError
 
+from repbias.base.identities import as_ids
 from repbias.base.spec import RepbiasError
 from repbias.encoding.spec import Encoding
 from repbias.encoding.tables import encode_recording
@@ -18,7 +19,7 @@ from repbias.geometry.spec import Geometry
 from repbias.io.recordings import Recording
 from repbias.recordings.readers import read_recording
 from repbias.recordings.readers.array import ArrayRecording
-from repbias.recordings.readers.common import RawResponses, as_ids, canonical
+from repbias.recordings.readers.common import RawResponses, canonical
 from repbias.recordings.reliability import reliability_table
 from repbias.recordings.responses import by_repeat
 from repbias.rsa.rdms import read_rdms, write_layer_rdms
