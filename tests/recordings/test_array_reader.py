@@ -186,6 +186,12 @@ def test_programs_that_ignore_case_sort_otherwise(tmp_path):
         read(np.ones((4, 2)), tmp_path, ids="sorted", known=known, axes=["stimulus", "unit"])
 
 
+def test_programs_that_list_folder_by_folder_sort_otherwise(tmp_path):
+    known = np.array(["face-up/1", "face/1", "tree/1"])
+    with pytest.raises(RepbiasError, match=r"folder by folder \.\.\. 'face/1', 'face-up/1'"):
+        read(np.ones((3, 2)), tmp_path, ids="sorted", known=known, axes=["stimulus", "unit"])
+
+
 def test_sessions_go_in_natural_order(tmp_path):
     """By text, the tenth session would come second; the repeats would be numbered so."""
     sessions = np.array([f"ses-{i}" for i in range(1, 13)])

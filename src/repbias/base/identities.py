@@ -1,20 +1,20 @@
 """Identities of stimuli: which ids of two sources name the same stimulus.
 
 Ids join recordings, images, tables and lists; position never does. They are compared as they are.
-Only where that leaves some over, differences of form (:data:`FORMS`) are ignored, as many as keep
-all ids of either side apart; what was ignored is said. An id that could be more than one is
-refused.
+Only where that leaves some over, differences of form (:data:`FORMS`) are ignored, each only if it
+makes no difference between any two ids of either side; what was ignored is said. An id that could
+be more than one is refused.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cached_property
-from itertools import chain, combinations
+from functools import cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ ENDINGS = {
     "avi", "mp4", "m4v", "mov", "mkv", "webm", "mpg", "mpeg", "wmv", "wav", "mp3", "ogg", "flac",
     "m4a", "aif", "aiff", "txt", "npy", "npz", "mat", "pt",
 }  # fmt: skip
-#: Paths of more folders are told apart by the last of them only.
+#: Only so many of the last folders of a path are compared.
 MAX_FOLDERS = 20
 
 #: White space as Python has it, and characters of no width, which copied text may have.
@@ -82,12 +82,14 @@ class Join:
     ids : the ids of the source, each once
     known : the ids of the set
     pairs : ids of the source, and what the set calls them; of those that are in the set
+    ignored : in which forms they differ; of those that do
     unclear : ids of the source that could be one or several of the set, and those
     """
 
     ids: list[str]
     known: list[str]
     pairs: dict[str, str]
+    ignored: dict[str, tuple[str, ...]]
     unclear: dict[str, list[str]]
 
     @property
@@ -100,23 +102,14 @@ class Join:
         return np.array([self.pairs.get(name, name) for name in map(str, ids)], dtype=str)
 
     @property
-    def n_differ(self) -> int:
-        """The number of ids that the set writes in another form."""
-        return sum(name != known for name, known in self.pairs.items())
-
-    @cached_property
     def said(self) -> str:
         """What was ignored, of how many ids, with an example; empty if ids are equal."""
-        counts: Counter[tuple[str, ...]] = Counter()
-        examples: dict[tuple[str, ...], str] = {}
-        for name, known in self.pairs.items():
-            if name != known:
-                ignored = _differing(name, known)
-                counts[ignored] += 1
-                examples.setdefault(ignored, f"{shown(name)} is {shown(known)}")
+        counts = Counter(self.ignored.values())
+        example = {forms: name for name, forms in reversed(self.ignored.items())}
         return ", ".join(
-            f"{n} of {len(self.ids)} ids but for {' and '.join(ignored)} ({examples[ignored]})"
-            for ignored, n in counts.most_common()
+            f"{n} of {len(self.ids)} ids but for {' and '.join(forms)} "
+            f"({shown(example[forms])} is {shown(self.pairs[example[forms]])})"
+            for forms, n in counts.most_common()
         )
 
     def refuse_unclear(self, where: str, of: str) -> None:
@@ -135,11 +128,15 @@ class Join:
         if len(rivals) > 1:
             return f"{' and '.join(map(shown, rivals[:5]))} could each be {shown(options[0])}"
         ignored = _differing(name, options[0])
-        sides = (_by_last(side, frozenset(ignored)).values() for side in (self.known, self.ids))
-        alike = next((group[:2] for groups in sides for group in groups if len(group) > 1), [])
+        alike: list[str] = []
+        for side in (self.known, self.ids):
+            groups: dict[Any, list[str]] = {}
+            for other in side:
+                groups.setdefault(_parts(other, frozenset(ignored))[0], []).append(other)
+            alike = alike or next((g[:2] for g in groups.values() if len(g) > 1), [])
         return (
             f"{shown(name)} could be {shown(options[0])}, but if {' and '.join(ignored)} did not "
-            f"count, {' and '.join(map(shown, alike)) or 'others'} would be the same"
+            f"count, {' and '.join(map(shown, alike))} would be the same"
         )
 
     def missing(self, of: str) -> str:
@@ -154,11 +151,11 @@ class Join:
 
 def listed(names: Sequence[str], options: Sequence[str]) -> str:
     """List the first names, each with the option that it is most like."""
-    by_last = _by_last(options, ALL)
+    by_last = {_parts(option, ALL)[0][-1]: option for option in reversed(options)}
 
     def with_nearest(name: str) -> str:
-        close = get_close_matches(_last(name, ALL)[:300], by_last, n=1)
-        return shown(name) + (f" (nearest: {shown(by_last[close[0]][0])})" if close else "")
+        close = get_close_matches(_parts(name, ALL)[0][-1][:300], by_last, n=1)
+        return shown(name) + (f" (nearest: {shown(by_last[close[0]])})" if close else "")
 
     return ", ".join(map(with_nearest, names[:5])) + (", ..." if len(names) > 5 else "")
 
@@ -184,14 +181,21 @@ def join(ids: Iterable[str], known: Iterable[str]) -> Join:
     ids, known = list(dict.fromkeys(map(str, ids))), list(dict.fromkeys(map(str, known)))
     exact = set(known)
     if exact.issuperset(ids):
-        return Join(ids, known, {name: name for name in ids}, {})
-    alike, alike_back = _alike(ids, known), _alike(known, ids)
-    pairs = {name: name for name in ids if name in exact}
-    for a, b in chain.from_iterable(found.items() for found in _unambiguous(ids, known)):
-        if _is_nearest(a, b, alike[a]) and _is_nearest(b, a, alike_back[b]):
-            pairs[a] = b
+        return Join(ids, known, {name: name for name in ids}, {}, {})
+    alike, back = _alike(ids, known), _alike(known, ids)
+    nearest_back = cache(lambda name: _nearest(name, back[name]))
+    apart = cache(lambda forms: _apart(ids, forms) and _apart(known, forms))
+    pairs, ignored = {}, {}
+    for name in ids:
+        if name in exact:
+            pairs[name] = name
+            continue
+        found = _nearest(name, alike[name])
+        forms = () if found is None else _differing(name, found)
+        if found is not None and nearest_back(found) == name and apart(forms):
+            pairs[name], ignored[name] = found, forms
     unclear = {name: like for name, like in alike.items() if like and name not in pairs}
-    return Join(ids, known, {name: pairs[name] for name in ids if name in pairs}, unclear)
+    return Join(ids, known, pairs, ignored, unclear)
 
 
 def _alike(names: Sequence[str], options: Sequence[str]) -> dict[str, list[str]]:
@@ -223,39 +227,9 @@ def excluded(names: Sequence[str], ids: Iterable[str], where: str) -> list[str]:
     return list(found.pairs.values())
 
 
-def _unambiguous(ids: Sequence[str], known: Sequence[str]) -> Iterator[dict[str, str]]:
-    """Yield what matches without each of the largest sets of forms that keep all ids apart."""
-    pairs = _pairs(ids, known, ALL)
-    if pairs is not None:
-        yield pairs
-        return
-    names = [*ids, *known]
-    used = [f for f in FORMS if any(_parts(n, ALL) != _parts(n, ALL - {f}) for n in names)]
-    found: list[frozenset[str]] = []
-    for size in range(len(used), 0, -1):
-        for ignored in map(frozenset, combinations(used, size)):
-            if not any(ignored <= more for more in found):
-                pairs = _pairs(ids, known, ignored)
-                if pairs is not None:
-                    found.append(ignored)
-                    yield pairs
-
-
-def _pairs(
-    ids: Sequence[str], known: Sequence[str], ignored: frozenset[str]
-) -> dict[str, str] | None:
-    """Return what matches without some forms; None if two ids of a side would be the same.
-
-    Of paths, the fewest last folders count that keep ids apart.
-    """
-    parts = {name: _parts(name, ignored)[0] for name in (*ids, *known)}
-    deepest = max(map(len, parts.values()))
-    for depth in range(1, min(deepest, MAX_FOLDERS) + 1):
-        of_ids, of_known = ({parts[n][-depth:]: n for n in side} for side in (ids, known))
-        if len(of_ids) == len(ids) and len(of_known) == len(known):
-            pairs = {of_ids[key]: of_known[key] for key in of_ids if key in of_known}
-            return {a: b for a, b in pairs.items() if _same(a, b, ignored)}
-    return None
+def _apart(names: Sequence[str], ignored: Iterable[str]) -> bool:
+    """Whether no two names are the same without some forms."""
+    return len({_parts(name, frozenset(ignored))[0] for name in names}) == len(names)
 
 
 def _same(a: str, b: str, ignored: frozenset[str]) -> bool:
@@ -269,17 +243,18 @@ def _same(a: str, b: str, ignored: frozenset[str]) -> bool:
     return parts_a[-n:] == parts_b[-n:] and (ending_a == ending_b or not (ending_a and ending_b))
 
 
-def _is_nearest(name: str, other: str, alike: Sequence[str]) -> bool:
-    """Whether an id differs less from a name than each of others, and in no form more.
+def _nearest(name: str, options: Sequence[str]) -> str | None:
+    """Return the option that differs less from a name than each other, and in no form more.
 
     Of "01" and "a/1", neither is nearest to "1".
     """
-    others = [_differences(name, third) for third in alike if third != other]
-    own = _differences(name, other) if others else []
-    return all(
-        own != differences and all(a <= b for a, b in zip(own, differences, strict=True))
-        for differences in others
-    )
+    if len(options) < 2:
+        return next(iter(options), None)
+    nearest, *others = sorted(options, key=lambda option: sum(_differences(name, option)))
+    least = _differences(name, nearest)
+    more = (_differences(name, other) for other in others)
+    clear = all(m != least and all(a <= b for a, b in zip(least, m, strict=True)) for m in more)
+    return nearest if clear else None
 
 
 def _differences(a: str, b: str) -> list[int]:
@@ -298,18 +273,6 @@ def _differences(a: str, b: str) -> list[int]:
 def _differing(a: str, b: str) -> tuple[str, ...]:
     """Return the forms in which two ids differ that are the same without any."""
     return tuple(form for form, n in zip(FORMS, _differences(a, b), strict=True) if n)
-
-
-def _by_last(names: Iterable[str], ignored: frozenset[str]) -> dict[str, list[str]]:
-    """Group names by their last part, without some forms."""
-    groups: dict[str, list[str]] = {}
-    for name in names:
-        groups.setdefault(_last(name, ignored), []).append(name)
-    return groups
-
-
-def _last(name: str, ignored: frozenset[str]) -> str:
-    return _parts(name, ignored)[0][-1]
 
 
 def _parts(name: str, ignored: frozenset[str]) -> tuple[tuple[str, ...], str]:

@@ -272,7 +272,7 @@ def match_stimuli(spec: FileRecording, ids: np.ndarray, known: np.ndarray) -> Ma
         names = _read_names(spec.rename)
         renaming = join(ids, names)
         renaming.refuse_unclear(str(spec.path), str(spec.rename))
-        said |= {f"renamed {renaming.said}": renaming.n_differ} if renaming.said else {}
+        said |= {f"renamed {renaming.said}": len(renaming.ignored)} if renaming.said else {}
         new = {old: names[name] for old, name in renaming.pairs.items()}
         ids = np.array([new.get(name, name) for name in ids.tolist()], dtype=str)
     left_out = excluded(spec.exclude, np.unique(ids), str(spec.path))
@@ -284,7 +284,7 @@ def match_stimuli(spec: FileRecording, ids: np.ndarray, known: np.ndarray) -> Ma
         if getattr(spec, "unmatched", "refuse") == "refuse" or not joined.pairs:
             raise RepbiasError(f"{found}; 'exclude' leaves out stimuli by id")
         logger.warning("%s; their trials are left out", found)
-    said |= {f"matched {joined.said}": joined.n_differ} if joined.said else {}
+    said |= {f"matched {joined.said}": len(joined.ignored)} if joined.said else {}
     for sentence in said:
         logger.info("%s: %s", spec.path, sentence)
     names_of_set = join(left_out, known).translated(left_out).tolist()
