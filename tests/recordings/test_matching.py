@@ -119,7 +119,7 @@ def test_names_are_translated_in_any_form(tmp_path):
 
 def test_ambiguous_ids_are_refused_though_others_may_be_left_out(tmp_path):
     ids = ["001.png", "001.jpg", *KNOWN[1:9], "x", "y"]
-    with pytest.raises(RepbiasError, match=r"r.npy: 2 of 12 .* '001.png' and '001.jpg' could each"):
+    with pytest.raises(RepbiasError, match=r"r.npy: 2 of 12 .* '001.jpg' and '001.png' could each"):
         read_array(tmp_path, ids, unmatched="leave_out")
     found = read_array(tmp_path, ["001.png", *KNOWN[1:10], "x", "y"], unmatched="leave_out")
     assert found.stimulus_ids.tolist() == KNOWN[:10].tolist()

@@ -79,8 +79,8 @@ class Join:
 
     Attributes
     ----------
-    ids : the ids of the source, each once
-    known : the ids of the set
+    ids : the ids of the source, each once, sorted
+    known : the ids of the set, sorted
     pairs : ids of the source, and what the set calls them; of those that are in the set
     ignored : in which forms they differ; of those that do
     unclear : ids of the source that could be one or several of the set, and those
@@ -176,9 +176,9 @@ def join(ids: Iterable[str], known: Iterable[str]) -> Join:
     >>> found.pairs, found.absent
     ({'faces/01.png': '01', 'faces/2.png': '02'}, ['cow'])
     >>> join(["1"], ["01", "001"]).unclear
-    {'1': ['01', '001']}
+    {'1': ['001', '01']}
     """
-    ids, known = list(dict.fromkeys(map(str, ids))), list(dict.fromkeys(map(str, known)))
+    ids, known = sorted(set(map(str, ids))), sorted(set(map(str, known)))
     exact = set(known)
     if exact.issuperset(ids):
         return Join(ids, known, {name: name for name in ids}, {}, {})
@@ -224,7 +224,7 @@ def excluded(names: Sequence[str], ids: Iterable[str], where: str) -> list[str]:
         raise RepbiasError(
             f"{where}: exclude: no stimulus {shown(name)}; {nearest(name, found.known)}"
         )
-    return list(found.pairs.values())
+    return [found.pairs[name] for name in names]
 
 
 def _apart(names: Sequence[str], ignored: Iterable[str]) -> bool:
