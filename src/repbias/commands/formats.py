@@ -54,6 +54,7 @@ def describe_images(path: Path, variable: str | None) -> Description:
     # A few are enough: decoding an archive of thousands takes long.
     sizes = Counter("{} x {}".format(*load(i).size) for i in range(min(5, len(images))))
     lines = [f"{count(len(images), 'image')}: {some(images.ids)}", f"pixels: {some(sizes)}"]
+    lines += images.said
     for way, ids in list(orders(images.ids).items())[1:]:
         lines.append(f"Sorted {way}, they are {some(ids)}: mind what a recording's axis follows.")
     return Description(lines, {"path": str(path)}, section="images")

@@ -77,7 +77,8 @@ def read_recording(
             for values in columns_of.values():
                 if np.asarray(values).dtype.kind in "UO":
                     "".join(np.asarray(values).astype(str).flat).encode()  # HDF5's text is UTF-8
-    recording.info["stimuli_in_set"] = int((~np.isin(stimulus_ids, spec.exclude)).sum())
+    excluded = np.isin(stimulus_ids, recording.info["excluded_ids"])
+    recording.info["stimuli_in_set"] = int((~excluded).sum())
     rows = np.searchsorted(stimulus_ids, recording.stimulus_ids)
     for name, values in (columns or {}).items():
         recording.stimuli.setdefault(name, values[rows])

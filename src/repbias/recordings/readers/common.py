@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import field_validator
 
+from repbias.base.identities import as_ids, excluded, join, refuse_duplicate_ids
 from repbias.base.order import orders
 from repbias.base.spec import (
     InputPath,
@@ -20,7 +21,6 @@ from repbias.base.spec import (
     RepbiasError,
     Spec,
     expand_variables,
-    nearest,
     refuse_duplicates,
 )
 from repbias.io.arrays import load_array
@@ -77,8 +77,13 @@ class ResponseRecording(FileRecording, Preparation):
         return [*super().input_files(), *([str(self.rename)] if self.rename else [])]
 
 
-#: How an axis that follows the ids of the whole set is sorted.
-SORTED = ("sorted", "sorted as text", "sorted naturally")
+#: How an axis that follows the ids of the whole set is sorted: what a user writes, and the order,
+#: empty where all are the same.
+SORTED = {
+    "sorted": "",
+    **dict.fromkeys(("sorted as text", "text"), "as text"),
+    **dict.fromkeys(("sorted naturally", "natural"), "naturally"),
+}
 
 
 def _is_no_file(stimulus_ids: str) -> bool:
@@ -94,8 +99,8 @@ class NamedAxes(FileRecording):
     """Ids along the stimulus (or trial) axis: a list, a text file with one id per line, `variable:`
     and the name of an array of text or numbers in the same file, or `sorted` if the axis follows
     the sorted ids of the whole stimulus set. Where the order is not the same for everyone, say
-    `sorted as text` (`im10` before `im2`, capitals before small letters) or `sorted naturally`
-    (`im2` before `im10`)."""
+    `sorted as text` or `text` (`im10` before `im2`, capitals before small letters), or `sorted
+    naturally` or `natural` (`im2` before `im10`)."""
 
     def input_files(self) -> list[str]:
         """Return all files that the recording is read from; changing one reruns what uses it."""
@@ -112,8 +117,8 @@ class NamedAxes(FileRecording):
         path = Path(expand_variables(ids))
         if not path.is_file():
             raise ValueError(
-                "expected a list of ids, 'sorted', 'sorted as text', 'sorted naturally', "
-                f"'variable:NAME', or a text file with one id per line; there is no file {path}"
+                f"expected a list of ids, {', '.join(map(repr, SORTED))}, 'variable:NAME', "
+                f"or a text file with one id per line; there is no file {path}"
             )
         return str(path)
 
@@ -181,24 +186,6 @@ def load_named_axes(spec: NamedAxes, axes: Sequence[str]) -> np.ndarray:
     return array.squeeze(axis=dropped).astype(np.float64)
 
 
-def as_ids(values: Any) -> np.ndarray:
-    """Return ids as text: whole numbers without a decimal point, bytes decoded.
-
-    Examples
-    --------
-    >>> as_ids([3.0, 12.0]).tolist(), as_ids([b"cat ", "dog"]).tolist()
-    (['3', '12'], ['cat', 'dog'])
-    """
-
-    def text(value: Any) -> str:
-        if isinstance(value, bytes):
-            return value.decode("utf-8")
-        # Value by value: a missing id makes floats of integers, but must not change their text.
-        return str(int(value) if isinstance(value, float) and value.is_integer() else value)
-
-    return np.array([text(value).strip() for value in np.asarray(values).tolist()], dtype=str)
-
-
 def resolve_ids(spec: NamedAxes, n: int, known: np.ndarray, unique: bool = True) -> np.ndarray:
     """Return the ids along a stimulus (or trial) axis of length n, in the order of the file.
 
@@ -229,7 +216,7 @@ def resolve_ids(spec: NamedAxes, n: int, known: np.ndarray, unique: bool = True)
 def _sorted_ids(spec: NamedAxes, known: np.ndarray) -> np.ndarray:
     """Return the ids of the whole set in the order of an axis that follows them."""
     ways = orders(known.tolist())
-    way = str(spec.stimulus_ids).removeprefix("sorted").strip()
+    way = SORTED[str(spec.stimulus_ids)]
     if not way and len(ways) > 1:
         rows = list(zip(*ways.values(), strict=True))
         first = next(i for i, ids in enumerate(rows) if len(set(ids)) > 1)
@@ -244,69 +231,83 @@ def _sorted_ids(spec: NamedAxes, known: np.ndarray) -> np.ndarray:
     return np.array(ways.get(way, ways["as text"]), dtype=known.dtype)
 
 
-def refuse_duplicate_ids(ids: np.ndarray, where: str) -> None:
-    """Refuse ids of which one occurs twice."""
-    unique, counts = np.unique(ids, return_counts=True)
-    if counts.max(initial=1) > 1:
-        raise RepbiasError(f"{where}: the id {str(unique[counts.argmax()])!r} occurs twice")
+@dataclass(kw_only=True)
+class Matched:
+    """How the stimuli of a recording were joined with their set.
+
+    Attributes
+    ----------
+    ids : (trial,) or (stimulus,) ids as the set has them, or as the recording does if it has not
+    used : which are in the set and not excluded, bool
+    excluded : which are excluded, bool
+    info : what was done, for the recording's `info`
+    """
+
+    ids: np.ndarray
+    used: np.ndarray
+    excluded: np.ndarray
+    info: dict[str, Any]
 
 
-def match_stimuli(spec: FileRecording, ids: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Return which of the ids are in the stimulus set and not excluded, bool.
+def match_stimuli(spec: FileRecording, ids: np.ndarray, known: np.ndarray) -> Matched:
+    """Rename the stimuli of a recording, leave out what is excluded, and join them with the set.
 
     Parameters
     ----------
     spec
         The entry of ``recordings:``.
     ids
-        (trial,) or (stimulus,).
+        (trial,) or (stimulus,), as the recording has them.
     known
         Sorted ids of the stimulus set.
 
     Raises
     ------
     RepbiasError
-        If none is, or if any is not and the entry does not allow it (``unmatched: leave_out``); or
-        if an excluded id does not occur.
+        If none is in the set, or any is not and the entry does not allow it (``unmatched:
+        leave_out``); if any could be one or another; or if an excluded id does not occur.
     """
-    for name in spec.exclude:
-        if name not in ids:
-            raise RepbiasError(
-                f"{spec.path}: exclude: no stimulus {name!r}; {nearest(name, np.unique(ids))}"
-            )
-    excluded = np.isin(ids, spec.exclude)
-    unknown = np.setdiff1d(ids[~excluded], known)
-    if not len(unknown):
-        return ~excluded
-    some = ", ".join(repr(str(i)) for i in unknown[:5]) + (", ..." if len(unknown) > 5 else "")
-    total = len(np.unique(ids))
-    stems = {Path(str(i)).stem for i in unknown}
-    hint = "; leave out the file ending" if stems <= set(known.tolist()) else ""
-    found = (
-        f"{spec.path}: {len(unknown)} of {total} ids are not in '{spec.stimuli}': {some} "
-        f"(the set has ids like {str(known[0])!r}{hint})"
+    said: dict[str, int] = {}
+    if isinstance(spec, ResponseRecording) and spec.rename is not None:
+        names = _read_names(spec.rename)
+        renaming = join(ids, names)
+        renaming.refuse_unclear(str(spec.path), str(spec.rename))
+        said |= {f"renamed {renaming.said}": len(renaming.ignored)} if renaming.said else {}
+        new = {old: names[name] for old, name in renaming.pairs.items()}
+        ids = np.array([new.get(name, name) for name in ids.tolist()], dtype=str)
+    left_out = excluded(spec.exclude, np.unique(ids), str(spec.path))
+    is_left_out = np.isin(ids, left_out)
+    joined = join(ids[~is_left_out], known)
+    joined.refuse_unclear(str(spec.path), f"'{spec.stimuli}'")
+    if joined.absent:
+        found = f"{spec.path}: {joined.missing(repr(spec.stimuli))}"
+        if getattr(spec, "unmatched", "refuse") == "refuse" or not joined.pairs:
+            raise RepbiasError(f"{found}; 'exclude' leaves out stimuli by id")
+        logger.warning("%s; their trials are left out", found)
+    said |= {f"matched {joined.said}": len(joined.ignored)} if joined.said else {}
+    for sentence in said:
+        logger.info("%s: %s", spec.path, sentence)
+    names_of_set = join(left_out, known).translated(left_out).tolist()
+    return Matched(
+        ids=joined.translated(ids),
+        used=~is_left_out & np.isin(ids, list(joined.pairs)),
+        excluded=is_left_out,
+        info={"excluded_ids": names_of_set} | ({"matched": said} if said else {}),
     )
-    if getattr(spec, "unmatched", "refuse") == "refuse" or len(unknown) == total:
-        raise RepbiasError(f"{found}; 'exclude' leaves out stimuli by id")
-    logger.warning("%s; their trials are left out", found)
-    return np.isin(ids, known) & ~excluded
 
 
-def rename_ids(spec: ResponseRecording, ids: np.ndarray) -> np.ndarray:
-    """Translate a recording's names of stimuli to ids of the stimulus set."""
-    if spec.rename is None:
-        return ids
+def _read_names(path: Path) -> dict[str, str]:
+    """Read a file of two columns: the names of stimuli in a recording, and their ids."""
     try:
-        with spec.rename.open(encoding="utf-8-sig", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
     except UnicodeDecodeError as error:
-        raise RepbiasError(f"{spec.rename}: not a text file ({error})") from error
+        raise RepbiasError(f"{path}: not a text file ({error})") from error
     for number, row in enumerate(rows, 1):
         if len(row) != 2:
-            raise RepbiasError(f"{spec.rename}: line {number} has {len(row)} columns, expected 2")
-    refuse_duplicate_ids(np.array([old for old, _ in rows]), str(spec.rename))
-    names = dict(rows)
-    return np.array([names.get(i, i) for i in ids.tolist()], dtype=str)
+            raise RepbiasError(f"{path}: line {number} has {len(row)} columns, expected 2")
+    refuse_duplicate_ids(np.array([old for old, _ in rows]), str(path))
+    return dict(rows)
 
 
 def canonical(spec: ResponseRecording, known: np.ndarray, raw: RawResponses) -> Recording:
@@ -333,17 +334,17 @@ def canonical(spec: ResponseRecording, known: np.ndarray, raw: RawResponses) -> 
         not in the set.
     """
     responses = np.asarray(raw.responses, dtype=np.float64)
-    ids = rename_ids(spec, as_ids(raw.stimulus))
+    matched = match_stimuli(spec, as_ids(raw.stimulus), known)
+    ids = matched.ids
     units = {name: np.asarray(values) for name, values in raw.units.items()}
     refuse_duplicate_ids(units["unit"].astype(str), f"{spec.path}: units")
     if np.isinf(responses).any():
         raise RepbiasError(f"{spec.path}: {np.isinf(responses).sum()} responses are infinite")
-    matched = match_stimuli(spec, ids, known)
-    used = matched & ~np.isnan(responses).all(axis=tuple(range(1, responses.ndim)))
+    used = matched.used & ~np.isnan(responses).all(axis=tuple(range(1, responses.ndim)))
     if not used.any():
         raise RepbiasError(f"{spec.path}: every response is NaN")
-    _warn_of_unobserved(spec, ids[matched], ids[used])
-    unmatched = ids[~matched & ~np.isin(ids, spec.exclude)]
+    _warn_of_unobserved(spec, ids[matched.used], ids[used])
+    unmatched = ids[~matched.used & ~matched.excluded]
 
     by_name = np.lexsort([units["unit"].astype(str), units["subject"].astype(str)])
     ids, responses = ids[used], responses[used][:, by_name]
@@ -368,7 +369,7 @@ def canonical(spec: ResponseRecording, known: np.ndarray, raw: RawResponses) -> 
             "preparation": spec.preparation(),
             "unmatched_trials": len(unmatched),
             "unmatched_ids": np.unique(unmatched).tolist(),
-            "excluded_ids": spec.exclude,
+            **matched.info,
             **raw.info,
         },
     )

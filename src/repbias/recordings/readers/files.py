@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 from pydantic import model_validator
 
+from repbias.base.identities import as_ids, refuse_duplicate_ids
 from repbias.base.spec import InputPath, RepbiasError, nearest
 from repbias.io.recordings import Recording
 from repbias.recordings.readers.common import (
     RawResponses,
     ResponseRecording,
-    as_ids,
     canonical,
-    refuse_duplicate_ids,
 )
 
 logger = logging.getLogger(__name__)

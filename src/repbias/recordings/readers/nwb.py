@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
+from repbias.base.identities import as_ids
 from repbias.base.spec import RepbiasError, nearest
 from repbias.io.recordings import Recording
 from repbias.io.untrusted import open_hdf5, readable, refuse_size
-from repbias.recordings.readers.common import as_ids
 from repbias.recordings.readers.files import (
     TOLERANCE_S,
     MultiFileRecording,

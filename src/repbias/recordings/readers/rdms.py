@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, field_validator
 
+from repbias.base.identities import refuse_duplicate_ids
 from repbias.base.spec import RepbiasError
 from repbias.io.recordings import Recording
 from repbias.recordings.readers.common import (
@@ -15,7 +16,6 @@ from repbias.recordings.readers.common import (
     NamedAxes,
     load_named_axes,
     match_stimuli,
-    refuse_duplicate_ids,
     resolve_ids,
 )
 
@@ -131,7 +131,9 @@ def canonical_rdms(
     RepbiasError
         If stimuli are not in the set, or a dissimilarity is not finite.
     """
-    used = np.flatnonzero(match_stimuli(spec, ids, known))
+    matched = match_stimuli(spec, ids, known)
+    ids, used = matched.ids, np.flatnonzero(matched.used)
+    refuse_duplicate_ids(ids, str(spec.path))
     if len(used) < 3:
         raise RepbiasError(f"{spec.path}: {len(used)} stimuli; an RDM needs at least 3")
     order = used[np.argsort(ids[used])]
@@ -156,7 +158,7 @@ def canonical_rdms(
             "distance": distance,
             "source": spec.source,
             "file": spec.path.name,
-            "excluded_ids": spec.exclude,
+            **matched.info,
         },
     )
 
