@@ -84,19 +84,19 @@ class Activations:
         """Return one network's activations of shape (stimulus, unit), float32."""
         if self.rdm_measure is not None:
             raise StoreError(f"{self.path}: has RDMs only; expected activations")
-        return self._read(layer, row)
+        return self._read("layers", layer, row)
 
     def read_rdm(self, layer: str, row: int) -> np.ndarray:
         """Return one network's RDM, (pair,), of a model of which only RDMs are known."""
         if self.rdm_measure is None:
             raise StoreError(f"{self.path}: has activations; expected RDMs")
-        return self._read(layer, row)
+        return self._read("rdms", layer, row)
 
-    def _read(self, layer: str, row: int) -> np.ndarray:
+    def _read(self, kind: str, layer: str, row: int) -> np.ndarray:
         if layer not in self.layers:
             raise StoreError(f"{self.path}: no layer {layer!r}; {nearest(layer, self.layers)}")
         with self.opened() as group:
-            return get(group, f"layers/{layer}", row)
+            return get(group, f"{kind}/{layer}", row)
 
     @contextmanager
     def opened(self) -> Iterator[h5py.Group]:
@@ -152,7 +152,7 @@ def put_activations(
     shapes = {name: (len(networks["network"]), len(stimulus_ids), n) for name, n in layers.items()}
     if distance is not None:
         put_text(group, "distance", distance)
-    return _put(group, stimulus_ids, networks, shapes, np.float32, labels or {})
+    return _put(group, "layers", stimulus_ids, networks, shapes, np.float32, labels or {})
 
 
 def put_rdms(
@@ -175,24 +175,26 @@ def put_rdms(
     """
     put_text(group, "rdm_measure", measure)
     shapes = {name: (1, len(rdm)) for name, rdm in rdms.items()}
-    for name, dataset in _put(group, stimulus_ids, networks, shapes, np.float64, {}).items():
+    datasets = _put(group, "rdms", stimulus_ids, networks, shapes, np.float64, {})
+    for name, dataset in datasets.items():
         dataset[0] = rdms[name]
 
 
 def _put(
     group: h5py.Group,
+    kind: str,
     stimulus_ids: np.ndarray,
     networks: Mapping[str, Any],
     shapes: Mapping[str, tuple[int, ...]],
     dtype: DTypeLike,
     labels: Mapping[str, np.ndarray],
 ) -> dict[str, h5py.Dataset]:
-    """Write all but the content of layers, and give their datasets."""
+    """Write all but the content of layers, of this kind, and give their datasets."""
     put_json(group, "layers", list(shapes))
     put_columns(group.create_group("stimuli"), {"id": stimulus_ids})
     put_columns(group.create_group("networks"), networks)
     put_columns(group.create_group("labels"), labels)
-    within = group.create_group("layers")
+    within = group.create_group(kind)
     return {
         name: within.create_dataset(name, shape, dtype, **stored(shape, dtype))
         for name, shape in shapes.items()

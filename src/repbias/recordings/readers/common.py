@@ -86,14 +86,12 @@ class ResponseRecording(FileRecording, Preparation):
 SORTED = ("sorted", "sorted as text", "sorted naturally")
 
 
-class NamedAxes(StimulusFile):
-    """Further settings of what is read from a bare array."""
+class StimulusAxis(StimulusFile):
+    """Further settings of what is read from arrays that have an axis of stimuli (or trials)."""
 
     #: Further words that `stimulus_ids` may be, beside the name of a text file.
     other_ids: ClassVar[tuple[str, ...]] = ()
 
-    variable: str | None = None
-    """Name of the array in the file; dots step into MATLAB structures."""
     stimulus_ids: str | list[str]
     """Ids along the stimulus (or trial) axis: a list, a text file with one id per line, `variable:`
     and the name of an array of text or numbers in the same file, or `sorted` if the axis follows
@@ -127,6 +125,13 @@ class NamedAxes(StimulusFile):
                 f"line; there is no file {path}"
             )
         return str(path)
+
+
+class NamedAxes(StimulusAxis):
+    """Further settings of recordings in a bare array."""
+
+    variable: str | None = None
+    """Name of the array in the file; dots step into MATLAB structures."""
 
 
 @dataclass(kw_only=True)
@@ -214,7 +219,7 @@ def as_ids(values: Any) -> np.ndarray:
     return np.array([text(value).strip() for value in np.asarray(values).tolist()], dtype=str)
 
 
-def resolve_ids(spec: NamedAxes, n: int, known: np.ndarray, unique: bool = True) -> np.ndarray:
+def resolve_ids(spec: StimulusAxis, n: int, known: np.ndarray, unique: bool = True) -> np.ndarray:
     """Return the ids along a stimulus (or trial) axis of length n, in the order of the file.
 
     Raises
@@ -241,7 +246,7 @@ def resolve_ids(spec: NamedAxes, n: int, known: np.ndarray, unique: bool = True)
     return ids
 
 
-def _sorted_ids(spec: NamedAxes, known: np.ndarray) -> np.ndarray:
+def _sorted_ids(spec: StimulusAxis, known: np.ndarray) -> np.ndarray:
     """Return the ids of the whole set in the order of an axis that follows them."""
     ways = orders(known.tolist())
     way = str(spec.stimulus_ids).removeprefix("sorted").strip()
