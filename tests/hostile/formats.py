@@ -18,8 +18,9 @@ import numpy as np
 import scipy.io
 import yaml
 from PIL import Image
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
+from repbias.base.spec import RepbiasError
 from repbias.commands.description import name_of
 from repbias.commands.inspect import describe
 from repbias.io.activations import Activations, write_activations
@@ -27,8 +28,9 @@ from repbias.io.arrays import load_array
 from repbias.io.networks import Networks
 from repbias.io.recordings import Recording
 from repbias.io.stimuli import Stimuli
+from repbias.networks.model_arrays import ArrayNetwork, survey
 from repbias.recordings.readers import RecordingSpec, read_recording
-from repbias.stimuli.images import open_images
+from repbias.stimuli.images import Images, open_images
 from repbias.stimuli.spec import ImageSet
 
 IDS = np.array(["a", "b", "c", "d", "e", "f"])
@@ -69,6 +71,16 @@ def inspected(path: Path) -> str:
     block = found.block(name_of(path))
     yaml.safe_load(block)
     return "\n".join([*found.lines, block])
+
+
+def as_layers(path: Path) -> dict[str, Any]:
+    """Read a file as a model that is already computed; of a configuration, errors are told so."""
+    entry = {"kind": "array", "path": str(path), "stimuli": "set", "stimulus_ids": IDS.tolist()}
+    try:
+        spec = ArrayNetwork(**entry)
+    except ValidationError as error:
+        raise RepbiasError(error.errors()[0]["msg"]) from error
+    return survey(spec, Images(IDS.tolist(), None))
 
 
 def images(path: Path) -> list[Image.Image]:
@@ -169,6 +181,11 @@ def long_table(path: Path) -> None:
     path.write_text("\n".join(separator.join(map(str, row)) for row in rows))
 
 
+def features_table(path: Path) -> None:
+    rows = [",".join(map(str, row)) for row in VALUES]
+    path.write_text("\n".join(["a,b,c,d", *rows]))
+
+
 def rsatoolbox_dataset(path: Path) -> None:
     from rsatoolbox.data import Dataset
 
@@ -263,20 +280,21 @@ LONG = {"kind": "table", "format": "long"}
 THEIRS = {"kind": "rsatoolbox", "stimulus": "stimulus"}
 BRAIN = {"kind": "brainscore"}
 _ALL = [
-    Format("x.npy", lambda path: np.save(path, VALUES), ARRAY, (inspected,)),
-    Format("x.npz", npz, NAMED, (inspected,)),
-    Format("x.h5", hdf5, NAMED, (inspected,)),
-    Format("x.mat", mat5, NAMED, (inspected, lambda path: load_array(path, "s.field"))),
+    Format("x.npy", lambda path: np.save(path, VALUES), ARRAY, (inspected, as_layers)),
+    Format("x.npz", npz, NAMED, (inspected, as_layers)),
+    Format("x.h5", hdf5, NAMED, (inspected, as_layers)),
+    Format("x.mat", mat5, NAMED, (inspected, as_layers, lambda path: load_array(path, "s.field"))),
     Format("compressed.mat", lambda path: mat5(path, True), NAMED, (inspected,)),
     Format("v73.mat", mat73, NAMED | {"axes": ["stimulus", "unit"]}, (inspected,)),
     Format("x.nwb", nwb, NWB, (inspected,)),
-    Format("x.nc", netcdf, BRAIN, (inspected,)),
+    Format("x.nc", netcdf, BRAIN, (inspected, as_layers)),
     Format("netcdf3.nc", lambda path: netcdf(path, "scipy"), BRAIN, (inspected,)),
     Format("x-epo.fif", fif, {"kind": "mne"}, (inspected,)),
     Format("x.nii", nifti, None, (inspected, read_nifti)),
     Format("x.nii.gz", nifti, None, (inspected, read_nifti)),
     Format("x.csv", long_table, LONG, (inspected,)),
     Format("x.tsv", long_table, LONG, (inspected,)),
+    Format("features.csv", features_table, None, (as_layers,)),
     Format("dataset.h5", rsatoolbox_dataset, THEIRS, (inspected,)),
     Format("rdms.h5", rsatoolbox_rdms, THEIRS, (inspected,)),
     Format("recording.h5", our_recording, None, (Recording.read, inspected)),

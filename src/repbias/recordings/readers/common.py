@@ -8,7 +8,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import field_validator
@@ -31,20 +31,29 @@ from repbias.recordings.spec import Preparation, trial_keys
 logger = logging.getLogger(__name__)
 
 
-class FileRecording(Spec):
-    """Settings of every recording that is read from a file."""
-
-    if TYPE_CHECKING:
-        kind: str  # a literal in every subclass
+class StimulusFile(Spec):
+    """Settings of all that is read from a file and joined with a stimulus set by id."""
 
     path: InputPath
     """The file."""
     stimuli: str
     """The stimulus set that was shown, an entry of ``images:``."""
-    modality: str = "unknown"
-    """What was measured: spikes, calcium, fMRI, MEG, ..."""
     source: str = ""
     """Citation or origin, shown in the report."""
+
+    def input_files(self) -> list[str]:
+        """Return all files that are read; changing one reruns what uses them."""
+        return [str(self.path)]
+
+
+class FileRecording(StimulusFile):
+    """Settings of every recording that is read from a file."""
+
+    if TYPE_CHECKING:
+        kind: str  # a literal in every subclass
+
+    modality: str = "unknown"
+    """What was measured: spikes, calcium, fMRI, MEG, ..."""
     exclude: list[str] = []
     """Ids of stimuli to leave out, such as a blank screen."""
     analyse_regions: list[str] | dict[Name, list[str]] | None = None
@@ -55,10 +64,6 @@ class FileRecording(Spec):
     @classmethod
     def _different(cls, ids: list[str]) -> list[str]:
         return refuse_duplicates(ids)
-
-    def input_files(self) -> list[str]:
-        """Return all files that the recording is read from; changing one reruns what uses it."""
-        return [str(self.path)]
 
 
 class ResponseRecording(FileRecording, Preparation):
@@ -86,15 +91,12 @@ SORTED = {
 }
 
 
-def _is_no_file(stimulus_ids: str) -> bool:
-    return stimulus_ids in SORTED or stimulus_ids.startswith("variable:")
+class StimulusAxis(StimulusFile):
+    """Further settings of what is read from arrays that have an axis of stimuli (or trials)."""
 
+    #: Further words that `stimulus_ids` may be, beside the name of a text file.
+    other_ids: ClassVar[tuple[str, ...]] = ()
 
-class NamedAxes(FileRecording):
-    """Further settings of recordings in a bare array."""
-
-    variable: str | None = None
-    """Name of the array in the file; dots step into MATLAB structures."""
     stimulus_ids: str | list[str]
     """Ids along the stimulus (or trial) axis: a list, a text file with one id per line, `variable:`
     and the name of an array of text or numbers in the same file, or `sorted` if the axis follows
@@ -104,23 +106,37 @@ class NamedAxes(FileRecording):
 
     def input_files(self) -> list[str]:
         """Return all files that the recording is read from; changing one reruns what uses it."""
+        return [*super().input_files(), *self.id_files()]
+
+    def id_files(self) -> list[str]:
+        """Return the text file of the ids, if there is one."""
         ids = self.stimulus_ids
-        if isinstance(ids, list) or _is_no_file(ids):
-            return super().input_files()
-        return [*super().input_files(), ids]
+        return [] if isinstance(ids, list) or self._is_no_file(ids) else [ids]
+
+    @classmethod
+    def _is_no_file(cls, ids: str) -> bool:
+        return ids in (*SORTED, *cls.other_ids) or ids.startswith("variable:")
 
     @field_validator("stimulus_ids")
     @classmethod
     def _file_exists(cls, ids: str | list[str]) -> str | list[str]:
-        if isinstance(ids, list) or _is_no_file(ids):
+        if isinstance(ids, list) or cls._is_no_file(ids):
             return ids
         path = Path(expand_variables(ids))
         if not path.is_file():
+            words = ", ".join(map(repr, (*SORTED, *cls.other_ids)))
             raise ValueError(
-                f"expected a list of ids, {', '.join(map(repr, SORTED))}, 'variable:NAME', "
-                f"or a text file with one id per line; there is no file {path}"
+                f"expected a list of ids, {words}, 'variable:NAME', or a text file with one id per "
+                f"line; there is no file {path}"
             )
         return str(path)
+
+
+class NamedAxes(StimulusAxis):
+    """Further settings of recordings in a bare array."""
+
+    variable: str | None = None
+    """Name of the array in the file; dots step into MATLAB structures."""
 
 
 @dataclass(kw_only=True)
@@ -164,29 +180,33 @@ def load_named_axes(spec: NamedAxes, axes: Sequence[str]) -> np.ndarray:
     RepbiasError
         If the number of axes differs, or an unnamed axis is longer than 1.
     """
-    array = load_array(spec.path, spec.variable)
-    refuse_size(spec.path, "the array in double precision", array.shape, 8)
+    return with_named_axes(spec.path, load_array(spec.path, spec.variable), axes)
+
+
+def with_named_axes(path: Path, array: np.ndarray, axes: Sequence[str]) -> np.ndarray:
+    """Check an array against the names of its axes, as :func:`load_named_axes` does."""
+    refuse_size(path, "the array in double precision", array.shape, 8)
     if array.dtype.kind not in "fiub":
-        raise RepbiasError(f"{spec.path}: expected numbers, found an array of {array.dtype}")
+        raise RepbiasError(f"{path}: expected numbers, found an array of {array.dtype}")
     if array.ndim != len(axes):
         raise RepbiasError(
-            f"{spec.path}: axes names {len(axes)} axes {axes}, "
+            f"{path}: axes names {len(axes)} axes {axes}, "
             f"but the array has {array.ndim} (shape {array.shape})"
         )
     if array.size == 0:
         pairs = "0 pairs; " if "pair" in axes else ""
-        raise RepbiasError(f"{spec.path}: {pairs}the array is empty (shape {array.shape})")
+        raise RepbiasError(f"{path}: {pairs}the array is empty (shape {array.shape})")
     for name, size in zip(axes, array.shape, strict=True):
         if name == "_" and size != 1:
             raise RepbiasError(
-                f"{spec.path}: the axis called _ has length {size}; only axes of length 1 may be "
+                f"{path}: the axis called _ has length {size}; only axes of length 1 may be "
                 f"unnamed (axes {axes}, shape {array.shape})"
             )
     dropped = tuple(i for i, name in enumerate(axes) if name == "_")
     return array.squeeze(axis=dropped).astype(np.float64)
 
 
-def resolve_ids(spec: NamedAxes, n: int, known: np.ndarray, unique: bool = True) -> np.ndarray:
+def resolve_ids(spec: StimulusAxis, n: int, known: np.ndarray, unique: bool = True) -> np.ndarray:
     """Return the ids along a stimulus (or trial) axis of length n, in the order of the file.
 
     Raises
@@ -213,7 +233,7 @@ def resolve_ids(spec: NamedAxes, n: int, known: np.ndarray, unique: bool = True)
     return ids
 
 
-def _sorted_ids(spec: NamedAxes, known: np.ndarray) -> np.ndarray:
+def _sorted_ids(spec: StimulusAxis, known: np.ndarray) -> np.ndarray:
     """Return the ids of the whole set in the order of an axis that follows them."""
     ways = orders(known.tolist())
     way = SORTED[str(spec.stimulus_ids)]
