@@ -21,7 +21,8 @@ from sklearn.svm import SVC
 
 from repbias.base.spec import RepbiasError
 from repbias.io.recordings import Recording
-from repbias.recordings.readers.fmri import FmriRecording, prepare_run, read
+from repbias.recordings.readers.fmri import FmriRecording, read
+from repbias.recordings.readers.fmri.bold import prepare_run
 
 KNOWN = np.array([f"image{i}" for i in range(9)])
 AFFINE = np.array([[2.0, 0, 0, -10], [0, 2, 0, -20], [0, 0, 2.5, 5], [0, 0, 0, 1]])

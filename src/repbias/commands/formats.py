@@ -236,7 +236,7 @@ def _put_coordinates(
 def describe_nifti(path: Path, variable: str | None) -> Description:
     """Describe a NIfTI image; only its last voxel is read, to see whether the file is complete."""
     refuse_variable(path, variable)
-    from repbias.recordings.readers.fmri import open_nifti
+    from repbias.recordings.readers.fmri.images import open_nifti
 
     image = open_nifti(path)
     image.dataobj[(-1,) * image.ndim]
@@ -284,7 +284,7 @@ def _put_fmri_entry(found: Description, path: Path, shape: tuple[int, ...]) -> N
 
 def _fits(mask: Path, shape: tuple[int, ...]) -> bool:
     """Whether an image is a single volume on the same grid."""
-    from repbias.recordings.readers.fmri import open_nifti
+    from repbias.recordings.readers.fmri.images import open_nifti
 
     try:
         return open_nifti(mask).shape == shape[:3]
