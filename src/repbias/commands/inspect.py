@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from repbias.base.spec import RepbiasError
-from repbias.commands import formats
+from repbias.commands import bids, formats
 from repbias.commands.arrays import describe_arrays
 from repbias.commands.description import Description, name_of
 from repbias.commands.hdf5 import describe_hdf5
@@ -30,7 +30,10 @@ DESCRIBE: dict[str, Describe] = {
 }
 #: Functions that describe a folder, or return None if it is not of their kind; the first that
 #: describes it is taken, so a folder of some software comes before files of any origin.
-FOLDERS: list[Callable[[Path], Description | None]] = []
+FOLDERS: list[Callable[[Path], Description | None]] = [
+    bids.describe_fmriprep,
+    bids.describe_raw,
+]
 
 
 def run(file: Path, variable: str | None = None) -> int:

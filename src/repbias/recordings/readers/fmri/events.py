@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from repbias.base.spec import RepbiasError
-from repbias.io.text_tables import find_column, numbers, read_table, texts
+from repbias.io.text_tables import find_column, is_missing, numbers, read_table, texts
 from repbias.recordings.readers.fmri.scans import SCAN, Scan
 from repbias.recordings.readers.fmri.settings import FmriRecording
 
@@ -19,38 +20,61 @@ STIMULUS_COLUMNS = ("stimulus", "trial_type")
 
 
 def read_events(spec: FmriRecording, scan: Scan) -> pd.DataFrame:
-    """Return the events: a column "stimulus", and run, session, onset and duration if present."""
+    """Return the events: a column "stimulus", and run, session, onset and duration if present.
+
+    Raises
+    ------
+    RepbiasError
+        If a column does not exist, or a stimulus, its session or its run is missing.
+    """
     import pandas as pd
 
     path = scan.paths["events"]
     table = read_table(path, spec.header)
     candidates = [name for name in STIMULUS_COLUMNS if name in table] or STIMULUS_COLUMNS
     stimulus = find_column(path, table, spec.columns.stimulus or candidates[0])
-    events = pd.DataFrame({"stimulus": texts(path, table, stimulus)}, index=table.index)
-    for name in ("session", "run", "onset", "duration"):
-        called = getattr(spec.columns, name)
-        if name in spec.columns.given():
-            find_column(path, table, called)
-        if called in table and name not in scan.where:
-            read = texts if name in SCAN else numbers
-            events[name] = read(path, table, called)
+    ignored = is_ignored(spec, table[stimulus])
+    _require_stimuli(path, table[~ignored], stimulus)
+    called = {name: getattr(spec.columns, name) for name in ("session", "run", "onset", "duration")}
+    for name in called.keys() & spec.columns.given():
+        find_column(path, table, called[name])
+    called = {n: c for n, c in called.items() if c in table and n not in scan.where}
+    if "onset" in called:  # an ignored event need not belong to a run
+        runs = [called[name] for name in ("session", "run") if name in called]
+        table = table[~(ignored & np.any([is_missing(table[name]) for name in runs], axis=0))]
+    events = pd.DataFrame({"stimulus": table[stimulus].to_numpy(str)}, index=table.index)
+    for name, column in called.items():
+        events[name] = (texts if name in SCAN else numbers)(path, table, column)
     return events
+
+
+def is_ignored(spec: FmriRecording, labels: pd.Series) -> np.ndarray:
+    """Return which labels are not stimuli, bool; `n/a` stands for all that means "missing"."""
+    named = labels.isin(spec.ignore).to_numpy(bool)
+    return named | (is_missing(labels) & is_missing(spec.ignore).any())
+
+
+def _require_stimuli(path: Path, table: pd.DataFrame, stimulus: str) -> None:
+    try:
+        texts(path, table, stimulus)
+    except RepbiasError as error:
+        raise RepbiasError(f"{error}; if such events show no stimulus: ignore: [n/a]") from error
 
 
 def pick_betas(
     spec: FmriRecording, scan: Scan, values: np.ndarray, events: pd.DataFrame
 ) -> tuple[np.ndarray, pd.DataFrame]:
     """Take one volume per trial."""
-    require_row_per_volume(scan, values, events)
+    require_row_per_volume(scan, len(values), events)
     events = events.drop(columns="duration", errors="ignore")
-    used = ~events["stimulus"].isin(spec.ignore).to_numpy()
+    used = ~is_ignored(spec, events["stimulus"])
     return values[used], events[used].rename(columns={"onset": "start_time"})
 
 
-def require_row_per_volume(scan: Scan, values: np.ndarray, events: pd.DataFrame) -> None:
+def require_row_per_volume(scan: Scan, n_volumes: int, events: pd.DataFrame) -> None:
     """Refuse a table of events that has not one row for every volume."""
-    if len(events) != len(values):
+    if len(events) != n_volumes:
         raise RepbiasError(
-            f"{scan.paths['events']}: {len(events)} rows for the {len(values)} volumes of "
+            f"{scan.paths['events']}: {len(events)} rows for the {n_volumes} volumes of "
             f"{scan.image}"
         )

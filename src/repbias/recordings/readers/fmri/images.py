@@ -91,9 +91,11 @@ def header_tr(image: Any) -> float | None:
     return tr if tr and SHORTEST_TR <= tr <= LONGEST_TR else None
 
 
-def voxels(spec: FmriRecording, scan: Scan, grid: Grid) -> tuple[np.ndarray, pd.DataFrame]:
-    """Return which voxels are read, (x, y, z) bool, and the table of their units."""
+def voxels(spec: FmriRecording, scans: list[Scan], grid: Grid) -> tuple[np.ndarray, pd.DataFrame]:
+    """Return which voxels of a subject are read, (x, y, z) bool, and the table of their units."""
     import pandas as pd
+
+    scan = scans[0]
 
     def on_grid(path: Path) -> np.ndarray:
         image = open_image(path, 3)
@@ -107,10 +109,12 @@ def voxels(spec: FmriRecording, scan: Scan, grid: Grid) -> tuple[np.ndarray, pd.
         if (labels != np.round(labels)).any():
             raise RepbiasError(f"{scan.paths['regions']}: labels must be integers")
         inside = labels != 0
-    if "mask" in scan.paths:
-        inside = on_grid(scan.paths["mask"]) != 0
+    masks = dict.fromkeys(scan.paths["mask"] for scan in scans if "mask" in scan.paths)
+    if masks:
+        inside = np.all([on_grid(path) != 0 for path in masks], axis=0)
     if not inside.any():
-        raise RepbiasError(f"{scan.paths.get('mask', scan.paths.get('regions'))}: holds no voxel")
+        named = " and ".join(map(str, masks)) or scan.paths["regions"]
+        raise RepbiasError(f"{named}: {'share' if len(masks) > 1 else 'holds'} no voxel")
     indices = np.argwhere(inside)
     widths = [len(str(n - 1)) for n in grid.shape]
     units = pd.DataFrame(indices, columns=["x", "y", "z"])
@@ -126,14 +130,15 @@ def voxels(spec: FmriRecording, scan: Scan, grid: Grid) -> tuple[np.ndarray, pd.
 
 def require_same_grid(grid: Grid, expected: Grid) -> None:
     """Refuse an image whose voxels are not those of another."""
+    remedy = "resample labels with nilearn.image.resample_to_img(..., interpolation='nearest')"
     if grid.shape != expected.shape:
         raise RepbiasError(
-            f"{grid.path}: {grid.shape} voxels, but {expected.shape} in {expected.path}"
+            f"{grid.path}: {grid.shape} voxels, but {expected.shape} in {expected.path}; {remedy}"
         )
     if not np.allclose(grid.affine, expected.affine, rtol=0, atol=AFFINE_TOLERANCE):
         raise RepbiasError(
             f"{grid.path}: its affine {grid.affine[:3].tolist()} is not that of {expected.path}, "
-            f"{expected.affine[:3].tolist()}; resample one image to the grid of the other"
+            f"{expected.affine[:3].tolist()}; {remedy}"
         )
 
 

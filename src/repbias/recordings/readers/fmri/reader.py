@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,8 @@ from repbias.io.text_tables import typed
 from repbias.recordings.readers.common import RawResponses, canonical
 from repbias.recordings.readers.fmri.arrays import columns, load_volumes
 from repbias.recordings.readers.fmri.bold import average_bold
-from repbias.recordings.readers.fmri.events import pick_betas, read_events
+from repbias.recordings.readers.fmri.events import is_ignored, pick_betas, read_events
+from repbias.recordings.readers.fmri.glm import describe_fit, fit_bold
 from repbias.recordings.readers.fmri.images import (
     Grid,
     header_tr,
@@ -28,6 +29,9 @@ from repbias.recordings.readers.fmri.settings import FmriRecording
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    #: Responses (trial, unit) of a subject, the table of trials and that of units.
+    Part = tuple[np.ndarray, pd.DataFrame, pd.DataFrame]
 
 logger = logging.getLogger(__name__)
 
@@ -47,9 +51,13 @@ def read(spec: FmriRecording, stimulus_ids: np.ndarray) -> Recording:
     import pandas as pd
 
     subjects: dict[str, list[Scan]] = {}
-    for scan in spec.scans():
+    scans = spec.scans()
+    for scan in scans:
         subjects.setdefault(scan.where.get("subject", spec.subject), []).append(scan)
-    parts = [_read_subject(spec, name, scans) for name, scans in subjects.items()]
+    read_all = (_read_subject(spec, name, scans) for name, scans in subjects.items())
+    parts = [part for part in read_all if part is not None]
+    if not parts:
+        raise RepbiasError(f"{scans[0].paths['events']}: holds no stimulus, nor do the others")
     n_trials = [len(trials) for _, trials, _ in parts]
     n_units = [len(units) for _, _, units in parts]
     responses = np.full((sum(n_trials), sum(n_units)), np.nan)
@@ -59,7 +67,6 @@ def read(spec: FmriRecording, stimulus_ids: np.ndarray) -> Recording:
         responses[row : row + values.shape[0], column : column + values.shape[1]] = values
     trials = pd.concat([trials for _, trials, _ in parts], ignore_index=True)
     units = pd.concat([units for _, _, units in parts], ignore_index=True)
-    processing = {key: getattr(spec, key) for key in ("delay_s", "detrend", "zscore_runs")}
     raw = RawResponses(
         stimulus=trials["stimulus"].to_numpy(dtype=str),
         responses=responses,
@@ -68,15 +75,28 @@ def read(spec: FmriRecording, stimulus_ids: np.ndarray) -> Recording:
             for name, column in trials.drop(columns="stimulus").items()
         },
         units={n: c.to_numpy(int if n in ("x", "y", "z") else str) for n, c in units.items()},
-        info={"content": spec.content} | (processing if spec.content == "bold" else {}),
+        info={"content": spec.content} | _processing(spec, scans, parts),
     )
     return canonical(spec, stimulus_ids, raw)
 
 
-def _read_subject(
-    spec: FmriRecording, subject: str, scans: list[Scan]
-) -> tuple[np.ndarray, pd.DataFrame, pd.DataFrame]:
-    """Return responses (trial, unit), the table of trials and that of units."""
+def _processing(spec: FmriRecording, scans: list[Scan], parts: list[Part]) -> dict[str, Any]:
+    """Say how responses came from the images."""
+    if spec.content == "betas":
+        return {}
+    if (glm := spec.glm()) is not None:
+        fit = describe_fit(glm, scans, [trials for _, trials, _ in parts])
+        unit = {"response_unit": spec.response_unit} if spec.response_unit else {}
+        return {"skip_volumes": spec.skip_volumes, **fit, **unit}
+    return {
+        **{key: getattr(spec, key) for key in ("delay_s", "detrend", "zscore_runs")},
+        "skip_volumes": spec.skip_volumes,
+        "confounds": "none",
+    }
+
+
+def _read_subject(spec: FmriRecording, subject: str, scans: list[Scan]) -> Part | None:
+    """Return the responses of a subject, unless no scan has a stimulus."""
     import pandas as pd
 
     load = _load_arrays if scans[0].is_array else _load_images
@@ -86,12 +106,18 @@ def _read_subject(
         if np.isinf(values).any():
             raise RepbiasError(f"{scan.image}: {np.isinf(values).sum()} values are infinite")
         events = read_events(spec, scan)
+        if is_ignored(spec, events["stimulus"]).all():
+            logger.warning("%s: holds no stimulus; it is left out", scan.paths["events"])
+            continue
         if spec.content == "betas":
             picked, table = pick_betas(spec, scan, values, events)
         else:
-            picked, table = average_bold(spec, scan, values, events, spec.tr_s or tr)
+            respond = average_bold if spec.glm() is None else fit_bold
+            picked, table = respond(spec, scan, values, events, spec.tr_s or tr)
         responses.append(picked)
         trials.append(table.assign(**{k: v for k, v in scan.where.items() if k != "subject"}))
+    if not responses:
+        return None
     logger.info("subject %s: %d scans, %d trials", subject, len(scans), sum(map(len, trials)))
     together = np.concatenate(responses)
     observed = ~np.isnan(together).all(axis=0)
@@ -123,7 +149,7 @@ def _load_images(
 ) -> Iterator[tuple[np.ndarray, float | None, pd.DataFrame]]:
     """Yield the values (volume, voxel) and TR of a subject's images, and the table of units."""
     first = Grid.of(scans[0].image, open_image(scans[0].image))
-    inside, units = voxels(spec, scans[0], first)
+    inside, units = voxels(spec, scans, first)
     for scan in scans:
         image = open_image(scan.image)
         require_same_grid(Grid.of(scan.image, image), first)

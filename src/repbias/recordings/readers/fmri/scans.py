@@ -19,7 +19,8 @@ class Scan:
     Attributes
     ----------
     image : its file
-    paths : the files of its "events", "mask" and "regions", as far as they exist
+    paths : the files of its "events", "mask", "regions", "confounds" and "sidecar" (metadata in
+        JSON), as far as they exist
     where : values of the template's placeholders: "subject", "session", "run"
     """
 
@@ -67,9 +68,9 @@ def fill(name: str, template: str, where: Mapping[str, str]) -> str:
 
     def value(match: re.Match[str]) -> str:
         part = match.group(1)
-        if part not in where or (name != "events" and part != "subject"):
+        if part not in where or (name == "regions" and part != "subject"):
             reason = "is not in 'images'"
-            if part in where:  # voxels are the same in all sessions and runs of a subject
+            if part in where:  # a voxel has the same region in all sessions and runs of a subject
                 reason = "is not allowed; only {subject} is"
             raise ValueError(f"{name}: {{{part}}} {reason}")
         return where[part]
