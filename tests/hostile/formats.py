@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import tarfile
 import warnings
 import zipfile
@@ -28,6 +29,9 @@ from repbias.io.networks import Networks
 from repbias.io.recordings import Recording
 from repbias.io.stimuli import Stimuli
 from repbias.recordings.readers import RecordingSpec, read_recording
+from repbias.recordings.readers.fmri.confounds import read_confounds
+from repbias.recordings.readers.fmri.glm_settings import Confounds
+from repbias.recordings.readers.fmri.scans import Scan
 from repbias.stimuli.images import open_images
 from repbias.stimuli.spec import ImageSet
 
@@ -162,6 +166,19 @@ def read_nifti(path: Path) -> Recording:
     return as_recording(FMRI | {"events": str(events)}, path)
 
 
+def fmriprep(path: Path) -> None:
+    path.write_text(json.dumps({"GeneratedBy": [{"Name": "fMRIPrep", "Version": "23.2.1"}]}))
+
+
+def confounds(path: Path) -> None:
+    rows = ["csf\tnon_steady_state_outlier00", *(f"{i}\t{int(i == 0)}" for i in range(6))]
+    path.write_text("\n".join(rows))
+
+
+def read_table_of_confounds(path: Path) -> Any:
+    return read_confounds(Confounds(columns=["csf"]), Scan(path, {"confounds": path}, {}), 6)
+
+
 def long_table(path: Path) -> None:
     separator = "," if path.suffix == ".csv" else "\t"
     rows = [("stimulus", "unit", "response")]
@@ -275,6 +292,8 @@ _ALL = [
     Format("x-epo.fif", fif, {"kind": "mne"}, (inspected,)),
     Format("x.nii", nifti, None, (inspected, read_nifti)),
     Format("x.nii.gz", nifti, None, (inspected, read_nifti)),
+    Format("dataset_description.json", fmriprep, None, (lambda path: inspected(path.parent),)),
+    Format("confounds.tsv", confounds, None, (read_table_of_confounds,)),
     Format("x.csv", long_table, LONG, (inspected,)),
     Format("x.tsv", long_table, LONG, (inspected,)),
     Format("dataset.h5", rsatoolbox_dataset, THEIRS, (inspected,)),

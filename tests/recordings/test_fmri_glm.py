@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from nilearn.glm.first_level import FirstLevelModel, compute_regressor
 from nilearn.interfaces.fmriprep import load_confounds_strategy
+from nilearn.signal import create_cosine_drift
 from pydantic import ValidationError
 from sklearn.linear_model import LinearRegression
 
@@ -87,7 +88,7 @@ def write_run(root, subject="01", run="1", events=EVENTS, seed=0, noise=1.0, not
 def read_folder(root, known=KNOWN, **settings):
     response = settings.pop("response", {})
     if isinstance(response, dict):
-        response = {"confounds": {"columns": COLUMNS}} | response
+        response = {"confounds": {"columns": COLUMNS}, "scale": "percent"} | response
     spec = FmriRecording(
         kind="fmri",
         stimuli="set",
@@ -214,14 +215,21 @@ def test_each_separate_beta_is_that_of_a_model_in_which_all_others_are_one_regre
 
 @pytest.mark.parametrize("scale", ["z", "none"])
 def test_betas_in_other_units_are_those_of_the_scaled_signal(scale, tmp_path):
+    """z divides by the standard deviation of what drifts and confounds leave, by scikit-learn."""
     write_run(tmp_path)
     percent = read_folder(tmp_path).responses
     series = nibabel.load(tmp_path / IMAGE.format(subject="01", run="1")).get_fdata()
-    series = series.reshape(-1, VOLUMES)
-    factor = series.mean(axis=1) / 100 / (series.std(axis=1) if scale == "z" else 1)
+    series = series.reshape(-1, VOLUMES).T
+    (table,) = tmp_path.rglob("*confounds*.tsv")
+    drifts = create_cosine_drift(1 / 128, TR * (np.arange(VOLUMES) + 0.5))
+    nuisance = np.hstack([pd.read_csv(table, sep="\t")[ALL].bfill(), drifts])
+    rest = series - LinearRegression().fit(nuisance, series).predict(nuisance)
+    unit = rest.std(axis=0) if scale == "z" else 1
     found = read_folder(tmp_path, response={"scale": scale})
-    np.testing.assert_allclose(found.responses, percent * factor, rtol=1e-6)
-    expected = "standard deviations of the run" if scale == "z" else ""
+    np.testing.assert_allclose(
+        found.responses, percent * series.mean(axis=0) / 100 / unit, rtol=1e-6
+    )
+    expected = "standard deviations of the signal" if scale == "z" else ""
     assert found.info["response_unit"] == expected
     own = read_folder(tmp_path, response={"scale": scale}, response_unit="mine")
     assert own.info["response_unit"] == "mine"
@@ -405,7 +413,7 @@ def test_percent_need_a_baseline(tmp_path, caplog):
     data[0, 0, 0] -= data[0, 0, 0].mean()
     nibabel.save(nibabel.Nifti1Image(data, image.affine, image.header), path)
     assert len(read_folder(tmp_path).units["unit"]) == 11
-    assert "1 of 12 voxels are left out: their mean over the run" in caplog.text
+    assert "1 of 12 voxels have a mean over the run that is not above" in caplog.text
     data -= data.mean(axis=3, keepdims=True)
     nibabel.save(nibabel.Nifti1Image(data, image.affine, image.header), path)
     with pytest.raises(RepbiasError, match=r"12 of 12 voxels have a mean .* scale: z, or none"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import json
 import os
 import re
 from collections import Counter
@@ -18,7 +17,7 @@ from repbias.base.order import naturally
 from repbias.commands.description import FILL_IN, STIMULI, Description, count, some
 from repbias.commands.formats import examples
 from repbias.io.text_tables import is_missing, read_header, read_table
-from repbias.io.untrusted import readable, refuse_size
+from repbias.io.untrusted import read_metadata
 from repbias.recordings.readers.fmri.confounds import find_confounds
 from repbias.recordings.readers.fmri.scans import fill
 
@@ -48,8 +47,8 @@ def describe_fmriprep(path: Path) -> Description | None:
     found = Description([f"derivatives of {said}"])
     if not images:
         found.lines.append(
-            "Needed to read it: sub-*/func/*_desc-preproc_bold.nii.gz. There are none; was fMRIPrep "
-            "told to write surfaces only, or --level minimal?"
+            "Needed to read it: sub-*/func/*_desc-preproc_bold.nii.gz. There are none; was "
+            "fMRIPrep told to write surfaces only, or --level minimal?"
         )
         return found
     templates = Counter(image.template for image in images)
@@ -125,12 +124,7 @@ def _images(path: Path, ending: str) -> list[Image]:
 
 def _dataset_description(path: Path) -> dict[str, Any]:
     file = path / "dataset_description.json"
-    if not file.is_file():
-        return {}
-    with readable(file, "a description of a dataset in JSON"):
-        refuse_size(file, "the file", (file.stat().st_size,))
-        facts = json.loads(file.read_text(encoding="utf-8-sig"))
-    return facts if isinstance(facts, dict) else {}
+    return read_metadata(file) if file.is_file() else {}
 
 
 def _software(facts: dict[str, Any]) -> list[str]:
@@ -196,9 +190,10 @@ def _say_regions(found: Description, path: Path, image: Image) -> None:
 
 def _put_events(found: Description, path: Path, images: Sequence[Image]) -> None:
     """Write the keys of the events, which are in the raw dataset."""
-    for root in (path.parent.parent, path.parent, path):
+    place = path.resolve()  # of a folder called "." or linked, the parents are others
+    for root in (place.parent.parent, place.parent, place):
         for name in _names_of_events(images[0]):
-            template = os.path.relpath(root / name, path)
+            template = os.path.relpath(root / name, place)
             files = _existing(path, template, images)
             if files:
                 found.put("events", template)

@@ -67,12 +67,10 @@ def read_confounds(
         If the table has another number of rows, a column does not exist, or a value is missing.
     """
     path = scan.paths["confounds"]
-    used = np.ones(n_volumes, bool)
     if confounds.strategy is None:
-        table, left_out = _by_column(confounds, path)
+        table, steady = _by_column(confounds, path)
         _require_rows(path, len(table), n_volumes, scan)
-        used[left_out] = False
-        return table, used
+        return table, steady
     fmriprep = import_optional("nilearn.interfaces.fmriprep", "confounds", "glm")
     with readable(path, "confounds of fMRIPrep"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -80,9 +78,8 @@ def read_confounds(
             str(scan.image), denoise_strategy=confounds.strategy
         )
     _require_rows(path, len(table), n_volumes, scan)
-    if kept is not None:
-        used[:] = np.isin(np.arange(n_volumes), kept)
-    return table, used
+    every = np.arange(n_volumes)
+    return table, np.isin(every, every if kept is None else kept)
 
 
 def _require_rows(path: Path, n_rows: int, n_volumes: int, scan: Scan) -> None:
@@ -121,14 +118,17 @@ def _chosen(confounds: Confounds, path: Path, header: Sequence[str]) -> list[str
 
 
 def _by_column(confounds: Confounds, path: Path) -> tuple[pd.DataFrame, np.ndarray]:
-    """Return the columns that were asked for, and the indices of volumes that are not steady."""
+    """Return the columns that were asked for, and which volumes are in a steady state."""
     import pandas as pd
 
     table = read_table(path)
-    marks = [numbers(path, table, name) for name in table if fnmatchcase(name, NON_STEADY)]
+    steady = np.ones(len(table), bool)
+    for name in table:
+        if fnmatchcase(name, NON_STEADY):
+            steady &= numbers(path, table, name) != 1
     names = _chosen(confounds, path, list(table))
     kept = pd.DataFrame({n: _filled(path, table, n) for n in names}, index=range(len(table)))
-    return kept, np.array([mark.argmax() for mark in marks], dtype=int)
+    return kept, steady
 
 
 def _filled(path: Path, table: pd.DataFrame, name: str) -> np.ndarray:

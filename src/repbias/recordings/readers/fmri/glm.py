@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from repbias.base.spec import RepbiasError
-from repbias.io.untrusted import readable, refuse_size
+from repbias.io.untrusted import read_metadata
 from repbias.recordings.readers.files import import_optional
 from repbias.recordings.readers.fmri.bold import ROUNDING, warn_of_cuts
 from repbias.recordings.readers.fmri.confounds import read_confounds, say_confounds
@@ -72,9 +72,9 @@ def fit_bold(
     runs, blocks = split_runs(spec, scan, len(values), events, tr)
     assert tr is not None  # or the runs would have been refused
     moment = _slice_time_ref(glm, scan, tr, spec.tr_s is None)
-    nuisance, used = pd.DataFrame(index=range(len(values))), np.ones(len(values), bool)
+    confounds, used = pd.DataFrame(index=range(len(values))), np.ones(len(values), bool)
     if isinstance(glm.confounds, Confounds):
-        nuisance, used = read_confounds(glm.confounds, scan, len(values))
+        confounds, used = read_confounds(glm.confounds, scan, len(values))
     fits, keys = [], run_of(blocks)
     for run in dict.fromkeys(keys):
         of_file = slice(*runs[run])
@@ -83,12 +83,16 @@ def fit_bold(
         times = tr * (np.arange(len(steady)) + moment)
         regressors = _regressors(glm, scan.paths["events"], blocks[[key == run for key in keys]])
         _check_times(scan.paths["events"], regressors, times, steady)
-        confounds = _standardised(nuisance.iloc[of_file], steady)
-        models = [
-            (names, design_matrix(glm, labelled, times, confounds)[steady])
-            for names, labelled in _models(glm, regressors)
-        ]
-        fits.append(_fit_run(glm, scan, values[of_file][steady], regressors, models))
+        make_design = partial(
+            design_matrix, glm, times, _standardised(confounds.iloc[of_file], steady)
+        )
+        signal = scale_signal(
+            values[of_file][steady], make_design(None)[steady], glm.scale, scan.image
+        )
+        models = (
+            (names, make_design(labelled)[steady]) for names, labelled in _models(glm, regressors)
+        )
+        fits.append(_fit_run(glm, scan, signal, regressors, models))
     betas, tables = zip(*fits, strict=True)
     return np.concatenate(betas), pd.concat(tables, ignore_index=True)
 
@@ -152,7 +156,7 @@ def _standardised(confounds: pd.DataFrame, steady: np.ndarray) -> pd.DataFrame:
 
 
 def design_matrix(
-    glm: Glm, events: pd.DataFrame, times: np.ndarray, confounds: pd.DataFrame
+    glm: Glm, times: np.ndarray, confounds: pd.DataFrame, events: pd.DataFrame | None
 ) -> pd.DataFrame:
     """Return the design matrix of a run, as nilearn makes it.
 
@@ -160,12 +164,12 @@ def design_matrix(
     ----------
     glm
         The model.
-    events
-        Columns "onset" and "duration" in seconds, and "regressor".
     times
         (volume,) seconds.
     confounds
         (volume, confound).
+    events
+        Columns "onset" and "duration" in seconds, and "regressor".
 
     Returns
     -------
@@ -175,11 +179,13 @@ def design_matrix(
     nilearn = import_optional("nilearn.glm.first_level", "betas from the BOLD signal", "glm")
     cosines = any(str(name).startswith("cosine") for name in confounds)
     drift = None if cosines or glm.drift == "none" else glm.drift
+    if events is not None:
+        events = events[["onset", "duration"]].assign(trial_type=events["regressor"])
     with warnings.catch_warnings():  # what nilearn warns of was checked, or is said otherwise
         warnings.simplefilter("ignore")
         return nilearn.make_first_level_design_matrix(
             times,
-            events[["onset", "duration"]].assign(trial_type=events["regressor"]),
+            events,
             hrf_model=glm.hrf_model(),
             drift_model=drift,
             high_pass=1 / glm.high_pass_s,
@@ -191,23 +197,23 @@ def design_matrix(
 def _fit_run(
     glm: Glm,
     scan: Scan,
-    values: np.ndarray,
+    signal: np.ndarray,
     events: pd.DataFrame,
-    models: Sequence[tuple[list[str], pd.DataFrame]],
+    models: Iterable[tuple[list[str], pd.DataFrame]],
 ) -> tuple[np.ndarray, pd.DataFrame]:
     """Return the betas (response, voxel) of a run, and the table of its responses.
 
     Of each model, a design matrix, the betas of the regressors that it names are taken.
     """
-    scaled, fitted = scale_signal(values, glm.scale, scan.image)
-    missing = np.where(np.isnan(scaled).any(axis=0), np.nan, 0.0)
+    missing = np.isnan(signal).any(axis=0)
+    fitted = ~missing & signal.any(axis=0)
     table = events.drop_duplicates("regressor")
     betas, inflation = [], []
     for names, design in models:
         inflation.append(_inflation(scan, design, names, table))
-        betas.append(np.tile(missing, (len(names), 1)))
+        betas.append(np.tile(np.where(missing, np.nan, 0.0), (len(names), 1)))
         if fitted.any():
-            betas[-1][:, fitted] = estimate_betas(scaled[:, fitted], design, names, glm.noise)
+            betas[-1][:, fitted] = estimate_betas(signal[:, fitted], design, names, glm.noise)
     n_events = events["regressor"].value_counts()[table["regressor"]]
     table = table.assign(n_events=n_events.to_numpy(), start_time=table["onset"])
     table = table.drop(columns=["onset", "duration", "regressor"])
@@ -236,52 +242,53 @@ def _inflation(
     return inflation
 
 
-def scale_signal(values: np.ndarray, scale: str, path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Scale the signal of every voxel in a run.
+def scale_signal(values: np.ndarray, nuisance: pd.DataFrame, scale: str, path: Path) -> np.ndarray:
+    """Subtract the mean of every voxel in a run, and scale it.
 
     Parameters
     ----------
     values
         (volume, voxel).
+    nuisance
+        (volume, regressor): confounds, drifts, and the constant.
     scale
-        "percent" of the mean over the run, "z", or "none".
+        "z": standard deviations of what the nuisance does not explain; "percent" of the mean; or
+        "none".
     path
         The image, for messages.
 
     Returns
     -------
-    scaled : numpy.ndarray
+    numpy.ndarray
         (volume, voxel); NaN throughout for voxels with a NaN, and for those without a mean that
         could be the baseline of a percentage; 0 throughout for constant voxels.
-    fitted : numpy.ndarray
-        (voxel,) bool: those that are neither.
     """
-    mean, spread = values.mean(axis=0), values.std(axis=0)
+    mean = values.mean(axis=0)
+    spread = values.std(axis=0)
     constant = spread <= ROUNDING * np.abs(values).max(axis=0)
-    fitted = ~constant & np.isfinite(spread)
     scaled = np.where(constant, 0.0, values - mean)
+    if scale == "z":
+        x = nuisance.to_numpy()
+        rest = scaled - x @ (np.linalg.pinv(x) @ scaled)
+        return scaled / np.where(constant, 1.0, rest.std(axis=0))
     if scale == "percent":
-        baseless = fitted & (mean <= spread)
-        if 2 * baseless.sum() > fitted.sum():
-            raise RepbiasError(
-                f"{path}: {baseless.sum()} of {fitted.sum()} voxels have a mean over the run that "
-                "is not above their standard deviation, so the signal seems to be centred already "
-                "and has no baseline for percentages; set scale: z, or none"
-            )
-        if baseless.any():
-            logger.warning(
-                "%s: %d of %d voxels are left out: their mean over the run is not above their "
-                "standard deviation; a mask should leave them out",
-                path,
-                baseless.sum(),
-                fitted.sum(),
-            )
-        fitted &= ~baseless
-        scaled[:, baseless] = np.nan
-        scaled[:, fitted] *= 100 / mean[fitted]
-    elif scale == "z":
-        scaled[:, fitted] /= spread[fitted]
-    return scaled, fitted
+        baseless = ~constant & (mean <= spread)
+        _check_baselines(path, baseless, ~constant & np.isfinite(spread))
+        return scaled * np.where(baseless, np.nan, 100 / np.where(constant | baseless, 1.0, mean))
+    return scaled
+
+
+def _check_baselines(path: Path, baseless: np.ndarray, varying: np.ndarray) -> None:
+    """Warn of voxels without a mean that could be the baseline of a percentage."""
+    n, n_all = int(baseless.sum()), int(varying.sum())
+    found = f"{path}: {n} of {n_all} voxels have a mean over the run that is not above their"
+    if 2 * n > n_all:
+        raise RepbiasError(
+            f"{found} standard deviation, so the signal seems to be centred already and has no "
+            "baseline for percentages; set scale: z, or none"
+        )
+    if n:
+        logger.warning("%s standard deviation; they are left out, as a mask should do", found)
 
 
 def estimate_betas(
@@ -329,7 +336,7 @@ def variance_inflation(design: pd.DataFrame) -> np.ndarray:
 
 def _slice_time_ref(glm: Glm, scan: Scan, tr: float, from_header: bool) -> float:
     """Return the moment that a volume stands for, as a share of the TR."""
-    facts = _sidecar(scan.paths["sidecar"]) if "sidecar" in scan.paths else {}
+    facts = read_metadata(scan.paths["sidecar"]) if "sidecar" in scan.paths else {}
     known = facts.get("RepetitionTime")
     if from_header and isinstance(known, int | float) and abs(known / tr - 1) > TR_TOLERANCE:
         raise RepbiasError(
@@ -340,14 +347,6 @@ def _slice_time_ref(glm: Glm, scan: Scan, tr: float, from_header: bool) -> float
     if glm.slice_time_ref is not None:
         return glm.slice_time_ref
     return start / tr if isinstance(start, int | float) and 0 <= start <= tr else 0.5
-
-
-def _sidecar(path: Path) -> dict[str, Any]:
-    """Return the metadata of an image."""
-    with readable(path, "metadata in JSON"):
-        refuse_size(path, "the file", (path.stat().st_size,))
-        facts = json.loads(path.read_text(encoding="utf-8-sig"))
-    return facts if isinstance(facts, dict) else {}
 
 
 def describe_fit(glm: Glm, scans: Sequence[Scan], trials: Sequence[pd.DataFrame]) -> dict[str, Any]:
@@ -399,5 +398,5 @@ def describe_fit(glm: Glm, scans: Sequence[Scan], trials: Sequence[pd.DataFrame]
             "every stimulus has one beta, as none was shown in two runs: no repeats, so no noise "
             "ceilings; set regressors: trial"
         )
-    unit = {"percent": "% signal change", "z": "standard deviations of the run", "none": ""}
+    unit = {"z": "standard deviations of the signal", "percent": "% signal change", "none": ""}
     return {"glm": glm.model_dump(mode="json"), "confounds": used, "response_unit": unit[glm.scale]}

@@ -60,9 +60,11 @@ class Glm(Spec):
     """The moment that a volume stands for, as a share of the TR: that of the slice that others were
     corrected to. By default `StartTime` in the image's `.json`, or else 0.5, the middle, which is
     right after correction by fMRIPrep, FSL and AFNI, and the least wrong without correction."""
-    scale: Literal["percent", "z", "none"] = "percent"
-    """Unit of responses: percent of the voxel's mean over the run, its standard deviations, or that
-    of the image."""
+    scale: Literal["z", "percent", "none"] = "z"
+    """Unit of responses: standard deviations of the voxel's signal over the run, without drifts and
+    confounds; percent of its mean over the run; or that of the image. Percentages are largest where
+    the signal is weak, at the edge of the brain and in large vessels, and such voxels then dominate
+    RDMs."""
     confounds: Confounds | Literal["none"] | None = None
     """Nuisance regressors, such as head motion. Without any there is a warning, unless it is
     `none`."""
