@@ -38,7 +38,7 @@ def average_bold(
     if "onset" in events:
         runs, blocks = _runs_by_length(spec, scan, len(values), events), events
     else:
-        require_row_per_volume(scan, values, events)
+        require_row_per_volume(scan, len(values), events)
         runs, blocks = _blocks_of_labels(path, events, tr)
     blocks = blocks[~blocks["stimulus"].isin(spec.ignore)]
     if not len(blocks):
