@@ -743,7 +743,7 @@ CHANGES = {
     ),
     "three axes": (
         lambda f: nifti(f / "betas.nii.gz", np.ones(SHAPE)),
-        r"betas.nii.gz: expected 4 axes, found shape \(3, 11, 2\)",
+        "events.csv: 12 rows for the 1 volumes of .*betas.nii.gz",
     ),
     "infinite": (
         lambda f: nifti(f / "betas.nii.gz", np.full((*SHAPE, 12), np.inf)),
@@ -847,7 +847,12 @@ def test_events_that_do_not_fit_are_refused(events, image, settings, message, tm
         ),
         ({"path": "{folder}", "images": "x{run}.nii"}, "no file in .* matches 'x{run}.nii'"),
         (
-            {"path": "{folder}", "images": "*.nii.gz", "events": "events.csv"},
+            {
+                "path": "{folder}",
+                "content": "bold",
+                "images": "*.nii.gz",
+                "events": "events.csv",
+            },
             "betas.nii.gz and .*mask.nii.gz are the same scan",
         ),
         (
@@ -856,9 +861,9 @@ def test_events_that_do_not_fit_are_refused(events, image, settings, message, tm
         ),
         (
             {"path": "{folder}", "images": "b{run}.nii.gz", "regions": "{run}.nii"},
-            r"regions: \{run\} is not allowed; only \{subject\} is",
+            r"regions: \{run\} is not allowed; only \{subject\} and \{hemi\} are",
         ),
-        ({"path": "{folder}/events.csv"}, "expected one of .nii, .nii.gz, .npy"),
+        ({"path": "{folder}/events.csv"}, "expected one of .*.nii, .nii.gz, .img, .npy"),
         ({"region_names": "{folder}/events.csv"}, "region_names: needs regions"),
         ({"window": (0, 1)}, "window is for time bins"),
         ({"axes": ["trial", "trial"]}, "name 'trial' and 'unit' once"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from repbias.base.spec import RepbiasError
-from repbias.recordings.readers.fmri.runs import Run, run_of, split_runs
+from repbias.recordings.readers.fmri.runs import RunKey, run_of, split_runs
 from repbias.recordings.readers.fmri.scans import Scan
 from repbias.recordings.readers.fmri.settings import FmriRecording
 
@@ -89,7 +89,7 @@ def _volume_at(seconds: float, tr: float) -> int:
     return int(np.ceil(seconds / tr - 1e-3))
 
 
-def _warn_of_overlaps(path: Path, windows: list[tuple[Run, int, int, int]]) -> None:
+def _warn_of_overlaps(path: Path, windows: list[tuple[RunKey, int, int, int]]) -> None:
     warn_of_cuts(
         path,
         sum(first < 0 for _, first, _, _ in windows),

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from repbias.base.spec import RepbiasError
-from repbias.io.text_tables import SEPARATORS, find_column, numbers, read_table, texts
 from repbias.io.untrusted import readable, refuse_size
-from repbias.recordings.readers.common import read_lines
 from repbias.recordings.readers.files import import_optional
+from repbias.recordings.readers.fmri.regions import chosen, region_labels, region_names
 from repbias.recordings.readers.fmri.scans import Scan
 from repbias.recordings.readers.fmri.settings import FmriRecording
+from repbias.recordings.readers.fmri.space import Volumes, parts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,18 +39,26 @@ class Grid(NamedTuple):
         return cls(path, image.shape[:3], image.affine)
 
 
-def open_image(path: Path, n_axes: int = 4) -> Any:
-    """Open an image that has a number of axes, but for further ones of length 1."""
+def open_image(path: Path, fewest: int, most: int) -> Any:
+    """Open an image that has so many axes, but for further ones of length 1."""
     image = open_nifti(path)
     with readable(path, "NIfTI"):
-        extra = [n for n in image.shape[n_axes:] if n != 1]
-        if len(image.shape) < n_axes or extra:
-            raise RepbiasError(f"{path}: expected {n_axes} axes, found shape {image.shape}")
+        extra = [n for n in image.shape[most:] if n != 1]
+        if len(image.shape) < fewest or extra:
+            expected = most if fewest == most else f"{fewest} or {most}"
+            raise RepbiasError(f"{path}: expected {expected} axes, found shape {image.shape}")
     return image
 
 
-def open_nifti(path: Path) -> Any:
+def open_nifti(path: Path, keep_file_open: bool = False) -> Any:
     """Open an image that fits into memory, whose data are read lazily.
+
+    Parameters
+    ----------
+    path
+        A .nii or .nii.gz file, or an .img file with its .hdr.
+    keep_file_open
+        Keep the file open between reads of parts of the data.
 
     Raises
     ------
@@ -60,7 +67,8 @@ def open_nifti(path: Path) -> Any:
     """
     nibabel = import_optional("nibabel", "NIfTI", "nifti")
     with readable(path, "NIfTI"):
-        image = nibabel.load(path)
+        _refuse_analyze(path)
+        image = nibabel.load(path, keep_file_open=keep_file_open)
         if not isinstance(image, nibabel.spatialimages.SpatialImage):
             raise RepbiasError(f"{path}: not a volumetric image, but {type(image).__name__}")
         if min(image.shape, default=0) < 1:
@@ -74,58 +82,124 @@ def open_nifti(path: Path) -> Any:
     return image
 
 
-def masked(path: Path, image: Any, inside: np.ndarray) -> np.ndarray:
-    """Return the values (volume, voxel) inside a mask, voxels in the order of their indices."""
+def _refuse_analyze(path: Path) -> None:
+    """Refuse pairs of files before NIfTI: they may be mirrored, and refer to a MAT file."""
+    if path.suffix.lower() in (".img", ".hdr"):
+        with path.with_suffix(".hdr").open("rb") as file:
+            if file.read(348)[344:347] != b"ni1":
+                raise RepbiasError(
+                    f"{path}: an Analyze image, whose header does not tell left from right; "
+                    "convert it to NIfTI"
+                )
+
+
+class VoxelSpace:
+    """The voxels of a subject's images that are inside the mask."""
+
+    def __init__(self, spec: FmriRecording, scan: Scan) -> None:
+        # A single beta may be an image with three axes; a signal over time may not.
+        self.fewest_axes = 3 if spec.content == "betas" else 4
+        self.grid = Grid.of(scan.image, open_image(scan.image, self.fewest_axes, 4))
+        masks = [np.nan_to_num(self._on_grid(path)) != 0 for path in scan.masks]
+        mask = np.all(masks, axis=0) if masks else None
+        labels = None
+        if "regions" in scan.paths:
+            labels = region_labels(scan.paths["regions"], self._on_grid(scan.paths["regions"]))
+        where = " and ".join(map(str, scan.masks)) or scan.paths.get("regions")
+        self.inside = chosen(self.grid.shape, mask, labels, where)
+        self.units = voxel_table(np.argwhere(self.inside), self.grid.shape)
+        self.units["region"] = spec.region
+        if labels is not None:
+            named = region_names(spec, scan.paths["regions"], labels[self.inside])
+            self.units["region"] = named
+
+    def open(self, path: Path) -> Volumes:
+        """Open an image, and refuse it if its grid is another."""
+        image = open_image(path, self.fewest_axes, 4)
+        require_same_grid(Grid.of(path, image), self.grid)
+        n = image.shape[3] if len(image.shape) > 3 else 1
+        name = header_name(path, image)
+        return Volumes(
+            path,
+            n,
+            lambda out: read_masked(path, self.inside, out),
+            names=[name] if n == 1 else [],
+            tr=header_tr(image),
+        )
+
+    def _on_grid(self, path: Path) -> np.ndarray:
+        grid, values = read_volume(path)
+        require_same_grid(grid, self.grid)
+        return values
+
+
+def read_volume(path: Path) -> tuple[Grid, np.ndarray]:
+    """Return the grid and the values (x, y, z) of an image of one volume, such as a mask."""
+    image = open_image(path, 3, 3)
+    grid = Grid.of(path, image)
     with readable(path, "NIfTI"):
-        data = np.asarray(image.dataobj)
-    if data.dtype.kind not in "fiu":
-        raise RepbiasError(f"{path}: expected numbers, found {data.dtype}")
-    return data.reshape(image.shape[:4])[inside].T.astype(np.float64)
+        return grid, np.asarray(image.dataobj).reshape(grid.shape)
+
+
+def read_masked(path: Path, inside: np.ndarray, out: np.ndarray) -> None:
+    """Read the values inside a mask, a few volumes at a time.
+
+    Parameters
+    ----------
+    path
+        The image.
+    inside
+        (x, y, z) bool.
+    out
+        (volume, voxel), is filled; voxels are in the order of their indices.
+    """
+    # The file stays open, so that a compressed one is decompressed once.
+    image = open_nifti(path, keep_file_open=True)
+    with readable(path, "NIfTI"):
+        for some in parts(len(out), 8 * inside.size):
+            index = (slice(None),) * 3 + (some,) * (len(image.shape) > 3)
+            data = np.asarray(image.dataobj[index])
+            if data.dtype.kind not in "fiu":
+                raise RepbiasError(f"{path}: expected numbers, found {data.dtype}")
+            out[some] = data.reshape(*inside.shape, -1)[inside].T
+
+
+def voxel_table(indices: np.ndarray, shape: tuple[int, ...]) -> pd.DataFrame:
+    """Return the places "x", "y", "z" of voxels, and their names, which sort like them.
+
+    Parameters
+    ----------
+    indices
+        (voxel, 3).
+    shape
+        Of the grid.
+    """
+    import pandas as pd
+
+    widths = [len(str(n - 1)) for n in shape]
+    units = pd.DataFrame(indices, columns=["x", "y", "z"])
+    units["unit"] = [
+        "-".join(f"{i:0{width}d}" for i, width in zip(voxel, widths, strict=True))
+        for voxel in indices.tolist()
+    ]
+    return units
 
 
 def header_tr(image: Any) -> float | None:
     """Return the seconds between two volumes, if the header has plausible ones."""
+    if len(image.shape) < 4:
+        return None
     unit = TIME_UNITS.get(image.header.get_xyzt_units()[1])
     # Headers store single precision.
     tr = round(float(image.header.get_zooms()[3]) * unit, 6) if unit else None
     return tr if tr and SHORTEST_TR <= tr <= LONGEST_TR else None
 
 
-def voxels(spec: FmriRecording, scans: list[Scan], grid: Grid) -> tuple[np.ndarray, pd.DataFrame]:
-    """Return which voxels of a subject are read, (x, y, z) bool, and the table of their units."""
-    import pandas as pd
-
-    scan = scans[0]
-
-    def on_grid(path: Path) -> np.ndarray:
-        image = open_image(path, 3)
-        require_same_grid(Grid.of(path, image), grid)
-        with readable(path, "NIfTI"):
-            return np.nan_to_num(np.asarray(image.dataobj).reshape(grid.shape))
-
-    inside = np.ones(grid.shape, bool)
-    if "regions" in scan.paths:
-        labels = on_grid(scan.paths["regions"])
-        if (labels != np.round(labels)).any():
-            raise RepbiasError(f"{scan.paths['regions']}: labels must be integers")
-        inside = labels != 0
-    masks = dict.fromkeys(scan.paths["mask"] for scan in scans if "mask" in scan.paths)
-    if masks:
-        inside = np.all([on_grid(path) != 0 for path in masks], axis=0)
-    if not inside.any():
-        named = " and ".join(map(str, masks)) or scan.paths["regions"]
-        raise RepbiasError(f"{named}: {'share' if len(masks) > 1 else 'holds'} no voxel")
-    indices = np.argwhere(inside)
-    widths = [len(str(n - 1)) for n in grid.shape]
-    units = pd.DataFrame(indices, columns=["x", "y", "z"])
-    units["unit"] = [
-        "-".join(f"{i:0{width}d}" for i, width in zip(voxel, widths, strict=True))
-        for voxel in indices.tolist()
-    ]
-    units["region"] = spec.region
-    if "regions" in scan.paths:
-        units["region"] = _region_names(spec, scan.paths["regions"], labels[inside].astype(int))
-    return inside, units
+def header_name(path: Path, image: Any) -> str:
+    """Return the description in an image's header, where SPM writes the name of a beta."""
+    with readable(path, "NIfTI"):
+        text: bytes = np.asarray(image.header["descrip"]).item()
+    return text.decode("latin-1").strip()
 
 
 def require_same_grid(grid: Grid, expected: Grid) -> None:
@@ -140,38 +214,3 @@ def require_same_grid(grid: Grid, expected: Grid) -> None:
             f"{grid.path}: its affine {grid.affine[:3].tolist()} is not that of {expected.path}, "
             f"{expected.affine[:3].tolist()}; {remedy}"
         )
-
-
-def _region_names(spec: FmriRecording, path: Path, labels: np.ndarray) -> np.ndarray:
-    known = {}
-    if spec.region_names:
-        known = _read_names(spec.region_names)
-        unknown = sorted(set(labels.tolist()) - known.keys() - {0})
-        if unknown:
-            raise RepbiasError(f"{spec.region_names}: no name for the labels {unknown} of {path}")
-    unique, inverse = np.unique(labels, return_inverse=True)
-    named = [known.get(i, str(i)) if i else spec.region for i in unique.tolist()]
-    return np.array(named, dtype=str)[inverse]
-
-
-def _read_names(path: Path) -> dict[int, str]:
-    import pandas as pd
-
-    lines = read_lines(path)
-    suffix = path.suffix.lower()
-    if suffix not in SEPARATORS:
-        raise RepbiasError(f"{path}: unknown kind of table; expected {', '.join(SEPARATORS)}")
-    has_header = not re.match(r'"?\d', lines[0]) if lines else True
-    if suffix == ".txt" and not has_header:  # names may hold spaces
-        cells = [(*line.split(maxsplit=1), "")[:2] for line in lines]
-        table = pd.DataFrame(cells, index=range(1, len(lines) + 1), columns=["index", "name"])
-    else:
-        table = read_table(path, None if has_header else ["index", "name"])
-    index, name = (find_column(path, table, column) for column in ("index", "name"))
-    named = texts(path, table, name).tolist()
-    texts(path, table, index)
-    labels = numbers(path, table, index).astype(int)
-    duplicates = pd.Series(labels)[pd.Series(labels).duplicated()]
-    if len(duplicates):
-        raise RepbiasError(f"{path}: the label {duplicates.iloc[0]} occurs twice")
-    return dict(zip(labels.tolist(), named, strict=True))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,21 +12,19 @@ import numpy as np
 from repbias.base.spec import RepbiasError
 from repbias.io.recordings import Recording
 from repbias.io.text_tables import typed
+from repbias.io.untrusted import refuse_size
 from repbias.recordings.readers.common import RawResponses, canonical
-from repbias.recordings.readers.fmri.arrays import columns, load_volumes
+from repbias.recordings.readers.fmri.arrays import ArraySpace
+from repbias.recordings.readers.fmri.betas import sort_naturally, trials_of_betas, unobserved
 from repbias.recordings.readers.fmri.bold import average_bold
-from repbias.recordings.readers.fmri.events import is_ignored, pick_betas, read_events
+from repbias.recordings.readers.fmri.cifti import GrayordinateSpace
+from repbias.recordings.readers.fmri.events import is_ignored, read_events
+from repbias.recordings.readers.fmri.gifti import SurfaceSpace
 from repbias.recordings.readers.fmri.glm import describe_fit, fit_bold
-from repbias.recordings.readers.fmri.images import (
-    Grid,
-    header_tr,
-    masked,
-    open_image,
-    require_same_grid,
-    voxels,
-)
+from repbias.recordings.readers.fmri.images import VoxelSpace
 from repbias.recordings.readers.fmri.scans import Scan
 from repbias.recordings.readers.fmri.settings import FmriRecording
+from repbias.recordings.readers.fmri.space import Space, Volumes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,12 +34,24 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: How each kind of file is read.
+SPACES: dict[str, Callable[[FmriRecording, Scan], Space]] = {
+    "NIfTI": VoxelSpace,
+    "GIFTI": SurfaceSpace,
+    "CIFTI": GrayordinateSpace,
+    "array": ArraySpace,
+}
+#: Columns of units that are whole numbers.
+PLACES = ("x", "y", "z", "vertex")
+#: More than this share of the voxels in a mask without a beta is reported.
+FEW_UNOBSERVED = 0.1
+
 
 def read(spec: FmriRecording, stimulus_ids: np.ndarray) -> Recording:
     """Read one response of every voxel to each trial, block or event.
 
-    Voxels that are NaN in all trials, such as those outside the brain, are left out; constant ones
-    are kept.
+    Voxels that are NaN in all trials are left out; of betas, also those that are exactly 0, as many
+    programs write outside the brain. Other constant voxels are kept.
 
     Raises
     ------
@@ -54,27 +65,20 @@ def read(spec: FmriRecording, stimulus_ids: np.ndarray) -> Recording:
     scans = spec.scans()
     for scan in scans:
         subjects.setdefault(scan.where.get("subject", spec.subject), []).append(scan)
-    read_all = (_read_subject(spec, name, scans) for name, scans in subjects.items())
+    read_all = (_read_subject(spec, name, of_subject) for name, of_subject in subjects.items())
     parts = [part for part in read_all if part is not None]
     if not parts:
         raise RepbiasError(f"{scans[0].paths['events']}: holds no stimulus, nor do the others")
-    n_trials = [len(trials) for _, trials, _ in parts]
-    n_units = [len(units) for _, _, units in parts]
-    responses = np.full((sum(n_trials), sum(n_units)), np.nan)
-    for (values, _, _), row, column in zip(
-        parts, np.cumsum([0, *n_trials[:-1]]), np.cumsum([0, *n_units[:-1]]), strict=True
-    ):
-        responses[row : row + values.shape[0], column : column + values.shape[1]] = values
     trials = pd.concat([trials for _, trials, _ in parts], ignore_index=True)
     units = pd.concat([units for _, _, units in parts], ignore_index=True)
     raw = RawResponses(
         stimulus=trials["stimulus"].to_numpy(dtype=str),
-        responses=responses,
+        responses=_joined([values for values, _, _ in parts]),
         trials={
             name: column.to_numpy(float) if name == "start_time" else typed(column)
             for name, column in trials.drop(columns="stimulus").items()
         },
-        units={n: c.to_numpy(int if n in ("x", "y", "z") else str) for n, c in units.items()},
+        units={n: c.to_numpy(int if n in PLACES else str) for n, c in units.items()},
         info={"content": spec.content} | _processing(spec, scans, parts),
     )
     return canonical(spec, stimulus_ids, raw)
@@ -95,62 +99,191 @@ def _processing(spec: FmriRecording, scans: list[Scan], parts: list[Part]) -> di
     }
 
 
+@dataclass(frozen=True)
+class Run:
+    """The files of one run of a subject.
+
+    Attributes
+    ----------
+    scans : by hemisphere (empty without one), its files in natural order
+    """
+
+    scans: dict[str, list[Scan]]
+
+    @property
+    def first(self) -> Scan:
+        """The first file, whose events are those of the run."""
+        return next(iter(self.scans.values()))[0]
+
+    @property
+    def where(self) -> dict[str, str]:
+        """Session and run, as far as names tell them."""
+        return {
+            name: self.first.where[name] for name in ("session", "run") if name in self.first.where
+        }
+
+
+def _joined(blocks: list[np.ndarray]) -> np.ndarray:
+    """Return the responses of all subjects, whose voxels are NaN in the trials of others."""
+    if len(blocks) == 1:
+        return blocks[0]
+    shape = tuple(np.sum([block.shape for block in blocks], axis=0))
+    responses = np.full(shape, np.nan)
+    row = column = 0
+    for block in blocks:
+        responses[row : row + block.shape[0], column : column + block.shape[1]] = block
+        row, column = row + block.shape[0], column + block.shape[1]
+    return responses
+
+
 def _read_subject(spec: FmriRecording, subject: str, scans: list[Scan]) -> Part | None:
-    """Return the responses of a subject, unless no scan has a stimulus."""
+    """Return the responses of a subject, unless no run has a stimulus."""
+    runs = _runs(scans)
+    spaces: dict[str, Space] = {}
+    for run in runs:
+        for hemi, files in run.scans.items():
+            if hemi not in spaces:
+                spaces[hemi] = SPACES[files[0].kind](spec, files[0])
+    _refuse_incomplete(runs, list(spaces))
+    read_runs = _read_betas if spec.content == "betas" else _read_bold
+    found = read_runs(spec, spaces, runs)
+    if found is None:
+        return None
+    responses, trials = found
+    logger.info("subject %s: %d files, %d trials", subject, len(scans), len(trials))
+    units = _units(subject, spaces)
+    is_betas = spec.content == "betas"
+    missing = unobserved(responses) if is_betas else np.isnan(responses).all(axis=0)
+    if missing.any() and not missing.all():
+        report = logger.warning if missing.mean() > FEW_UNOBSERVED and spec.mask else logger.info
+        report(
+            "subject %s: %d of %d voxels are NaN or 0 throughout and are left out",
+            subject,
+            missing.sum(),
+            len(missing),
+        )
+        responses, units = responses[:, ~missing], units[~missing]
+    return responses, trials, units
+
+
+def _runs(scans: list[Scan]) -> list[Run]:
+    """Group the files of a subject by session and run, and within a run by hemisphere."""
+    found: dict[tuple[str, ...], dict[str, list[Scan]]] = {}
+    for scan in sort_naturally(scans):
+        key = tuple(scan.where.get(name, "") for name in ("session", "run"))
+        found.setdefault(key, {}).setdefault(scan.where.get("hemi", ""), []).append(scan)
+    return [Run(files) for files in found.values()]
+
+
+def _refuse_incomplete(runs: list[Run], hemispheres: list[str]) -> None:
+    """Refuse a run whose hemispheres have different files."""
+    for run in runs:
+        stimuli = {
+            hemi: [scan.where.get("stimulus", "") for scan in run.scans.get(hemi, [])]
+            for hemi in hemispheres
+        }
+        first, *others = stimuli.items()
+        for hemi, names in others:
+            if names != first[1]:
+                known = " ".join(run.where.values())
+                raise RepbiasError(
+                    f"{run.first.image}: run {known or 'without a name'}: hemisphere {first[0]} "
+                    f"has {len(first[1])} files ({', '.join(first[1][:3])}), but {hemi} has "
+                    f"{len(names)} ({', '.join(names[:3])})"
+                )
+
+
+def _units(subject: str, spaces: dict[str, Space]) -> pd.DataFrame:
     import pandas as pd
 
-    load = _load_arrays if scans[0].is_array else _load_images
-    responses, trials = [], []
-    for scan, loaded in zip(scans, load(spec, scans), strict=True):
-        values, tr, units = loaded
-        if np.isinf(values).any():
-            raise RepbiasError(f"{scan.image}: {np.isinf(values).sum()} values are infinite")
-        events = read_events(spec, scan)
+    tables = []
+    for hemi, space in spaces.items():
+        prefix = f"{subject}/{hemi}/" if hemi else f"{subject}/"
+        table = space.units.assign(unit=prefix + space.units["unit"], subject=subject)
+        tables.append(table.assign(hemi=hemi) if hemi else table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def _read_betas(
+    spec: FmriRecording, spaces: dict[str, Space], runs: list[Run]
+) -> tuple[np.ndarray, pd.DataFrame]:
+    """Return one response per trial, read straight into the array that is returned."""
+    import pandas as pd
+
+    opened, tables = [], []
+    for run in runs:
+        volumes = {h: [spaces[h].open(s.image) for s in run.scans[h]] for h in spaces}
+        hemi = next(iter(spaces))
+        tables.append(trials_of_betas(spec, run.scans[hemi], volumes[hemi]).assign(**run.where))
+        _refuse_unequal(volumes)
+        opened.append(volumes)
+    trials = pd.concat(tables, ignore_index=True)
+    used = (trials["stimulus"] != "").to_numpy()
+    if not used.any():
+        raise RepbiasError(f"{spec.path}: no image is the response to a stimulus")
+    shape = len(trials), sum(len(space.units) for space in spaces.values())
+    refuse_size(spec.path, "the responses", shape, 8)
+    responses = np.empty(shape)
+    row = 0
+    for volumes in opened:
+        column = 0
+        for hemi, space in spaces.items():
+            n_units = len(space.units)
+            _read_files(volumes[hemi], responses[row:, column : column + n_units])
+            column += n_units
+        row += sum(file.n for file in volumes[hemi])
+    if spec.scale is not None:
+        responses /= spec.scale
+    return (responses, trials) if used.all() else (responses[used], trials[used])
+
+
+def _read_files(files: list[Volumes], out: np.ndarray) -> None:
+    """Read files into the rows of an array; voxels that are 0 in a whole run are NaN in it."""
+    row = 0
+    for file in files:
+        values = out[row : row + file.n]
+        file.read_into(values)
+        n_infinite = sum(int(np.isinf(volume).sum()) for volume in values)
+        if n_infinite:
+            raise RepbiasError(f"{file.path}: {n_infinite} values are infinite")
+        row += file.n
+    if row > 1:  # one 0 alone may be a response
+        out[:row, unobserved(out[:row])] = np.nan
+
+
+def _refuse_unequal(volumes: dict[str, list[Volumes]]) -> None:
+    """Refuse files of two hemispheres with different numbers of volumes."""
+    first, *others = volumes.values()
+    for files in others:
+        for a, b in zip(first, files, strict=True):
+            if a.n != b.n:
+                raise RepbiasError(f"{b.path}: {b.n} volumes, but {a.n} in {a.path}")
+
+
+def _read_bold(
+    spec: FmriRecording, spaces: dict[str, Space], runs: list[Run]
+) -> tuple[np.ndarray, pd.DataFrame] | None:
+    """Return the response to each block or event; None if there are none."""
+    import pandas as pd
+
+    respond = average_bold if spec.glm() is None else fit_bold
+    responses, tables = [], []
+    for run in runs:
+        events = read_events(spec, run.first)
         if is_ignored(spec, events["stimulus"]).all():
-            logger.warning("%s: holds no stimulus; it is left out", scan.paths["events"])
+            logger.warning("%s: holds no stimulus; it is left out", run.first.paths["events"])
             continue
-        if spec.content == "betas":
-            picked, table = pick_betas(spec, scan, values, events)
-        else:
-            respond = average_bold if spec.glm() is None else fit_bold
-            picked, table = respond(spec, scan, values, events, spec.tr_s or tr)
+        files = {hemi: [spaces[hemi].open(run.scans[hemi][0].image)] for hemi in spaces}
+        _refuse_unequal(files)
+        first = files[next(iter(spaces))][0]
+        values = np.empty((first.n, sum(len(space.units) for space in spaces.values())))
+        column = 0
+        for hemi, space in spaces.items():
+            files[hemi][0].read_into(values[:, column : column + len(space.units)])
+            column += len(space.units)
+        if np.isinf(values).any():
+            raise RepbiasError(f"{first.path}: {np.isinf(values).sum()} values are infinite")
+        picked, table = respond(spec, run.first, values, events, spec.tr_s or first.tr)
         responses.append(picked)
-        trials.append(table.assign(**{k: v for k, v in scan.where.items() if k != "subject"}))
-    if not responses:
-        return None
-    logger.info("subject %s: %d scans, %d trials", subject, len(scans), sum(map(len, trials)))
-    together = np.concatenate(responses)
-    observed = ~np.isnan(together).all(axis=0)
-    if not observed.all():
-        logger.info("subject %s: %d voxels are NaN throughout", subject, (~observed).sum())
-    units = units[observed].assign(subject=subject)
-    units["unit"] = subject + "/" + units["unit"]
-    return together[:, observed], pd.concat(trials, ignore_index=True), units
-
-
-def _load_arrays(
-    spec: FmriRecording, scans: list[Scan]
-) -> Iterator[tuple[np.ndarray, float | None, pd.DataFrame]]:
-    """Yield the values (volume, voxel) of a subject's arrays, no TR, and the table of units."""
-    units = None
-    for scan in scans:
-        values = load_volumes(spec, scan)
-        if units is None:
-            units = columns(spec, scan, values.shape[1])
-        if values.shape[1] != len(units):
-            raise RepbiasError(
-                f"{scan.image}: {values.shape[1]} voxels, but {len(units)} in {scans[0].image}"
-            )
-        yield values, None, units
-
-
-def _load_images(
-    spec: FmriRecording, scans: list[Scan]
-) -> Iterator[tuple[np.ndarray, float | None, pd.DataFrame]]:
-    """Yield the values (volume, voxel) and TR of a subject's images, and the table of units."""
-    first = Grid.of(scans[0].image, open_image(scans[0].image))
-    inside, units = voxels(spec, scans, first)
-    for scan in scans:
-        image = open_image(scan.image)
-        require_same_grid(Grid.of(scan.image, image), first)
-        yield masked(scan.image, image, inside), header_tr(image), units
+        tables.append(table.assign(**run.where))
+    return (np.concatenate(responses), pd.concat(tables, ignore_index=True)) if tables else None

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 #: Session and run, as far as the events name them.
-Run = tuple[str, ...]
+RunKey = tuple[str, ...]
 
 
 def split_runs(
     spec: FmriRecording, scan: Scan, n_volumes: int, events: pd.DataFrame, tr: float | None
-) -> tuple[dict[Run, tuple[int, int]], pd.DataFrame]:
+) -> tuple[dict[RunKey, tuple[int, int]], pd.DataFrame]:
     """Return the runs of an image, and the blocks or events of stimuli.
 
     Parameters
@@ -68,7 +68,7 @@ def split_runs(
     return runs, _with_duration(spec, path, blocks)
 
 
-def run_of(events: pd.DataFrame) -> list[Run]:
+def run_of(events: pd.DataFrame) -> list[RunKey]:
     """Return the key of each event's run within the file."""
     names = [name for name in ("session", "run") if name in events]
     return [tuple(str(events[name].iat[i]) for name in names) for i in range(len(events))]
@@ -76,7 +76,7 @@ def run_of(events: pd.DataFrame) -> list[Run]:
 
 def _runs_by_length(
     spec: FmriRecording, scan: Scan, n_volumes: int, events: pd.DataFrame
-) -> dict[Run, tuple[int, int]]:
+) -> dict[RunKey, tuple[int, int]]:
     """Return the first volume of each run, and the one after its last, for events with onsets."""
     runs = _in_order_of_volumes(scan.paths["events"], list(dict.fromkeys(run_of(events))))
     lengths = spec.run_volumes or [n_volumes]
@@ -90,7 +90,7 @@ def _runs_by_length(
     return dict(zip(runs, zip([0, *stops[:-1]], stops, strict=True), strict=True))
 
 
-def _in_order_of_volumes(path: Path, runs: list[Run]) -> list[Run]:
+def _in_order_of_volumes(path: Path, runs: list[RunKey]) -> list[RunKey]:
     """Sort the runs of a file, given in the order of its events.
 
     Where their names do not tell whether run 10 comes before run 2, the events must.
@@ -109,11 +109,11 @@ def _in_order_of_volumes(path: Path, runs: list[Run]) -> list[Run]:
 
 def _blocks_of_labels(
     path: Path, labels: pd.DataFrame, tr: float
-) -> tuple[dict[Run, tuple[int, int]], pd.DataFrame]:
+) -> tuple[dict[RunKey, tuple[int, int]], pd.DataFrame]:
     """Return the runs, and as blocks the consecutive volumes with one label in one run."""
     of_run, stimulus = run_of(labels), labels["stimulus"].tolist()
     changes = [i for i in range(1, len(labels)) if of_run[i] != of_run[i - 1]]
-    runs: dict[Run, tuple[int, int]] = {}
+    runs: dict[RunKey, tuple[int, int]] = {}
     for start, stop in pairwise([0, *changes, len(labels)]):
         if of_run[start] in runs:
             raise RepbiasError(
