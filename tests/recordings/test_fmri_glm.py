@@ -131,6 +131,7 @@ ALL = [*MOTION, *(f"{name}_derivative1" for name in [*MOTION, "csf", "white_matt
 DEFAULT = {"hrf_model": "spm", "drift_model": "cosine", "high_pass": 1 / 128, "noise_model": "ar1"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [
@@ -171,6 +172,7 @@ def test_betas_are_those_of_nilearn_called_directly(ours, theirs, tmp_path):
         np.testing.assert_allclose(row, expected[name_of[onset]], rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_strategy_is_that_of_nilearn(tmp_path):
     """It has cosines of its own, so that nilearn advises against further drifts."""
     write_run(tmp_path, not_steady=3)
@@ -200,6 +202,7 @@ def test_betas_that_were_put_into_a_signal_come_back(least_squares, tmp_path):
                 np.testing.assert_allclose(row, expected[int(name[-1])], atol=0.5)
 
 
+@pytest.mark.slow
 def test_each_separate_beta_is_that_of_a_model_in_which_all_others_are_one_regressor(tmp_path):
     write_run(tmp_path)
     events = EVENTS.assign(trial_type="others")

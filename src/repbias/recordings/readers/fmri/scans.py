@@ -96,8 +96,8 @@ def fill(name: str, template: str, where: Mapping[str, str]) -> str:
         if part not in where or part not in REPEATED[name]:
             reason = "is not in 'images'"
             if part in where:
-                allowed = " and ".join(f"{{{known}}}" for known in REPEATED[name])
-                reason = f"is not allowed; only {allowed} {'is' if ' ' not in allowed else 'are'}"
+                *others, last = [f"{{{known}}}" for known in REPEATED[name]]
+                reason = f"is not allowed; only {', '.join(others)} and {last} are"
             raise ValueError(f"{name}: {{{part}}} {reason}")
         return where[part]
 
