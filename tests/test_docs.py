@@ -233,7 +233,7 @@ def test_derivatives_of_fmriprep_are_read_as_the_page_says(tmp_path, monkeypatch
     Path("study.yaml").write_text(study)
     assert main(["check", "study.yaml"]) == 0
     said = capsys.readouterr().out
-    assert "confounds      trans_x, trans_x_derivative1, trans_y" in said
+    assert "confounds      trans_x, trans_y, trans_z, trans_x_derivative1" in said
     assert "0 problems" in said
     recording = read_recording(
         load_study(config).recordings["fmriprep"], np.array([f"object{i}" for i in range(8)])

@@ -154,6 +154,8 @@ def test_raw_data_are_to_be_preprocessed(tmp_path, inspect):
     assert not entry
     assert "raw BIDS dataset 'Objects': the BOLD signal is not preprocessed" in text
     assert f"Inspect its derivatives: {tmp_path / 'derivatives/fmriprep'}" in text
+    raw.unlink()  # the events are still there
+    assert inspect(tmp_path)[0].startswith(f"{tmp_path}\n  raw BIDS dataset")
     bare = tmp_path / "bare"
     nifti(bare / raw.relative_to(tmp_path), np.ones((2, 2, 1, 3)))
     text, entry = inspect(bare)

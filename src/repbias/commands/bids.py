@@ -67,11 +67,11 @@ def describe_fmriprep(path: Path) -> Description | None:
 def describe_raw(path: Path) -> Description | None:
     """Describe a raw BIDS dataset, which has to be preprocessed first; None if it is none."""
     images = _images(path, RAW)
-    if not images or any("desc" in image.entities for image in images):
+    folders = [folder for folder in sorted(path.glob("derivatives/*")) if folder.is_dir()]
+    preprocessed = [str(folder) for folder in folders if _images(folder, PREPROCESSED)]
+    if not (images or preprocessed) or any("desc" in image.entities for image in images):
         return None
     name = str(_dataset_description(path).get("Name", "")).strip()
-    derivatives = [folder for folder in sorted(path.glob("derivatives/*")) if folder.is_dir()]
-    preprocessed = [str(folder) for folder in derivatives if _images(folder, PREPROCESSED)]
     return Description(
         [
             f"raw BIDS dataset{f' {name!r}' if name else ''}: the BOLD signal is not preprocessed",
@@ -243,7 +243,7 @@ def _put_response(found: Description, images: Sequence[Image]) -> None:
         names = set.intersection(*map(set, headers))
         columns = [pattern for pattern in CONFOUNDS if fnmatch.filter(names, pattern)]
         if columns:
-            confounds, comment = {"columns": columns}, "motion and mean signals, or a strategy"
+            confounds, comment = {"columns": columns}, "or a strategy of confounds"
         else:
             comment = f"the tables of confounds have none of {some(CONFOUNDS)}"
     found.put(
