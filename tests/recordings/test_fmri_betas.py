@@ -412,6 +412,22 @@ def test_the_wrong_order_of_axes_is_refused(nsd):
         read_nsd(folder, axes=["trial", "unit"])
 
 
+def test_swapped_axes_of_the_same_length_leave_many_voxels_without_betas(tmp_path, caplog):
+    mask = np.zeros((4, 4, 2), bool)
+    mask[:, :2] = True
+    values = np.random.default_rng(0).normal(size=(3, 4, 4, 2)) * mask
+    write_array(tmp_path / "betas.h5", values, "betas")
+    settings = {
+        "path": tmp_path / "betas.h5",
+        "mask": str(save(tmp_path / "mask.nii", mask.astype(np.int16))),
+        "events": str(tmp_path / table(tmp_path / "t.tsv", stimulus=STIMULI)),
+    }
+    read_betas(tmp_path, **settings, axes=["trial", "x", "y", "z"])
+    assert not caplog.text
+    read_betas(tmp_path, **settings, axes=["trial", "y", "x", "z"])
+    assert "8 of 16 voxels are NaN or 0 throughout and are left out" in caplog.text
+
+
 def test_integers_need_their_scale(nsd):
     folder, _, _ = nsd
     with pytest.raises(RepbiasError, match=r"betas_session01.hdf5: betas as integers; set 'scale'"):

@@ -32,6 +32,7 @@ def describe_nifti(path: Path, variable: str | None) -> Description:
     refuse_variable(path, variable)
     from repbias.recordings.readers.fmri.images import header_name, open_nifti
 
+    path = path.with_suffix(".img") if path.suffix.lower() == ".hdr" else path
     image = open_nifti(path)
     image.dataobj[(-1,) * image.ndim]
     shape = " x ".join(map(str, image.shape))
