@@ -32,6 +32,7 @@ def describe_nifti(path: Path, variable: str | None) -> Description:
     refuse_variable(path, variable)
     from repbias.recordings.readers.fmri.images import header_name, open_nifti
 
+    path = path.with_suffix(".img") if path.suffix.lower() == ".hdr" else path
     image = open_nifti(path)
     image.dataobj[(-1,) * image.ndim]
     shape = " x ".join(map(str, image.shape))
@@ -56,7 +57,7 @@ def describe_nifti(path: Path, variable: str | None) -> Description:
     _put_content(found, path, "bold" if _stem(path).endswith("bold") else None)
     # Named as in BIDS.
     name = path.name[: len(_stem(path))].removesuffix("bold")
-    _put_events(found, path, image.shape[3], path.with_name(f"{name}events.tsv"))
+    _put_events(found, path, expected=path.with_name(f"{name}events.tsv"))
     _put_mask(found, path.parent, image.shape[:3], str)
     return found
 
@@ -78,10 +79,12 @@ def _put_content(found: Description, path: Path, content: str | None) -> None:
     found.put("content", content or FILL_IN, kinds)
 
 
-def _put_events(found: Description, path: Path, n: int, expected: Path | None = None) -> None:
-    """Write the table of events: the expected one, or the only one with a row per volume."""
+def _put_events(
+    found: Description, path: Path, n: int | None = None, expected: Path | None = None
+) -> None:
+    """Write the table of events: the expected one, or the only one with a row for n volumes."""
     tables = [p for p in sorted(path.parent.iterdir()) if p.suffix in SEPARATORS]
-    fitting = [p for p in tables[:MAX_TABLES] if _n_rows(p) == n]
+    fitting = [p for p in tables[:MAX_TABLES] if n is not None and _n_rows(p) == n]
     known, guess = None, ""
     if expected is not None and expected.is_file():
         known = str(expected)

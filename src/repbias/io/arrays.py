@@ -130,24 +130,24 @@ def _from_npy(
     with path.open("rb") as file:
         if file.read(6) == b"\x93NUMPY":
             file.seek(0)
-            _refuse_objects(path, file)
+            _refuse_objects(file)
     array = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
     if not isinstance(array, np.ndarray):
         raise RepbiasError(f"{path}: an archive of arrays (npz), not an npy file")
     return array
 
 
-def _refuse_objects(path: Path, file: BinaryIO) -> None:
+def _refuse_objects(file: BinaryIO) -> None:
     """Refuse an array of Python objects, by its header; loading one runs the code in it."""
     major, _ = np.lib.format.read_magic(file)
     read = (
         np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
     )
     if read(file)[2].hasobject:
-        raise RepbiasError(
-            f"{path}: holds pickled Python objects, which can run code and are not loaded; save "
-            "its numbers instead (of a dictionary x, such as GLMsingle's results, "
-            "np.save('betas.npy', x['betasmd']), or let GLMsingle write HDF5: wanthdf5=1)"
+        raise ValueError(
+            "holds pickled Python objects, which can run code and are not loaded; save its numbers "
+            "instead: if you trust the file and it holds a dictionary, such as GLMsingle's "
+            "results, np.save('betas.npy', np.load('x.npy', allow_pickle=True).item()['betasmd'])"
         )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from repbias.base.spec import RepbiasError
 from repbias.io.arrays import load_array, open_array
 from repbias.io.text_tables import SEPARATORS, is_missing
+from repbias.io.untrusted import refuse_size
 from repbias.recordings.readers.common import read_lines
 from repbias.recordings.readers.fmri.images import (
     Grid,
@@ -45,6 +46,7 @@ class ArraySpace:
         self.spec = spec
         self.axes = ("x", "y", "z") if "x" in spec.axes else ("unit",)
         _, self.shape = self._sizes(scan.image)
+        refuse_size(scan.image, "an index of its voxels", self.shape, 8)
         images = {
             name: read_volume(path)
             for name, path in scan.paths.items()

@@ -155,7 +155,9 @@ def _read_subject(spec: FmriRecording, subject: str, scans: list[Scan]) -> Part 
     is_betas = spec.content == "betas"
     missing = unobserved(responses) if is_betas else np.isnan(responses).all(axis=0)
     if missing.any() and not missing.all():
-        report = logger.warning if missing.mean() > FEW_UNOBSERVED and spec.mask else logger.info
+        is_selected = spec.mask is not None or spec.regions is not None
+        is_many = missing.mean() > FEW_UNOBSERVED
+        report = logger.warning if is_selected and is_many else logger.info
         report(
             "subject %s: %d of %d voxels are NaN or 0 throughout and are left out",
             subject,
