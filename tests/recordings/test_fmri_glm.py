@@ -424,6 +424,36 @@ def test_percent_need_a_baseline(tmp_path, caplog):
     assert len(read_folder(tmp_path, response={"scale": "z"}).units["unit"]) == 12
 
 
+def test_vertices_of_both_hemispheres_are_fitted_as_voxels_are(tmp_path):
+    """The same series, as fMRIPrep writes it on a surface, with the same table of confounds."""
+    write_run(tmp_path, not_steady=1)
+    expected = read_folder(tmp_path)
+    path = tmp_path / IMAGE.format(subject="01", run="1")
+    series = nibabel.load(path).get_fdata(dtype=np.float32).reshape(12, VOLUMES)
+    stem = path.name.partition("_space")[0]
+    for hemi, vertices in (("L", series[:5]), ("R", series[5:])):
+        arrays = [
+            nibabel.gifti.GiftiDataArray(volume, intent="NIFTI_INTENT_TIME_SERIES")
+            for volume in vertices.T
+        ]
+        surface = path.with_name(f"{stem}_hemi-{hemi}_space-fsnative_bold.func.gii")
+        nibabel.save(nibabel.gifti.GiftiImage(darrays=arrays), surface)
+    path.unlink()
+    spec = FmriRecording(
+        kind="fmri",
+        stimuli="set",
+        content="bold",
+        path=tmp_path,
+        images="sub-{subject}/func/*_run-{run}_hemi-{hemi}_space-fsnative_bold.func.gii",
+        events="sub-{subject}/func/sub-{subject}_task-x_run-{run}_events.tsv",
+        response={"confounds": {"columns": COLUMNS}, "scale": "percent"},
+        tr_s=TR,
+    )
+    found = read(spec, KNOWN)
+    assert found.units["hemi"].tolist() == ["L"] * 5 + ["R"] * 7
+    np.testing.assert_allclose(found.responses, expected.responses, rtol=1e-2, atol=1e-3)
+
+
 # Events and settings that do not fit.
 
 
