@@ -7,12 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from scipy.spatial.distance import pdist
 
+from repbias.commands.main import main
 from repbias.config.file import ConfigError
 from repbias.pipeline.checks import load_study
+from repbias.recordings.readers import read_recording
 
 pytestmark = pytest.mark.slow
 
@@ -57,6 +61,7 @@ def test_a_study_can_ask_for_the_new_claim(copy):
     code = f"""
 import yaml
 from repbias.pipeline.checks import load_study
+from repbias.recordings.readers import read_recording
 config = yaml.safe_load({(ROOT / "config.yaml").read_text()!r})
 config.update(yaml.safe_load({claims!r}))
 claims = load_study(config).claims
@@ -200,6 +205,7 @@ def test_the_study_of_images_is_possible_and_its_sheets_are_drawn(copy):
 import sys
 sys.path.insert(0, {str(folder)!r})
 from repbias.pipeline.checks import load_study
+from repbias.recordings.readers import read_recording
 condition = load_study({config!r}).condition("trifeature/base")
 assert condition.sizes().units == dict(stem=16, block1=16, block2=32, pool=64)
 """
@@ -228,3 +234,42 @@ def test_the_tutorial_of_language_models_finds_what_its_page_says(tmp_path):
         found += [shares[network, "blocks.2", feature] for feature in ("animate", "negated")]
         # Another machine's arithmetic trains other weights.
         assert [float(x) for x in re.findall(r"\.\d+", row)] == pytest.approx(found, abs=0.05)
+
+
+def section(document: str, title: str, language: str) -> list[str]:
+    """Return the blocks of code under a heading of the second level."""
+    text = (ROOT / "docs" / document).read_text(encoding="utf-8")
+    (found,) = re.findall(rf"^## {title}\n(.*?)(?=^## |\Z)", text, flags=re.DOTALL | re.MULTILINE)
+    return re.findall(rf"```{language}\n(.*?)```", found, flags=re.DOTALL)
+
+
+def test_derivatives_of_fmriprep_are_read_as_the_page_says(tmp_path, monkeypatch, capsys):
+    """The entry is the one that `inspect` proposes, and the features that were put in come back."""
+    title = "fMRIPrep and BIDS, and the GLM"
+    (example,) = section("fmri.md", title, "python")
+    (study,) = section("fmri.md", title, "yaml")
+    monkeypatch.chdir(tmp_path)
+    subprocess.run([sys.executable, "-c", example], cwd=tmp_path, check=True)
+    assert main(["inspect", "bids/derivatives/fmriprep"]) == 0
+    block = capsys.readouterr().out.partition("\n\n")[2].replace("FILL_IN", "objects")
+    config = yaml.safe_load(study)
+    assert yaml.safe_load(block)["recordings"] == config["recordings"]
+    Path("study.yaml").write_text(study)
+    assert main(["check", "study.yaml"]) == 0
+    said = capsys.readouterr().out
+    assert "confounds      trans_x, trans_y, trans_z, trans_x_derivative1" in said
+    assert "0 problems" in said
+    recording = read_recording(
+        load_study(config).recordings["fmriprep"], np.array([f"object{i}" for i in range(8)])
+    )
+    assert recording.responses.shape == (2 * 3 * 8, 2 * 120)
+    table = pd.read_csv("objects.csv")
+    features = np.stack([table["size"] - table["size"].mean(), 4 * table["animate"] - 2], axis=1)
+    made = pdist(features)
+    means = np.stack(
+        [
+            np.nanmean(recording.responses[recording.trials["stimulus_id"] == i], axis=0)
+            for i in table["stimulus_id"]
+        ]
+    )
+    assert np.corrcoef(pdist(means), made)[0, 1] > 0.9

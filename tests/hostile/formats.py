@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import tarfile
 import warnings
 import zipfile
@@ -30,6 +31,9 @@ from repbias.io.recordings import Recording
 from repbias.io.stimuli import Stimuli
 from repbias.networks.model_arrays import ArrayNetwork, survey
 from repbias.recordings.readers import RecordingSpec, read_recording
+from repbias.recordings.readers.fmri.confounds import read_confounds
+from repbias.recordings.readers.fmri.glm_settings import Confounds
+from repbias.recordings.readers.fmri.scans import Scan
 from repbias.stimuli.images import Images, open_images
 from repbias.stimuli.spec import ImageSet
 
@@ -174,6 +178,50 @@ def read_nifti(path: Path) -> Recording:
     return as_recording(FMRI | {"events": str(events)}, path)
 
 
+def fmriprep(path: Path) -> None:
+    path.write_text(json.dumps({"GeneratedBy": [{"Name": "fMRIPrep", "Version": "23.2.1"}]}))
+
+
+def confounds(path: Path) -> None:
+    rows = ["csf\tnon_steady_state_outlier00", *(f"{i}\t{int(i == 0)}" for i in range(6))]
+    path.write_text("\n".join(rows))
+
+
+def read_table_of_confounds(path: Path) -> Any:
+    return read_confounds(Confounds(columns=["csf"]), Scan(path, {"confounds": path}, {}), 6)
+
+
+def nsd(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file.create_dataset("betas", data=np.ones((6, 2, 2, 3)), chunks=(6, 1, 1, 1))
+
+
+def read_nsd(path: Path) -> Recording:
+    events = path.parent / "labels.tsv"
+    events.write_text("stimulus\n" + "\n".join(IDS))
+    axes = ["trial", "z", "y", "x"]
+    return as_recording(FMRI | {"axes": axes, "variable": "betas", "events": str(events)}, path)
+
+
+def gifti(path: Path) -> None:
+    from nibabel.gifti import GiftiDataArray, GiftiImage, GiftiMetaData
+
+    image = GiftiImage(meta=GiftiMetaData(AnatomicalStructurePrimary="CortexLeft"))
+    for name, values in zip(IDS, VALUES, strict=True):
+        meta = GiftiMetaData(Name=name)
+        image.add_gifti_data_array(GiftiDataArray(values.astype(np.float32), meta=meta))
+    image.to_filename(path)
+
+
+def cifti(path: Path) -> None:
+    import nibabel
+    from nibabel.cifti2 import BrainModelAxis, ScalarAxis
+
+    places = BrainModelAxis.from_surface(np.arange(4), 5, "CIFTI_STRUCTURE_CORTEX_LEFT")
+    header = (ScalarAxis(IDS.tolist()), places)
+    nibabel.save(nibabel.Cifti2Image(VALUES.astype(np.float32), header=header), path)
+
+
 def long_table(path: Path) -> None:
     separator = "," if path.suffix == ".csv" else "\t"
     rows = [("stimulus", "unit", "response")]
@@ -292,6 +340,11 @@ _ALL = [
     Format("x-epo.fif", fif, {"kind": "mne"}, (inspected,)),
     Format("x.nii", nifti, None, (inspected, read_nifti)),
     Format("x.nii.gz", nifti, None, (inspected, read_nifti)),
+    Format("dataset_description.json", fmriprep, None, (lambda path: inspected(path.parent),)),
+    Format("confounds.tsv", confounds, None, (read_table_of_confounds,)),
+    Format("x.gii", gifti, FMRI | {"events": "headers"}, (inspected,)),
+    Format("x.dscalar.nii", cifti, FMRI | {"events": "headers"}, (inspected,)),
+    Format("betas_session01.hdf5", nsd, None, (read_nsd, inspected)),
     Format("x.csv", long_table, LONG, (inspected,)),
     Format("x.tsv", long_table, LONG, (inspected,)),
     Format("features.csv", features_table, None, (as_layers,)),

@@ -160,6 +160,7 @@ IN_HDF5 = {
     "stimuli.h5": "inputs",
     "networks.h5": "weights/w1",
     "activations.h5": "layers/h",
+    "betas_session01.hdf5": "betas",
 }
 
 

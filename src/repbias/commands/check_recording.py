@@ -102,6 +102,8 @@ def _describe_responses(findings: Findings, recording: Recording) -> None:
         f"from {observed.min():.4g} to {observed.max():.4g}, mean {observed.mean():.4g}"
         + (f"; {share_missing:.1%} not observed (NaN)" if share_missing else "")
     )
+    if "confounds" in recording.info:  # of the BOLD signal
+        findings.facts["confounds"] = recording.info["confounds"]
     _check_units(findings, recording)
     _check_reliability(findings, recording)
 

@@ -234,65 +234,6 @@ def _put_coordinates(
         found.put("time_unit", "ms" if width >= 1 else "s", f"time bins are {width:g} wide")
 
 
-def describe_nifti(path: Path, variable: str | None) -> Description:
-    """Describe a NIfTI image; only its last voxel is read, to see whether the file is complete."""
-    refuse_variable(path, variable)
-    from repbias.recordings.readers.fmri import open_nifti
-
-    image = open_nifti(path)
-    image.dataobj[(-1,) * image.ndim]
-    shape = " x ".join(map(str, image.shape))
-    zooms = image.header.get_zooms()
-    found = Description(
-        [
-            f"NIfTI, {shape}, {image.get_data_dtype()}",
-            f"voxels: {' x '.join(f'{z:g}' for z in zooms[:3])} mm",
-            "affine: " + "; ".join(" ".join(f"{x:g}" for x in row) for row in image.affine[:3]),
-        ]
-    )
-    if len(image.shape) < 4:
-        found.lines.append("One volume: a mask, a map of regions, or anatomy.")
-        return found
-    unit = image.header.get_xyzt_units()[1]
-    found.lines.append(f"repetition time: {zooms[3]:g} {unit}")
-    _put_fmri_entry(found, path, image.shape)
-    return found
-
-
-def _put_fmri_entry(found: Description, path: Path, shape: tuple[int, ...]) -> None:
-    """Write the entry that reads an fMRI series, with the events and the mask beside it."""
-    stem = path.name.lower().removesuffix(".gz").removesuffix(".nii")
-    found.put("kind", "fmri")
-    found.put("path", str(path))
-    found.put("stimuli", FILL_IN, STIMULI)
-    bold = stem.endswith("bold")
-    guess = " (a guess from the name)" if bold else ""
-    kinds = f"betas: one volume per trial; bold: the signal over time{guess}"
-    found.put("content", "bold" if bold else FILL_IN, kinds)
-    # Named as in BIDS.
-    events = path.with_name(f"{path.name[: len(stem)].removesuffix('bold')}events.tsv")
-    tables = [p for p in sorted(path.parent.iterdir()) if p.suffix in (".csv", ".tsv", ".txt")]
-    found.put(
-        "events",
-        str(events) if events.is_file() else FILL_IN,
-        "table with one row per volume, or with onsets; if its first line has no names, add "
-        f"header: [stimulus, run]; found: {some([p.name for p in tables]) or 'none'}",
-    )
-    masks = [p for p in sorted(path.parent.glob("*mask*.nii*")) if _fits(p, shape)]
-    if len(masks) == 1:
-        found.put("mask", str(masks[0]), "a guess from its name and shape")
-
-
-def _fits(mask: Path, shape: tuple[int, ...]) -> bool:
-    """Whether an image is a single volume on the same grid."""
-    from repbias.recordings.readers.fmri import open_nifti
-
-    try:
-        return open_nifti(mask).shape == shape[:3]
-    except RepbiasError:
-        return False
-
-
 #: Common names of columns, by what they hold.
 COLUMNS = {
     "stimulus": ("stimulus", "stimulus_id", "stim", "stim_id", "image", "image_id", "condition"),

@@ -96,7 +96,9 @@ def _recordings(folder: Path, recording: Path) -> str:
     if found.section != "recordings" or not found.entry:
         raise RepbiasError(f"{recording}: no recording; 'repbias inspect' describes its content")
     entry = found.entry
-    for key in {"path", "events", "mask"} & entry.keys():
+    # Templates are relative to the path.
+    paths = {"path"} if "images" in entry else {"path", "events", "mask"}
+    for key in paths & entry.keys():
         if entry[key] != FILL_IN:
             entry[key] = _relative(folder, Path(entry[key]))
     entry["stimuli"] = SHOWN

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from repbias.base.spec import RepbiasError
-from repbias.commands import formats, models
+from repbias.commands import bids, fmri, formats, models
 from repbias.commands.arrays import describe_arrays
 from repbias.commands.description import Description, name_of
-from repbias.commands.hdf5 import describe_hdf5
 from repbias.io.arrays import ARRAY_SUFFIXES
 from repbias.io.untrusted import readable
 
@@ -18,19 +17,23 @@ Describe = Callable[[Path, str | None], Description]
 #: Extension of a file to the function that describes it: (path, --variable or None).
 DESCRIBE: dict[str, Describe] = {
     **dict.fromkeys(ARRAY_SUFFIXES, describe_arrays),
-    **dict.fromkeys((".h5", ".hdf5"), describe_hdf5),
+    **dict.fromkeys((".h5", ".hdf5", ".mat"), fmri.describe_array_file),
     **dict.fromkeys((".csv", ".tsv"), formats.describe_table),
     ".nwb": formats.describe_nwb,
     ".fif": formats.describe_mne,
     ".fif.gz": formats.describe_mne,
     ".nc": formats.describe_brainscore,
-    ".nii": formats.describe_nifti,
-    ".nii.gz": formats.describe_nifti,
+    **dict.fromkeys((".dscalar.nii", ".dtseries.nii", ".dlabel.nii"), fmri.describe_cifti),
+    **dict.fromkeys((".nii", ".nii.gz", ".img", ".hdr"), fmri.describe_nifti),
+    ".gii": fmri.describe_gifti,
     **dict.fromkeys((".zip", ".tar", ".tar.gz", ".tgz"), formats.describe_images),
 }
 #: Functions that describe a folder, or return None if it is not of their kind; the first that
 #: describes it is taken, so a folder of some software comes before files of any origin.
 FOLDERS: list[Callable[[Path], Description | None]] = [
+    bids.describe_fmriprep,
+    bids.describe_raw,
+    fmri.describe_folder,
     models.describe_model_folder,
 ]
 
