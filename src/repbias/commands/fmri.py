@@ -320,6 +320,8 @@ def describe_gifti(path: Path, variable: str | None) -> Description:
         found.lines.append(f"regions: {some(contents.labels.values(), 9)}")
         found.lines.append(f"With values on this surface, set regions: {path}")
     elif names:
+        if len(names) == 1:
+            found.lines.append("Of betas in a file each, inspect the folder.")
         _put_content(found, path, "bold" if "bold" in path.name.lower() else "betas")
         _put_hemispheres(found, path)
         _put_maps(found, path, names)
