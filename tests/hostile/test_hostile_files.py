@@ -46,7 +46,7 @@ from repbias.io.networks import Networks
 from repbias.io.recordings import Recording
 from repbias.io.stimuli import Stimuli
 from repbias.io.text_tables import read_table
-from repbias.recordings.readers.mne import open_epochs
+from repbias.recordings.readers.mne.files import open_file
 from repbias.rsa.rdms import read_rdms, write_layer_rdms
 from repbias.stimuli.images import open_images
 from repbias.stimuli.spec import ImageSet
@@ -244,7 +244,7 @@ def test_parts_of_epochs_may_be_symbolic_links(tmp_path):
         place = tmp_path / f"annex/{i}"
         place.mkdir(parents=True)
         (tmp_path / part.name).symlink_to(part.rename(place / part.name))
-    assert len(open_epochs(tmp_path / "sub-epo.fif", preload=False)) == 600
+    assert len(open_file(tmp_path / "sub-epo.fif")) == 600
 
 
 def fif_with_next_file(path: Path, following: str, next_at: int = 0) -> None:

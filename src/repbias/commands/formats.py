@@ -147,9 +147,9 @@ def _may_name_stimuli(values: Any) -> bool:
 def describe_mne(path: Path, variable: str | None) -> Description:
     """Describe MNE epochs."""
     refuse_variable(path, variable)
-    from repbias.recordings.readers.mne import open_epochs
+    from repbias.recordings.readers.mne.files import open_file
 
-    epochs = open_epochs(path, preload=False)
+    epochs = open_file(path)
     kinds = Counter(epochs.get_channel_types())
     names = {code: name for name, code in epochs.event_id.items()}
     events = Counter(names[code] for code in epochs.events[:, 2].tolist())
