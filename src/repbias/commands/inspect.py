@@ -7,12 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from repbias.base.spec import RepbiasError
-from repbias.commands import formats
+from repbias.commands import formats, meeg
 from repbias.commands.arrays import describe_arrays
 from repbias.commands.description import Description, name_of
 from repbias.commands.hdf5 import describe_hdf5
 from repbias.io.arrays import ARRAY_SUFFIXES
 from repbias.io.untrusted import readable
+from repbias.recordings.readers.mne.files import TESTED, UNTESTED
 
 Describe = Callable[[Path, str | None], Description]
 #: Extension of a file to the function that describes it: (path, --variable or None).
@@ -21,8 +22,7 @@ DESCRIBE: dict[str, Describe] = {
     **dict.fromkeys((".h5", ".hdf5"), describe_hdf5),
     **dict.fromkeys((".csv", ".tsv"), formats.describe_table),
     ".nwb": formats.describe_nwb,
-    ".fif": formats.describe_mne,
-    ".fif.gz": formats.describe_mne,
+    **dict.fromkeys((*TESTED, *UNTESTED), meeg.describe_meeg),
     ".nc": formats.describe_brainscore,
     ".nii": formats.describe_nifti,
     ".nii.gz": formats.describe_nifti,
@@ -30,7 +30,9 @@ DESCRIBE: dict[str, Describe] = {
 }
 #: Functions that describe a folder, or return None if it is not of their kind; the first that
 #: describes it is taken, so a folder of some software comes before files of any origin.
-FOLDERS: list[Callable[[Path], Description | None]] = []
+FOLDERS: list[Callable[[Path], Description | None]] = [
+    meeg.describe_meeg_folder,
+]
 
 
 def run(file: Path, variable: str | None = None) -> int:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from repbias.base.spec import RepbiasError
+from repbias.io.arrays import MAX_REFERENCES
 from repbias.io.untrusted import open_hdf5, refuse_crash, refuse_links
 from repbias.recordings.readers.files import import_optional
+
+if TYPE_CHECKING:
+    import h5py
 
 #: Arrays of signals, which are not needed to know what is in a file.
 _SIGNALS = ("data", "icaact", "times")
@@ -30,8 +34,34 @@ def check_eeglab(path: Path) -> None:
     if h5py.is_hdf5(path):
         with open_hdf5(path) as file:
             refuse_links(path, file)
+            _refuse_nested_references(path, file)
     else:
         refuse_crash(path, "matlab")
+
+
+def _refuse_nested_references(path: Path, file: h5py.File) -> None:
+    """Refuse references that lead in circles, or so often to others that no reader could end."""
+    import h5py
+
+    #: Address of a node to how many nodes are met below it; None as long as it is counted.
+    counts: dict[int, int | None] = {}
+
+    def count(node: h5py.HLObject) -> int:
+        address = h5py.h5o.get_info(node.id).addr
+        if address not in counts:
+            counts[address] = None
+            below: Iterable[h5py.HLObject] = ()
+            if isinstance(node, h5py.Group):
+                below = node.values()
+            elif h5py.check_ref_dtype(node.dtype) is h5py.Reference and node.shape is not None:
+                below = (file[reference] for reference in np.ravel(node[()]) if reference)
+            counts[address] = 1 + sum(map(count, below))
+        total = counts[address]
+        if total is None or total > MAX_REFERENCES:
+            raise RepbiasError(f"{path}: has references in circles, or over {MAX_REFERENCES}")
+        return total
+
+    count(file)
 
 
 def header_of(path: Path) -> dict[str, Any]:
@@ -67,7 +97,6 @@ def header_of(path: Path) -> dict[str, Any]:
 
 def _names_signals(path: Path) -> bool:
     """Whether a file of MATLAB v7.3 names the file that holds its signals."""
-    import h5py
 
     def names(name: str, node: h5py.HLObject) -> bool | None:
         is_text = node.attrs.get("MATLAB_class") == b"char"
