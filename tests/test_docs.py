@@ -97,17 +97,14 @@ def test_the_new_reader_is_one_module(copy):
     assert not done.returncode, done.stderr
 
 
-@pytest.fixture(scope="module")
-def tutorial(tmp_path_factory):
-    """Folder in which everything on the page about recordings was done."""
-    pytest.importorskip("pynwb", reason="needs the extra: pip install 'repbias[nwb]'")
-    folder = tmp_path_factory.mktemp("tutorial")
-    (example,) = blocks("bring-your-recording.md", "python")
+def followed(document: str, folder: Path) -> dict[str, str]:
+    """Do in a folder everything on a page about recordings; return what the commands said."""
+    (example,) = blocks(document, "python")
     subprocess.run([sys.executable, "-c", example], cwd=folder, check=True)
-    (study,) = blocks("bring-your-recording.md", "yaml")
+    (study,) = blocks(document, "yaml")
     (folder / "study.yaml").write_text(study)
     said = {}
-    for command in "".join(blocks("bring-your-recording.md", "sh")).splitlines():
+    for command in "".join(blocks(document, "sh")).splitlines():
         program, *arguments = command.split()
         if program == "snakemake":
             arguments = ["--snakefile", str(ROOT / "Snakefile"), *arguments]
@@ -121,7 +118,15 @@ def tutorial(tmp_path_factory):
         )
         assert not done.returncode, f"{command}\n{done.stdout}"
         said[command] = done.stdout
-    return folder, said
+    return said
+
+
+@pytest.fixture(scope="module")
+def tutorial(tmp_path_factory):
+    """Folder in which everything on the page about recordings was done."""
+    pytest.importorskip("pynwb", reason="needs the extra: pip install 'repbias[nwb]'")
+    folder = tmp_path_factory.mktemp("tutorial")
+    return folder, followed("bring-your-recording.md", folder)
 
 
 def test_the_tutorial_runs_and_its_two_files_give_the_same_numbers(tutorial):
@@ -160,6 +165,24 @@ def test_the_tutorial_s_commands_say_what_the_page_says(tutorial):
     assert "trials" in said["repbias inspect session.nwb"]
     assert yaml.safe_load((folder / "study.yaml").read_text())["study"] == "discs"
     assert "0 problems" in said["repbias check study.yaml"]
+
+
+def test_the_tutorial_of_eeg_finds_what_was_put_into_its_example_when_it_was(tmp_path):
+    """The signals follow hue at 0.12 s, size at 0.26 s; the folder's entry is the one proposed."""
+    pytest.importorskip("mne", reason="needs the extra: pip install 'repbias[mne]'")
+    said = followed("meeg.md", tmp_path)
+    assert "0 problems" in said["repbias check study.yaml"]
+    _, _, block = said["repbias inspect study"].partition("\n\n")
+    proposed = yaml.safe_load(block)["recordings"]["study"]
+    used = yaml.safe_load((tmp_path / "study.yaml").read_text())["recordings"]["eeg"]
+    same = ["kind", "path", "template", "events", "stimulus", "baseline", "picks", "modality"]
+    assert [used[key] for key in same] == [proposed[key] for key in same]
+    times = pd.read_csv(tmp_path / "results/discs_eeg/tables/rsa_times.csv")
+    of_layer = times[times["condition"] == "known"].pivot_table("similarity", "time_s", "layer")
+    assert of_layer["hue"].idxmax() == pytest.approx(0.12, abs=0.03)
+    assert of_layer["size"].idxmax() == pytest.approx(0.26, abs=0.03)
+    assert of_layer[of_layer.index < 0].abs().max().max() < of_layer.max().min() / 3
+    assert (tmp_path / "results/discs_eeg/report.html").stat().st_size > 10_000
 
 
 def added(copy: Path, document: str, module: str) -> str:

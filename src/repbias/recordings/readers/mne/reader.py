@@ -135,7 +135,8 @@ def _cut_from_epochs(
     gone = [log for log in epochs.drop_log if log and log != ("IGNORED",)]
     if gone:
         logger.info("%s: %d epochs had been dropped before it was saved", path, len(gone))
-    epochs = epochs[trials.rows]
+    if len(trials.rows) < len(epochs):
+        epochs = epochs[trials.rows]
     _refuse_signals(path, epochs, len(epochs), len(epochs.times))
     epochs = _picked(spec, path, epochs.load_data())  # MNE picks in memory only
     # Events are in samples of the raw data: seconds, unless the epochs were resampled.
