@@ -203,4 +203,5 @@ def test_signals_are_not_read(name, tmp_path):
     tracemalloc.stop()
     signals = path.with_suffix(".eeg") if name.endswith(".vhdr") else path
     signals = path.with_suffix(".fdt") if name == "beside.set" else signals
-    assert peak < 2 * signals.stat().st_size
+    blocks = 4_000_000 * name.endswith((".edf", ".bdf"))  # in which MNE looks for annotations
+    assert peak < 2 * signals.stat().st_size + blocks

@@ -328,8 +328,7 @@ def test_references_of_eeglab_files_neither_multiply_nor_go_in_circles(tmp_path)
     for circle in (False, True):
         path.write_bytes(whole)
         with h5py.File(path, "a") as file:
-            target = file["#refs#/last"] = np.zeros(1)
-            target = file["#refs#/last"]
+            target = file.create_dataset("#refs#/last", data=np.zeros(1))
             for level in range(12):
                 name = f"#refs#/level{level}"
                 file.create_dataset(name, (10,), h5py.ref_dtype)
@@ -349,13 +348,13 @@ def test_a_recording_in_fif_that_declares_years_of_nothing(tmp_path):
     path = tmp_path / "x_raw.fif"
     FORMATS[path.name].write(path)
     content = path.read_bytes()
-    first = struct.pack(">2i", FIFF.FIFF_BLOCK_START, FIFF.FIFFT_INT)
-    at = content.index(first + struct.pack(">3i", 4, 0, FIFF.FIFFB_RAW_DATA)) + 20
+    # Without a directory of its tags, MNE follows them from the start.
+    content = content[:52] + struct.pack(">i", -1) + content[56:]
+    data = content.index(struct.pack(">i", FIFF.FIFF_DATA_BUFFER))
+    at = data + 16 + struct.unpack(">i", content[data + 8 : data + 12])[0]
     skip = struct.pack(">5i", FIFF.FIFF_DATA_SKIP, FIFF.FIFFT_INT, 4, 0, 2**31 - 1)
     path.write_bytes(content[:at] + skip + content[at:])
-    entry = CUT | {"filter_hz": [1, None]}
-    with pytest.raises(RepbiasError):
-        as_recording(entry, path)
+    refused(path, "times of its samples would take", lambda p: as_recording(CUT, p), inspected)
 
 
 def test_a_declared_petabyte_in_npy(tmp_path):

@@ -53,12 +53,17 @@ def open_file(path: Path) -> Any:
         )
     with readable(path, f"a recording ({ending[1:]})"):
         if ending in FIF:
-            return _open_fif(path)
-        if ending == ".set":
-            return _open_eeglab(path)
-        if ending == ".vhdr":
-            _check_brainvision(path)
-        return mne.io.read_raw(path, preload=False, verbose="ERROR")
+            opened = _open_fif(path)
+        elif ending == ".set":
+            opened = _open_eeglab(path)
+        else:
+            if ending == ".vhdr":
+                _check_brainvision(path)
+            opened = mne.io.read_raw(path, preload=False, verbose="ERROR")
+        if isinstance(opened, mne.io.BaseRaw):
+            # What MNE computes of all samples to find events: their times, codes and changes.
+            refuse_size(path, "the times of its samples", (opened.n_times, 4), 8)
+    return opened
 
 
 def _open_fif(path: Path) -> Any:
