@@ -105,11 +105,16 @@ def test_the_new_reader_is_one_module(copy):
 def follow(document: str, folder: Path) -> dict[str, str]:
     """Do in a folder all that a tutorial says; return what each command printed.
 
-    Blocks of Python that begin with the name of a file are saved, as is the study; commands run.
+    Blocks of Python that begin with the name of a file are saved, as is the study; commands run. If
+    none does, there is one block, which makes the example.
     """
-    for code in blocks(document, "python"):
-        if name := re.match(r"# (\w+\.py)\n", code):
-            (folder / name.group(1)).write_text(code)
+    named = {c: re.match(r"# (\w+\.py)\n", c) for c in blocks(document, "python")}
+    for code, name in named.items():
+        if name:
+            (folder / name[1]).write_text(code)
+    if not any(named.values()):
+        (code,) = named
+        subprocess.run([sys.executable, "-c", code], cwd=folder, check=True)
     (study,) = blocks(document, "yaml")
     (folder / "study.yaml").write_text(study)
     said = {}
@@ -174,6 +179,24 @@ def test_the_tutorial_s_commands_say_what_the_page_says(tutorial):
     assert "trials" in said["repbias inspect session.nwb"]
     assert yaml.safe_load((folder / "study.yaml").read_text())["study"] == "discs"
     assert "0 problems" in said["repbias check study.yaml"]
+
+
+def test_the_tutorial_of_eeg_finds_what_was_put_into_its_example_when_it_was(tmp_path):
+    """The signals follow hue at 0.12 s, size at 0.26 s; the folder's entry is the one proposed."""
+    pytest.importorskip("mne", reason="needs the extra: pip install 'repbias[mne]'")
+    said = follow("meeg.md", tmp_path)
+    assert "0 problems" in said["repbias check study.yaml"]
+    _, _, block = said["repbias inspect study"].partition("\n\n")
+    proposed = yaml.safe_load(block)["recordings"]["study"]
+    used = yaml.safe_load((tmp_path / "study.yaml").read_text())["recordings"]["eeg"]
+    same = ["kind", "path", "template", "events", "stimulus", "baseline", "picks", "modality"]
+    assert [used[key] for key in same] == [proposed[key] for key in same]
+    times = pd.read_csv(tmp_path / "results/discs_eeg/tables/rsa_times.csv")
+    of_layer = times[times["condition"] == "known"].pivot_table("similarity", "time_s", "layer")
+    assert of_layer["hue"].idxmax() == pytest.approx(0.12, abs=0.03)
+    assert of_layer["size"].idxmax() == pytest.approx(0.26, abs=0.03)
+    assert of_layer[of_layer.index < 0].abs().max().max() < of_layer.max().min() / 3
+    assert (tmp_path / "results/discs_eeg/report.html").stat().st_size > 10_000
 
 
 def added(copy: Path, document: str, module: str) -> str:

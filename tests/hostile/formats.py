@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import meeg
+import mne
 import numpy as np
 import scipy.io
 import yaml
@@ -43,6 +45,8 @@ ARRAY = {"kind": "array", "axes": ["stimulus", "unit"], "stimulus_ids": IDS.toli
 NAMED = ARRAY | {"variable": "x", "stimulus_ids": "variable:ids"}
 NWB = {"kind": "nwb", "stimulus": "stim", "from_s": 0, "to_s": 0.5}
 FMRI = {"kind": "fmri", "content": "betas"}
+CUT = {"kind": "mne", "from_s": 0, "to_s": 0.1}
+COMMENTS = np.array([f"Comment/{name}" for name in IDS])
 
 
 @dataclass(frozen=True)
@@ -155,14 +159,49 @@ def netcdf(path: Path, engine: str = "h5netcdf") -> None:
 
 
 def fif(path: Path) -> None:
-    import mne
-
     info = mne.create_info(["A", "B"], 100.0, "eeg")
     events = np.array([[i, 0, i % 6 + 1] for i in range(12)])
     codes = {str(name): i + 1 for i, name in enumerate(IDS)}
     data = np.random.default_rng(0).normal(size=(12, 2, 5))
     epochs = mne.EpochsArray(data, info, events, event_id=codes, verbose="ERROR")
     epochs.save(path, overwrite=True, verbose="ERROR")
+
+
+def continuous(path: Path) -> None:
+    """Write a continuous recording in which every stimulus was shown once."""
+    events = [(100 + 100 * i, str(name)) for i, name in enumerate(IDS)]
+    write = {"v73.set": meeg.eeglab_73, ".set": meeg.eeglab, ".vhdr": meeg.brainvision}
+    write |= {".edf": meeg.edf, ".bdf": meeg.edf, ".fif": meeg.fif}
+    write.get(path.name, write.get(path.suffix))(path, meeg.recording(events, 1000))
+
+
+def eeglab_epochs(path: Path) -> None:
+    fif(path.with_suffix(".fif"))
+    meeg.eeglab_epochs(path, mne.read_epochs(path.with_suffix(".fif"), verbose="ERROR"))
+    path.with_suffix(".fif").unlink()
+
+
+def parts_of_brainvision(path: Path) -> Path:
+    """Write what is missing beside a header or a file of markers; return the header."""
+    (path.parent / "whole").mkdir(exist_ok=True)
+    continuous(path.parent / "whole/x.vhdr")
+    for part in (path.parent / "whole").iterdir():
+        if part.name != path.name:
+            part.replace(path.parent / part.name)
+    return path.with_suffix(".vhdr")
+
+
+def markers(path: Path) -> None:
+    parts_of_brainvision(path)
+    (path.parent / "whole/x.vmrk").replace(path)
+
+
+def read_brainvision(path: Path) -> Recording:
+    return as_recording(CUT, parts_of_brainvision(path), COMMENTS)
+
+
+def inspect_brainvision(path: Path) -> str:
+    return inspected(parts_of_brainvision(path))
 
 
 def nifti(path: Path) -> None:
@@ -338,6 +377,14 @@ _ALL = [
     Format("x.nc", netcdf, BRAIN, (inspected, as_layers)),
     Format("netcdf3.nc", lambda path: netcdf(path, "scipy"), BRAIN, (inspected,)),
     Format("x-epo.fif", fif, {"kind": "mne"}, (inspected,)),
+    Format("x_raw.fif", continuous, CUT, (inspected,)),
+    Format("x.set", continuous, CUT, (inspected,)),
+    Format("v73.set", continuous, CUT, (inspected,)),
+    Format("epochs.set", eeglab_epochs, {"kind": "mne"}, (inspected,)),
+    Format("x.vhdr", continuous, None, (inspect_brainvision, read_brainvision)),
+    Format("x.vmrk", markers, None, (inspect_brainvision, read_brainvision)),
+    Format("x.edf", continuous, CUT, (inspected,)),
+    Format("x.bdf", continuous, CUT, (inspected,)),
     Format("x.nii", nifti, None, (inspected, read_nifti)),
     Format("x.nii.gz", nifti, None, (inspected, read_nifti)),
     Format("dataset_description.json", fmriprep, None, (lambda path: inspected(path.parent),)),

@@ -145,38 +145,6 @@ def _may_name_stimuli(values: Any) -> bool:
     return len(set(map(str, plain))) > 3 and all(isinstance(value, scalar) for value in plain)
 
 
-def describe_mne(path: Path, variable: str | None) -> Description:
-    """Describe MNE epochs."""
-    refuse_variable(path, variable)
-    from repbias.recordings.readers.mne import open_epochs
-
-    epochs = open_epochs(path, preload=False)
-    kinds = Counter(epochs.get_channel_types())
-    names = {code: name for name, code in epochs.event_id.items()}
-    events = Counter(names[code] for code in epochs.events[:, 2].tolist())
-    found = Description(
-        [
-            f"{count(len(epochs), 'epoch')} (MNE), {len(epochs.times)} samples from "
-            f"{epochs.tmin:g} to {epochs.tmax:g} s, {epochs.info['sfreq']:g} Hz",
-            f"channels: {some((f'{kind} ({n})' for kind, n in kinds.items()), 8)}",
-            f"events: {len(events)}: {some(f'{name} ({n})' for name, n in events.items())}",
-        ]
-    )
-    found.put("kind", "mne")
-    found.put("path", str(path))
-    found.put("stimuli", FILL_IN, STIMULI)
-    if epochs.metadata is not None:
-        columns = {str(name): epochs.metadata[name].to_numpy() for name in epochs.metadata}
-        found.lines.append("metadata:")
-        found.lines += [f"  {name}: {examples(values)}" for name, values in columns.items()]
-        put_stimulus(found, columns)
-    else:
-        found.lines.append("There are no metadata: the names of the events serve as stimulus ids.")
-    found.put("picks", "data", f"all channels, or types of {', '.join(kinds)}, or names")
-    found.put("bin_s", 0.01, "average over time bins of this width in seconds")
-    return found
-
-
 def describe_brainscore(path: Path, variable: str | None) -> Description:
     """Describe a neural assembly of Brain-Score."""
     from repbias.recordings.readers.brainscore import open_netcdf

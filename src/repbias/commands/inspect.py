@@ -7,11 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from repbias.base.spec import RepbiasError
-from repbias.commands import bids, fmri, formats, models
+from repbias.commands import bids, fmri, formats, meeg, models
 from repbias.commands.arrays import describe_arrays
 from repbias.commands.description import Description, name_of
 from repbias.io.arrays import ARRAY_SUFFIXES
 from repbias.io.untrusted import readable
+from repbias.recordings.readers.mne.files import TESTED, UNTESTED
 
 Describe = Callable[[Path, str | None], Description]
 #: Extension of a file to the function that describes it: (path, --variable or None).
@@ -20,8 +21,7 @@ DESCRIBE: dict[str, Describe] = {
     **dict.fromkeys((".h5", ".hdf5", ".mat"), fmri.describe_array_file),
     **dict.fromkeys((".csv", ".tsv"), formats.describe_table),
     ".nwb": formats.describe_nwb,
-    ".fif": formats.describe_mne,
-    ".fif.gz": formats.describe_mne,
+    **dict.fromkeys((*TESTED, *UNTESTED), meeg.describe_meeg),
     ".nc": formats.describe_brainscore,
     **dict.fromkeys((".dscalar.nii", ".dtseries.nii", ".dlabel.nii"), fmri.describe_cifti),
     **dict.fromkeys((".nii", ".nii.gz", ".img", ".hdr"), fmri.describe_nifti),
@@ -32,6 +32,7 @@ DESCRIBE: dict[str, Describe] = {
 #: describes it is taken, so a folder of some software comes before files of any origin.
 FOLDERS: list[Callable[[Path], Description | None]] = [
     bids.describe_fmriprep,
+    meeg.describe_meeg_folder,
     bids.describe_raw,
     fmri.describe_folder,
     models.describe_model_folder,
