@@ -56,9 +56,13 @@ class FileRecording(Spec):
     def _different(cls, ids: list[str]) -> list[str]:
         return refuse_duplicates(ids)
 
+    def parts_of(self, path: Path) -> list[str]:
+        """Return the files that are read of a path: a folder of some software has several."""
+        return [str(path)]
+
     def input_files(self) -> list[str]:
         """Return all files that the recording is read from; changing one reruns what uses it."""
-        return [str(self.path)]
+        return self.parts_of(self.path)
 
 
 class ResponseRecording(FileRecording, Preparation):
