@@ -14,6 +14,7 @@ from pydantic import model_validator
 from repbias.base.spec import RepbiasError, nearest
 from repbias.io.recordings import Recording
 from repbias.io.untrusted import open_hdf5, readable, refuse_size
+from repbias.io.zarr import METADATA, is_zarr, open_nwb_zarr
 from repbias.recordings.readers.common import as_ids
 from repbias.recordings.readers.files import (
     SessionResponses,
@@ -45,7 +46,7 @@ class NwbRecording(SeriesRecording):
     """
 
     kind: Literal["nwb"]
-    """NWB; needs `pip install 'repbias[nwb]'`."""
+    """NWB; needs `pip install 'repbias[nwb]'`, and for folders of NWB-Zarr `[nwb-zarr]`."""
     table: str = "trials"
     """Table of intervals or events with one row per presentation of a stimulus."""
     data: str = "units"
@@ -65,6 +66,11 @@ class NwbRecording(SeriesRecording):
         if self.baseline and self.data == "units":
             raise ValueError("baseline is for time series; 'data: units' counts spikes")
         return self
+
+    def parts_of(self, path: Path) -> list[str]:
+        """Return the file, or of a folder of NWB-Zarr the files that describe it."""
+        found = [path / name for name in METADATA if (path / name).exists()]
+        return [str(file) for file in found] or [str(path)]
 
     @model_validator(mode="after")
     def _one_table(self) -> NwbRecording:
@@ -116,7 +122,7 @@ def _read_file(spec: NwbRecording, path: Path) -> SessionResponses:
 
 @contextmanager
 def open_nwb(path: Path) -> Iterator[Any]:
-    """Open a file, whose arrays are read lazily.
+    """Open a file, or a folder of NWB-Zarr, whose arrays are read lazily.
 
     Raises
     ------
@@ -126,6 +132,11 @@ def open_nwb(path: Path) -> Iterator[Any]:
     import h5py
     import pynwb
 
+    if is_zarr(path):
+        import_optional("hdmf_zarr", "NWB-Zarr", "nwb-zarr")
+        with open_nwb_zarr(path) as nwb:
+            yield nwb
+        return
     with open_hdf5(path) as file:
         # Table columns and timestamps are read as a whole; of series, only the windows of trials.
         columns: list[h5py.Dataset] = []
@@ -171,6 +182,7 @@ def _trials(spec: NwbRecording, path: Path, file: Any) -> Trials:
 def _single(table: Any) -> dict[str, Any]:
     """Return the columns with one value per row, not lists, images or rows of another table."""
     from hdmf.common import DynamicTableRegion, VectorIndex
+    from hdmf.query import ReferenceResolver
     from hdmf.utils import get_data_shape
 
     columns = {name: table[name] for name in table.colnames}
@@ -178,6 +190,7 @@ def _single(table: Any) -> dict[str, Any]:
         name: column
         for name, column in columns.items()
         if not isinstance(column, VectorIndex | DynamicTableRegion)
+        and not isinstance(column.data, ReferenceResolver)
         and len(get_data_shape(column.data)) == 1
     }
 
