@@ -97,17 +97,14 @@ def test_the_new_reader_is_one_module(copy):
     assert not done.returncode, done.stderr
 
 
-@pytest.fixture(scope="module")
-def tutorial(tmp_path_factory):
-    """Folder in which everything on the page about recordings was done."""
-    pytest.importorskip("pynwb", reason="needs the extra: pip install 'repbias[nwb]'")
-    folder = tmp_path_factory.mktemp("tutorial")
-    (example,) = blocks("bring-your-recording.md", "python")
+def follow(document: str, folder: Path) -> dict[str, str]:
+    """Do in a folder what a page says; return what the commands print."""
+    (example,) = blocks(document, "python")
     subprocess.run([sys.executable, "-c", example], cwd=folder, check=True)
-    (study,) = blocks("bring-your-recording.md", "yaml")
+    (study,) = blocks(document, "yaml")
     (folder / "study.yaml").write_text(study)
     said = {}
-    for command in "".join(blocks("bring-your-recording.md", "sh")).splitlines():
+    for command in "".join(blocks(document, "sh")).splitlines():
         program, *arguments = command.split()
         if program == "snakemake":
             arguments = ["--snakefile", str(ROOT / "Snakefile"), *arguments]
@@ -121,7 +118,40 @@ def tutorial(tmp_path_factory):
         )
         assert not done.returncode, f"{command}\n{done.stdout}"
         said[command] = done.stdout
-    return folder, said
+    return said
+
+
+@pytest.fixture(scope="module")
+def tutorial(tmp_path_factory):
+    """Folder in which everything on the page about recordings was done."""
+    pytest.importorskip("pynwb", reason="needs the extra: pip install 'repbias[nwb]'")
+    folder = tmp_path_factory.mktemp("tutorial")
+    return folder, follow("bring-your-recording.md", folder)
+
+
+@pytest.mark.parametrize(
+    ("document", "study", "inspected", "n_units"),
+    [
+        ("spikes.md", "gratings", "spikes of 14 clusters (spike_clusters.npy)", 13),
+        ("calcium.md", "imaging", "plane0: 25 ROIs, of which 20 cells", 20),
+    ],
+)
+def test_the_tutorials_from_a_folder_run(document, study, inspected, n_units, tmp_path):
+    """Cells respond to orientation and frequency, so both explain something."""
+    said = follow(document, tmp_path)
+    entry = yaml.safe_load(blocks(document, "yaml")[0])["recordings"]["v1"]
+    shown = next(text for command, text in said.items() if "inspect" in command)
+    assert inspected in shown
+    proposed = next(iter(yaml.safe_load(shown.partition("\n\n")[2])["recordings"].values()))
+    assert proposed.items() >= {k: entry[k] for k in ("kind", "path", "stimulus", "align")}.items()
+    assert "0 problems" in said["repbias check study.yaml"]
+    results = tmp_path / "results" / study
+    assert (results / "report.html").stat().st_size > 10_000
+    reliability = pd.read_csv(results / "tables/reliability.csv")
+    assert len(reliability) == n_units
+    assert reliability["split_half"].mean() > 0.2
+    rsa = pd.read_csv(results / "tables/rsa_recordings.csv")
+    assert (rsa.groupby("layer")["similarity"].max() > 0.1).all()
 
 
 def test_the_tutorial_runs_and_its_two_files_give_the_same_numbers(tutorial):

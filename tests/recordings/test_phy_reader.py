@@ -157,7 +157,7 @@ def test_a_folder_that_was_never_curated_has_kilosort_s_labels(tmp_path, trials,
     (folder / "spike_clusters.npy").unlink()
     again = read(spec_of(folder, trials), KNOWN)
     np.testing.assert_array_equal(again.responses, recording.responses)
-    assert "never opened in phy: kilosort's templates are taken for units" in caplog.text
+    assert "never opened in phy, and kilosort's templates are taken for units" in caplog.text
     start = recording.trials["start_time"][3]
     expected = brute_force(3, start + 0.05, start + 0.45, TEMPLATES)
     assert again.responses[3, 2] == expected

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from repbias.base.spec import RepbiasError
-from repbias.commands import formats
+from repbias.commands import formats, nwb, physiology
 from repbias.commands.arrays import describe_arrays
 from repbias.commands.description import Description, name_of
 from repbias.commands.hdf5 import describe_hdf5
@@ -20,7 +20,7 @@ DESCRIBE: dict[str, Describe] = {
     **dict.fromkeys(ARRAY_SUFFIXES, describe_arrays),
     **dict.fromkeys((".h5", ".hdf5"), describe_hdf5),
     **dict.fromkeys((".csv", ".tsv"), formats.describe_table),
-    ".nwb": formats.describe_nwb,
+    ".nwb": nwb.describe_nwb,
     ".fif": formats.describe_mne,
     ".fif.gz": formats.describe_mne,
     ".nc": formats.describe_brainscore,
@@ -30,7 +30,11 @@ DESCRIBE: dict[str, Describe] = {
 }
 #: Functions that describe a folder, or return None if it is not of their kind; the first that
 #: describes it is taken, so a folder of some software comes before files of any origin.
-FOLDERS: list[Callable[[Path], Description | None]] = []
+FOLDERS: list[Callable[[Path], Description | None]] = [
+    physiology.describe_phy,
+    physiology.describe_suite2p,
+    nwb.describe_nwb_folder,
+]
 
 
 def run(file: Path, variable: str | None = None) -> int:

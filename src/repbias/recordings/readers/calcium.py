@@ -17,6 +17,7 @@ from repbias.recordings.readers.common import read_lines
 from repbias.recordings.readers.files import SessionResponses, Where, plain_columns, select
 from repbias.recordings.readers.trials import (
     SeriesRecording,
+    average,
     named_units,
     read_trials,
     session_responses,
@@ -129,7 +130,7 @@ def read_session(
         for first in range(0, len(cells), BLOCK):
             traces = plane.read(cells[first : first + BLOCK], 1 / step)
             samples = Samples(traces, times[: plane.n_frames])
-            responses.append(spec.average(path, plane.name, samples, trials.align))
+            responses.append(average(spec, path, plane.name, samples, trials.align))
     units = {name: values[chosen] for name, values in units.items()}
     measure = "ΔF/F" if spec.baseline_mode == "dff" else planes[0].measure
     return session_responses(spec, trials, units, np.concatenate(responses, axis=1), measure)

@@ -28,6 +28,7 @@ from repbias.recordings.readers.files import (
 from repbias.recordings.readers.trials import (
     SeriesRecording,
     Trials,
+    average,
     named_units,
     read_trials,
     session_responses,
@@ -310,7 +311,7 @@ def _average(spec: NwbRecording, path: Path, series: Any, align: np.ndarray) -> 
     if getattr(series, "channel_conversion", None) is not None:
         scale = scale * np.asarray(series.channel_conversion[:])
     samples = Samples(series.data, times, scale, series.offset)
-    return spec.average(path, series.name, samples, align)
+    return average(spec, path, series.name, samples, align)
 
 
 def _timestamps(path: Path, series: Any) -> np.ndarray:

@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 
 #: What a cluster belongs to that nobody has labelled, as phy calls it.
 UNSORTED = "unsorted"
+#: What it means that phy has left no assignment of spikes.
+NOT_CURATED = "it was never opened in phy, and kilosort's templates are taken for units"
 #: Names of the column of tables of clusters that holds the cluster; old phy called it id.
 CLUSTER = ("cluster_id", "id")
 Positive = Annotated[float, Field(gt=0)]
@@ -113,14 +115,17 @@ def read(spec: PhyRecording, stimulus_ids: np.ndarray) -> Recording:
 def _read_folder(spec: PhyRecording, path: Path) -> SessionResponses:
     with readable(path, "a folder of kilosort or phy"):
         trials = read_trials(spec, path, session_name(path))
-        times, clusters = read_spikes(path, _sampling_rate(spec, path))
+        samples, clusters = read_spikes(path)
+        times = samples / _sampling_rate(spec, path)
         duration = spec.value_for(path, spec.duration_s)
         if duration is None:
             duration = float(times.max(initial=0))
         inside = within_recording(spec, path, trials.align, 0.0, duration)
-        ids, spikes_of = np.unique(clusters, return_inverse=True)
+        ids, spikes_of = np.unique(clusters.astype(np.int64), return_inverse=True)
         columns = _columns(spec, path, ids)
         units = named_units(trials, columns)
+        if assignment_of(path).name == "spike_templates.npy":
+            logger.warning("%s: has no spike_clusters.npy: %s", path, NOT_CURATED)
         groups: Where = {} if spec.groups == "all" else {"group": [*spec.groups]}
         chosen = np.flatnonzero(select(path, groups | spec.where, units))
         trains = np.split(
@@ -146,39 +151,39 @@ def cluster_tables(path: Path) -> list[Path]:
     return sorted(tables, key=lambda table: table.name != "cluster_info.tsv")
 
 
-def read_spikes(path: Path, rate: float) -> tuple[np.ndarray, np.ndarray]:
-    """Read the times of all spikes, in seconds, and their clusters; both are (spike,).
+def read_spikes(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Read the times of all spikes, in samples, and their clusters; both are (spike,).
 
     Raises
     ------
     RepbiasError
-        If an array is missing, times are not whole samples, or the arrays differ in length.
+        If an array is missing, does not hold whole numbers, or the two differ in length.
     """
     assignment = assignment_of(path)
-    arrays: list[np.ndarray] = []
-    for file in (path / "spike_times.npy", assignment):
-        if not file.exists():
-            raise RepbiasError(f"{path}: expected a folder of kilosort or phy with {file.name}")
-        values = load_array(file).ravel()
-        if values.dtype.kind not in "iuf" or (values != np.floor(values)).any() or not len(values):
-            raise RepbiasError(
-                f"{file}: expected whole numbers ({'samples' if not arrays else 'clusters'}), "
-                f"found {f'values such as {values[0]}' if len(values) else 'none'}"
-                + ("; are these seconds?" if not arrays and values.dtype.kind == "f" else "")
-            )
-        arrays.append(values)
-    samples, clusters = arrays
+    samples = _whole_numbers(path / "spike_times.npy", "samples")
+    clusters = _whole_numbers(assignment, "clusters")
     if len(samples) != len(clusters):
         raise RepbiasError(
             f"{assignment}: has {len(clusters)} spikes, but spike_times.npy has {len(samples)}"
         )
-    if assignment.name == "spike_templates.npy":
-        logger.warning(
-            "%s: has no spike_clusters.npy, so was never opened in phy: kilosort's templates are "
-            "taken for units",
-            path,
+    return samples, clusters
+
+
+def _whole_numbers(file: Path, what: str) -> np.ndarray:
+    if not file.exists():
+        raise RepbiasError(f"{file.parent}: expected a folder of kilosort or phy with {file.name}")
+    values = load_array(file).ravel()
+    if not len(values):
+        raise RepbiasError(f"{file}: expected whole numbers ({what}), found none")
+    if values.dtype.kind in "iu":
+        return values
+    whole = values.dtype.kind == "f" and np.isfinite(values).all()
+    if not whole or (values != np.floor(values)).any():
+        seconds = "; are these seconds?" if what == "samples" else ""
+        raise RepbiasError(
+            f"{file}: expected whole numbers ({what}), found values such as {values[-1]}{seconds}"
         )
-    return samples / rate, clusters.astype(np.int64)
+    return values
 
 
 def _sampling_rate(spec: PhyRecording, path: Path) -> float:
@@ -225,7 +230,7 @@ def _columns(spec: PhyRecording, path: Path, ids: np.ndarray) -> dict[str, np.nd
         **plain_columns(columns),
         "unit": np.array(names),
         "group": np.array(labels),
-        "region": _regions(spec, path, columns | {"cluster_id": np.array(names)}),
+        "region": _regions(spec, path, names, found),
     }
 
 
@@ -251,24 +256,29 @@ def groups_of(columns: Mapping[str, Mapping[str, str]]) -> Mapping[str, str] | N
     return columns.get("group") or columns.get("KSLabel") or None
 
 
-def _regions(spec: PhyRecording, path: Path, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+def _regions(
+    spec: PhyRecording, path: Path, names: list[str], columns: Mapping[str, Mapping[str, str]]
+) -> np.ndarray:
     """Return the region of every cluster, from a column, a table, or the entry."""
+    file: Any = spec.value_for(path, spec.regions)
     if spec.region_column is not None:
         if spec.region_column not in columns:
             raise RepbiasError(
                 f"{path}: region_column: no column {spec.region_column!r} in the tables of "
                 f"clusters; {nearest(spec.region_column, columns)}"
             )
-        return columns[spec.region_column].astype(str)
-    file: Any = spec.value_for(path, spec.regions)
-    if file is None:
-        return np.full(len(columns["cluster_id"]), spec.region)
-    table = read_table(file)
-    key = next((name for name in ("cluster_id", "ch") if name in table), None)
-    if key is None or key not in columns:
-        raise RepbiasError(
-            f"{file}: expected a column 'cluster_id', or 'ch' where cluster_info.tsv has one; "
-            f"found {', '.join(table)}"
-        )
-    regions = dict(zip(table[key], table[find_column(file, table, "region")], strict=True))
-    return np.array([regions.get(name, spec.region) for name in columns[key].astype(str)])
+        found = columns[spec.region_column]
+    elif file is None:
+        found = {}
+    else:
+        table = read_table(file)
+        keys = {"cluster_id": dict(zip(names, names, strict=True)), "ch": columns.get("ch", {})}
+        key = next((name for name, values in keys.items() if name in table and values), None)
+        if key is None:
+            raise RepbiasError(
+                f"{file}: expected a column 'cluster_id', or 'ch' where cluster_info.tsv has one; "
+                f"found {', '.join(table)}"
+            )
+        regions = dict(zip(table[key], table[find_column(file, table, "region")], strict=True))
+        found = {name: regions.get(value, spec.region) for name, value in keys[key].items()}
+    return np.array([found.get(name, spec.region) for name in names], dtype=str)

@@ -107,24 +107,6 @@ class SeriesRecording(TrialRecording):
             raise ValueError("baseline_mode dff needs a baseline")
         return self
 
-    def average(self, path: Path, name: str, samples: Samples, align: np.ndarray) -> np.ndarray:
-        """Return the averages of samples in the bins of every trial, (trial, unit, bin).
-
-        Raises
-        ------
-        RepbiasError
-            If a bin, or the baseline, is shorter than the time between samples.
-        """
-        edges, baseline = self.edges(), np.array(self.baseline or (), float)
-        shortest = min(edges[1] - edges[0], *np.diff(baseline), np.inf)
-        if shortest < samples.step - TOLERANCE_S:
-            raise RepbiasError(
-                f"{path}: {shortest:g} s is shorter than the {samples.step:g} s between the "
-                f"samples of {name!r}"
-            )
-        divide = self.baseline_mode == "dff"
-        return window_means(samples, align, edges, baseline if self.baseline else None, divide)
-
 
 @dataclass(frozen=True)
 class Trials:
@@ -329,3 +311,35 @@ def named_units(trials: Trials, columns: Mapping[str, np.ndarray]) -> dict[str, 
     owner = f"{trials.subject}/{trials.session}"
     names = np.array([f"{owner}/{unit}" for unit in columns["unit"]], dtype=str)
     return {**columns, "unit": names, "subject": np.full(len(names), trials.subject)}
+
+
+def average(
+    spec: SeriesRecording, path: Path, name: str, samples: Samples, align: np.ndarray
+) -> np.ndarray:
+    """Return the averages of samples in the bins of every trial, (trial, unit, bin).
+
+    Parameters
+    ----------
+    spec, path
+        The entry of ``recordings:``, and the file.
+    name
+        Name of the series, for messages.
+    samples
+        What is averaged.
+    align
+        (trial,) times of 0 s, in seconds; may be NaN.
+
+    Raises
+    ------
+    RepbiasError
+        If a bin, or the baseline, is shorter than the time between samples.
+    """
+    edges, baseline = spec.edges(), np.array(spec.baseline or (), float)
+    shortest = min(edges[1] - edges[0], *np.diff(baseline), np.inf)
+    if shortest < samples.step - TOLERANCE_S:
+        raise RepbiasError(
+            f"{path}: {shortest:g} s is shorter than the {samples.step:g} s between the samples of "
+            f"{name!r}"
+        )
+    divide = spec.baseline_mode == "dff"
+    return window_means(samples, align, edges, baseline if spec.baseline else None, divide)
