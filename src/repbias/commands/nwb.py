@@ -24,12 +24,13 @@ def describe_nwb(path: Path, variable: str | None) -> Description:
     import_optional("pynwb", "NWB", "nwb")
     from pynwb.ophys import RoiResponseSeries
 
-    from repbias.recordings.readers.nwb import open_nwb
+    from repbias.recordings.readers.nwb import open_nwb, single_columns
 
     with open_nwb(path) as nwb:
         tables = {**(nwb.intervals or {}), **(getattr(nwb, "events", None) or {})}
         tables = {
-            name: {c: table[c][:ROWS] for c in table.colnames} for name, table in tables.items()
+            name: {c: column[:ROWS] for c, column in single_columns(table).items()}
+            for name, table in tables.items()
         }
         unit_columns = nwb.units.colnames if nwb.units else ()
         series = [x for x in nwb.objects.values() if isinstance(x, RoiResponseSeries)]

@@ -180,7 +180,7 @@ def _trials(spec: NwbRecording, path: Path, file: Any) -> Trials:
     )
 
 
-def _single(table: Any) -> dict[str, Any]:
+def single_columns(table: Any) -> dict[str, Any]:
     """Return the columns with one value per row, not lists, images or rows of another table."""
     from hdmf.common import DynamicTableRegion, VectorIndex
     from hdmf.query import ReferenceResolver
@@ -197,13 +197,13 @@ def _single(table: Any) -> dict[str, Any]:
 
 
 def _plain(table: Any) -> dict[str, np.ndarray]:
-    return plain_columns({name: column[:] for name, column in _single(table).items()})
+    return plain_columns({name: column[:] for name, column in single_columns(table).items()})
 
 
 def _column(path: Path, table: Any, field: str, name: str) -> np.ndarray:
     if name not in table.colnames:
         raise RepbiasError(f"{path}: {field}: no column {name!r}; {nearest(name, table.colnames)}")
-    column = _single(table).get(name)
+    column = single_columns(table).get(name)
     values = None if column is None else plain(column[:])
     if values is None:
         raise RepbiasError(f"{path}: {field}: the column {name!r} has no single value per row")

@@ -60,7 +60,8 @@ class Suite2pRecording(CalciumRecording):
     def parts_of(self, path: Path) -> list[str]:
         """Return the files that are read of a folder."""
         names = [*_arrays(self), "iscell.npy"]
-        return [str(plane / name) for plane in planes_of(path) for name in names] or [str(path)]
+        found = [plane / name for plane in planes_of(path) for name in names]
+        return [str(file) for file in found if file.exists()] or [str(path)]
 
 
 def read(spec: Suite2pRecording, stimulus_ids: np.ndarray) -> Recording:
@@ -109,9 +110,10 @@ def _traces(spec: Suite2pRecording, plane: Path) -> Traces:
     cells = np.flatnonzero(is_cell[:, 0])
     if not len(cells):
         logger.warning("%s: none of %d ROIs is a cell", plane, n_rois)
+    name = plane.resolve().name
     units = {
-        "unit": np.array([f"{plane.name}/{roi}" for roi in cells.tolist()], dtype=str),
-        "plane": np.full(len(cells), plane.name),
+        "unit": np.array([f"{name}/{roi}" for roi in cells.tolist()], dtype=str),
+        "plane": np.full(len(cells), name),
     }
     if is_cell.shape[1] > 1:
         units["cell_probability"] = is_cell[cells, 1]
