@@ -132,7 +132,7 @@ def tutorial(tmp_path_factory):
 @pytest.mark.parametrize(
     ("document", "study", "inspected", "n_units"),
     [
-        ("spikes.md", "gratings", "spikes of 14 clusters (spike_clusters.npy)", 13),
+        ("spikes.md", "gratings", "spikes of 30 clusters (spike_clusters.npy)", 29),
         ("calcium.md", "imaging", "plane0: 25 ROIs, of which 20 cells", 20),
     ],
 )
