@@ -40,9 +40,8 @@ def open_nwb_zarr(path: Path) -> Iterator[Any]:
     class WithoutOtherFolders(NWBZarrIO):  # type: ignore[misc]
         def resolve_ref(self, zarr_ref: dict[str, Any]) -> Any:
             if zarr_ref.get("source") != ".":
-                raise RepbiasError(
-                    f"{path}: {zarr_ref.get('path')!r} is in another folder, {zarr_ref['source']!r}"
-                )
+                found = f"{zarr_ref.get('path')!r} is in another folder, {zarr_ref.get('source')!r}"
+                raise RepbiasError(f"{path}: {found}")
             return super().resolve_ref(zarr_ref)
 
     _refuse_links(path, path)
