@@ -143,6 +143,31 @@ def tutorial(tmp_path_factory):
     return folder, follow("bring-your-recording.md", folder)
 
 
+@pytest.mark.parametrize(
+    ("document", "study", "inspected", "n_units"),
+    [
+        ("spikes.md", "gratings", "spikes of 30 clusters (spike_clusters.npy)", 29),
+        ("calcium.md", "imaging", "plane0: 25 ROIs, of which 20 cells", 20),
+    ],
+)
+def test_the_tutorials_from_a_folder_run(document, study, inspected, n_units, tmp_path):
+    """Cells respond to orientation and frequency, so both explain something."""
+    said = follow(document, tmp_path)
+    entry = yaml.safe_load(blocks(document, "yaml")[0])["recordings"]["v1"]
+    shown = next(text for command, text in said.items() if "inspect" in command)
+    assert inspected in shown
+    proposed = next(iter(yaml.safe_load(shown.partition("\n\n")[2])["recordings"].values()))
+    assert proposed.items() >= {k: entry[k] for k in ("kind", "path", "stimulus", "align")}.items()
+    assert "0 problems" in said["repbias check study.yaml"]
+    results = tmp_path / "results" / study
+    assert (results / "report.html").stat().st_size > 10_000
+    reliability = pd.read_csv(results / "tables/reliability.csv")
+    assert len(reliability) == n_units
+    assert reliability["split_half"].mean() > 0.2
+    rsa = pd.read_csv(results / "tables/rsa_recordings.csv")
+    assert (rsa.groupby("layer")["similarity"].max() > 0.1).all()
+
+
 def test_the_tutorial_runs_and_its_two_files_give_the_same_numbers(tutorial):
     folder, _ = tutorial
     assert (folder / "results/discs/report.html").stat().st_size > 10_000

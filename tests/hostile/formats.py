@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import shutil
 import tarfile
 import warnings
 import zipfile
@@ -363,9 +364,82 @@ def put_gzipped(path: Path, content: bytes) -> None:
     path.write_bytes(gzip.compress(content))
 
 
+def trials_beside(path: Path) -> dict[str, Any]:
+    """Write a table of trials beside a recording; return the settings that read it."""
+    table = path.parent / "trials.csv"
+    table.write_text("\n".join(["stim,at", *(f"{name},{i}.5" for i, name in enumerate(IDS))]))
+    times = {"align": "at", "from_s": 0, "to_s": 0.5}
+    return {"trials": str(table), "stimulus": "stim", **times}
+
+
+def phy(folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    np.save(folder / "spike_times.npy", np.arange(0, 7000, 50).astype(np.uint64))
+    np.save(folder / "spike_clusters.npy", np.arange(140).astype(np.int32) % 3)
+    (folder / "params.py").write_text("n_channels_dat = 4\nsample_rate = 1000.\n")
+    (folder / "cluster_group.tsv").write_text("cluster_id\tgroup\n0\tgood\n1\tmua\n2\tgood\n")
+
+
+def suite2p(folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    for name in ("F", "Fneu"):
+        np.save(folder / f"{name}.npy", np.arange(280, dtype=np.float32).reshape(4, 70))
+    np.save(folder / "iscell.npy", np.ones((4, 2)))
+
+
+def caiman(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file["estimates/C"] = np.arange(280.0).reshape(4, 70)
+        file["estimates/F_dff"] = "NoneType"
+        file["estimates/idx_components"] = np.array([0, 2])
+        file["params/data/fr"] = 10.0
+
+
+def nwb_zarr(folder: Path) -> None:
+    import pynwb
+    from hdmf_zarr.nwb import NWBZarrIO
+
+    file = pynwb.NWBFile("d", "s", datetime(2024, 1, 1, tzinfo=UTC), session_id="one")
+    for unit in range(3):
+        file.add_unit(spike_times=np.arange(0, 7, 0.3 + 0.1 * unit))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with NWBZarrIO(str(folder), mode="w") as to:
+            to.write(file, cache_spec=False)
+
+
+def of_folder(
+    name: str, write: Callable[[Path], None], entry: dict[str, Any], ending: str = ""
+) -> Format:
+    """Return a format of which `name` is one file; the others of its folder are whole."""
+
+    def write_file(path: Path) -> None:
+        folder = path.with_name(f"whole_{path.name}{ending}")
+        write(folder)
+        shutil.copy(folder / name, path)
+
+    def read(path: Path) -> Recording:
+        folder = path.with_name(f"folder_{path.name}{ending}")
+        if not folder.exists():
+            write(folder)
+        shutil.copy(path, folder / name)
+        inspected(folder)
+        return as_recording(entry | trials_beside(folder), folder)
+
+    return Format(name.replace("/", "_"), write_file, None, (read,))
+
+
 LONG = {"kind": "table", "format": "long"}
 THEIRS = {"kind": "rsatoolbox", "stimulus": "stimulus"}
 BRAIN = {"kind": "brainscore"}
+SUITE2P = {"kind": "suite2p", "signal": "dff", "frame_rate": 10}
+CAIMAN = {"kind": "caiman", "signal": "c", "frame_rate": 10}
+
+
+def read_caiman(path: Path) -> Recording:
+    return as_recording(CAIMAN | trials_beside(path), path)
+
+
 _ALL = [
     Format("x.npy", lambda path: np.save(path, VALUES), ARRAY, (inspected, as_layers)),
     Format("x.npz", npz, NAMED, (inspected, as_layers)),
@@ -401,6 +475,16 @@ _ALL = [
     Format("stimuli.h5", our_stimuli, None, (Stimuli.read, inspected)),
     Format("networks.h5", our_networks, None, (Networks.read, inspected)),
     Format("activations.h5", our_activations, None, (read_activations, inspected)),
+    Format("caiman.hdf5", caiman, None, (inspected, read_caiman)),
+    *(
+        of_folder(name, phy, {"kind": "phy"})
+        for name in ("spike_times.npy", "spike_clusters.npy", "params.py", "cluster_group.tsv")
+    ),
+    *(of_folder(name, suite2p, SUITE2P) for name in ("F.npy", "iscell.npy")),
+    *(
+        of_folder(name, nwb_zarr, {"kind": "nwb"}, ".nwb.zarr")
+        for name in (".zmetadata", "units/spike_times/0", "units/spike_times/.zarray")
+    ),
     Format("x.zip", zipped, None, (images, inspected)),
     Format("x.tar", tarred, None, (images, inspected)),
     Format("x.tgz", tarred, None, (images, inspected)),

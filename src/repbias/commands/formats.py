@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ import numpy as np
 from repbias.base.order import orders
 from repbias.base.spec import RepbiasError, nearest
 from repbias.commands.description import FILL_IN, STIMULI, Description, count, some
-from repbias.recordings.readers.files import import_optional
 
 #: Columns that often hold the region of a unit.
 REGIONS = ("region", "area", "brain_area", "location", "ecephys_structure_acronym")
@@ -58,75 +57,6 @@ def describe_images(path: Path, variable: str | None) -> Description:
     for way, ids in list(orders(images.ids).items())[1:]:
         lines.append(f"Sorted {way}, they are {some(ids)}: mind what a recording's axis follows.")
     return Description(lines, {"path": str(path)}, section="images")
-
-
-def describe_nwb(path: Path, variable: str | None) -> Description:
-    """Describe tables of trials, units and fluorescence in an NWB file."""
-    refuse_variable(path, variable)
-    import_optional("pynwb", "NWB", "nwb")
-    from pynwb.ophys import RoiResponseSeries
-
-    from repbias.recordings.readers.nwb import open_nwb
-
-    with open_nwb(path) as nwb:
-        tables = {**(nwb.intervals or {}), **(getattr(nwb, "events", None) or {})}
-        tables = {
-            name: {c: table[c][:ROWS] for c in table.colnames} for name, table in tables.items()
-        }
-        unit_columns = nwb.units.colnames if nwb.units else ()
-        series = [x for x in nwb.objects.values() if isinstance(x, RoiResponseSeries)]
-        found = Description(list(_lines_of_nwb(nwb, tables, series)))
-        names = [x.name if x.parent is None else f"{x.parent.name}/{x.name}" for x in series]
-    if not tables or not (unit_columns or series):
-        found.lines.append("Needed to read it: a table of trials, and units or fluorescence.")
-        return found
-    _put_nwb_entry(found, path, tables, unit_columns, names)
-    return found
-
-
-def _lines_of_nwb(nwb: Any, tables: Mapping[str, Any], series: list[Any]) -> Iterator[str]:
-    """Yield a description of an NWB file, line by line."""
-    subject = nwb.subject.subject_id if nwb.subject else None
-    yield f"NWB session {nwb.identifier}, subject {subject or 'not named'}"
-    for name, columns in tables.items():
-        yield f"table {name}:"
-        for column, values in columns.items():
-            yield f"  {column}: {examples(values)}"
-    if nwb.units:
-        yield f"units: {len(nwb.units)}, with {some(nwb.units.colnames, 20)}"
-    if nwb.electrodes:
-        locations = Counter(map(str, nwb.electrodes["location"][:]))
-        yield f"electrodes: {some(f'{name} ({n})' for name, n in locations.items())}"
-    for x in series:
-        shape = " x ".join(map(str, x.data.shape))
-        yield f"fluorescence {x.name} in {x.parent.name}: {shape} (time, ROI)"
-
-
-def _put_nwb_entry(
-    found: Description,
-    path: Path,
-    tables: Mapping[str, Any],
-    unit_columns: Collection[str],
-    series: list[str],
-) -> None:
-    """Write the entry that reads an NWB file, from its table of trials or else the longest one."""
-    longest = max(tables, key=lambda name: max(map(len, tables[name].values()), default=0))
-    table = "trials" if "trials" in tables else longest
-    found.put("kind", "nwb")
-    found.put("path", str(path))
-    found.put("stimuli", FILL_IN, STIMULI)
-    found.put("table", table, f"found: {', '.join(tables)}")
-    put_stimulus(found, tables[table])
-    found.put("align", "start_time", "the column with the time that is 0 s")
-    found.put(
-        "from_s", FILL_IN, "responses from here, in seconds after align, for example 0.05 ..."
-    )
-    found.put("to_s", FILL_IN, "... to here, for example 0.25; with bin_s, in bins of that width")
-    others = f"or {', or '.join(series)}" if unit_columns and series else ""
-    found.put("data", "units" if unit_columns else series[0], others)
-    region = next((name for name in REGIONS if name in unit_columns), None)
-    if region is not None:
-        found.put("region_column", region)
 
 
 def put_stimulus(found: Description, columns: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from repbias.base.spec import RepbiasError
-from repbias.commands import bids, fmri, formats, meeg, models
+from repbias.commands import bids, fmri, formats, meeg, models, nwb, physiology
 from repbias.commands.arrays import describe_arrays
 from repbias.commands.description import Description, name_of
 from repbias.io.arrays import ARRAY_SUFFIXES
@@ -20,7 +20,7 @@ DESCRIBE: dict[str, Describe] = {
     **dict.fromkeys(ARRAY_SUFFIXES, describe_arrays),
     **dict.fromkeys((".h5", ".hdf5", ".mat"), fmri.describe_array_file),
     **dict.fromkeys((".csv", ".tsv"), formats.describe_table),
-    ".nwb": formats.describe_nwb,
+    ".nwb": nwb.describe_nwb,
     **dict.fromkeys((*TESTED, *UNTESTED), meeg.describe_meeg),
     ".nc": formats.describe_brainscore,
     **dict.fromkeys((".dscalar.nii", ".dtseries.nii", ".dlabel.nii"), fmri.describe_cifti),
@@ -32,6 +32,9 @@ DESCRIBE: dict[str, Describe] = {
 #: describes it is taken, so a folder of some software comes before files of any origin.
 FOLDERS: list[Callable[[Path], Description | None]] = [
     bids.describe_fmriprep,
+    physiology.describe_phy,
+    physiology.describe_suite2p,
+    nwb.describe_nwb_folder,
     meeg.describe_meeg_folder,
     bids.describe_raw,
     fmri.describe_folder,

@@ -16,7 +16,19 @@ from pydantic import Field
 from repbias.io.recordings import Recording
 from repbias.io.untrusted import readable
 from repbias.recordings.parts import choose_regions, name_groups
-from repbias.recordings.readers import array, brainscore, fmri, mne, nwb, rdms, rsatoolbox, table
+from repbias.recordings.readers import (
+    array,
+    brainscore,
+    caiman,
+    fmri,
+    mne,
+    nwb,
+    phy,
+    rdms,
+    rsatoolbox,
+    suite2p,
+    table,
+)
 from repbias.recordings.readers.common import FileRecording
 from repbias.recordings.simulate import SimulatedRecording
 
@@ -25,6 +37,9 @@ READERS: dict[str, Callable[..., Recording]] = {
     "array": array.read,
     "table": table.read,
     "nwb": nwb.read,
+    "phy": phy.read,
+    "suite2p": suite2p.read,
+    "caiman": caiman.read,
     "brainscore": brainscore.read,
     "mne": mne.read,
     "fmri": fmri.read,
@@ -37,6 +52,9 @@ RecordingSpec = Annotated[
     array.ArrayRecording
     | table.TableRecording
     | nwb.NwbRecording
+    | phy.PhyRecording
+    | suite2p.Suite2pRecording
+    | caiman.CaimanRecording
     | brainscore.BrainscoreRecording
     | mne.MneRecording
     | fmri.FmriRecording

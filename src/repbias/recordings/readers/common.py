@@ -41,9 +41,13 @@ class StimulusFile(Spec):
     source: str = ""
     """Citation or origin, shown in the report."""
 
+    def parts_of(self, path: Path) -> list[str]:
+        """Return the files that are read of a path: a folder of some software has several."""
+        return [str(path)]
+
     def input_files(self) -> list[str]:
         """Return all files that are read; changing one reruns what uses them."""
-        return [str(self.path)]
+        return self.parts_of(self.path)
 
 
 class FileRecording(StimulusFile):
