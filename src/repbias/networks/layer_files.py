@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from repbias.base.identities import as_ids
 from repbias.base.spec import RepbiasError, nearest
 from repbias.io.arrays import ARRAY_SUFFIXES, load_array
 from repbias.io.text_tables import numbers, read_table
@@ -24,7 +25,6 @@ from repbias.io.untrusted import (
 )
 from repbias.networks.features import columns_of
 from repbias.recordings.readers.brainscore import open_netcdf
-from repbias.base.identities import as_ids
 from repbias.recordings.readers.files import import_optional
 
 if TYPE_CHECKING:
