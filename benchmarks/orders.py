@@ -61,6 +61,13 @@ def permuted(
     return found
 
 
+def _at_the_end(variance: pd.DataFrame, layers: dict[str, str]) -> pd.DataFrame:
+    """Return the rows of analysed layers when networks are trained: the others decide nothing."""
+    analysed = (variance["experiment"] + "/" + variance["condition"]).map(layers)
+    trained = variance["snapshot"].isin(["final", "mastered"])
+    return variance[trained & (variance["layer"] == analysed)]
+
+
 def main() -> None:
     """Print a row for every claim about the order of reports."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -73,6 +80,7 @@ def main() -> None:
     plan = Plan(study)
     layers, reported = plan.all_analysed_layers(), plan.reported_orders()
     tables = {n: read_table(options.results / f"tables/{n}.csv", n) for n in plan.evidence()}
+    tables["variance_explained"] = _at_the_end(tables["variance_explained"], layers)
     claims = {k: r for k, r in study.claims.items() if k.split()[0] in ("C8", "C8b")}
     final = decide(claims, tables, layers, reported=reported)
     final = final[final["snapshot"] == "final"]
