@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ import pandas as pd
 import yaml
 from scipy import stats
 
+from repbias.claims.catalogue import CLAIMS
 from repbias.claims.decide import decide
+from repbias.claims.evidence import Evidence, conditions_matching
 from repbias.pipeline.checks import load_study
 from repbias.pipeline.plan import Plan
 from repbias.report.figures.order import order as figure_of_orders
@@ -61,6 +64,41 @@ def permuted(
     return found
 
 
+@dataclass
+class Remembered:
+    """What claims about order ask of a study, looked up once: permuted orders change none of it."""
+
+    by_condition: dict[str, pd.DataFrame]
+    n_by_condition: dict[str, int]
+    reported: dict[str, dict[str, Any]]
+
+    def r2(self, condition: str) -> pd.DataFrame:
+        """Return R² of the networks of a condition, (seed, feature)."""
+        return self.by_condition[condition]
+
+    def n_networks(self, condition: str) -> int:
+        """Return the number of networks of a condition."""
+        return self.n_by_condition[condition]
+
+
+def _how_often_decided(
+    remembered: Remembered, claims: dict[str, dict[str, str]], n_studies: int
+) -> dict[str, float]:
+    """Return in which share of studies with permuted orders each claim gets a verdict."""
+    rng = np.random.default_rng(0)
+    n_decided = dict.fromkeys(claims, 0)
+    for _ in range(n_studies):
+        shuffled: Any = replace(remembered, reported=permuted(remembered.reported, rng))
+        for key, roles in claims.items():
+            filled = {
+                role: conditions_matching(pattern, list(remembered.by_condition))
+                for role, pattern in roles.items()
+            }
+            result = CLAIMS[key.split()[0]].decide(shuffled, **filled)
+            n_decided[key] += result.verdict != "inconclusive"
+    return {key: n / n_studies for key, n in n_decided.items()}
+
+
 def main() -> None:
     """Print a row for every claim about the order of reports."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -78,19 +116,22 @@ def main() -> None:
     final = final[final["snapshot"] == "final"]
     _, slopes = figure_of_orders(tables, layers, reported)
     spread = slopes.dropna(subset="task").groupby("networks")["fall"].std()
-    rng = np.random.default_rng(0)
-    decided = pd.Series(0, final.index)
-    for _ in range(options.studies):
-        shuffled = decide(claims, tables, layers, reported=permuted(reported, rng))
-        decided += (shuffled.loc[final.index, "verdict"] != "inconclusive").astype(int)
+    evidence = Evidence(tables, layers, "final", [], reported)
+    remembered = Remembered(
+        {name: evidence.r2(name) for name in reported},
+        {name: evidence.n_networks(name) for name in reported},
+        reported,
+    )
+    decided = _how_often_decided(remembered, claims, options.studies)
     print("claim | effect [95 %] | SD over tasks | tasks for it | decided by chance")
-    for i, row in final.iterrows():
-        experiment = claims[f"{row['claim']} {row['variant']}".strip()]["orders"].split("/")[0]
+    for _, row in final.iterrows():
+        key = f"{row['claim']} {row['variant']}".strip()
+        experiment = claims[key]["orders"].split("/")[0]
         sd = spread.get(experiment, np.nan) if row["claim"] == "C8" else np.nan
         tasks = n_tasks(options.slope, sd) if np.isfinite(sd) else "-"
         print(
-            f"{row['claim']} {row['variant']} | {row['effect']:.4f} [{row['ci_low']:.4f}, "
-            f"{row['ci_high']:.4f}] | {sd:.4f} | {tasks} | {decided[i] / options.studies:.1%}"
+            f"{key} | {row['effect']:.4f} [{row['ci_low']:.4f}, "
+            f"{row['ci_high']:.4f}] | {sd:.4f} | {tasks} | {decided[key]:.1%}"
         )
 
 

@@ -116,6 +116,8 @@ def test_studies_load(path, request, monkeypatch):
     study = load_study(config, str(path))
     assert Plan(study).tables
     assert Plan(study).figures()
+    # As results/<study>/config.yaml has it.
+    assert load_study(json.loads(study.model_dump_json())) == study
 
 
 @pytest.mark.slow

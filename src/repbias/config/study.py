@@ -10,7 +10,15 @@ from itertools import product
 from math import factorial, prod
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    Field,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from repbias.audit.spec import Audit
 from repbias.base.inputs import Inputs, Task
@@ -187,6 +195,17 @@ class Experiment(Condition):
                     "leave it out"
                 )
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_written(
+        self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
+        """Leave defaults that may not be given out of JSON, so that it can be read again."""
+        settings: dict[str, Any] = handler(self)
+        if info.mode == "json" and self.shows_others:
+            of_others = {"network", "training", *({"seeds"} - self.model_fields_set)}
+            return {k: v for k, v in settings.items() if k not in of_others}
+        return settings
 
     @property
     def shows_others(self) -> bool:

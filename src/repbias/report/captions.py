@@ -77,8 +77,9 @@ FIGURES: dict[str, Caption] = {
         "transformer to the next (the slope on the place of the answer, with a mean of its own for "
         "each feature), at the end of training. Dots: tasks. Black: their mean, with its 95 % "
         "interval; tasks are the units of claim C8. Below, for every experiment: R² by place at "
-        "the end, without the features' means (grey: tasks), and R² and validation accuracy by "
-        "training step, means over networks and features.",
+        "the end, without the features' means (grey: tasks), R² untrained, when the network first "
+        "mastered its targets and at the end, and validation accuracy by training step, means over "
+        "networks and features.",
         ("variance_explained", "learning"),
     ),
     "variance_decomposition": Caption(

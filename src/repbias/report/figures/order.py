@@ -22,6 +22,8 @@ from repbias.report.figures.drawing import (
 )
 from repbias.report.figures.selection import Layers, Tables, analysed
 
+#: Snapshots of all networks, whenever training ended, and what the figure calls them.
+STAGES = {"initial": "untrained", "mastered": "mastered", "final": "end"}
 #: "experiment/condition" to its "task" and "order", the features as they are reported.
 Reported = Mapping[str, Mapping[str, Any]]
 
@@ -29,7 +31,7 @@ Reported = Mapping[str, Mapping[str, Any]]
 def order(
     tables: Tables, layers: Layers, reported: Reported | None = None
 ) -> tuple[Figure, pd.DataFrame]:
-    """Draw how R² falls from answer to answer by task; R² and accuracy by place and step."""
+    """Draw how R² falls from answer to answer by task; R² by place and stage, accuracy by step."""
     variance = _placed(analysed(tables["variance_explained"], layers), reported or {})
     learning = _placed(tables["learning"], reported or {})
     final = variance[(variance["snapshot"] == "final") & variance["included"].astype(bool)]
@@ -46,14 +48,13 @@ def order(
     places = sorted(variance["place"].unique())
     colours = {p: colormaps["viridis"](0.9 * p / max(places[-1], 1)) for p in places}
     for part, experiment in zip(others, experiments, strict=True):
-        by_place, by_step, of_accuracy = part.subplots(1, 3)
+        by_place, by_stage, of_accuracy = part.subplots(1, 3)
         _by_place(by_place, final[final["networks"] == experiment])
         own = variance[variance["networks"] == experiment]
-        # Others are at steps of each network's own.
-        _by_step(by_step, own[own["snapshot"].isin(["initial", "grid"])], "r2", colours)
-        _by_step(of_accuracy, learning[learning["networks"] == experiment], "accuracy", colours)
+        _by_stage(by_stage, own, colours)
+        _by_step(of_accuracy, learning[learning["networks"] == experiment], colours)
         by_place.set_ylabel("R² − mean of the feature")
-        by_step.set_ylabel("R²")
+        by_stage.set_ylabel("R²")
         of_accuracy.set(ylabel="validation accuracy", ylim=(0.4, 1.03))
         part.suptitle(experiment, x=0.01, ha="left", fontweight="bold", fontsize=9)
     handles = [line(color=c, label=f"answer {place + 1}") for place, c in colours.items()]
@@ -132,14 +133,22 @@ def _by_place(axis: Axes, final: pd.DataFrame) -> None:
     axis.set(xlabel="place of the answer", xticks=by_task.columns + 1)
 
 
-def _by_step(axis: Axes, table: pd.DataFrame, value: str, colours: Mapping[int, Any]) -> None:
-    """Draw a mean over networks and features by training step, a line for each place.
+def _by_stage(axis: Axes, variance: pd.DataFrame, colours: Mapping[int, Any]) -> None:
+    """Draw mean R² of features by the stage of training, a line for each place."""
+    variance = variance[variance["included"].astype(bool)]
+    for place, part in variance.groupby("place"):
+        by_stage = part.groupby("snapshot")["r2"].mean().reindex(STAGES)
+        axis.plot(list(STAGES.values()), by_stage, color=colours[place], marker="o", ms=3, lw=1.2)
+
+
+def _by_step(axis: Axes, learning: pd.DataFrame, colours: Mapping[int, Any]) -> None:
+    """Draw mean accuracy of features by training step, a line for each place.
 
     It ends where less than half of the included networks are left.
     """
-    table = table[table["included"].astype(bool)]
-    for place, part in table.groupby("place"):
-        by_step = part.groupby("step")[value].agg(["mean", "count"])
+    learning = learning[learning["included"].astype(bool)]
+    for place, part in learning.groupby("place"):
+        by_step = part.groupby("step")["accuracy"].agg(["mean", "count"])
         curve = by_step.loc[by_step["count"] >= by_step["count"].max() / 2, "mean"]
         axis.plot(curve.index, curve, color=colours[place], lw=1.2)
     axis.set_xlabel("training step")
