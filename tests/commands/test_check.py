@@ -771,3 +771,26 @@ def test_images_that_are_almost_the_same_are_found():
     pixels["uniform"] = np.full(256, 7.0)
     assert near_duplicates(pixels) == [("im1", "brighter"), ("im3", "copy")]
     assert near_duplicates({"uniform": pixels["uniform"]}) == []
+
+
+def test_subjects_that_saw_different_stimuli_are_counted_and_the_missing_named(check):
+    array = np.stack([responses(), 2 * responses()], axis=3)
+    array[:3, :, :, 0] = np.nan
+    array[25:29, :, :, 1] = np.nan
+    np.save("r.npy", array)
+    entry = {k: v for k, v in ARRAY.items() if k != "subject"}
+    code, out = check(v4=entry | {"axes": ["stimulus", "repeat", "unit", "subject"]})
+    assert code == 0
+    assert fact(out, "stimuli seen") == "23 by all subjects; subject1 27, subject2 26"
+    assert fact(out, "RSA").startswith("253 pairs of stimuli (23 of 30), 2 subjects, 32 units")
+    assert fact(out, "encoding") == "32 units, 5 x 5 folds"
+    assert (
+        "warning: RSA is of the 23 of 30 stimuli that all 2 subjects saw: subject1 did not see 3 "
+        "(im00, im01, im02; 26 are common to the others), subject2 did not see 4 (im25, im26, im27,"
+        " ...; 27 are common to the others)." in out
+    )
+    chosen = {"axes": ["stimulus", "repeat", "unit", "subject"], "analyse_subjects": ["subject1"]}
+    code, out = check(v4=entry | chosen)
+    assert code == 0
+    assert fact(out, "RSA").startswith("351 pairs of stimuli, 1 subject, 16 units")
+    assert "stimuli seen" not in out

@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 from repbias.base.order import natural_key
 from repbias.base.spec import InputPath, RepbiasError, Spec, expand_variables
 from repbias.io.arrays import ARRAY_SUFFIXES, load_array
+from repbias.io.blocks import Blocks
 from repbias.io.recordings import Recording
 from repbias.io.text_tables import (
     SEPARATORS,
@@ -283,19 +284,12 @@ def read(spec: FmriRecording, stimulus_ids: np.ndarray) -> Recording:
     for scan in spec.scans():
         subjects.setdefault(scan.where.get("subject", spec.subject), []).append(scan)
     parts = [_read_subject(spec, name, scans) for name, scans in subjects.items()]
-    n_trials = [len(trials) for _, trials, _ in parts]
-    n_units = [len(units) for _, _, units in parts]
-    responses = np.full((sum(n_trials), sum(n_units)), np.nan)
-    for (values, _, _), row, column in zip(
-        parts, np.cumsum([0, *n_trials[:-1]]), np.cumsum([0, *n_units[:-1]]), strict=True
-    ):
-        responses[row : row + values.shape[0], column : column + values.shape[1]] = values
     trials = pd.concat([trials for _, trials, _ in parts], ignore_index=True)
     units = pd.concat([units for _, _, units in parts], ignore_index=True)
     processing = {key: getattr(spec, key) for key in ("delay_s", "detrend", "zscore_runs")}
     raw = RawResponses(
         stimulus=trials["stimulus"].to_numpy(dtype=str),
-        responses=responses,
+        responses=Blocks.diagonal([values for values, _, _ in parts]),
         trials={
             name: column.to_numpy(float) if name == "start_time" else typed(column)
             for name, column in trials.drop(columns="stimulus").items()
