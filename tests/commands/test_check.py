@@ -248,14 +248,17 @@ def test_repeats_are_those_of_the_report(check):
     assert fact(out, "repeats") == f"0 to 4 (median 4), mean {reported:.1f} per stimulus and unit"
 
 
-def test_a_subject_without_complete_units(check):
+def test_a_subject_of_whom_most_units_missed_a_stimulus(check):
     array = responses()[:, :, :, None].repeat(2, axis=3)
     array[0, :, 1:, 1] = np.nan
     np.save("r.npy", array)
     code, out = check(v4=ARRAY | {"axes": ["stimulus", "repeat", "unit", "subject"]})
     assert code == 0
-    assert "warning: recording 'v4', subject2: 1 units were observed for every stimulus" in out
-    assert fact(out, "RSA").startswith("435 pairs of stimuli, 1 subject, 17 units")
+    assert (
+        "warning: RSA is of the 29 of 30 stimuli that all units saw: 15 of 16 units of subject2 "
+        "did not see all of 1 (im00)" in out
+    )
+    assert fact(out, "RSA").startswith("406 pairs of stimuli (29 of 30), 2 subjects, 32 units")
 
 
 def test_time_bins_and_the_window(check):

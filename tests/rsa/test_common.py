@@ -202,7 +202,10 @@ def test_sessions_with_units_of_their_own_are_compared_on_what_all_units_saw():
     assert set(table["n_stimuli"]) == {12}
     assert table["similarity"][0] == pytest.approx(r(pdist(LATENT[common], "sqeuclidean"), brain))
     (caution,) = cautions_table("r", mine, FAST).query("danger == 'stimuli_left_out'")["sentence"]
-    assert "12 of 52 stimuli that all units saw. 40 stimuli were seen by units of some" in caution
+    assert (
+        "12 of 52 stimuli that all units saw: 12 of 12 units of sub1 did not see all of 40 (im00, "
+        "im01, im02, ...), as in sessions with units of their own." in caution
+    )
     # Of a few such units the others are used, with all stimuli.
     whole = np.asarray(recording([list(range(52))]).responses).copy()
     whole[number < 20, :2] = np.nan

@@ -19,8 +19,15 @@ from repbias.geometry.ceilings import subject_ceiling
 from repbias.geometry.comparison import RANKED, similarities
 from repbias.geometry.spec import CROSS_VALIDATED, Geometry
 from repbias.io.recordings import Recording
-from repbias.recordings.parts import of_region, repeats_of_subjects, stimulus_groups
+from repbias.recordings.parts import (
+    by_subject,
+    in_order_of,
+    of_region,
+    repeats_of_subjects,
+    stimulus_groups,
+)
 from repbias.recordings.reliability import unit_reliability
+from repbias.recordings.responses import stimulus_means
 from repbias.rsa.common import on_common_stimuli, seen_by_subject
 from repbias.rsa.tables import region_rdms
 from repbias.tables import as_table
@@ -113,16 +120,12 @@ def of_stimuli_left_out(recording: Recording, common: Recording) -> Iterator[Cau
         return
     seen = seen_by_subject(recording)
     by_subjects = np.stack(list(seen.values())).all(axis=0)
-    in_common = by_subjects.sum()
-    who = f"that all {len(seen)} subjects saw" if in_common == left else "that all units saw"
-    found = f"RSA is of the {left} of {n} stimuli {who}"
-    if in_common < n:
-        found += f": {', '.join(_missed(seen, recording.stimulus_ids))}"
-    if in_common > left:
-        found += (
-            f". {in_common - left} stimuli were seen by units of some sessions only: RSA of them "
-            "needs a recording for each of these sessions"
-        )
+    by_some_units = recording.stimulus_ids[
+        by_subjects & ~np.isin(recording.stimulus_ids, common.stimulus_ids)
+    ]
+    who = "all units" if len(by_some_units) else f"all {len(seen)} subjects"
+    missed = [*_missed(seen, recording.stimulus_ids), *_missed_by_units(recording, by_some_units)]
+    found = f"RSA is of the {left} of {n} stimuli that {who} saw: {', '.join(missed)}"
     yield Caution(
         "similarity",
         "stimuli_left_out",
@@ -134,14 +137,29 @@ def of_stimuli_left_out(recording: Recording, common: Recording) -> Iterator[Cau
     )
 
 
+def _first(ids: np.ndarray) -> str:
+    return f"{', '.join(ids[:3].tolist())}{', ...' * (len(ids) > 3)}"
+
+
+def _missed_by_units(recording: Recording, ids: np.ndarray) -> Iterator[str]:
+    """Say how many units of which subjects did not see stimuli that others of the subject saw."""
+    for subject, _, part in by_subject(recording) if len(ids) else ():
+        missing = np.isnan(stimulus_means(in_order_of(part, ids))).any(axis=0).sum()
+        if missing:
+            yield (
+                f"{missing} of {len(part.units['unit'])} units of {subject} did not see all of "
+                f"{len(ids)} ({_first(ids)}), as in sessions with units of their own"
+            )
+
+
 def _missed(seen: dict[str, np.ndarray], ids: np.ndarray) -> Iterator[str]:
     """Say of every subject what it did not see, and how many stimuli are common without it."""
     rows = np.stack(list(seen.values()))
     for i, (subject, row) in enumerate(seen.items()):
         if row.all():
             continue
-        missing = ids[~row].tolist()
-        some = f"{', '.join(missing[:3])}{', ...' * (len(missing) > 3)}"
+        missing = ids[~row]
+        some = _first(missing)
         without = np.delete(rows, i, axis=0).all(axis=0)
         more = f"; {without.sum()} are common to the others" if (without & ~row).any() else ""
         yield f"{subject} did not see {len(missing)} ({some}{more})"
