@@ -6,8 +6,8 @@ array of all trials and voxels would take in double precision). A study of two f
 RSA, encoding models without permutations, and the audit. Every job's time and peak memory are those
 that Snakemake measures; the table is printed, beside the size of the observed values.
 
-Run with ``OMP_NUM_THREADS=1 python benchmarks/partly_shared.py``; ``--scale 0.1`` makes voxels and
-images a tenth of that.
+Run with ``OMP_NUM_THREADS=1 python benchmarks/partly_shared.py``; ``--voxels 2000`` makes it a
+tenth.
 """
 
 from __future__ import annotations
@@ -100,9 +100,8 @@ def measured(folder: Path) -> pd.DataFrame:
 def main() -> None:
     """Make the data, run the study, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--scale", type=float, default=1.0, help="of voxels and images")
-    options = parser.parse_args()
-    voxels, own, common = (round(options.scale * n) for n in (20_000, 600, 100))
+    parser.add_argument("--voxels", type=int, default=20_000, help="of each subject")
+    voxels, own, common = parser.parse_args().voxels, 600, 100
     observed = 8 * SUBJECTS * REPEATS * (own + common) * voxels / 2**20
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
