@@ -10,11 +10,11 @@ from typing import Literal
 
 import numpy as np
 
+from repbias.base.identities import as_ids
 from repbias.base.spec import RepbiasError, nearest
 from repbias.commands.description import FILL_IN, STIMULI, Description, some
 from repbias.io.arrays import load_array
 from repbias.io.untrusted import member, open_hdf5, refuse_crash
-from repbias.recordings.readers.common import as_ids
 
 #: Larger arrays are described by shape and type only.
 MAX_ELEMENTS = 2**26

@@ -63,10 +63,13 @@ def check_recording(
     groups = study.images[spec.stimuli].groups
     recording = read_recording(spec, known, images.columns, groups)
     shown = recording.stimulus_ids
-    never = np.setdiff1d(known, [*shown, *spec.exclude])
+    excluded = recording.info["excluded_ids"]
+    never = np.setdiff1d(known, [*shown, *excluded])
     missing = f"; never shown: {some(never)}" if len(never) else ""
-    left_out = f"; left out: {some(spec.exclude)}" if spec.exclude else ""
+    left_out = f"; left out: {some(excluded)}" if excluded else ""
     findings.facts["stimuli"] = f"{len(shown)} of {len(known)}{missing}{left_out}"
+    if "matched" in recording.info:
+        findings.facts["ids"] = "; ".join(recording.info["matched"])
     if recording.responses is None:
         _describe_rdms(findings, recording)
     else:
@@ -108,6 +111,8 @@ def _describe_responses(findings: Findings, recording: Recording) -> None:
     findings.facts["responses"] = f"from {low:.4g} to {high:.4g}, mean {total / n:.4g}" + (
         f"; {1 - n / size:.1%} not observed (NaN)" if n < size else ""
     )
+    if "confounds" in recording.info:  # of the BOLD signal
+        findings.facts["confounds"] = recording.info["confounds"]
     _check_units(findings, recording)
     _check_reliability(findings, recording)
 

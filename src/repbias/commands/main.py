@@ -81,8 +81,14 @@ def _add(
 def _add_inspect(commands: Commands) -> None:
     example = "repbias inspect session.mat --variable data.spikes"
     inspect = _add(commands, "inspect", "describe a file, and how to read it", INSPECT, example)
-    inspect.add_argument("file", type=Path, metavar="FILE", help="a file, or a folder of images")
+    inspect.add_argument("file", type=Path, metavar="FILE", help="a file or a folder")
     inspect.add_argument("--variable", metavar="V", help="the array of the file to describe")
+    inspect.add_argument(
+        "--as",
+        dest="what",
+        choices=["model"],
+        help="the file is no recording, but activations or RDMs of a model",
+    )
 
 
 def _add_check(commands: Commands) -> None:

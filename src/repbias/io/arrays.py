@@ -7,9 +7,10 @@ No pickles are loaded, and no links or references to other files are followed
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
 
@@ -72,14 +73,82 @@ def load_array(path: str | Path, variable: str | None = None) -> np.ndarray:
         return (_from_mat if suffix == ".mat" else _from_hdf5)(path, variable)
 
 
-def _from_npy(path: Path, variable: str | None) -> np.ndarray:
+@contextmanager
+def open_array(
+    path: str | Path, variable: str | None = None
+) -> Iterator[tuple[h5py.Dataset | np.ndarray, bool]]:
+    """Open an array that may be larger than the memory, to read it in parts.
+
+    Parameters
+    ----------
+    path, variable
+        As for :func:`load_array`. Arrays of numbers in HDF5 (MATLAB v7.3 too) and npy files are not
+        read before they are indexed; all others are.
+
+    Yields
+    ------
+    tuple
+        The array, and whether its axes are in reverse order of those of :func:`load_array`.
+    """
+    import h5py
+
+    path = Path(path)
+    suffix = path.suffix.lower()
+    with readable(path, suffix[1:]):
+        if suffix == ".npy":
+            yield _from_npy(path, variable, "r"), False
+            return
+        if suffix in (".h5", ".hdf5") or (suffix == ".mat" and h5py.is_hdf5(path)):
+            with open_hdf5(path) as file:
+                find = _find_mat73 if suffix == ".mat" else _find_hdf5
+                node = find(path, file, variable)
+                if isinstance(node, h5py.Dataset) and _is_plain(node):
+                    refuse_external_data(path, node)
+                    yield node, suffix == ".mat"
+                    return
+        yield load_array(path, variable), False
+
+
+def _is_plain(dataset: h5py.Dataset) -> bool:
+    """Whether a dataset holds numbers as they are, not a part of some value of MATLAB's."""
+    kind = bytes(dataset.attrs.get("MATLAB_class", b"double")).decode()
+    return (
+        dataset.shape is not None
+        and dataset.dtype.kind in "fiu"
+        and kind in _MATLAB_CLASSES.keys() - {"char", "cell"}
+        and "MATLAB_empty" not in dataset.attrs
+    )
+
+
+def _from_npy(
+    path: Path, variable: str | None, mmap_mode: Literal["r"] | None = None
+) -> np.ndarray:
     if variable is not None:
         raise RepbiasError(f"{path}: an .npy file holds one array; leave 'variable' out")
-    refuse_size(path, "the file", (path.stat().st_size,))
-    array = np.load(path, allow_pickle=False)
+    if mmap_mode is None:
+        refuse_size(path, "the file", (path.stat().st_size,))
+    with path.open("rb") as file:
+        if file.read(6) == b"\x93NUMPY":
+            file.seek(0)
+            _refuse_objects(file)
+    array = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
     if not isinstance(array, np.ndarray):
         raise RepbiasError(f"{path}: an archive of arrays (npz), not an npy file")
     return array
+
+
+def _refuse_objects(file: BinaryIO) -> None:
+    """Refuse an array of Python objects, by its header; loading one runs the code in it."""
+    major, _ = np.lib.format.read_magic(file)
+    read = (
+        np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
+    )
+    if read(file)[2].hasobject:
+        raise ValueError(
+            "holds pickled Python objects, which can run code and are not loaded; save its numbers "
+            "instead: if you trust the file and it holds a dictionary, such as GLMsingle's "
+            "results, np.save('betas.npy', np.load('x.npy', allow_pickle=True).item()['betasmd'])"
+        )
 
 
 def _from_npz(path: Path, variable: str | None) -> np.ndarray:
@@ -115,11 +184,14 @@ def _choose(path: Path, variable: str | None, available: list[str]) -> str:
 
 def _from_hdf5(path: Path, variable: str | None) -> np.ndarray:
     with open_hdf5(path) as file:
-        names: list[str] = []
-        # Links are not visited.
-        file.visititems(lambda name, x: names.append(name) if hasattr(x, "shape") else None)
-        name = _choose(path, variable and variable.strip("/"), names)
-        return _dataset(path, member(path, file, name))
+        return _dataset(path, _find_hdf5(path, file, variable))
+
+
+def _find_hdf5(path: Path, file: h5py.File, variable: str | None) -> h5py.Dataset:
+    names: list[str] = []
+    # Links are not visited.
+    file.visititems(lambda name, x: names.append(name) if hasattr(x, "shape") else None)
+    return member(path, file, _choose(path, variable and variable.strip("/"), names))
 
 
 def _dataset(path: Path, dataset: h5py.Dataset) -> np.ndarray:
@@ -140,16 +212,37 @@ def _from_mat(path: Path, variable: str | None) -> np.ndarray:
 
     if h5py.is_hdf5(path):
         with open_hdf5(path) as file:
-            # MATLAB reserves names with # for objects and the targets of references.
-            names = [name for name in file if not name.startswith("#")]
-            first, *fields = (variable or _choose(path, None, names)).split(".")
-            node = member(path, file, _choose(path, first, names))
+            node, first, fields = _variable_mat73(path, file, variable)
             return _mat73(path, file, node, first, fields, count())
     refuse_crash(path, "matlab")
     content = scipy.io.loadmat(path)
     names = [name for name in content if not name.startswith("__")]
     first, *fields = (variable or _choose(path, None, names)).split(".")
     return _mat5(path, content[_choose(path, first, names)], first, fields)
+
+
+def _variable_mat73(
+    path: Path, file: h5py.File, variable: str | None
+) -> tuple[h5py.Dataset | h5py.Group, str, list[str]]:
+    """Return a variable, its name, and the fields to step into."""
+    # MATLAB reserves names with # for objects and the targets of references.
+    names = [name for name in file if not name.startswith("#")]
+    first, *fields = (variable or _choose(path, None, names)).split(".")
+    return member(path, file, _choose(path, first, names)), first, fields
+
+
+def _find_mat73(
+    path: Path, file: h5py.File, variable: str | None
+) -> h5py.Dataset | h5py.Group | None:
+    """Return a variable, or a field of structures that are not arrays; None if it is neither."""
+    import h5py
+
+    node, _, fields = _variable_mat73(path, file, variable)
+    for field in fields:
+        if not isinstance(node, h5py.Group) or field not in node:
+            return None
+        node = member(path, node, field)
+    return node if "MATLAB_class" in node.attrs else None
 
 
 def _mat5(path: Path, value: Any, name: str, fields: list[str]) -> np.ndarray:

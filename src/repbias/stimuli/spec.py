@@ -18,13 +18,15 @@ class ImageSet(Spec):
     """A stimulus set: images, a table of their properties, or both."""
 
     path: InputPath | None = None
-    """Folder, archive, or .npy, .npz, .h5 or .mat file of the images."""
+    """Folder, archive, or .npy, .npz, .h5 or .mat file of the images. The id of a file is its name
+    without the ending, after its folders if several files have the same name (`faces/01`)."""
     variable: str | None = None
     """Name of the array in an array file; dots step into MATLAB structures."""
     table: InputPath | None = None
-    """Table (`.csv`, `.tsv`, `.txt`) with a column `stimulus_id` and further columns, such as
-    categories: for networks of kind `features`, for encoding models, and for stimuli that are not
-    images. Empty cells, `n/a`, `NA` and `NaN` are missing, and refused where they are used."""
+    """Table (`.csv`, `.tsv`, `.txt`) with a column `stimulus_id` (ids, file names or paths of the
+    images) and further columns, such as categories: for networks of kind `features`, for encoding
+    models, and for stimuli that are not images. Empty cells, `n/a`, `NA` and `NaN` are missing, and
+    refused where they are used."""
     columns: dict[str, str] = {}
     """Properties of the stimuli that stand in the array file of the images, in their order: a name
     for each, and its variable (`face: stimuli.face`; dots step into MATLAB structures). They are
