@@ -182,7 +182,7 @@ def test_serial_noise_is_measured_in_the_order_of_trials(rng):
         stimuli={"stimulus_id": ids},
         responses=noise,
         trials=trials | {"repeat": np.repeat(np.arange(repeats), n)},
-        units={"unit": np.arange(40).astype(str)},
+        units={"unit": np.arange(40).astype(str), "subject": np.full(40, "s")},
     )
     assert serial_correlation(recording) > 0.4
     del trials["run"]

@@ -25,6 +25,7 @@ def recording(repeats: np.ndarray) -> Recording:
         stimuli={"stimulus_id": IDS},
         responses=np.zeros((len(ids), 3)),
         trials={"stimulus_id": ids, "repeat": np.zeros(len(ids), int)},
+        units={"unit": np.arange(3).astype(str), "subject": np.full(3, "s")},
     )
 
 
@@ -100,3 +101,18 @@ def test_estimates_that_differ_by_more_than_their_interval_allows_are_said():
         (warning,) = of_division(replace(narrow, **{column: found.shares + away}))
         assert words in warning
         assert list(of_division(replace(wide, **{column: found.shares + away}))) == []
+
+
+def test_repeats_are_those_of_a_subject_where_subjects_share_some_stimuli(design):
+    """Every stimulus twice of one subject, and a third of them twice of another as well."""
+    shared = np.arange(N) < N // 3
+    ids = np.concatenate([np.repeat(IDS, 2), np.repeat(IDS[shared], 2)])
+    responses = np.full((len(ids), 4), np.nan)
+    responses[: 2 * N, :2], responses[2 * N :, 2:] = 0, 0
+    both = Recording(
+        stimuli={"stimulus_id": IDS},
+        responses=responses,
+        trials={"stimulus_id": ids, "repeat": np.tile([0, 1], len(ids) // 2)},
+        units={"unit": np.arange(4).astype(str), "subject": np.repeat(["a", "b"], 2)},
+    )
+    assert list(of_recording(both, side(np.eye(N)), design, "correlation", ALONE)) == []

@@ -269,14 +269,17 @@ def test_repeats_are_those_of_the_report(check):
     assert fact(out, "repeats") == f"0 to 4 (median 4), mean {reported:.1f} per stimulus and unit"
 
 
-def test_a_subject_without_complete_units(check):
+def test_a_subject_of_whom_most_units_missed_a_stimulus(check):
     array = responses()[:, :, :, None].repeat(2, axis=3)
     array[0, :, 1:, 1] = np.nan
     np.save("r.npy", array)
     code, out = check(v4=ARRAY | {"axes": ["stimulus", "repeat", "unit", "subject"]})
     assert code == 0
-    assert "warning: recording 'v4', subject2: 1 units were observed for every stimulus" in out
-    assert fact(out, "RSA").startswith("435 pairs of stimuli, 1 subject, 17 units")
+    assert (
+        "warning: RSA is of the 29 of 30 stimuli that all units saw: 15 of 16 units of subject2 "
+        "did not see all of 1 (im00)" in out
+    )
+    assert fact(out, "RSA").startswith("406 pairs of stimuli (29 of 30), 2 subjects, 32 units")
 
 
 def test_time_bins_and_the_window(check):
@@ -323,7 +326,7 @@ def test_rdms(check, folder):
     np.save(folder / "rdms.npy", np.ones((2, 435)))
     code, out = check(it=entry)
     assert code == 1
-    assert "PROBLEM: recording 'it', subject1: all dissimilarities are the same" in out
+    assert "PROBLEM: rdms.npy: all 435 dissimilarities of subject 'subject1'" in out
 
 
 def test_images_are_decoded_when_asked_to(check, folder):
@@ -792,3 +795,26 @@ def test_images_that_are_almost_the_same_are_found():
     pixels["uniform"] = np.full(256, 7.0)
     assert near_duplicates(pixels) == [("im1", "brighter"), ("im3", "copy")]
     assert near_duplicates({"uniform": pixels["uniform"]}) == []
+
+
+def test_subjects_that_saw_different_stimuli_are_counted_and_the_missing_named(check):
+    array = np.stack([responses(), 2 * responses()], axis=3)
+    array[:3, :, :, 0] = np.nan
+    array[25:29, :, :, 1] = np.nan
+    np.save("r.npy", array)
+    entry = {k: v for k, v in ARRAY.items() if k != "subject"}
+    code, out = check(v4=entry | {"axes": ["stimulus", "repeat", "unit", "subject"]})
+    assert code == 0
+    assert fact(out, "stimuli seen") == "23 by all subjects; subject1 27, subject2 26"
+    assert fact(out, "RSA").startswith("253 pairs of stimuli (23 of 30), 2 subjects, 32 units")
+    assert fact(out, "encoding") == "32 units, 5 x 5 folds"
+    assert (
+        "warning: RSA is of the 23 of 30 stimuli that all 2 subjects saw: subject1 did not see 3 "
+        "(im00, im01, im02; 26 are common to the others), subject2 did not see 4 (im25, im26, im27,"
+        " ...; 27 are common to the others)." in out
+    )
+    chosen = {"axes": ["stimulus", "repeat", "unit", "subject"], "analyse_subjects": ["subject1"]}
+    code, out = check(v4=entry | chosen)
+    assert code == 0
+    assert fact(out, "RSA").startswith("351 pairs of stimuli, 1 subject, 16 units")
+    assert "stimuli seen" not in out

@@ -12,6 +12,7 @@ from meeg import CHANNELS, SFREQ, recording, structure
 from pydantic import ValidationError
 
 from repbias.base.spec import RepbiasError
+from repbias.io.blocks import Blocks
 from repbias.recordings.readers.mne import MneRecording, read
 
 KNOWN = np.array([f"image{i}" for i in range(4)])
@@ -251,6 +252,7 @@ def test_a_template_finds_subjects_and_runs(tmp_path):
     window = {"from_s": -0.1, "to_s": 0.3}
     found = read_file(tmp_path, **TEMPLATES, **window)
     assert set(found.units["subject"]) == {"01", "02"}
+    assert isinstance(found.responses, Blocks)
     assert found.responses.shape == (2 * 2 * 12, 2 * 3, 101)
     assert set(found.trials["run"].tolist()) == {"1", "2"}
     for subject in ("01", "02"):

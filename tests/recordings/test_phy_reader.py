@@ -14,6 +14,7 @@ import pytest
 from pydantic import ValidationError
 
 from repbias.base.spec import RepbiasError
+from repbias.io.blocks import Blocks
 from repbias.recordings.readers.phy import PhyRecording, read, sampling_rate
 
 KNOWN = np.array([f"image{i}" for i in range(5)])
@@ -247,6 +248,20 @@ def test_sessions_are_joined(folder, trials, tmp_path):
     assert {str(folder / name) for name in names} <= set(spec.input_files())
     assert {str(second / "spike_times.npy"), str(both)} <= set(spec.input_files())
     assert all(Path(file).is_file() for file in spec.input_files())
+
+
+def test_subjects_are_held_in_blocks_of_their_own_trials(folder, trials, tmp_path):
+    second = write_kilosort(tmp_path / "tuesday" / "phy")
+    settings = {"more_files": [second], "subject": ["mouse1", "mouse2"]}
+    recording = read(spec_of(folder, [trials, trials], **settings), KNOWN)
+    assert isinstance(recording.responses, Blocks)
+    assert recording.responses.shape == (30, 2 + 3)
+    alone = [
+        read(spec_of(folder, trials), KNOWN),
+        read(spec_of(second, trials), KNOWN),
+    ]
+    for block, of_subject in zip(recording.responses.blocks, alone, strict=True):
+        np.testing.assert_array_equal(block.values, of_subject.responses)
 
 
 @pytest.mark.parametrize(

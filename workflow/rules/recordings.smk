@@ -14,7 +14,7 @@ rule read_recording:
         ENV
     threads: 1
     resources:
-        mem_mb=fixed(2000),
+        mem_mb=by_input(2000, 6),
         runtime=fixed(30),
     params:
         recording=lambda w: STUDY.recordings[w.recording].model_dump(mode="json"),

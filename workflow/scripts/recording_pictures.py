@@ -10,14 +10,15 @@ with job(snakemake):
         groups_of_stimuli,
         models_shown,
     )
+    from repbias.rsa.common import on_common_stimuli
     from repbias.rsa.rdms import read_rdms
     from repbias.rsa.tables import place, region_rdms
     from repbias.stimuli.images import open_images
     from repbias.stimuli.spec import ImageSet
 
     name, images = snakemake.wildcards.recording, snakemake.params.images
-    recording = Recording.read(snakemake.input.recording)
     geometry = Geometry(**snakemake.params.geometry)
+    recording = on_common_stimuli(Recording.read(snakemake.input.recording), geometry.min_units)
     files = map(read_rdms, snakemake.input.rdms)
     models = dict(zip(snakemake.params.members, files, strict=True))
     draw_recording_pictures(

@@ -21,6 +21,7 @@ from repbias.base.spec import RepbiasError
 from repbias.geometry.spec import Geometry
 from repbias.io.recordings import Recording
 from repbias.recordings.parts import by_region, in_order_of, of_stimuli, stimulus_groups
+from repbias.rsa.common import MIN_STIMULI, on_common_stimuli
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ def audit_pairs(
     geometry: Geometry,
     spec: Audit,
 ) -> pd.DataFrame:
-    """Divide the similarity of every two recordings, over the stimuli that both have.
+    """Divide the similarity of every two recordings, over the stimuli that all subjects saw.
 
     Parameters
     ----------
@@ -72,7 +73,10 @@ def _pair(
     spec: Audit,
     where: dict[str, Any],
 ) -> Iterator[dict[str, Any]]:
+    a, b = (on_common_stimuli(recording, geometry.min_units) for recording in (a, b))
     shared = np.isin(a.stimulus_ids, b.stimulus_ids)
+    if 0 < shared.sum() < MIN_STIMULI:
+        raise RepbiasError(f"audit: {shared.sum()} stimuli in common, expected {MIN_STIMULI}")
     a = of_stimuli(a, shared)
     ids = a.stimulus_ids
     columns = {k: v for k, v in a.stimuli.items() if k != "stimulus_id"}

@@ -23,6 +23,7 @@ from repbias.base.spec import RepbiasError
 from repbias.geometry.spec import Geometry
 from repbias.io.recordings import Recording
 from repbias.recordings.parts import by_region, of_stimuli, stimulus_groups
+from repbias.rsa.common import few_in_common, on_common_stimuli
 from repbias.rsa.tables import place, refuse_unknown_times, shown_models, time_bins
 from repbias.tables import TABLES, as_table
 
@@ -97,12 +98,15 @@ def audit_recording(
         The tables audit, audit_remaining and audit_range. A recording, or a region of one, that
         cannot be audited has one row that says why.
     """
+    recording = on_common_stimuli(recording, geometry.min_units)
     info, vectors = shown_models(name, recording, experiment, dict(conditions))
     where = {"recording": name, "experiment": experiment}
     ids = recording.stimulus_ids
     own = {k: v for k, v in recording.stimuli.items() if k != "stimulus_id"}
     columns = own | labels_of(conditions, ids) | in_order(statistics, ids)
     try:
+        if problem := few_in_common(recording):
+            raise RepbiasError(f"audit: {problem}")
         known = Known.of(columns, spec)
         if known is None or info.empty:
             logger.info("%s: nothing is known of the stimuli, or no network saw them", name)

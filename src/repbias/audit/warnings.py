@@ -14,7 +14,8 @@ from repbias.audit.scores import Division, Side
 from repbias.audit.shares import Freed, centred
 from repbias.base.groups import StimulusGroups
 from repbias.io.recordings import Recording
-from repbias.recordings.responses import by_repeat, observed_mean
+from repbias.recordings.parts import by_subject, of_shown, repeats_of_subjects
+from repbias.recordings.responses import by_repeat, observed_mean, trial_responses
 
 #: Difference between the two estimators of a share.
 MOST_SPREAD = 0.02
@@ -87,7 +88,7 @@ def of_recording(
 def _uneven(recording: Recording) -> bool:
     if recording.responses is None:
         return False
-    counts = np.unique(recording.trials["stimulus_id"], return_counts=True)[1]
+    counts = repeats_of_subjects(recording)
     return bool(counts.max() > counts.min())
 
 
@@ -100,13 +101,23 @@ def serial_correlation(recording: Recording) -> float:
     ordered = {"session", "run", "start_time"} & recording.trials.keys()
     if recording.responses is None or not ordered:
         return float("nan")
-    from repbias.recordings.responses import trial_responses
+    products, squares = np.sum(
+        [_products_of_noise(of_shown(part)) for *_, part in by_subject(recording)], axis=0
+    )
+    if not products[1] or not squares[0]:
+        return float("nan")
+    return float((products[0] / products[1]) / (squares[0] / squares[1]))
 
+
+def _products_of_noise(recording: Recording) -> np.ndarray:
+    """Return sums over one subject's trials and units, and how many numbers are summed.
+
+    [[noise of a trial times that of the next], [noise squared]], each with the count.
+    """
     responses = trial_responses(recording)
     ids = recording.trials["stimulus_id"]
-    counts = np.unique(ids, return_counts=True)[1]
-    if counts.max() < 2:
-        return float("nan")
+    if len(np.unique(ids)) == len(ids):
+        return np.zeros((2, 2))
     means = observed_mean(by_repeat(recording), axis=1)
     position = {s: i for i, s in enumerate(recording.stimulus_ids)}
     deviations = responses - means[[position[s] for s in ids]]
@@ -119,10 +130,10 @@ def serial_correlation(recording: Recording) -> float:
         block = block * (codes.max() + 1) + codes
     deviations, block = np.nan_to_num(deviations[order]), block[order]
     same = block[1:] == block[:-1]
-    size = (deviations**2).mean()
-    if not same.any() or size == 0:
-        return float("nan")
-    return float((deviations[1:][same] * deviations[:-1][same]).mean() / size)
+    products = deviations[1:][same] * deviations[:-1][same]
+    return np.array(
+        [[products.sum(), products.size], [(deviations**2).sum(), deviations.size]], float
+    )
 
 
 def intraclass(kernel: np.ndarray, design: Design, groups: StimulusGroups) -> float:

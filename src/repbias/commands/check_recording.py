@@ -12,6 +12,7 @@ from repbias.commands.check_audit import check_audit
 from repbias.commands.description import count, some
 from repbias.commands.findings import Findings, problems_in
 from repbias.config.study import Study
+from repbias.io.blocks import blocks_of
 from repbias.io.recordings import Recording
 from repbias.pipeline.times import RecordingSize
 from repbias.recordings.readers import read_recording
@@ -54,6 +55,8 @@ def check_recording(
     RecordingSize
         What the time of the analyses depends on.
     """
+    from repbias.rsa.common import on_common_stimuli
+
     spec = study.recordings[name]
     assert isinstance(spec, FileRecording)
     known = np.array(images.ids)
@@ -76,8 +79,9 @@ def check_recording(
         _check_encoding(findings, study, name, recording)
     _check_references(findings, study, name, recording)
     if study.audit.enabled and study.groups().get(spec.stimuli):
-        rows = np.searchsorted(known, shown)
-        own = {k: v for k, v in recording.stimuli.items() if k != "stimulus_id"}
+        audited = on_common_stimuli(recording, study.geometry.min_units)
+        rows = np.searchsorted(known, audited.stimulus_ids)
+        own = {k: v for k, v in audited.stimuli.items() if k != "stimulus_id"}
         of_shown = None if statistics is None else {k: v[rows] for k, v in statistics.items()}
         check_audit(findings, study.audit, own, of_shown)
     if recording.responses is None:
@@ -88,24 +92,40 @@ def check_recording(
 
 def _describe_responses(findings: Findings, recording: Recording) -> None:
     """Summarise trials, units, repeats and reliability."""
+    from repbias.recordings.parts import repeats_of_subjects
+
     responses = recording.responses
     assert responses is not None
-    per_stimulus = np.unique(recording.trials["stimulus_id"], return_counts=True)[1]
+    per_stimulus = repeats_of_subjects(recording)
     findings.facts["trials"] = f"{len(responses)}; {_extent(per_stimulus)} per stimulus"
     findings.facts["subjects"] = _listed(recording.units["subject"])
+    _describe_seen(findings, recording)
     findings.facts["units"] = _regions(recording)
     if responses.ndim == 3:
         findings.facts["time bins"] = _times(recording)
-    observed = responses[~np.isnan(responses)]
-    share_missing = 1 - observed.size / responses.size
-    findings.facts["responses"] = (
-        f"from {observed.min():.4g} to {observed.max():.4g}, mean {observed.mean():.4g}"
-        + (f"; {share_missing:.1%} not observed (NaN)" if share_missing else "")
+    low, high, total, n, size = np.inf, -np.inf, 0.0, 0, 0
+    for block in blocks_of(responses):
+        observed = block.values[~np.isnan(block.values)]
+        low, high = min(low, observed.min()), max(high, observed.max())
+        total, n, size = total + observed.sum(), n + observed.size, size + block.values.size
+    findings.facts["responses"] = f"from {low:.4g} to {high:.4g}, mean {total / n:.4g}" + (
+        f"; {1 - n / size:.1%} not observed (NaN)" if n < size else ""
     )
     if "confounds" in recording.info:  # of the BOLD signal
         findings.facts["confounds"] = recording.info["confounds"]
     _check_units(findings, recording)
     _check_reliability(findings, recording)
+
+
+def _describe_seen(findings: Findings, recording: Recording) -> None:
+    """Say how many stimuli each subject saw, if not all saw the same."""
+    from repbias.rsa.common import seen_by_subject
+
+    seen = seen_by_subject(recording)
+    everyone = np.stack(list(seen.values())).all(axis=0)
+    if not everyone.all():
+        each = some((f"{subject} {rows.sum()}" for subject, rows in seen.items()), 8)
+        findings.facts["stimuli seen"] = f"{everyone.sum()} by all subjects; {each}"
 
 
 def _extent(counts: np.ndarray) -> str:
@@ -151,13 +171,14 @@ def _describe_rdms(findings: Findings, recording: Recording) -> None:
 def _check_units(findings: Findings, recording: Recording) -> None:
     """Warn about units that cannot be analysed."""
     assert recording.responses is not None
-    by_unit = np.moveaxis(recording.responses, 1, 0).reshape(len(recording.units["unit"]), -1)
-    observed = ~np.isnan(by_unit)
-    low = np.where(observed, by_unit, np.inf).min(axis=1)
-    high = np.where(observed, by_unit, -np.inf).max(axis=1)
+    low, high = np.outer([np.inf, -np.inf], np.ones(len(recording.units["unit"])))
+    for block in blocks_of(recording.responses):
+        by_unit = np.moveaxis(block.values, 1, 0).reshape(len(block.units), -1)
+        low[block.units] = np.fmin(low[block.units], np.fmin.reduce(by_unit, axis=1))
+        high[block.units] = np.fmax(high[block.units], np.fmax.reduce(by_unit, axis=1))
     constant = low == high
     silent = constant & (high == 0)
-    never_observed = ~observed.any(axis=1)
+    never_observed = np.isinf(low)
     for what, units in (
         ("silent (all zero)", silent),
         ("constant", constant & ~silent),
@@ -170,10 +191,16 @@ def _check_units(findings: Findings, recording: Recording) -> None:
 
 def _check_reliability(findings: Findings, recording: Recording) -> None:
     """Summarise repeats and reliability; warn if most units have no noise ceiling."""
+    from repbias.recordings.parts import by_subject, of_shown
     from repbias.recordings.reliability import UNIT_CONVENTION, analysed_units, unit_reliability
     from repbias.recordings.responses import by_repeat
 
-    counts = (~np.isnan(by_repeat(recording))).sum(axis=1)
+    counts = np.concatenate(
+        [
+            (~np.isnan(by_repeat(of_shown(part)))).sum(axis=1).ravel()
+            for *_, part in by_subject(recording)
+        ]
+    )
     mean = "" if np.ptp(counts) == 0 else f", mean {counts.mean():.1f}"  # as in the report
     findings.facts["repeats"] = f"{_extent(counts)}{mean} per stimulus and unit"
     reliability, convention = unit_reliability(recording)
@@ -205,18 +232,23 @@ def _check_rsa(findings: Findings, study: Study, name: str, recording: Recording
     """Compute the RDMs, and check what further analyses of them ask for."""
     from repbias.recordings.parts import stimulus_groups
     from repbias.rsa.cautions import cautions_table
+    from repbias.rsa.common import on_common_stimuli
     from repbias.rsa.fitted import stimulus_folds
     from repbias.rsa.tables import refuse_unknown_times, region_rdms
 
-    n_stimuli, geometry = len(recording.stimulus_ids), study.geometry
+    geometry = study.geometry
     findings.facts["RSA"] = "none"
+    common = on_common_stimuli(recording, geometry.min_units)
+    n_stimuli = len(common.stimulus_ids)
     with problems_in(findings):
-        parts = list(region_rdms(recording, geometry, name))
+        parts = list(region_rdms(common, geometry, name))
         if not parts:
             if any(r.rdm_similarity and name in (r.recording, r.other) for r in study.references):
                 findings.problems.append("references: published numbers of RSA, but there is none")
             return
-        found = [f"{comb(n_stimuli, 2)} pairs of stimuli", *_of_rdms(recording, parts)]
+        left_out = len(recording.stimulus_ids) - n_stimuli
+        of = f" ({n_stimuli} of {n_stimuli + left_out})" if left_out else ""
+        found = [f"{comb(n_stimuli, 2)} pairs of stimuli{of}", *_of_rdms(common, parts)]
         findings.facts["RSA"] = ", ".join(found)
         cautions = cautions_table(name, recording, geometry)
         for caution in cautions.itertuples():
@@ -224,7 +256,7 @@ def _check_rsa(findings: Findings, study: Study, name: str, recording: Recording
             findings.warnings.append(f"{where}{caution.sentence}")
     with problems_in(findings):
         if geometry.fitted:
-            stimulus_folds(stimulus_groups(recording), geometry.folds, geometry.seed)
+            stimulus_folds(stimulus_groups(common), geometry.folds, geometry.seed)
     with problems_in(findings):
         if geometry.time_resolved:
             refuse_unknown_times(name, recording)

@@ -10,6 +10,7 @@ from repbias.commands.arrays import datasets, describe_arrays
 from repbias.commands.description import FILL_IN, STIMULI, Description, some
 from repbias.commands.formats import put_stimulus
 from repbias.commands.physiology import describe_caiman
+from repbias.io.blocks import Blocks
 from repbias.io.untrusted import open_hdf5
 
 if TYPE_CHECKING:
@@ -75,6 +76,9 @@ def _responses(found: Description, recording: Recording) -> dict[str, Any]:
     assert recording.responses is not None
     shape = recording.responses.shape
     found.lines.append(f"responses: {' x '.join(map(str, shape))} (trial, unit[, time])")
+    if isinstance(recording.responses, Blocks):
+        found.lines.append("Subjects have trials of their own, which no reader can read back.")
+        return {}
     axes = ["trial", "unit", "time"][: len(shape)]
     return {"kind": "array", "variable": "responses", "axes": axes}
 

@@ -11,11 +11,11 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from repbias.base.identities import as_ids
 from repbias.commands.description import FILL_IN, STIMULI, Description, count, some
 from repbias.commands.formats import examples, put_stimulus, refuse_variable
 from repbias.io.text_tables import is_missing, read_table, typed
 from repbias.io.untrusted import readable
-from repbias.recordings.readers.common import as_ids
 from repbias.recordings.readers.files import import_optional
 from repbias.recordings.readers.mne.eeglab import check_eeglab, header_of, locked_events
 from repbias.recordings.readers.mne.events import BOUNDARIES, NO_STIMULI, field_columns

@@ -24,6 +24,7 @@ from repbias.pipeline.plan import Plan
 from repbias.recordings.parts import name_groups, stimulus_groups
 from repbias.recovery.candidates import Candidates
 from repbias.recovery.twins import Twins
+from repbias.rsa.common import on_common_stimuli
 from repbias.rsa.rdms import read_rdms
 from repbias.stimuli.images import open_images
 from repbias.stimuli.statistics import read_statistics
@@ -119,7 +120,7 @@ class Models:
             columns,
             stimulus_groups(stimuli),
             [m for m in members if m not in candidates.models],
-            Twins.of(Recording.read(needed[-1]), study.recovery.reliability) if pilot else None,
+            _pilot(needed[-1], study) if pilot else None,
         )
 
     def regressors(self) -> dict[str, np.ndarray]:
@@ -138,6 +139,12 @@ class Models:
                 f"these stimuli out (images.{self.shown}.exclude), or choose --by models"
             )
         return regressors(features, self.columns)
+
+
+def _pilot(file: str, study: Study) -> Twins:
+    """Read a recording whose noise the planned one has, of the stimuli that all subjects saw."""
+    recording = on_common_stimuli(Recording.read(file), study.geometry.min_units)
+    return Twins.of(recording, study.recovery.reliability)
 
 
 def _columns_of_images(plan: Plan, group: str, ids: np.ndarray) -> dict[str, np.ndarray]:

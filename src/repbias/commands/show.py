@@ -57,6 +57,9 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
         "a recording in canonical form",
         {
             "responses": "trial, unit, time",
+            "blocks/*/values": "trial, unit, time",
+            "blocks/*/trials": "trial",
+            "blocks/*/units": "unit",
             "standard_errors": "trial, unit",
             "trials/*": "trial",
             "units/*": "unit",

@@ -74,6 +74,8 @@ class OfRecording(NamedTuple):
 
 #: Settings of `geometry` that concern the networks' own RDMs, which are files.
 _OF_NETWORKS = frozenset({"distance", "n_stimuli"})
+#: And those of single subjects.
+_OTHERS = _OF_NETWORKS | {"subject_stimuli"}
 _INFERENCE = frozenset({"permutations", "fitted", "folds", "reweighting_units"})
 #: Analyses of one recording.
 OF_RECORDINGS = {
@@ -82,19 +84,19 @@ OF_RECORDINGS = {
         "repbias.rsa.quality:quality_table",
         None,
         "geometry",
-        _OF_NETWORKS | _INFERENCE | {"bootstraps", "time_resolved"},
+        _OTHERS | _INFERENCE | {"bootstraps", "time_resolved"},
     ),
     "cautions": OfRecording(
         "repbias.rsa.cautions:cautions_table",
         None,
         "geometry",
-        _OF_NETWORKS | _INFERENCE | {"bootstraps", "generalise", "time_resolved"},
+        _OTHERS | _INFERENCE | {"bootstraps", "generalise", "time_resolved"},
     ),
     "rsa_recordings": OfRecording(
         "repbias.rsa.tables:compare_with_recording",
         "rdms",
         "geometry",
-        _OF_NETWORKS | _INFERENCE | {"time_resolved"},
+        _OTHERS | _INFERENCE | {"time_resolved"},
     ),
     "rsa_subjects": OfRecording(
         "repbias.rsa.tables:compare_with_subjects",
@@ -106,16 +108,19 @@ OF_RECORDINGS = {
         "repbias.rsa.model_tests:model_tests_table",
         "rdms",
         "geometry",
-        _OF_NETWORKS | {"fitted", "folds", "reweighting_units"},
+        _OTHERS | {"fitted", "folds", "reweighting_units"},
     ),
     "rsa_times": OfRecording(
         "repbias.rsa.tables:compare_times",
         "rdms",
         "geometry",
-        _OF_NETWORKS | _INFERENCE,
+        _OTHERS | _INFERENCE,
     ),
     "rsa_fitted": OfRecording(
-        "repbias.rsa.fitted:fitted_models", "activations", "geometry", frozenset({"n_stimuli"})
+        "repbias.rsa.fitted:fitted_models",
+        "activations",
+        "geometry",
+        frozenset({"n_stimuli", "subject_stimuli"}),
     ),
     "encoding": OfRecording(
         "repbias.encoding.tables:encode_recording",

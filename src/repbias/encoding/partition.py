@@ -148,7 +148,7 @@ def _partition(
     """Return the r2 (unit,) of every part, for units that saw the same stimuli."""
     whole = len(stimuli) == len(data.ids)
     kernels = np.stack(kernels if whole else [sub_gram(k, stimuli) for k in kernels])
-    responses = data.means[np.ix_(stimuli, units)]
+    responses = data.responses(stimuli, units)
     every = tuple(range(len(names)))
     all_but = {band: tuple(b for b in every if b != band) for band in every}
     single = [(band,) for band in every]

@@ -25,7 +25,7 @@ from repbias.encoding.ridge import (
 from repbias.encoding.spec import Encoding
 from repbias.io.activations import ONLY_RDMS, Activations
 from repbias.io.recordings import Recording
-from repbias.recordings.parts import stimulus_groups
+from repbias.recordings.parts import by_subject, of_shown, stimulus_groups
 from repbias.recordings.reliability import UNAVAILABLE, analysed_units, unit_ceiling
 from repbias.recordings.responses import stimulus_means
 from repbias.recordings.spec import preparation_of
@@ -42,21 +42,62 @@ _MIN_GROUPS = 3
 
 
 @dataclass
+class Seen:
+    """What one subject saw, and the averages of its units' responses.
+
+    Attributes
+    ----------
+    stimuli : (stimulus,) int, ascending, which of the recording's sorted stimuli
+    units : (unit,) int, ascending, which of the recording's units
+    means : (stimulus, unit), averages over repeats; NaN where a unit was not observed
+    """
+
+    stimuli: np.ndarray
+    units: np.ndarray
+    means: np.ndarray
+
+    @classmethod
+    def of(cls, units: np.ndarray, recording: Recording, ids: np.ndarray) -> Seen:
+        """Average the responses of one subject, whose units are `units` of all."""
+        shown = of_shown(recording)
+        order = np.argsort(shown.stimulus_ids)
+        stimuli = np.flatnonzero(np.isin(ids, shown.stimulus_ids))
+        return cls(stimuli, units, stimulus_means(shown)[order])
+
+    def patterns(self, n_stimuli: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return which stimuli units saw, (pattern, stimulus) bool, and each unit's pattern."""
+        observed = np.zeros((len(self.units), n_stimuli), bool)
+        observed[:, self.stimuli] = ~np.isnan(self.means).T
+        seen, pattern = np.unique(observed, axis=0, return_inverse=True)
+        return seen, pattern.ravel()
+
+
+@dataclass
 class Targets:
     """The responses of a recording that can be predicted.
 
     Attributes
     ----------
     ids : (stimulus,) sorted
-    means : (stimulus, unit), averages over repeats; NaN where a unit was not observed
     groups : which stimuli are left out together
+    subjects : what each subject saw, and the averages of its units' responses
     patterns : units that were observed for the same stimuli, each (stimulus rows, unit columns)
     """
 
     ids: np.ndarray
-    means: np.ndarray
     groups: StimulusGroups
+    subjects: list[Seen]
     patterns: list[tuple[np.ndarray, np.ndarray]]
+
+    def responses(self, stimuli: np.ndarray, units: np.ndarray) -> np.ndarray:
+        """Return averages of responses, (stimulus, unit), of some stimuli and units, int."""
+        found = np.full((len(stimuli), len(units)), np.nan)
+        for seen in self.subjects:
+            rows, columns = np.isin(stimuli, seen.stimuli), np.isin(units, seen.units)
+            found[np.ix_(rows, columns)] = seen.means[
+                np.ix_(np.isin(seen.stimuli, stimuli), np.isin(seen.units, units))
+            ]
+        return found
 
     def rows_in(self, activations: Activations) -> np.ndarray | None:
         """Return the rows of these stimuli in an activations file; None if one is missing."""
@@ -79,21 +120,23 @@ def targets(name: str, recording: Recording, spec: Encoding) -> Targets:
         If there are too few stimuli or groups for the folds, or no unit is left.
     """
     order = np.argsort(recording.stimulus_ids)
-    means = stimulus_means(recording)[order]
+    ids = recording.stimulus_ids[order]
     groups = stimulus_groups(recording).subset(order)
     if problem := _too_few(groups, spec):
         raise RepbiasError(f"recording '{name}': {problem}")
-    observed = ~np.isnan(means)
-    varies = np.where(observed, means, -np.inf).max(axis=0) > np.where(observed, means, np.inf).min(
-        axis=0
-    )
     reliable = analysed_units(recording)
-    usable = varies & reliable
-    seen, pattern = np.unique(observed.T, axis=0, return_inverse=True)
+    usable = reliable.copy()
+    subjects = [Seen.of(units, part, ids) for _, units, part in by_subject(recording)]
+    members: dict[tuple[bool, ...], list[np.ndarray]] = {}
+    for seen in subjects:
+        usable[seen.units] &= _varies(seen.means)
+        rows, pattern = seen.patterns(len(ids))
+        for g, row in enumerate(rows):
+            members.setdefault(tuple(row.tolist()), []).append(seen.units[pattern == g])
     patterns = []
-    for g, row in enumerate(seen):
-        units = np.flatnonzero(usable & (pattern.ravel() == g))
-        stimuli = np.flatnonzero(row)
+    for row, of_subjects in sorted(members.items()):
+        units = np.concatenate(of_subjects)
+        units, stimuli = units[usable[units]], np.flatnonzero(row)
         if _too_few(groups.subset(stimuli), spec):
             usable[units] = False
         elif len(units):
@@ -103,7 +146,15 @@ def targets(name: str, recording: Recording, spec: Encoding) -> Targets:
         raise RepbiasError(
             f"recording '{name}': no unit can be predicted: all constant, unreliable or unseen"
         )
-    return Targets(recording.stimulus_ids[order], means, groups, patterns)
+    return Targets(ids, groups, subjects, patterns)
+
+
+def _varies(means: np.ndarray) -> np.ndarray:
+    """Return which units do not respond the same to every stimulus, (unit,) bool."""
+    observed = ~np.isnan(means)
+    highest = np.where(observed, means, -np.inf).max(axis=0)
+    varies: np.ndarray = highest > np.where(observed, means, np.inf).min(axis=0)
+    return varies
 
 
 def least_stimuli(spec: Encoding) -> int:
@@ -195,8 +246,7 @@ def encode_recording(
         np.char.add(recording.units["subject"].astype(str), "\t"),
         recording.units["region"].astype(str),
     )
-    predictable = np.concatenate([units for _, units in data.patterns])
-    kernels = kernels_of_regions(data.means[:, predictable], parts[predictable])
+    kernels = _kernels(data, parts)
     n_folds = len(outer_folds(data.groups, spec))
     tables = []
     for condition, activations in conditions.items():
@@ -217,11 +267,7 @@ def encode_recording(
                 continue
             table, without = _encode(features, data, spec)
             units = table["column"].to_numpy()
-            components = principal_components(features)
-            backward = {
-                part: reverse_r2(kernel, components, spec, data.groups)
-                for part, kernel in kernels.items()
-            }
+            backward = _backward(features, kernels, data, spec)
             tables.append(
                 table.assign(
                     **{k: recording.units[k][units] for k in ("unit", "subject", "region")},
@@ -242,6 +288,36 @@ def encode_recording(
     table["ceiling_convention"] = np.where(table["ceiling"].isna(), UNAVAILABLE, convention)
     table["r_normalised"] = table["r"] / table["ceiling"]
     return as_table("encoding", table)
+
+
+def _kernels(data: Targets, parts: np.ndarray) -> list[tuple[np.ndarray, dict[str, np.ndarray]]]:
+    """Return what every subject saw, and the kernels of its predictable units by region."""
+    predictable = np.concatenate([units for _, units in data.patterns])
+    found = []
+    for seen in data.subjects:
+        used = np.isin(seen.units, predictable)
+        found.append(
+            (seen.stimuli, kernels_of_regions(seen.means[:, used], parts[seen.units[used]]))
+        )
+    return found
+
+
+def _backward(
+    features: np.ndarray,
+    kernels: list[tuple[np.ndarray, dict[str, np.ndarray]]],
+    data: Targets,
+    spec: Encoding,
+) -> dict[str, float]:
+    """Predict a layer from every part of a brain, in the stimuli that its subject saw."""
+    components: dict[bytes, np.ndarray] = {}  # subjects that saw the same share them
+    backward = {}
+    for stimuli, of_parts in kernels:
+        key, groups = stimuli.tobytes(), data.groups.subset(stimuli)
+        if of_parts and key not in components:
+            components[key] = principal_components(features[stimuli])
+        for part, kernel in of_parts.items():
+            backward[part] = reverse_r2(kernel, components[key], spec, groups)
+    return backward
 
 
 def errors_of_means(without: np.ndarray, n_folds: int, parts: np.ndarray) -> np.ndarray:
@@ -285,7 +361,7 @@ def _encode(features: np.ndarray, data: Targets, spec: Encoding) -> tuple[pd.Dat
     for stimuli, units in data.patterns:
         whole = len(stimuli) == len(kernel)
         k = kernel if whole else sub_gram(kernel, stimuli)
-        responses, groups = data.means[np.ix_(stimuli, units)], data.groups.subset(stimuli)
+        responses, groups = data.responses(stimuli, units), data.groups.subset(stimuli)
         fit = predict(k, responses, spec, groups)
         r, r2 = scores(fit, responses)
         without.append(left_out_scores(fit, responses, left_out[:, stimuli]))

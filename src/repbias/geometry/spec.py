@@ -65,6 +65,11 @@ class Geometry(Spec):
     """What intervals and tests generalise to: what is resampled. `auto` is both where a
     recording has two subjects or more, else stimuli."""
 
+    subject_stimuli: Literal["common", "all"] = "common"
+    """Of which stimuli the RDMs of single subjects are (table `rsa_subjects`), where subjects saw
+    different ones: of those that all saw (`common`), so that subjects can be compared with each
+    other and with their mean, or of all that the subject saw (`all`). Means over subjects, noise
+    ceilings and tests are always of the stimuli that all saw."""
     min_units: int = Field(3, ge=1)
     """Subjects with fewer usable units, in a region, have no RDM there. With two units, correlation
     distances are 0 or 2."""

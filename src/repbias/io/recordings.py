@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
+from repbias.io.blocks import Block, Blocks, Responses
 from repbias.io.hdf5 import (
     create,
     get,
@@ -17,7 +19,9 @@ from repbias.io.hdf5 import (
     put,
     put_columns,
     put_json,
+    reading,
 )
+from repbias.io.untrusted import member
 
 
 @dataclass
@@ -26,7 +30,8 @@ class Recording:
 
     Attributes
     ----------
-    responses : (trial, unit) or (trial, unit, time) float; NaN where a unit was not observed
+    responses : (trial, unit) or (trial, unit, time) float; NaN where a unit was not observed; in
+        blocks where subjects have trials of their own
     trials : columns "stimulus_id", "repeat", and any further columns of the source
     units : columns "unit", "subject", "region", and any further columns of the source
     stimuli : columns "stimulus_id" and any further columns of the stimulus set
@@ -37,7 +42,7 @@ class Recording:
     """
 
     stimuli: dict[str, np.ndarray]
-    responses: np.ndarray | None = None
+    responses: Responses | None = None
     trials: dict[str, np.ndarray] = field(default_factory=dict)
     units: dict[str, np.ndarray] = field(default_factory=dict)
     standard_errors: np.ndarray | None = None
@@ -56,7 +61,7 @@ class Recording:
             put_columns(file.create_group("stimuli"), self.stimuli)
             put_json(file, "info", self.info)
             if self.responses is not None:
-                put(file, "responses", self.responses)
+                _put_responses(file, self.responses)
                 put_columns(file.create_group("trials"), self.trials)
                 put_columns(file.create_group("units"), self.units)
             if self.standard_errors is not None:
@@ -70,8 +75,8 @@ class Recording:
         """Read a canonical recording file."""
         with open_checked(path, "recording") as file:
             recording = cls(stimuli=get_columns(file, "stimuli"), info=get_json(file, "info"))
-            if "responses" in file:
-                recording.responses = get(file, "responses")
+            if "responses" in file or "blocks" in file:
+                recording.responses = _get_responses(file)
                 recording.trials = get_columns(file, "trials")
                 recording.units = get_columns(file, "units")
             if "standard_errors" in file:
@@ -80,3 +85,25 @@ class Recording:
                 recording.rdms = get(file, "rdms")
                 recording.rdm_info = get_columns(file, "rdm_info")
             return recording
+
+
+def _put_responses(file: h5py.Group, responses: Responses) -> None:
+    """Write one array, or a group for every block."""
+    if isinstance(responses, np.ndarray):
+        put(file, "responses", responses)
+        return
+    blocks = file.create_group("blocks")
+    put_json(blocks, "shape", responses.shape)
+    for number, block in enumerate(responses.blocks):
+        group = blocks.create_group(f"{number:04d}")
+        put_columns(group, {"trials": block.trials, "units": block.units, "values": block.values})
+
+
+def _get_responses(file: h5py.Group) -> Responses:
+    if "responses" in file:
+        return get(file, "responses")
+    with reading(file):
+        group = member(file.file.filename, file, "blocks")
+        names = sorted(group.keys())
+    found = tuple(Block(**get_columns(group, name)) for name in names)
+    return Blocks(tuple(get_json(group, "shape")), found)

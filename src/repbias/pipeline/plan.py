@@ -568,7 +568,7 @@ class Plan:
 
     def recording_geometry(self) -> dict[str, Any]:
         """Return what the RDMs of recordings and their comparison depend on."""
-        return _plain(self.study.geometry, exclude=OF_NETWORK_RDMS)
+        return _plain(self.study.geometry, exclude=OF_NETWORK_RDMS | {"subject_stimuli"})
 
     def plain_images(self, group: str) -> dict[str, Any] | None:
         """Return the settings of a set of images; None for an experiment."""

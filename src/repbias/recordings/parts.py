@@ -10,6 +10,7 @@ import numpy as np
 
 from repbias.base.groups import StimulusGroups
 from repbias.base.spec import RepbiasError, nearest
+from repbias.io.blocks import observed_trials, selected
 from repbias.io.recordings import Recording
 
 logger = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ def of_units(recording: Recording, chosen: np.ndarray) -> Recording:
     errors = recording.standard_errors
     return replace(
         recording,
-        responses=recording.responses[:, chosen],
+        responses=selected(recording.responses, units=chosen),
         standard_errors=None if errors is None else errors[:, chosen],
         units={column: values[chosen] for column, values in recording.units.items()},
     )
@@ -105,14 +106,63 @@ def of_stimuli(recording: Recording, chosen: np.ndarray) -> Recording:
             recording, stimuli=stimuli, rdms=recording.rdms[:, chosen[first] & chosen[second]]
         )
     trials = np.isin(recording.trials["stimulus_id"], stimuli["stimulus_id"])
+    return replace(of_trials(recording, trials), stimuli=stimuli)
+
+
+def of_trials(recording: Recording, chosen: np.ndarray) -> Recording:
+    """Return the responses in some trials, (trial,) bool, of the same stimuli."""
+    assert recording.responses is not None
     errors = recording.standard_errors
     return replace(
         recording,
-        stimuli=stimuli,
-        responses=recording.responses[trials],
-        trials={column: values[trials] for column, values in recording.trials.items()},
-        standard_errors=None if errors is None else errors[trials],
+        responses=selected(recording.responses, trials=chosen),
+        trials={column: values[chosen] for column, values in recording.trials.items()},
+        standard_errors=None if errors is None else errors[chosen],
     )
+
+
+def by_subject(recording: Recording) -> Iterator[tuple[str, np.ndarray, Recording]]:
+    """Yield every subject of a recording of responses: its name, its units, what was recorded.
+
+    The units are (unit,) int, of the recording's. What was recorded are the responses of these
+    units, in one array, in the trials in which any of them was observed; of one subject it is the
+    recording itself.
+    """
+    subjects = recording.units["subject"]
+    names = list(dict.fromkeys(subjects.tolist()))
+    for name in names:
+        units = np.flatnonzero(subjects == name)
+        if len(names) == 1 and isinstance(recording.responses, np.ndarray):
+            yield str(name), units, recording
+            continue
+        part = of_units(recording, subjects == name)
+        assert part.responses is not None
+        observed = observed_trials(part.responses)
+        yield str(name), units, part if observed.all() else of_trials(part, observed)
+
+
+def repeats_of_subjects(recording: Recording) -> np.ndarray:
+    """Return how many trials every subject has of each stimulus that it saw, of all of them."""
+    counts = (
+        np.unique(part.trials["stimulus_id"], return_counts=True)[1]
+        for *_, part in by_subject(recording)
+    )
+    return np.concatenate(list(counts))
+
+
+def shown(recording: Recording) -> np.ndarray:
+    """Return which of its stimuli a recording has trials of, (stimulus,) bool."""
+    found: np.ndarray = np.isin(recording.stimulus_ids, recording.trials["stimulus_id"])
+    return found
+
+
+def of_shown(recording: Recording) -> Recording:
+    """Return a recording without the stimuli of which it has no trial."""
+    rows = shown(recording)
+    if rows.all():
+        return recording
+    stimuli = {column: values[rows] for column, values in recording.stimuli.items()}
+    return replace(recording, stimuli=stimuli)
 
 
 def in_order_of(recording: Recording, ids: np.ndarray) -> Recording:
@@ -129,6 +179,31 @@ def in_order_of(recording: Recording, ids: np.ndarray) -> Recording:
     square[first, second] = square[second, first] = np.arange(len(first))
     pairs = square[np.ix_(order, order)][first, second]
     return replace(chosen, stimuli=stimuli, rdms=chosen.rdms[:, pairs])
+
+
+def choose_subjects(recording: Recording, chosen: list[str], where: str) -> Recording:
+    """Return what was recorded in some subjects, of the stimuli that any of them saw.
+
+    Raises
+    ------
+    RepbiasError
+        If there is no such subject.
+    """
+    has_responses = recording.responses is not None
+    column = (recording.units if has_responses else recording.rdm_info)["subject"].astype(str)
+    for name in chosen:
+        if name not in column:
+            raise RepbiasError(
+                f"{where}.analyse_subjects: no subject {name!r}; {nearest(name, set(column))}"
+            )
+    rows = np.isin(column, chosen)
+    if not has_responses:
+        assert recording.rdms is not None
+        info = {name: values[rows] for name, values in recording.rdm_info.items()}
+        return replace(recording, rdms=recording.rdms[rows], rdm_info=info)
+    part = of_units(recording, rows)
+    assert part.responses is not None
+    return of_shown(of_trials(part, observed_trials(part.responses)))
 
 
 def choose_regions(

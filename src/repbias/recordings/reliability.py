@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 
 from repbias.base.spec import RepbiasError
 from repbias.io.recordings import Recording
+from repbias.recordings.parts import by_subject, of_shown
 from repbias.recordings.responses import (
     by_repeat,
     has_repeats,
@@ -48,6 +49,17 @@ class Reliability:
     full: np.ndarray
     lower: np.ndarray
 
+    @classmethod
+    def by_subject(
+        cls, recording: Recording, estimate: Callable[[Recording], Reliability]
+    ) -> Reliability:
+        """Estimate the reliability of each subject's units from the stimuli that it saw."""
+        half, full, lower = np.full((3, len(recording.units["unit"])), np.nan)
+        for _, units, part in by_subject(recording):
+            found = estimate(of_shown(part))
+            half[units], full[units], lower[units] = found.half, found.full, found.lower
+        return cls(half, full, lower)
+
     @property
     def ceiling(self) -> np.ndarray:
         """Highest correlation that a perfect model reaches with the averages, per unit.
@@ -73,11 +85,8 @@ def unit_reliability(recording: Recording) -> tuple[Reliability, str]:
     convention : str
         How its `ceiling` was estimated.
     """
-    errors = recording.standard_errors
-    if errors is not None and not has_repeats(recording):
-        assert recording.responses is not None
-        found = reliability_from_standard_errors(recording.responses, errors)
-        return found, ERRORS_CONVENTION
+    if recording.standard_errors is not None and not has_repeats(recording):
+        return Reliability.by_subject(recording, _from_standard_errors), ERRORS_CONVENTION
     if preparation_of(recording).ceiling == "repeats":
         return reliability_from_repeats(recording), REPEATS_CONVENTION
     return split_half_reliability(recording), UNIT_CONVENTION
@@ -126,14 +135,16 @@ def reliability_table(name: str, recording: Recording) -> pd.DataFrame:
     chosen, convention = unit_reliability(recording)
     is_half = convention == UNIT_CONVENTION
     reliability = chosen if is_half else split_half_reliability(recording)
-    counts = (~np.isnan(by_repeat(recording))).sum(axis=1)
+    repeats = np.empty(len(chosen.full))
+    for _, units, part in by_subject(recording):
+        repeats[units] = (~np.isnan(by_repeat(of_shown(part)))).sum(axis=1).mean(axis=0)
     table = pd.DataFrame(
         {
             "recording": name,
             "subject": recording.units["subject"],
             "region": recording.units["region"],
             "unit": recording.units["unit"],
-            "repeats": counts.mean(axis=0),
+            "repeats": repeats,
             "split_half": reliability.half,
             "reliability": reliability.full,
             "ceiling": chosen.ceiling,
@@ -152,6 +163,10 @@ def split_half_reliability(recording: Recording, n_splits: int = 50, seed: int =
     Spearman-Brown (1910): if halves correlate with r, a measurement k times as long has
     reliability kr / (1 + (k - 1) r). With an even number of repeats k is 2.
     """
+    return Reliability.by_subject(recording, lambda part: _from_halves(part, n_splits, seed))
+
+
+def _from_halves(recording: Recording, n_splits: int, seed: int) -> Reliability:
     tensor = by_repeat(recording)
     n_repeated = ((~np.isnan(tensor)).sum(axis=1) >= 2).sum(axis=0)
     half, k = np.full((2, tensor.shape[2]), np.nan)
@@ -273,6 +288,10 @@ def reliability_from_repeats(recording: Recording) -> Reliability:
     Fleiss (1979), whose exact interval gives `lower`; with unequal repeats that is approximate.
     `half` is NaN.
     """
+    return Reliability.by_subject(recording, _from_repeats)
+
+
+def _from_repeats(recording: Recording) -> Reliability:
     from scipy.stats import f as fisher_f
 
     tensor = by_repeat(recording)
@@ -284,6 +303,12 @@ def reliability_from_repeats(recording: Recording) -> Reliability:
     f = np.where((n >= 2).sum(axis=0) > 3, _ratio(between, noise * mean_inverse), np.nan)
     with np.errstate(invalid="ignore"):
         return _from_f(f, fisher_f.ppf(0.975, np.maximum(stimuli, 1), np.maximum(repeats, 1)))
+
+
+def _from_standard_errors(recording: Recording) -> Reliability:
+    assert recording.standard_errors is not None
+    responses = np.asarray(recording.responses)
+    return reliability_from_standard_errors(responses, recording.standard_errors)
 
 
 def reliability_from_standard_errors(means: np.ndarray, errors: np.ndarray) -> Reliability:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from repbias.base.spec import RepbiasError
+from repbias.io.blocks import Block, Blocks, Responses, at_time
 from repbias.io.recordings import Recording
+from repbias.recordings.parts import by_subject, of_shown, shown
 from repbias.recordings.spec import preparation_of, trial_keys
 
 
@@ -18,7 +20,10 @@ def stimulus_means(recording: Recording) -> np.ndarray:
         (stimulus, unit), in the order of `recording.stimulus_ids`; NaN where a unit was never
         observed.
     """
-    return observed_mean(by_repeat(recording), axis=1)
+    means = np.full((len(recording.stimulus_ids), len(recording.units["unit"])), np.nan)
+    for _, units, part in by_subject(recording):
+        means[np.ix_(shown(part), units)] = observed_mean(by_repeat(of_shown(part)), axis=1)
+    return means
 
 
 def observed_mean(values: np.ndarray, axis: int) -> np.ndarray:
@@ -33,6 +38,9 @@ def observed_mean(values: np.ndarray, axis: int) -> np.ndarray:
 
 def by_repeat(recording: Recording) -> np.ndarray:
     """Arrange trials as (stimulus, repeat, unit), padded with NaN.
+
+    Of subjects with trials of their own this takes much memory: take one at a time
+    (:func:`repbias.recordings.parts.by_subject`).
 
     Time bins in the recording's `window` are averaged, and with `standardise` units are divided by
     the standard deviation of their mean responses
@@ -65,10 +73,20 @@ def varies_over_stimuli(means: np.ndarray) -> np.ndarray:
 
 def trial_responses(recording: Recording) -> np.ndarray:
     """Return the responses (trial, unit), averaged over the time bins in the `window`."""
-    assert recording.responses is not None
-    if recording.responses.ndim == 2:
-        return recording.responses
-    return observed_mean(recording.responses[:, :, bins_in_window(recording)], axis=2)
+    return np.asarray(over_time(recording))
+
+
+def over_time(recording: Recording) -> Responses:
+    """Return the same, in blocks if the responses are."""
+    responses = recording.responses
+    assert responses is not None
+    if responses.ndim == 2:
+        return responses
+    inside = at_time(responses, bins_in_window(recording))
+    if isinstance(inside, np.ndarray):
+        return observed_mean(inside, axis=2)
+    blocks = (Block(b.trials, b.units, observed_mean(b.values, axis=2)) for b in inside.blocks)
+    return Blocks(inside.shape[:2], tuple(blocks))
 
 
 def bins_in_window(recording: Recording) -> np.ndarray:
@@ -95,6 +113,9 @@ def bins_in_window(recording: Recording) -> np.ndarray:
 
 
 def has_repeats(recording: Recording) -> bool:
-    """Whether any stimulus has two trials."""
+    """Whether any subject has two trials of a stimulus."""
     ids = recording.trials["stimulus_id"]
-    return len(np.unique(ids)) < len(ids)
+    if len(np.unique(ids)) == len(ids):
+        return False
+    of_subjects = (part.trials["stimulus_id"] for *_, part in by_subject(recording))
+    return any(len(np.unique(ids)) < len(ids) for ids in of_subjects)

@@ -21,6 +21,7 @@ from repbias.recovery.candidates import Candidates
 from repbias.recovery.scoring import OF_RESPONSES, Scorer, rsa_scores
 from repbias.recovery.spec import Recovery
 from repbias.recovery.twins import RdmTwins, Twins
+from repbias.rsa.common import few_in_common, on_common_stimuli
 from repbias.rsa.rdms import subject_rdms
 from repbias.rsa.tables import place
 from repbias.tables import TABLES, as_table
@@ -304,8 +305,11 @@ def recover(
     """
     where = {"recording": name, "experiment": experiment}
     only_rdms = recording.rdms is not None
+    recording = on_common_stimuli(recording, geometry.min_units)
     rows: list[dict[str, Any]] = []
     try:
+        if problem := few_in_common(recording):
+            raise RepbiasError(f"recovery: {problem}")
         candidates = Candidates.of(
             name, recording, experiment, rdms, {} if only_rdms else activations, spec
         )

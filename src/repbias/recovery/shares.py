@@ -23,6 +23,7 @@ from repbias.recovery.candidates import Candidates
 from repbias.recovery.models import interval, rows_as_table
 from repbias.recovery.spec import Recovery
 from repbias.recovery.twins import Twins
+from repbias.rsa.common import few_in_common, on_common_stimuli
 from repbias.rsa.tables import place
 
 if TYPE_CHECKING:
@@ -72,10 +73,13 @@ def recover_shares(
         The table recovery_shares; of what cannot be simulated a row that says why.
     """
     where = {"recording": name, "experiment": experiment}
+    recording = on_common_stimuli(recording, geometry.min_units)
     ids = recording.stimulus_ids
     own = {k: v for k, v in recording.stimuli.items() if k != "stimulus_id"}
     rows: list[dict[str, Any]] = []
     try:
+        if problem := few_in_common(recording):
+            raise RepbiasError(f"recovery: {problem}")
         if recording.rdms is not None:
             raise RepbiasError("recovery: of a recording of RDMs no shares are simulated")
         if geometry.recording_distance in _NOISY:

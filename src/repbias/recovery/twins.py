@@ -10,10 +10,11 @@ from scipy.spatial.distance import squareform
 from repbias.base.groups import StimulusGroups
 from repbias.base.spec import RepbiasError
 from repbias.geometry.noise import shrinkage_weight
+from repbias.io.blocks import Block, Blocks, Responses
 from repbias.io.recordings import Recording
-from repbias.recordings.parts import of_units, stimulus_groups
+from repbias.recordings.parts import by_subject, of_units, stimulus_groups
 from repbias.recordings.reliability import analysed_units
-from repbias.recordings.responses import observed_mean, trial_responses
+from repbias.recordings.responses import observed_mean, over_time, stimulus_means
 from repbias.recordings.spec import preparation_of
 
 
@@ -83,13 +84,8 @@ class Twins:
         RepbiasError
             If the noise is not known, or no unit was observed for every stimulus.
         """
-        used = replace(of_units(recording, analysed_units(recording)))
-        position = {s: i for i, s in enumerate(used.stimulus_ids)}
-        stimulus = np.array([position[s] for s in used.trials["stimulus_id"]])
-        responses = trial_responses(used)
-        counts = np.zeros((len(position), responses.shape[1]), int)
-        np.add.at(counts, stimulus, ~np.isnan(responses))
-        complete = np.asarray((counts > 0).all(axis=0))
+        used = of_units(recording, analysed_units(recording))
+        complete = ~np.isnan(stimulus_means(used)).any(axis=0)
         if not complete.any():
             raise RepbiasError("recovery: no unit was observed for every stimulus")
         unprepared = preparation_of(used).model_copy(
@@ -99,16 +95,15 @@ class Twins:
         used = of_units(
             replace(
                 used,
-                responses=responses,
+                responses=over_time(used),
                 info=info | {"preparation": unprepared.preparation()},
             ),
             complete,
         )
         subjects = tuple(
-            _subject_noise(used, stimulus, np.flatnonzero(used.units["subject"] == s), reliability)
-            for s in dict.fromkeys(used.units["subject"])
+            _subject_noise(part, units, reliability) for _, units, part in by_subject(used)
         )
-        return cls(used, stimulus, subjects)
+        return cls(used, _stimulus_of_trials(used), subjects)
 
     @property
     def reliability(self) -> np.ndarray:
@@ -149,20 +144,33 @@ class Twins:
         """Return the recording of units (stimulus, unit); without noise if there is no `rng`."""
         real = self.recording.responses
         assert real is not None
-        responses = signal[self.stimulus]
-        if rng is not None:
-            for subject in self.subjects:
-                responses[:, subject.units] += subject.draw(len(real), rng)
-        responses[np.isnan(real)] = np.nan
+        parts = [Block(np.arange(len(real)), s.units, real[:, s.units]) for s in self.subjects]
+        if isinstance(real, Blocks):
+            parts = list(real.blocks)
+        blocks = []
+        for subject, part in zip(self.subjects, parts, strict=True):
+            values = signal[np.ix_(self.stimulus[part.trials], subject.units)]
+            if rng is not None:
+                values += subject.draw(len(values), rng)
+            values[np.isnan(part.values)] = np.nan
+            blocks.append(Block(part.trials, subject.units, values))
+        responses: Responses = Blocks(real.shape, tuple(blocks))
+        if not isinstance(real, Blocks):
+            responses = np.asarray(responses)
         return replace(self.recording, responses=responses, standard_errors=None)
 
 
+def _stimulus_of_trials(recording: Recording) -> np.ndarray:
+    """Return the number of every trial's stimulus, (trial,) int."""
+    position = {s: i for i, s in enumerate(recording.stimulus_ids)}
+    return np.array([position[s] for s in recording.trials["stimulus_id"]])
+
+
 def _subject_noise(
-    recording: Recording, stimulus: np.ndarray, units: np.ndarray, reliability: float | None
+    recording: Recording, units: np.ndarray, reliability: float | None
 ) -> SubjectNoise:
-    """Estimate signal and noise of some units, (unit,) int."""
-    assert recording.responses is not None
-    responses = recording.responses[:, units]
+    """Estimate signal and noise of one subject's units, (unit,) int of those of all subjects."""
+    responses, stimulus = np.asarray(recording.responses), _stimulus_of_trials(recording)
     observed = ~np.isnan(responses)
     n = stimulus.max() + 1
     counts, sums = np.zeros((2, n, len(units)))
@@ -178,7 +186,7 @@ def _subject_noise(
         variance = (deviations**2).sum(axis=0) / degrees
         root, weight = _correlation_root(deviations, round(float(degrees.min())))
     elif errors is not None:
-        variance = observed_mean(errors[:, units] ** 2, axis=0)
+        variance = observed_mean(errors**2, axis=0)
         root, weight = nothing, 1.0
     elif reliability is not None:
         variance = (1 - reliability) * between

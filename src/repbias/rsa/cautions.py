@@ -19,9 +19,16 @@ from repbias.geometry.ceilings import subject_ceiling
 from repbias.geometry.comparison import RANKED, similarities
 from repbias.geometry.spec import CROSS_VALIDATED, Geometry
 from repbias.io.recordings import Recording
-from repbias.recordings.parts import of_region, stimulus_groups
+from repbias.recordings.parts import (
+    by_subject,
+    in_order_of,
+    of_region,
+    repeats_of_subjects,
+    stimulus_groups,
+)
 from repbias.recordings.reliability import unit_reliability
 from repbias.recordings.responses import stimulus_means
+from repbias.rsa.common import on_common_stimuli, seen_by_subject
 from repbias.rsa.tables import region_rdms
 from repbias.tables import as_table
 
@@ -72,9 +79,10 @@ class Caution(NamedTuple):
 
 def cautions_table(name: str, recording: Recording, spec: Geometry) -> pd.DataFrame:
     """Find what is dangerous in a recording, region by region; the table cautions."""
-    rows = [
-        {"recording": name, "region": ""} | caution._asdict() for caution in of_units(recording)
-    ]
+    common = on_common_stimuli(recording, spec.min_units)
+    of_whole = [*of_units(recording), *of_stimuli_left_out(recording, common)]
+    rows = [{"recording": name, "region": ""} | caution._asdict() for caution in of_whole]
+    recording = common
     for region, part, rdms in region_rdms(recording, spec, name):
         subjects = rdms.rdm_descriptors["subject"]
         found = [
@@ -95,21 +103,66 @@ def left_out(recording: Recording, subjects: list[str]) -> Iterator[Caution]:
     missing = sorted(set(everyone) - set(map(str, subjects)))
     if not missing:
         return
-    means = stimulus_means(recording)
-    unseen = recording.stimulus_ids[
-        np.any([np.isnan(means[:, everyone == s]).all(axis=1) for s in missing], axis=0)
-    ]
-    remedy = "; see the log for why"
-    if len(unseen):
-        remedy = f", as they did not see {', '.join(unseen[:10])}: 'exclude' leaves those out"
     yield Caution(
         "similarity",
         "subjects_left_out",
         len(missing),
         0,
         f"RSA is of {len(subjects)} of {len(set(everyone))} subjects, without "
-        f"{', '.join(missing)}{remedy}.",
+        f"{', '.join(missing)}; see the log for why.",
     )
+
+
+def of_stimuli_left_out(recording: Recording, common: Recording) -> Iterator[Caution]:
+    """Look for stimuli that some subjects did not see, and say what each subject costs."""
+    n, left = len(recording.stimulus_ids), len(common.stimulus_ids)
+    if left == n:
+        return
+    seen = seen_by_subject(recording)
+    by_subjects = np.stack(list(seen.values())).all(axis=0)
+    by_some_units = recording.stimulus_ids[
+        by_subjects & ~np.isin(recording.stimulus_ids, common.stimulus_ids)
+    ]
+    who = "all units" if len(by_some_units) else f"all {len(seen)} subjects"
+    missed = [*_missed(seen, recording.stimulus_ids), *_missed_by_units(recording, by_some_units)]
+    found = f"RSA is of the {left} of {n} stimuli that {who} saw: {', '.join(missed)}"
+    yield Caution(
+        "similarity",
+        "stimuli_left_out",
+        n - left,
+        0,
+        f"{found}. 'analyse_subjects' of the recording leaves subjects out, and "
+        "geometry.subject_stimuli: all compares each subject on all of its stimuli (table "
+        "rsa_subjects); encoding models use all stimuli of every unit.",
+    )
+
+
+def _first(ids: np.ndarray) -> str:
+    return f"{', '.join(ids[:3].tolist())}{', ...' * (len(ids) > 3)}"
+
+
+def _missed_by_units(recording: Recording, ids: np.ndarray) -> Iterator[str]:
+    """Say how many units of which subjects did not see stimuli that others of the subject saw."""
+    for subject, _, part in by_subject(recording) if len(ids) else ():
+        missing = np.isnan(stimulus_means(in_order_of(part, ids))).any(axis=0).sum()
+        if missing:
+            yield (
+                f"{missing} of {len(part.units['unit'])} units of {subject} did not see all of "
+                f"{len(ids)} ({_first(ids)}), as in sessions with units of their own"
+            )
+
+
+def _missed(seen: dict[str, np.ndarray], ids: np.ndarray) -> Iterator[str]:
+    """Say of every subject what it did not see, and how many stimuli are common without it."""
+    rows = np.stack(list(seen.values()))
+    for i, (subject, row) in enumerate(seen.items()):
+        if row.all():
+            continue
+        missing = ids[~row]
+        some = _first(missing)
+        without = np.delete(rows, i, axis=0).all(axis=0)
+        more = f"; {without.sum()} are common to the others" if (without & ~row).any() else ""
+        yield f"{subject} did not see {len(missing)} ({some}{more})"
 
 
 def of_rdms(data: np.ndarray, distance: str, spec: Geometry) -> Iterator[Caution]:
@@ -201,7 +254,7 @@ def of_trials(recording: Recording, spec: Geometry) -> Iterator[Caution]:
     if recording.responses is None:
         return
     distance = spec.recording_distance
-    repeats = np.unique(recording.trials["stimulus_id"], return_counts=True)[1]
+    repeats = repeats_of_subjects(recording)
     ratio = repeats.max() / repeats.min()
     if ratio > MOST_UNEVEN and distance != "correlation" and distance not in CROSS_VALIDATED:
         yield Caution(

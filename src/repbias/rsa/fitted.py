@@ -31,6 +31,7 @@ from repbias.geometry.spec import Distance, Geometry, RdmSimilarity
 from repbias.io.activations import Activations
 from repbias.io.recordings import Recording
 from repbias.recordings.parts import stimulus_groups
+from repbias.rsa.common import on_common_stimuli
 from repbias.rsa.tables import region_rdms
 from repbias.tables import as_table
 
@@ -328,7 +329,10 @@ def fitted_models(
     """
     if not spec.fitted:
         return as_table("rsa_fitted")
+    recording = on_common_stimuli(recording, spec.min_units)
     regions = list(region_rdms(recording, spec, name))
+    if not regions and "not_common" in recording.info:
+        return as_table("rsa_fitted")
     groups = stimulus_groups(recording)
     folds = stimulus_folds(groups, spec.folds, spec.seed)
     ids = recording.stimulus_ids

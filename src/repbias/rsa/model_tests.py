@@ -34,6 +34,7 @@ from repbias.geometry.inference import Draws, jackknifed, resampled_level
 from repbias.geometry.spec import Generalise, Geometry, RdmSimilarity
 from repbias.io.recordings import Recording
 from repbias.recordings.parts import stimulus_groups
+from repbias.rsa.common import on_common_stimuli
 from repbias.rsa.rdms import varying
 from repbias.rsa.tables import region_rdms, shown_models
 from repbias.tables import as_table
@@ -481,6 +482,7 @@ def model_tests_table(
     pandas.DataFrame
         The table rsa_tests.
     """
+    recording = on_common_stimuli(recording, spec.min_units)
     info, rdms = _testable(*shown_models(name, recording, experiment, conditions))
     if info.empty:
         return as_table("rsa_tests")

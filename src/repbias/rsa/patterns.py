@@ -9,6 +9,7 @@ import numpy as np
 
 from repbias.geometry.trials import n_folds
 from repbias.io.recordings import Recording
+from repbias.recordings.parts import by_subject
 from repbias.recordings.reliability import analysed_units
 from repbias.recordings.responses import by_repeat
 
@@ -33,12 +34,11 @@ class SubjectPatterns:
 
 def subject_patterns(recording: Recording) -> list[SubjectPatterns]:
     """Arrange the trials of every subject's analysed units."""
-    tensor, used = by_repeat(recording), analysed_units(recording)
     result = []
-    for subject in dict.fromkeys(recording.units["subject"]):
-        trials = tensor[:, :, (recording.units["subject"] == subject) & used]
-        folds = folds_of(recording, ~np.isnan(trials))
-        result.append(SubjectPatterns(str(subject), trials, folds))
+    for subject, _, part in by_subject(recording):
+        trials = by_repeat(part)[:, :, analysed_units(part)]
+        folds = folds_of(part, ~np.isnan(trials))
+        result.append(SubjectPatterns(subject, trials, folds))
     return result
 
 
@@ -57,7 +57,7 @@ def folds_of(recording: Recording, observed: np.ndarray) -> np.ndarray:
         :func:`repbias.recordings.responses.by_repeat`.
     """
     observed = observed.reshape(*observed.shape[:2], -1)
-    units, observed = observed, observed.any(axis=2)
+    units, observed = observed, np.asarray(observed.any(axis=2))
     names: list[str] = []
     for column in ("session", "run"):
         if column not in recording.trials:
@@ -75,9 +75,17 @@ def folds_of(recording: Recording, observed: np.ndarray) -> np.ndarray:
             in_two = (n_folds(units, folds) >= 2).all(axis=0)
             if in_two.sum() >= min(2, units.shape[2]):
                 return folds.astype(int)
+            once = recording.stimulus_ids[_seen_once(observed, folds)].tolist()
             logger.warning(
                 "some stimuli were shown, or most units recorded, in one %s only; it cannot be a "
-                "fold of cross-validation",
+                "fold of cross-validation%s",
                 column,
+                f" (shown in one: {', '.join(once[:5])}{', ...' * (len(once) > 5)})" * bool(once),
             )
     return np.where(observed, observed.cumsum(axis=1) - 1, -1)
+
+
+def _seen_once(observed: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """Return which stimuli have trials in one fold only, (stimulus,) bool."""
+    once: np.ndarray = n_folds(observed[:, :, None], folds)[:, 0] == 1
+    return once

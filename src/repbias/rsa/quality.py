@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,9 +14,9 @@ from repbias.geometry.comparison import similarities
 from repbias.geometry.distances import dissimilarities
 from repbias.geometry.spec import MEAN_DISTANCES, Distance, Geometry, RdmSimilarity
 from repbias.io.recordings import Recording
+from repbias.recordings.parts import by_subject, of_shown, repeats_of_subjects
 from repbias.recordings.reliability import (
     UNAVAILABLE,
-    Reliability,
     analysed_units,
     ncsnr,
     random_halves,
@@ -26,6 +26,7 @@ from repbias.recordings.reliability import (
 )
 from repbias.recordings.responses import by_repeat, has_repeats, observed_mean, trial_responses
 from repbias.recordings.spec import preparation_of
+from repbias.rsa.common import common_stimuli, seen_by_subject
 from repbias.tables import as_table
 
 #: Stimuli are decoded if there are at most this many.
@@ -134,9 +135,12 @@ def _unmatched(recording: Recording) -> Measures:
 def _trials(recording: Recording) -> Measures:
     """Count trials, and repeats per stimulus."""
     assert recording.responses is not None
-    repeats = np.unique(recording.trials["stimulus_id"], return_counts=True)[1]
+    repeats = repeats_of_subjects(recording)
+    seen = np.stack(list(seen_by_subject(recording).values()))
+    common = {"stimuli_common": _count(seen.all(axis=0).sum(), "stimuli that all subjects saw")}
     return {
-        "subjects": _count(len(set(recording.units["subject"].tolist())), "subjects"),
+        **({} if seen.all() else common),
+        "subjects": _count(len(seen), "subjects"),
         "trials": _count(len(recording.responses), "trials"),
         **_unmatched(recording),
         "repeats_min": Measured(float(repeats.min()), "trials per stimulus, smallest"),
@@ -147,31 +151,43 @@ def _trials(recording: Recording) -> Measures:
 
 def _parts(recording: Recording, spec: Geometry) -> Iterator[tuple[str, str, Measures]]:
     """Measure the whole, its regions and its subjects: (subject, region, measures)."""
-    units = _Units.of(recording)
-    subjects, regions = (
-        list(dict.fromkeys(recording.units[column].tolist())) for column in ("subject", "region")
-    )
+    regions = list(dict.fromkeys(recording.units["region"].tolist()))
     # Units without a region count for the whole only.
-    for region in ["", *(sorted(set(regions) - {""}) if len(regions) > 1 else [])]:
-        in_region = (recording.units["region"] == region) | (region == "")
-        by_subject = {s: in_region & (recording.units["subject"] == s) for s in subjects}
-        by_subject = {s: chosen for s, chosen in by_subject.items() if chosen.any()}
-        within = {
-            s: _within_subject(recording, units, chosen, spec) for s, chosen in by_subject.items()
-        }
-        averages = _over_subjects(list(within.values()))
+    names = ["", *(sorted(set(regions) - {""}) if len(regions) > 1 else [])]
+    common = recording.stimulus_ids[common_stimuli(recording, spec.min_units)]
+    units: dict[str, _Units] = {}
+    within: dict[str, dict[str, Measures]] = {region: {} for region in names}
+    rdms: dict[str, list[np.ndarray | None]] = {region: [] for region in names}
+    for subject, _, part in by_subject(recording):  # one in memory at a time
+        shown = of_shown(part)
+        tensor = by_repeat(shown)
+        of_subject = units[subject] = _Units.of(shown, tensor)
+        rows = np.isin(shown.stimulus_ids, common)
+        for region in names:
+            chosen = _in_region(of_subject, region)
+            if not chosen.any():
+                continue
+            within[region][subject] = _within_subject(shown, tensor, of_subject, chosen, spec)
+            means = observed_mean(tensor[rows][:, :, chosen & of_subject.analysed], axis=1)
+            rdms[region].append(_rdm(means, spec))
+        del tensor, part, shown
+    for region, of_region in within.items():
+        averages = _over_subjects(list(of_region.values()))
         if region == "" and len(regions) > 1:  # an RDM of units of several regions is of none
-            averages, within = (
-                _without_rdms(averages),
-                {s: _without_rdms(m) for s, m in within.items()},
-            )
+            averages = _without_rdms(averages)
+            of_region = {s: _without_rdms(m) for s, m in of_region.items()}
         else:
-            rdms = [_rdm(units, chosen, spec) for chosen in by_subject.values()]
-            averages |= _between_subjects(rdms, spec)
-        yield "", region, units.measures(in_region) | averages
-        if len(subjects) > 1:
-            for subject, measures in within.items():
-                yield subject, region, units.measures(by_subject[subject]) | measures
+            averages |= _between_subjects(rdms[region], spec)
+        chosen_units = [u.chosen(_in_region(u, region)) for u in units.values()]
+        yield "", region, _Units.joined(chosen_units).measures() | averages
+        if len(units) > 1:
+            for subject, measures in of_region.items():
+                of_subject = units[subject].chosen(_in_region(units[subject], region))
+                yield subject, region, of_subject.measures() | measures
+
+
+def _in_region(units: _Units, region: str) -> np.ndarray:
+    return (units.region == region) | (region == "")
 
 
 def _without_rdms(measures: Measures) -> Measures:
@@ -179,103 +195,121 @@ def _without_rdms(measures: Measures) -> Measures:
 
 
 class _Units(NamedTuple):
-    """Properties of every unit, which are computed once.
+    """Properties of every unit, which are computed once; each (unit,).
 
     Attributes
     ----------
-    tensor : (stimulus, repeat, unit), NaN where not observed
-    means : (stimulus, unit), mean over repeats
-    analysed : (unit,) bool, whether the unit is reliable enough
-    silent : (unit,) bool, whether all its responses are 0
-    unobserved : (unit,) share of trials in which it was not observed
-    halves, variances : reliability from random halves of the repeats, and from variances
-    ncsnr : (unit,) noise ceiling signal-to-noise ratio
-    minimum : `min_reliability` of the recording
-    standardise : whether the recording's responses are standardised
+    region : its region
+    analysed : bool, whether the unit is reliable enough
+    silent : bool, whether all its responses are 0
+    constant : bool, whether its mean responses to all stimuli are the same
+    incomplete : bool, whether it was not observed for every stimulus that its subject saw
+    unobserved : share of its subject's trials in which it was not observed
+    half, full : reliability from random halves of the repeats: of half of them, and of all
+    noise_ceiling : reliability from variances
+    ncsnr : noise ceiling signal-to-noise ratio
+    minimum : `min_reliability` of the recording, None or a number
     """
 
-    tensor: np.ndarray
-    means: np.ndarray
+    region: np.ndarray
     analysed: np.ndarray
     silent: np.ndarray
+    constant: np.ndarray
+    incomplete: np.ndarray
     unobserved: np.ndarray
-    halves: Reliability
-    variances: Reliability
+    half: np.ndarray
+    full: np.ndarray
+    noise_ceiling: np.ndarray
     ncsnr: np.ndarray
     minimum: float | None
-    standardise: bool
 
     @classmethod
-    def of(cls, recording: Recording) -> _Units:
+    def of(cls, recording: Recording, tensor: np.ndarray) -> _Units:
+        """Look at one subject's units, whose responses are (stimulus, repeat, unit) as well."""
         responses = trial_responses(recording)
         missing = np.isnan(responses)
-        measured = {
-            "analysed": analysed_units(recording),
-            "silent": ((responses == 0) | missing).all(axis=0) & ~missing.all(axis=0),
-            "unobserved": missing.mean(axis=0),
-            "halves": split_half_reliability(recording),
-            # Without repeats, from standard errors if there are any.
-            "variances": reliability_from_repeats(recording)
-            if has_repeats(recording)
-            else unit_reliability(recording)[0],
-            "minimum": preparation_of(recording).min_reliability,
-            "standardise": preparation_of(recording).standardise,
-        }
-        # The largest array comes last, as those above need as much memory for a moment.
-        tensor = by_repeat(recording)
+        silent = ((responses == 0) | missing).all(axis=0) & ~missing.all(axis=0)
+        unobserved = missing.mean(axis=0)
+        del responses, missing
+        halves = split_half_reliability(recording)
+        # Without repeats, from standard errors if there are any.
+        repeated = has_repeats(recording)
+        variances = (
+            reliability_from_repeats(recording) if repeated else unit_reliability(recording)[0]
+        )
         means = observed_mean(tensor, axis=1)
-        return cls(tensor=tensor, means=means, ncsnr=ncsnr(tensor), **measured)
+        return cls(
+            region=recording.units["region"],
+            analysed=analysed_units(recording),
+            silent=silent,
+            constant=_constant(means),
+            incomplete=np.isnan(means).any(axis=0),
+            unobserved=unobserved,
+            half=halves.half,
+            full=halves.full,
+            noise_ceiling=variances.full,
+            ncsnr=ncsnr(tensor),
+            minimum=preparation_of(recording).min_reliability,
+        )
 
-    def measures(self, chosen: np.ndarray) -> Measures:
-        """Summarise some units, (unit,) bool."""
-        return self._counts(chosen) | self._reliabilities(chosen)
+    @classmethod
+    def joined(cls, parts: list[_Units]) -> _Units:
+        """Join the units of several subjects."""
+        columns: dict[str, Any] = {
+            name: np.concatenate([getattr(part, name) for part in parts])
+            for name in cls._fields
+            if name != "minimum"
+        }
+        return parts[0]._replace(**columns)
 
-    def _counts(self, chosen: np.ndarray) -> Measures:
-        means = self.means[:, chosen]
-        spread = np.nan_to_num(means, nan=-np.inf).max(axis=0) - np.nan_to_num(
-            means, nan=np.inf
-        ).min(axis=0)
-        seen = ~np.isnan(means).all(axis=0)
-        constant = seen & (spread <= 1e-12 * np.nan_to_num(np.abs(means)).max(axis=0))
+    def chosen(self, units: np.ndarray) -> _Units:
+        """Return some of the units, (unit,) bool."""
+        columns: dict[str, Any] = {}
+        columns |= {n: values[units] for n, values in self._asdict().items() if n != "minimum"}
+        return self._replace(**columns)
+
+    def measures(self) -> Measures:
+        """Summarise the units."""
+        return self._counts() | self._reliabilities()
+
+    def _counts(self) -> Measures:
         counts = {
-            "units": _count(chosen.sum(), "units"),
-            "units_silent": _count(self.silent[chosen].sum(), "units whose responses are all 0"),
+            "units": _count(len(self.region), "units"),
+            "units_silent": _count(self.silent.sum(), "units whose responses are all 0"),
             "units_constant": _count(
-                constant.sum(),
+                self.constant.sum(),
                 "units with the same mean response to every stimulus, silent ones too; left out",
             ),
             "units_incomplete": _count(
-                np.isnan(means).any(axis=0).sum(), "units not observed for every stimulus"
+                self.incomplete.sum(), "units not observed for every stimulus"
             ),
             "unobserved": Measured(
-                float(self.unobserved[chosen].mean()), "share of trials x units not observed"
+                float(self.unobserved.mean()), "share of trials x units not observed"
             ),
         }
         if self.minimum is not None:
             counts["units_below_min_reliability"] = _count(
-                (~self.analysed[chosen]).sum(),
+                (~self.analysed).sum(),
                 f"units without a reliability of {self.minimum:g} or more, left out",
             )
         return counts
 
-    def _reliabilities(self, chosen: np.ndarray) -> Measures:
-        full = self.halves.full[chosen]
+    def _reliabilities(self) -> Measures:
+        full = self.full
         known = full[~np.isnan(full)]
         halves = "random halves of the repeats"
         return {
-            "split_half": _mean_of_units(self.halves.half[chosen], f"correlation of {halves}"),
+            "split_half": _mean_of_units(self.half, f"correlation of {halves}"),
             "reliability": _mean_of_units(full, f"{halves}, Spearman-Brown corrected"),
             "reliability_median": Measured(
                 float(np.median(known)) if len(known) else np.nan,
                 f"{halves}, Spearman-Brown corrected; median of units",
             ),
             "noise_ceiling": _mean_of_units(
-                100 * self.variances.full[chosen],
+                100 * self.noise_ceiling,
                 "% of the variance of mean responses (Allen et al. 2022)",
             ),
-            "ncsnr": _mean_of_units(
-                self.ncsnr[chosen], "SD of signal / SD of noise (Allen et al. 2022)"
-            ),
+            "ncsnr": _mean_of_units(self.ncsnr, "SD of signal / SD of noise (Allen et al. 2022)"),
         }
 
 
@@ -310,14 +344,23 @@ def _over_subjects(within: list[Measures]) -> Measures:
     return averaged
 
 
+def _constant(means: np.ndarray) -> np.ndarray:
+    """Return which units' mean responses (stimulus, unit) are all the same, (unit,) bool."""
+    low, high = (np.nan_to_num(means, nan=sign * np.inf) for sign in (1, -1))
+    spread = high.max(axis=0) - low.min(axis=0)
+    seen = ~np.isnan(means).all(axis=0)
+    constant: np.ndarray = seen & (spread <= 1e-12 * np.nan_to_num(np.abs(means)).max(axis=0))
+    return constant
+
+
 def _within_subject(
-    recording: Recording, units: _Units, chosen: np.ndarray, spec: Geometry
+    recording: Recording, tensor: np.ndarray, units: _Units, chosen: np.ndarray, spec: Geometry
 ) -> Measures:
-    """Measure the patterns of one subject's units."""
+    """Measure the patterns of some of one subject's units."""
     chosen = chosen & units.analysed
     return {
-        "participation_ratio": _dimensions(_complete(units.means[:, chosen])),
-        **_rdm_halves(units.tensor, chosen, units.standardise, spec),
+        "participation_ratio": _dimensions(_complete(observed_mean(tensor[:, :, chosen], axis=1))),
+        **_rdm_halves(tensor, chosen, preparation_of(recording).standardise, spec),
         "decoding": _decoding(recording, chosen),
     }
 
@@ -515,10 +558,10 @@ def decode(
     return correct / len(labels), float(interval.low), float(interval.high)
 
 
-def _rdm(units: _Units, chosen: np.ndarray, spec: Geometry) -> np.ndarray | None:
-    """Return the RDM (pair,) of the mean patterns of some units; None if it is undefined."""
-    patterns = _complete(units.means[:, chosen & units.analysed])
-    if patterns.shape[1] < 2:
+def _rdm(means: np.ndarray, spec: Geometry) -> np.ndarray | None:
+    """Return the RDM (pair,) of mean patterns (stimulus, unit); None if it is undefined."""
+    patterns = _complete(means)
+    if patterns.shape[1] < 2 or len(patterns) < 3:
         return None
     try:
         return dissimilarities(patterns, _distance(spec))

@@ -17,11 +17,19 @@ from repbias.base.spec import RepbiasError
 from repbias.geometry.comparison import UNCENTRED, resampled_similarity, similarities
 from repbias.geometry.inference import Draws, evaluate, within_bounds
 from repbias.geometry.spec import Geometry, RdmSimilarity
+from repbias.io.blocks import at_time
 from repbias.io.recordings import Recording
-from repbias.recordings.parts import by_region, of_units, stimulus_groups
+from repbias.recordings.parts import (
+    by_region,
+    by_subject,
+    of_shown,
+    of_units,
+    stimulus_groups,
+)
 from repbias.recordings.reliability import analysed_units
 from repbias.recordings.spec import preparation_of
 from repbias.rsa.ceilings import noise_ceiling
+from repbias.rsa.common import few_in_common, on_common_stimuli
 from repbias.rsa.pairs import paired
 from repbias.rsa.rdms import (
     TooFewUnits,
@@ -171,7 +179,7 @@ def shown_models(
     }
     for condition in conditions.keys() - shown.keys():
         logger.warning("%s: %s saw other stimuli; not compared", name, condition)
-    if not shown:
+    if not shown or few_in_common(recording):
         columns = ["condition", "network", "seed", "snapshot", "step", "included", "layer"]
         return pd.DataFrame(columns=columns), np.empty((0, len(ids) * (len(ids) - 1) // 2))
     info = pd.concat([rdm_table(c, r) for c, r in shown.items()], ignore_index=True)
@@ -208,8 +216,10 @@ def compare_with_recording(
     Returns
     -------
     pandas.DataFrame
-        The table rsa_recordings; similarities are means over subjects.
+        The table rsa_recordings; similarities are means over subjects, of the stimuli that all of
+        them saw.
     """
+    recording = on_common_stimuli(recording, spec.min_units)
     info, models = shown_models(name, recording, experiment, conditions)
     tables = [
         _evaluated(info, models, part, data, rdm_similarity, spec).assign(
@@ -227,8 +237,12 @@ def region_rdms(
 ) -> Iterator[tuple[str, Recording, RDMs]]:
     """Yield every region, what was recorded there, and the RDMs of its subjects.
 
-    Regions that have none are left out, and the log says why.
+    Regions that have none are left out, and the log says why. The stimuli are those of the
+    recording: give it those that all subjects saw (:func:`repbias.rsa.common.on_common_stimuli`).
     """
+    if problem := few_in_common(recording):
+        logger.warning("recording '%s': %s; no RSA of it", name, problem)
+        return
     for region, part in by_region(recording):
         try:
             rdms = subject_rdms(part, spec, place(name, region))
@@ -286,40 +300,63 @@ def compare_with_subjects(
 ) -> pd.DataFrame:
     """Compare every network and layer with every subject of a recording of several.
 
-    As :func:`compare_with_recording`; intervals are of a bootstrap of stimuli.
+    As :func:`compare_with_recording`; intervals are of a bootstrap of stimuli. Stimuli are those
+    that all subjects saw, or by `spec.subject_stimuli` all that the subject saw.
 
     Returns
     -------
     pandas.DataFrame
         The table rsa_subjects; empty for a recording of one subject.
     """
-    info, models = shown_models(name, recording, experiment, conditions)
-    groups, tables = stimulus_groups(recording), []
-    for region, part, rdms in region_rdms(recording, spec, name):
-        subjects, vectors = rdms.rdm_descriptors["subject"], rdms.get_vectors()
-        if len(subjects) < 2 or info.empty:
-            continue
-        for rdm_similarity, (subject, data) in product(
-            spec.rdm_similarities, zip(subjects, vectors, strict=True)
-        ):
-            result = evaluate(
-                models, data[None], rdm_similarity, spec.bootstraps, spec.seed, "stimuli", groups
-            )
-            tables.append(
-                info.assign(
-                    recording=name,
-                    region=region,
-                    subject=subject,
-                    experiment=experiment,
-                    rdm_similarity=rdm_similarity,
-                    similarity=result.similarity,
-                    ci_low=result.ci_low,
-                    ci_high=result.ci_high,
-                    interval=result.interval,
-                    n_stimuli=len(part.stimulus_ids),
-                )
-            )
+    own = spec.subject_stimuli == "all" and recording.responses is not None
+    parts = _each_subject(recording) if own else [recording]
+    tables = []
+    for part in (on_common_stimuli(part, spec.min_units) for part in parts):
+        info, models = shown_models(name, part, experiment, conditions)
+        for region, _, rdms in region_rdms(part, spec, name):
+            subjects, vectors = rdms.rdm_descriptors["subject"], rdms.get_vectors()
+            if (len(subjects) < 2 and not own) or info.empty:
+                continue
+            where = {"recording": name, "region": region, "experiment": experiment}
+            for rdm_similarity, (subject, data) in product(
+                spec.rdm_similarities, zip(subjects, vectors, strict=True)
+            ):
+                about = info.assign(**where, subject=subject, rdm_similarity=rdm_similarity)
+                tables.append(_of_subject(about, models, data, part, rdm_similarity, spec))
     return as_table("rsa_subjects", pd.concat(tables, ignore_index=True) if tables else ())
+
+
+def _each_subject(recording: Recording) -> list[Recording]:
+    """Return what was recorded in every subject, of the stimuli that it saw; nothing of one."""
+    found = [of_shown(part) for *_, part in by_subject(recording)]
+    return found if len(found) > 1 else []
+
+
+def _of_subject(
+    about: pd.DataFrame,
+    models: np.ndarray,
+    data: np.ndarray,
+    recording: Recording,
+    rdm_similarity: RdmSimilarity,
+    spec: Geometry,
+) -> pd.DataFrame:
+    """Add the similarity of models with one subject's RDM (pair,), and its interval."""
+    result = evaluate(
+        models,
+        data[None],
+        rdm_similarity,
+        spec.bootstraps,
+        spec.seed,
+        "stimuli",
+        stimulus_groups(recording),
+    )
+    return about.assign(
+        similarity=result.similarity,
+        ci_low=result.ci_low,
+        ci_high=result.ci_high,
+        interval=result.interval,
+        n_stimuli=len(recording.stimulus_ids),
+    )
 
 
 def compare_times(
@@ -344,6 +381,7 @@ def compare_times(
     refuse_unknown_times(name, recording)
     if recording.responses is None or recording.responses.ndim != 3:
         return as_table("rsa_times")
+    recording = on_common_stimuli(recording, spec.min_units)
     info, models = shown_models(name, recording, experiment, conditions)
     rows = (info["included"].astype(bool) & info["snapshot"].isin(["initial", "final"])).to_numpy()
     info, models = info[rows], models[rows]
@@ -385,14 +423,14 @@ def time_bins(recording: Recording) -> Iterator[tuple[float, Recording]]:
             time,
             replace(
                 used,
-                responses=used.responses[:, :, i],
+                responses=at_time(used.responses, i),
                 info=recording.info | {"preparation": preparation.preparation()},
             ),
         )
 
 
 def compare_recordings(recordings: dict[str, Recording], spec: Geometry) -> pd.DataFrame:
-    """Compare the RDMs of every pair of recordings over the stimuli that both have.
+    """Compare the RDMs of every pair of recordings over the stimuli that all their subjects saw.
 
     If a recording has several subjects, in two ways: the mean over pairs of subjects, one from each
     recording; and the similarity of the recordings' mean RDMs, which is higher, as averaging
@@ -412,17 +450,23 @@ def compare_recordings(recordings: dict[str, Recording], spec: Geometry) -> pd.D
         `interval` says in which way.
     """
     rows = []
+    recordings = {n: on_common_stimuli(r, spec.min_units) for n, r in recordings.items()}
     parts = {
         name: list(region_rdms(recording, spec, name)) for name, recording in recordings.items()
     }
     for a, b in combinations(recordings, 2):
         # The first recording's order, so that the row does not depend on other recordings.
         known = set(recordings[b].stimulus_ids)
-        shared = np.array([i in known for i in recordings[a].stimulus_ids])
+        shared = np.array([i in known for i in recordings[a].stimulus_ids], bool)
         ids = recordings[a].stimulus_ids[shared]
         if len(ids) < 4:
             logger.warning("%s and %s have %d stimuli in common; not compared", a, b, len(ids))
             continue
+        if not shared.all() or len(ids) < len(known):
+            logger.info(
+                "%s and %s are compared on %d common stimuli, of %d and %d",
+                *(a, b, len(ids), len(shared), len(known)),
+            )
         groups = stimulus_groups(recordings[a]).subset(shared)
         for (region_a, _, x), (region_b, _, y) in product(parts[a], parts[b]):
             sides = {

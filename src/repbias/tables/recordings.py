@@ -45,7 +45,7 @@ class Reliability(Row):
     region: str
     unit: str
     repeats: float
-    """Number of repeats, mean over stimuli."""
+    """Number of repeats, mean over the stimuli that the subject saw."""
     split_half: float
     """Correlation of random halves of the repeats."""
     reliability: float
@@ -64,9 +64,9 @@ class Cautions(Row):
     concerns: str
     """What it concerns: `tests`, `similarity` or `encoding`."""
     danger: str
-    """Its name: `heavy_tails`, `low_agreement`, `subjects_left_out`, `uneven_repeats`, `few_units`,
-    `dependent_stimuli`, `serial_order`, `near_duplicates`, `no_test_between_groups` or
-    `lucky_ceilings`."""
+    """Its name: `heavy_tails`, `low_agreement`, `subjects_left_out`, `stimuli_left_out`,
+    `uneven_repeats`, `few_units`, `dependent_stimuli`, `serial_order`, `near_duplicates`,
+    `no_test_between_groups` or `lucky_ceilings`."""
     value: float
     """The statistic that was measured."""
     limit: float

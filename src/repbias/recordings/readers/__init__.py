@@ -15,7 +15,7 @@ from pydantic import Field
 
 from repbias.io.recordings import Recording
 from repbias.io.untrusted import readable
-from repbias.recordings.parts import choose_regions, name_groups
+from repbias.recordings.parts import choose_regions, choose_subjects, name_groups
 from repbias.recordings.readers import (
     array,
     brainscore,
@@ -102,6 +102,8 @@ def read_recording(
         recording.stimuli.setdefault(name, values[rows])
     if groups is not None:
         name_groups(recording, groups, spec.stimuli)
+    if spec.analyse_subjects is not None:
+        recording = choose_subjects(recording, spec.analyse_subjects, str(spec.path))
     if spec.analyse_regions is not None:
         recording = choose_regions(recording, spec.analyse_regions, str(spec.path))
     return recording

@@ -24,6 +24,16 @@ from repbias.base.spec import (
     refuse_duplicates,
 )
 from repbias.io.arrays import load_array
+from repbias.io.blocks import (
+    Block,
+    Blocks,
+    Responses,
+    blocks_of,
+    by_label,
+    observed_trials,
+    rows_of,
+    selected,
+)
 from repbias.io.recordings import Recording
 from repbias.io.untrusted import refuse_size
 from repbias.recordings.spec import Preparation, trial_keys
@@ -60,14 +70,16 @@ class FileRecording(StimulusFile):
     """What was measured: spikes, calcium, fMRI, MEG, ..."""
     exclude: list[str] = []
     """Ids of stimuli to leave out, such as a blank screen."""
+    analyse_subjects: list[str] | None = None
+    """The subjects that are analysed; by default all."""
     analyse_regions: list[str] | dict[Name, list[str]] | None = None
     """The regions that are analysed, each by itself; by default all. A mapping joins several under
     a new name: `{ventral: [V4, IT]}`."""
 
-    @field_validator("exclude")
+    @field_validator("exclude", "analyse_subjects")
     @classmethod
-    def _different(cls, ids: list[str]) -> list[str]:
-        return refuse_duplicates(ids)
+    def _different(cls, ids: list[str] | None) -> list[str] | None:
+        return None if ids is None else refuse_duplicates(ids)
 
 
 class ResponseRecording(FileRecording, Preparation):
@@ -150,7 +162,8 @@ class RawResponses:
     Attributes
     ----------
     stimulus : (trial,) what was shown, of any type
-    responses : (trial, unit) or (trial, unit, time); NaN where a unit was not observed
+    responses : (trial, unit) or (trial, unit, time); NaN where a unit was not observed; in blocks
+        where files or subjects have trials and units of their own
     trials : further columns of trials, such as "repeat", "session", "run" and "start_time"
     units : columns of units; "unit" (unique), "subject" and "region" are required
     info : further metadata; "times_s", the centres of the time bins, if there is a time axis
@@ -158,7 +171,7 @@ class RawResponses:
     """
 
     stimulus: Any
-    responses: np.ndarray
+    responses: Responses
     units: Mapping[str, Any]
     trials: Mapping[str, Any] = field(default_factory=dict)
     info: Mapping[str, Any] = field(default_factory=dict)
@@ -357,36 +370,43 @@ def canonical(spec: ResponseRecording, known: np.ndarray, raw: RawResponses) -> 
         If a unit's name occurs twice, a response is infinite, nothing was observed, or stimuli are
         not in the set.
     """
-    responses = np.asarray(raw.responses, dtype=np.float64)
+    responses = raw.responses
+    if not isinstance(responses, Blocks):
+        responses = np.asarray(responses)
+        if responses.dtype.kind != "f":
+            responses = responses.astype(np.float64)
     matched = match_stimuli(spec, as_ids(raw.stimulus), known)
     ids = matched.ids
     units = {name: np.asarray(values) for name, values in raw.units.items()}
     refuse_duplicate_ids(units["unit"].astype(str), f"{spec.path}: units")
-    if np.isinf(responses).any():
-        raise RepbiasError(f"{spec.path}: {np.isinf(responses).sum()} responses are infinite")
-    used = matched.used & ~np.isnan(responses).all(axis=tuple(range(1, responses.ndim)))
+    n_infinite = sum(int(np.isinf(block.values).sum()) for block in blocks_of(responses))
+    if n_infinite:
+        raise RepbiasError(f"{spec.path}: {n_infinite} responses are infinite")
+    used = matched.used & observed_trials(responses)
     if not used.any():
         raise RepbiasError(f"{spec.path}: every response is NaN")
     _warn_of_unobserved(spec, ids[matched.used], ids[used])
     unmatched = ids[~matched.used & ~matched.excluded]
 
     by_name = np.lexsort([units["unit"].astype(str), units["subject"].astype(str)])
-    ids, responses = ids[used], responses[used][:, by_name]
-    trials = {name: np.asarray(values)[used] for name, values in raw.trials.items()}
-    order = _trial_order(ids, responses, trials)
-    ids, responses = ids[order], responses[order]
+    units = {name: values[by_name] for name, values in units.items()}
+    rows = np.flatnonzero(used)
+    trials = {name: np.asarray(values)[rows] for name, values in raw.trials.items()}
+    order = _trial_order(ids[rows], selected(responses, rows), by_name, trials)
+    rows = rows[order]
+    ids = ids[rows]
     errors = raw.standard_errors
     repeat = np.arange(len(ids)) - np.searchsorted(ids, ids)  # ids are sorted
     return Recording(
         stimuli={"stimulus_id": np.unique(ids)},
-        responses=responses,
+        responses=_by_subject(selected(responses, rows, by_name), units["subject"]),
         trials={
             "stimulus_id": ids,
             "repeat": repeat,
             **{name: values[order] for name, values in trials.items()},
         },
-        standard_errors=None if errors is None else errors[used][:, by_name][order],
-        units={name: values[by_name] for name, values in units.items()},
+        standard_errors=None if errors is None else errors[rows][:, by_name],
+        units=units,
         info={
             **{key: getattr(spec, key) for key in ("kind", "modality", "response_unit", "source")},
             "file": spec.path.name,
@@ -407,14 +427,23 @@ def _warn_of_unobserved(spec: FileRecording, shown: np.ndarray, observed: np.nda
         logger.warning("%s: %d stimuli have no response: %s", spec.path, len(unobserved), some)
 
 
+def _by_subject(responses: Responses, subjects: np.ndarray) -> Responses:
+    """Return responses in double precision, in blocks if subjects have trials of their own."""
+    found = by_label(responses, subjects)
+    if isinstance(found, np.ndarray):
+        return np.asarray(found, dtype=np.float64)
+    blocks = (Block(b.trials, b.units, np.asarray(b.values, np.float64)) for b in found.blocks)
+    return Blocks(found.shape, tuple(blocks))
+
+
 def _trial_order(
-    ids: np.ndarray, responses: np.ndarray, trials: Mapping[str, np.ndarray]
+    ids: np.ndarray, responses: Responses, units: np.ndarray, trials: Mapping[str, np.ndarray]
 ) -> np.ndarray:
     """Return the order of trials by stimulus, columns that order them, and a hash."""
     # The order by hash is unrelated to the size of responses, so that folds by repeat stay fair.
     # The hash includes the stimulus: otherwise equal counts would come first for every stimulus.
     digests = [
         hashlib.blake2b(row.tobytes() + stimulus.encode(), digest_size=8).hexdigest()
-        for row, stimulus in zip(responses, ids.tolist(), strict=True)
+        for row, stimulus in zip(rows_of(responses, units), ids.tolist(), strict=True)
     ]
     return np.lexsort([np.array(digests), *reversed(trial_keys(trials)), ids])

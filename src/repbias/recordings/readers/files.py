@@ -18,6 +18,7 @@ from pydantic import ValidationInfo, field_validator, model_validator
 from repbias.base.identities import as_ids, refuse_duplicate_ids
 from repbias.base.order import naturally
 from repbias.base.spec import InputPath, RepbiasError, expand_variables, nearest
+from repbias.io.blocks import Block, Blocks
 from repbias.io.recordings import Recording
 from repbias.recordings.readers.common import (
     RawResponses,
@@ -153,13 +154,17 @@ def read_files(
     units = _stacked([session.units for session in sessions.values()])
     names, first = np.unique(units["unit"], return_index=True)
     example = next(iter(sessions.values()))
-    responses = np.full((sum(sizes), len(names), *example.responses.shape[2:]), np.nan)
-    for stop, session in zip(np.cumsum(sizes), sessions.values(), strict=True):
-        columns = np.searchsorted(names, session.units["unit"])
-        responses[stop - len(session.stimulus) : stop, columns] = session.responses
+    blocks = tuple(
+        Block(
+            np.arange(stop - len(session.stimulus), stop),
+            np.searchsorted(names, session.units["unit"]),
+            np.asarray(session.responses),
+        )
+        for stop, session in zip(np.cumsum(sizes), sessions.values(), strict=True)
+    )
     joined = RawResponses(
         stimulus=np.concatenate([as_ids(session.stimulus) for session in sessions.values()]),
-        responses=responses,
+        responses=Blocks((sum(sizes), len(names), *example.responses.shape[2:]), blocks),
         trials=_stacked([session.trials for session in sessions.values()]),
         units={name: values[first] for name, values in units.items()},
         info={**example.info, "file": ", ".join(path.name for path in sessions)},

@@ -104,7 +104,9 @@ def draw_recording_pictures(
         for path in (rdms_path, mds_path):
             save_picture(
                 path,
-                empty_figure("no RDM: too few units (geometry.min_units)"),
+                empty_figure(
+                    "no RDM: too few units (geometry.min_units), or stimuli that all subjects saw"
+                ),
                 pd.DataFrame(),
                 dpi=80,
             )

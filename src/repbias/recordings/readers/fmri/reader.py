@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from repbias.base.spec import RepbiasError
+from repbias.io.blocks import Blocks
 from repbias.io.recordings import Recording
 from repbias.io.text_tables import typed
 from repbias.io.untrusted import refuse_size
@@ -73,7 +74,7 @@ def read(spec: FmriRecording, stimulus_ids: np.ndarray) -> Recording:
     units = pd.concat([units for _, _, units in parts], ignore_index=True)
     raw = RawResponses(
         stimulus=trials["stimulus"].to_numpy(dtype=str),
-        responses=_joined([values for values, _, _ in parts]),
+        responses=Blocks.diagonal([values for values, _, _ in parts]),
         trials={
             name: column.to_numpy(float) if name == "start_time" else typed(column)
             for name, column in trials.drop(columns="stimulus").items()
@@ -121,19 +122,6 @@ class Run:
         return {
             name: self.first.where[name] for name in ("session", "run") if name in self.first.where
         }
-
-
-def _joined(blocks: list[np.ndarray]) -> np.ndarray:
-    """Return the responses of all subjects, whose voxels are NaN in the trials of others."""
-    if len(blocks) == 1:
-        return blocks[0]
-    shape = tuple(np.sum([block.shape for block in blocks], axis=0))
-    responses = np.full(shape, np.nan)
-    row = column = 0
-    for block in blocks:
-        responses[row : row + block.shape[0], column : column + block.shape[1]] = block
-        row, column = row + block.shape[0], column + block.shape[1]
-    return responses
 
 
 def _read_subject(spec: FmriRecording, subject: str, scans: list[Scan]) -> Part | None:

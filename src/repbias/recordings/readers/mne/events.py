@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from repbias.base.identities import as_ids
 from repbias.base.spec import RepbiasError, nearest
 from repbias.io.text_tables import find_column, is_missing, numbers, read_table, typed
-from repbias.recordings.readers.common import as_ids
 from repbias.recordings.readers.files import plain, plain_columns
 from repbias.recordings.readers.mne.eeglab import header_of, locked_events
 from repbias.recordings.readers.mne.settings import MneRecording, Source
