@@ -17,7 +17,7 @@ from repbias.io.untrusted import readable
 Describe = Callable[[Path, str | None], Description]
 #: Extension of a file to the function that describes it: (path, --variable or None).
 DESCRIBE: dict[str, Describe] = {
-    **dict.fromkeys(ARRAY_SUFFIXES, describe_arrays),
+    **dict.fromkeys((*ARRAY_SUFFIXES, ".json"), describe_arrays),
     **dict.fromkeys((".h5", ".hdf5"), describe_hdf5),
     **dict.fromkeys((".csv", ".tsv"), formats.describe_table),
     ".nwb": formats.describe_nwb,

@@ -8,6 +8,7 @@ another process.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -92,12 +93,12 @@ def refuse_size(path: Path | str, name: str, shape: Sequence[int], itemsize: int
         )
 
 
-def refuse_crash(path: Path | str, what: str) -> None:
+def refuse_crash(path: Path | str, what: str, names: tuple[str, ...] = ()) -> None:
     """Refuse a file that crashes its library or makes it read for ever.
 
     Damaged HDF5 and MATLAB files can do either to the whole process. So another process
     (:mod:`repbias.io.probe`) reads the file first: of HDF5 everything but the plain data, of MATLAB
-    files up to v7 everything.
+    files up to v7 the variables that will be read.
 
     Parameters
     ----------
@@ -105,6 +106,8 @@ def refuse_crash(path: Path | str, what: str) -> None:
         The file.
     what
         "hdf5" or "matlab".
+    names
+        The variables of a MATLAB file that will be read; all if none are named.
 
     Raises
     ------
@@ -112,17 +115,17 @@ def refuse_crash(path: Path | str, what: str) -> None:
         If the other process crashed, or exceeded its memory or time.
     """
     status = Path(path).stat()
-    problem = _probe(str(path), what, (status.st_size, status.st_mtime_ns, status.st_ino))
+    problem = _probe(str(path), what, names, (status.st_size, status.st_mtime_ns, status.st_ino))
     if problem:
         raise RepbiasError(f"{path}: {problem}")
 
 
 @lru_cache(maxsize=64)
-def _probe(path: str, what: str, state: tuple[int, ...]) -> str:
+def _probe(path: str, what: str, names: tuple[str, ...], state: tuple[int, ...]) -> str:
     done = subprocess.run(
         # -P: modules beside the script must not shadow those of the standard library.
         [sys.executable, "-P", probe.__file__, what, path, str(available_memory()), str(state[0])],
-        stdin=subprocess.DEVNULL,
+        input=json.dumps(names).encode(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import field_validator, model_validator
 
@@ -21,6 +22,10 @@ class ImageSet(Spec):
     """Folder, archive, or .npy, .npz, .h5 or .mat file of the images."""
     variable: str | None = None
     """Name of the array in an array file; dots step into MATLAB structures."""
+    axes: list[Literal["image", "height", "width", "colour"]] | None = None
+    """Names of the axes of an array of images, in order; by default `[image, height, width]`, with
+    `colour` (of length 3) behind `width` or `image`, or `[height, width, colour, image]` as MATLAB
+    has them. Needed where the shape does not tell, as of grey `[height, width, image]`."""
     table: InputPath | None = None
     """Table (`.csv`, `.tsv`, `.txt`) with a column `stimulus_id` and further columns, such as
     categories: for networks of kind `features`, for encoding models, and for stimuli that are not
@@ -42,6 +47,15 @@ class ImageSet(Spec):
     """A column of the stimuli whose values are groups of stimuli that are alike whatever a model
     says of them: category, identity, object, film. Whole groups are then left out, resampled and
     permuted, in RSA and encoding; without it, stimuli count as independent of each other."""
+
+    @field_validator("axes")
+    @classmethod
+    def _complete(cls, axes: list[str] | None) -> list[str] | None:
+        if axes is not None:
+            refuse_duplicates(axes)
+            if not {"image", "height", "width"} <= set(axes):
+                raise ValueError(f"name image, height and width (and colour); found {axes}")
+        return axes
 
     @model_validator(mode="after")
     def _path_or_table(self) -> ImageSet:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 
 from repbias.base.order import orders
 from repbias.base.spec import (
@@ -89,13 +89,29 @@ class NamedAxes(FileRecording):
     """Further settings of recordings in a bare array."""
 
     variable: str | None = None
-    """Name of the array in the file; dots step into MATLAB structures."""
+    """Name of the array in the file; dots step into MATLAB structures. A pattern with a `*`, such
+    as `sub*`, names an array for each subject; `*` in `stimulus_ids` then stands for the same."""
+    variables: list[str] = []
+    """Instead of `variable`: the names of several arrays, one for each subject, with the same
+    axes. Subjects may differ in units and in repeats."""
     stimulus_ids: str | list[str]
     """Ids along the stimulus (or trial) axis: a list, a text file with one id per line, `variable:`
     and the name of an array of text or numbers in the same file, or `sorted` if the axis follows
     the sorted ids of the whole stimulus set. Where the order is not the same for everyone, say
     `sorted as text` (`im10` before `im2`, capitals before small letters) or `sorted naturally`
     (`im2` before `im10`)."""
+
+    @property
+    def has_subject_arrays(self) -> bool:
+        """Whether there is an array for each subject."""
+        return bool(self.variables) or "*" in (self.variable or "")
+
+    @model_validator(mode="after")
+    def _one_way_to_name_arrays(self) -> NamedAxes:
+        refuse_duplicates(self.variables)
+        if self.variables and self.variable is not None:
+            raise ValueError("give variable or variables, not both")
+        return self
 
     def input_files(self) -> list[str]:
         """Return all files that the recording is read from; changing one reruns what uses it."""
