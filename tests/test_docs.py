@@ -101,13 +101,17 @@ def test_the_new_reader_is_one_module(copy):
 def tutorial(tmp_path_factory):
     """Folder in which everything on the page about recordings was done."""
     pytest.importorskip("pynwb", reason="needs the extra: pip install 'repbias[nwb]'")
-    folder = tmp_path_factory.mktemp("tutorial")
-    (example,) = blocks("bring-your-recording.md", "python")
-    subprocess.run([sys.executable, "-c", example], cwd=folder, check=True)
-    (study,) = blocks("bring-your-recording.md", "yaml")
+    return followed("bring-your-recording.md", tmp_path_factory.mktemp("tutorial"))
+
+
+def followed(document, folder):
+    """Do what a page says: its Python, its study and its commands; return what they print."""
+    for code in blocks(document, "python"):
+        subprocess.run([sys.executable, "-c", code], cwd=folder, check=True)
+    (study,) = blocks(document, "yaml")
     (folder / "study.yaml").write_text(study)
     said = {}
-    for command in "".join(blocks("bring-your-recording.md", "sh")).splitlines():
+    for command in "".join(blocks(document, "sh")).splitlines():
         program, *arguments = command.split()
         if program == "snakemake":
             arguments = ["--snakefile", str(ROOT / "Snakefile"), *arguments]
@@ -122,6 +126,21 @@ def tutorial(tmp_path_factory):
         assert not done.returncode, f"{command}\n{done.stdout}"
         said[command] = done.stdout
     return folder, said
+
+
+def test_the_tutorial_of_judgements_runs_and_finds_what_people_judged_by(tmp_path):
+    """Size and fur, which the page's example puts into all judgements alike; pixels are less."""
+    folder, said = followed("behaviour.md", tmp_path)
+    assert "made with Meadows" in said["repbias inspect Meadows_animals_v_v1_tree.json"]
+    assert "0 problems" in said["repbias check study.yaml"]
+    assert (folder / "results/judgements/report.html").stat().st_size > 10_000
+    found = pd.read_csv(folder / "results/judgements/tables/rsa_recordings.csv")
+    means = found.groupby(["recording", "experiment", "condition"])["similarity"].mean()
+    assert set(found["recording"]) == {"arrangements", "ratings", "triplets"}
+    assert means.min() > -1
+    for recording, rows in found.groupby("recording"):
+        best = rows.loc[rows["similarity"].idxmax()]
+        assert "known" in map(str, best.tolist()), recording
 
 
 def test_the_tutorial_runs_and_its_two_files_give_the_same_numbers(tutorial):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import tarfile
 import warnings
 import zipfile
@@ -110,6 +111,13 @@ def mat73(path: Path) -> None:
         references = np.array([file[f"#refs#/r{i}"].ref for i in range(len(IDS))], h5py.ref_dtype)
         file.create_dataset("ids", data=references[None], dtype=h5py.ref_dtype)
         file["ids"].attrs["MATLAB_class"] = np.bytes_("cell")
+
+
+def meadows(path: Path) -> None:
+    stimuli = [{"name": f"{name}.png"} for name in IDS]
+    rdm = np.arange(1, 16.0).tolist()
+    task = {"task": {"task_type": "multiarrange"}, "stimuli": stimuli, "rdm": rdm}
+    path.write_text(json.dumps({"clever-flea": {"tasks": [task]}}))
 
 
 def nwb(path: Path) -> None:
@@ -260,6 +268,12 @@ def put_gzipped(path: Path, content: bytes) -> None:
 
 
 LONG = {"kind": "table", "format": "long"}
+MEADOWS = {
+    "kind": "rdms",
+    "variable": "rdmutv_*",
+    "axes": ["session", "pair"],
+    "stimulus_ids": "variable:stimuli_*",
+}
 THEIRS = {"kind": "rsatoolbox", "stimulus": "stimulus"}
 BRAIN = {"kind": "brainscore"}
 _ALL = [
@@ -269,6 +283,7 @@ _ALL = [
     Format("x.mat", mat5, NAMED, (inspected, lambda path: load_array(path, "s.field"))),
     Format("compressed.mat", lambda path: mat5(path, True), NAMED, (inspected,)),
     Format("v73.mat", mat73, NAMED | {"axes": ["stimulus", "unit"]}, (inspected,)),
+    Format("tree.json", meadows, MEADOWS, (inspected,)),
     Format("x.nwb", nwb, NWB, (inspected,)),
     Format("x.nc", netcdf, BRAIN, (inspected,)),
     Format("netcdf3.nc", lambda path: netcdf(path, "scipy"), BRAIN, (inspected,)),

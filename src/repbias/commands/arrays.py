@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from repbias.base.spec import RepbiasError, nearest
-from repbias.commands.description import FILL_IN, STIMULI, Description, name_of, some
+from repbias.commands.description import FILL_IN, STIMULI, Description, some
 from repbias.commands.variables import Axes, Variable, axes_of, pictures_line, variables_of
 from repbias.io.meadows import participant_in
 
@@ -53,7 +53,7 @@ def describe_arrays(path: Path, variable: str | None) -> Description:
         found.stimuli = Description([], section="images")
         _put_pictures(found.stimuli, path, shown, pictures[shown])
         found.lines += found.stimuli.lines
-        found.put("stimuli", f"{name_of(path)}_images", "a guess: the pictures in the same file")
+        found.comments["stimuli"] = "a guess: the pictures in the same file"
     if MEADOWS[0] in name and axes.kind == "rdms":
         _put_meadows(found, path, name, variables)
     return found
@@ -79,17 +79,15 @@ def _put_pictures(found: Description, path: Path, name: str, variable: Variable)
 
 
 def _same_for_subjects(name: str, numbers: dict[str, Variable]) -> list[str]:
-    """Return the arrays that are like one but for a number or an ending in their names."""
-    stem = re.match(r"(.*?)[0-9]+$|(.*_)[^_]+$", name)
-    if stem is None:
-        return []
-    before = stem.group(1) if stem.group(1) is not None else stem.group(2)
-    ending = re.compile(re.escape(before) + (r"[0-9]+" if stem.group(1) is not None else r"[^.]+"))
+    """Return the arrays that are called like one but for a number, or a participant of Meadows."""
+    ending = re.compile(f"{MEADOWS[0]}_.+")
+    if not ending.fullmatch(name):
+        ending = re.compile(re.escape(name.rstrip("0123456789")) + "[0-9]+")
 
     def alike(other: Variable) -> bool:
-        lengths = zip(other.shape, numbers[name].shape, strict=False)
-        differ = sum(n != m for n, m in lengths)
-        return len(other.shape) == len(numbers[name].shape) and differ <= 1
+        shape = numbers[name].shape
+        differ = sum(n != m for n, m in zip(other.shape, shape, strict=False))
+        return len(other.shape) == len(shape) and differ <= 1
 
     found = [n for n, v in numbers.items() if ending.fullmatch(n) and alike(v)]
     return sorted(found) if len(found) > 1 else []
@@ -97,10 +95,8 @@ def _same_for_subjects(name: str, numbers: dict[str, Variable]) -> list[str]:
 
 def _put_subjects(found: Description, subjects: list[str], variables: dict[str, Variable]) -> None:
     """Write the keys that read an array for each subject."""
-    before = subjects[0]
-    while not all(name.startswith(before) for name in subjects):
-        before = before[:-1]
-    before = before.rstrip("0123456789")
+    of_meadows = subjects[0].startswith(f"{MEADOWS[0]}_")
+    before = f"{MEADOWS[0]}_" if of_meadows else subjects[0].rstrip("0123456789")
     guess = f"a guess: {some(subjects)} are of one subject each"
     others = [n for n in variables if n.startswith(before) and n not in subjects and "." not in n]
     if others:

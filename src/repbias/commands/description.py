@@ -47,7 +47,10 @@ class Description:
         """Return the entry as YAML, under a name in its section; stimuli come first."""
         lines = [] if self.stimuli is None else [self.stimuli.block(f"{name}_images").rstrip()]
         lines += [f"{self.section}:", f"  {name}:"]
-        for key, value in self.entry.items():
+        entry = self.entry
+        if self.stimuli is not None:
+            entry = {**entry, "stimuli": f"{name}_images"}
+        for key, value in entry.items():
             comment = f"  # {self.comments[key]}" if key in self.comments else ""
             lines.append(f"    {key}: {_flow(value)}{comment}")
         return "\n".join(lines) + "\n"

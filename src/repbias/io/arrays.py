@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -16,6 +17,7 @@ import numpy as np
 from repbias.base.spec import RepbiasError, nearest
 from repbias.io.matlab import Content, Unread, affordable, choose, list_mat, load_mat
 from repbias.io.meadows import meadows_arrays
+from repbias.io.unread import objects_error
 from repbias.io.untrusted import (
     member,
     open_hdf5,
@@ -142,10 +144,22 @@ def _from_npy(path: Path, variable: str | None) -> np.ndarray:
     if variable is not None:
         raise RepbiasError(f"{path}: an .npy file holds one array; leave 'variable' out")
     refuse_size(path, "the file", (path.stat().st_size,))
-    array = np.load(path, allow_pickle=False)
+    with _no_objects(path):
+        array = np.load(path, allow_pickle=False)
     if not isinstance(array, np.ndarray):
         raise RepbiasError(f"{path}: an archive of arrays (npz), not an npy file")
     return array
+
+
+@contextmanager
+def _no_objects(path: Path) -> Iterator[None]:
+    """Say what to save instead of objects, which NumPy would unpickle."""
+    try:
+        yield
+    except ValueError as error:
+        if "allow_pickle" in str(error):
+            raise objects_error(path) from error
+        raise
 
 
 def _list_npy(path: Path, budget: float) -> Iterator[tuple[str, Content]]:
@@ -170,7 +184,8 @@ def _header(file: IO[bytes]) -> Unread:
 
 
 def _from_npz(path: Path, variable: str | None) -> np.ndarray:
-    archive = np.load(path, allow_pickle=False)
+    with _no_objects(path):
+        archive = np.load(path, allow_pickle=False)
     if isinstance(archive, np.ndarray):
         raise RepbiasError(f"{path}: one array (npy), not an npz archive")
     with archive:
@@ -179,14 +194,16 @@ def _from_npz(path: Path, variable: str | None) -> np.ndarray:
         for stored in archive.zip.infolist():
             if stored.filename in (name, f"{name}.npy"):
                 refuse_size(path, repr(name), (stored.file_size,))
-        array = archive[name]
+        with _no_objects(path):
+            array = archive[name]
     if not isinstance(array, np.ndarray):
         raise RepbiasError(f"{path}: {name!r} is not an array")
     return array
 
 
 def _list_npz(path: Path, budget: float) -> Iterator[tuple[str, Content]]:
-    archive = np.load(path, allow_pickle=False)
+    with _no_objects(path):
+        archive = np.load(path, allow_pickle=False)
     if isinstance(archive, np.ndarray):
         raise RepbiasError(f"{path}: one array (npy), not an npz archive")
     with archive:

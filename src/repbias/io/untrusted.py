@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from repbias.base.spec import RepbiasError
 from repbias.io import probe
+from repbias.io.unread import refuse_unread
 
 if TYPE_CHECKING:
     import h5py
@@ -41,8 +42,9 @@ def readable(path: Path | str, what: str) -> Iterator[None]:
     Raises
     ------
     RepbiasError
-        If the path is neither a file nor a folder, or the block raises an exception.
+        If the path is neither a file nor a folder, or a pickle, or the block raises an exception.
     """
+    refuse_unread(path)
     if Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir():
         raise RepbiasError(f"{path}: neither a file nor a folder, but a device or pipe")
     try:

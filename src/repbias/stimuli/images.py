@@ -16,11 +16,20 @@ import numpy as np
 
 from repbias.base.spec import RepbiasError, nearest
 from repbias.io.arrays import ARRAY_SUFFIXES, load_array
-from repbias.io.text_tables import find_column, is_missing, read_table, texts, typed
+from repbias.io.text_tables import (
+    find_column,
+    is_missing,
+    numbered_columns,
+    numbers,
+    read_table,
+    texts,
+    typed,
+)
 from repbias.io.untrusted import readable, refuse_size
 from repbias.stimuli.spec import ImageSet
 
 if TYPE_CHECKING:
+    import pandas as pd
     from PIL.Image import Image
 
 #: Axes of a stack of images.
@@ -122,7 +131,7 @@ def open_images(spec: ImageSet) -> Images:
         for name, variable in spec.columns.items():
             images.columns[name] = _read_column(spec.path, name, variable, len(images))
     if spec.table is not None:
-        described = _read_table(spec.table)
+        described = _read_table(spec.table, spec.stimulus_ids)
         if images is not None:
             _refuse_missing(images.ids, described.ids, f"{spec.table}: no row for")
             _refuse_missing(described.ids, images.ids, f"{spec.path}: no image for")
@@ -139,10 +148,13 @@ def _refuse_missing(expected: list[str], available: list[str], problem: str) -> 
         raise RepbiasError(f"{problem} {len(missing)} of {len(expected)} stimuli: {some}")
 
 
-def _read_table(path: Path) -> Images:
-    """Return the stimuli of a table, without images."""
-    table = read_table(path)
-    table = table[(table != "").any(axis=1)]
+def _read_table(path: Path, ids_file: Path | None) -> Images:
+    """Return the stimuli of a table, without images; `ids_file` names the rows of a matrix."""
+    if ids_file is None:
+        table = read_table(path)
+        table = table[(table != "").any(axis=1)]
+    else:
+        table = _matrix(path, ids_file)
     if not len(table):
         raise RepbiasError(f"{path}: holds no rows below the header")
     ids = texts(path, table, find_column(path, table, "stimulus_id"))
@@ -155,6 +167,20 @@ def _read_table(path: Path) -> Images:
     order = np.argsort(ids)
     columns = {name: typed(table[name])[order] for name in table if name != "stimulus_id"}
     return Images(ids[order].tolist(), None, columns, path, table.index.to_numpy()[order])
+
+
+def _matrix(path: Path, ids_file: Path) -> pd.DataFrame:
+    """Return a table without a line of names, with the ids of its rows from a text file."""
+    names = numbered_columns(path)
+    table = read_table(path, names)
+    for name in names:
+        numbers(path, table, name)  # a line of names is no number
+    with readable(ids_file, "a text file of ids"):
+        lines = ids_file.read_text(encoding="utf-8-sig").splitlines()
+    ids = [line.strip() for line in lines if line.strip()]
+    if len(ids) != len(table):
+        raise RepbiasError(f"{ids_file}: {len(ids)} ids for the {len(table)} rows of {path}")
+    return table.assign(stimulus_id=ids)
 
 
 def _read_column(path: Path, name: str, variable: str, n_images: int) -> np.ndarray:
