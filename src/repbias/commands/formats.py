@@ -114,7 +114,8 @@ def _put_nwb_entry(
     found.put("kind", "nwb")
     found.put("path", str(path))
     found.put("stimuli", FILL_IN, STIMULI)
-    found.put("table", table, f"found: {', '.join(tables)}")
+    guess = "" if "trials" in tables else "a guess, as it is the longest; "
+    found.put("table", table, f"{guess}found: {', '.join(tables)}")
     put_stimulus(found, tables[table])
     found.put("align", "start_time", "the column with the time that is 0 s")
     found.put(
@@ -125,7 +126,7 @@ def _put_nwb_entry(
     found.put("data", "units" if unit_columns else series[0], others)
     region = next((name for name in REGIONS if name in unit_columns), None)
     if region is not None:
-        found.put("region_column", region)
+        found.put("region_column", region, "a guess from its name")
 
 
 def put_stimulus(found: Description, columns: Mapping[str, Any]) -> None:
@@ -230,7 +231,7 @@ def _put_coordinates(
         put_stimulus(found, of_trials)
     if "time_bin_start" in coordinates:
         width = np.min(coordinates["time_bin_end"][1] - coordinates["time_bin_start"][1])
-        found.put("time_unit", "ms" if width >= 1 else "s", f"time bins are {width:g} wide")
+        found.put("time_unit", "ms" if width >= 1 else "s", f"a guess from bins of {width:g}")
 
 
 def describe_nifti(path: Path, variable: str | None) -> Description:

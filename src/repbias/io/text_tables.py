@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from repbias.io.untrusted import readable, refuse_size
 
 if TYPE_CHECKING:
     import pandas as pd
+
+logger = logging.getLogger(__name__)
 
 #: Separators of cells, by the file's suffix; None is any white space. Where the first line of a
 #: .csv file has no comma, but semicolons or tabs, these separate cells.
@@ -97,11 +100,14 @@ def read_table(path: Path, header: list[str] | None = None) -> pd.DataFrame:
         )
         table.index = pd.Index(lines)
         table = table.apply(lambda column: column.str.strip())
-        said = [] if separator == SEPARATORS[path.suffix.lower()] else [_SEPARATED[str(separator)]]
-        said += _check_index(path, table.iloc[:, :n_index])
+        said = _check_index(path, table.iloc[:, :n_index])
         table = table.iloc[:, n_index:]
         if separator == ";":
             said += _points_for_commas(path, table)
+        for what in said:
+            logger.warning("%s: %s", path, what)
+        if separator != SEPARATORS[path.suffix.lower()]:
+            said.append(_SEPARATED[str(separator)])
         table.attrs["said"] = said
         return table
 
