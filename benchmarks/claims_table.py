@@ -29,8 +29,8 @@ Written by `benchmarks/claims_table.py` from the results of {studies}.
 Verdicts at the end of training by family of stimuli: ✓ supported, ✗ not supported, ? inconclusive,
 with the number of variants (other optimisers, architectures, features) where there are several.
 What a claim is, in words: [configuration.md](configuration.md#claims). Effects with intervals are
-in each study's report, and in words in [bits.md](bits.md) and
-[image-verdicts.md](image-verdicts.md).
+in each study's report, and in words in [bits.md](bits.md),
+[image-verdicts.md](image-verdicts.md) and [token-verdicts.md](token-verdicts.md).
 
 """
 

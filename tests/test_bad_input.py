@@ -1072,8 +1072,8 @@ def pixels(*shape, dtype=np.uint8):
 FOLDERS = {
     "no images": ({"readme.txt": b"none"}, ["no images found", ".png", ".jpg"]),
     "two images with the same id": (
-        {"a.png": PNG, "more/a.jpg": PNG},
-        ["two images have the id 'a'", "a.png", "a.jpg"],
+        {"more/a.png": PNG, "more/a.jpg": PNG, "a.png": PNG},
+        ["two images have the id 'more/a'", "more/a.png", "more/a.jpg"],
     ),
     "corrupt image": ({"a.png": b"no image"}, ["a.png is not a readable image"]),
     "truncated image": ({"a.png": PNG[:400]}, ["a.png is not a readable image"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from repbias.commands.check import unfilled
 from repbias.commands.main import main
 from repbias.io.recordings import Recording
 from repbias.recordings.readers import RecordingSpec, read_recording
+
+# Writers of files that tests of the readers have.
+sys.path.append(str(Path(__file__).parents[1] / "recordings"))
 
 
 @pytest.fixture

@@ -147,6 +147,27 @@ def test_stimuli_that_were_not_shown_and_trials_of_others(check, folder):
     assert fact(recording, "stimuli") == "26 of 30; never shown: im26, im27, im28, im29"
 
 
+def test_what_was_ignored_of_ids_is_a_fact(check, folder):
+    """No warning: each id matches one or none."""
+    ids = [f"C:\\images\\{name}.PNG" for name in IDS]
+    code, out = check(v4=ARRAY | {"stimulus_ids": ids})
+    assert (code, "0 warnings" in out) == (0, True)
+    assert fact(out.split("recording v4")[1], "ids") == (
+        "matched 30 of 30 ids but for file ending and folder ('C:\\\\images\\\\im00.PNG' is 'im00')"
+    )
+    code, out = check(v4=ARRAY | {"stimulus_ids": [*ids[:29], "im28"]})
+    assert code == 1
+    assert "PROBLEM: r.npy: 1 of 30 ids could be those of 'shown', but it is not clear" in out
+    assert "'C:\\\\images\\\\im28.PNG' and 'im28' could each be 'im28'" in out
+    (folder / "images" / "more").mkdir()
+    (folder / "images" / "im00.png").rename(folder / "images" / "more" / "im01.png")
+    code, out = check(v4=ARRAY | {"stimulus_ids": ["more\\im01", *IDS[1:]]})
+    images, recording = out.split("recording v4")
+    assert code == 0
+    assert fact(images, "ids") == "ids are paths, as files of several folders have the same names"
+    assert "'more\\\\im01' is 'more/im01'" in fact(recording, "ids")
+
+
 def test_what_readers_warn_of_is_shown_though_the_command_line_logs_errors_only(check):
     root = logging.getLogger()
     before = root.level
@@ -302,7 +323,7 @@ def test_rdms(check, folder):
     np.save(folder / "rdms.npy", np.ones((2, 435)))
     code, out = check(it=entry)
     assert code == 1
-    assert "PROBLEM: recording 'it', subject1: all dissimilarities are the same" in out
+    assert "all 435 dissimilarities of subject 'subject1', session 0, are the same" in out
 
 
 def test_images_are_decoded_when_asked_to(check, folder):

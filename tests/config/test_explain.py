@@ -66,3 +66,14 @@ def test_a_word_that_was_never_a_key_there_is_any_unknown_key():
 def test_a_misspelt_key_gets_a_guess():
     said = said_of(geometry={"rdm_similarity": ["corr"]})
     assert any("did you mean 'rdm_similarities'?" in line for line in said)
+
+
+def test_a_mistake_in_a_section_that_could_be_a_word_is_said_of_the_section():
+    """Nothing is said of the word, also where there may be nothing at all (null)."""
+    response = {"confounds": {"column": ["csf"]}}
+    said = said_of(recordings={"brain": {"kind": "fmri", "response": response}})
+    about = [line for line in said if line.startswith("recordings.brain.response")]
+    assert about == [
+        "recordings.brain.response.confounds.column: unknown key; did you mean 'columns'? "
+        "(allowed: columns, file, strategy)"
+    ]

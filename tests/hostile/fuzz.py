@@ -31,6 +31,8 @@ def main() -> None:
     arguments = parser.parse_args()
     import atheris
 
+    sys.path.append(str(Path(__file__).parents[1] / "recordings"))  # writers of files
+
     with atheris.instrument_imports(include=GUIDES, enable_loader_override=False):
         from formats import FORMATS
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 #: Seconds after which reading a file of a few kilobytes counts as endless.
 ENDLESS = 120
 #: Formats whose readers start another process, which takes longer.
-SLOW = (".h5", ".mat", ".nwb", ".nc", ".fif")
+SLOW = (".h5", ".hdf5", ".mat", ".nwb", ".nc", ".fif", ".set", ".zmetadata", ".zarray", "times_0")
 PLACE = st.integers(0, 2**20)
 CHANGE = st.one_of(
     st.tuples(st.just("cut"), PLACE, PLACE),

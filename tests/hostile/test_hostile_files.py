@@ -22,6 +22,7 @@ import yaml
 from formats import (
     ARRAY,
     BRAIN,
+    CUT,
     FMRI,
     FORMATS,
     IDS,
@@ -46,7 +47,7 @@ from repbias.io.networks import Networks
 from repbias.io.recordings import Recording
 from repbias.io.stimuli import Stimuli
 from repbias.io.text_tables import read_table
-from repbias.recordings.readers.mne import open_epochs
+from repbias.recordings.readers.mne.files import open_file
 from repbias.rsa.rdms import read_rdms, write_layer_rdms
 from repbias.stimuli.images import open_images
 from repbias.stimuli.spec import ImageSet
@@ -173,6 +174,7 @@ def point_out(path: Path, name: str, how: str, secret: Path) -> None:
 IN_HDF5 = {
     "x.h5": "x",
     "v73.mat": "x",
+    "v73.set": "data",
     "x.nwb": "units/spike_times",
     "x.nc": "x",
     "dataset.h5": "measurements",
@@ -181,6 +183,7 @@ IN_HDF5 = {
     "stimuli.h5": "inputs",
     "networks.h5": "weights/w1",
     "activations.h5": "layers/h",
+    "betas_session01.hdf5": "betas",
 }
 
 
@@ -265,7 +268,7 @@ def test_parts_of_epochs_may_be_symbolic_links(tmp_path):
         place = tmp_path / f"annex/{i}"
         place.mkdir(parents=True)
         (tmp_path / part.name).symlink_to(part.rename(place / part.name))
-    assert len(open_epochs(tmp_path / "sub-epo.fif", preload=False)) == 600
+    assert len(open_file(tmp_path / "sub-epo.fif")) == 600
 
 
 def fif_with_next_file(path: Path, following: str, next_at: int = 0) -> None:
@@ -302,7 +305,78 @@ def test_tags_of_epochs_that_lead_back_are_refused(tmp_path):
     refused(path, "leads to byte 16", lambda p: as_recording({"kind": "mne"}, p), inspected)
 
 
+@pytest.mark.parametrize("where", ["../private/secret", "/etc/hostname"])
+@pytest.mark.parametrize("key", ["DataFile", "MarkerFile"])
+@pytest.mark.parametrize("codepage", ["UTF-8", "UTF-7"])
+def test_brainvision_does_not_read_other_folders(key, where, codepage, tmp_path):
+    path = tmp_path / "x.vhdr"
+    FORMATS["x.vhdr"].write(path)
+    text = path.read_text().replace("Codepage=UTF-8", f"Codepage={codepage}").replace("µ", "u")
+    named = where if codepage == "UTF-8" else where.replace("/", "+AC8-")
+    suffix = {"DataFile": "eeg", "MarkerFile": "vmrk"}[key]
+    path.write_text(text.replace(f"{key}=x.{suffix}", f"{key}={named}"))
+    refused(path, f"{key} is '{where}'", lambda p: as_recording({"kind": "mne"}, p), inspected)
+
+
+@pytest.mark.parametrize("where", ["../private/secret.fdt", "/etc/x.fdt", "../private/secret.set"])
+@pytest.mark.parametrize("style", ["v5", "v5 flat", "v73", "v73 nested"])
+def test_eeglab_does_not_read_other_folders(style, where, tmp_path):
+    path = tmp_path / ("v73.set" if "v73" in style else "x.set")
+    FORMATS[path.name].write(path)
+    if "v73" in style:
+        with h5py.File(path, "a") as file:
+            del file["data"]
+            group = file
+            if style == "v73 nested":
+                group = file.create_group("EEG/EEG")
+                for name in [name for name in file if name not in ("EEG", "#refs#")]:
+                    file.move(name, f"EEG/EEG/{name}")
+            group["data"] = np.array([[ord(c)] for c in where], np.uint16)
+            group["data"].attrs["MATLAB_class"] = np.bytes_("char")
+    else:
+        content = scipy.io.loadmat(path)
+        content = {k: v for k, v in content.items() if not k.startswith("_")} | {"data": where}
+        scipy.io.savemat(path, content if style == "v5 flat" else {"EEG": content}, False)
+    refused(path, f"its signals are in '{where}'", lambda p: as_recording(CUT, p), inspected)
+
+
 # What is declared must fit into memory.
+
+
+def test_references_of_eeglab_files_neither_multiply_nor_go_in_circles(tmp_path):
+    path = tmp_path / "v73.set"
+    FORMATS[path.name].write(path)
+    whole = path.read_bytes()
+    for circle in (False, True):
+        path.write_bytes(whole)
+        with h5py.File(path, "a") as file:
+            target = file.create_dataset("#refs#/last", data=np.zeros(1))
+            for level in range(12):
+                name = f"#refs#/level{level}"
+                file.create_dataset(name, (10,), h5py.ref_dtype)
+                file[name][:] = [target.ref] * 10
+                file[name].attrs["MATLAB_class"] = np.bytes_("cell")
+                target = file[name]
+            if circle:
+                file["#refs#/level0"][:] = [target.ref] * 10
+            file["comments"] = target
+        refused(path, "references in circles", lambda p: as_recording(CUT, p), inspected)
+
+
+def test_a_recording_in_fif_that_declares_years_of_nothing(tmp_path):
+    """Skipped buffers take a few bytes, and are as many zeros as they say."""
+    from mne.io.constants import FIFF
+
+    path = tmp_path / "x_raw.fif"
+    FORMATS[path.name].write(path)
+    content = path.read_bytes()
+    # Without a directory of its tags, MNE follows them from the start.
+    content = content[:52] + struct.pack(">i", -1) + content[56:]
+    data = content.index(struct.pack(">i", FIFF.FIFF_DATA_BUFFER))
+    at = data + 16 + struct.unpack(">i", content[data + 8 : data + 12])[0]
+    skip = struct.pack(">5i", FIFF.FIFF_DATA_SKIP, FIFF.FIFFT_INT, 4, 0, 2**31 - 1)
+    path.write_bytes(content[:at] + skip + content[at:])
+    refused(path, "times of its samples would take", lambda p: as_recording(CUT, p), inspected)
 
 
 def test_a_declared_petabyte_in_npy(tmp_path):

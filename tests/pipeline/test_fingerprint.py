@@ -131,6 +131,7 @@ OF_ACTIVATIONS = {
     "analyse_recording.py",
     "activations.py",
     "model_activations.py",
+    "read_model.py",
     "shown_activations.py",
     "rdms.py",
     "network_pictures.py",
@@ -145,6 +146,7 @@ WITH_TABLES = {*OF_RECORDINGS, *NAMES} - {
     "activations.py",
     "generate_stimuli.py",
     "model_activations.py",
+    "read_model.py",
     "read_recording.py",
     "resolved_config.py",
     "shown_activations.py",
@@ -185,6 +187,7 @@ EDITS = {
         '".jpg", ".png"',
         {
             "model_activations.py",
+            "read_model.py",
             "shown_activations.py",
             "activations.py",
             "read_recording.py",
@@ -213,7 +216,10 @@ EDITS = {
     ),
     "networks/training.py": (None, "", {"train.py", *TRAINING}),
     "tables/networks.py": (None, "", WITH_TABLES),
-    "recordings/readers/rdms.py": ("1e-4", "1e-5", {"read_recording.py"}),
+    "recordings/readers/rdms.py": ("1e-4", "1e-5", {"read_recording.py", "read_model.py"}),
+    # Models of PyTorch do not run again.
+    "networks/model_arrays.py": (None, "", {"read_model.py"}),
+    "networks/kinds.py": (None, "", {"read_model.py"}),
     # One kind of file.
     "io/networks.py": (
         None,

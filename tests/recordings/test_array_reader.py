@@ -11,6 +11,7 @@ import scipy.io
 from pandas.testing import assert_frame_equal
 from pydantic import ValidationError
 
+from repbias.base.identities import as_ids
 from repbias.base.spec import RepbiasError
 from repbias.encoding.spec import Encoding
 from repbias.encoding.tables import encode_recording
@@ -18,7 +19,7 @@ from repbias.geometry.spec import Geometry
 from repbias.io.recordings import Recording
 from repbias.recordings.readers import read_recording
 from repbias.recordings.readers.array import ArrayRecording
-from repbias.recordings.readers.common import RawResponses, as_ids, canonical
+from repbias.recordings.readers.common import RawResponses, canonical
 from repbias.recordings.reliability import reliability_table
 from repbias.recordings.responses import by_repeat
 from repbias.rsa.rdms import read_rdms, write_layer_rdms
@@ -183,6 +184,12 @@ def test_programs_that_ignore_case_sort_otherwise(tmp_path):
     known = np.array(["Zebra", "ant", "bee", "cat"])
     with pytest.raises(RepbiasError, match=r"regardless of case \.\.\. 'ant'"):
         read(np.ones((4, 2)), tmp_path, ids="sorted", known=known, axes=["stimulus", "unit"])
+
+
+def test_programs_that_list_folder_by_folder_sort_otherwise(tmp_path):
+    known = np.array(["face-up/1", "face/1", "tree/1"])
+    with pytest.raises(RepbiasError, match=r"folder by folder \.\.\. 'face/1', 'face-up/1'"):
+        read(np.ones((3, 2)), tmp_path, ids="sorted", known=known, axes=["stimulus", "unit"])
 
 
 def test_sessions_go_in_natural_order(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from itertools import combinations
 
 import h5py
 import nibabel
@@ -21,7 +22,8 @@ from sklearn.svm import SVC
 
 from repbias.base.spec import RepbiasError
 from repbias.io.recordings import Recording
-from repbias.recordings.readers.fmri import FmriRecording, prepare_run, read
+from repbias.recordings.readers.fmri import FmriRecording, read
+from repbias.recordings.readers.fmri.bold import prepare_run
 
 KNOWN = np.array([f"image{i}" for i in range(9)])
 AFFINE = np.array([[2.0, 0, 0, -10], [0, 2, 0, -20], [0, 0, 2.5, 5], [0, 0, 0, 1]])
@@ -399,6 +401,155 @@ def test_cut_off_and_overlapping_responses_are_reported(tmp_path, caplog):
     assert "1 of 3 responses overlap" in caplog.text
 
 
+@pytest.mark.parametrize(("onset", "skip"), [(-3.0, 0), (2.0, 3)])
+def test_a_response_cut_off_by_the_start_is_reported(onset, skip, tmp_path, caplog):
+    """It began before the run, or before the first volume in a steady state."""
+    events = pd.DataFrame({"onset": [onset, 20.0], "duration": 8.0, "trial_type": "image0"})
+    data = bold()
+    found = read_spec(
+        path=nifti(tmp_path / "bold.nii", data),
+        content="bold",
+        events=table(tmp_path / "events.tsv", events),
+        delay_s=0,
+        skip_volumes=skip,
+        **RAW,
+    )
+    assert "1 responses are cut off by the start of the run" in caplog.text
+    first = data[..., [0, 1, 2] if skip == 0 else [3, 4]].mean(axis=3).ravel()
+    np.testing.assert_allclose(found.responses[0], first)
+    np.testing.assert_allclose(found.responses[1], data[..., 10:14].mean(axis=3).ravel())
+
+
+def test_skipped_volumes_leave_detrending_and_scaling_alone(tmp_path):
+    events = pd.DataFrame({"onset": [20.0], "duration": 8.0, "trial_type": "image0"})
+    data = bold()
+    data[..., :4] *= 3
+    settings = {
+        "path": nifti(tmp_path / "bold.nii", data),
+        "content": "bold",
+        "events": table(tmp_path / "events.tsv", events),
+        "delay_s": 0,
+    }
+    found = read_spec(**settings, skip_volumes=4)
+    rest = scipy.signal.detrend(data[..., 4:].reshape(4, 26).T, axis=0)
+    expected = scipy.stats.zscore(rest, axis=0)[6:10].mean(axis=0)
+    np.testing.assert_allclose(found.responses[0], expected, atol=1e-9)
+    with pytest.raises(RepbiasError, match="30 volumes of 2 s, of which the first 16 are skipped"):
+        read_spec(**settings, skip_volumes=16)
+
+
+# Events and masks as BIDS has them.
+
+
+def runs_of_bids(folder, events, masks=None):
+    """Write one run for each table of events; return the settings that read them."""
+    for run, frame in enumerate(events, 1):
+        nifti(folder / f"derivatives/run-{run}_bold.nii.gz", bold(seed=run))
+        table(folder / f"run-{run}_events.tsv", frame)
+        if masks is not None:
+            nifti(folder / f"derivatives/run-{run}_mask.nii.gz", masks[run - 1].astype(np.uint8))
+    return {
+        "path": folder / "derivatives",
+        "content": "bold",
+        "images": "run-{run}_bold.nii.gz",
+        "events": "../run-{run}_events.tsv",
+    }
+
+
+BIDS = pd.DataFrame(
+    {
+        "onset": [0.0, 4.0, 12.0, 20.0],
+        "duration": [4.0, np.nan, 4.0, 4.0],
+        "trial_type": ["image", np.nan, "image", "image"],
+        "stim_file": ["image1", np.nan, "image2", "image3"],
+        "response_time": [np.nan, 0.4, np.nan, np.nan],
+    }
+)
+
+
+@pytest.mark.parametrize("cell", ["n/a", "", "NaN"])
+def test_events_without_a_label_can_be_ignored(cell, tmp_path):
+    """However a missing label is spelled; and their duration does not matter."""
+    settings = runs_of_bids(tmp_path, [BIDS])
+    for column in ("stim_file", "trial_type"):
+        known = KNOWN if column == "stim_file" else np.array(["image"])
+        chosen = {"columns": {"stimulus": column}, "delay_s": 0}
+        (tmp_path / "run-1_events.tsv").write_text(
+            BIDS.to_csv(sep="\t", index=False, na_rep="n/a").replace(
+                "n/a\tn/a\tn/a", f"n/a\t{cell}\t{cell}"
+            )
+        )
+        found = read_spec(known, **settings, **chosen, ignore=["n/a"])
+        assert sorted(found.trials["start_time"]) == [0, 12, 20]
+        with pytest.raises(RepbiasError, match=rf"line 3, column '{column}': .*ignore: \[n/a\]"):
+            read_spec(known, **settings, **chosen)
+
+
+def test_ignored_events_need_no_run(tmp_path):
+    frame = BIDS.assign(run=[1, np.nan, 1, 1]).astype({"run": "Int64"})
+    settings = runs_of_bids(tmp_path, [frame])
+    settings |= {"path": tmp_path / "derivatives/run-1_bold.nii.gz", "images": None}
+    settings["events"] = str(tmp_path / "run-1_events.tsv")
+    columns = {"stimulus": "stim_file"}
+    assert len(read_spec(**settings, columns=columns, ignore=["n/a"]).responses) == 3
+    table(tmp_path / "run-1_events.tsv", frame.fillna({"stim_file": "image0"}))
+    with pytest.raises(RepbiasError, match="line 3, column 'run': holds 'n/a'"):
+        read_spec(**settings, columns=columns)
+
+
+def test_a_run_without_a_stimulus_is_left_out(tmp_path, caplog):
+    rest = BIDS.assign(stim_file="rest")
+    settings = runs_of_bids(tmp_path, [BIDS, rest, BIDS, BIDS.iloc[:0]])
+    settings |= {"columns": {"stimulus": "stim_file"}, "ignore": ["n/a", "rest"]}
+    found = read_spec(**settings)
+    assert sorted(found.trials["run"]) == [1, 1, 1, 3, 3, 3]
+    for run in (2, 4):
+        assert f"run-{run}_events.tsv: holds no stimulus; it is left out" in caplog.text
+    for run in (1, 3):
+        table(tmp_path / f"run-{run}_events.tsv", rest)
+    with pytest.raises(
+        RepbiasError, match=r"run-1_events.tsv: holds no stimulus, nor do the others"
+    ):
+        read_spec(**settings)
+
+
+def test_the_voxels_of_a_subject_are_those_that_all_masks_share(tmp_path):
+    masks = np.ones((2, 2, 2, 1), bool)
+    masks[0, 0, 0], masks[1, 1, 1] = False, False
+    events = BIDS.dropna(subset=["stim_file"])
+    settings = runs_of_bids(tmp_path, [events, events], masks)
+    settings |= {"columns": {"stimulus": "stim_file"}, "mask": "run-{run}_mask.nii.gz"}
+    found = read_spec(**settings)
+    assert sorted(zip(found.units["x"], found.units["y"], strict=True)) == [(0, 1), (1, 0)]
+    nifti(tmp_path / "derivatives/run-2_mask.nii.gz", 1 - masks[0].astype(np.uint8))
+    with pytest.raises(RepbiasError, match=r"run-1_mask.nii.gz and .*run-2_.* share no voxel"):
+        read_spec(**settings)
+    nifti(tmp_path / "derivatives/run-2_mask.nii.gz", masks[1].astype(np.uint8), shifted())
+    with pytest.raises(RepbiasError, match=r"run-2_mask.nii.gz: its affine"):
+        read_spec(**settings)
+
+
+def test_regions_are_those_of_a_segmentation_of_fmriprep(tmp_path):
+    """Its table has a column of colours too; a label without a row is refused."""
+    settings = runs_of_bids(tmp_path, [BIDS.dropna(subset=["stim_file"])])
+    labels = np.array([[[1005], [1005]], [[0], [2021]]], np.int16)
+    nifti(tmp_path / "derivatives/desc-aparcaseg_dseg.nii.gz", labels)
+    names = tmp_path / "derivatives/desc-aparcaseg_dseg.tsv"
+    names.write_text(
+        "index\tname\tcolor\n1005\tctx-lh-cuneus\t#dc143c\n2021\tctx-rh-pericalcarine\t#78643c\n"
+    )
+    settings |= {
+        "columns": {"stimulus": "stim_file"},
+        "regions": "desc-aparcaseg_dseg.nii.gz",
+        "region_names": names,
+    }
+    found = read_spec(**settings)
+    assert found.units["region"].tolist() == ["ctx-lh-cuneus"] * 2 + ["ctx-rh-pericalcarine"]
+    nifti(tmp_path / "derivatives/desc-aparcaseg_dseg.nii.gz", np.repeat(labels, 2, axis=2))
+    with pytest.raises(RepbiasError, match=r"dseg.nii.gz: \(2, 2, 2\) voxels, but .*resample"):
+        read_spec(**settings)
+
+
 # Haxby et al. (2001), one slice of subject 1.
 
 
@@ -493,6 +644,55 @@ def test_wrong_times_are_decoded_worse(haxby):
     assert decode(read_labels(haxby, delay_s=35, duration_s=2.5)) < 0.4
 
 
+def split_half_agreement(recording):
+    """Return the mean correlation of the categories' RDMs of halves of the twelve runs.
+
+    Over all 462 splits; RDMs of 1 - correlation across voxels.
+    """
+    runs, ids = recording.trials["run"], recording.trials["stimulus_id"]
+    order = np.lexsort([ids, runs])  # one response to each category in every run
+    patterns = recording.responses[order].reshape(12, len(CATEGORIES), -1)
+    pairs = np.triu_indices(len(CATEGORIES), 1)
+    found = []
+    for others in combinations(range(1, 12), 5):
+        half = np.isin(np.arange(12), (0, *others))
+        rdms = [1 - np.corrcoef(patterns[of].mean(axis=0))[pairs] for of in (half, ~half)]
+        found.append(np.corrcoef(*rdms)[0, 1])
+    return np.mean(found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("shift", "windows", "glm"), [(0.0, 0.486, 0.580), (5.0, 0.648, 0.763)])
+def test_betas_of_the_real_data_agree_more_between_halves(shift, windows, glm, haxby, tmp_path):
+    """Whether labels are taken for the stimuli, or for responses 5 s later, as they seem to be.
+
+    These are correlation RDMs. With percentages, weak voxels at the edge dominate them.
+    """
+    labels, runs = np.loadtxt(haxby / "attributes_literal.txt", dtype=str).T
+    frame = pd.DataFrame({"label": labels, "run": runs, "onset": 2.5 * (np.arange(1452) % 121)})
+    first = (frame["label"] != frame["label"].shift()) | (frame["run"] != frame["run"].shift())
+    events = frame[first & (frame["label"] != "rest")].assign(duration=22.5)
+    settings = {
+        "path": haxby / "bold.nii.gz",
+        "content": "bold",
+        "events": table(tmp_path / "events.tsv", events.assign(onset=events["onset"] - shift)),
+        "columns": {"stimulus": "label"},
+        "run_volumes": [121] * 12,
+        "mask": str(haxby / "mask.nii.gz"),
+    }
+    found = {
+        name: split_half_agreement(read_spec(np.array(CATEGORIES), **settings, response=response))
+        for name, response in (
+            ("windows", "mean"),
+            ("z", {"confounds": "none"}),
+            ("percent", {"confounds": "none", "scale": "percent"}),
+        )
+    }
+    assert found["windows"] == pytest.approx(windows, abs=0.002)
+    assert found["z"] == pytest.approx(glm, abs=0.002)
+    assert found["percent"] < 0.2
+
+
 # Invalid files and settings.
 
 
@@ -543,7 +743,7 @@ CHANGES = {
     ),
     "three axes": (
         lambda f: nifti(f / "betas.nii.gz", np.ones(SHAPE)),
-        r"betas.nii.gz: expected 4 axes, found shape \(3, 11, 2\)",
+        "events.csv: 12 rows for the 1 volumes of .*betas.nii.gz",
     ),
     "infinite": (
         lambda f: nifti(f / "betas.nii.gz", np.full((*SHAPE, 12), np.inf)),
@@ -647,7 +847,12 @@ def test_events_that_do_not_fit_are_refused(events, image, settings, message, tm
         ),
         ({"path": "{folder}", "images": "x{run}.nii"}, "no file in .* matches 'x{run}.nii'"),
         (
-            {"path": "{folder}", "images": "*.nii.gz", "events": "events.csv"},
+            {
+                "path": "{folder}",
+                "content": "bold",
+                "images": "*.nii.gz",
+                "events": "events.csv",
+            },
             "betas.nii.gz and .*mask.nii.gz are the same scan",
         ),
         (
@@ -655,10 +860,10 @@ def test_events_that_do_not_fit_are_refused(events, image, settings, message, tm
             r"events: \{session\} is not in 'images'",
         ),
         (
-            {"path": "{folder}", "images": "b{run}.nii.gz", "mask": "{run}.nii"},
-            r"mask: \{run\} is not allowed; only \{subject\} is",
+            {"path": "{folder}", "images": "b{run}.nii.gz", "regions": "{run}.nii"},
+            r"regions: \{run\} is not allowed; only \{subject\} and \{hemi\} are",
         ),
-        ({"path": "{folder}/events.csv"}, "expected one of .nii, .nii.gz, .npy"),
+        ({"path": "{folder}/events.csv"}, "expected one of .*.nii, .nii.gz, .img, .npy"),
         ({"region_names": "{folder}/events.csv"}, "region_names: needs regions"),
         ({"window": (0, 1)}, "window is for time bins"),
         ({"axes": ["trial", "trial"]}, "name 'trial' and 'unit' once"),

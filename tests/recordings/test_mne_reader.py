@@ -143,7 +143,7 @@ def test_bins_equal_a_loop_over_samples(bin_s, first, n_bins, tmp_path):
 @given(st.integers(1, 60))
 def test_every_sample_is_in_exactly_one_bin(width):
     """Data are sample indices, so every bin averages to its middle."""
-    from repbias.recordings.readers.mne import _binned
+    from repbias.recordings.readers.mne.reader import _binned
 
     spec = MneRecording.model_construct(bin_s=width / SFREQ)
     times = np.arange(-60, 90) / SFREQ
@@ -258,9 +258,19 @@ def test_empty_damaged_and_other_files_are_refused(tmp_path):
     contents |= {f"cut{i}-epo.fif": whole[: len(whole) * i // 5] for i in range(1, 5)}
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
-    for name in [*contents, "recording_raw.fif", ""]:
-        with pytest.raises(RepbiasError, match=f"{name}: cannot be read as MNE epochs"):
+        with pytest.raises(RepbiasError, match=f"{name}: cannot be read as a recording"):
             read_file(tmp_path / name)
+    with pytest.raises(RepbiasError, match=r"_raw\.fif: is continuous; set 'from_s' and 'to_s'"):
+        read_file(tmp_path / "recording_raw.fif")
+    with pytest.raises(ValidationError, match="is a folder; set 'template'"):
+        spec_of(tmp_path)
+
+
+def test_averages_are_refused(tmp_path):
+    epochs = mne.read_epochs(write(tmp_path / "a-epo.fif"), verbose="ERROR")
+    mne.write_evokeds(tmp_path / "a-ave.fif", epochs.average("all"), verbose="ERROR")
+    with pytest.raises(RepbiasError, match=r"holds averages over trials .* expected single trials"):
+        read_file(tmp_path / "a-ave.fif")
 
 
 def test_the_canonical_file_keeps_everything(tmp_path):

@@ -18,7 +18,8 @@ from pynwb.ophys import Fluorescence, ImageSegmentation, RoiResponseSeries
 from repbias.base.spec import RepbiasError
 from repbias.io.recordings import Recording
 from repbias.recordings.readers.files import plain_columns
-from repbias.recordings.readers.nwb import NwbRecording, observed, read, sample_means, spike_counts
+from repbias.recordings.readers.nwb import NwbRecording, read
+from repbias.recordings.readers.windows import observed, sample_means, spike_counts
 
 # Warnings of pynwb while it writes.
 pytestmark = pytest.mark.filterwarnings("ignore:The linked table for DynamicTableRegion")

@@ -377,7 +377,7 @@ def test_stimuli_are_left_out_of_a_set(tmp_path):
             assert images.lines.tolist() == [2, 4]
         if "path" in settings:
             assert images.load(1).size == (4, 4)
-    with pytest.raises(RepbiasError, match=r"exclude: no 'blanc'; did you mean 'blank'\?"):
+    with pytest.raises(RepbiasError, match=r"exclude: no stimulus 'blanc'; did you mean 'blank'\?"):
         open_images(ImageSet(path=tmp_path, exclude=["blanc"]))
 
 

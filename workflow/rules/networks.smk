@@ -94,7 +94,9 @@ rule model_activations:
     benchmark:
         "<results>/benchmarks/model_activations/{images}/{network}.tsv"
     wildcard_constraints:
-        network=names(STUDY.networks.keys() - PLAN.shown_networks().keys()),
+        network=names(
+            STUDY.networks.keys() - PLAN.shown_networks().keys() - STUDY.computed().keys()
+        ),
     conda:
         ENV
     threads: 1
@@ -110,6 +112,34 @@ rule model_activations:
         "Run {wildcards.network} on {wildcards.images}"
     script:
         "../scripts/model_activations.py"
+
+
+rule read_model:
+    input:
+        images=lambda w: STUDY.images[w.images].input_files(),
+        model=lambda w: STUDY.networks[w.network].input_files(),
+    output:
+        kept("activations", "<results>/activations/{images}/{network}.h5"),
+    log:
+        "<results>/logs/read_model/{images}/{network}.log",
+    benchmark:
+        "<results>/benchmarks/read_model/{images}/{network}.tsv"
+    wildcard_constraints:
+        network=names(STUDY.computed()),
+    conda:
+        ENV
+    threads: 1
+    resources:
+        mem_mb=by_input(TORCH, 3),
+        runtime=by_input(30, 0.1),
+    params:
+        images=lambda w: STUDY.images[w.images].model_dump(mode="json"),
+        network=lambda w: STUDY.networks[w.network].model_dump(mode="json"),
+        code=code("read_model.py"),
+    message:
+        "Read {wildcards.network}, of {wildcards.images}"
+    script:
+        "../scripts/read_model.py"
 
 
 if PLAN.with_images:

@@ -14,4 +14,6 @@ with job(snakemake):
     images = ImageSet(**snakemake.params.images)
     stimuli = open_images(images)
     recording = read_recording(spec, np.array(stimuli.ids), stimuli.columns, images.groups)
+    if stimuli.said:
+        recording.info["set"] = stimuli.said
     recording.write(snakemake.output[0])

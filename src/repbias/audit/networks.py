@@ -117,6 +117,15 @@ def _compared(
     }
     for name in conditions.keys() - shown.keys():
         logger.warning("%s saw other stimuli; not audited", name)
+    for name, rdms in list(shown.items()):
+        try:
+            squared(rdms.dissimilarities[:0], str(rdms.dissimilarity_measure))
+        except RepbiasError as error:  # of this model alone
+            logger.warning("%s: %s", name, error)
+            yield where | {"condition_a": name, "warning": str(error)}
+            del shown[name]
+    if not shown:
+        return
     measures = {str(rdms.dissimilarity_measure) for rdms in shown.values()}
     about = where | {"measure": ", ".join(sorted(measures)), "n_stimuli": int(known.rows.sum())}
     snapshots = pd.concat([rdm_table(c, r) for c, r in shown.items()])["snapshot"].unique()

@@ -107,18 +107,26 @@ def audit_recording(
         if known is None or info.empty:
             logger.info("%s: nothing is known of the stimuli, or no network saw them", name)
             return _as_tables([])
-        pairs = pairs_of(known.rows)
-        distances = {c: str(r.dissimilarity_measure) for c, r in conditions.items()}
-        kernels = [
-            kernel_of(squared(v[pairs], distances[c]))
-            for v, c in zip(vectors, info["condition"], strict=True)
-        ]
     except RepbiasError as error:
         logger.warning("%s: %s", name, error)
         return _as_tables([_refused(error, where)])
+    distances = {c: str(r.dissimilarity_measure) for c, r in conditions.items()}
+    undivided = _undivided(name, {c: distances[c] for c in info["condition"].unique()})
+    kept = ~info["condition"].isin(list(undivided)).to_numpy()
+    info, vectors = info[kept].reset_index(drop=True), vectors[kept]
+    pairs = pairs_of(known.rows)
+    kernels = [
+        kernel_of(squared(v[pairs], distances[c]))
+        for v, c in zip(vectors, info["condition"], strict=True)
+    ]
     audited = []
     for region, part in by_region(recording):
         at = where | {"region": region}
+        for condition, error in undivided.items():
+            about = {"condition": condition, "measure": distances[condition]}
+            audited.append(_refused(error, at | about))
+        if not kernels:
+            continue
         for time, of_time in _parts_of_time(name, of_stimuli(part, known.rows), geometry):
             try:
                 audited += _audit_part(
@@ -128,6 +136,18 @@ def audit_recording(
                 logger.warning("%s: %s", place(name, region), error)
                 audited.append(_refused(error, at | {"time_s": time}))
     return _as_tables(audited)
+
+
+def _undivided(name: str, distances: Mapping[str, str]) -> dict[str, RepbiasError]:
+    """Return the conditions whose dissimilarities cannot be divided among features, and why."""
+    errors = {}
+    for condition, distance in distances.items():
+        try:
+            squared(np.empty(0), distance)
+        except RepbiasError as error:
+            logger.warning("%s: %s: %s", name, condition, error)
+            errors[condition] = error
+    return errors
 
 
 def in_order(

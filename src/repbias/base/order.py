@@ -41,11 +41,14 @@ def orders(names: Iterable[str]) -> dict[str, list[str]]:
     {'as text': ['a', 'b']}
     >>> list(orders(["im10", "im2"])), list(orders(["a", "B"]))
     (['as text', 'naturally'], ['as text', 'regardless of case'])
+    >>> list(orders(["face/1", "face-up/1"]))
+    ['as text', 'folder by folder']
     """
     names = list(names)
     ways = {
         "as text": sorted(names),
         "naturally": naturally(names),
         "regardless of case": sorted(names, key=lambda name: (name.casefold(), name)),
+        "folder by folder": sorted(names, key=lambda name: name.split("/")),
     }
     return {way: o for way, o in ways.items() if way == "as text" or o != ways["as text"]}

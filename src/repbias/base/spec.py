@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args
@@ -42,6 +43,37 @@ def printable(text: str) -> str:
     a\x1b[31mb
     """
     return CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+#: Longer texts are no names, and some take the square of their length to be composed.
+MAX_COMPOSED = 1000
+
+
+def composed(text: str) -> str:
+    """Return a name in composed form (NFC), in which a letter and its accent are one character."""
+    return unicodedata.normalize("NFC", text) if len(text) <= MAX_COMPOSED else text
+
+
+def visible(text: str) -> str:
+    r"""Escape characters that are not seen, and those that composed names do not have.
+
+    Examples
+    --------
+    >>> print(visible("cafe\u0301"), visible("caf\xe9"), visible("a\xa0b"))
+    cafe\u0301 café a\xa0b
+    """
+    expected = composed(text)
+    return "".join(
+        c
+        if c.isascii() or (c.isprintable() and c in expected)
+        else c.encode("unicode_escape").decode()
+        for c in text
+    )
+
+
+def shown(name: str) -> str:
+    """Return a name in quotes, as it can be told from every other: see :func:`visible`."""
+    return visible(repr(str(name)))
 
 
 def shortened(text: str, width: int = 300) -> str:
@@ -140,8 +172,8 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
     options = sorted(map(str, allowed))
     close = difflib.get_close_matches(str(word)[:300], options, n=1)
     ellipsis = f", ... ({len(options)} in all)" if len(options) > MAX_OPTIONS else ""
-    listed = ", ".join(options[:MAX_OPTIONS]) + ellipsis or "nothing"
-    return f"did you mean {close[0]!r}? (allowed: {listed})" if close else f"allowed: {listed}"
+    listed = ", ".join(map(visible, options[:MAX_OPTIONS])) + ellipsis or "nothing"
+    return f"did you mean {shown(close[0])}? (allowed: {listed})" if close else f"allowed: {listed}"
 
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")

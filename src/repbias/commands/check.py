@@ -303,6 +303,8 @@ def _describe_images(findings: Findings, images: Images, decode: bool) -> list[s
     """Count and, if asked to, decode images; return those whose pixels are all the same."""
     blank: list[str] = []
     findings.facts["stimuli"] = f"{len(images)} ({some(images.ids)})"
+    if images.said:
+        findings.facts["ids"] = "; ".join(images.said)
     if images.columns:
         findings.facts["columns"] = some(images.columns, 8)
     if not decode or images.load is None:

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from repbias.base.spec import RepbiasError
-from repbias.commands.description import count
+from repbias.commands.description import count, some
 from repbias.commands.findings import Findings, problems_in
 from repbias.geometry.distances import dissimilarities
+from repbias.io.activations import ONLY_RDMS
 from repbias.io.networks import SNAPSHOTS
 from repbias.networks.activations import layers_in_batches
+from repbias.networks.model_arrays import ArrayNetwork, survey
+from repbias.networks.model_rdms import RdmNetwork, read_model_rdms
 from repbias.networks.spec import (
     FeatureNetwork,
     PixelNetwork,
@@ -34,7 +37,8 @@ MOST_GENERATED = 100
 def check_network(findings: Findings, study: Study, name: str, images: Images) -> float:
     """Compute a network's layers: of all stimuli for feature spaces, of a few images for others.
 
-    Of networks that the study trains, which are not there yet, nothing is computed.
+    What is already computed is read. Of networks that the study trains, which are not there yet,
+    nothing is computed.
 
     Returns
     -------
@@ -48,6 +52,10 @@ def check_network(findings: Findings, study: Study, name: str, images: Images) -
     with problems_in(findings):
         if isinstance(spec, TrainedNetwork):
             units, seconds = _trained(findings, study, spec)
+        elif isinstance(spec, RdmNetwork):
+            units = _rdms(findings, spec, images)
+        elif isinstance(spec, ArrayNetwork):
+            units, seconds = _surveyed(findings, study, spec, images)
         elif isinstance(spec, FeatureNetwork):
             _, layers = next(layers_in_batches(spec, images, "cpu"))
             _check_rdms(findings, spec, layers)
@@ -55,7 +63,8 @@ def check_network(findings: Findings, study: Study, name: str, images: Images) -
         else:
             layers, seconds = _timed_layers(spec, images.first(4))
             units = {layer: x.shape[1] for layer, x in layers.items()}
-        findings.facts["units"] = ", ".join(f"{layer} {n:,}" for layer, n in units.items())
+        if units:
+            findings.facts["units"] = ", ".join(f"{layer} {n:,}" for layer, n in units.items())
     return seconds * len(images)
 
 
@@ -70,6 +79,37 @@ def _trained(
     findings.facts["images"] = f"resized to {width} x {height} pixels, as in training"
     # A forward pass is a third of a training step.
     return sizes.units, n * len(SNAPSHOTS) * sizes.stimulus_seconds / 3
+
+
+def _surveyed(
+    findings: Findings, study: Study, spec: ArrayNetwork, images: Images
+) -> tuple[dict[str, int], float]:
+    """Read the layers of a model that is already computed; return units, and seconds a stimulus."""
+    before = time.process_time()
+    found = survey(spec, images)
+    # They are read twice in a run.
+    seconds = 2 * (time.process_time() - before) / len(images)
+    findings.facts["stimuli"] = f"{len(images)}, all found by their ids"
+    flat = [stimulus for layer in found.values() for stimulus in layer.flat]
+    if flat and (spec.distance or study.geometry.distance) == "correlation":
+        names = [layer for layer, of_layer in found.items() if of_layer.flat]
+        findings.warnings.append(
+            f"{some(names)}: all units are the same for {some(dict.fromkeys(flat))}, so that "
+            "correlation distance is undefined: no RDM of these layers; say distance: euclidean"
+        )
+    return {layer: of_layer.n_units for layer, of_layer in found.items()}, seconds
+
+
+def _rdms(findings: Findings, spec: RdmNetwork, images: Images) -> dict[str, int]:
+    """Read the RDMs of a model; it has no units."""
+    rdms = read_model_rdms(spec, images)
+    findings.facts["stimuli"] = f"{len(images)}, all found by their ids"
+    each = (f"{layer} from {rdm.min():.4g} to {rdm.max():.4g}" for layer, rdm in rdms.items())
+    findings.facts["RDMs"] = f"{len(rdms)}: {some(each, 8)}"
+    findings.facts["not done"] = f"encoding, recovery from units: {ONLY_RDMS}"
+    if spec.distance == "unknown":
+        findings.facts["audit"] = "not divided among features, as the entry does not say 'distance'"
+    return {}
 
 
 def _timed_layers(

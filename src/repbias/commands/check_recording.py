@@ -60,10 +60,13 @@ def check_recording(
     groups = study.images[spec.stimuli].groups
     recording = read_recording(spec, known, images.columns, groups)
     shown = recording.stimulus_ids
-    never = np.setdiff1d(known, [*shown, *spec.exclude])
+    excluded = recording.info["excluded_ids"]
+    never = np.setdiff1d(known, [*shown, *excluded])
     missing = f"; never shown: {some(never)}" if len(never) else ""
-    left_out = f"; left out: {some(spec.exclude)}" if spec.exclude else ""
+    left_out = f"; left out: {some(excluded)}" if excluded else ""
     findings.facts["stimuli"] = f"{len(shown)} of {len(known)}{missing}{left_out}"
+    if "matched" in recording.info:
+        findings.facts["ids"] = "; ".join(recording.info["matched"])
     if recording.responses is None:
         _describe_rdms(findings, recording)
     else:
@@ -99,6 +102,8 @@ def _describe_responses(findings: Findings, recording: Recording) -> None:
         f"from {observed.min():.4g} to {observed.max():.4g}, mean {observed.mean():.4g}"
         + (f"; {share_missing:.1%} not observed (NaN)" if share_missing else "")
     )
+    if "confounds" in recording.info:  # of the BOLD signal
+        findings.facts["confounds"] = recording.info["confounds"]
     _check_units(findings, recording)
     _check_reliability(findings, recording)
 

@@ -34,7 +34,7 @@ class Description:
     lines: list[str]
     entry: dict[str, Any] = field(default_factory=dict)
     comments: dict[str, str] = field(default_factory=dict)
-    section: Literal["recordings", "images"] = "recordings"
+    section: Literal["recordings", "images", "networks"] = "recordings"
     stimuli: Description | None = None
 
     def put(self, key: str, value: Any, comment: str = "") -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from repbias.commands.arrays import describe_arrays
 from repbias.commands.description import FILL_IN, STIMULI, Description, some
 from repbias.commands.formats import put_stimulus
+from repbias.commands.physiology import describe_caiman
 from repbias.commands.variables import variables_of
 from repbias.io.untrusted import open_hdf5
 
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
 
 
 def describe_hdf5(path: Path, variable: str | None) -> Description:
-    """Describe an HDF5 file: a canonical recording, a file of rsatoolbox, or any other."""
+    """Describe an HDF5 file: our recording, a file of rsatoolbox or CaImAn, or any other."""
     from repbias.io.hdf5 import kind_of
 
     with open_hdf5(path) as file:
         kind = kind_of(file)
         from_rsatoolbox = "rsatoolbox_version" in file.attrs
+        if "estimates" in file and variable is None:
+            return describe_caiman(path, file)
     if kind == "recording" and variable is None:
         return _describe_recording(path)
     if from_rsatoolbox and variable is None:

@@ -97,9 +97,13 @@ def _recordings(folder: Path, recording: Path) -> str:
     if found.section != "recordings" or not found.entry:
         raise RepbiasError(f"{recording}: no recording; 'repbias inspect' describes its content")
     entry = found.entry
-    for key in {"path", "events", "mask"} & entry.keys():
+    # Templates are relative to the path.
+    paths = {"path"} if "images" in entry else {"path", "events", "mask", "trials"}
+    for key in paths & entry.keys():
         if entry[key] != FILL_IN:
             entry[key] = _relative(folder, Path(entry[key]))
+    if "more_files" in entry:
+        entry["more_files"] = [_relative(folder, Path(file)) for file in entry["more_files"]]
     entry["stimuli"], found.stimuli = SHOWN, None
     found.comments.pop("stimuli", None)
     return found.block(name_of(recording))

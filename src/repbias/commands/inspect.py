@@ -7,39 +7,48 @@ from collections.abc import Callable
 from pathlib import Path
 
 from repbias.base.spec import RepbiasError
-from repbias.commands import formats
+from repbias.commands import bids, fmri, formats, meeg, models, nwb, physiology
 from repbias.commands.arrays import describe_arrays
 from repbias.commands.description import Description, name_of
 from repbias.commands.folders import describe_files
-from repbias.commands.hdf5 import describe_hdf5
 from repbias.commands.tables import describe_table
 from repbias.io.arrays import ARRAY_SUFFIXES
 from repbias.io.text_tables import SEPARATORS
 from repbias.io.unread import refuse_unread
 from repbias.io.untrusted import readable
+from repbias.recordings.readers.mne.files import TESTED, UNTESTED
 
 Describe = Callable[[Path, str | None], Description]
 #: Extension of a file to the function that describes it: (path, --variable or None).
 DESCRIBE: dict[str, Describe] = {
     **dict.fromkeys((*ARRAY_SUFFIXES, ".json"), describe_arrays),
-    **dict.fromkeys((".h5", ".hdf5"), describe_hdf5),
+    **dict.fromkeys((".h5", ".hdf5", ".mat"), fmri.describe_array_file),
     **dict.fromkeys(SEPARATORS, describe_table),
-    ".nwb": formats.describe_nwb,
-    ".fif": formats.describe_mne,
-    ".fif.gz": formats.describe_mne,
+    ".nwb": nwb.describe_nwb,
+    **dict.fromkeys((*TESTED, *UNTESTED), meeg.describe_meeg),
     ".nc": formats.describe_brainscore,
-    ".nii": formats.describe_nifti,
-    ".nii.gz": formats.describe_nifti,
+    **dict.fromkeys((".dscalar.nii", ".dtseries.nii", ".dlabel.nii"), fmri.describe_cifti),
+    **dict.fromkeys((".nii", ".nii.gz", ".img", ".hdr"), fmri.describe_nifti),
+    ".gii": fmri.describe_gifti,
     **dict.fromkeys((".zip", ".tar", ".tar.gz", ".tgz"), formats.describe_images),
 }
 #: Functions that describe a folder, or return None if it is not of their kind; the first that
 #: describes it is taken, so a folder of some software comes before files of any origin.
-FOLDERS: list[Callable[[Path], Description | None]] = []
+FOLDERS: list[Callable[[Path], Description | None]] = [
+    bids.describe_fmriprep,
+    physiology.describe_phy,
+    physiology.describe_suite2p,
+    nwb.describe_nwb_folder,
+    meeg.describe_meeg_folder,
+    bids.describe_raw,
+    fmri.describe_folder,
+    models.describe_model_folder,
+]
 
 
-def run(file: Path, variable: str | None = None) -> int:
+def run(file: Path, variable: str | None = None, what: str | None = None) -> int:
     """Print what is in a file and the block that reads it; return the exit code."""
-    found = describe(file, variable)
+    found = describe(file, variable, as_model=what == "model")
     print(file)
     print("\n".join(f"  {line}" for line in found.lines))
     if found.entry:
@@ -47,8 +56,8 @@ def run(file: Path, variable: str | None = None) -> int:
     return 0
 
 
-def describe(path: Path, variable: str | None = None) -> Description:
-    """Describe a file.
+def describe(path: Path, variable: str | None = None, as_model: bool = False) -> Description:
+    """Describe a file or folder; as a model that is already computed, if it is called one.
 
     Raises
     ------
@@ -60,12 +69,17 @@ def describe(path: Path, variable: str | None = None) -> Description:
     refuse_unread(path)
     ending = next((e for e in DESCRIBE if path.name.lower().endswith(e)), path.suffix)
     describe_it = _describe_folder if path.is_dir() else DESCRIBE.get(ending)
-    if describe_it is None:
+    if describe_it is None and not as_model:
         raise RepbiasError(
             f"{path}: unknown kind of file {ending!r}; expected a folder or {', '.join(DESCRIBE)}"
         )
     with readable(path, ending[1:]), warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        if as_model:
+            return models.from_rsatoolbox(path) or models.describe_model(path, variable)
+        if not path.is_dir() and models.looks_like_a_model(path):
+            return models.describe_model(path, variable)
+        assert describe_it is not None
         return describe_it(path, variable)
 
 

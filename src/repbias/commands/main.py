@@ -84,6 +84,12 @@ def _add_inspect(commands: Commands) -> None:
     inspect = _add(commands, "inspect", "describe a file, and how to read it", INSPECT, example)
     inspect.add_argument("file", type=Path, metavar="FILE", help="a file or a folder")
     inspect.add_argument("--variable", metavar="V", help="the array of the file to describe")
+    inspect.add_argument(
+        "--as",
+        dest="what",
+        choices=["model"],
+        help="the file is no recording, but activations or RDMs of a model",
+    )
 
 
 def _add_check(commands: Commands) -> None:

@@ -185,7 +185,7 @@ def _made(folder: Path) -> Path:
 def _left_out(known: Models) -> str:
     return (
         f"{some(known.left_out, 8)} (other stimuli, no network that met the inclusion criterion, "
-        "or constant RDMs)"
+        "constant RDMs, or nothing but RDMs)"
     )
 
 

@@ -47,6 +47,7 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
         "activations of networks, by layer",
         {
             "layers/*": "network, stimulus, unit",
+            "rdms/*": "network, pair",
             "networks/*": "network",
             "stimuli/*": "stimulus",
             "labels/*": "stimulus",

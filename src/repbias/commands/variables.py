@@ -10,11 +10,11 @@ from typing import Literal
 
 import numpy as np
 
+from repbias.base.identities import as_ids
 from repbias.base.spec import RepbiasError
 from repbias.commands.description import count, some
 from repbias.io.arrays import list_arrays
 from repbias.io.matlab import Content, Unread
-from repbias.recordings.readers.common import as_ids
 from repbias.stimuli.images import picture_axes
 
 #: Bytes that are read for a description: those of the file, which may be compressed, within limits.

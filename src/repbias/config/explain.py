@@ -36,10 +36,9 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
     lines: dict[str, list[str]] = {}  # by path: what is wrong there
     inside: set[str] = set()  # paths of unions of which one branch was the one that was meant
     for item in error.errors(include_url=False)[:1000]:
-        path, container, union = _locate(item["loc"], model)
+        path, container, unions = _locate(item["loc"], model)
         where = ".".join(path)
-        if union is not None and where != union:
-            inside.add(union)
+        inside |= {union for union in unions if union != where}
         found, message = item["input"], item["msg"].removeprefix("Value error, ")
         shown = "" if isinstance(found, dict | BaseModel) else f"found {shortened(repr(found))}; "
         if item["type"] == "extra_forbidden":
@@ -94,21 +93,19 @@ def _is_model(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
-def _locate(
-    loc: tuple[int | str, ...], model: type[BaseModel]
-) -> tuple[list[str], Any, str | None]:
-    """Return the path as the user wrote it, the innermost container, and the union it is in."""
+def _locate(loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[list[str], Any, list[str]]:
+    """Return the path as the user wrote it, the innermost container, and the unions it is in."""
     path: list[str] = []
     container: Any = model
     annotation: Any = model
-    union = None
+    unions: list[str] = []
     for key in loc:
         container = annotation
-        options = members(annotation)
-        if len(options) > 1 and type(None) not in options:  # a branch of a union, not a key
+        options = [member for member in members(annotation) if member is not type(None)]
+        if len(options) > 1:  # a branch of a union, not a key
             branches = [m for m in options if key in tags_of(m)]
             if not branches:
-                union = ".".join(path)
+                unions.append(".".join(path))
                 branches = [m for m in options if _names_branch(key, m)]
             container = annotation = branches[0] if branches else None
             continue
@@ -123,7 +120,7 @@ def _locate(
         if key != "[key]":
             path.append(str(key))
     at_union = bool(loc) and len(members(annotation)) > 1
-    return path, annotation if at_union else container, union
+    return path, annotation if at_union else container, unions
 
 
 def _names_branch(key: int | str, member: Any) -> bool:

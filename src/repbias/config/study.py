@@ -27,8 +27,9 @@ from repbias.geometry.spec import Geometry, Identification, Similarity
 from repbias.networks.architecture import Sizes
 from repbias.networks.architectures import ARCHITECTURES, AnyArchitecture
 from repbias.networks.heads import Heads
+from repbias.networks.kinds import ComputedNetwork, Network, is_shown
 from repbias.networks.modules import Modules, Readout
-from repbias.networks.spec import OF_TABLES, Network, TrainedNetwork, Training
+from repbias.networks.spec import TrainedNetwork, Training
 from repbias.networks.transformer import Transformer
 from repbias.recordings.readers import RecordingSpec
 from repbias.recordings.simulate import SimulatedRecording
@@ -426,23 +427,27 @@ class Study(Spec):
     def groups(self) -> dict[str, list[str]]:
         """Return, for each experiment its conditions, and for each stimulus set its networks."""
         groups = {e: list(self.expanded(e)) for e in self.experiments}
-        shown = {name: self._shown(stimuli) for name, stimuli in self.images.items()}
+        shown = {
+            name: [n for n, network in self.networks.items() if is_shown(network, name, stimuli)]
+            for name, stimuli in self.images.items()
+        }
         return groups | {name: networks for name, networks in shown.items() if networks}
-
-    def _shown(self, stimuli: ImageSet) -> list[str]:
-        """Return the networks that a stimulus set can be shown to."""
-        return [
-            name
-            for name, network in self.networks.items()
-            if (stimuli.is_described if isinstance(network, OF_TABLES) else stimuli.path)
-        ]
 
     def layers_of(self, network: str) -> list[str]:
         """Return the layers of an entry of `networks`: of one that is trained, its condition's."""
         spec = self.networks[network]
         if isinstance(spec, TrainedNetwork):
             return self.condition(spec.condition).network.layers
-        return spec.layers
+        return list(spec.layers or ())
+
+    def computed(self) -> dict[str, ComputedNetwork]:
+        """Return the models that are already computed."""
+        found = self.networks.items()
+        return {name: spec for name, spec in found if isinstance(spec, ComputedNetwork)}
+
+    def only_rdms(self) -> list[str]:
+        """Return the models of which only RDMs are known."""
+        return [name for name, spec in self.networks.items() if spec.kind == "rdm"]
 
     def with_common_stimuli(self) -> list[str]:
         """Return the recordings, not simulated, that share their stimulus set with another."""

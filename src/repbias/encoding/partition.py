@@ -15,7 +15,7 @@ from repbias.base.spec import RepbiasError, nearest
 from repbias.encoding.ridge import gram, predict, scores, sub_gram
 from repbias.encoding.spec import Encoding
 from repbias.encoding.tables import Targets, can_be_encoded, targets
-from repbias.io.activations import Activations
+from repbias.io.activations import ONLY_RDMS, Activations
 from repbias.io.recordings import Recording
 from repbias.tables import as_table
 
@@ -209,7 +209,7 @@ def _band(
     Raises
     ------
     RepbiasError
-        If it does not exist, is constant or has missing numbers.
+        If it does not exist, is an RDM, is constant or has missing numbers.
     """
     kind, _, column = band.partition(":")
     if kind == "labels":
@@ -227,6 +227,8 @@ def _band(
         raise RepbiasError(
             f"{where}: {member!r} has no layer {layer!r}; {nearest(layer, activations.layers)}"
         )
+    if activations.rdm_measure is not None:
+        raise RepbiasError(f"{where}: {band!r} is no band: {ONLY_RDMS}")
     stimuli = data.rows_in(activations)
     if stimuli is None:
         raise RepbiasError(f"{where}: {member!r} did not see all stimuli of the recording")

@@ -23,7 +23,7 @@ from repbias.encoding.ridge import (
     sub_gram,
 )
 from repbias.encoding.spec import Encoding
-from repbias.io.activations import Activations
+from repbias.io.activations import ONLY_RDMS, Activations
 from repbias.io.recordings import Recording
 from repbias.recordings.parts import stimulus_groups
 from repbias.recordings.reliability import UNAVAILABLE, analysed_units, unit_ceiling
@@ -178,7 +178,8 @@ def encode_recording(
     """Predict a recording from every layer of every network; one row per layer and unit.
 
     Untrained and final networks are used. Units that :func:`targets` leaves out have no rows. A
-    recording of RDMs, or of too few stimuli for the folds, gives no rows. `p_fdr` is Benjamini and
+    recording of RDMs, or of too few stimuli for the folds, gives no rows, and so does a model of
+    which only RDMs are known. `p_fdr` is Benjamini and
     Hochberg's (1995), over the units of the recording for one layer of one network.
 
     Raises
@@ -200,6 +201,9 @@ def encode_recording(
     tables = []
     for condition, activations in conditions.items():
         rows = data.rows_in(activations)
+        if activations.rdm_measure is not None:
+            logger.warning("%s: %s is not encoded: %s", name, condition, ONLY_RDMS)
+            continue
         if rows is None:
             logger.warning("%s: %s saw other stimuli; not compared", name, condition)
             continue

@@ -10,12 +10,21 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Literal
 
 import numpy as np
 
 from repbias.base.spec import RepbiasError, nearest
-from repbias.io.matlab import Content, Unread, affordable, choose, list_mat, load_mat
+from repbias.io.matlab import (
+    Content,
+    Unread,
+    affordable,
+    choose,
+    find_mat73,
+    is_plain,
+    list_mat,
+    load_mat,
+)
 from repbias.io.meadows import meadows_arrays
 from repbias.io.unread import objects_error
 from repbias.io.untrusted import (
@@ -140,12 +149,51 @@ def matching(path: Path, pattern: str) -> dict[str, str]:
     return found
 
 
-def _from_npy(path: Path, variable: str | None) -> np.ndarray:
+@contextmanager
+def open_array(
+    path: str | Path, variable: str | None = None
+) -> Iterator[tuple[h5py.Dataset | np.ndarray, bool]]:
+    """Open an array that may be larger than the memory, to read it in parts.
+
+    Parameters
+    ----------
+    path, variable
+        As for :func:`load_array`. Arrays of numbers in HDF5 (MATLAB v7.3 too) and npy files are not
+        read before they are indexed; all others are.
+
+    Yields
+    ------
+    tuple
+        The array, and whether its axes are in reverse order of those of :func:`load_array`.
+    """
+    import h5py
+
+    path = Path(path)
+    suffix = path.suffix.lower()
+    with readable(path, suffix[1:]):
+        if suffix == ".npy":
+            yield _from_npy(path, variable, "r"), False
+            return
+        if suffix in (".h5", ".hdf5") or (suffix == ".mat" and h5py.is_hdf5(path)):
+            with open_hdf5(path) as file:
+                find = find_mat73 if suffix == ".mat" else _find_hdf5
+                node = find(path, file, variable)
+                if isinstance(node, h5py.Dataset) and is_plain(node):
+                    refuse_external_data(path, node)
+                    yield node, suffix == ".mat"
+                    return
+        yield load_array(path, variable), False
+
+
+def _from_npy(
+    path: Path, variable: str | None, mmap_mode: Literal["r"] | None = None
+) -> np.ndarray:
     if variable is not None:
         raise RepbiasError(f"{path}: an .npy file holds one array; leave 'variable' out")
-    refuse_size(path, "the file", (path.stat().st_size,))
+    if mmap_mode is None:
+        refuse_size(path, "the file", (path.stat().st_size,))
     with _no_objects(path):
-        array = np.load(path, allow_pickle=False)
+        array = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
     if not isinstance(array, np.ndarray):
         raise RepbiasError(f"{path}: an archive of arrays (npz), not an npy file")
     return array
@@ -157,7 +205,11 @@ def _no_objects(path: Path) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        if "allow_pickle" in str(error):
+        if "allow_pickle" in str(error) or "Python objects in dtype" in str(error):
+            # NumPy takes whatever it does not know for a pickle.
+            with path.open("rb") as file:
+                if not file.read(6).startswith((b"\x93NUMPY", b"PK", b"\x80")):
+                    raise ValueError("it does not begin as a file of NumPy does") from error
             raise objects_error(path) from error
         raise
 
@@ -223,8 +275,11 @@ def _list_npz(path: Path, budget: float) -> Iterator[tuple[str, Content]]:
 
 def _from_hdf5(path: Path, variable: str | None) -> np.ndarray:
     with open_hdf5(path) as file:
-        name = choose(path, variable and variable.strip("/"), list(_datasets(file)))
-        return _dataset(path, member(path, file, name))
+        return _dataset(path, _find_hdf5(path, file, variable))
+
+
+def _find_hdf5(path: Path, file: h5py.File, variable: str | None) -> h5py.Dataset:
+    return member(path, file, choose(path, variable and variable.strip("/"), list(_datasets(file))))
 
 
 def _datasets(file: h5py.File) -> dict[str, h5py.Dataset]:

@@ -344,6 +344,33 @@ def _load73(path: Path, name: str, fields: list[str]) -> np.ndarray:
         return _mat73(path, file, member(path, file, name), name, fields, count())
 
 
+def find_mat73(
+    path: Path, file: h5py.File, variable: str | None
+) -> h5py.Dataset | h5py.Group | None:
+    """Return a variable, or a field of structures that are not arrays; None if it is neither."""
+    import h5py
+
+    names = [name for name in file if not name.startswith("#")]
+    first, *fields = (variable or choose(path, None, names)).split(".")
+    node = member(path, file, choose(path, first, names))
+    for field in fields:
+        if not isinstance(node, h5py.Group) or field not in node:
+            return None
+        node = member(path, node, field)
+    return node if "MATLAB_class" in node.attrs else None
+
+
+def is_plain(dataset: h5py.Dataset) -> bool:
+    """Whether a dataset holds numbers as they are, not a part of some value of MATLAB's."""
+    kind = bytes(dataset.attrs.get("MATLAB_class", b"double")).decode()
+    return (
+        dataset.shape is not None
+        and dataset.dtype.kind in "fiu"
+        and kind in _DTYPES.keys() - {"char", "cell"}
+        and "MATLAB_empty" not in dataset.attrs
+    )
+
+
 def _list73(path: Path, budget: float) -> Iterator[tuple[str, Content]]:
     import h5py
 

@@ -34,6 +34,7 @@ LIBRARIES = {
     "pynwb": "pynwb",
     "nibabel": "nibabel",
     "mne": "mne",
+    "pymatreader": "pymatreader",
     "xarray": "xarray",
     "skimage": "scikit-image",
     "sklearn": "scikit-learn",

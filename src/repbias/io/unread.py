@@ -69,7 +69,8 @@ OBJECTS = (
     "objects in it are a pickle, which is never loaded (allow_pickle=False), as loading it runs "
     "the code in it. If you trust the file, save arrays of numbers or text instead:",
     'import numpy as np; content = np.load("{name}", allow_pickle=True)',
-    'np.savez("{stem}_arrays.npz", **content.item())  # a dictionary; a list of equally long '
+    'np.savez("{stem}_arrays.npz", **content.item())  # a dictionary, as of GLMsingle (then '
+    "variable: betasmd); a list of equally long "
     'arrays: np.save("{stem}_array.npy", np.stack(content))',
 )
 

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from repbias.base.spec import RepbiasError
 from repbias.io import probe
@@ -93,6 +93,22 @@ def refuse_size(path: Path | str, name: str, shape: Sequence[int], itemsize: int
             f"{path}: {name} would take {size / 1e9:.4g} GB (shape "
             f"{' x '.join(map(str, shape)) or 1}), but {free / 1e9:.3g} GB of memory are free"
         )
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """Return metadata in JSON; values may be of any type.
+
+    Raises
+    ------
+    RepbiasError
+        If the file is no mapping in JSON, or does not fit into memory.
+    """
+    with readable(path, "metadata in JSON"):
+        refuse_size(path, "the file", (path.stat().st_size,))
+        found = json.loads(path.read_text(encoding="utf-8-sig"))
+        if not isinstance(found, dict):
+            raise RepbiasError(f"{path}: expected a mapping in JSON, found {type(found).__name__}")
+    return found
 
 
 def refuse_crash(path: Path | str, what: str, names: tuple[str, ...] = ()) -> None:

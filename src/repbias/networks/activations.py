@@ -15,6 +15,7 @@ from repbias.base.inputs import Inputs, Task
 from repbias.io.activations import put_activations
 from repbias.networks.device import free_memory, in_chunks, pick_device, reproducible, stack_size
 from repbias.networks.features import feature_spaces
+from repbias.networks.layers import put_layers
 from repbias.networks.spec import FeatureNetwork, GivenNetwork, PixelNetwork, TextNetwork
 from repbias.networks.user_models import load_model, model_batches, text_batches
 from repbias.stimuli.images import Images
@@ -161,24 +162,9 @@ def put_model_activations(
     """
     batches = layers_in_batches(spec, images, device)
     start, first = next(batches)
-    sizes = {layer: values.shape[1] for layer, values in first.items()}
-    for layer, size in sizes.items():
-        logger.info("%s: layer %s has %d units", name, layer, size)
-    table: dict[str, list[Any]] = {
-        "network": [name],
-        "seed": [0],
-        "snapshot": ["final"],
-        "step": [0],
-        "included": [True],
-    }
+    units = {layer: values.shape[1] for layer, values in first.items()}
     distance = getattr(spec, "distance", None)
-    ids = np.array(images.ids)
-    datasets = put_activations(group, ids, table, sizes, distance=distance)
-    for begin, values in chain([(start, first)], batches):
-        for layer, activations in values.items():
-            stop = begin + len(activations)
-            datasets[layer][0, begin:stop] = activations
-        logger.info("%s: %d of %d images", name, stop, len(images))
+    put_layers(group, name, images.ids, units, chain([(start, first)], batches), distance)
 
 
 def layers_in_batches(

@@ -59,8 +59,19 @@ def _feature_space(scale: str | None, entries: list[str], stimuli: Images) -> np
     )
 
 
-def columns_of(entry: str, available: Collection[str]) -> list[str]:
-    """Return the columns that an entry of a feature space names.
+def columns_of(
+    entry: str, available: Collection[str], none: str = "the stimuli's table has no column"
+) -> list[str]:
+    """Return the columns (or other things) that an entry names: a name, a pattern, a range.
+
+    Parameters
+    ----------
+    entry
+        As of a feature space.
+    available
+        All names.
+    none
+        How the message begins if there is none.
 
     Raises
     ------
@@ -80,9 +91,7 @@ def columns_of(entry: str, available: Collection[str]) -> list[str]:
     missing = [name for name in names if name not in available]
     if missing or not names:
         name = missing[0] if missing else entry
-        raise RepbiasError(
-            f"the stimuli's table has no column {name!r}; {nearest(name, available)}"
-        )
+        raise RepbiasError(f"{none} {name!r}; {nearest(name, available)}")
     return names
 
 

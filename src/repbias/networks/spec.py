@@ -237,7 +237,3 @@ class TrainedNetwork(Spec):
 
 #: What is run as it is, without what a study trains.
 GivenNetwork = TorchNetwork | TextNetwork | PixelNetwork | FeatureNetwork
-#: What is made of the table of a set of stimuli, and not of its images.
-OF_TABLES = (TextNetwork, FeatureNetwork)
-#: One entry of ``networks:``.
-Network = Annotated[GivenNetwork | TrainedNetwork, Field(discriminator="kind")]

@@ -49,7 +49,7 @@ def model_batches(
     """
     model = model.to(device).eval()
     transform = _transform(spec.preprocess)
-    hooks = _hooks(model, spec, lambda value: _pooled(value, spec.pool))
+    hooks = _hooks(model, spec, lambda value: pooled(value, spec.pool))
     with reproducible(device), hooks as outputs, torch.inference_mode():
 
         def work(chunk: Sequence[int]) -> dict[str, np.ndarray]:
@@ -254,7 +254,7 @@ def _hooks(
             handle.remove()
 
 
-def _pooled(value: Tensor, pool: int | None) -> Tensor:
+def pooled(value: Tensor, pool: int | None) -> Tensor:
     """Return feature maps with sides of at most so many positions."""
     if not pool or value.ndim != 4:
         return value

@@ -22,7 +22,9 @@ from repbias.config.file import ConfigError, require_plain_data
 from repbias.config.references import CEILINGS, SIMILARITIES
 from repbias.config.study import MOST_CONDITIONS, Condition, Study
 from repbias.geometry.spec import Identification
-from repbias.networks.spec import OF_TABLES, TrainedNetwork
+from repbias.io.activations import ONLY_RDMS
+from repbias.networks.kinds import why_not_shown
+from repbias.networks.spec import TrainedNetwork
 from repbias.pipeline.question_checks import question_problems
 from repbias.recordings.simulate import SimulatedRecording
 from repbias.stimuli.spec import STATISTIC
@@ -104,8 +106,7 @@ def _inconsistencies(study: Study) -> Iterator[str]:
         yield "networks: there are no images to show them; add a section images"
     shown = {network for networks in study.groups().values() for network in networks}
     for name in study.networks.keys() - shown if study.images else ():
-        needed = "table or columns" if isinstance(study.networks[name], OF_TABLES) else "path"
-        yield f"networks.{name}: no set of images has a {needed}, so it is shown nothing"
+        yield f"networks.{name}{why_not_shown(study.networks[name], study.images)}"
     yield from _reference_problems(study)
     conditions = {
         f"{experiment}/{name}": condition
@@ -204,7 +205,8 @@ def _partition_problems(study: Study, conditions: dict[str, Condition]) -> Itera
             if group in study.images:
                 members = {name: study.layers_of(name) for name in named}
             labels = {name for c in shown.values() for name in c.stimuli.classes}
-            found = (_band_problem(band, members, labels) for band in bands)
+            only_rdms = {name for name in named if name in study.only_rdms()}
+            found = (_band_problem(band, members, labels, only_rdms) for band in bands)
             problems[group] = next(filter(None, found), "")
         if all(problems.values()):
             for group, problem in problems.items():
@@ -233,7 +235,9 @@ def _audit_problems(study: Study, conditions: dict[str, Condition]) -> Iterator[
             )
 
 
-def _band_problem(band: str, members: dict[str, list[str]], labels: set[str]) -> str:
+def _band_problem(
+    band: str, members: dict[str, list[str]], labels: set[str], only_rdms: Collection[str]
+) -> str:
     """Return what is wrong with a band, given the layers of what can be a member."""
     member, _, layer = band.rpartition(":")
     if member == "stimuli":
@@ -249,7 +253,7 @@ def _band_problem(band: str, members: dict[str, list[str]], labels: set[str]) ->
         return f"{band!r}: no condition or network {member!r}; {options}"
     if layer not in members[member]:
         return f"{band!r}: {member!r} has no layer {layer!r}; {nearest(layer, members[member])}"
-    return ""
+    return f"{band!r} is no band: {ONLY_RDMS}" if member in only_rdms else ""
 
 
 def _reference_problems(study: Study) -> Iterator[str]:

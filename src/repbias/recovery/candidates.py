@@ -13,7 +13,7 @@ from scipy.spatial.distance import squareform
 
 from repbias.base.spec import RepbiasError
 from repbias.encoding.ridge import gram
-from repbias.io.activations import Activations
+from repbias.io.activations import ONLY_RDMS, Activations
 from repbias.io.recordings import Recording
 from repbias.recovery.spec import Recovery
 from repbias.rsa.tables import shown_models
@@ -59,7 +59,8 @@ class Candidates:
     ) -> Candidates:
         """Gather the trained networks that saw the stimuli of a recording.
 
-        The network that generated a simulated recording takes no part where there are others.
+        The network that generated a simulated recording takes no part where there are others; nor
+        do models of which only RDMs are known where brains are simulated from units.
 
         Parameters
         ----------
@@ -80,6 +81,10 @@ class Candidates:
         """
         info, vectors = shown_models(name, recording, experiment, dict(rdms))
         used = info[(info["snapshot"] == "final") & info["included"].astype(bool)]
+        only_rdms = [c for c, a in activations.items() if a.rdm_measure is not None]
+        for model in only_rdms:
+            logger.warning("%s: no brains are simulated from %s: %s", name, model, ONLY_RDMS)
+        used = used[~used["condition"].isin(only_rdms)]
         if only is not None:
             used = used[used["layer"] == used["condition"].map(only)]
         models: list[str] = []
@@ -105,6 +110,7 @@ class Candidates:
         if not rows:
             raise RepbiasError(
                 "recovery: no network met the inclusion criterion and saw the stimuli"
+                + (f"; of {', '.join(only_rdms)} only RDMs are known" if only_rdms else "")
             )
         n = len(recording.stimulus_ids)
         _refuse_large(n, len(rows), bool(activations), spec)

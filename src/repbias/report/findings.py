@@ -230,7 +230,7 @@ def _of_audit(
     audit = at["audit"]
     refused = audit[(audit["feature"] == "") & (audit["warning"] != "")]
     links = {"figure": "#audit", "rows": "tables/audit.csv"}
-    if len(refused):
+    if len(refused) and len(refused) == len(audit):
         text = str(refused["warning"].iloc[0]).removeprefix("audit: ")
         yield Sentence(SHARES, f"Not divided: {text}.", links)
         return
@@ -250,6 +250,9 @@ def _of_audit(
         remaining_of(models[0], audit, at["audit_remaining"]),
         range_of(models[0], at["audit_range"]),
     )
+    for _, row in refused.iterrows():  # of one model
+        text = str(row["warning"]).removeprefix("audit: ")
+        yield Sentence(SHARES, f"{row['condition']} is not divided: {text}.", links)
     if sentence := alike(models, audit, tables["learning"], trained):
         yield sentence
 

@@ -364,6 +364,8 @@ def warning_rows(tests: pd.DataFrame) -> list[dict[str, Any]]:
 def _source(spec: dict[str, Any]) -> str:
     if spec["kind"] == "features":
         return "columns of the stimulus table"
+    if "path" in spec:
+        return ", ".join(filter(None, (Path(spec["path"]).name, spec["source"])))
     return spec.get("factory", f"{spec.get('size')} x {spec.get('size')} pixels")
 
 

@@ -309,7 +309,8 @@ def fitted_models(
     * "fixed": a layer's RDM as it is, in the same folds, as a baseline.
 
     Compared are networks at the end of training that met the inclusion criterion. Layers whose RDM
-    is undefined are left out with a warning.
+    is undefined are left out with a warning; of models of which only RDMs are known, no units are
+    reweighted.
 
     Parameters
     ----------
@@ -341,12 +342,8 @@ def fitted_models(
         networks = pd.DataFrame(activation.networks)
         for index in networks.index[networks["included"] & (networks["snapshot"] == "final")]:
             network = networks.loc[index]
-            models = _network_models(
-                f"{name}: {condition}, {network['network']}",
-                ((layer, activation.read(layer, index)[order]) for layer in activation.layers),
-                activation.distance or spec.distance,
-                spec,
-            )
+            where = f"{name}: {condition}, {network['network']}"
+            models = _network_models(_layers(activation, index, order, where, spec), spec)
             for region, _, rdms in regions:
                 of_region = {**network.to_dict(), "condition": condition, "region": region}
                 rows += [
@@ -382,24 +379,56 @@ def _fitted(
         }
 
 
-def _network_models(
-    where: str, layers: Iterable[tuple[str, np.ndarray]], distance: Distance, spec: Geometry
-) -> list[NetworkModel]:
-    """Return the models of one network, given the patterns (stimulus, unit) of its layers."""
-    rdms, models = {}, []
-    for layer, patterns in layers:
+class _Layer(NamedTuple):
+    """A layer of a network, over the stimuli of a recording.
+
+    Attributes
+    ----------
+    name : the layer
+    rdm : (pair,)
+    patterns : (stimulus, unit), as :func:`standardised`; None if units are not reweighted
+    """
+
+    name: str
+    rdm: np.ndarray
+    patterns: np.ndarray | None
+
+
+def _layers(
+    activations: Activations, row: int, order: list[int], where: str, spec: Geometry
+) -> Iterator[_Layer]:
+    """Yield the layers of one network that have an RDM; `where` names it in messages."""
+    distance = activations.distance or spec.distance
+    if activations.rdm_measure is not None and "reweighted" in spec.fitted:
+        logger.warning("%s: has RDMs only, without units that could be reweighted", where)
+    for layer in activations.layers:
+        if activations.rdm_measure is not None:
+            square = squareform(activations.read_rdm(layer, row))[np.ix_(order, order)]
+            yield _Layer(layer, square[np.triu_indices(len(order), 1)], None)
+            continue
+        patterns, units = activations.read(layer, row)[order], None
         try:
-            rdms[layer] = dissimilarities(patterns, distance)
+            rdm = dissimilarities(patterns, distance)
         except RepbiasError as error:
             logger.warning("%s, layer %s: left out: %s", where, layer, error)
             continue
-        models.append(NetworkModel("fixed", layer, partial(fixed, rdms[layer])))
         if "reweighted" in spec.fitted:
-            x = standardised(patterns, distance, spec.reweighting_units)
-            models.append(NetworkModel("reweighted", layer, partial(reweighted, x)))
+            units = standardised(patterns, distance, spec.reweighting_units)
+        yield _Layer(layer, rdm, units)
+
+
+def _network_models(layers: Iterable[_Layer], spec: Geometry) -> list[NetworkModel]:
+    """Return the models of one network."""
+    rdms, models = [], []
+    for layer in layers:
+        rdms.append(layer.rdm)
+        models.append(NetworkModel("fixed", layer.name, partial(fixed, layer.rdm)))
+        if layer.patterns is not None:
+            models.append(
+                NetworkModel("reweighted", layer.name, partial(reweighted, layer.patterns))
+            )
     if "weighted" in spec.fitted and rdms:
-        all_layers = np.stack(list(rdms.values()))
-        models.append(NetworkModel("weighted", ALL_LAYERS, partial(weighted, all_layers)))
+        models.append(NetworkModel("weighted", ALL_LAYERS, partial(weighted, np.stack(rdms))))
     return models
 
 

@@ -84,7 +84,8 @@ def quality_table(name: str, recording: Recording, spec: Geometry) -> pd.DataFra
     pandas.DataFrame
         The table quality.
     """
-    whole = {"stimuli": _count(len(recording.stimulus_ids), "stimuli that were shown")}
+    of = "; ".join(["stimuli that were shown", *recording.info.get("set", [])])
+    whole = {"stimuli": _count(len(recording.stimulus_ids), of)}
     excluded = recording.info.get("excluded_ids", [])
     if excluded:
         whole["stimuli_excluded"] = _count(
@@ -93,6 +94,11 @@ def quality_table(name: str, recording: Recording, spec: Geometry) -> pd.DataFra
     if "stimuli_in_set" in recording.info:
         missing = recording.info["stimuli_in_set"] - len(recording.stimulus_ids)
         whole["stimuli_not_shown"] = _count(missing, "stimuli of the set, never shown")
+    if "matched" in recording.info:
+        said = "; ".join(recording.info["matched"])
+        whole["stimuli_renamed"] = _count(
+            sum(recording.info["matched"].values()), f"stimuli whose ids differ in form: {said}"
+        )
     if recording.responses is None:
         parts = _parts_of_rdms(recording, spec)
     else:

@@ -67,9 +67,9 @@ def write_layer_rdms(
     activations
         The opened file.
     distance
-        Dissimilarity between two stimuli, unless the file names another.
+        Dissimilarity between two stimuli, unless the file names another, or has RDMs.
     n_stimuli
-        Use the first n stimuli; all if None.
+        Use the first n stimuli; all if None, as it must be of RDMs.
     max_memory_mb
         Approximate bound on the memory in use, in megabytes.
     """
@@ -77,24 +77,27 @@ def write_layer_rdms(
     if len(ids) < 4:
         raise RepbiasError(f"{activations.path}: {len(ids)} stimuli; RSA needs at least 4")
     table = activations.networks
-    distance = activations.distance or distance
+    measure = activations.rdm_measure or activations.distance or distance
     features = {name: values[:n_stimuli] for name, values in activations.labels.items()}
     with (
         activations.opened() as file,
-        create_rdms(path, ids, distance, features) as rdms,
+        create_rdms(path, ids, measure, features) as rdms,
     ):
         for row in range(len(activations)):
             network = {column: values[row].item() for column, values in table.items()}
             for layer in activations.layers:
-                dataset = dataset_of(file, f"layers/{layer}")
-                parts = stream_dissimilarities(
-                    # dataset and row are used before they change
-                    lambda stimuli, units: part_of(dataset, (row, stimuli, units)),  # noqa: B023
-                    len(ids),
-                    dataset.shape[2],
-                    distance,
-                    max_memory_mb,
-                )
+                if activations.rdm_measure is None:
+                    dataset = dataset_of(file, f"layers/{layer}")
+                    parts = stream_dissimilarities(
+                        # dataset and row are used before they change
+                        lambda stimuli, units: part_of(dataset, (row, stimuli, units)),  # noqa: B023
+                        len(ids),
+                        dataset.shape[2],
+                        activations.distance or distance,
+                        max_memory_mb,
+                    )
+                else:
+                    parts = iter([activations.read_rdm(layer, row)])
                 try:
                     rdms.append(parts, {"layer": layer, **network})
                 except StoreError:  # of the file, not of this layer

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import io
+import logging
 import tarfile
 import zipfile
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from repbias.base.spec import RepbiasError, nearest
+from repbias.base.identities import excluded, join, listed
+from repbias.base.spec import RepbiasError, nearest, shown
 from repbias.io.arrays import ARRAY_SUFFIXES, load_array
 from repbias.io.text_tables import (
     find_column,
@@ -31,6 +34,8 @@ from repbias.stimuli.spec import ImageSet
 if TYPE_CHECKING:
     import pandas as pd
     from PIL.Image import Image
+
+logger = logging.getLogger(__name__)
 
 #: Axes of a stack of images.
 IMAGE_AXES = ("image", "height", "width", "colour")
@@ -53,6 +58,7 @@ class Images:
     lines : (stimulus,) their lines in that file
     load_alpha : loads the alpha channel (mode L) of the i-th image, or None if it has none; None if
         no image can have one
+    said : where the ids come from, if that is not obvious
     """
 
     ids: list[str]
@@ -61,26 +67,21 @@ class Images:
     table: Path | None = None
     lines: np.ndarray | None = None
     load_alpha: Callable[[int], Image | None] | None = None
+    said: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def without(self, excluded: Collection[str], where: str) -> Images:
-        """Return the set without some stimuli; `where` names it in messages."""
-        for name in excluded:
-            if name not in self.ids:
-                raise RepbiasError(f"{where}: exclude: no {name!r}; {nearest(name, self.ids)}")
-        kept = np.array([i for i, name in enumerate(self.ids) if name not in excluded], dtype=int)
-        if not len(kept):
-            raise RepbiasError(f"{where}: exclude: names all stimuli")
+    def only(self, rows: np.ndarray) -> Images:
+        """Return the set of some of the stimuli, (stimulus,) their indices, in that order."""
         load, load_alpha = self.load, self.load_alpha
-        return Images(
-            [self.ids[i] for i in kept],
-            None if load is None else lambda i: load(int(kept[i])),
-            {name: values[kept] for name, values in self.columns.items()},
-            self.table,
-            None if self.lines is None else self.lines[kept],
-            None if load_alpha is None else lambda i: load_alpha(int(kept[i])),
+        return replace(
+            self,
+            ids=[self.ids[i] for i in rows],
+            load=None if load is None else lambda i: load(int(rows[i])),
+            columns={name: values[rows] for name, values in self.columns.items()},
+            lines=None if self.lines is None else self.lines[rows],
+            load_alpha=None if load_alpha is None else lambda i: load_alpha(int(rows[i])),
         )
 
     def first(self, n: int) -> Images:
@@ -117,8 +118,9 @@ class Images:
 def open_images(spec: ImageSet) -> Images:
     """Open a stimulus set without decoding its images.
 
-    An image's id is its file name without the suffix; images are sorted by id. Images in an array
-    are called image1, image2, ... with leading zeros.
+    An image's id is its file name without the suffix, after its folders where the names of some are
+    the same (`faces/01`); images are sorted by id. Images in an array are called image1, image2,
+    ... with leading zeros.
 
     Raises
     ------
@@ -131,21 +133,42 @@ def open_images(spec: ImageSet) -> Images:
         for name, variable in spec.columns.items():
             images.columns[name] = _read_column(spec.path, name, variable, len(images))
     if spec.table is not None:
-        described = _read_table(spec.table, spec.stimulus_ids)
-        if images is not None:
-            _refuse_missing(images.ids, described.ids, f"{spec.table}: no row for")
-            _refuse_missing(described.ids, images.ids, f"{spec.path}: no image for")
-            described = replace(described, load=images.load, load_alpha=images.load_alpha)
-        images = described
+        rows = _read_table(spec.table, spec.stimulus_ids)
+        images = rows if images is None else _described(images, rows, str(spec.path))
     assert images is not None  # one of the two is given
-    return images.without(spec.exclude, str(spec.path or spec.table)) if spec.exclude else images
+    where = str(spec.path or spec.table)
+    for sentence in images.said:
+        logger.info("%s: %s", where, sentence)
+    left_out = excluded(spec.exclude, images.ids, where)
+    kept = np.flatnonzero(~np.isin(images.ids, left_out))
+    if not len(kept):
+        raise RepbiasError(f"{where}: exclude: names all stimuli")
+    return images.only(kept) if left_out else images
 
 
-def _refuse_missing(expected: list[str], available: list[str], problem: str) -> None:
-    missing = sorted(set(expected) - set(available))
-    if missing:
-        some = ", ".join(map(repr, missing[:5])) + (", ..." if len(missing) > 5 else "")
-        raise RepbiasError(f"{problem} {len(missing)} of {len(expected)} stimuli: {some}")
+def _described(images: Images, table: Images, where: str) -> Images:
+    """Return images with the properties that a table gives them; `where` names the images."""
+    joined = join(table.ids, images.ids)
+    joined.refuse_unclear(str(table.table), where)
+    row = {joined.pairs[name]: i for i, name in enumerate(table.ids) if name in joined.pairs}
+    without_row = [name for name in images.ids if name not in row]
+    for problem, missing, ids, others in (
+        (f"{table.table}: no row for", without_row, images.ids, table.ids),
+        (f"{where}: no image for", joined.absent, table.ids, images.ids),
+    ):
+        if missing:
+            raise RepbiasError(
+                f"{problem} {len(missing)} of {len(ids)} stimuli: {listed(missing, others)}"
+            )
+    described = table.only(np.array([row[name] for name in images.ids]))
+    said = [f"rows of {table.table}: matched {joined.said}"] if joined.said else []
+    return replace(
+        images,
+        columns=described.columns,
+        table=table.table,
+        lines=described.lines,
+        said=images.said + said,
+    )
 
 
 def _read_table(path: Path, ids_file: Path | None) -> Images:
@@ -160,7 +183,7 @@ def _read_table(path: Path, ids_file: Path | None) -> Images:
     ids = texts(path, table, find_column(path, table, "stimulus_id"))
     unique, counts = np.unique(ids, return_counts=True)
     if counts.max() > 1:
-        raise RepbiasError(f"{path}: the stimulus {str(unique[counts.argmax()])!r} has two rows")
+        raise RepbiasError(f"{path}: the stimulus {shown(unique[counts.argmax()])} has two rows")
     unusable = [name for name in table if "/" in name]
     if unusable:
         raise RepbiasError(f"{path}: the column name {unusable[0]!r} contains a /")
@@ -204,9 +227,13 @@ def _read_column(path: Path, name: str, variable: str, n_images: int) -> np.ndar
 
 def _open(path: Path, spec: ImageSet) -> Images:
     if path.is_dir():
-        files = [p for p in path.rglob("*") if p.is_file() and _is_image(p.name)]
-        sizes = {str(p): p.stat().st_size for p in files}
-        return _named(path, {str(p): p.read_bytes for p in files}, sizes)
+        files = {
+            p.relative_to(path).as_posix(): p
+            for p in path.rglob("*")
+            if p.is_file() and _is_image(p.name)
+        }
+        sizes = {name: p.stat().st_size for name, p in files.items()}
+        return _named(path, {name: p.read_bytes for name, p in files.items()}, sizes)
     if path.suffix.lower() in ARRAY_SUFFIXES:
         return _from_array(path, spec)
     with readable(path, "an archive"):
@@ -245,12 +272,7 @@ def _named(path: Path, sources: Mapping[str, Callable[[], bytes]], sizes: dict[s
     """Return the images of named files, given functions that read them and their sizes in bytes."""
     if not sources:
         raise RepbiasError(f"{path}: no images found (looked for {', '.join(IMAGE_SUFFIXES)})")
-    by_id: dict[str, str] = {}
-    for name in sorted(sources):
-        stem = PurePosixPath(name).stem
-        if stem in by_id:
-            raise RepbiasError(f"{path}: two images have the id {stem!r}: {by_id[stem]}, {name}")
-        by_id[stem] = name
+    by_id, said = _ids_of(path, sorted(sources))
     ids = sorted(by_id)
 
     def opened(i: int) -> AbstractContextManager[Image]:
@@ -266,7 +288,27 @@ def _named(path: Path, sources: Mapping[str, Callable[[], bytes]], sizes: dict[s
         with opened(i) as image:
             return image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
 
-    return Images(ids, load, load_alpha=load_alpha)
+    return Images(ids, load, load_alpha=load_alpha, said=said)
+
+
+def _ids_of(path: Path, names: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Return the names of files by id, and what the ids are where they are not the files' names."""
+    # Archives that were made on Windows may have its separators.
+    files = [PurePosixPath(name.replace("\\", "/")) for name in names]
+    ids, said = [file.stem for file in files], []
+    if len(set(ids)) < len(ids):
+        levels = zip(*(file.parts[:-1] for file in files), strict=False)
+        common = len(list(takewhile(lambda folders: len(set(folders)) == 1, levels)))
+        ids = ["/".join(file.with_suffix("").parts[common:]) for file in files]
+        said = ["ids are paths, as files of several folders have the same names"]
+    by_id: dict[str, str] = {}
+    for name, stimulus in zip(names, ids, strict=True):
+        if stimulus in by_id:
+            raise RepbiasError(
+                f"{path}: two images have the id {shown(stimulus)}: {by_id[stimulus]}, {name}"
+            )
+        by_id[stimulus] = name
+    return by_id, said
 
 
 @contextmanager

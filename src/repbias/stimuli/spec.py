@@ -19,7 +19,8 @@ class ImageSet(Spec):
     """A stimulus set: images, a table of their properties, or both."""
 
     path: InputPath | None = None
-    """Folder, archive, or .npy, .npz, .h5 or .mat file of the images."""
+    """Folder, archive, or .npy, .npz, .h5 or .mat file of the images. The id of a file is its name
+    without the ending, after its folders if several files have the same name (`faces/01`)."""
     variable: str | None = None
     """Name of the array in an array file; dots step into MATLAB structures."""
     axes: list[Literal["image", "height", "width", "colour"]] | None = None
@@ -27,9 +28,10 @@ class ImageSet(Spec):
     `colour` (of length 3) behind `width` or `image`, or `[height, width, colour, image]` as MATLAB
     has them. Needed where the shape does not tell, as of grey `[height, width, image]`."""
     table: InputPath | None = None
-    """Table (`.csv`, `.tsv`, `.txt`) with a column `stimulus_id` and further columns, such as
-    categories: for networks of kind `features`, for encoding models, and for stimuli that are not
-    images. Empty cells, `n/a`, `NA` and `NaN` are missing, and refused where they are used."""
+    """Table (`.csv`, `.tsv`, `.txt`) with a column `stimulus_id` (ids, file names or paths of the
+    images) and further columns, such as categories: for networks of kind `features`, for encoding
+    models, and for stimuli that are not images. Empty cells, `n/a`, `NA` and `NaN` are missing, and
+    refused where they are used."""
     stimulus_ids: InputPath | None = None
     """Text file with one id per line, if `table` has no first line with names, and no column of
     ids: a matrix of features, such as the embedding of THINGS (`spose_embedding_49d_sorted.txt`

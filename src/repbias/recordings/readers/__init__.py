@@ -16,7 +16,19 @@ from pydantic import Field
 from repbias.io.recordings import Recording
 from repbias.io.untrusted import readable
 from repbias.recordings.parts import choose_regions, name_groups
-from repbias.recordings.readers import array, brainscore, fmri, mne, nwb, rdms, rsatoolbox, table
+from repbias.recordings.readers import (
+    array,
+    brainscore,
+    caiman,
+    fmri,
+    mne,
+    nwb,
+    phy,
+    rdms,
+    rsatoolbox,
+    suite2p,
+    table,
+)
 from repbias.recordings.readers.common import FileRecording
 from repbias.recordings.simulate import SimulatedRecording
 
@@ -25,6 +37,9 @@ READERS: dict[str, Callable[..., Recording]] = {
     "array": array.read,
     "table": table.read,
     "nwb": nwb.read,
+    "phy": phy.read,
+    "suite2p": suite2p.read,
+    "caiman": caiman.read,
     "brainscore": brainscore.read,
     "mne": mne.read,
     "fmri": fmri.read,
@@ -37,6 +52,9 @@ RecordingSpec = Annotated[
     array.ArrayRecording
     | table.TableRecording
     | nwb.NwbRecording
+    | phy.PhyRecording
+    | suite2p.Suite2pRecording
+    | caiman.CaimanRecording
     | brainscore.BrainscoreRecording
     | mne.MneRecording
     | fmri.FmriRecording
@@ -77,7 +95,8 @@ def read_recording(
             for values in columns_of.values():
                 if np.asarray(values).dtype.kind in "UO":
                     "".join(np.asarray(values).astype(str).flat).encode()  # HDF5's text is UTF-8
-    recording.info["stimuli_in_set"] = int((~np.isin(stimulus_ids, spec.exclude)).sum())
+    excluded = np.isin(stimulus_ids, recording.info["excluded_ids"])
+    recording.info["stimuli_in_set"] = int((~excluded).sum())
     rows = np.searchsorted(stimulus_ids, recording.stimulus_ids)
     for name, values in (columns or {}).items():
         recording.stimuli.setdefault(name, values[rows])

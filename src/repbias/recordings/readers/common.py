@@ -8,11 +8,12 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import field_validator, model_validator
 
+from repbias.base.identities import as_ids, excluded, join, refuse_duplicate_ids
 from repbias.base.order import orders
 from repbias.base.spec import (
     InputPath,
@@ -20,7 +21,6 @@ from repbias.base.spec import (
     RepbiasError,
     Spec,
     expand_variables,
-    nearest,
     refuse_duplicates,
 )
 from repbias.io.arrays import load_array
@@ -31,20 +31,33 @@ from repbias.recordings.spec import Preparation, trial_keys
 logger = logging.getLogger(__name__)
 
 
-class FileRecording(Spec):
-    """Settings of every recording that is read from a file."""
-
-    if TYPE_CHECKING:
-        kind: str  # a literal in every subclass
+class StimulusFile(Spec):
+    """Settings of all that is read from a file and joined with a stimulus set by id."""
 
     path: InputPath
     """The file."""
     stimuli: str
     """The stimulus set that was shown, an entry of ``images:``."""
-    modality: str = "unknown"
-    """What was measured: spikes, calcium, fMRI, MEG, ..."""
     source: str = ""
     """Citation or origin, shown in the report."""
+
+    def parts_of(self, path: Path) -> list[str]:
+        """Return the files that are read of a path: a folder of some software has several."""
+        return [str(path)]
+
+    def input_files(self) -> list[str]:
+        """Return all files that are read; changing one reruns what uses them."""
+        return self.parts_of(self.path)
+
+
+class FileRecording(StimulusFile):
+    """Settings of every recording that is read from a file."""
+
+    if TYPE_CHECKING:
+        kind: str  # a literal in every subclass
+
+    modality: str = "unknown"
+    """What was measured: spikes, calcium, fMRI, MEG, ..."""
     exclude: list[str] = []
     """Ids of stimuli to leave out, such as a blank screen."""
     analyse_regions: list[str] | dict[Name, list[str]] | None = None
@@ -55,10 +68,6 @@ class FileRecording(Spec):
     @classmethod
     def _different(cls, ids: list[str]) -> list[str]:
         return refuse_duplicates(ids)
-
-    def input_files(self) -> list[str]:
-        """Return all files that the recording is read from; changing one reruns what uses it."""
-        return [str(self.path)]
 
 
 class ResponseRecording(FileRecording, Preparation):
@@ -77,15 +86,57 @@ class ResponseRecording(FileRecording, Preparation):
         return [*super().input_files(), *([str(self.rename)] if self.rename else [])]
 
 
-#: How an axis that follows the ids of the whole set is sorted.
-SORTED = ("sorted", "sorted as text", "sorted naturally")
+#: How an axis that follows the ids of the whole set is sorted: what a user writes, and the order,
+#: empty where all are the same.
+SORTED = {
+    "sorted": "",
+    **dict.fromkeys(("sorted as text", "text"), "as text"),
+    **dict.fromkeys(("sorted naturally", "natural"), "naturally"),
+}
 
 
-def _is_no_file(stimulus_ids: str) -> bool:
-    return stimulus_ids in SORTED or stimulus_ids.startswith("variable:")
+class StimulusAxis(StimulusFile):
+    """Further settings of what is read from arrays that have an axis of stimuli (or trials)."""
+
+    #: Further words that `stimulus_ids` may be, beside the name of a text file.
+    other_ids: ClassVar[tuple[str, ...]] = ()
+
+    stimulus_ids: str | list[str]
+    """Ids along the stimulus (or trial) axis: a list, a text file with one id per line, `variable:`
+    and the name of an array of text or numbers in the same file, or `sorted` if the axis follows
+    the sorted ids of the whole stimulus set. Where the order is not the same for everyone, say
+    `sorted as text` or `text` (`im10` before `im2`, capitals before small letters), or `sorted
+    naturally` or `natural` (`im2` before `im10`)."""
+
+    def input_files(self) -> list[str]:
+        """Return all files that the recording is read from; changing one reruns what uses it."""
+        return [*super().input_files(), *self.id_files()]
+
+    def id_files(self) -> list[str]:
+        """Return the text file of the ids, if there is one."""
+        ids = self.stimulus_ids
+        return [] if isinstance(ids, list) or self._is_no_file(ids) else [ids]
+
+    @classmethod
+    def _is_no_file(cls, ids: str) -> bool:
+        return ids in (*SORTED, *cls.other_ids) or ids.startswith("variable:")
+
+    @field_validator("stimulus_ids")
+    @classmethod
+    def _file_exists(cls, ids: str | list[str]) -> str | list[str]:
+        if isinstance(ids, list) or cls._is_no_file(ids):
+            return ids
+        path = Path(expand_variables(ids))
+        if not path.is_file():
+            words = ", ".join(map(repr, (*SORTED, *cls.other_ids)))
+            raise ValueError(
+                f"expected a list of ids, {words}, 'variable:NAME', or a text file with one id per "
+                f"line; there is no file {path}"
+            )
+        return str(path)
 
 
-class NamedAxes(FileRecording):
+class NamedAxes(StimulusAxis):
     """Further settings of recordings in a bare array."""
 
     variable: str | None = None
@@ -94,12 +145,6 @@ class NamedAxes(FileRecording):
     variables: list[str] = []
     """Instead of `variable`: the names of several arrays, one for each subject, with the same
     axes. Subjects may differ in units and in repeats."""
-    stimulus_ids: str | list[str]
-    """Ids along the stimulus (or trial) axis: a list, a text file with one id per line, `variable:`
-    and the name of an array of text or numbers in the same file, or `sorted` if the axis follows
-    the sorted ids of the whole stimulus set. Where the order is not the same for everyone, say
-    `sorted as text` (`im10` before `im2`, capitals before small letters) or `sorted naturally`
-    (`im2` before `im10`)."""
 
     @property
     def has_subject_arrays(self) -> bool:
@@ -112,26 +157,6 @@ class NamedAxes(FileRecording):
         if self.variables and self.variable is not None:
             raise ValueError("give variable or variables, not both")
         return self
-
-    def input_files(self) -> list[str]:
-        """Return all files that the recording is read from; changing one reruns what uses it."""
-        ids = self.stimulus_ids
-        if isinstance(ids, list) or _is_no_file(ids):
-            return super().input_files()
-        return [*super().input_files(), ids]
-
-    @field_validator("stimulus_ids")
-    @classmethod
-    def _file_exists(cls, ids: str | list[str]) -> str | list[str]:
-        if isinstance(ids, list) or _is_no_file(ids):
-            return ids
-        path = Path(expand_variables(ids))
-        if not path.is_file():
-            raise ValueError(
-                "expected a list of ids, 'sorted', 'sorted as text', 'sorted naturally', "
-                f"'variable:NAME', or a text file with one id per line; there is no file {path}"
-            )
-        return str(path)
 
 
 @dataclass(kw_only=True)
@@ -175,47 +200,33 @@ def load_named_axes(spec: NamedAxes, axes: Sequence[str]) -> np.ndarray:
     RepbiasError
         If the number of axes differs, or an unnamed axis is longer than 1.
     """
-    array = load_array(spec.path, spec.variable)
-    refuse_size(spec.path, "the array in double precision", array.shape, 8)
+    return with_named_axes(spec.path, load_array(spec.path, spec.variable), axes)
+
+
+def with_named_axes(path: Path, array: np.ndarray, axes: Sequence[str]) -> np.ndarray:
+    """Check an array against the names of its axes, as :func:`load_named_axes` does."""
+    refuse_size(path, "the array in double precision", array.shape, 8)
     if array.dtype.kind not in "fiub":
-        raise RepbiasError(f"{spec.path}: expected numbers, found an array of {array.dtype}")
+        raise RepbiasError(f"{path}: expected numbers, found an array of {array.dtype}")
     if array.ndim != len(axes):
         raise RepbiasError(
-            f"{spec.path}: axes names {len(axes)} axes {axes}, "
+            f"{path}: axes names {len(axes)} axes {axes}, "
             f"but the array has {array.ndim} (shape {array.shape})"
         )
     if array.size == 0:
         pairs = "0 pairs; " if "pair" in axes else ""
-        raise RepbiasError(f"{spec.path}: {pairs}the array is empty (shape {array.shape})")
+        raise RepbiasError(f"{path}: {pairs}the array is empty (shape {array.shape})")
     for name, size in zip(axes, array.shape, strict=True):
         if name == "_" and size != 1:
             raise RepbiasError(
-                f"{spec.path}: the axis called _ has length {size}; only axes of length 1 may be "
+                f"{path}: the axis called _ has length {size}; only axes of length 1 may be "
                 f"unnamed (axes {axes}, shape {array.shape})"
             )
     dropped = tuple(i for i, name in enumerate(axes) if name == "_")
     return array.squeeze(axis=dropped).astype(np.float64)
 
 
-def as_ids(values: Any) -> np.ndarray:
-    """Return ids as text: whole numbers without a decimal point, bytes decoded.
-
-    Examples
-    --------
-    >>> as_ids([3.0, 12.0]).tolist(), as_ids([b"cat ", "dog"]).tolist()
-    (['3', '12'], ['cat', 'dog'])
-    """
-
-    def text(value: Any) -> str:
-        if isinstance(value, bytes):
-            return value.decode("utf-8")
-        # Value by value: a missing id makes floats of integers, but must not change their text.
-        return str(int(value) if isinstance(value, float) and value.is_integer() else value)
-
-    return np.array([text(value).strip() for value in np.asarray(values).tolist()], dtype=str)
-
-
-def resolve_ids(spec: NamedAxes, n: int, known: np.ndarray, unique: bool = True) -> np.ndarray:
+def resolve_ids(spec: StimulusAxis, n: int, known: np.ndarray, unique: bool = True) -> np.ndarray:
     """Return the ids along a stimulus (or trial) axis of length n, in the order of the file.
 
     Raises
@@ -242,10 +253,10 @@ def resolve_ids(spec: NamedAxes, n: int, known: np.ndarray, unique: bool = True)
     return ids
 
 
-def _sorted_ids(spec: NamedAxes, known: np.ndarray) -> np.ndarray:
+def _sorted_ids(spec: StimulusAxis, known: np.ndarray) -> np.ndarray:
     """Return the ids of the whole set in the order of an axis that follows them."""
     ways = orders(known.tolist())
-    way = str(spec.stimulus_ids).removeprefix("sorted").strip()
+    way = SORTED[str(spec.stimulus_ids)]
     if not way and len(ways) > 1:
         rows = list(zip(*ways.values(), strict=True))
         first = next(i for i, ids in enumerate(rows) if len(set(ids)) > 1)
@@ -260,69 +271,83 @@ def _sorted_ids(spec: NamedAxes, known: np.ndarray) -> np.ndarray:
     return np.array(ways.get(way, ways["as text"]), dtype=known.dtype)
 
 
-def refuse_duplicate_ids(ids: np.ndarray, where: str) -> None:
-    """Refuse ids of which one occurs twice."""
-    unique, counts = np.unique(ids, return_counts=True)
-    if counts.max(initial=1) > 1:
-        raise RepbiasError(f"{where}: the id {str(unique[counts.argmax()])!r} occurs twice")
+@dataclass(kw_only=True)
+class Matched:
+    """How the stimuli of a recording were joined with their set.
+
+    Attributes
+    ----------
+    ids : (trial,) or (stimulus,) ids as the set has them, or as the recording does if it has not
+    used : which are in the set and not excluded, bool
+    excluded : which are excluded, bool
+    info : what was done, for the recording's `info`
+    """
+
+    ids: np.ndarray
+    used: np.ndarray
+    excluded: np.ndarray
+    info: dict[str, Any]
 
 
-def match_stimuli(spec: FileRecording, ids: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Return which of the ids are in the stimulus set and not excluded, bool.
+def match_stimuli(spec: FileRecording, ids: np.ndarray, known: np.ndarray) -> Matched:
+    """Rename the stimuli of a recording, leave out what is excluded, and join them with the set.
 
     Parameters
     ----------
     spec
         The entry of ``recordings:``.
     ids
-        (trial,) or (stimulus,).
+        (trial,) or (stimulus,), as the recording has them.
     known
         Sorted ids of the stimulus set.
 
     Raises
     ------
     RepbiasError
-        If none is, or if any is not and the entry does not allow it (``unmatched: leave_out``); or
-        if an excluded id does not occur.
+        If none is in the set, or any is not and the entry does not allow it (``unmatched:
+        leave_out``); if any could be one or another; or if an excluded id does not occur.
     """
-    for name in spec.exclude:
-        if name not in ids:
-            raise RepbiasError(
-                f"{spec.path}: exclude: no stimulus {name!r}; {nearest(name, np.unique(ids))}"
-            )
-    excluded = np.isin(ids, spec.exclude)
-    unknown = np.setdiff1d(ids[~excluded], known)
-    if not len(unknown):
-        return ~excluded
-    some = ", ".join(repr(str(i)) for i in unknown[:5]) + (", ..." if len(unknown) > 5 else "")
-    total = len(np.unique(ids))
-    stems = {Path(str(i)).stem for i in unknown}
-    hint = "; leave out the file ending" if stems <= set(known.tolist()) else ""
-    found = (
-        f"{spec.path}: {len(unknown)} of {total} ids are not in '{spec.stimuli}': {some} "
-        f"(the set has ids like {str(known[0])!r}{hint})"
+    said: dict[str, int] = {}
+    if isinstance(spec, ResponseRecording) and spec.rename is not None:
+        names = _read_names(spec.rename)
+        renaming = join(ids, names)
+        renaming.refuse_unclear(str(spec.path), str(spec.rename))
+        said |= {f"renamed {renaming.said}": len(renaming.ignored)} if renaming.said else {}
+        new = {old: names[name] for old, name in renaming.pairs.items()}
+        ids = np.array([new.get(name, name) for name in ids.tolist()], dtype=str)
+    left_out = excluded(spec.exclude, np.unique(ids), str(spec.path))
+    is_left_out = np.isin(ids, left_out)
+    joined = join(ids[~is_left_out], known)
+    joined.refuse_unclear(str(spec.path), f"'{spec.stimuli}'")
+    if joined.absent:
+        found = f"{spec.path}: {joined.missing(repr(spec.stimuli))}"
+        if getattr(spec, "unmatched", "refuse") == "refuse" or not joined.pairs:
+            raise RepbiasError(f"{found}; 'exclude' leaves out stimuli by id")
+        logger.warning("%s; their trials are left out", found)
+    said |= {f"matched {joined.said}": len(joined.ignored)} if joined.said else {}
+    for sentence in said:
+        logger.info("%s: %s", spec.path, sentence)
+    names_of_set = join(left_out, known).translated(left_out).tolist()
+    return Matched(
+        ids=joined.translated(ids),
+        used=~is_left_out & np.isin(ids, list(joined.pairs)),
+        excluded=is_left_out,
+        info={"excluded_ids": names_of_set} | ({"matched": said} if said else {}),
     )
-    if getattr(spec, "unmatched", "refuse") == "refuse" or len(unknown) == total:
-        raise RepbiasError(f"{found}; 'exclude' leaves out stimuli by id")
-    logger.warning("%s; their trials are left out", found)
-    return np.isin(ids, known) & ~excluded
 
 
-def rename_ids(spec: ResponseRecording, ids: np.ndarray) -> np.ndarray:
-    """Translate a recording's names of stimuli to ids of the stimulus set."""
-    if spec.rename is None:
-        return ids
+def _read_names(path: Path) -> dict[str, str]:
+    """Read a file of two columns: the names of stimuli in a recording, and their ids."""
     try:
-        with spec.rename.open(encoding="utf-8-sig", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
     except UnicodeDecodeError as error:
-        raise RepbiasError(f"{spec.rename}: not a text file ({error})") from error
+        raise RepbiasError(f"{path}: not a text file ({error})") from error
     for number, row in enumerate(rows, 1):
         if len(row) != 2:
-            raise RepbiasError(f"{spec.rename}: line {number} has {len(row)} columns, expected 2")
-    refuse_duplicate_ids(np.array([old for old, _ in rows]), str(spec.rename))
-    names = dict(rows)
-    return np.array([names.get(i, i) for i in ids.tolist()], dtype=str)
+            raise RepbiasError(f"{path}: line {number} has {len(row)} columns, expected 2")
+    refuse_duplicate_ids(np.array([old for old, _ in rows]), str(path))
+    return dict(rows)
 
 
 def canonical(spec: ResponseRecording, known: np.ndarray, raw: RawResponses) -> Recording:
@@ -349,17 +374,17 @@ def canonical(spec: ResponseRecording, known: np.ndarray, raw: RawResponses) -> 
         not in the set.
     """
     responses = np.asarray(raw.responses, dtype=np.float64)
-    ids = rename_ids(spec, as_ids(raw.stimulus))
+    matched = match_stimuli(spec, as_ids(raw.stimulus), known)
+    ids = matched.ids
     units = {name: np.asarray(values) for name, values in raw.units.items()}
     refuse_duplicate_ids(units["unit"].astype(str), f"{spec.path}: units")
     if np.isinf(responses).any():
         raise RepbiasError(f"{spec.path}: {np.isinf(responses).sum()} responses are infinite")
-    matched = match_stimuli(spec, ids, known)
-    used = matched & ~np.isnan(responses).all(axis=tuple(range(1, responses.ndim)))
+    used = matched.used & ~np.isnan(responses).all(axis=tuple(range(1, responses.ndim)))
     if not used.any():
         raise RepbiasError(f"{spec.path}: every response is NaN")
-    _warn_of_unobserved(spec, ids[matched], ids[used])
-    unmatched = ids[~matched & ~np.isin(ids, spec.exclude)]
+    _warn_of_unobserved(spec, ids[matched.used], ids[used])
+    unmatched = ids[~matched.used & ~matched.excluded]
 
     by_name = np.lexsort([units["unit"].astype(str), units["subject"].astype(str)])
     ids, responses = ids[used], responses[used][:, by_name]
@@ -384,7 +409,7 @@ def canonical(spec: ResponseRecording, known: np.ndarray, raw: RawResponses) -> 
             "preparation": spec.preparation(),
             "unmatched_trials": len(unmatched),
             "unmatched_ids": np.unique(unmatched).tolist(),
-            "excluded_ids": spec.exclude,
+            **matched.info,
             **raw.info,
         },
     )

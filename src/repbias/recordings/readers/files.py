@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import importlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -9,22 +10,24 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar, TypeVar, cast
 
 import numpy as np
-from pydantic import model_validator
+from pydantic import ValidationInfo, field_validator, model_validator
 
-from repbias.base.spec import InputPath, RepbiasError, nearest
+from repbias.base.identities import as_ids, refuse_duplicate_ids
+from repbias.base.order import naturally
+from repbias.base.spec import InputPath, RepbiasError, expand_variables, nearest
 from repbias.io.recordings import Recording
 from repbias.recordings.readers.common import (
     RawResponses,
     ResponseRecording,
-    as_ids,
     canonical,
-    refuse_duplicate_ids,
 )
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 #: Times closer than this are equal: far above rounding, far below a sampling interval.
 TOLERANCE_S = 1e-6
@@ -41,10 +44,14 @@ class MultiFileRecording(ResponseRecording):
     """Further settings of recordings that may span several files."""
 
     more_files: list[InputPath] = []
-    """Further files, of other sessions or subjects. Units that are missing from a file count as not
-    observed in its trials."""
+    """Further files, of other sessions or subjects, or patterns of their paths such as
+    `sub-*/*.nwb` (`**` is any number of folders; `path` itself is not read twice). Units that are
+    missing from a file count as not observed in its trials."""
     subject: str | list[str] | None = None
     """Name of the subject, or a list with one name per file; by default as stated in the files."""
+
+    #: Further settings that may be lists with one value per file.
+    PER_FILE: ClassVar[tuple[str, ...]] = ()
 
     def files(self) -> list[Path]:
         """Return all files, `path` first."""
@@ -52,16 +59,31 @@ class MultiFileRecording(ResponseRecording):
 
     def input_files(self) -> list[str]:
         """Return all files that the recording is read from; changing one reruns what uses it."""
-        return [*super().input_files(), *map(str, self.more_files)]
+        return [*super().input_files(), *chain(*map(self.parts_of, self.more_files))]
+
+    @field_validator("more_files", mode="before")
+    @classmethod
+    def _patterns_become_files(cls, files: Any, info: ValidationInfo) -> Any:
+        if not isinstance(files, list):
+            return files
+        return list(chain(*(_matching(file, info.data.get("path")) for file in files)))
 
     @model_validator(mode="after")
     def _files_and_subjects(self) -> MultiFileRecording:
         n_files = len(self.files())
         if isinstance(self.subject, list) and len(self.subject) != n_files:
             raise ValueError(f"subject names {len(self.subject)} subjects for {n_files} files")
+        for name in self.PER_FILE:
+            values = getattr(self, name)
+            if isinstance(values, list) and len(values) != n_files:
+                raise ValueError(f"{name} has {len(values)} values for {n_files} files")
         if len({path.resolve() for path in self.files()}) < n_files:
             raise ValueError("path and more_files contain a file twice")
         return self
+
+    def value_for(self, path: Path, values: T | Sequence[T]) -> T:
+        """Return a setting's value for a file: its own of a list with one per file."""
+        return values[self.files().index(path)] if isinstance(values, list) else cast("T", values)
 
     def subject_of(self, path: Path, found: str | None) -> str:
         """Return the subject of a file, which itself names `found`, if anyone."""
@@ -75,6 +97,20 @@ class MultiFileRecording(ResponseRecording):
                 "to a list with one per file"
             )
         return "subject1"
+
+
+def _matching(file: Any, path: Path | None) -> list[Any]:
+    """Return the files that a pattern matches, in natural order and without `path`.
+
+    Anything but a pattern is returned as it is.
+    """
+    text = expand_variables(str(file)) if isinstance(file, str | Path) else ""
+    if not glob.has_magic(text) or Path(text).exists():
+        return [file]
+    found = naturally(glob.glob(text, recursive=True))  # noqa: PTH207 (Path.glob: only relative)
+    if not found:
+        raise ValueError(f"no file matches {text!r} (looked in {Path.cwd()})")
+    return [file for file in found if path is None or not Path(file).samefile(path)]
 
 
 @dataclass(kw_only=True)

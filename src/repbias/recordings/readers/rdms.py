@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
+from repbias.base.identities import refuse_duplicate_ids
 from repbias.base.spec import RepbiasError
 from repbias.io.meadows import reordered
 from repbias.io.recordings import Recording
@@ -17,13 +19,17 @@ from repbias.recordings.readers.common import (
     NamedAxes,
     load_named_axes,
     match_stimuli,
-    refuse_duplicate_ids,
     resolve_ids,
 )
 from repbias.recordings.readers.subjects import by_subject
 
+#: Share of the largest dissimilarity that counts as rounding.
+_TOLERANCE = 1e-4
+#: Dissimilarities that are negative where noise hides a small distance.
+CROSS_VALIDATED = ("crossnobis", "poisson_cv")
 
-class RdmRecording(NamedAxes):
+
+class RdmRecording(NamedAxes, FileRecording):
     """RDMs as square matrices (two stimulus axes) or as upper triangles (a pair axis).
 
     Files of Meadows, `.mat` or `.json`, hold upper triangles `rdmutv` and names `stimuli`, or
@@ -97,16 +103,12 @@ def _entries(spec: RdmRecording) -> list[RdmRecording]:
 
 
 def _read_array(spec: RdmRecording, stimulus_ids: np.ndarray) -> _Rdms:
-    array = _by_subject(spec)
+    array = leading_axes(load_named_axes(spec, spec.axes), spec.axes, ("subject", "session"))
     n_subjects, n_sessions = array.shape[:2]
     names = spec.subjects or [f"subject{i + 1}" for i in range(n_subjects)]
     chosen = _chosen_subjects(spec, names, n_subjects)
-    array = array[chosen]
-    pairs = _upper_triangles(spec, array) if "stimulus" in spec.axes else array
+    pairs, n_stimuli = upper_triangles(spec.path, array[chosen], spec.axes)
     n_pairs = pairs.shape[-1]
-    n_stimuli = round((1 + np.sqrt(1 + 8 * n_pairs)) / 2)
-    if n_stimuli * (n_stimuli - 1) // 2 != n_pairs:
-        raise RepbiasError(f"{spec.path}: {n_pairs} pairs are not the upper triangle of any RDM")
     rdm_info = {
         "subject": np.repeat([names[i] for i in chosen], n_sessions),
         "session": np.tile(np.arange(n_sessions), len(chosen)),
@@ -130,16 +132,25 @@ def _in_order(spec: RdmRecording, rdms: _Rdms, ids: np.ndarray) -> np.ndarray:
     return reordered(rdms.pairs, [position[name] for name in ids.tolist()])
 
 
-def _by_subject(spec: RdmRecording) -> np.ndarray:
-    """Load the array as (subject, session, ...); missing axes have length 1."""
-    array = load_named_axes(spec, spec.axes)
-    named = [a for a in spec.axes if a != "_"]
-    for axis in ("session", "subject"):
+def leading_axes(array: np.ndarray, axes: Sequence[str], leading: Sequence[str]) -> np.ndarray:
+    """Put the axes that are not of dissimilarities first, in this order.
+
+    Parameters
+    ----------
+    array
+        From :func:`repbias.recordings.readers.common.load_named_axes`.
+    axes
+        Their names in the file.
+    leading
+        Names of the axes that come first; missing ones get length 1.
+    """
+    named = [a for a in axes if a != "_"]
+    for axis in reversed(leading):
         if axis not in named:
             array = array[None]
             named.insert(0, axis)
     dissimilarity_axes = [i for i, a in enumerate(named) if a in ("stimulus", "pair")]
-    return array.transpose(named.index("subject"), named.index("session"), *dissimilarity_axes)
+    return array.transpose(*map(named.index, leading), *dissimilarity_axes)
 
 
 def _chosen_subjects(spec: RdmRecording, names: list[str], n_subjects: int) -> list[int]:
@@ -183,23 +194,18 @@ def canonical_rdms(
     Raises
     ------
     RepbiasError
-        If stimuli are not in the set, or a dissimilarity is not finite.
+        If stimuli are not in the set, or an RDM is not finite, negative, or constant.
     """
-    used = np.flatnonzero(match_stimuli(spec, ids, known))
+    matched = match_stimuli(spec, ids, known)
+    ids, used = matched.ids, np.flatnonzero(matched.used)
+    refuse_duplicate_ids(ids, str(spec.path))
     if len(used) < 3:
         raise RepbiasError(f"{spec.path}: {len(used)} stimuli; an RDM needs at least 3")
     order = used[np.argsort(ids[used])]
-    index = np.zeros((len(ids), len(ids)), int)
-    index[np.triu_indices(len(ids), 1)] = np.arange(pairs.shape[1])
-    upper = np.triu_indices(len(order), 1)
-    pairs = pairs[:, (index + index.T)[np.ix_(order, order)][upper]]
+    pairs = pairs_of_stimuli(pairs, order)
     for row, subject, session in zip(pairs, rdm_info["subject"], rdm_info["session"], strict=True):
-        missing = int((~np.isfinite(row)).sum())
-        if missing:
-            raise RepbiasError(
-                f"{spec.path}: {missing} of the {len(row)} dissimilarities of subject "
-                f"{str(subject)!r}, session {session}, are NaN or infinite"
-            )
+        where = f"subject {str(subject)!r}, session {session},"
+        refuse_unusable(spec.path, where, row, distance)
     return Recording(
         stimuli={"stimulus_id": ids[order]},
         rdms=pairs,
@@ -210,22 +216,89 @@ def canonical_rdms(
             "distance": distance,
             "source": spec.source,
             "file": spec.path.name,
-            "excluded_ids": spec.exclude,
+            **matched.info,
         },
     )
 
 
-def _upper_triangles(spec: RdmRecording, matrices: np.ndarray) -> np.ndarray:
+def pairs_of_stimuli(pairs: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Return upper triangles (rdm, pair) of some stimuli, (stimulus,) int, in this order."""
+    n = round((1 + np.sqrt(1 + 8 * pairs.shape[1])) / 2)
+    index = np.zeros((n, n), int)
+    index[np.triu_indices(n, 1)] = np.arange(pairs.shape[1])
+    upper = np.triu_indices(len(order), 1)
+    return pairs[:, (index + index.T)[np.ix_(order, order)][upper]]
+
+
+def refuse_unusable(path: Path, whose: str, pairs: np.ndarray, distance: str) -> None:
+    """Refuse an RDM (pair,) that is not finite, is negative, or does not vary.
+
+    Parameters
+    ----------
+    path, whose
+        The file, and the RDM in it, for messages.
+    pairs
+        Its dissimilarities.
+    distance
+        The dissimilarity measure: only cross-validated ones may be negative.
+    """
+    missing = int((~np.isfinite(pairs)).sum())
+    if missing:
+        raise RepbiasError(
+            f"{path}: {missing} of the {len(pairs)} dissimilarities of {whose} are NaN or infinite"
+        )
+    largest = np.abs(pairs).max()
+    negative = int((pairs < -_TOLERANCE * largest).sum())
+    if negative and distance not in CROSS_VALIDATED:
+        raise RepbiasError(
+            f"{path}: {negative} of the {len(pairs)} dissimilarities of {whose} are negative (the "
+            f"least is {pairs.min():.4g}), but only cross-validated distances can be: if these "
+            "are, say 'distance: crossnobis' (or poisson_cv); of similarities, save 1 - similarity"
+        )
+    if np.ptp(pairs) <= 1e-12 * largest:
+        raise RepbiasError(
+            f"{path}: all {len(pairs)} dissimilarities of {whose} are the same; a similarity with "
+            "them is undefined"
+        )
+
+
+def upper_triangles(path: Path, array: np.ndarray, axes: Sequence[str]) -> tuple[np.ndarray, int]:
+    """Return the upper triangles (..., pair) of RDMs, and their number of stimuli.
+
+    Parameters
+    ----------
+    path
+        The file, for messages.
+    array
+        (..., stimulus, stimulus) or (..., pair), from :func:`leading_axes`.
+    axes
+        Names of the axes, of which the dissimilarities' tell which of the two it is.
+
+    Raises
+    ------
+    RepbiasError
+        If matrices are not square, symmetric and zero on the diagonal, or the number of pairs is
+        that of no RDM.
+    """
+    pairs = _of_squares(path, array) if "stimulus" in axes else array
+    n_pairs = pairs.shape[-1]
+    n_stimuli = round((1 + np.sqrt(1 + 8 * n_pairs)) / 2)
+    if n_stimuli * (n_stimuli - 1) // 2 != n_pairs:
+        raise RepbiasError(f"{path}: {n_pairs} pairs are not the upper triangle of any RDM")
+    return pairs, n_stimuli
+
+
+def _of_squares(path: Path, matrices: np.ndarray) -> np.ndarray:
     """Return the upper triangles of square matrices; NaN where either half has NaN."""
-    n, m = matrices.shape[2:]
+    n, m = matrices.shape[-2:]
     if n != m:
-        raise RepbiasError(f"{spec.path}: the two stimulus axes have lengths {n} and {m}")
+        raise RepbiasError(f"{path}: the two stimulus axes have lengths {n} and {m}")
     rows, columns = np.triu_indices(n, 1)
     upper, lower = matrices[..., rows, columns], matrices[..., columns, rows]
-    tolerance = 1e-4 * np.abs(matrices[np.isfinite(matrices)]).max(initial=0)
+    tolerance = _TOLERANCE * np.abs(matrices[np.isfinite(matrices)]).max(initial=0)
     with np.errstate(invalid="ignore"):
         if (np.abs(upper - lower) > tolerance).any():
-            raise RepbiasError(f"{spec.path}: an RDM is not symmetric")
-    if not (np.abs(np.diagonal(matrices, axis1=2, axis2=3)) <= tolerance).all():
-        raise RepbiasError(f"{spec.path}: an RDM is not zero on its diagonal")
+            raise RepbiasError(f"{path}: an RDM is not symmetric")
+    if not (np.abs(np.diagonal(matrices, axis1=-2, axis2=-1)) <= tolerance).all():
+        raise RepbiasError(f"{path}: an RDM is not zero on its diagonal")
     return np.where(np.isnan(lower), lower, upper)

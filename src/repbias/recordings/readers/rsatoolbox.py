@@ -8,16 +8,14 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
+from repbias.base.identities import as_ids
 from repbias.base.spec import RepbiasError, nearest
 from repbias.io.recordings import Recording
 from repbias.io.untrusted import open_hdf5, readable, refuse_links
 from repbias.recordings.readers.common import (
     RawResponses,
     ResponseRecording,
-    as_ids,
     canonical,
-    refuse_duplicate_ids,
-    rename_ids,
 )
 from repbias.recordings.readers.files import plain, plain_columns
 from repbias.recordings.readers.rdms import canonical_rdms
@@ -156,8 +154,6 @@ def _rdms(spec: RsatoolboxRecording, rdms: Any, known: np.ndarray) -> Recording:
             f"({nearest(spec.subject_descriptor, rdms.rdm_descriptors)})"
         )
     ids = _names(spec, spec.named("stimulus", rdms.pattern_descriptors), "pattern")
-    ids = rename_ids(spec, ids)
-    refuse_duplicate_ids(ids, f"{spec.path}: {spec.stimulus}")
     rdm_info = {
         **plain_columns(rdms.rdm_descriptors),
         "subject": subject,

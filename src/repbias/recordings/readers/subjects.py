@@ -9,9 +9,10 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
+from repbias.base.identities import as_ids
 from repbias.base.spec import RepbiasError
 from repbias.io.arrays import matching
-from repbias.recordings.readers.common import NamedAxes, RawResponses, as_ids
+from repbias.recordings.readers.common import NamedAxes, RawResponses
 
 S = TypeVar("S", bound=NamedAxes)
 

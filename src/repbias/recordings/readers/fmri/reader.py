@@ -1,0 +1,291 @@
+"""Responses of voxels: one estimate per trial, or the BOLD signal during each block or event."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from repbias.base.spec import RepbiasError
+from repbias.io.recordings import Recording
+from repbias.io.text_tables import typed
+from repbias.io.untrusted import refuse_size
+from repbias.recordings.readers.common import RawResponses, canonical
+from repbias.recordings.readers.fmri.arrays import ArraySpace
+from repbias.recordings.readers.fmri.betas import sort_naturally, trials_of_betas, unobserved
+from repbias.recordings.readers.fmri.bold import average_bold
+from repbias.recordings.readers.fmri.cifti import GrayordinateSpace
+from repbias.recordings.readers.fmri.events import is_ignored, read_events
+from repbias.recordings.readers.fmri.gifti import SurfaceSpace
+from repbias.recordings.readers.fmri.glm import describe_fit, fit_bold
+from repbias.recordings.readers.fmri.images import VoxelSpace
+from repbias.recordings.readers.fmri.scans import Scan
+from repbias.recordings.readers.fmri.settings import FmriRecording
+from repbias.recordings.readers.fmri.space import Space, Volumes
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    #: Responses (trial, unit) of a subject, the table of trials and that of units.
+    Part = tuple[np.ndarray, pd.DataFrame, pd.DataFrame]
+
+logger = logging.getLogger(__name__)
+
+#: How each kind of file is read.
+SPACES: dict[str, Callable[[FmriRecording, Scan], Space]] = {
+    "NIfTI": VoxelSpace,
+    "GIFTI": SurfaceSpace,
+    "CIFTI": GrayordinateSpace,
+    "array": ArraySpace,
+}
+#: Columns of units that are whole numbers.
+PLACES = ("x", "y", "z", "vertex")
+#: More than this share of the voxels in a mask without a beta is reported.
+FEW_UNOBSERVED = 0.1
+
+
+def read(spec: FmriRecording, stimulus_ids: np.ndarray) -> Recording:
+    """Read one response of every voxel to each trial, block or event.
+
+    Voxels that are NaN in all trials are left out; of betas, also those that are exactly 0, as many
+    programs write outside the brain. Other constant voxels are kept.
+
+    Raises
+    ------
+    RepbiasError
+        If a file cannot be read, its grid differs from that of the others, or the events do not
+        fit.
+    """
+    import pandas as pd
+
+    subjects: dict[str, list[Scan]] = {}
+    scans = spec.scans()
+    for scan in scans:
+        subjects.setdefault(scan.where.get("subject", spec.subject), []).append(scan)
+    read_all = (_read_subject(spec, name, of_subject) for name, of_subject in subjects.items())
+    parts = [part for part in read_all if part is not None]
+    if not parts:
+        raise RepbiasError(f"{scans[0].paths['events']}: holds no stimulus, nor do the others")
+    trials = pd.concat([trials for _, trials, _ in parts], ignore_index=True)
+    units = pd.concat([units for _, _, units in parts], ignore_index=True)
+    raw = RawResponses(
+        stimulus=trials["stimulus"].to_numpy(dtype=str),
+        responses=_joined([values for values, _, _ in parts]),
+        trials={
+            name: column.to_numpy(float) if name == "start_time" else typed(column)
+            for name, column in trials.drop(columns="stimulus").items()
+        },
+        units={n: c.to_numpy(int if n in PLACES else str) for n, c in units.items()},
+        info={"content": spec.content} | _processing(spec, scans, parts),
+    )
+    return canonical(spec, stimulus_ids, raw)
+
+
+def _processing(spec: FmriRecording, scans: list[Scan], parts: list[Part]) -> dict[str, Any]:
+    """Say how responses came from the images."""
+    if spec.content == "betas":
+        return {}
+    if (glm := spec.glm()) is not None:
+        fit = describe_fit(glm, scans, [trials for _, trials, _ in parts])
+        unit = {"response_unit": spec.response_unit} if spec.response_unit else {}
+        return {"skip_volumes": spec.skip_volumes, **fit, **unit}
+    return {
+        **{key: getattr(spec, key) for key in ("delay_s", "detrend", "zscore_runs")},
+        "skip_volumes": spec.skip_volumes,
+        "confounds": "none",
+    }
+
+
+@dataclass(frozen=True)
+class Run:
+    """The files of one run of a subject.
+
+    Attributes
+    ----------
+    scans : by hemisphere (empty without one), its files in natural order
+    """
+
+    scans: dict[str, list[Scan]]
+
+    @property
+    def first(self) -> Scan:
+        """The first file, whose events are those of the run."""
+        return next(iter(self.scans.values()))[0]
+
+    @property
+    def where(self) -> dict[str, str]:
+        """Session and run, as far as names tell them."""
+        return {
+            name: self.first.where[name] for name in ("session", "run") if name in self.first.where
+        }
+
+
+def _joined(blocks: list[np.ndarray]) -> np.ndarray:
+    """Return the responses of all subjects, whose voxels are NaN in the trials of others."""
+    if len(blocks) == 1:
+        return blocks[0]
+    shape = tuple(np.sum([block.shape for block in blocks], axis=0))
+    responses = np.full(shape, np.nan)
+    row = column = 0
+    for block in blocks:
+        responses[row : row + block.shape[0], column : column + block.shape[1]] = block
+        row, column = row + block.shape[0], column + block.shape[1]
+    return responses
+
+
+def _read_subject(spec: FmriRecording, subject: str, scans: list[Scan]) -> Part | None:
+    """Return the responses of a subject, unless no run has a stimulus."""
+    runs = _runs(scans)
+    spaces: dict[str, Space] = {}
+    for run in runs:
+        for hemi, files in run.scans.items():
+            if hemi not in spaces:
+                spaces[hemi] = SPACES[files[0].kind](spec, files[0])
+    _refuse_incomplete(runs, list(spaces))
+    read_runs = _read_betas if spec.content == "betas" else _read_bold
+    found = read_runs(spec, spaces, runs)
+    if found is None:
+        return None
+    responses, trials = found
+    logger.info("subject %s: %d files, %d trials", subject, len(scans), len(trials))
+    units = _units(subject, spaces)
+    is_betas = spec.content == "betas"
+    missing = unobserved(responses) if is_betas else np.isnan(responses).all(axis=0)
+    if missing.any() and not missing.all():
+        is_selected = spec.mask is not None or spec.regions is not None
+        is_many = missing.mean() > FEW_UNOBSERVED
+        report = logger.warning if is_selected and is_many else logger.info
+        report(
+            "subject %s: %d of %d voxels are NaN or 0 throughout and are left out",
+            subject,
+            missing.sum(),
+            len(missing),
+        )
+        responses, units = responses[:, ~missing], units[~missing]
+    return responses, trials, units
+
+
+def _runs(scans: list[Scan]) -> list[Run]:
+    """Group the files of a subject by session and run, and within a run by hemisphere."""
+    found: dict[tuple[str, ...], dict[str, list[Scan]]] = {}
+    for scan in sort_naturally(scans):
+        key = tuple(scan.where.get(name, "") for name in ("session", "run"))
+        found.setdefault(key, {}).setdefault(scan.where.get("hemi", ""), []).append(scan)
+    return [Run(files) for files in found.values()]
+
+
+def _refuse_incomplete(runs: list[Run], hemispheres: list[str]) -> None:
+    """Refuse a run whose hemispheres have different files."""
+    for run in runs:
+        stimuli = {
+            hemi: [scan.where.get("stimulus", "") for scan in run.scans.get(hemi, [])]
+            for hemi in hemispheres
+        }
+        first, *others = stimuli.items()
+        for hemi, names in others:
+            if names != first[1]:
+                known = " ".join(run.where.values())
+                raise RepbiasError(
+                    f"{run.first.image}: run {known or 'without a name'}: hemisphere {first[0]} "
+                    f"has {len(first[1])} files ({', '.join(first[1][:3])}), but {hemi} has "
+                    f"{len(names)} ({', '.join(names[:3])})"
+                )
+
+
+def _units(subject: str, spaces: dict[str, Space]) -> pd.DataFrame:
+    import pandas as pd
+
+    tables = []
+    for hemi, space in spaces.items():
+        prefix = f"{subject}/{hemi}/" if hemi else f"{subject}/"
+        table = space.units.assign(unit=prefix + space.units["unit"], subject=subject)
+        tables.append(table.assign(hemi=hemi) if hemi else table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def _read_betas(
+    spec: FmriRecording, spaces: dict[str, Space], runs: list[Run]
+) -> tuple[np.ndarray, pd.DataFrame]:
+    """Return one response per trial, read straight into the array that is returned."""
+    import pandas as pd
+
+    opened, tables = [], []
+    for run in runs:
+        volumes = {h: [spaces[h].open(s.image) for s in run.scans[h]] for h in spaces}
+        hemi = next(iter(spaces))
+        tables.append(trials_of_betas(spec, run.scans[hemi], volumes[hemi]).assign(**run.where))
+        _refuse_unequal(volumes)
+        opened.append(volumes)
+    trials = pd.concat(tables, ignore_index=True)
+    used = (trials["stimulus"] != "").to_numpy()
+    if not used.any():
+        raise RepbiasError(f"{spec.path}: no image is the response to a stimulus")
+    shape = len(trials), sum(len(space.units) for space in spaces.values())
+    refuse_size(spec.path, "the responses", shape, 8)
+    responses = np.empty(shape)
+    row = 0
+    for volumes in opened:
+        column = 0
+        for hemi, space in spaces.items():
+            n_units = len(space.units)
+            _read_files(volumes[hemi], responses[row:, column : column + n_units])
+            column += n_units
+        row += sum(file.n for file in volumes[hemi])
+    if spec.scale is not None:
+        responses /= spec.scale
+    return (responses, trials) if used.all() else (responses[used], trials[used])
+
+
+def _read_files(files: list[Volumes], out: np.ndarray) -> None:
+    """Read files into the rows of an array; voxels that are 0 in a whole run are NaN in it."""
+    row = 0
+    for file in files:
+        values = out[row : row + file.n]
+        file.read_into(values)
+        n_infinite = sum(int(np.isinf(volume).sum()) for volume in values)
+        if n_infinite:
+            raise RepbiasError(f"{file.path}: {n_infinite} values are infinite")
+        row += file.n
+    if row > 1:  # one 0 alone may be a response
+        out[:row, unobserved(out[:row])] = np.nan
+
+
+def _refuse_unequal(volumes: dict[str, list[Volumes]]) -> None:
+    """Refuse files of two hemispheres with different numbers of volumes."""
+    first, *others = volumes.values()
+    for files in others:
+        for a, b in zip(first, files, strict=True):
+            if a.n != b.n:
+                raise RepbiasError(f"{b.path}: {b.n} volumes, but {a.n} in {a.path}")
+
+
+def _read_bold(
+    spec: FmriRecording, spaces: dict[str, Space], runs: list[Run]
+) -> tuple[np.ndarray, pd.DataFrame] | None:
+    """Return the response to each block or event; None if there are none."""
+    import pandas as pd
+
+    respond = average_bold if spec.glm() is None else fit_bold
+    responses, tables = [], []
+    for run in runs:
+        events = read_events(spec, run.first)
+        if is_ignored(spec, events["stimulus"]).all():
+            logger.warning("%s: holds no stimulus; it is left out", run.first.paths["events"])
+            continue
+        files = {hemi: [spaces[hemi].open(run.scans[hemi][0].image)] for hemi in spaces}
+        _refuse_unequal(files)
+        first = files[next(iter(spaces))][0]
+        values = np.empty((first.n, sum(len(space.units) for space in spaces.values())))
+        column = 0
+        for hemi, space in spaces.items():
+            files[hemi][0].read_into(values[:, column : column + len(space.units)])
+            column += len(space.units)
+        if np.isinf(values).any():
+            raise RepbiasError(f"{first.path}: {np.isinf(values).sum()} values are infinite")
+        picked, table = respond(spec, run.first, values, events, spec.tr_s or first.tr)
+        responses.append(picked)
+        tables.append(table.assign(**run.where))
+    return (np.concatenate(responses), pd.concat(tables, ignore_index=True)) if tables else None

@@ -1,0 +1,242 @@
+"""Betas in the layouts of SPM, FSL, GLMsingle, NSD and surfaces: what inspect proposes is read."""
+
+import h5py
+import nibabel
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.io
+
+from repbias.commands.description import FILL_IN
+from repbias.commands.inspect import describe
+
+IDS = ["face", "house", "shoe"]
+AFFINE = np.diag([2.0, 2.5, 3.0, 1.0])
+SHAPE = (3, 2, 2)
+VALUES = np.random.default_rng(0).normal(size=(3, *SHAPE)).astype(np.float32)
+
+
+def nifti(path, values, description=""):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = nibabel.Nifti1Image(values, AFFINE)
+    image.header["descrip"] = description.encode()
+    nibabel.save(image, path)
+
+
+def spm(folder, runs=2):
+    names = [f"Sn({r}) {n}*bf(1)" for r in range(1, runs + 1) for n in IDS]
+    for i, name in enumerate([*names, "Sn(1) R1", "Sn(1) constant"], 1):
+        description = f"spm_spm:beta ({i:04d}) - {name}"
+        nifti(folder / f"beta_{i:04d}.nii", VALUES[i % 3], description)
+    nifti(folder / "mask.nii", np.ones(SHAPE, np.uint8))
+    nifti(folder / "ResMS.nii", VALUES[0])
+    nifti(folder / "con_0001.nii", VALUES[0], "Contrast 1: face")
+    (folder / "SPM.mat").write_bytes(b"not read")
+
+
+def test_a_first_level_of_spm(tmp_path, inspect, read):
+    spm(tmp_path)
+    text, entry = inspect(tmp_path, stimuli="s")
+    assert "SPM: 2 runs, 3 conditions" in text
+    assert "conditions: face (2), house (2), shoe (2)" in text
+    assert "left out, as no responses: R1, constant" in text
+    assert (entry["images"], entry["events"]) == ("beta_*.nii", "headers")
+    assert entry["mask"] == "mask.nii"
+    assert read(entry, IDS).responses.shape == (6, 12)
+
+
+def test_first_levels_of_several_subjects(tmp_path, inspect, read):
+    for subject in ("sub-01", "sub-02"):
+        spm(tmp_path / subject, runs=1)
+    text, entry = inspect(tmp_path, stimuli="s")
+    assert "2 folders: sub-01, sub-02" in text
+    assert entry["images"] == "sub-{subject}/beta_*.nii"
+    assert entry["mask"] == "sub-{subject}/mask.nii"
+    recording = read(entry, IDS)
+    assert sorted(set(recording.units["subject"])) == ["01", "02"]
+
+
+def test_contrasts_of_fsl_are_numbered(tmp_path, inspect, read):
+    for i in range(3):
+        for kind in ("cope", "varcope", "zstat"):
+            nifti(tmp_path / f"{kind}{i + 1}.nii.gz", VALUES[i])
+    _, entry = inspect(tmp_path, stimuli="s")
+    assert entry["images"] == "cope{stimulus}.nii.gz"
+    comment = describe(tmp_path).comments["images"]
+    assert "rename: names.csv gives each number the id of its stimulus" in comment
+    assert read(entry, ["1", "2", "3"]).responses.shape == (3, 12)
+
+
+def test_names_of_images_tell_the_stimulus(tmp_path, inspect, read):
+    for name, x in zip(IDS, VALUES, strict=True):
+        nifti(tmp_path / f"sub-1_{name}_beta.nii.gz", x)
+    _, entry = inspect(tmp_path, stimuli="s")
+    assert entry["images"] == "sub-1_{stimulus}_beta.nii.gz"
+    assert read(entry, IDS).stimulus_ids.tolist() == IDS
+
+
+def test_numbered_trials_have_a_table(tmp_path, inspect, read):
+    for i, x in enumerate(VALUES):
+        nifti(tmp_path / f"trial{i + 1:02d}.nii", x)
+    pd.DataFrame({"stimulus": IDS}).to_csv(tmp_path / "order.csv", index=False)
+    _, entry = inspect(tmp_path, stimuli="s")
+    assert (entry["images"], entry["events"]) == ("trial*.nii", "order.csv")
+    assert "a guess, as it has 3 rows" in describe(tmp_path).comments["events"]
+    assert read(entry, IDS).responses.shape == (3, 12)
+    for i in range(3, 10):
+        nifti(tmp_path / f"trial{i + 1}.nii", VALUES[0])
+    (tmp_path / "trial01.nii").rename(tmp_path / "trial1.nii")
+    found = describe(tmp_path)
+    assert found.entry["events"] == FILL_IN
+    assert "Names sort in several ways: the table needs a column file." in found.lines
+
+
+def test_one_beta_names_its_condition_and_its_folder(tmp_path, inspect):
+    spm(tmp_path)
+    text, entry = inspect(tmp_path / "beta_0001.nii")
+    assert "description: spm_spm:beta (0001) - Sn(1) face*bf(1)" in text
+    assert "of betas in an image each, inspect the folder" in text
+    assert entry == {}
+
+
+@pytest.mark.parametrize("name", ["TYPED.hdf5", "TYPED.mat", "v73.mat"])
+def test_glmsingle(name, tmp_path, inspect, read):
+    betas = VALUES.transpose(1, 2, 3, 0)
+    if name == "TYPED.hdf5":
+        with h5py.File(tmp_path / name, "w") as file:
+            file["betasmd"], file["R2"] = betas, betas[..., 0]
+            file["noisepool"] = h5py.Empty("f")
+    elif name == "v73.mat":
+        with h5py.File(tmp_path / name, "w", userblock_size=512) as file:
+            file["modelmd"] = betas.T
+            file["modelmd"].attrs["MATLAB_class"] = np.bytes_("single")
+    else:
+        scipy.io.savemat(tmp_path / name, {"modelmd": betas, "R2": betas[..., 0]})
+    nifti(tmp_path / "brainmask.nii.gz", np.ones(SHAPE, np.uint8))
+    pd.DataFrame({"stimulus": IDS}).to_csv(tmp_path / "trials.tsv", sep="\t", index=False)
+    text, entry = inspect(tmp_path / name, stimuli="s")
+    assert "betas of GLMsingle" in text
+    assert entry["axes"] == ["x", "y", "z", "trial"]
+    assert entry["mask"] == str(tmp_path / "brainmask.nii.gz")
+    recording = read(entry, IDS)
+    np.testing.assert_array_equal(recording.responses, VALUES.reshape(3, -1).astype(float))
+
+
+def test_masked_data_of_glmsingle(tmp_path, inspect, read):
+    with h5py.File(tmp_path / "TYPEB.hdf5", "w") as file:
+        file["betasmd"] = VALUES.reshape(3, -1).T[:, None, None]
+    pd.DataFrame({"image": IDS}).to_csv(tmp_path / "trials.csv", index=False)
+    _, entry = inspect(tmp_path / "TYPEB.hdf5", **{"stimuli": "s", "columns.stimulus": ""})
+    entry = {key: value for key, value in entry.items() if key != "columns.stimulus"}
+    entry["columns"] = {"stimulus": "image"}
+    assert entry["axes"] == ["unit", "_", "_", "trial"]
+    np.testing.assert_array_equal(read(entry, IDS).responses, VALUES.reshape(3, -1).astype(float))
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_nsd(alone, tmp_path, inspect, read):
+    folder = tmp_path
+    if not alone:
+        folder /= "nsddata_betas/ppdata/subj01/func1pt8mm/betas_fithrf"
+        folder.mkdir(parents=True)
+        data = tmp_path / "nsddata/ppdata/subj01"
+        nifti(data / "func1pt8mm/brainmask.nii.gz", np.ones(SHAPE, np.uint8))
+        nifti(data / "func1pt8mm/roi/V1.nii.gz", np.ones(SHAPE, np.uint8))
+        (data / "behav").mkdir()
+        columns = {"SESSION": 1, "RUN": 1, "73KID": [5, 6, 7]}
+        pd.DataFrame(columns).to_csv(data / "behav/responses.tsv", sep="\t", index=False)
+    path = folder / "betas_session01.hdf5"
+    values = np.round(VALUES * 300).astype(np.int16)
+    with h5py.File(path, "w") as file:
+        file["betas"] = values.transpose(0, 3, 2, 1)
+    fill = {}
+    if alone:
+        (tmp_path / "t.csv").write_text("stimulus\n5\n6\n7\n")
+        fill = {"events": str(tmp_path / "t.csv")}
+    text, entry = inspect(path, stimuli="s", **fill)
+    assert "betas of the Natural Scenes Dataset: 3 x 2 x 2 x 3 (trial, z, y, x)" in text
+    assert entry["scale"] == 300
+    if not alone:
+        assert "roi/NAME.nii.gz (V1)" in describe(path).comments["mask"]
+        assert entry["path"] == str(tmp_path)
+    recording = read(entry, ["5", "6", "7"])
+    np.testing.assert_array_equal(recording.responses, values.reshape(3, -1) / 300)
+
+
+def gifti(path, arrays, names, side="CortexLeft", labels=()):
+    meta = nibabel.gifti.GiftiMetaData(AnatomicalStructurePrimary=side)
+    image = nibabel.GiftiImage(meta=meta)
+    intent = "NIFTI_INTENT_LABEL" if labels else "NIFTI_INTENT_NONE"
+    dtype = np.int32 if labels else np.float32
+    for values, name in zip(arrays, names, strict=True):
+        meta = nibabel.gifti.GiftiMetaData(Name=name)
+        array = nibabel.gifti.GiftiDataArray(np.asarray(values, dtype), intent=intent, meta=meta)
+        image.add_gifti_data_array(array)
+    for key, name in enumerate(labels):
+        label = nibabel.gifti.GiftiLabel(key)
+        label.label = name
+        image.labeltable.labels.append(label)
+    nibabel.save(image, path)
+
+
+def test_maps_of_both_hemispheres(tmp_path, inspect, read):
+    for hemi, side in (("L", "CortexLeft"), ("R", "CortexRight")):
+        values = np.random.default_rng(1).normal(size=(3, 8))
+        gifti(tmp_path / f"sub-1_hemi-{hemi}_betas.func.gii", values, IDS, side)
+    text, entry = inspect(tmp_path / "sub-1_hemi-R_betas.func.gii", stimuli="s")
+    assert "GIFTI, 3 arrays: 8 (3)" in text
+    assert "structure: CortexRight" in text
+    assert entry["images"] == "sub-1_hemi-{hemi}_betas.func.gii"
+    assert entry["events"] == "headers"
+    assert read(entry, IDS).responses.shape == (3, 16)
+
+
+def test_one_hemisphere_with_labels(tmp_path, inspect, read):
+    gifti(tmp_path / "lh.betas.func.gii", np.ones((3, 8)) + np.eye(3, 8), [""] * 3)
+    gifti(tmp_path / "lh.areas.label.gii", [[1] * 8], ["areas"], labels=["???", "V1"])
+    gifti(tmp_path / "rh.areas.label.gii", [[1] * 8], ["areas"], "CortexRight", ["???", "V1"])
+    (tmp_path / "t.csv").write_text("stimulus\nface\nhouse\nshoe\n")
+    _, entry = inspect(tmp_path / "lh.betas.func.gii", stimuli="s")
+    assert entry["regions"] == str(tmp_path / "lh.areas.label.gii")
+    assert set(read(entry, IDS).units["region"]) == {"V1"}
+    text, entry = inspect(tmp_path / "lh.areas.label.gii")
+    assert "regions: ???, V1" in text
+    assert entry == {}
+
+
+def test_a_folder_of_surfaces(tmp_path, inspect, read):
+    for hemi, side in (("L", "CortexLeft"), ("R", "CortexRight")):
+        for i, name in enumerate(IDS):
+            values = np.random.default_rng(i).normal(size=(1, 8))
+            gifti(tmp_path / f"sub-1_hemi-{hemi}_{name}.func.gii", values, [""], side)
+    _, entry = inspect(tmp_path, stimuli="s")
+    assert entry["images"] == "sub-1_hemi-{hemi}_{stimulus}.func.gii"
+    assert read(entry, IDS).responses.shape == (3, 16)
+
+
+def test_cifti(tmp_path, inspect, read):
+    places = nibabel.cifti2.BrainModelAxis.from_surface(np.arange(7), 9, "CORTEX_LEFT")
+    values = np.random.default_rng(1).normal(size=(3, 7)).astype(np.float32)
+    maps = nibabel.cifti2.ScalarAxis(IDS)
+    nibabel.save(nibabel.Cifti2Image(values, header=(maps, places)), tmp_path / "b.dscalar.nii")
+    labels = nibabel.cifti2.LabelAxis(["x"], {0: ("???", (0,) * 4), 1: ("V1", (0,) * 4)})
+    keys = np.ones((1, 7), np.float32)
+    nibabel.save(nibabel.Cifti2Image(keys, header=(labels, places)), tmp_path / "a.dlabel.nii")
+    text, entry = inspect(tmp_path / "b.dscalar.nii", stimuli="s")
+    assert "CIFTI, 3 maps of 7 grayordinates" in text
+    assert "cortex_left: 7" in text
+    recording = read(entry, IDS)
+    np.testing.assert_array_equal(recording.responses, values.astype(float))
+    assert set(recording.units["region"]) == {"V1"}
+    text, entry = inspect(tmp_path / "a.dlabel.nii")
+    assert "regions: ???, V1" in text
+    assert entry == {}
+
+
+def test_folders_of_other_things_are_no_betas(tmp_path, inspect):
+    """One volume over time, or images that differ in shape."""
+    from repbias.commands.fmri import describe_folder
+
+    nifti(tmp_path / "a.nii", VALUES)
+    nifti(tmp_path / "b.nii", VALUES[0])
+    assert describe_folder(tmp_path) is None
