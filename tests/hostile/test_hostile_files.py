@@ -448,7 +448,7 @@ def test_references_that_multiply_exponentially(tmp_path):
             file.create_dataset(name, data=below, dtype=h5py.ref_dtype)
             file[name].attrs["MATLAB_class"] = np.bytes_("cell")
     with pytest.MonkeyPatch.context() as patch:  # it would take a minute
-        patch.setattr("repbias.io.arrays.MAX_REFERENCES", 1000)
+        patch.setattr("repbias.io.matlab.MAX_REFERENCES", 1000)
         refused(path, "over and over", lambda p: load_array(p, "x"))
 
 
