@@ -106,15 +106,15 @@ def follow(document: str, folder: Path) -> dict[str, str]:
     """Do in a folder all that a tutorial says; return what each command printed.
 
     Blocks of Python that begin with the name of a file are saved, as is the study; commands run. If
-    none does, there is one block, which makes the example.
+    none does, all blocks run, which make the example.
     """
     named = {c: re.match(r"# (\w+\.py)\n", c) for c in blocks(document, "python")}
     for code, name in named.items():
         if name:
             (folder / name[1]).write_text(code)
     if not any(named.values()):
-        (code,) = named
-        subprocess.run([sys.executable, "-c", code], cwd=folder, check=True)
+        for code in named:
+            subprocess.run([sys.executable, "-c", code], cwd=folder, check=True)
     (study,) = blocks(document, "yaml")
     (folder / "study.yaml").write_text(study)
     said = {}
@@ -166,6 +166,19 @@ def test_the_tutorials_from_a_folder_run(document, study, inspected, n_units, tm
     assert reliability["split_half"].mean() > 0.2
     rsa = pd.read_csv(results / "tables/rsa_recordings.csv")
     assert (rsa.groupby("layer")["similarity"].max() > 0.1).all()
+
+
+def test_the_tutorial_of_judgements_runs_and_finds_what_people_judged_by(tmp_path):
+    """Fur divides the animals in all judgements; pixels, which size and fur make, come second."""
+    said = follow("behaviour.md", tmp_path)
+    assert "made with Meadows" in said["repbias inspect Meadows_animals_v_v1_tree.json"]
+    assert "0 problems" in said["repbias check study.yaml"]
+    assert (tmp_path / "results/judgements/report.html").stat().st_size > 10_000
+    found = pd.read_csv(tmp_path / "results/judgements/tables/rsa_recordings.csv")
+    assert set(found["recording"]) == {"arrangements", "ratings", "triplets"}
+    for recording, rows in found.groupby("recording"):
+        best = rows.loc[rows["similarity"].idxmax()]
+        assert (best["condition"], best["layer"]) == ("known", "furry"), recording
 
 
 def test_the_tutorial_runs_and_its_two_files_give_the_same_numbers(tutorial):

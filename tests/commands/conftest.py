@@ -32,8 +32,7 @@ def inspect(capsys: pytest.CaptureFixture) -> Callable[..., tuple[str, dict[str,
         content = yaml.safe_load(block)
         if content is None:
             return printed, {}
-        ((_, entries),) = content.items()
-        ((_, entry),) = entries.items()
+        ((_, entry),) = content.get("recordings", content.get("images")).items()
         # What is marked is what the test says, neither more nor less.
         assert set(unfilled(entry)) == fill.keys()
         return printed, entry | fill

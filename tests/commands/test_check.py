@@ -326,7 +326,7 @@ def test_rdms(check, folder):
     np.save(folder / "rdms.npy", np.ones((2, 435)))
     code, out = check(it=entry)
     assert code == 1
-    assert "PROBLEM: rdms.npy: all 435 dissimilarities of subject 'subject1'" in out
+    assert "all 435 dissimilarities of subject 'subject1', session 0, are the same" in out
 
 
 def test_images_are_decoded_when_asked_to(check, folder):

@@ -1,5 +1,7 @@
 """What is said of a file is what its own library wrote, and the block reads it."""
 
+import subprocess
+import sys
 import tarfile
 import zipfile
 from datetime import UTC, datetime
@@ -19,6 +21,7 @@ from pynwb.file import Subject
 from rsatoolbox.data import Dataset, TemporalDataset
 from rsatoolbox.rdm import RDMs
 
+from repbias.base.spec import RepbiasError
 from repbias.commands.description import FILL_IN, Description, name_of
 from repbias.commands.main import main
 from repbias.io.hdf5 import create
@@ -473,11 +476,58 @@ def test_a_table_whose_columns_are_called_otherwise(tmp_path, inspect, read):
     named = {"stimulus": "picture", "unit": "neuron", "response": "firing", "repeat": "repeat"}
     with pytest.raises(AssertionError, match="columns"):
         inspect(tmp_path / "t.csv", stimuli="shown")
-    _, entry = inspect(
-        tmp_path / "t.csv", stimuli="shown", **{"columns.stimulus": 1, "columns.response": 1}
-    )
+    _, entry = inspect(tmp_path / "t.csv", stimuli="shown", **{"columns.stimulus": 1})
+    assert entry["columns"]["response"] == "firing"
     entry = {k: v for k, v in entry.items() if "." not in k} | {"columns": named}
     assert read(entry, IDS).responses.shape == (18, 5)
+
+
+@pytest.mark.parametrize("stimulus", ["stimulus", "picture"])
+@pytest.mark.parametrize("numbered", [True, False])
+def test_a_long_table_is_recognised_by_what_is_repeated(stimulus, numbered, tmp_path, capsys):
+    """A column of numbers, and every stimulus with every unit, whatever the columns are called."""
+    rows = pd.DataFrame(table_rows(), columns=[stimulus, "repeat", "label", "firing"])
+    if numbered:
+        rows["label"] = rows["label"].str.slice(1).astype(int)
+    rows.to_csv(tmp_path / "t.csv")
+    main(["inspect", str(tmp_path / "t.csv")])
+    out = capsys.readouterr().out
+    assert "column 1 is an index of rows, and left out" in out
+    assert "format: long  # a guess: one numeric column, 'firing', and every " in out
+    named = stimulus == "stimulus"
+    unit = "label" if named else "FILL_IN"
+    columns = f"stimulus: {stimulus if named else 'FILL_IN'}, unit: {unit}, response: firing"
+    assert f"columns: {{{columns}, repeat: repeat}}  # guesses from names" in out
+
+
+def test_a_wide_table_is_called_a_guess(tmp_path, capsys):
+    (tmp_path / "t.csv").write_text("stimulus;n1;n2\ncat;1,5;2\ndog;1,5;3\ncat;2,5;3\n")
+    main(["inspect", str(tmp_path / "t.csv")])
+    out = capsys.readouterr().out
+    assert "format: wide  # a guess: 2 numeric columns, and none of units" in out
+    assert "cells are separated by semicolons" in out
+    assert "commas in numbers are decimal: 1,5 is 1.5" in out
+
+
+def test_an_embedding_and_triplets_as_of_things(tmp_path, inspect):
+    path = tmp_path / "spose_embedding_49d_sorted.txt"
+    matrix = RNG.random((6, 49)).round(4)
+    np.savetxt(path, matrix, fmt="%.4f")
+    (tmp_path / "unique_id.txt").write_text("\n".join(IDS))
+    text, entry = inspect(path)
+    assert "matrix of 6 x 49 numbers" in text
+    images = open_images(ImageSet(**entry))
+    assert images.ids == IDS
+    assert ImageSet(**entry).column_names()[::48] == ["column01", "column49"]
+    np.testing.assert_array_equal(np.stack(list(images.columns.values()), axis=1), matrix)
+    (tmp_path / "unique_id.txt").write_text("\n".join(IDS[1:]))
+    with pytest.raises(RepbiasError, match=r"unique_id.txt: 5 ids for the 6 rows of .*spose"):
+        open_images(ImageSet(**entry))
+    triplets = tmp_path / "triplets_large_final.csv"
+    triplets.write_text("image1\timage2\timage3\tchoice\tRT\n1\t2\t3\t2\t900\n")
+    text, entry = inspect(triplets)
+    assert "odd-one-out triplets" in text
+    assert entry == {}
 
 
 def test_tables_of_events_and_of_stimuli_are_recognised(tmp_path, inspect):
@@ -490,6 +540,130 @@ def test_tables_of_events_and_of_stimuli_are_recognised(tmp_path, inspect):
     pd.DataFrame({"stimulus_id": IDS, "size": np.arange(6)}).to_csv(tmp_path / "s.csv", index=False)
     text, _ = inspect(tmp_path / "s.csv", stimuli="shown")
     assert "If it describes the stimuli" in text
+
+
+# Pictures beside responses, and folders of anything
+
+
+def mat_with_pictures(path, n=6, side=8, compressed=False):
+    """As labs share them: pictures along the last axis, responses, and a table of MATLAB's."""
+    pictures = RNG.integers(0, 256, (side, side, 3, n), dtype=np.uint8)
+    content = {"pictures": pictures, "spikes": RESPONSES, "names": np.array(IDS, object)}
+    scipy.io.savemat(path, content, do_compression=compressed)
+    return pictures
+
+
+def test_pictures_and_responses_in_a_file_go_to_their_sections(tmp_path, inspect, read, capsys):
+    path = tmp_path / "session 1.mat"
+    pictures = mat_with_pictures(path)
+    text, entry = inspect(path, axes=AXES)
+    assert "pictures looks like 6 pictures" in text
+    assert entry["variable"] == "spikes"
+    assert_same_responses(read(entry, IDS))
+    main(["inspect", str(path)])
+    block = yaml.safe_load(capsys.readouterr().out.partition("\n\n")[2])
+    assert block["recordings"]["session_1"]["stimuli"] == "session_1_images"
+    images = open_images(ImageSet(**block["images"]["session_1_images"]))
+    np.testing.assert_array_equal(np.asarray(images.load(2)), pictures[..., 2])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("kind", ["compressed mat", "mat", "npy", "npz", "h5"])
+def test_no_more_memory_is_taken_than_twice_the_file(kind, tmp_path):
+    """Of the process and of the one that reads first; a small file says what both take anyway."""
+
+    def peak(side):
+        path = tmp_path / f"a{side}.{kind.split()[-1]}"
+        coarse = RNG.integers(0, 256, (side // 8, side // 8, 3, 240), dtype=np.uint8)
+        pictures = coarse.repeat(8, axis=0).repeat(8, axis=1)
+        if kind == "npy":
+            np.save(path, pictures)
+        elif kind == "npz":
+            np.savez_compressed(path, pictures=pictures, spikes=RESPONSES)
+        elif kind == "h5":
+            with h5py.File(path, "w") as file:
+                file.create_dataset("pictures", data=pictures, compression="gzip")
+                file["spikes"] = RESPONSES
+        else:
+            content = {"pictures": pictures, "spikes": RESPONSES}
+            scipy.io.savemat(path, content, do_compression=kind.startswith("c"))
+        code = (
+            "import re, resource, sys; from repbias.commands.main import main; main(sys.argv[1:]);"
+            # The maximum of a process that getrusage knows includes that of its parent.
+            "own = re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read()).group(1);"
+            "print(max(int(own), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))"
+        )
+        command = [sys.executable, "-c", code, "inspect", str(path)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert "240" in done.stdout
+        return 1024 * int(done.stdout.split()[-1]), path.stat().st_size
+
+    (least, _), (most, size) = peak(8), peak(400)  # 115 MB of pictures
+    assert most - least < 2 * size + 30e6
+
+
+def test_one_array_per_subject_is_proposed_as_a_pattern(tmp_path, inspect, read):
+    path = tmp_path / "r.mat"
+    rates = {f"sub{i}": RNG.normal(size=(6, 3, i)) for i in (4, 5)}
+    scipy.io.savemat(path, rates)
+    _, entry = inspect(path, axes=AXES, stimuli="shown", stimulus_ids="sorted")
+    assert entry["variable"] == "sub*"
+    recording = read(entry, IDS)
+    assert recording.units["subject"].tolist() == ["sub4"] * 4 + ["sub5"] * 5
+    assert_same_responses(
+        Recording({"stimulus_id": recording.stimulus_ids}, recording.responses[:, :4]),
+        rates["sub4"],
+    )
+
+
+def test_a_file_of_meadows(tmp_path, inspect, read):
+    path = tmp_path / "Meadows_animals_v_v1_arrange_1D.mat"
+    pairs = RNG.random((2, 15))
+    names = {f"stimuli_{who}": np.array(IDS) for who in ("shy_crab", "wise_owl")}
+    scipy.io.savemat(path, {"rdmutv_shy_crab": pairs[:1], "rdmutv_wise_owl": pairs[1:], **names})
+    text, entry = inspect(path, stimuli="shown")
+    assert "RDMs of arrangements, made with Meadows" in text
+    recording = read(entry, IDS)
+    np.testing.assert_array_equal(recording.rdms, pairs)
+    assert recording.rdm_info["subject"].tolist() == ["shy_crab", "wise_owl"]
+    assert recording.info["modality"] == "behaviour"
+
+
+def test_a_folder_of_anything_is_listed_by_kind(tmp_path, inspect, read):
+    np.save(tmp_path / "small.npy", np.zeros(3))
+    np.savez(tmp_path / "rates.npz", spikes=RESPONSES, name=np.array(IDS))
+    (tmp_path / "notes.docx").write_text("x")
+    (tmp_path / "model.pkl").write_bytes(b"x")
+    (tmp_path / "trials.csv").write_text("stimulus_id,size\nim0,1\n")
+    (tmp_path / "shown").mkdir()
+    for name in IDS:
+        Image.new("RGB", (4, 4)).save(tmp_path / f"shown/{name}.png")
+    text, entry = inspect(tmp_path, axes=AXES)
+    assert "6 .png: stimuli; the largest" in text
+    assert f"repbias inspect {tmp_path}/rates.npz" in text
+    assert "1 .npy, 1 .npz" in text or "1 .npz, 1 .npy" in text
+    assert f"repbias inspect {tmp_path}/trials.csv" in text
+    assert "1 .pkl: not read" in text
+    assert "1 other file, which repbias does not read" in text
+    assert "The likeliest recording is rates.npz (a guess: the largest of its kind)" in text
+    assert_same_responses(read(entry, IDS))
+
+
+def test_a_folder_of_images_and_a_table_is_a_set_of_stimuli(tmp_path, inspect):
+    for name in IDS:
+        Image.new("RGB", (4, 4)).save(tmp_path / f"{name}.png")
+    (tmp_path / "stimuli.csv").write_text("stimulus_id,size\nim0,1\n")
+    text, entry = inspect(tmp_path)
+    assert "6 images" in text
+    assert "1 .csv: tables of stimuli" in text
+    assert open_images(ImageSet(**entry)).ids == IDS
+
+
+def test_a_folder_without_files_that_are_read(tmp_path, capsys):
+    (tmp_path / "notes.docx").write_text("x")
+    assert main(["inspect", str(tmp_path)]) == 1
+    assert "no other file that repbias reads; endings of the files: 1 .docx" in one_line(capsys)
 
 
 # Images

@@ -158,11 +158,12 @@ def test_folders_of_net2brain(per_layer, tmp_path, proposed):
     assert_reads(spec, tmp_path)
 
 
-def test_folders_of_anything_else_are_images_as_before(tmp_path, capsys):
+def test_folders_of_anything_else_are_no_models_unless_called_one(tmp_path, capsys):
     np.save(tmp_path / "spikes.npy", np.zeros(5))
-    assert main(["inspect", str(tmp_path)]) == 1
-    assert "no images found" in capsys.readouterr().err
+    assert main(["inspect", str(tmp_path)]) == 0
+    assert "The likeliest recording is spikes.npy" in capsys.readouterr().out
     assert main(["inspect", str(tmp_path), "--as", "model"]) == 0
+    assert "\nnetworks:\n" in capsys.readouterr().out
 
 
 # RDMs
@@ -211,9 +212,8 @@ def test_pickles_of_pytorch_are_not_loaded(tmp_path, capsys):
 
     torch.save({"conv1": torch.zeros(3, 2)}, tmp_path / "a.pt")
     assert main(["inspect", str(tmp_path / "a.pt"), "--as", "model"]) == 1
-    assert (
-        "which are pickles, nothing is loaded: save arrays by np.savez" in capsys.readouterr().err
-    )
+    said = capsys.readouterr().err
+    assert "a pickle, which is never loaded" in said and 'np.savez("a.npz"' in said
 
 
 # Check

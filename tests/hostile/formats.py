@@ -133,6 +133,13 @@ def mat73(path: Path) -> None:
         file["ids"].attrs["MATLAB_class"] = np.bytes_("cell")
 
 
+def meadows(path: Path) -> None:
+    stimuli = [{"name": f"{name}.png"} for name in IDS]
+    rdm = np.arange(1, 16.0).tolist()
+    task = {"task": {"task_type": "multiarrange"}, "stimuli": stimuli, "rdm": rdm}
+    path.write_text(json.dumps({"clever-flea": {"tasks": [task]}}))
+
+
 def nwb(path: Path) -> None:
     import pynwb
 
@@ -430,6 +437,12 @@ def of_folder(
 
 
 LONG = {"kind": "table", "format": "long"}
+MEADOWS = {
+    "kind": "rdms",
+    "variable": "rdmutv_*",
+    "axes": ["session", "pair"],
+    "stimulus_ids": "variable:stimuli_*",
+}
 THEIRS = {"kind": "rsatoolbox", "stimulus": "stimulus"}
 BRAIN = {"kind": "brainscore"}
 SUITE2P = {"kind": "suite2p", "signal": "dff", "frame_rate": 10}
@@ -447,6 +460,7 @@ _ALL = [
     Format("x.mat", mat5, NAMED, (inspected, as_layers, lambda path: load_array(path, "s.field"))),
     Format("compressed.mat", lambda path: mat5(path, True), NAMED, (inspected,)),
     Format("v73.mat", mat73, NAMED | {"axes": ["stimulus", "unit"]}, (inspected,)),
+    Format("tree.json", meadows, MEADOWS, (inspected,)),
     Format("x.nwb", nwb, NWB, (inspected,)),
     Format("x.nc", netcdf, BRAIN, (inspected, as_layers)),
     Format("netcdf3.nc", lambda path: netcdf(path, "scipy"), BRAIN, (inspected,)),

@@ -88,9 +88,30 @@ def test_pickles_in_arrays_are_not_loaded(name, tmp_path):
         path.write_bytes(pickle.dumps(Bomb(trace)))
     refused(path, "pickle", load_array)
     if name == "x.npz":
-        assert "x: not an array" in inspected(path)
+        assert "x: objects in it are a pickle, which is never loaded" in inspected(path)
     else:
         refused(path, "pickle", inspected)
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize("suffix", ["pkl", "pickle", "p", "pt", "pth", "ckpt", "joblib"])
+@pytest.mark.parametrize("kind", ["array", "table", "rsatoolbox", "images", "table of images"])
+def test_pickles_are_loaded_nowhere(kind, suffix, tmp_path):
+    """Whatever reads them says what to save instead, in two lines of Python."""
+    trace, path = tmp_path / "ran", tmp_path / f"x.{suffix}"
+    path.write_bytes(pickle.dumps(Bomb(trace)))
+    said = "never loaded.*import.*(np.savez|to_csv)"
+    refused(path, said, inspected)
+    if kind == "images":
+        refused(path, said, images)
+    elif kind == "table of images":
+        refused(path, said, lambda p: open_images(ImageSet(table=p)))
+    elif kind == "array":
+        refused(path, said, lambda p: as_recording(ARRAY, p), load_array)
+    elif kind == "table":
+        refused(path, said, lambda p: as_recording({"kind": "table", "format": "wide"}, p))
+    elif suffix not in ("pkl", "pickle"):  # those are refused when the entry is read
+        refused(path, said, lambda p: as_recording({"kind": kind, "stimulus": "s"}, p))
     assert not trace.exists()
 
 
@@ -427,7 +448,7 @@ def test_references_that_multiply_exponentially(tmp_path):
             file.create_dataset(name, data=below, dtype=h5py.ref_dtype)
             file[name].attrs["MATLAB_class"] = np.bytes_("cell")
     with pytest.MonkeyPatch.context() as patch:  # it would take a minute
-        patch.setattr("repbias.io.arrays.MAX_REFERENCES", 1000)
+        patch.setattr("repbias.io.matlab.MAX_REFERENCES", 1000)
         refused(path, "over and over", lambda p: load_array(p, "x"))
 
 

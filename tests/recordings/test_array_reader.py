@@ -256,7 +256,7 @@ def test_invalid_axes_are_refused(axes, message, tmp_path):
 def test_pickles_are_not_loaded(tmp_path):
     path = tmp_path / "objects.npy"
     np.save(path, np.array([[{"a": 1}] * 2] * 5), allow_pickle=True)
-    with pytest.raises(RepbiasError, match="cannot be read as npy"):
+    with pytest.raises(RepbiasError, match=r"never loaded \(allow_pickle=False.*np\.savez"):
         read_file(path, axes=["stimulus", "unit"])
 
 

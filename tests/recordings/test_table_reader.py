@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 
 import numpy as np
@@ -317,10 +318,68 @@ def test_stimuli_may_be_left_out_or_renamed(tmp_path):
     assert list(recording.stimulus_ids) == ["cat"]
 
 
-@pytest.mark.parametrize("suffix", [".xlsx", ".pkl"])
-def test_other_files_are_refused(suffix, tmp_path):
-    with pytest.raises(RepbiasError, match=f"unknown kind of table '{suffix}'; expected .csv"):
+@pytest.mark.parametrize(
+    ("suffix", "message"),
+    [
+        (".dat", "unknown kind of table '.dat'; expected .csv"),
+        (".xlsx", r"a spreadsheet .* pd.read_excel\(\"x.xlsx\"\) .* table.to_csv\(\"x.csv\""),
+        (".parquet", r"pd.read_parquet\(\"x.parquet\"\)"),
+        (".rds", r"write.csv\(table, \"x.csv\""),
+        (".pkl", "a pickle, which is never loaded"),
+    ],
+)
+def test_other_files_are_refused(suffix, message, tmp_path):
+    with pytest.raises(RepbiasError, match=message):
         read_text(tmp_path / f"x{suffix}", WIDE, format="wide")
+
+
+LONG_ROWS = pd.DataFrame(
+    {
+        "stimulus": np.repeat(["cat", "dog", "003"], 2),
+        "unit": ["u1", "u2"] * 3,
+        "response": [0.5, 1.25, -2, 3e-05, np.nan, 7],
+    }
+)
+
+
+@pytest.mark.parametrize("how", ["pandas", "pandas twice", "R", "semicolons", "commas", "tabs"])
+def test_tables_as_other_programs_write_them(how, tmp_path):
+    """Each is written by pandas with what the other programs do; the responses are the same."""
+    path = tmp_path / "x.csv"
+    plain = tmp_path / "plain.csv"
+    LONG_ROWS.to_csv(plain, index=False)
+    options = {
+        "pandas": {},
+        "pandas twice": {},
+        "R": {"quoting": csv.QUOTE_NONNUMERIC, "na_rep": "NA"},
+        "semicolons": {"sep": ";", "index": False},
+        "commas": {"sep": ";", "decimal": ",", "index": False},  # Excel, and R's write.csv2
+        "tabs": {"sep": "\t", "index": False},
+    }[how]
+    table = LONG_ROWS.set_index(LONG_ROWS.index + 1) if how == "R" else LONG_ROWS
+    table.to_csv(path, **options)
+    if how == "pandas twice":
+        pd.read_csv(path, dtype={"stimulus": str}).to_csv(path)
+        assert path.read_text().startswith(",Unnamed: 0,stimulus")
+    expected = read_text(plain, format="long")
+    found = read_text(path, format="long")
+    np.testing.assert_array_equal(found.responses, expected.responses)
+    assert found.units["unit"].tolist() == ["u1", "u2"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (",unit,response\nant,u1,1\nbee,u1,2\n", "column 1 has no name, .* holds 'ant'; give"),
+        (",stimulus,unit,response\n0,ant,u1,1\n0,bee,u1,2\n", "column 1 .* holds '0' twice"),
+        ("stimulus;unit;response\nant;u1;1,5\nbee;u1;2.5\n", "decimal commas .line 2: 1,5. and"),
+        ('stimulus,unit,response\nant,u1,"1,5"\n', "found '1,5'; write decimals with points"),
+        (",\n0,1\n", "no column has a name"),
+    ],
+)
+def test_what_is_no_index_and_no_number_is_refused(text, message, tmp_path):
+    with pytest.raises(RepbiasError, match=message):
+        read_text(tmp_path / "x.csv", text, format="long")
 
 
 def test_binary_files_are_refused(tmp_path):

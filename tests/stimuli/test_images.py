@@ -93,6 +93,43 @@ def test_images_of_an_array(kind, shape, tmp_path):
     np.testing.assert_array_equal(pixels_of(images), rgb)
 
 
+@pytest.mark.parametrize("n", [2, 3, 12])
+@pytest.mark.parametrize("kind", ["v5", "v73", "npy"])
+def test_images_along_the_last_axis(kind, n, tmp_path):
+    """MATLAB stacks pictures as height x width x 3 x image."""
+    array = RNG.integers(0, 256, (n, 5, 7, 3), dtype=np.uint8)
+    stack = np.moveaxis(array, 0, -1)
+    path = tmp_path / ("photos.npy" if kind == "npy" else "photos.mat")
+    if kind == "npy":
+        np.save(path, stack)
+    elif kind == "v5":
+        scipy.io.savemat(path, {"photos": stack})
+    else:
+        with h5py.File(path, "w") as file:
+            file["photos"] = stack.T
+            file["photos"].attrs["MATLAB_class"] = np.bytes_("uint8")
+    images = images_of(path)
+    assert len(images) == n
+    np.testing.assert_array_equal(pixels_of(images), array)
+
+
+def test_axes_of_images_are_named_where_their_shape_does_not_tell(tmp_path):
+    array = RNG.integers(0, 256, (12, 6, 6), dtype=np.uint8)
+    path = tmp_path / "a.npy"
+    np.save(path, np.moveaxis(array, 0, -1))
+    with pytest.raises(RepbiasError, match=r"which axis is which .*Set 'axes', such as \[height"):
+        images_of(path)
+    images = open_images(ImageSet(path=path, axes=["height", "width", "image"]))
+    np.testing.assert_array_equal(pixels_of(images), np.repeat(array[..., None], 3, axis=-1))
+    with pytest.raises(RepbiasError, match=r"axes names 4 axes .* the array has 3"):
+        open_images(ImageSet(path=path, axes=["image", "height", "width", "colour"]))
+    with pytest.raises(ValidationError, match="name image, height and width"):
+        ImageSet(path=path, axes=["height", "width"])
+    np.save(path, array / 255)
+    with pytest.raises(RepbiasError, match=r"uint8, of 0 to 255, found float64 .* im2uint8"):
+        images_of(path)
+
+
 @pytest.mark.parametrize("shape", [(5, 7, 3), (5, 7)])
 @pytest.mark.parametrize("n", [1, 11])
 def test_images_of_a_matlab_structure(shape, n, tmp_path):

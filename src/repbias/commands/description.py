@@ -28,12 +28,14 @@ class Description:
     entry : keys of the entry that reads the file; empty if nothing does
     comments : comments that follow the keys
     section : the section of the configuration that the entry belongs to
+    stimuli : the stimuli that are in the same file or folder, for the section `images`
     """
 
     lines: list[str]
     entry: dict[str, Any] = field(default_factory=dict)
     comments: dict[str, str] = field(default_factory=dict)
     section: Literal["recordings", "images", "networks"] = "recordings"
+    stimuli: Description | None = None
 
     def put(self, key: str, value: Any, comment: str = "") -> None:
         """Add a key to the entry."""
@@ -42,9 +44,13 @@ class Description:
             self.comments[key] = printable(" ".join(comment.split()))  # data may hold line breaks
 
     def block(self, name: str) -> str:
-        """Return the entry as YAML, under a name in its section."""
-        lines = [f"{self.section}:", f"  {name}:"]
-        for key, value in self.entry.items():
+        """Return the entry as YAML, under a name in its section; stimuli come first."""
+        lines = [] if self.stimuli is None else [self.stimuli.block(f"{name}_images").rstrip()]
+        lines += [f"{self.section}:", f"  {name}:"]
+        entry = self.entry
+        if self.stimuli is not None:
+            entry = {**entry, "stimuli": f"{name}_images"}
+        for key, value in entry.items():
             comment = f"  # {self.comments[key]}" if key in self.comments else ""
             lines.append(f"    {key}: {_flow(value)}{comment}")
         return "\n".join(lines) + "\n"

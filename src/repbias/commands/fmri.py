@@ -14,6 +14,7 @@ from repbias.commands.arrays import describe_arrays
 from repbias.commands.description import FILL_IN, STIMULI, Description, count, some
 from repbias.commands.formats import refuse_variable
 from repbias.commands.hdf5 import describe_hdf5
+from repbias.io.arrays import list_arrays
 from repbias.io.text_tables import SEPARATORS, read_header, read_table
 from repbias.recordings.readers.fmri.scans import SUFFIXES, kind_of
 
@@ -417,18 +418,8 @@ def _describe_betas_array(path: Path) -> Description | None:
 
 def _stored_arrays(path: Path) -> dict[str, tuple[int, ...]]:
     """Return the shapes of a file's arrays as load_array gives them, without reading them."""
-    import h5py
-    import scipy.io
-
-    from repbias.io.untrusted import open_hdf5, refuse_crash
-
-    is_mat = path.suffix.lower() == ".mat"
-    if is_mat and not h5py.is_hdf5(path):
-        refuse_crash(path, "matlab")
-        return {name: tuple(shape) for name, shape, _ in scipy.io.whosmat(path)}
-    with open_hdf5(path) as file:
-        shapes = {name: node.shape for name, node in file.items() if isinstance(node, h5py.Dataset)}
-    return {n: (s[::-1] if is_mat else s) for n, s in shapes.items() if s is not None}
+    contents = list_arrays(path, budget=0).items()
+    return {name: x.shape for name, x in contents if not isinstance(x, RepbiasError)}
 
 
 def _glmsingle(path: Path, name: str, shape: tuple[int, ...]) -> Description:

@@ -6,10 +6,13 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from repbias.commands.arrays import datasets, describe_arrays
+import numpy as np
+
+from repbias.commands.arrays import describe_arrays
 from repbias.commands.description import FILL_IN, STIMULI, Description, some
 from repbias.commands.formats import put_stimulus
 from repbias.commands.physiology import describe_caiman
+from repbias.commands.variables import variables_of
 from repbias.io.blocks import Blocks
 from repbias.io.untrusted import open_hdf5
 
@@ -97,7 +100,7 @@ def _rdms(found: Description, recording: Recording) -> dict[str, Any]:
 
 def _describe_rsatoolbox(path: Path) -> Description:
     """Describe a dataset or RDMs; the reader of this kind keeps their descriptors."""
-    arrays = dict(datasets(path))
+    arrays = variables_of(path)
     found = Description(["a file of rsatoolbox", *(f"{name}: {v}" for name, v in arrays.items())])
     place = "pattern_descriptors/" if "dissimilarities" in arrays else "obs_descriptors/"
     found.put("kind", "rsatoolbox")
@@ -114,8 +117,10 @@ def _describe_rsatoolbox(path: Path) -> Description:
     )
     if "time_descriptors/time" in arrays:
         times = descriptors["time_descriptors/time"]
-        found.put("time_unit", "s", f"or ms; times go from {times.min():g} to {times.max():g}")
+        unit = "ms" if np.ptp(times) > 20 else "s"
+        extent = f"times go from {times.min():g} to {times.max():g}"
+        found.put("time_unit", unit, f"a guess (s or ms): {extent}")
     several = "dissimilarities" in arrays and arrays["dissimilarities"].shape[0] > 1
     if several and "rdm_descriptors/subject" not in arrays:
-        found.put("subject_descriptor", "index", "each RDM belongs to a different subject")
+        found.put("subject_descriptor", "index", "a guess: each RDM is of another subject")
     return found

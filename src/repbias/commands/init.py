@@ -84,6 +84,7 @@ def _images(folder: Path, images: Path | None) -> Description:
     if images is None:
         return Description([], {"path": FILL_IN}, section="images")
     found = describe(images)
+    found = found.stimuli or found
     if found.section != "images":
         raise RepbiasError(f"{images}: no images, expected a folder, an archive or an array")
     found.entry["path"] = _relative(folder, images)
@@ -103,7 +104,7 @@ def _recordings(folder: Path, recording: Path) -> str:
             entry[key] = _relative(folder, Path(entry[key]))
     if "more_files" in entry:
         entry["more_files"] = [_relative(folder, Path(file)) for file in entry["more_files"]]
-    entry["stimuli"] = SHOWN
+    entry["stimuli"], found.stimuli = SHOWN, None
     found.comments.pop("stimuli", None)
     return found.block(name_of(recording))
 

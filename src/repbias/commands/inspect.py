@@ -10,16 +10,20 @@ from repbias.base.spec import RepbiasError
 from repbias.commands import bids, fmri, formats, meeg, models, nwb, physiology
 from repbias.commands.arrays import describe_arrays
 from repbias.commands.description import Description, name_of
+from repbias.commands.folders import describe_files
+from repbias.commands.tables import describe_table
 from repbias.io.arrays import ARRAY_SUFFIXES
+from repbias.io.text_tables import SEPARATORS
+from repbias.io.unread import refuse_unread
 from repbias.io.untrusted import readable
 from repbias.recordings.readers.mne.files import TESTED, UNTESTED
 
 Describe = Callable[[Path, str | None], Description]
 #: Extension of a file to the function that describes it: (path, --variable or None).
 DESCRIBE: dict[str, Describe] = {
-    **dict.fromkeys(ARRAY_SUFFIXES, describe_arrays),
+    **dict.fromkeys((*ARRAY_SUFFIXES, ".json"), describe_arrays),
     **dict.fromkeys((".h5", ".hdf5", ".mat"), fmri.describe_array_file),
-    **dict.fromkeys((".csv", ".tsv"), formats.describe_table),
+    **dict.fromkeys(SEPARATORS, describe_table),
     ".nwb": nwb.describe_nwb,
     **dict.fromkeys((*TESTED, *UNTESTED), meeg.describe_meeg),
     ".nc": formats.describe_brainscore,
@@ -62,6 +66,7 @@ def describe(path: Path, variable: str | None = None, as_model: bool = False) ->
     """
     if not path.exists():
         raise RepbiasError(f"{path}: no such file or folder")
+    refuse_unread(path)
     ending = next((e for e in DESCRIBE if path.name.lower().endswith(e)), path.suffix)
     describe_it = _describe_folder if path.is_dir() else DESCRIBE.get(ending)
     if describe_it is None and not as_model:
@@ -79,7 +84,7 @@ def describe(path: Path, variable: str | None = None, as_model: bool = False) ->
 
 
 def _describe_folder(path: Path, variable: str | None) -> Description:
-    """Describe a folder: that of some software, or one of images."""
+    """Describe a folder: that of some software, or else by the files in it."""
     formats.refuse_variable(path, variable)
-    found = (describe_it(path) for describe_it in FOLDERS)
-    return next(filter(None, found), None) or formats.describe_images(path, None)
+    found = next(filter(None, (describe_it(path) for describe_it in FOLDERS)), None)
+    return found or describe_files(path, describe, DESCRIBE)

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 INSPECT = """\
 Describe what a data file contains, and print a block of YAML that reads it, for the configuration
 of a study. What only you can know is marked FILL_IN, with a comment that lists the options. Reads
-arrays (.npy, .npz, .h5, .mat), tables (.csv, .tsv), NWB, MNE epochs (.fif), Brain-Score (.nc),
-NIfTI (.nii, .nii.gz), files of rsatoolbox (.h5), and images (a folder, .zip or .tar)."""
+arrays (.npy, .npz, .h5, .mat), tables (.csv, .tsv, .txt), NWB, MNE epochs (.fif), Brain-Score
+(.nc), NIfTI (.nii, .nii.gz), files of rsatoolbox (.h5), RDMs of Meadows (.mat, .json), images (a
+folder, .zip or .tar), and folders of any of these."""
 CHECK = """\
 Check a study before anything is computed: its configuration (all problems at once), its images,
 and every recording, which is read as the pipeline will read it and summarised: stimuli, repeats,

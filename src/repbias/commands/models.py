@@ -61,8 +61,7 @@ def describe_model(path: Path, variable: str | None = None) -> Description:
     suffix = suffix_of(path)
     if suffix not in LAYER_SUFFIXES and not is_zarr(path):
         raise RepbiasError(
-            f"{path}: no file of a model; expected a folder, zarr or {', '.join(LAYER_SUFFIXES)} "
-            "(of files of PyTorch, which are pickles, nothing is loaded: save arrays by np.savez)"
+            f"{path}: no file of a model; expected a folder, zarr or {', '.join(LAYER_SUFFIXES)}"
         )
     shapes = _shapes(path)
     found = Description([f"{name or path.name}: {_times(s)}" for name, s in shapes.items()])

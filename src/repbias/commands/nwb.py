@@ -75,7 +75,10 @@ def _put_nwb_entry(
     if tables:
         longest = max(tables, key=lambda name: max(map(len, tables[name].values()), default=0))
         table = "trials" if "trials" in tables else longest
-        found.put("table", table, f"found: {', '.join(tables)}; or trials: a table of your own")
+        guess = "" if "trials" in tables else "a guess, as it is the longest; "
+        found.put(
+            "table", table, f"{guess}found: {', '.join(tables)}; or trials: a table of your own"
+        )
         put_stimulus(found, tables[table])
         found.put("align", "start_time", "the column with the time that is 0 s")
     else:
@@ -86,7 +89,7 @@ def _put_nwb_entry(
     found.put("data", "units" if unit_columns else series[0], others)
     region = next((name for name in REGIONS if name in unit_columns), None)
     if region is not None:
-        found.put("region_column", region)
+        found.put("region_column", region, "a guess from its name")
 
 
 def describe_nwb_folder(path: Path) -> Description | None:

@@ -52,7 +52,7 @@ def describe_phy(path: Path) -> Description | None:
     _put_groups(found, [str(i) for i in ids.tolist()], columns)
     region = next((name for name in REGIONS if name in columns), None)
     if region is not None:
-        found.put("region_column", region)
+        found.put("region_column", region, "a guess from its name")
     return found
 
 

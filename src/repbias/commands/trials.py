@@ -10,7 +10,8 @@ import numpy as np
 
 from repbias.base.spec import RepbiasError
 from repbias.commands.description import FILL_IN, Description, some
-from repbias.commands.formats import COLUMNS, ROWS, examples, put_stimulus
+from repbias.commands.formats import ROWS, examples, put_stimulus
+from repbias.commands.tables import COLUMNS
 
 #: Words in the names of tables of trials, the surest first.
 TRIALS = (re.compile("trial", re.I), re.compile("presentation|event|onset|stim", re.I))

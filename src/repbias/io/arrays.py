@@ -6,20 +6,31 @@ No pickles are loaded, and no links or references to other files are followed
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import IO, TYPE_CHECKING, Literal
 
 import numpy as np
 
 from repbias.base.spec import RepbiasError, nearest
+from repbias.io.matlab import (
+    Content,
+    Unread,
+    affordable,
+    choose,
+    find_mat73,
+    is_plain,
+    list_mat,
+    load_mat,
+)
+from repbias.io.meadows import meadows_arrays
+from repbias.io.unread import objects_error
 from repbias.io.untrusted import (
     member,
     open_hdf5,
     readable,
-    refuse_crash,
     refuse_external_data,
     refuse_size,
 )
@@ -29,10 +40,8 @@ if TYPE_CHECKING:
 
 #: Suffixes of files that can hold several arrays.
 SEVERAL_ARRAYS = (".npz", ".h5", ".hdf5", ".mat")
-#: Suffixes of files that :func:`load_array` reads.
+#: Suffixes of files that :func:`load_array` reads, beside .json of Meadows.
 ARRAY_SUFFIXES = (".npy", *SEVERAL_ARRAYS)
-#: Limit on the references followed within a file, if it is smaller than 8 bytes for each of them.
-MAX_REFERENCES = 10**6
 
 
 def load_array(path: str | Path, variable: str | None = None) -> np.ndarray:
@@ -41,7 +50,7 @@ def load_array(path: str | Path, variable: str | None = None) -> np.ndarray:
     Parameters
     ----------
     path
-        A .npy, .npz, .h5, .hdf5 or .mat (v5 to v7.3) file.
+        A .npy, .npz, .h5, .hdf5 or .mat (v5 to v7.3) file, or a .json file of Meadows.
     variable
         Name of the array. In HDF5, slashes step into groups; in MATLAB files, dots step into
         structures. The elements of structure arrays and cell arrays are stacked along the axes of
@@ -56,21 +65,88 @@ def load_array(path: str | Path, variable: str | None = None) -> np.ndarray:
     Raises
     ------
     RepbiasError
-        If the file cannot be read or does not fit into memory, or the variable is missing or its
-        elements have different shapes.
+        If the file cannot be read or does not fit into memory, or the variable is missing, its
+        elements have different shapes, or it is an object that only its own program can read.
     """
     path = Path(path)
+    with readable(path, path.suffix.lower()[1:]):
+        return _loader(path)(path, variable)
+
+
+def _loader(path: Path) -> Callable[[Path, str | None], np.ndarray]:
+    loaders = {
+        ".npy": _from_npy,
+        ".npz": _from_npz,
+        ".mat": load_mat,
+        ".json": _from_json,
+        ".h5": _from_hdf5,
+        ".hdf5": _from_hdf5,
+    }
     suffix = path.suffix.lower()
-    if suffix not in ARRAY_SUFFIXES:
+    if suffix not in loaders:
         raise RepbiasError(
-            f"{path}: unknown kind of array file {suffix!r}; expected {', '.join(ARRAY_SUFFIXES)}"
+            f"{path}: unknown kind of array file {suffix!r}; expected {', '.join(ARRAY_SUFFIXES)}, "
+            "or a .json file of Meadows"
         )
+    return loaders[suffix]
+
+
+def list_arrays(path: Path, budget: float) -> dict[str, Content]:
+    """Return what a file holds, by name; a bare array has an empty name.
+
+    Parameters
+    ----------
+    path
+        A file that :func:`load_array` reads.
+    budget
+        Bytes that may be read, in all: the smallest arrays are read, and the others left unread.
+
+    Raises
+    ------
+    RepbiasError
+        If the file cannot be read.
+    """
+    listers: dict[str, Callable[[Path, float], Iterator[tuple[str, Content]]]] = {
+        ".npy": _list_npy,
+        ".npz": _list_npz,
+        ".mat": list_mat,
+        ".json": lambda path, _: iter(meadows_arrays(path).items()),
+    }
+    suffix = path.suffix.lower()
     with readable(path, suffix[1:]):
-        if suffix == ".npy":
-            return _from_npy(path, variable)
-        if suffix == ".npz":
-            return _from_npz(path, variable)
-        return (_from_mat if suffix == ".mat" else _from_hdf5)(path, variable)
+        return dict(listers.get(suffix, _list_hdf5)(path, budget))
+
+
+def matching(path: Path, pattern: str) -> dict[str, str]:
+    """Return the arrays of a file that match a pattern, such as ``sub*``, sorted by name.
+
+    Parameters
+    ----------
+    path
+        The file.
+    pattern
+        A name with one ``*``, which stands for any characters but dots and slashes.
+
+    Returns
+    -------
+    dict
+        The name of an array to the characters that ``*`` stands for.
+
+    Raises
+    ------
+    RepbiasError
+        If the pattern does not have one ``*``, or no array matches it.
+    """
+    if pattern.count("*") != 1:
+        raise RepbiasError(f"{path}: expected a pattern with one *, found {pattern!r}")
+    before, after = map(re.escape, pattern.split("*"))
+    # Structures have to be read to know their fields.
+    names = list_arrays(path, float("inf") if "." in pattern else 0)
+    matches = {name: re.fullmatch(f"{before}([^./]*){after}", name) for name in sorted(names)}
+    found = {name: match.group(1) for name, match in matches.items() if match}
+    if not found:
+        raise RepbiasError(f"{path}: no variable matches {pattern!r}; {nearest(pattern, names)}")
+    return found
 
 
 @contextmanager
@@ -100,24 +176,13 @@ def open_array(
             return
         if suffix in (".h5", ".hdf5") or (suffix == ".mat" and h5py.is_hdf5(path)):
             with open_hdf5(path) as file:
-                find = _find_mat73 if suffix == ".mat" else _find_hdf5
+                find = find_mat73 if suffix == ".mat" else _find_hdf5
                 node = find(path, file, variable)
-                if isinstance(node, h5py.Dataset) and _is_plain(node):
+                if isinstance(node, h5py.Dataset) and is_plain(node):
                     refuse_external_data(path, node)
                     yield node, suffix == ".mat"
                     return
         yield load_array(path, variable), False
-
-
-def _is_plain(dataset: h5py.Dataset) -> bool:
-    """Whether a dataset holds numbers as they are, not a part of some value of MATLAB's."""
-    kind = bytes(dataset.attrs.get("MATLAB_class", b"double")).decode()
-    return (
-        dataset.shape is not None
-        and dataset.dtype.kind in "fiu"
-        and kind in _MATLAB_CLASSES.keys() - {"char", "cell"}
-        and "MATLAB_empty" not in dataset.attrs
-    )
 
 
 def _from_npy(
@@ -127,59 +192,85 @@ def _from_npy(
         raise RepbiasError(f"{path}: an .npy file holds one array; leave 'variable' out")
     if mmap_mode is None:
         refuse_size(path, "the file", (path.stat().st_size,))
-    with path.open("rb") as file:
-        if file.read(6) == b"\x93NUMPY":
-            file.seek(0)
-            _refuse_objects(file)
-    array = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
+    with _no_objects(path):
+        array = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
     if not isinstance(array, np.ndarray):
         raise RepbiasError(f"{path}: an archive of arrays (npz), not an npy file")
     return array
 
 
-def _refuse_objects(file: BinaryIO) -> None:
-    """Refuse an array of Python objects, by its header; loading one runs the code in it."""
-    major, _ = np.lib.format.read_magic(file)
-    read = (
-        np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
-    )
-    if read(file)[2].hasobject:
-        raise ValueError(
-            "holds pickled Python objects, which can run code and are not loaded; save its numbers "
-            "instead: if you trust the file and it holds a dictionary, such as GLMsingle's "
-            "results, np.save('betas.npy', np.load('x.npy', allow_pickle=True).item()['betasmd'])"
-        )
+@contextmanager
+def _no_objects(path: Path) -> Iterator[None]:
+    """Say what to save instead of objects, which NumPy would unpickle."""
+    try:
+        yield
+    except ValueError as error:
+        if "allow_pickle" in str(error) or "Python objects in dtype" in str(error):
+            # NumPy takes whatever it does not know for a pickle.
+            with path.open("rb") as file:
+                if not file.read(6).startswith((b"\x93NUMPY", b"PK", b"\x80")):
+                    raise ValueError("it does not begin as a file of NumPy does") from error
+            raise objects_error(path) from error
+        raise
+
+
+def _list_npy(path: Path, budget: float) -> Iterator[tuple[str, Content]]:
+    if path.stat().st_size <= budget:
+        yield "", _from_npy(path, None)
+    else:
+        with path.open("rb") as file:
+            yield "", _header(file)
+
+
+def _header(file: IO[bytes]) -> Unread:
+    """Read what an npy file says of its array before the data."""
+    readers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    version = np.lib.format.read_magic(file)
+    if version not in readers:
+        raise ValueError(f"version {version} of npy")
+    shape, _, dtype = readers[version](file)
+    return Unread(shape, dtype)
 
 
 def _from_npz(path: Path, variable: str | None) -> np.ndarray:
-    archive = np.load(path, allow_pickle=False)
+    with _no_objects(path):
+        archive = np.load(path, allow_pickle=False)
     if isinstance(archive, np.ndarray):
         raise RepbiasError(f"{path}: one array (npy), not an npz archive")
     with archive:
-        name = _choose(path, variable, archive.files)
+        name = choose(path, variable, archive.files)
         # The archive limits a member to this size, whatever the header of its array declares.
         for stored in archive.zip.infolist():
             if stored.filename in (name, f"{name}.npy"):
                 refuse_size(path, repr(name), (stored.file_size,))
-        array = archive[name]
+        with _no_objects(path):
+            array = archive[name]
     if not isinstance(array, np.ndarray):
         raise RepbiasError(f"{path}: {name!r} is not an array")
     return array
 
 
-def _choose(path: Path, variable: str | None, available: list[str]) -> str:
-    if variable is None and len(available) == 1:
-        return available[0]
-    if not available:
-        raise RepbiasError(f"{path}: holds no array")
-    if variable is None:
-        raise RepbiasError(
-            f"{path}: holds several arrays; name one with 'variable' "
-            f"(allowed: {', '.join(sorted(available)) or 'nothing'})"
-        )
-    if variable not in available:
-        raise RepbiasError(f"{path}: no variable {variable!r}; {nearest(variable, available)}")
-    return variable
+def _list_npz(path: Path, budget: float) -> Iterator[tuple[str, Content]]:
+    with _no_objects(path):
+        archive = np.load(path, allow_pickle=False)
+    if isinstance(archive, np.ndarray):
+        raise RepbiasError(f"{path}: one array (npy), not an npz archive")
+    with archive:
+        members = archive.zip.infolist()
+        chosen = affordable([stored.file_size for stored in members], budget)
+        for stored, affords in zip(members, chosen, strict=True):
+            name = stored.filename.removesuffix(".npy")
+            try:
+                if affords:
+                    yield name, load_array(path, name)
+                else:
+                    with archive.zip.open(stored) as file:
+                        yield name, _header(file)
+            except (RepbiasError, ValueError) as error:
+                yield name, RepbiasError(str(error))
 
 
 def _from_hdf5(path: Path, variable: str | None) -> np.ndarray:
@@ -188,10 +279,29 @@ def _from_hdf5(path: Path, variable: str | None) -> np.ndarray:
 
 
 def _find_hdf5(path: Path, file: h5py.File, variable: str | None) -> h5py.Dataset:
-    names: list[str] = []
+    return member(path, file, choose(path, variable and variable.strip("/"), list(_datasets(file))))
+
+
+def _datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
+    found: dict[str, h5py.Dataset] = {}
     # Links are not visited.
-    file.visititems(lambda name, x: names.append(name) if hasattr(x, "shape") else None)
-    return member(path, file, _choose(path, variable and variable.strip("/"), names))
+    file.visititems(lambda name, x: found.update({name: x}) if hasattr(x, "shape") else None)
+    return found
+
+
+def _list_hdf5(path: Path, budget: float) -> Iterator[tuple[str, Content]]:
+    with open_hdf5(path) as file:
+        found = _datasets(file)
+        sizes = [float(x.nbytes if x.shape is not None else 0) for x in found.values()]
+        chosen = affordable(sizes, budget)
+        for (name, dataset), affords in zip(found.items(), chosen, strict=True):
+            if affords or dataset.shape is None:
+                try:
+                    yield name, _dataset(path, dataset)
+                except RepbiasError as error:
+                    yield name, error
+            else:
+                yield name, Unread(dataset.shape, dataset.dtype)
 
 
 def _dataset(path: Path, dataset: h5py.Dataset) -> np.ndarray:
@@ -206,186 +316,6 @@ def _dataset(path: Path, dataset: h5py.Dataset) -> np.ndarray:
     return np.asarray(dataset[()])
 
 
-def _from_mat(path: Path, variable: str | None) -> np.ndarray:
-    import h5py
-    import scipy.io
-
-    if h5py.is_hdf5(path):
-        with open_hdf5(path) as file:
-            node, first, fields = _variable_mat73(path, file, variable)
-            return _mat73(path, file, node, first, fields, count())
-    refuse_crash(path, "matlab")
-    content = scipy.io.loadmat(path)
-    names = [name for name in content if not name.startswith("__")]
-    first, *fields = (variable or _choose(path, None, names)).split(".")
-    return _mat5(path, content[_choose(path, first, names)], first, fields)
-
-
-def _variable_mat73(
-    path: Path, file: h5py.File, variable: str | None
-) -> tuple[h5py.Dataset | h5py.Group, str, list[str]]:
-    """Return a variable, its name, and the fields to step into."""
-    # MATLAB reserves names with # for objects and the targets of references.
-    names = [name for name in file if not name.startswith("#")]
-    first, *fields = (variable or _choose(path, None, names)).split(".")
-    return member(path, file, _choose(path, first, names)), first, fields
-
-
-def _find_mat73(
-    path: Path, file: h5py.File, variable: str | None
-) -> h5py.Dataset | h5py.Group | None:
-    """Return a variable, or a field of structures that are not arrays; None if it is neither."""
-    import h5py
-
-    node, _, fields = _variable_mat73(path, file, variable)
-    for field in fields:
-        if not isinstance(node, h5py.Group) or field not in node:
-            return None
-        node = member(path, node, field)
-    return node if "MATLAB_class" in node.attrs else None
-
-
-def _mat5(path: Path, value: Any, name: str, fields: list[str]) -> np.ndarray:
-    """Return a value that SciPy read, after stepping into fields, with elements stacked."""
-    import scipy.io
-    import scipy.sparse
-
-    if isinstance(value, scipy.io.matlab.MatlabOpaque | scipy.io.matlab.MatlabFunction):
-        raise RepbiasError(f"{path}: {name!r} is an object or function of MATLAB; expected numbers")
-    if scipy.sparse.issparse(value):
-        refuse_size(path, repr(name), value.shape, value.dtype.itemsize)
-        value = value.toarray()
-        value = value.astype(np.uint8) if value.dtype == bool else value
-    if fields or value.dtype.names:
-        name = _field(path, name, value.dtype.names or (), fields)
-        value = value[name]
-    if value.dtype.kind == "O":
-        parts = [_mat5(path, part, name, fields[1:]) for part in value.flat]
-        return _stack(path, name, value.shape, parts)
-    return value
-
-
-def _mat73(
-    path: Path,
-    file: h5py.File,
-    node: h5py.Dataset | h5py.Group,
-    name: str,
-    fields: list[str],
-    visits: Iterator[int],
-) -> np.ndarray:
-    """Return a value that MATLAB v7.3 wrote as HDF5, in the form of :func:`_mat5`.
-
-    The axes are reversed. A cell array is a dataset of references to its elements. A structure is a
-    group with a member for each field; in a structure array, each member is a dataset of
-    references, without a class of its own. References can be circular or multiply exponentially, so
-    `visits` counts them.
-    """
-    import h5py
-
-    if next(visits) > max(MAX_REFERENCES, path.stat().st_size // 8):
-        raise RepbiasError(f"{path}: {name!r} refers to the same data over and over")
-    kind = bytes(node.attrs.get("MATLAB_class", b"")).decode()
-    if fields or kind == "struct":
-        is_structure = kind == "struct" and isinstance(node, h5py.Group)
-        name = _field(path, name, list(node) if is_structure else (), fields)
-        field = member(path, node, name)
-        if "MATLAB_class" not in field.attrs:
-            return _referenced(path, file, field, name, fields[1:], visits)
-        return _stack(path, name, (1, 1), [_mat73(path, file, field, name, fields[1:], visits)])
-    if kind not in _MATLAB_CLASSES or "MATLAB_object_decode" in node.attrs:
-        raise RepbiasError(
-            f"{path}: {name!r} is of MATLAB's class {kind!r}; expected numbers, text, cells or "
-            "structures" + ("" if kind else " (if MATLAB did not write the file, call it .h5)")
-        )
-    if "MATLAB_sparse" in node.attrs:
-        return _sparse(path, node)
-    if node.attrs.get("MATLAB_empty", 0):  # the dataset holds the shape
-        shape = tuple(map(int, _dataset(path, node)))
-        if kind == "cell":
-            return _stack(path, name, shape, [])
-        refuse_size(path, repr(name), shape, 8)
-        return np.zeros(shape[:-1] if kind == "char" else shape, _MATLAB_CLASSES[kind])
-    if kind == "cell":
-        return _referenced(path, file, node, name, [], visits)
-    values = _numbers(path, node).T
-    return _characters(values) if kind == "char" else values
-
-
-#: MATLAB classes that can be read, and the dtypes of their empty arrays.
-_MATLAB_CLASSES = {
-    "double": "double",
-    "single": "single",
-    "int8": "int8",
-    "int16": "int16",
-    "int32": "int32",
-    "int64": "int64",
-    "uint8": "uint8",
-    "uint16": "uint16",
-    "uint32": "uint32",
-    "uint64": "uint64",
-    "logical": "uint8",
-    "char": "U1",
-    "cell": "O",
-}
-
-
-def _characters(codes: np.ndarray) -> np.ndarray:
-    """Join UTF-16 codes (..., character) along the last axis to text (...)."""
-    rows = codes.reshape(-1, codes.shape[-1]).astype("<u2")
-    texts = [row.tobytes().decode("utf-16-le") for row in rows]
-    return np.array(texts, dtype=str).reshape(codes.shape[:-1])
-
-
-def _numbers(path: Path, dataset: h5py.Dataset) -> np.ndarray:
-    values = _dataset(path, dataset)
-    return values["real"] + 1j * values["imag"] if values.dtype.names else values
-
-
-def _sparse(path: Path, group: h5py.Group) -> np.ndarray:
-    """Return a dense matrix from compressed sparse columns."""
-    starts = _dataset(path, member(path, group, "jc")).astype(np.int64)
-    shape = (int(group.attrs["MATLAB_sparse"]), len(starts) - 1)
-    refuse_size(path, repr(group.name), shape, 8)
-    if "data" not in group:
-        return np.zeros(shape)
-    values = _numbers(path, member(path, group, "data"))
-    rows = _dataset(path, member(path, group, "ir"))
-    matrix = np.zeros(shape, values.dtype)
-    matrix[rows, np.repeat(np.arange(shape[1]), np.diff(starts))] = values
-    return matrix
-
-
-def _referenced(
-    path: Path,
-    file: h5py.File,
-    dataset: h5py.Dataset,
-    name: str,
-    fields: list[str],
-    visits: Iterator[int],
-) -> np.ndarray:
-    references = _dataset(path, dataset).T
-    parts = [_mat73(path, file, file[r], name, fields, visits) for r in references.flat]
-    return _stack(path, name, references.shape, parts)
-
-
-def _field(path: Path, name: str, available: Collection[str], fields: list[str]) -> str:
-    if not fields:
-        allowed = ", ".join(sorted(available)) or "nothing"
-        raise RepbiasError(
-            f"{path}: {name!r} is a structure; name a field after a dot (allowed: {allowed})"
-        )
-    if fields[0] not in available:
-        raise RepbiasError(
-            f"{path}: {name!r} has no field {fields[0]!r}; {nearest(fields[0], available)}"
-        )
-    return fields[0]
-
-
-def _stack(path: Path, name: str, shape: tuple[int, ...], parts: list[np.ndarray]) -> np.ndarray:
-    # An empty text counts as text.
-    parts = [np.array([""]) if p.dtype.kind == "U" and not p.size else p for p in parts]
-    shapes = {part.shape for part in parts}
-    if len(shapes) != 1:
-        found = f"arrays of different shapes {sorted(shapes)}" if parts else "nothing"
-        raise RepbiasError(f"{path}: {name!r} holds {found}")
-    return np.stack(parts).reshape(shape + shapes.pop())
+def _from_json(path: Path, variable: str | None) -> np.ndarray:
+    arrays = meadows_arrays(path)
+    return arrays[choose(path, variable, list(arrays))]

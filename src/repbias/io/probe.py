@@ -5,6 +5,7 @@ of libraries do not matter here: the reader will meet them again, and report the
 """
 
 import contextlib
+import json
 import sys
 from collections.abc import Callable
 from math import prod
@@ -17,7 +18,7 @@ TOO_LARGE = 3
 SECONDS, BYTES_PER_SECOND = 30, 1_000_000
 
 
-def touch_hdf5(path: str) -> None:
+def touch_hdf5(path: str, names: list[str]) -> None:
     """Read attributes, chunk indices and data of variable length; follow references, not links."""
     import h5py
 
@@ -45,17 +46,18 @@ def touch_hdf5(path: str) -> None:
         file.visititems(touch)
 
 
-def touch_matlab(path: str) -> None:
-    """Read a MATLAB file up to v7."""
+def touch_matlab(path: str, names: list[str]) -> None:
+    """Read some variables of a MATLAB file up to v7, or all."""
     import scipy.io
 
     # SciPy allocates declared sizes before reading. An element has at least one byte, which
     # deflate compresses at most 1032-fold.
     max_elements = 1032 * Path(path).stat().st_size
-    for _, shape, kind in scipy.io.whosmat(path):
+    # SciPy cannot list files that hold objects.
+    for _, shape, kind in attempt(scipy.io.whosmat, path) or ():
         if kind != "sparse" and prod(map(int, shape)) > max_elements:
             raise MemoryError
-    scipy.io.loadmat(path)
+    scipy.io.loadmat(path, variable_names=names or None)
 
 
 def attempt(call: Callable[..., Any], *arguments: object) -> Any:
@@ -85,7 +87,7 @@ if __name__ == "__main__":
     what, path, memory, size = sys.argv[1:]
     limit(int(memory), int(size))
     try:
-        {"hdf5": touch_hdf5, "matlab": touch_matlab}[what](path)
+        {"hdf5": touch_hdf5, "matlab": touch_matlab}[what](path, json.load(sys.stdin))
     except MemoryError:
         sys.exit(TOO_LARGE)
     except Exception:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from repbias.base.spec import RepbiasError
 from repbias.io import probe
+from repbias.io.unread import refuse_unread
 
 if TYPE_CHECKING:
     import h5py
@@ -41,8 +42,9 @@ def readable(path: Path | str, what: str) -> Iterator[None]:
     Raises
     ------
     RepbiasError
-        If the path is neither a file nor a folder, or the block raises an exception.
+        If the path is neither a file nor a folder, or a pickle, or the block raises an exception.
     """
+    refuse_unread(path)
     if Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir():
         raise RepbiasError(f"{path}: neither a file nor a folder, but a device or pipe")
     try:
@@ -109,12 +111,12 @@ def read_metadata(path: Path) -> dict[str, Any]:
     return found
 
 
-def refuse_crash(path: Path | str, what: str) -> None:
+def refuse_crash(path: Path | str, what: str, names: tuple[str, ...] = ()) -> None:
     """Refuse a file that crashes its library or makes it read for ever.
 
     Damaged HDF5 and MATLAB files can do either to the whole process. So another process
     (:mod:`repbias.io.probe`) reads the file first: of HDF5 everything but the plain data, of MATLAB
-    files up to v7 everything.
+    files up to v7 the variables that will be read.
 
     Parameters
     ----------
@@ -122,6 +124,8 @@ def refuse_crash(path: Path | str, what: str) -> None:
         The file.
     what
         "hdf5" or "matlab".
+    names
+        The variables of a MATLAB file that will be read; all if none are named.
 
     Raises
     ------
@@ -129,17 +133,17 @@ def refuse_crash(path: Path | str, what: str) -> None:
         If the other process crashed, or exceeded its memory or time.
     """
     status = Path(path).stat()
-    problem = _probe(str(path), what, (status.st_size, status.st_mtime_ns, status.st_ino))
+    problem = _probe(str(path), what, names, (status.st_size, status.st_mtime_ns, status.st_ino))
     if problem:
         raise RepbiasError(f"{path}: {problem}")
 
 
 @lru_cache(maxsize=64)
-def _probe(path: str, what: str, state: tuple[int, ...]) -> str:
+def _probe(path: str, what: str, names: tuple[str, ...], state: tuple[int, ...]) -> str:
     done = subprocess.run(
         # -P: modules beside the script must not shadow those of the standard library.
         [sys.executable, "-P", probe.__file__, what, path, str(available_memory()), str(state[0])],
-        stdin=subprocess.DEVNULL,
+        input=json.dumps(names).encode(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

@@ -19,15 +19,26 @@ import numpy as np
 from repbias.base.identities import excluded, join, listed
 from repbias.base.spec import RepbiasError, nearest, shown
 from repbias.io.arrays import ARRAY_SUFFIXES, load_array
-from repbias.io.text_tables import find_column, is_missing, read_table, texts, typed
+from repbias.io.text_tables import (
+    find_column,
+    is_missing,
+    numbered_columns,
+    numbers,
+    read_table,
+    texts,
+    typed,
+)
 from repbias.io.untrusted import readable, refuse_size
 from repbias.stimuli.spec import ImageSet
 
 if TYPE_CHECKING:
+    import pandas as pd
     from PIL.Image import Image
 
 logger = logging.getLogger(__name__)
 
+#: Axes of a stack of images.
+IMAGE_AXES = ("image", "height", "width", "colour")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm")
 #: The formats that Pillow may decode; for others, such as EPS, it runs external programs.
 IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
@@ -108,8 +119,8 @@ def open_images(spec: ImageSet) -> Images:
     """Open a stimulus set without decoding its images.
 
     An image's id is its file name without the suffix, after its folders where the names of some are
-    the same (`faces/01`); images are sorted by id. Images in an array (image, height, width[, 3])
-    are called image1, image2, ... with leading zeros.
+    the same (`faces/01`); images are sorted by id. Images in an array are called image1, image2,
+    ... with leading zeros.
 
     Raises
     ------
@@ -117,12 +128,12 @@ def open_images(spec: ImageSet) -> Images:
         If there are no images, two have the same id, the table or a column does not match the
         images, an excluded id does not exist, or a file cannot be read.
     """
-    images = _open(Path(spec.path), spec.variable) if spec.path else None
+    images = _open(Path(spec.path), spec) if spec.path else None
     if images is not None and spec.path is not None:
         for name, variable in spec.columns.items():
             images.columns[name] = _read_column(spec.path, name, variable, len(images))
     if spec.table is not None:
-        rows = _read_table(spec.table)
+        rows = _read_table(spec.table, spec.stimulus_ids)
         images = rows if images is None else _described(images, rows, str(spec.path))
     assert images is not None  # one of the two is given
     where = str(spec.path or spec.table)
@@ -160,10 +171,13 @@ def _described(images: Images, table: Images, where: str) -> Images:
     )
 
 
-def _read_table(path: Path) -> Images:
-    """Return the stimuli of a table, without images."""
-    table = read_table(path)
-    table = table[(table != "").any(axis=1)]
+def _read_table(path: Path, ids_file: Path | None) -> Images:
+    """Return the stimuli of a table, without images; `ids_file` names the rows of a matrix."""
+    if ids_file is None:
+        table = read_table(path)
+        table = table[(table != "").any(axis=1)]
+    else:
+        table = _matrix(path, ids_file)
     if not len(table):
         raise RepbiasError(f"{path}: holds no rows below the header")
     ids = texts(path, table, find_column(path, table, "stimulus_id"))
@@ -176,6 +190,20 @@ def _read_table(path: Path) -> Images:
     order = np.argsort(ids)
     columns = {name: typed(table[name])[order] for name in table if name != "stimulus_id"}
     return Images(ids[order].tolist(), None, columns, path, table.index.to_numpy()[order])
+
+
+def _matrix(path: Path, ids_file: Path) -> pd.DataFrame:
+    """Return a table without a line of names, with the ids of its rows from a text file."""
+    names = numbered_columns(path)
+    table = read_table(path, names)
+    for name in names:
+        numbers(path, table, name)  # a line of names is no number
+    with readable(ids_file, "a text file of ids"):
+        lines = ids_file.read_text(encoding="utf-8-sig").splitlines()
+    ids = [line.strip() for line in lines if line.strip()]
+    if len(ids) != len(table):
+        raise RepbiasError(f"{ids_file}: {len(ids)} ids for the {len(table)} rows of {path}")
+    return table.assign(stimulus_id=ids)
 
 
 def _read_column(path: Path, name: str, variable: str, n_images: int) -> np.ndarray:
@@ -197,7 +225,7 @@ def _read_column(path: Path, name: str, variable: str, n_images: int) -> np.ndar
     return values.astype(np.float64 if values.dtype.kind == "f" else np.int64)
 
 
-def _open(path: Path, variable: str | None) -> Images:
+def _open(path: Path, spec: ImageSet) -> Images:
     if path.is_dir():
         files = {
             p.relative_to(path).as_posix(): p
@@ -207,7 +235,7 @@ def _open(path: Path, variable: str | None) -> Images:
         sizes = {name: p.stat().st_size for name, p in files.items()}
         return _named(path, {name: p.read_bytes for name, p in files.items()}, sizes)
     if path.suffix.lower() in ARRAY_SUFFIXES:
-        return _from_array(path, variable)
+        return _from_array(path, spec)
     with readable(path, "an archive"):
         return _from_archive(path)
 
@@ -305,21 +333,71 @@ def _opened(path: Path, name: str, read: Callable[[], bytes]) -> Iterator[Image]
         raise RepbiasError(f"{path}: {name} is not a readable image ({error})") from error
 
 
-def _from_array(path: Path, variable: str | None) -> Images:
+def _from_array(path: Path, spec: ImageSet) -> Images:
     from PIL import Image
 
-    array = load_array(path, variable)
-    # A 1 x n MATLAB structure array has leading axes of length 1.
-    while array.ndim > 3 + (array.shape[-1] == 3) and array.shape[0] == 1:
-        array = array[0]
-    is_rgb = array.ndim == 4 and array.shape[-1] == 3
-    if array.dtype != np.uint8 or not (is_rgb or array.ndim == 3):
+    array = load_array(path, spec.variable)
+    if array.dtype != np.uint8:
         raise RepbiasError(
-            f"{path}: images must be uint8 of shape (image, height, width[, 3]), "
-            f"found {array.dtype} of shape {array.shape}"
+            f"{path}: images must be uint8, of 0 to 255, found {array.dtype} of shape "
+            f"{array.shape}{'; in MATLAB, im2uint8 converts them' if array.dtype == float else ''}"
         )
+    # A 1 x n MATLAB structure array has leading axes of length 1.
+    while array.ndim > 3 and array.shape[0] == 1 and not (spec.axes or picture_axes(array.shape)):
+        array = array[0]
+    array = _in_order(path, array, spec)
     if not len(array):
         raise RepbiasError(f"{path}: no images in an array of shape {array.shape}")
     width = len(str(len(array)))
     ids = [f"image{i + 1:0{width}d}" for i in range(len(array))]
     return Images(ids, lambda i: Image.fromarray(array[i]).convert("RGB"))
+
+
+def _in_order(path: Path, array: np.ndarray, spec: ImageSet) -> np.ndarray:
+    """Transpose a stack of images to (image, height, width[, colour])."""
+    if spec.axes is not None:
+        order = [spec.axes.index(name) for name in IMAGE_AXES if name in spec.axes]
+        if array.ndim != len(order):
+            raise RepbiasError(
+                f"{path}: axes names {len(order)} axes {spec.axes}, but the array has "
+                f"{array.ndim} (shape {array.shape})"
+            )
+    else:
+        order = list(picture_axes(array.shape) or ())
+    if not order:
+        raise RepbiasError(
+            f"{path}: which axis is which of images of shape {array.shape}? Set 'axes', such as "
+            "[height, width, image]; without it, expected (image, height, width[, 3]) or (height, "
+            "width, 3, image)"
+        )
+    array = array.transpose(order)
+    if array.ndim == 4 and array.shape[-1] != 3:
+        raise RepbiasError(f"{path}: {array.shape[-1]} channels of colour, expected 3")
+    return array
+
+
+def picture_axes(shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Return which axes of a stack of images are image, height, width (and colour).
+
+    Returns
+    -------
+    tuple of int or None
+        None if the shape does not tell: grey images that are square may stand along the last axis,
+        as in MATLAB.
+
+    Examples
+    --------
+    >>> picture_axes((20, 64, 48, 3)), picture_axes((64, 48, 3, 20)), picture_axes((20, 64, 48))
+    ((0, 1, 2, 3), (3, 0, 1, 2), (0, 1, 2))
+    >>> picture_axes((64, 64, 20))
+    """
+    if len(shape) == 3:
+        may_end_with_images = shape[0] == shape[1] != shape[2]
+        return None if may_end_with_images else (0, 1, 2)
+    if len(shape) != 4:
+        return None
+    if shape[2] == 3:
+        return 3, 0, 1, 2
+    if shape[3] == 3:
+        return 0, 1, 2, 3
+    return (0, 2, 3, 1) if shape[1] == 3 else None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import field_validator, model_validator
 
 from repbias.base.spec import InputPath, Spec, refuse_duplicates, refuse_patterns
 from repbias.io.arrays import SEVERAL_ARRAYS
-from repbias.io.text_tables import read_header
+from repbias.io.text_tables import numbered_columns, read_header
 
 #: What columns of image statistics begin with, beside those of a table.
 STATISTIC = "image."
@@ -22,11 +23,19 @@ class ImageSet(Spec):
     without the ending, after its folders if several files have the same name (`faces/01`)."""
     variable: str | None = None
     """Name of the array in an array file; dots step into MATLAB structures."""
+    axes: list[Literal["image", "height", "width", "colour"]] | None = None
+    """Names of the axes of an array of images, in order; by default `[image, height, width]`, with
+    `colour` (of length 3) behind `width` or `image`, or `[height, width, colour, image]` as MATLAB
+    has them. Needed where the shape does not tell, as of grey `[height, width, image]`."""
     table: InputPath | None = None
     """Table (`.csv`, `.tsv`, `.txt`) with a column `stimulus_id` (ids, file names or paths of the
     images) and further columns, such as categories: for networks of kind `features`, for encoding
     models, and for stimuli that are not images. Empty cells, `n/a`, `NA` and `NaN` are missing, and
     refused where they are used."""
+    stimulus_ids: InputPath | None = None
+    """Text file with one id per line, if `table` has no first line with names, and no column of
+    ids: a matrix of features, such as the embedding of THINGS (`spose_embedding_49d_sorted.txt`
+    with `unique_id.txt`). Its columns are called `column01` and so on."""
     columns: dict[str, str] = {}
     """Properties of the stimuli that stand in the array file of the images, in their order: a name
     for each, and its variable (`face: stimuli.face`; dots step into MATLAB structures). They are
@@ -45,6 +54,15 @@ class ImageSet(Spec):
     says of them: category, identity, object, film. Whole groups are then left out, resampled and
     permuted, in RSA and encoding; without it, stimuli count as independent of each other."""
 
+    @field_validator("axes")
+    @classmethod
+    def _complete(cls, axes: list[str] | None) -> list[str] | None:
+        if axes is not None:
+            refuse_duplicates(axes)
+            if not {"image", "height", "width"} <= set(axes):
+                raise ValueError(f"name image, height and width (and colour); found {axes}")
+        return axes
+
     @model_validator(mode="after")
     def _path_or_table(self) -> ImageSet:
         if self.path is None and self.table is None:
@@ -54,6 +72,8 @@ class ImageSet(Spec):
                 f"columns: the images are {self.path or 'not given'}; expected a file that holds "
                 f"several arrays ({', '.join(SEVERAL_ARRAYS)}): give a table instead"
             )
+        if self.stimulus_ids and self.table is None:
+            raise ValueError("stimulus_ids: they are of the rows of a table; give a table")
         if self.columns and self.table is not None:
             raise ValueError("give columns of the image file, or a table, not both")
         for file in self.input_files():
@@ -83,11 +103,13 @@ class ImageSet(Spec):
         """
         if self.table is None:
             return list(self.columns)
+        if self.stimulus_ids is not None:
+            return numbered_columns(self.table)
         return [name for name in read_header(self.table) if name != "stimulus_id"]
 
     def input_files(self) -> list[str]:
         """Return all files that the set is read from; changing one reruns what uses it."""
-        table = [str(self.table)] if self.table else []
+        table = [str(path) for path in (self.table, self.stimulus_ids) if path]
         if self.path is None:
             return table
         if self.path.is_dir():

@@ -20,6 +20,7 @@ from repbias.recordings.readers.common import (
     read_lines,
     resolve_ids,
 )
+from repbias.recordings.readers.subjects import by_subject, join_subjects
 from repbias.recordings.spec import Seconds
 
 AXES = ("stimulus", "repeat", "unit", "subject", "time")
@@ -79,6 +80,15 @@ class ArrayRecording(NamedAxes, ResponseRecording):
         return self
 
     @model_validator(mode="after")
+    def _one_array_per_subject(self) -> ArrayRecording:
+        alone = {"subjects": self.subjects, "standard_errors": self.standard_errors}
+        given = [name for name, value in alone.items() if value]
+        given += ["the axis 'subject'"] * ("subject" in self.axes)
+        if self.has_subject_arrays and given:
+            raise ValueError(f"{given[0]}: not with an array for each subject")
+        return self
+
+    @model_validator(mode="after")
     def _errors_of_averages(self) -> ArrayRecording:
         excluded = {"repeat", "time"} & set(self.axes)
         if self.standard_errors is not None and excluded:
@@ -93,6 +103,16 @@ def read(spec: ArrayRecording, stimulus_ids: np.ndarray) -> Recording:
 
     Repeats in which no unit was observed are left out.
     """
+    if not spec.has_subject_arrays:
+        return canonical(spec, stimulus_ids, _read_array(spec, stimulus_ids))
+    parts = {
+        name: _read_array(entry.model_copy(update={"subject": name}), stimulus_ids)
+        for name, entry in by_subject(spec).items()
+    }
+    return canonical(spec, stimulus_ids, join_subjects(spec, parts))
+
+
+def _read_array(spec: ArrayRecording, stimulus_ids: np.ndarray) -> RawResponses:
     array = load_named_axes(spec, spec.axes)
     errors = _standard_errors(spec, array)
     array = _in_order(spec, array)
@@ -108,7 +128,7 @@ def read(spec: ArrayRecording, stimulus_ids: np.ndarray) -> Recording:
     if errors is not None:
         errors = _in_order(spec, errors).transpose(0, 1, 3, 2, 4).reshape(len(rows), -1)
     repeats = {"repeat": np.tile(np.arange(n_repeats), n_stimuli)}
-    raw = RawResponses(
+    return RawResponses(
         stimulus=np.repeat(ids, n_repeats),
         responses=rows if has_time else rows[:, :, 0],
         trials={} if has_trials else repeats,
@@ -116,7 +136,6 @@ def read(spec: ArrayRecording, stimulus_ids: np.ndarray) -> Recording:
         info={"times_s": spec.times} if spec.times else {},
         standard_errors=errors,
     )
-    return canonical(spec, stimulus_ids, raw)
 
 
 def _in_order(spec: ArrayRecording, array: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 
 from repbias.base.identities import as_ids, excluded, join, refuse_duplicate_ids
 from repbias.base.order import orders
@@ -152,7 +152,23 @@ class NamedAxes(StimulusAxis):
     """Further settings of recordings in a bare array."""
 
     variable: str | None = None
-    """Name of the array in the file; dots step into MATLAB structures."""
+    """Name of the array in the file; dots step into MATLAB structures. A pattern with a `*`, such
+    as `sub*`, names an array for each subject; `*` in `stimulus_ids` then stands for the same."""
+    variables: list[str] = []
+    """Instead of `variable`: the names of several arrays, one for each subject, with the same
+    axes. Subjects may differ in units and in repeats."""
+
+    @property
+    def has_subject_arrays(self) -> bool:
+        """Whether there is an array for each subject."""
+        return bool(self.variables) or "*" in (self.variable or "")
+
+    @model_validator(mode="after")
+    def _one_way_to_name_arrays(self) -> NamedAxes:
+        refuse_duplicates(self.variables)
+        if self.variables and self.variable is not None:
+            raise ValueError("give variable or variables, not both")
+        return self
 
 
 @dataclass(kw_only=True)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from repbias.base.identities import refuse_duplicate_ids
 from repbias.base.spec import RepbiasError
+from repbias.io.meadows import reordered
 from repbias.io.recordings import Recording
 from repbias.recordings.readers.common import (
     FileRecording,
@@ -19,6 +21,7 @@ from repbias.recordings.readers.common import (
     match_stimuli,
     resolve_ids,
 )
+from repbias.recordings.readers.subjects import by_subject
 
 #: Share of the largest dissimilarity that counts as rounding.
 _TOLERANCE = 1e-4
@@ -27,7 +30,11 @@ CROSS_VALIDATED = ("crossnobis", "poisson_cv")
 
 
 class RdmRecording(NamedAxes, FileRecording):
-    """RDMs as square matrices (two stimulus axes) or as upper triangles (a pair axis)."""
+    """RDMs as square matrices (two stimulus axes) or as upper triangles (a pair axis).
+
+    Files of Meadows, `.mat` or `.json`, hold upper triangles `rdmutv` and names `stimuli`, or
+    `rdmutv_*` and `stimuli_*` of several participants.
+    """
 
     kind: Literal["rdms"]
     """RDMs only, without responses."""
@@ -35,13 +42,19 @@ class RdmRecording(NamedAxes, FileRecording):
     """Names of the array's axes, in order: `stimulus` twice for square matrices, or `pair` once for
     upper triangles (row by row, as in SciPy's and MATLAB's squareform)."""
     subjects: list[str] | None = None
-    """Names along the subject axis."""
+    """Names along the subject axis, or of the subjects of several arrays."""
     only_subjects: list[Annotated[int, Field(ge=0)]] | None = None
     """Indices of the subjects to use, from 0; all by default."""
     region: str = ""
     """Brain region."""
     distance: str = "unknown"
     """Dissimilarity measure of the RDMs, for the report."""
+
+    @model_validator(mode="after")
+    def _one_array_per_subject(self) -> RdmRecording:
+        if self.has_subject_arrays and "subject" in self.axes:
+            raise ValueError("the axis 'subject': not with an array for each subject")
+        return self
 
     @field_validator("axes")
     @classmethod
@@ -62,6 +75,34 @@ def read(spec: RdmRecording, stimulus_ids: np.ndarray) -> Recording:
     RepbiasError
         If matrices are not square, symmetric and zero on the diagonal, or not finite.
     """
+    parts = [_read_array(entry, stimulus_ids) for entry in _entries(spec)]
+    ids = parts[0].ids
+    pairs = np.concatenate([_in_order(spec, part, ids) for part in parts])
+    rdm_info = {k: np.concatenate([part.rdm_info[k] for part in parts]) for k in parts[0].rdm_info}
+    return canonical_rdms(spec, stimulus_ids, ids, pairs, rdm_info, spec.distance)
+
+
+@dataclass(frozen=True)
+class _Rdms:
+    """RDMs of an array: ids of the stimuli, (rdm, pair) upper triangles, columns of the RDMs."""
+
+    ids: np.ndarray
+    pairs: np.ndarray
+    rdm_info: dict[str, np.ndarray]
+
+
+def _entries(spec: RdmRecording) -> list[RdmRecording]:
+    """Return an entry for each array, with the name of its subject if there is one per subject."""
+    if not spec.has_subject_arrays:
+        return [spec]
+    entries = by_subject(spec)
+    names = spec.subjects or list(entries)
+    chosen = _chosen_subjects(spec, names, len(entries))
+    alone = [entry.model_copy(update={"only_subjects": None}) for entry in entries.values()]
+    return [alone[i].model_copy(update={"subjects": [names[i]]}) for i in chosen]
+
+
+def _read_array(spec: RdmRecording, stimulus_ids: np.ndarray) -> _Rdms:
     array = leading_axes(load_named_axes(spec, spec.axes), spec.axes, ("subject", "session"))
     n_subjects, n_sessions = array.shape[:2]
     names = spec.subjects or [f"subject{i + 1}" for i in range(n_subjects)]
@@ -73,9 +114,22 @@ def read(spec: RdmRecording, stimulus_ids: np.ndarray) -> Recording:
         "session": np.tile(np.arange(n_sessions), len(chosen)),
         "region": np.full(len(chosen) * n_sessions, spec.region),
     }
-    ids = resolve_ids(spec, n_stimuli, stimulus_ids)
-    pairs = pairs.reshape(-1, n_pairs)
-    return canonical_rdms(spec, stimulus_ids, ids, pairs, rdm_info, spec.distance)
+    return _Rdms(resolve_ids(spec, n_stimuli, stimulus_ids), pairs.reshape(-1, n_pairs), rdm_info)
+
+
+def _in_order(spec: RdmRecording, rdms: _Rdms, ids: np.ndarray) -> np.ndarray:
+    """Return upper triangles with the stimuli in the order of those of the first subject."""
+    subject = str(rdms.rdm_info["subject"][0])
+    for found, expected, problem in ((rdms.ids, ids, "has"), (ids, rdms.ids, "lacks")):
+        other = np.setdiff1d(found, expected)
+        if len(other):
+            raise RepbiasError(
+                f"{spec.path}: the RDM of subject {subject!r} {problem} {len(other)} stimuli that "
+                f"the first one {'lacks' if problem == 'has' else 'has'}: "
+                f"{', '.join(map(repr, other[:5].tolist()))}"
+            )
+    position = {name: i for i, name in enumerate(rdms.ids.tolist())}
+    return reordered(rdms.pairs, [position[name] for name in ids.tolist()])
 
 
 def leading_axes(array: np.ndarray, axes: Sequence[str], leading: Sequence[str]) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from repbias.base.spec import RepbiasError
-from repbias.io.arrays import MAX_REFERENCES
+from repbias.io.matlab import MAX_REFERENCES
 from repbias.io.untrusted import open_hdf5, refuse_crash, refuse_links
 from repbias.recordings.readers.files import import_optional
 
