@@ -6,14 +6,16 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-#: Placeholders of a template, in the order in which they identify a file.
-PLACEHOLDERS = ("subject", "session", "run")
+#: Placeholders of a template, in the order in which they identify a file, and what they match.
+PLACEHOLDERS = dict.fromkeys(("subject", "session", "run"), "[^/_]+")
 
 
-def match(name: str, folder: Path, template: str) -> Iterator[tuple[Path, dict[str, str]]]:
+def match(
+    name: str, folder: Path, template: str, placeholders: Mapping[str, str] = PLACEHOLDERS
+) -> Iterator[tuple[Path, dict[str, str]]]:
     """Yield the files and folders that match a template, and the values of its placeholders.
 
-    A placeholder matches any text without ``/`` and ``_``, and ``*`` any without ``/``.
+    ``*`` matches any text without ``/``.
 
     Parameters
     ----------
@@ -23,11 +25,13 @@ def match(name: str, folder: Path, template: str) -> Iterator[tuple[Path, dict[s
         What the template is relative to.
     template
         The template.
+    placeholders
+        Those that it may have, and the regular expression of what each matches.
 
     Raises
     ------
     ValueError
-        If nothing matches, a placeholder is unknown, or two files have the same values.
+        If nothing matches, or a placeholder is unknown.
     """
     pattern, seen = "", set()
     for part in re.split(r"(\{\w*\}|\*)", template):
@@ -36,21 +40,18 @@ def match(name: str, folder: Path, template: str) -> Iterator[tuple[Path, dict[s
             pattern += "[^/]*"
         elif not part.startswith("{"):
             pattern += re.escape(part)
-        elif placeholder not in PLACEHOLDERS:
-            expected = ", ".join(f"{{{known}}}" for known in PLACEHOLDERS)
+        elif placeholder not in placeholders:
+            expected = ", ".join(f"{{{known}}}" for known in placeholders)
             raise ValueError(f"{name}: unknown placeholder {part}; expected {expected}")
         else:
-            again = placeholder in seen
-            pattern += f"(?P={placeholder})" if again else f"(?P<{placeholder}>[^/_]+)"
+            named = f"(?P<{placeholder}>{placeholders[placeholder]})"
+            pattern += f"(?P={placeholder})" if placeholder in seen else named
             seen.add(placeholder)
-    found: dict[tuple[str, ...], Path] = {}
+    found = False
     for path in sorted(folder.glob(re.sub(r"\{\w*\}", "*", template))):
         matched = re.fullmatch(pattern, path.relative_to(folder).as_posix())
         if matched:
-            key = tuple(matched.groupdict().values())
-            if key in found:
-                raise ValueError(f"{name}: {found[key]} and {path} have the same placeholders")
-            found[key] = path
+            found = True
             yield path, matched.groupdict()
     if not found:
         raise ValueError(f"{name}: no file in {folder} matches {template!r}")

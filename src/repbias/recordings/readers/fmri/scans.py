@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,32 +60,6 @@ def kind_of(path: Path) -> str:
     """Return which kind a file is of by its name: "NIfTI", "GIFTI", "CIFTI" or "array"."""
     name = path.name.lower()
     return next((kind for kind, suffixes in SUFFIXES.items() if name.endswith(suffixes)), "array")
-
-
-def match_images(folder: Path, template: str) -> Iterator[tuple[Path, dict[str, str]]]:
-    """Yield the files that match a template, and the values of its placeholders."""
-    parts = re.split(r"(\{\w*\}|\*)", template)
-    pattern, seen = "", set()
-    for part in parts:
-        name = part.strip("{}")
-        if part == "*":
-            pattern += "[^/]*"
-        elif not part.startswith("{"):
-            pattern += re.escape(part)
-        elif name not in PLACEHOLDERS:
-            expected = ", ".join(f"{{{known}}}" for known in PLACEHOLDERS)
-            raise ValueError(f"images: unknown placeholder {part}; expected {expected}")
-        else:
-            pattern += f"(?P={name})" if name in seen else f"(?P<{name}>{PLACEHOLDERS[name]})"
-            seen.add(name)
-    found = False
-    for path in sorted(folder.glob(re.sub(r"\{\w*\}", "*", template))):
-        match = re.fullmatch(pattern, path.relative_to(folder).as_posix())
-        if match and path.is_file():
-            found = True
-            yield path, match.groupdict()
-    if not found:
-        raise ValueError(f"images: no file in {folder} matches {template!r}")
 
 
 def fill(name: str, template: str, where: Mapping[str, str]) -> str:

@@ -13,7 +13,8 @@ from repbias.io.arrays import ARRAY_SUFFIXES
 from repbias.recordings.readers.common import ResponseRecording
 from repbias.recordings.readers.fmri.confounds import find_confounds
 from repbias.recordings.readers.fmri.glm_settings import Confounds, Glm
-from repbias.recordings.readers.fmri.scans import SUFFIXES, Scan, fill, match_images
+from repbias.recordings.readers.fmri.scans import PLACEHOLDERS, SUFFIXES, Scan, fill
+from repbias.recordings.readers.templates import match
 
 #: Value of `events` for stimuli that are named in the headers of the images.
 HEADERS = "headers"
@@ -174,7 +175,8 @@ class FmriRecording(ResponseRecording):
         if self.images is None:
             scans = [Scan(self.path, {name: Path(value) for name, value in templates.items()}, {})]
         else:
-            for image, where in match_images(self.path, expand_variables(self.images)):
+            template = expand_variables(self.images)
+            for image, where in match("images", self.path, template, PLACEHOLDERS):
                 paths = {n: self.path / fill(n, t, where) for n, t in templates.items()}
                 scans.append(Scan(image, paths, where))
         for scan in scans:

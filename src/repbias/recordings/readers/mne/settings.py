@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -109,6 +110,7 @@ class MneRecording(MultiFileRecording):
                 Source(p, {k: self.path / fill(k, v, where) for k, v in templates.items()}, where)
                 for p, where in match("template", self.path, expand_variables(self.template))
             ]
+            _refuse_same(sources)
         for source in sources:
             for name, path in source.tables.items():
                 if not path.is_file():
@@ -170,3 +172,13 @@ class Source:
     path: Path
     tables: dict[str, Path]
     where: dict[str, str]
+
+
+def _refuse_same(sources: Sequence[Source]) -> None:
+    """Refuse two files that the placeholders of a template do not tell apart."""
+    found: dict[tuple[str, ...], Path] = {}
+    for source in sources:
+        key = tuple(source.where.values())
+        if key in found:
+            raise ValueError(f"template: {found[key]} and {source.path} have the same placeholders")
+        found[key] = source.path
