@@ -109,8 +109,8 @@ def test_descriptions_of_settings_do_not_count(package, changed):
 
 
 def test_a_new_docstring_does_not_count(package, changed):
-    head = "def _choose(path: Path, variable: str | None, available: list[str]) -> str:\n"
-    replace(package / "io/arrays.py", head, head + '    """Choose the variable."""\n')
+    head = "def _loader(path: Path) -> Callable[[Path, str | None], np.ndarray]:\n"
+    replace(package / "io/arrays.py", head, head + '    """Choose the loader."""\n')
     assert changed() == set()
 
 

@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterator
 from fnmatch import fnmatchcase
 
 import numpy as np
-import pandas as pd
 
 from repbias.base.spec import RepbiasError, nearest, refuse_duplicates
 from repbias.networks.spec import FeatureNetwork
@@ -106,6 +105,8 @@ def _range(bounds: re.Match[str], at_most: int) -> Iterator[str]:
 
 def _refuse_missing(column: str, stimuli: Images) -> None:
     """Refuse a column in which cells are missing, or which is text because of some of its cells."""
+    import pandas as pd
+
     values = stimuli.columns[column]
     if values.dtype.kind == "U":
         numbers = np.isfinite(pd.to_numeric(values, errors="coerce"))

@@ -13,7 +13,7 @@ import numpy as np
 
 from repbias.base.identities import as_ids
 from repbias.base.spec import RepbiasError, nearest
-from repbias.io.arrays import ARRAY_SUFFIXES, load_array
+from repbias.io.arrays import ARRAY_SUFFIXES, SEVERAL_ARRAYS, list_arrays, load_array
 from repbias.io.text_tables import numbers, read_table
 from repbias.io.untrusted import (
     member,
@@ -77,10 +77,7 @@ def shapes_in(path: Path) -> dict[str, tuple[int, ...]]:
     if is_zarr(path):
         return _zarr_shapes(path)
     shapes: dict[str, Callable[[Path], dict[str, tuple[int, ...]]]] = {
-        ".npz": _npz_shapes,
-        ".h5": _hdf5_shapes,
-        ".hdf5": _hdf5_shapes,
-        ".mat": _mat_shapes,
+        **dict.fromkeys(SEVERAL_ARRAYS, _array_shapes),
         ".nc": _netcdf_shapes,
     }
     if suffix_of(path) not in shapes:
@@ -90,51 +87,10 @@ def shapes_in(path: Path) -> dict[str, tuple[int, ...]]:
     return shapes[suffix_of(path)](path)
 
 
-def _npz_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    headers = {(1, 0): np.lib.format.read_array_header_1_0}
-    headers[2, 0] = np.lib.format.read_array_header_2_0
-    found = {}
-    with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            with archive.open(name) as file:
-                if not name.endswith(".npy"):
-                    continue
-                read = headers.get(np.lib.format.read_magic(file))
-                if read is not None:
-                    shape, _, dtype = read(file)
-                    if dtype.kind in "fiub":
-                        found[name.removesuffix(".npy")] = shape
-    return found
-
-
-def _hdf5_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    found = {}
-
-    def note(name: str, item: Any) -> None:
-        shape, dtype = getattr(item, "shape", None), getattr(item, "dtype", None)
-        if shape is not None and dtype is not None and dtype.kind in "fiub":
-            found[name] = tuple(shape)
-
-    with open_hdf5(path) as file:
-        file.visititems(note)
-    return found
-
-
-def _mat_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    import h5py
-    import scipy.io
-
-    if h5py.is_hdf5(path):
-        with open_hdf5(path) as file:
-            plain = [n for n, x in file.items() if x.attrs.get("MATLAB_class", b"") in _NUMBERS]
-            return {n: file[n].shape[::-1] for n in plain if hasattr(file[n], "shape")}
-    refuse_crash(path, "matlab")
-    return {n: shape for n, shape, kind in scipy.io.whosmat(path) if kind.encode() in _NUMBERS}
-
-
-#: MATLAB's classes of numbers.
-_NUMBERS = {b"double", b"single", b"logical"}
-_NUMBERS |= {f"{sign}int{size}".encode() for sign in ("", "u") for size in (8, 16, 32, 64)}
+def _array_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    contents = list_arrays(path, budget=0)
+    arrays = {n: x for n, x in contents.items() if not isinstance(x, RepbiasError)}
+    return {name: x.shape for name, x in arrays.items() if x.dtype.kind in "fiub"}
 
 
 def _netcdf_shapes(path: Path) -> dict[str, tuple[int, ...]]:
@@ -215,7 +171,7 @@ def _numeric(path: Path, array: Any) -> Any:
 
 def _hdf5_dataset(path: Path, file: h5py.File, variable: str | None) -> h5py.Dataset:
     if variable is None:
-        names = list(_hdf5_shapes(path))
+        names = list(_array_shapes(path))
         if len(names) != 1:
             raise RepbiasError(
                 f"{path}: holds {len(names)} arrays of numbers; name one with 'variable' "

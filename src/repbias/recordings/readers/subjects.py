@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-import pandas as pd
 
 from repbias.base.identities import as_ids
 from repbias.base.spec import RepbiasError
 from repbias.io.arrays import matching
 from repbias.recordings.readers.common import NamedAxes, RawResponses
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 S = TypeVar("S", bound=NamedAxes)
 
@@ -56,6 +58,8 @@ def join_subjects(spec: NamedAxes, parts: Mapping[str, RawResponses]) -> RawResp
     RepbiasError
         If the numbers of time bins differ.
     """
+    import pandas as pd
+
     bins = {name: part.responses.shape[2:] for name, part in parts.items()}
     (first, n_bins), *others = bins.items()
     for name, found in others:
@@ -86,6 +90,8 @@ def join_subjects(spec: NamedAxes, parts: Mapping[str, RawResponses]) -> RawResp
 
 def _stimulus_and_repeat(part: RawResponses) -> pd.DataFrame:
     """Return the stimulus and the repeat of every row; repeats are counted where none are named."""
+    import pandas as pd
+
     rows = pd.DataFrame({"stimulus": as_ids(part.stimulus)})
     counted = rows.groupby("stimulus").cumcount()
     return rows.assign(repeat=np.asarray(part.trials.get("repeat", counted)))
