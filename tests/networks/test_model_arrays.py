@@ -227,13 +227,15 @@ def test_an_assembly_of_brainscore(tmp_path):
 # Tables
 
 
+@pytest.mark.parametrize("separator", [",", ";"])
 @pytest.mark.parametrize("index", ["image", None, "none"])
-def test_columns_of_a_table_are_units(index, tmp_path):
+def test_columns_of_a_table_are_units(index, separator, tmp_path):
     """As pandas writes them: with an index that has a name or none, and without one."""
     values = RNG.normal(size=(7, 5))
     columns = [*(f"clip_{i}" for i in range(3)), "size", "age"]
     table, path = pd.DataFrame(values, index=FILE, columns=columns), tmp_path / "clip.csv"
-    table.to_csv(path, index=index != "none", index_label=index if index != "none" else None)
+    label = index if index != "none" else None
+    table.to_csv(path, sep=separator, index=index != "none", index_label=label)
     ids = FILE if index == "none" else f"variable:{index or 'index'}"
     assert_layers(read(path, stimulus_ids=ids), {"clip": values})
     layers = {"both": ["age", "size"], "clip": ["clip_*"], "two": ["clip_0..clip_1"]}

@@ -12,7 +12,7 @@ import numpy as np
 
 from repbias.commands.description import FILL_IN, STIMULI, Description, count, some
 from repbias.commands.formats import ROWS, examples, refuse_variable
-from repbias.io.text_tables import first_line, read_table, typed
+from repbias.io.text_tables import first_line, is_number, read_table, typed
 
 #: Common names of columns, by what they hold.
 COLUMNS = {
@@ -35,7 +35,7 @@ def describe_table(path: Path, variable: str | None) -> Description:
     """Describe a table of text: responses in long or wide format, or something else."""
     refuse_variable(path, variable)
     first = first_line(path)
-    if all(map(_is_number, first)):
+    if all(map(is_number, first)):
         return _describe_matrix(path, first)
     frame = read_table(path)
     table = {str(name): typed(cells) for name, cells in frame.items()}
@@ -60,14 +60,6 @@ def describe_table(path: Path, variable: str | None) -> Description:
         found.lines.append(f"If it describes the stimuli, add to an entry of images: table: {path}")
     _put_table(found, path, table)
     return found
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
 
 
 def _describe_matrix(path: Path, first: list[str]) -> Description:

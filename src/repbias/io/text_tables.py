@@ -32,6 +32,15 @@ _INDEX = re.compile(r"(Unnamed: 0(\.[0-9]+)?)?")
 _DECIMAL_COMMA = re.compile(r"[-+]?[0-9]*,[0-9]+([eE][-+]?[0-9]+)?")
 
 
+def is_number(cell: str) -> bool:
+    """Whether a cell holds a number: a first line of nothing else has no names of columns."""
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
 def is_missing(cells: Any) -> np.ndarray:
     """Return which cells hold no value.
 

@@ -14,7 +14,7 @@ import numpy as np
 from repbias.base.identities import as_ids
 from repbias.base.spec import RepbiasError, nearest
 from repbias.io.arrays import ARRAY_SUFFIXES, SEVERAL_ARRAYS, list_arrays, load_array
-from repbias.io.text_tables import numbers, read_table
+from repbias.io.text_tables import first_line, is_number, numbers, read_table
 from repbias.io.untrusted import (
     member,
     open_hdf5,
@@ -222,22 +222,13 @@ def read_columns(path: Path) -> pd.DataFrame:
 
     A first column without a name, which pandas writes, is called index.
     """
-    with readable(path, "a text table"), path.open(encoding="utf-8-sig") as file:
-        first = file.readline().rstrip("\r\n").split("\t" if suffix_of(path) == ".tsv" else ",")
-    cells = [cell.strip().strip('"') for cell in first]
-    if all(map(_is_number, cells)):
+    with readable(path, "a text table"):
+        cells = first_line(path)
+    if all(map(is_number, cells)):
         return read_table(path, [str(i) for i in range(1, len(cells) + 1)])
     if cells[0]:
         return read_table(path)
     return read_table(path, ["index", *cells[1:]]).iloc[1:]
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
 
 
 def _from_table(place: Place, ids: str | list[str]) -> np.ndarray:
