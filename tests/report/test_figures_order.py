@@ -69,6 +69,11 @@ def test_falls_are_those_of_the_tasks_and_their_means():
     r2 = {line.get_color(): line.get_ydata() for line in others[1].lines}
     assert len(r2) == 4
     assert all(values[0] == 0 for values in r2.values())
+    # Means over features (.5 to .2) and over tasks, untrained and at the end.
+    ends = [values[-1] for values in r2.values()]
+    np.testing.assert_allclose(ends, 0.35 - 0.065 * np.arange(4), atol=1e-12)
+    labels = [label.get_text() for label in others[1].get_xticklabels()]
+    assert labels == ["untrained", "mastered", "end"]
 
 
 @pytest.mark.parametrize("n", [0, 1])
