@@ -23,7 +23,7 @@ settings.load_profile("repbias")
 
 
 #: Files that take longest start first, so that no worker is left with one at the end.
-LONGEST = ("tests/slurm", "tests/workflow/test_run.py", "tests/workflow", "tests/test_docs.py")
+LONGEST = ("tests/slurm", "tests/workflow/test_run.py", "tests/workflow", "tests/docs")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,0 +1,54 @@
+"""Pages of the documentation, and doing what they say."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def blocks(document: str, language: str) -> list[str]:
+    text = (ROOT / "docs" / document).read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+
+
+def section(document: str, title: str, language: str) -> list[str]:
+    """Return the blocks of code under a heading of the second level."""
+    text = (ROOT / "docs" / document).read_text(encoding="utf-8")
+    (found,) = re.findall(rf"^## {title}\n(.*?)(?=^## |\Z)", text, flags=re.DOTALL | re.MULTILINE)
+    return re.findall(rf"```{language}\n(.*?)```", found, flags=re.DOTALL)
+
+
+def follow(document: str, folder: Path) -> dict[str, str]:
+    """Do in a folder all that a tutorial says; return what each command printed.
+
+    Blocks of Python that begin with the name of a file are saved, as is the study; commands run. If
+    none does, all blocks run, which make the example.
+    """
+    named = {c: re.match(r"# (\w+\.py)\n", c) for c in blocks(document, "python")}
+    for code, name in named.items():
+        if name:
+            (folder / name[1]).write_text(code)
+    if not any(named.values()):
+        for code in named:
+            subprocess.run([sys.executable, "-c", code], cwd=folder, check=True)
+    (study,) = blocks(document, "yaml")
+    (folder / "study.yaml").write_text(study)
+    said = {}
+    for command in "".join(blocks(document, "sh")).splitlines():
+        program, *arguments = command.split()
+        if program == "snakemake":
+            arguments = ["--snakefile", str(ROOT / "Snakefile"), *arguments]
+        done = subprocess.run(
+            [sys.executable, *(["-m", program] if program != "python" else []), *arguments],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert not done.returncode, f"{command}\n{done.stdout}"
+        said[command] = done.stdout
+    return said
