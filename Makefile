@@ -3,22 +3,14 @@ VENV := .venv
 # One process per core, and one more: some tests wait for SLURM.
 WORKERS := $(shell $(PYTHON) -c 'import os; print(1 + os.cpu_count())')
 BIN := $(VENV)/bin
-SNAKEMAKE := $(BIN)/snakemake --workflow-profile workflow/profiles/default
 
 .PHONY: help run test coverage lint schema benchmark device audit calibration verdicts scale reliability clean
 
 help:  ## list what one can make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 13
 
-run: $(VENV)/.installed  ## run the default study; ARGS="--configfile studies/v4.yaml" runs another
-	@# One at a time. A mark that is still there is of a 'make run' that was killed, and so is the lock.
-	@mkdir -p .snakemake; exec 9> .snakemake/make.lock; \
-	if command -v flock > /dev/null; then \
-		flock -n 9 || { echo "another 'make run' is at work in this folder"; exit 1; }; \
-		if [ -e .snakemake/make.running ]; then $(SNAKEMAKE) --unlock $(ARGS); fi; \
-	fi; \
-	touch .snakemake/make.running; \
-	$(SNAKEMAKE) --cores all $(ARGS); status=$$?; rm -f .snakemake/make.running; exit $$status
+run: $(VENV)/.installed  ## run the default study; STUDY=studies/v4.yaml runs another, ARGS="--cores 1" gives options
+	@$(BIN)/repbias run $(STUDY) $(ARGS)
 
 test: $(VENV)/.installed-test  ## run the test suite; ARGS="-m 'not slow'" or ARGS="-k ridge" runs a part of it
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)

@@ -565,17 +565,18 @@ class Trials:
     def lock(self, number: int) -> None:
         """Kill a `make run`, and start another."""
         place = self.copy(f"lock{number}")
-        for name in ("Makefile", "Snakefile", "workflow", "src", "pyproject.toml"):
+        for name in ("Makefile", "pyproject.toml"):
             (place.folder / name).symlink_to(ROOT / name)
         victim = self.random.choice(next(iter(self.stages.values())))
         targets = self.undo(place, [victim])
         (place.folder / ".venv").mkdir()
         (place.folder / ".venv/.installed").touch()
-        arguments = f"{' '.join(targets)} --configfile study.yaml"
-        command = ["make", "run", f"BIN={Path(sys.executable).parent}", f"ARGS={arguments}"]
+        bin_, only = f"BIN={Path(sys.executable).parent}", f"ARGS=--only {' '.join(targets)}"
+        command = ["make", "run", bin_, "STUDY=study.yaml", only]
         before = place.finished()
         run = Run(command, place.folder)
-        run.wait_for(lambda: victim.announced(run), 0.01)
+        run.wait_for(place.locked, 0.01)
+        run.wait_for(lambda: False, most=self.random.uniform(0, victim.seconds + 1.5))
         run.kill()
         half, before, locked = self.half_files(place), place.finished() | before, place.locked()
         resumed = Run(command, place.folder)

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from pydantic import TypeAdapter
 
-from repbias.commands.check import unfilled
+from repbias.commands.description import unfilled
 from repbias.commands.main import main
 from repbias.io.recordings import Recording
 from repbias.recordings.readers import RecordingSpec, read_recording

@@ -14,7 +14,8 @@ from PIL import Image
 
 import repbias
 from repbias.audit.tables import audit_recording
-from repbias.commands.check import near_duplicates, unfilled
+from repbias.commands.check import near_duplicates
+from repbias.commands.description import unfilled
 from repbias.commands.main import main
 from repbias.pipeline.checks import load_study
 from repbias.recordings.readers import read_recording

@@ -12,7 +12,7 @@ import yaml
 from pydantic import TypeAdapter
 from scipy.spatial.distance import pdist, squareform
 
-from repbias.commands.check import unfilled
+from repbias.commands.description import unfilled
 from repbias.commands.main import main
 from repbias.io.activations import Activations
 from repbias.io.hdf5 import create

@@ -181,9 +181,8 @@ def test_files_that_are_missing_are_named_with_the_command_that_makes_them(folde
     assert main(["plan", "study.yaml"]) == 1
     said = capsys.readouterr().err
     assert "1 file that planning starts from" in said
-    # Snakemake takes what follows --configfile for configurations, so that the file is before it.
-    assert "snakemake results/mine/rdms/objects/model1.h5 --snakefile" in said
-    assert said.rstrip().endswith("--configfile study.yaml --cores all")
+    command = "repbias run study.yaml --only results/mine/rdms/objects/model1.h5"
+    assert said.rstrip().endswith(command)
 
 
 def test_results_of_other_stimuli_are_not_taken_for_those_of_the_study(folder, capsys):

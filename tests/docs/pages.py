@@ -39,8 +39,6 @@ def follow(document: str, folder: Path) -> dict[str, str]:
     said = {}
     for command in "".join(blocks(document, "sh")).splitlines():
         program, *arguments = command.split()
-        if program == "snakemake":
-            arguments = ["--snakefile", str(ROOT / "Snakefile"), *arguments]
         done = subprocess.run(
             [sys.executable, *(["-m", program] if program != "python" else []), *arguments],
             cwd=folder,

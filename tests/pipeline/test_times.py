@@ -7,7 +7,13 @@ import pytest
 from repbias.config.file import read_config
 from repbias.pipeline.checks import load_study
 from repbias.pipeline.plan import Plan
-from repbias.pipeline.times import RecordingSize, seconds_by_step, simulated_sizes
+from repbias.pipeline.times import (
+    START,
+    RecordingSize,
+    seconds_by_rule,
+    seconds_by_step,
+    simulated_sizes,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -81,3 +87,13 @@ def test_rdms_alone_are_not_encoded_and_models_take_what_was_measured(tmp_path):
     found = seconds_by_step(plan, *known, {("shown", "known"): 12.0})
     assert found.keys() == {"models", "RSA", "audit", "figures", "starting jobs"}
     assert found["models"] == 12
+
+
+def test_the_rules_of_a_run_take_in_all_what_its_steps_take():
+    """But for the pictures and the start of jobs, which are no step's alone."""
+    plan = Plan(load_study(read_config(ROOT / "config.yaml"), try_networks=False))
+    seconds, steps = seconds_by_rule(plan), steps_of("config.yaml")
+    jobs = {"train": 3, "analyse_networks": 3, "recover_models": 2, "fit_models": 2}
+    for rule, step in zip(jobs, ("training", "analyses", "recovery", "encoding"), strict=True):
+        assert jobs[rule] * (seconds[rule] - START) == pytest.approx(steps[step]), rule
+    assert seconds["figures"] > START

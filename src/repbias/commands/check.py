@@ -8,13 +8,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from repbias.base.spec import RepbiasError
-from repbias.commands.description import FILL_IN, count, some
+from repbias.commands.description import count, some, unfilled
 from repbias.commands.findings import Findings, noting
+from repbias.commands.snakemake import locked
 from repbias.config.file import ConfigError, read_config
 
 if TYPE_CHECKING:
@@ -83,18 +84,6 @@ def _configuration(config: Path) -> tuple[Study | None, Findings]:
         except RepbiasError as error:
             findings.warnings.append(str(error))
     return study, findings
-
-
-def unfilled(content: Any, path: str = "") -> Iterator[str]:
-    """Yield the paths whose value is still FILL_IN."""
-    if isinstance(content, dict):
-        for key, value in content.items():
-            yield from unfilled(value, f"{path}.{key}".lstrip("."))
-    elif isinstance(content, list):
-        if any(item == FILL_IN for item in content):
-            yield path
-    elif content == FILL_IN:
-        yield path
 
 
 def _own_networks(study: Study) -> dict[str, str]:
@@ -207,21 +196,12 @@ def _work(study: Study, quick: bool) -> Findings:
             f"results may take {_size(sum(sizes.values()))}, but {_size(free)} are free here; "
             "keep fewer kinds of files (keep:), or leave analyses out of experiments"
         )
-    if _locked(f"results/{study.study}/"):
+    if locked(plan.results):
         findings.warnings.append(
-            f"results/{study.study} is locked: Snakemake is running on it, or was killed (if so, "
-            "run it once with --unlock)"
+            f"{plan.results} is locked: Snakemake is running on it, or was killed (if so, run it "
+            "once with --unlock)"
         )
     return findings
-
-
-def _locked(results: str) -> bool:
-    """Whether Snakemake, run in this folder, holds a lock on these results."""
-    for lock in Path(".snakemake/locks").glob("*.output.lock"):
-        with suppress(OSError):  # the run may end just now
-            if any(line.startswith(results) for line in lock.read_text().splitlines()):
-                return True
-    return False
 
 
 def _size(n_bytes: int) -> str:

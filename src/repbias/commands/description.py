@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -99,3 +99,15 @@ def _flow(value: Any) -> str:
     if printable(text) != text:
         text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=float("inf"))
     return text.removesuffix("...\n").strip()
+
+
+def unfilled(content: Any, path: str = "") -> Iterator[str]:
+    """Yield the paths whose value is still FILL_IN."""
+    if isinstance(content, dict):
+        for key, value in content.items():
+            yield from unfilled(value, f"{path}.{key}".lstrip("."))
+    elif isinstance(content, list):
+        if any(item == FILL_IN for item in content):
+            yield path
+    elif content == FILL_IN:
+        yield path

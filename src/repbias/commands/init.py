@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 
-import repbias
 from repbias.base.spec import RepbiasError
 from repbias.commands.description import FILL_IN, Description, name_of
 from repbias.commands.inspect import describe
@@ -39,9 +37,7 @@ In this folder:
 
 1. Replace every {FILL_IN} in `study.yaml`.
 2. Check the study: `repbias check study.yaml`
-3. Run it:
-
-{{run}}
+3. Run it: `repbias run study.yaml`
 
 The report will be `results/{{name}}/report.html`.
 """
@@ -65,7 +61,7 @@ def run(folder: Path, recording: Path | None = None, images: Path | None = None)
     }
     content = {
         "study.yaml": STUDY.format(name=name, **blocks),
-        "README.md": README.format(name=name, run=how_to_run()),
+        "README.md": README.format(name=name),
         ".gitignore": GITIGNORE,
     }
     existing = [str(folder / file) for file in content if (folder / file).exists()]
@@ -113,26 +109,3 @@ def _relative(folder: Path, path: Path) -> str:
     """Return a path for the study: relative if it lies beside the folder, so that both can move."""
     parent, path = folder.resolve().parent, path.resolve()
     return os.path.relpath(path, folder.resolve()) if path.is_relative_to(parent) else str(path)
-
-
-def how_to_run() -> str:
-    """Return the command that runs a study, as Markdown; if need be, where to get the pipeline."""
-    block = f"   ```sh\n   {run_command(Path('study.yaml'))}\n   ```"
-    if _snakefile().is_file():
-        return block
-    return (
-        f"{block}\n\n   The Snakefile is in the source repository of repbias, not in its package."
-    )
-
-
-def run_command(config: Path, files: Sequence[str] = ()) -> str:
-    """Return the command that runs a study in this folder, or makes some of its files."""
-    found = _snakefile()
-    snakefile = str(found) if found.is_file() else "/path/to/repbias/Snakefile"
-    # Files come first: Snakemake takes what follows --configfile for configurations.
-    words = [*files, "--snakefile", snakefile, "--directory", ".", "--configfile", str(config)]
-    return f"snakemake {shlex.join(words)} --cores all"
-
-
-def _snakefile() -> Path:
-    return Path(repbias.__file__).resolve().parents[2] / "Snakefile"

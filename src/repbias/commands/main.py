@@ -35,6 +35,10 @@ INIT = """\
 Start a study: a folder with study.yaml (with the block that 'repbias inspect' prints, if a
 recording is given), a README.md with the command that runs the study, and a .gitignore. Never
 overwrites a file."""
+RUN = """\
+Run a study in this folder, from its configuration to results/<study>/report.html: Snakemake makes
+what is missing or out of date. Prints a line for every step, and how long the rest takes, roughly.
+What was done before an interruption is kept. What follows -- is given to Snakemake."""
 SHOW = """\
 Describe a result of a study (its arrays, layers or columns, and their meaning) and how it was made:
 settings, seeds, versions, commit, machine, inputs, and whether it has changed since. Takes tables,
@@ -51,20 +55,6 @@ Compare two runs of a study, given by their results folders, or two result files
 (rows on one side only; the largest difference in every column) and HDF5 files. Versions and
 machines that differ are listed, but do not count as differences. Exits with 0 if settings and
 results are the same, with 1 if not."""
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="repbias",
-        description="Bring a recording to repbias: inspect a file, start a study, check it. "
-        "Snakemake then runs the study; look at its results, and compare two runs.",
-        epilog="example: repbias inspect responses.mat",
-    )
-    parser.add_argument("--version", action="version", version=f"repbias {repbias.__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_inspect, _add_check, _add_init, _add_plan, _add_show, _add_diff):
-        add(commands)
-    return parser
 
 
 def _add(
@@ -92,10 +82,8 @@ def _add_inspect(commands: Commands) -> None:
     )
 
 
-def _add_check(commands: Commands) -> None:
-    example = "repbias check study.yaml --quick"
-    check = _add(commands, "check", "check the configuration and data of a study", CHECK, example)
-    check.add_argument(
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "config",
         nargs="?",
         type=Path,
@@ -103,6 +91,12 @@ def _add_check(commands: Commands) -> None:
         metavar="CONFIG",
         help="the configuration (default: config.yaml)",
     )
+
+
+def _add_check(commands: Commands) -> None:
+    example = "repbias check study.yaml --quick"
+    check = _add(commands, "check", "check the configuration and data of a study", CHECK, example)
+    _add_config(check)
     check.add_argument("--quick", action="store_true", help="check the configuration only")
     check.add_argument("--images", action="store_true", help="decode every image as well")
 
@@ -113,6 +107,24 @@ def _add_init(commands: Commands) -> None:
     init.add_argument("folder", type=Path, metavar="FOLDER", help="the study's folder")
     init.add_argument("--recording", type=Path, metavar="FILE", help="a recording to start with")
     init.add_argument("--images", type=Path, metavar="PATH", help="the images that were shown")
+
+
+def _add_run(commands: Commands) -> None:
+    example = "repbias run study.yaml --cores 4 -- --keep-going"
+    run = _add(commands, "run", "run a study", RUN, example)
+    _add_config(run)
+    run.add_argument(
+        "--cores", default="all", metavar="N", help="jobs at a time (default: one for each core)"
+    )
+    run.add_argument(
+        "--only", nargs="+", default=[], metavar="TABLE", help="make these tables only, or files"
+    )
+    run.add_argument(
+        "--profile", metavar="NAME", help="where jobs run: slurm, or a folder with a profile"
+    )
+    run.add_argument("--dry-run", action="store_true", help="say what would be done")
+    run.add_argument("--open", dest="open_report", action="store_true", help="show the report")
+    run.add_argument("--unlock", action="store_true", help="remove the lock of a killed Snakemake")
 
 
 def _add_plan(commands: Commands) -> None:
@@ -169,6 +181,32 @@ def _add_diff(commands: Commands) -> None:
         diff.add_argument(name, type=Path, metavar=name.upper(), help="a folder or a file")
 
 
+#: Command to what adds its options, in the order of their use.
+COMMANDS = {
+    "inspect": _add_inspect,
+    "init": _add_init,
+    "check": _add_check,
+    "run": _add_run,
+    "plan": _add_plan,
+    "show": _add_show,
+    "diff": _add_diff,
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="repbias",
+        description="Bring a recording to repbias: inspect a file, start a study, check it, "
+        "run it, look at its results, and compare two runs.",
+        epilog="example: repbias inspect responses.mat",
+    )
+    parser.add_argument("--version", action="version", version=f"repbias {repbias.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for add in COMMANDS.values():
+        add(commands)
+    return parser
+
+
 class _Printable:
     """Output that escapes control characters, which names from files may hold."""
 
@@ -192,7 +230,19 @@ def main(argv: list[str] | None = None) -> int:
     argv
         The arguments; by default those of the process.
     """
-    arguments = vars(_parser().parse_args(argv))
+    words = sys.argv[1:] if argv is None else argv
+    parser = _parser()
+    if not words:
+        parser.print_help()
+        return 0
+    if not words[0].startswith("-") and words[0] not in COMMANDS:
+        from repbias.base.spec import nearest
+
+        parser.error(f"{words[0]}: no such command; {nearest(words[0], COMMANDS)}")
+    n_own = words.index("--") if words[0] == "run" and "--" in words else len(words)
+    arguments = vars(parser.parse_args(words[:n_own]))
+    if n_own < len(words):
+        arguments["options"] = words[n_own + 1 :]
     # Warnings of libraries are hidden: the commands report what matters.
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     module = import_module(f"repbias.commands.{arguments.pop('command')}")

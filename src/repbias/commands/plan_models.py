@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ from repbias.audit.tables import in_order, labels_of
 from repbias.base.groups import StimulusGroups
 from repbias.base.spec import RepbiasError, nearest
 from repbias.commands.description import count, some
-from repbias.commands.init import run_command
 from repbias.config.file import read_config
 from repbias.config.study import Study
 from repbias.io.activations import Activations
@@ -172,5 +172,5 @@ def _refuse_missing(files: Sequence[str], config: Path) -> None:
     if missing:
         raise RepbiasError(
             f"plan: the results lack {count(len(missing), 'file')} that planning starts from; make "
-            f"them first:\n  {run_command(config, missing)}"
+            f"them first:\n  {shlex.join(['repbias', 'run', str(config), '--only', *missing])}"
         )

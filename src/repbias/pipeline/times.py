@@ -120,6 +120,52 @@ def seconds_by_step(
     return {step: seconds for step, seconds in steps.items() if seconds}
 
 
+#: Step to the rule whose jobs do most of its work.
+RULES = {
+    "training": "train",
+    "analyses": "analyse_networks",
+    "models": "model_activations",
+    "RSA": "analyse_recording",
+    "audit": "audit_recording",
+    "recovery": "recover_models",
+    "encoding": "fit_models",
+}
+
+
+def seconds_by_rule(plan: Plan) -> dict[str, float]:
+    """Predict the seconds of a job of each rule, from the configuration alone.
+
+    They are there to tell how much of a run is done. What depends on files is not counted.
+
+    Parameters
+    ----------
+    plan
+        What the study makes.
+
+    Returns
+    -------
+    dict
+        Rule to seconds, of rules whose jobs take more than their start.
+    """
+    study = plan.study
+    steps = seconds_by_step(plan, {}, simulated_sizes(study), {})
+    jobs = {
+        "training": len(plan.batches),
+        "analyses": len(plan.batches),
+        "RSA": len(study.recordings),
+        "audit": len(plan.audited_recordings()),
+        "recovery": len(plan.recovered_recordings()),
+        "encoding": len(study.recordings) * len(plan.by_activations()),
+    }
+    seconds = {
+        rule: START + steps[step] / max(jobs.get(step, 1), 1)
+        for step, rule in RULES.items()
+        if step in steps
+    }
+    drawn = {"figures": START + FIGURE * len(plan.figures()), "report_page": START + PAGE}
+    return seconds | drawn
+
+
 def _networks(plan: Plan) -> float:
     """Predict analyses of networks, and comparisons between them."""
     study = plan.study

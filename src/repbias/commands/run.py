@@ -1,0 +1,142 @@
+"""``repbias run``: a study from its configuration to its report, by Snakemake."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shlex
+import subprocess
+import sys
+import webbrowser
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from repbias.base.spec import RepbiasError, nearest
+from repbias.commands.description import some, unfilled
+from repbias.commands.snakemake import locked, pipeline, snakemake
+from repbias.config.file import read_config
+from repbias.pipeline.checks import load_study
+from repbias.pipeline.plan import Plan
+from repbias.pipeline.progress import SECONDS
+from repbias.pipeline.times import seconds_by_rule
+
+#: Held by a run and its Snakemake; not empty if they were killed.
+MARK = Path(".snakemake/repbias.lock")
+
+
+def run(
+    config: Path,
+    cores: str = "all",
+    only: Sequence[str] = (),
+    profile: str | None = None,
+    dry_run: bool = False,
+    unlock: bool = False,
+    open_report: bool = False,
+    options: Sequence[str] = (),
+) -> int:
+    """Run Snakemake on a study, in this folder; return its exit code.
+
+    Raises
+    ------
+    RepbiasError
+        If the configuration is not that of a study, a table is unknown, or another run is at work.
+    """
+    content = read_config(config)
+    if missing := list(unfilled(content)):
+        raise RepbiasError(f"{config}: still to fill in: {some(missing, 8)}")
+    # As the Snakefile does: code of the user's is found where one is, and beside the study.
+    sys.path[:0] = dict.fromkeys([str(Path.cwd()), str(config.resolve().parent)])
+    plan = Plan(load_study(content, str(config), try_networks=False))
+    command = [
+        *snakemake(config, _targets(only, plan)),
+        *_resources(cores, profile),
+        *("--logger", "repbias"),
+        *(["--dry-run"] if dry_run else []),
+        *options,
+    ]
+    with _alone() as (mark, killed):
+        if unlock or (killed and locked(plan.results)):
+            print("Removing the lock of a run that was killed.", flush=True)
+            _call([*snakemake(config), "--unlock"], mark, quiet=True)
+        elif locked(plan.results):
+            raise RepbiasError(
+                f"{plan.results} is locked: a Snakemake that 'repbias run' did not start is at "
+                "work on it, or was killed. If none is at work: repbias run "
+                f"{shlex.quote(str(config))} --unlock"
+            )
+        os.environ[SECONDS] = json.dumps(seconds_by_rule(plan))
+        code = _call(command, mark)
+    report = Path(plan.results) / "report.html"
+    if code:
+        print("What is done is kept: repeat the command when the cause is mended.", file=sys.stderr)
+    elif not dry_run and report.exists() and not only:
+        print(f"Report: {report}")
+        if open_report:
+            webbrowser.open(report.resolve().as_uri())
+    return code
+
+
+def _targets(only: Sequence[str], plan: Plan) -> list[str]:
+    """Return the files of tables, which are named, and of what is named by its path."""
+    targets = []
+    for name in only:
+        if name in plan.tables:
+            targets.append(f"{plan.results}/tables/{name}.csv")
+        elif name.startswith(f"{plan.results}/"):
+            targets.append(name)
+        else:
+            known = nearest(name, plan.tables)
+            raise RepbiasError(f"--only {name}: no table of this study; {known}")
+    return targets
+
+
+def _resources(cores: str, profile: str | None) -> list[str]:
+    """Return the options that say where jobs run."""
+    if not (cores == "all" or (cores.isdigit() and int(cores))):
+        raise RepbiasError(f"--cores {cores}: expected a number from 1, or all")
+    ours = {path.name: path for path in (pipeline() / "workflow/profiles").iterdir()}
+    if profile is None:
+        return ["--workflow-profile", str(ours["default"]), "--cores", cores]
+    path = ours.get(profile, Path(profile))
+    if not path.is_dir():
+        known = nearest(profile, ours)
+        raise RepbiasError(f"--profile {profile}: no folder, and no profile of repbias; {known}")
+    return ["--workflow-profile", str(path)]
+
+
+@contextmanager
+def _alone() -> Iterator[tuple[int, bool]]:
+    """Keep other runs out of this folder.
+
+    Yields
+    ------
+    descriptor : int
+        To be inherited by Snakemake, so that its death alone frees the folder.
+    killed : bool
+        Whether the last run in this folder was killed.
+    """
+    MARK.parent.mkdir(exist_ok=True)
+    with MARK.open("a+") as mark:
+        try:
+            fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RepbiasError("another 'repbias run' is at work in this folder") from None
+        mark.seek(0)
+        killed = bool(mark.read())
+        mark.write("running\n")
+        mark.flush()
+        yield mark.fileno(), killed
+        mark.truncate(0)
+
+
+def _call(command: Sequence[str], mark: int, quiet: bool = False) -> int:
+    """Run a command to its end, also where the user interrupts it; return its exit code."""
+    output = subprocess.DEVNULL if quiet else None
+    with subprocess.Popen(command, pass_fds=[mark], stdout=output, stderr=output) as process:
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:
+                continue  # the terminal has told Snakemake as well, which ends its jobs first
