@@ -4,7 +4,7 @@ VENV := .venv
 WORKERS := $(shell $(PYTHON) -c 'import os; print(1 + os.cpu_count())')
 BIN := $(VENV)/bin
 
-.PHONY: help run test coverage lint schema benchmark device audit calibration verdicts scale reliability clean
+.PHONY: help run test coverage lint schema benchmark device audit calibration verdicts scale reliability lock oldest clean
 
 help:  ## list what one can make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 13
@@ -52,14 +52,31 @@ scale: $(VENV)/.installed  ## measure time and memory of a large recording, and 
 reliability: $(VENV)/.installed  ## kill runs and jobs, fill disks, damage files, and write docs/reliability.md
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/reliability.py $(ARGS)
 
+lock:  ## write the newest versions that pyproject.toml allows to envs/lock.txt, and to envs/repbias.yaml
+	rm -rf $(VENV)-lock
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/python -m pip install --quiet '.[test]'
+	$(VENV)-lock/bin/python -m pip freeze --exclude repbias | $(PYTHON) envs/write_lock.py
+	rm -rf $(VENV)-lock
+
+oldest:  ## run the quick part of the tests with the oldest versions that pyproject.toml allows
+	rm -rf $(VENV)-oldest
+	$(PYTHON) -m venv $(VENV)-oldest
+	grep -oE '"[a-z0-9-]+>=[0-9.]+' pyproject.toml | sed 's/"//; s/>=/==/' > $(VENV)-oldest/oldest.txt
+	$(VENV)-oldest/bin/python -m pip install --quiet -e '.[test]' -c $(VENV)-oldest/oldest.txt
+	OMP_NUM_THREADS=1 $(VENV)-oldest/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow" $(ARGS)
+
 clean:  ## remove the environment; results stay
 	rm -rf $(VENV)
 
-$(VENV)/.installed: pyproject.toml
+# In every environment the versions of one file.
+LOCK := envs/lock.txt
+
+$(VENV)/.installed: pyproject.toml $(LOCK)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -e .
+	$(BIN)/python -m pip install --quiet -e . -c $(LOCK)
 	@touch $@
 
 $(VENV)/.installed-test: pyproject.toml $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet -e '.[test]'
+	$(BIN)/python -m pip install --quiet -e '.[test]' -c $(LOCK)
 	@touch $@

@@ -11,6 +11,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from repbias.claims.catalogue import CLAIMS
 from repbias.config.analyses import OF_RECORDINGS
@@ -36,12 +39,37 @@ RULES = {
 }
 
 
-def test_environments_hold_the_pins_of_pyproject():
-    pins = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    assert all(re.fullmatch(r"[\w-]+==[\w.]+", pin) for pin in pins)
-    for file in (ROOT / "envs").glob("*.yaml"):
-        content = yaml.safe_load(file.read_text())["dependencies"]
-        assert [d for d in content if isinstance(d, dict)] == [{"pip": pins}], file
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+LOCK = {
+    canonicalize_name(name): Version(version)
+    for name, version in re.findall(
+        r"^([\w.-]+)==(\S+)$", (ROOT / "envs/lock.txt").read_text(), re.M
+    )
+}
+
+
+def test_the_lock_has_a_version_that_every_range_allows():
+    extras = [d for ds in PROJECT["optional-dependencies"].values() for d in ds]
+    for dependency in map(Requirement, PROJECT["dependencies"] + extras):
+        name = canonicalize_name(dependency.name)
+        if name not in ("repbias", "atheris"):  # not installed by `make`
+            assert LOCK[name] in dependency.specifier, name
+
+
+def test_the_environment_of_conda_has_the_versions_of_the_lock():
+    content = yaml.safe_load((ROOT / "envs/repbias.yaml").read_text())["dependencies"]
+    (pip,) = (entry["pip"] for entry in content if isinstance(entry, dict))
+    pins = [pin.split("==") for pin in pip]
+    names = {canonicalize_name(Requirement(d).name) for d in PROJECT["dependencies"]}
+    assert {canonicalize_name(name): Version(version) for name, version in pins} == {
+        name: LOCK[name] for name in names
+    }
+
+
+def test_every_package_that_is_needed_has_an_oldest_version():
+    """Of which `make oldest` runs the tests."""
+    for dependency in map(Requirement, PROJECT["dependencies"]):
+        assert any(s.operator == ">=" for s in dependency.specifier), dependency.name
 
 
 def test_schema_and_reference_are_in_step_with_the_models():
