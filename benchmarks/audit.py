@@ -23,15 +23,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from repbias.audit.design import Design
-from repbias.audit.features import regressors
-from repbias.audit.gates import LEVEL, least_t, permutation_p
-from repbias.audit.kernels import SubjectKernel, subject_kernels
-from repbias.audit.scores import Brain, Side, divide, movable
-from repbias.audit.shares import centred, kernel_of
-from repbias.audit.spec import Audit, AuditedFeature
-from repbias.audit.tables import audit_recording
-from repbias.audit.warnings import of_division, of_recording
+from repbias.auditing.design import Design
+from repbias.auditing.features import regressors
+from repbias.auditing.gates import LEVEL, least_t, permutation_p
+from repbias.auditing.kernels import SubjectKernel, subject_kernels
+from repbias.auditing.scores import Brain, Side, divide, movable
+from repbias.auditing.shares import centred, kernel_of
+from repbias.auditing.spec import Audit, AuditedFeature
+from repbias.auditing.tables import audit_recording
+from repbias.auditing.warnings import of_division, of_recording
 from repbias.base.groups import StimulusGroups
 from repbias.geometry.distances import dissimilarities
 from repbias.geometry.spec import Geometry

@@ -17,7 +17,7 @@ from synthetic import (
     tables_of,
 )
 
-from repbias.audit.identification import _leave_seeds_out
+from repbias.auditing.identification import _leave_seeds_out
 from repbias.base.statistics import Estimate, Least
 from repbias.tables import TABLES, as_table
 

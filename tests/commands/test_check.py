@@ -13,7 +13,7 @@ import yaml
 from PIL import Image
 
 import repbias
-from repbias.audit.tables import audit_recording
+from repbias.auditing.tables import audit_recording
 from repbias.commands.check import near_duplicates
 from repbias.commands.description import unfilled
 from repbias.commands.main import main

@@ -15,9 +15,9 @@ from pandas.testing import assert_frame_equal
 from pydantic import TypeAdapter, ValidationError
 from scipy.spatial.distance import pdist, squareform
 
-from repbias.audit.networks import audit_networks
-from repbias.audit.spec import Audit
-from repbias.audit.tables import audit_recording
+from repbias.auditing.networks import audit_networks
+from repbias.auditing.spec import Audit
+from repbias.auditing.tables import audit_recording
 from repbias.base.spec import RepbiasError
 from repbias.encoding.spec import Encoding
 from repbias.encoding.tables import encode_recording

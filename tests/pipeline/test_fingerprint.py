@@ -166,7 +166,7 @@ EDITS = {
     "bias/encryption.py": (None, "", {"encryption.py"}),
     "bias/spec.py": ("1.5, 2.0]", "1.5, 3.0]", set()),
     "claims/use.py": ("NEGLIGIBLE = 0.05", "NEGLIGIBLE = 0.06", {"claims.py"}),
-    "audit/identification.py": (None, "", {"identification.py"}),
+    "auditing/identification.py": (None, "", {"identification.py"}),
     # Rules give what these say to scripts as parameters.
     "config/analyses.py": (None, "", set()),
     "config/study.py": (None, "", set()),

@@ -12,12 +12,12 @@ from scipy.spatial.distance import pdist
 from scipy.stats import binomtest
 from sklearn.linear_model import Ridge as SklearnRidge
 
-from repbias.audit.design import Design
-from repbias.audit.kernels import subject_kernels
-from repbias.audit.scores import NEW_SUBJECTS, THESE_SUBJECTS, Brain, Side, divide
-from repbias.audit.shares import kernel_of
-from repbias.audit.spec import Audit
-from repbias.audit.tables import Known
+from repbias.auditing.design import Design
+from repbias.auditing.kernels import subject_kernels
+from repbias.auditing.scores import NEW_SUBJECTS, THESE_SUBJECTS, Brain, Side, divide
+from repbias.auditing.shares import kernel_of
+from repbias.auditing.spec import Audit
+from repbias.auditing.tables import Known
 from repbias.base.groups import StimulusGroups
 from repbias.base.spec import RepbiasError
 from repbias.encoding.ridge import gram

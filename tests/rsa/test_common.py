@@ -9,8 +9,8 @@ import pytest
 from pandas.testing import assert_frame_equal
 from scipy.spatial.distance import pdist
 
-from repbias.audit.spec import Audit
-from repbias.audit.tables import audit_recording
+from repbias.auditing.spec import Audit
+from repbias.auditing.tables import audit_recording
 from repbias.encoding.spec import Encoding
 from repbias.geometry.spec import Geometry
 from repbias.io.blocks import by_label

@@ -17,6 +17,8 @@ import pytest
 import yaml
 from workspace import ROOT, Workspace
 
+import repbias
+from repbias.base.spec import RepbiasError
 from repbias.claims.catalogue import CLAIMS
 from repbias.config.analyses import OF_NETWORKS, OF_RECORDINGS
 from repbias.pipeline.checks import load_study
@@ -520,3 +522,39 @@ def test_snakemakes_own_report(tiny):
     tiny.snakemake("--report", str(page))
     text = page.read_text()
     assert "variance.svg" in text
+
+
+# What notebooks read of it
+
+
+def test_a_notebook_loads_the_results(tiny, tiny_config):
+    results = repbias.load(tiny.results)
+    assert results.config["study"] == "tiny"
+    assert results.tables.keys() == {p.stem for p in (tiny.results / "tables").glob("*.csv")}
+    pd.testing.assert_frame_equal(results.tables["claims"], table_of(tiny, "claims"))
+    assert set(results.models) == {"tasks", "rates"}
+    assert results.models["tasks"] == ["targets=both", "targets=easy", "targets=hard"]
+    rdms = results.rdms("tasks", "targets=both")
+    activations = results.activations("tasks", "targets=both")
+    assert rdms.n_rdm == len(activations) * len(activations.layers)
+    layer = activations.read("hidden1", 0)[: rdms.n_cond]
+    row = [
+        rdms.rdm_descriptors["layer"][i] == "hidden1"
+        and rdms.rdm_descriptors["network"][i] == activations.networks["network"][0]
+        and rdms.rdm_descriptors["snapshot"][i] == activations.networks["snapshot"][0]
+        for i in range(rdms.n_rdm)
+    ]
+    again = repbias.rdms({"it": layer}, rdms.pattern_descriptors["stimulus_id"])
+    np.testing.assert_allclose(rdms.dissimilarities[row], again.dissimilarities, atol=1e-6)
+    assert results.recordings == ["brain"]
+    assert results.recording("brain").responses.shape[1] == 10
+    assert "tables['claims']" in results._repr_html_().replace("&#x27;", "'")
+    for call in (
+        lambda: results.rdms("tasks", "targets=bth"),
+        lambda: results.recording("brian"),
+        lambda: results.activations("tasks", "targets=bth"),
+    ):
+        with pytest.raises(RepbiasError, match=r"no 'brian'|no .*'targets=bth'"):
+            call()
+    with pytest.raises(RepbiasError, match="has a time axis"):
+        results.dataset("brain")

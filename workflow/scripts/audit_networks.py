@@ -3,8 +3,8 @@
 from repbias.pipeline.jobs import job
 
 with job(snakemake):
-    from repbias.audit.networks import audit_networks
-    from repbias.audit.spec import Audit
+    from repbias.auditing.networks import audit_networks
+    from repbias.auditing.spec import Audit
     from repbias.rsa.rdms import read_rdms
     from repbias.stimuli.images import open_images
     from repbias.stimuli.spec import ImageSet

@@ -3,8 +3,8 @@
 from repbias.pipeline.jobs import job
 
 with job(snakemake):
-    from repbias.audit.pairs import audit_pairs
-    from repbias.audit.spec import Audit
+    from repbias.auditing.pairs import audit_pairs
+    from repbias.auditing.spec import Audit
     from repbias.geometry.spec import Geometry
     from repbias.io.recordings import Recording
     from repbias.stimuli.statistics import read_statistics

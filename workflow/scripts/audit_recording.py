@@ -3,8 +3,8 @@
 from repbias.pipeline.jobs import job
 
 with job(snakemake):
-    from repbias.audit.spec import Audit
-    from repbias.audit.tables import audit_recording
+    from repbias.auditing.spec import Audit
+    from repbias.auditing.tables import audit_recording
     from repbias.geometry.spec import Geometry
     from repbias.io.recordings import Recording
     from repbias.rsa.rdms import read_rdms

@@ -3,7 +3,7 @@
 from repbias.pipeline.jobs import job
 
 with job(snakemake):
-    from repbias.audit.identification import identification_table
+    from repbias.auditing.identification import identification_table
     from repbias.geometry.spec import Identification
     from repbias.io.activations import Activations
     from repbias.tables import write_table

@@ -3,7 +3,7 @@
 from repbias.pipeline.jobs import job
 
 with job(snakemake):
-    from repbias.audit.spec import Audit
+    from repbias.auditing.spec import Audit
     from repbias.geometry.spec import Geometry
     from repbias.io.activations import Activations
     from repbias.io.recordings import Recording

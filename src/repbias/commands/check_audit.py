@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from repbias.audit.spec import Audit
+from repbias.auditing.spec import Audit
 from repbias.base.spec import RepbiasError
 from repbias.commands.description import count, some
 from repbias.commands.findings import Findings
@@ -42,7 +42,7 @@ def check_audit(
     statistics
         The same of image statistics; None if they are audited, but images are not decoded.
     """
-    from repbias.audit.tables import Known
+    from repbias.auditing.tables import Known
 
     if statistics is None:
         findings.facts["audit"] = "of image statistics, not checked (--images checks it)"

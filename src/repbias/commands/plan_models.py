@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from repbias.audit.features import chosen_features, complete_stimuli, regressors
-from repbias.audit.tables import in_order, labels_of
+from repbias.auditing.features import chosen_features, complete_stimuli, regressors
+from repbias.auditing.tables import in_order, labels_of
 from repbias.base.groups import StimulusGroups
 from repbias.base.spec import RepbiasError, nearest
 from repbias.commands.description import count, some

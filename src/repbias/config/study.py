@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from repbias.audit.spec import Audit
+from repbias.auditing.spec import Audit
 from repbias.base.inputs import Inputs, Task
 from repbias.base.spec import Name, Spec, kind_of, nearest, refuse_duplicates, refuse_periodic
 from repbias.bias.spec import Bias

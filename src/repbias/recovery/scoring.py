@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from repbias.audit.design import Design
-from repbias.audit.kernels import mean_kernel, squared
-from repbias.audit.shares import Freed, kernel_of
+from repbias.auditing.design import Design
+from repbias.auditing.kernels import mean_kernel, squared
+from repbias.auditing.shares import Freed, kernel_of
 from repbias.base.groups import StimulusGroups
 from repbias.encoding.reverse import MOST_COMPONENTS, VARIANCE
 from repbias.encoding.ridge import outer_folds

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from repbias.audit.kernels import squared, subject_kernels
-from repbias.audit.scores import NEW_SUBJECTS, Brain, Side, divide
-from repbias.audit.shares import REST, kernel_of
-from repbias.audit.spec import Audit
-from repbias.audit.tables import Known, in_order, labels_of
+from repbias.auditing.kernels import squared, subject_kernels
+from repbias.auditing.scores import NEW_SUBJECTS, Brain, Side, divide
+from repbias.auditing.shares import REST, kernel_of
+from repbias.auditing.spec import Audit
+from repbias.auditing.tables import Known, in_order, labels_of
 from repbias.base.spec import RepbiasError
 from repbias.geometry.spec import Geometry
 from repbias.io.activations import Activations

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from repbias.audit.shares import REST
+from repbias.auditing.shares import REST
 from repbias.base.statistics import mean_interval
 
 #: A difference of scores that two networks of different tasks share is worth a sentence.

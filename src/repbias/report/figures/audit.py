@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from repbias.audit.shares import REST
+from repbias.auditing.shares import REST
 from repbias.report.figures.drawing import (
     empty_figure,
     in_first_column,

@@ -9,7 +9,7 @@ C = E[u v'] is the covariance of what the two have in common beyond the features
     || E[X' H Y] ||^2 = || M' E ||^2 + 2 (n - 1) sum_f c_f + (n - 1)^2 || C ||^2,
     c_f = tr(Pi_f M C E'),
 
-with Pi_f of :class:`repbias.audit.design.Design`. A feature's part is tr(Pi_f M M' E E') +
+with Pi_f of :class:`repbias.auditing.design.Design`. A feature's part is tr(Pi_f M M' E E') +
 (n - 1) c_f, the rest's the remainder: the term of feature and rest is split equally. Dividing the
 observed tr(Pi_f K_M K_B) instead counts as similarity what n stimuli have in common by chance.
 
@@ -32,7 +32,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from repbias.audit.design import Design
+from repbias.auditing.design import Design
 
 #: The name of what no feature explains.
 REST = "rest"

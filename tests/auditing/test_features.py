@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from repbias.audit.features import chosen_features
-from repbias.audit.spec import Audit
+from repbias.auditing.features import chosen_features
+from repbias.auditing.spec import Audit
 from repbias.base.spec import RepbiasError
 
 COLUMNS = {

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from repbias.audit.features import chosen_features, complete_stimuli, regressors
-from repbias.audit.pairs import audit_pairs
-from repbias.audit.spec import Audit
-from repbias.audit.tables import audit_recording
-from repbias.audit.warnings import serial_correlation
+from repbias.auditing.features import chosen_features, complete_stimuli, regressors
+from repbias.auditing.pairs import audit_pairs
+from repbias.auditing.spec import Audit
+from repbias.auditing.tables import audit_recording
+from repbias.auditing.warnings import serial_correlation
 from repbias.base.spec import RepbiasError
 from repbias.geometry.distances import dissimilarities
 from repbias.geometry.spec import Geometry

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from repbias.audit.design import Design
-from repbias.audit.gates import has_features, has_rest
-from repbias.audit.scores import equal_cosines
-from repbias.audit.shares import Freed, block_parts
+from repbias.auditing.design import Design
+from repbias.auditing.gates import has_features, has_rest
+from repbias.auditing.scores import equal_cosines
+from repbias.auditing.shares import Freed, block_parts
 from repbias.base.spec import RepbiasError
 
 #: Permutations of a feature's labels, or of stimuli, behind the question whether it is there.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from repbias.audit.design import Design
-from repbias.audit.gates import has_features
-from repbias.audit.scores import Brain, Side, divide, movable
-from repbias.audit.shares import kernel_of
+from repbias.auditing.design import Design
+from repbias.auditing.gates import has_features
+from repbias.auditing.scores import Brain, Side, divide, movable
+from repbias.auditing.shares import kernel_of
 from repbias.geometry.distances import dissimilarities
 
 N = 120

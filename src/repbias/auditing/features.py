@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from repbias.audit.shares import REST
-from repbias.audit.spec import Audit, AuditedFeature
+from repbias.auditing.shares import REST
+from repbias.auditing.spec import Audit, AuditedFeature
 from repbias.base.spec import RepbiasError
 from repbias.stimuli.spec import STATISTIC
 

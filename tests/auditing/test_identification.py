@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from repbias.audit.identification import (
+from repbias.auditing.identification import (
     identification_table,
     measured_twice,
     preference_of,

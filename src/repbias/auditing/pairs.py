@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from repbias.audit.design import Design
-from repbias.audit.gates import LEVEL, least_t, permutation_p
-from repbias.audit.kernels import subject_kernels
-from repbias.audit.scores import Side, cosine, jackknifed_shares, jackknifed_t
-from repbias.audit.shares import REST, Freed, score_parts
-from repbias.audit.spec import Audit
-from repbias.audit.tables import Known, in_order, shares_table
+from repbias.auditing.design import Design
+from repbias.auditing.gates import LEVEL, least_t, permutation_p
+from repbias.auditing.kernels import subject_kernels
+from repbias.auditing.scores import Side, cosine, jackknifed_shares, jackknifed_t
+from repbias.auditing.shares import REST, Freed, score_parts
+from repbias.auditing.spec import Audit
+from repbias.auditing.tables import Known, in_order, shares_table
 from repbias.base.spec import RepbiasError
 from repbias.geometry.spec import Geometry
 from repbias.io.recordings import Recording

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import t as student
 
-from repbias.audit.design import Design
-from repbias.audit.shares import Freed, centred
+from repbias.auditing.design import Design
+from repbias.auditing.shares import Freed, centred
 from repbias.base.groups import StimulusGroups
 
 #: The level of every gate.

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from repbias.audit.design import Design
-from repbias.audit.gates import LEVEL, permutation_p
-from repbias.audit.kernels import squared
-from repbias.audit.scores import energy_law, jackknifed_shares
-from repbias.audit.shares import REST, Freed, block_parts, kernel_of, score_parts
-from repbias.audit.spec import Audit
-from repbias.audit.tables import Known, in_order, labels_of, pairs_of, shares_table
+from repbias.auditing.design import Design
+from repbias.auditing.gates import LEVEL, permutation_p
+from repbias.auditing.kernels import squared
+from repbias.auditing.scores import energy_law, jackknifed_shares
+from repbias.auditing.shares import REST, Freed, block_parts, kernel_of, score_parts
+from repbias.auditing.spec import Audit
+from repbias.auditing.tables import Known, in_order, labels_of, pairs_of, shares_table
 from repbias.base.groups import StimulusGroups
 from repbias.base.spec import RepbiasError
 from repbias.rsa.rdms import aligned_vectors

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from repbias.audit.design import Design
-from repbias.audit.equalised import Equalised, equalised_similarity
-from repbias.audit.gates import has_features, has_rest, least_t, permutation_p
-from repbias.audit.kernels import _noise, products, squared, subject_kernels
-from repbias.audit.scores import (
+from repbias.auditing.design import Design
+from repbias.auditing.equalised import Equalised, equalised_similarity
+from repbias.auditing.gates import has_features, has_rest, least_t, permutation_p
+from repbias.auditing.kernels import _noise, products, squared, subject_kernels
+from repbias.auditing.scores import (
     Brain,
     Remainder,
     Side,
@@ -20,7 +20,7 @@ from repbias.audit.scores import (
     movable,
     noise_variance,
 )
-from repbias.audit.shares import centred, parts, weights
+from repbias.auditing.shares import centred, parts, weights
 from repbias.base.groups import StimulusGroups
 from repbias.base.spec import RepbiasError
 from repbias.geometry.similarity import METRICS

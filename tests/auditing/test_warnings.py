@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from repbias.audit.design import Design
-from repbias.audit.scores import Brain, Side, divide
-from repbias.audit.warnings import of_division, of_recording
+from repbias.auditing.design import Design
+from repbias.auditing.scores import Brain, Side, divide
+from repbias.auditing.warnings import of_division, of_recording
 from repbias.base.groups import StimulusGroups
 from repbias.io.recordings import Recording
 

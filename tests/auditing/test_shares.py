@@ -8,9 +8,9 @@ import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from repbias.audit.design import Design
-from repbias.audit.scores import Side
-from repbias.audit.shares import (
+from repbias.auditing.design import Design
+from repbias.auditing.scores import Side
+from repbias.auditing.shares import (
     REST,
     Freed,
     adjusted_parts,
@@ -90,7 +90,7 @@ def test_random_orders_come_near_to_all(monkeypatch: pytest.MonkeyPatch) -> None
     dimensions = np.array([np.trace(p) for p in design.parts])
     np.testing.assert_allclose(dimensions, 1, atol=1e-9)
     np.testing.assert_allclose(design.parts.sum(axis=0), np.eye(8), atol=1e-9)
-    monkeypatch.setattr("repbias.audit.design.MOST_EXACT", 8)
+    monkeypatch.setattr("repbias.auditing.design.MOST_EXACT", 8)
     np.testing.assert_allclose(design.parts, Design.of(regressors).parts, atol=0.03)
 
 

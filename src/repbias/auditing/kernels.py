@@ -9,7 +9,7 @@ from itertools import combinations
 
 import numpy as np
 
-from repbias.audit.shares import centred, kernel_of
+from repbias.auditing.shares import centred, kernel_of
 from repbias.base.spec import RepbiasError
 from repbias.geometry.spec import Geometry
 from repbias.geometry.trials import normalises, prepared, usable_units

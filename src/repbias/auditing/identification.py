@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from repbias.audit.design import Design
-from repbias.audit.equalised import Equalised, equalised_similarity
-from repbias.audit.features import regressors
-from repbias.audit.spec import AuditedFeature
+from repbias.auditing.design import Design
+from repbias.auditing.equalised import Equalised, equalised_similarity
+from repbias.auditing.features import regressors
+from repbias.auditing.spec import AuditedFeature
 from repbias.base.spec import RepbiasError, nearest
 from repbias.geometry.similarity import METRICS, residualised
 from repbias.geometry.spec import Identification

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from repbias.audit.design import Design
-from repbias.audit.scores import Division, Side
-from repbias.audit.shares import Freed, centred
+from repbias.auditing.design import Design
+from repbias.auditing.scores import Division, Side
+from repbias.auditing.shares import Freed, centred
 from repbias.base.groups import StimulusGroups
 from repbias.io.recordings import Recording
 from repbias.recordings.parts import by_subject, of_shown, repeats_of_subjects

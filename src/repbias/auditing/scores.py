@@ -10,9 +10,9 @@ import numpy as np
 from scipy.stats import norm
 from scipy.stats import t as student
 
-from repbias.audit.design import Design
-from repbias.audit.kernels import Noise, SubjectKernel
-from repbias.audit.shares import (
+from repbias.auditing.design import Design
+from repbias.auditing.kernels import Noise, SubjectKernel
+from repbias.auditing.shares import (
     Freed,
     adjusted_parts,
     block_parts,
@@ -91,8 +91,8 @@ class Side:
     def energy(self, design: Design, parts_of: Parts = score_parts) -> np.ndarray:
         """Return the parts of this side's similarity with itself, free of noise.
 
-        (feature and rest,), by :func:`repbias.audit.shares.score_parts` or
-        :func:`~repbias.audit.shares.block_parts`. Of one repeat noise counts as signal.
+        (feature and rest,), by :func:`repbias.auditing.shares.score_parts` or
+        :func:`~repbias.auditing.shares.block_parts`. Of one repeat noise counts as signal.
         """
         halves = self.halves if len(self.halves) else [(self.mean, self.mean)]
         pairs = ((Freed.of(a, design), Freed.of(b, design)) for a, b in halves)
@@ -152,7 +152,7 @@ class Division:
     low, high : (feature and rest,), 95 % interval
     p : (feature and rest,), two-sided, of the hypothesis that the part is 0
     target : what the interval is about
-    adjusted : (feature and rest,), by :func:`repbias.audit.shares.adjusted_parts`
+    adjusted : (feature and rest,), by :func:`repbias.auditing.shares.adjusted_parts`
     of_means : (feature and rest,), from mean patterns
     predicted : (feature and rest,), by the energy law (:func:`shares_by_law`)
     t : of the score, over repeats; NaN of one
@@ -279,7 +279,7 @@ def _interval(
     chosen
         Numbers of the subjects.
     weighted
-        Gives :func:`repbias.audit.shares.weights` of the model.
+        Gives :func:`repbias.auditing.shares.weights` of the model.
     """
     n, found = len(by_subject), by_subject.mean(axis=0)
     total = found.sum()

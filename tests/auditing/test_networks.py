@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import pdist
 
-from repbias.audit.networks import audit_networks
-from repbias.audit.spec import Audit
+from repbias.auditing.networks import audit_networks
+from repbias.auditing.spec import Audit
 from repbias.rsa.rdms import make_rdms
 from repbias.stimuli.images import Images
 

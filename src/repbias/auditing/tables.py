@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control
 
-from repbias.audit.design import Design
-from repbias.audit.features import chosen_features, complete_stimuli, regressors
-from repbias.audit.gates import LEVEL, has_features, has_rest, least_t, permutation_p
-from repbias.audit.kernels import squared, subject_kernels
-from repbias.audit.scores import Brain, Division, Remainder, Side, divisions, movable
-from repbias.audit.shares import REST, kernel_of
-from repbias.audit.spec import Audit
-from repbias.audit.warnings import of_division, of_recording
+from repbias.auditing.design import Design
+from repbias.auditing.features import chosen_features, complete_stimuli, regressors
+from repbias.auditing.gates import LEVEL, has_features, has_rest, least_t, permutation_p
+from repbias.auditing.kernels import squared, subject_kernels
+from repbias.auditing.scores import Brain, Division, Remainder, Side, divisions, movable
+from repbias.auditing.shares import REST, kernel_of
+from repbias.auditing.spec import Audit
+from repbias.auditing.warnings import of_division, of_recording
 from repbias.base.spec import RepbiasError
 from repbias.geometry.spec import Geometry
 from repbias.io.recordings import Recording
