@@ -75,6 +75,37 @@ def test_the_readme_says_how_to_run_the_study(data):
     assert Path("brain/.gitignore").read_text().splitlines() == ["results/", ".snakemake/"]
 
 
+@pytest.mark.parametrize("template", ["bits", "images", "tokens", "torch"])
+def test_studies_of_networks_can_be_run_at_once(template, data, monkeypatch, capsys):
+    assert main(["init", f"my {template}", "--template", template]) == 0
+    assert "repbias run study.yaml" in capsys.readouterr().out
+    monkeypatch.chdir(f"my {template}")
+    monkeypatch.syspath_prepend(".")
+    assert "FILL_IN" not in Path("README.md").read_text()
+    study = load_study(content_of(Path()))
+    assert study.study == f"my_{template}"
+    assert study.claims and set(study.experiments)
+    assert Path("my_models.py").exists() == (template == "torch")
+
+
+def test_a_table_of_stimuli_and_responses_is_to_be_filled_in(data):
+    assert main(["init", "brain", "--template", "table"]) == 0
+    text = Path("brain/study.yaml").read_text()
+    assert len(list(unfilled(content_of(Path("brain"))))) == 4
+    (data / "t.csv").write_text("stimulus_id,size,hue\na,1,2\n")
+    (data / "r.csv").write_text("stimulus_id,unit,response\na,u,1\n")
+    for value in (data / "t.csv", "size", "hue", data / "r.csv"):
+        text = text.replace("FILL_IN", str(value), 1)
+    study = load_study(yaml.safe_load(text))
+    assert study.networks["known"].spaces == {"first": ["size"], "second": ["hue"]}
+
+
+def test_a_template_of_networks_takes_no_recording(data, capsys):
+    assert main(["init", "x", "--template", "bits", "--recording", "r.npz"]) == 1
+    assert "--template bits: takes no --recording" in capsys.readouterr().err
+    assert not Path("x").exists()
+
+
 @pytest.mark.parametrize("file", ["study.yaml", "README.md", ".gitignore"])
 def test_nothing_is_overwritten(file, data, capsys):
     Path("brain").mkdir()

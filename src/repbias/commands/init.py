@@ -30,38 +30,52 @@ NO_RECORDING = """\
 # What was recorded: paste what 'repbias inspect FILE' prints.
 recordings: {}
 """
-README = f"""\
-# {{name}}
+README = """\
+# {name}
 
 In this folder:
 
-1. Replace every {FILL_IN} in `study.yaml`.
-2. Check the study: `repbias check study.yaml`
-3. Run it: `repbias run study.yaml`
+{fill_in}* Check the study: `repbias check study.yaml`
+* Run it: `repbias run study.yaml`
 
-The report will be `results/{{name}}/report.html`.
+The report will be `results/{name}/report.html`.
 """
+TO_FILL_IN = f"* Replace every {FILL_IN} in `study.yaml`.\n"
+#: Studies to start from; that of a recording is written here.
+TEMPLATES = Path(__file__).parent / "templates"
 GITIGNORE = "results/\n.snakemake/\n"
 
 
-def run(folder: Path, recording: Path | None = None, images: Path | None = None) -> int:
+def run(
+    folder: Path,
+    recording: Path | None = None,
+    images: Path | None = None,
+    template: str = "recording",
+) -> int:
     """Write the folder and print the next step; return the exit code.
 
     Raises
     ------
     RepbiasError
-        If one of the files exists, or the recording or the images cannot be read.
+        If one of the files exists, or the recording or the images cannot be read, or belong to no
+        study of this kind.
     """
     if folder.exists() and not folder.is_dir():
         raise RepbiasError(f"{folder}: is a file; expected the name of a folder")
     name = name_of(folder.resolve())
-    blocks = {
-        "images": _images(folder, images).block(SHOWN),
-        "recordings": NO_RECORDING if recording is None else _recordings(folder, recording),
-    }
-    content = {
-        "study.yaml": STUDY.format(name=name, **blocks),
-        "README.md": README.format(name=name),
+    if template == "recording":
+        blocks = {
+            "images": _images(folder, images).block(SHOWN),
+            "recordings": NO_RECORDING if recording is None else _recordings(folder, recording),
+        }
+        content = {"study.yaml": STUDY.format(name=name, **blocks)}
+    elif recording or images:
+        raise RepbiasError(f"--template {template}: takes no --recording and no --images")
+    else:
+        content = _from_template(template, name)
+    to_fill_in = FILL_IN in content["study.yaml"]
+    content |= {
+        "README.md": README.format(name=name, fill_in=TO_FILL_IN if to_fill_in else ""),
         ".gitignore": GITIGNORE,
     }
     existing = [str(folder / file) for file in content if (folder / file).exists()]
@@ -71,8 +85,18 @@ def run(folder: Path, recording: Path | None = None, images: Path | None = None)
     for file, text in content.items():
         (folder / file).write_text(text, encoding="utf-8")
     print(f"Wrote {', '.join(str(folder / file) for file in content)}.")
-    print(f"Next: cd {shlex.quote(str(folder))}, fill in study.yaml, repbias check study.yaml.")
+    next_step = "fill in study.yaml, repbias check" if to_fill_in else "repbias run"
+    print(f"Next: cd {shlex.quote(str(folder))}, {next_step} study.yaml.")
     return 0
+
+
+def _from_template(template: str, name: str) -> dict[str, str]:
+    """Return the files of a template, with the name of the study."""
+    study = (TEMPLATES / f"{template}.yaml").read_text(encoding="utf-8")
+    content = {"study.yaml": study.replace("study: my_study", f"study: {name}", 1)}
+    if template == "torch":
+        content["my_models.py"] = (TEMPLATES / "my_models.py").read_text(encoding="utf-8")
+    return content
 
 
 def _images(folder: Path, images: Path | None) -> Description:

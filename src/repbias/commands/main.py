@@ -33,8 +33,8 @@ units, reliability, and whether RSA and encoding are possible. Exits with 1 if t
 warnings alone exit with 0. Paths are relative to the folder in which the command runs."""
 INIT = """\
 Start a study: a folder with study.yaml (with the block that 'repbias inspect' prints, if a
-recording is given), a README.md with the command that runs the study, and a .gitignore. Never
-overwrites a file."""
+recording is given; or a template), a README.md with the command that runs the study, and a
+.gitignore. Never overwrites a file."""
 RUN = """\
 Run a study in this folder, from its configuration to results/<study>/report.html: Snakemake makes
 what is missing or out of date. Prints a line for every step, and how long the rest takes, roughly.
@@ -106,6 +106,14 @@ def _add_init(commands: Commands) -> None:
     init = _add(commands, "init", "start the folder of a study", INIT, example)
     init.add_argument("folder", type=Path, metavar="FOLDER", help="the study's folder")
     init.add_argument("--recording", type=Path, metavar="FILE", help="a recording to start with")
+    init.add_argument(
+        "--template",
+        choices=["recording", "bits", "images", "tokens", "torch", "table"],
+        default="recording",
+        metavar="NAME",
+        help="what the study is of: a recording (default), networks on bits, images or tokens, an "
+        "architecture of your own (torch), or a recording of stimuli in a table",
+    )
     init.add_argument("--images", type=Path, metavar="PATH", help="the images that were shown")
 
 
