@@ -3,6 +3,8 @@ VENV := .venv
 # One process per core, and one more: some tests wait for SLURM.
 WORKERS := $(shell $(PYTHON) -c 'import os; print(1 + os.cpu_count())')
 BIN := $(VENV)/bin
+# Where it is set, every process of every job compiles the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run test coverage lint schema benchmark device audit calibration verdicts scale reliability lock oldest clean
 

@@ -35,6 +35,7 @@ NAMES = sorted(path.name for path in SCRIPTS.glob("*.py"))
 def forget():
     """Empty the caches: a run of Snakemake sees one state of the code."""
     fingerprint._module.cache_clear()
+    fingerprint._parsed_before.cache_clear()
 
 
 def all_fingerprints():
@@ -442,3 +443,50 @@ def test_every_setting_of_bias_is_an_analysis_of_its_own():
     assert sorted(s for entry in OF_NETWORKS.values() for s in entry.settings) == sorted(
         Bias.model_fields
     )
+
+
+# What was parsed before
+
+
+@pytest.fixture
+def memory(tmp_path, monkeypatch):
+    """The file of what was parsed, in a folder of its own."""
+    file = tmp_path / "__pycache__/fingerprint.json"
+    monkeypatch.setattr(fingerprint, "_memory", lambda: file)
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    forget()
+    yield file
+    forget()
+
+
+def test_what_was_parsed_before_is_not_parsed_again(memory, original, monkeypatch):
+    first = all_fingerprints()
+    assert first == original
+    assert memory.exists()
+    assert [path.name for path in memory.parent.iterdir()] == [memory.name]
+    monkeypatch.setattr(fingerprint, "_parse", None)
+    assert all_fingerprints() == first
+
+
+def test_an_edit_is_seen_with_what_was_parsed_before(memory, package, changed):
+    all_fingerprints()
+    replace(package / "claims/decide.py", "def ", "def _new():\n    pass\n\n\ndef ")
+    assert "claims.py" in changed()
+
+
+@pytest.mark.parametrize("content", [None, "{", "[1]"])
+def test_a_memory_that_is_damaged_or_cannot_be_written_is_no_reason_to_fail(
+    memory, original, content
+):
+    if content is None:
+        memory.parent.write_text("no folder")
+    else:
+        memory.parent.mkdir()
+        memory.write_text(content)
+    assert all_fingerprints() == original
+
+
+def test_where_no_bytecode_is_to_be_written_nothing_is(memory, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    all_fingerprints()
+    assert not memory.parent.exists()

@@ -9,8 +9,13 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
+import os
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
+from importlib.util import cache_from_source
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +25,8 @@ from repbias.networks.architectures import ARCHITECTURES
 from repbias.stimuli.families import FAMILIES
 
 PACKAGE = Path(__file__).parents[1]
+#: Modules, as they were at any time, that are remembered for the next run.
+MOST = 1000
 
 
 def code_fingerprint(*files: str | Path) -> str:
@@ -75,6 +82,7 @@ def code_fingerprints(scripts: Path) -> dict[str, str]:
     for entry in OF_RECORDINGS.values():
         script = scripts / "analyse_recording.py"
         prints[entry.function] = code_fingerprint(script, module_of(entry.function))
+    _remember()
     return prints
 
 
@@ -105,8 +113,19 @@ class _Module(NamedTuple):
 
 @cache
 def _module(path: Path) -> _Module:
+    source = path.read_bytes()
+    key = hashlib.sha256(source).hexdigest()
+    known = _parsed_before()
+    if key not in known:
+        known[key] = _parse(source)
+    names, code = known[key]
+    return _Module(tuple(file for name in names for file in _files(name)), code)
+
+
+def _parse(source: bytes) -> tuple[list[str], str]:
+    """Return the names that a module imports when run, and a hash of its code."""
     # Its tree is not kept: collecting garbage among the trees of all modules takes longer.
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = ast.parse(source)
     blocks = list(_blocks(tree))
     for block in blocks:
         block[:] = [statement for statement in block if not _is_text(statement)]
@@ -122,7 +141,35 @@ def _module(path: Path) -> _Module:
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return _Module(tuple(file for name in names for file in _files(name)), ast.dump(tree))
+    ours = [name for name in dict.fromkeys(names) if name.split(".")[0] == PACKAGE.name]
+    return ours, hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+def _memory() -> Path:
+    """Return the file of what was parsed: beside the bytecode of the same version of Python."""
+    return Path(cache_from_source(__file__)).with_suffix(".json")
+
+
+@cache
+def _parsed_before() -> dict[str, tuple[list[str], str]]:
+    """Return what :func:`_parse` gave, by the hash of the source: half of the start of a run."""
+    try:
+        return dict(json.loads(_memory().read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def _remember() -> None:
+    """Keep what was parsed for the next run, where files may be written."""
+    if sys.dont_write_bytecode:
+        return
+    text = json.dumps(list(_parsed_before().items())[-MOST:])
+    with suppress(OSError):
+        if not _memory().exists() or _memory().read_text(encoding="utf-8") != text:
+            draft = _memory().with_suffix(f".{os.getpid()}")
+            draft.parent.mkdir(exist_ok=True)
+            draft.write_text(text, encoding="utf-8")
+            draft.replace(_memory())
 
 
 def _blocks(node: ast.AST) -> Iterator[list[ast.stmt]]:
@@ -139,9 +186,7 @@ def _blocks(node: ast.AST) -> Iterator[list[ast.stmt]]:
 
 def _files(name: str) -> Iterator[Path]:
     """Go through a module's file and the packages around it."""
-    first, *parts = name.split(".")
-    if first != PACKAGE.name:
-        return
+    _, *parts = name.split(".")
     for depth in range(len(parts) + 1):
         place = PACKAGE.joinpath(*parts[:depth])
         for file in (place / "__init__.py", place.with_suffix(".py")):
