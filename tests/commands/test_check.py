@@ -819,3 +819,19 @@ def test_subjects_that_saw_different_stimuli_are_counted_and_the_missing_named(c
     assert code == 0
     assert fact(out, "RSA").startswith("351 pairs of stimuli, 1 subject, 16 units")
     assert "stimuli seen" not in out
+
+
+def test_recordings_of_one_set_are_said_to_share_stimuli_or_not(check):
+    np.save("r.npy", responses())
+    halves = {"it": list(range(15)), "few": [0, 1, 29]}
+    entries = {"v4": ARRAY}
+    for name, rows in halves.items():
+        np.save(f"{name}.npy", responses()[rows])
+        Path(f"{name}.txt").write_text("\n".join(f"im{i:02d}" for i in rows))
+        entries[name] = ARRAY | {"path": f"{name}.npy", "stimulus_ids": f"{name}.txt"}
+    _, out = check(**entries)
+    said = out.partition("recordings with each other\n")[2].partition("\n\n")[0]
+    assert "  it, v4         15 common stimuli of 15 and 30\n" in said
+    assert "  few, v4        3 common stimuli of 3 and 30\n" in said
+    assert "warning: few and v4 have 3 stimuli in common; they are not compared" in said
+    assert "warning: few and it have 2 stimuli in common; they are not compared" in said

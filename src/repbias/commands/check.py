@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from repbias.config.file import ConfigError, read_config
 
 if TYPE_CHECKING:
     from repbias.config.study import Study
+    from repbias.pipeline.plan import Plan
     from repbias.pipeline.times import RecordingSize
     from repbias.stimuli.images import Images
 
@@ -132,11 +134,13 @@ class Known:
     ----------
     shown : set of images to its number of stimuli
     recordings : recordings to their sizes
+    common : recordings to the stimuli that all their subjects saw
     models : (set of images, network) to the seconds that the network takes for all of them
     """
 
     shown: dict[str, int] = field(default_factory=dict)
     recordings: dict[str, RecordingSize] = field(default_factory=dict)
+    common: dict[str, np.ndarray] = field(default_factory=dict)
     models: dict[tuple[str, str], float] = field(default_factory=dict)
 
 
@@ -265,11 +269,30 @@ def _data(study: Study, decode: bool, known: Known) -> Iterator[Findings]:
         if spec.stimuli in opened:
             with noting(findings):
                 images = opened[spec.stimuli]
-                known.recordings[name] = check_recording(
+                known.recordings[name], known.common[name] = check_recording(
                     findings, study, name, images, statistics.get(spec.stimuli)
                 )
         else:
             findings.problems.append(f"not read: the images {spec.stimuli!r} cannot be opened")
+        yield findings
+    yield from _overlap(plan, known.common)
+
+
+def _overlap(plan: Plan, common: Mapping[str, np.ndarray]) -> Iterator[Findings]:
+    """Count the stimuli that recordings of one set have in common, on which they are compared."""
+    from repbias.rsa.common import MIN_STIMULI
+
+    findings = Findings("recordings with each other")
+    for names in plan.common_stimuli.values():
+        for a, b in combinations([name for name in names if name in common], 2):
+            n = len(np.intersect1d(common[a], common[b]))
+            of = f"of {len(common[a])} and {len(common[b])}"
+            findings.facts[f"{a}, {b}"] = f"{n} common stimuli {of}"
+            if n < MIN_STIMULI:
+                findings.warnings.append(
+                    f"{a} and {b} have {n} stimuli in common; they are not compared"
+                )
+    if findings.facts:
         yield findings
 
 

@@ -33,7 +33,7 @@ def check_recording(
     name: str,
     images: Images,
     statistics: Mapping[str, np.ndarray] | None,
-) -> RecordingSize:
+) -> tuple[RecordingSize, np.ndarray]:
     """Read a recording and ask of every analysis whether it can be done.
 
     Parameters
@@ -52,8 +52,10 @@ def check_recording(
 
     Returns
     -------
-    RecordingSize
+    size : RecordingSize
         What the time of the analyses depends on.
+    common : numpy.ndarray
+        (stimulus,) ids of those that all subjects saw.
     """
     from repbias.rsa.common import on_common_stimuli
 
@@ -78,16 +80,17 @@ def check_recording(
     if recording.responses is not None:
         _check_encoding(findings, study, name, recording)
     _check_references(findings, study, name, recording)
+    common = on_common_stimuli(recording, study.geometry.min_units)
     if study.audit.enabled and study.groups().get(spec.stimuli):
-        audited = on_common_stimuli(recording, study.geometry.min_units)
-        rows = np.searchsorted(known, audited.stimulus_ids)
-        own = {k: v for k, v in audited.stimuli.items() if k != "stimulus_id"}
+        rows = np.searchsorted(known, common.stimulus_ids)
+        own = {k: v for k, v in common.stimuli.items() if k != "stimulus_id"}
         of_shown = None if statistics is None else {k: v[rows] for k, v in statistics.items()}
         check_audit(findings, study.audit, own, of_shown)
-    if recording.responses is None:
-        return RecordingSize(len(shown), 0)
-    _, n_units, *n_times = recording.responses.shape
-    return RecordingSize(len(shown), n_units, *n_times)
+    n_units, n_times = 0, 1
+    if recording.responses is not None:
+        _, n_units, *of_time = recording.responses.shape
+        n_times = of_time[0] if of_time else 1
+    return RecordingSize(len(shown), n_units, n_times), common.stimulus_ids
 
 
 def _describe_responses(findings: Findings, recording: Recording) -> None:

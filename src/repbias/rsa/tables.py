@@ -29,7 +29,7 @@ from repbias.recordings.parts import (
 from repbias.recordings.reliability import analysed_units
 from repbias.recordings.spec import preparation_of
 from repbias.rsa.ceilings import noise_ceiling
-from repbias.rsa.common import few_in_common, on_common_stimuli
+from repbias.rsa.common import MIN_STIMULI, few_in_common, on_common_stimuli
 from repbias.rsa.pairs import paired
 from repbias.rsa.rdms import (
     TooFewUnits,
@@ -459,7 +459,7 @@ def compare_recordings(recordings: dict[str, Recording], spec: Geometry) -> pd.D
         known = set(recordings[b].stimulus_ids)
         shared = np.array([i in known for i in recordings[a].stimulus_ids], bool)
         ids = recordings[a].stimulus_ids[shared]
-        if len(ids) < 4:
+        if len(ids) < MIN_STIMULI:
             logger.warning("%s and %s have %d stimuli in common; not compared", a, b, len(ids))
             continue
         if not shared.all() or len(ids) < len(known):
