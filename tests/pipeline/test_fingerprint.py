@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -451,7 +452,7 @@ def test_every_setting_of_bias_is_an_analysis_of_its_own():
 @pytest.fixture
 def memory(tmp_path, monkeypatch):
     """The file of what was parsed, in a folder of its own."""
-    file = tmp_path / "__pycache__/fingerprint.json"
+    file = tmp_path / "__pycache__/fingerprint.parsed"
     monkeypatch.setattr(fingerprint, "_memory", lambda: file)
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     forget()
@@ -474,7 +475,7 @@ def test_an_edit_is_seen_with_what_was_parsed_before(memory, package, changed):
     assert "claims.py" in changed()
 
 
-@pytest.mark.parametrize("content", [None, "{", "[1]"])
+@pytest.mark.parametrize("content", [None, b"{", zlib.compress(b"[1]")])
 def test_a_memory_that_is_damaged_or_cannot_be_written_is_no_reason_to_fail(
     memory, original, content
 ):
@@ -482,7 +483,7 @@ def test_a_memory_that_is_damaged_or_cannot_be_written_is_no_reason_to_fail(
         memory.parent.write_text("no folder")
     else:
         memory.parent.mkdir()
-        memory.write_text(content)
+        memory.write_bytes(content)
     assert all_fingerprints() == original
 
 

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import sys
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
@@ -147,15 +148,15 @@ def _parse(source: bytes) -> tuple[list[str], str]:
 
 def _memory() -> Path:
     """Return the file of what was parsed: beside the bytecode of the same version of Python."""
-    return Path(cache_from_source(__file__)).with_suffix(".json")
+    return Path(cache_from_source(__file__)).with_suffix(".parsed")
 
 
 @cache
 def _parsed_before() -> dict[str, tuple[list[str], str]]:
     """Return what :func:`_parse` gave, by the hash of the source: half of the start of a run."""
     try:
-        return dict(json.loads(_memory().read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return dict(json.loads(zlib.decompress(_memory().read_bytes())))
+    except (OSError, ValueError, TypeError, zlib.error):
         return {}
 
 
@@ -163,12 +164,12 @@ def _remember() -> None:
     """Keep what was parsed for the next run, where files may be written."""
     if sys.dont_write_bytecode:
         return
-    text = json.dumps(list(_parsed_before().items())[-MOST:])
+    content = zlib.compress(json.dumps(list(_parsed_before().items())[-MOST:]).encode())
     with suppress(OSError):
-        if not _memory().exists() or _memory().read_text(encoding="utf-8") != text:
+        if not _memory().exists() or _memory().read_bytes() != content:
             draft = _memory().with_suffix(f".{os.getpid()}")
             draft.parent.mkdir(exist_ok=True)
-            draft.write_text(text, encoding="utf-8")
+            draft.write_bytes(content)
             draft.replace(_memory())
 
 
