@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Where it is set, every process of every job compiles the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test coverage lint schema benchmark device audit calibration verdicts scale reliability lock oldest clean
+.PHONY: help run test coverage lint site schema benchmark device audit calibration verdicts scale reliability lock oldest clean
 
 help:  ## list what one can make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 13
@@ -26,6 +26,9 @@ lint: $(VENV)/.installed-test  ## check style and types
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/mypy
 	$(BIN)/snakemake --lint
+
+site: $(VENV)/.installed-docs  ## build the site of the documentation into site/; warnings are errors
+	$(BIN)/sphinx-build -q -W --keep-going docs site
 
 schema: $(VENV)/.installed  ## write the references of config.yaml and of all tables anew
 	$(BIN)/python -m repbias.pipeline.config_reference schema > workflow/schemas/config.schema.json
@@ -57,7 +60,7 @@ reliability: $(VENV)/.installed  ## kill runs and jobs, fill disks, damage files
 lock:  ## write the newest versions that pyproject.toml allows to envs/lock.txt, and to envs/repbias.yaml
 	rm -rf $(VENV)-lock
 	$(PYTHON) -m venv $(VENV)-lock
-	$(VENV)-lock/bin/python -m pip install --quiet '.[test]'
+	$(VENV)-lock/bin/python -m pip install --quiet '.[test,docs]'
 	$(VENV)-lock/bin/python -m pip freeze --exclude repbias | $(PYTHON) envs/write_lock.py
 	rm -rf $(VENV)-lock
 
@@ -81,4 +84,8 @@ $(VENV)/.installed: pyproject.toml $(LOCK)
 
 $(VENV)/.installed-test: pyproject.toml $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet -e '.[test]' -c $(LOCK)
+	@touch $@
+
+$(VENV)/.installed-docs: pyproject.toml $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet -e '.[docs]' -c $(LOCK)
 	@touch $@
