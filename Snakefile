@@ -31,7 +31,7 @@ from repbias.pipeline.resources import NUMERIC, PLAIN, TORCH, JobResources
 from repbias.report.captions import NETWORK_PICTURES, PICTURES
 
 # Where this is a module, files are the importer's: they hold more than a study.
-IS_MODULE = Path(workflow.main_snakefile).parent != HERE
+IS_MODULE = Path(workflow.main_snakefile).parent not in (HERE, HERE / "workflow")
 try:
     STUDY, CODE = load_run(
         config,

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from workspace import ROOT, Workspace
 
 from repbias.tables import read_table
@@ -76,3 +77,16 @@ def test_networks_are_trained_and_analysed_in_the_importers_folder(snakemake, tm
     assert set(table["seed"]) == {0, 1}
     assert int((tmp_path / "lines.txt").read_text()) == len(table) + 1
     assert "Nothing to be done" in snakemake("--cores", "1")
+
+
+def test_the_catalogue_of_workflows_finds_the_whole_pipeline(tmp_path):
+    """Also with files of configuration, which a module would not read."""
+    study = Workspace(tmp_path, yaml.safe_load(SMALL.read_text()))
+    jobs = study.jobs()
+    assert jobs
+    study.root = ROOT / "workflow"
+    command = study.command("--dry-run")
+    command[command.index("--workflow-profile") + 1] = str(ROOT / "workflow/profiles/default")
+    done = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert sorted(study.messages(done.stderr.splitlines())) == sorted(jobs)
