@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+from selenium.webdriver.support.ui import WebDriverWait
 
 from repbias.report.findings import SHARES
 
@@ -42,6 +43,11 @@ def page(request, browser, tiny):
         {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500},
     )
     browser.get((tiny.results / "report.html").as_uri())
+    WebDriverWait(browser, 30).until(
+        lambda b: b.execute_script(
+            "return [...document.images].every(i => !i.dataset.svgz && i.complete)"
+        )
+    )
     return browser
 
 
@@ -79,7 +85,7 @@ def test_no_error_is_logged_and_nothing_is_fetched(page):
     fetched = page.execute_script(
         "return performance.getEntriesByType('resource').map(e => e.name)"
     )
-    assert [name for name in fetched if not name.startswith("data:")] == []
+    assert [name for name in fetched if not name.startswith(("data:", "blob:"))] == []
 
 
 def test_the_page_does_not_scroll_sideways(page):

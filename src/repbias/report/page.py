@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import os
 import platform
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,10 @@ from repbias.report.figures.audit import (
 from repbias.report.findings import findings
 from repbias.tables import read_tables
 
+#: The only script that the page lets run; it unpacks the figures.
+SCRIPT = Path(__file__).with_name("unpack.js").read_text(encoding="utf-8")
+#: Pixels of a page in a point of print.
+PIXELS = 4 / 3
 #: Figures taller than this many points, some three screens, are collapsed.
 TALL = 2000
 #: Tables with more rows than this are collapsed.
@@ -97,6 +103,8 @@ def write_page(
         seconds=sum(row["seconds"] for row in steps),
         versions={"repbias": repbias.__version__, **{name: version(name) for name in LIBRARIES}},
         machine=machine(),
+        script=SCRIPT,
+        script_hash=f"sha256-{base64.b64encode(sha256(SCRIPT.encode()).digest()).decode()}",
     )
     with atomic(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
@@ -468,15 +476,18 @@ def _figure(path: Path) -> dict[str, Any]:
     caption, of_network = caption_of(path), network_picture_of(path)
     assert caption is not None
     of_recording = picture_of(path.stem) if caption in PICTURES.values() else None
-    height = re.search(rb'<svg[^>]* height="([0-9.]+)pt"', svg)
-    assert height is not None
+    size = re.search(rb'<svg[^>]* width="([0-9.]+)pt" height="([0-9.]+)pt"', svg)
+    assert size is not None
+    width, height = map(float, size.groups())
     return {
         "name": "/".join(of_network) if of_network else path.stem,
         "recording": of_recording[1] if of_recording else None,
         "condition": of_network[1] if of_network else None,
         "section": caption.section,
-        "tall": float(height[1]) > TALL and path.stem != "sweeps",
+        "tall": height > TALL and path.stem != "sweeps",
         "title": f"{caption.title}: {of_recording[1]}" if of_recording else caption.title,
         "caption": caption.text,
-        "data": base64.b64encode(svg).decode(),
+        "width": round(width * PIXELS),
+        "height": round(height * PIXELS),
+        "data": base64.b64encode(gzip.compress(svg, mtime=0)).decode(),
     }
