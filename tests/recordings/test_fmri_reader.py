@@ -223,7 +223,7 @@ def test_betas_may_be_an_array(axes, suffix, tmp_path):
         np.testing.assert_array_equal(found[row.stimulus, row.session, row.run], values[i])
 
 
-def test_scans_are_found_by_a_template_and_joined_by_its_placeholders(tmp_path):
+def test_scans_are_found_by_a_template_and_joined_by_its_placeholders(tmp_path, caplog):
     """Voxels of one subject were not observed in the trials of another."""
     data = {}
     for subject in ("01", "02"):
@@ -237,6 +237,7 @@ def test_scans_are_found_by_a_template_and_joined_by_its_placeholders(tmp_path):
         mask[:, 0, 0] = 1
         nifti(tmp_path / f"sub-{subject}" / "mask.nii", mask)
     (tmp_path / "sub-01" / "func" / "notes.txt").write_text("not a scan")
+    nifti(tmp_path / "sub-02/func/sub-02_task-x_run-3_b_betas.nii.gz", betas(4)[0])
     spec = FmriRecording(
         kind="fmri",
         stimuli="set",
@@ -248,6 +249,9 @@ def test_scans_are_found_by_a_template_and_joined_by_its_placeholders(tmp_path):
     )
     assert len(spec.input_files()) == 6 + 6 + 2
     recording = read(spec, KNOWN)
+    assert "images: 1 files in " in caplog.text
+    assert "left out" in caplog.text
+    assert ": sub-02/func/sub-02_task-x_run-3_b_betas.nii.gz" in caplog.text
     assert recording.responses.shape == (2 * 3 * 4, 2 * 3)
     of = recording.units["subject"]
     seen = set()

@@ -292,6 +292,7 @@ def test_signals_beside_eeglab_files_are_watched(tmp_path):
     ("settings", "message"),
     [
         ({"template": "*.fif"}, r"no file in .* matches '\*\.fif'"),
+        ({"template": "/data/{subject}.fif"}, r"template: '/data/.*' is absolute; expected it rel"),
         ({"template": "sub-{person}/*"}, r"unknown placeholder \{person\}; expected \{subject\}"),
         ({"template": "sub-{subject}/eeg/*.vhdr"}, "have the same placeholders"),
         (TEMPLATES | {"events": "sub-{session}.tsv"}, r"events: \{session\} is not in 'template'"),
@@ -304,6 +305,16 @@ def test_templates_that_do_not_fit_are_refused(settings, message, tmp_path):
     bids(tmp_path, subjects=("01",))
     with pytest.raises(ValidationError, match=message):
         MneRecording(kind="mne", path=tmp_path, stimuli="set", **settings)
+
+
+def test_files_that_only_a_placeholder_with_an_underscore_would_match_are_named(tmp_path, caplog):
+    for name in ("P01", "P02", "P03_b"):
+        meeg.eeglab(tmp_path / f"{name}.set", recording())
+    found = read_file(tmp_path, template="{subject}.set", from_s=-0.1, to_s=0.3)
+    assert set(found.units["subject"]) == {"P01", "P02"}
+    (said,) = [record.getMessage() for record in caplog.records if "left out" in record.message]
+    assert f"template: 1 files in {tmp_path} do not match '{{subject}}.set'" in said
+    assert said.endswith(": P03_b.set")
 
 
 def test_tables_are_for_one_file_or_a_template(tmp_path):

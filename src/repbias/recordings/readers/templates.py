@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+logger = logging.getLogger(__name__)
 
 #: Placeholders of a template, in the order in which they identify a file, and what they match.
 PLACEHOLDERS = dict.fromkeys(("subject", "session", "run"), "[^/_]+")
@@ -31,8 +34,45 @@ def match(
     Raises
     ------
     ValueError
-        If nothing matches, or a placeholder is unknown.
+        If nothing matches, a placeholder is unknown, or the template is an absolute path.
     """
+    found = [(p, m) for p, m in _globbed(name, folder, template, placeholders) if m]
+    if not found:
+        raise ValueError(f"{name}: no file in {folder} matches {template!r}")
+    for path, matched in found:
+        yield path, matched.groupdict()
+
+
+def warn_of_others(
+    name: str, folder: Path, template: str, placeholders: Mapping[str, str] = PLACEHOLDERS
+) -> None:
+    """Name the files that would match a template if its placeholders matched any text.
+
+    Parameters are those of :func:`match`, which leaves these files out.
+    """
+    others = [
+        path.relative_to(folder).as_posix()
+        for path, matched in _globbed(name, folder, template, placeholders)
+        if not matched
+    ]
+    if others:
+        logger.warning(
+            "%s: %d files in %s do not match %r and are left out, as a placeholder matches no '_' "
+            "and the same text everywhere: %s",
+            name,
+            len(others),
+            folder,
+            template,
+            ", ".join(others[:10]) + (", ..." if len(others) > 10 else ""),
+        )
+
+
+def _globbed(
+    name: str, folder: Path, template: str, placeholders: Mapping[str, str]
+) -> Iterator[tuple[Path, re.Match[str] | None]]:
+    """Yield the paths that match a template whose placeholders are ``*``, and the exact match."""
+    if Path(template).is_absolute():
+        raise ValueError(f"{name}: {template!r} is absolute; expected it relative to {folder}")
     pattern, seen = "", set()
     for part in re.split(r"(\{\w*\}|\*)", template):
         placeholder = part.strip("{}")
@@ -47,14 +87,8 @@ def match(
             named = f"(?P<{placeholder}>{placeholders[placeholder]})"
             pattern += f"(?P={placeholder})" if placeholder in seen else named
             seen.add(placeholder)
-    found = False
     for path in sorted(folder.glob(re.sub(r"\{\w*\}", "*", template))):
-        matched = re.fullmatch(pattern, path.relative_to(folder).as_posix())
-        if matched:
-            found = True
-            yield path, matched.groupdict()
-    if not found:
-        raise ValueError(f"{name}: no file in {folder} matches {template!r}")
+        yield path, re.fullmatch(pattern, path.relative_to(folder).as_posix())
 
 
 def fill(name: str, template: str, values: Mapping[str, str]) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from repbias.base.spec import RepbiasError
+from repbias.base.spec import RepbiasError, expand_variables
 from repbias.io.blocks import Blocks
 from repbias.io.recordings import Recording
 from repbias.io.text_tables import typed
@@ -23,9 +23,10 @@ from repbias.recordings.readers.fmri.events import is_ignored, read_events
 from repbias.recordings.readers.fmri.gifti import SurfaceSpace
 from repbias.recordings.readers.fmri.glm import describe_fit, fit_bold
 from repbias.recordings.readers.fmri.images import VoxelSpace
-from repbias.recordings.readers.fmri.scans import Scan
+from repbias.recordings.readers.fmri.scans import PLACEHOLDERS, Scan
 from repbias.recordings.readers.fmri.settings import FmriRecording
 from repbias.recordings.readers.fmri.space import Space, Volumes
+from repbias.recordings.readers.templates import warn_of_others
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,6 +63,8 @@ def read(spec: FmriRecording, stimulus_ids: np.ndarray) -> Recording:
     """
     import pandas as pd
 
+    if spec.images is not None:
+        warn_of_others("images", spec.path, expand_variables(spec.images), PLACEHOLDERS)
     subjects: dict[str, list[Scan]] = {}
     scans = spec.scans()
     for scan in scans:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from repbias.base.spec import RepbiasError, nearest
+from repbias.base.spec import RepbiasError, expand_variables, nearest
 from repbias.io.recordings import Recording
 from repbias.io.untrusted import readable, refuse_size
 from repbias.recordings.readers.files import SessionResponses, read_files
@@ -24,6 +24,7 @@ from repbias.recordings.readers.mne.events import (
 )
 from repbias.recordings.readers.mne.files import apply_channels, open_file
 from repbias.recordings.readers.mne.settings import MneRecording, Source
+from repbias.recordings.readers.templates import warn_of_others
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,8 @@ def read(spec: MneRecording, stimulus_ids: np.ndarray) -> Recording:
     RepbiasError
         If MNE-Python is missing, a file is damaged, or metadata, events or channels are missing.
     """
+    if spec.template is not None:
+        warn_of_others("template", spec.path, expand_variables(spec.template))
     sources = {source.path: source for source in spec.sources()}
     return read_files(spec, stimulus_ids, lambda spec, path: _read_file(spec, sources[path]))
 
