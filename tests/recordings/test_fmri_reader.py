@@ -471,6 +471,46 @@ BIDS = pd.DataFrame(
 )
 
 
+@pytest.mark.parametrize("write", [str, "sub-{:0>3}".format])
+def test_a_table_of_all_subjects_gives_each_its_own_rows(write, tmp_path):
+    events = []
+    for subject in ("01", "02"):
+        for run in ("1", "2"):
+            nifti(tmp_path / f"sub-{subject}_run-{run}_bold.nii.gz", bold(seed=int(subject + run)))
+            onset = 4.0 * int(subject) + 16 * int(run)
+            events.append((write(int(subject)), run, onset, 4.0, f"image{subject[-1]}"))
+    columns = ["subject", "run", "onset", "duration", "stimulus"]
+    frame = pd.DataFrame(events, columns=columns)
+    table(tmp_path / "all.csv", frame)
+    settings = {"path": tmp_path, "content": "bold", "events": "all.csv"}
+    settings |= {"images": "sub-{subject}_run-{run}_bold.nii.gz"}
+    found = read_spec(**settings)
+    of = [set(found.units["subject"][~np.isnan(row)]).pop() for row in np.asarray(found.responses)]
+    seen = zip(of, found.trials["run"], found.trials["start_time"].tolist(), strict=True)
+    expected = {("01", "1", 20), ("01", "2", 36), ("02", "1", 24), ("02", "2", 40)}
+    assert {(s, str(r), t) for s, r, t in seen} == expected
+    assert len(found.responses) == 4
+    table(tmp_path / "all.csv", frame.rename(columns={"subject": "who"}))
+    with pytest.raises(RepbiasError, match=r"all\.csv: no column 'person'"):
+        read_spec(**settings, columns={"subject": "person"})
+    renamed = read_spec(**settings, columns={"subject": "who"})
+    np.testing.assert_array_equal(renamed.responses, found.responses)
+    table(tmp_path / "all.csv", frame[frame["subject"] == write(1)])
+    with pytest.raises(RepbiasError, match=r"no row of subject '02', of .*sub-02_run-1_bold"):
+        read_spec(**settings)
+
+
+def test_a_table_of_several_subjects_needs_their_names(tmp_path):
+    frame = BIDS.dropna(subset=["stim_file"]).assign(subject=["1", "2", "2"])
+    settings = {"path": nifti(tmp_path / "bold.nii.gz", bold()), "content": "bold", "delay_s": 0}
+    settings["events"] = table(tmp_path / "events.tsv", frame)
+    columns = {"stimulus": "stim_file"}
+    message = r"events\.tsv: column 'subject' names several, '1', '2', and .*bold\.nii\.gz does not"
+    with pytest.raises(RepbiasError, match=message):
+        read_spec(**settings, columns=columns)
+    assert len(read_spec(**settings, columns={**columns, "subject": None}).responses) == 3
+
+
 @pytest.mark.parametrize("cell", ["n/a", "", "NaN"])
 def test_events_without_a_label_can_be_ignored(cell, tmp_path):
     """However a missing label is spelled; and their duration does not matter."""

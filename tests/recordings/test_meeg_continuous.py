@@ -170,7 +170,7 @@ def table(path, columns, rows):
 def test_a_table_of_bids(path, tmp_path):
     """Responses have no stimulus; the order of rows does not matter; columns are kept."""
     rows = [(s / SFREQ, 0.5, name, i) for i, (s, name) in enumerate(EVENTS)]
-    rows += [(2.5, "n/a", "n/a", "n/a")]
+    rows += [(2.5, "n/a", "n/a", "n/a"), ("n/a", "n/a", "n/a", "n/a"), ("late", "", "", "")]
     events = table(
         tmp_path / "eeg_events.tsv", ["onset", "duration", "stim_file", "trial"], rows[::-1]
     )

@@ -273,6 +273,78 @@ def test_a_template_finds_subjects_and_runs(tmp_path):
     assert endings == sorted(every * 4), "a change of any of them reruns"
 
 
+def many_logs(folder, columns, rows) -> dict:
+    """Write two runs of two subjects and one log of all; return the settings that read them."""
+    for subject in ("01", "02"):
+        for run in ("1", "2"):
+            meeg.fif(folder / f"sub-{subject}_run-{run}_raw.fif", recording())
+    lines = [",".join(["subject", "run", *columns]), *(",".join(map(str, row)) for row in rows)]
+    (folder / "log.csv").write_text("\n".join(lines))
+    template = "sub-{subject}_run-{run}_raw.fif"
+    return {"path": folder, "template": template, "from_s": -0.1, "to_s": 0.3, "events": "log.csv"}
+
+
+def seen(found) -> set:
+    """Return subject, run, stimulus and onset in samples of every trial."""
+    data = np.asarray(found.responses)[:, :, 0]
+    of = [set(found.units["subject"][~np.isnan(row)]).pop() for row in data]
+    samples = np.round(found.trials["start_time"] * SFREQ).astype(int).tolist()
+    stimuli = found.trials["stimulus_id"].tolist()
+    return set(zip(of, found.trials["run"].tolist(), stimuli, samples, strict=True))
+
+
+EVERY = [(s, r) for s in ("01", "02") for r in ("1", "2")]
+
+
+@pytest.mark.parametrize("write", [str, "sub-{:0>2}".format])
+def test_a_table_of_all_files_gives_each_its_own_rows(write, tmp_path):
+    at = {(s, r): 500 * int(s) + 100 * int(r) for s, r in EVERY}
+    rows = [(write(int(s)), f"0{r}", at[s, r] / SFREQ, f"image{r}") for s, r in EVERY]
+    rows.append((write(1), "n/a", "n/a", "n/a"))
+    settings = many_logs(tmp_path, ["onset", "stimulus"], rows)
+    found = read_file(**settings)
+    assert len(found.responses) == 4
+    assert seen(found) == {(s, r, f"image{r}", at[s, r]) for s, r in EVERY}
+    many_logs(tmp_path, ["onset", "stimulus"], [row for row in rows if row[0] == write(1)])
+    with pytest.raises(RepbiasError, match=r"log\.csv: no row of subject '02', of .*sub-02_run-1"):
+        read_file(**settings)
+    many_logs(tmp_path, ["onset", "stimulus"], rows)
+    with pytest.raises(RepbiasError, match=r"log\.csv: no column 'person'"):
+        read_file(**settings, columns={"subject": "person"})
+
+
+@pytest.mark.parametrize("kind", ["raw", "epo"])
+def test_a_log_of_all_files_without_onsets_follows_the_markers_of_each(kind, tmp_path):
+    names = {(s, r): [f"image{(int(s) + int(r) + i) % 4}" for i in range(12)] for s, r in EVERY}
+    rows = [(s, r, name) for s, r in EVERY for name in names[s, r]]
+    settings = many_logs(tmp_path, ["stimulus"], rows)
+    if kind == "epo":
+        for path in tmp_path.glob("*_raw.fif"):
+            made = epochs([name for _, name in meeg.EVENTS])
+            made.save(path.with_name(path.name.replace("_raw", "-epo")), verbose="ERROR")
+        settings = {n: settings[n] for n in ("path", "events")}
+        settings["template"] = "sub-{subject}_run-{run}-epo.fif"
+    at = [50 + 100 * i if kind == "epo" else sample for i, (sample, _) in enumerate(meeg.EVENTS)]
+    expected = {(s, r, n, t) for s, r in EVERY for n, t in zip(names[s, r], at, strict=True)}
+    assert seen(read_file(**settings)) == expected
+
+
+def test_a_table_of_several_runs_or_subjects_is_refused_for_a_file_that_names_none(tmp_path):
+    rows = [("01", r, 4 + 0.5 * int(r), "image1") for r in ("1", "2")]
+    settings = many_logs(tmp_path, ["onset", "stimulus"], rows)
+    one = settings | {"path": tmp_path / "sub-01_run-1_raw.fif", "template": None}
+    one["events"] = str(tmp_path / "log.csv")
+    message = (
+        r"log\.csv: column 'run' names several, '1', '2', and .*raw\.fif does not tell its run"
+    )
+    with pytest.raises(RepbiasError, match=message):
+        read_file(**one)
+    assert len(read_file(**one, columns={"run": None}).responses) == 2, "all are of this file"
+    many_logs(tmp_path, ["stimulus"], [(s, "1", "image1") for s in ("01", "02") for _ in range(6)])
+    with pytest.raises(RepbiasError, match=r"log\.csv: column 'subject' names several, '01', '02'"):
+        read_file(**one)
+
+
 def test_the_session_is_of_the_template(tmp_path):
     for session in ("a", "b"):
         path = tmp_path / f"P1_{session}-epo.fif"

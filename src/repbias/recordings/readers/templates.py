@@ -6,11 +6,30 @@ import logging
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from repbias.base.spec import RepbiasError, Spec, nearest
+from repbias.io.text_tables import find_column, is_missing
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 logger = logging.getLogger(__name__)
 
 #: Placeholders of a template, in the order in which they identify a file, and what they match.
 PLACEHOLDERS = dict.fromkeys(("subject", "session", "run"), "[^/_]+")
+
+
+class FileColumns(Spec):
+    """Names of the columns of a table that say to which file a row belongs."""
+
+    subject: str | None = "subject"
+    """Subject; may be absent. Where the file's name tells its subject, session or run, but not that
+    of the table, only the rows of the file are read; `null`: the column does not matter."""
+    session: str | None = "session"
+    """Session; may be absent."""
+    run: str | None = "run"
+    """Run; may be absent."""
 
 
 def match(
@@ -111,3 +130,72 @@ def fill(name: str, template: str, values: Mapping[str, str]) -> str:
         return values[matched[1]]
 
     return re.sub(r"\{(\w*)\}", value, template)
+
+
+def rows_of_file(
+    path: Path,
+    table: pd.DataFrame,
+    columns: FileColumns,
+    template: str,
+    file: tuple[Path, Mapping[str, str]],
+    may_mix: tuple[str, ...] = (),
+) -> pd.DataFrame:
+    """Return the rows of a table for several files that belong to one of them.
+
+    Names are equal as text, as whole numbers (1 and 01), and with BIDS's prefixes (sub-01 and 01).
+
+    Parameters
+    ----------
+    path, table
+        The table; a file has one of its own as far as its template has placeholders.
+    columns
+        Which columns name subject, session and run.
+    template
+        The template of the tables' names.
+    file
+        The file, and the values of the placeholders in its name.
+    may_mix
+        Which of them may differ between the rows of one file.
+
+    Raises
+    ------
+    RepbiasError
+        If no row belongs to the file, or the name of the file does not tell which ones do.
+    """
+    for name in PLACEHOLDERS:
+        column = getattr(columns, name)
+        if name in columns.given() and column is not None:
+            find_column(path, table, column)
+        if column not in table or f"{{{name}}}" in template:
+            continue
+        found = table[column][~is_missing(table[column])].unique()
+        if name in file[1]:
+            wanted = file[1][name]
+            table = table[[same_name(name, cell, wanted) for cell in table[column]]]
+            if not len(table):
+                raise RepbiasError(
+                    f"{path}: no row of {column} {wanted!r}, of {file[0]}; {nearest(wanted, found)}"
+                )
+        elif len(found) > 1 and name not in may_mix:
+            raise RepbiasError(
+                f"{path}: column {column!r} names several, {', '.join(map(repr, found[:5]))}, and "
+                f"{file[0]} does not tell its {name}; find it by a template with {{{name}}}, or "
+                f"set 'columns: {{{name}: null}}' if it holds all of them"
+            )
+    return table
+
+
+def same_name(kind: str, a: str, b: str) -> bool:
+    """Whether two names of a subject, session or run are equal.
+
+    Examples
+    --------
+    >>> same_name("subject", "sub-01", "1"), same_name("run", "run-2", "3")
+    (True, False)
+    """
+
+    def bare(name: str) -> str:
+        name = name.removeprefix(f"{kind[:3]}-")  # BIDS: sub-, ses-, run-
+        return (name.lstrip("0") or "0") if name.isdecimal() else name
+
+    return bare(a) == bare(b)

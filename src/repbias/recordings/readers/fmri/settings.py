@@ -8,13 +8,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from repbias.base.spec import InputPath, Spec, expand_variables
+from repbias.base.spec import InputPath, expand_variables
 from repbias.io.arrays import ARRAY_SUFFIXES
 from repbias.recordings.readers.common import ResponseRecording
 from repbias.recordings.readers.fmri.confounds import find_confounds
 from repbias.recordings.readers.fmri.glm_settings import Confounds, Glm
 from repbias.recordings.readers.fmri.scans import PLACEHOLDERS, SUFFIXES, Scan, fill
-from repbias.recordings.readers.templates import match
+from repbias.recordings.readers.templates import FileColumns, match
 
 #: Value of `events` for stimuli that are named in the headers of the images.
 HEADERS = "headers"
@@ -33,15 +33,11 @@ _INAPPLICABLE = {
 }
 
 
-class EventColumns(Spec):
+class EventColumns(FileColumns):
     """Names of the columns of the events."""
 
     stimulus: str | None = None
     """Stimulus; by default `stimulus` or `trial_type`."""
-    run: str = "run"
-    """Run; may be absent."""
-    session: str = "session"
-    """Session; may be absent."""
     onset: str = "onset"
     """Onset of the block or event, in seconds from the start of its run; absent if there is a row
     for every volume."""

@@ -15,10 +15,11 @@ import numpy as np
 
 from repbias.base.identities import as_ids
 from repbias.base.spec import RepbiasError, nearest
-from repbias.io.text_tables import find_column, is_missing, numbers, read_table, typed
+from repbias.io.text_tables import find_column, is_missing, numbers, read_header, read_table, typed
 from repbias.recordings.readers.files import plain, plain_columns
 from repbias.recordings.readers.mne.eeglab import header_of, locked_events
 from repbias.recordings.readers.mne.settings import MneRecording, Source
+from repbias.recordings.readers.templates import rows_of_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,9 +156,13 @@ def _refuse_no_annotations(path: Path, raw: Any) -> None:
 def _timed_by_table(spec: MneRecording, source: Source, raw: Any) -> Trials:
     """Return the trials of a table, by its onsets or in the order of the markers."""
     path = source.tables["events"]
-    table = read_table(path)
-    samples = _onsets(spec, path, table, raw)
-    if samples is None:
+    names = [
+        name for name in ("onset", "sample") if getattr(spec.columns, name) in read_header(path)
+    ]
+    table = _rows_of_file(spec, source, () if names else ("session", "run"))
+    if not names:
+        for name in {"onset", "sample"} & spec.columns.given():
+            find_column(path, table, getattr(spec.columns, name))
         marked = marked_trials(spec, source.path, raw)
         if len(marked.rows) != len(table):
             raise RepbiasError(
@@ -165,23 +170,27 @@ def _timed_by_table(spec: MneRecording, source: Source, raw: Any) -> Trials:
                 f"{spec.columns.sample!r}, but {source.path} has {len(marked.rows)} markers: "
                 f"{counted(marked.stimulus.tolist())}; choose with 'markers'"
             )
-        samples = marked.rows
-    elif spec.markers or spec.stim_channel:
+        return _shown_in(spec, path, table, marked.rows)
+    if spec.markers or spec.stim_channel:
         raise RepbiasError(f"{path}: has onsets; leave 'markers' and 'stim_channel' out")
-    return _shown_in(spec, path, table, samples)
+    table = table[_names_stimulus(spec, path, table)]  # other rows need no onset
+    return _shown_in(spec, path, table, _onsets(spec, path, table, raw, names[0] == "onset"))
 
 
-def _onsets(spec: MneRecording, path: Path, table: pd.DataFrame, raw: Any) -> np.ndarray | None:
-    """Return the sample of every onset, or None if the table has neither."""
-    rate, in_seconds = raw.info["sfreq"], True
-    if spec.columns.onset in table:
-        onsets = numbers(path, table, spec.columns.onset) * rate
-    elif spec.columns.sample in table:
-        onsets, in_seconds = numbers(path, table, spec.columns.sample), False
-    else:
-        for name in spec.columns.given():
-            find_column(path, table, getattr(spec.columns, name))
-        return None
+def _rows_of_file(spec: MneRecording, source: Source, may_mix: tuple[str, ...]) -> pd.DataFrame:
+    """Return the rows of the table of events that belong to a file."""
+    path, file = source.tables["events"], (source.path, source.where)
+    template = "" if spec.template is None else str(spec.events)
+    return rows_of_file(path, read_table(path), spec.columns, template, file, may_mix)
+
+
+def _onsets(
+    spec: MneRecording, path: Path, table: pd.DataFrame, raw: Any, in_seconds: bool
+) -> np.ndarray:
+    """Return the sample of every onset."""
+    rate = raw.info["sfreq"]
+    onsets = numbers(path, table, spec.columns.onset if in_seconds else spec.columns.sample)
+    onsets = onsets * rate if in_seconds else onsets
     unknown = table.index[~np.isfinite(onsets)]
     if len(unknown):
         raise RepbiasError(f"{path}: line {unknown[0]}: has no onset")
@@ -197,14 +206,22 @@ def _onsets(spec: MneRecording, path: Path, table: pd.DataFrame, raw: Any) -> np
 
 def _shown_in(spec: MneRecording, path: Path, table: pd.DataFrame, rows: np.ndarray) -> Trials:
     """Return the trials of the rows of a table that name a stimulus."""
-    candidates = [name for name in STIMULUS_COLUMNS if name in table] or STIMULUS_COLUMNS
-    column = find_column(path, table, spec.stimulus or candidates[0])
     columns = plain_columns({name: typed(cells) for name, cells in table.items()})
-    trials = Trials(table[column].to_numpy(dtype=str), rows, columns)
-    missing = is_missing(trials.stimulus)
+    shown = table[_stimulus_column(spec, path, table)].to_numpy(dtype=str)
+    return Trials(shown, rows, columns).take(_names_stimulus(spec, path, table))
+
+
+def _names_stimulus(spec: MneRecording, path: Path, table: pd.DataFrame) -> np.ndarray:
+    """Return which rows name a stimulus, bool."""
+    missing = is_missing(table[_stimulus_column(spec, path, table)])
     if missing.any():
         logger.info("%s: %d of %d rows name no stimulus", path, missing.sum(), len(table))
-    return trials.take(~missing)
+    return ~missing
+
+
+def _stimulus_column(spec: MneRecording, path: Path, table: pd.DataFrame) -> str:
+    candidates = [name for name in STIMULUS_COLUMNS if name in table] or STIMULUS_COLUMNS
+    return find_column(path, table, spec.stimulus or candidates[0])
 
 
 def spans_boundary(raw: Any, rows: np.ndarray, window: tuple[float, float]) -> np.ndarray:
@@ -277,7 +294,7 @@ def _in_metadata(column: str, path: Path, epochs: Any) -> np.ndarray:
 def _of_rows(spec: MneRecording, source: Source, epochs: Any) -> Trials:
     """Return the trials of a table with a row for every epoch, or for every one before dropping."""
     path = source.tables["events"]
-    table = read_table(path)
+    table = _rows_of_file(spec, source, ("session", "run"))
     if len(table) == len(epochs.drop_log):
         kept = epochs.selection
     elif len(table) == len(epochs):

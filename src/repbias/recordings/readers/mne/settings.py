@@ -9,16 +9,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from repbias.base.spec import InputPath, Spec, expand_variables
+from repbias.base.spec import InputPath, expand_variables
 from repbias.recordings.readers.files import MultiFileRecording
 from repbias.recordings.readers.mne.parts import parts_of
-from repbias.recordings.readers.templates import fill, match
+from repbias.recordings.readers.templates import FileColumns, fill, match
 from repbias.recordings.spec import Seconds
 
 Hertz = Annotated[float, Field(gt=0)]
 
 
-class OnsetColumns(Spec):
+class OnsetColumns(FileColumns):
     """Names of the columns of `events`."""
 
     onset: str = "onset"
@@ -50,7 +50,8 @@ class MneRecording(MultiFileRecording):
     events: str | None = None
     """Table of events (`.csv`, `.tsv`, `.txt`), such as BIDS's `*_events.tsv`; or its template, as
     that of the files. Without a column of onsets or samples, its rows are the markers of the file,
-    or its epochs, in their order. Rows without a stimulus are left out."""
+    or its epochs, in their order. Of a table for several files, each gets the rows of its subject,
+    session and run. Rows without a stimulus are left out."""
     columns: OnsetColumns = OnsetColumns()
     """Names of the columns of the events, where they differ from the defaults."""
     stimulus: str | None = None
