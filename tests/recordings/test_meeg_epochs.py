@@ -354,6 +354,20 @@ def test_the_session_is_of_the_template(tmp_path):
     assert found.trials["session"].tolist() == (["a"] * 3 + ["b"] * 3) + (["a"] * 2 + ["b"] * 2) * 3
 
 
+def test_files_of_sessions_may_have_the_same_name(tmp_path):
+    for session in ("1", "2"):
+        folder = tmp_path / f"P1/ses{session}"
+        folder.mkdir(parents=True)
+        epochs(seed=int(session)).save(folder / "data-epo.fif", fmt="double", verbose="ERROR")
+    found = read_file(tmp_path, template="{subject}/ses{session}/data-epo.fif")
+    assert set(found.units["subject"]) == {"P1"}
+    for session in ("1", "2"):
+        rows = found.trials["session"] == session
+        samples = np.round(found.trials["start_time"][rows] * SFREQ).astype(int)
+        written = epochs(seed=int(session)).get_data()[(samples - 50) // 100][:, [1, 0, 2]]
+        np.testing.assert_array_equal(found.responses[rows], written)
+
+
 def test_signals_beside_eeglab_files_are_watched(tmp_path):
     meeg.eeglab_fdt(tmp_path / "a.set", recording())
     spec = MneRecording(kind="mne", path=tmp_path / "a.set", stimuli="set")

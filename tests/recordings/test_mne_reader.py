@@ -65,14 +65,14 @@ def test_epochs_are_read_back_with_their_event_names(tmp_path):
     rows = written(recording)
     assert sorted(rows) == list(range(N_TRIALS))
     assert recording.trials["stimulus_id"].tolist() == [SHOWN[row] for row in rows]
-    names = [unit.removeprefix("sub-01/") for unit in recording.units["unit"]]
+    names = [unit.removeprefix("01/") for unit in recording.units["unit"]]
     assert sorted(names) == ["EEG001", "EEG002", "MEG0111", "MEG0112"], "no trigger channel"
     columns = [list(TYPES).index(name) for name in names]
     np.testing.assert_array_equal(recording.responses, DATA[rows][:, columns])
     assert recording.units["channel_type"].tolist() == [TYPES[name] for name in names]
     measures = {"mag": "T", "grad": "T/m", "eeg": "V"}
     assert recording.units["unit_of_measure"].tolist() == [measures[TYPES[n]] for n in names]
-    assert set(recording.units["subject"]) == {"sub-01"}
+    assert set(recording.units["subject"]) == {"01"}
     assert set(recording.units["region"]) == {"scalp"}
     assert set(recording.trials["session"]) == {"sub-01_ses-2"}
     np.testing.assert_allclose(recording.info["times_s"], np.arange(60) / 100 - 0.2, atol=1e-12)
@@ -193,7 +193,22 @@ def test_units_differ_between_subjects_but_not_between_sessions(tmp_path):
         assert np.isnan(recording.responses[here][:, others]).all()
 
 
-@pytest.mark.parametrize("his_id", [None, "0"])
+def test_the_name_of_a_file_tells_its_subject_where_the_header_does_not_agree(tmp_path, caplog):
+    """Laboratories give all files the same id."""
+    first = write(tmp_path / "sub-01_raw-epo.fif", his_id="lab")
+    second = write(tmp_path / "sub-02_raw-epo.fif", DATA[:7] + 2, SHOWN[:7], his_id="lab")
+    recording = read_file(first, more_files=[second], picks="eeg")
+    assert recording.units["subject"].tolist() == ["01"] * 2 + ["02"] * 2
+    for name in ("01", "02"):
+        said = f"sub-{name}_raw-epo.fif: its name says that the subject is '{name}', its header 'l"
+        assert said in caplog.text
+    caplog.clear()
+    read_file(first, subject="lab")
+    read_file(write(tmp_path / "sub-01_raw-epo.fif", his_id="sub-1"))
+    assert "its header" not in caplog.text
+
+
+@pytest.mark.parametrize("his_id", [None, "0", "anonymous"])
 def test_anonymous_files_need_subject_names(his_id, tmp_path):
     first = write(tmp_path / "a-epo.fif", his_id=his_id)
     second = write(tmp_path / "b-epo.fif", his_id=his_id)

@@ -24,12 +24,12 @@ from repbias.recordings.readers.mne.events import (
 )
 from repbias.recordings.readers.mne.files import apply_channels, open_file
 from repbias.recordings.readers.mne.settings import MneRecording, Source
-from repbias.recordings.readers.templates import warn_of_others
+from repbias.recordings.readers.templates import same_name, warn_of_others
 
 logger = logging.getLogger(__name__)
 
 #: Subject ids that name nobody: MNE's anonymisation writes the first, EDF+ the second.
-ANONYMOUS = ("0", "X")
+ANONYMOUS = ("0", "X", "anonymous")
 #: Units that MNE does not return.
 _SCALED = {f"{prefix}{unit}" for prefix in "munpfµμ" for unit in ("V", "T", "T/m")}
 #: Settings of continuous recordings.
@@ -73,7 +73,9 @@ def _responses(
     responses, times = epochs.get_data(copy=False, verbose="ERROR"), epochs.times
     if spec.bin_s:
         responses, times = _binned(spec, path, responses, times, epochs.info["sfreq"])
-    subject = source.where.get("subject") or spec.subject_of(path, _subject_in(path, epochs.info))
+    subject = source.where.get("subject") or spec.subject_of(
+        path, None if spec.subject else _subject_in(path, epochs.info)
+    )
     measures = _measures(epochs)
     common_measure = measures[0] if len(set(measures)) == 1 else ""
     if spec.response_unit in _SCALED:
@@ -82,7 +84,8 @@ def _responses(
             f"({', '.join(sorted(set(measures)))}); leave it out"
         )
     where = {name: source.where[name] for name in ("session", "run") if name in source.where}
-    session = _session_of(path)
+    # Names of files may be the same in all folders.
+    session = "/".join(where.values()) or _session_of(path)
     n_channels = len(epochs.ch_names)
     return SessionResponses(
         session=session,
@@ -109,12 +112,20 @@ def _responses(
 
 
 def _subject_in(path: Path, info: Any) -> str | None:
-    """Return the subject that a file names: in its header, or in its name, as in BIDS."""
-    stated = (info["subject_info"] or {}).get("his_id")
-    if stated and stated not in ANONYMOUS:
-        return str(stated)
+    """Return the subject that a file names: in its name, as in BIDS, or in its header."""
+    stated = str((info["subject_info"] or {}).get("his_id") or "")
+    stated = "" if stated in ANONYMOUS else stated
     named = re.match("sub-([^_]+)_", path.name)
-    return named and named[1]
+    if named and stated and not same_name("subject", named[1], stated):
+        # Laboratories give all files one id, or an id that is not to be published.
+        logger.warning(
+            "%s: its name says that the subject is %r, its header %r; the name counts, unless "
+            "'subject' is set",
+            path,
+            named[1],
+            stated,
+        )
+    return named[1] if named else stated or None
 
 
 def _session_of(path: Path) -> str:
