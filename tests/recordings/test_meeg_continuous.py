@@ -150,6 +150,29 @@ def test_codes_of_a_trigger_channel(tmp_path):
         read_file(path, ["5"], stim_channel="STI014")
 
 
+def test_codes_that_are_held_until_the_next_one(tmp_path):
+    raw = recording([], n_samples=4000, channels=[*CHANNELS, "STI"])
+    raw.set_channel_types({"STI": "stim"}, on_unit_change="ignore")
+    raw._data[3] = 0
+    codes, onsets = [1, 3, 2, 4] * 4, [300 + 200 * i for i in range(16)]
+    for sample, code in zip(onsets, codes, strict=True):
+        raw._data[3, sample:] = code
+    raw._data[3, -100:] = 0
+    path = tmp_path / "meg_raw.fif"
+    meeg.fif(path, raw)
+    settings = {"known": list("1234"), "stim_channel": "STI"}
+    message = r"16 codes in 'STI', of which 9 follow 0 or a smaller code; set 'stim_decreases'"
+    with pytest.raises(RepbiasError, match=message):
+        read_file(path, **settings)
+    found = read_file(path, **settings, stim_decreases=True)
+    seen = zip(samples(found), found.trials["stimulus_id"].tolist(), strict=True)
+    assert sorted(seen) == list(zip(onsets, map(str, codes), strict=True))
+    found = read_file(path, **settings, stim_decreases=False)
+    assert samples(found).tolist() == [300, *onsets[1::4], *onsets[3::4]]
+    found = read_file(path, **settings, markers=["4"])
+    assert samples(found).tolist() == onsets[3::4], "all 4 follow smaller codes"
+
+
 def test_two_events_at_one_sample_are_refused(tmp_path):
     raw = recording([(300, "image0"), (500, "image1"), (500, "photodiode")])
     meeg.fif(tmp_path / "eeg_raw.fif", raw)
@@ -386,6 +409,7 @@ def test_settings_that_do_not_fit_are_refused(settings, message, path):
         ({"columns": {"onset": "t"}}, "columns: needs 'events'"),
         ({"events": "none.tsv"}, "events: there is no file none.tsv"),
         ({"template": "*.vhdr"}, "template: needs a folder"),
+        ({"stim_decreases": True}, "stim_decreases: needs 'stim_channel'"),
     ],
 )
 def test_settings_that_contradict_themselves_are_refused(settings, message, path):

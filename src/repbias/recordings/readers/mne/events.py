@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -134,14 +135,29 @@ def marked_trials(spec: MneRecording, path: Path, raw: Any) -> Trials:
         if spec.stim_channel not in raw.ch_names:
             options = nearest(spec.stim_channel, raw.ch_names)
             raise RepbiasError(f"{path}: stim_channel: no channel {spec.stim_channel!r}; {options}")
-        events = mne.find_events(
-            raw, stim_channel=spec.stim_channel, shortest_event=1, verbose="ERROR"
+        find = partial(
+            mne.find_events,
+            raw,
+            stim_channel=spec.stim_channel,
+            shortest_event=1,
+            verbose="ERROR",
         )
+        events = find(consecutive="increasing" if spec.stim_decreases is False else True)
         shown = events[:, 2].astype(str)
         names = list(dict.fromkeys(shown.tolist()))
         wanted = [name for name, use in zip(names, chosen(spec, path, names), strict=True) if use]
         among = np.isin(shown, wanted)
         events, shown = events[among], shown[among]
+        if spec.stim_decreases is None:
+            increases = find(consecutive="increasing")
+            n_increases = np.isin(increases[:, 2], events[:, 2]).sum()
+            if n_increases < len(events):
+                raise RepbiasError(
+                    f"{path}: stim_channel: {len(events)} codes in {spec.stim_channel!r}, of which "
+                    f"{n_increases} follow 0 or a smaller code; set 'stim_decreases' to true if "
+                    "those that follow a larger one are markers too, to false if they are the end "
+                    "of it"
+                )
     return Trials(shown, events[:, 0] - raw.first_samp)
 
 

@@ -65,6 +65,10 @@ class MneRecording(MultiFileRecording):
     stim_channel: str | None = None
     """Trigger channel whose codes are the markers of a continuous recording; by default its
     annotations are."""
+    stim_decreases: bool | None = None
+    """Whether a code that follows a larger one, without 0 between them, is a marker, as where the
+    channel holds a code until the next one (`true`), or what is left of the larger one (`false`);
+    needed where there are such codes."""
     from_s: Seconds | None = None
     """Start of the epochs in seconds from the onset; needed for continuous recordings."""
     to_s: Seconds | None = None
@@ -148,6 +152,8 @@ class MneRecording(MultiFileRecording):
             raise ValueError(f"baseline must ascend, found {list(self.baseline)}")
         if self.from_s is not None and self.to_s is not None and self.from_s >= self.to_s:
             raise ValueError(f"from_s {self.from_s:g} must be below to_s {self.to_s:g}")
+        if self.stim_decreases is not None and not self.stim_channel:
+            raise ValueError("stim_decreases: needs 'stim_channel'")
         if self.columns.given() and not self.events:
             raise ValueError("columns: needs 'events'")
         if self.filter_hz is not None:
