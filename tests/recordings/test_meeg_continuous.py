@@ -332,6 +332,25 @@ def test_bad_segments_are_left_out_as_mne_does(tmp_path, caplog):
     assert "1 of 12 epochs are left out: 1 overlap with 'BAD_blink'" in caplog.text
 
 
+@pytest.mark.parametrize("rate", [512.0, 1024.0])
+@pytest.mark.parametrize("baseline", [(-0.1, 0), (0.2, 0.3)])
+def test_a_baseline_may_begin_and_end_between_samples(rate, baseline, tmp_path):
+    """At 512 Hz, the first sample of epochs from -0.1 s on is at -0.0996 s."""
+    rng = np.random.default_rng(0)
+    signals = rng.integers(-99, 100, (3, 8000)) * 1e-6
+    raw = mne.io.RawArray(signals, mne.create_info(CHANNELS, rate, "eeg"), verbose="ERROR")
+    onsets = [1000, 3000, 5000]
+    raw.set_annotations(mne.Annotations(np.array(onsets) / rate, 0, ["image0"] * 3))
+    meeg.fif(tmp_path / "eeg_raw.fif", raw)
+    found = read_file(tmp_path / "eeg_raw.fif", baseline=baseline)
+    assert found.info["times_s"][0] > -0.1
+    reference = of_mne(raw, onsets, baseline=baseline)[:, [1, 0, 2]]
+    np.testing.assert_allclose(found.responses, reference, rtol=0, atol=1e-15)
+    for beyond in [(-0.1 - 2 / rate, 0), (0, 0.3 + 2 / rate)]:
+        with pytest.raises(RepbiasError, match=r"is not within the epochs"):
+            read_file(tmp_path / "eeg_raw.fif", baseline=beyond)
+
+
 def test_amplitudes_are_rejected_only_on_request(tmp_path, caplog):
     raw = recording()
     raw._data[1, 905] = 500e-6

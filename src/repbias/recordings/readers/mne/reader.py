@@ -242,7 +242,8 @@ def _apply_baseline(spec: MneRecording, path: Path, epochs: Any) -> None:
     if not spec.baseline:
         return
     first, last = epochs.times[[0, -1]]
-    if not first <= spec.baseline[0] < spec.baseline[1] <= last:
+    step = 1 / epochs.info["sfreq"]  # epochs begin at a sample, which MNE too allows for
+    if not (first - step <= spec.baseline[0] and spec.baseline[1] <= last + step):
         raise RepbiasError(
             f"{path}: baseline {list(spec.baseline)} is not within the epochs, which go from "
             f"{first:g} to {last:g} s"
