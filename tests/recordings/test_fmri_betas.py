@@ -353,7 +353,9 @@ def nsd(tmp_path):
         with h5py.File(folder / f"betas_session{session:02d}.hdf5", "w") as file:
             file.create_dataset("betas", data=values.transpose(0, 3, 2, 1), chunks=(6, 1, 1, 1))
     data = tmp_path / "nsddata/ppdata/subj01"
-    save(data / "func1pt8mm/roi/V1.nii.gz", (rng.random(NSD) > 0.3).astype(np.int16))
+    cortex = rng.random(NSD)
+    roi = np.where(cortex > 0.4, 1, np.where(cortex > 0.2, 0, -1))  # -1 outside the cortex
+    save(data / "func1pt8mm/roi/V1.nii.gz", roi)
     (data / "behav").mkdir()
     pd.DataFrame(
         {"SESSION": np.repeat([1, 2], 6), "RUN": [1, 1, 1, 2, 2, 2] * 2, "73KID": [*range(6)] * 2}
@@ -376,13 +378,35 @@ def read_nsd(folder, **settings):
 def test_nsd_is_read_from_its_folders(nsd):
     folder, betas, inside = nsd
     roi = "nsddata/ppdata/subj{subject}/func1pt8mm/roi/V1.nii.gz"
-    recording = read_nsd(folder, regions=roi)
-    values = np.asarray(nibabel.load(folder / roi.replace("{subject}", "01")).dataobj).astype(bool)
+    (folder / "names.csv").write_text("0,Unknown\n1,V1\n")
+    recording = read_nsd(folder, regions=roi, region_names=folder / "names.csv")
+    values = np.asarray(nibabel.load(folder / roi.replace("{subject}", "01")).dataobj) == 1
     expected = betas.transpose(1, 0, 2, 3, 4)[:, :, values & inside].reshape(12, -1) / 300
     np.testing.assert_array_equal(by_voxel(recording), expected)
     assert recording.trials["session"].tolist() == [1, 2] * 6
     assert set(recording.units["subject"]) == {"01"}
-    assert set(recording.units["region"]) == {"1"}
+    assert set(recording.units["region"]) == {"V1"}
+
+
+def test_what_is_below_0_is_outside_the_mask_and_no_region(nsd, caplog):
+    """NSD's masks and regions are -1 outside the cortex; of nsdgeneral, voxels above 0 count."""
+    caplog.set_level("INFO")
+    folder, betas, inside = nsd
+    roi = "nsddata/ppdata/subj{subject}/func1pt8mm/roi/V1.nii.gz"
+    values = np.asarray(nibabel.load(folder / roi.replace("{subject}", "01")).dataobj)
+    recording = read_nsd(folder, mask=roi)
+    expected = betas.transpose(1, 0, 2, 3, 4)[:, :, (values == 1) & inside].reshape(12, -1) / 300
+    np.testing.assert_array_equal(by_voxel(recording), expected)
+    assert "V1.nii.gz: has values below 0; the mask is where they are above 0" in caplog.text
+    save(folder / "all.nii", np.ones(NSD))
+    (folder / "names.csv").write_text("-1,outside\n1,V1\n")
+    for names in ({}, {"region_names": folder / "names.csv"}):
+        both = read_nsd(folder, mask="all.nii", regions=roi, **names)
+        named = np.array(
+            [values[v] for v in zip(*(both.units[axis] for axis in "xyz"), strict=True)]
+        )
+        np.testing.assert_array_equal(both.units["region"] != "", named == 1)
+    assert "V1.nii.gz: labels below 0 are no region" in caplog.text
 
 
 def test_voxels_that_are_0_outside_the_brain_are_left_out(nsd):
@@ -476,7 +500,9 @@ def test_units_may_be_the_voxels_of_a_mask(order, whole, tmp_path):
 
 def test_a_mask_of_another_size_than_the_units_is_refused(tmp_path):
     np.save(tmp_path / "betas.npy", np.ones((3, 5)))
-    with pytest.raises(RepbiasError, match="24 of its 24 voxels are not 0, but there are 5 units"):
+    with pytest.raises(
+        RepbiasError, match="24 of its 24 voxels are above 0, but there are 5 units"
+    ):
         read_betas(
             tmp_path,
             path=tmp_path / "betas.npy",
@@ -510,6 +536,53 @@ def test_mask_and_regions_may_be_in_the_file(axes, tmp_path):
     np.testing.assert_array_equal(recording.responses, values[:, mask])
     expected = np.where(labels[mask] == 0, "", labels[mask].astype(str))
     np.testing.assert_array_equal(recording.units["region"], expected)
+
+
+@pytest.mark.parametrize("form", ["array", "units", "GIFTI", "NIfTI", "CIFTI"])
+def test_nan_is_outside_a_mask(form, tmp_path):
+    mask = np.where(np.arange(24) < 5, np.nan, 1).astype(np.float32)
+    values = volumes(3)
+    events = str(tmp_path / table(tmp_path / "trials.tsv", stimulus=STIMULI))
+    settings = {"path": tmp_path / "betas.npy", "mask": str(tmp_path / "mask.nii")}
+    if form in ("array", "NIfTI"):
+        settings["axes"] = ["trial", "x", "y", "z"]
+    save(tmp_path / "mask.nii", mask.reshape(SHAPE))
+    if form == "units":
+        settings["voxel_order"] = "numpy"
+        values = values.reshape(3, 24)[:, 5:]
+    np.save(tmp_path / "betas.npy", values)
+    if form == "GIFTI":
+        path = gifti(tmp_path / "betas.func.gii", values.reshape(3, 24))
+        settings = {"path": path, "mask": str(gifti(tmp_path / "mask.shape.gii", [mask]))}
+    elif form == "NIfTI":
+        path = save(tmp_path / "betas.nii", values.transpose(1, 2, 3, 0))
+        settings = {"path": path, "mask": settings["mask"]}
+    elif form == "CIFTI":
+        places = nibabel.cifti2.BrainModelAxis.from_surface(
+            np.arange(24), 24, "CIFTI_STRUCTURE_CORTEX_LEFT"
+        )
+        values = values.reshape(3, 24)
+        maps = nibabel.cifti2.ScalarAxis(STIMULI)
+        one = nibabel.cifti2.ScalarAxis(["mask"])
+        settings = {
+            "path": cifti(tmp_path / "betas.dscalar.nii", values, maps, places),
+            "mask": str(cifti(tmp_path / "mask.dscalar.nii", mask[None], one, places)),
+        }
+    recording = read_betas(tmp_path, **settings, events=events)
+    expected = volumes(3).reshape(3, 24)[:, 5:].astype(float)
+    np.testing.assert_array_equal(recording.responses, expected)
+
+
+def test_a_mask_of_text_is_refused(tmp_path):
+    np.save(tmp_path / "betas.npy", np.ones((3, 2)))
+    (tmp_path / "mask.txt").write_text("0\n1\n")
+    with pytest.raises(RepbiasError, match=r"mask.txt: expected numbers in a mask, found <U1"):
+        read_betas(
+            tmp_path,
+            path=tmp_path / "betas.npy",
+            events=str(tmp_path / table(tmp_path / "trials.tsv", stimulus=STIMULI)),
+            mask=str(tmp_path / "mask.txt"),
+        )
 
 
 def test_pickled_results_of_glmsingle_are_refused_with_what_to_save(tmp_path):

@@ -112,12 +112,12 @@ class ArraySpace:
             )
         order: Literal["C", "F"] = "C" if self.spec.voxel_order == "numpy" else "F"
         places = np.arange(values.size).reshape(grid.shape).ravel(order)
-        inside = places[values.ravel(order) != 0]
+        inside = places[values.ravel(order) > 0]
         (n,) = self.shape
         if n not in (len(inside), len(places)):
             raise RepbiasError(
-                f"{grid.path}: {len(inside)} of its {len(places)} voxels are not 0, but there are "
-                f"{n} units in {self.spec.path}; expected one of both numbers"
+                f"{grid.path}: {len(inside)} of its {len(places)} voxels are above 0, but there "
+                f"are {n} units in {self.spec.path}; expected one of both numbers"
             )
         return inside if n == len(inside) else places
 

@@ -115,9 +115,7 @@ class GrayordinateSpace:
         rows = there.get_indexer(pd.MultiIndex.from_frame(table[PLACE]))
         labels = maps.label[0] if hasattr(maps, "label") else {}
         # Row -1 is the NaN at the end.
-        return np.nan_to_num(values[rows]), {
-            int(key): str(name) for key, (name, _) in labels.items()
-        }
+        return values[rows], {int(key): str(name) for key, (name, _) in labels.items()}
 
 
 def grayordinates(places: Any) -> pd.DataFrame:

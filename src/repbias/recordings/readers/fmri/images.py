@@ -10,7 +10,12 @@ import numpy as np
 from repbias.base.spec import RepbiasError
 from repbias.io.untrusted import readable, refuse_size
 from repbias.recordings.readers.files import import_optional
-from repbias.recordings.readers.fmri.regions import chosen, region_labels, region_names
+from repbias.recordings.readers.fmri.regions import (
+    chosen,
+    in_mask,
+    region_labels,
+    region_names,
+)
 from repbias.recordings.readers.fmri.scans import Scan
 from repbias.recordings.readers.fmri.settings import FmriRecording
 from repbias.recordings.readers.fmri.space import Volumes, parts
@@ -100,7 +105,7 @@ class VoxelSpace:
         # A single beta may be an image with three axes; a signal over time may not.
         self.fewest_axes = 3 if spec.content == "betas" else 4
         self.grid = Grid.of(scan.image, open_image(scan.image, self.fewest_axes, 4))
-        masks = [np.nan_to_num(self._on_grid(path)) != 0 for path in scan.masks]
+        masks = [in_mask(path, self._on_grid(path)) for path in scan.masks]
         mask = np.all(masks, axis=0) if masks else None
         labels = None
         if "regions" in scan.paths:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ from repbias.recordings.readers.common import read_lines
 
 if TYPE_CHECKING:
     from repbias.recordings.readers.fmri.settings import FmriRecording
+
+logger = logging.getLogger(__name__)
 
 
 def chosen(
@@ -29,7 +32,7 @@ def chosen(
     shape
         Shape of the units in space.
     mask, labels
-        Of that shape; not 0 where a unit is in the mask, or in a region.
+        Of that shape; see :func:`in_mask` and :func:`region_labels`.
     where
         The file of the mask or the labels, for the message.
 
@@ -39,14 +42,29 @@ def chosen(
         If no unit is.
     """
     limit = mask if mask is not None else labels
-    inside = np.ones(shape, bool) if limit is None else limit != 0
+    inside = np.ones(shape, bool) if limit is None else in_mask(where, limit)
     if not inside.any():
         raise RepbiasError(f"{where}: {'share' if ' and ' in str(where) else 'holds'} no voxel")
     return inside
 
 
+def in_mask(where: object, values: np.ndarray) -> np.ndarray:
+    """Return which units a mask holds, bool: those above 0, and so neither NaN nor NSD's -1.
+
+    Raises
+    ------
+    RepbiasError
+        If the values are not numbers.
+    """
+    if values.dtype.kind not in "biuf":
+        raise RepbiasError(f"{where}: expected numbers in a mask, found {values.dtype}")
+    if (values < 0).any():
+        logger.info("%s: has values below 0; the mask is where they are above 0", where)
+    return values > 0
+
+
 def region_labels(path: Path | str, labels: np.ndarray) -> np.ndarray:
-    """Return labels as integers, and NaN as 0, which is no region.
+    """Return labels as integers; NaN and what is below 0, as in NSD, are 0, which is no region.
 
     Raises
     ------
@@ -56,7 +74,9 @@ def region_labels(path: Path | str, labels: np.ndarray) -> np.ndarray:
     labels = np.nan_to_num(labels)
     if (labels != np.round(labels)).any():
         raise RepbiasError(f"{path}: labels must be integers")
-    return labels.astype(np.int64)
+    if (labels < 0).any():
+        logger.info("%s: labels below 0 are no region", path)
+    return np.maximum(labels.astype(np.int64), 0)
 
 
 def region_names(
@@ -98,7 +118,7 @@ def _read_names(path: Path) -> dict[int, str]:
     suffix = path.suffix.lower()
     if suffix not in SEPARATORS:
         raise RepbiasError(f"{path}: unknown kind of table; expected {', '.join(SEPARATORS)}")
-    has_header = not re.match(r'"?\d', lines[0]) if lines else True
+    has_header = not re.match(r'"?-?\d', lines[0]) if lines else True
     if suffix == ".txt" and not has_header:  # names may hold spaces
         cells = [(*line.split(maxsplit=1), "")[:2] for line in lines]
         table = pd.DataFrame(cells, index=range(1, len(lines) + 1), columns=["index", "name"])

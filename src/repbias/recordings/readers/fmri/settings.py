@@ -102,14 +102,14 @@ class FmriRecording(ResponseRecording):
     """Betas are stored as this many times the response, 300 in NSD: they are divided by it. Needed
     for arrays of integers; 1 if they are not scaled."""
     mask: str | None = None
-    """Image that is not 0 in the voxels to read; all by default. If its template has `{run}` or
+    """Image that is above 0 in the voxels to read; all by default. If its template has `{run}` or
     `{session}`, the voxels that all masks of a subject share. For arrays also `variable:` and
     the name of an array in the same file, whose axes are those of `axes` but for `trial`."""
     regions: str | None = None
-    """Label image, the brain region of every voxel as an integer; without `mask`, voxels of label 0
-    are left out. For surfaces, a label GIFTI or `.dlabel.nii`, which has names. For arrays with an
-    axis `unit`, also a text file with one line per voxel, its region; for all arrays, also
-    `variable:` as for `mask`."""
+    """Label image, the brain region of every voxel as an integer above 0; without `mask`, other
+    voxels are left out. For surfaces, a label GIFTI or `.dlabel.nii`, which has names. For
+    arrays with an axis `unit`, also a text file with one line per voxel, its region; for all
+    arrays, also `variable:` as for `mask`."""
     region_names: InputPath | None = None
     """Table of the names of `regions`: columns `index` and `name`, or two columns without a
     header."""
