@@ -708,10 +708,71 @@ def test_one_file_may_hold_several_maps(tmp_path):
     np.testing.assert_array_equal(other.responses, recording.responses)
 
 
+SIDES = {"L": "CortexLeft", "R": "CortexRight"}
+
+
+def test_hemispheres_whose_maps_have_other_names_are_refused(tmp_path):
+    for hemi, names in (("L", STIMULI), ("R", ["face", "shoe", "house"])):
+        path = tmp_path / f"hemi-{hemi}.func.gii"
+        gifti(path, surfaces()[hemi], names, SIDES[hemi])
+    settings = {"images": "hemi-{hemi}.func.gii", "events": "headers"}
+    message = r"hemi-R.func.gii: volume 2 of its run is of 'shoe', but of 'house' in .*hemi-L.func"
+    with pytest.raises(RepbiasError, match=message):
+        read_betas(tmp_path, **settings)
+    gifti(tmp_path / "hemi-R.func.gii", surfaces()["R"], STIMULI, SIDES["R"])
+    recording = read_betas(tmp_path, **settings)
+    np.testing.assert_array_equal(recording.responses[:, 8:], surfaces()["R"].astype(float))
+
+
+def test_hemispheres_with_other_files_are_refused(tmp_path):
+    trials = {"L": [1, 2, 4], "R": [1, 2, 3]}
+    for hemi, numbers in trials.items():
+        for i, x in zip(numbers, surfaces()[hemi], strict=True):
+            gifti(tmp_path / f"hemi-{hemi}_trial{i}.func.gii", [x], structure=SIDES[hemi])
+    table(tmp_path / "events.tsv", stimulus=STIMULI)
+    settings = {"images": "hemi-{hemi}_trial*.func.gii", "events": "events.tsv"}
+    message = "hemi-R_trial3.func.gii: file 3 of its run, as .*hemi-L_trial4.func.gii .* '3' is not"
+    with pytest.raises(RepbiasError, match=message):
+        read_betas(tmp_path, **settings)
+    (tmp_path / "hemi-R_trial3.func.gii").rename(tmp_path / "hemi-R_trial4.func.gii")
+    recording = read_betas(tmp_path, **settings)
+    np.testing.assert_array_equal(recording.responses[:, 8:], surfaces()["R"].astype(float))
+
+
+def test_a_table_names_the_files_of_both_hemispheres(tmp_path):
+    for hemi in "LR":
+        for i, x in enumerate(surfaces()[hemi]):
+            gifti(tmp_path / f"hemi-{hemi}_trial{i}.func.gii", [x], structure=SIDES[hemi])
+    settings = {"images": "hemi-{hemi}_trial*.func.gii", "events": "events.tsv"}
+    files = {hemi: [f"hemi-{hemi}_trial{i}.func.gii" for i in range(3)] for hemi in "LR"}
+    names = files["R"][::-1] + files["L"]
+    table(
+        tmp_path / "events.tsv",
+        file=names,
+        stimulus=STIMULI[::-1] + STIMULI,
+        onset=[4, 2, 0, 0, 2, 4],
+    )
+    recording = read_betas(tmp_path, **settings)
+    np.testing.assert_array_equal(recording.responses[:, 8:], surfaces()["R"].astype(float))
+    table(tmp_path / "events.tsv", file=names, stimulus=STIMULI * 2)
+    with pytest.raises(
+        RepbiasError, match=r"trial0.func.gii: volume 1 .* 'shoe', but of 'face' in"
+    ):
+        read_betas(tmp_path, **settings)
+    table(tmp_path / "events.tsv", file=files["L"], stimulus=STIMULI)
+    with pytest.raises(RepbiasError, match="volume 1 of its run is of no stimulus, but of 'face'"):
+        read_betas(tmp_path, **settings)
+
+
 def mismatched_hemispheres(folder):
     gifti(folder / "L_face.func.gii", [np.ones(N_VERTICES)])
     gifti(folder / "L_shoe.func.gii", [np.ones(N_VERTICES)])
     gifti(folder / "R_face.func.gii", [np.ones(N_VERTICES)], structure="CortexRight")
+
+
+def other_stimuli(folder):
+    gifti(folder / "L_face.func.gii", [np.ones(N_VERTICES)])
+    gifti(folder / "R_shoe.func.gii", [np.ones(N_VERTICES)], structure="CortexRight")
 
 
 def wrong_side(folder):
@@ -738,6 +799,7 @@ def geometry(folder):
     ("write", "message"),
     [
         (mismatched_hemispheres, r"hemisphere L has 2 files \(face, shoe\), but R has 1 \(face\)"),
+        (other_stimuli, "R_shoe.func.gii: file 1 of its run, as .*L_face.func.gii .* not 'face'"),
         (wrong_side, "R_face.func.gii: is of CortexLeft, but called hemisphere 'r'"),
         (wrong_labels, "L.label.gii: is of CortexRight, but .*L_face.func.gii of CortexLeft"),
         (other_surface, "L_shoe.func.gii: 11 vertices, but 10 in .*L_face.func.gii"),

@@ -91,16 +91,18 @@ def parse_spm(path: Path, description: str) -> Regressor | None:
 
 
 def trials_of_betas(
-    spec: FmriRecording, scans: Sequence[Scan], volumes: Sequence[Volumes]
+    spec: FmriRecording, scans: Sequence[Scan], volumes: Sequence[Volumes], of_run: Sequence[Scan]
 ) -> pd.DataFrame:
-    """Return the trial of every volume of a run.
+    """Return the trial of every volume of a run, in one hemisphere if there are two.
 
     Parameters
     ----------
     spec
         The entry of ``recordings:``.
     scans, volumes
-        The files of the run.
+        The files of the run in this hemisphere.
+    of_run
+        Those in all hemispheres.
 
     Returns
     -------
@@ -126,7 +128,7 @@ def trials_of_betas(
         trials = _named_by_headers(volumes)
         trials = trials.drop(columns=[name for name in scans[0].where if name in trials])
     else:
-        trials = _listed_in_events(spec, scans, volumes)
+        trials = _listed_in_events(spec, scans, volumes, of_run)
     trials.loc[is_ignored(spec, trials["stimulus"]), "stimulus"] = ""
     _refuse_nuisance(volumes, trials["stimulus"].tolist())
     return trials
@@ -167,14 +169,14 @@ def _regressor(path: Path, name: str) -> Regressor:
 
 
 def _listed_in_events(
-    spec: FmriRecording, scans: Sequence[Scan], volumes: Sequence[Volumes]
+    spec: FmriRecording, scans: Sequence[Scan], volumes: Sequence[Volumes], of_run: Sequence[Scan]
 ) -> pd.DataFrame:
     """Return the rows of the events, in the order of the volumes."""
     events = read_events(spec, scans[0]).drop(columns="duration", errors="ignore")
     events = events.rename(columns={"onset": "start_time"})
     files = _files_of_rows(spec, scans[0], events)
     if files is not None:
-        events = events.reindex(_rows_of(scans, files)).fillna({"stimulus": ""})
+        events = events.reindex(_rows_of(scans, files, of_run)).fillna({"stimulus": ""})
     else:
         _refuse_two_orders(scans)
     n = sum(file.n for file in volumes)
@@ -201,27 +203,27 @@ def _files_of_rows(spec: FmriRecording, scan: Scan, events: pd.DataFrame) -> dic
     return dict(zip(events.index, names, strict=True))
 
 
-def _rows_of(scans: Sequence[Scan], files: dict[int, str]) -> list[int]:
+def _rows_of(scans: Sequence[Scan], files: dict[int, str], of_run: Sequence[Scan]) -> list[int]:
     """Return the line that names each image by the end of its path, -1 for images without one."""
     path = scans[0].paths["events"]
     lines: dict[str, int] = {}
     for line, file in files.items():
         if lines.setdefault(Path(file).as_posix(), line) != line:
             raise RepbiasError(f"{path}: line {line}: names the file {file!r} again")
-    found = []
-    for scan in scans:
+    found = {}
+    for scan in of_run:
         place = f"/{scan.image.as_posix()}"
         matches = [line for name, line in lines.items() if place.endswith(f"/{name}")]
         if len(matches) > 1:
             raise RepbiasError(f"{path}: lines {matches} name the image {scan.image}")
-        found += matches or [-1]
-    unknown = [file for line, file in files.items() if line not in found]
+        found[scan.image] = matches[0] if matches else -1
+    unknown = [file for line, file in files.items() if line not in found.values()]
     if unknown:
         raise RepbiasError(f"{path}: names the file {unknown[0]!r}, which is not among the images")
-    left_out = [scan.image.name for scan, line in zip(scans, found, strict=True) if line < 0]
+    left_out = [scan.image.name for scan in scans if found[scan.image] < 0]
     if left_out:
         logger.warning("%s: images without a row are left out: %s", path, ", ".join(left_out))
-    return found
+    return [found[scan.image] for scan in scans]
 
 
 def _refuse_two_orders(scans: Sequence[Scan]) -> None:

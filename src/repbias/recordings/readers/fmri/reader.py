@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ from repbias.recordings.readers.fmri.images import VoxelSpace
 from repbias.recordings.readers.fmri.scans import PLACEHOLDERS, Scan
 from repbias.recordings.readers.fmri.settings import FmriRecording
 from repbias.recordings.readers.fmri.space import Space, Volumes
-from repbias.recordings.readers.templates import warn_of_others
+from repbias.recordings.readers.templates import fill, warn_of_others
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -135,7 +136,7 @@ def _read_subject(spec: FmriRecording, subject: str, scans: list[Scan]) -> Part 
         for hemi, files in run.scans.items():
             if hemi not in spaces:
                 spaces[hemi] = SPACES[files[0].kind](spec, files[0])
-    _refuse_incomplete(runs, list(spaces))
+    _refuse_incomplete(spec, runs, list(spaces))
     read_runs = _read_betas if spec.content == "betas" else _read_bold
     found = read_runs(spec, spaces, runs)
     if found is None:
@@ -168,22 +169,39 @@ def _runs(scans: list[Scan]) -> list[Run]:
     return [Run(files) for files in found.values()]
 
 
-def _refuse_incomplete(runs: list[Run], hemispheres: list[str]) -> None:
+def _refuse_incomplete(spec: FmriRecording, runs: list[Run], hemispheres: list[str]) -> None:
     """Refuse a run whose hemispheres have different files."""
     for run in runs:
-        stimuli = {
-            hemi: [scan.where.get("stimulus", "") for scan in run.scans.get(hemi, [])]
-            for hemi in hemispheres
-        }
-        first, *others = stimuli.items()
-        for hemi, names in others:
-            if names != first[1]:
+        files = {hemi: run.scans.get(hemi, []) for hemi in hemispheres}
+        first, *others = files
+        names = {hemi: [_told_by(spec, scan) for scan in files[hemi]] for hemi in files}
+        for hemi in others:
+            if len(files[hemi]) != len(files[first]):
                 known = " ".join(run.where.values())
                 raise RepbiasError(
-                    f"{run.first.image}: run {known or 'without a name'}: hemisphere {first[0]} "
-                    f"has {len(first[1])} files ({', '.join(first[1][:3])}), but {hemi} has "
-                    f"{len(names)} ({', '.join(names[:3])})"
+                    f"{run.first.image}: run {known or 'without a name'}: hemisphere {first} has "
+                    f"{len(names[first])} files ({', '.join(names[first][:3])}), but {hemi} has "
+                    f"{len(names[hemi])} ({', '.join(names[hemi][:3])})"
                 )
+            # A name that tells no stimulus matters only as the place of a file among others.
+            is_placed = "stimulus" in run.first.where or len(files[first]) > 1
+            for i, (a, b) in enumerate(zip(files[first], files[hemi], strict=True)):
+                if is_placed and names[first][i] != names[hemi][i]:
+                    raise RepbiasError(
+                        f"{b.image}: file {i + 1} of its run, as {a.image} is in the other "
+                        f"hemisphere, but {names[hemi][i]!r} is not {names[first][i]!r}; the "
+                        "hemispheres of a run need files of the same names but for {hemi}"
+                    )
+
+
+def _told_by(spec: FmriRecording, scan: Scan) -> str:
+    """Return the stimulus that the name of an image tells, or what `*` in its template matches."""
+    if "stimulus" in scan.where or spec.images is None:
+        return scan.where.get("stimulus", "")
+    filled = fill("images", expand_variables(spec.images), scan.where)
+    pattern = "([^/]*)".join(map(re.escape, filled.split("*")))
+    matched = re.fullmatch(pattern, scan.image.relative_to(spec.path).as_posix())
+    return " ".join(matched.groups()) if matched else ""
 
 
 def _units(subject: str, spaces: dict[str, Space]) -> pd.DataFrame:
@@ -206,9 +224,11 @@ def _read_betas(
     opened, tables = [], []
     for run in runs:
         volumes = {h: [spaces[h].open(s.image) for s in run.scans[h]] for h in spaces}
-        hemi = next(iter(spaces))
-        tables.append(trials_of_betas(spec, run.scans[hemi], volumes[hemi]).assign(**run.where))
         _refuse_unequal(volumes)
+        of_run = [scan for scans in run.scans.values() for scan in scans]
+        trials_of = {h: trials_of_betas(spec, run.scans[h], volumes[h], of_run) for h in spaces}
+        _refuse_other_trials(volumes, trials_of)
+        tables.append(trials_of[next(iter(spaces))].assign(**run.where))
         opened.append(volumes)
     trials = pd.concat(tables, ignore_index=True)
     used = (trials["stimulus"] != "").to_numpy()
@@ -251,6 +271,28 @@ def _refuse_unequal(volumes: dict[str, list[Volumes]]) -> None:
         for a, b in zip(first, files, strict=True):
             if a.n != b.n:
                 raise RepbiasError(f"{b.path}: {b.n} volumes, but {a.n} in {a.path}")
+
+
+def _refuse_other_trials(
+    volumes: dict[str, list[Volumes]], trials: dict[str, pd.DataFrame]
+) -> None:
+    """Refuse hemispheres whose volumes are responses in other trials."""
+    first, *others = trials
+    paths = {hemi: [file.path for file in volumes[hemi] for _ in range(file.n)] for hemi in trials}
+    rows = {hemi: table.astype(str).to_dict("records") for hemi, table in trials.items()}
+    for hemi in others:
+        for i, (a, b) in enumerate(zip(rows[first], rows[hemi], strict=True)):
+            if a != b:
+                raise RepbiasError(
+                    f"{paths[hemi][i]}: volume {i + 1} of its run is of {_say(b)}, but of "
+                    f"{_say(a)} in {paths[first][i]}; the hemispheres of a run need the same "
+                    "trials in the same order"
+                )
+
+
+def _say(trial: dict[str, str]) -> str:
+    others = [f"{name} {value}" for name, value in trial.items() if name != "stimulus"]
+    return ", ".join([repr(trial["stimulus"]) if trial["stimulus"] else "no stimulus", *others])
 
 
 def _read_bold(
