@@ -835,17 +835,17 @@ def test_surface_data_in_another_file_or_longer_than_declared_are_refused(tmp_pa
 # CIFTI.
 
 
-def brain(n=N_VERTICES):
+def brain(n=N_VERTICES, shape=(2, 2, 2), affine=AFFINE):
     left = nibabel.cifti2.BrainModelAxis.from_surface(
         np.arange(2, n), n, "CIFTI_STRUCTURE_CORTEX_LEFT"
     )
     right = nibabel.cifti2.BrainModelAxis.from_surface(
         np.arange(n), n, "CIFTI_STRUCTURE_CORTEX_RIGHT"
     )
-    mask = np.zeros((2, 2, 2), bool)
-    mask[1, 0] = True
+    mask = np.zeros(shape, bool)
+    mask[1, 0, :2] = True
     thalamus = nibabel.cifti2.BrainModelAxis.from_mask(
-        mask, affine=AFFINE, name="CIFTI_STRUCTURE_THALAMUS_LEFT"
+        mask, affine=affine, name="CIFTI_STRUCTURE_THALAMUS_LEFT"
     )
     return left + right + thalamus
 
@@ -905,6 +905,21 @@ def test_grayordinates_that_do_not_fit_are_refused(tmp_path):
             events="headers",
             regions=str(labels),
         )
+    for i, (other, message) in enumerate(
+        (
+            (brain(shape=(2, 2, 3)), r"\(2, 2, 3\) voxels, but \(2, 2, 2\) in .*a.dscalar.nii"),
+            (brain(affine=2 * AFFINE), "its affine .* is not that of .*a.dscalar.nii"),
+        )
+    ):
+        labels = dlabel(tmp_path / f"{i}.dlabel.nii", np.ones(n), other)
+        for name in ("mask", "regions"):
+            with pytest.raises(RepbiasError, match=f"{i}.dlabel.nii: {message}"):
+                read_betas(
+                    tmp_path,
+                    path=tmp_path / "a.dscalar.nii",
+                    events="headers",
+                    **{name: str(labels)},
+                )
     save(tmp_path / "c.dscalar.nii", volumes(1)[0])
     with pytest.raises(RepbiasError, match=r"c.dscalar.nii: not a CIFTI file, but Nifti1Image"):
         read_betas(tmp_path, path=tmp_path / "c.dscalar.nii", events="headers")

@@ -10,7 +10,12 @@ import numpy as np
 from repbias.base.spec import RepbiasError
 from repbias.io.untrusted import readable, refuse_size
 from repbias.recordings.readers.files import import_optional
-from repbias.recordings.readers.fmri.images import LONGEST_TR, SHORTEST_TR
+from repbias.recordings.readers.fmri.images import (
+    LONGEST_TR,
+    SHORTEST_TR,
+    Grid,
+    require_same_grid,
+)
 from repbias.recordings.readers.fmri.regions import chosen, region_labels, region_names
 from repbias.recordings.readers.fmri.scans import Scan
 from repbias.recordings.readers.fmri.settings import FmriRecording
@@ -109,6 +114,10 @@ class GrayordinateSpace:
                     f"{path}: {n} vertices of {structure}, but {self.places.nvertices[structure]} "
                     f"in {self.path}; resample one to the other"
                 )
+        if places.volume_mask.any() and self.places.volume_mask.any():
+            own = Grid(self.path, self.places.volume_shape, self.places.affine)
+            other = Grid(path, places.volume_shape, places.affine)
+            require_same_grid(other, own, "resample one to the other")
         with readable(path, "CIFTI"):
             values = np.append(np.asarray(image.dataobj[0, :], np.float64), np.nan)
         there = pd.MultiIndex.from_frame(grayordinates(places)[PLACE])

@@ -29,6 +29,8 @@ TIME_UNITS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
 SHORTEST_TR, LONGEST_TR = 0.01, 60.0
 #: Affines that differ by less than this, in mm, describe the same grid.
 AFFINE_TOLERANCE = 1e-3
+#: What to do about NIfTI images on different grids.
+RESAMPLE = "resample labels with nilearn.image.resample_to_img(..., interpolation='nearest')"
 
 
 class Grid(NamedTuple):
@@ -207,9 +209,8 @@ def header_name(path: Path, image: Any) -> str:
     return text.decode("latin-1").strip()
 
 
-def require_same_grid(grid: Grid, expected: Grid) -> None:
+def require_same_grid(grid: Grid, expected: Grid, remedy: str = RESAMPLE) -> None:
     """Refuse an image whose voxels are not those of another."""
-    remedy = "resample labels with nilearn.image.resample_to_img(..., interpolation='nearest')"
     if grid.shape != expected.shape:
         raise RepbiasError(
             f"{grid.path}: {grid.shape} voxels, but {expected.shape} in {expected.path}; {remedy}"
