@@ -391,6 +391,36 @@ def test_constant_voxels_stay_and_missing_ones_are_missing_in_their_run():
     assert np.isfinite(prepared[:, 2]).all()
 
 
+@pytest.mark.parametrize(
+    "settings", [{}, RAW, {"response": {"confounds": "none"}}, {"skip_volumes": 2}]
+)
+def test_a_voxel_outside_the_field_of_view_of_a_run_is_missing_in_it(settings, tmp_path):
+    """fMRIPrep writes 0 there; it is that of one run, and another voxel has none at all."""
+    for run in "12":
+        data = bold(seed=int(run))
+        data[0, 0] = 0
+        data[1, 0] = 0 if run == "2" else data[1, 0]
+        nifti(tmp_path / f"run-{run}.nii", data)
+    events = pd.DataFrame(
+        {"onset": [0.0, 20.0], "duration": 8.0, "trial_type": ["image0", "image1"]}
+    )
+    shared = {"content": "bold", "events": table(tmp_path / "events.tsv", events)} | settings
+    found = read_spec(path=tmp_path, images="run-{run}.nii", **shared)
+    assert found.units["unit"].tolist() == ["subject1/0-1-0", "subject1/1-0-0", "subject1/1-1-0"]
+    missing = np.isnan(found.responses)
+    np.testing.assert_array_equal(missing[:, 1], found.trials["run"] == 2)
+    assert not missing[:, [0, 2]].any()
+    # The same in one file.
+    joined = np.concatenate(
+        [nibabel.load(tmp_path / f"run-{run}.nii").get_fdata() for run in "12"], axis=3
+    )
+    events = pd.concat([events.assign(run=run) for run in (1, 2)])
+    shared["events"] = table(tmp_path / "both.tsv", events)
+    path = nifti(tmp_path / "both.nii", joined)
+    both = read_spec(path=path, run_volumes=[30, 30], **shared)
+    np.testing.assert_array_equal(both.responses, found.responses)
+
+
 def test_cut_off_and_overlapping_responses_are_reported(tmp_path, caplog):
     events = pd.DataFrame(
         {"onset": [0.0, 2.0, 57.0], "duration": [4.0] * 3, "trial_type": ["image0"] * 3}

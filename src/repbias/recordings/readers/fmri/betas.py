@@ -273,3 +273,15 @@ def unobserved(values: np.ndarray) -> np.ndarray:
     for volume in values:  # one by one: no copy of all values
         observed |= (volume != 0) & ~np.isnan(volume)
     return ~observed
+
+
+def blank_unobserved(values: np.ndarray) -> None:
+    """Set voxels to NaN that are 0 in all of several volumes; one 0 alone may be a response.
+
+    Parameters
+    ----------
+    values
+        (volume, voxel) of one run; it is changed.
+    """
+    if len(values) > 1:
+        values[:, unobserved(values)] = np.nan

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from repbias.base.spec import RepbiasError
+from repbias.recordings.readers.fmri.betas import blank_unobserved
 from repbias.recordings.readers.fmri.runs import RunKey, run_of, split_runs
 from repbias.recordings.readers.fmri.scans import Scan
 from repbias.recordings.readers.fmri.settings import FmriRecording
@@ -26,10 +27,15 @@ ROUNDING = 1e-10
 def average_bold(
     spec: FmriRecording, scan: Scan, values: np.ndarray, events: pd.DataFrame, tr: float | None
 ) -> tuple[np.ndarray, pd.DataFrame]:
-    """Average the volumes of each block or event, after detrending and scaling each run."""
+    """Average the volumes of each block or event, after detrending and scaling each run.
+
+    Voxels without a signal in a run become NaN in `values`.
+    """
     path, skip = scan.paths["events"], spec.skip_volumes
     runs, blocks = split_runs(spec, scan, len(values), events, tr)
     assert tr is not None  # or the runs would have been refused
+    for start, stop in runs.values():
+        blank_unobserved(values[start:stop])  # such voxels are outside the run's field of view
     prepared = {
         run: prepare_run(values[start + skip : stop], spec.detrend, spec.zscore_runs)
         for run, (start, stop) in runs.items()

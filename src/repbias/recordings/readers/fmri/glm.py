@@ -14,6 +14,7 @@ import numpy as np
 from repbias.base.spec import RepbiasError
 from repbias.io.untrusted import read_metadata
 from repbias.recordings.readers.files import import_optional
+from repbias.recordings.readers.fmri.betas import blank_unobserved
 from repbias.recordings.readers.fmri.bold import ROUNDING, warn_of_cuts
 from repbias.recordings.readers.fmri.confounds import read_confounds, say_confounds
 from repbias.recordings.readers.fmri.glm_settings import Confounds, Glm
@@ -47,7 +48,7 @@ def fit_bold(
     scan
         The image.
     values
-        (volume, voxel).
+        (volume, voxel); those without a signal in a run become NaN.
     events
         One row per volume, or with onsets.
     tr
@@ -56,7 +57,7 @@ def fit_bold(
     Returns
     -------
     betas : numpy.ndarray
-        (response, voxel); 0 for constant voxels, and NaN for those with a NaN.
+        (response, voxel); 0 for constant voxels, and NaN for those with a NaN or 0 throughout.
     trials : pandas.DataFrame
         One row per response, with `n_events`, which share its regressor, and `variance_inflation`.
 
@@ -71,6 +72,8 @@ def fit_bold(
     assert glm is not None
     runs, blocks = split_runs(spec, scan, len(values), events, tr)
     assert tr is not None  # or the runs would have been refused
+    for start, stop in runs.values():
+        blank_unobserved(values[start:stop])  # such voxels are outside the run's field of view
     moment = _slice_time_ref(glm, scan, tr, spec.tr_s is None)
     confounds, used = pd.DataFrame(index=range(len(values))), np.ones(len(values), bool)
     if isinstance(glm.confounds, Confounds):

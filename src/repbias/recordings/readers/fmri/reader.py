@@ -17,7 +17,12 @@ from repbias.io.text_tables import typed
 from repbias.io.untrusted import refuse_size
 from repbias.recordings.readers.common import RawResponses, canonical
 from repbias.recordings.readers.fmri.arrays import ArraySpace
-from repbias.recordings.readers.fmri.betas import sort_naturally, trials_of_betas, unobserved
+from repbias.recordings.readers.fmri.betas import (
+    blank_unobserved,
+    sort_naturally,
+    trials_of_betas,
+    unobserved,
+)
 from repbias.recordings.readers.fmri.bold import average_bold
 from repbias.recordings.readers.fmri.cifti import GrayordinateSpace
 from repbias.recordings.readers.fmri.events import is_ignored, read_events
@@ -53,8 +58,8 @@ FEW_UNOBSERVED = 0.1
 def read(spec: FmriRecording, stimulus_ids: np.ndarray) -> Recording:
     """Read one response of every voxel to each trial, block or event.
 
-    Voxels that are NaN in all trials are left out; of betas, also those that are exactly 0, as many
-    programs write outside the brain. Other constant voxels are kept.
+    Voxels that are NaN in all trials, or exactly 0 in all volumes, as many programs write outside
+    the brain, are left out. Other constant voxels are kept.
 
     Raises
     ------
@@ -260,8 +265,7 @@ def _read_files(files: list[Volumes], out: np.ndarray) -> None:
         if n_infinite:
             raise RepbiasError(f"{file.path}: {n_infinite} values are infinite")
         row += file.n
-    if row > 1:  # one 0 alone may be a response
-        out[:row, unobserved(out[:row])] = np.nan
+    blank_unobserved(out[:row])
 
 
 def _refuse_unequal(volumes: dict[str, list[Volumes]]) -> None:

@@ -58,7 +58,8 @@ class FmriRecording(ResponseRecording):
     `content: bold` takes the preprocessed signal. With `response: mean`, the response to a block or
     event is the mean of the volumes from its onset to its end, both shifted by `delay_s`: no
     haemodynamic response is fitted, and responses that overlap in time are mixed. Use it for blocks
-    and slow events, and `response: glm` for all others (docs/fmri.md). Instead of onsets, the
+    and slow events, and `response: glm` for all others (docs/fmri.md). A voxel whose signal is 0 in
+    a whole run, as outside the field of view, has no response in it. Instead of onsets, the
     events may give the label of every volume; consecutive volumes with the same label in the same
     run are then a block.
 
