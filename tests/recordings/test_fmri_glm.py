@@ -454,6 +454,30 @@ def test_vertices_of_both_hemispheres_are_fitted_as_voxels_are(tmp_path):
     np.testing.assert_allclose(found.responses, expected.responses, rtol=1e-2, atol=1e-3)
 
 
+def test_a_glm_of_an_array_has_the_metadata_beside_it(tmp_path):
+    """It has the betas of the image, whose moment in the metadata is not the default."""
+    write_run(tmp_path)
+    (sidecar,) = tmp_path.rglob("*_bold.json")
+    sidecar.write_text(json.dumps({"StartTime": 0.0}))
+    response = {"confounds": "none", "scale": "percent"}
+    expected = read_folder(tmp_path, response=response)
+    data = nibabel.load(tmp_path / IMAGE.format(subject="01", run="1")).get_fdata()
+    np.save(tmp_path / "run_bold.npy", data)
+    sidecar.rename(tmp_path / "run_bold.json")
+    spec = FmriRecording(
+        kind="fmri",
+        stimuli="set",
+        content="bold",
+        path=tmp_path / "run_bold.npy",
+        axes=["x", "y", "z", "trial"],
+        events=str(next(tmp_path.rglob("*events.tsv"))),
+        mask=str(next(tmp_path.rglob("*_mask.nii.gz"))),
+        response=response,
+        tr_s=TR,
+    )
+    np.testing.assert_allclose(read(spec, KNOWN).responses, expected.responses, rtol=1e-12)
+
+
 # Events and settings that do not fit.
 
 

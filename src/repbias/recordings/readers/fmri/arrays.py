@@ -50,7 +50,7 @@ class ArraySpace:
         images = {
             name: read_volume(path)
             for name, path in scan.paths.items()
-            if name != "events" and path.suffix.lower() not in SEPARATORS
+            if name in ("mask", "regions") and path.suffix.lower() not in SEPARATORS
         }
         if len(images) > 1:
             require_same_grid(images["regions"][0], images["mask"][0])
