@@ -310,6 +310,33 @@ def test_the_confounds_that_are_used_are_kept_with_the_recording(tmp_path, caplo
     assert "no confounds" not in caplog.text
 
 
+def test_a_pattern_need_not_match_in_every_run(tmp_path):
+    """fMRIPrep writes no motion_outlier for a run without one; such a run has the other columns."""
+    for run in "12":
+        write_run(tmp_path, run=run)
+    columns = ["trans_?", "rot_?", "csf"]
+    expected = read_folder(tmp_path, response={"confounds": {"columns": columns}})
+    table = next(tmp_path.rglob("*run-2_desc-confounds*.tsv"))
+    outliers = pd.DataFrame(np.eye(VOLUMES, dtype=int)[:, [30, 41]])
+    outliers.columns = ["motion_outlier00", "motion_outlier01"]
+    pd.read_csv(table, sep="\t").join(outliers).to_csv(table, sep="\t", index=False, na_rep="n/a")
+    found = read_folder(
+        tmp_path, response={"confounds": {"columns": [*columns, "motion_outlier*"]}}
+    )
+    assert found.info["confounds"].endswith("motion_outlier00, motion_outlier01 (not in all runs)")
+    first = found.trials["run"] == 1
+    np.testing.assert_array_equal(found.responses[first], expected.responses[first])
+    assert (found.responses[~first] != expected.responses[~first]).any()
+    only = read_folder(tmp_path, response={"confounds": {"columns": ["motion_outlier*"]}})
+    assert only.info["confounds"] == "motion_outlier00, motion_outlier01 (not in all runs)"
+    for name, message in (
+        ("motion_outlier00", "run-1_desc-confounds_timeseries.tsv: no column 'motion_outlier00'"),
+        ("outlier*", r"no column 'outlier\*' there or in the tables of other runs; allowed"),
+    ):
+        with pytest.raises(RepbiasError, match=message):
+            read_folder(tmp_path, response={"confounds": {"columns": [*columns, name]}})
+
+
 def test_confounds_may_be_in_a_table_of_ones_own(tmp_path):
     """Under its own name, it gives the same betas; changing it reruns what uses it."""
     write_run(tmp_path)

@@ -90,6 +90,11 @@ def _require_rows(path: Path, n_rows: int, n_volumes: int, scan: Scan) -> None:
 def say_confounds(confounds: Confounds | str | None, scans: Iterable[Scan]) -> str:
     """Say which nuisance regressors are used, for `check` and the log.
 
+    Raises
+    ------
+    RepbiasError
+        If no run has a column that was asked for.
+
     Examples
     --------
     >>> say_confounds(None, [])
@@ -100,18 +105,29 @@ def say_confounds(confounds: Confounds | str | None, scans: Iterable[Scan]) -> s
     if confounds.strategy is not None:
         return f"strategy {confounds.strategy} of nilearn"
     paths = dict.fromkeys(scan.paths["confounds"] for scan in scans)
-    of_runs = [_chosen(confounds, path, read_header(path)) for path in paths]
+    headers = {path: read_header(path) for path in paths}
+    every = list(dict.fromkeys(name for header in headers.values() for name in header))
+    for pattern in confounds.columns:
+        if not any(fnmatchcase(name, pattern) for name in every):
+            others = " there or in the tables of other runs" if len(headers) > 1 else ""
+            raise RepbiasError(
+                f"{next(iter(headers))}: no column {pattern!r}{others}; {nearest(pattern, every)}"
+            )
+    of_runs = [_chosen(confounds, path, header) for path, header in headers.items()]
     names = list(dict.fromkeys(name for of_run in of_runs for name in of_run))
     shared = "" if all(len(of_run) == len(names) for of_run in of_runs) else " (not in all runs)"
     return f"{', '.join(names)}{shared}"
 
 
 def _chosen(confounds: Confounds, path: Path, header: Sequence[str]) -> list[str]:
-    """Return the columns that were asked for, in the order of the configuration."""
+    """Return the columns that were asked for, in the order of the configuration.
+
+    A pattern need not match in every run: a run without outliers has no column of them.
+    """
     names: list[str] = []
     for pattern in confounds.columns:
         found = [name for name in header if fnmatchcase(name, pattern)]
-        if not found:
+        if not found and not set(pattern) & set("*?["):
             raise RepbiasError(f"{path}: no column {pattern!r}; {nearest(pattern, header)}")
         names += [name for name in found if name not in names]
     return [name for name in names if not fnmatchcase(name, NON_STEADY)]

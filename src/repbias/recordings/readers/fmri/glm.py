@@ -16,7 +16,7 @@ from repbias.io.untrusted import read_metadata
 from repbias.recordings.readers.files import import_optional
 from repbias.recordings.readers.fmri.betas import blank_unobserved
 from repbias.recordings.readers.fmri.bold import ROUNDING, warn_of_cuts
-from repbias.recordings.readers.fmri.confounds import read_confounds, say_confounds
+from repbias.recordings.readers.fmri.confounds import read_confounds
 from repbias.recordings.readers.fmri.glm_settings import Confounds, Glm
 from repbias.recordings.readers.fmri.runs import run_of, split_runs
 from repbias.recordings.readers.fmri.scans import Scan
@@ -352,15 +352,15 @@ def _slice_time_ref(glm: Glm, scan: Scan, tr: float, from_header: bool) -> float
     return start / tr if isinstance(start, int | float) and 0 <= start <= tr else 0.5
 
 
-def describe_fit(glm: Glm, scans: Sequence[Scan], trials: Sequence[pd.DataFrame]) -> dict[str, Any]:
+def describe_fit(glm: Glm, confounds: str, trials: Sequence[pd.DataFrame]) -> dict[str, Any]:
     """Say how betas were estimated, and warn of what makes them noisy or useless.
 
     Parameters
     ----------
     glm
         The model.
-    scans
-        All images.
+    confounds
+        Which nuisance regressors were used.
     trials
         For every subject, a row for each response: "stimulus", "n_events", "variance_inflation".
 
@@ -369,8 +369,7 @@ def describe_fit(glm: Glm, scans: Sequence[Scan], trials: Sequence[pd.DataFrame]
     dict
         What is kept with the recording.
     """
-    used = say_confounds(glm.confounds, scans)
-    logger.info("confounds: %s", used)
+    logger.info("confounds: %s", confounds)
     if glm.confounds is None:
         logger.warning(
             "no confounds: head motion is not part of the GLM; set response.confounds, or "
@@ -402,4 +401,8 @@ def describe_fit(glm: Glm, scans: Sequence[Scan], trials: Sequence[pd.DataFrame]
             "ceilings; set regressors: trial"
         )
     unit = {"z": "standard deviations of the signal", "percent": "% signal change", "none": ""}
-    return {"glm": glm.model_dump(mode="json"), "confounds": used, "response_unit": unit[glm.scale]}
+    return {
+        "glm": glm.model_dump(mode="json"),
+        "confounds": confounds,
+        "response_unit": unit[glm.scale],
+    }

@@ -17,7 +17,8 @@ class Confounds(Spec):
     """
 
     columns: list[str] = []
-    """Columns of the table, by name or with `*`, as in `[trans_*, rot_*, csf, white_matter]`.
+    """Columns of the table, by name or with `*`, as in `[trans_*, rot_*, csf, white_matter]`. A
+    name must be in the tables of all runs, a pattern such as `motion_outlier*` in those of some.
     Values that are missing at the start of a column, as in derivatives, are those that follow."""
     strategy: Literal["simple", "scrubbing", "compcor"] | None = None
     """A strategy of nilearn (`load_confounds_strategy`): motion and its derivatives with high-pass

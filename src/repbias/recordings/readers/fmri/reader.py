@@ -25,6 +25,7 @@ from repbias.recordings.readers.fmri.betas import (
 )
 from repbias.recordings.readers.fmri.bold import average_bold
 from repbias.recordings.readers.fmri.cifti import GrayordinateSpace
+from repbias.recordings.readers.fmri.confounds import say_confounds
 from repbias.recordings.readers.fmri.events import is_ignored, read_events
 from repbias.recordings.readers.fmri.gifti import SurfaceSpace
 from repbias.recordings.readers.fmri.glm import describe_fit, fit_bold
@@ -73,6 +74,9 @@ def read(spec: FmriRecording, stimulus_ids: np.ndarray) -> Recording:
         warn_of_others("images", spec.path, expand_variables(spec.images), PLACEHOLDERS)
     subjects: dict[str, list[Scan]] = {}
     scans = spec.scans()
+    glm = spec.glm()
+    # Before anything is fitted, as columns that no run has are refused.
+    confounds = say_confounds(glm.confounds if glm else None, scans)
     for scan in scans:
         subjects.setdefault(scan.where.get("subject", spec.subject), []).append(scan)
     read_all = (_read_subject(spec, name, of_subject) for name, of_subject in subjects.items())
@@ -89,23 +93,23 @@ def read(spec: FmriRecording, stimulus_ids: np.ndarray) -> Recording:
             for name, column in trials.drop(columns="stimulus").items()
         },
         units={n: c.to_numpy(int if n in PLACES else str) for n, c in units.items()},
-        info={"content": spec.content} | _processing(spec, scans, parts),
+        info={"content": spec.content} | _processing(spec, confounds, parts),
     )
     return canonical(spec, stimulus_ids, raw)
 
 
-def _processing(spec: FmriRecording, scans: list[Scan], parts: list[Part]) -> dict[str, Any]:
+def _processing(spec: FmriRecording, confounds: str, parts: list[Part]) -> dict[str, Any]:
     """Say how responses came from the images."""
     if spec.content == "betas":
         return {}
     if (glm := spec.glm()) is not None:
-        fit = describe_fit(glm, scans, [trials for _, trials, _ in parts])
+        fit = describe_fit(glm, confounds, [trials for _, trials, _ in parts])
         unit = {"response_unit": spec.response_unit} if spec.response_unit else {}
         return {"skip_volumes": spec.skip_volumes, **fit, **unit}
     return {
         **{key: getattr(spec, key) for key in ("delay_s", "detrend", "zscore_runs")},
         "skip_volumes": spec.skip_volumes,
-        "confounds": "none",
+        "confounds": confounds,
     }
 
 
