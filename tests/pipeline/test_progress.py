@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from repbias.pipeline.progress import UNKNOWN, Progress, clock, last_words
+from snakemake_logger_plugin_repbias import UNKNOWN, Progress, clock, last_words
 
 
 def test_of_rules_of_which_nothing_is_known_a_start_is_expected():

@@ -89,4 +89,5 @@ def test_the_catalogue_of_workflows_finds_the_whole_pipeline(tmp_path):
     command[command.index("--workflow-profile") + 1] = str(ROOT / "workflow/profiles/default")
     done = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True)
     assert done.returncode == 0, done.stderr
-    assert sorted(study.messages(done.stderr.splitlines())) == sorted(jobs)
+    said = (done.stdout + done.stderr).splitlines()
+    assert sorted(study.messages(said)) == sorted(jobs)

@@ -19,8 +19,8 @@ from repbias.commands.snakemake import locked, pipeline, snakemake
 from repbias.config.file import read_config
 from repbias.pipeline.checks import load_study
 from repbias.pipeline.plan import Plan
-from repbias.pipeline.progress import SECONDS
 from repbias.pipeline.times import seconds_by_rule
+from snakemake_logger_plugin_repbias import SECONDS
 
 #: Held by a run and its Snakemake; not empty if they were killed.
 MARK = Path(".snakemake/repbias.lock")
