@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from repbias.auditing.features import chosen_features
+from repbias.auditing.features import chosen_features, not_audited
 from repbias.auditing.spec import Audit
 from repbias.base.spec import RepbiasError
 
@@ -40,3 +40,18 @@ def test_a_column_called_like_what_is_not_explained_is_refused() -> None:
     assert list(chosen_features(Audit(features={"pause": {"column": "rest"}}), columns)) == [
         "pause"
     ]
+
+
+@pytest.mark.parametrize(
+    ("stimuli", "levels", "audited", "said"),
+    [(12, 4, True, False), (24, 8, True, False), (24, 12, False, True), (24, 24, False, False)],
+)
+def test_groups_of_less_than_three_are_no_features_but_are_told(
+    stimuli, levels, audited, said
+) -> None:
+    """Else a score that is all about them is said to be about nothing that is known."""
+    groups = np.array([f"g{i % levels}" for i in range(stimuli)])
+    columns = {"group": groups, "size": np.arange(float(stimuli))}
+    assert ("group" in chosen_features(Audit(), columns)) == audited
+    assert len(not_audited(Audit(), columns)) == said
+    assert not_audited(Audit(features=["size"]), columns) == [], "the study says what it wants"

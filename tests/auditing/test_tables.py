@@ -139,6 +139,17 @@ def test_too_many_features_are_refused_in_a_row(latent, rng):
     assert np.isnan(row["share"])
 
 
+def test_what_is_not_audited_is_told_in_every_row(latent, rng):
+    pairs = np.array([f"pair{i // 2:02d}" for i in range(N)])
+    shares = audited(recorded(latent, rng, pair=pairs), networks(latent, rng))["audit"]
+    assert set(shares["feature"]) == {"category", "rest"}
+    assert shares["warning"].str.contains(f"not audited: pair, as its {N // 2} values").all()
+    only = recorded(latent, rng, pair=pairs)
+    del only.stimuli["category"]
+    (row,) = audited(only, networks(latent, rng))["audit"].to_dict(orient="records")
+    assert row["warning"].startswith("audit: not audited: pair") and not row["gate"]
+
+
 def test_nothing_known_gives_no_rows(latent, rng):
     recording = recorded(latent, rng)
     del recording.stimuli["category"]

@@ -47,9 +47,11 @@ def test_the_pipeline_of_this_repository_is_run(folder, calls):
 
 def test_options_say_where_and_what_is_run(folder, calls):
     words = ["run", "config.yaml", "--profile", "slurm", "--dry-run", "--only", "learning"]
-    assert main([*words, "results/mine/config.yaml", "--", "--keep-going"]) == 0
+    files = ["results/mine/config.yaml", "rdms/tasks/base.h5"]
+    assert main([*words, *files, "--", "--keep-going"]) == 0
     ((_, *words),) = calls
-    assert words[2:4] == ["results/mine/tables/learning.csv", "results/mine/config.yaml"]
+    files = ["results/mine/tables/learning.csv", files[0], f"results/mine/{files[1]}"]
+    assert words[2:5] == files
     profile = words[words.index("--workflow-profile") + 1]
     assert Path(profile, "config.yaml").read_text().startswith("# For a cluster")
     assert "--cores" not in words

@@ -197,6 +197,12 @@ def test_warnings_of_the_share_stand_beside_it(tables):
     assert said(tables)[SHARES].endswith("Caution: one repeat: noise lowers the score.")
 
 
+def test_what_is_not_audited_is_named_beside_what_no_feature_explains(tables):
+    tables["audit"]["warning"] = "not audited: pair, as it is fine; one repeat"
+    text = said(tables)[SHARES]
+    assert text.endswith("no known feature. Not audited: pair, as it is fine. Caution: one repeat.")
+
+
 def test_networks_that_score_differently_are_no_finding(tables):
     rows = tables["audit"]["condition"] == "both"
     tables["audit"].loc[rows, "score"] = 0.4

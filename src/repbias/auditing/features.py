@@ -11,8 +11,8 @@ from repbias.auditing.spec import Audit, AuditedFeature
 from repbias.base.spec import RepbiasError
 from repbias.stimuli.spec import STATISTIC
 
-#: A column of text is a feature by default if it has at most this share of different values.
-MOST_LEVELS = 0.25
+#: A column of text is a feature by default if its values have three stimuli each, on average.
+MOST_LEVELS = 1 / 3
 
 
 def is_missing(values: np.ndarray) -> np.ndarray:
@@ -52,9 +52,29 @@ def chosen_features(spec: Audit, columns: Mapping[str, np.ndarray]) -> dict[str,
 
 
 def _is_suited(values: np.ndarray) -> bool:
-    known = values[~is_missing(values)]
-    levels = len(np.unique(known))
+    levels = _levels(values)
     return levels > 1 and (values.dtype.kind in "fiu" or levels <= MOST_LEVELS * len(values))
+
+
+def _levels(values: np.ndarray) -> int:
+    return len(np.unique(values[~is_missing(values)]))
+
+
+def not_audited(spec: Audit, columns: Mapping[str, np.ndarray]) -> list[str]:
+    """Return, in words, which columns group stimuli, but too finely to be audited by default.
+
+    A score may be about them all the same, so that they must not be passed over in silence.
+    """
+    if spec.features:
+        return []
+    return [
+        f"not audited: {name}, as its {_levels(values)} values have fewer than three of "
+        f"{len(values)} stimuli each (name it in audit.features, or give coarser groups)"
+        for name, values in columns.items()
+        if values.dtype.kind not in "fiub"
+        and not _is_suited(values)
+        and 1 < _levels(values) < (~is_missing(values)).sum()
+    ]
 
 
 def complete_stimuli(

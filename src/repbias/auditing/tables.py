@@ -12,7 +12,12 @@ import pandas as pd
 from scipy.stats import false_discovery_control
 
 from repbias.auditing.design import Design
-from repbias.auditing.features import chosen_features, complete_stimuli, regressors
+from repbias.auditing.features import (
+    chosen_features,
+    complete_stimuli,
+    not_audited,
+    regressors,
+)
 from repbias.auditing.gates import LEVEL, has_features, has_rest, least_t, permutation_p
 from repbias.auditing.kernels import squared, subject_kernels
 from repbias.auditing.scores import Brain, Division, Remainder, Side, divisions, movable
@@ -46,17 +51,21 @@ class Known:
     design : their features
     without : of every feature the design of it alone, and under "all" that of all
     said : what the study says of every feature: columns "role" and "reliability"
+    passed_over : in words, columns that are not audited though they group stimuli
     """
 
     rows: np.ndarray
     design: Design
     without: dict[str, Design]
     said: dict[str, dict[str, Any]]
+    passed_over: Sequence[str] = ()
 
     @classmethod
     def of(cls, columns: Mapping[str, np.ndarray], spec: Audit) -> Known | None:
         """Look at the columns of stimuli; None where there is nothing to audit."""
-        features = chosen_features(spec, columns)
+        features, passed_over = chosen_features(spec, columns), not_audited(spec, columns)
+        if not features and passed_over:
+            raise RepbiasError(f"audit: {passed_over[0]}")
         if not features:
             return None
         rows = complete_stimuli(spec, features, columns)
@@ -67,7 +76,7 @@ class Known:
             name: {"role": feature.role or "", "reliability": feature.reliability}
             for name, feature in features.items()
         }
-        return cls(rows, design, without | {"all": design}, said)
+        return cls(rows, design, without | {"all": design}, said, passed_over)
 
 
 def audit_recording(
@@ -228,7 +237,7 @@ def _audit_part(
     without = {name: Remainder.of(side, design) for name, design in known.without.items()}
     measure = str(recording.info.get("distance")) if recording.rdms is not None else None
     measure = measure or geometry.recording_distance
-    general = list(of_recording(recording, side, known.design, measure, groups))
+    general = [*known.passed_over, *of_recording(recording, side, known.design, measure, groups)]
     gate_p = permutation_p(kernels, side.mean, groups, spec.permutations, spec.seed)
     of_brain = np.append(
         has_features(side.mean, brain.orthogonal, N_LABELS, spec.seed),

@@ -57,6 +57,7 @@ def check_audit(
     except RepbiasError as error:
         findings.warnings.append(str(error))
         return
+    findings.warnings += [f"audit: {sentence}" for sentence in known.passed_over]
     names = known.design.names
     findings.facts["audit"] = (
         f"{count(len(names), 'feature')} ({some(names)}) of {known.design.n_stimuli} stimuli: "

@@ -84,8 +84,9 @@ def _targets(only: Sequence[str], plan: Plan) -> list[str]:
     for name in only:
         if name in plan.tables:
             targets.append(f"{plan.results}/tables/{name}.csv")
-        elif name.startswith(f"{plan.results}/"):
-            targets.append(name)
+        elif "/" in name:  # a file, also by its path in the results
+            below = name.removeprefix(f"{plan.results}/")
+            targets.append(f"{plan.results}/{below}")
         else:
             known = nearest(name, plan.tables)
             raise RepbiasError(f"--only {name}: no table of this study; {known}")

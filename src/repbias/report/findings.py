@@ -294,13 +294,15 @@ def shares_of(model: Model, audit: pd.DataFrame) -> Sentence:
     ]
     rest = f"{percent(shares.loc[REST, 'share'])} no known feature"
     text = f"{measure} {model.score:.2f}. In these stimuli this is {', '.join([*named, rest])}."
+    warnings = rows["warning"].str.split("; ").explode()
+    passed_over = warnings.str.startswith("not audited")
+    text += "".join(f" {said[0].upper()}{said[1:]}." for said in warnings[passed_over].unique())
     for row in features[features["reliability"] < 1].itertuples():
         text += (
             f" {row.Index} was measured with a reliability of {row.reliability:.2f}: without "
             f"errors its share would be about {percent(row.share / row.reliability)}."
         )
-    warnings = rows["warning"].str.split("; ").explode()
-    if len(warnings := warnings[warnings != ""]):
+    if len(warnings := warnings[(warnings != "") & ~passed_over]):
         text += f" Caution: {warnings.value_counts().index[0]}."
     return Sentence(SHARES, text, links)
 
