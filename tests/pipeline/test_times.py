@@ -93,7 +93,11 @@ def test_the_rules_of_a_run_take_in_all_what_its_steps_take():
     """But for the pictures and the start of jobs, which are no step's alone."""
     plan = Plan(load_study(read_config(ROOT / "config.yaml"), try_networks=False))
     seconds, steps = seconds_by_rule(plan), steps_of("config.yaml")
-    jobs = {"train": 3, "analyse_networks": 3, "recover_models": 2, "fit_models": 2}
-    for rule, step in zip(jobs, ("training", "analyses", "recovery", "encoding"), strict=True):
+    jobs = {"train": 3, "recover_models": 2, "fit_models": 2}
+    of_networks = ("analyse_networks", "rsa_models", "similarity", "identification")
+    together = sum((3 if r == of_networks[0] else 1) * (seconds[r] - START) for r in of_networks)
+    assert together == pytest.approx(steps["analyses"])
+    assert seconds["similarity"] > 5 * START, "all pairs of networks, by many measures"
+    for rule, step in zip(jobs, ("training", "recovery", "encoding"), strict=True):
         assert jobs[rule] * (seconds[rule] - START) == pytest.approx(steps[step]), rule
     assert seconds["figures"] > START

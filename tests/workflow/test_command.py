@@ -83,6 +83,9 @@ def test_a_run_that_was_killed_goes_on_and_the_next_has_nothing_to_do(tiny):
     over = repbias_run(tiny.folder)
     assert over.returncode == 0
     assert "Nothing to do: everything is up to date." in over.stdout
+    *_, brain, claims, _ = over.stdout.splitlines()
+    assert re.match(r"brain: .*targets=.* is most similar", brain), brain
+    assert re.fullmatch(r"Claims: \d+ supported, \d+ not supported, \d+ inconclusive.", claims)
     assert "Removing" not in over.stdout
 
 

@@ -72,10 +72,26 @@ def run(
     if code:
         print("What is done is kept: repeat the command when the cause is mended.", file=sys.stderr)
     elif not dry_run and report.exists() and not only:
+        for sentence in _found(Path(plan.results) / "tables"):
+            print(sentence)
         print(f"Report: {report}")
         if open_report:
             webbrowser.open(report.resolve().as_uri())
     return code
+
+
+def _found(folder: Path) -> Iterator[str]:
+    """Say in a line what was found of every recording, and how many claims hold."""
+    from repbias.report.findings import findings
+    from repbias.report.page import claims_summary
+    from repbias.tables import read_tables
+
+    tables = read_tables(folder.glob("*.csv"))
+    for found in findings(tables, {}):
+        yield f"{found['name']}: {found['sentences'][0].text}"
+    if len(tables["claims"]):
+        counts = claims_summary(tables["claims"])["counts"]
+        yield f"Claims: {', '.join(f'{n} {verdict}' for verdict, n in counts.items())}."
 
 
 def _targets(only: Sequence[str], plan: Plan) -> list[str]:

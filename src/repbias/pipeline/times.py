@@ -95,7 +95,7 @@ def seconds_by_step(
     study = plan.study
     steps = {
         "training": 3600 * sizes.training_hours(study),
-        "analyses": _networks(plan),
+        "analyses": sum(_networks(plan).values()),
         "models": sum(models.values()),
         "RSA": _rdms(plan, shown)
         + sum(_rsa(plan, name, size) for name, size in recordings.items()),
@@ -123,7 +123,6 @@ def seconds_by_step(
 #: Step to the rule whose jobs do most of its work.
 RULES = {
     "training": "train",
-    "analyses": "analyse_networks",
     "models": "model_activations",
     "RSA": "analyse_recording",
     "audit": "audit_recording",
@@ -151,13 +150,21 @@ def seconds_by_rule(plan: Plan) -> dict[str, float]:
     steps = seconds_by_step(plan, {}, simulated_sizes(study), {})
     jobs = {
         "training": len(plan.batches),
-        "analyses": len(plan.batches),
         "RSA": len(study.recordings),
         "audit": len(plan.audited_recordings()),
         "recovery": len(plan.recovered_recordings()),
         "encoding": len(study.recordings) * len(plan.by_activations()),
     }
+    jobs_of_networks = {
+        "analyse_networks": len(plan.batches),
+        "rsa_models": len(plan.analysed("rsa_models")),
+        "similarity": len(plan.analysed("similarity")),
+    }
     seconds = {
+        rule: START + of_rule / max(jobs_of_networks.get(rule, 1), 1)
+        for rule, of_rule in _networks(plan).items()
+    }
+    seconds |= {
         rule: START + steps[step] / max(jobs.get(step, 1), 1)
         for step, rule in RULES.items()
         if step in steps
@@ -166,23 +173,26 @@ def seconds_by_rule(plan: Plan) -> dict[str, float]:
     return seconds | drawn
 
 
-def _networks(plan: Plan) -> float:
-    """Predict analyses of networks, and comparisons between them."""
+def _networks(plan: Plan) -> dict[str, float]:
+    """Predict analyses of networks, and comparisons between them, by rule."""
     study = plan.study
-    seconds = sum(_condition(study, e, c) for e, _, c in study.conditions())
+    seconds = dict.fromkeys(("rsa_models", "similarity", "identification"), 0.0)
+    seconds["analyse_networks"] = sum(_condition(study, e, c) for e, _, c in study.conditions())
     for (_, analysis), rows in sizes.rows_of_pairs(study).items():
         if analysis == "rsa_models":
-            seconds += rows * (ROW + COMPARISON * comb(study.geometry.n_stimuli, 2))
+            of_row = ROW + COMPARISON * comb(study.geometry.n_stimuli, 2)
         else:
-            seconds += rows * SIMILARITY * (1 + study.similarity.permutations)
+            of_row = SIMILARITY * (1 + study.similarity.permutations)
+        seconds[analysis] += rows * of_row
     if spec := study.identification:
         seeds = {
             name: plan.conditions[_key(name)].seeds for name in {spec.target, *spec.candidates}
         }
         compared = sum(seeds[name] for name in spec.candidates) * (1 + spec.untrained)
         measures = len(spec.metrics) * len(spec.reliabilities)
-        seconds += seeds[spec.target] * compared * measures * SIMILARITY
-    return seconds + ENCRYPTION * (study.encryption is not None)
+        seconds["identification"] = seeds[spec.target] * compared * measures * SIMILARITY
+    seconds["encryption"] = ENCRYPTION * (study.encryption is not None)
+    return seconds
 
 
 def _key(condition: str) -> tuple[str, str]:
