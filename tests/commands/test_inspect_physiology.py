@@ -72,7 +72,7 @@ def write_nwb(path: Path, subject: str, session: str, trials: bool = True) -> Pa
             nwb.add_trial(start_time=start, stop_time=start + 0.5, image=IDS[i % 6])
     for unit in range(3):
         spikes = (STARTS[:, None] + np.linspace(0.05, 0.15, unit + 1)).ravel()
-        nwb.add_unit(spike_times=[*spikes, 13.0])
+        nwb.add_unit(spike_times=[0.2, *spikes, 13.0])
     path.parent.mkdir(parents=True, exist_ok=True)
     zarr = path.suffix == ".zarr"
     with NWBZarrIO(str(path), mode="w") if zarr else NWBHDF5IO(path, "w") as io:

@@ -212,11 +212,20 @@ def test_observed_windows_equal_a_loop_over_intervals(intervals, windows):
     np.testing.assert_array_equal(found, expected)
 
 
-def test_a_trial_without_a_time_has_no_response(tmp_path):
+def test_a_trial_without_a_time_has_no_response(tmp_path, caplog):
     trials = [TRIALS[0] | {"onset": np.nan}, *TRIALS[1:]]
     recording = read_file(write_units(tmp_path / "a.nwb", trials=trials), align="onset")
     assert len(recording.responses) == N_TRIALS - 1
     assert TRIALS[0]["start_time"] not in recording.trials["start_time"]
+    assert "1 of 18 trials have no time in the column 'onset'; they are left out" in caplog.text
+
+
+def test_a_trial_that_the_file_lists_twice_is_refused(tmp_path):
+    path = write_units(tmp_path / "a.nwb", trials=[*TRIALS, TRIALS[3]])
+    with pytest.raises(
+        RepbiasError, match=r"table 'trials': rows 3 and 18 have the same time 3\.1"
+    ):
+        read_file(path)
 
 
 def test_where_keeps_units_by_their_columns(tmp_path):

@@ -19,12 +19,12 @@ STARTS = np.arange(8) * 0.7 + 1.0
 SPIKES = [np.random.default_rng(seed).uniform(0, 8, 70) for seed in range(3)]
 
 
-def write_nwb(path: Path, session: str, subject: str | None = "mouse", spikes=SPIKES) -> Path:
+def write_nwb(path, session, subject: str | None = "mouse", spikes=SPIKES, **unit) -> Path:
     """Write a file with units and without trials."""
     file = pynwb.NWBFile("test", session, datetime(2020, 1, 1, tzinfo=UTC), session_id=session)
     file.subject = subject and pynwb.file.Subject(subject_id=subject)
     for times in spikes:
-        file.add_unit(spike_times=np.sort(times))
+        file.add_unit(spike_times=np.sort(times), **unit)
     with pynwb.NWBHDF5IO(path, "w") as io:
         io.write(file)
     return path
@@ -148,6 +148,42 @@ def test_trials_without_a_stimulus_or_a_time_are_left_out(tmp_path, caplog):
     recording = read(spec_of(path, write_table(tmp_path / "trials.csv", columns)), KNOWN)
     assert sorted(recording.trials["start_time"]) == pytest.approx(np.delete(STARTS, [3, 5]))
     assert "1 of 8 trials name no stimulus in the column 'image'" in caplog.text
+    assert "1 of 7 trials have no time in the column 'onset'; they are left out" in caplog.text
+
+
+def test_trials_after_the_last_spike_have_no_responses(tmp_path, caplog):
+    path = write_nwb(tmp_path / "a.nwb", "s1")
+    trials = write_table(tmp_path / "trials.csv", shown([*STARTS[:6], 9.0, 30.0]))
+    recording = read(spec_of(path, trials), KNOWN)
+    assert sorted(recording.trials["start_time"]) == pytest.approx(STARTS[:6])
+    assert "2 of 8 trials are not within the recording" in caplog.text
+
+
+def test_a_recording_lasts_as_long_as_it_was_observed(tmp_path, caplog):
+    path = write_nwb(tmp_path / "a.nwb", "s1", obs_intervals=[[0.0, 10.0]])
+    trials = write_table(tmp_path / "trials.csv", shown([*STARTS[:6], 9.0, 30.0]))
+    recording = read(spec_of(path, trials), KNOWN)
+    assert sorted(recording.trials["start_time"]) == pytest.approx([*STARTS[:6], 9.0])
+    assert recording.responses[recording.trials["start_time"] == 9.0].tolist() == [[0, 0, 0]]
+    assert "1 of 8 trials are not within the recording, which goes from 0 to 10 s" in caplog.text
+
+
+def test_a_presentation_that_is_listed_twice_is_refused(tmp_path):
+    """It would count as a repeat, and repeats of pure noise as reliable."""
+    path = write_nwb(tmp_path / "a.nwb", "s1")
+    trials = write_table(tmp_path / "trials.csv", shown([*STARTS, *STARTS]))
+    with pytest.raises(
+        RepbiasError,
+        match=r"trials\.csv: lines 2 and 10 have the same time 1 in .*'onset'; expected",
+    ):
+        read(spec_of(path, trials), KNOWN)
+
+
+def test_trials_are_ordered_by_the_time_that_they_are_aligned_to(tmp_path):
+    path = write_nwb(tmp_path / "a.nwb", "s1")
+    columns = shown() | {"start_time": STARTS[::-1]}
+    recording = read(spec_of(path, write_table(tmp_path / "trials.csv", columns)), KNOWN)
+    assert_counts(recording)
 
 
 @pytest.mark.parametrize(

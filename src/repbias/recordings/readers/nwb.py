@@ -14,6 +14,7 @@ from pydantic import model_validator
 from repbias.base.identities import as_ids
 from repbias.base.spec import RepbiasError, nearest
 from repbias.io.recordings import Recording
+from repbias.io.text_tables import is_missing
 from repbias.io.untrusted import open_hdf5, readable, refuse_size
 from repbias.io.zarr import METADATA, is_zarr, open_nwb_zarr
 from repbias.recordings.readers.files import (
@@ -29,6 +30,7 @@ from repbias.recordings.readers.trials import (
     SeriesRecording,
     Trials,
     average,
+    check_times,
     named_units,
     read_trials,
     session_responses,
@@ -171,6 +173,9 @@ def _trials(spec: NwbRecording, path: Path, file: Any) -> Trials:
         raise RepbiasError(f"{path}: align: the column {spec.align!r} does not hold times")
     if not len(align):
         raise RepbiasError(f"{path}: the table {spec.table!r} is empty")
+    named = ~is_missing(as_ids(shown))
+    where = f"{path}: table {spec.table!r}"
+    check_times(spec, where, "row", np.flatnonzero(named), align[named].astype(float))
     return Trials(
         subject=spec.subject_of(path, subject),
         session=spec.value_for(path, spec.session) or session,
@@ -266,8 +271,13 @@ def _count(
     """Return spike counts of the chosen units, (trial, unit, bin)."""
     if "spike_times" not in units.colnames:
         raise RepbiasError(f"{path}: units have no spike_times; {nearest('', units.colnames)}")
-    if spec.trials is not None and len(spikes := units["spike_times"].target.data):
-        within_recording(spec, path, align, float(np.min(spikes[:])), float(np.max(spikes[:])))
+    if spec.trials is not None:
+        # The recording lasts as long as it was observed, or else from the first spike to the last.
+        extents = (units[n].target.data for n in ("obs_intervals", "spike_times") if n in units)
+        times = next((np.asarray(x[:]) for x in extents if len(x)), None)
+        if times is not None:
+            inside = within_recording(spec, path, align, float(times.min()), float(times.max()))
+            align = np.where(inside, align, np.nan)
     edges = spec.edges()
     counts = np.empty((len(align), len(chosen), len(edges) - 1))
     for column, unit in enumerate(chosen.tolist()):

@@ -156,8 +156,8 @@ def read_trials(
     Raises
     ------
     RepbiasError
-        If the table is no table, lacks a column, or has no row for the file; or if it is one for
-        several files and does not say which rows belong to which.
+        If the table is no table, lacks a column, has no row for the file, or lists a presentation
+        twice; or if it is one for several files and does not say which rows belong to which.
     """
     assert spec.trials is not None
     file = spec.value_for(path, spec.trials)
@@ -185,6 +185,7 @@ def read_trials(
         table = table[chosen]
     table = _with_stimulus(spec, file, table)
     align = numbers(file, table, find_column(file, table, spec.align))
+    check_times(spec, f"{file}", "line", table.index.to_numpy(), align)
     align = align + spec.value_for(path, spec.offset_s)
     columns = plain_columns({str(name): typed(table[name]) for name in table})
     columns.pop("subject", None)
@@ -194,7 +195,7 @@ def read_trials(
         stimulus=texts(file, table, spec.stimulus),
         align=align,
         # The column that orders the trials of a stimulus.
-        columns={"start_time": align} | columns,
+        columns=columns | {"start_time": align},
     )
 
 
@@ -230,6 +231,45 @@ def _with_stimulus(spec: TrialRecording, file: Path, table: Any) -> Any:
             spec.stimulus,
         )
     return table[~missing]
+
+
+def check_times(
+    spec: TrialRecording, where: str, row: str, numbers: np.ndarray, align: np.ndarray
+) -> None:
+    """Refuse two trials of a session at the same time; warn of those without a time.
+
+    Parameters
+    ----------
+    spec
+        The entry of ``recordings:``.
+    where, row, numbers
+        The table, what its rows are called, and their numbers, (trial,), for messages.
+    align
+        (trial,) times of the trials that name a stimulus, in seconds; may be NaN.
+
+    Raises
+    ------
+    RepbiasError
+        If two are the same: one response would count as two repeats.
+    """
+    known = np.isfinite(align)
+    times, counts = np.unique(align[known], return_counts=True)
+    if counts.max(initial=1) > 1:
+        time = times[counts.argmax()]
+        first, second = numbers[align == time][:2]
+        raise RepbiasError(
+            f"{where}: {row}s {first} and {second} have the same time {time:g} in the column "
+            f"{spec.align!r}; expected one {row} for each presentation, as every further one counts "
+            "as a repeat"
+        )
+    if not known.all():
+        logger.warning(
+            "%s: %d of %d trials have no time in the column %r; they are left out",
+            where,
+            (~known).sum(),
+            len(align),
+            spec.align,
+        )
 
 
 def within_recording(
