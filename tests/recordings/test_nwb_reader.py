@@ -222,9 +222,7 @@ def test_a_trial_without_a_time_has_no_response(tmp_path, caplog):
 
 def test_a_trial_that_the_file_lists_twice_is_refused(tmp_path):
     path = write_units(tmp_path / "a.nwb", trials=[*TRIALS, TRIALS[3]])
-    with pytest.raises(
-        RepbiasError, match=r"table 'trials': rows 3 and 18 have the same time 3\.1"
-    ):
+    with pytest.raises(RepbiasError, match="table 'trials': rows 3 and 18 have the same time"):
         read_file(path)
 
 

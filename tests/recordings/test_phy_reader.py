@@ -227,6 +227,54 @@ def test_regions_come_from_a_column_a_table_or_the_entry(folder, trials, tmp_pat
         regions(regions=tsv(tmp_path / "x.tsv", "depth\tregion", [(5, "CA3")]))
 
 
+def test_a_table_of_regions_has_rows_of_each_session(folder, trials, tmp_path):
+    """Clusters of every session are numbered from 0."""
+    second = write_kilosort(tmp_path / "tuesday" / "phy")
+    rows = [("monday", 0, "V1"), ("monday", 5, "V1"), ("tuesday", 0, "LM"), ("tuesday", 1, "LM")]
+    rows += [("tuesday", 3, "LM")]
+    settings = {"more_files": [second], "subject": "mouse1"}
+    regions = tsv(tmp_path / "r.tsv", "session\tcluster_id\tregion", rows)
+    recording = read(spec_of(folder, [trials, trials], regions=regions, **settings), KNOWN)
+    assert recording.units["region"].tolist() == ["V1"] * 2 + ["LM"] * 3
+    alone = read(spec_of(folder, trials, regions=regions, subject="mouse1"), KNOWN)
+    assert alone.units["region"].tolist() == ["V1"] * 2
+    tsv(regions, "session\tcluster_id\tregion", rows[:2])
+    with pytest.raises(RepbiasError, match=r"no row of session 'tuesday', which .* has 'monday'"):
+        read(spec_of(folder, [trials, trials], regions=regions, **settings), KNOWN)
+    tsv(regions, "session\tcluster_id\tregion", [("Mo", *row[1:]) for row in rows[:2]])
+    renamed = read(spec_of(folder, trials, regions=regions), KNOWN)
+    assert renamed.units["region"].tolist() == ["V1"] * 2, "of one session, it need not be named"
+
+
+def test_a_cluster_in_two_regions_is_refused(folder, trials, tmp_path):
+    rows = [(0, "V1"), (5, "V1"), (0, "LM")]
+    regions = tsv(tmp_path / "r.tsv", "cluster_id\tregion", rows)
+    with pytest.raises(RepbiasError, match=r"r\.tsv: lines 2 and 4 give cluster_id 0 two regions"):
+        read(spec_of(folder, trials, regions=regions), KNOWN)
+    tsv(regions, "cluster_id\tregion", [*rows[:2], rows[0]])
+    assert read(spec_of(folder, trials, regions=regions), KNOWN).units["region"][0] == "V1"
+
+
+@pytest.mark.parametrize("key", ["cluster_id", "ch"])
+def test_numbers_of_clusters_match_as_numbers(key, folder, trials, tmp_path):
+    """As pandas writes them where a cell of the column is missing."""
+    first, second = {"cluster_id": (0, 5), "ch": (10, 13)}[key]
+    rows = [(f"{first}.0", "V1"), (f"{second}.0", "LM")]
+    regions = tsv(tmp_path / "r.tsv", f"{key}\tregion", rows)
+    found = read(spec_of(folder, trials, regions=regions), KNOWN)
+    assert found.units["region"].tolist() == ["V1", "LM"]
+
+
+def test_clusters_without_a_row_of_regions_are_told_of(folder, trials, tmp_path, caplog):
+    regions = tsv(tmp_path / "r.tsv", "cluster_id\tregion", [(5, "V1"), (2, "n/a")])
+    found = read(spec_of(folder, trials, regions=regions), KNOWN)
+    assert found.units["region"].tolist() == ["", "V1"]
+    assert "r.tsv: 1 of 2 clusters have no region: 0" in caplog.text
+    tsv(regions, "cluster_id\tregion", [("a", "V1"), (2, "V1")])
+    with pytest.raises(RepbiasError, match=r"no row has the cluster_id of .* 0, 5, found 'a', '2'"):
+        read(spec_of(folder, trials, regions=regions), KNOWN)
+
+
 def test_sessions_are_joined(folder, trials, tmp_path):
     second = write_kilosort(tmp_path / "tuesday" / "phy", SAMPLES[:700], TEMPLATES[:700])
     settings = {"more_files": [second], "subject": "mouse1", "sampling_rate": [RATE, RATE]}

@@ -174,7 +174,7 @@ def test_a_presentation_that_is_listed_twice_is_refused(tmp_path):
     trials = write_table(tmp_path / "trials.csv", shown([*STARTS, *STARTS]))
     with pytest.raises(
         RepbiasError,
-        match=r"trials\.csv: lines 2 and 10 have the same time 1 in .*'onset'; expected",
+        match=r"trials\.csv: lines 2 and 10 have the same time 1 in",
     ):
         read(spec_of(path, trials), KNOWN)
 

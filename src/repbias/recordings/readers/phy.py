@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -25,8 +26,11 @@ from repbias.recordings.readers.files import (
 )
 from repbias.recordings.readers.trials import (
     TrialRecording,
+    Trials,
     named_units,
+    only_value,
     read_trials,
+    rows_of,
     session_name,
     session_responses,
     within_recording,
@@ -72,7 +76,8 @@ class PhyRecording(TrialRecording):
     """Column of `cluster_info.tsv`, or of another table of clusters, with the brain region."""
     regions: InputPath | list[InputPath] | None = None
     """Table (`.csv`, `.tsv`) of brain regions, with a column `region` and a column `cluster_id` or
-    `ch` (the channel as in `cluster_info.tsv`); one for all folders, or a list with one each."""
+    `ch` (the channel as in `cluster_info.tsv`); one for all folders, or a list with one each.
+    Columns `session` and `subject`, if there are any, say which rows belong to a folder."""
     region: str = ""
     """Brain region, if neither a column nor a table states it."""
     where: Where = {}
@@ -122,7 +127,7 @@ def _read_folder(spec: PhyRecording, path: Path) -> SessionResponses:
             duration = float(times.max(initial=0))
         inside = within_recording(spec, path, trials.align, 0.0, duration)
         ids, spikes_of = np.unique(clusters.astype(np.int64), return_inverse=True)
-        columns = _columns(spec, path, ids)
+        columns = _columns(spec, path, trials, ids)
         units = named_units(trials, columns)
         if assignment_of(path).name == "spike_templates.npy":
             logger.warning("%s: has no spike_clusters.npy: %s", path, NOT_CURATED)
@@ -207,7 +212,9 @@ def sampling_rate(path: Path) -> float | None:
     return float(found[0]) if len(found) == 1 and float(found[0]) > 0 else None
 
 
-def _columns(spec: PhyRecording, path: Path, ids: np.ndarray) -> dict[str, np.ndarray]:
+def _columns(
+    spec: PhyRecording, path: Path, trials: Trials, ids: np.ndarray
+) -> dict[str, np.ndarray]:
     """Return the columns of the clusters `ids`, with "unit", "group" and "region"."""
     found = read_clusters(path)
     names = ids.astype(str).tolist()
@@ -226,11 +233,13 @@ def _columns(spec: PhyRecording, path: Path, ids: np.ndarray) -> dict[str, np.nd
         logger.warning("%s: no cluster was labelled in phy: labels are kilosort's", path)
     elif unsorted := labels.count(UNSORTED):
         logger.warning("%s: %d of %d clusters have no label in phy", path, unsorted, len(ids))
+    kept = [c for c, label in zip(names, labels, strict=True) if label in spec.groups]
+    regions = _regions(spec, path, trials, names if spec.groups == "all" else kept, found)
     return {
         **plain_columns(columns),
         "unit": np.array(names),
         "group": np.array(labels),
-        "region": _regions(spec, path, names, found),
+        "region": np.array([regions.get(name, spec.region) for name in names], dtype=str),
     }
 
 
@@ -257,10 +266,14 @@ def groups_of(columns: Mapping[str, Mapping[str, str]]) -> Mapping[str, str] | N
 
 
 def _regions(
-    spec: PhyRecording, path: Path, names: list[str], columns: Mapping[str, Mapping[str, str]]
-) -> np.ndarray:
-    """Return the region of every cluster, from a column, a table, or the entry."""
-    file: Any = spec.value_for(path, spec.regions)
+    spec: PhyRecording,
+    path: Path,
+    trials: Trials,
+    kept: list[str],
+    columns: Mapping[str, Mapping[str, str]],
+) -> Mapping[str, str]:
+    """Return the regions of clusters, from a column or a table; warn if one of `kept` has none."""
+    file = spec.value_for(path, spec.regions)
     if spec.region_column is not None:
         if spec.region_column not in columns:
             raise RepbiasError(
@@ -269,16 +282,61 @@ def _regions(
             )
         found = columns[spec.region_column]
     elif file is None:
-        found = {}
+        return {}
     else:
-        table = read_table(file)
-        keys = {"cluster_id": dict(zip(names, names, strict=True)), "ch": columns.get("ch", {})}
-        key = next((name for name, values in keys.items() if name in table and values), None)
-        if key is None:
-            raise RepbiasError(
-                f"{file}: expected a column 'cluster_id', or 'ch' where cluster_info.tsv has one; "
-                f"found {', '.join(table)}"
-            )
-        regions = dict(zip(table[key], table[find_column(file, table, "region")], strict=True))
-        found = {name: regions.get(value, spec.region) for name, value in keys[key].items()}
-    return np.array([found.get(name, spec.region) for name in names], dtype=str)
+        found = _regions_in(file, spec, path, trials, kept, columns)
+    lacking = [cluster for cluster in kept if cluster not in found]
+    if lacking:
+        logger.warning(
+            "%s: %d of %d clusters have no region: %s",
+            file or path,
+            len(lacking),
+            len(kept),
+            ", ".join(lacking[:5]),
+        )
+    return found
+
+
+def _regions_in(
+    file: Path,
+    spec: PhyRecording,
+    path: Path,
+    trials: Trials,
+    kept: list[str],
+    columns: Mapping[str, Mapping[str, str]],
+) -> dict[str, str]:
+    """Return the regions of the clusters `kept` in a table of the user's."""
+    table = read_table(file)
+    own = isinstance(spec.regions, list) or not spec.more_files
+    for name, value in (("session", trials.session), ("subject", trials.subject)):
+        if name in table and not (own and only_value(table, name)):
+            table = rows_of(file, table, path, name, value, "row")
+    keys = {"cluster_id": dict(zip(kept, kept, strict=True)), "ch": columns.get("ch", {})}
+    key = next((name for name, values in keys.items() if name in table and values), None)
+    if key is None:
+        raise RepbiasError(
+            f"{file}: expected a column 'cluster_id', or 'ch' where cluster_info.tsv has one; "
+            f"found {', '.join(table)}"
+        )
+    table = table[~is_missing(table[find_column(file, table, "region")])]
+    # A column of whole numbers becomes 5.0 in pandas if a cell of it is missing.
+    as_whole = partial(re.sub, r"\.0+$", "")
+    rows = table.assign(key=table[key].map(as_whole)).drop_duplicates(["key", "region"])
+    twice = rows["key"][rows.duplicated("key")]
+    if len(twice):
+        first, second = rows.index[rows["key"] == twice.iloc[0]][:2]
+        raise RepbiasError(
+            f"{file}: lines {first} and {second} give {key} {twice.iloc[0]} two regions, "
+            f"{rows['region'][first]!r} and {rows['region'][second]!r}; where clusters of several "
+            "folders have the same numbers, a column 'session' tells them apart"
+        )
+    regions = dict(zip(rows["key"], rows["region"], strict=True))
+    wanted = {cluster: as_whole(keys[key].get(cluster, "")) for cluster in kept}
+    found = {cluster: regions[name] for cluster, name in wanted.items() if name in regions}
+    if kept and not found:
+        raise RepbiasError(
+            f"{file}: no row has the {key} of a cluster that is read; expected "
+            f"{', '.join(sorted(set(wanted.values()))[:5])}, found "
+            f"{', '.join(map(repr, table[key][:5]))}"
+        )
+    return found

@@ -167,22 +167,16 @@ def read_trials(
         _refuse_ambiguous(spec, file, list(table))
     given = {"session": spec.session, "subject": spec.subject}
     names = {"session": spec.value_for(path, spec.session) or session}
-    if own and _only(table, "subject") and not spec.subject:
-        subject = _only(table, "subject")
+    if own and only_value(table, "subject") and not spec.subject:
+        subject = only_value(table, "subject")
     names["subject"] = spec.subject_of(path, subject)
     for name in ("session", "subject"):
         if name not in table:
             continue
-        only = _only(table, name)
+        only = only_value(table, name)
         if own and only and not given[name]:
             names[name] = only
-        chosen = table[name] == names[name]
-        if not chosen.any():
-            raise RepbiasError(
-                f"{file}: no trial of {name} {names[name]!r}, which {path} is; the table has "
-                f"{', '.join(map(repr, sorted(set(table[name]))[:10]))}; set {name!r}"
-            )
-        table = table[chosen]
+        table = rows_of(file, table, path, name, names[name], "trial")
     table = _with_stimulus(spec, file, table)
     align = numbers(file, table, find_column(file, table, spec.align))
     check_times(spec, f"{file}", "line", table.index.to_numpy(), align)
@@ -199,7 +193,35 @@ def read_trials(
     )
 
 
-def _only(table: Any, name: str) -> str:
+def rows_of(file: Path, table: Any, path: Path, name: str, value: str, row: str) -> Any:
+    """Return the rows of a table that belong to a session or a subject.
+
+    Parameters
+    ----------
+    file, table
+        The table, from :func:`repbias.io.text_tables.read_table`.
+    path
+        The file or folder of the recording.
+    name, value
+        ``session`` or ``subject``, a column of the table, and which of them `path` is.
+    row
+        What a row is called, for messages.
+
+    Raises
+    ------
+    RepbiasError
+        If there is none.
+    """
+    chosen = table[name] == value
+    if not chosen.any():
+        raise RepbiasError(
+            f"{file}: no {row} of {name} {value!r}, which {path} is; the table has "
+            f"{', '.join(map(repr, sorted(set(table[name]))[:10]))}; set {name!r}"
+        )
+    return table[chosen]
+
+
+def only_value(table: Any, name: str) -> str:
     """Return the only value of a column; empty if there is no such column, or there are more."""
     values = set(table[name]) if name in table else set()
     return str(values.pop()) if len(values) == 1 else ""
@@ -259,8 +281,8 @@ def check_times(
         first, second = numbers[align == time][:2]
         raise RepbiasError(
             f"{where}: {row}s {first} and {second} have the same time {time:g} in the column "
-            f"{spec.align!r}; expected one {row} for each presentation, as every further one counts "
-            "as a repeat"
+            f"{spec.align!r}; expected one {row} for each presentation, as every further one "
+            "counts as a repeat"
         )
     if not known.all():
         logger.warning(
