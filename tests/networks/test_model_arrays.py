@@ -205,6 +205,14 @@ def test_files_of_net2brain(per_layer, tmp_path):
     assert_layers(read(tmp_path, **settings), flat)
 
 
+def test_two_files_of_a_stimulus_are_refused(tmp_path):
+    for name in FILE:
+        np.savez(tmp_path / f"{name}.npz", fc=np.zeros((3, 4)))
+    scipy.io.savemat(tmp_path / "im3.mat", {"fc": np.ones((3, 4))})
+    with pytest.raises(RepbiasError, match="the id 'im3' occurs twice"):
+        read(tmp_path, stimulus_ids="files", axes=["channel", "unit"])
+
+
 def test_an_assembly_of_brainscore(tmp_path):
     """Neuroids of all layers on one axis, as its extractor packages them; after its source."""
     values = np.concatenate(list(LAYERS.values()), axis=1)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from repbias.base.identities import join, listed
+from repbias.base.identities import join, listed, refuse_duplicate_ids
 from repbias.base.order import naturally
 from repbias.base.spec import InputPath, RepbiasError, nearest, shown
 from repbias.io.untrusted import readable
@@ -224,13 +224,15 @@ def rows_of(spec: ModelFile, ids: Sequence[str] | np.ndarray, known: Sequence[st
     Raises
     ------
     RepbiasError
-        If a stimulus of the set is missing, or an id could be of several.
+        If a stimulus of the set is missing, an id occurs twice, as those of `cat.npz` and `cat.mat`
+        do, or could be of several.
     """
     return _rows(spec.path, spec.stimuli, tuple(map(str, ids)), tuple(known))
 
 
 @lru_cache(maxsize=16)  # of all layers the same is asked, and said once
 def _rows(path: Path, stimuli: str, ids: tuple[str, ...], known: tuple[str, ...]) -> np.ndarray:
+    refuse_duplicate_ids(np.array(ids), str(path))
     found = join(ids, known)
     found.refuse_unclear(str(path), repr(stimuli))
     row_of = {name: row for row, name in enumerate(ids)}
