@@ -12,6 +12,7 @@ from repbias.base.spec import RepbiasError
 from repbias.recordings.readers import read_recording
 from repbias.recordings.readers.array import ArrayRecording
 from repbias.recordings.readers.rdms import RdmRecording
+from repbias.recordings.responses import stimulus_means
 
 KNOWN = np.array(["ant", "bee", "cat", "dog"])
 RNG = np.random.default_rng(0)
@@ -87,6 +88,32 @@ def test_rdms_with_one_matrix_per_subject(tmp_path):
     for subject, row in zip(recording.rdm_info["subject"], recording.rdms, strict=True):
         np.testing.assert_array_equal(row, pairs[subject])
     assert sorted(recording.rdm_info["subject"]) == ["S1", "S10", "S2"]
+
+
+def test_subjects_without_any_response_are_left_out(tmp_path, caplog):
+    arrays = {name: RNG.normal(size=(4, 2, 3)) for name in ("S1", "S2", "S3")}
+    arrays["S2"][:] = np.nan
+    np.savez(tmp_path / "a.npz", **arrays)
+    recording = read(tmp_path / "a.npz", variable="S*")
+    assert recording.units["subject"].tolist() == ["S1"] * 3 + ["S3"] * 3
+    assert "a.npz: no response of subject 'S2'; it is left out" in caplog.text
+    np.testing.assert_array_equal(
+        stimulus_means(recording), np.concatenate([arrays["S1"], arrays["S3"]], 2).mean(axis=1)
+    )
+
+
+def test_subjects_that_saw_excluded_stimuli_only_are_left_out(tmp_path, caplog):
+    """They have responses in the file, but not a trial that is read."""
+    shown = {"ids_S1": KNOWN, "ids_S2": np.array(["blank", "blank"])}
+    rates = {name: RNG.normal(size=(len(ids), 3)) for name, ids in shown.items()}
+    rates = {name.removeprefix("ids_"): rate for name, rate in rates.items()}
+    np.savez(tmp_path / "a.npz", **shown, **rates)
+    recording = read(
+        tmp_path / "a.npz", "variable:ids_S*", ["trial", "unit"], variable="S*", exclude=["blank"]
+    )
+    np.testing.assert_array_equal(stimulus_means(recording), rates["S1"])
+    assert recording.units["unit"].tolist() == ["S1/1", "S1/2", "S1/3"]
+    assert "no response of subject 'S2'" in caplog.text
 
 
 def test_what_does_not_fit_is_refused(tmp_path):

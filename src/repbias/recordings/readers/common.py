@@ -369,7 +369,7 @@ def canonical(spec: ResponseRecording, known: np.ndarray, raw: RawResponses) -> 
     The order does not depend on the order of rows in the file. Units are sorted by subject and
     name; trials by stimulus, then by those columns of :data:`ORDER_COLUMNS` that exist, and where
     these do not distinguish them, by a hash of their responses. Trials in which no unit was
-    observed are left out.
+    observed, and subjects that were in none, are left out.
 
     Parameters
     ----------
@@ -402,11 +402,13 @@ def canonical(spec: ResponseRecording, known: np.ndarray, raw: RawResponses) -> 
     if not used.any():
         raise RepbiasError(f"{spec.path}: every response is NaN")
     _warn_of_unobserved(spec, ids[matched.used], ids[used])
+    rows = np.flatnonzero(used)
+    seen = _of_observed_subjects(spec, selected(responses, rows), units["subject"])
     unmatched = ids[~matched.used & ~matched.excluded]
 
     by_name = np.lexsort([units["unit"].astype(str), units["subject"].astype(str)])
+    by_name = by_name[seen[by_name]]
     units = {name: values[by_name] for name, values in units.items()}
-    rows = np.flatnonzero(used)
     trials = {name: np.asarray(values)[rows] for name, values in raw.trials.items()}
     order = _trial_order(ids[rows], selected(responses, rows), by_name, trials)
     rows = rows[order]
@@ -441,6 +443,20 @@ def _warn_of_unobserved(spec: FileRecording, shown: np.ndarray, observed: np.nda
     if len(unobserved):
         some = ", ".join(unobserved[:5])
         logger.warning("%s: %d stimuli have no response: %s", spec.path, len(unobserved), some)
+
+
+def _of_observed_subjects(
+    spec: FileRecording, responses: Responses, subjects: np.ndarray
+) -> np.ndarray:
+    """Return which units are of subjects with a response, (unit,) bool; warn of other subjects."""
+    kept = np.ones(len(subjects), bool)
+    names = dict.fromkeys(subjects.tolist())
+    for name in names if len(names) > 1 else ():
+        of_subject = subjects == name
+        if not observed_trials(selected(responses, units=of_subject)).any():
+            logger.warning("%s: no response of subject %r; it is left out", spec.path, str(name))
+            kept &= ~of_subject
+    return kept
 
 
 def _by_subject(responses: Responses, subjects: np.ndarray) -> Responses:
