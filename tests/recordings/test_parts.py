@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from repbias.base.spec import RepbiasError
 from repbias.io.recordings import Recording
@@ -15,6 +16,7 @@ from repbias.recordings.parts import (
     regions_of,
     stimulus_groups,
 )
+from repbias.recordings.readers.array import ArrayRecording
 
 IDS = np.array([f"s{i}" for i in range(6)])
 
@@ -70,6 +72,20 @@ def test_an_unknown_region_is_refused_with_those_there_are():
         RepbiasError, match=r"mine.analyse_regions: no region 'V5'.*allowed: IT, V4"
     ):
         choose_regions(recording(), {"dorsal": ["V5"]}, "mine")
+
+
+def test_a_region_in_two_groups_is_refused(tmp_path):
+    """Units cannot be of two regions, and one group would lack them."""
+    np.save(tmp_path / "r.npy", np.zeros((6, 4)))
+    settings = {"kind": "array", "path": tmp_path / "r.npy", "stimuli": "set"}
+    settings |= {"axes": ["stimulus", "unit"], "stimulus_ids": IDS.tolist()}
+    groups = {"early": ["V1", "V2"], "ventral": ["V2", "V4"]}
+    with pytest.raises(ValidationError, match=r"analyse_regions\n.*'V2' occurs twice"):
+        ArrayRecording(**settings, analyse_regions=groups)
+    with pytest.raises(ValidationError, match=r"analyse_regions\n.*'V1' occurs twice"):
+        ArrayRecording(**settings, analyse_regions=["V1", "V1"])
+    groups["ventral"] = ["V4"]
+    assert ArrayRecording(**settings, analyse_regions=groups).analyse_regions == groups
 
 
 def test_groups_are_a_column():

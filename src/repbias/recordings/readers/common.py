@@ -7,6 +7,7 @@ import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -74,12 +75,21 @@ class FileRecording(StimulusFile):
     """The subjects that are analysed; by default all."""
     analyse_regions: list[str] | dict[Name, list[str]] | None = None
     """The regions that are analysed, each by itself; by default all. A mapping joins several under
-    a new name: `{ventral: [V4, IT]}`."""
+    a new name: `{ventral: [V4, IT]}`; no region may be in two."""
 
     @field_validator("exclude", "analyse_subjects")
     @classmethod
     def _different(cls, ids: list[str] | None) -> list[str] | None:
         return None if ids is None else refuse_duplicates(ids)
+
+    @field_validator("analyse_regions")
+    @classmethod
+    def _in_one_group(
+        cls, regions: list[str] | dict[str, list[str]] | None
+    ) -> list[str] | dict[str, list[str]] | None:
+        groups = regions.values() if isinstance(regions, dict) else [regions or []]
+        refuse_duplicates(list(chain(*groups)))
+        return regions
 
 
 class ResponseRecording(FileRecording, Preparation):
