@@ -90,6 +90,25 @@ def test_rdms_with_one_matrix_per_subject(tmp_path):
     assert sorted(recording.rdm_info["subject"]) == ["S1", "S10", "S2"]
 
 
+@pytest.mark.parametrize("given", [{"subjects": ["S1", "S2", "S10"]}, {"only_subjects": [1]}])
+def test_subjects_in_an_order_that_is_not_everyone_s_are_refused(given, tmp_path):
+    """As text, rdm10 comes before rdm2."""
+    pairs = {f"rdm{i}": pdist(RNG.normal(size=(4, 3))) for i in (1, 2, 10)}
+    scipy.io.savemat(tmp_path / "a.mat", pairs)
+    settings = {"kind": "rdms", "path": tmp_path / "a.mat", "stimuli": "set", "axes": ["_", "pair"]}
+    settings |= {"stimulus_ids": KNOWN.tolist()}
+    key = next(iter(given))
+    with pytest.raises(
+        RepbiasError, match=f"{key}: the arrays 'rdm.' .* 'rdm10', 'rdm2'; naturally"
+    ):
+        read_recording(RdmRecording(**settings, variable="rdm*", **given), KNOWN)
+    names = ["rdm1", "rdm2", "rdm10"]
+    recording = read_recording(RdmRecording(**settings, variables=names, **given), KNOWN)
+    of_second = given["subjects"][1] if "subjects" in given else "rdm2"
+    row = recording.rdms[recording.rdm_info["subject"] == of_second]
+    np.testing.assert_array_equal(row[0], pairs["rdm2"])
+
+
 def test_subjects_without_any_response_are_left_out(tmp_path, caplog):
     arrays = {name: RNG.normal(size=(4, 2, 3)) for name in ("S1", "S2", "S3")}
     arrays["S2"][:] = np.nan

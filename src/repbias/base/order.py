@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 _DIGITS = re.compile("([0-9]+)")
 _NUMBER = re.compile(r"[-+]?[0-9]+(\.[0-9]+)?")
@@ -52,3 +52,18 @@ def orders(names: Iterable[str]) -> dict[str, list[str]]:
         "folder by folder": sorted(names, key=lambda name: name.split("/")),
     }
     return {way: o for way, o in ways.items() if way == "as text" or o != ways["as text"]}
+
+
+def first_difference(ways: Mapping[str, list[str]]) -> str:
+    """Return what tells several orders of the same names apart, in words.
+
+    Examples
+    --------
+    >>> first_difference(orders(["im1", "im2", "im10"]))
+    "as text ... 'im10', 'im2'; naturally ... 'im2', 'im10'"
+    """
+    rows = zip(*ways.values(), strict=True)
+    first = next(i for i, names in enumerate(rows) if len(set(names)) > 1)
+    return "; ".join(
+        f"{way} ... {', '.join(map(repr, names[first : first + 3]))}" for way, names in ways.items()
+    )

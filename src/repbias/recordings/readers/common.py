@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import field_validator, model_validator
 
 from repbias.base.identities import as_ids, excluded, join, refuse_duplicate_ids
-from repbias.base.order import orders
+from repbias.base.order import first_difference, orders
 from repbias.base.spec import (
     InputPath,
     Name,
@@ -281,15 +281,10 @@ def _sorted_ids(spec: StimulusAxis, known: np.ndarray) -> np.ndarray:
     ways = orders(known.tolist())
     way = SORTED[str(spec.stimulus_ids)]
     if not way and len(ways) > 1:
-        rows = list(zip(*ways.values(), strict=True))
-        first = next(i for i, ids in enumerate(rows) if len(set(ids)) > 1)
-        shown = "; ".join(
-            f"{way} ... {', '.join(map(repr, ids[first : first + 3]))}" for way, ids in ways.items()
-        )
         raise RepbiasError(
             f"{spec.path}: stimulus_ids: the ids of '{spec.stimuli}' have more than one sorted "
-            f"order ({shown}); say 'sorted as text' (as Python and MATLAB's sort do), 'sorted "
-            "naturally' (numbers by value), or name a text file with one id per line"
+            f"order ({first_difference(ways)}); say 'sorted as text' (as Python and MATLAB's sort "
+            "do), 'sorted naturally' (numbers by value), or name a text file with one id per line"
         )
     return np.array(ways.get(way, ways["as text"]), dtype=known.dtype)
 

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from repbias.base.identities import refuse_duplicate_ids
+from repbias.base.order import first_difference, orders
 from repbias.base.spec import RepbiasError
 from repbias.io.meadows import reordered
 from repbias.io.recordings import Recording
@@ -42,7 +43,8 @@ class RdmRecording(NamedAxes, FileRecording):
     """Names of the array's axes, in order: `stimulus` twice for square matrices, or `pair` once for
     upper triangles (row by row, as in SciPy's and MATLAB's squareform)."""
     subjects: list[str] | None = None
-    """Names along the subject axis, or of the subjects of several arrays."""
+    """Names along the subject axis, or of the subjects of several arrays, in the order of
+    `variables`, or of the names that a pattern matches, where all sort them alike."""
     only_subjects: list[Annotated[int, Field(ge=0)]] | None = None
     """Indices of the subjects to use, from 0; all by default."""
     region: str = ""
@@ -96,10 +98,23 @@ def _entries(spec: RdmRecording) -> list[RdmRecording]:
     if not spec.has_subject_arrays:
         return [spec]
     entries = by_subject(spec)
+    _refuse_unclear_order(spec, [str(entry.variable) for entry in entries.values()])
     names = spec.subjects or list(entries)
     chosen = _chosen_subjects(spec, names, len(entries))
     alone = [entry.model_copy(update={"only_subjects": None}) for entry in entries.values()]
     return [alone[i].model_copy(update={"subjects": [names[i]]}) for i in chosen]
+
+
+def _refuse_unclear_order(spec: RdmRecording, arrays: list[str]) -> None:
+    """Refuse settings that go by the order of arrays that a pattern names, if it is not clear."""
+    given = [name for name in ("subjects", "only_subjects") if getattr(spec, name) is not None]
+    ways = orders(arrays)
+    if given and not spec.variables and len(ways) > 1:
+        raise RepbiasError(
+            f"{spec.path}: {given[0]}: the arrays {spec.variable!r} have more than one sorted "
+            f"order ({first_difference(ways)}); list them in yours: 'variables: [...]' instead of "
+            "'variable'"
+        )
 
 
 def _read_array(spec: RdmRecording, stimulus_ids: np.ndarray) -> _Rdms:
