@@ -1,5 +1,6 @@
 """Measure how much of a representational similarity score is feature bias."""
 
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,8 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     """Import what notebooks use when it is used: the numerical libraries take seconds."""
     if name in __all__:
-        from repbias import notebook
-
-        return getattr(notebook, name)
+        # By name, so that it does not count as code of every job.
+        return getattr(import_module("repbias.notebook"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
