@@ -810,6 +810,18 @@ def test_every_value_comes_back_from_the_block(value):
     assert yaml.safe_load(found.block("x")) == {"recordings": {"x": {"key": value}}}
 
 
+@pytest.mark.parametrize("name", ["2024-03-02", "20240302", "1e5", "1.5", "on", "null", "V4"])
+def test_names_of_entries_are_text(name, tmp_path):
+    np.save(tmp_path / f"{name}.npy", RESPONSES)
+    block = Description([], {"kind": "array"}).block(name_of(tmp_path / f"{name}.npy"))
+    ((key, _),) = yaml.safe_load(block)["recordings"].items()
+    assert key == name_of(tmp_path / f"{name}.npy")
+    assert "1e5" != name or "'1e5':" in block  # Snakemake reads it as a number
+    assert main(["init", str(tmp_path / name), "--recording", str(tmp_path / f"{name}.npy")]) == 0
+    study = yaml.safe_load((tmp_path / name / "study.yaml").read_text())
+    assert (study["study"], list(study["recordings"])) == (name_of(tmp_path / name), [key])
+
+
 def test_names_of_entries_are_valid(tmp_path):
     from pydantic import TypeAdapter
 

@@ -46,13 +46,13 @@ class Description:
     def block(self, name: str) -> str:
         """Return the entry as YAML, under a name in its section; stimuli come first."""
         lines = [] if self.stimuli is None else [self.stimuli.block(f"{name}_images").rstrip()]
-        lines += [f"{self.section}:", f"  {name}:"]
+        lines += [f"{self.section}:", f"  {flow(name)}:"]
         entry = self.entry
         if self.stimuli is not None:
             entry = {**entry, "stimuli": f"{name}_images"}
         for key, value in entry.items():
             comment = f"  # {self.comments[key]}" if key in self.comments else ""
-            lines.append(f"    {key}: {_flow(value)}{comment}")
+            lines.append(f"    {key}: {flow(value)}{comment}")
         return "\n".join(lines) + "\n"
 
 
@@ -91,13 +91,27 @@ def count(n: int, noun: str) -> str:
     return f"{n} {noun}" + ("" if n == 1 else "s")
 
 
-def _flow(value: Any) -> str:
-    """Return a value as YAML on one line."""
-    text = yaml.safe_dump(
-        value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=float("inf")
-    )
+class _Dumper(yaml.SafeDumper):
+    """Quotes text such as 1e5, too, which YAML 1.2 and Snakemake read as a number."""
+
+
+_Dumper.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$"), [*"-+0123456789"]
+)
+
+
+def flow(value: Any) -> str:
+    """Return a value or a key as YAML on one line; text that YAML would take for a number is quoted.
+
+    Examples
+    --------
+    >>> flow("2024_03_02"), flow("1e5"), flow("V4")
+    ("'2024_03_02'", "'1e5'", 'V4')
+    """
+    layout = {"default_flow_style": True, "sort_keys": False, "width": float("inf")}
+    text = yaml.dump(value, Dumper=_Dumper, allow_unicode=True, **layout)
     if printable(text) != text:
-        text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=float("inf"))
+        text = yaml.dump(value, Dumper=_Dumper, **layout)
     return text.removesuffix("...\n").strip()
 
 

@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 from repbias.base.spec import RepbiasError
-from repbias.commands.description import FILL_IN, Description, name_of
+from repbias.commands.description import FILL_IN, Description, flow, name_of
 from repbias.commands.inspect import describe
 
 #: The name of the set of stimuli in a new study.
@@ -68,7 +68,7 @@ def run(
             "images": _images(folder, images).block(SHOWN),
             "recordings": NO_RECORDING if recording is None else _recordings(folder, recording),
         }
-        content = {"study.yaml": STUDY.format(name=name, **blocks)}
+        content = {"study.yaml": STUDY.format(name=flow(name), **blocks)}
     elif recording or images:
         raise RepbiasError(f"--template {template}: takes no --recording and no --images")
     else:
@@ -93,7 +93,7 @@ def run(
 def _from_template(template: str, name: str) -> dict[str, str]:
     """Return the files of a template, with the name of the study."""
     study = (TEMPLATES / f"{template}.yaml").read_text(encoding="utf-8")
-    content = {"study.yaml": study.replace("study: my_study", f"study: {name}", 1)}
+    content = {"study.yaml": study.replace("study: my_study", f"study: {flow(name)}", 1)}
     if template == "torch":
         content["my_models.py"] = (TEMPLATES / "my_models.py").read_text(encoding="utf-8")
     return content
