@@ -71,8 +71,62 @@ def test_names_of_images_tell_the_stimulus(tmp_path, inspect, read):
     for name, x in zip(IDS, VALUES, strict=True):
         nifti(tmp_path / f"sub-1_{name}_beta.nii.gz", x)
     _, entry = inspect(tmp_path, stimuli="s")
-    assert entry["images"] == "sub-1_{stimulus}_beta.nii.gz"
+    assert entry["images"] == "sub-{subject}_{stimulus}_beta.nii.gz"
     assert read(entry, IDS).stimulus_ids.tolist() == IDS
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        "{}_beta.nii.gz",
+        "beta_{}.nii.gz",
+        "sub-{subject}/{}_beta.nii.gz",
+        "sub-{subject}/sub-{subject}_{}.nii.gz",
+        "sub-{subject}/run-{run}/{}_beta.nii.gz",
+        "run-{run}/{}_beta.nii.gz",
+        "sub-{subject}_run-{run}_{}.nii.gz",
+        "sub-{subject}_{}_run-{run}.nii.gz",
+        "S{subject}/{}.nii.gz",
+        "S{subject}/day{session}/{}.nii.gz",
+    ],
+)
+@pytest.mark.parametrize(
+    "ids", [["animal01", "animal02", "face01", "face02"], ["a_1", "a_2", "b_1"]]
+)
+def test_words_before_numbers_are_conditions(images, ids, tmp_path, inspect, read):
+    """Of several categories, none is left out."""
+    for subject in "12" if "{subject}" in images else "1":
+        for run in "12" if "{run}" in images or "{session}" in images else "1":
+            for name in ids:
+                path = images.format(name, subject=subject, run=run, session=run)
+                nifti(tmp_path / path, VALUES[0])
+            if "S{subject}" not in images:
+                folder = (tmp_path / path).parents[path.count(f"run-{run}/")]
+                nifti(folder / "mask.nii.gz", np.ones(SHAPE, np.uint8))
+    _, entry = inspect(tmp_path, stimuli="s")
+    assert entry["images"] == images.replace("{}", "{stimulus}")
+    recording = read(entry, ids)
+    assert recording.stimulus_ids.tolist() == sorted(ids)
+    n_runs = 2 if "{run}" in images or "{session}" in images else 1
+    assert len(recording.trials["stimulus_id"]) == len(ids) * n_runs * (1 + ("{subject}" in images))
+
+
+def test_numbers_alone_may_name_stimuli(tmp_path, inspect, read):
+    for i, x in enumerate(VALUES):
+        nifti(tmp_path / f"face{i}_beta.nii", x)
+    found = describe(tmp_path)
+    assert found.entry["images"] == "face*_beta.nii"
+    assert "or {stimulus}_beta.nii and no events, if names tell" in found.comments["images"]
+
+
+def test_folders_between_subjects_and_betas(tmp_path, inspect, read):
+    for subject in ("sub-01", "sub-02"):
+        spm(tmp_path / subject / "betas", runs=1)
+    text, entry = inspect(tmp_path, stimuli="s")
+    assert "2 folders: sub-01/betas, sub-02/betas" in text
+    assert entry["images"] == "sub-{subject}/betas/beta_*.nii"
+    assert entry["mask"] == "sub-{subject}/betas/mask.nii"
+    assert sorted(set(read(entry, IDS).units["subject"])) == ["01", "02"]
 
 
 def test_numbered_trials_have_a_table(tmp_path, inspect, read):
@@ -210,7 +264,7 @@ def test_a_folder_of_surfaces(tmp_path, inspect, read):
             values = np.random.default_rng(i).normal(size=(1, 8))
             gifti(tmp_path / f"sub-1_hemi-{hemi}_{name}.func.gii", values, [""], side)
     _, entry = inspect(tmp_path, stimuli="s")
-    assert entry["images"] == "sub-1_hemi-{hemi}_{stimulus}.func.gii"
+    assert entry["images"] == "sub-{subject}_hemi-{hemi}_{stimulus}.func.gii"
     assert read(entry, IDS).responses.shape == (3, 16)
 
 

@@ -113,13 +113,24 @@ def _images(path: Path, ending: str) -> list[Image]:
         relative = file.relative_to(path).as_posix()
         if set("{}<>") & set(relative):  # no template, nor Snakemake, can name it
             continue
-        template = re.sub(
-            r"(?<![A-Za-z0-9])(sub|ses|run)-[^/_]+",
-            lambda match: f"{match[1]}-{{{PLACEHOLDERS[match[1]]}}}",
-            relative,
-        )
-        images.append(Image(file, {name: value for name, _, value in parts}, template))
+        entities = {name: value for name, _, value in parts}
+        images.append(Image(file, entities, with_placeholders(relative)))
     return images
+
+
+def with_placeholders(path: str) -> str:
+    """Put placeholders into a path, for the subject, session and run that BIDS names in it.
+
+    Examples
+    --------
+    >>> with_placeholders("sub-01/run-2.feat/sub-01_face.nii.gz")
+    'sub-{subject}/run-{run}.feat/sub-{subject}_face.nii.gz'
+    """
+    return re.sub(
+        r"(?<![A-Za-z0-9])(sub|ses|run)-[^/_.]+",
+        lambda match: f"{match[1]}-{{{PLACEHOLDERS[match[1]]}}}",
+        path,
+    )
 
 
 def _dataset_description(path: Path) -> dict[str, Any]:

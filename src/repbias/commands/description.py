@@ -92,7 +92,7 @@ def count(n: int, noun: str) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes text such as 1e5, too, which YAML 1.2 and Snakemake read as a number."""
+    """Quotes text such as 1e5, too, which YAML 1.2 reads as a number."""
 
 
 _Dumper.add_implicit_resolver(
@@ -101,7 +101,7 @@ _Dumper.add_implicit_resolver(
 
 
 def flow(value: Any) -> str:
-    """Return a value or a key as YAML on one line; text that YAML would take for a number is quoted.
+    """Return a value or a key as YAML on one line; text is quoted where it would be a number.
 
     Examples
     --------

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from repbias.base.order import natural_key, orders
+from repbias.base.order import natural_key, naturally, orders
 from repbias.base.spec import RepbiasError
 from repbias.commands.arrays import describe_arrays
+from repbias.commands.bids import with_placeholders
 from repbias.commands.description import FILL_IN, STIMULI, Description, count, some
 from repbias.commands.formats import refuse_variable
 from repbias.commands.hdf5 import describe_hdf5
@@ -24,6 +26,8 @@ NUMBERED = ("beta_#", "cope#", "con_#", "pe#")
 NO_BETAS = ("mask", "anat", "t1", "mean", "std", "var", "rpv", "resms", "roi", "label", "atlas")
 #: Names of the two hemispheres in names of files.
 HEMISPHERES = (("hemi-L", "hemi-R"), ("lh.", "rh."), (".L.", ".R."), ("_L_", "_R_"))
+#: Folders whose images are opened, to see whether they are betas.
+MAX_FOLDERS = 20
 #: Tables beside a file whose rows are counted.
 MAX_TABLES = 20
 
@@ -130,26 +134,51 @@ def _shape(path: Path) -> tuple[int, ...] | None:
 
 
 def describe_folder(path: Path) -> Description | None:
-    """Describe a folder with an image for each beta, or a folder of such folders, of subjects."""
+    """Describe a folder with an image for each beta, or of folders, of subjects and their runs."""
     found = _describe_betas(path, path)
     if found is not None:
         return found
-    folders = [p for p in sorted(path.iterdir()) if p.is_dir() and not p.name.startswith(".")]
-    first = next((p for p in folders if _images(p)), None)
-    found = _describe_betas(path, first) if first else None
-    if first is None or found is None:
-        return None
-    alike = [p for p in folders if _images(p)]
-    prefix = re.sub(r"\d+$", "", _shared_start([p.name for p in alike])) if alike[1:] else ""
-    if len(alike) == 1 or any("_" in p.name.removeprefix(prefix) for p in alike):
-        return found
-    found.lines.insert(0, f"{count(len(alike), 'folder')}: {some(p.name for p in alike)}")
-    found.lines.insert(1, f"The first one, {first.name}:")
-    for key in ("images", "mask", "events"):
-        value = found.entry.get(key, "")
-        if value.startswith(f"{first.name}/"):
-            found.entry[key] = f"{prefix}{{subject}}/{value.removeprefix(f'{first.name}/')}"
-    found.comments["images"] += "; {subject} is a guess, it may be {session} or {run}"
+    for level in ("*", "*/*"):
+        alike: dict[str, list[Path]] = {}
+        for name in naturally(str(p) for p in path.glob(level) if p.is_dir()):
+            folder = Path(name).relative_to(path)
+            if not any(part.startswith(".") for part in folder.parts) and _images(path / folder):
+                alike.setdefault(with_placeholders(folder.as_posix()), []).append(folder)
+        for template, folders in islice(alike.items(), MAX_FOLDERS):
+            found = _describe_betas(path, path / folders[0])
+            if found is not None:
+                if "{" not in template:  # those with images called alike
+                    others = [folder for some_ in alike.values() for folder in some_]
+                    called = _template(path / folders[0])
+                    folders = [folder for folder in others if _template(path / folder) == called]
+                return _of_folders(found, folders)
+    return None
+
+
+def _of_folders(found: Description, folders: list[Path]) -> Description:
+    """Let the entry of the betas in the first of some folders read those in all of them."""
+    first = folders[0].parts
+    template = []
+    for values in zip(*(folder.parts for folder in folders), strict=True):
+        part = with_placeholders(values[0])
+        if {with_placeholders(value) for value in values} != {part}:
+            prefix = re.sub(r"\d+$", "", _shared_start(values))
+            if any("_" in value.removeprefix(prefix) for value in values):
+                return found  # no placeholder matches these
+            name = "session" if any("{subject}" in before for before in template) else "subject"
+            part = f"{prefix}{{{name}}}"
+            found.comments["images"] += f"; {{{name}}} is a guess, it may be {{run}}"
+        template.append(part)
+    for key in {"images", "mask", "events"} & found.entry.keys():
+        parts = found.entry[key].split("/")
+        for i, (old, new) in enumerate(zip(first, template, strict=True)):
+            if parts[: i + 1] == [*template[:i], old]:
+                parts[i] = new
+        found.entry[key] = "/".join(parts)
+    if len(folders) > 1:
+        names = some(folder.as_posix() for folder in folders)
+        found.lines.insert(0, f"{count(len(folders), 'folder')}: {names}")
+        found.lines.insert(1, f"The first one, {folders[0].as_posix()}:")
     return found
 
 
@@ -167,40 +196,58 @@ class Betas(NamedTuple):
 
 
 def _images(folder: Path) -> list[Path]:
-    """Return the images in a folder that may be betas."""
-    return [
+    """Return the images in a folder that may be betas, in natural order."""
+    paths = [
         path
-        for path in sorted(folder.iterdir(), key=lambda p: natural_key(p.name))
+        for path in folder.iterdir()
         if kind_of(path) != "array"
         and path.is_file()
         and not any(part in path.name.lower() for part in NO_BETAS)
     ]
+    return sorted(paths, key=lambda path: natural_key(path.name))
 
 
 def _find_betas(folder: Path) -> Betas | None:
-    """Return the largest group of images with alike names."""
+    """Return the images of a kind, or those that differ in a number only."""
+    images = _images(folder)
     groups: dict[str, list[Path]] = {}
-    for path in _images(folder):
-        groups.setdefault(re.sub(r"\d+", "#", path.name), []).append(path)
-    numbered = {key: paths for key, paths in groups.items() if len(paths) > 1}
+    for path in images:
+        groups.setdefault(re.sub(r"\d+", "#", with_placeholders(path.name)), []).append(path)
+    numbered = {key: paths for key, paths in groups.items() if len(_names(paths)) > 1}
     for known in NUMBERED:
         for key, paths in numbered.items():
             if key.startswith(f"{known}."):
                 number = "{stimulus}" if known in ("cope#", "con_#", "pe#") else "*"
                 return Betas(paths, key.replace("#", number))
-    if numbered:
-        key, paths = max(numbered.items(), key=lambda item: len(item[1]))
-        prefix = _shared_start([path.name for path in paths]).rstrip("0123456789")
+    # Of several groups (face01, face02, house01 ...), the words before the numbers are conditions.
+    of_numbers = [key for key in groups if "#" in key]
+    if len(of_numbers) == 1 and len(numbered.get(of_numbers[0], ())) > len(images) / 2:
+        paths = numbered[of_numbers[0]]
+        prefix = _shared_start(_names(paths)).rstrip("0123456789")
         return Betas(paths, f"{prefix}*{_ending(paths)}")
-    kinds = Counter(kind_of(path) for path in _images(folder))
+    kinds = Counter(map(kind_of, images))
     if not kinds:
         return None
-    kind, n = kinds.most_common(1)[0]
-    paths = [path for path in _images(folder) if kind_of(path) == kind]
-    prefix = _shared_start([path.name for path in paths])
+    kind, _ = kinds.most_common(1)[0]
+    paths = [path for path in images if kind_of(path) == kind]
+    return Betas(paths, _named(paths)) if len(_names(paths)) > 1 else None
+
+
+def _template(folder: Path) -> str | None:
+    betas = _find_betas(folder)
+    return betas and betas.template
+
+
+def _names(paths: Iterable[Path]) -> list[str]:
+    """Return the names of files, with placeholders; each once."""
+    return list(dict.fromkeys(with_placeholders(path.name) for path in paths))
+
+
+def _named(paths: Sequence[Path]) -> str:
+    """Return a template in which the part of a name that differs is the stimulus."""
     # Up to a separator: face and fruit share a letter by chance.
-    prefix = re.sub(r"[^-_.]*$", "", prefix)
-    return Betas(paths, f"{prefix}{{stimulus}}{_ending(paths)}") if n > 1 else None
+    prefix = re.sub(r"[^-_.]*$", "", _shared_start(_names(paths)))
+    return f"{prefix}{{stimulus}}{_ending(paths)}"
 
 
 def _shared_start(names: Sequence[str]) -> str:
@@ -215,7 +262,7 @@ def _shared_end(names: Sequence[str]) -> str:
 
 def _ending(paths: Iterable[Path]) -> str:
     """Return the end that all names share, from a separator on."""
-    ending = _shared_end([path.name for path in paths])
+    ending = _shared_end(_names(paths))
     return re.sub(r"^[^-_.]*", "", ending)
 
 
@@ -238,7 +285,7 @@ def _describe_betas(root: Path, folder: Path) -> Description | None:
 
     template = betas.template
     if kind == "GIFTI":
-        template = _with_hemispheres(template, names)
+        template = _with_hemispheres(template, _names(betas.paths))
     headers = _spm_names(found, betas.paths) if kind == "NIfTI" else []
     where = f"{folder.relative_to(root).as_posix()}/" if folder != root else ""
     if headers:
@@ -252,12 +299,17 @@ def _describe_betas(root: Path, folder: Path) -> Description | None:
     else:
         found.put("images", where + template, some(names))
         _put_events(found, betas.paths[0], len(names))
-        if found.entry["events"] != FILL_IN:
+        if found.entry["events"] == FILL_IN:
+            instead = f"or {where}{_named(betas.paths)} and no events, if names tell the stimulus"
+            found.comments["images"] += f"; {instead}"
+        else:
             found.entry["events"] = relative(Path(found.entry["events"]))
         if len(orders(names)) > 1:
             found.lines.append("Names sort in several ways: the table needs a column file.")
     if kind == "NIfTI":
-        _put_mask(found, folder, next(iter(shapes)), relative)
+        for place in (folder, *folder.parents):
+            if "mask" not in found.entry and place.is_relative_to(root):
+                _put_mask(found, place, next(iter(shapes)), relative)
     return found
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from repbias.base.identities import as_ids
+from repbias.commands.bids import with_placeholders
 from repbias.commands.description import FILL_IN, STIMULI, Description, count, some
 from repbias.commands.formats import examples, put_stimulus, refuse_variable
 from repbias.io.text_tables import is_missing, read_table, typed
@@ -249,7 +250,8 @@ def describe_meeg_folder(path: Path) -> Description | None:
         return None
     templates: dict[str, list[Path]] = {}
     for file in files:
-        templates.setdefault(_template_of(file.relative_to(path)), []).append(file)
+        template = with_placeholders(file.relative_to(path).as_posix())
+        templates.setdefault(template, []).append(file)
     if not any("{subject}" in template for template in templates):
         return _describe_unnamed(path, files)
     lines = [f"{count(len(files), 'recording')} of MEG or EEG"]
@@ -288,14 +290,6 @@ def _recordings_in(path: Path) -> list[Path]:
         names[:] = [n for n in names if n not in recordings and len(here.parts) < 3]
     continues = re.compile(r"split-0*([2-9]|\d\d)|-\d+\.fif")
     return sorted(file for file in found if not continues.search(file.name))
-
-
-def _template_of(file: Path) -> str:
-    """Return the template of a file named as in BIDS."""
-    text = file.as_posix()
-    for entity, name in (("sub", "subject"), ("ses", "session"), ("run", "run")):
-        text = re.sub(_ENTITY.format(entity), f"{entity}-{{{name}}}", text)
-    return text
 
 
 def _entity(entity: str, file: Path) -> str | None:
