@@ -55,6 +55,23 @@ def test_with_a_recording_its_axes_are_all_there_is_to_say(data, monkeypatch, ca
     assert "30 of 30" in capsys.readouterr().out
 
 
+def test_a_table_of_stimuli_takes_the_place_of_images(data, monkeypatch, capsys):
+    ids = [f"im{i:02d}" for i in range(30)]
+    rows = [f"{name},{i % 3},{i % 7}" for i, name in enumerate(ids)]
+    Path("stimuli.csv").write_text("\n".join(["stimulus_id,size,hue", *rows]))
+    assert main(["init", "brain", "--recording", "r.npz", "--images", "stimuli.csv"]) == 0
+    monkeypatch.chdir("brain")
+    text = Path("study.yaml").read_text()
+    assert yaml.safe_load(text)["images"] == {"shown": {"table": "../stimuli.csv"}}
+    marked = {"networks.known.spaces.first", "recordings.r.axes", "recordings.r.stimulus_ids"}
+    assert set(unfilled(yaml.safe_load(text))) == marked
+    text = text.replace("[FILL_IN, FILL_IN, FILL_IN]", "[stimulus, repeat, unit]")
+    text = text.replace("first: [FILL_IN]", "first: [size]").replace("FILL_IN", "sorted")
+    Path("study.yaml").write_text(text)
+    assert main(["check", "study.yaml"]) == 0
+    assert "30 of 30" in capsys.readouterr().out
+
+
 def test_without_anything_it_says_where_to_put_it(data):
     assert main(["init", "brain"]) == 0
     content = content_of(Path("brain"))

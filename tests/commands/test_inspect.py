@@ -1,5 +1,6 @@
 """What is said of a file is what its own library wrote, and the block reads it."""
 
+import re
 import subprocess
 import sys
 import tarfile
@@ -538,8 +539,39 @@ def test_tables_of_events_and_of_stimuli_are_recognised(tmp_path, inspect):
     assert "These are fMRI events" in text
     assert entry == {}
     pd.DataFrame({"stimulus_id": IDS, "size": np.arange(6)}).to_csv(tmp_path / "s.csv", index=False)
-    text, _ = inspect(tmp_path / "s.csv", stimuli="shown")
-    assert "If it describes the stimuli" in text
+    text, entry = inspect(tmp_path / "s.csv")
+    assert "The block takes it for properties of stimuli (a guess" in text
+    assert open_images(ImageSet(**entry)).ids == IDS
+
+
+def test_a_table_of_stimuli_with_another_column_of_ids(tmp_path, inspect):
+    path = tmp_path / "stimuli.csv"
+    table = pd.DataFrame({"image": IDS, "category": ["a", "b"] * 3, "size": np.arange(6) / 3})
+    table.to_csv(path, index=False)
+    text, entry = inspect(path)
+    assert entry == {"table": str(path)}
+    assert "rename its column 'image', whose values are all different, to stimulus_id" in text
+    expected = "rename the one that holds the ids to stimulus_id, which may be 'image' "
+    with pytest.raises(RepbiasError, match=re.escape(expected)):
+        open_images(ImageSet(**entry))
+    table.rename(columns={"image": "stimulus_id"}).to_csv(path, index=False)
+    assert list(open_images(ImageSet(**inspect(path)[1])).columns) == ["category", "size"]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"stimulus": IDS, "n1": 0.5, "n2": 1},
+        {"stimulus": IDS, "LOC": 0.5, "FFA": 0.25, "PPA": 0.125},
+        {"image": IDS, "subject": "S1", "rt": 0.5},
+        {"image": IDS, "onset": np.arange(6)},
+        {"stimulus": [*IDS[1:], IDS[1]], "category": "a"},
+    ],
+)
+def test_tables_of_responses_and_trials_are_no_stimuli(columns, tmp_path, capsys):
+    pd.DataFrame(columns).to_csv(tmp_path / "t.csv", index=False)
+    main(["inspect", str(tmp_path / "t.csv")])
+    assert "kind: table" in capsys.readouterr().out
 
 
 # Pictures beside responses, and folders of anything

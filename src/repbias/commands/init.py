@@ -9,6 +9,8 @@ from pathlib import Path
 from repbias.base.spec import RepbiasError
 from repbias.commands.description import FILL_IN, Description, flow, name_of
 from repbias.commands.inspect import describe
+from repbias.commands.tables import put_stimuli
+from repbias.io.text_tables import SEPARATORS, read_table
 
 #: The name of the set of stimuli in a new study.
 SHOWN = "shown"
@@ -20,12 +22,19 @@ title: ""
 # What was shown: a folder, an archive or an array of images. An image's id is its file name without
 # the extension. For other stimuli, give a table: a CSV file with a column stimulus_id.
 {{images}}
-# What the recording is compared with. Pixels are the baseline that a network should beat; kind:
-# torch takes any model of your own.
-networks:
-  pixels: {{{{kind: pixels}}}}
+# What the recording is compared with. {{networks}}
 
 {{recordings}}"""
+NETWORKS = """\
+Pixels are the baseline that a network should beat; kind:
+# torch takes any model of your own.
+networks:
+  pixels: {kind: pixels}"""
+#: Of stimuli that only a table describes.
+FEATURES = f"""\
+Models are groups of columns of the table.
+networks:
+  known: {{kind: features, spaces: {{first: [{FILL_IN}]}}}}"""
 NO_RECORDING = """\
 # What was recorded: paste what 'repbias inspect FILE' prints.
 recordings: {}
@@ -64,8 +73,10 @@ def run(
         raise RepbiasError(f"{folder}: is a file; expected the name of a folder")
     name = name_of(folder.resolve())
     if template == "recording":
+        shown = _images(folder, images)
         blocks = {
-            "images": _images(folder, images).block(SHOWN),
+            "images": shown.block(SHOWN),
+            "networks": NETWORKS if "path" in shown.entry else FEATURES,
             "recordings": NO_RECORDING if recording is None else _recordings(folder, recording),
         }
         content = {"study.yaml": STUDY.format(name=flow(name), **blocks)}
@@ -100,14 +111,22 @@ def _from_template(template: str, name: str) -> dict[str, str]:
 
 
 def _images(folder: Path, images: Path | None) -> Description:
-    """Describe the images, with their path relative to the folder."""
+    """Describe the images or the table of stimuli, with paths relative to the folder."""
     if images is None:
         return Description([], {"path": FILL_IN}, section="images")
     found = describe(images)
     found = found.stimuli or found
+    if found.section != "images" and images.suffix.lower() in SEPARATORS:
+        found = Description([], section="images")
+        put_stimuli(found, images, read_table(images))
     if found.section != "images":
-        raise RepbiasError(f"{images}: no images, expected a folder, an archive or an array")
-    found.entry["path"] = _relative(folder, images)
+        raise RepbiasError(
+            f"{images}: no images, expected a folder, an archive or an array of them, or a table "
+            "that describes stimuli"
+        )
+    for key in {"path", "table", "stimulus_ids"} & found.entry.keys():
+        if found.entry[key] != FILL_IN:
+            found.entry[key] = _relative(folder, Path(found.entry[key]))
     return found
 
 

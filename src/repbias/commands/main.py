@@ -114,7 +114,9 @@ def _add_init(commands: Commands) -> None:
         help="what the study is of: a recording (default), networks on bits, images or tokens, an "
         "architecture of your own (torch), or a recording of stimuli in a table",
     )
-    init.add_argument("--images", type=Path, metavar="PATH", help="the images that were shown")
+    init.add_argument(
+        "--images", type=Path, metavar="PATH", help="the images that were shown, or a table of them"
+    )
 
 
 def _add_run(commands: Commands) -> None:

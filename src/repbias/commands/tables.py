@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
@@ -12,7 +13,7 @@ import numpy as np
 
 from repbias.commands.description import FILL_IN, STIMULI, Description, count, some
 from repbias.commands.formats import ROWS, examples, refuse_variable
-from repbias.io.text_tables import first_line, is_number, read_table, typed
+from repbias.io.text_tables import first_line, id_columns, is_number, read_table, typed
 
 #: Common names of columns, by what they hold.
 COLUMNS = {
@@ -27,6 +28,8 @@ COLUMNS = {
 }
 #: Columns that may stand in a wide table.
 OF_TRIALS = ("stimulus", "repeat", "session", "subject")
+#: Tables of stimuli have at most this many further columns; others may be recordings.
+MOST_PROPERTIES = 10
 #: Numeric columns of these names describe a trial, and are no response.
 NO_RESPONSES = {"run", "trial", "trial_number", "start_time", "onset", "duration", "block"}
 
@@ -56,10 +59,55 @@ def describe_table(path: Path, variable: str | None) -> Description:
     if n_rows == 0:
         found.lines.append("It holds no rows.")
         return found
+    if _describes_stimuli(table):
+        found.lines.append(
+            "The block takes it for properties of stimuli (a guess: a row for each, and few "
+            "numbers); if they are responses, write recordings: kind: table, format: wide."
+        )
+        found.section = "images"
+        put_stimuli(found, path, table)
+        return found
     if len(set(table.get("stimulus_id", ()))) == n_rows:
         found.lines.append(f"If it describes the stimuli, add to an entry of images: table: {path}")
     _put_table(found, path, table)
     return found
+
+
+def _describes_stimuli(table: Mapping[str, np.ndarray]) -> bool:
+    """Whether a table may hold properties of stimuli: a row for each, and few numbers."""
+    named = _named_columns(table)
+    of_recordings = COLUMNS.keys() - {"stimulus"}
+    if any(named[what] != FILL_IN for what in of_recordings) or any(
+        name.lower() in NO_RESPONSES for name in table
+    ):
+        return False
+    ids = [
+        name
+        for name in id_columns(table)
+        if table[name].dtype.kind == "U" or name == named["stimulus"]
+    ]
+    others = {name: values for name, values in table.items() if name not in ids[:1]}
+    numbers = [name for name, values in others.items() if values.dtype.kind == "f"]
+    # Units are called alike, but for their numbers.
+    words = {re.sub(r"\d+", "", name) for name in _measures(others)}
+    return (
+        bool(ids)
+        and 0 < len(others) <= MOST_PROPERTIES
+        and len(words) == len(_measures(others))
+        and (len(numbers) < len(others) or len(numbers) < 3)
+    )
+
+
+def put_stimuli(found: Description, path: Path, table: Mapping[str, Any]) -> None:
+    """Write the entry that reads a table of stimuli."""
+    ids = id_columns(table)
+    if "stimulus_id" in table:
+        comment = "with path: a folder or an archive, if there are images"
+    else:
+        which = f" {ids[0]!r}, whose values are all different," if ids else " that holds the ids"
+        comment = f"rename its column{which} to stimulus_id"
+        found.lines.append(f"To read it, {comment}.")
+    found.put("table", str(path), comment)
 
 
 def _describe_matrix(path: Path, first: list[str]) -> Description:

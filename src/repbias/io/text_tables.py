@@ -6,7 +6,7 @@ import csv
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -241,6 +241,25 @@ def find_column(path: Path, table: pd.DataFrame, name: str) -> str:
     if name not in table:
         raise RepbiasError(f"{path}: no column {name!r}; {nearest(name, table.columns)}")
     return name
+
+
+def id_columns(table: Mapping[str, Any]) -> list[str]:
+    """Return the columns of text, or else of whole numbers, whose values are all different.
+
+    Parameters
+    ----------
+    table
+        Columns of text, as read, or typed.
+
+    Examples
+    --------
+    >>> id_columns({"image": ["a", "b"], "category": ["x", "x"], "size": ["1", "2"]})
+    ['image']
+    """
+    columns = {str(name): typed(table[name]) for name in table}
+    different = {n: v for n, v in columns.items() if v.size and len(np.unique(v)) == len(v)}
+    texts = [n for n, values in different.items() if values.dtype.kind == "U" and all(values)]
+    return texts or [name for name, values in different.items() if values.dtype.kind == "i"]
 
 
 def numbers(path: Path, table: pd.DataFrame, name: str) -> np.ndarray:

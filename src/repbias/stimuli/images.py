@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from repbias.base.identities import excluded, join, listed
-from repbias.base.spec import RepbiasError, nearest, shown
+from repbias.base.spec import MAX_OPTIONS, RepbiasError, nearest, shown
 from repbias.io.arrays import ARRAY_SUFFIXES, load_array
 from repbias.io.text_tables import (
-    find_column,
+    id_columns,
     is_missing,
     numbered_columns,
     numbers,
@@ -180,7 +180,14 @@ def _read_table(path: Path, ids_file: Path | None) -> Images:
         table = _matrix(path, ids_file)
     if not len(table):
         raise RepbiasError(f"{path}: holds no rows below the header")
-    ids = texts(path, table, find_column(path, table, "stimulus_id"))
+    if "stimulus_id" not in table:
+        likely = " or ".join(map(shown, id_columns(table)[:3]))
+        there = ", ".join(map(shown, list(table)[:MAX_OPTIONS]))
+        raise RepbiasError(
+            f"{path}: no column 'stimulus_id'; rename the one that holds the ids to stimulus_id"
+            f"{f', which may be {likely}' if likely else ''} (the columns are {there})"
+        )
+    ids = texts(path, table, "stimulus_id")
     unique, counts = np.unique(ids, return_counts=True)
     if counts.max() > 1:
         raise RepbiasError(f"{path}: the stimulus {shown(unique[counts.argmax()])} has two rows")
