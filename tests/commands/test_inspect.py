@@ -649,6 +649,16 @@ def test_one_array_per_subject_is_proposed_as_a_pattern(tmp_path, inspect, read)
     )
 
 
+def test_subjects_with_ids_of_their_own_may_differ_in_all_axes(tmp_path, inspect, read):
+    responses = {"resp_S1": RESPONSES, "resp_S2": RNG.normal(size=(4, 3, 2))}
+    np.savez(tmp_path / "r.npz", **responses, ids_S1=np.array(IDS), ids_S2=np.array(IDS[2:]))
+    _, entry = inspect(tmp_path / "r.npz", axes=AXES, stimuli="shown")
+    assert (entry["variable"], entry["stimulus_ids"]) == ("resp_S*", "variable:ids_S*")
+    recording = read(entry, IDS)
+    assert recording.units["subject"].tolist() == ["S1"] * 5 + ["S2"] * 2
+    assert recording.stimulus_ids.tolist() == IDS
+
+
 def test_a_file_of_meadows(tmp_path, inspect, read):
     path = tmp_path / "Meadows_animals_v_v1_arrange_1D.mat"
     pairs = RNG.random((2, 15))

@@ -35,7 +35,7 @@ def describe_arrays(path: Path, variable: str | None) -> Description:
     if name in pictures:
         _put_pictures(found, path, name, pictures[name])
         return found
-    subjects = [] if variable else _same_for_subjects(name, numbers)
+    subjects = [] if variable else _same_for_subjects(name, numbers, variables)
     if len(numbers) > 1 and variable is None and not subjects:
         found.lines.append(f"The block reads {name!r}; --variable chooses another.")
     found.put("path", str(path))
@@ -46,7 +46,11 @@ def describe_arrays(path: Path, variable: str | None) -> Description:
         found.put("variable", name, "a guess: the largest array" if several else "")
     axes = axes_of(numbers[name], FILL_IN)
     found.lines += axes.lines
+    # Only a pattern of arrays can have one of ids.
+    own = _own_ids(name, subjects, variables) if "variables" not in found.entry else None
     ids = {n: v for n, v in variables.items() if n != name and n not in subjects and v.ids}
+    if own is not None:
+        ids = {f"{own}*": variables[own + name.removeprefix(_before(name))]}
     _put_axes(found, axes, ids)
     if pictures and variable is None:
         shown = max(pictures, key=lambda name: pictures[name].size)
@@ -78,25 +82,50 @@ def _put_pictures(found: Description, path: Path, name: str, variable: Variable)
     found.lines.append(pictures_line(name, variable))
 
 
-def _same_for_subjects(name: str, numbers: dict[str, Variable]) -> list[str]:
-    """Return the arrays that are called like one but for a number, or a participant of Meadows."""
-    ending = re.compile(f"{MEADOWS[0]}_.+")
-    if not ending.fullmatch(name):
-        ending = re.compile(re.escape(name.rstrip("0123456789")) + "[0-9]+")
+def _before(name: str) -> str:
+    """Return what comes before the subject in the name of an array."""
+    of_meadows = name.startswith(f"{MEADOWS[0]}_")
+    return f"{MEADOWS[0]}_" if of_meadows else name.rstrip("0123456789")
 
-    def alike(other: Variable) -> bool:
-        shape = numbers[name].shape
-        differ = sum(n != m for n, m in zip(other.shape, shape, strict=False))
-        return len(other.shape) == len(shape) and differ <= 1
 
-    found = [n for n, v in numbers.items() if ending.fullmatch(n) and alike(v)]
-    return sorted(found) if len(found) > 1 else []
+def _same_for_subjects(
+    name: str, numbers: dict[str, Variable], variables: dict[str, Variable]
+) -> list[str]:
+    """Return the arrays that are called like one but for a number, or a participant of Meadows.
+
+    They differ in the length of one axis at most, or have ids of their own.
+    """
+    before, shape = _before(name), numbers[name].shape
+    ending = re.compile(re.escape(before) + (".+" if before == f"{MEADOWS[0]}_" else "[0-9]+"))
+    found = sorted(
+        n for n, v in numbers.items() if ending.fullmatch(n) and len(v.shape) == len(shape)
+    )
+    if _own_ids(name, found, variables) is None:
+        found = [
+            other
+            for other in found
+            if sum(n != m for n, m in zip(numbers[other].shape, shape, strict=True)) <= 1
+        ]
+    return found if len(found) > 1 else []
+
+
+def _own_ids(name: str, subjects: list[str], variables: dict[str, Variable]) -> str | None:
+    """Return how the ids of each subject's array are called, without the subject: `ids_S`."""
+    before = _before(name)
+    subject = name.removeprefix(before)
+
+    def fit(ids: str) -> bool:
+        there = {x: variables.get(ids + x.removeprefix(before)) for x in subjects}
+        return all(v and v.texts and v.size in variables[x].shape for x, v in there.items())
+
+    called = [n.removesuffix(subject) for n in variables if subject and n.endswith(subject)]
+    fitting = [ids for ids in called if ids != before and fit(ids)]
+    return fitting[0] if len(subjects) > 1 and len(fitting) == 1 else None
 
 
 def _put_subjects(found: Description, subjects: list[str], variables: dict[str, Variable]) -> None:
     """Write the keys that read an array for each subject."""
-    of_meadows = subjects[0].startswith(f"{MEADOWS[0]}_")
-    before = f"{MEADOWS[0]}_" if of_meadows else subjects[0].rstrip("0123456789")
+    before = _before(subjects[0])
     guess = f"a guess: {some(subjects)} are of one subject each"
     others = [n for n in variables if n.startswith(before) and n not in subjects and "." not in n]
     if others:
