@@ -81,9 +81,22 @@ def test_recordings_stay_recordings_unless_they_are_called_models(tmp_path, prop
     path = tmp_path / "v4.npz"
     np.savez(path, v4=IN_FILE["fc"], image=NAMES)
     assert main(["inspect", str(path)]) == 0
-    assert "recordings:" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "recordings:" in printed
+    assert f"If it holds models, their features or RDMs: repbias inspect {path} --as" in printed
     _, spec = proposed(path, "--as", "model")
     assert_reads(spec, tmp_path, {"v4": LAYERS["fc"]})
+
+
+@pytest.mark.parametrize("kind", ["npz", "mat"])
+def test_layers_keep_the_order_in_which_they_were_saved(kind, tmp_path, proposed):
+    path = tmp_path / f"features.{kind}"
+    arrays = {"conv1": IN_FILE["conv1"], "layer2": IN_FILE["fc"], "avgpool": IN_FILE["fc"]}
+    if kind == "npz":
+        np.savez(path, image=NAMES, **arrays)
+    else:
+        scipy.io.savemat(path, {"image": np.array(NAMES, object)} | arrays)
+    assert proposed(path)[1].layers == list(arrays)
 
 
 def test_a_bare_array_leaves_the_ids_to_the_user(tmp_path, proposed):
@@ -188,6 +201,26 @@ def test_stacked_rdms_need_names(tmp_path, proposed):
     np.savez(tmp_path / "models.npz", rdms=np.stack(list(SQUARES.values())), image=NAMES)
     _, spec = proposed(tmp_path / "models.npz", "--as", "model", layers=list(RDMS))
     assert_rdms(spec)
+
+
+@pytest.mark.parametrize("options", [[], ["--variable", "Models.RDM"]])
+def test_rdms_in_a_structure_array_of_matlab(options, tmp_path, proposed):
+    """As the MATLAB toolbox that came before rsatoolbox keeps models."""
+    models = np.zeros((1, 2), [("RDM", object), ("name", object), ("color", object)])
+    for i, (name, values) in enumerate(SQUARES.items()):
+        models[0, i] = values, name, np.eye(3)[[i]]
+    scipy.io.savemat(tmp_path / "Models.mat", {"Models": models})
+    _, spec = proposed(tmp_path / "Models.mat", "--as", "model", *options, stimulus_ids=NAMES)
+    assert spec.axes == ["_", "layer", "stimulus", "stimulus"]
+    assert (spec.variable, spec.layers) == ("Models.RDM", ["animacy", "size"])
+    assert_rdms(spec)
+
+
+def test_one_rdm_of_matlab_needs_no_names(tmp_path, proposed):
+    np.savez(tmp_path / "m.npz", animacy=SQUARES["animacy"][None], image=NAMES)
+    _, spec = proposed(tmp_path / "m.npz", "--as", "model")
+    assert (spec.axes, spec.layers) == (["_", "stimulus", "stimulus"], ["animacy"])
+    assert_rdms(spec, {"animacy": RDMS["animacy"]})
 
 
 def test_rdms_of_rsatoolbox(tmp_path, proposed):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 from repbias.base.spec import RepbiasError, nearest
@@ -60,6 +61,11 @@ def describe_arrays(path: Path, variable: str | None) -> Description:
         found.comments["stimuli"] = "a guess: the pictures in the same file"
     if MEADOWS[0] in name and axes.kind == "rdms":
         _put_meadows(found, path, name, variables)
+    elif axes.kind == "rdms" or numbers[name].n_axes == 2:
+        found.lines.append(
+            f"If it holds models, their features or RDMs: repbias inspect {shlex.quote(str(path))} "
+            "--as model"
+        )
     return found
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from repbias.base.order import naturally
 from repbias.base.spec import RepbiasError, nearest
 from repbias.commands.description import FILL_IN, STIMULI, Description, count, some
+from repbias.commands.variables import variables_of
 from repbias.io.untrusted import open_hdf5
 from repbias.networks.layer_files import (
     LAYER_SUFFIXES,
@@ -45,7 +46,10 @@ AXES = {
     3: ["stimulus", "token", "unit"],
     4: ["stimulus", "channel", "y", "x"],
 }
-ORDER = "a guess from the names: from input to output; the last one stands for the model"
+ORDER = (
+    "a guess from the order of the file, or else of the names: from input to output; the last one "
+    "stands for the model"
+)
 
 
 def describe_model(path: Path, variable: str | None = None) -> Description:
@@ -119,10 +123,19 @@ def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
     if suffix in (".npy", ".txt", *TABLES):
         with opened(_place(path, ""), _id_column(path)) as array:
             return {"": tuple(array.shape)}
-    found = shapes_in(path)
+    found = shapes_in(path) or _shapes_in_structures(path)
     if not found:
         raise RepbiasError(f"{path}: contains no array of numbers")
-    return {name: found[name] for name in naturally(found)}
+    # These two keep the order in which their arrays were saved.
+    return {
+        name: found[name] for name in (found if suffix in (".npz", ".mat") else naturally(found))
+    }
+
+
+def _shapes_in_structures(path: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of what is in structures of MATLAB, which have to be read for that."""
+    variables = variables_of(path) if suffix_of(path) == ".mat" else {}
+    return {name: x.shape for name, x in variables.items() if x.is_number}
 
 
 def _place(path: Path, name: str) -> Place:
@@ -162,7 +175,10 @@ def _ids_in(path: Path) -> dict[str, list[str]]:
         return {column: list(map(str, values))} if column else {}
     if suffix_of(path) in (".npy", ".txt"):
         return {}
-    return {f"variable:{name}": values for name, values in id_arrays(path).items()}
+    found = id_arrays(path)
+    if not found and suffix_of(path) == ".mat":
+        found = {name: x.texts for name, x in variables_of(path).items() if x.texts}
+    return {f"variable:{name}": values for name, values in found.items()}
 
 
 # One array for every stimulus
@@ -271,13 +287,14 @@ def _rdm_axes(place: Place, shape: tuple[int, ...]) -> list[str] | None:
         return None
     if len(shape) == 1 and _stimuli_of(shape[0]) > 3:
         return ["pair"]
-    if len(shape) not in (2, 3):
+    if sum(n > 1 for n in shape) not in (2, 3):
         return None
     with opened(place, _id_column(place.path)) as array:
         values = np.asarray(array[:], float)
     for i, j in combinations(range(len(shape)), 2):
         if 3 < shape[i] == shape[j] and _is_rdm(np.moveaxis(values, (i, j), (-2, -1))):
-            return ["stimulus" if axis in (i, j) else "layer" for axis in range(len(shape))]
+            others = ["_" if n == 1 else "layer" for n in shape]
+            return ["stimulus" if k in (i, j) else other for k, other in enumerate(others)]
     return None
 
 
@@ -326,7 +343,13 @@ def _put_entry(
     found.put("axes", axes, f"a guess from {_times(shape)}" if kind == "array" else _times(shape))
     if stacked:
         n = shape[axes.index("layer")]
-        found.put("layers", FILL_IN, f"names of the {n} RDMs, or variable: and their array")
+        named = next(
+            (name for name, values in ids.items() if len(values) == n != max(lengths)), None
+        )
+        if named:
+            found.put("layers", named, some(ids[named], 3))
+        else:
+            found.put("layers", FILL_IN, f"names of the {n} RDMs, or variable: and their array")
     elif any(layers):
         found.put("layers", [name.replace("/", ".") for name in layers], ORDER)
     if kind == "rdm":
