@@ -147,13 +147,16 @@ def test_a_segmentation_is_offered_for_regions(tmp_path, inspect, read):
     assert found.units["region"].tolist() == ["V1", "IT", "IT"]
 
 
-def test_raw_data_are_to_be_preprocessed(tmp_path, inspect):
+def test_raw_data_are_to_be_preprocessed(tmp_path, inspect, capsys):
     raw = write_scan(tmp_path, "01")
     describe_dataset(tmp_path, Name="Objects")
     text, entry = inspect(tmp_path)
     assert not entry
     assert "raw BIDS dataset 'Objects': the BOLD signal is not preprocessed" in text
-    assert f"Inspect its derivatives: {tmp_path / 'derivatives/fmriprep'}" in text
+    hint = f"Inspect its derivatives: {tmp_path / 'derivatives/fmriprep'}"
+    assert hint in text
+    assert main(["init", str(tmp_path / "study"), "--recording", str(tmp_path)]) == 1
+    assert f"{tmp_path}: no recording; {hint}" in capsys.readouterr().err
     raw.unlink()  # the events are still there
     assert inspect(tmp_path)[0].startswith(f"{tmp_path}\n  raw BIDS dataset")
     bare = tmp_path / "bare"

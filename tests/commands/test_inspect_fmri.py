@@ -176,6 +176,35 @@ def test_glmsingle(name, tmp_path, inspect, read):
     np.testing.assert_array_equal(recording.responses, VALUES.reshape(3, -1).astype(float))
 
 
+@pytest.mark.parametrize(
+    "place, template",
+    [
+        ("", "TYPED.hdf5"),
+        ("sub-1", "sub-{subject}/TYPED.hdf5"),
+        ("a/S1", "a/S{subject}/TYPED.hdf5"),
+    ],
+)
+def test_folders_of_glmsingle(place, template, tmp_path, inspect, read):
+    for subject in "12" if place else "1":
+        folder = tmp_path / place.replace("1", subject)
+        folder.mkdir(parents=True, exist_ok=True)
+        for kind in ("TYPEA", "TYPEB", "TYPED"):
+            with h5py.File(folder / f"{kind}.hdf5", "w") as file:
+                file["betasmd"] = VALUES.transpose(1, 2, 3, 0) + (kind != "TYPED")
+        nifti(folder / "brainmask.nii.gz", np.ones(SHAPE, np.uint8))
+        pd.DataFrame({"stimulus": IDS}).to_csv(folder / "trials.tsv", sep="\t", index=False)
+    text, entry = inspect(tmp_path, stimuli="s")
+    assert "betas of GLMsingle" in text
+    assert entry["images"] == template
+    recording = read(entry, IDS)
+    subjects = recording.units["subject"]
+    assert len(set(subjects)) == (2 if place else 1)
+    for subject in set(subjects):
+        responses = recording.responses[:, subjects == subject]
+        seen = responses[~np.isnan(responses).all(axis=1)]
+        np.testing.assert_array_equal(seen, VALUES.reshape(3, -1).astype(float))
+
+
 def test_masked_data_of_glmsingle(tmp_path, inspect, read):
     with h5py.File(tmp_path / "TYPEB.hdf5", "w") as file:
         file["betasmd"] = VALUES.reshape(3, -1).T[:, None, None]

@@ -120,12 +120,13 @@ def test_what_is_guessed_is_called_a_guess(tmp_path, capsys):
     assert "stim_on ends at 11500, the recording at 13 s: in other units" in said
 
 
-@pytest.mark.parametrize("place", ["suite2p/plane0", "suite2p", "."])
+@pytest.mark.parametrize("place", ["suite2p/plane0", "suite2p", ".", "..", "../.."])
 def test_a_folder_of_suite2p_from_any_level(place, tmp_path, inspect, read):
-    write_suite2p(tmp_path / "monday" / "suite2p" / "plane0")
-    write_trials(tmp_path / "monday" / "stimuli.csv", ("stim", "onset"))
+    folder = tmp_path / "mice" / "M12" / "monday"
+    write_suite2p(folder / "suite2p" / "plane0")
+    write_trials(folder / "stimuli.csv", ("stim", "onset"))
     fill = {"stimuli": "shown", "frame_rate": 10.0, **WINDOW}
-    text, entry = inspect(tmp_path / "monday" / place, **fill)
+    text, entry = inspect((folder / place).resolve(), **fill)
     assert "plane0: 4 ROIs, of which 3 cells; 140 frames" in text
     assert entry["signal"] == "dff"
     recording = read(entry | {"signal": "f"}, IDS)

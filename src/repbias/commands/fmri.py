@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +22,8 @@ from repbias.recordings.readers.fmri.scans import SUFFIXES, kind_of
 
 #: Groups of numbered images in the folders of SPM and FSL; the first that exists is described.
 NUMBERED = ("beta_#", "cope#", "con_#", "pe#")
+#: What the files of GLMsingle's models begin with, the last model first.
+GLMSINGLE = ("TYPED", "TYPEC", "TYPEB")
 #: Parts of names of images that are no betas.
 NO_BETAS = ("mask", "anat", "t1", "mean", "std", "var", "rpv", "resms", "roi", "label", "atlas")
 #: Names of the two hemispheres in names of files.
@@ -466,6 +468,27 @@ def _describe_betas_array(path: Path) -> Description | None:
         re.fullmatch(r"betas_session\d+\.hdf5", path.name) and len(stored.get("betas", ())) == 4
     )
     return _nsd(path, stored["betas"]) if is_nsd else None
+
+
+def describe_glmsingle(path: Path) -> Description | None:
+    """Describe GLMsingle's betas in a folder, or in those of subjects up to two levels below."""
+    for level, kind in product(("", "*/", "*/*/"), GLMSINGLE):
+        names = naturally(str(p) for p in path.glob(f"{level}{kind}*.*"))
+        files = [Path(name) for name in names if name.lower().endswith((".hdf5", ".h5", ".mat"))]
+        found = _describe_betas_array(files[0]) if files else None
+        if found is None:
+            continue
+        first = files[0].relative_to(path)
+        entry = found.entry | {"path": str(path)}
+        for key in ("mask", "events"):
+            if entry.get(key, FILL_IN) != FILL_IN:
+                entry[key] = Path(entry[key]).relative_to(path).as_posix()
+        begin = {key: entry[key] for key in ("kind", "path", "stimuli", "content")}
+        found.entry = begin | {"images": first.as_posix()} | entry
+        found.comments["images"] = f"the betas of type {kind[-1]}, the last of GLMsingle's models"
+        alike = [file.parent.relative_to(path) for file in files if file.name == first.name]
+        return _of_folders(found, alike)
+    return None
 
 
 def _stored_arrays(path: Path) -> dict[str, tuple[int, ...]]:

@@ -134,7 +134,10 @@ def _recordings(folder: Path, recording: Path) -> str:
     """Return the block that reads the recording, with paths relative to the folder."""
     found = describe(recording)
     if found.section != "recordings" or not found.entry:
-        raise RepbiasError(f"{recording}: no recording; 'repbias inspect' describes its content")
+        hint = "'repbias inspect' describes its content"
+        if found.section == "recordings" and found.lines:
+            hint = found.lines[-1]  # what is needed to read it
+        raise RepbiasError(f"{recording}: no recording; {hint}")
     entry = found.entry
     # Templates are relative to the path.
     paths = {"path"} if "images" in entry else {"path", "events", "mask", "trials"}

@@ -41,6 +41,7 @@ FOLDERS: list[Callable[[Path], Description | None]] = [
     nwb.describe_nwb_folder,
     meeg.describe_meeg_folder,
     bids.describe_raw,
+    fmri.describe_glmsingle,
     fmri.describe_folder,
     models.describe_model_folder,
 ]

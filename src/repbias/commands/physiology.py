@@ -74,13 +74,16 @@ def _put_groups(
 
 
 def describe_suite2p(path: Path) -> Description | None:
-    """Describe a folder of suite2p: of all planes, of one, or the one above."""
+    """Describe a folder of suite2p: of all planes, of one, or the folders up to three above."""
     from repbias.recordings.readers.suite2p import open_traces, planes_of, read_iscell
 
-    folder = path if planes_of(path) else path / "suite2p"
-    planes = planes_of(folder)
-    if not planes:
+    below = (path.glob(level) for level in ("suite2p", "*/suite2p", "*/*/suite2p"))
+    folders = [Path(name) for level in below for name in naturally(map(str, level))]
+    folders = [folder for folder in (path, *folders) if planes_of(folder)]
+    if not folders:
         return None
+    folder = folders[0]
+    planes = planes_of(folder)
     found = Description([f"a folder of suite2p: {folder}"])
     signals = {"f": ("F.npy", "Fneu.npy"), "spks": ("spks.npy",)}
     there = [s for s, names in signals.items() if all((planes[0] / n).exists() for n in names)]
@@ -91,6 +94,7 @@ def describe_suite2p(path: Path) -> Description | None:
             f"{plane.name}: {count(n_rois, 'ROI')}, of which {count(n_cells, 'cell')}; "
             f"{count(n_frames, 'frame')}"
         )
+    _say_others(found, folders)
     _put_trial_entry(found, "suite2p", folder, None)
     choices = {
         "f": "dff (ΔF/F, with suite2p's baseline), f (fluorescence without 0.7 of the neuropil)",
