@@ -24,6 +24,7 @@ from rsatoolbox.rdm import RDMs
 
 from repbias.base.spec import RepbiasError
 from repbias.commands.description import FILL_IN, Description, name_of
+from repbias.commands.inspect import describe
 from repbias.commands.main import main
 from repbias.io.hdf5 import create
 from repbias.io.recordings import Recording
@@ -306,7 +307,7 @@ def test_rsatoolbox_rdms(named, tmp_path, inspect, read):
     assert recording.rdm_info["subject"].tolist() == (["a", "b", "c"] if named else ["0", "1", "2"])
 
 
-def write_nwb(path, region="V4"):
+def write_nwb(path, region="V4", quality=None):
     """Six stimuli, twice each; unit u fires u + 1 spikes 50 to 150 ms after every trial's start."""
     nwb = NWBFile("test", "session7", datetime(2026, 1, 1, tzinfo=UTC))
     nwb.subject = Subject(subject_id="monkeyA", species="Macaca mulatta")
@@ -315,9 +316,12 @@ def write_nwb(path, region="V4"):
     for i, start in enumerate(starts):
         nwb.add_trial(start_time=start, stop_time=start + 0.5, image_name=IDS[i % 6])
     nwb.add_unit_column("region", "where")
+    if quality:
+        nwb.add_unit_column("quality", "how well isolated")
     for unit in range(3):
         times = (starts[:, None] + np.linspace(0.05, 0.15, unit + 1)).ravel()
-        nwb.add_unit(spike_times=times, region=region)
+        label = {"quality": quality[unit]} if quality else {}
+        nwb.add_unit(spike_times=times, region=region, **label)
     with NWBHDF5IO(path, "w") as io:
         io.write(nwb)
 
@@ -333,6 +337,18 @@ def test_nwb(tmp_path, inspect, read):
     recording = read(entry, IDS)
     assert set(recording.units["region"]) == {"V4"}
     np.testing.assert_array_equal(recording.responses, np.tile([1, 2, 3], (12, 1)))
+
+
+def test_labels_of_units_in_nwb_are_counted(tmp_path, inspect, read):
+    write_nwb(tmp_path / "s.nwb", quality=["noise", "good", "good"])
+    fill = {"stimuli": "shown", "stimulus": "image_name", "from_s": 0.0, "to_s": 0.2}
+    text, entry = inspect(tmp_path / "s.nwb", **fill)
+    assert "quality: noise (1), good (2)" in text
+    assert "The block reads all of these units: where chooses some." in text
+    where = "where: {quality: good}"
+    assert describe(tmp_path / "s.nwb").comments["data"].startswith(f"{where} chooses some")
+    recording = read(entry | yaml.safe_load(where), IDS)
+    np.testing.assert_array_equal(recording.responses, np.tile([2, 3], (12, 1)))
 
 
 def test_nwb_without_trials_says_what_is_missing(tmp_path, inspect):

@@ -37,6 +37,7 @@ def test_types_of_markers_of_brainvision(tmp_path, inspect, read):
     text, entry = inspect(tmp_path / "a.vhdr", stimuli="set")
     assert "markers: 5: Stimulus/S  1 (3)" in text
     assert entry["markers"] == ["Stimulus/*"]
+    assert "found: Stimulus/S  1, " in describe(tmp_path / "a.vhdr").comments["markers"]
     assert len(read(entry, [f"Stimulus/S  {i}" for i in range(1, 5)]).responses) == 12
 
 

@@ -349,7 +349,7 @@ def test_trials_of_unknown_stimuli_are_counted(tmp_path):
 def test_stimuli_are_left_out_by_their_ids(tmp_path):
     array = np.random.default_rng(0).normal(size=(6, 2))
     ids, axes = [*IDS, "blank"], ["stimulus", "unit"]
-    with pytest.raises(RepbiasError, match=r"'blank' .*; 'exclude' leaves out stimuli by id"):
+    with pytest.raises(RepbiasError, match=r"'blank' .*; 'rename' gives them the ids"):
         read(array, tmp_path, ids=ids, axes=axes)
     recording = read(array, tmp_path, ids=ids, axes=axes, exclude=["blank", "image1"])
     assert recording.stimulus_ids.tolist() == ["image0", "image3", "image7", "image8"]

@@ -41,7 +41,8 @@ class Description:
         """Add a key to the entry."""
         self.entry[key] = value
         if comment:
-            self.comments[key] = printable(" ".join(comment.split()))  # data may hold line breaks
+            # Data may hold line breaks; other white space belongs to ids.
+            self.comments[key] = printable(" ".join(comment.splitlines()))
 
     def block(self, name: str) -> str:
         """Return the entry as YAML, under a name in its section; stimuli come first."""

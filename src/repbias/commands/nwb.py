@@ -10,12 +10,16 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from repbias.base.identities import as_ids
 from repbias.base.order import naturally
-from repbias.commands.description import FILL_IN, STIMULI, Description, count, some
+from repbias.commands.description import FILL_IN, STIMULI, Description, count, flow, some
 from repbias.commands.formats import REGIONS, ROWS, examples, put_stimulus, refuse_variable
 from repbias.commands.trials import put_trials, put_window
 from repbias.io.zarr import is_zarr
 from repbias.recordings.readers.files import import_optional
+
+#: Common names of columns that tell well isolated units from others, in small letters.
+QUALITIES = ("quality", "unit_quality", "kslabel", "ks_label", "group", "cluster_group", "label")
 
 
 def describe_nwb(path: Path, variable: str | None) -> Description:
@@ -33,6 +37,7 @@ def describe_nwb(path: Path, variable: str | None) -> Description:
             for name, table in tables.items()
         }
         unit_columns = nwb.units.colnames if nwb.units else ()
+        labels = _labels(single_columns(nwb.units)) if nwb.units else {}
         series = [x for x in nwb.objects.values() if isinstance(x, RoiResponseSeries)]
         found = Description(list(_lines_of_nwb(nwb, tables, series)))
         names = [x.name if x.parent is None else f"{x.parent.name}/{x.name}" for x in series]
@@ -40,7 +45,28 @@ def describe_nwb(path: Path, variable: str | None) -> Description:
         found.lines.append("Needed to read it: a table of trials, and units or fluorescence.")
         return found
     _put_nwb_entry(found, path, tables, unit_columns, names)
+    if labels and found.entry["data"] == "units":
+        found.lines += [f"  {name}: {some(_counted(x), 9)}" for name, x in labels.items()]
+        found.lines.append("The block reads all of these units: where chooses some.")
+        name, counts = next(iter(labels.items()))
+        label = "good" if "good" in counts else next(iter(counts))
+        chooses = f"where: {flow({name: label})} chooses some"
+        others = found.comments.get("data")
+        found.put("data", "units", f"{chooses}; {others}" if others else chooses)
     return found
+
+
+def _labels(columns: Mapping[str, Any]) -> dict[str, Counter[str]]:
+    """Return how many units have each label of their quality, by the names of the columns."""
+    return {
+        name: Counter(as_ids(column[:]).tolist())
+        for name, column in columns.items()
+        if name.lower() in QUALITIES
+    }
+
+
+def _counted(values: Mapping[str, int]) -> list[str]:
+    return [f"{name} ({n})" for name, n in values.items()]
 
 
 def _lines_of_nwb(nwb: Any, tables: Mapping[str, Any], series: list[Any]) -> Iterator[str]:
@@ -55,7 +81,7 @@ def _lines_of_nwb(nwb: Any, tables: Mapping[str, Any], series: list[Any]) -> Ite
         yield f"units: {len(nwb.units)}, with {some(nwb.units.colnames, 20)}"
     if nwb.electrodes:
         locations = Counter(map(str, nwb.electrodes["location"][:]))
-        yield f"electrodes: {some(f'{name} ({n})' for name, n in locations.items())}"
+        yield f"electrodes: {some(_counted(locations))}"
     for x in series:
         shape = " x ".join(map(str, x.data.shape))
         yield f"fluorescence {x.name} in {x.parent.name}: {shape} (time, ROI)"
@@ -106,7 +132,7 @@ def describe_nwb_folder(path: Path) -> Description | None:
     found = describe_nwb(chosen[0], None)
     of_first = [f"The first of them, {chosen[0].name}:", *(f"  {line}" for line in found.lines)]
     of_subject = Counter(_subject(path, file) for file in files)
-    subjects = some((f"{name} ({n})" for name, n in of_subject.items()), 20)
+    subjects = some(_counted(of_subject), 20)
     found.lines = [f"{count(len(files), 'NWB file')} of {len(of_subject)} subjects: {subjects}"]
     if len(of_kind) > 1:
         kinds = ", ".join(f"*{name} ({len(of)})" for name, of in of_kind.items())

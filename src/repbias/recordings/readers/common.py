@@ -340,7 +340,9 @@ def match_stimuli(spec: FileRecording, ids: np.ndarray, known: np.ndarray) -> Ma
     if joined.absent:
         found = f"{spec.path}: {joined.missing(repr(spec.stimuli))}"
         if getattr(spec, "unmatched", "refuse") == "refuse" or not joined.pairs:
-            raise RepbiasError(f"{found}; 'exclude' leaves out stimuli by id")
+            renames = "'rename' gives them the ids of the set, "
+            may = renames if isinstance(spec, ResponseRecording) and not spec.rename else ""
+            raise RepbiasError(f"{found}; {may}'exclude' leaves out stimuli by id")
         logger.warning("%s; their trials are left out", found)
     said |= {f"matched {joined.said}": len(joined.ignored)} if joined.said else {}
     for sentence in said:
