@@ -91,7 +91,7 @@ def test_several_candidates_for_ids_are_listed(tmp_path, inspect, capsys):
     path = tmp_path / "r.npz"
     names = {
         "name": np.array(IDS),
-        "region": np.repeat(["V4", "IT"], 3),
+        "category": np.repeat(["face", "tool"], 3),
         "code": np.arange(6) + 7.0,
     }
     np.savez(path, spikes=RESPONSES, flag=np.array([0, 1, 1, 0, 1, 0]), **names)
@@ -156,6 +156,18 @@ def test_pairs_on_one_of_several_axes_are_a_hint(tmp_path, inspect):
     text, entry = inspect(tmp_path / "r.npy", axes=[], stimuli="s", stimulus_ids="sorted")
     assert entry["kind"] == "array"
     assert "The length of axis 2 is the number of pairs of 92 stimuli" in text
+
+
+def test_ids_with_repeats_are_of_trials_not_of_pairs(tmp_path, inspect, read):
+    """120 trials are as many as the pairs of 16 stimuli; regions name the units."""
+    names, regions = np.array(IDS * 20, object), np.array(["V4", "IT"] * 9, object)
+    responses = RNG.normal(size=(120, 18))
+    content = {"resp": responses, "unitRegion": regions, "trials": {"stimulus": names}}
+    scipy.io.savemat(tmp_path / "r.mat", content)
+    text, entry = inspect(tmp_path / "r.mat", stimuli="s")
+    assert "pairs" not in text
+    assert (entry["axes"], entry["stimulus_ids"]) == (["trial", "unit"], "variable:trials.stimulus")
+    np.testing.assert_array_equal(np.sort(read(entry, IDS).responses, 0), np.sort(responses, 0))
 
 
 def test_real_rdms(test_data, inspect, read):

@@ -8,11 +8,20 @@ from pathlib import Path
 
 from repbias.base.spec import RepbiasError, nearest
 from repbias.commands.description import FILL_IN, STIMULI, Description, some
-from repbias.commands.variables import Axes, Variable, axes_of, pictures_line, variables_of
+from repbias.commands.variables import (
+    Axes,
+    Variable,
+    axes_of,
+    pair_hints,
+    pictures_line,
+    variables_of,
+)
 from repbias.io.meadows import participant_in
 
 #: What a file of one participant of Meadows calls its RDM and the names of its stimuli.
 MEADOWS = ("rdmutv", "stimuli")
+#: Words in the names of texts that describe units.
+OF_UNITS = re.compile("region|area|unit|neuron|channel|electrode|(?<![a-z])(roi|cell)", re.I)
 
 
 def describe_arrays(path: Path, variable: str | None) -> Description:
@@ -163,7 +172,13 @@ def _put_axes(found: Description, axes: Axes, ids: dict[str, Variable]) -> None:
     }
     candidates = [name for name, where in places.items() if where]
     texts = [name for name in candidates if ids[name].texts]
+    of_units = [name for name in texts if OF_UNITS.search(re.split("[./]", name)[-1])]
+    texts = [name for name in texts if name not in of_units]
     chosen = texts[0] if len(texts) == 1 else None
+    found.lines += pair_hints(axes, [i for where in places.values() for i in where])
+    for name in of_units:
+        if axes.kind == "array" and len(places[name]) == 1:
+            axes.names[places[name][0]] = "unit"
     if chosen and axes.kind == "array" and len(places[chosen]) == 1:
         distinct = len(set(ids[chosen].texts)) == ids[chosen].size
         axes.names[places[chosen][0]] = "stimulus" if distinct else "trial"
@@ -171,8 +186,10 @@ def _put_axes(found: Description, axes: Axes, ids: dict[str, Variable]) -> None:
     sizes = " x ".join(map(str, axes.shape))
     guessed = chosen and axes.kind == "array"
     guess = f" (stimulus or trial: a guess from {chosen})" if guessed else axes.guess
+    guess += f" (unit: a guess from {some(of_units)})" if "unit" in axes.names else ""
     found.put("axes", axes.names, f"a name for each of {sizes}{guess}; possible: {axes.possible}")
     found.put("stimuli", FILL_IN, STIMULI)
+    candidates = [name for name in candidates if name not in of_units]
     listed = {name: f"variable:{name} ({some(ids[name].ids, 3)})" for name in candidates}
     if chosen:
         others = "".join(f"; or {text}" for name, text in listed.items() if name != chosen)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -198,18 +198,23 @@ def _hints(variable: Variable) -> Iterator[str]:
     for i, j in combinations(range(len(shape)), 2):
         if shape[i] == shape[j] > 1:
             yield f"Axes {i + 1} and {j + 1} are equally long ({shape[i]}): do not mix them up."
-    for i, n in enumerate(shape):
-        stimuli = stimuli_of(n)
-        if stimuli is not None and stimuli > 9:
-            yield (
-                f"The length of axis {i + 1} is the number of pairs of {stimuli} stimuli: for "
-                "dissimilarities, write kind: rdms and call this axis pair."
-            )
+    for i in range(len(shape)):
         if variable.values is not None and variable.dtype.kind == "f":
             others = tuple(k for k in range(len(shape)) if k != i)
             missing = np.isnan(variable.values).mean(axis=others)
             if missing[-1] > missing[0] and (np.diff(missing) >= 0).all():
                 yield f"More and more is NaN along axis {i + 1}, as where some repeats are missing."
+
+
+def pair_hints(axes: Axes, known: Collection[int]) -> Iterator[str]:
+    """Yield which axes of an array may be pairs of stimuli, but for those whose ids are known."""
+    for i, n in enumerate(axes.lengths if axes.kind == "array" else ()):
+        stimuli = stimuli_of(n)
+        if i not in known and stimuli is not None and stimuli > 9:
+            yield (
+                f"The length of axis {i + 1} is the number of pairs of {stimuli} stimuli: for "
+                "dissimilarities, write kind: rdms and call this axis pair."
+            )
 
 
 def stimuli_of(n: int) -> int | None:
