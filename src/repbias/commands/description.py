@@ -109,7 +109,7 @@ def flow(value: Any) -> str:
     >>> flow("2024_03_02"), flow("1e5"), flow("V4")
     ("'2024_03_02'", "'1e5'", 'V4')
     """
-    layout = {"default_flow_style": True, "sort_keys": False, "width": float("inf")}
+    layout: dict[str, Any] = {"default_flow_style": True, "sort_keys": False, "width": float("inf")}
     text = yaml.dump(value, Dumper=_Dumper, allow_unicode=True, **layout)
     if printable(text) != text:
         text = yaml.dump(value, Dumper=_Dumper, **layout)

@@ -160,7 +160,7 @@ def describe_folder(path: Path) -> Description | None:
 def _of_folders(found: Description, folders: list[Path]) -> Description:
     """Let the entry of the betas in the first of some folders read those in all of them."""
     first = folders[0].parts
-    template = []
+    template: list[str] = []
     for values in zip(*(folder.parts for folder in folders), strict=True):
         part = with_placeholders(values[0])
         if {with_placeholders(value) for value in values} != {part}:
