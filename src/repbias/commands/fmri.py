@@ -140,9 +140,9 @@ def describe_folder(path: Path) -> Description | None:
     found = _describe_betas(path, path)
     if found is not None:
         return found
-    for level in ("*", "*/*"):
+    for level in ("*/", "*/*/"):  # folders only
         alike: dict[str, list[Path]] = {}
-        for name in naturally(str(p) for p in path.glob(level) if p.is_dir()):
+        for name in naturally(str(p) for p in path.glob(level)):
             folder = Path(name).relative_to(path)
             if not any(part.startswith(".") for part in folder.parts) and _images(path / folder):
                 alike.setdefault(with_placeholders(folder.as_posix()), []).append(folder)
