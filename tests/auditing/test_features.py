@@ -55,3 +55,4 @@ def test_groups_of_less_than_three_are_no_features_but_are_told(
     assert ("group" in chosen_features(Audit(), columns)) == audited
     assert len(not_audited(Audit(), columns)) == said
     assert not_audited(Audit(features=["size"]), columns) == [], "the study says what it wants"
+    assert not_audited(Audit(), columns, "group") == [], "it says which stimuli are alike"

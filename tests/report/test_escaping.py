@@ -168,6 +168,7 @@ def test_a_table_keeps_a_text_as_one_cell(hostile):
 def test_nothing_runs_in_a_browser(make_tables, tmp_path):
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
+    from selenium.webdriver.support.ui import WebDriverWait
 
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium")
@@ -190,7 +191,12 @@ def test_nothing_runs_in_a_browser(make_tables, tmp_path):
         browser.get(page.as_uri())
         assert browser.title.endswith(" · repbias"), browser.title
         counts = "return [document.scripts.length, document.querySelectorAll('svg').length]"
-        assert browser.execute_script(counts) == [0, 0]
+        assert browser.execute_script(counts) == [1, 0], "its own, which unpacks the figures"
+        WebDriverWait(browser, 30).until(
+            lambda b: b.execute_script(
+                "return [...document.images].every(i => !i.dataset.svgz && i.complete)"
+            )
+        )
         shown = "return [...document.images].map(i => [i.alt, i.complete && i.naturalWidth > 100])"
         images = browser.execute_script(shown)
         assert len(images) == len(FIGURES)

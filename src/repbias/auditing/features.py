@@ -60,10 +60,13 @@ def _levels(values: np.ndarray) -> int:
     return len(np.unique(values[~is_missing(values)]))
 
 
-def not_audited(spec: Audit, columns: Mapping[str, np.ndarray]) -> list[str]:
+def not_audited(
+    spec: Audit, columns: Mapping[str, np.ndarray], grouping: str | None = None
+) -> list[str]:
     """Return, in words, which columns group stimuli, but too finely to be audited by default.
 
-    A score may be about them all the same, so that they must not be passed over in silence.
+    A score may be about them all the same, so that they must not be passed over in silence. The
+    column that says which stimuli depend on each other is none of them.
     """
     if spec.features:
         return []
@@ -71,7 +74,8 @@ def not_audited(spec: Audit, columns: Mapping[str, np.ndarray]) -> list[str]:
         f"not audited: {name}, as its {_levels(values)} values have fewer than three of "
         f"{len(values)} stimuli each (name it in audit.features, or give coarser groups)"
         for name, values in columns.items()
-        if values.dtype.kind not in "fiub"
+        if name != grouping
+        and values.dtype.kind not in "fiub"
         and not _is_suited(values)
         and 1 < _levels(values) < (~is_missing(values)).sum()
     ]

@@ -61,11 +61,14 @@ class Known:
     passed_over: Sequence[str] = ()
 
     @classmethod
-    def of(cls, columns: Mapping[str, np.ndarray], spec: Audit) -> Known | None:
-        """Look at the columns of stimuli; None where there is nothing to audit."""
-        features, passed_over = chosen_features(spec, columns), not_audited(spec, columns)
-        if not features and passed_over:
-            raise RepbiasError(f"audit: {passed_over[0]}")
+    def of(
+        cls, columns: Mapping[str, np.ndarray], spec: Audit, grouping: str | None = None
+    ) -> Known | None:
+        """Look at the columns of stimuli, of which one may say which stimuli depend on each other.
+
+        None where there is nothing to audit.
+        """
+        features, passed_over = chosen_features(spec, columns), not_audited(spec, columns, grouping)
         if not features:
             return None
         rows = complete_stimuli(spec, features, columns)
@@ -116,7 +119,10 @@ def audit_recording(
     try:
         if problem := few_in_common(recording):
             raise RepbiasError(f"audit: {problem}")
-        known = Known.of(columns, spec)
+        grouping = recording.info.get("groups")
+        known = Known.of(columns, spec, grouping)
+        if known is None and (passed_over := not_audited(spec, columns, grouping)):
+            raise RepbiasError(f"audit: {passed_over[0]}")
         if known is None or info.empty:
             logger.info("%s: nothing is known of the stimuli, or no network saw them", name)
             return _as_tables([])

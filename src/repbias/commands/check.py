@@ -252,7 +252,8 @@ def _data(study: Study, decode: bool, known: Known) -> Iterator[Findings]:
                 usable = decode and not findings.problems
                 statistics[name] = statistics_of(opened[name]) if usable else None
             if name in plan.audited_networks():
-                check_audit(findings, study.audit, opened[name].columns, statistics[name])
+                columns = opened[name].columns
+                check_audit(findings, study.audit, columns, statistics[name], spec.groups)
         yield findings
     for group, images in opened.items():
         for name in study.groups().get(group, []):

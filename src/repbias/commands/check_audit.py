@@ -28,6 +28,7 @@ def check_audit(
     spec: Audit,
     columns: Mapping[str, np.ndarray],
     statistics: Mapping[str, np.ndarray] | None,
+    grouping: str | None = None,
 ) -> None:
     """Ask the audit about the features of stimuli; what it refuses, the run does without.
 
@@ -41,6 +42,8 @@ def check_audit(
         Name to (stimulus,) values: what is known of the stimuli.
     statistics
         The same of image statistics; None if they are audited, but images are not decoded.
+    grouping
+        The column that says which stimuli depend on each other, if any.
     """
     from repbias.auditing.tables import Known
 
@@ -49,7 +52,7 @@ def check_audit(
         return
     findings.facts["audit"] = "none"
     try:
-        known = Known.of({**columns, **statistics}, spec)
+        known = Known.of({**columns, **statistics}, spec, grouping)
         if known is None:
             return
         for design in (known.design, *known.without.values()):

@@ -85,7 +85,7 @@ def check_recording(
         rows = np.searchsorted(known, common.stimulus_ids)
         own = {k: v for k, v in common.stimuli.items() if k != "stimulus_id"}
         of_shown = None if statistics is None else {k: v[rows] for k, v in statistics.items()}
-        check_audit(findings, study.audit, own, of_shown)
+        check_audit(findings, study.audit, own, of_shown, groups)
     n_units, n_times = 0, 1
     if recording.responses is not None:
         _, n_units, *of_time = recording.responses.shape
