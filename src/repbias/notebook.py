@@ -24,7 +24,7 @@ from repbias.geometry.spec import Distance, Geometry
 from repbias.io.activations import Activations
 from repbias.io.hdf5 import open_checked
 from repbias.io.recordings import Recording
-from repbias.rsa.rdms import make_rdms, read_rdms
+from repbias.rsa.rdms import Rdms, make_rdms, read_rdms
 from repbias.rsa.tables import compare_with_recording
 from repbias.tables import read_table
 
@@ -143,6 +143,11 @@ def rdms(
     RepbiasError
         If models differ in their stimuli, or the distance is undefined: a pattern is constant.
     """
+    return _rdms(models, stimulus_ids, distance).as_rsatoolbox()
+
+
+def _rdms(models: Models, stimulus_ids: Sequence[Any] | None, distance: Distance) -> Rdms:
+    """Compute the RDMs of models' layers."""
     layers = list(_layers(models))
     if not layers:
         raise RepbiasError("models: found none; expected names with activations")
@@ -197,10 +202,10 @@ def compare(recorded: Recording, models: Models, **settings: Any) -> pd.DataFram
     )
 
 
-def _shown(recorded: Recording, models: Models, spec: Geometry) -> dict[str, RDMs]:
+def _shown(recorded: Recording, models: Models, spec: Geometry) -> dict[str, Rdms]:
     """Return the RDMs of models of a recording's stimuli, each under its name."""
     ids = recorded.stimulus_ids
-    return {name: rdms({name: layers}, list(ids), spec.distance) for name, layers in models.items()}
+    return {m: _rdms({m: layers}, list(ids), spec.distance) for m, layers in models.items()}
 
 
 @dataclass(frozen=True)
@@ -312,7 +317,7 @@ class Results:
         group, model
             As in :attr:`models`.
         """
-        return read_rdms(self._file(f"rdms/{group}", model))
+        return read_rdms(self._file(f"rdms/{group}", model)).as_rsatoolbox()
 
     def activations(self, group: str, model: str) -> Activations:
         """Open the activations of a model's networks and layers.

@@ -222,7 +222,7 @@ def both(tmp_path_factory):
 
     order = RNG.permutation(N)
     ids = [SHOWN.ids[i] for i in order]
-    squares = rdms["array"].get_matrices()[:, order][:, :, order]
+    squares = rdms["array"].as_rsatoolbox().get_matrices()[:, order][:, :, order]
     np.savez(folder / "rdms.npz", **dict(zip(FEATURES, squares, strict=True)))
     entry = {"kind": "rdm", "distance": "euclidean", "stimulus_ids": ids}
     spec = TypeAdapter(Network).validate_python(shared | entry | {"path": folder / "rdms.npz"})
@@ -405,7 +405,7 @@ def test_models_of_the_92_objects_compare_with_it_as_in_rsatoolbox(test_data, tm
     models = read_rdms(tmp_path / "r.h5")
     raw = scipy.io.loadmat(folder / "92_modelRDMs.mat")["Models"]["RDM"][0]
     squares = np.stack(list(raw)).astype(float)
-    np.testing.assert_array_equal(models.get_matrices(), squares)
+    np.testing.assert_array_equal(models.as_rsatoolbox().get_matrices(), squares)
 
     entry = {
         "kind": "rdms",

@@ -235,7 +235,7 @@ def test_scores_are_those_of_the_study():
         candidates, StimulusGroups.alone(N), ["rsa", "cka", "procrustes"], GEOMETRY, ENCODING
     )
     scores = scorer.scores([recording])
-    rdms = subject_rdms(recording, GEOMETRY, "brain").get_vectors()
+    rdms = subject_rdms(recording, GEOMETRY, "brain").dissimilarities
     expected = [np.mean([np.corrcoef(m, r)[0, 1] for r in rdms]) for m in candidates.rdms]
     np.testing.assert_allclose(scores["rsa"][0], expected)
 
@@ -462,7 +462,7 @@ def test_what_is_not_available_is_said(study):
     subjects = subject_rdms(recording, GEOMETRY, "brain")
     of_rdms = Recording(
         recording.stimuli,
-        rdms=subjects.get_vectors(),
+        rdms=subjects.dissimilarities,
         rdm_info={"subject": np.array(subjects.rdm_descriptors["subject"])},
     )
     table = recover("brain", of_rdms, "tasks", rdms, {}, GEOMETRY, ENCODING, spec)

@@ -165,7 +165,7 @@ def test_data_are_the_mean_dissimilarities_and_the_maps(tmp_path):
     assert list(pairs["stimulus_a"]) == list(ids_of(12)[upper[0]])
     assert list(pairs["stimulus_b"]) == list(ids_of(12)[upper[1]])
     for column, each in (("v4", rdms), ("net", models["net"])):
-        mean = each.get_vectors().mean(axis=0)
+        mean = each.dissimilarities.mean(axis=0)
         np.testing.assert_allclose(pairs[column], mean, rtol=1e-4)
         part = places[places["rdm"] == column]
         assert list(part["stimulus_id"]) == list(ids_of(12))
@@ -177,7 +177,7 @@ def test_data_are_the_mean_dissimilarities_and_the_maps(tmp_path):
 def test_models_are_joined_by_stimulus_not_by_position(tmp_path):
     rdms = some_rdms(12)
     order = np.random.default_rng(0).permutation(12)
-    matrices = rdms.get_matrices()[:, order][:, :, order]
+    matrices = rdms.as_rsatoolbox().get_matrices()[:, order][:, :, order]
     vectors = np.stack([squareform(m, checks=False) for m in matrices])
     shuffled = make_rdms(vectors, ids_of(12)[order], "correlation", {"subject": ["a", "b"]})
     _, (pairs, _) = draw(tmp_path, rdms=rdms, models={"same": shuffled})
@@ -315,8 +315,8 @@ def test_one_layer_of_final_included_networks_is_shown():
     rdms = make_rdms(vectors, ids_of(4), "correlation", info)
     shown = models_shown({"net": rdms, "conv2": rdms}, {"net": "conv1", "conv2": "conv2"})
     assert list(shown) == ["net, conv1", "conv2"]
-    assert list(shown["net, conv1"].get_vectors()[:, 0]) == [3, 4]
-    assert list(shown["conv2"].get_vectors()[:, 0]) == [9, 10]
+    assert list(shown["net, conv1"].dissimilarities[:, 0]) == [3, 4]
+    assert list(shown["conv2"].dissimilarities[:, 0]) == [9, 10]
     assert models_shown({"net": rdms}, {"net": "absent"}) == {}
 
 

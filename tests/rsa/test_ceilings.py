@@ -36,7 +36,7 @@ def test_the_ceiling_of_one_subject_is_what_the_true_model_reaches(
         signal = rng.normal(size=(30, 60))
         tensor = signal[:, None] + 0.7 * rng.normal(size=(30, n_repeats, 60))
         recording = trial_recording(tensor)
-        data = subject_rdms(recording, Geometry(recording_distance=distance), "v4").get_vectors()
+        data = subject_rdms(recording, Geometry(recording_distance=distance), "v4").dissimilarities
         metric = "correlation" if distance == "correlation" else "sqeuclidean"
         reached.append(np.corrcoef(pdist(signal, metric), data[0])[0, 1])
         ceiling = noise_ceiling(
@@ -60,7 +60,7 @@ def test_the_ceiling_of_one_subject_is_what_the_true_model_reaches_from_trials_t
     for _ in range(8):
         signal = rng.normal(size=(25, 60))
         recording = trial_recording(signal[:, None] + 1.2 * rng.normal(size=(25, 4, 60)))
-        data = subject_rdms(recording, spec, "v4").get_vectors()
+        data = subject_rdms(recording, spec, "v4").dissimilarities
         reached.append(np.corrcoef(pdist(signal, "sqeuclidean"), data[0])[0, 1])
         ceiling = noise_ceiling(recording, data, "corr", spec, n_splits=20)
         bounds.append((ceiling.low, ceiling.high))
@@ -81,7 +81,7 @@ def test_without_subjects_or_repeats_the_ceiling_is_unavailable(trial_recording,
 def test_a_recording_of_pure_noise_has_no_ceiling(trial_recording):
     tensor = np.random.default_rng(1).normal(size=(30, 4, 40))
     recording = trial_recording(tensor)
-    data = subject_rdms(recording, CORRELATION, "noise").get_vectors()
+    data = subject_rdms(recording, CORRELATION, "noise").dissimilarities
     ceiling = noise_ceiling(recording, data, "corr", CORRELATION, n_splits=20)
     assert np.isnan([ceiling.low, ceiling.high]).all()
     assert ceiling.convention == "unavailable: halves of the repeats do not agree"
@@ -92,7 +92,7 @@ def test_a_pattern_that_is_constant_in_a_half_leaves_no_ceiling(trial_recording)
     tensor = np.random.default_rng(2).poisson(0.05, size=(20, 2, 12)).astype(float)
     tensor[:, 0, 0], tensor[:, 1, 1] = 1, 1  # no pattern of the means is constant
     recording = trial_recording(tensor)
-    data = subject_rdms(recording, CORRELATION, "sparse").get_vectors()
+    data = subject_rdms(recording, CORRELATION, "sparse").dissimilarities
     tensor[0] = 0
     tensor[0, 0, 0] = 1  # one spike, in one trial
     recording = trial_recording(tensor)
@@ -104,7 +104,7 @@ def test_a_pattern_that_is_constant_in_a_half_leaves_no_ceiling(trial_recording)
 def test_halves_with_one_fold_have_no_cross_validated_ceiling(trial_recording):
     recording = trial_recording(np.random.default_rng(0).normal(size=(6, 3, 5)))
     spec = Geometry(recording_distance="crossnobis")
-    data = subject_rdms(recording, spec, "v4").get_vectors()
+    data = subject_rdms(recording, spec, "v4").dissimilarities
     ceiling = noise_ceiling(recording, data, "corr", spec)
     assert np.isnan(ceiling.low)
     assert "fewer than two folds" in ceiling.convention
@@ -121,7 +121,7 @@ def human_it(test_data):
         stimulus_ids="sorted",
     )
     recording = read_recording(spec, np.array([f"image{i + 1:02d}" for i in range(92)]))
-    return recording, subject_rdms(recording, CORRELATION, "human_it").get_vectors()
+    return recording, subject_rdms(recording, CORRELATION, "human_it").dissimilarities
 
 
 @pytest.mark.parametrize(

@@ -185,7 +185,7 @@ def test_units_are_chosen_by_all_their_stimuli():
     rdms = subject_rdms(used, FAST, "r")
     chosen = reliable[:UNITS]
     expected = pdist(means_of(mine, 0, SEEN[0][10:])[:, chosen], "correlation")
-    np.testing.assert_allclose(rdms.get_vectors()[0], expected, atol=1e-10)
+    np.testing.assert_allclose(rdms.dissimilarities[0], expected, atol=1e-10)
 
 
 def test_sessions_with_units_of_their_own_are_compared_on_what_all_units_saw():

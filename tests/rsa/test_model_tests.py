@@ -337,7 +337,7 @@ def test_the_table_averages_the_networks_that_were_included():
     info = rdms.rdm_descriptors
     columns = zip(*(info[c] for c in ("layer", "snapshot", "included")), strict=True)
     rows = [i for i, row in enumerate(columns) if row == ("two", "final", True)]
-    expected = compare(rdms.get_vectors()[rows], recording.rdms, "corr").mean()
+    expected = compare(rdms.dissimilarities[rows], recording.rdms, "corr").mean()
     zero = table[(table["test"] == "zero") & (table["rdm_similarity"] == "corr")]
     row = zero[(zero["layer_a"] == "two") & (zero["snapshot_a"] == "final")]
     assert row["effect"].item() == pytest.approx(expected, abs=1e-12)

@@ -42,7 +42,7 @@ def test_folds_follow_trials_whatever_their_order(trial_recording):
         recording = trial_recording(
             tensor[:, order], **{name: values[:, order] for name, values in columns.items()}
         )
-        return subject_rdms(recording, spec, "v4").get_vectors()
+        return subject_rdms(recording, spec, "v4").dissimilarities
 
     expected = rdm([0, 1, 2, 3], session=session)
     np.testing.assert_allclose(rdm([1, 3, 0, 2], session=session), expected, rtol=1e-12)
@@ -79,8 +79,8 @@ def test_the_folds_of_a_subject_do_not_depend_on_who_else_was_recorded():
     )
     for noise in ("shrinkage", "none", "diagonal"):
         spec = Geometry(recording_distance="crossnobis", noise=noise)
-        together = subject_rdms(both, spec, "x").get_vectors()[1]
-        np.testing.assert_allclose(together, subject_rdms(alone, spec, "x").get_vectors()[0])
+        together = subject_rdms(both, spec, "x").dissimilarities[1]
+        np.testing.assert_allclose(together, subject_rdms(alone, spec, "x").dissimilarities[0])
 
 
 def test_sessions_of_different_units_are_no_folds():
@@ -104,4 +104,4 @@ def test_sessions_of_different_units_are_no_folds():
         },
     )
     spec = Geometry(recording_distance="crossnobis", noise="diagonal")
-    assert np.isfinite(subject_rdms(recording, spec, "x").get_vectors()).all()
+    assert np.isfinite(subject_rdms(recording, spec, "x").dissimilarities).all()

@@ -45,7 +45,7 @@ def test_layers_keep_their_names_and_stimuli_their_order(make_activations, tmp_p
     rdms = read_rdms(tmp_path / "rdms.h5")
     assert list(rdms.pattern_descriptors["stimulus_id"]) == ids[:11]
     columns = (rdms.rdm_descriptors[name] for name in ("layer", "snapshot", "seed", "step"))
-    found = dict(zip(zip(*columns, strict=True), rdms.get_vectors(), strict=True))
+    found = dict(zip(zip(*columns, strict=True), rdms.dissimilarities, strict=True))
     assert found.keys() == {
         (layer, *network) for layer in layers for network in (("initial", 5, 0), ("final", 5, 100))
     }
@@ -114,7 +114,7 @@ def test_a_file_of_layers_is_streamed_within_its_bound(make_activations, tmp_pat
     assert all_of_them - few < 16_000
     found = load_rdm(str(tmp_path / "rdms.h5"))
     assert list(found.rdm_descriptors["layer"]) == list(layers)
-    for vector, patterns in zip(found.get_vectors(), layers.values(), strict=True):
+    for vector, patterns in zip(found.dissimilarities, layers.values(), strict=True):
         np.testing.assert_allclose(vector, dissimilarities(patterns[0], "correlation"), atol=1e-12)
 
 
@@ -129,7 +129,7 @@ def test_layers_that_fail_leave_no_trace_in_the_file(make_activations, tmp_path)
     described = zip(found.rdm_descriptors["layer"], found.rdm_descriptors["snapshot"], strict=True)
     expected = [("a", 0), ("c", 0), ("a", 1), ("b", 1)]
     assert list(described) == [(layer, ["initial", "final"][i]) for layer, i in expected]
-    for vector, (layer, i) in zip(found.get_vectors(), expected, strict=True):
+    for vector, (layer, i) in zip(found.dissimilarities, expected, strict=True):
         patterns = layers[layer][i].astype(np.float32)
         np.testing.assert_allclose(vector, dissimilarities(patterns, "correlation"), atol=1e-12)
 
@@ -149,11 +149,24 @@ def test_saved_rdms_are_read_back_by_us_and_by_rsatoolbox(tmp_path):
     save(tmp_path / "rdms.h5", vectors, ids, "correlation", info)
     assert [p.name for p in tmp_path.iterdir()] == ["rdms.h5"]
     for rdms in (read_rdms(tmp_path / "rdms.h5"), load_rdm(str(tmp_path / "rdms.h5"))):
-        np.testing.assert_array_equal(rdms.get_vectors(), vectors)
+        np.testing.assert_array_equal(rdms.dissimilarities, vectors)
         assert list(rdms.pattern_descriptors["stimulus_id"]) == ids
         assert rdms.dissimilarity_measure == "correlation"
         for name, values in info.items():
             assert list(rdms.rdm_descriptors[name]) == values
+
+
+def test_jobs_that_read_rdms_start_without_libraries_that_they_do_not_need(tmp_path):
+    save(tmp_path / "rdms.h5", np.ones((1, 6)), list("abcd"), "correlation", {"layer": ["one"]})
+    code = f"""
+import sys
+import repbias.rsa.tables, repbias.auditing.tables, repbias.report.page
+repbias.rsa.tables.rdm_table("c", repbias.rsa.rdms.read_rdms({str(tmp_path / "rdms.h5")!r}))
+late = {{"rsatoolbox", "scipy.stats", "scipy.optimize", "sklearn", "torch"}}
+print(*late & {{*sys.modules}})
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("\n", "")
 
 
 def test_the_file_is_what_rsatoolbox_saves(tmp_path):
@@ -161,7 +174,8 @@ def test_the_file_is_what_rsatoolbox_saves(tmp_path):
     ids, info = list("dcba"), {"layer": ["one", "three"], "seed": [1, 2], "included": [True, False]}
     vectors = np.random.default_rng(4).uniform(size=(2, 6))
     save(tmp_path / "ours.h5", vectors, ids, "correlation", info)
-    make_rdms(vectors, ids, "correlation", info).save(str(tmp_path / "theirs.h5"))
+    theirs = make_rdms(vectors, ids, "correlation", info).as_rsatoolbox()
+    theirs.save(str(tmp_path / "theirs.h5"))
 
     def content(path):
         with h5py.File(path) as file:
@@ -256,7 +270,7 @@ def test_every_subject_has_the_rdm_of_its_own_units(distance):
     assert list(rdms.rdm_descriptors["subject"]) == ["subject1", "subject2"]
     means = responses.mean(axis=1)
     expected = [dissimilarities(means[:, :3], distance), dissimilarities(means[:, 3:], distance)]
-    np.testing.assert_allclose(rdms.get_vectors(), expected, atol=1e-12)
+    np.testing.assert_allclose(rdms.dissimilarities, expected, atol=1e-12)
 
 
 def test_units_that_missed_a_stimulus_are_left_out_and_counted(caplog):
@@ -267,7 +281,7 @@ def test_units_that_missed_a_stimulus_are_left_out_and_counted(caplog):
         rdms = subject_rdms(two_subjects(responses), Geometry(recording_distance="euclidean"), "v4")
     assert "subject2: 1 of 4 units" in caplog.text
     complete = np.nanmean(responses[:, :, [3, 4, 6]], axis=1)
-    np.testing.assert_allclose(rdms.get_vectors()[1], dissimilarities(complete, "euclidean"))
+    np.testing.assert_allclose(rdms.dissimilarities[1], dissimilarities(complete, "euclidean"))
 
 
 def test_a_subject_with_too_few_complete_units_is_left_out(caplog):
@@ -306,7 +320,7 @@ def test_a_constant_response_pattern_is_refused_with_its_subject():
 
 def rdm(recording, distance, noise="shrinkage"):
     spec = Geometry(recording_distance=distance, noise=noise)
-    return subject_rdms(recording, spec, "v4").get_vectors()[0]
+    return subject_rdms(recording, spec, "v4").dissimilarities[0]
 
 
 def test_units_that_the_distance_cannot_use_are_left_out_and_counted(caplog, trial_recording):

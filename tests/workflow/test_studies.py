@@ -106,6 +106,8 @@ def test_study_runs(name, test_data, tmp_path, monkeypatch):
         config["encoding"] = config.get("encoding", {}) | fast
     (tmp_path / "studies").mkdir()
     shutil.copy(ROOT / "studies/haxby_categories.csv", tmp_path / "studies")
+    # Neither published numbers nor shares depend on them.
+    config["geometry"] |= {"bootstraps": 100, "permutations": 100}
     workspace = Workspace(tmp_path, config)
     workspace.snakemake("--cores", "2")
     references = pd.read_csv(workspace.results / "tables/references.csv").set_index("measure")

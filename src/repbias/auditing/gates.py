@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from repbias.auditing.design import Design
 from repbias.auditing.shares import Freed, centred
@@ -17,7 +17,7 @@ LEVEL = 0.05
 
 def least_t(n: int) -> float:
     """Return the t over n folds that the gate asks for; NaN where there is one fold."""
-    return float(student.ppf(1 - LEVEL, n - 1)) if n > 1 else float("nan")
+    return float(stdtrit(n - 1, 1 - LEVEL)) if n > 1 else float("nan")
 
 
 def permutation_p(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,12 +18,9 @@ from repbias.auditing.spec import Audit
 from repbias.auditing.tables import Known, in_order, labels_of, pairs_of, shares_table
 from repbias.base.groups import StimulusGroups
 from repbias.base.spec import RepbiasError
-from repbias.rsa.rdms import aligned_vectors
+from repbias.rsa.rdms import Rdms, aligned_vectors
 from repbias.rsa.tables import rdm_table
 from repbias.stimuli.images import Images
-
-if TYPE_CHECKING:
-    from rsatoolbox.rdm import RDMs
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +48,7 @@ class _Layer(NamedTuple):
 
 def audit_networks(
     experiment: str,
-    conditions: Mapping[str, RDMs],
+    conditions: Mapping[str, Rdms],
     layers: Mapping[str, Sequence[str]],
     images: Images | None,
     statistics: Mapping[str, Mapping[str, float]],
@@ -102,7 +99,7 @@ def audit_networks(
 
 
 def _compared(
-    conditions: Mapping[str, RDMs],
+    conditions: Mapping[str, Rdms],
     layers: Mapping[str, Sequence[str]],
     ids: np.ndarray,
     known: Known,
@@ -119,14 +116,14 @@ def _compared(
         logger.warning("%s saw other stimuli; not audited", name)
     for name, rdms in list(shown.items()):
         try:
-            squared(rdms.dissimilarities[:0], str(rdms.dissimilarity_measure))
+            squared(rdms.dissimilarities[:0], rdms.dissimilarity_measure)
         except RepbiasError as error:  # of this model alone
             logger.warning("%s: %s", name, error)
             yield where | {"condition_a": name, "warning": str(error)}
             del shown[name]
     if not shown:
         return
-    measures = {str(rdms.dissimilarity_measure) for rdms in shown.values()}
+    measures = {rdms.dissimilarity_measure for rdms in shown.values()}
     about = where | {"measure": ", ".join(sorted(measures)), "n_stimuli": int(known.rows.sum())}
     snapshots = pd.concat([rdm_table(c, r) for c, r in shown.items()])["snapshot"].unique()
     orthogonal = known.design.orthogonal()
@@ -161,14 +158,14 @@ def _compared(
 
 def _layers(
     condition: str,
-    rdms: RDMs,
+    rdms: Rdms,
     chosen: Sequence[str],
     ids: np.ndarray,
     snapshot: str,
     rows: np.ndarray,
 ) -> Iterator[_Layer]:
     info = rdm_table(condition, rdms)
-    vectors = squared(aligned_vectors(rdms, ids, condition), str(rdms.dissimilarity_measure))
+    vectors = squared(aligned_vectors(rdms, ids, condition), rdms.dissimilarity_measure)
     pairs = pairs_of(rows)
     for layer in chosen:
         used = info["included"].astype(bool) & (info["snapshot"] == snapshot)

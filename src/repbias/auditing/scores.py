@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property, partial
 
 import numpy as np
-from scipy.stats import norm
-from scipy.stats import t as student
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from repbias.auditing.design import Design
 from repbias.auditing.kernels import Noise, SubjectKernel
@@ -286,9 +285,9 @@ def _interval(
     shares = found / total
     if n >= MIN_SUBJECTS:
         errors = (by_subject - shares * by_subject.sum(axis=1, keepdims=True)) / total
-        half = student.ppf(0.975, n - 1) * errors.std(axis=0, ddof=1) / np.sqrt(n)
+        half = stdtrit(n - 1, 0.975) * errors.std(axis=0, ddof=1) / np.sqrt(n)
         t = found / (by_subject.std(axis=0, ddof=1) / np.sqrt(n))
-        return shares - half, shares + half, 2 * student.sf(np.abs(t), n - 1), NEW_SUBJECTS
+        return shares - half, shares + half, 2 * stdtr(n - 1, -np.abs(t)), NEW_SUBJECTS
     if not brain.side.noise:
         unknown = np.full(len(shares), np.nan)
         return unknown, unknown, unknown, NO_INTERVAL
@@ -300,8 +299,8 @@ def _interval(
         np.concatenate([combined / total, np.eye(len(shares))]),
     )
     of_shares, of_parts = np.split(np.sqrt(variances), 2)
-    half = norm.ppf(0.975) * of_shares
-    return shares - half, shares + half, 2 * norm.sf(np.abs(found) / of_parts), THESE_SUBJECTS
+    half = ndtri(0.975) * of_shares
+    return shares - half, shares + half, 2 * ndtr(-np.abs(found) / of_parts), THESE_SUBJECTS
 
 
 def noise_variance(
@@ -386,9 +385,9 @@ def jackknifed_shares(
         variance += (len(left_out) - 1) * shares.var(axis=0)
         of_parts += (len(left_out) - 1) * left_out.var(axis=0)
     degrees = min(map(len, groups)) - 1
-    share, half = mean / mean.sum(), student.ppf(0.975, degrees) * np.sqrt(variance)
+    share, half = mean / mean.sum(), stdtrit(degrees, 0.975) * np.sqrt(variance)
     with np.errstate(divide="ignore", invalid="ignore"):
-        p = 2 * student.sf(np.abs(mean) / np.sqrt(of_parts), degrees)
+        p = 2 * stdtr(degrees, -np.abs(mean) / np.sqrt(of_parts))
     return share - half, share + half, p
 
 

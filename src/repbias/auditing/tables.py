@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import false_discovery_control
 
 from repbias.auditing.design import Design
 from repbias.auditing.features import (
@@ -29,11 +28,9 @@ from repbias.geometry.spec import Geometry
 from repbias.io.recordings import Recording
 from repbias.recordings.parts import by_region, of_stimuli, stimulus_groups
 from repbias.rsa.common import few_in_common, on_common_stimuli
+from repbias.rsa.rdms import Rdms
 from repbias.rsa.tables import place, refuse_unknown_times, shown_models, time_bins
 from repbias.tables import TABLES, as_table
-
-if TYPE_CHECKING:
-    from rsatoolbox.rdm import RDMs
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +83,7 @@ def audit_recording(
     name: str,
     recording: Recording,
     experiment: str,
-    conditions: Mapping[str, RDMs],
+    conditions: Mapping[str, Rdms],
     statistics: Mapping[str, Mapping[str, float]],
     geometry: Geometry,
     spec: Audit,
@@ -129,7 +126,7 @@ def audit_recording(
     except RepbiasError as error:
         logger.warning("%s: %s", name, error)
         return _as_tables([_refused(error, where)])
-    distances = {c: str(r.dissimilarity_measure) for c, r in conditions.items()}
+    distances = {c: r.dissimilarity_measure for c, r in conditions.items()}
     undivided = _undivided(name, {c: distances[c] for c in info["condition"].unique()})
     kept = ~info["condition"].isin(list(undivided)).to_numpy()
     info, vectors = info[kept].reset_index(drop=True), vectors[kept]
@@ -186,7 +183,7 @@ def pairs_of(rows: np.ndarray) -> np.ndarray:
     return chosen
 
 
-def labels_of(conditions: Mapping[str, RDMs], ids: np.ndarray) -> dict[str, np.ndarray]:
+def labels_of(conditions: Mapping[str, Rdms], ids: np.ndarray) -> dict[str, np.ndarray]:
     """Return the features of generated stimuli that RDMs come with, in the order of ids.
 
     Classes are numbered, so they are made text: numbers would be regressed on.
@@ -351,6 +348,8 @@ def shares_table(name: str, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     rows
         They may leave out columns that do not concern them.
     """
+    from scipy.stats import false_discovery_control  # its import takes a while
+
     table = _table(name, rows)
     for _, part in table.groupby(FAMILIES[name], dropna=False):
         tested = part.index[part["p"].notna()]

@@ -101,18 +101,13 @@ def hard_needs_more_components(evidence: Evidence, condition: str, easy: str, ha
 )
 def xor_codes(evidence: Evidence) -> Result:
     """Effect: minus the correlation of the two codes' RDMs; exact, so its interval is a point."""
-    from rsatoolbox.rdm import compare
-
+    from repbias.geometry.comparison import similarities
     from repbias.geometry.distances import dissimilarities
-    from repbias.rsa.rdms import make_rdms
 
     a, b = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]).T
     codes = (np.stack([a & b, a | b], axis=1), np.stack([a & ~b & 1, ~a & b & 1], axis=1))
-    and_or, differences = (
-        make_rdms(dissimilarities(code, "euclidean"), np.arange(4).astype(str), "euclidean", {})
-        for code in codes
-    )
-    correlation = float(compare(and_or, differences, "corr")[0, 0])
+    and_or, differences = (dissimilarities(code, "euclidean")[None] for code in codes)
+    correlation = similarities(and_or, differences, "corr").item()
     return Result(-correlation, -correlation, -correlation, 0, 0)
 
 

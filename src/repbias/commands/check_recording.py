@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import comb
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,10 +17,8 @@ from repbias.pipeline.times import RecordingSize
 from repbias.recordings.readers import read_recording
 from repbias.recordings.readers.common import FileRecording
 from repbias.recordings.spec import preparation_of
+from repbias.rsa.rdms import Rdms
 from repbias.stimuli.images import Images
-
-if TYPE_CHECKING:
-    from rsatoolbox.rdm import RDMs
 
 #: Units with a lower reliability are counted.
 LOW_RELIABILITY = 0.1
@@ -265,7 +262,7 @@ def _check_rsa(findings: Findings, study: Study, name: str, recording: Recording
             refuse_unknown_times(name, recording)
 
 
-def _of_rdms(recording: Recording, parts: Sequence[tuple[str, Recording, RDMs]]) -> Iterator[str]:
+def _of_rdms(recording: Recording, parts: Sequence[tuple[str, Recording, Rdms]]) -> Iterator[str]:
     """Say of how many subjects, units and regions RDMs are."""
     from repbias.recordings.reliability import analysed_units
     from repbias.recordings.responses import stimulus_means

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from repbias.tables import as_table
 
@@ -79,7 +79,7 @@ def region_table(encoding: pd.DataFrame) -> pd.DataFrame:
     over_stimuli = by_region[["r_error", "n_stimuli"]].first()
     n = table["n_subjects"].where(several, over_stimuli["n_stimuli"])
     error = (over_subjects["r"].std() / np.sqrt(n)).where(several, over_stimuli["r_error"])
-    width = student.ppf(0.975, n - 1) * error
+    width = stdtrit(n - 1, 0.975) * error
     table["ci_low"] = np.clip(table["r"] - width, -1, 1)
     table["ci_high"] = np.clip(table["r"] + width, -1, 1)
     table["interval"] = np.where(

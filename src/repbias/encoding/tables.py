@@ -8,7 +8,6 @@ from itertools import product
 
 import numpy as np
 import pandas as pd
-from scipy.stats import false_discovery_control
 
 from repbias.base.groups import StimulusGroups
 from repbias.base.spec import RepbiasError
@@ -384,7 +383,11 @@ def _encode(features: np.ndarray, data: Targets, spec: Encoding) -> tuple[pd.Dat
     order = np.argsort(table["column"].to_numpy(), kind="stable")
     table = table.iloc[order].reset_index(drop=True)
     table["alpha_at_edge"] = table["at_first"] + table["at_last"]
-    table["p_fdr"] = false_discovery_control(table["p"]) if spec.permutations else np.nan
+    table["p_fdr"] = np.nan
+    if spec.permutations:
+        from scipy.stats import false_discovery_control  # its import takes a while
+
+        table["p_fdr"] = false_discovery_control(table["p"])
     return table, np.concatenate(without, axis=1)[:, order]
 
 

@@ -13,9 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from array_api_compat import array_namespace, device, to_device
 
-# Not public, but the only compiled count of discordant pairs; rsatoolbox imports it too.
-from scipy.stats._stats import _kendall_dis
-
 from repbias.base.precision import floating
 from repbias.base.spec import RepbiasError
 from repbias.geometry.spec import RdmSimilarity
@@ -620,6 +617,9 @@ def tau_a(
     numpy.ndarray
         (rdm of a,).
     """
+    # Not public, but the only compiled count of discordant pairs; rsatoolbox imports it too.
+    from scipy.stats._stats import _kendall_dis
+
     copies = np.repeat(y.order, weights[y.order])
     n_pairs = len(copies) * (len(copies) - 1) // 2
     if n_pairs == 0:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from repbias.base.groups import StimulusGroups
 from repbias.base.spec import RepbiasError
@@ -100,7 +100,7 @@ def evaluate(
         variances = draws.variances(draws.means(by_subject[block], resampled))
         variance[block], degrees[block] = draws.variance(variances), draws.degrees(variances)
     mean = by_subject.mean(axis=1)
-    width = student.ppf(0.975, degrees) * np.sqrt(variance)
+    width = stdtrit(degrees, 0.975) * np.sqrt(variance)
     low, high = within_bounds(mean - width), within_bounds(mean + width)
     return Evaluation(mean, by_subject, low, high, degrees, draws.interval)
 

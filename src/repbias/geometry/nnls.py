@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import nnls
 
 #: Exchanges of block principal pivoting, which rounding could make go in a circle.
 ROUNDS = 100
@@ -47,6 +46,8 @@ def nonnegative_weights(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     numpy.ndarray
         (basis,); 0 if there are no equations, for which SciPy returns uninitialised memory.
     """
+    from scipy.optimize import nnls  # its import takes a while
+
     return nnls(x, y)[0] if len(x) else np.zeros(x.shape[1])
 
 

@@ -15,8 +15,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment, linprog
-from scipy.sparse import eye_array, kron, vstack
 from scipy.spatial.distance import pdist, squareform
 
 from repbias.base.spec import RepbiasError
@@ -252,6 +250,10 @@ def _soft_matching(a: np.ndarray, b: np.ndarray) -> float:
     units. If one is a multiple of the other, units of the smaller representation are copied and
     matched; otherwise the linear programme is solved, which takes much longer.
     """
+    # The import takes longer than most jobs that know the names of all metrics.
+    from scipy.optimize import linear_sum_assignment, linprog
+    from scipy.sparse import eye_array, kron, vstack
+
     correlation = a.T @ b
     p, q = correlation.shape
     larger = max(p, q)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,10 +15,8 @@ from repbias.encoding.ridge import gram
 from repbias.io.activations import ONLY_RDMS, Activations
 from repbias.io.recordings import Recording
 from repbias.recovery.spec import Recovery
+from repbias.rsa.rdms import Rdms
 from repbias.rsa.tables import shown_models
-
-if TYPE_CHECKING:
-    from rsatoolbox.rdm import RDMs
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +49,7 @@ class Candidates:
         name: str,
         recording: Recording,
         experiment: str,
-        rdms: Mapping[str, RDMs],
+        rdms: Mapping[str, Rdms],
         activations: Mapping[str, Activations],
         spec: Recovery,
         only: Mapping[str, str] | None = None,
@@ -123,7 +120,7 @@ class Candidates:
             tuple(layers),
             tuple(at),
             vectors[rows],
-            tuple(str(rdms[c].dissimilarity_measure) for c in info.loc[rows, "condition"]),
+            tuple(rdms[c].dissimilarity_measure for c in info.loc[rows, "condition"]),
             roots,
         )
 

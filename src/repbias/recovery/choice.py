@@ -10,7 +10,6 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from scipy.spatial.distance import pdist, squareform
-from scipy.stats import rankdata
 
 from repbias.base.spec import RepbiasError
 from repbias.geometry.spec import Geometry
@@ -113,6 +112,8 @@ class Pool:
         brains = [_without_noise(candidates.roots[i], geometry) for i in first]
         rdms = np.vstack([brains, candidates.rdms[second]])
         if geometry.rdm_similarities[0] in _BY_RANKS:
+            from scipy.stats import rankdata  # its import takes a while
+
             rdms = rankdata(rdms, axis=1)
         rdms = (rdms - rdms.mean(axis=1, keepdims=True)) / rdms.std(axis=1, keepdims=True)
         return cls(np.stack([squareform(rdm, checks=False) for rdm in rdms]), model, features)

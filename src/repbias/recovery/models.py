@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import beta
 
 from repbias.base.spec import RepbiasError
 from repbias.encoding.spec import Encoding
@@ -22,12 +21,9 @@ from repbias.recovery.scoring import OF_RESPONSES, Scorer, rsa_scores
 from repbias.recovery.spec import Recovery
 from repbias.recovery.twins import RdmTwins, Twins
 from repbias.rsa.common import few_in_common, on_common_stimuli
-from repbias.rsa.rdms import subject_rdms
+from repbias.rsa.rdms import Rdms, subject_rdms
 from repbias.rsa.tables import place
 from repbias.tables import TABLES, as_table
-
-if TYPE_CHECKING:
-    from rsatoolbox.rdm import RDMs
 
 logger = logging.getLogger(__name__)
 
@@ -272,6 +268,8 @@ def preferred(merits: np.ndarray, true: int) -> np.ndarray:
 
 def interval(probability: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the exact 95 % interval of shares of n brains (Clopper & Pearson 1934)."""
+    from scipy.stats import beta  # its import takes a while
+
     k = probability * n
     low, high = beta.ppf(0.025, k, n - k + 1), beta.ppf(0.975, k + 1, n - k)
     return np.where(k > 0, low, 0.0), np.where(k < n, high, 1.0)
@@ -281,7 +279,7 @@ def recover(
     name: str,
     recording: Recording,
     experiment: str,
-    rdms: Mapping[str, RDMs],
+    rdms: Mapping[str, Rdms],
     activations: Mapping[str, Activations],
     geometry: Geometry,
     encoding: Encoding,
@@ -346,7 +344,7 @@ def _of_part(
     if recording.rdms is not None:
         real = {
             "rsa": rsa_scores(
-                candidates.rdms, [subject_rdms(recording, geometry, "").get_vectors()], geometry
+                candidates.rdms, [subject_rdms(recording, geometry, "").dissimilarities], geometry
             )
         }
         simulated = simulate_rdms(RdmTwins.of(recording), candidates, geometry, n, spec.seed)

@@ -157,7 +157,7 @@ class Scorer:
         """Return measure to (recording, candidate)."""
         result: dict[str, np.ndarray] = {}
         if "rsa" in self.measures:
-            rdms = [subject_rdms(r, self.geometry, "").get_vectors() for r in recordings]
+            rdms = [subject_rdms(r, self.geometry, "").dissimilarities for r in recordings]
             result["rsa"] = rsa_scores(self.candidates.rdms, rdms, self.geometry)
         if "cka" in self.measures:
             n = len(recordings[0].stimulus_ids)

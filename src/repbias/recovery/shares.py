@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,10 +24,8 @@ from repbias.recovery.models import interval, rows_as_table
 from repbias.recovery.spec import Recovery
 from repbias.recovery.twins import Twins
 from repbias.rsa.common import few_in_common, on_common_stimuli
+from repbias.rsa.rdms import Rdms
 from repbias.rsa.tables import place
-
-if TYPE_CHECKING:
-    from rsatoolbox.rdm import RDMs
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +39,7 @@ def recover_shares(
     name: str,
     recording: Recording,
     experiment: str,
-    rdms: Mapping[str, RDMs],
+    rdms: Mapping[str, Rdms],
     activations: Mapping[str, Activations],
     layers: Mapping[str, str],
     statistics: Mapping[str, Mapping[str, float]],

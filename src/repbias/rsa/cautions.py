@@ -87,9 +87,9 @@ def cautions_table(name: str, recording: Recording, spec: Geometry) -> pd.DataFr
         subjects = rdms.rdm_descriptors["subject"]
         found = [
             *left_out(of_region(recording, region) if region else recording, subjects),
-            *of_rdms(rdms.get_vectors(), str(rdms.dissimilarity_measure), spec),
+            *of_rdms(rdms.dissimilarities, rdms.dissimilarity_measure, spec),
             *of_trials(part, spec),
-            *of_stimuli(part, rdms.get_vectors(), str(rdms.dissimilarity_measure)),
+            *of_stimuli(part, rdms.dissimilarities, rdms.dissimilarity_measure),
         ]
         rows += [{"recording": name, "region": region} | caution._asdict() for caution in found]
     return as_table("cautions", rows)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import nnls
 from scipy.spatial.distance import squareform
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from repbias.base.groups import StimulusGroups
 from repbias.base.spec import RepbiasError
@@ -261,7 +261,7 @@ def cross_validated(
                 values = resampled_similarity(x, y, rdm_similarity, counts)
                 resampled[:, 0, rows] += values.diagonal(axis1=1, axis2=2)
     variances = draws.variances(draws.means(full, resampled / np.maximum(n_used, 1)))
-    width = student.ppf(0.975, draws.degrees(variances)) * np.sqrt(draws.variance(variances))
+    width = stdtrit(draws.degrees(variances), 0.975) * np.sqrt(draws.variance(variances))
     return float(full.mean()), float(width[0])
 
 
@@ -352,7 +352,7 @@ def fitted_models(
                 of_region = {**network.to_dict(), "condition": condition, "region": region}
                 rows += [
                     of_region | row
-                    for row in _fitted(models, rdms.get_vectors(), folds, groups, spec)
+                    for row in _fitted(models, rdms.dissimilarities, folds, groups, spec)
                 ]
     common = {"recording": name, "experiment": experiment, "n_stimuli": len(ids)}
     return as_table("rsa_fitted", [common | row for row in rows])

@@ -9,13 +9,11 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from itertools import combinations, product
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from scipy.spatial.distance import squareform
-from scipy.stats import false_discovery_control
-from scipy.stats import t as student
+from scipy.special import stdtr, stdtrit
 
 from repbias.base.groups import StimulusGroups
 from repbias.base.spec import RepbiasError
@@ -35,12 +33,9 @@ from repbias.geometry.spec import Generalise, Geometry, RdmSimilarity
 from repbias.io.recordings import Recording
 from repbias.recordings.parts import stimulus_groups
 from repbias.rsa.common import on_common_stimuli
-from repbias.rsa.rdms import varying
+from repbias.rsa.rdms import Rdms, varying
 from repbias.rsa.tables import region_rdms, shown_models
 from repbias.tables import as_table
-
-if TYPE_CHECKING:
-    from rsatoolbox.rdm import RDMs
 
 logger = logging.getLogger(__name__)
 
@@ -354,11 +349,11 @@ def _t_tests(
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where(np.abs(effect) < 1e-12, 0.0, effect / error)
     p = {
-        "greater": student.sf(t, degrees),
-        "less": student.cdf(t, degrees),
-        "two-sided": 2 * student.sf(np.abs(t), degrees),
+        "greater": stdtr(degrees, -t),
+        "less": stdtr(degrees, t),
+        "two-sided": 2 * stdtr(degrees, -np.abs(t)),
     }[alternative]
-    width = student.ppf(0.975, degrees) * error
+    width = stdtrit(degrees, 0.975) * error
     return pd.DataFrame(
         {
             "test": test,
@@ -458,7 +453,7 @@ def model_tests_table(
     name: str,
     recording: Recording,
     experiment: str,
-    conditions: dict[str, RDMs],
+    conditions: dict[str, Rdms],
     spec: Geometry,
 ) -> pd.DataFrame:
     """Test every model against a recording, and models against each other.
@@ -483,6 +478,8 @@ def model_tests_table(
         The table rsa_tests.
     """
     recording = on_common_stimuli(recording, spec.min_units)
+    from scipy.stats import false_discovery_control  # its import takes a while
+
     info, rdms = _testable(*shown_models(name, recording, experiment, conditions))
     if info.empty:
         return as_table("rsa_tests")
@@ -497,7 +494,7 @@ def model_tests_table(
     for (region, _, of_region), rdm_similarity in product(
         region_rdms(recording, spec, name), spec.rdm_similarities
     ):
-        data = of_region.get_vectors()
+        data = of_region.dissimilarities
         tests = similarity_tests(
             model_set,
             data,

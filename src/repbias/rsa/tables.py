@@ -6,11 +6,11 @@ import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import combinations, product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from repbias.base.groups import StimulusGroups
 from repbias.base.spec import RepbiasError
@@ -31,17 +31,8 @@ from repbias.recordings.spec import preparation_of
 from repbias.rsa.ceilings import noise_ceiling
 from repbias.rsa.common import MIN_STIMULI, few_in_common, on_common_stimuli
 from repbias.rsa.pairs import paired
-from repbias.rsa.rdms import (
-    TooFewUnits,
-    aligned_vectors,
-    of_subjects,
-    subject_rdms,
-    varying,
-)
+from repbias.rsa.rdms import Rdms, TooFewUnits, aligned_vectors, of_subjects, subject_rdms, varying
 from repbias.tables import as_table
-
-if TYPE_CHECKING:
-    from rsatoolbox.rdm import RDMs
 
 logger = logging.getLogger(__name__)
 
@@ -49,13 +40,13 @@ logger = logging.getLogger(__name__)
 UNTRAINED = "initial"
 
 
-def rdm_table(condition: str, rdms: RDMs) -> pd.DataFrame:
+def rdm_table(condition: str, rdms: Rdms) -> pd.DataFrame:
     """Return the descriptors of RDMs: condition, network, seed, snapshot, step, included, layer."""
     info = {k: v for k, v in rdms.rdm_descriptors.items() if k != "index"}
     return pd.DataFrame({"condition": condition, **{k: list(v) for k, v in info.items()}})
 
 
-def compare_models(experiment: str, conditions: dict[str, RDMs], spec: Geometry) -> pd.DataFrame:
+def compare_models(experiment: str, conditions: dict[str, Rdms], spec: Geometry) -> pd.DataFrame:
     """Compare all networks and layers of an experiment with each other.
 
     RDMs of the same snapshot are compared, each pair once. Conditions with different stimuli are
@@ -104,7 +95,7 @@ def compare_models(experiment: str, conditions: dict[str, RDMs], spec: Geometry)
 
 
 def compare_with_untrained(
-    experiment: str, conditions: dict[str, RDMs], spec: Geometry
+    experiment: str, conditions: dict[str, Rdms], spec: Geometry
 ) -> pd.DataFrame:
     """Compare the trained networks of every condition with its untrained ones, layer by layer.
 
@@ -158,7 +149,7 @@ def _defined(a: np.ndarray, b: np.ndarray, rdm_similarity: RdmSimilarity) -> np.
 
 
 def shown_models(
-    name: str, recording: Recording, experiment: str, conditions: dict[str, RDMs]
+    name: str, recording: Recording, experiment: str, conditions: dict[str, Rdms]
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Return the RDMs that can be compared with a recording, over its stimuli.
 
@@ -199,7 +190,7 @@ def compare_with_recording(
     name: str,
     recording: Recording,
     experiment: str,
-    conditions: dict[str, RDMs],
+    conditions: dict[str, Rdms],
     spec: Geometry,
 ) -> pd.DataFrame:
     """Compare every network and layer with a recording, with intervals and noise ceilings.
@@ -234,7 +225,7 @@ def compare_with_recording(
 
 def region_rdms(
     recording: Recording, spec: Geometry, name: str
-) -> Iterator[tuple[str, Recording, RDMs]]:
+) -> Iterator[tuple[str, Recording, Rdms]]:
     """Yield every region, what was recorded there, and the RDMs of its subjects.
 
     Regions that have none are left out, and the log says why. The stimuli are those of the
@@ -261,12 +252,12 @@ def _evaluated(
     info: pd.DataFrame,
     models: np.ndarray,
     recording: Recording,
-    rdms: RDMs,
+    rdms: Rdms,
     rdm_similarity: RdmSimilarity,
     spec: Geometry,
 ) -> pd.DataFrame:
     """Add similarity, interval and ceiling to the descriptors of the models' RDMs."""
-    data = rdms.get_vectors()
+    data = rdms.dissimilarities
     result = evaluate(
         models,
         data,
@@ -295,7 +286,7 @@ def compare_with_subjects(
     name: str,
     recording: Recording,
     experiment: str,
-    conditions: dict[str, RDMs],
+    conditions: dict[str, Rdms],
     spec: Geometry,
 ) -> pd.DataFrame:
     """Compare every network and layer with every subject of a recording of several.
@@ -314,7 +305,7 @@ def compare_with_subjects(
     for part in (on_common_stimuli(part, spec.min_units) for part in parts):
         info, models = shown_models(name, part, experiment, conditions)
         for region, _, rdms in region_rdms(part, spec, name):
-            subjects, vectors = rdms.rdm_descriptors["subject"], rdms.get_vectors()
+            subjects, vectors = rdms.rdm_descriptors["subject"], rdms.dissimilarities
             if (len(subjects) < 2 and not own) or info.empty:
                 continue
             where = {"recording": name, "region": region, "experiment": experiment}
@@ -363,7 +354,7 @@ def compare_times(
     name: str,
     recording: Recording,
     experiment: str,
-    conditions: dict[str, RDMs],
+    conditions: dict[str, Rdms],
     spec: Geometry,
 ) -> pd.DataFrame:
     """Compare networks with every time bin of a recording, as :func:`compare_with_recording`.
@@ -474,8 +465,8 @@ def compare_recordings(recordings: dict[str, Recording], spec: Geometry) -> pd.D
                 "region_a": region_a,
                 "recording_b": b,
                 "region_b": region_b,
-                "n_subjects_a": x.n_rdm,
-                "n_subjects_b": y.n_rdm,
+                "n_subjects_a": len(x.dissimilarities),
+                "n_subjects_b": len(y.dissimilarities),
                 "n_stimuli": len(ids),
             }
             vectors = aligned_vectors(x, ids, a), aligned_vectors(y, ids, b)
@@ -497,7 +488,7 @@ def _between_recordings(
         samples = resampled_similarity(a, b, rdm_similarity, draws.counts).mean(axis=(1, 2))
         n = len(draws.stimuli)
         variances = draws.variances({"stimuli": samples[:n], "left_out": samples[n:]})
-        width = student.ppf(0.975, draws.degrees(variances)) * np.sqrt(draws.variance(variances))
+        width = stdtrit(draws.degrees(variances), 0.975) * np.sqrt(draws.variance(variances))
         yield {
             "rdm_similarity": rdm_similarity,
             "similarity": similarity,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -28,11 +28,8 @@ from repbias.report.figures.drawing import (
     note_below,
 )
 from repbias.report.figures.names import COLOURS, shortened
-from repbias.rsa.rdms import aligned_vectors
+from repbias.rsa.rdms import Rdms, aligned_vectors
 from repbias.stimuli.images import Images
-
-if TYPE_CHECKING:
-    from rsatoolbox.rdm import RDMs
 
 #: With more stimuli than this there are no thumbnails.
 MOST_THUMBNAILS = 100
@@ -62,8 +59,8 @@ PERCENTILES = mpl.colormaps["viridis"].resampled(20).with_extremes(bad="0.9")
 def draw_recording_pictures(
     name: str,
     recording: Recording,
-    rdms: Mapping[str, RDMs],
-    models: Mapping[str, RDMs],
+    rdms: Mapping[str, Rdms],
+    models: Mapping[str, Rdms],
     images: Images | None,
     groups: np.ndarray | None,
     rdms_path: str | Path,
@@ -119,7 +116,7 @@ def draw_recording_pictures(
         label: aligned_vectors(model, shown, label).mean(axis=0) for label, model in drawn.items()
     }
     maps = {
-        label: stimulus_map(vectors[label], str(model.dissimilarity_measure))
+        label: stimulus_map(vectors[label], model.dissimilarity_measure)
         for label, model in drawn.items()
     }
     thumbnails: list[np.ndarray | None] = []
@@ -148,7 +145,7 @@ def _what_is_shown(n_shown: int, n_stimuli: int, n_models: int) -> str:
     return f"{counted} stimuli" + (f"; {left_out} models are not shown" if left_out else "")
 
 
-def models_shown(files: Mapping[str, RDMs], layers: Mapping[str, str]) -> dict[str, RDMs]:
+def models_shown(files: Mapping[str, Rdms], layers: Mapping[str, str]) -> dict[str, Rdms]:
     """Return the RDMs of one layer of every model, of included networks after training.
 
     Parameters
@@ -175,7 +172,7 @@ def models_shown(files: Mapping[str, RDMs], layers: Mapping[str, str]) -> dict[s
         ]
         if rows:
             label = ", ".join(dict.fromkeys((name, layers[name])))
-            shown[label] = rdms.subset("index", rows)
+            shown[label] = rdms.subset(rows)
     return shown
 
 
