@@ -23,7 +23,7 @@ from repbias.report.figures.audit import (
 )
 from repbias.report.figures.codes import components, encryption, units
 from repbias.report.figures.comparisons import identification, rsa_models, similarity
-from repbias.report.figures.drawing import STYLE
+from repbias.report.figures.drawing import STYLE, save
 from repbias.report.figures.model_tests import model_comparison, rsa_fitted, rsa_times
 from repbias.report.figures.order import Reported, order
 from repbias.report.figures.recorded_units import encoding_regions, quality, variance_partition
@@ -89,6 +89,6 @@ def draw_figures(
         with mpl.rc_context(STYLE):
             figure, data = drawings[path.stem](tables, layers)
             with atomic(path) as temporary:
-                figure.savefig(temporary, metadata={"Date": None}, dpi=144)  # of pixels, if any
+                save(figure, temporary)
         with atomic(path.with_suffix(".csv")) as temporary:
             data.to_csv(temporary, index=False, float_format="%.9g")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure, FigureBase, SubFigure
 from numpy.typing import ArrayLike
 
@@ -30,6 +32,19 @@ NONE_INCLUDED = "no network met the\ninclusion criterion"
 PAGE = 11.0
 #: Characters of a legend that fit into an inch.
 CHARACTERS_PER_INCH = 14
+
+
+def save(figure: Figure, path: str | Path, dpi: int = 144) -> None:
+    """Write a figure as SVG; `dpi` is of pixels in it, if any.
+
+    Matplotlib draws a figure twice, the first time for its layout, which needs no drawing.
+    """
+    figure.dpi = dpi
+    FigureCanvasSVG(figure)
+    if layout := figure.get_layout_engine():
+        layout.execute(figure)
+        figure.set_layout_engine("none")
+    figure.savefig(path, format="svg", metadata={"Date": None}, dpi=dpi)
 
 
 # Panels

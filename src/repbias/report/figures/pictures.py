@@ -26,6 +26,7 @@ from repbias.report.figures.drawing import (
     legend_below,
     line,
     note_below,
+    save,
 )
 from repbias.report.figures.names import COLOURS, shortened
 from repbias.rsa.rdms import Rdms, aligned_vectors
@@ -470,6 +471,6 @@ def map_data(
 def save_picture(path: str | Path, figure: Figure, data: pd.DataFrame, dpi: int) -> None:
     """Write a picture as SVG, and its data as CSV beside it."""
     with atomic(path) as temporary:
-        figure.savefig(temporary, metadata={"Date": None}, dpi=dpi)
+        save(figure, temporary, dpi)
     with atomic(Path(path).with_suffix(".csv")) as temporary:
         data.to_csv(temporary, index=False, float_format="%.5g")
