@@ -15,13 +15,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from logging import WARNING, LogRecord
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
 #: The environment variable with the seconds that a job of each rule is expected to take.
 SECONDS = "REPBIAS_SECONDS"
+#: The environment variable with the file that says in the end, as JSON, how the steps went.
+STEPS = "REPBIAS_STEPS"
 #: A job of which nothing is known: its start, and a little work.
 UNKNOWN = 3.0
 #: What Snakemake counts besides jobs: the sum, and the rule that asks for everything.
@@ -103,7 +105,7 @@ class LogHandler(LogHandlerBase):
         self.total = self.done = 0
         self.progress = Progress(expected=json.loads(os.environ.get(SECONDS, "{}")))
         self.said: dict[int, str] = {}
-        self.failed: dict[int, str] = {}
+        self.failed: dict[int, dict[str, Any]] = {}
         self.broken = self.closed_once = False
 
     def emit(self, record: LogRecord) -> None:
@@ -161,8 +163,8 @@ class LogHandler(LogHandlerBase):
         if job in self.progress.running:
             self.progress.end(job, now, done=False)
         name: str = self.said.get(job) or record.rule_name  # type: ignore[attr-defined]
-        self.failed[job] = name
         words = "; ".join(filter(None, map(last_words, logs)))
+        self.failed[job] = {"step": name, "error": words, "logs": logs}
         self._print(f"FAILED: {name}{f': {words}' if words else ''}")
         if logs:
             self._print(f"  log: {', '.join(logs)}")
@@ -172,10 +174,18 @@ class LogHandler(LogHandlerBase):
         if not self.closed_once:
             self.closed_once = True
             if self.failed:
-                self._print(f"Failed: {'; '.join(self.failed.values())}.")
+                self._print(f"Failed: {'; '.join(step['step'] for step in self.failed.values())}.")
             elif not self.total and not self.broken:
                 self._print("Nothing to do: everything is up to date.")
+            if STEPS in os.environ:
+                Path(os.environ[STEPS]).write_text(json.dumps(self._went()), encoding="utf-8")
         super().close()
+
+    def _went(self) -> dict[str, Any]:
+        """Return how the steps went; of a dry run, what they are."""
+        listed = list(self.said.values()) if self.common_settings.dryrun else []
+        failed = list(self.failed.values())
+        return {"total": self.total, "done": self.done, "failed": failed, "listed": listed}
 
     def _print(self, text: str) -> None:
         # Names from files may hold what a terminal would obey.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -101,6 +102,21 @@ def test_every_alternative_is_printed_and_written(folder, capsys):
     assert "<svg" in Path("results/mine/planning/power.svg").read_text()
 
 
+def test_the_document_has_the_numbers_of_the_table_that_is_written(folder, capsys):
+    options = ["--stimuli", "40", "--reliability", "0.6", "--repeats", "2"]
+    assert main(["plan", "study.yaml", *options, *QUICK, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["models"] == {"model0": 1, "model1": 1} and found["measures"] == ["rsa"]
+    assert [tried["varied"] for tried in found["tried"]] == ["", "no noise"]
+    table = pd.read_csv("results/mine/planning/power.csv", keep_default_na=False)
+    rows = table[(table["true_layer"] == "") & (table["other_condition"] == "")]
+    for tried in found["tried"]:
+        right = rows.loc[rows["varied"] == tried["varied"], "right"].mean()
+        assert tried["right"]["rsa"] == pytest.approx(right)
+    assert found["sentences"][0].startswith("rsa: as planned, model0 and model1")
+    assert all(Path(file).exists() for file in found["files"])
+
+
 def test_a_pilot_says_what_units_are_like(folder, capsys):
     counts = np.load("counts.npy")
     pilot = Recording(
@@ -144,6 +160,12 @@ def test_stimuli_are_chosen(folder, capsys):
     assert float(line.split()[4]) == pytest.approx(shared[0], abs=0.001)
     power = pd.read_csv("results/mine/planning/chosen_power.csv")
     assert set(power["stimuli_are"]) == {"chosen", "random"}
+    assert main(["plan", "study.yaml", "--choose", "16", *QUICK, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["chosen"] == list(chosen["stimulus_id"][chosen["chosen"]])
+    quality = found["quality"]["shared variance of features"]
+    assert quality["chosen"] == pytest.approx(shared[0], abs=0.001)
+    assert set(found["right"]["rsa"]) == {"chosen", "random"}
 
 
 @pytest.mark.parametrize(

@@ -183,5 +183,5 @@ def test_a_study_is_checked_with_its_model(tmp_path, capsys):
     assert study.groups() == {"texts": ["lm"]}
     assert study.networks["lm"].source_files() == [str(tmp_path / "own_texts.py")]
     (tmp_path / "s.yaml").write_text(yaml.safe_dump(content))
-    assert run(tmp_path / "s.yaml") == 0
+    assert run(tmp_path / "s.yaml")[0] == 0
     assert "embed 6, block 6" in capsys.readouterr().out

@@ -1,5 +1,6 @@
 """`repbias run` with Snakemake: what it prints, and what it does after faults."""
 
+import json
 import os
 import re
 import signal
@@ -9,7 +10,9 @@ import time
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+import yaml
 from workspace import ROOT
 
 pytestmark = pytest.mark.slow
@@ -87,6 +90,39 @@ def test_a_run_that_was_killed_goes_on_and_the_next_has_nothing_to_do(tiny):
     assert re.match(r"brain: .*targets=.* is most similar", brain), brain
     assert re.fullmatch(r"Claims: \d+ supported, \d+ not supported, \d+ inconclusive.", claims)
     assert "Removing" not in over.stdout
+
+
+def test_how_a_run_went_is_one_document(tmp_path):
+    np.save(tmp_path / "r.npy", np.ones((3, 4)))
+    entry = {"kind": "array", "path": "r.npy", "axes": ["stimulus", "unit"], "stimuli": "shown"}
+    study = {
+        "study": "tiny",
+        "images": {"shown": {"table": "stimuli.csv"}},
+        "networks": {"known": {"kind": "features", "spaces": {"size": ["size"]}}},
+        "recordings": {"broken": entry | {"stimulus_ids": ["a", "b", "other"]}},
+    }
+    (tmp_path / "stimuli.csv").write_text("stimulus_id,size\na,1\nb,2\nc,3\n")
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    targets = ["results/tiny/config.yaml", "recordings/broken.h5"]
+    run = subprocess.run(
+        command("--json", "--only", *targets, "--", "--keep-going"),
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+        text=True,
+        capture_output=True,
+    )
+    found = json.loads(run.stdout)
+    (failed,) = found["steps"].pop("failed")
+    assert found == {
+        "exit_code": 1,
+        "steps": {"total": 2, "done": 1, "listed": []},
+        "report": None,
+        "findings": [],
+    }
+    assert failed["step"] == "Read recording broken"
+    assert "1 of 3 ids are not in 'shown': 'other'" in failed["error"]
+    assert (tmp_path / failed["logs"][0]).exists()
+    assert "[1 of 2] Write the configuration" in run.stderr
 
 
 def test_the_wheel_holds_all_that_a_run_needs(tmp_path):

@@ -6,10 +6,10 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,15 +33,24 @@ SAME_IMAGE = 0.99
 MANY_ROWS = 10_000_000
 
 
-def run(config: Path, quick: bool = False, images: bool = False) -> int:
-    """Print the findings; return 1 if there is a problem, else 0."""
-    n_problems = n_warnings = 0
+def run(config: Path, quick: bool = False, images: bool = False) -> tuple[int, dict[str, Any]]:
+    """Print the findings; return the exit code, 1 if there is a problem, and the findings."""
+    parts: list[dict[str, Any]] = []
+    estimates: dict[str, Any] = {}
     for findings in _all_findings(config, quick, images):
         findings.show()
-        n_problems += len(findings.problems)
-        n_warnings += len(findings.warnings)
-    print(f"\n{count(n_problems, 'problem')}, {count(n_warnings, 'warning')}")
-    return 1 if n_problems else 0
+        part = asdict(findings)
+        estimates |= part.pop("estimates")
+        parts.append(part)
+    problems, warnings = (sum(len(part[k]) for part in parts) for k in ("problems", "warnings"))
+    print(f"\n{count(problems, 'problem')}, {count(warnings, 'warning')}")
+    return 1 if problems else 0, {
+        "config": config,
+        "problems": problems,
+        "warnings": warnings,
+        "estimates": estimates,
+        "parts": parts,
+    }
 
 
 def _all_findings(config: Path, quick: bool, images: bool) -> Iterator[Findings]:
@@ -155,6 +164,7 @@ def _duration(study: Study, known: Known) -> Findings:
     for step, seconds in steps.items():
         findings.facts[step] = _time(seconds) + (" at most" if step == "training" else "")
     findings.facts["in all"] = _time(sum(steps.values()))
+    findings.estimates = {"seconds": sum(steps.values()), "seconds_by_step": steps}
     unread = [name for name in study.recordings if name not in recordings]
     unread += [name for name in study.networks if name not in {n for _, n in known.models}]
     if unread:
@@ -171,13 +181,15 @@ def _work(study: Study, quick: bool) -> Findings:
 
     findings = Findings("a run from the beginning")
     plan = Plan(study)
-    findings.facts["jobs"] = str(n_jobs(plan))
+    findings.estimates["jobs"] = n_jobs(plan)
+    findings.facts["jobs"] = str(findings.estimates["jobs"])
     if study.experiments:
         resources = JobResources(plan)
         most = max(
             max(resources.training_memory(*batch), resources.networks_memory(*batch))
             for batch in plan.batches
         )
+        findings.estimates["memory_bytes"] = most * 2**20
         findings.facts["memory"] = f"at most {_size(most * 2**20)} for a job of networks"
     findings.facts |= _own_networks(study)
     findings.warnings += _one_training_set(study)
@@ -192,6 +204,7 @@ def _work(study: Study, quick: bool) -> Findings:
         with suppress(RepbiasError, OSError):  # reported where the images are checked
             shown[name] = len(open_images(spec))
     sizes = study_bytes(study, shown)
+    findings.estimates |= {"disk_bytes": sum(sizes.values()), "disk_bytes_by_folder": sizes}
     for folder, size in sizes.items():
         findings.facts[folder] = f"at most {_size(size)}"
     free = shutil.disk_usage(".").free

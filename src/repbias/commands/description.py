@@ -44,16 +44,22 @@ class Description:
             # Data may hold line breaks; other white space belongs to ids.
             self.comments[key] = printable(" ".join(comment.splitlines()))
 
-    def block(self, name: str) -> str:
-        """Return the entry as YAML, under a name in its section; stimuli come first."""
-        lines = [] if self.stimuli is None else [self.stimuli.block(f"{name}_images").rstrip()]
-        lines += [f"{self.section}:", f"  {flow(name)}:"]
+    def entries(self, name: str) -> Iterator[tuple[str, str, dict[str, Any], dict[str, str]]]:
+        """Yield section, name, entry and comments of what reads the file; stimuli come first."""
         entry = self.entry
         if self.stimuli is not None:
+            yield from self.stimuli.entries(f"{name}_images")
             entry = {**entry, "stimuli": f"{name}_images"}
-        for key, value in entry.items():
-            comment = f"  # {self.comments[key]}" if key in self.comments else ""
-            lines.append(f"    {key}: {flow(value)}{comment}")
+        yield self.section, name, entry, self.comments
+
+    def block(self, name: str) -> str:
+        """Return the entries as YAML, under a name in their sections."""
+        lines = []
+        for section, of_entry, entry, comments in self.entries(name):
+            lines += [f"{section}:", f"  {flow(of_entry)}:"]
+            for key, value in entry.items():
+                comment = f"  # {comments[key]}" if key in comments else ""
+                lines.append(f"    {key}: {flow(value)}{comment}")
         return "\n".join(lines) + "\n"
 
 

@@ -55,8 +55,12 @@ TEXT_RESULTS = {
 BLOCK = 2**24
 
 
-def run(a: Path, b: Path) -> int:
-    """Print what differs; return 1 if settings or results differ, else 0."""
+#: What differs in a line of text, and the same by its parts.
+Difference = dict[str, Any]
+
+
+def run(a: Path, b: Path) -> tuple[int, dict[str, Any]]:
+    """Print what differs; return 1 if settings or results differ, else 0, and what differs."""
     for path in (a, b):
         if not path.exists():
             raise RepbiasError(f"{path}: no such file or folder")
@@ -64,46 +68,58 @@ def run(a: Path, b: Path) -> int:
         raise RepbiasError(
             f"{a}, {b}: one is a file and one a folder; expected two files or two folders"
         )
-    print(f"A: {a}\nB: {b}")
     with readable(f"{a}, {b}", "results of a study"):
-        return _folders(a, b) if a.is_dir() else _files(a, b)
+        if a.is_dir():
+            environments = _environments(provenance.records(a), provenance.records(b))
+            files = _folders(a, b)
+        else:
+            made = (provenance.record_of(path) for path in (a, b))
+            environments = _environments(*({"": record} if record else {} for record in made))
+            files = {a.name: compare(a, b)}
+    different = {name: differences for name, differences in files.items() if differences}
+    same = len(files) - len(different)
+    print(f"A: {a}\nB: {b}")
+    nothing = "not recorded for both" if environments is None else "the same"
+    _print("versions and hosts", environments or [{"text": nothing}])
+    for name, differences in (different if a.is_dir() else files).items():
+        _print(name if a.is_dir() else "content", differences or [{"text": "the same"}])
+    if a.is_dir():
+        print(f"\n{count(same, 'file')} the same, {len(different)} different")
+    return 1 if different else 0, {
+        "a": a,
+        "b": b,
+        "same": same,
+        "different": len(different),
+        "versions_and_hosts": environments,
+        "files": different,
+    }
 
 
-def _files(a: Path, b: Path) -> int:
-    """Compare two files; return the exit code."""
-    records = [provenance.record_of(path) for path in (a, b)]
-    _compare_environments(*({"": record} if record else {} for record in records))
-    differences = compare(a, b)
-    _print("content", differences or ["the same"])
-    return 1 if differences else 0
-
-
-def _folders(a: Path, b: Path) -> int:
-    """Compare two results folders; return the exit code."""
-    _compare_environments(provenance.records(a), provenance.records(b))
+def _folders(a: Path, b: Path) -> dict[str, list[Difference]]:
+    """Compare two results folders, file by file."""
     files_a, files_b = results(a), results(b)
     if not files_a or not files_b:
         raise RepbiasError(f"{b if files_a else a}: no results of a study")
-    same, different = 0, []
-    for name in sorted(files_a | files_b):
-        if name not in files_a or name not in files_b:
-            different.append((name, [f"only in {'A' if name in files_a else 'B'}"]))
-        elif differences := _compare_or_report(a / name, b / name):
-            different.append((name, differences))
-        else:
-            same += 1
-    for name, differences in different:
-        _print(name, differences)
-    print(f"\n{count(same, 'file')} the same, {len(different)} different")
-    return 1 if different else 0
+    both = files_a & files_b
+    return {
+        name: _compare_or_report(a / name, b / name)
+        if name in both
+        else [_only_in("file", "", "A" if name in files_a else "B")]
+        for name in sorted(files_a | files_b)
+    }
 
 
-def _compare_or_report(a: Path, b: Path) -> list[str]:
+def _compare_or_report(a: Path, b: Path) -> list[Difference]:
     """Compare two of many files; one that cannot be read counts as a difference."""
     try:
         return compare(a, b)
     except RepbiasError as error:
-        return [str(error)]
+        return [{"text": str(error)}]
+
+
+def _only_in(kind: str, name: str, side: str) -> Difference:
+    words = {"array": name, "column": f"column {name}"}.get(kind, "")
+    return {"text": f"{words} only in {side}".lstrip(), kind: name, "only_in": side}
 
 
 def results(folder: Path) -> set[str]:
@@ -119,7 +135,7 @@ def results(folder: Path) -> set[str]:
     }
 
 
-def compare(a: Path, b: Path) -> list[str]:
+def compare(a: Path, b: Path) -> list[Difference]:
     """Return how the contents of two files of one type differ; nothing if they are the same."""
     if a.suffix != b.suffix:
         raise RepbiasError(f"{a}, {b}: expected two files of the same type")
@@ -127,22 +143,22 @@ def compare(a: Path, b: Path) -> list[str]:
     if a.stat().st_size == b.stat().st_size and provenance.digest(a) == provenance.digest(b):
         return []
     by_suffix = {".csv": compare_tables, ".h5": compare_hdf5, ".yaml": compare_settings}
-    return by_suffix[a.suffix](a, b) if a.suffix in by_suffix else ["differs"]
+    return by_suffix[a.suffix](a, b) if a.suffix in by_suffix else [{"text": "differs"}]
 
 
-def compare_settings(a: Path, b: Path) -> list[str]:
+def compare_settings(a: Path, b: Path) -> list[Difference]:
     """Return the settings that differ between two configurations, by their dotted paths."""
-    return _differences(*(provenance.by_path(read_config(path)) for path in (a, b)))
+    return _differences("setting", *(provenance.by_path(read_config(path)) for path in (a, b)))
 
 
-def compare_tables(a: Path, b: Path) -> list[str]:
+def compare_tables(a: Path, b: Path) -> list[Difference]:
     """Return how two tables differ: in columns, in rows, and by how much in values."""
     from repbias.tables import read_any
 
     (_, left), (_, right) = read_any(a), read_any(b)
     common = [column for column in left if column in right]
-    differences = [f"column {c} only in A" for c in left if c not in common]
-    differences += [f"column {c} only in B" for c in right if c not in common]
+    differences = [_only_in("column", c, "A") for c in left if c not in common]
+    differences += [_only_in("column", c, "B") for c in right if c not in common]
     for column in common:
         if _is_key(left[column]) != _is_key(right[column]):  # text in only one of them
             left[column], right[column] = left[column].astype(str), right[column].astype(str)
@@ -151,15 +167,17 @@ def compare_tables(a: Path, b: Path) -> list[str]:
     merged = rows[0].merge(rows[1], on=[*keys, "#"], how="outer", indicator=True)
     sides = merged["_merge"].value_counts()
     for side, name in (("left_only", "A"), ("right_only", "B")):
-        if sides[side]:
-            differences.append(f"{count(sides[side], 'row')} only in {name}")
+        if n := int(sides[side]):
+            differences.append(
+                {"text": f"{count(n, 'row')} only in {name}", "rows": n, "only_in": name}
+            )
     merged = merged[merged["_merge"] == "both"]
     for column in (c for c in common if c not in keys):
         differences += _compare_values(column, merged[f"{column}_x"], merged[f"{column}_y"])
-    return differences or ["the same values, in another order or format"]
+    return differences or [{"text": "the same values, in another order or format"}]
 
 
-def compare_hdf5(a: Path, b: Path) -> list[str]:
+def compare_hdf5(a: Path, b: Path) -> list[Difference]:
     """Return how two HDF5 files differ: in attributes, in arrays, and by how much in values."""
     with (
         readable(a, "a complete HDF5 file"),
@@ -168,35 +186,39 @@ def compare_hdf5(a: Path, b: Path) -> list[str]:
         open_hdf5(b) as right,
     ):
         attributes = [{f"@{k}": _text(v) for k, v in f.attrs.items()} for f in (left, right)]
-        differences = _differences(*attributes)
+        differences = _differences("attribute", *attributes)
         in_a, in_b = _arrays(left), _arrays(right)
         for name in dict.fromkeys([*in_a, *in_b]):
             if name not in in_a or name not in in_b:
-                differences.append(f"{name} only in {'A' if name in in_a else 'B'}")
+                differences.append(_only_in("array", name, "A" if name in in_a else "B"))
             else:
                 differences += _compare_arrays(name, in_a[name], in_b[name])
         return differences
 
 
-def _compare_environments(a: dict[str, Any], b: dict[str, Any]) -> None:
-    """Print versions, commits and hosts that differ; on their own they do not count."""
+def _environments(a: dict[str, Any], b: dict[str, Any]) -> list[Difference] | None:
+    """Return versions, commits and hosts that differ; None if they are not recorded for both."""
     if not a or not b:
-        _print("versions and hosts", ["not recorded for both"])
-        return
+        return None
     left, right = ({k: "; ".join(v) for k, v in summary(records).items()} for records in (a, b))
-    _print("versions and hosts", _differences(left, right) or ["the same"])
+    return _differences("name", left, right)
 
 
-def _print(title: str, lines: list[str]) -> None:
+def _print(title: str, differences: list[Difference]) -> None:
     print(f"\n{title}")
-    for line in lines:
-        print(f"  {line}")
+    for difference in differences:
+        print(f"  {difference['text']}")
 
 
-def _differences(a: dict[str, str], b: dict[str, str]) -> list[str]:
-    """Return a line for every key whose values differ."""
+def _differences(kind: str, a: dict[str, str], b: dict[str, str]) -> list[Difference]:
+    """Return every key whose values differ."""
     return [
-        f"{key}: {a.get(key, 'none')} | {b.get(key, 'none')}"
+        {
+            "text": f"{key}: {a.get(key, 'none')} | {b.get(key, 'none')}",
+            kind: key,
+            "a": a.get(key),
+            "b": b.get(key),
+        }
         for key in dict.fromkeys([*a, *b])
         if a.get(key) != b.get(key)
     ]
@@ -217,7 +239,7 @@ def _numbered(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     return table.assign(**{"#": same})
 
 
-def _compare_values(column: str, a: pd.Series, b: pd.Series) -> list[str]:
+def _compare_values(column: str, a: pd.Series, b: pd.Series) -> list[Difference]:
     """Return how the values of a column differ."""
     from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
@@ -228,21 +250,21 @@ def _compare_values(column: str, a: pd.Series, b: pd.Series) -> list[str]:
     numbers = all(is_numeric_dtype(side) and not is_bool_dtype(side) for side in (a, b))
     if not numbers:
         first = [f"{x} | {y}" for x, y in zip(a[different], b[different], strict=True)]
-        return [f"{column}: {count(n, 'row')} of {len(a)} ({some(first, 2)})"]
-    return [f"{column}: {count(n, 'row')} of {len(a)}{_largest(a[different], b[different])}"]
-
-
-def _largest(a: Any, b: Any) -> str:
-    """Report the largest difference, and how many values are missing on one side."""
-    distance = np.abs(np.asarray(a, float) - np.asarray(b, float))
+        text = f"{column}: {count(n, 'row')} of {len(a)} ({some(first, 2)})"
+        return [{"text": text, "column": column, "rows": n, "of": len(a)}]
+    distance = np.abs(np.asarray(a[different], float) - np.asarray(b[different], float))
     missing = np.isnan(distance)
     largest = 0.0 if missing.all() else float(np.max(distance[~missing]))
-    return _size_of_differences(largest, int(missing.sum()))
+    text = f"{column}: {count(n, 'row')} of {len(a)}"
+    by_parts = {"column": column, "rows": n, "of": len(a)}
+    return [_sized(text, by_parts, largest, int(missing.sum()))]
 
 
-def _size_of_differences(largest: float, n_missing: int) -> str:
-    words = f", up to {largest:.3g}" if largest else ""
-    return words + (f", {n_missing} missing on one side" if n_missing else "")
+def _sized(text: str, by_parts: Difference, largest: float, n_missing: int) -> Difference:
+    """Add the largest difference, and how many values are missing on one side."""
+    text += f", up to {largest:.3g}" if largest else ""
+    text += f", {n_missing} missing on one side" if n_missing else ""
+    return {"text": text, **by_parts, "largest": largest, "missing": n_missing}
 
 
 def _text(value: Any) -> str:
@@ -262,10 +284,11 @@ def _arrays(file: h5py.File) -> dict[str, h5py.Dataset]:
     return arrays
 
 
-def _compare_arrays(name: str, a: h5py.Dataset, b: h5py.Dataset) -> list[str]:
+def _compare_arrays(name: str, a: h5py.Dataset, b: h5py.Dataset) -> list[Difference]:
     """Compare two arrays in blocks along their first axis."""
     if a.shape != b.shape or a.dtype.kind != b.dtype.kind:
-        return [f"{name}: {a.shape} {a.dtype} | {b.shape} {b.dtype}"]
+        left, right = f"{a.shape} {a.dtype}", f"{b.shape} {b.dtype}"
+        return _differences("array", {name: left}, {name: right})
     n, largest, n_missing = 0, 0.0, 0
     for x, y in _blocks(a, b):
         if a.dtype.kind not in "iufb":
@@ -278,7 +301,8 @@ def _compare_arrays(name: str, a: h5py.Dataset, b: h5py.Dataset) -> list[str]:
         largest = max(largest, float(np.nanmax(distance, initial=0)))
     if not n:
         return []
-    return [f"{name}: {n} of {a.size} values{_size_of_differences(largest, n_missing)}"]
+    by_parts = {"array": name, "values": n, "of": a.size}
+    return [_sized(f"{name}: {n} of {a.size} values", by_parts, largest, n_missing)]
 
 
 def _blocks(a: h5py.Dataset, b: h5py.Dataset) -> Iterator[tuple[np.ndarray, np.ndarray]]:

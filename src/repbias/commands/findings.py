@@ -6,18 +6,29 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from repbias.base.spec import RepbiasError
 
 
 @dataclass
 class Findings:
-    """What was found about a part of the study: a table of facts, warnings and problems."""
+    """What was found about a part of the study.
+
+    Attributes
+    ----------
+    title : the part
+    facts : a table
+    warnings : what would not stop the pipeline
+    problems : what would
+    estimates : numbers of the facts, for programs
+    """
 
     title: str
     facts: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    estimates: dict[str, Any] = field(default_factory=dict)
 
     def show(self) -> None:
         """Print the table, then the warnings and problems."""

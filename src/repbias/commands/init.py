@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import shlex
 from pathlib import Path
+from typing import Any
 
 from repbias.base.spec import RepbiasError
-from repbias.commands.description import FILL_IN, Description, flow, name_of
+from repbias.commands.description import FILL_IN, Description, flow, name_of, unfilled
 from repbias.commands.inspect import describe
 from repbias.commands.tables import put_stimuli
+from repbias.config.file import read_config
 from repbias.io.text_tables import SEPARATORS, read_table
 
 #: The name of the set of stimuli in a new study.
@@ -60,8 +62,8 @@ def run(
     recording: Path | None = None,
     images: Path | None = None,
     template: str = "recording",
-) -> int:
-    """Write the folder and print the next step; return the exit code.
+) -> tuple[int, dict[str, Any]]:
+    """Write the folder and print the next step; return the exit code, and what was written.
 
     Raises
     ------
@@ -95,10 +97,15 @@ def run(
     folder.mkdir(parents=True, exist_ok=True)
     for file, text in content.items():
         (folder / file).write_text(text, encoding="utf-8")
-    print(f"Wrote {', '.join(str(folder / file) for file in content)}.")
+    written = [str(folder / file) for file in content]
+    print(f"Wrote {', '.join(written)}.")
     next_step = "fill in study.yaml, repbias check" if to_fill_in else "repbias run"
     print(f"Next: cd {shlex.quote(str(folder))}, {next_step} study.yaml.")
-    return 0
+    return 0, {
+        "folder": folder,
+        "files": written,
+        "to_fill_in": list(unfilled(read_config(folder / "study.yaml"))),
+    }
 
 
 def _from_template(template: str, name: str) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from repbias.base.spec import RepbiasError
 from repbias.commands import bids, fmri, formats, meeg, models, nwb, physiology
@@ -47,14 +48,20 @@ FOLDERS: list[Callable[[Path], Description | None]] = [
 ]
 
 
-def run(file: Path, variable: str | None = None, what: str | None = None) -> int:
-    """Print what is in a file and the block that reads it; return the exit code."""
+def run(
+    file: Path, variable: str | None = None, what: str | None = None
+) -> tuple[int, dict[str, Any]]:
+    """Print what is in a file and the block that reads it; return the exit code, and the same."""
     found = describe(file, variable, as_model=what == "model")
     print(file)
     print("\n".join(f"  {line}" for line in found.lines))
+    entries: list[dict[str, Any]] = []
     if found.entry:
-        print(f"\n{found.block(name_of(file))}", end="")
-    return 0
+        name = name_of(file)
+        print(f"\n{found.block(name)}", end="")
+        keys = ("section", "name", "entry", "comments")
+        entries = [dict(zip(keys, entry, strict=True)) for entry in found.entries(name)]
+    return 0, {"file": file, "content": found.lines, "entries": entries}
 
 
 def describe(path: Path, variable: str | None = None, as_model: bool = False) -> Description:

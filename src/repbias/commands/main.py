@@ -13,12 +13,13 @@ import sys
 from contextlib import redirect_stdout
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import repbias
+from repbias.commands import document
 
 if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+    Commands = argparse._SubParsersAction["_Parser"]
 
 INSPECT = """\
 Describe what a data file contains, and print a block of YAML that reads it, for the configuration
@@ -60,13 +61,17 @@ results are the same, with 1 if not."""
 def _add(
     commands: Commands, name: str, summary: str, description: str, example: str
 ) -> argparse.ArgumentParser:
-    return commands.add_parser(
+    parser = commands.add_parser(
         name,
         help=summary,
         description=description,
         epilog=f"example: {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument(
+        "--json", dest="as_json", action="store_true", help="print one JSON document instead"
+    )
+    return parser
 
 
 def _add_inspect(commands: Commands) -> None:
@@ -203,8 +208,19 @@ COMMANDS = {
 }
 
 
+class _WrongUsage(Exception):
+    """What is wrong with the options of a command."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Show how the command is used, and leave the rest to :func:`main`."""
+        self.print_usage(sys.stderr)
+        raise _WrongUsage(message)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="repbias",
         description="Bring a recording to repbias: inspect a file, start a study, check it, "
         "run it, look at its results, and compare two runs.",
@@ -245,28 +261,46 @@ def main(argv: list[str] | None = None) -> int:
     if not words:
         parser.print_help()
         return 0
-    if not words[0].startswith("-") and words[0] not in COMMANDS:
-        from repbias.base.spec import nearest
-
-        parser.error(f"{words[0]}: no such command; {nearest(words[0], COMMANDS)}")
     n_own = words.index("--") if words[0] == "run" and "--" in words else len(words)
-    arguments = vars(parser.parse_args(words[:n_own]))
+    as_json = "--json" in words[:n_own]
+    try:
+        if not words[0].startswith("-") and words[0] not in COMMANDS:
+            from repbias.base.spec import nearest
+
+            parser.error(f"{words[0]}: no such command; {nearest(words[0], COMMANDS)}")
+        arguments = vars(parser.parse_args(words[:n_own]))
+    except _WrongUsage as error:
+        _report(str(error), as_json)
+        sys.exit(2)
     if n_own < len(words):
         arguments["options"] = words[n_own + 1 :]
+    as_json = arguments.pop("as_json")
     # Warnings of libraries are hidden: the commands report what matters.
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     module = import_module(f"repbias.commands.{arguments.pop('command')}")
     from repbias.base.spec import RepbiasError
 
     try:
-        with redirect_stdout(_Printable(sys.stdout)):
-            return module.run(**arguments)
+        people = redirect_stdout(_Printable(sys.stdout))
+        with document.only_a_document() if as_json else people:
+            code, content = module.run(**arguments)
+        if as_json:
+            document.write(content)
+        return code
     except RepbiasError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _report(str(error), as_json)
         return 1
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        _report("interrupted", as_json, "")
         return 130
     except BrokenPipeError:  # as with `repbias inspect FILE | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _report(message: str, as_json: bool, kind: str = "error: ") -> None:
+    """Say why there is no answer."""
+    if as_json:
+        document.write({"error": message})
+    else:
+        print(f"{kind}{message}", file=sys.stderr)

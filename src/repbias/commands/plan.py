@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -18,6 +18,7 @@ from repbias.commands.plan_models import Models
 from repbias.geometry.spec import CROSS_VALIDATED
 from repbias.geometry.trials import normalises
 from repbias.io.files import atomic
+from repbias.recovery.candidates import Candidates
 from repbias.recovery.choice import By, Choice, Pool, choose
 from repbias.recovery.power import Planned, one_at_a_time, power, refuse_large
 from repbias.recovery.spec import RecoveryMeasure
@@ -54,8 +55,8 @@ def run(
     seed: int = 0,
     out: Path | None = None,
     **given: list[Any] | None,
-) -> int:
-    """Print how often the right model is named, and write a table and a figure; return 0."""
+) -> tuple[int, dict[str, Any]]:
+    """Print how often the right model is named, write a table and a figure, and return the same."""
     for name, value, least in (("simulations", simulations, 1), ("seed", seed, 0)):
         if value < least:
             raise RepbiasError(f"--{name} {value}: expected at least {least}")
@@ -84,10 +85,20 @@ def run(
     )
     print("\n".join(_introduction(config, known, measures, simulations)), flush=True)
     if choose is None:
-        _compare_plans(known, plans, simulate, folder)
+        found = _compare_plans(known, plans, simulate, folder)
     else:
-        _choose_stimuli(known, plans[0][1], simulate, by, seed, folder)
-    return 0
+        found = _choose_stimuli(known, plans[0][1], simulate, by, seed, folder)
+    return 0, {
+        "config": config,
+        "shown": known.shown,
+        "n_stimuli": len(known.ids),
+        "models": _networks(known.candidates),
+        "left_out": known.left_out,
+        "measures": measures,
+        "simulations": simulations,
+        "pilot": pilot,
+        **found,
+    }
 
 
 def _values(
@@ -189,12 +200,17 @@ def _left_out(known: Models) -> str:
     )
 
 
+def _networks(candidates: Candidates) -> dict[str, int]:
+    """Return models to the number of their networks."""
+    return {m: len(at) for m, at in zip(candidates.models, candidates.at, strict=True)}
+
+
 def _introduction(
     config: Path, known: Models, measures: Sequence[str], simulations: int
 ) -> list[str]:
     """Return what is planned for, and how."""
     geometry, candidates = known.study.geometry, known.candidates
-    networks = {m: len(at) for m, at in zip(candidates.models, candidates.at, strict=True)}
+    networks = _networks(candidates)
     lines = {
         "shown": f"{known.shown}, {len(known.ids)} stimuli",
         "models": some([f"{m} ({count(n, 'network')})" for m, n in networks.items()], 8),
@@ -218,9 +234,10 @@ def _introduction(
 
 def _compare_plans(
     known: Models, plans: Sequence[tuple[str, Planned]], simulate: Simulate, folder: Path
-) -> None:
+) -> dict[str, Any]:
     """Simulate the plan, its alternatives, and no noise at all; one line for each."""
     tables: list[pd.DataFrame] = []
+    tried: list[dict[str, Any]] = []
     # Distances in units of noise need some.
     silent = (SILENT, replace(plans[0][1], reliability=1 - 1e-9))
     for what, planned in [*plans, silent]:
@@ -229,15 +246,18 @@ def _compare_plans(
         if not tables:
             print(_header(table), flush=True)
         tables.append(table.assign(varied=what))
-        print(_line(what, planned, table), flush=True)
+        right = {measure: _right(table, measure) for measure in dict.fromkeys(table["measure"])}
+        print(_line(what, planned, right), flush=True)
+        tried.append({"varied": what, **asdict(planned), "right": right})
     together = pd.concat(tables, ignore_index=True)
-    print()
-    for measure in dict.fromkeys(together["measure"]):
-        print(_told_apart(together[together["measure"] == measure], measure))
+    sentences = [_told_apart(rows, m) for m, rows in together.groupby("measure", sort=False)]
+    print("\n".join(["", *sentences]))
     _write(together, folder / "power.csv")
     with atomic(folder / "power.svg") as path:
         draw_power(together).savefig(path, metadata={"Date": None})
     print(f"\nWrote {folder}/power.csv and power.svg.")
+    files = [folder / "power.csv", folder / "power.svg"]
+    return {"tried": tried, "sentences": sentences, "files": files}
 
 
 def _header(table: pd.DataFrame) -> str:
@@ -253,10 +273,9 @@ def _header(table: pd.DataFrame) -> str:
     )
 
 
-def _line(what: str, planned: Planned, table: pd.DataFrame) -> str:
+def _line(what: str, planned: Planned, right: Mapping[str, float]) -> str:
     values = [getattr(planned, name) if what in ("", name) else "." for name in FIELDS]
-    shares = [percent(_right(table, measure)) for measure in dict.fromkeys(table["measure"])]
-    cells = "".join(f"{cell:>12}" for cell in [*values, *shares])
+    cells = "".join(f"{cell:>12}" for cell in [*values, *map(percent, right.values())])
     return f"{ {'': 'as planned', SILENT: SILENT}.get(what, ''):12}{cells}"
 
 
@@ -322,7 +341,7 @@ def _listed(rows: Sequence[pd.Series]) -> str:
 
 def _choose_stimuli(
     known: Models, planned: Planned, simulate: Simulate, by: By, seed: int, folder: Path
-) -> None:
+) -> dict[str, Any]:
     """Choose stimuli; compare them with random ones, by networks that were not looked at."""
     features = known.regressors() if by != "models" else {}
     models = known.candidates if by != "features" else None
@@ -336,7 +355,8 @@ def _choose_stimuli(
         part = others.of_stimuli(choice.rows)
         powers["chosen"] = simulate(part, planned, known.groups.subset(choice.rows))
         powers["random"] = simulate(others, planned, known.groups)
-    print(_comparison(choice, powers, planned.stimuli, len(known.ids)))
+    quality, right = _quality(choice), _right_of(powers)
+    print(_comparison(quality, right, planned.stimuli, len(known.ids)))
     print(
         "These stimuli are no random sample: intervals and tests that generalise to other stimuli "
         "are about sets chosen like this one."
@@ -347,21 +367,46 @@ def _choose_stimuli(
         tables = [table.assign(stimuli_are=which) for which, table in powers.items()]
         _write(pd.concat(tables, ignore_index=True), folder / "chosen_power.csv")
     print(f"\nWrote {folder}/stimuli.csv{' and chosen_power.csv' if powers else ''}.")
+    files = ["stimuli.csv", *(["chosen_power.csv"] if powers else [])]
+    return {
+        "chosen": known.ids[choice.rows],
+        "quality": quality,
+        "right": right,
+        "files": [folder / name for name in files],
+    }
 
 
-def _comparison(choice: Choice, powers: Mapping[str, pd.DataFrame], n: int, n_pool: int) -> str:
-    lines = [f"{n} of {n_pool} stimuli", f"{'':38}{'chosen':>10}{'random, 5 to 95 %':>22}"]
+def _quality(choice: Choice) -> dict[str, dict[str, Any]]:
+    """Return how good the chosen stimuli are, and random ones, as far as it is defined."""
+    found = {}
     for i, name in enumerate(
         ("similarity, right minus wrong model", "shared variance of features")
     ):
-        low, high = np.quantile([quality[i] for quality in choice.random], [0.05, 0.95])
+        random = np.quantile([quality[i] for quality in choice.random], [0.05, 0.95])
         if np.isfinite(choice.quality[i]):
-            lines.append(f"{name:38}{choice.quality[i]:>10.3f}{f'{low:.3f} to {high:.3f}':>22}")
-    for measure in dict.fromkeys(powers["chosen"]["measure"] if powers else ()):
-        right = [_right(table, measure) for table in powers.values()]
-        lines.append(
-            f"{f'right model named, {measure}':38}{percent(right[0]):>10}{percent(right[1]):>22}"
-        )
+            found[name] = {"chosen": choice.quality[i], "random": random}
+    return found
+
+
+def _right_of(powers: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, float]]:
+    """Return for every measure how often the right model is named with these stimuli."""
+    measures = dict.fromkeys(powers["chosen"]["measure"] if powers else ())
+    return {m: {which: _right(table, m) for which, table in powers.items()} for m in measures}
+
+
+def _comparison(
+    quality: Mapping[str, Mapping[str, Any]],
+    right: Mapping[str, Mapping[str, float]],
+    n: int,
+    n_pool: int,
+) -> str:
+    lines = [f"{n} of {n_pool} stimuli", f"{'':38}{'chosen':>10}{'random, 5 to 95 %':>22}"]
+    for name, of in quality.items():
+        low, high = of["random"]
+        lines.append(f"{name:38}{of['chosen']:>10.3f}{f'{low:.3f} to {high:.3f}':>22}")
+    for measure, share in right.items():
+        name = f"right model named, {measure}"
+        lines.append(f"{name:38}{percent(share['chosen']):>10}{percent(share['random']):>22}")
     return "\n".join(lines)
 
 

@@ -12,6 +12,8 @@ import webbrowser
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from repbias.base.spec import RepbiasError, nearest
 from repbias.commands.description import some, unfilled
@@ -20,7 +22,7 @@ from repbias.config.file import read_config
 from repbias.pipeline.checks import load_study
 from repbias.pipeline.plan import Plan
 from repbias.pipeline.times import seconds_by_rule
-from snakemake_logger_plugin_repbias import SECONDS
+from snakemake_logger_plugin_repbias import SECONDS, STEPS
 
 #: Held by a run and its Snakemake; not empty if they were killed.
 MARK = Path(".snakemake/repbias.lock")
@@ -35,8 +37,8 @@ def run(
     unlock: bool = False,
     open_report: bool = False,
     options: Sequence[str] = (),
-) -> int:
-    """Run Snakemake on a study, in this folder; return its exit code.
+) -> tuple[int, dict[str, Any]]:
+    """Run Snakemake on a study, in this folder; return its exit code, and how the run went.
 
     Raises
     ------
@@ -67,17 +69,27 @@ def run(
                 f"{shlex.quote(str(config))} --unlock"
             )
         os.environ[SECONDS] = json.dumps(seconds_by_rule(plan))
-        code = _call(command, mark)
+        with TemporaryDirectory() as folder:
+            steps = Path(folder, "steps.json")
+            os.environ[STEPS] = str(steps)
+            code = _call(command, mark)
+            # There are none if Snakemake has not come as far as to a plan.
+            went = json.loads(steps.read_text()) if steps.exists() else None
     report = Path(plan.results) / "report.html"
+    done = not (code or dry_run or only) and report.exists()
+    findings = list(_found(Path(plan.results) / "tables")) if done else []
     if code:
         print("What is done is kept: repeat the command when the cause is mended.", file=sys.stderr)
-    elif not dry_run and report.exists() and not only:
-        for sentence in _found(Path(plan.results) / "tables"):
-            print(sentence)
-        print(f"Report: {report}")
+    if done:
+        print("\n".join([*findings, f"Report: {report}"]))
         if open_report:
             webbrowser.open(report.resolve().as_uri())
-    return code
+    return code, {
+        "exit_code": code,
+        "steps": went,
+        "report": report if done else None,
+        "findings": findings,
+    }
 
 
 def _found(folder: Path) -> Iterator[str]:

@@ -77,22 +77,30 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
 }
+#: What is told of a file's record.
+MADE = ("rule", "wildcards", "finished", "seconds", "config", "code", "commit", "versions", "host")
+MADE += ("inputs", "settings")
 #: Settings that random numbers start from, or that say how many do.
 SEEDS = ("seed", "seeds")
 
 
-def run(file: Path) -> int:
-    """Print what a file is and how it was made; return the exit code."""
+def run(file: Path) -> tuple[int, dict[str, Any]]:
+    """Print what a file is and how it was made; return the exit code, and the same by its parts."""
     if not file.exists():
         raise RepbiasError(f"{file}: no such file or folder")
-    print(file)
     with readable(file, "a result of a study"):
-        lines = _study(file) if file.is_dir() else [*_content(file), *_origin(file)]
-    print("\n".join(f"  {line}".rstrip() for line in lines))
-    return 0
+        if file.is_dir():
+            shown = _study(file)
+        else:
+            shown = _content(file) | {"made": _origin(file)}
+            shown["lines"] += _in_words(shown["made"])
+    print(file)
+    print("\n".join(f"  {line}".rstrip() for line in shown.pop("lines")))
+    return 0, {"file": file, **shown}
 
 
-def _content(path: Path) -> list[str]:
+def _content(path: Path) -> dict[str, Any]:
+    """Describe a file: the lines that are printed, and their parts."""
     describe = {
         ".h5": _hdf5,
         ".csv": _table,
@@ -108,7 +116,7 @@ def _content(path: Path) -> list[str]:
     return describe(path)
 
 
-def _hdf5(path: Path) -> list[str]:
+def _hdf5(path: Path) -> dict[str, Any]:
     from repbias.io.hdf5 import kind_of, open_checked
 
     with open_hdf5(path) as file:
@@ -125,13 +133,14 @@ def _hdf5(path: Path) -> list[str]:
         return _parts(file, kind)
 
 
-def _parts(file: h5py.File, kind: str) -> list[str]:
+def _parts(file: h5py.File, kind: str) -> dict[str, Any]:
     """Describe every attribute and array of a file; of several conditions, those of the first."""
     import h5py
 
     what, axes_of = KINDS[kind]
     attributes = dict(file.attrs)
     content: h5py.Group = file
+    conditions: list[str] = []
     # What describes a condition is an attribute of the file, or of a group for each condition.
     if file.keys() and all(name.startswith("repbias_") for name in attributes):
         conditions = list(file)
@@ -139,79 +148,117 @@ def _parts(file: h5py.File, kind: str) -> list[str]:
         attributes |= content.attrs
         what += f" of {count(len(conditions), 'condition')}: {some(conditions)}"
         what += f"; those of {conditions[0]}:" * (len(conditions) > 1)
-    rows = [(f"@{name}", _shortened(value)) for name, value in attributes.items()]
+    texts = {k: v.decode() if isinstance(v, bytes) else str(v) for k, v in attributes.items()}
+    rows = [(f"@{name}", _cut(text)) for name, text in texts.items()]
+    arrays: dict[str, dict[str, Any]] = {}
 
     def visit(name: str, item: h5py.HLObject) -> None:
         if isinstance(item, h5py.Dataset):
             axes = next((a for part, a in axes_of.items() if fnmatch(name, part)), "").split(", ")
-            pairs = zip(item.shape, axes + [""] * item.ndim, strict=False)
+            axes = (axes + [""] * item.ndim)[: item.ndim]
+            pairs = zip(item.shape, axes, strict=True)
             shape = " x ".join(f"{n} {axis}".strip() for n, axis in pairs) or "a single value"
-            text = h5py.check_string_dtype(item.dtype)
-            rows.append((name, f"{shape}, {'text' if text else item.dtype}"))
+            dtype = "text" if h5py.check_string_dtype(item.dtype) else str(item.dtype)
+            rows.append((name, f"{shape}, {dtype}"))
+            arrays[name] = {"shape": item.shape, "axes": axes, "type": dtype}
 
     content.visititems(visit)
-    return [what, *_aligned(rows)]
+    return {
+        "lines": [what, *_aligned(rows)],
+        "kind": kind,
+        "conditions": conditions,
+        "attributes": texts,
+        "arrays": arrays,
+    }
 
 
-def _table(path: Path) -> list[str]:
+def _table(path: Path) -> dict[str, Any]:
     from repbias.tables import read_any
     from repbias.tables.reference import column_meaning, row_meaning
     from repbias.tables.renamed import refuse_older
 
     name, table = read_any(path)
     refuse_older(path, table)
+    columns = {c: _values(table[c]) for c in table}
     if name is None:
         first = f"numbers of a figure, or another table; {count(len(table), 'row')}"
-        return [first, *_aligned((c, _values(table[c])) for c in table)]
-    first = f"table {name}, {count(len(table), 'row')}; a row is {row_meaning(name)}"
-    return [
-        first,
-        *_aligned((c, _values(table[c]), column_meaning(name, c).replace("`", "")) for c in table),
-    ]
+    else:
+        first = f"table {name}, {count(len(table), 'row')}; a row is {row_meaning(name)}"
+        for c, column in columns.items():
+            column["meaning"] = column_meaning(name, c).replace("`", "")
+    told = ("text", "meaning") if name else ("text",)
+    rows = [(c, *(column[key] for key in told)) for c, column in columns.items()]
+    return {
+        "lines": [first, *_aligned(rows)],
+        "kind": "table",
+        "table": name,
+        "rows": len(table),
+        "columns": columns,
+    }
 
 
-def _values(column: pd.Series) -> str:
+def _values(column: pd.Series) -> dict[str, Any]:
     """Say what is in a column: its range, or its first values."""
     from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-    if column.isna().all():
-        return "empty"
+    n_empty = int(column.isna().sum())
+    if n_empty == len(column):
+        return {"text": "empty", "empty": n_empty}
     if is_bool_dtype(column):
-        return f"true in {int(column.sum())}"
+        n = int(column.sum())
+        return {"text": f"true in {n}", "true": n}
     if is_numeric_dtype(column):
-        empty = f", {n} empty" if (n := int(column.isna().sum())) else ""
-        return f"{column.min():.4g} to {column.max():.4g}{empty}"
+        low, high = column.min(), column.max()
+        text = f"{low:.4g} to {high:.4g}" + (f", {n_empty} empty" if n_empty else "")
+        return {"text": text, "min": low, "max": high, "empty": n_empty}
     values = column.unique()
-    return _cut(some(values, 2) if len(values) < 3 else f"{some(values[:2])}, ... {len(values)}")
+    text = some(values, 2) if len(values) < 3 else f"{some(values[:2])}, ... {len(values)}"
+    return {"text": _cut(text), "values": values.tolist()}
 
 
-def _figure(path: Path) -> list[str]:
+def _figure(path: Path) -> dict[str, Any]:
     from repbias.report.captions import caption_of
 
     caption = caption_of(path.resolve())
     if caption is None:
-        return ["a figure of another version of repbias"]
-    return [f"figure {path.stem}: {caption.title}", caption.text]
+        return {"lines": ["a figure of another version of repbias"], "kind": "figure"}
+    lines = [f"figure {path.stem}: {caption.title}", caption.text]
+    return {"lines": lines, "kind": "figure", "title": caption.title, "caption": caption.text}
 
 
-def _page(path: Path) -> list[str]:
+def _page(path: Path) -> dict[str, Any]:
     title = re.search(r"<title>(.*?)</title>", path.read_text(encoding="utf-8"), re.DOTALL)
-    return [f"a report: {title[1].strip()}" if title else "a page"]
+    if title is None:
+        return {"lines": ["a page"], "kind": "page"}
+    return {
+        "lines": [f"a report: {title[1].strip()}"],
+        "kind": "report",
+        "title": title[1].strip(),
+    }
 
 
-def _config(path: Path) -> list[str]:
+def _config(path: Path) -> dict[str, Any]:
     from repbias.config.file import read_config
 
-    return ["a configuration", *_aligned(_shortened_settings(read_config(path)))]
+    settings = read_config(path)
+    lines = ["a configuration", *_aligned(_shortened_settings(settings))]
+    return {"lines": lines, "kind": "configuration", "settings": settings}
 
 
-def _origin(path: Path) -> list[str]:
-    """Say how a file was made, and whether it is still what was written."""
+def _origin(path: Path) -> dict[str, Any] | None:
+    """Return how a file was made, and whether it is still what was written; None if not known."""
     made, results = provenance.record_of(path), provenance.results_of(path)
     if made is None or results is None:
-        return ["", "how it was made is not known: no record of it in a folder 'provenance'"]
+        return None
     name = path.resolve().relative_to(results).as_posix()
-    whole = made["outputs"][name] == provenance.digest(path)
+    changed = made["outputs"][name] != provenance.digest(path)
+    return {key: made[key] for key in MADE} | {"changed": changed}
+
+
+def _in_words(made: dict[str, Any] | None) -> list[str]:
+    """Return the lines that say how a file was made."""
+    if made is None:
+        return ["", "how it was made is not known: no record of it in a folder 'provenance'"]
     inputs = [
         n if digest is None else f"{n} ({digest[:12]})" for n, digest in made["inputs"].items()
     ]
@@ -220,7 +267,7 @@ def _origin(path: Path) -> list[str]:
     facts = {
         "made by": " ".join([made["rule"], *made["wildcards"].values()]),
         "finished": f"{made['finished']}, after {made['seconds']} s",
-        "content": "as it was written" if whole else "CHANGED since it was written",
+        "content": "CHANGED since it was written" if made["changed"] else "as it was written",
         "configuration": made["config"],
         "code": str(made["code"]),
         "commit": made["commit"] or "none: the package is not a checkout",
@@ -238,7 +285,7 @@ def _origin(path: Path) -> list[str]:
     ]
 
 
-def _study(folder: Path) -> list[str]:
+def _study(folder: Path) -> dict[str, Any]:
     """Sum up the records of a study."""
     made = provenance.records(folder)
     if not made:
@@ -255,7 +302,16 @@ def _study(folder: Path) -> list[str]:
         ("outputs", f"{len(made)}: {state}{some(changed) if changed else ''}"),
         ("last", max(m["finished"] for m in made.values())),
     ]
-    return _aligned([*rows, *((name, "; ".join(v)) for name, v in summary(made).items())])
+    versions = summary(made)
+    return {
+        "lines": _aligned([*rows, *((name, "; ".join(v)) for name, v in versions.items())]),
+        "kind": "study",
+        "outputs": len(made),
+        "changed": changed,
+        "gone": gone,
+        "last": rows[1][1],
+        "versions_and_hosts": versions,
+    }
 
 
 def summary(made: dict[str, dict[str, Any]]) -> dict[str, list[str]]:
@@ -274,10 +330,6 @@ def _shortened_settings(settings: dict[str, Any]) -> list[tuple[str, str]]:
         (name, some(value) if isinstance(value, dict) else _cut(str(value)))
         for name, value in settings.items()
     ]
-
-
-def _shortened(value: Any) -> str:
-    return _cut(value.decode() if isinstance(value, bytes) else str(value))
 
 
 def _cut(text: str, width: int = 60) -> str:
