@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from logging import WARNING, LogRecord
 from pathlib import Path
@@ -190,7 +191,8 @@ class LogHandler(LogHandlerBase):
     def _print(self, text: str) -> None:
         # Names from files may hold what a terminal would obey.
         shown = (c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
-        print("".join(shown), file=self.stream, flush=True)
+        with suppress(BrokenPipeError):  # nobody reads on, as with `repbias run 2>&1 | head`
+            print("".join(shown), file=self.stream, flush=True)
 
 
 def clock(seconds: float) -> str:

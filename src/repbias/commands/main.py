@@ -1,7 +1,7 @@
 """The command ``repbias``: its subcommands and their options.
 
 Exit codes: 0 all is well, 1 the data or the configuration has problems or two runs differ, 2 wrong
-usage.
+usage, 141 nobody reads the output.
 """
 
 from __future__ import annotations
@@ -196,6 +196,8 @@ def _add_diff(commands: Commands) -> None:
         diff.add_argument(name, type=Path, metavar=name.upper(), help="a folder or a file")
 
 
+#: The exit code where standard output is closed: that of a process that SIGPIPE ends.
+CLOSED = 141
 #: Command to what adds its options, in the order of their use.
 COMMANDS = {
     "inspect": _add_inspect,
@@ -256,7 +258,19 @@ def main(argv: list[str] | None = None) -> int:
     argv
         The arguments; by default those of the process.
     """
-    words = sys.argv[1:] if argv is None else argv
+    try:
+        try:
+            return _answer(sys.argv[1:] if argv is None else argv)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Nobody reads on, as with `repbias inspect FILE | head`; nor what is left to be written.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED
+
+
+def _answer(words: list[str]) -> int:
+    """Run a command; return its exit code."""
     parser = _parser()
     if not words:
         parser.print_help()
@@ -293,9 +307,6 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         _report("interrupted", as_json, "")
         return 130
-    except BrokenPipeError:  # as with `repbias inspect FILE | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
 
 
 def _report(message: str, as_json: bool, kind: str = "error: ") -> None:
