@@ -221,6 +221,21 @@ class _Parser(argparse.ArgumentParser):
         raise _WrongUsage(message)
 
 
+class _PrintCompletion(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *given: Any) -> NoReturn:
+        """Print what completes commands, options and files in a shell; exit."""
+        import shtab  # late: its import takes longer than all others here
+
+        _, shell, *_ = given
+        commands: Any = next(a for a in parser._actions if a.dest == "command")
+        for command in commands.choices.values():
+            for action in command._actions:
+                if action.type is Path:
+                    action.complete = shtab.FILE
+        print(shtab.complete(parser, shell))
+        sys.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="repbias",
@@ -229,6 +244,13 @@ def _parser() -> argparse.ArgumentParser:
         epilog="example: repbias inspect responses.mat",
     )
     parser.add_argument("--version", action="version", version=f"repbias {repbias.__version__}")
+    parser.add_argument(
+        "--print-completion",
+        action=_PrintCompletion,
+        default=argparse.SUPPRESS,
+        choices=["bash", "zsh", "fish"],
+        help="print what completes commands, options and files in this shell",
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for add in COMMANDS.values():
         add(commands)
