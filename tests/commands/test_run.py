@@ -1,6 +1,8 @@
 """What `repbias run` refuses before Snakemake starts, and what it gives to Snakemake."""
 
 import fcntl
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,23 @@ def test_options_say_where_and_what_is_run(folder, calls):
     assert Path(profile, "config.yaml").read_text().startswith("# For a cluster")
     assert "--cores" not in words
     assert words[-4:] == ["--logger", "repbias", "--dry-run", "--keep-going"]
+
+
+@pytest.mark.parametrize(
+    ("terminal", "no_color", "coloured"),
+    [(True, None, True), (True, "", True), (True, "1", False), (False, None, False)],
+)
+def test_colour_is_for_terminals_and_those_who_want_it(
+    folder, calls, monkeypatch, terminal, no_color, coloured
+):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    if no_color is not None:
+        monkeypatch.setenv("NO_COLOR", no_color)
+    _, end = os.openpty()
+    stream = os.fdopen(end, "w") if terminal else sys.stderr
+    monkeypatch.setattr(sys, "stderr", stream)
+    assert main(["run"]) == 0
+    assert ("--nocolor" not in calls[0]) == coloured
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,8 @@ def run(
     plan = Plan(load_study(content, str(config), try_networks=False))
     command = [
         *snakemake(config, _targets(only, plan)),
+        # Also what follows -- may bring colour, such as another --logger.
+        *(["--nocolor"] if os.environ.get("NO_COLOR") or not sys.stderr.isatty() else []),
         *_resources(cores, profile),
         *("--logger", "repbias"),
         *(["--dry-run"] if dry_run else []),
