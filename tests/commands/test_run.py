@@ -45,6 +45,11 @@ def test_the_pipeline_of_this_repository_is_run(folder, calls):
     assert words[:4] == ["-m", "snakemake", "--snakefile", str(pipeline() / "Snakefile")]
     assert words[4:8] == ["--directory", ".", "--configfile", "config.yaml"]
     assert words[-4:] == ["--cores", "all", "--logger", "repbias"]
+    profile = (pipeline() / "workflow/profiles/default/config.yaml").read_text()
+    assert "rerun-incomplete: true" in profile and "scheduler: greedy" in profile
+    assert {"--rerun-incomplete", "--scheduler=greedy", "--show-failed-logs"} <= set(words)
+    # Of a profile that it has chosen, Snakemake would tell in a line.
+    assert words[words.index("--workflow-profile") + 1] == "none"
 
 
 def test_options_say_where_and_what_is_run(folder, calls):

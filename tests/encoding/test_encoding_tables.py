@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 
 import numpy as np
 import pytest
@@ -321,20 +322,20 @@ def test_no_reliable_unit_is_an_error(tensor, one_layer):
         encode_recording("v4", recording, "tasks", {"both": one_layer}, SPEC)
 
 
-def test_a_warning_names_the_edge_and_the_setting_once_for_a_layer(
-    layers, make_activations, caplog
-):
+def test_one_warning_names_the_layers_their_edges_and_the_setting(layers, make_activations, caplog):
     tensor = np.random.default_rng(3).normal(size=(40, 1, 6))
     activations = make_activations(layers, IDS, NETWORKS)
     encode(tensor, activations)
     found = [r.getMessage() for r in caplog.records if "log10_alpha" in r.getMessage()]
-    assert len(found) == 2
-    assert found[0].startswith("v4: both, layer hidden1: of the penalties")
+    (line,) = found
+    assert line.startswith("v4: in 2 of 2 layers, many of the penalties")
+    assert line.count("the lowest") == 2
     table = encode(tensor, activations)
     share = 100 * table.loc[table["layer"] == "hidden1", "alpha_at_edge"].mean()
-    numbers = [int(word) for word in found[0].split() if word.isdigit()]
-    assert sum(numbers) == pytest.approx(share, abs=1)
-    assert numbers[1] > 30  # noise takes the highest
+    first = re.search(r"both, layer hidden1: (\d+)% the lowest, (\d+)% the highest", line)
+    low, high = map(int, first.groups())
+    assert low + high == pytest.approx(share, abs=1)
+    assert high > 30  # noise takes the highest
     caplog.clear()
     inside = SPEC.model_copy(update={"log10_alpha": (-6.0, 6.0)})
     rng = np.random.default_rng(4)

@@ -53,6 +53,21 @@ def test_success_is_silent_and_logged(run):
     assert "INFO repbias: done in " in log
 
 
+def test_what_every_job_would_repeat_is_in_the_log_only(run):
+    """As of what images' ids are, which `repbias check` says once."""
+    done, log = run(
+        "Path('images/x').mkdir(parents=True)\n"
+        "Path('images/y').mkdir()\n"
+        "for name in ('x/a.png', 'y/a.png'):\n"
+        "    Image.new('L', (4, 4)).save(f'images/{name}')\n"
+        "open_images(ImageSet(path='images'))",
+        PRELUDE + "from PIL import Image\nfrom repbias.stimuli.images import open_images\n"
+        "from repbias.stimuli.spec import ImageSet\n",
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "DEBUG repbias.stimuli.images: images: ids are paths, as files of several" in log
+
+
 def test_bad_input_is_one_message_with_the_traceback_in_the_log(run):
     done, log = run(
         "def read():\n    raise RepbiasError('a.npy: expected 2 axes, found 3')\n\nread()"
@@ -90,7 +105,7 @@ def test_progress_and_warnings_go_to_terminal_and_log(run):
     done, log = run(
         "import logging, warnings\n"
         "logging.getLogger('repbias.networks.training').info('step %d', 25)\n"
-        "logging.getLogger('repbias').debug('too much')\n"
+        "logging.getLogger('another').debug('too much')\n"
         "logging.getLogger('another').info('chatter')\n"
         "logging.getLogger('another').warning('strange')\n"
         "warnings.warn('deprecated thing')"

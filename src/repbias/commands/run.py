@@ -129,7 +129,10 @@ def _resources(cores: str, profile: str | None) -> list[str]:
         raise RepbiasError(f"--cores {cores}: expected a number from 1, or all")
     ours = {path.name: path for path in (pipeline() / "workflow/profiles").iterdir()}
     if profile is None:
-        return ["--workflow-profile", str(ours["default"]), "--cores", cores]
+        # As options: of a profile, Snakemake would tell in a line of its own.
+        settings = read_config(ours["default"] / "config.yaml").items()
+        options = [f"--{k}" if value is True else f"--{k}={value}" for k, value in settings]
+        return ["--workflow-profile", "none", *options, "--cores", cores]
     path = ours.get(profile, Path(profile))
     if not path.is_dir():
         known = nearest(profile, ours)

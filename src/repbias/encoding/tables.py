@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 #: Warn of layers for which a larger share of the chosen penalties is at an end of the grid.
 _EDGE = 0.1
+#: The warning names so many of them.
+_NAMED = 3
 #: Fewest stimuli in a fold: two points always correlate perfectly.
 _MIN_IN_FOLD = 3
 #: Fewest groups: one is tested, and of the others one chooses the penalty.
@@ -392,18 +394,22 @@ def _encode(features: np.ndarray, data: Targets, spec: Encoding) -> tuple[pd.Dat
 
 
 def _warn_of_edges(name: str, table: pd.DataFrame, spec: Encoding) -> None:
-    """Warn of layers whose penalties, over all networks, are often at an end of the grid."""
+    """Warn once of layers whose penalties, over all networks, are often at an end of the grid."""
     shares = table.groupby(["condition", "layer"], sort=False)[["at_first", "at_last"]].mean()
-    for (condition, layer), (first, last) in shares.iterrows():
-        if first + last > _EDGE:
-            logger.warning(
-                "%s: %s, layer %s: of the penalties chosen for folds and units, %.0f %% are the "
-                "lowest and %.0f %% the highest that encoding.log10_alpha = %s allows; widen it "
-                "(units that cannot be predicted take the highest, whatever it is)",
-                name,
-                condition,
-                layer,
-                100 * first,
-                100 * last,
-                list(spec.log10_alpha),
-            )
+    found = [
+        f"{condition}, layer {layer}: {first:.0%} the lowest, {last:.0%} the highest"
+        for (condition, layer), (first, last) in shares.iterrows()
+        if first + last > _EDGE
+    ]
+    if found:
+        logger.warning(
+            "%s: in %d of %d layers, many of the penalties chosen for folds and units are at an "
+            "end of encoding.log10_alpha = %s (%s%s); widen it (units that cannot be predicted "
+            "take the highest, whatever it is)",
+            name,
+            len(found),
+            len(shares),
+            list(spec.log10_alpha),
+            "; ".join(found[:_NAMED]),
+            "; ..." if len(found) > _NAMED else "",
+        )

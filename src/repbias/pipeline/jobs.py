@@ -28,7 +28,8 @@ Result = TypeVar("Result")
 def job(snakemake: Any) -> Iterator[None]:
     """Run the body of a Snakemake script.
 
-    Progress and warnings go to the terminal and to the rule's log file. An error in the input
+    Progress and warnings go to the terminal and to the rule's log file, which also has what other
+    jobs of the run say as well (messages at level DEBUG). An error in the input
     (:class:`RepbiasError`) is one clear message on the terminal; its traceback is in the log file.
 
     Parameters
@@ -45,7 +46,8 @@ def job(snakemake: Any) -> Iterator[None]:
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[terminal, file], force=True)
     logging.captureWarnings(True)
-    logger.setLevel(logging.INFO)
+    terminal.setLevel(logging.INFO)
+    logger.setLevel(logging.DEBUG)
     started = time.monotonic()
     # Numerical libraries are a million objects that stay. Looking for garbage among them, as often
     # as is the default, and again at the end of the process, takes as long as importing them.

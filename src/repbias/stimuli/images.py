@@ -138,7 +138,7 @@ def open_images(spec: ImageSet) -> Images:
     assert images is not None  # one of the two is given
     where = str(spec.path or spec.table)
     for sentence in images.said:
-        logger.info("%s: %s", where, sentence)
+        logger.debug("%s: %s", where, sentence)  # of every job that reads them; also in `check`
     left_out = excluded(spec.exclude, images.ids, where)
     kept = np.flatnonzero(~np.isin(images.ids, left_out))
     if not len(kept):
