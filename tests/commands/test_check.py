@@ -1,5 +1,6 @@
 """``repbias check`` counts what was put into the data."""
 
+import json
 import logging
 import os
 import re
@@ -655,6 +656,62 @@ def test_what_the_audit_refuses_is_a_warning_in_the_words_of_the_run(
     assert problem in warning
     assert fact(out, "audit") == "none"
     assert refused_by_the_run(yaml.safe_load(Path("config.yaml").read_text())) == {warning}
+
+
+def test_what_every_column_of_the_stimuli_is_used_for(check_study):
+    columns = {"kind": [*"abc" * 10], "size": range(30), "note": [f"n{i}" for i in range(30)]}
+    sections = described(**columns, pair=sorted([*range(15)] * 2))
+    sections["images"]["shown"]["groups"] = "pair"
+    sections |= features(spaces={"k": ["kind"], "s": ["si*"]})
+    sections |= {"audit": {"features": {"what": {"column": "kind"}}}}
+    sections |= {"encoding": {"partition": {"both": ["known:k", "stimuli:size"]}}}
+    _, out = check_study(**sections)
+    assert fact(out, "columns") == (
+        "kind (network known, audit), size (network known, encoding.partition.both), "
+        "note (not used), pair (groups)"
+    )
+    _, out = check_study(**described(**columns))
+    assert fact(out, "columns") == "kind (audit), size (audit), note (not used)"
+
+
+@pytest.mark.parametrize(
+    ("vary", "said"),
+    [
+        ({}, "1 condition (base), 3 networks"),
+        (
+            {"network.hidden": {"8": [8], "4": [4]}},
+            "2 conditions (hidden=4, hidden=8), 3 networks each",
+        ),
+        ({"seeds": {"2": 2, "1": 1}}, "2 conditions: seeds=1 (1 network), seeds=2 (2 networks)"),
+    ],
+)
+def test_networks_of_every_condition_are_counted(folder, capsys, vary, said):
+    features = {"easy": {"function": "bit"}, "hard": {"function": "parity"}}
+    tasks = {"stimuli": {"features": features}, "seeds": 3, "vary": vary}
+    study = {"study": "test", "experiments": {"tasks": tasks}}
+    (folder / "config.yaml").write_text(yaml.safe_dump(study))
+    main(["check", "--quick"])
+    out = capsys.readouterr().out
+    assert fact(out, "experiment tasks") == said
+
+
+def test_memory_and_disk_of_a_run_grow_with_the_data(check, folder, capsys):
+    def estimates():
+        main(["check", "--json"])
+        return json.loads(capsys.readouterr().out)["estimates"]
+
+    _, out = check(v4=ARRAY)
+    small = estimates()
+    assert fact(out, "memory").startswith("up to 73")
+    assert small["memory_bytes"] == max(small["memory_bytes_by_job"].values())
+    assert set(small["memory_bytes_by_job"]) == {"RDMs", "recordings"}
+    np.save(folder / "r.npy", responses(n_units=2000))
+    large = estimates()
+    grown = large["memory_bytes_by_job"]["recordings"] - small["memory_bytes_by_job"]["recordings"]
+    assert grown > 5 * 8 * 30 * 4 * 1900
+    # The pixels of every image, as float32, and RDMs.
+    assert small["disk_bytes_by_folder"]["activations"] == 4 * 30 * 32 * 32 * 3
+    assert small["disk_bytes"] == sum(small["disk_bytes_by_folder"].values())
 
 
 def test_statistics_of_images_are_audited_where_nothing_else_is_known(check_study):

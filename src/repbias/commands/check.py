@@ -20,7 +20,7 @@ from repbias.commands.snakemake import locked
 from repbias.config.file import ConfigError, read_config
 
 if TYPE_CHECKING:
-    from repbias.config.study import Study
+    from repbias.config.study import Condition, Study
     from repbias.pipeline.plan import Plan
     from repbias.pipeline.times import RecordingSize
     from repbias.stimuli.images import Images
@@ -59,10 +59,10 @@ def _all_findings(config: Path, quick: bool, images: bool) -> Iterator[Findings]
     yield findings
     if study is not None:
         known = Known()
-        yield _work(study, quick)
+        yield _work(study, quick, known)
         if not quick:
             yield from _data(study, images, known)
-        yield _duration(study, known)
+        yield _estimates(study, known)
 
 
 def _configuration(config: Path) -> tuple[Study | None, Findings]:
@@ -86,6 +86,8 @@ def _configuration(config: Path) -> tuple[Study | None, Findings]:
         names = getattr(study, section)
         if names:
             findings.facts[section] = f"{len(names)} ({some(names)})"
+    for experiment in study.experiments:
+        findings.facts[f"experiment {experiment}"] = _networks(study.expanded(experiment))
     findings.warnings += few_networks(study)
     if study.device in ("cuda", "mps"):
         from repbias.networks.device import pick_device
@@ -95,6 +97,16 @@ def _configuration(config: Path) -> tuple[Study | None, Findings]:
         except RepbiasError as error:
             findings.warnings.append(str(error))
     return study, findings
+
+
+def _networks(conditions: Mapping[str, Condition]) -> str:
+    """Say how many networks an experiment has of every condition."""
+    seeds = {name: condition.seeds for name, condition in conditions.items()}
+    if len(set(seeds.values())) > 1:
+        each = some(f"{name} ({count(n, 'network')})" for name, n in seeds.items())
+        return f"{count(len(seeds), 'condition')}: {each}"
+    each = f"{count(next(iter(seeds.values())), 'network')}{' each' if len(seeds) > 1 else ''}"
+    return f"{count(len(seeds), 'condition')} ({some(seeds)}), {each}"
 
 
 def _own_networks(study: Study) -> dict[str, str]:
@@ -145,26 +157,48 @@ class Known:
     recordings : recordings to their sizes
     common : recordings to the stimuli that all their subjects saw
     models : (set of images, network) to the seconds that the network takes for all of them
+    activations : the same to the bytes of its activations
+    disk : folders of the results to their bytes, without activations of models
     """
 
     shown: dict[str, int] = field(default_factory=dict)
     recordings: dict[str, RecordingSize] = field(default_factory=dict)
     common: dict[str, np.ndarray] = field(default_factory=dict)
     models: dict[tuple[str, str], float] = field(default_factory=dict)
+    activations: dict[tuple[str, str], int] = field(default_factory=dict)
+    disk: dict[str, int] = field(default_factory=dict)
 
 
-def _duration(study: Study, known: Known) -> Findings:
-    """Predict how long a run takes, step by step."""
+def _estimates(study: Study, known: Known) -> Findings:
+    """Predict how long a run takes, step by step, and what its largest job and the disk hold."""
     from repbias.pipeline.plan import Plan
+    from repbias.pipeline.resources import JobResources
     from repbias.pipeline.times import seconds_by_step, simulated_sizes
 
-    findings = Findings("time of a run from the beginning, on one core, roughly")
-    recordings = simulated_sizes(study) | known.recordings
-    steps = seconds_by_step(Plan(study), known.shown, recordings, known.models)
+    findings = Findings("time and memory of a run from the beginning, on one core, roughly")
+    plan, recordings = Plan(study), simulated_sizes(study) | known.recordings
+    steps = seconds_by_step(plan, known.shown, recordings, known.models)
     for step, seconds in steps.items():
         findings.facts[step] = _time(seconds) + (" at most" if step == "training" else "")
     findings.facts["in all"] = _time(sum(steps.values()))
-    findings.estimates = {"seconds": sum(steps.values()), "seconds_by_step": steps}
+    recorded = {name: size.n_bytes for name, size in recordings.items()}
+    memory = JobResources(plan).largest(known.activations, recorded)
+    if memory:
+        kind, most = max(memory.items(), key=lambda of_kind: of_kind[1])
+        findings.facts["memory"] = f"up to {_size(most * 2**20)} for a job of {kind}"
+    disk = dict(known.disk)
+    if "activations" in study.keep and known.activations:
+        disk["activations"] = disk.get("activations", 0) + sum(known.activations.values())
+    if disk:
+        findings.facts["disk"] = f"at most {_size(sum(disk.values()))}"
+    findings.estimates = {
+        "seconds": sum(steps.values()),
+        "seconds_by_step": steps,
+        "memory_bytes": max(memory.values(), default=0) * 2**20 or None,
+        "memory_bytes_by_job": {kind: mib * 2**20 for kind, mib in memory.items()},
+        "disk_bytes": sum(disk.values()),
+        "disk_bytes_by_folder": disk,
+    }
     unread = [name for name in study.recordings if name not in recordings]
     unread += [name for name in study.networks if name not in {n for _, n in known.models}]
     if unread:
@@ -172,10 +206,9 @@ def _duration(study: Study, known: Known) -> Findings:
     return findings
 
 
-def _work(study: Study, quick: bool) -> Findings:
+def _work(study: Study, quick: bool, known: Known) -> Findings:
     """Predict the number of jobs and the size of the results; warn if the disk is too small."""
     from repbias.pipeline.plan import Plan
-    from repbias.pipeline.resources import JobResources
     from repbias.pipeline.sizes import n_jobs, rows_of_pairs, study_bytes
     from repbias.stimuli.images import open_images
 
@@ -183,14 +216,6 @@ def _work(study: Study, quick: bool) -> Findings:
     plan = Plan(study)
     findings.estimates["jobs"] = n_jobs(plan)
     findings.facts["jobs"] = str(findings.estimates["jobs"])
-    if study.experiments:
-        resources = JobResources(plan)
-        most = max(
-            max(resources.training_memory(*batch), resources.networks_memory(*batch))
-            for batch in plan.batches
-        )
-        findings.estimates["memory_bytes"] = most * 2**20
-        findings.facts["memory"] = f"at most {_size(most * 2**20)} for a job of networks"
     findings.facts |= _own_networks(study)
     findings.warnings += _one_training_set(study)
     for (experiment, analysis), rows in rows_of_pairs(study).items():
@@ -203,8 +228,7 @@ def _work(study: Study, quick: bool) -> Findings:
     for name, spec in () if quick else study.images.items():
         with suppress(RepbiasError, OSError):  # reported where the images are checked
             shown[name] = len(open_images(spec))
-    sizes = study_bytes(study, shown)
-    findings.estimates |= {"disk_bytes": sum(sizes.values()), "disk_bytes_by_folder": sizes}
+    known.disk = sizes = study_bytes(study, shown)
     for folder, size in sizes.items():
         findings.facts[folder] = f"at most {_size(size)}"
     free = shutil.disk_usage(".").free
@@ -249,6 +273,9 @@ def _data(study: Study, decode: bool, known: Known) -> Iterator[Findings]:
             opened[name] = open_images(spec)
             known.shown[name] = len(opened[name])
             blank = _describe_images(findings, opened[name], decode)
+            if uses := _uses_of_columns(study, name, opened[name].columns):
+                each = (f"{c} ({', '.join(use) or 'not used'})" for c, use in uses.items())
+                findings.facts["columns"] = some(each, 8)
             if blank and _compares_pixels(study, name):
                 findings.problems.append(
                     f"{count(len(blank), 'image')} of one grey ({some(blank)}): their pixels have "
@@ -274,7 +301,9 @@ def _data(study: Study, decode: bool, known: Known) -> Iterator[Findings]:
 
             findings = Findings(f"network {name}, shown {group}")
             with noting(findings):
-                known.models[group, name] = check_network(findings, study, name, images)
+                seconds, n_bytes = check_network(findings, study, name, images)
+                known.models[group, name] = seconds
+                known.activations[group, name] = n_bytes
             yield findings
     for name, spec in study.recordings.items():
         if spec.kind == "simulated":
@@ -310,6 +339,43 @@ def _overlap(plan: Plan, common: Mapping[str, np.ndarray]) -> Iterator[Findings]
         yield findings
 
 
+def _uses_of_columns(
+    study: Study, images: str, columns: Mapping[str, np.ndarray]
+) -> dict[str, list[str]]:
+    """Return what is known of a set of stimuli, and what every column is used for."""
+    from repbias.auditing.features import chosen_features
+    from repbias.networks.features import columns_of
+    from repbias.networks.spec import FeatureNetwork, TextNetwork
+
+    uses: dict[str, list[str]] = {column: [] for column in columns}
+
+    def note(entry: str, use: str) -> None:
+        with suppress(RepbiasError):  # a column that is missing is reported where it is used
+            for column in columns_of(entry, columns):
+                if use not in uses[column]:
+                    uses[column].append(use)
+
+    note(study.images[images].groups or "", "groups")
+    shown = study.groups().get(images, [])
+    for name in shown:
+        network = study.networks[name]
+        if isinstance(network, FeatureNetwork):
+            for entry in (entry for space in network.spaces.values() for entry in space):
+                note(entry, f"network {name}")
+        elif isinstance(network, TextNetwork):
+            note(network.column, f"network {name}")
+    if shown and study.audit.enabled:
+        with suppress(RepbiasError):
+            for name, feature in chosen_features(study.audit, columns).items():
+                note(feature.column or name, "audit")
+    recorded = images in map(study.shown_to, study.recordings)
+    for model, bands in study.encoding.partition.items() if recorded else ():
+        for band in bands:
+            if band.startswith("stimuli:"):
+                note(band.removeprefix("stimuli:"), f"encoding.partition.{model}")
+    return uses
+
+
 def _compares_pixels(study: Study, images: str) -> bool:
     """Whether the pixels of a set of images are compared by correlation."""
     networks = (study.networks[name] for name in study.groups().get(images, []))
@@ -322,8 +388,6 @@ def _describe_images(findings: Findings, images: Images, decode: bool) -> list[s
     findings.facts["stimuli"] = f"{len(images)} ({some(images.ids)})"
     if images.said:
         findings.facts["ids"] = "; ".join(images.said)
-    if images.columns:
-        findings.facts["columns"] = some(images.columns, 8)
     if not decode or images.load is None:
         return blank
     sizes: dict[str, int] = {}

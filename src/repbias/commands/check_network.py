@@ -34,7 +34,7 @@ MIN_STIMULI = 4
 MOST_GENERATED = 100
 
 
-def check_network(findings: Findings, study: Study, name: str, images: Images) -> float:
+def check_network(findings: Findings, study: Study, name: str, images: Images) -> tuple[float, int]:
     """Compute a network's layers: of all stimuli for feature spaces, of a few images for others.
 
     What is already computed is read. Of networks that the study trains, which are not there yet,
@@ -42,13 +42,16 @@ def check_network(findings: Findings, study: Study, name: str, images: Images) -
 
     Returns
     -------
-    float
-        Seconds that the network will take for all stimuli.
+    seconds : float
+        That the network will take for all stimuli.
+    n_bytes : int
+        Of its activations.
     """
     spec = study.networks[name]
     if len(images) < MIN_STIMULI:
         findings.problems.append(f"{len(images)} stimuli; RSA needs at least {MIN_STIMULI}")
     seconds = 0.0
+    units: dict[str, int] = {}
     with problems_in(findings):
         if isinstance(spec, TrainedNetwork):
             units, seconds = _trained(findings, study, spec)
@@ -65,7 +68,7 @@ def check_network(findings: Findings, study: Study, name: str, images: Images) -
             units = {layer: x.shape[1] for layer, x in layers.items()}
         if units:
             findings.facts["units"] = ", ".join(f"{layer} {n:,}" for layer, n in units.items())
-    return seconds * len(images)
+    return seconds * len(images), 4 * sum(units.values()) * len(images)
 
 
 def _trained(

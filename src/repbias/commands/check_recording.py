@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import comb
+from math import comb, prod
 
 import numpy as np
 
@@ -84,10 +84,13 @@ def check_recording(
         of_shown = None if statistics is None else {k: v[rows] for k, v in statistics.items()}
         check_audit(findings, study.audit, own, of_shown, groups)
     n_units, n_times = 0, 1
+    values = recording.responses if recording.responses is not None else recording.rdms
+    assert values is not None
     if recording.responses is not None:
         _, n_units, *of_time = recording.responses.shape
         n_times = of_time[0] if of_time else 1
-    return RecordingSize(len(shown), n_units, n_times), common.stimulus_ids
+    n_bytes = 8 * prod(values.shape)
+    return RecordingSize(len(shown), n_units, n_times, n_bytes), common.stimulus_ids
 
 
 def _describe_responses(findings: Findings, recording: Recording) -> None:

@@ -6,6 +6,7 @@ three times as much. What is known only once files are there grows with their si
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import ceil
 
 from repbias.config.study import Condition
@@ -113,6 +114,35 @@ class JobResources:
         """Allow for a recording, what it is compared with, and what is held of all models."""
         bound = self._study.recovery.max_memory_mb
         return ceil(NUMERIC + 5 * input_mb + min(bound, 20 * input_mb))
+
+    def largest(
+        self, activations: Mapping[tuple[str, str], int], recordings: Mapping[str, int]
+    ) -> dict[str, int]:
+        """Predict what the largest job of each kind takes, from the sizes of files.
+
+        It may ask for more: rules count the files of all networks, which are read layer by layer.
+
+        Parameters
+        ----------
+        activations
+            (set of images, network) to the bytes of its activations, as far as known.
+        recordings
+            Recordings to their bytes, as far as known.
+
+        Returns
+        -------
+        dict
+            Of "networks" that are trained, "RDMs", "recordings": MiB.
+        """
+        batches, (_, with_rdms) = self._plan.batches, sizes.needed(self._plan)
+        networks = [self.training_memory(*batch) for batch in batches]
+        networks += [self.networks_memory(*batch) for batch in batches]
+        rdms = [self.rdms_memory(*key) for key in with_rdms & self._plan.conditions.keys()]
+        allowed = self._geometry.max_memory_mb
+        rdms += [NUMERIC + min(allowed, mib(3 * n_bytes)) for n_bytes in activations.values()]
+        analysed = [self.recording_memory(n_bytes / 1e6) for n_bytes in recordings.values()]
+        found = {"networks": networks, "RDMs": rdms, "recordings": analysed}
+        return {kind: max(memory) for kind, memory in found.items() if memory}
 
     def _conditions(self, experiment: str, batch: str) -> list[Condition]:
         return [self._plan.conditions[experiment, c] for c in self._plan.batches[experiment, batch]]

@@ -51,17 +51,22 @@ FIGURE, PICTURES, PAGE, CLAIM = 0.4, 1.3, 5.0, 0.2
 
 
 class RecordingSize(NamedTuple):
-    """What the time of a recording's analyses depends on; it has no units if it is of RDMs."""
+    """What a recording's analyses take depends on it; without units if it is of RDMs."""
 
     n_stimuli: int
     n_units: int
     n_times: int = 1
+    n_bytes: int = 0
 
 
 def simulated_sizes(study: Study) -> dict[str, RecordingSize]:
     """Return the sizes of simulated recordings, which are known from the configuration."""
     return {
-        name: RecordingSize(spec.n_stimuli, spec.units * spec.subjects)
+        name: RecordingSize(
+            spec.n_stimuli,
+            spec.units * spec.subjects,
+            n_bytes=8 * spec.n_stimuli * spec.repeats * spec.units * spec.subjects,
+        )
         for name, spec in study.simulated().items()
     }
 
