@@ -1,12 +1,15 @@
 """What a script's job leaves behind: one message on the terminal, everything in the log."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from repbias.pipeline import jobs
 
 PRELUDE = """
 import sys
@@ -178,3 +181,11 @@ def test_a_log_that_cannot_be_made_is_told_and_no_reason_to_fail(tmp_path):
     )
     assert (done.returncode, done.stdout) == (0, "worked\n"), done.stderr
     assert "results/quick/logs/deep/train.log: not written: " in done.stderr
+
+
+@pytest.mark.parametrize(("patience", "said"), [(0, ["a (1 of 2)", "b (2 of 2)"]), (5, [])])
+def test_how_far_a_job_is_is_said_where_one_waits_for_it(caplog, monkeypatch, patience, said):
+    monkeypatch.setattr(jobs, "PATIENCE", patience)
+    caplog.set_level(logging.INFO, logger="repbias")
+    assert list(jobs.for_each({"a": 1, "b": 2}, lambda name, n: n)) == [("a", 1), ("b", 2)]
+    assert caplog.messages == said

@@ -19,6 +19,8 @@ logger = logging.getLogger("repbias")
 
 #: New objects after which Python looks for garbage among them; 700 by default.
 GARBAGE = 10_000
+#: Seconds after which a job says again how far it is.
+PATIENCE = 5
 
 Settings = TypeVar("Settings")
 Result = TypeVar("Result")
@@ -138,10 +140,13 @@ def for_each(
     RepbiasError
         Of the first condition that fails; where there are several, its name comes first.
     """
-    several = len(conditions) > 1
+    several, reported = len(conditions) > 1, time.monotonic()
     for number, (name, settings) in enumerate(conditions.items(), start=1):
         if several:
-            logger.info("%s (%d of %d)", name, number, len(conditions))
+            waited = time.monotonic() - reported >= PATIENCE
+            reported = time.monotonic() if waited else reported
+            level = logging.INFO if waited else logging.DEBUG
+            logger.log(level, "%s (%d of %d)", name, number, len(conditions))
         try:
             result = work(name, settings)
         except RepbiasError as error:
