@@ -27,8 +27,8 @@ lint: $(VENV)/.installed-test  ## check style and types
 	$(BIN)/mypy
 	$(BIN)/snakemake --lint
 
-site: $(VENV)/.installed-docs  ## build the site of the documentation into site/; warnings are errors
-	$(BIN)/sphinx-build -q -W --keep-going docs site
+site: $(VENV)/.installed-docs  ## build the site of the documentation into site/, and run its notebooks; warnings are errors
+	OMP_NUM_THREADS=1 $(BIN)/sphinx-build -q -E -W --keep-going docs site
 
 schema: $(VENV)/.installed  ## write the references of config.yaml and of all tables anew
 	$(BIN)/python -m repbias.pipeline.config_reference schema > workflow/schemas/config.schema.json

@@ -14,6 +14,15 @@ def blocks(document: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
+def cells(document: str) -> list[tuple[str, str]]:
+    """Return the options and the code of every cell of a notebook."""
+    found = (
+        re.fullmatch(r"((?:---\n.*?---\n)?(?::[^\n]*\n)*)(.*)", cell, flags=re.DOTALL)
+        for cell in blocks(document, r"\{code-cell\} python")
+    )
+    return [(cell[1], cell[2]) for cell in found if cell]
+
+
 def section(document: str, title: str, language: str) -> list[str]:
     """Return the blocks of code under a heading of the second level."""
     text = (ROOT / "docs" / document).read_text(encoding="utf-8")
