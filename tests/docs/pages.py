@@ -4,6 +4,8 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -11,7 +13,14 @@ ROOT = Path(__file__).parents[2]
 
 def blocks(document: str, language: str) -> list[str]:
     text = (ROOT / "docs" / document).read_text(encoding="utf-8")
-    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+    found = re.findall(rf"^( *)```{language}\n(.*?)```", text, flags=re.DOTALL | re.MULTILINE)
+    return [textwrap.dedent(code) if indent else code for indent, code in found]
+
+
+def fences(document: str) -> Counter[str]:
+    """Return how many blocks of which language there are."""
+    text = (ROOT / "docs" / document).read_text(encoding="utf-8")
+    return Counter(re.findall(r"^ *```+(.*)\n(?:.*\n)*?^ *```+$", text, flags=re.MULTILINE))
 
 
 def cells(document: str) -> list[tuple[str, str]]:
@@ -37,6 +46,7 @@ def follow(document: str, folder: Path) -> dict[str, str]:
     none does, all blocks run, which make the example.
     """
     named = {c: re.match(r"# (\w+\.py)\n", c) for c in blocks(document, "python")}
+    assert all(named.values()) or not any(named.values()), "a block would not be run"
     for code, name in named.items():
         if name:
             (folder / name[1]).write_text(code)
