@@ -250,7 +250,38 @@ def test_the_study_in_the_readme_is_valid():
     assert list(study.groups()["tasks"]) == ["targets=easy", "targets=hard", "targets=both"]
 
 
-def test_relative_links_in_the_documentation_exist():
-    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
-        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
-            assert (page.parent / target).exists(), f"{page.name}: {target}"
+MARKDOWN = [*ROOT.glob("*.md"), *ROOT.glob("*/*.md")]
+
+
+def anchors_of(page):
+    """Return the anchors of a page's headings, as GitHub and the site make them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    headings = re.findall(r"^#+ (.*)", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", MARKDOWN, ids=lambda p: str(p.relative_to(ROOT)))
+def test_relative_links_in_the_documentation_exist(page):
+    """With their anchors, which the build of the site does not check in README."""
+    text = page.read_text(encoding="utf-8")
+    for path, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]+))?\)", text):
+        target = page.parent / path if path else page
+        assert target.exists(), path
+        assert not anchor or anchor in anchors_of(target), f"{path}#{anchor}"
+
+
+def test_pages_that_code_and_messages_name_exist():
+    folders = ("src", "workflow", "benchmarks", "studies", "config")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
+    found = 0
+    for path in [*files, ROOT / "Makefile", ROOT / "config.yaml", ROOT / "pyproject.toml"]:
+        if path.suffix in (".py", ".smk", ".yaml", ".j2", ".md", "", ".toml", ".json"):
+            for name in re.findall(r"\bdocs/[\w-]+\.md\b", path.read_text(encoding="utf-8")):
+                assert (ROOT / name).is_file(), f"{path.relative_to(ROOT)}: {name}"
+                found += 1
+    assert found > 50
+
+
+def test_every_page_is_in_the_contents_of_the_site():
+    listed = re.findall(r"^[\w-]+$", (ROOT / "docs/index.md").read_text(encoding="utf-8"), re.M)
+    assert sorted(listed) == sorted({p.stem for p in ROOT.glob("docs/*.md")} - {"index"})
