@@ -17,6 +17,7 @@ from packaging.version import Version
 
 from repbias.claims.catalogue import CLAIMS
 from repbias.config.analyses import OF_RECORDINGS
+from repbias.config.study import Study
 from repbias.pipeline import config_reference
 from repbias.pipeline.checks import load_study
 from repbias.pipeline.plan import Plan
@@ -248,6 +249,20 @@ def test_the_study_in_the_readme_is_valid():
     blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     study = load_study(yaml.safe_load(blocks[0]))
     assert list(study.groups()["tasks"]) == ["targets=easy", "targets=hard", "targets=both"]
+
+
+def test_the_page_of_analyses_names_tables_and_settings_that_exist():
+    text = (ROOT / "docs/which-analysis.md").read_text(encoding="utf-8")
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row[1])}
+    assert named - {"questions"} <= TABLES.keys()
+    settings = {name for row in rows if len(row) == 4 for name in re.findall("`(.*?)`", row[2])}
+    of_study = {yaml.safe_load(said) for said in settings if ":" not in said}
+    sections = [yaml.safe_load(said) for said in settings if ":" in said]
+    assert of_study - Study.model_fields.keys() == {"min_reliability", "standardise", "window"}
+    for section in sections:
+        ((name, content),) = section.items()
+        assert content.keys() <= Study.model_fields[name].annotation.model_fields.keys()
 
 
 MARKDOWN = [*ROOT.glob("*.md"), *ROOT.glob("*/*.md")]
