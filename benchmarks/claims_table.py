@@ -2,7 +2,8 @@
 
 Run with ``python benchmarks/claims_table.py results/bits results/images results/images_sweeps``
 after these studies have been run. It writes docs/claims.md, and its table into README.md. Each
-study names its family: bits, images or tokens, the part of its name before the first "_".
+study names its family: bits, images or tokens, the part of its name before the first "_". Families
+of which no study is given keep their column.
 """
 
 from __future__ import annotations
@@ -59,23 +60,40 @@ def number(claim: str) -> tuple[int, str]:
     return int(match[1]), match[2]
 
 
-def table(rows: pd.DataFrame, letters: bool) -> str:
+def columns(rows: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """Return family to claim to its cell, from :func:`verdicts`."""
+    return {
+        str(family): {str(c): cell(of["verdict"]) for c, of in own.groupby("claim")}
+        for family, own in rows.groupby("family")
+    }
+
+
+def documented(text: str) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
+    """Return the columns of docs/claims.md, and what it says of every study that is in them."""
+    found: dict[str, dict[str, str]] = {family: {} for family in FAMILIES}
+    for claim, cells in re.findall(r"^\| (C\S+) \| .*? \| ([^a-z]+) \|$", text, re.MULTILINE):
+        for family, shown in zip(FAMILIES, cells.split(" | "), strict=True):
+            found[family][claim] = shown
+    studies = re.findall(r"(\w+) (\([^)]*scipy [^)]*\))", text)
+    return found, {name: f"{name} {made}" for name, made in studies}
+
+
+def table(cells: dict[str, dict[str, str]], letters: bool) -> str:
     """Return the table in Markdown: a row for each claim, a column for each family.
 
     Parameters
     ----------
-    rows
-        From :func:`verdicts`.
+    cells
+        Family to claim to its cell.
     letters
         Whether claims of a letter (C4b) have rows too.
     """
     lines = [f"| claim | | {' | '.join(FAMILIES)} |", "|---" * (2 + len(FAMILIES)) + "|"]
-    for claim in sorted(set(rows["claim"]), key=number):
+    for claim in sorted({claim for column in cells.values() for claim in column}, key=number):
         if number(claim)[1] and not letters:
             continue
-        own = rows[rows["claim"] == claim]
-        cells = [cell(own.loc[own["family"] == family, "verdict"]) for family in FAMILIES]
-        lines.append(f"| {claim} | {CLAIMS[claim].statement} | {' | '.join(cells)} |")
+        shown = [cells.get(family, {}).get(claim, "–") for family in FAMILIES]
+        lines.append(f"| {claim} | {CLAIMS[claim].statement} | {' | '.join(shown)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -92,14 +110,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("results", nargs="+", type=Path, help="results/STUDY, each")
     folders = parser.parse_args().results
-    rows = verdicts(folders)
-    head = HEAD.format(studies="; ".join(map(described, folders)))
-    (ROOT / "docs/claims.md").write_text(head + table(rows, letters=True), encoding="utf-8")
+    page = ROOT / "docs/claims.md"
+    cells, studies = documented(page.read_text(encoding="utf-8"))
+    new = columns(verdicts(folders))
+    kept = {name: said for name, said in studies.items() if name.partition("_")[0] not in new}
+    said = kept | {folder.resolve().name: described(folder) for folder in folders}
+    cells |= new
+    head = HEAD.format(studies="; ".join(said[name] for name in sorted(said)))
+    page.write_text(head + table(cells, letters=True), encoding="utf-8")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     before, rest = readme.split(BEGIN)
     after = rest.split(END)[1]
     (ROOT / "README.md").write_text(
-        f"{before}{BEGIN}\n\n{table(rows, letters=False)}\n{END}{after}", encoding="utf-8"
+        f"{before}{BEGIN}\n\n{table(cells, letters=False)}\n{END}{after}", encoding="utf-8"
     )
 
 

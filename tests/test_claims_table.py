@@ -49,3 +49,11 @@ def test_no_cell_counts_more_variants_than_a_family_asks():
             counted = [int(n) for n in re.findall(r"\d+", cells[column])]
             expected = 0 if cells[column] == "–" else sum(counted) or 1
             assert expected <= named.count(claim), (claim, column)
+
+
+def test_what_is_documented_is_read_back_as_it_is_written():
+    text = (ROOT / "docs/claims.md").read_text(encoding="utf-8")
+    cells, studies = benchmark.documented(text)
+    assert text.endswith("\n\n" + benchmark.table(cells, letters=True))
+    assert studies.keys() == {"bits", "images", "images_sweeps", "tokens"}
+    assert all(said in text for said in studies.values())
