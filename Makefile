@@ -31,8 +31,8 @@ site: $(VENV)/.installed-docs  ## build the site of the documentation into site/
 	OMP_NUM_THREADS=1 $(BIN)/sphinx-build -q -E -W --keep-going docs site
 
 schema: $(VENV)/.installed  ## write the references of config.yaml and of all tables anew
-	$(BIN)/python -m repbias.pipeline.config_reference schema > workflow/schemas/config.schema.json
-	$(BIN)/python -m repbias.pipeline.config_reference markdown > docs/configuration.md
+	REPBIAS_DOCUMENTED=1 $(BIN)/python -m repbias.pipeline.config_reference schema > workflow/schemas/config.schema.json
+	REPBIAS_DOCUMENTED=1 $(BIN)/python -m repbias.pipeline.config_reference markdown > docs/configuration.md
 	$(BIN)/python -m repbias.tables docs/file-formats.md
 
 benchmark: $(VENV)/.installed  ## measure speed against rsatoolbox, himalaya and PyTorch (idle machine), and write docs/speed.md

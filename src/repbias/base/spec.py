@@ -96,6 +96,11 @@ class RepbiasError(ValueError):
         return printable(super().__str__())
 
 
+#: Whether settings know their docstrings. Only the reference of the configuration needs them, and
+#: reading them takes a third of the time of importing all settings.
+DOCUMENTED = bool(os.environ.get("REPBIAS_DOCUMENTED"))
+
+
 class Spec(BaseModel):
     """A section of the configuration: immutable, and unknown keys are refused."""
 
@@ -103,7 +108,7 @@ class Spec(BaseModel):
         extra="forbid",
         frozen=True,
         validate_default=True,
-        use_attribute_docstrings=True,
+        use_attribute_docstrings=DOCUMENTED,
         allow_inf_nan=False,
     )
 

@@ -1,6 +1,7 @@
 """The configuration's JSON schema for editors, and its reference for readers.
 
-``python -m repbias.pipeline.config_reference schema`` and ``... markdown`` print them.
+``python -m repbias.pipeline.config_reference schema`` and ``... markdown`` print them, if
+``REPBIAS_DOCUMENTED`` is set (`make schema`): settings know their docstrings then.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from repbias.base.spec import DOCUMENTED
 from repbias.claims.catalogue import CLAIMS
 from repbias.claims.evidence import ROLE_WORDS
 from repbias.config.explain import members, tags_of
@@ -140,4 +142,6 @@ def _default(field: Any) -> str:
 
 
 if __name__ == "__main__":
+    if not DOCUMENTED:
+        sys.exit("error: without REPBIAS_DOCUMENTED=1 settings do not know their docstrings")
     print({"schema": json_schema, "markdown": markdown}[sys.argv[1]](), end="")
