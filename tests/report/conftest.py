@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from itertools import combinations, permutations, product
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from repbias.tables import TABLES, as_table
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 LAYERS = ["hidden1", "hidden2"]
 FEATURES = ("easy", "hard")

@@ -32,8 +32,8 @@ from repbias.report.figures.audit import (
 from repbias.report.findings import findings
 from repbias.tables import read_tables
 
-#: The only script that the page lets run; it unpacks the figures.
-SCRIPT = Path(__file__).with_name("unpack.js").read_text(encoding="utf-8")
+#: The only script that the page lets run.
+SCRIPT = Path(__file__).with_name("page.js").read_text(encoding="utf-8")
 #: Pixels of a page in a point of print.
 PIXELS = 4 / 3
 #: Figures taller than this many points, some three screens, are collapsed.

@@ -1,0 +1,62 @@
+"""What the script of the page does, in a real browser."""
+
+from __future__ import annotations
+
+import pytest
+from reports import write
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def address(make_tables, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    networks = {f"net{i}": {"kind": "features", "layers": [f"layer{i}"]} for i in range(12)}
+    write(folder, make_tables(), figures=["variance"], study={"networks": networks})
+    return (folder / "report.html").as_uri()
+
+
+@pytest.fixture
+def page(browser, address):
+    browser.get(address)
+    return browser
+
+
+def column(page, section, n):
+    """Return the shown cells of a section's last table."""
+    table = page.find_elements(By.CSS_SELECTOR, f"#{section} table")[-1]
+    return [cell.text for cell in table.find_elements(By.CSS_SELECTOR, f"td:nth-child({n})")]
+
+
+def header(page, section, name):
+    return page.find_element(By.XPATH, f"//*[@id='{section}']//th[button[text()='{name}']]")
+
+
+def test_tables_are_sorted_by_the_keyboard_as_numbers_and_as_text(page):
+    seconds = header(page, "times", "Seconds")
+    assert seconds.get_attribute("aria-sort") is None
+    for direction, found in (("ascending", ["2.0", "30.5"]), ("descending", ["30.5", "2.0"])):
+        seconds.find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)
+        assert seconds.get_attribute("aria-sort") == direction
+        assert column(page, "times", 3) == found
+    header(page, "times", "Step").find_element(By.TAG_NAME, "button").click()
+    assert column(page, "times", 1) == ["claims", "train"]
+    assert seconds.get_attribute("aria-sort") is None
+    header(page, "run", "Network").find_element(By.TAG_NAME, "button").click()
+    assert column(page, "run", 1) == [f"net{i}" for i in range(12)], "10 is behind 9"
+
+
+def test_long_tables_are_filtered_by_words_and_by_whole_cells(page):
+    assert not page.find_elements(By.CSS_SELECTOR, "#times .filter"), "two rows are not many"
+    field = page.find_element(By.CSS_SELECTOR, "#run .filter input")
+    for typed, found in (("NET1 stimulus", [1, 10, 11]), ('"net1"', [1]), ("absent", [])):
+        field.clear()
+        field.send_keys(typed)
+        assert column(page, "run", 1) == [f"net{i}" for i in found]
+        said = page.find_element(By.CSS_SELECTOR, "#run .filter output").text
+        assert said == f"{len(found)} of 12"
+    field.clear()
+    field.send_keys(Keys.SPACE)
+    assert len(column(page, "run", 1)) == 12
