@@ -72,8 +72,15 @@ def test_a_claim_is_one_block_with_its_variants_and_both_times(page):
             assert len(row) == 3
     numbers = "−0.123 [–, 0.500] n = 9, 1 excluded"
     assert blocks["C1"][1] == [
-        ("main", f"At first mastery: inconclusive {numbers}", f"At the end: supported {numbers}"),
-        ("momentum", *(f"{t}: inconclusive {numbers}" for t in ("At first mastery", "At the end"))),
+        (
+            "main variance_explained.csv",
+            f"At first mastery: inconclusive {numbers}",
+            f"At the end: supported {numbers}",
+        ),
+        (
+            "momentum variance_explained.csv",
+            *(f"{t}: inconclusive {numbers}" for t in ("At first mastery", "At the end")),
+        ),
     ]
     (only,) = blocks["C20"][1]
     assert only[1] == "At first mastery: not decided at this time"
@@ -320,7 +327,7 @@ def test_names_from_files_are_text_not_markup(make_tables, tmp_path):
 
 
 def test_the_configuration_is_shown_in_full(make_tables, tmp_path):
-    study = {"claims": {"C1": {"easy": "a < b & c"}}}
+    study = {"questions": {"mine": {"asks": "a < b & c"}}}
     page = write(tmp_path, make_tables(), figures=(), study=study)
     shown = re.search(r"<pre>(.*?)</pre>", page, flags=re.DOTALL)[1]
     assert Page(shown).words

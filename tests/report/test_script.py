@@ -6,6 +6,7 @@ import pytest
 from reports import write
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
 
 pytestmark = pytest.mark.slow
 
@@ -14,7 +15,10 @@ pytestmark = pytest.mark.slow
 def address(make_tables, tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
     networks = {f"net{i}": {"kind": "features", "layers": [f"layer{i}"]} for i in range(12)}
-    write(folder, make_tables(), figures=["variance"], study={"networks": networks})
+    roles = {"condition": "tasks/both", "easy": "easy", "hard": "hard"}
+    claims = {"C1": roles, "C20": {"easy": "tasks/easy", "hard": "tasks/both"}}
+    study = {"networks": networks, "claims": claims}
+    write(folder, make_tables(), figures=["variance"], study=study)
     return (folder / "report.html").as_uri()
 
 
@@ -60,3 +64,18 @@ def test_long_tables_are_filtered_by_words_and_by_whole_cells(page):
     field.clear()
     field.send_keys(Keys.SPACE)
     assert len(column(page, "run", 1)) == 12
+
+
+def test_a_claim_leads_to_the_rows_that_it_was_decided_on(page):
+    page.find_element(By.CSS_SELECTOR, "a[data-filter='\"C1\"']").click()
+    rows = "rows-variance_explained"
+    WebDriverWait(page, 10).until(lambda _: set(column(page, rows, 2)) == {"tasks/both"})
+    assert set(column(page, rows, 1)) == {"C1, C20"}
+    field = page.find_element(By.CSS_SELECTOR, f"#{rows} input")
+    assert field.get_attribute("value") == '"C1"'
+    field.clear()
+    field.send_keys(Keys.SPACE)
+    assert set(column(page, rows, 2)) == {"tasks/both", "tasks/easy"}
+    header(page, rows, "r2").find_element(By.TAG_NAME, "button").click()
+    numbers = [float(cell) for cell in column(page, rows, 6)]
+    assert numbers == sorted(numbers)

@@ -15,6 +15,8 @@ for (const image of document.querySelectorAll("img[data-svgz]")) {
 
 /** Tables with more rows than this can be filtered. */
 const LONG = 10;
+/** Rows that are shown at once: browsers are slow with many. */
+const MOST = 1000;
 const alphabet = new Intl.Collator("en", { numeric: true });
 
 /** The number that a cell begins with, such as the lower end of an interval; NaN for none. */
@@ -27,25 +29,49 @@ function matches(cells, wanted) {
   return words.every((word) => text.includes(word.replace(/^"(.*)"$/, ", $1, ")));
 }
 
-/** Let a table be sorted by its headers, and filtered if it is long; returns the field for this. */
-function enliven(table) {
-  const parts = [...(table.tBodies.length > 1 ? table.tBodies : table.tBodies[0].rows)];
-  const parent = parts[0]?.parentNode;
-  let rows = parts.map((element) => ({
+/** Whether the rows of a table stand in groups, each below a row of its own. */
+const isGrouped = (table) => table.matches(".claims");
+
+/** The rows of a table, or its groups of rows, as lists of their text. */
+function read(table) {
+  const words = (cell) => cell.textContent.replace(/\s+/g, " ").trim();
+  const parts = isGrouped(table) ? table.tBodies : table.tBodies[0].rows;
+  return [...parts].map((element) => ({
     element,
-    cells: [...element.querySelectorAll("th, td")].map((cell) => cell.textContent.replace(/\s+/g, " ").trim()),
+    cells: [...element.querySelectorAll("th, td")].map(words),
   }));
+}
+
+/**
+ * Let a table be sorted by its headers, and filtered if it is long; returns the field for this.
+ * A row that has no element yet gets one when it is shown.
+ */
+function enliven(table, rows = read(table)) {
+  const parent = isGrouped(table) ? table : table.tBodies[0];
+  const headers = isGrouped(table) ? [] : [...table.tHead.rows[0].cells];
+  const isNumeric = headers.map((header) => header.classList.contains("n"));
   const field = Object.assign(document.createElement("input"), { type: "search" });
   const count = document.createElement("output");
+  field.oninput = show;
 
-  function show() {
-    const shown = rows.filter((row) => matches(row.cells, field.value));
-    rows.forEach((row) => row.element.remove());
-    parent.append(...shown.map((row) => row.element));
-    count.textContent = field.value && ` ${shown.length} of ${rows.length}`;
+  function build(row) {
+    row.element = document.createElement("tr");
+    row.cells.forEach((text, i) => {
+      const cell = row.element.insertCell();
+      cell.textContent = text;
+      cell.className = isNumeric[i] ? "n" : "";
+    });
+    return row.element;
   }
 
-  const headers = parent === table ? [] : [...table.tHead.rows[0].cells];
+  function show() {
+    const found = rows.filter((row) => matches(row.cells, field.value));
+    rows.forEach((row) => row.element?.remove());
+    parent.append(...found.slice(0, MOST).map((row) => row.element ?? build(row)));
+    const cut = found.length > MOST ? `, of which ${MOST} are shown` : "";
+    count.textContent = field.value || cut ? ` ${found.length} of ${rows.length}${cut}` : "";
+  }
+
   headers.forEach((header, i) => {
     const button = document.createElement("button");
     button.append(...header.childNodes);
@@ -54,9 +80,8 @@ function enliven(table) {
       const sign = header.getAttribute("aria-sort") === "ascending" ? -1 : 1;
       headers.forEach((other) => other.removeAttribute("aria-sort"));
       header.setAttribute("aria-sort", sign > 0 ? "ascending" : "descending");
-      const numeric = header.classList.contains("n");
       rows.sort(({ cells: { [i]: a } }, { cells: { [i]: b } }) => {
-        if (!numeric) return sign * alphabet.compare(a, b);
+        if (!isNumeric[i]) return sign * alphabet.compare(a, b);
         const [x, y] = [number(a), number(b)];
         // Missing values are last either way.
         return isNaN(x) || isNaN(y) ? isNaN(x) - isNaN(y) : sign * (x - y);
@@ -68,10 +93,42 @@ function enliven(table) {
     const label = document.createElement("label");
     label.className = "filter";
     label.append("Filter ", field, count);
-    field.oninput = show;
     (table.closest(".scroll") ?? table).before(label);
   }
   return field;
 }
 
-for (const table of document.querySelectorAll("table")) enliven(table);
+/** Fill a table with the rows that are compressed in it. */
+async function fill(table) {
+  const { columns, data } = await unpack(table.dataset.rowsz).json();
+  const head = table.createTHead().insertRow();
+  columns.forEach((name, i) => {
+    const header = document.createElement("th");
+    header.textContent = name;
+    header.className = data.every(({ [i]: v }) => v === null || typeof v === "number") ? "n" : "";
+    head.append(header);
+  });
+  table.createTBody();
+  const rows = data.map((row) => ({ cells: row.map((value) => String(value ?? "–")) }));
+  const field = enliven(table, rows);
+  field.oninput();
+  return field;
+}
+
+for (const table of document.querySelectorAll("table:not([data-rowsz])")) enliven(table);
+
+/** The fields of filled tables, by the ids of what they are in, which is closed at first. */
+const fields = {};
+for (const table of document.querySelectorAll("table[data-rowsz]")) {
+  const details = table.closest("details");
+  details.ontoggle = () => (fields[details.id] ??= fill(table));
+}
+for (const link of document.querySelectorAll("a[data-filter]")) {
+  link.onclick = async () => {
+    const details = document.getElementById(link.hash.slice(1));
+    details.open = true;
+    const field = await details.ontoggle();
+    field.value = link.dataset.filter;
+    field.oninput();
+  };
+}

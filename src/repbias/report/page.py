@@ -23,7 +23,15 @@ import repbias
 from repbias.io.files import atomic
 from repbias.io.provenance import host
 from repbias.recovery.words import sentences
-from repbias.report.captions import PICTURES, STIMULI, caption_of, network_picture_of, picture_of
+from repbias.report.captions import (
+    FIGURES,
+    PICTURES,
+    STIMULI,
+    caption_of,
+    network_picture_of,
+    picture_of,
+)
+from repbias.report.claim_rows import claim_rows, figures_of, tables_of
 from repbias.report.figures.audit import (
     explained_by_law,
     predicted_between_networks,
@@ -94,7 +102,9 @@ def write_page(
         study=study,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         long=LONG,
-        **_results(read_tables(tables), [_figure(Path(path)) for path in figures], study, trained),
+        **_results(
+            read_tables(tables), [_figure(Path(path)) for path in figures], study, trained, layers
+        ),
         networks=network_rows(study.get("networks", {}), trained),
         analysed=analysed_layers(layers),
         not_pictured=not_pictured,
@@ -127,8 +137,12 @@ def _results(
     figures: list[dict[str, Any]],
     study: dict[str, Any],
     trained: Mapping[str, Mapping[str, Any]],
+    layers: Mapping[str, str],
 ) -> dict[str, Any]:
     """Return what the page shows of the tables and figures."""
+    rdm_similarity = study.get("geometry", {}).get("rdm_similarities", ["corr"])[0]
+    rows = claim_rows(study.get("claims", {}), tables, layers, rdm_similarity)
+    drawn = {figure["name"] for figure in figures}
     pictures = [figure for figure in figures if figure["recording"] is not None]
     of_networks = [figure for figure in figures if figure["condition"] is not None]
     of_study = [f for f in figures if f["recording"] is None and f["condition"] is None]
@@ -141,7 +155,13 @@ def _results(
         "blocks": recording_blocks(tables, pictures),
         "references": tables["references"].to_dict(orient="records"),
         "between": tables["rsa_between_recordings"].to_dict(orient="records"),
-        "claims": claim_blocks(tables["claims"]),
+        "claims": [
+            block | {"tables": of, "figures": figures_of(of, drawn)}
+            for block in claim_blocks(tables["claims"])
+            for of in [tables_of(block["claim"], study.get("questions", {}))]
+        ],
+        "claim_rows": {name: _packed_rows(part) for name, part in rows.items()},
+        "titles": {name: caption.title for name, caption in FIGURES.items()},
         "verdicts": claims_summary(tables["claims"]),
         "sections": sections_of([f for f in of_study if f["section"] != STIMULI.section]),
         "stimuli": [figure for figure in of_study if figure["section"] == STIMULI.section],
@@ -489,5 +509,16 @@ def _figure(path: Path) -> dict[str, Any]:
         "caption": caption.text,
         "width": round(width * PIXELS),
         "height": round(height * PIXELS),
-        "data": base64.b64encode(gzip.compress(svg, mtime=0)).decode(),
+        "data": _packed(svg),
     }
+
+
+def _packed(content: bytes) -> str:
+    """Compress what the page's script unpacks."""
+    return base64.b64encode(gzip.compress(content, mtime=0)).decode()
+
+
+def _packed_rows(rows: pd.DataFrame) -> dict[str, Any]:
+    content = rows.to_json(orient="split", index=False, double_precision=6)
+    entries = rows["claims"].str.split(", ").explode()
+    return {"n": len(rows), "claims": set(entries), "data": _packed(content.encode())}
