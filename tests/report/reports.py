@@ -6,11 +6,26 @@ from html.parser import HTMLParser
 
 import yaml
 
+from repbias.auditing.spec import Audit
+from repbias.encoding.spec import Encoding
+from repbias.geometry.spec import Geometry, Similarity
+from repbias.recovery.spec import Recovery
 from repbias.report.captions import FIGURES
 from repbias.report.figures import draw_figures
 from repbias.report.page import write_page
 from repbias.tables import write_table
 
+#: Sections that every resolved configuration has.
+SECTIONS = {
+    name: section.model_dump(mode="json")
+    for name, section in (
+        ("geometry", Geometry()),
+        ("encoding", Encoding()),
+        ("audit", Audit()),
+        ("recovery", Recovery()),
+        ("similarity", Similarity()),
+    )
+}
 LAYERS = {"tasks/easy": "hidden2", "tasks/both": "hidden2"}
 
 
@@ -50,7 +65,9 @@ def write(folder, tables, figures=tuple(FIGURES), study=None, pictures=(), not_p
     svgs = [folder / "figures" / f"{name}.svg" for name in figures]
     draw_figures(map(str, svgs), map(str, paths), LAYERS, {})
     config = folder / "config.yaml"
-    config.write_text(yaml.safe_dump({"study": "quick", "title": "A title"} | (study or {})))
+    config.write_text(
+        yaml.safe_dump(SECTIONS | {"study": "quick", "title": "A title"} | (study or {}))
+    )
     benchmarks = folder / "benchmarks"
     (benchmarks / "train" / "tasks").mkdir(parents=True)
     columns = "s\tcpu_time\tmax_rss\n"

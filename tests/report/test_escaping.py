@@ -13,8 +13,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from reports import SECTIONS
 
 from repbias.base.spec import printable
+from repbias.config.study import Experiment
 from repbias.io.recordings import Recording
 from repbias.report.captions import FIGURES
 from repbias.report.figures import draw_figures
@@ -94,14 +96,17 @@ def write(
     svgs = [folder / "figures" / f"{name}.svg" for name in figures]
     draw_figures(map(str, svgs), map(str, paths), LAYERS, {})
     text = printable(text)  # configurations cannot hold control characters
-    mlp = {"network": {"analysed_layer": text}, "vary": {}}
+    bits = {"kind": "bits", "features": {"easy": {"function": "bit"}}}
+    mlp = Experiment.model_validate({"stimuli": bits}).model_dump(mode="json")
+    mlp["network"]["analysed_layer"] = text
+    mlp["vary"] = {"training.targets": {text: ["easy"]}}
     torch = {"kind": "torch", "factory": text, "layers": [text]}
-    study = {
+    study = SECTIONS | {
         "study": "quick",
         "title": text,
         "experiments": {"tasks": mlp},
         "networks": {"mine": torch},
-        "recordings": {"v4": {"source": text}},
+        "recordings": {"v4": {"kind": "array", "source": text}},
     }
     config = folder / "config.yaml"
     config.write_text(yaml.safe_dump(study), encoding="utf-8")
@@ -130,7 +135,7 @@ def test_no_element_or_attribute_is_injected_and_the_text_is_shown(hostile, harm
     shown = " ".join(SHOWN.get(case, HOSTILE[case]).split())
     n_times = " ".join(found.text.split()).count(shown)
     # The configuration is YAML, which quotes some of the text.
-    in_yaml = 5
+    in_yaml = 6
     assert n_times >= expected.text.count("harmless") - in_yaml
 
 

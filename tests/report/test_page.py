@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from reports import Page, write
+from reports import SECTIONS, Page, write
 
 from repbias.recovery.words import sentences
 from repbias.report.captions import FIGURES, NETWORK_PICTURES, PICTURES
@@ -332,7 +332,7 @@ def test_the_configuration_is_shown_in_full(make_tables, tmp_path):
     shown = re.search(r"<pre>(.*?)</pre>", page, flags=re.DOTALL)[1]
     assert Page(shown).words
     text = "".join(Page(shown).words)
-    assert yaml.safe_load(text) == {"study": "quick", "title": "A title"} | study
+    assert yaml.safe_load(text) == SECTIONS | {"study": "quick", "title": "A title"} | study
 
 
 @pytest.mark.slow

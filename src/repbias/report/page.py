@@ -38,6 +38,7 @@ from repbias.report.figures.audit import (
     predicted_shares,
 )
 from repbias.report.findings import findings
+from repbias.report.methods import methods
 from repbias.tables import read_tables
 
 #: The only script that the page lets run.
@@ -96,22 +97,23 @@ def write_page(
     """
     text = Path(config).read_text(encoding="utf-8")
     study, trained = yaml.safe_load(text), trained or {}
+    of_study = read_tables(tables)
+    versions = {"repbias": repbias.__version__, **{name: version(name) for name in LIBRARIES}}
     steps = step_times(benchmarks)
     page = _template().render(
         title=study["title"] or study["study"],
         study=study,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         long=LONG,
-        **_results(
-            read_tables(tables), [_figure(Path(path)) for path in figures], study, trained, layers
-        ),
+        **_results(of_study, [_figure(Path(path)) for path in figures], study, trained, layers),
+        methods=methods(study, of_study, layers, versions),
         networks=network_rows(study.get("networks", {}), trained),
         analysed=analysed_layers(layers),
         not_pictured=not_pictured,
         config=text,
         steps=steps,
         seconds=sum(row["seconds"] for row in steps),
-        versions={"repbias": repbias.__version__, **{name: version(name) for name in LIBRARIES}},
+        versions=versions,
         machine=machine(),
         script=SCRIPT,
         script_hash=f"sha256-{base64.b64encode(sha256(SCRIPT.encode()).digest()).decode()}",
