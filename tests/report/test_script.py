@@ -12,19 +12,19 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def address(make_tables, tmp_path_factory):
+def folder(make_tables, tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
     networks = {f"net{i}": {"kind": "features", "layers": [f"layer{i}"]} for i in range(12)}
     roles = {"condition": "tasks/both", "easy": "easy", "hard": "hard"}
     claims = {"C1": roles, "C20": {"easy": "tasks/easy", "hard": "tasks/both"}}
     study = {"networks": networks, "claims": claims}
     write(folder, make_tables(), figures=["variance"], study=study)
-    return (folder / "report.html").as_uri()
+    return folder
 
 
 @pytest.fixture
-def page(browser, address):
-    browser.get(address)
+def page(browser, folder):
+    browser.get((folder / "report.html").as_uri())
     return browser
 
 
@@ -79,3 +79,15 @@ def test_a_claim_leads_to_the_rows_that_it_was_decided_on(page):
     header(page, rows, "r2").find_element(By.TAG_NAME, "button").click()
     numbers = [float(cell) for cell in column(page, rows, 6)]
     assert numbers == sorted(numbers)
+
+
+def test_a_figure_is_saved_from_the_page_under_a_name_that_says_what_it_is(page, folder, tmp_path):
+    """Without the folder of figures beside it: the page may have been sent by itself."""
+    settings = {"behavior": "allow", "downloadPath": str(tmp_path)}
+    page.execute_cdp_cmd("Browser.setDownloadBehavior", settings)
+    link = page.find_element(By.CSS_SELECTOR, "#variance a[download]")
+    WebDriverWait(page, 10).until(lambda _: link.get_attribute("href").startswith("blob:"))
+    link.click()
+    saved = tmp_path / "quick_variance.svg"
+    WebDriverWait(page, 10).until(lambda _: saved.is_file())
+    assert saved.read_bytes() == (folder / "figures" / "variance.svg").read_bytes()

@@ -10,6 +10,7 @@ for (const image of document.querySelectorAll("img[data-svgz]")) {
     .then((svg) => {
       image.src = URL.createObjectURL(new Blob([svg], { type: "image/svg+xml" }));
       image.removeAttribute("data-svgz");
+      image.closest("figure").querySelector("a[download]").href = image.src;
     });
 }
 
