@@ -329,7 +329,7 @@ def test_names_from_files_are_text_not_markup(make_tables, tmp_path):
 def test_the_configuration_is_shown_in_full(make_tables, tmp_path):
     study = {"questions": {"mine": {"asks": "a < b & c"}}}
     page = write(tmp_path, make_tables(), figures=(), study=study)
-    shown = re.search(r"<pre>(.*?)</pre>", page, flags=re.DOTALL)[1]
+    shown = re.search(r"<pre.*?>(.*?)</pre>", page, flags=re.DOTALL)[1]
     assert Page(shown).words
     text = "".join(Page(shown).words)
     assert yaml.safe_load(text) == SECTIONS | {"study": "quick", "title": "A title"} | study

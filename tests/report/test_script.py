@@ -91,3 +91,43 @@ def test_a_figure_is_saved_from_the_page_under_a_name_that_says_what_it_is(page,
     saved = tmp_path / "quick_variance.svg"
     WebDriverWait(page, 10).until(lambda _: saved.is_file())
     assert saved.read_bytes() == (folder / "figures" / "variance.svg").read_bytes()
+
+
+@pytest.fixture
+def narrow(page):
+    """The page on a phone."""
+    override = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", override)
+    yield page
+    page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_what_is_wider_than_the_page_and_nothing_else_is_reached_by_the_keyboard(narrow):
+    """Of axe-core's rules: scrollable-region-focusable, and landmark-one-main."""
+    areas = """return [...document.querySelectorAll(".scroll")]
+        .filter((area) => area.checkVisibility())
+        .map((area) => [area.scrollWidth > area.clientWidth, area.tabIndex === 0])"""
+
+    def agree_on(some):
+        """Whether every part is reached where it is wider, which is so of some."""
+        found = narrow.execute_script(areas)
+        return [some, some] in found and all(wider == reached for wider, reached in found)
+
+    WebDriverWait(narrow, 10).until(lambda _: agree_on(True))
+    narrow.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    narrow.set_window_size(1600, 900)
+    WebDriverWait(narrow, 10).until(lambda _: agree_on(False))
+    outside = "return [...document.body.children].map((element) => element.tagName)"
+    assert narrow.execute_script(outside) == ["NOSCRIPT", "HEADER", "MAIN", "SCRIPT"]
+
+
+def test_tables_are_printed_whole_and_without_their_controls(page):
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    shown = page.execute_script(
+        """return [".filter", "nav", ".scroll"].map(
+            (name) => getComputedStyle(document.querySelector(name)))
+            .map(({ display, overflowX }) => [display, overflowX])"""
+    )
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert [display for display, _ in shown[:2]] == ["none", "none"]
+    assert shown[2][1] == "visible"

@@ -154,7 +154,7 @@ FIGURES: dict[str, Caption] = {
         "Network comparisons",
         "Networks compared with each other",
         "RDM similarity (the first of geometry.rdm_similarities) between the analysed layers of "
-        "all networks, by condition and stage of training; for entries of `networks:`, between "
+        "all networks, by condition and stage of training; for entries of networks, between "
         "all of their layers (of several networks, the mean over those that met the inclusion "
         "criterion). Networks with the same seed start from the same weights, if their "
         "architecture is the same, and have the same training set, if their stimuli are. Grey: not "

@@ -91,10 +91,11 @@ function enliven(table, rows = read(table)) {
     };
   });
   if (rows.length > LONG) {
-    const label = document.createElement("label");
-    label.className = "filter";
-    label.append("Filter ", field, count);
-    (table.closest(".scroll") ?? table).before(label);
+    const [line, label] = ["p", "label"].map((name) => document.createElement(name));
+    line.className = "filter";
+    label.append("Filter ", field);
+    line.append(label, count);
+    (table.closest(".scroll") ?? table).before(line);
   }
   return field;
 }
@@ -117,6 +118,16 @@ async function fill(table) {
 }
 
 for (const table of document.querySelectorAll("table:not([data-rowsz])")) enliven(table);
+
+/** What is wider than the page is reached, and scrolled, by the keyboard. */
+const widths = new ResizeObserver((changes) => {
+  for (const { target } of changes) {
+    const area = target.closest(".scroll");
+    if (area.scrollWidth > area.clientWidth) area.tabIndex = 0;
+    else area.removeAttribute("tabindex");
+  }
+});
+for (const area of document.querySelectorAll(".scroll, .scroll > *")) widths.observe(area);
 
 /** The fields of filled tables, by the ids of what they are in, which is closed at first. */
 const fields = {};
