@@ -25,6 +25,7 @@ os.environ.update(PYTHONPATH=os.pathsep.join([*PLACES, os.getenv("PYTHONPATH") o
 
 from repbias.base.spec import RepbiasError
 from repbias.config.analyses import OF_NETWORKS, OF_RECORDINGS
+from repbias.io.provenance import PACKAGE
 from repbias.pipeline.run import load_run
 from repbias.pipeline.plan import Plan
 from repbias.pipeline.resources import NUMERIC, PLAIN, TORCH, JobResources

@@ -143,3 +143,5 @@ def test_the_wheel_holds_all_that_a_run_needs(tmp_path):
     assert done.returncode == 0, done.stdout
     assert "Write the configuration with every default filled in" in done.stdout
     assert (tmp_path / "results/tiny/config.yaml").exists()
+    planned = repbias_run(tmp_path, "--dry-run", source=package)
+    assert planned.returncode == 0, planned.stdout

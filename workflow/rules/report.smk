@@ -149,7 +149,7 @@ rule report_page:
         stimuli=["<results>/figures/stimuli.svg"] * bool(PLAN.with_images),
         networks=expand("<results>/figures/{name}.svg", name=PLAN.network_pictures()),
         config="<results>/config.yaml",
-        template=str(HERE / "src/repbias/report/report.html.j2"),
+        template=str(PACKAGE / "report/report.html.j2"),
     output:
         report("<results>/report.html", category="Study", caption="../report/report.rst"),
     log:
