@@ -16,7 +16,9 @@ from scipy.stats import t
 from repbias.base.statistics import mean_interval
 from repbias.report.captions import FIGURES
 from repbias.report.figures import DRAWINGS, draw_figures
+from repbias.report.figures.drawing import bar_lengths
 from repbias.report.figures.names import feature_colours, wrapped
+from repbias.report.figures.selection import groups_of
 from repbias.tables import write_table
 
 LAYERS = {"tasks/easy": "hidden2", "tasks/both": "hidden1"}
@@ -396,3 +398,15 @@ def test_conditions_that_cannot_be_compared_are_blocks_of_their_own(make_tables)
     (shown,) = (a for a in figure.axes if a.get_title() == "tasks, end of training")
     filled = ~np.ma.getmaskarray(np.ma.masked_invalid(shown.images[0].get_array()))
     np.testing.assert_array_equal(filled, expected)
+
+
+def test_groups_are_in_order_of_appearance():
+    table = pd.DataFrame({"experiment": ["b", "a", "b"], "condition": ["x", "y", "x"]})
+    assert groups_of(table) == [("b", "x"), ("a", "y")]
+
+
+def test_lengths_of_bars_are_an_array():
+    """Of a list of columns with one row, matplotlib and pandas 2 warn."""
+    lengths = bar_lengths(pd.DataFrame({"r": [0.5], "ci_low": [0.4], "ci_high": [0.7]}), "r")
+    assert isinstance(lengths, np.ndarray)
+    np.testing.assert_allclose(lengths, [[0.1], [0.2]])

@@ -315,7 +315,7 @@ def test_the_table_tests_every_model_and_pair_once():
         )
         for test in ("zero", "ceiling", "permutation"):
             rows = (part["test"] == test).to_numpy()
-            assert sorted(x for x, row in zip(a, rows, strict=True) if row) == sorted(models)
+            assert [x for x, row in zip(a, rows, strict=True) if row] == models
             assert set(part[rows]["condition_b"]) == {""}
         rows = (part["test"] == "pair").to_numpy()
         pairs = [frozenset(p) for p, row in zip(zip(a, b, strict=True), rows, strict=True) if row]

@@ -362,10 +362,6 @@ def _table(name: str, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Return a table of rows that leave out the columns that do not concern them."""
     types = TABLES[name].types
     empty = {str: "", bool: False, int: -1, float: float("nan")}
-    frame = pd.DataFrame(list(rows)).reindex(columns=list(types))
-    return as_table(
-        name,
-        frame.assign(
-            **{c: frame[c].astype(object).fillna(empty[t]).astype(t) for c, t in types.items()}
-        ),
-    )
+    absent = {column: empty[t] for column, t in types.items()}
+    frame = pd.DataFrame([{**absent, **row} for row in rows], columns=list(types))
+    return as_table(name, frame.astype(types))

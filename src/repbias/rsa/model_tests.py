@@ -483,7 +483,8 @@ def model_tests_table(
     info, rdms = _testable(*shown_models(name, recording, experiment, conditions))
     if info.empty:
         return as_table("rsa_tests")
-    described = info.groupby(_MODEL, sort=False).indices
+    # In order of appearance, which `indices` keeps in pandas 3 only.
+    described = {model: part.index.to_numpy() for model, part in info.groupby(_MODEL, sort=False)}
     models = pd.DataFrame(list(described), columns=_MODEL)
     model_set = ModelSet(
         rdms, list(described.values()), info["network"].to_numpy(), _pairs_to_compare(models)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -149,9 +150,10 @@ def show_means(axis: Axes, which: str, summary: pd.DataFrame, value: str) -> Non
 # Means with intervals
 
 
-def bar_lengths(summary: pd.DataFrame, value: str) -> list[pd.Series]:
+def bar_lengths(summary: pd.DataFrame, value: str) -> np.ndarray:
     """Return how far intervals reach below and above their means, as errorbar takes it."""
-    return [summary[value] - summary["ci_low"], summary["ci_high"] - summary[value]]
+    # An array: of a list of columns with one row, matplotlib and pandas 2 warn.
+    return np.array([summary[value] - summary["ci_low"], summary["ci_high"] - summary[value]])
 
 
 def curve(

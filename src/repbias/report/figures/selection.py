@@ -81,7 +81,7 @@ def included(table: pd.DataFrame, *snapshots: str) -> pd.DataFrame:
 
 def groups_of(table: pd.DataFrame) -> list[Group]:
     """Return every (experiment, condition), in order of appearance."""
-    return list(table.groupby(["experiment", "condition"], sort=False).groups)
+    return [group for group, _ in table.groupby(["experiment", "condition"], sort=False)]
 
 
 def shown_groups(table: pd.DataFrame) -> list[Group]:

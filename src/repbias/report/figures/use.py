@@ -123,7 +123,7 @@ def probes(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     groups = groups_of(tables["probes"])
     if not groups:
         return empty_figure(), data
-    pairs = list(tables["conflict"].groupby(PAIR, sort=False).groups)
+    pairs = [pair for pair, _ in tables["conflict"].groupby(PAIR, sort=False)]
     n_columns = 4 if len(groups) > 1 else 2
     heights = 2.2 * -(-2 * len(groups) // n_columns), (0.9 + 0.36 * len(pairs)) if pairs else 0.01
     figure = Figure(figsize=(max(PAGE / 4 * n_columns, 6.5), sum(heights) + 0.6))
