@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 # Where it is set, every process of every job compiles the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test coverage lint site schema benchmark device audit calibration verdicts scale reliability lock oldest clean
+.PHONY: help run test coverage lint site schema benchmark device audit calibration verdicts scale reliability lock test-oldest clean
 
 help:  ## list what one can make
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 13
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 13
 
 run: $(VENV)/.installed  ## run the default study; STUDY=studies/v4.yaml runs another, ARGS="--cores 1" gives options
 	@$(BIN)/repbias run $(STUDY) $(ARGS)
@@ -64,7 +64,7 @@ lock:  ## write the newest versions that pyproject.toml allows to envs/lock.txt,
 	$(VENV)-lock/bin/python -m pip freeze --exclude repbias | $(PYTHON) envs/write_lock.py
 	rm -rf $(VENV)-lock
 
-oldest:  ## run the quick part of the tests with the oldest versions that pyproject.toml allows
+test-oldest:  ## run the quick part of the tests with the oldest versions that pyproject.toml allows
 	rm -rf $(VENV)-oldest
 	$(PYTHON) -m venv $(VENV)-oldest
 	grep -oE '"[a-z0-9-]+>=[0-9.]+' pyproject.toml | sed 's/"//; s/>=/==/' > $(VENV)-oldest/oldest.txt

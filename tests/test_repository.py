@@ -68,9 +68,22 @@ def test_the_environment_of_conda_has_the_versions_of_the_lock():
 
 
 def test_every_package_that_is_needed_has_an_oldest_version():
-    """Of which `make oldest` runs the tests."""
+    """Of which `make test-oldest` runs the tests."""
     for dependency in map(Requirement, PROJECT["dependencies"]):
         assert any(s.operator == ">=" for s in dependency.specifier), dependency.name
+
+
+@pytest.mark.parametrize("scheduler", ["lsf", "htcondor"])
+def test_profiles_of_schedulers_have_the_settings_of_that_for_slurm(scheduler):
+    """Except what each plugin has of its own."""
+
+    def settings(name):
+        profile = yaml.safe_load((ROOT / "workflow/profiles" / name / "config.yaml").read_text())
+        assert profile.pop("executor") == name
+        profile.pop("default-resources")
+        return {key: value for key, value in profile.items() if not key.startswith(name)}
+
+    assert settings(scheduler) == settings("slurm")
 
 
 @pytest.mark.parametrize(
