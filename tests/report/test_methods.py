@@ -162,3 +162,14 @@ def test_braces_of_the_user_are_no_citations(tables, simulated):
     assert (
         "({me; you} {nili2014)" in methods(study, tables, layers, VERSIONS).paragraphs["Recordings"]
     )
+
+
+def test_families_and_architectures_that_were_added_are_named(tables):
+    study, layers = study_of("studies/bits.yaml")
+    for experiment in study["experiments"].values():
+        experiment["vary"] = {}
+        experiment["stimuli"] |= {"kind": "colour_words", "features": ["first", "sum"]}
+        experiment["network"] = {"kind": "reservoir"}
+    text = methods(study, tables, layers, VERSIONS).paragraphs["Stimuli and networks"]
+    assert "Stimuli were of the family colour words, with the features first and sum." in text
+    assert "Networks were of the kind reservoir." in text

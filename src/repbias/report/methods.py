@@ -167,6 +167,9 @@ def _stimuli(spec: Settings) -> str:
             f"Stimuli were images{size} of large letters that consist of small letters "
             f"{{navon1977}}, with the features {listed(given['features'])}."
         )
+    if kind not in ("bits", "tokens"):  # a family that was added
+        of = f", with the features {listed(given['features'])}" if given.get("features") else ""
+        return f"Stimuli were of the family {_words(kind)}{of}."
     features = listed(f"{n} ({_words(f['function'])})" for n, f in given["features"].items())
     if kind == "tokens":
         what = "Stimuli were sequences of random tokens"
@@ -251,7 +254,10 @@ def _architecture(spec: Settings) -> str:
         return "Networks that were trained in another experiment were shown these stimuli."
     if "network.kind" in _varied(spec):
         return "Networks were of several architectures."
-    return f"{ARCHITECTURES[spec['network']['kind']](spec)}."
+    kind = spec["network"]["kind"]
+    if kind not in ARCHITECTURES:  # one that was added
+        return f"Networks were of the kind {_words(kind)}."
+    return f"{ARCHITECTURES[kind](spec)}."
 
 
 OPTIMISERS = {
