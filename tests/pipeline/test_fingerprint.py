@@ -127,6 +127,8 @@ FAMILIES = {f"stimuli {kind}" for kind in ("bits", "navon", "tokens", "trifeatur
 ON_ACTIVATIONS = {"rsa_fitted", "encoding", "variance_partition"}
 #: Scripts that simulate brains at the noise of a recording.
 OF_RECOVERY = {"recover_models.py", "recover_shares.py"}
+#: Scripts that decide claims, or show the rows of tables that decided them.
+OF_CLAIMS = {"claims.py", "report_page.py"}
 #: Scripts that read or write a kind of file; every analysis of a recording opens activations.
 OF_ACTIVATIONS = {
     *OF_RECORDINGS,
@@ -158,16 +160,16 @@ WITH_TABLES = {*OF_RECORDINGS, *NAMES} - {
 #: the import statements).
 EDITS = {
     "base/spec.py": ("n=1)", "n=2)", {*NAMES, *OF_RECORDINGS, *TRAINING, *FAMILIES}),
-    "bias/steering.py": (None, "", {"analyse_networks.py", "claims.py"}),
-    "bias/components.py": (None, "", {"analyse_networks.py", "claims.py"}),
+    "bias/steering.py": (None, "", {"analyse_networks.py", *OF_CLAIMS}),
+    "bias/components.py": (None, "", {"analyse_networks.py", *OF_CLAIMS}),
     "bias/decomposition.py": (None, "", {"analyse_networks.py"}),
     "bias/behaviour.py": (None, "", {"analyse_networks.py"}),
     "bias/variance.py": (None, "", {"analyse_networks.py", "encryption.py"}),
     "bias/probes.py": (None, "", {"analyse_networks.py", "encryption.py"}),
-    "bias/units.py": (None, "", {"analyse_networks.py", "claims.py"}),
+    "bias/units.py": (None, "", {"analyse_networks.py", *OF_CLAIMS}),
     "bias/encryption.py": (None, "", {"encryption.py"}),
     "bias/spec.py": ("1.5, 2.0]", "1.5, 3.0]", set()),
-    "claims/use.py": ("NEGLIGIBLE = 0.05", "NEGLIGIBLE = 0.06", {"claims.py"}),
+    "claims/use.py": ("NEGLIGIBLE = 0.05", "NEGLIGIBLE = 0.06", OF_CLAIMS),
     "auditing/identification.py": (None, "", {"identification.py"}),
     # Rules give what these say to scripts as parameters.
     "config/analyses.py": (None, "", set()),

@@ -7,11 +7,12 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from repbias.base.spec import RepbiasError
 from repbias.commands.description import FILL_IN, Description, flow, name_of, unfilled
 from repbias.commands.inspect import describe
 from repbias.commands.tables import put_stimuli
-from repbias.config.file import read_config
 from repbias.io.text_tables import SEPARATORS, read_table
 
 #: The name of the set of stimuli in a new study.
@@ -104,7 +105,7 @@ def run(
     return 0, {
         "folder": folder,
         "files": written,
-        "to_fill_in": list(unfilled(read_config(folder / "study.yaml"))),
+        "to_fill_in": list(unfilled(yaml.safe_load(content["study.yaml"]))),
     }
 
 
