@@ -1,6 +1,8 @@
 """The table of verdicts in README and docs/claims.md, against each other and the studies."""
 
+import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pandas as pd
 import yaml
 
 from repbias.claims.catalogue import CLAIMS
+from repbias.tables import TABLES, write_table
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -57,3 +60,28 @@ def test_what_is_documented_is_read_back_as_it_is_written():
     assert text.endswith("\n\n" + benchmark.table(cells, letters=True))
     assert studies.keys() == {"bits", "images", "images_sweeps", "tokens"}
     assert all(said in text for said in studies.values())
+
+
+def test_families_of_which_no_study_is_given_keep_their_column(tmp_path, monkeypatch):
+    (tmp_path / "docs").mkdir()
+    for file in ("README.md", "docs/claims.md"):
+        shutil.copy(ROOT / file, tmp_path / file)
+    results = tmp_path / "tokens"
+    (results / "tables").mkdir(parents=True)
+    (results / "provenance").mkdir()
+    values = {str: "", bool: True, int: 1, float: 0.5}
+    row = {column: values[kind] for column, kind in TABLES["claims"].types.items()}
+    row |= {"claim": "C1", "snapshot": "final", "verdict": "not supported"}
+    write_table(results / "tables/claims.csv", "claims", [row])
+    versions = {"repbias": "9.9", "numpy": "1", "scipy": "2"}
+    made = {"finished": "2030-01-02T03:04:05", "versions": versions}
+    (results / "provenance/claims.json").write_text(json.dumps(made))
+    monkeypatch.setattr(benchmark, "ROOT", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["claims_table.py", str(results)])
+    benchmark.main()
+    before, studies = benchmark.documented((ROOT / "docs/claims.md").read_text())
+    after, said = benchmark.documented((tmp_path / "docs/claims.md").read_text())
+    for family in ("bits", "images"):
+        assert after[family].items() >= before[family].items()
+    assert {c: v for c, v in after["tokens"].items() if v != "–"} == {"C1": "✗"}
+    assert said == studies | {"tokens": "tokens (2030-01-02, repbias 9.9, numpy 1, scipy 2)"}

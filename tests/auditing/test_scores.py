@@ -381,6 +381,26 @@ def test_intervals_over_subjects_are_those_of_student() -> None:
         assert found.p[f] == pytest.approx(ttest_1samp(by_subject[:, f], 0).pvalue)
 
 
+def test_intervals_over_repeats_are_those_of_the_normal_distribution() -> None:
+    """Of few subjects, with the variance of their noise; SciPy's quantiles and tails."""
+    from scipy.stats import norm
+
+    rng = np.random.default_rng(0)
+    x = patterns(rng)
+    design = Design.of({"category": CATEGORY})
+    side = side_of(recorded(x @ rng.standard_normal((2, 12, 10)), 4, 2.0, rng))
+    found = divide(x @ x.T, Brain.of(side, design))
+    divided = weights(x @ x.T, design)
+    each = parts(divided, side.kernels).mean(axis=0)
+    for f, share in enumerate(found.shares):
+        one = np.eye(len(each))[f]
+        combinations = np.stack([(one - share) / each.sum(), one])
+        of_share, of_part = np.sqrt(noise_variance(divided, side, range(2), combinations))
+        assert found.low[f] == pytest.approx(share + norm.ppf(0.025) * of_share)
+        assert found.high[f] == pytest.approx(share + norm.ppf(0.975) * of_share)
+        assert found.p[f] == pytest.approx(2 * norm.sf(abs(each[f]) / of_part))
+
+
 def test_the_jackknife_of_shares_of_a_mean_is_students_interval() -> None:
     """Where the total is the same for all units, a share is a mean of values."""
     from scipy.stats import ttest_1samp

@@ -169,6 +169,15 @@ print(*late & {{*sys.modules}})
     assert (done.stdout, done.stderr) == ("\n", "")
 
 
+def test_rdms_of_fewer_stimuli_than_are_named_are_refused(tmp_path):
+    save(tmp_path / "rdms.h5", np.ones((1, 6)), list("abcd"), "correlation", {"layer": ["one"]})
+    with h5py.File(tmp_path / "rdms.h5", "a") as file:
+        del file["dissimilarities"]
+        file["dissimilarities"] = np.ones((1, 3))
+    with pytest.raises(StoreError, match=r"4 stimuli, RDMs of shape \(1, 3\)"):
+        read_rdms(tmp_path / "rdms.h5")
+
+
 def test_the_file_is_what_rsatoolbox_saves(tmp_path):
     """Every group, dataset and attribute, with the same type and content."""
     ids, info = list("dcba"), {"layer": ["one", "three"], "seed": [1, 2], "included": [True, False]}
