@@ -36,6 +36,7 @@ NAMES = sorted(path.name for path in SCRIPTS.glob("*.py"))
 def forget():
     """Empty the caches: a run of Snakemake sees one state of the code."""
     fingerprint._module.cache_clear()
+    fingerprint._files.cache_clear()
     fingerprint._parsed_before.cache_clear()
 
 

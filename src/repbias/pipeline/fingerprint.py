@@ -120,7 +120,7 @@ def _module(path: Path) -> _Module:
     if key not in known:
         known[key] = _parse(source)
     names, code = known[key]
-    return _Module(tuple(file for name in names for file in _files(name)), code)
+    return _Module(tuple(dict.fromkeys(file for name in names for file in _files(name))), code)
 
 
 def _parse(source: bytes) -> tuple[list[str], str]:
@@ -185,14 +185,13 @@ def _blocks(node: ast.AST) -> Iterator[list[ast.stmt]]:
             yield from _blocks(part)
 
 
-def _files(name: str) -> Iterator[Path]:
-    """Go through a module's file and the packages around it."""
-    _, *parts = name.split(".")
-    for depth in range(len(parts) + 1):
-        place = PACKAGE.joinpath(*parts[:depth])
-        for file in (place / "__init__.py", place.with_suffix(".py")):
-            if file.is_file():
-                yield file
+@cache
+def _files(name: str) -> tuple[Path, ...]:
+    """Return a module's file and those of the packages around it."""
+    package, _, _ = name.rpartition(".")
+    place = PACKAGE.parent.joinpath(*name.split("."))
+    files = (place / "__init__.py", place.with_suffix(".py"))
+    return (*(_files(package) if package else ()), *(file for file in files if file.is_file()))
 
 
 def _is_text(statement: ast.stmt) -> bool:
