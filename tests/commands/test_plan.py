@@ -16,7 +16,7 @@ from repbias.commands.main import main
 from repbias.io.activations import Activations
 from repbias.io.hdf5 import create
 from repbias.io.recordings import Recording
-from repbias.networks.activations import put_model_activations
+from repbias.networks.model_activations import put_model_activations
 from repbias.pipeline.checks import load_study
 from repbias.pipeline.plan import Plan
 from repbias.rsa.rdms import write_layer_rdms

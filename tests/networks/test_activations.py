@@ -11,11 +11,9 @@ from pydantic import ValidationError
 from repbias.base.spec import RepbiasError
 from repbias.io.activations import Activations
 from repbias.io.hdf5 import create
-from repbias.networks.activations import (
-    put_model_activations,
-    put_trained_activations,
-)
+from repbias.networks.activations import put_trained_activations
 from repbias.networks.mlp import MLP
+from repbias.networks.model_activations import put_model_activations
 from repbias.networks.spec import PixelNetwork, TorchNetwork, Training
 from repbias.networks.training import train
 from repbias.networks.user_models import load_model

@@ -12,8 +12,8 @@ import torch
 from repbias.base.spec import RepbiasError
 from repbias.io.activations import Activations
 from repbias.io.hdf5 import create
-from repbias.networks.activations import put_model_activations
 from repbias.networks.efficientnet import pretrained, untrained
+from repbias.networks.model_activations import put_model_activations
 from repbias.networks.spec import TorchNetwork
 from repbias.stimuli.images import open_images
 from repbias.stimuli.spec import ImageSet

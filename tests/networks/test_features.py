@@ -1,5 +1,8 @@
 """Feature spaces: columns of the stimuli's table as models."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from scipy.spatial.distance import pdist
@@ -8,8 +11,8 @@ from scipy.stats import zscore
 from repbias.base.spec import RepbiasError
 from repbias.io.activations import Activations
 from repbias.io.hdf5 import create
-from repbias.networks.activations import put_model_activations
 from repbias.networks.features import feature_spaces
+from repbias.networks.model_activations import put_model_activations
 from repbias.networks.spec import FeatureNetwork
 from repbias.stimuli.images import Images, open_images
 from repbias.stimuli.spec import ImageSet
@@ -32,6 +35,12 @@ def network(*columns, **settings):
 def from_table(tmp_path, text):
     (tmp_path / "s.csv").write_text(text)
     return open_images(ImageSet(table=tmp_path / "s.csv"))
+
+
+def test_feature_spaces_and_pixels_are_written_without_pytorch():
+    code = "import sys, repbias.networks.model_activations; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_feature_spaces_are_written_like_layers(tmp_path):

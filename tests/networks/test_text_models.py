@@ -14,7 +14,7 @@ from repbias.commands.check import run
 from repbias.config.file import ConfigError
 from repbias.io.activations import Activations
 from repbias.io.hdf5 import create
-from repbias.networks.activations import layers_in_batches, put_model_activations
+from repbias.networks.model_activations import layers_in_batches, put_model_activations
 from repbias.networks.spec import GivenNetwork
 from repbias.pipeline.checks import load_study
 from repbias.stimuli.images import open_images

@@ -22,7 +22,7 @@ from repbias.geometry.spec import Geometry
 from repbias.io.activations import Activations
 from repbias.io.hdf5 import create
 from repbias.io.recordings import Recording
-from repbias.networks.activations import put_model_activations
+from repbias.networks.model_activations import put_model_activations
 from repbias.networks.spec import FeatureNetwork
 from repbias.rsa.fitted import (
     ALL_LAYERS,

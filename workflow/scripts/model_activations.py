@@ -6,7 +6,7 @@ with job(snakemake):
     from pydantic import TypeAdapter
 
     from repbias.io.hdf5 import create
-    from repbias.networks.activations import put_model_activations
+    from repbias.networks.model_activations import put_model_activations
     from repbias.networks.spec import GivenNetwork
     from repbias.stimuli.images import open_images
     from repbias.stimuli.spec import ImageSet

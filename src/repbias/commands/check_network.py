@@ -13,7 +13,7 @@ from repbias.commands.findings import Findings, problems_in
 from repbias.geometry.distances import dissimilarities
 from repbias.io.activations import ONLY_RDMS
 from repbias.io.networks import SNAPSHOTS
-from repbias.networks.activations import layers_in_batches
+from repbias.networks.model_activations import layers_in_batches
 from repbias.networks.model_arrays import ArrayNetwork, survey
 from repbias.networks.model_rdms import RdmNetwork, read_model_rdms
 from repbias.networks.spec import (
