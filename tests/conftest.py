@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from hypothesis import settings
 
 from repbias.io.activations import Activations, write_activations
 from repbias.pipeline.jobs import GARBAGE
+
+sys.path.insert(0, str(Path(__file__).parent))  # what several rooms import
 
 # Numerical libraries are a million objects that stay, among which to look for garbage takes long.
 gc.set_threshold(GARBAGE)

@@ -1,12 +1,13 @@
 """Pages of the documentation, and doing what they say."""
 
-import os
 import re
 import subprocess
 import sys
 import textwrap
 from collections import Counter
 from pathlib import Path
+
+from forked import run_module
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,14 +59,10 @@ def follow(document: str, folder: Path) -> dict[str, str]:
     said = {}
     for command in "".join(blocks(document, "sh")).splitlines():
         program, *arguments = command.split()
-        done = subprocess.run(
-            [sys.executable, *(["-m", program] if program != "python" else []), *arguments],
-            cwd=folder,
-            env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        if program == "python":
+            subprocess.run([sys.executable, *arguments], cwd=folder, check=True)
+            continue
+        done = run_module(program, *arguments, cwd=folder)
         assert not done.returncode, f"{command}\n{done.stdout}"
         said[command] = done.stdout
     return said

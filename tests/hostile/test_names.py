@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 import pytest
 import yaml
+from forked import run_module
 from PIL import Image
 
 from repbias.base.spec import RepbiasError
@@ -215,15 +216,7 @@ def command(*arguments: str) -> list[str]:
 
 def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     """Run Snakemake on the study.yaml of a folder."""
-    return subprocess.run(
-        command(*arguments),
-        cwd=folder,
-        env=os.environ,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=600,
-    )
+    return run_module("snakemake", *command(*arguments)[3:], cwd=folder)
 
 
 def test_accepted_names_survive_a_run(tmp_path, capsys, monkeypatch):

@@ -1,12 +1,11 @@
 """Another workflow, in a folder of its own, imports this one as a module."""
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from forked import run_module
 from workspace import ROOT, Workspace
 
 from repbias.tables import read_table
@@ -50,13 +49,7 @@ def snakemake(tmp_path):
     shutil.copy(SMALL, tmp_path / "study.yaml")
 
     def snakemake(*arguments):
-        done = subprocess.run(
-            [sys.executable, "-m", "snakemake", *arguments],
-            cwd=tmp_path,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
+        done = run_module("snakemake", *arguments, cwd=tmp_path)
         assert done.returncode == 0, done.stdout
         return done.stdout
 
@@ -85,9 +78,6 @@ def test_the_catalogue_of_workflows_finds_the_whole_pipeline(tmp_path):
     jobs = study.jobs()
     assert jobs
     study.root = ROOT / "workflow"
-    command = study.command("--dry-run")
-    command[command.index("--workflow-profile") + 1] = str(ROOT / "workflow/profiles/default")
-    done = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True)
-    assert done.returncode == 0, done.stderr
-    said = (done.stdout + done.stderr).splitlines()
-    assert sorted(study.messages(said)) == sorted(jobs)
+    profile = ("--workflow-profile", str(ROOT / "workflow/profiles/default"))
+    done = study.snakemake(*profile, "--dry-run")
+    assert sorted(study.messages(done.stdout.splitlines())) == sorted(jobs)

@@ -2,11 +2,11 @@
 
 import hashlib
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import yaml
+from forked import run_module
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,23 +26,19 @@ class Workspace:
     def results(self):
         return self.folder / "results" / yaml.safe_load(self.config.read_text())["study"]
 
-    def command(self, *arguments):
+    def arguments(self, *more):
         return [
-            *(sys.executable, "-m", "snakemake", "--snakefile", str(self.root / "Snakefile")),
+            *("--snakefile", str(self.root / "Snakefile")),
             *("--directory", str(self.folder), "--configfile", str(self.config)),
-            *("--workflow-profile", str(self.root / "workflow/profiles/default"), *arguments),
+            *("--workflow-profile", str(self.root / "workflow/profiles/default"), *more),
         ]
 
-    def snakemake(self, *arguments, check=True):
+    def command(self, *more):
+        return [sys.executable, "-m", "snakemake", *self.arguments(*more)]
+
+    def snakemake(self, *more, check=True):
         """Run Snakemake; return its output, and its exit status as an attribute."""
-        done = subprocess.run(
-            self.command(*arguments),
-            cwd=self.folder,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=900,
-        )
+        done = run_module("snakemake", *self.arguments(*more), cwd=self.folder)
         assert not check or done.returncode == 0, done.stdout
         return done
 
