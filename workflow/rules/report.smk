@@ -124,9 +124,9 @@ rule figures:
         "<results>/benchmarks/figures.tsv"
     conda:
         ENV
-    threads: 1
+    threads: 2
     resources:
-        mem_mb=by_input(NUMERIC, 10),
+        mem_mb=by_input(2 * NUMERIC, 10),
         runtime=fixed(30),
     params:
         layers=PLAN.all_analysed_layers(),

@@ -11,4 +11,5 @@ with job(snakemake):
         snakemake.params.layers,
         snakemake.params.generators,
         snakemake.params.reported,
+        snakemake.threads,
     )

@@ -6,11 +6,13 @@ that it needs, in :data:`repbias.report.captions.FIGURES`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import matplotlib as mpl
+import pandas as pd
 
 from repbias.io.files import atomic
 from repbias.report.figures.audit import (
@@ -77,6 +79,7 @@ def draw_figures(
     layers: Layers,
     generators: Generators,
     reported: Reported | None = None,
+    processes: int = 1,
 ) -> None:
     """Draw the figures that the paths name; each figure's data go beside it as CSV."""
     tables = of_regions(read_tables(table_paths))
@@ -85,10 +88,22 @@ def draw_figures(
         "encoding": partial(encoding, generators=generators),
         "order": partial(order, reported=reported),
     }
-    for path in map(Path, svg_paths):
-        with mpl.rc_context(STYLE):
-            figure, data = drawings[path.stem](tables, layers)
-            with atomic(path) as temporary:
-                save(figure, temporary)
-        with atomic(path.with_suffix(".csv")) as temporary:
-            data.to_csv(temporary, index=False, float_format="%.9g")
+    draw = partial(_draw, drawings, tables, layers)
+    if processes == 1:
+        list(map(draw, svg_paths))
+    else:
+        with ProcessPoolExecutor(processes) as pool:
+            list(pool.map(draw, svg_paths))
+
+
+def _draw(
+    drawings: Mapping[str, Drawing], tables: Mapping[str, pd.DataFrame], layers: Layers, svg: str
+) -> None:
+    """Draw a figure, and write its data beside it."""
+    path = Path(svg)
+    with mpl.rc_context(STYLE):
+        figure, data = drawings[path.stem](tables, layers)
+        with atomic(path) as temporary:
+            save(figure, temporary)
+    with atomic(path.with_suffix(".csv")) as temporary:
+        data.to_csv(temporary, index=False, float_format="%.9g")
