@@ -85,11 +85,12 @@ def tables_of(*frames, features=("easy", "hard")):
     tables = dict(EMPTY)
     tables |= {name: pd.concat(parts, ignore_index=True) for name, parts in given.items()}
     if "learning" not in given:
+        keys = ["experiment", "condition", "seed"]
         seen = {
-            (e, c, s)
-            for table in tables.values()
-            if {"condition", "seed", "snapshot"} <= {*table.columns}
-            for e, c, s in table[["experiment", "condition", "seed"]].itertuples(index=False)
+            network
+            for name in given
+            if {*keys, "snapshot"} <= {*tables[name].columns}
+            for network in tables[name][keys].drop_duplicates().itertuples(index=False, name=None)
         }
         rows = [
             dict.fromkeys(TABLES["learning"].columns, 0)
