@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 import pickle
+import signal
 import struct
 import tarfile
 import zipfile
@@ -840,15 +841,54 @@ def test_a_file_that_crashes_its_library_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("signal", "said"), [("SEGV", "crashes or does not terminate"), ("XCPU", "took too long")]
+    ("number", "said"), [("SEGV", "crashes or does not terminate"), ("XCPU", "took too long")]
 )
-def test_crashes_and_timeouts_are_noticed(signal, said, tmp_path, monkeypatch):
+def test_crashes_and_timeouts_are_noticed(number, said, tmp_path, monkeypatch):
     path = tmp_path / "x.h5"
     FORMATS["x.h5"].write(path)
     script = tmp_path / "dies.py"
-    script.write_text(f"import os, signal\nos.kill(os.getpid(), signal.SIG{signal})\n")
+    script.write_text(f"import os, signal\nos.kill(os.getpid(), signal.SIG{number})\n")
     monkeypatch.setattr(untrusted.probe, "__file__", str(script))
     refused(path, said, load_array)
+
+
+def test_files_are_tried_where_they_are(tmp_path, monkeypatch):
+    """One process tries all files, wherever it was started."""
+    script = tmp_path / "looks.py"
+    script.write_text(
+        "import json, pathlib, sys\n"
+        "for line in sys.stdin:\n"
+        "    print(0 if pathlib.Path(json.loads(line)[1]).is_file() else -11, flush=True)\n"
+    )
+    monkeypatch.setattr(untrusted.probe, "__file__", str(script))
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        monkeypatch.chdir(tmp_path / folder)
+        FORMATS["x.h5"].write(Path(f"{folder}.h5"))
+        untrusted.refuse_crash(f"{folder}.h5", "hdf5")
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs timers")
+def test_after_an_interruption_files_get_their_own_answers(tmp_path, monkeypatch):
+    """The answer about a file comes too late, when another file is asked about."""
+    script = tmp_path / "slow.py"
+    script.write_text(
+        "import sys, time\n"
+        "for line in sys.stdin:\n"
+        "    time.sleep(0.5 * ('bad' in line))\n"
+        "    print(-11 * ('bad' in line), flush=True)\n"
+    )
+    monkeypatch.setattr(untrusted.probe, "__file__", str(script))
+    for name in ("bad", "good"):
+        FORMATS["x.h5"].write(tmp_path / name)
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        with pytest.raises(KeyboardInterrupt):
+            untrusted.refuse_crash(tmp_path / "bad", "hdf5")
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    untrusted.refuse_crash(tmp_path / "good", "hdf5")
 
 
 def test_incomplete_files_of_our_own_are_refused(tmp_path):

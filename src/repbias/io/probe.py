@@ -1,11 +1,15 @@
 """Read everything in a file that a C library might crash on, in a process that may crash.
 
-This runs as a script and imports nothing else of the package, so that it starts fast. Exceptions
-of libraries do not matter here: the reader will meet them again, and report them.
+This runs as a script and imports nothing else of the package, so that it starts fast. It imports
+libraries once, and then starts a process for each file. Exceptions of libraries do not matter here:
+the reader will meet them again, and report them.
 """
 
 import contextlib
+import importlib
 import json
+import os
+import signal
 import sys
 from collections.abc import Callable
 from math import prod
@@ -83,12 +87,41 @@ def limit(memory: int, size: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (bytes_, bytes_))
 
 
-if __name__ == "__main__":
-    what, path, memory, size = sys.argv[1:]
-    limit(int(memory), int(size))
+def read(what: str, path: str, names: list[str], memory: int, size: int) -> int:
+    """Read a file within limits; return the exit code of the process that has done so."""
+    limit(memory, size)
     try:
-        {"hdf5": touch_hdf5, "matlab": touch_matlab}[what](path, json.load(sys.stdin))
+        {"hdf5": touch_hdf5, "matlab": touch_matlab}[what](path, names)
     except MemoryError:
-        sys.exit(TOO_LARGE)
+        return TOO_LARGE
     except Exception:
-        sys.exit(0)
+        return 0
+    return 0
+
+
+def serve() -> None:
+    """Read each file that a line of the standard input names in a process of its own.
+
+    The answer to a line is the exit code of that process, negative for a signal.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asks decides whether to go on
+    answers = os.dup(sys.stdout.fileno())
+    with Path(os.devnull).open("w") as null:  # for what libraries print
+        os.dup2(null.fileno(), sys.stdout.fileno())
+    for line in sys.stdin:
+        what, *question = json.loads(line)
+        attempt(importlib.import_module, {"hdf5": "h5py", "matlab": "scipy.io"}[what])
+        child = os.fork()
+        if not child:
+            code = 1
+            try:
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
+                code = read(what, *question)
+            finally:
+                os._exit(code)
+        _, status = os.waitpid(child, 0)
+        os.write(answers, f"{os.waitstatus_to_exitcode(status)}\n".encode())
+
+
+if __name__ == "__main__":
+    serve()

@@ -14,10 +14,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from math import prod
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from repbias.base.spec import RepbiasError
@@ -140,20 +141,46 @@ def refuse_crash(path: Path | str, what: str, names: tuple[str, ...] = ()) -> No
 
 @lru_cache(maxsize=64)
 def _probe(path: str, what: str, names: tuple[str, ...], state: tuple[int, ...]) -> str:
-    done = subprocess.run(
-        # -P: modules beside the script must not shadow those of the standard library.
-        [sys.executable, "-P", probe.__file__, what, path, str(available_memory()), str(state[0])],
-        input=json.dumps(names).encode(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    if done.returncode == probe.TOO_LARGE:
+    # The other process may have been started in another folder.
+    whole = str(Path(path).absolute())
+    returncode = _ask(what, whole, names, available_memory(), state[0])
+    if returncode == probe.TOO_LARGE:
         return "does not fit into memory"
-    if done.returncode == -signal.SIGXCPU:
+    if returncode == -signal.SIGXCPU:
         return "damaged, or very large: its library took too long to read it"
-    if done.returncode:
-        return f"damaged: its library crashes or does not terminate (exit {done.returncode})"
+    if returncode:
+        return f"damaged: its library crashes or does not terminate (exit {returncode})"
     return ""
+
+
+def _ask(*question: object) -> int:
+    """Return the exit code of the process that reads a file, or of the one that starts it."""
+    server, asking = _server(os.getpid(), probe.__file__)
+    answer = ""
+    try:
+        with asking, suppress(BrokenPipeError):
+            assert server.stdin and server.stdout
+            print(json.dumps(question), file=server.stdin, flush=True)
+            answer = server.stdout.readline()
+    finally:
+        if not answer:  # it ended, or we were interrupted, and its answer is still to come
+            _server.cache_clear()
+            server.kill()
+    return int(answer) if answer else server.wait()
+
+
+@lru_cache(maxsize=1)
+def _server(process: int, script: str) -> tuple[subprocess.Popen[str], Lock]:
+    """Start the process that reads files before this one; it ends with the last that could ask."""
+    server = subprocess.Popen(
+        # -P: modules beside the script must not shadow those of the standard library.
+        [sys.executable, "-P", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    return server, Lock()
 
 
 @contextmanager
