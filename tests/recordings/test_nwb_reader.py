@@ -88,6 +88,12 @@ def write_units(path, units=UNITS, trials=TRIALS, **settings):
     return save(file, path)
 
 
+@pytest.fixture(scope="module")
+def units_file(tmp_path_factory):
+    """A file with trials, electrodes and units; tests may only read it."""
+    return write_units(tmp_path_factory.mktemp("units") / "a.nwb")
+
+
 def spec_of(path, **settings):
     settings = {"stimulus": "picture", "from_s": 0.05, "to_s": 0.45} | settings
     return NwbRecording(kind="nwb", path=path, stimuli="set", **settings)
@@ -114,8 +120,8 @@ def brute_force(spikes, start, stop):
 # Spike counts.
 
 
-def test_counts_equal_a_loop_over_spikes(tmp_path):
-    recording = read_file(write_units(tmp_path / "a.nwb"))
+def test_counts_equal_a_loop_over_spikes(units_file):
+    recording = read_file(units_file)
     assert recording.responses.shape == (N_TRIALS, 4)
     assert list(recording.units["unit"]) == [f"monkey/s1/{10 + i}" for i in range(4)]
     assert list(recording.units["subject"]) == ["monkey"] * 4
@@ -138,10 +144,8 @@ def test_counts_equal_a_loop_over_spikes(tmp_path):
     assert recording.responses.sum() > 50
 
 
-def test_counts_in_bins_equal_numpy_histogram(tmp_path):
-    recording = read_file(
-        write_units(tmp_path / "a.nwb"), align="onset", from_s=-0.1, to_s=0.3, bin_s=0.1
-    )
+def test_counts_in_bins_equal_numpy_histogram(units_file):
+    recording = read_file(units_file, align="onset", from_s=-0.1, to_s=0.3, bin_s=0.1)
     assert recording.responses.shape == (N_TRIALS, 4, 4)
     np.testing.assert_allclose(recording.info["times_s"], [-0.05, 0.05, 0.15, 0.25], atol=1e-15)
     for row, onset in enumerate(recording.trials["onset"]):
@@ -167,8 +171,8 @@ def test_spike_counts_equal_a_loop_on_random_trains(spikes, starts, n_bins):
     np.testing.assert_array_equal(counts.sum(axis=1), whole[:, 0])
 
 
-def test_the_order_of_trials_units_and_spikes_in_the_file_changes_nothing(tmp_path):
-    plain = read_file(write_units(tmp_path / "a.nwb"), bin_s=0.2)
+def test_the_order_of_trials_units_and_spikes_in_the_file_changes_nothing(units_file, tmp_path):
+    plain = read_file(units_file, bin_s=0.2)
     rng = np.random.default_rng(1)
     units = [UNITS[i] | {"spike_times": rng.permutation(UNITS[i]["spike_times"])} for i in range(4)]
     (tmp_path / "other").mkdir()
@@ -180,13 +184,13 @@ def test_the_order_of_trials_units_and_spikes_in_the_file_changes_nothing(tmp_pa
     assert_equal(read_file(shuffled, bin_s=0.2), plain)
 
 
-def test_units_outside_their_observed_intervals_are_nan_and_not_silent(tmp_path):
+def test_units_outside_their_observed_intervals_are_nan_and_not_silent(units_file, tmp_path):
     intervals = [[[0.0, 20.0]], [[4.0, 6.0], [1.0, 3.0]], [[1.05, 1.45]], [[30.0, 40.0]]]
     units = [
         unit | {"obs_intervals": np.array(i)} for unit, i in zip(UNITS, intervals, strict=True)
     ]
     recording = read_file(write_units(tmp_path / "a.nwb", units))
-    plain = read_file(write_units(tmp_path / "b.nwb"))
+    plain = read_file(units_file)
     for row, start in enumerate(recording.trials["start_time"]):
         for column in range(4):
             # 1 µs, as 1.05 is not exactly 1.0 + 0.05 in floating point
@@ -226,21 +230,19 @@ def test_a_trial_that_the_file_lists_twice_is_refused(tmp_path):
         read_file(path)
 
 
-def test_where_keeps_units_by_their_columns(tmp_path):
-    path = write_units(tmp_path / "a.nwb")
-    every = read_file(path).responses
+def test_where_keeps_units_by_their_columns(units_file):
+    every = read_file(units_file).responses
     for where, kept in [
         ({"quality": "good"}, [0, 1, 3]),
         ({"quality": ["good", "mua"], "region": ["V4", "V1"]}, [0, 2]),
         ({"snr": 3}, [1]),
         ({"snr": [0.5, 1.5]}, [0, 2]),
     ]:
-        np.testing.assert_array_equal(read_file(path, where=where).responses, every[:, kept])
+        np.testing.assert_array_equal(read_file(units_file, where=where).responses, every[:, kept])
 
 
-def test_regions_come_from_a_column_or_the_peak_channel(tmp_path):
-    path = write_units(tmp_path / "a.nwb")
-    assert list(read_file(path, region_column="quality").units["region"])[2] == "mua"
+def test_regions_come_from_a_column_or_the_peak_channel(units_file, tmp_path):
+    assert list(read_file(units_file, region_column="quality").units["region"])[2] == "mua"
     file = add_trials(new_file())
     device = file.create_device(name="probe")
     group = file.create_electrode_group(name="g", description="", location="", device=device)
@@ -293,8 +295,8 @@ def test_the_stimulus_column_may_be_called_stimulus_id_and_be_renamed(tmp_path):
     assert recording.trials["stimulus_id"].tolist() == recording.trials["picture"].tolist()
 
 
-def test_the_canonical_file_keeps_everything(tmp_path):
-    recording = read_file(write_units(tmp_path / "a.nwb"), bin_s=0.1)
+def test_the_canonical_file_keeps_everything(units_file, tmp_path):
+    recording = read_file(units_file, bin_s=0.1)
     recording.write(tmp_path / "recording.h5")
     assert_equal(Recording.read(tmp_path / "recording.h5"), recording)
 
@@ -303,14 +305,13 @@ def test_the_canonical_file_keeps_everything(tmp_path):
 
 
 @pytest.mark.slow
-def test_units_of_another_session_were_not_observed_in_this_one(tmp_path):
-    first = write_units(tmp_path / "a.nwb")
+def test_units_of_another_session_were_not_observed_in_this_one(units_file, tmp_path):
     second = write_units(tmp_path / "b.nwb", UNITS[:2], TRIALS[:7], identifier="s2")
     other = write_units(tmp_path / "c.nwb", UNITS[2:], TRIALS[:5], subject="other")
-    together = read_file(first, more_files=[second, other])
+    together = read_file(units_file, more_files=[second, other])
     assert together.responses.shape == (18 + 7 + 5, 4 + 2 + 2)
     owners = [unit.rsplit("/", 1)[0] for unit in together.units["unit"]]
-    for path, owner in [(first, "monkey/s1"), (second, "monkey/s2"), (other, "other/s1")]:
+    for path, owner in [(units_file, "monkey/s1"), (second, "monkey/s2"), (other, "other/s1")]:
         alone = read_file(path)
         columns = [o == owner for o in owners]
         rows = ~np.isnan(together.responses[:, columns]).all(axis=1)
@@ -319,18 +320,17 @@ def test_units_of_another_session_were_not_observed_in_this_one(tmp_path):
         for name, values in alone.trials.items():
             if name != "repeat":
                 np.testing.assert_array_equal(together.trials[name][rows], values)
-    again = read_file(other, more_files=[second, first])
+    again = read_file(other, more_files=[second, units_file])
     again.info["file"] = together.info["file"]
     assert_equal(again, together)
-    spec = spec_of(first, more_files=[second, other])
-    assert spec.input_files() == [str(first), str(second), str(other)]
+    spec = spec_of(units_file, more_files=[second, other])
+    assert spec.input_files() == [str(units_file), str(second), str(other)]
 
 
-def test_columns_that_one_file_lacks_are_blank_there(tmp_path):
-    first = write_units(tmp_path / "a.nwb")
+def test_columns_that_one_file_lacks_are_blank_there(units_file, tmp_path):
     trials = [{**trial, "block": i, "eye": "left"} for i, trial in enumerate(TRIALS)]
     second = write_units(tmp_path / "b.nwb", trials=trials, identifier="s2")
-    recording = read_file(first, more_files=[second])
+    recording = read_file(units_file, more_files=[second])
     here = recording.trials["session"] == "s1"
     assert np.isnan(recording.trials["block"][here]).all()
     assert set(recording.trials["eye"][here]) == {""}
@@ -338,33 +338,32 @@ def test_columns_that_one_file_lacks_are_blank_there(tmp_path):
     assert sorted(recording.trials["block"][~here]) == list(range(N_TRIALS))
 
 
-def test_a_file_without_the_wanted_units_is_left_out_with_its_trials(tmp_path, caplog):
-    first = write_units(tmp_path / "a.nwb")
+def test_a_file_without_the_wanted_units_is_left_out_with_its_trials(units_file, tmp_path, caplog):
     second = write_units(tmp_path / "b.nwb", UNITS[:2], identifier="s2")
-    recording = read_file(first, more_files=[second], where={"quality": "mua"})
+    recording = read_file(units_file, more_files=[second], where={"quality": "mua"})
     np.testing.assert_array_equal(
-        recording.responses, read_file(first, where={"quality": "mua"}).responses
+        recording.responses, read_file(units_file, where={"quality": "mua"}).responses
     )
     assert "b.nwb: no unit where" in caplog.text
     with pytest.raises(RepbiasError, match=r"no unit where .*; quality is good"):
         read_file(second, where={"quality": "mua"})
 
 
-def test_incompatible_files_are_refused(tmp_path):
-    first, second = write_units(tmp_path / "a.nwb"), write_units(tmp_path / "b.nwb")
+def test_incompatible_files_are_refused(units_file, tmp_path):
+    second = write_units(tmp_path / "b.nwb")
     with pytest.raises(RepbiasError, match="both are session 's1' of subject 'monkey'"):
-        read_file(first, more_files=[second])
+        read_file(units_file, more_files=[second])
     unknown = write_units(tmp_path / "c.nwb", subject=None)
     with pytest.raises(RepbiasError, match=r"c\.nwb: does not name the subject"):
-        read_file(first, more_files=[unknown])
-    told = read_file(first, more_files=[unknown], subject=["a", "b"])
+        read_file(units_file, more_files=[unknown])
+    told = read_file(units_file, more_files=[unknown], subject=["a", "b"])
     assert set(told.units["subject"]) == {"a", "b"}
     for settings, message in [
-        ({"more_files": [first]}, "contain a file twice"),
+        ({"more_files": [units_file]}, "contain a file twice"),
         ({"more_files": [second], "subject": ["a"]}, "1 subjects for 2 files"),
     ]:
         with pytest.raises(ValidationError, match=message):
-            spec_of(first, **settings)
+            spec_of(units_file, **settings)
 
 
 # Time series.
@@ -406,14 +405,22 @@ def write_series(path, clock=None, data=FLUORESCENCE, scale=None):
     return save(file, path)
 
 
+@pytest.fixture(scope="module")
+def series_file(tmp_path_factory):
+    """A file with time series; tests may only read it."""
+    return write_series(tmp_path_factory.mktemp("series") / "a.nwb")
+
+
 def mean_between(start, stop, data=FLUORESCENCE):
     """Return the plain mean over samples, (unit,)."""
     inside = [row for t, row in zip(TIMES, data, strict=True) if start - 1e-9 <= t < stop - 1e-9]
     return sum(inside) / len(inside)
 
 
-@pytest.mark.parametrize("name", ["ophys/Fluorescence/RoiResponseSeries", "RoiResponseSeries"])
-@pytest.mark.parametrize("clock", ["rate", "timestamps"])
+@pytest.mark.parametrize(
+    ("name", "clock"),
+    [("ophys/Fluorescence/RoiResponseSeries", "rate"), ("RoiResponseSeries", "timestamps")],
+)
 def test_averages_of_rois_equal_a_loop_over_samples(name, clock, tmp_path):
     clock = {"timestamps": TIMES} if clock == "timestamps" else None
     path = write_series(tmp_path / "a.nwb", clock)
@@ -537,11 +544,10 @@ def test_a_constant_added_to_samples_is_added_to_averages(n, start, n_bins, cons
         ({"where": {"snr": "high"}}, "'snr' holds numbers, found 'high'"),
     ],
 )
-def test_wrong_names_are_refused_with_the_existing_ones(settings, message, tmp_path):
-    path = write_units(tmp_path / "a.nwb")
+def test_wrong_names_are_refused_with_the_existing_ones(settings, message, units_file):
     with pytest.raises(RepbiasError, match=message) as error:
-        read_file(path, **settings)
-    assert str(path) in str(error.value)
+        read_file(units_file, **settings)
+    assert str(units_file) in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -553,10 +559,9 @@ def test_wrong_names_are_refused_with_the_existing_ones(settings, message, tmp_p
         ({"data": "pupil", "region_column": "area"}, "'pupil' has no table of its units"),
     ],
 )
-def test_series_that_do_not_fit_are_refused(settings, message, tmp_path):
-    path = write_series(tmp_path / "a.nwb")
+def test_series_that_do_not_fit_are_refused(settings, message, series_file):
     with pytest.raises(RepbiasError, match=message):
-        read_file(path, **settings)
+        read_file(series_file, **settings)
 
 
 def test_an_ambiguous_series_name_is_refused(tmp_path):
@@ -643,11 +648,10 @@ def test_a_file_without_trials_or_spikes_is_refused(tmp_path):
         read_file(save(file, tmp_path / "b.nwb"))
 
 
-def test_missing_pynwb_is_reported_with_its_extra(tmp_path, monkeypatch):
-    path = write_units(tmp_path / "a.nwb")
+def test_missing_pynwb_is_reported_with_its_extra(units_file, monkeypatch):
     monkeypatch.setitem(sys.modules, "pynwb", None)
     with pytest.raises(RepbiasError, match=r"needs pynwb: pip install 'repbias\[nwb\]'"):
-        read_file(path)
+        read_file(units_file)
 
 
 def test_columns_of_text_numbers_and_nothing_else_are_kept():
