@@ -278,10 +278,22 @@ VARIABLES = {
 }
 
 
+@pytest.fixture(scope="module")
+def matlab(tmp_path_factory):
+    """All variables and structures in both formats; tests may only read the files."""
+    folder = tmp_path_factory.mktemp("matlab")
+    content = {"variables": VARIABLES, "structures": STRUCTURES}
+    return {
+        (what, save): save(folder / f"{what}_{save.__name__}.mat", **content[what])
+        for what in content
+        for save in (save_v5, save_v73)
+    }
+
+
 @pytest.mark.parametrize("name", VARIABLES)
-def test_matlab_v73_gives_the_same_array_as_v5(name, tmp_path):
-    v5 = load_array(save_v5(tmp_path / "v5.mat", **VARIABLES), name)
-    v73 = load_array(save_v73(tmp_path / "v73.mat", **VARIABLES), name)
+def test_matlab_v73_gives_the_same_array_as_v5(name, matlab):
+    v5 = load_array(matlab["variables", save_v5], name)
+    v73 = load_array(matlab["variables", save_v73], name)
     assert v73.shape == v5.shape
     assert v73.dtype == v5.dtype
     np.testing.assert_array_equal(v73, v5)
@@ -304,8 +316,8 @@ def test_matlab_v73_is_read_as_pymatreader_reads_it(name, tmp_path):
         np.testing.assert_array_equal(theirs, ours.squeeze())
 
 
-def test_matlab_v73_gives_what_was_written(tmp_path):
-    path = save_v73(tmp_path / "x.mat", **VARIABLES)
+def test_matlab_v73_gives_what_was_written(matlab):
+    path = matlab["variables", save_v73]
     np.testing.assert_array_equal(load_array(path, "cube"), CUBE)
     assert load_array(path, "text").tolist() == ["hello wörld 🐈"]
     assert load_array(path, "names").ravel().tolist() == ["dog", "", "a longer name"]
@@ -327,16 +339,16 @@ STRUCTURES = {
     "name",
     ["session.v4.rates", "session.v4.unit", "session.name", "array.rates", "array.inner.x"],
 )
-def test_structures_of_matlab_v73_are_those_of_v5(name, tmp_path):
-    v5 = load_array(save_v5(tmp_path / "v5.mat", **STRUCTURES), name)
-    v73 = load_array(save_v73(tmp_path / "v73.mat", **STRUCTURES), name)
+def test_structures_of_matlab_v73_are_those_of_v5(name, matlab):
+    v5 = load_array(matlab["structures", save_v5], name)
+    v73 = load_array(matlab["structures", save_v73], name)
     assert v73.shape == v5.shape
     np.testing.assert_array_equal(v73, v5)
 
 
-def test_labels_in_a_structure_array_are_text(tmp_path):
+def test_labels_in_a_structure_array_are_text(matlab):
     for save in (save_v5, save_v73):
-        found = load_array(save(tmp_path / "x.mat", **STRUCTURES), "array.label")
+        found = load_array(matlab["structures", save], "array.label")
         assert found.shape == (2, 3, 1)
         assert found.ravel().tolist() == ["a", "bb", "", "d", "e", "f"]
 
@@ -353,9 +365,9 @@ def test_labels_in_a_structure_array_are_text(tmp_path):
     ],
 )
 @pytest.mark.parametrize("save", [save_v5, save_v73])
-def test_wrong_names_are_refused(save, name, message, tmp_path):
+def test_wrong_names_are_refused(save, name, message, matlab):
     with pytest.raises(RepbiasError, match=message):
-        load_array(save(tmp_path / "x.mat", **STRUCTURES), name)
+        load_array(matlab["structures", save], name)
 
 
 @pytest.mark.parametrize("save", [save_v5, save_v73])
