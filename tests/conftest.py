@@ -50,9 +50,10 @@ def test_data() -> Path:
     return folder
 
 
-@pytest.fixture
-def make_activations(tmp_path: Path) -> Callable[..., Activations]:
-    """Function that writes layers of shape (network, stimulus, unit) and opens the file."""
+@pytest.fixture(scope="session")
+def make_activations(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Activations]:
+    """Function that writes layers of shape (network, stimulus, unit) to a new folder and opens the
+    file."""
 
     def make(layers: dict, ids: list, networks: list | None = None, name: str = "activations"):
         n = len(next(iter(layers.values())))
@@ -64,7 +65,7 @@ def make_activations(tmp_path: Path) -> Callable[..., Activations]:
             "step": [0 if snapshot == "initial" else 100 for _, snapshot in rows],
             "included": [True] * n,
         }
-        path = tmp_path / f"{name}.h5"
+        path = tmp_path_factory.mktemp("activations") / f"{name}.h5"
         sizes = {layer: values.shape[2] for layer, values in layers.items()}
         with write_activations(path, np.array(ids), table, sizes) as datasets:
             for layer, values in layers.items():

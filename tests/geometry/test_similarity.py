@@ -7,7 +7,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from rsatoolbox.rdm import RDMs, compare
@@ -39,6 +39,8 @@ OF_CORRELATION = ["rsa", "rsa_whitened", "rsa_reweighted"]
 SYMMETRIC = [name for name, metric in METRICS.items() if metric.symmetric]
 
 seeds = st.integers(0, 10_000)
+#: Data of all seeds are alike: what does not hold for a few of them holds for hardly any.
+few = settings(max_examples=8)
 
 
 def pair_of(seed, n=16, p=5, q=7):
@@ -232,6 +234,7 @@ def test_reweighting_onto_a_half_without_variance_is_zero():
 
 
 @pytest.mark.parametrize("name", METRICS)
+@few
 @given(seed=seeds)
 def test_permuted_factors_are_those_of_the_permuted_representation(name, seed):
     x, y = pair_of(seed)
@@ -257,6 +260,7 @@ def unchanged(name, x, y, changed_x, changed_y):
 
 
 @pytest.mark.parametrize("name", [m for m in METRICS if m != "rsa_reweighted"])
+@few
 @given(seed=seeds)
 def test_the_order_of_stimuli_does_not_matter(name, seed):
     x, y = pair_of(seed)
@@ -264,6 +268,7 @@ def test_the_order_of_stimuli_does_not_matter(name, seed):
     unchanged(name, x, y, x[order], y[order])
 
 
+@few
 @given(seed=seeds)
 def test_reweighting_depends_on_the_stimuli_of_each_half_only(seed):
     x, y = pair_of(seed)
@@ -273,6 +278,7 @@ def test_reweighting_depends_on_the_stimuli_of_each_half_only(seed):
 
 
 @pytest.mark.parametrize("name", METRICS)
+@few
 @given(seed=seeds, scale=st.floats(0.01, 100))
 def test_order_of_units_and_scale_do_not_matter(name, seed, scale):
     x, y = pair_of(seed)
@@ -281,6 +287,7 @@ def test_order_of_units_and_scale_do_not_matter(name, seed, scale):
 
 
 @pytest.mark.parametrize("name", [m for m in METRICS if m not in OF_CORRELATION])
+@few
 @given(seed=seeds)
 def test_a_pattern_added_to_all_stimuli_does_not_matter(name, seed):
     x, y = pair_of(seed)
@@ -289,6 +296,7 @@ def test_a_pattern_added_to_all_stimuli_does_not_matter(name, seed):
 
 
 @pytest.mark.parametrize("name", OF_CORRELATION)
+@few
 @given(seed=seeds)
 def test_gain_and_offset_of_a_pattern_do_not_matter_to_correlation(name, seed):
     x, y = pair_of(seed)
@@ -297,6 +305,7 @@ def test_gain_and_offset_of_a_pattern_do_not_matter_to_correlation(name, seed):
 
 
 @pytest.mark.parametrize("name", ROTATION_FREE)
+@few
 @given(seed=seeds)
 def test_rotations_of_units_do_not_matter(name, seed):
     x, y = pair_of(seed)
@@ -312,6 +321,7 @@ def test_the_other_measures_see_rotations(name):
 
 
 @pytest.mark.parametrize("name", [m for m in METRICS if m != "ridge"])
+@few
 @given(seed=seeds)
 def test_a_representation_is_most_similar_to_itself(name, seed):
     x, y = pair_of(seed)
@@ -326,6 +336,7 @@ def test_ridge_predicts_a_representation_from_itself_but_for_the_penalty():
 
 
 @pytest.mark.parametrize("name", SYMMETRIC)
+@few
 @given(seed=seeds)
 def test_symmetric_measures_are_symmetric(name, seed):
     x, y = pair_of(seed)

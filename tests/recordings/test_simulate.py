@@ -14,7 +14,7 @@ from repbias.recordings.simulate import SimulatedRecording, simulate
 N_STIMULI, N_UNITS = 2000, 12
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def activations(make_activations):
     """Two networks, untrained and trained, with layers of independent uniform activity."""
     rng = np.random.default_rng(0)
@@ -290,7 +290,7 @@ def test_every_response_is_determined_by_the_seed(activations, response):
     assert first.info["modality"].startswith("simulated ")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def nonlinear(make_activations):
     """Three stacked layers of random nonlinear features of 100 stimuli."""
     rng = np.random.default_rng(1)
@@ -305,7 +305,7 @@ def nonlinear(make_activations):
 @pytest.mark.parametrize("layer", ["one", "two", "three"])
 def test_rsa_names_the_generating_layer(nonlinear, response, layer):
     spec = SimulatedRecording(
-        kind="simulated", source="t/b", layer=layer, response=response, n_stimuli=100, units=60
+        kind="simulated", source="t/b", layer=layer, response=response, n_stimuli=100, units=30
     )
     means = averaged(simulate(spec, nonlinear)).mean(axis=1)
     data = pdist(means, "correlation")
