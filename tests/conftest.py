@@ -30,6 +30,11 @@ settings.load_profile("repbias")
 LONGEST = ("tests/slurm", "tests/workflow/test_run.py", "tests/workflow", "tests/docs")
 
 
+def pytest_collection_finish() -> None:
+    """Look for garbage among the objects of tests only; nilearn does so for each image it reads."""
+    gc.freeze()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the tests into an order for `pytest -n`, which deals out files as they come."""
 
