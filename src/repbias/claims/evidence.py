@@ -150,13 +150,14 @@ class Evidence:
         level = self.matched_loss()
         table = self.all_rows("variance_explained", condition)
         table = table[table["layer"] == self.layers[self.members(condition)[0]]]
+        rows = table.drop_duplicates(["seed", "step", "feature"])
+        all_curves = rows.pivot(index=["seed", "step"], columns="feature", values="r2").sort_index()
+        curves_of = {seed: part.droplevel("seed") for seed, part in all_curves.groupby("seed")}
         found = {}
         for seed, (steps, loss) in self._losses(condition).items():
-            rows = table[table["seed"] == seed].drop_duplicates(["step", "feature"])
-            curves = rows.pivot(index="step", columns="feature", values="r2").sort_index()
             reached = steps[loss <= level]
-            if len(reached) and len(curves):
-                at = reached[0]
+            if len(reached) and seed in curves_of:
+                at, curves = reached[0], curves_of[seed]
                 found[seed] = {f: np.interp(at, curves.index, curves[f]) for f in curves}
         return pd.DataFrame.from_dict(found, orient="index").rename_axis("seed")
 
