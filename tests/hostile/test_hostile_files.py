@@ -868,6 +868,15 @@ def test_files_are_tried_where_they_are(tmp_path, monkeypatch):
         untrusted.refuse_crash(f"{folder}.h5", "hdf5")
 
 
+def test_files_are_tried_although_the_process_that_tries_them_was_killed(tmp_path, monkeypatch):
+    script = tmp_path / "once.py"
+    script.write_text("input()\nprint(0)\n")
+    monkeypatch.setattr(untrusted.probe, "__file__", str(script))
+    for name in ("a.h5", "b.h5"):
+        FORMATS["x.h5"].write(tmp_path / name)
+        untrusted.refuse_crash(tmp_path / name, "hdf5")
+
+
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs timers")
 def test_after_an_interruption_files_get_their_own_answers(tmp_path, monkeypatch):
     """The answer about a file comes too late, when another file is asked about."""

@@ -155,18 +155,21 @@ def _probe(path: str, what: str, names: tuple[str, ...], state: tuple[int, ...])
 
 def _ask(*question: object) -> int:
     """Return the exit code of the process that reads a file, or of the one that starts it."""
-    server, asking = _server(os.getpid(), probe.__file__)
-    answer = ""
-    try:
-        with asking, suppress(BrokenPipeError):
-            assert server.stdin and server.stdout
-            print(json.dumps(question), file=server.stdin, flush=True)
-            answer = server.stdout.readline()
-    finally:
-        if not answer:  # it ended, or we were interrupted, and its answer is still to come
-            _server.cache_clear()
-            server.kill()
-    return int(answer) if answer else server.wait()
+    for _ in range(2):  # that one may have been killed since it answered last
+        server, asking = _server(os.getpid(), probe.__file__)
+        answer = ""
+        try:
+            with asking, suppress(BrokenPipeError):
+                assert server.stdin and server.stdout
+                print(json.dumps(question), file=server.stdin, flush=True)
+                answer = server.stdout.readline()
+        finally:
+            if not answer:  # it ended, or we were interrupted, and its answer is still to come
+                _server.cache_clear()
+                server.kill()
+        if answer:
+            return int(answer)
+    return server.wait() or 1  # that it ended well is no answer
 
 
 @lru_cache(maxsize=1)
