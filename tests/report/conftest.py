@@ -418,119 +418,121 @@ def make_tests() -> Callable[..., pd.DataFrame]:
 @pytest.fixture(scope="session")
 def make_tables() -> Callable[..., dict[str, pd.DataFrame]]:
     """Function that gives every table for some conditions, with or without ceilings."""
+    built = {}
 
     def make(conditions=("easy", "both"), ceilings=True, models=(), seeds=2):
-        rng = np.random.default_rng(0)
-        networks = network_rows("tasks", conditions, seeds) if conditions else []
-        models = list(models)
-        score = lambda: rng.uniform(0, 0.5)  # noqa: E731
-        features = [row | {"feature": f} for row in networks for f in FEATURES]
-        ceiling = {"ceiling_low": 0.6, "ceiling_high": 0.7, "ceiling_convention": "leave one out"}
-        unit_ceiling = {"ceiling": 0.8, "ceiling_convention": "split-half"}
-        if not ceilings:
-            ceiling = {"ceiling_low": np.nan, "ceiling_high": np.nan}
-            unit_ceiling = {"ceiling": np.nan}
-            for each in (ceiling, unit_ceiling):
-                each["ceiling_convention"] = "unavailable"
-        constants = {"interval": "95 %", "n_subjects": 1, "n_stimuli": 40}
-        tables = {
-            "learning": measured(
-                "learning",
-                [
-                    row
-                    | {"target": row["condition"] in (row["feature"], "both")}
-                    | {"loss": 0.1, "mastered": False}
-                    for row in features
-                    if row["layer"] == "hidden1"
-                ],
-                accuracy=lambda: rng.uniform(0.5, 1),
-            ),
-            "variance_explained": measured(
-                "variance_explained", features, r2=score, r2_of_final=score
-            ),
-            **code_tables(networks, features, rng),
-            "encryption": encrypted(rng) if conditions else as_table("encryption"),
-            "similarity": both_ways(networks, rng),
-            "identification": identified(networks, rng),
-            "rsa_models": compared([*networks, *models], rng),
-            "rsa_untrained": measured(
-                "rsa_untrained",
-                [
-                    row | {"rdm_similarity": "corr", "untrained": "seed0", "untrained_seed": 0}
-                    for row in networks
-                ],
-                similarity=score,
-            ),
-            "rsa_recordings": measured(
-                "rsa_recordings",
-                [
-                    row
-                    | {"recording": "v4", "region": "", "rdm_similarity": c}
-                    | ceiling
-                    | constants
-                    for c in ("corr", "spearman")
-                    for row in [*networks, *models]
-                ],
-                similarity=score,
-                ci_low=lambda: rng.uniform(-0.2, 0),
-                ci_high=lambda: rng.uniform(0.5, 0.6),
-            ),
-            **recorded([*networks, *models], ceiling, rng),
-            **audited([*networks, *models], rng),
-            "recovery": recovered(["easy", "both"]),
-            "recovery_shares": as_table("recovery_shares"),
-            "encoding": measured(
-                "encoding",
-                [
-                    row
-                    | {"recording": "v4", "subject": "PE", "region": "V4", "unit": f"u{u}"}
-                    | unit_ceiling
-                    | {
-                        "r_error": 0.1,
-                        "reverse_r2": 0.1,
-                        "log10_alpha": 1.0,
-                        "alpha_at_edge": 0.0,
-                        "n_stimuli": 40,
-                        "r2": 0.1,
-                    }
-                    for row in [*networks, *models]
-                    if row["snapshot"] != "mastered"
-                    for u in range(3)
-                ],
-                r=score,
-                r_normalised=score,
-                p=score,
-                p_fdr=lambda: rng.uniform(0, 0.1),
-            ),
-            "reliability": as_table(
-                "reliability",
-                [
-                    {"recording": "v4", "subject": "PE", "region": "V4", "unit": f"u{u}"}
-                    | {"repeats": 4.0, "split_half": 0.5, "reliability": 0.6667, "ceiling": 0.8165}
-                    | {"convention": "split-half"}
-                    for u in range(3)
-                ],
-            ),
-            "claims": as_table(
-                "claims",
-                [
-                    {"claim": claim, "variant": variant, "snapshot": snapshot}
-                    | {"statement": f"the statement of {claim}", "verdict": verdict}
-                    | {"effect": -0.1234, "ci_low": np.nan, "ci_high": 0.5, "n_included": 9}
-                    | {"n_excluded": 1, "measure": "a difference", "remark": ""}
-                    | {"p": p_fdr / 4, "p_fdr": p_fdr}
-                    | {"reference": "a number", "provenance": "a paper"}
-                    for claim, variant, snapshot, verdict, p_fdr in (
-                        ("C1", "", "final", "supported", 0.003),
-                        ("C1", "", "mastered", "inconclusive", 0.5),
-                        ("C1", "momentum", "final", "inconclusive", 0.5),
-                        ("C1", "momentum", "mastered", "inconclusive", 0.5),
-                        ("C20", "", "final", "not supported", 0.068),
-                    )
-                ],
-            ),
-        }
-        assert tables.keys() == TABLES.keys()
-        return tables
+        key = repr((conditions, ceilings, models, seeds))
+        if key not in built:
+            built[key] = all_tables(conditions, ceilings, list(models), seeds)
+        return {name: table.copy() for name, table in built[key].items()}
 
     return make
+
+
+def all_tables(conditions, ceilings, models, seeds):
+    rng = np.random.default_rng(0)
+    networks = network_rows("tasks", conditions, seeds) if conditions else []
+    score = lambda: rng.uniform(0, 0.5)  # noqa: E731
+    features = [row | {"feature": f} for row in networks for f in FEATURES]
+    ceiling = {"ceiling_low": 0.6, "ceiling_high": 0.7, "ceiling_convention": "leave one out"}
+    unit_ceiling = {"ceiling": 0.8, "ceiling_convention": "split-half"}
+    if not ceilings:
+        ceiling = {"ceiling_low": np.nan, "ceiling_high": np.nan}
+        unit_ceiling = {"ceiling": np.nan}
+        for each in (ceiling, unit_ceiling):
+            each["ceiling_convention"] = "unavailable"
+    constants = {"interval": "95 %", "n_subjects": 1, "n_stimuli": 40}
+    tables = {
+        "learning": measured(
+            "learning",
+            [
+                row
+                | {"target": row["condition"] in (row["feature"], "both")}
+                | {"loss": 0.1, "mastered": False}
+                for row in features
+                if row["layer"] == "hidden1"
+            ],
+            accuracy=lambda: rng.uniform(0.5, 1),
+        ),
+        "variance_explained": measured("variance_explained", features, r2=score, r2_of_final=score),
+        **code_tables(networks, features, rng),
+        "encryption": encrypted(rng) if conditions else as_table("encryption"),
+        "similarity": both_ways(networks, rng),
+        "identification": identified(networks, rng),
+        "rsa_models": compared([*networks, *models], rng),
+        "rsa_untrained": measured(
+            "rsa_untrained",
+            [
+                row | {"rdm_similarity": "corr", "untrained": "seed0", "untrained_seed": 0}
+                for row in networks
+            ],
+            similarity=score,
+        ),
+        "rsa_recordings": measured(
+            "rsa_recordings",
+            [
+                row | {"recording": "v4", "region": "", "rdm_similarity": c} | ceiling | constants
+                for c in ("corr", "spearman")
+                for row in [*networks, *models]
+            ],
+            similarity=score,
+            ci_low=lambda: rng.uniform(-0.2, 0),
+            ci_high=lambda: rng.uniform(0.5, 0.6),
+        ),
+        **recorded([*networks, *models], ceiling, rng),
+        **audited([*networks, *models], rng),
+        "recovery": recovered(["easy", "both"]),
+        "recovery_shares": as_table("recovery_shares"),
+        "encoding": measured(
+            "encoding",
+            [
+                row
+                | {"recording": "v4", "subject": "PE", "region": "V4", "unit": f"u{u}"}
+                | unit_ceiling
+                | {
+                    "r_error": 0.1,
+                    "reverse_r2": 0.1,
+                    "log10_alpha": 1.0,
+                    "alpha_at_edge": 0.0,
+                    "n_stimuli": 40,
+                    "r2": 0.1,
+                }
+                for row in [*networks, *models]
+                if row["snapshot"] != "mastered"
+                for u in range(3)
+            ],
+            r=score,
+            r_normalised=score,
+            p=score,
+            p_fdr=lambda: rng.uniform(0, 0.1),
+        ),
+        "reliability": as_table(
+            "reliability",
+            [
+                {"recording": "v4", "subject": "PE", "region": "V4", "unit": f"u{u}"}
+                | {"repeats": 4.0, "split_half": 0.5, "reliability": 0.6667, "ceiling": 0.8165}
+                | {"convention": "split-half"}
+                for u in range(3)
+            ],
+        ),
+        "claims": as_table(
+            "claims",
+            [
+                {"claim": claim, "variant": variant, "snapshot": snapshot}
+                | {"statement": f"the statement of {claim}", "verdict": verdict}
+                | {"effect": -0.1234, "ci_low": np.nan, "ci_high": 0.5, "n_included": 9}
+                | {"n_excluded": 1, "measure": "a difference", "remark": ""}
+                | {"p": p_fdr / 4, "p_fdr": p_fdr}
+                | {"reference": "a number", "provenance": "a paper"}
+                for claim, variant, snapshot, verdict, p_fdr in (
+                    ("C1", "", "final", "supported", 0.003),
+                    ("C1", "", "mastered", "inconclusive", 0.5),
+                    ("C1", "momentum", "final", "inconclusive", 0.5),
+                    ("C1", "momentum", "mastered", "inconclusive", 0.5),
+                    ("C20", "", "final", "not supported", 0.068),
+                )
+            ],
+        ),
+    }
+    assert tables.keys() == TABLES.keys()
+    return tables

@@ -63,7 +63,8 @@ def write(folder, tables, figures=tuple(FIGURES), study=None, pictures=(), not_p
         paths.append(folder / "tables" / f"{name}.csv")
         write_table(paths[-1], name, table)
     svgs = [folder / "figures" / f"{name}.svg" for name in figures]
-    draw_figures(map(str, svgs), map(str, paths), LAYERS, {})
+    if svgs:
+        draw_figures(map(str, svgs), map(str, paths), LAYERS, {})
     config = folder / "config.yaml"
     config.write_text(
         yaml.safe_dump(SECTIONS | {"study": "quick", "title": "A title"} | (study or {}))

@@ -38,6 +38,11 @@ def page(make_tables, folder):
     return write(folder, make_tables())
 
 
+def tables_of(tables, *figures):
+    """Tables that some figures need."""
+    return {name: tables[name] for figure in figures for name in FIGURES[figure].needs}
+
+
 def rows_of(page):
     """Cells of every table row."""
     rows = re.findall(r"<tr>(.*?)</tr>", page, flags=re.DOTALL)
@@ -97,10 +102,9 @@ def test_a_claim_is_one_block_with_its_variants_and_both_times(page):
 
 
 def test_equal_loss_has_a_column_where_a_claim_is_decided_then(make_tables, tmp_path):
-    tables = make_tables()
-    claims = tables["claims"]
+    claims = make_tables()["claims"]
     matched = claims.iloc[[4]].assign(snapshot="matched", effect=0.25, remark="validation loss 0.1")
-    tables["claims"] = pd.concat([claims, matched], ignore_index=True)
+    tables = {"claims": pd.concat([claims, matched], ignore_index=True)}
     page = write(tmp_path, tables, figures=())
     titles = re.search(r'<table class="claims">\s*<thead>(.*?)</thead>', page, flags=re.DOTALL)[1]
     assert re.findall(r"<th>(.*?)</th>", titles)[-1] == "At equal loss"
@@ -112,12 +116,11 @@ def test_equal_loss_has_a_column_where_a_claim_is_decided_then(make_tables, tmp_
 
 
 def test_only_an_effect_without_networks_is_exact(make_tables, tmp_path):
-    tables = make_tables()
-    claims = tables["claims"]
+    claims = make_tables()["claims"]
     claims[["effect", "ci_low", "ci_high"]] = 0.7947
     claims.loc[4, ["n_included", "n_excluded"]] = 0
     claims.loc[4, ["p", "p_fdr"]] = np.nan
-    blocks = claims_in(write(tmp_path, tables, figures=()))
+    blocks = claims_in(write(tmp_path, {"claims": claims}, figures=()))
     assert blocks["C20"][1][0][2] == "At the end: not supported 0.795 (exact)"
     numbers = "0.795 [0.795, 0.795] n = 9, 1 excluded"
     assert blocks["C1"][1][0][2] == f"At the end: supported {numbers}"
@@ -171,9 +174,9 @@ def test_changes_are_gathered_by_their_kind(make_tables):
 
 
 def test_an_effect_without_networks_is_no_number(make_tables, tmp_path):
-    tables = make_tables()
-    tables["claims"][["effect", "ci_low", "ci_high"]] = np.nan
-    page = write(tmp_path, tables, figures=())
+    claims = make_tables()["claims"]
+    claims[["effect", "ci_low", "ci_high"]] = np.nan
+    page = write(tmp_path, {"claims": claims}, figures=())
     assert "[–, –]" not in page
 
 
@@ -210,7 +213,7 @@ def test_figures_stand_in_their_sections(page):
 
 
 def test_sections_without_figures_are_left_out(make_tables, tmp_path):
-    page = write(tmp_path, make_tables(), figures=["learning"])
+    page = write(tmp_path, tables_of(make_tables(), "learning"), figures=["learning"])
     assert 'id="learning-and-bias"' in page
     for absent in ("feature-codes", "use-of-features", "models-and-recordings"):
         assert f'id="{absent}"' not in page
@@ -219,25 +222,27 @@ def test_sections_without_figures_are_left_out(make_tables, tmp_path):
 
 @pytest.mark.parametrize(("n", "collapsed"), [(20, False), (21, True)])
 def test_a_long_list_of_conditions_is_collapsed(n, collapsed, make_tables, tmp_path):
-    conditions = tuple(f"rate={i}" for i in range(n))
-    tables = make_tables(conditions=conditions, seeds=1)
-    page = write(tmp_path, {"learning": tables["learning"]}, figures=())
+    learning = make_tables(conditions=("easy",), seeds=1)["learning"]
+    conditions = pd.concat(learning.assign(condition=f"rate={i}") for i in range(n))
+    page = write(tmp_path, {"learning": conditions}, figures=())
     assert (f"Show all {n} conditions" in page) == collapsed
     assert sum(cells[:1] == ["tasks"] for cells in rows_of(page)) == n
 
 
 @pytest.mark.slow
 def test_a_very_tall_figure_is_collapsed(tmp_path, monkeypatch, make_tables):
-    page = write(tmp_path / "short", make_tables(), figures=["variance"])
+    tables = tables_of(make_tables(), "variance")
+    page = write(tmp_path / "short", tables, figures=["variance"])
     assert "Show this tall figure" not in page
     monkeypatch.setattr("repbias.report.page.TALL", 100)
-    page = write(tmp_path / "tall", make_tables(), figures=["variance"])
+    page = write(tmp_path / "tall", tables, figures=["variance"])
     assert "Show this tall figure" in page
 
 
 def test_sweeps_are_never_collapsed(tmp_path, monkeypatch, make_tables):
     monkeypatch.setattr("repbias.report.page.TALL", 100)
-    page = write(tmp_path, make_tables(), figures=["sweeps", "variance"])
+    figures = ["sweeps", "variance"]
+    page = write(tmp_path, tables_of(make_tables(), *figures), figures)
     assert page.count("Show this tall figure") == 1
     sections = re.findall(r'<section id="([a-z_]+)">\s*<h3>(.*?)</section>', page, flags=re.DOTALL)
     assert {name: "Show this tall figure" in text for name, text in sections} == {
@@ -326,9 +331,9 @@ def test_names_from_files_are_text_not_markup(make_tables, tmp_path):
         assert b"<script" not in unpacked(image)
 
 
-def test_the_configuration_is_shown_in_full(make_tables, tmp_path):
+def test_the_configuration_is_shown_in_full(tmp_path):
     study = {"questions": {"mine": {"asks": "a < b & c"}}}
-    page = write(tmp_path, make_tables(), figures=(), study=study)
+    page = write(tmp_path, {}, figures=(), study=study)
     shown = re.search(r"<pre.*?>(.*?)</pre>", page, flags=re.DOTALL)[1]
     assert Page(shown).words
     text = "".join(Page(shown).words)
@@ -384,7 +389,7 @@ def test_published_numbers_and_other_recordings_stand_once_in_the_page(page):
 
 
 def test_pictures_stand_with_their_recording(make_tables, tmp_path):
-    tables = make_tables()
+    tables = tables_of(make_tables(), "quality")
     quality = tables["quality"]
     tables["quality"] = pd.concat([quality, quality.assign(recording="it_2")])
     svg = '<svg xmlns="http://www.w3.org/2000/svg" width="10pt" height="10pt"></svg>'
@@ -421,7 +426,7 @@ def test_run_times_are_summed_by_step(page, folder, tmp_path):
     assert ["train", "2", "30.5", "9.0", "500"] in rows_of(page)
 
 
-def test_conditions_are_summarised_at_the_end_of_training(make_tables, tmp_path):
+def test_conditions_are_summarised_at_the_end_of_training(tmp_path):
     """Two networks, one of them excluded; each counts where it stopped: median step 200."""
     rows = [
         {"experiment": "tasks", "condition": "both", "network": f"seed{seed}", "seed": seed}
@@ -431,8 +436,7 @@ def test_conditions_are_summarised_at_the_end_of_training(make_tables, tmp_path)
         for step, accuracy in zip(steps, (0.9 + seed / 10, 0.5), strict=True)
         for feature in ("easy", "hard")
     ]
-    tables = make_tables() | {"learning": pd.DataFrame(rows)}
-    page = write(tmp_path, tables, figures=())
+    page = write(tmp_path, {"learning": pd.DataFrame(rows)}, figures=())
     assert ["tasks", "both", "2", "1", "1", "200", "easy 0.950"] in rows_of(page)
 
 
@@ -540,7 +544,8 @@ def test_networks_that_see_have_pictures_and_studies_of_bits_have_none(page, mak
     for path in pictures:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(svg)
-    seen = write(tmp_path, make_tables(), figures=["learning"], pictures=pictures)
+    tables = tables_of(make_tables(), "learning")
+    seen = write(tmp_path, tables, figures=["learning"], pictures=pictures)
     order = [seen.index(f'<section id="{name}">') for name in ["stimuli", *names]]
     assert order == sorted(order)
     assert seen.index('id="stimuli"') < seen.index('id="learning"') < order[1]

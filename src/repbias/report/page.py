@@ -10,6 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -122,6 +123,7 @@ def write_page(
         temporary.write_text(page, encoding="utf-8")
 
 
+@cache
 def _template() -> Template:
     environment = Environment(
         loader=PackageLoader("repbias.report", "."),

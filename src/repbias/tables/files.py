@@ -109,7 +109,7 @@ def read_table(path: str | Path, name: str) -> pd.DataFrame:
 def read_tables(paths: Iterable[str | Path]) -> dict[str, pd.DataFrame]:
     """Read files that are called after their tables; every other table is there, but empty."""
     read = {Path(path).stem: read_table(path, Path(path).stem) for path in paths}
-    return {name: as_table(name) for name in TABLES} | read
+    return {name: read[name] if name in read else as_table(name) for name in TABLES}
 
 
 def read_any(path: str | Path) -> tuple[str | None, pd.DataFrame]:
