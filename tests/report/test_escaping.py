@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
 from html.parser import HTMLParser
@@ -14,6 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 from reports import SECTIONS
+from selenium.webdriver.support.ui import WebDriverWait
 
 from repbias.base.spec import printable
 from repbias.config.study import Experiment
@@ -115,16 +115,21 @@ def write(
     return page
 
 
+def named(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Tables with names from files, and of networks, which the figures show beside them."""
+    return {name: tables[name] for name in ("learning", *NAMES)}
+
+
 @pytest.fixture(scope="module")
 def harmless(make_tables, tmp_path_factory):
-    return write(tmp_path_factory.mktemp("harmless") / "x", make_tables(), "harmless")
+    return write(tmp_path_factory.mktemp("harmless") / "x", named(make_tables()), "harmless")
 
 
 @pytest.fixture(scope="module", params=HOSTILE)
 def hostile(request, make_tables, tmp_path_factory):
     """The case, and a page of it."""
     folder = tmp_path_factory.mktemp("hostile") / "x"
-    return request.param, write(folder, make_tables(), HOSTILE[request.param])
+    return request.param, write(folder, named(make_tables()), HOSTILE[request.param])
 
 
 def test_no_element_or_attribute_is_injected_and_the_text_is_shown(hostile, harmless):
@@ -166,48 +171,22 @@ def test_a_table_keeps_a_text_as_one_cell(hostile):
     assert set(table["method"]) == {SHOWN.get(case, HOSTILE[case])}
 
 
-@pytest.mark.skipif(
-    not (shutil.which("chromium") and shutil.which("chromedriver")),
-    reason="chromium and chromedriver are not installed (Debian: chromium chromium-driver)",
-)
-def test_nothing_runs_in_a_browser(make_tables, tmp_path):
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    for flag in (
-        "headless",
-        "no-sandbox",
-        "disable-gpu",
-        "disable-quic",
-        "no-first-run",
-        "disable-background-networking",
-        "disable-component-update",
-        "disable-sync",
-        f"user-data-dir={tmp_path / 'browser'}",
-    ):
-        options.add_argument(f"--{flag}")
+def test_nothing_runs_in_a_browser(browser, make_tables, tmp_path):
     everything = " ".join(HOSTILE.values())
     page = write(tmp_path / "page", make_tables(), everything, FIGURES)
-    browser = webdriver.Chrome(options, Service(shutil.which("chromedriver")))
-    try:
-        browser.get(page.as_uri())
-        assert browser.title.endswith(" · repbias"), browser.title
-        counts = "return [document.scripts.length, document.querySelectorAll('svg').length]"
-        assert browser.execute_script(counts) == [1, 0], "its own, which unpacks the figures"
-        WebDriverWait(browser, 30).until(
-            lambda b: b.execute_script(
-                "return [...document.images].every(i => !i.dataset.svgz && i.complete)"
-            )
+    browser.get(page.as_uri())
+    assert browser.title.endswith(" · repbias"), browser.title
+    counts = "return [document.scripts.length, document.querySelectorAll('svg').length]"
+    assert browser.execute_script(counts) == [1, 0], "its own, which unpacks the figures"
+    WebDriverWait(browser, 30).until(
+        lambda b: b.execute_script(
+            "return [...document.images].every(i => !i.dataset.svgz && i.complete)"
         )
-        shown = "return [...document.images].map(i => [i.alt, i.complete && i.naturalWidth > 100])"
-        images = browser.execute_script(shown)
-        assert len(images) == len(FIGURES)
-        assert all(drawn for _, drawn in images), images
-    finally:
-        browser.quit()
+    )
+    shown = "return [...document.images].map(i => [i.alt, i.complete && i.naturalWidth > 100])"
+    images = browser.execute_script(shown)
+    assert len(images) == len(FIGURES)
+    assert all(drawn for _, drawn in images), images
 
 
 def test_groups_of_stimuli_have_names_that_can_be_drawn():

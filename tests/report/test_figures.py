@@ -70,21 +70,28 @@ def test_figures_draw_without_ceilings(make_tables, tmp_path):
     assert not [name for name, table in data.items() if table.empty]
 
 
+@pytest.fixture(scope="module")
+def every_figure(make_tables, tmp_path_factory):
+    """The folder of all figures, and their data."""
+    folder = tmp_path_factory.mktemp("every")
+    return folder, draw(folder, make_tables(models=MODELS))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "settings",
-    [
-        pytest.param({"conditions": ("easy",)}, id="one condition"),
-        pytest.param({"conditions": ("easy",), "seeds": 1}, id="one network"),
-        pytest.param({"models": MODELS}, id="with models"),
-    ],
-)
-def test_every_figure_draws(settings, make_tables, tmp_path):
-    data = draw(tmp_path, make_tables(**settings))
+def test_every_figure_draws(every_figure):
+    _, data = every_figure
     assert data.keys() == FIGURES.keys()
-    empty = {"order"}  # of transformers: test_figures_order.py
-    empty |= {"sweeps"} if len(settings.get("conditions", "two")) == 1 else set()
-    if settings.get("seeds") == 1:
+    # Of transformers: test_figures_order.py.
+    assert {name for name, table in data.items() if table.empty} == {"order"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_every_figure_of_one_condition_draws(seeds, make_tables, tmp_path):
+    data = draw(tmp_path, make_tables(conditions=("easy",), seeds=seeds))
+    assert data.keys() == FIGURES.keys()
+    empty = {"order", "sweeps"}
+    if seeds == 1:
         empty |= {"rsa_models", "similarity"}  # one network has nothing to be compared with
     assert {name for name, table in data.items() if table.empty} == empty
 
@@ -188,17 +195,15 @@ def test_long_names_break_after_commas(name, lines_):
 
 
 @pytest.mark.slow
-def test_the_same_tables_give_the_same_bytes(make_tables, tmp_path, monkeypatch):
+def test_the_same_tables_give_the_same_bytes(every_figure, make_tables, tmp_path, monkeypatch):
     """Those of matplotlib, which draws twice."""
-    draw(tmp_path / "one", make_tables(models=MODELS))
     options = {"format": "svg", "metadata": {"Date": None}, "dpi": 144}
     monkeypatch.setattr("repbias.report.figures.save", lambda f, path: f.savefig(path, **options))
-    draw(tmp_path / "two", make_tables(models=MODELS))
+    draw(tmp_path, make_tables(models=MODELS))
     for name in FIGURES:
         for suffix in ("svg", "csv"):
             file = f"figures/{name}.{suffix}"
-            first, second = (tmp_path / folder / file for folder in ("one", "two"))
-            assert first.read_bytes() == second.read_bytes()
+            assert (every_figure[0] / file).read_bytes() == (tmp_path / file).read_bytes()
 
 
 def test_learning_shows_accuracy_and_the_variance_of_the_analysed_layer(make_tables):

@@ -345,11 +345,7 @@ def test_units_of_unknown_quality_draw(columns, make_tables):
     assert words_of(figure).count("not available") == 3
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["model_comparison", "rsa_fitted", "rsa_times", "encoding_regions", "variance_partition"],
-)
-def test_names_with_dollar_signs_are_text(name, make_tables, make_models, tmp_path):
+def test_names_with_dollar_signs_are_text(make_tables, make_models, tmp_path):
     """Matplotlib would take what is between two of them for a formula, and refuse a bad one."""
     tables = make_tables(conditions=(), models=make_models((r"$\bad{$", r"$\frac$")))
     for table in ("encoding_regions", "variance_partition", "encoding"):
@@ -358,5 +354,7 @@ def test_names_with_dollar_signs_are_text(name, make_tables, make_models, tmp_pa
     paths = [tmp_path / f"{table}.csv" for table in tables]
     for path, (table, frame) in zip(paths, tables.items(), strict=True):
         write_table(path, table, frame)
-    draw_figures([str(tmp_path / f"{name}.svg")], map(str, paths), {}, {})
-    assert r"\bad{" in (tmp_path / f"{name}.svg").read_text()
+    names = ("model_comparison", "rsa_fitted", "rsa_times", "encoding_regions")
+    svgs = [tmp_path / f"{name}.svg" for name in (*names, "variance_partition")]
+    draw_figures(map(str, svgs), map(str, paths), {}, {})
+    assert [svg.name for svg in svgs if r"\bad{" not in svg.read_text()] == []
