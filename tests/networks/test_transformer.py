@@ -1,5 +1,7 @@
 """Transformers of tokens against PyTorch's own layers, and what they report when."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -138,11 +140,11 @@ def test_layers_are_those_that_hooks_read_by_hand(settings):
     )
 
 
-@pytest.mark.parametrize("readout", ["token_mean", "flatten", "token1"])
-@pytest.mark.parametrize("settings", KINDS)
+@pytest.mark.parametrize(
+    ("settings", "readout"),
+    [*product(KINDS, ["token_mean"]), *product(KINDS[:2], ["flatten", "token1"])],
+)
 def test_a_layer_in_its_own_place_changes_nothing(settings, readout):
-    if readout == "token1" and settings.get("answers") == "heads" and len(settings) > 1:
-        pytest.skip("a decoder only is read at the last token")
     network = spec(**settings, readout=readout)
     module, x = made(settings), tokens().numpy()
     weights = {k: v.detach().numpy()[None] for k, v in module.state_dict().items()}
@@ -259,9 +261,9 @@ def tokens_family():
 def test_features_are_learned_and_can_be_steered(kind):
     family = tokens_family()
     stimuli = family.generate()
-    network = spec(architecture=kind, width=32, decoder_depth=1, order=[1, 0], readout="flatten")
+    network = spec(architecture=kind, decoder_depth=1, order=[1, 0], readout="flatten")
     training = Training(
-        learning_rate=3e-3, batch_size=64, max_steps=300, warmup_steps=20, extra_steps=50
+        learning_rate=1e-2, batch_size=64, max_steps=300, warmup_steps=20, extra_steps=50
     )
     networks = train(stimuli, network, training, [0], "cpu", family)
     assert networks.included.all()
