@@ -76,14 +76,14 @@ def assert_same(name, *arguments, exact=1e-10, **options):
 @pytest.mark.parametrize("name", ["eval_bootstrap", "eval_bootstrap_pattern", "eval_bootstrap_rdm"])
 def test_bootstraps(name, method):
     layers, data = simulated()
-    assert_same(name, fixed_models(layers, data), data, method=method, N=10)
+    assert_same(name, fixed_models(layers, data), data, method=method, N=5)
 
 
 @pytest.mark.parametrize("method", RDM_SIMILARITIES)
 def test_dual_bootstrap_without_cross_validation(method):
     layers, data = simulated()
     found = assert_same(
-        "eval_dual_bootstrap", fixed_models(layers, data), data, method=method, N=10
+        "eval_dual_bootstrap", fixed_models(layers, data), data, method=method, N=5
     )
     assert all(np.isfinite(p).all() for p in found.test_all())
 
@@ -93,7 +93,7 @@ def test_dual_bootstrap_without_cross_validation(method):
 def test_cross_validated_bootstrap(boot_type, method):
     """Some samples are too small for two folds and are NaN."""
     layers, data = simulated(n=8)
-    options = {"method": method, "N": 12, "boot_type": boot_type}
+    options = {"method": method, "N": 7, "boot_type": boot_type}
     found = assert_same("bootstrap_crossval", fixed_models(layers, data), data, **options)
     some = np.isnan(found.evaluations[:, 0, 0, 0]).mean()
     assert 0 < some < 1 or boot_type == "rdm"
@@ -112,7 +112,7 @@ def test_fitted_models(k_pattern, k_rdm, method):
         fitter=fit_regress_nn,
         k_pattern=k_pattern,
         k_rdm=k_rdm,
-        N=6,
+        N=3,
         exact=1e-10 if method in ("corr", "cosine") else 1e-4,
     )
 
@@ -125,7 +125,7 @@ def test_selected_models(method):
         ModelSelect("any", named(layers[:4], data)),
         ModelFixed("one", named(layers[0], data)),
     ]
-    assert_same("eval_dual_bootstrap", models, data, method=method, k_pattern=2, k_rdm=2, N=8)
+    assert_same("eval_dual_bootstrap", models, data, method=method, k_pattern=2, k_rdm=2, N=4)
 
 
 @pytest.mark.parametrize("method", ["corr", "corr_cov", "spearman"])
@@ -134,7 +134,7 @@ def test_groups_are_drawn_and_divided_together(method, k):
     layers, data = simulated(n=20, n_subjects=6)
     groups = {"pattern_descriptor": "category", "rdm_descriptor": "lab"}
     models = fixed_models(layers, data)
-    options = {"method": method, "N": 10, **groups}
+    options = {"method": method, "N": 5, **groups}
     assert_same("eval_dual_bootstrap", models, data, k_pattern=k, k_rdm=k, **options)
     assert_same("eval_bootstrap", models, data, **options)
 
