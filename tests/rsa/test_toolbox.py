@@ -82,9 +82,7 @@ def test_bootstraps(name, method):
 @pytest.mark.parametrize("method", RDM_SIMILARITIES)
 def test_dual_bootstrap_without_cross_validation(method):
     layers, data = simulated()
-    found = assert_same(
-        "eval_dual_bootstrap", fixed_models(layers, data), data, method=method, N=5
-    )
+    found = assert_same("eval_dual_bootstrap", fixed_models(layers, data), data, method=method, N=5)
     assert all(np.isfinite(p).all() for p in found.test_all())
 
 

@@ -126,8 +126,8 @@ def test_float32_values_survive(exponent, tmp_path):
 @pytest.mark.parametrize("text", ["7", "007", "1.50", "1e5", "NA", "null", "nan", "True", ""])
 def test_names_that_all_look_like_something_else_stay_text(text, tmp_path):
     """Units are numbered, an experiment may be called 92, a region NA: all are joined by name."""
-    for name, row in TABLES.items():
-        names = [column for column, kind in row.types.items() if kind is str]
+    for name in ("units", "encoding", "rsa_tests"):
+        names = [column for column, kind in TABLES[name].types.items() if kind is str]
         write_table(
             tmp_path / f"{name}.csv", name, example(name).assign(**dict.fromkeys(names, text))
         )
