@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -42,9 +44,23 @@ def make_results(study):
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(made, tmp_path, monkeypatch):
     """A study of two models, whose activations and RDMs are there, and of a recording."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The study's folder, of which every test has a copy."""
+    folder = tmp_path_factory.mktemp("made")
+    with contextlib.chdir(folder):
+        make_study()
+    return folder
+
+
+def make_study():
     rng = np.random.default_rng(0)
     Path("images").mkdir()
     for name in IDS:
@@ -74,7 +90,6 @@ def folder(tmp_path, monkeypatch):
     Path("ids.txt").write_text("\n".join(IDS))
     Path("study.yaml").write_text(yaml.safe_dump(study))
     make_results(study)
-    return tmp_path
 
 
 def test_every_alternative_is_printed_and_written(folder, capsys):
