@@ -34,9 +34,12 @@ NAMES = sorted(path.name for path in SCRIPTS.glob("*.py"))
 
 
 def forget():
-    """Empty the caches: a run of Snakemake sees one state of the code."""
+    """Empty the cache of modules: a run of Snakemake sees one state of the code."""
     fingerprint._module.cache_clear()
-    fingerprint._files.cache_clear()
+
+
+def forget_parsed():
+    """Empty the cache of what was parsed, which is known by its content."""
     fingerprint._parsed_before.cache_clear()
 
 
@@ -458,9 +461,9 @@ def memory(tmp_path, monkeypatch):
     file = tmp_path / "__pycache__/fingerprint.parsed"
     monkeypatch.setattr(fingerprint, "_memory", lambda: file)
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
-    forget()
+    forget_parsed()
     yield file
-    forget()
+    forget_parsed()
 
 
 def test_what_was_parsed_before_is_not_parsed_again(memory, original, monkeypatch):
@@ -468,12 +471,14 @@ def test_what_was_parsed_before_is_not_parsed_again(memory, original, monkeypatc
     assert first == original
     assert memory.exists()
     assert [path.name for path in memory.parent.iterdir()] == [memory.name]
+    forget_parsed()
     monkeypatch.setattr(fingerprint, "_parse", None)
     assert all_fingerprints() == first
 
 
 def test_an_edit_is_seen_with_what_was_parsed_before(memory, package, changed):
     all_fingerprints()
+    forget_parsed()
     replace(package / "claims/decide.py", "def ", "def _new():\n    pass\n\n\ndef ")
     assert "claims.py" in changed()
 

@@ -120,7 +120,8 @@ def _module(path: Path) -> _Module:
     if key not in known:
         known[key] = _parse(source)
     names, code = known[key]
-    return _Module(tuple(dict.fromkeys(file for name in names for file in _files(name))), code)
+    files = (file for name in names for file in _files(PACKAGE, name))
+    return _Module(tuple(dict.fromkeys(files)), code)
 
 
 def _parse(source: bytes) -> tuple[list[str], str]:
@@ -186,12 +187,12 @@ def _blocks(node: ast.AST) -> Iterator[list[ast.stmt]]:
 
 
 @cache
-def _files(name: str) -> tuple[Path, ...]:
-    """Return a module's file and those of the packages around it."""
-    package, _, _ = name.rpartition(".")
-    place = PACKAGE.parent.joinpath(*name.split("."))
-    files = (place / "__init__.py", place.with_suffix(".py"))
-    return (*(_files(package) if package else ()), *(file for file in files if file.is_file()))
+def _files(package: Path, name: str) -> list[Path]:
+    """Return a module's file and those of the packages around it; many modules import the same."""
+    _, *parts = name.split(".")
+    places = [package.joinpath(*parts[:depth]) for depth in range(len(parts) + 1)]
+    files = (file for at in places for file in (at / "__init__.py", at.with_suffix(".py")))
+    return [file for file in files if file.is_file()]
 
 
 def _is_text(statement: ast.stmt) -> bool:
