@@ -67,7 +67,7 @@ def test_a_network_is_the_one_that_its_training_set_gives(network, supervised):
 
 def test_a_network_with_its_own_training_set_does_not_notice_others():
     """Neighbours have sets of their own, one in common, or other ones, and stop earlier."""
-    settings = {"max_steps": 400, "evaluate_every": 5, "batch_size": 16, "learning_rate": 0.01}
+    settings = {"max_steps": 150, "evaluate_every": 5, "batch_size": 16, "learning_rate": 0.01}
     network, slow = MLP(hidden=[13, 5]), Training(extra_steps=5, **settings)
     quick = slow.model_copy(update={"targets": ["bit"]})
     families = [family(), family(supervised=0.6), family(1), family(2, training_sets="common")]
