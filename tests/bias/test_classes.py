@@ -221,15 +221,15 @@ def test_two_classes_are_the_same_by_a_sigmoid_and_by_a_softmax():
         assert networks.included.all()
         *_, final = snapshots("e", "c", networks, stimuli, MLP(hidden=[32, 16]), False)
         measured = {}
-        for f in ("easy", "hard"):
-            own = {"feature": f, "layer": "hidden2"}
-            for name, rows, value, more in (
-                ("r2", variance_rows(final, "ratio_of_sums"), "r2", {}),
-                ("flips", steering_rows(final, [0.5]), "flips", {"output": f}),
-                ("norm_sd", steering_rows(final, [1.0]), "norm_sd", {"output": f}),
-                ("probe", probes_rows(final, 20), "accuracy", {"probe": "nonlinear"}),
-            ):
-                chosen = [r[value] for r in rows if (own | more).items() <= r.items()]
+        for name, rows, value, more in (
+            ("r2", variance_rows(final, "ratio_of_sums"), "r2", {}),
+            ("flips", steering_rows(final, [0.5]), "flips", {"output": None}),
+            ("norm_sd", steering_rows(final, [1.0]), "norm_sd", {"output": None}),
+            ("probe", probes_rows(final, 20), "accuracy", {"probe": "nonlinear"}),
+        ):
+            for f in ("easy", "hard"):
+                own = {"feature": f, "layer": "hidden2"} | {k: v or f for k, v in more.items()}
+                chosen = [r[value] for r in rows if own.items() <= r.items()]
                 assert len(chosen) == 20, name
                 measured[f"{name} {f}"] = np.array(chosen)
         found[output] = measured
