@@ -45,11 +45,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
-def pytest_collection_finish() -> None:
-    """Leave out what the libraries made wherever garbage is looked for."""
-    gc.freeze()
-
-
 @pytest.fixture(scope="session")
 def test_data() -> Path:
     """Folder of the real recordings; tests that need it are skipped where it is absent."""

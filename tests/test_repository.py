@@ -184,7 +184,7 @@ def test_studies_load(path, request, monkeypatch):
 def test_benchmarks_can_be_started(path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [str(path), "--help"])
     monkeypatch.syspath_prepend(path.parent)
-    with pytest.raises(SystemExit, match="^0$"):
+    with pytest.raises(SystemExit, match=r"^0$"):
         runpy.run_path(str(path), run_name="__main__")
     assert capsys.readouterr().out.startswith("usage:")
 
