@@ -26,9 +26,9 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def draw(folder, tables, names=tuple(FIGURES), layers=LAYERS):
-    """Write the tables, draw the figures, and return each figure's CSV."""
+    """Write the tables with rows, draw the figures, and return each figure's CSV."""
     paths = []
-    for name, table in tables.items():
+    for name, table in ((name, table) for name, table in tables.items() if len(table)):
         paths.append(folder / "tables" / f"{name}.csv")
         write_table(paths[-1], name, table)
     svgs = [folder / "figures" / f"{name}.svg" for name in names]

@@ -41,7 +41,9 @@ def as_table(name: str, rows: Any = ()) -> pd.DataFrame:
     import pandas as pd
 
     columns = list(TABLES[name].columns)
-    frame = pd.DataFrame(rows) if len(rows) else pd.DataFrame(columns=columns)
+    if not len(rows):
+        return pd.DataFrame(columns=columns)
+    frame = pd.DataFrame(rows)
     if missing := [column for column in columns if column not in frame]:
         raise ValueError(f"table {name!r}: rows without {', '.join(map(repr, missing))}")
     if misfit := _misfit(frame, TABLES[name], _is_no_text):
