@@ -15,7 +15,9 @@ from repbias.base.groups import StimulusGroups
 from repbias.base.spec import RepbiasError
 from repbias.encoding.ridge import (
     Prediction,
+    folds_in_words,
     gram,
+    inner_folds,
     outer_folds,
     permutation_p,
     predict,
@@ -277,14 +279,38 @@ def test_a_fold_of_too_few_stimuli_is_refused(tensor, one_layer):
         encode_recording("v4", recording, "tasks", {"both": one_layer}, SPEC)
 
 
-def test_few_groups_are_never_left_out(tensor, one_layer):
-    """Every fold has stimuli of each; and permutations stay within them."""
-    recording = recording_of(tensor, columns={"category": np.arange(40) % 3})
-    data = targets("v4", recording, SPEC)
-    for train, test in outer_folds(data.groups, SPEC):
-        assert set(data.groups.codes[test]) == set(data.groups.codes[train]) == {0, 1, 2}
-    table = encode_recording("v4", recording, "tasks", {"both": one_layer}, SPEC)
-    assert table["p"].between(0, 1).all()
+@pytest.mark.parametrize("n_groups", [2, 3, 4])
+def test_a_model_of_few_groups_predicts_nothing_of_those_left_out(n_groups):
+    """The groups' means are most of the responses, but none of those in training says which."""
+    category = np.repeat(np.arange(n_groups), 40 // n_groups)
+    rng = np.random.default_rng(0)
+    means = 9 * rng.normal(size=(n_groups, 5))[category] + rng.normal(size=(len(category), 5))
+    groups = StimulusGroups.of(category, "category")
+    kernel = gram((category[:, None] == np.arange(n_groups)).astype(float))
+    fit = predict(kernel, means, SPEC, groups)
+    r, r2 = scores(fit, means)
+    assert (r == 0).all() and (r2 < 1e-9).all()
+    alone = predict(kernel, means, SPEC)
+    assert scores(alone, means)[1].mean() > 0.5
+    p = permutation_p(kernel, means, fit, SPEC, groups)
+    np.testing.assert_array_equal(p, 1)
+
+
+@pytest.mark.parametrize(
+    ("n_groups", "words"),
+    [
+        (40, "3 x 3 folds"),
+        (8, "3 x 3 folds of whole groups (category)"),
+        (3, "3 x 2 folds of whole groups (category)"),
+        (2, "2 folds of whole groups (category), 3 within the one that is left"),
+    ],
+)
+def test_folds_are_said_as_they_are(n_groups, words):
+    groups = StimulusGroups.of(np.arange(40) % n_groups, "category")
+    assert folds_in_words(groups, SPEC) == words
+    outer = outer_folds(groups, SPEC)
+    inner = inner_folds(groups.subset(outer[0][0]), SPEC)
+    assert (len(outer), len(inner)) == (int(words[0]), int(re.findall("[0-9]", words)[1]))
 
 
 def test_there_are_no_more_folds_than_groups(tensor, one_layer):

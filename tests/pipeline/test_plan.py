@@ -72,6 +72,23 @@ def test_an_analysis_is_given_its_settings_and_no_others():
     assert analyses["steering"]["function"] == OF_NETWORKS["steering"].function
 
 
+def test_cautions_are_told_what_models_and_the_audit_are_of(tmp_path):
+    """So that nobody is asked to group stimuli by what is tested."""
+    columns = "stimulus_id,category,e_0,e_1,size,film"
+    (tmp_path / "t.csv").write_text(f"{columns}\na,x,0,1,5,f\nb,y,1,0,2,g\n")
+    plan = plan_of(
+        images={"shown": {"table": str(tmp_path / "t.csv")}},
+        networks={
+            "known": {"kind": "features", "spaces": {"a": ["category"], "b": ["e_*"]}, "scale": "z"}
+        },
+        audit={"features": ["size", "e_0"]},
+        encoding={"partition": {"both": ["known:a", "stimuli:film"]}},
+    )
+    entries = plan.analyses_of_recordings(["quality", "cautions"])
+    assert entries["cautions"]["tested"] == ["size", "e_0", "category", "e_*", "film"]
+    assert entries["quality"]["tested"] is None
+
+
 def test_larger_batches_ask_for_more():
     plan = plan_of()
     resources = JobResources(plan)

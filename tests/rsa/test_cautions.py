@@ -80,11 +80,40 @@ def test_categories_that_nobody_named_are_found_and_named():
     assert dangers(recording(patterns, columns=columns, groups="category")) == set()
 
 
+@pytest.mark.parametrize(
+    ("n_values", "tested", "said"),
+    [
+        (8, (), "no independent draws"),
+        (8, ("category",), "It has 8 values and is a model or audited feature of this study"),
+        (4, ("size",), "It has 4 values and is no group: intervals and tests"),
+    ],
+)
+def test_what_is_tested_and_few_values_are_no_groups(n_values, tested, said):
+    category = np.arange(N) % n_values
+    patterns = RNG(0).normal(size=(n_values, 12))[category] + RNG(1).normal(size=(N, 12))
+    columns = {"category": np.array([f"c{c}" for c in category]), "size": np.arange(N) % 5}
+    table = cautions_table("mine", recording(patterns, columns=columns), Geometry(), tested)
+    (sentence,) = table["sentence"]
+    assert said in sentence
+    assert ("groups: category" in sentence) == (n_values == 8 and not tested)
+
+
+def test_groups_that_can_be_given_are_named_before_what_is_tested():
+    category, kind = np.arange(N) // 10, np.arange(N) // 5
+    patterns = 3 * RNG(0).normal(size=(4, 12))[category] + RNG(1).normal(size=(8, 12))[kind]
+    columns = {"category": category, "kind": kind}
+    mine = recording(patterns + RNG(2).normal(size=(N, 12)), columns=columns)
+    (sentence,) = cautions_table("mine", mine, Geometry(), ["category"])["sentence"]
+    assert "groups: kind" in sentence
+
+
 def test_few_groups_allow_no_test_between_them():
     mine = recording(
         RNG(0).normal(size=(N, 12)), columns={"film": np.arange(N) // 10}, groups="film"
     )
     assert dangers(mine) == {"no_test_between_groups"}
+    of_encoding = cautions_table("mine", mine, Geometry()).query("concerns == 'encoding'")
+    assert "whole groups (film, 4 of them)" in of_encoding["sentence"].item()
 
 
 def test_frames_of_a_film_are_found_by_the_order_of_their_ids():

@@ -16,9 +16,10 @@ class StimulusGroups:
     """The groups of stimuli: exemplars of a category, frames of a film, views of an object.
 
     Stimuli of a group are alike for reasons that no model needs to know, so they are no independent
-    draws. What generalises to other stimuli is tested between groups: whole groups are resampled,
-    permuted and left out. With fewer than :data:`MIN_GROUPS` groups that is impossible; then
-    everything is done within groups, and holds for these groups only.
+    draws. Whole groups are left out, so that nothing is predicted from stimuli of the same group.
+    What generalises to other stimuli is tested between groups: whole groups are resampled and
+    permuted. With fewer than :data:`MIN_GROUPS` groups that is impossible; then stimuli are
+    resampled and permuted within groups, and what follows holds for these groups only.
 
     Attributes
     ----------
@@ -141,14 +142,14 @@ class StimulusGroups:
     def folds(self, n_folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
         """Return the (train, test) stimuli of every fold, in which groups are whole.
 
-        Within groups, every fold has its share of each.
+        There are no more folds than groups. Stimuli of a single group, as one of two leaves in
+        training, are divided as if each were on its own.
         """
-        from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold
+        from sklearn.model_selection import GroupKFold, KFold
 
         options = {"shuffle": True, "random_state": seed}
-        stimuli = np.zeros(len(self))
-        if self.are_alone:
+        stimuli, n_groups = np.zeros(len(self)), len(self.sizes)
+        if self.are_alone or n_groups == 1:
             return list(KFold(n_folds, **options).split(stimuli))
-        if self.between:
-            return list(GroupKFold(n_folds, **options).split(stimuli, groups=self.codes))
-        return list(StratifiedKFold(n_folds, **options).split(stimuli, self.codes))
+        n_folds = min(n_folds, n_groups)
+        return list(GroupKFold(n_folds, **options).split(stimuli, groups=self.codes))

@@ -233,6 +233,7 @@ def _check_reliability(findings: Findings, recording: Recording) -> None:
 
 def _check_rsa(findings: Findings, study: Study, name: str, recording: Recording) -> None:
     """Compute the RDMs, and check what further analyses of them ask for."""
+    from repbias.networks.features import columns_named
     from repbias.recordings.parts import stimulus_groups
     from repbias.rsa.cautions import cautions_table
     from repbias.rsa.common import on_common_stimuli
@@ -253,7 +254,8 @@ def _check_rsa(findings: Findings, study: Study, name: str, recording: Recording
         of = f" ({n_stimuli} of {n_stimuli + left_out})" if left_out else ""
         found = [f"{comb(n_stimuli, 2)} pairs of stimuli{of}", *_of_rdms(common, parts)]
         findings.facts["RSA"] = ", ".join(found)
-        cautions = cautions_table(name, recording, geometry)
+        tested = columns_named(study.tested_columns(), recording.stimuli)
+        cautions = cautions_table(name, recording, geometry, tested)
         for caution in cautions.itertuples():
             where = f"{caution.region}: " if caution.region else ""
             findings.warnings.append(f"{where}{caution.sentence}")
@@ -282,10 +284,12 @@ def _of_rdms(recording: Recording, parts: Sequence[tuple[str, Recording, Rdms]])
 def _check_encoding(findings: Findings, study: Study, name: str, recording: Recording) -> None:
     """Find the units that encoding models can be fitted to, and the bands of joint models."""
     from repbias.encoding.partition import features_of_stimuli
+    from repbias.encoding.ridge import folds_in_words
     from repbias.encoding.tables import can_be_encoded, targets
+    from repbias.recordings.parts import stimulus_groups
 
     spec = study.encoding
-    folds = f"{spec.folds} x {spec.inner_folds} folds"
+    folds = folds_in_words(stimulus_groups(recording), spec)
     findings.facts["encoding"] = f"0 units, {folds}"
     with problems_in(findings):
         if not can_be_encoded(name, recording, spec):

@@ -64,12 +64,14 @@ class OfRecording(NamedTuple):
         given the experiment or stimulus set, and a mapping from condition or network to these
     settings : the section of the configuration that it is given, if any
     ignored : settings of the section that it does not depend on
+    tested : whether it is given the columns of the stimuli that models, and the audit, are of
     """
 
     function: str
     networks: Literal["rdms", "activations"] | None
     settings: Literal["geometry", "encoding"] | None
     ignored: frozenset[str] = frozenset()
+    tested: bool = False
 
 
 #: Settings of `geometry` that concern the networks' own RDMs, which are files.
@@ -91,6 +93,7 @@ OF_RECORDINGS = {
         None,
         "geometry",
         _OTHERS | _INFERENCE | {"bootstraps", "generalise", "time_resolved"},
+        tested=True,
     ),
     "rsa_recordings": OfRecording(
         "repbias.rsa.tables:compare_with_recording",

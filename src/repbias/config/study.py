@@ -37,7 +37,7 @@ from repbias.networks.architectures import ARCHITECTURES, AnyArchitecture
 from repbias.networks.heads import Heads
 from repbias.networks.kinds import ComputedNetwork, Network, is_shown
 from repbias.networks.modules import Modules, Readout
-from repbias.networks.spec import TrainedNetwork, Training
+from repbias.networks.spec import FeatureNetwork, TrainedNetwork, Training
 from repbias.networks.transformer import Transformer
 from repbias.recordings.readers import RecordingSpec
 from repbias.recordings.simulate import SimulatedRecording
@@ -473,6 +473,16 @@ class Study(Spec):
         read = [name for name in self.recordings if name not in self.simulated()]
         sets = [self.shown_to(name) for name in read]
         return [name for name in read if sets.count(self.shown_to(name)) > 1]
+
+    def tested_columns(self) -> list[str]:
+        """Return what names columns of the stimuli in models, joint models and the audit."""
+        entries = [f.column or name for name, f in self.audit.features.items()]
+        for network in self.networks.values():
+            if isinstance(network, FeatureNetwork):
+                entries += [entry for space in network.spaces.values() for entry in space]
+        bands = [band for model in self.encoding.partition.values() for band in model]
+        entries += [b.removeprefix("stimuli:") for b in bands if b.startswith("stimuli:")]
+        return list(dict.fromkeys(entries))
 
     def shown_to(self, recording: str) -> str:
         """Return the experiment or image set whose stimuli a recording was made with."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 from himalaya.kernel_ridge import generate_dirichlet_samples
@@ -69,16 +70,24 @@ def _scaled(kernel: np.ndarray) -> np.ndarray:
 
 def outer_folds(groups: StimulusGroups, spec: Encoding) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return the (train, test) stimuli of every outer fold; fewer where groups are fewer."""
-    return groups.folds(_at_most(spec.folds, groups), spec.seed)
+    return groups.folds(spec.folds, spec.seed)
 
 
 def inner_folds(groups: StimulusGroups, spec: Encoding) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return the inner folds of an outer fold's training stimuli, as :func:`outer_folds`."""
-    return groups.folds(_at_most(spec.inner_folds, groups), spec.seed)
+    return groups.folds(spec.inner_folds, spec.seed)
 
 
-def _at_most(n_folds: int, groups: StimulusGroups) -> int:
-    return min(n_folds, len(groups.sizes)) if groups.between else n_folds
+def folds_in_words(groups: StimulusGroups, spec: Encoding) -> str:
+    """Return how many outer and inner folds there are, and of what."""
+    if groups.are_alone:
+        return f"{spec.folds} x {spec.inner_folds} folds"
+    n_groups, whole = len(groups.sizes), f"whole groups ({groups.name})"
+    outer = min(spec.folds, n_groups)
+    training = n_groups - ceil(n_groups / outer)
+    if training == 1:
+        return f"{outer} folds of {whole}, {spec.inner_folds} within the one that is left"
+    return f"{outer} x {min(spec.inner_folds, training)} folds of {whole}"
 
 
 def predict(

@@ -12,10 +12,11 @@ class Encoding(Spec):
 
     folds: int = Field(5, ge=2)
     """Outer folds over stimuli: predictions are for stimuli that took no part in the fit. Groups of
-    stimuli (`images.<name>.groups`) are left out as a whole; with fewer groups than folds there are
-    as many folds as groups."""
+    stimuli (`images.<name>.groups`) are left out as a whole, however few they are; with fewer
+    groups than folds there are as many folds as groups."""
     inner_folds: int = Field(5, ge=2)
-    """Inner folds, which choose the penalty for every unit."""
+    """Inner folds, which choose the penalty for every unit. Groups are left out as a whole here,
+    too, unless the training stimuli are all of one."""
     log10_alpha: tuple[float, float] = (-3.0, 5.0)
     """Range of the penalty, relative to the mean squared norm of a centred activation pattern."""
     n_alphas: int = Field(17, ge=2)

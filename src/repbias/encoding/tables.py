@@ -38,8 +38,8 @@ _EDGE = 0.1
 _NAMED = 3
 #: Fewest stimuli in a fold: two points always correlate perfectly.
 _MIN_IN_FOLD = 3
-#: Fewest groups: one is tested, and of the others one chooses the penalty.
-_MIN_GROUPS = 3
+#: Fewest groups: one is predicted from the other.
+_MIN_GROUPS = 2
 
 
 @dataclass
@@ -185,8 +185,8 @@ def _too_few(groups: StimulusGroups, spec: Encoding) -> str:
     needed = least_stimuli(spec)
     if len(groups) < needed:
         return f"{len(groups)} stimuli are too few for {folds} (at least {needed})"
-    if groups.between and len(groups.sizes) < _MIN_GROUPS:
-        return f"groups: {len(groups.sizes)} of {groups.name} are too few to leave any out twice"
+    if len(groups.sizes) < _MIN_GROUPS:
+        return f"groups: all stimuli are of one {groups.name}, which cannot be left out"
     smallest = min(len(test) for _, test in outer_folds(groups, spec))
     if smallest < _MIN_IN_FOLD:
         return (

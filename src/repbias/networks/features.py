@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from fnmatch import fnmatchcase
 
 import numpy as np
@@ -92,6 +93,15 @@ def columns_of(
         name = missing[0] if missing else entry
         raise RepbiasError(f"{none} {name!r}; {nearest(name, available)}")
     return names
+
+
+def columns_named(entries: Collection[str], available: Collection[str]) -> set[str]:
+    """Return all columns that some entries name (:func:`columns_of`); not all need to exist."""
+    found: set[str] = set()
+    for entry in entries:
+        with suppress(RepbiasError):
+            found.update(columns_of(entry, available))
+    return found
 
 
 def _range(bounds: re.Match[str], at_most: int) -> Iterator[str]:

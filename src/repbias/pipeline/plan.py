@@ -524,13 +524,14 @@ class Plan:
         """Return the entries of analyses of recordings, with the settings they depend on."""
         entries = {}
         for name in analyses:
-            function, networks, section, ignored = OF_RECORDINGS[name]
+            function, networks, section, ignored, tested = OF_RECORDINGS[name]
             settings = _plain(getattr(self.study, section), exclude=set(ignored)) if section else {}
             entries[name] = {
                 "function": function,
                 "networks": networks,
                 "section": section,
                 "settings": settings,
+                "tested": self.study.tested_columns() if tested else None,
             }
         return entries
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from repbias.io.activations import Activations
 from repbias.io.recordings import Recording
+from repbias.networks.features import columns_named
 from repbias.pipeline.jobs import function_named
 
 
@@ -26,7 +27,8 @@ def analyse_recording(
     ----------
     analyses
         By name: the "function" (package.module:name), what it needs of the "networks", and the
-        "section" of the configuration that it is given, with its "settings": see
+        "section" of the configuration that it is given, with its "settings", and the columns of
+        the stimuli that are "tested" (None if it is not given these): see
         :class:`repbias.config.analyses.OfRecording`.
     name, recording
         The recording.
@@ -50,6 +52,8 @@ def analyse_recording(
         if section := entry["section"]:
             spec = importlib.import_module(f"repbias.{section}.spec")
             arguments.append(getattr(spec, section.capitalize())(**entry["settings"]))
+        if entry["tested"] is not None:
+            arguments.append(columns_named(entry["tested"], recording.stimuli))
         yield analysis, function_named(entry["function"])(*arguments)
 
 

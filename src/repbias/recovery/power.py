@@ -205,7 +205,7 @@ def power(
         if scorer is None or len(rows) < n_pool:
             of_rows = candidates if len(rows) == n_pool else candidates.of_stimuli(rows)
             part = groups.subset(rows)
-            if part.between and len(part.sizes) < 2:
+            if len(part.sizes) < 2:
                 raise RepbiasError(
                     f"plan: {len(rows)} stimuli of one {groups.name}, of which none can be "
                     "predicted from others; expected more stimuli, or smaller groups"

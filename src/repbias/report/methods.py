@@ -626,6 +626,11 @@ def _encoding(study: Settings, tables: Tables) -> Iterator[str]:
             "squared norm of an activation pattern. Scores are correlations between predicted and "
             "measured responses to held-out stimuli."
         )
+        if groups := [s["groups"] for s in study.get("images", {}).values() if s.get("groups")]:
+            yield (
+                f"Groups of stimuli ({listed(dict.fromkeys(groups))}) were left out as a whole, in "
+                "as many folds as there are groups where these are fewer."
+            )
         if spec["permutations"]:
             yield (
                 f"Units were tested by {spec['permutations']:,} permutations of their responses "

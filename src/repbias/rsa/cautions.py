@@ -7,13 +7,14 @@ stimuli give (docs/calibration.md has how often each is raised for nothing).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy.spatial.distance import squareform
 
+from repbias.base.groups import MIN_GROUPS
 from repbias.base.statistics import jackknife_interval
 from repbias.geometry.ceilings import subject_ceiling
 from repbias.geometry.comparison import RANKED, similarities
@@ -77,10 +78,26 @@ class Caution(NamedTuple):
     sentence: str
 
 
-def cautions_table(name: str, recording: Recording, spec: Geometry) -> pd.DataFrame:
-    """Find what is dangerous in a recording, region by region; the table cautions."""
+def cautions_table(
+    name: str, recording: Recording, spec: Geometry, tested: Collection[str] = ()
+) -> pd.DataFrame:
+    """Find what is dangerous in a recording, region by region; the table cautions.
+
+    Parameters
+    ----------
+    name, recording
+        The recording.
+    spec
+        Distances and RDM similarities.
+    tested
+        Columns of the stimuli that models, or the audit, are of: they are no groups.
+    """
     common = on_common_stimuli(recording, spec.min_units)
-    of_whole = [*of_units(recording), *of_stimuli_left_out(recording, common)]
+    of_whole = [
+        *of_units(recording),
+        *of_few_groups(recording),
+        *of_stimuli_left_out(recording, common),
+    ]
     rows = [{"recording": name, "region": ""} | caution._asdict() for caution in of_whole]
     recording = common
     for region, part, rdms in region_rdms(recording, spec, name):
@@ -89,7 +106,7 @@ def cautions_table(name: str, recording: Recording, spec: Geometry) -> pd.DataFr
             *left_out(of_region(recording, region) if region else recording, subjects),
             *of_rdms(rdms.dissimilarities, rdms.dissimilarity_measure, spec),
             *of_trials(part, spec),
-            *of_stimuli(part, rdms.dissimilarities, rdms.dissimilarity_measure),
+            *of_stimuli(part, rdms.dissimilarities, rdms.dissimilarity_measure, tested),
         ]
         rows += [{"recording": name, "region": region} | caution._asdict() for caution in found]
     return as_table("cautions", rows)
@@ -279,11 +296,30 @@ def of_trials(recording: Recording, spec: Geometry) -> Iterator[Caution]:
         )
 
 
-def of_stimuli(recording: Recording, data: np.ndarray, distance: str) -> Iterator[Caution]:
+def of_few_groups(recording: Recording) -> Iterator[Caution]:
+    """Look for groups that encoding models cannot be tested between."""
+    groups = stimulus_groups(recording)
+    if recording.responses is not None and not groups.exchangeable:
+        n = len(groups.sizes)
+        yield Caution(
+            "encoding",
+            "no_test_between_groups",
+            n,
+            MIN_GROUPS,
+            f"Encoding models predict whole groups ({groups.name}, {n} of them) from the others: "
+            "what sets a group apart counts only as far as other groups tell it, so that a model "
+            f"of {groups.name} itself predicts nothing. p is of permutations within groups.",
+        )
+
+
+def of_stimuli(
+    recording: Recording, data: np.ndarray, distance: str, tested: Collection[str] = ()
+) -> Iterator[Caution]:
     """Look for stimuli that depend on each other, where no groups were given.
 
     By the brain's own RDM: stimuli with the same value of a column, neighbours in the order of
-    their ids, and pairs that are almost the same.
+    their ids, and pairs that are almost the same. Columns that are `tested`, or have too few
+    values, are no groups that could be given, and are named where no other is.
     """
     if recording.info.get("kind") == "simulated":
         return  # drawn independently; ids are made of what is in them, so their order is no time
@@ -293,18 +329,34 @@ def of_stimuli(recording: Recording, data: np.ndarray, distance: str) -> Iterato
             yield _few_groups(len(groups.sizes), groups.name, groups.between)
         return
     square = squareform(mean_rdm(data), checks=False)
-    found = dependent_column(square, recording.stimuli)
+    levels = {column: len(np.unique(values)) for column, values in recording.stimuli.items()}
+    no_groups = {column for column, n in levels.items() if n < MIN_GROUPS} | set(tested)
+    found = dependent_column(square, recording.stimuli, no_groups)
     if found is not None:
         column, strength = found
+        alike = (
+            f"Stimuli with the same {column!r} evoke more similar responses than others "
+            f"(dissimilarity {strength:.0%} lower)"
+        )
+        so = (
+            ", so they are no independent draws: tests that take them for independent find "
+            "relations where there are none, in most cases instead of 5 %; say "
+            f"'groups: {column}' in the set of images."
+        )
+        if column in no_groups:
+            why = "a model or audited feature of this study" if column in tested else "no group"
+            so = (
+                f". It has {levels[column]} values and is {why}: intervals and tests over stimuli "
+                f"are about new stimuli of these {levels[column]}, and any model that tells them "
+                "apart is related to the brain by that alone; the audit of "
+                f"{column} says how much of a score that is."
+            )
         yield Caution(
             "tests",
             "dependent_stimuli",
             strength,
             LEAST_DEPENDENCE,
-            f"Stimuli with the same {column!r} evoke more similar responses than others "
-            f"(dissimilarity {strength:.0%} lower), so they are no independent draws: tests that "
-            "take them for independent find relations where there are none, in most cases instead "
-            f"of 5 %; say 'groups: {column}' in the set of images.",
+            alike + so,
         )
         return
     order = natural_order(recording.stimulus_ids)
@@ -342,7 +394,7 @@ def _few_groups(n: int, name: str, between: bool) -> Caution:
         "tests",
         "no_test_between_groups",
         n,
-        5,
+        MIN_GROUPS,
         f"{why} to permute whole ones: no test between them exists. What is tested is whether "
         f"there is a relation beyond which {name} a stimulus is of, not whether there is any.",
     )
@@ -383,9 +435,12 @@ def more_alike(
 
 
 def dependent_column(
-    square: np.ndarray, columns: dict[str, np.ndarray]
+    square: np.ndarray, columns: dict[str, np.ndarray], last: Collection[str] = ()
 ) -> tuple[str, float] | None:
-    """Return the column whose groups of stimuli are more alike than others, and by how much."""
+    """Return the column whose groups of stimuli are more alike than others, and by how much.
+
+    One of `last` only where there is no other.
+    """
     coded: dict[str, np.ndarray] = {}
     for column, values in columns.items():
         levels, codes = np.unique(np.asarray(values).astype(str), return_inverse=True)
@@ -397,7 +452,7 @@ def dependent_column(
         strength, p = more_alike(square, first, second, len(coded))
         if p <= LEVEL / len(coded) and strength > LEAST_DEPENDENCE:
             found[column] = strength
-    return max(found.items(), key=lambda item: item[1]) if found else None
+    return max(found.items(), key=lambda item: (item[0] not in last, item[1]), default=None)
 
 
 def natural_order(ids: np.ndarray) -> np.ndarray:

@@ -183,16 +183,18 @@ def stimulus_folds(groups: StimulusGroups, n_folds: int, seed: int) -> list[np.n
     RepbiasError
         If a fold would have fewer than four stimuli.
     """
-    n_folds = min(n_folds, len(groups.sizes)) if groups.between else n_folds
-    if len(groups) // n_folds < 4:
-        raise RepbiasError(
-            f"geometry.folds: {n_folds} folds of {len(groups)} stimuli; a fold needs at least 4, "
-            f"so at most {len(groups) // 4}"
-        )
     if groups.are_alone:
         order = np.random.default_rng(seed).permutation(len(groups))
-        return [np.sort(part) for part in np.array_split(order, n_folds)]
-    return [test for _, test in groups.folds(n_folds, seed)]
+        folds = [np.sort(part) for part in np.array_split(order, n_folds)]
+        problem = f"{n_folds} folds of {len(groups)} stimuli", f"so at most {len(groups) // 4}"
+    else:
+        folds = [test for _, test in groups.folds(n_folds, seed)]
+        problem = f"{len(folds)} folds of whole {groups.name}", "found one of {}"
+    if (smallest := min(map(len, folds))) < 4:
+        raise RepbiasError(
+            f"geometry.folds: {problem[0]}; a fold needs at least 4, {problem[1].format(smallest)}"
+        )
+    return folds
 
 
 def _within(vectors: np.ndarray, stimuli: np.ndarray) -> np.ndarray:

@@ -52,7 +52,10 @@ class ImageSet(Spec):
     groups: str | None = None
     """A column of the stimuli whose values are groups of stimuli that are alike whatever a model
     says of them: category, identity, object, film. Whole groups are then left out, resampled and
-    permuted, in RSA and encoding; without it, stimuli count as independent of each other."""
+    permuted, in RSA and encoding; without it, stimuli count as independent of each other. Fewer
+    than five groups are still left out as a whole, but resampled and permuted are the stimuli
+    within each: tests and intervals then hold for these groups only. A column that is itself a
+    model is no group: nothing of it could be predicted."""
 
     @field_validator("axes")
     @classmethod
