@@ -26,6 +26,7 @@ from repbias.base.spec import RepbiasError
 from repbias.geometry.similarity import METRICS
 from repbias.geometry.spec import Geometry
 from repbias.io.recordings import Recording
+from repbias.recordings.parts import of_trials
 
 EUCLIDEAN = Geometry(recording_distance="squared_euclidean")
 N = 40
@@ -90,6 +91,25 @@ def test_without_noise_means_and_products_agree(distance: str) -> None:
     (kernel,) = subject_kernels(recording, Geometry(recording_distance=distance), 0)
     np.testing.assert_allclose(centred(kernel.kernel), centred(kernel.means), atol=1e-12)
     assert np.trace(centred(kernel.means)) == pytest.approx(1)
+
+
+@pytest.mark.filterwarnings("error")
+def test_missing_repeats_are_known_and_a_unit_without_enough_costs_the_halves() -> None:
+    """A stimulus with a trial less than others, and then a unit with a single one of another."""
+    rng = np.random.default_rng(0)
+    recording = recorded(patterns(rng)[None], 5, 0.5, rng)
+    recording.responses[recording.trials["repeat"] == 4] *= np.nan
+    keep = ~((recording.trials["stimulus_id"] == "s03") & (recording.trials["repeat"] > 2))
+    recording = of_trials(recording, keep)
+    (kernel,) = subject_kernels(recording, Geometry(), 0)
+    assert len(kernel.halves) and kernel.noise is not None
+    of_stimulus = np.flatnonzero(recording.trials["stimulus_id"] == "s07")
+    recording.responses[of_stimulus[1:], 2] = np.nan
+    (kernel,) = subject_kernels(recording, Geometry(), 0)
+    assert not len(kernel.halves) and kernel.noise is None
+    recording.info["preparation"] = {"min_repeats": 2}
+    (kernel,) = subject_kernels(recording, Geometry(), 0)
+    assert len(kernel.halves) and kernel.noise is not None
 
 
 def test_the_kernel_of_rdms_is_that_of_patterns() -> None:

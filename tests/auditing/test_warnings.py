@@ -19,11 +19,11 @@ IDS = np.array([f"s{i:02d}" for i in range(N)])
 
 
 def recording(repeats: np.ndarray) -> Recording:
-    """Trials alone: as many of every stimulus as are said."""
+    """Trials of noise: as many of every stimulus as are said."""
     ids = np.repeat(IDS, repeats)
     return Recording(
         stimuli={"stimulus_id": IDS},
-        responses=np.zeros((len(ids), 3)),
+        responses=np.random.default_rng(0).normal(size=(len(ids), 3)),
         trials={"stimulus_id": ids, "repeat": np.zeros(len(ids), int)},
         units={"unit": np.arange(3).astype(str), "subject": np.full(3, "s")},
     )
@@ -59,7 +59,16 @@ def test_uneven_repeats_matter_for_correlation_only(design):
 
 
 def test_one_repeat_is_said(design):
-    assert said(design, halves=0).startswith("one repeat")
+    assert said(design, repeats=1, halves=0).startswith("one repeat: noise")
+
+
+def test_units_with_too_few_repeats_are_named_with_the_remedy(design):
+    """There are no halves where one of any lacks a pattern."""
+    of = recording(np.full(N, 4))
+    of.responses[np.flatnonzero(of.trials["stimulus_id"] == IDS[3])[1:], 2] = np.nan
+    (found,) = of_recording(of, side(np.eye(N), halves=0), design, "euclidean", ALONE)
+    assert found.startswith("1 of 3 units (2) have 1 repeat of a stimulus, too few to halve")
+    assert "min_repeats: 2 leaves them out" in found
 
 
 def test_a_stimulus_that_features_fit_alone_is_said():

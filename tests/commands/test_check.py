@@ -305,6 +305,18 @@ def test_min_reliability(check):
     assert fact(out, "encoding").startswith("13 units")
 
 
+def test_units_with_one_repeat_are_named_and_min_repeats_leaves_them_out(check):
+    array = responses()
+    array[2, 1:, 5] = np.nan
+    np.save("r.npy", array)
+    _, out = check(v4=ARRAY)
+    assert "warning: 1 unit of 16 with one repeat of some stimuli: M1/06; one is enough" in out
+    _, out = check(v4=ARRAY | {"min_repeats": 2})
+    assert fact(out, "analysed") == "15 units (min_repeats 2)"
+    assert fact(out, "encoding").startswith("15 units")
+    assert "with one repeat" not in out
+
+
 def test_one_recording_that_fails_does_not_keep_the_next_from_being_checked(check, folder):
     (folder / "bad.npy").write_bytes(b"x")
     code, out = check(bad=ARRAY | {"path": "bad.npy"}, good=ARRAY)

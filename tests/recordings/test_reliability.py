@@ -25,7 +25,7 @@ from repbias.recordings.reliability import (
     split_half_reliability,
     unit_ceiling,
 )
-from repbias.recordings.responses import by_repeat, stimulus_means
+from repbias.recordings.responses import by_repeat, fewest_repeats, stimulus_means
 
 
 def recording_of(tensor: np.ndarray) -> Recording:
@@ -149,6 +149,20 @@ def test_the_order_of_trials_in_the_file_does_not_matter():
     np.testing.assert_array_equal(stimulus_means(shuffled), stimulus_means(recording))
     a, b = split_half_reliability(shuffled), split_half_reliability(recording)
     np.testing.assert_array_equal(a.full, b.full)
+
+
+def test_units_with_few_repeats_are_left_out_if_the_recording_says_so():
+    """Of the stimuli that a unit was observed for: a stimulus that it missed is no repeat."""
+    _, tensor = simulated(12, 4, 5, 0.5)
+    tensor[3, 1:, 0] = np.nan
+    tensor[3, :, 1] = np.nan
+    tensor[:, 2:, 2] = np.nan
+    tensor[..., 3] = np.nan
+    recording = recording_of(tensor)
+    assert fewest_repeats(recording).tolist() == [1, 4, 2, 0, 4]
+    for minimum, expected in ((None, [0, 1, 2, 4]), (2, [1, 2, 4]), (3, [1, 4])):
+        recording.info["preparation"] = {"min_repeats": minimum}
+        assert np.flatnonzero(analysed_units(recording)).tolist() == expected
 
 
 def test_one_repeat_has_no_reliability():

@@ -175,9 +175,11 @@ def _of_patterns(
     n = len(means)
     halves = []
     for a, b in _splits(len(of_fold), seed) if several else []:
-        pair = [np.nanmean(of_fold[list(half)], axis=0) for half in (a, b)]
-        if not any(np.isnan(half).any() for half in pair):
-            halves.append([half @ half.T for half in pair])
+        pair = [of_fold[list(half)] for half in (a, b)]
+        # A unit with few repeats of a stimulus may have none in a half.
+        if not any(np.isnan(half).all(axis=0).any() for half in pair):
+            means_of_halves = [np.nanmean(half, axis=0) for half in pair]
+            halves.append([half @ half.T for half in means_of_halves])
     without = []
     for f in range(len(of_fold)) if several else []:
         left = products(np.delete(of_fold, f, axis=0)) if len(of_fold) > 2 else None
@@ -216,7 +218,9 @@ def _normalised(tensor: np.ndarray, to_unit_norm: bool) -> np.ndarray:
     """
     if not to_unit_norm:
         return tensor - np.nanmean(np.nanmean(tensor, axis=1), axis=0)
-    tensor = tensor - np.nanmean(tensor, axis=2, keepdims=True)
+    # Stimuli with fewer repeats than others have places of trials without any unit.
+    empty = np.isnan(tensor).all(axis=2, keepdims=True)
+    tensor = tensor - np.nanmean(np.where(empty, 0, tensor), axis=2, keepdims=True)
     norm = np.linalg.norm(np.nanmean(tensor, axis=1), axis=1)
     if (norm == 0).any():
         raise RepbiasError(f"audit: {(norm == 0).sum()} patterns are constant over units")

@@ -27,7 +27,7 @@ Parts = Callable[[Freed, Freed, Design], np.ndarray]
 #: Subjects from which on intervals are over them; fewer say nothing of others.
 MIN_SUBJECTS = 4
 #: What intervals are about.
-NO_INTERVAL = "no interval: one repeat of fewer than four subjects"
+NO_INTERVAL = "no interval: too few repeats of fewer than four subjects"
 NEW_SUBJECTS = "these stimuli, other subjects like these"
 THESE_SUBJECTS = "these stimuli and subjects, other repeats"
 

@@ -14,8 +14,15 @@ from repbias.auditing.scores import Division, Side
 from repbias.auditing.shares import Freed, centred
 from repbias.base.groups import StimulusGroups
 from repbias.io.recordings import Recording
-from repbias.recordings.parts import by_subject, of_shown, repeats_of_subjects
-from repbias.recordings.responses import by_repeat, observed_mean, trial_responses
+from repbias.recordings.parts import by_subject, of_shown, of_units, repeats_of_subjects
+from repbias.recordings.reliability import analysed_units
+from repbias.recordings.responses import (
+    by_repeat,
+    fewest_repeats,
+    observed_mean,
+    stimulus_means,
+    trial_responses,
+)
 
 #: Difference between the two estimators of a share.
 MOST_SPREAD = 0.02
@@ -29,6 +36,8 @@ MOST_SERIAL = 0.1
 MOST_WITHIN = 0.1
 #: Leverage of a stimulus.
 MOST_LEVERAGE = 0.5
+#: Units that are named.
+NAMED = 4
 
 
 def of_division(division: Division) -> Iterator[str]:
@@ -54,7 +63,8 @@ def of_recording(
     """Look at a recording, or a region of one, and the features of its stimuli."""
     if not len(side.halves):
         yield (
-            "one repeat: noise that stimuli share cannot be told from signal, and lowers the score"
+            f"{_few_repeats(recording)}: noise that stimuli share cannot be told from signal, and "
+            "lowers the score"
         )
     elif distance == "correlation" and _uneven(recording):
         yield (
@@ -83,6 +93,25 @@ def of_recording(
                 f"stimuli of the same {groups.name} are alike beyond the features (correlation "
                 f"{within:.2f}), which goes to the rest; audit {groups.name} as a feature"
             )
+
+
+def _few_repeats(recording: Recording) -> str:
+    """Say which units have too few repeats for those of all to be halved, and the remedy."""
+    if recording.responses is None:
+        return "one repeat"
+    used = of_units(recording, analysed_units(recording))
+    complete = ~np.isnan(stimulus_means(used)).any(axis=0)
+    repeats, names = fewest_repeats(used)[complete], used.units["unit"][complete]
+    fewest = int(repeats.min(initial=np.iinfo(int).max))
+    few = repeats == fewest
+    if few.all():
+        return "one repeat" if fewest == 1 else "units were not recorded in the same repeats"
+    named = ", ".join([*map(str, names[few][:NAMED]), *(["..."] if few.sum() > NAMED else [])])
+    return (
+        f"{few.sum()} of {len(few)} units ({named}) have {fewest} repeat"
+        f"{'s' * (fewest > 1)} of a stimulus, too few to halve (the recording's "
+        f"min_repeats: {fewest + 1} leaves them out)"
+    )
 
 
 def _uneven(recording: Recording) -> bool:

@@ -195,8 +195,13 @@ def _check_units(findings: Findings, recording: Recording) -> None:
 def _check_reliability(findings: Findings, recording: Recording) -> None:
     """Summarise repeats and reliability; warn if most units have no noise ceiling."""
     from repbias.recordings.parts import by_subject, of_shown
-    from repbias.recordings.reliability import UNIT_CONVENTION, analysed_units, unit_reliability
-    from repbias.recordings.responses import by_repeat
+    from repbias.recordings.reliability import (
+        UNIT_CONVENTION,
+        analysed_units,
+        too_few_repeats,
+        unit_reliability,
+    )
+    from repbias.recordings.responses import by_repeat, fewest_repeats
 
     counts = np.concatenate(
         [
@@ -204,6 +209,13 @@ def _check_reliability(findings: Findings, recording: Recording) -> None:
             for *_, part in by_subject(recording)
         ]
     )
+    few = (fewest_repeats(recording) == 1) & ~too_few_repeats(recording)
+    if few.any() and not few.all():
+        findings.warnings.append(
+            f"{count(few.sum(), 'unit')} of {len(few)} with one repeat of some stimuli: "
+            f"{some(recording.units['unit'][few])}; one is enough for the audit of its region to "
+            "have no intervals; the recording's min_repeats: 2 leaves units out that have fewer"
+        )
     mean = "" if np.ptp(counts) == 0 else f", mean {counts.mean():.1f}"  # as in the report
     findings.facts["repeats"] = f"{_extent(counts)}{mean} per stimulus and unit"
     reliability, convention = unit_reliability(recording)
@@ -225,10 +237,10 @@ def _check_reliability(findings: Findings, recording: Recording) -> None:
         findings.warnings.append(
             f"{n_without} of {len(reliability.full)} units have no noise ceiling"
         )
-    minimum = preparation_of(recording).min_reliability
-    if minimum is not None:
+    if minima := preparation_of(recording).minima():
         used = analysed_units(recording)
-        findings.facts["analysed"] = f"{used.sum()} units (min_reliability {minimum:g})"
+        said = ", ".join(f"{setting} {minimum:g}" for setting, minimum in minima.items())
+        findings.facts["analysed"] = f"{used.sum()} units ({said})"
 
 
 def _check_rsa(findings: Findings, study: Study, name: str, recording: Recording) -> None:

@@ -112,8 +112,8 @@ def targets(name: str, recording: Recording, spec: Encoding) -> Targets:
     """Find the units that can be predicted.
 
     Stimuli are sorted by id, so that folds do not depend on the recording's order. Left out, and
-    counted in the log, are units below the recording's `min_reliability`, units that respond the
-    same to every stimulus, and units observed for too few stimuli or groups.
+    counted in the log, are units below the recording's `min_reliability` or `min_repeats`, units
+    that respond the same to every stimulus, and units observed for too few stimuli or groups.
 
     Raises
     ------
@@ -199,16 +199,16 @@ def _too_few(groups: StimulusGroups, spec: Encoding) -> str:
 def _report_left_out(
     name: str, recording: Recording, usable: np.ndarray, reliable: np.ndarray
 ) -> None:
-    minimum = preparation_of(recording).min_reliability
-    if minimum is None:
+    minima = preparation_of(recording).minima()
+    if not minima:
         reliable = np.ones(len(usable), bool)
     if not reliable.all():
         logger.warning(
-            "%s: %d of %d units never vary or are below the min_reliability of %g; left out",
+            "%s: %d of %d units never vary or are below the %s; left out",
             name,
             (~reliable).sum(),
             len(reliable),
-            minimum,
+            " or ".join(f"{setting} of {minimum:g}" for setting, minimum in minima.items()),
         )
     others = reliable & ~usable
     if others.any():

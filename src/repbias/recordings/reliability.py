@@ -13,6 +13,7 @@ from repbias.io.recordings import Recording
 from repbias.recordings.parts import by_subject, of_shown
 from repbias.recordings.responses import (
     by_repeat,
+    fewest_repeats,
     has_repeats,
     observed_mean,
     stimulus_means,
@@ -112,14 +113,23 @@ def analysed_units(recording: Recording) -> np.ndarray:
 
     Units whose mean responses do not differ between stimuli are left out: they carry no
     information, and would make all patterns more alike. So are those below the recording's
-    `min_reliability`.
+    `min_reliability` or its `min_repeats`.
     """
-    varies = varies_over_stimuli(stimulus_means(recording))
+    varies = varies_over_stimuli(stimulus_means(recording)) & ~too_few_repeats(recording)
     minimum = preparation_of(recording).min_reliability
     if minimum is None:
         return varies
     with np.errstate(invalid="ignore"):
         return varies & (split_half_reliability(recording).full >= minimum)
+
+
+def too_few_repeats(recording: Recording) -> np.ndarray:
+    """Return which units have fewer repeats than the recording's `min_repeats`, (unit,) bool."""
+    minimum = preparation_of(recording).min_repeats
+    if minimum is None:
+        return np.zeros(len(recording.units["unit"]), bool)
+    few: np.ndarray = fewest_repeats(recording) < minimum
+    return few
 
 
 def reliability_table(name: str, recording: Recording) -> pd.DataFrame:

@@ -26,6 +26,19 @@ def stimulus_means(recording: Recording) -> np.ndarray:
     return means
 
 
+def fewest_repeats(recording: Recording) -> np.ndarray:
+    """Return of every unit the fewest repeats of a stimulus that it was observed for, (unit,) int.
+
+    0 of units that were never observed.
+    """
+    fewest = np.zeros(len(recording.units["unit"]), int)
+    for _, units, part in by_subject(recording):
+        counts = (~np.isnan(by_repeat(of_shown(part)))).sum(axis=1)
+        least = np.where(counts, counts, np.iinfo(int).max).min(axis=0)
+        fewest[units] = np.where(counts.any(axis=0), least, 0)
+    return fewest
+
+
 def observed_mean(values: np.ndarray, axis: int) -> np.ndarray:
     """Average over an axis, ignoring NaN; NaN, without a warning, where there is nothing else."""
     observed = ~np.isnan(values)

@@ -32,6 +32,9 @@ class Preparation(Spec):
     units contribute equally to RDMs."""
     min_reliability: float | None = Field(None, ge=0, le=1)
     """Leave out units whose reliability (split-half, Spearman-Brown corrected) is below this."""
+    min_repeats: int | None = Field(None, ge=1)
+    """Leave out units that have fewer repeats than this of any of the stimuli that they were
+    recorded with. One such unit among many is enough for the audit to have no intervals."""
     ceiling: Literal["split_half", "repeats"] = "split_half"
     """How the noise ceiling of a unit (the highest correlation that a model can reach) is
     estimated: from correlations between random halves of the repeats, or from the variances between
@@ -42,6 +45,11 @@ class Preparation(Spec):
         if self.window and self.window[0] >= self.window[1]:
             raise ValueError(f"window must ascend, found {list(self.window)}")
         return self
+
+    def minima(self) -> dict[str, float]:
+        """Return what units need to be analysed: the setting, and its value."""
+        found = {"min_reliability": self.min_reliability, "min_repeats": self.min_repeats}
+        return {setting: minimum for setting, minimum in found.items() if minimum is not None}
 
     def preparation(self) -> dict[str, object]:
         """Return these settings without those of subclasses, to be stored with the recording."""

@@ -89,7 +89,7 @@ class Twins:
         if not complete.any():
             raise RepbiasError("recovery: no unit was observed for every stimulus")
         unprepared = preparation_of(used).model_copy(
-            update={"window": None, "min_reliability": None}
+            update={"window": None, "min_reliability": None, "min_repeats": None}
         )
         info = {k: v for k, v in used.info.items() if k != "times_s"}
         used = of_units(

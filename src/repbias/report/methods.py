@@ -492,6 +492,9 @@ def _recordings(study: Settings, tables: Tables) -> Iterator[str]:
             yield "Every unit was divided by the standard deviation of its mean responses."
         if spec.get("min_reliability") is not None:
             yield f"Units with a reliability below {spec['min_reliability']} were left out."
+        if spec.get("min_repeats") is not None:
+            least = spec["min_repeats"]
+            yield f"Units with fewer than {least} repeats of a stimulus were left out."
     conventions = set(tables["reliability"]["convention"])
     if any(c.startswith("sqrt of split-half reliability") for c in conventions):
         yield (

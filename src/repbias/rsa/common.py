@@ -77,7 +77,8 @@ def on_common_stimuli(recording: Recording, min_units: int) -> Recording:
     if common.all():
         return recording
     used = of_units(recording, analysed_units(recording))
-    preparation = preparation_of(recording).model_copy(update={"min_reliability": None})
+    chosen = {"min_reliability": None, "min_repeats": None}
+    preparation = preparation_of(recording).model_copy(update=chosen)
     info = recording.info | {
         "preparation": preparation.preparation(),
         "not_common": int((~common).sum()),

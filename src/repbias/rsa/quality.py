@@ -22,6 +22,7 @@ from repbias.recordings.reliability import (
     random_halves,
     reliability_from_repeats,
     split_half_reliability,
+    too_few_repeats,
     unit_reliability,
 )
 from repbias.recordings.responses import by_repeat, has_repeats, observed_mean, trial_responses
@@ -201,6 +202,7 @@ class _Units(NamedTuple):
     ----------
     region : its region
     analysed : bool, whether the unit is reliable enough
+    few : bool, whether it has too few repeats to be analysed
     silent : bool, whether all its responses are 0
     constant : bool, whether its mean responses to all stimuli are the same
     incomplete : bool, whether it was not observed for every stimulus that its subject saw
@@ -213,6 +215,7 @@ class _Units(NamedTuple):
 
     region: np.ndarray
     analysed: np.ndarray
+    few: np.ndarray
     silent: np.ndarray
     constant: np.ndarray
     incomplete: np.ndarray
@@ -241,6 +244,7 @@ class _Units(NamedTuple):
         return cls(
             region=recording.units["region"],
             analysed=analysed_units(recording),
+            few=too_few_repeats(recording),
             silent=silent,
             constant=_constant(means),
             incomplete=np.isnan(means).any(axis=0),
@@ -287,9 +291,13 @@ class _Units(NamedTuple):
                 float(self.unobserved.mean()), "share of trials x units not observed"
             ),
         }
+        if self.few.any():
+            counts["units_below_min_repeats"] = _count(
+                self.few.sum(), "units with too few repeats of a stimulus, left out"
+            )
         if self.minimum is not None:
             counts["units_below_min_reliability"] = _count(
-                (~self.analysed).sum(),
+                (~self.analysed & ~self.few).sum(),
                 f"units without a reliability of {self.minimum:g} or more, left out",
             )
         return counts

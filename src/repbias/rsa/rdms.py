@@ -389,8 +389,8 @@ def _rdm_of_patterns(
         remedy = f"; never shown: {named}, which 'exclude' leaves out for all" if unseen else ""
         raise TooFewUnits(
             f"{where}: {usable.sum()} units were {needs}, fewer than geometry.min_units = "
-            f"{spec.min_units} (units that never vary, or are below min_reliability, do not "
-            f"count){remedy}",
+            f"{spec.min_units} (units that never vary, or are below min_reliability or "
+            f"min_repeats, do not count){remedy}",
             unsuited=not usable.any() and len(usable) >= spec.min_units,
         )
     try:

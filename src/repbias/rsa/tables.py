@@ -407,7 +407,7 @@ def time_bins(recording: Recording) -> Iterator[tuple[float, Recording]]:
     assert recording.responses is not None
     used = of_units(recording, analysed_units(recording))
     assert used.responses is not None
-    unprepared = {"window": None, "min_reliability": None}
+    unprepared = {"window": None, "min_reliability": None, "min_repeats": None}
     preparation = preparation_of(recording).model_copy(update=unprepared)
     for i, time in enumerate(recording.info["times_s"]):
         yield (
