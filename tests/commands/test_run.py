@@ -54,11 +54,13 @@ def test_the_pipeline_of_this_repository_is_run(folder, calls):
 
 def test_options_say_where_and_what_is_run(folder, calls):
     words = ["run", "config.yaml", "--profile", "slurm", "--dry-run", "--only", "learning"]
-    files = ["results/mine/config.yaml", "rdms/tasks/base.h5"]
+    files = ["results/mine/stimuli/tasks/base.h5", "rdms/tasks/base.h5"]
     assert main([*words, *files, "--", "--keep-going"]) == 0
     ((_, *words),) = calls
     files = ["results/mine/tables/learning.csv", files[0], f"results/mine/{files[1]}"]
     assert words[2:5] == files
+    # Without which what is made could not be loaded.
+    assert words[5] == "results/mine/config.yaml"
     profile = words[words.index("--workflow-profile") + 1]
     assert Path(profile, "config.yaml").read_text().startswith("# For a cluster")
     assert "--cores" not in words

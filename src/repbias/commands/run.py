@@ -109,7 +109,10 @@ def _found(folder: Path) -> Iterator[str]:
 
 
 def _targets(only: Sequence[str], plan: Plan) -> list[str]:
-    """Return the files of tables, which are named, and of what is named by its path."""
+    """Return the files of tables, which are named, and of what is named by its path.
+
+    And, with any of them, the configuration, by which results are read (:func:`repbias.load`).
+    """
     targets = []
     for name in only:
         if name in plan.tables:
@@ -120,7 +123,7 @@ def _targets(only: Sequence[str], plan: Plan) -> list[str]:
         else:
             known = nearest(name, plan.tables)
             raise RepbiasError(f"--only {name}: no table of this study; {known}")
-    return targets
+    return list(dict.fromkeys([*targets, f"{plan.results}/config.yaml"])) if targets else []
 
 
 def _resources(cores: str, profile: str | None) -> list[str]:
