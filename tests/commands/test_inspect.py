@@ -529,6 +529,17 @@ def test_a_long_table_is_recognised_by_what_is_repeated(stimulus, numbered, tmp_
     assert f"columns: {{{columns}, repeat: repeat}}  # guesses from names" in out
 
 
+@pytest.mark.parametrize(("first", "proposed"), [(0, True), (1, True), (2, False)])
+def test_trials_that_are_counted_are_repeats(first, proposed, tmp_path, inspect, read):
+    rows = pd.DataFrame(table_rows(), columns=["image", "trial", "neuron", "spike_count"])
+    rows["trial"] += first - rows["trial"].min()
+    rows.to_csv(tmp_path / "t.csv", index=False)
+    _, entry = inspect(tmp_path / "t.csv", stimuli="shown")
+    assert (entry["columns"].get("repeat") == "trial") == proposed
+    if proposed:
+        assert read(entry, IDS).responses.shape == (18, 5)
+
+
 def test_a_wide_table_is_called_a_guess(tmp_path, capsys):
     (tmp_path / "t.csv").write_text("stimulus;n1;n2\ncat;1,5;2\ndog;1,5;3\ncat;2,5;3\n")
     main(["inspect", str(tmp_path / "t.csv")])
@@ -586,6 +597,19 @@ def test_a_table_of_stimuli_with_another_column_of_ids(tmp_path, inspect):
     assert list(open_images(ImageSet(**inspect(path)[1])).columns) == ["category", "size"]
 
 
+def test_properties_and_an_embedding_go_to_images_too(tmp_path, capsys):
+    embedding = {f"emb_{i}": RNG.random(6) for i in range(12)}
+    table = pd.DataFrame({"stimulus_id": IDS, "category": ["a", "b"] * 3} | embedding)
+    table.to_csv(tmp_path / "images.csv", index=False)
+    main(["inspect", str(tmp_path / "images.csv")])
+    out = capsys.readouterr().out
+    blocks = yaml.safe_load(out[out.index("\nimages:") :])
+    assert "The blocks take it for both (a guess" in out
+    images = open_images(ImageSet(**blocks["images"]["images_images"]))
+    assert images.ids == IDS and len(images.columns) == 13
+    assert blocks["recordings"]["images"]["format"] == "wide"
+
+
 @pytest.mark.parametrize(
     "columns",
     [
@@ -599,7 +623,8 @@ def test_a_table_of_stimuli_with_another_column_of_ids(tmp_path, inspect):
 def test_tables_of_responses_and_trials_are_no_stimuli(columns, tmp_path, capsys):
     pd.DataFrame(columns).to_csv(tmp_path / "t.csv", index=False)
     main(["inspect", str(tmp_path / "t.csv")])
-    assert "kind: table" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "kind: table" in out and "\nimages:" not in out
 
 
 # Pictures beside responses, and folders of anything

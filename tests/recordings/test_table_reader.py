@@ -302,6 +302,7 @@ def test_invalid_wide_tables_are_refused(text, settings, message, tmp_path):
         ({"format": "wide", "columns": {"time": "t"}}, "columns.time: not for the wide format"),
         ({"format": "wide", "window": (0, 1)}, "a wide table has none"),
         ({"format": "wide", "columns": {"stimuli": "s"}}, "stimuli"),
+        ({"format": "long", "regions": "r.csv"}, r"columns: \{region: area\}; merge a table"),
         ({}, "format"),
     ],
 )

@@ -26,6 +26,8 @@ COLUMNS = {
     "region": ("region", "area", "brain_area"),
     "time": ("time", "time_s"),
 }
+#: Names of columns that may number the repeats of a stimulus; also those of all trials.
+TRIALS = ("trial", "trial_number")
 #: Columns that may stand in a wide table.
 OF_TRIALS = ("stimulus", "repeat", "session", "subject")
 #: Tables of stimuli have at most this many further columns; others may be recordings.
@@ -67,25 +69,40 @@ def describe_table(path: Path, variable: str | None) -> Description:
         found.section = "images"
         put_stimuli(found, path, table)
         return found
-    if len(set(table.get("stimulus_id", ()))) == n_rows:
-        found.lines.append(f"If it describes the stimuli, add to an entry of images: table: {path}")
+    if ids := _ids_of_stimuli(table):
+        if any(table[name].dtype.kind == "U" for name in table.keys() - ids[:1]):
+            found.lines.append(
+                "The blocks take it for both (a guess: a row for each stimulus, numbers and text); "
+                "leave out what it is not."
+            )
+            found.stimuli = Description([], section="images")
+            put_stimuli(found.stimuli, path, table)
+        else:
+            found.lines.append(
+                f"If it describes the stimuli, add to an entry of images: table: {path}"
+            )
     _put_table(found, path, table)
     return found
 
 
-def _describes_stimuli(table: Mapping[str, np.ndarray]) -> bool:
-    """Whether a table may hold properties of stimuli: a row for each, and few numbers."""
+def _ids_of_stimuli(table: Mapping[str, np.ndarray]) -> list[str]:
+    """Return the columns that may name the stimulus of each row; none in a table of trials."""
     named = _named_columns(table)
     of_recordings = COLUMNS.keys() - {"stimulus"}
     if any(named[what] != FILL_IN for what in of_recordings) or any(
         name.lower() in NO_RESPONSES for name in table
     ):
-        return False
-    ids = [
+        return []
+    return [
         name
         for name in id_columns(table)
         if table[name].dtype.kind == "U" or name == named["stimulus"]
     ]
+
+
+def _describes_stimuli(table: Mapping[str, np.ndarray]) -> bool:
+    """Whether a table holds properties of stimuli alone: a row for each, and few numbers."""
+    ids = _ids_of_stimuli(table)
     others = {name: values for name, values in table.items() if name not in ids[:1]}
     numbers = [name for name, values in others.items() if values.dtype.kind == "f"]
     # Units are called alike, but for their numbers.
@@ -179,12 +196,25 @@ def _layout(table: Mapping[str, np.ndarray]) -> _Layout:
             columns["unit"], guesses = second, [f"{second!r} as it occurs with every {first!r}"]
         else:
             guesses = [f"of {first!r} and {second!r}, one is the stimulus, one the unit"]
+    if "repeat" not in columns and (trial := _counted(table)):
+        columns["repeat"] = trial
+        guesses.append(f"{trial!r} as it counts from {table[trial].min()} to {table[trial].max()}")
     if "response" not in columns and len(measures) == 1:
         columns["response"] = measures[0]
         guesses.append(f"{measures[0]!r} as it is the only numeric column")
     needed = ("stimulus", "unit", "response")
     found = {k: columns.get(k, FILL_IN) for k in COLUMNS if k in needed or k in columns}
     return _Layout(True, why, found, guesses)
+
+
+def _counted(table: Mapping[str, np.ndarray]) -> str | None:
+    """Return the column that numbers trials: 1, 2, ... of every stimulus, or from 0."""
+    for name, values in table.items():
+        if name.lower() in TRIALS and values.dtype.kind == "i":
+            numbers = np.unique(values)
+            if numbers[0] in (0, 1) and np.ptp(numbers) == len(numbers) - 1 > 0:
+                return name
+    return None
 
 
 def _measures(table: Mapping[str, np.ndarray]) -> list[str]:

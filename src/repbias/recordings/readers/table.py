@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -42,7 +42,8 @@ class TableColumns(Spec):
     subject: str = "subject"
     """Subject; may be absent."""
     region: str = "region"
-    """Long format: brain region of the unit; may be absent."""
+    """Long format: brain region of the unit; may be absent. Regions that stand in a table of units
+    are merged with the responses before (docs/bring-your-recording.md)."""
     time: str = "time"
     """Long format: centre of the time bin in seconds; absent if there is one response per trial."""
 
@@ -76,6 +77,17 @@ class TableRecording(ResponseRecording):
     """Name of the subject, if there is no such column."""
     region: str = ""
     """Brain region, if there is no such column."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _regions_are_a_column(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "regions" in data:
+            raise ValueError(
+                "regions: unknown key of a table; the region of a unit is a column of the long "
+                "format, columns: {region: area}; merge a table of units with that of responses "
+                "(docs/bring-your-recording.md, 'If your data differ')"
+            )
+        return data
 
     @model_validator(mode="after")
     def _settings_fit_the_format(self) -> TableRecording:
