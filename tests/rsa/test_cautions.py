@@ -224,6 +224,10 @@ def test_uneven_repeats_matter_to_distances_that_noise_raises():
     assert dangers(mine, recording_distance="euclidean") == {"uneven_repeats"}
     assert dangers(mine, recording_distance="crossnobis") == set()
     assert dangers(mine) == set()
+    # Units of different rates: all patterns have these in common.
+    mine.responses = mine.responses + 3 * RNG(1).normal(size=mine.responses.shape[1])
+    assert dangers(mine) == {"uneven_repeats"}
+    assert dangers(mine, recording_distance="crossnobis") == set()
 
 
 @pytest.mark.parametrize(("most", "found"), [(4, set()), (5, {"uneven_repeats"})])

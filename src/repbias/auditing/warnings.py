@@ -68,8 +68,8 @@ def of_recording(
         )
     elif distance == "correlation" and _uneven(recording):
         yield (
-            "repeats are uneven, and correlation distance depends on their number; use "
-            "geometry.recording_distance: crossnobis"
+            "repeats are uneven, and correlation distance divides by norms of patterns, which hold "
+            "more noise where repeats are fewer; use geometry.recording_distance: crossnobis"
         )
     if (serial := serial_correlation(recording)) > MOST_SERIAL:
         yield (

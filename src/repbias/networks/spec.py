@@ -209,7 +209,9 @@ class FeatureNetwork(Spec):
     whatever has one unit of measure. `z` gives every column a mean of 0 and a standard deviation
     of 1: for columns of different units, such as a size and a luminance. `unit` gives the vector of
     every stimulus a length of 1: for embeddings that are compared by their cosine. A space of
-    several columns must say; the scale of a single one makes no difference."""
+    several columns must say; the scale of a single one makes no difference. It holds for all spaces
+    of the network: spaces that are scaled in different ways are two networks, which a partition
+    (`encoding.partition`) may mix."""
     distance: Literal["correlation", "euclidean", "squared_euclidean"] = "euclidean"
     """Dissimilarity between two stimuli, instead of `geometry.distance`."""
 
