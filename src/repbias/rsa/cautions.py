@@ -46,8 +46,8 @@ LEAST_AGREEMENT = 0.1
 MOST_UNEVEN = 1.5
 #: Mean correlation of patterns from which on noise raises correlation distances: it lowers positive
 #: correlations and negative ones alike, so that distances stay where they are if the mean is 0.
-#: Of 40 stimuli with 2 or 8 repeats each, a permutation test (5 %) of an unrelated model that varies
-#: alike is significant in 6 % of 200 data sets at 0, and of 100 in 19 % at .04 and 51 % at .11.
+#: Of 40 stimuli with 2 or 8 repeats each, a permutation test (5 %) of an unrelated model that
+#: varies alike is significant in 6 % of 200 data sets at 0, and of 100 in 19 % at .04, 51 % at .11.
 MOST_COMMON = 0.05
 #: With fewer units a correlation between patterns has too few degrees of freedom.
 FEW_UNITS = 10
