@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import pdist, squareform
 
+from repbias.config.analyses import OF_RECORDINGS
 from repbias.geometry.ceilings import subject_ceiling
 from repbias.geometry.spec import Geometry
 from repbias.io.recordings import Recording
+from repbias.pipeline.recording_analyses import analyse_recording
 from repbias.rsa import cautions
 from repbias.rsa.cautions import (
     cautions_table,
@@ -96,6 +98,16 @@ def test_what_is_tested_and_few_values_are_no_groups(n_values, tested, said):
     (sentence,) = table["sentence"]
     assert said in sentence
     assert ("groups: category" in sentence) == (n_values == 8 and not tested)
+
+
+def test_what_is_tested_is_told_by_the_names_and_patterns_of_the_study():
+    category = np.arange(N) % 8
+    patterns = RNG(0).normal(size=(8, 12))[category] + RNG(1).normal(size=(N, 12))
+    mine = recording(patterns, columns={"category": category})
+    entry = {"function": OF_RECORDINGS["cautions"].function, "networks": None}
+    entry |= {"section": "geometry", "settings": {}, "tested": ["emb_*", "cat*"]}
+    ((_, table),) = analyse_recording({"cautions": entry}, "mine", mine, "shown", {})
+    assert "model or audited feature" in table["sentence"].item()
 
 
 def test_groups_that_can_be_given_are_named_before_what_is_tested():

@@ -145,6 +145,21 @@ def test_every_stimulus_is_left_out_once(n, k, seed):
     assert max(map(len, folds)) - min(map(len, folds)) <= 1
 
 
+@pytest.mark.parametrize(("sizes", "folds"), [((6, 6), 2), ((5, 5, 6, 7), 4), ((4,) * 8, 5)])
+def test_groups_stay_whole_however_few_there_are(sizes, folds):
+    groups = StimulusGroups.of(np.repeat(np.arange(len(sizes)), sizes), "film")
+    found = stimulus_folds(groups, 5, 0)
+    assert len(found) == folds
+    of_fold = [set(groups.codes[test]) for test in found]
+    assert sum(map(len, of_fold)) == len(set.union(*of_fold)) == len(sizes)
+
+
+def test_a_group_that_is_too_small_for_a_fold_is_refused():
+    groups = StimulusGroups.of(np.repeat([0, 1], [3, 20]), "film")
+    with pytest.raises(RepbiasError, match=r"2 folds of whole film; .* found one of 3"):
+        stimulus_folds(groups, 5, 0)
+
+
 @pytest.mark.parametrize("n_subjects", [2, 4])
 def test_cross_validation_written_out(n_subjects):
     """In loops over folds and subjects, with rsatoolbox's fit and comparison. With two subjects

@@ -110,6 +110,7 @@ def edited(tmp_path, monkeypatch):
 
     def forget():
         fingerprint._module.cache_clear()
+        fingerprint._files.cache_clear()
 
     def edit(old, new):
         before = code_fingerprint(ROOT / "workflow/scripts/train.py")
