@@ -21,7 +21,7 @@ from repbias.claims.catalogue import CLAIMS
 from repbias.config.analyses import OF_RECORDINGS
 from repbias.config.study import Study
 from repbias.pipeline.checks import load_study
-from repbias.pipeline.plan import Plan
+from repbias.pipeline.plan import DERIVED, Plan
 from repbias.tables import TABLES
 
 ROOT = Path(__file__).parents[1]
@@ -231,7 +231,7 @@ def test_the_study_of_bits_has_ten_networks_in_every_condition(bits):
 
 
 def test_the_study_of_bits_fills_every_table_of_networks(bits):
-    of_recordings = {*OF_RECORDINGS, "encoding_regions", "rsa_between_recordings", "references"}
+    of_recordings = {*OF_RECORDINGS, *DERIVED, "rsa_between_recordings"}
     of_recordings |= {"audit", "audit_remaining", "audit_range", "recovery", "recovery_shares"}
     assert set(Plan(bits).tables) == TABLES.keys() - of_recordings
 

@@ -157,6 +157,42 @@ def test_parts_are_sums_and_differences_of_cross_validated_fits(opened):
     np.testing.assert_allclose(split, parts["all"], atol=1e-12)
 
 
+def test_errors_are_jackknifed_over_the_stimuli_of_a_region(opened):
+    """Against parts from scratch, without a stimulus; himalaya splits r2, units are averaged."""
+    spaces, y = three(n=30, units=4)
+    y[20:, 3] = np.nan  # a unit that saw fewer stimuli counts in its region all the same
+    recording = recording_of(y)
+    recording.units["region"] = np.array(["V4", "V4", "IT", "V4"])
+    net = opened("net", {"a": spaces[:1], "b": spaces[1:2]})
+    table = partition(recording, {"net": net}, ["net:a", "net:b"])
+    without = {part: [] for part in ("alone net:b", "unique net:a", "shared", "split net:a")}
+    for left_out in range(30):
+        found = {part: [] for part in without}
+        for unit in (0, 1, 3):
+            seen = np.flatnonzero(~np.isnan(y[:, unit]))
+            used = seen != left_out
+            kernels = np.stack([gram(s[seen].astype(np.float32)) for s in spaces[:2]])
+            fits = [
+                predict(kernels[bands], y[seen][:, [unit]], Encoding(**FAST))
+                for bands in ([0], [1], [0, 1])
+            ]
+            target = (y[seen][:, [unit]] - fits[2].baseline)[used]
+            a, b, both = (1 - ((target - f.parts.sum(0)[used]) ** 2).sum() / (target**2).sum()
+                          for f in fits)  # fmt: skip
+            split = np.sum(target * fits[2].parts[0][used] * 2)
+            split -= np.sum(fits[2].parts[0][used] * fits[2].parts.sum(0)[used])
+            found["alone net:b"].append(b)
+            found["unique net:a"].append(both - b)
+            found["shared"].append(a + b - both)
+            found["split net:a"].append(split / (target**2).sum())
+        for part, values in found.items():
+            without[part].append(np.mean(values))
+    of_v4 = table[table["region"] == "V4"].set_index("part")
+    for part, values in without.items():
+        error = np.sqrt(29 * np.var(values) * 3 / 2)
+        np.testing.assert_allclose(of_v4.loc[part, "r2_error"], error, rtol=1e-6)
+
+
 def test_of_more_than_three_bands_not_every_subset_is_fitted(opened):
     spaces, y = three(units=1)
     layers = dict(zip("abc", spaces[:, None], strict=True)) | {"d": spaces[:1] + spaces[1:2]}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import t as student
 from scipy.stats import ttest_1samp
 
-from repbias.encoding.regions import region_table
+from repbias.encoding.regions import partition_table, region_table
 from repbias.tables import TABLES, as_table
 
 
@@ -99,6 +99,34 @@ def test_no_units_give_no_regions():
     table = region_table(as_table("encoding"))
     assert table.empty
     assert tuple(table.columns) == TABLES["encoding_regions"].columns
+
+
+PARTS = as_table(
+    "variance_partition",
+    SUBJECTS.assign(model="joint", part="unique a", r2=SUBJECTS["r"], r2_error=0.05),
+)
+
+
+def test_parts_of_variance_have_the_intervals_of_encoding():
+    """Units are averaged within subjects: pooled, their interval would say nothing of others."""
+    table = partition_table(PARTS)
+    assert tuple(table.columns) == TABLES["variance_partition_regions"].columns
+    encoded = region_table(SUBJECTS)
+    same = ["recording", "region", "network", "n_subjects", "n_units", "interval"]
+    pd.testing.assert_frame_equal(table[same], encoded[same])
+    for found, expected in (("r2", "r"), ("ci_low", "ci_low"), ("ci_high", "ci_high")):
+        np.testing.assert_allclose(table[found], encoded[expected])
+
+
+def test_parts_and_networks_are_apart_and_no_parts_give_no_regions():
+    other = PARTS.assign(part="all", r2=-2.0)
+    table = partition_table(pd.concat([PARTS, other, PARTS.assign(network="seed1")]))
+    assert len(table) == 9
+    assert table.groupby("part")["r2"].min()["all"] == -2, "nothing is clipped"
+    assert table.groupby("part")["ci_low"].min()["all"] < -2
+    empty = partition_table(as_table("variance_partition"))
+    assert empty.empty
+    assert tuple(empty.columns) == TABLES["variance_partition_regions"].columns
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.floats(-1, 1)), min_size=1, max_size=12))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from himalaya.kernel_ridge import KernelRidgeCV, MultipleKernelRidgeCV
+from himalaya.scoring import r2_score_split
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -18,6 +21,7 @@ from repbias.base.groups import StimulusGroups
 from repbias.encoding.ridge import (
     Prediction,
     gram,
+    left_out_r2,
     left_out_scores,
     predict,
     scores,
@@ -353,3 +357,22 @@ def test_scores_without_stimuli_are_those_of_the_others():
     flat = Prediction(fit.parts, fit.fold, 0 * fit.baseline, fit.alphas, fit.grid)
     expected = scores(flat, constant)[0]
     np.testing.assert_allclose(left_out_scores(flat, constant, np.ones((1, 40)))[0], expected)
+
+
+def test_r2_without_stimuli_is_that_of_the_others_and_split_as_himalaya_does():
+    x, y = data(n=40, p=20, units=3, noise=4)
+    fit = predict(np.stack([gram(x[:, :8]), gram(x[:, 8:])]), y, Encoding(n_alphas=5))
+    blocks = np.concatenate([1 - np.eye(40, dtype=int), [np.arange(40) % 2]])
+    found, split = left_out_r2(fit, y, blocks)
+    for row, kept in enumerate(blocks.astype(bool)):
+        without = Prediction(
+            fit.parts[:, kept], fit.fold[kept], fit.baseline[kept], fit.alphas, fit.grid
+        )
+        np.testing.assert_allclose(found[row], scores(without, y[kept])[1], atol=1e-9)
+        centred = y[kept] - without.baseline
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # its mean is that of the training stimuli
+            expected = r2_score_split(centred, without.parts)
+        np.testing.assert_allclose(split[:, row], expected, atol=1e-9)
+    nothing, _ = left_out_r2(fit, fit.baseline, blocks)
+    assert not nothing.any(), "no variance counts as 0"

@@ -20,7 +20,7 @@ def test_published_numbers_stand_beside_what_is_measured():
 
 
 def test_without_anything_to_follow_from_there_are_no_rows():
-    for name in ("encoding_regions", "references"):
+    for name in ("encoding_regions", "variance_partition_regions", "references"):
         table = derive(name, EMPTY, [])
         assert tuple(table.columns) == TABLES[name].columns and len(table) == 0
 

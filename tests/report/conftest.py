@@ -364,6 +364,20 @@ def recorded(rows, ceiling, rng):
                 for unit in range(3)
             ],
             r2=score,
+            r2_error=lambda: 0.05,
+        ),
+        "variance_partition_regions": measured(
+            "variance_partition_regions",
+            [
+                of
+                | {"region": region, "experiment": experiment, "model": condition, "part": part}
+                | {"network": "seed0", "snapshot": "final", "n_units": 3}
+                for experiment, condition in conditions
+                for part in ("all", "alone easy", "unique easy", "shared")
+                for region in ("V4", "IT")
+            ],
+            r2=score,
+            **interval,
         ),
         "quality": as_table(
             "quality",

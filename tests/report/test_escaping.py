@@ -55,7 +55,7 @@ NAMES = {
     "rsa_between_recordings": ("recording_a", "interval"),
     "rsa_recordings": ("ceiling_convention", "interval"),
     "rsa_tests": ("warning", "method"),
-    "variance_partition": ("region",),
+    "variance_partition_regions": ("region",),
 }
 #: Figures that show names from files.
 NAMED = ["quality", "encoding_regions", "variance_partition"]

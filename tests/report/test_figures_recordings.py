@@ -305,19 +305,25 @@ def test_units_without_ceilings_have_no_normalised_distribution(make_tables):
     figure.draw_without_rendering()
 
 
-def test_parts_of_variance_are_means_over_units(make_tables):
+def test_parts_of_variance_have_the_intervals_of_their_table(make_tables):
     tables = make_tables()
-    table = tables["variance_partition"]
+    table = tables["variance_partition_regions"]
     second = table.assign(network="seed1", r2=table["r2"] + 0.2)
-    tables["variance_partition"] = pd.concat([table, second], ignore_index=True)
+    several = table["model"] == "both"
+    both = pd.concat([table, second[several]], ignore_index=True)
+    tables["variance_partition_regions"] = both
     figure, data = DRAWINGS["variance_partition"](tables, LAYERS)
     assert len(data) == 2 * 2 * 4, "regions, models, parts"
-    keys = ["region", "model", "part"]
-    for key, part in table.groupby(keys):
-        row = data.set_index(keys).loc[key]
-        assert row["n_units"] == 3, "two networks of a unit count once"
-        expected = np.minimum(mean_interval(part["r2"].to_numpy() + 0.1), 1).tolist()
-        assert list(row[["r2", "ci_low", "ci_high"]]) == pytest.approx(expected)
+    keys, numbers = ["region", "model", "part"], ["r2", "ci_low", "ci_high"]
+    for _, row in table[~several].iterrows():
+        drawn = data.set_index(keys).loc[tuple(row[keys])]
+        assert list(drawn[numbers]) == pytest.approx(list(row[numbers])), "of one network, its own"
+        assert drawn["interval"] == row["interval"]
+    for _, row in table[several].iterrows():
+        drawn = data.set_index(keys).loc[tuple(row[keys])]
+        expected = np.minimum(mean_interval(row["r2"] + np.array([0, 0.2])), 1)
+        assert list(drawn[numbers]) == pytest.approx(list(expected))
+        assert "networks" in drawn["interval"] and drawn["n_networks"] == 2
     drawn = sorted(x for axis in figure.axes for x, *_ in dots(axis))
     assert drawn == pytest.approx(sorted(data["r2"]))
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
@@ -348,9 +354,9 @@ def test_units_of_unknown_quality_draw(columns, make_tables):
 def test_names_with_dollar_signs_are_text(make_tables, make_models, tmp_path):
     """Matplotlib would take what is between two of them for a formula, and refuse a bad one."""
     tables = make_tables(conditions=(), models=make_models((r"$\bad{$", r"$\frac$")))
-    for table in ("encoding_regions", "variance_partition", "encoding"):
+    for table in ("encoding_regions", "variance_partition_regions", "encoding"):
         tables[table]["region"] = r"$\bad{$"
-    tables["variance_partition"]["part"] = r"alone $\bad{$"
+    tables["variance_partition_regions"]["part"] = r"alone $\bad{$"
     paths = [tmp_path / f"{table}.csv" for table in tables]
     for path, (table, frame) in zip(paths, tables.items(), strict=True):
         write_table(path, table, frame)

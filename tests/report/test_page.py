@@ -315,7 +315,7 @@ def test_names_from_files_are_text_not_markup(make_tables, tmp_path):
     tables["claims"]["reference"] = EVIL
     for name in ("rsa_recordings", "reliability", "encoding", "rsa_tests", "quality"):
         tables[name]["recording"] = EVIL
-    for name in ("encoding_regions", "variance_partition", "encoding"):
+    for name in ("encoding_regions", "variance_partition_regions", "encoding"):
         tables[name]["region"] = "$" + EVIL
     tables["rsa_tests"]["warning"] = tables["quality"]["method"] = EVIL
     tables["references"]["source"] = tables["rsa_between_recordings"]["recording_a"] = EVIL

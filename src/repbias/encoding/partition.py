@@ -12,9 +12,15 @@ import pandas as pd
 from himalaya.scoring import r2_score_split
 
 from repbias.base.spec import RepbiasError, nearest
-from repbias.encoding.ridge import gram, predict, scores, sub_gram
+from repbias.encoding.ridge import gram, left_out_r2, outer_folds, predict, scores, sub_gram
 from repbias.encoding.spec import Encoding
-from repbias.encoding.tables import Targets, can_be_encoded, targets
+from repbias.encoding.tables import (
+    Targets,
+    can_be_encoded,
+    error_of_mean,
+    parts_of_units,
+    targets,
+)
 from repbias.io.activations import ONLY_RDMS, Activations
 from repbias.io.recordings import Recording
 from repbias.tables import as_table
@@ -64,6 +70,49 @@ class _Band:
         return self.activations.read(self.layer, self.row(seed))[self.stimuli]
 
 
+@dataclass
+class _Errors:
+    """Standard errors, over stimuli, of the mean r2 of the units of a subject's region.
+
+    By the jackknife of :func:`repbias.encoding.tables.errors_of_means`, from sums over units:
+    parts are sums and differences of r2, so their means are those of the mean r2.
+
+    Attributes
+    ----------
+    left_out : (block, stimulus), 0 where a stimulus is left out
+    region : (unit,) int, the subject and region of each unit that can be predicted
+    n_units : (region,), number of such units
+    n_folds : outer folds
+    """
+
+    left_out: np.ndarray
+    region: np.ndarray
+    n_units: np.ndarray
+    n_folds: int
+
+    @classmethod
+    def of(cls, data: Targets, recording: Recording, spec: Encoding) -> _Errors:
+        """Find the regions of the units that can be predicted."""
+        names = parts_of_units(recording)
+        predictable = np.concatenate([units for _, units in data.patterns])
+        found, n_units = np.unique(names[predictable], return_counts=True)
+        n_folds = len(outer_folds(data.groups, spec))
+        return cls(data.groups.left_out(), np.searchsorted(found, names), n_units, n_folds)
+
+    def sums(self, values: np.ndarray, units: np.ndarray) -> np.ndarray:
+        """Sum values (..., unit) of some units over those of every region, (..., region)."""
+        member = self.region[units][:, None] == np.arange(len(self.n_units))
+        total: np.ndarray = values @ member.astype(float)
+        return total
+
+    def parts(self, sums: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        """Return the error (unit,) of every part, from sums over units of different patterns."""
+        means = {part: sum(each[part] for each in sums) / self.n_units for part in sums[0]}
+        errors = {part: error_of_mean(mean, self.n_folds) for part, mean in means.items()}
+        known = np.minimum(self.region, len(self.n_units) - 1)  # others have no row
+        return {part: error[known] for part, error in errors.items()}
+
+
 def partition_variance(
     name: str,
     recording: Recording,
@@ -86,7 +135,8 @@ def partition_variance(
       measure; Dupré la Tour et al. 2022); these sum to ``all``.
 
     Nothing is clipped. Cross-validated r2 is negative if a model predicts worse than the mean, and
-    unique and shared parts can be negative by chance, or if a band only adds noise.
+    unique and shared parts can be negative by chance, or if a band only adds noise. As each is
+    estimated by a fit of its own, ``alone`` and ``together`` may exceed ``all``.
 
     A model with a band that these stimuli do not have, as it is meant for another recording, is
     left out with a warning.
@@ -100,6 +150,7 @@ def partition_variance(
     if not spec.partition or not can_be_encoded(name, recording, spec):
         return as_table("variance_partition")
     data = targets(name, recording, spec)
+    errors_of = _Errors.of(data, recording, spec)
     tables = []
     for model, names in spec.partition.items():
         try:
@@ -115,8 +166,12 @@ def partition_variance(
                 logger.warning("%s: %s, %s is not finite; left out", name, model, network)
                 continue
             kernels = [gram(space) for space in spaces]
-            for stimuli, units in data.patterns:
-                parts = _partition(names, kernels, data, stimuli, units, spec)
+            fits = [
+                _partition(names, kernels, data, stimuli, units, errors_of, spec)
+                for stimuli, units in data.patterns
+            ]
+            errors = errors_of.parts([sums for _, sums in fits])
+            for (stimuli, units), (parts, _) in zip(data.patterns, fits, strict=True):
                 tables += [
                     pd.DataFrame(
                         {
@@ -128,6 +183,7 @@ def partition_variance(
                             "snapshot": "final" if network else "",
                             "part": part,
                             "r2": r2,
+                            "r2_error": errors[part][units],
                             "n_stimuli": len(stimuli),
                         }
                     )
@@ -143,26 +199,43 @@ def _partition(
     data: Targets,
     stimuli: np.ndarray,
     units: np.ndarray,
+    errors: _Errors,
     spec: Encoding,
-) -> dict[str, np.ndarray]:
-    """Return the r2 (unit,) of every part, for units that saw the same stimuli."""
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Partition the variance of units that saw the same stimuli.
+
+    Returns
+    -------
+    parts : the r2 (unit,) of every part
+    sums : of every part, (block, region), r2 without a block of stimuli, summed over units
+    """
     whole = len(stimuli) == len(data.ids)
     kernels = np.stack(kernels if whole else [sub_gram(k, stimuli) for k in kernels])
     responses = data.responses(stimuli, units)
     every = tuple(range(len(names)))
-    all_but = {band: tuple(b for b in every if b != band) for band in every}
+    all_but = [tuple(b for b in every if b != band) for band in every]
     single = [(band,) for band in every]
-    r2 = {}
-    for subset in dict.fromkeys([*single, *all_but.values(), every]):
+    r2, sums = {}, {}
+    for subset in dict.fromkeys([*single, *all_but, every]):
         fit = predict(kernels[list(subset)], responses, spec, data.groups.subset(stimuli))
         r2[subset] = scores(fit, responses)[1]
+        without, split_without = left_out_r2(fit, responses, errors.left_out[:, stimuli])
+        sums[subset] = errors.sums(without, units)
     # The last fit is the one of all bands.
     y = responses - fit.baseline
     with warnings.catch_warnings():
         # It expects a mean of 0; here the mean of the training stimuli was subtracted instead.
         warnings.filterwarnings("ignore", message="y_true has to be zero-mean")
         split = r2_score_split(y, fit.parts)
-    unique = {band: r2[every] - r2[all_but[band]] for band in every}
+    return _parts(names, r2, split), _parts(names, sums, errors.sums(split_without, units))
+
+
+def _parts(
+    names: list[str], r2: dict[tuple[int, ...], np.ndarray], split: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return every part, given the r2 of joint models of some bands, and all bands' split."""
+    every = tuple(range(len(names)))
+    unique = {b: r2[every] - r2[tuple(other for other in every if other != b)] for b in every}
     pairs = list(combinations(every, 2)) if len(every) == 3 else []
     return {
         "all": r2[every],

@@ -252,6 +252,30 @@ def left_out_scores(
     return r / np.maximum(n_folds, 1)
 
 
+def left_out_r2(
+    prediction: Prediction, responses: np.ndarray, left_out: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return r2 (:func:`scores`) without some of the stimuli, and how its bands split it.
+
+    Parameters
+    ----------
+    prediction, responses, left_out
+        As given to :func:`left_out_scores`.
+
+    Returns
+    -------
+    r2 : (block, unit), 0 where the stimuli that are left have no variance
+    split : (band, block, unit), the product measure (Dupré la Tour et al. 2022), sums to r2
+    """
+    y, p = responses - prediction.baseline, prediction.parts.sum(axis=0)
+    total = left_out @ y**2
+    explained = (left_out @ (part * (2 * y - p)) for part in prediction.parts)
+    split = np.stack(
+        [np.divide(x, total, out=np.zeros_like(x), where=total > 0) for x in explained]
+    )
+    return split.sum(axis=0), split
+
+
 def _correlation(y: np.ndarray, p: np.ndarray) -> np.ndarray:
     """Correlate columns; 0 if one of the two is constant up to rounding errors."""
     squares = np.einsum("sc,sc->c", y, y)

@@ -243,10 +243,7 @@ def encode_recording(
         return as_table("encoding")
     data = targets(name, recording, spec)
     ceiling, convention = unit_ceiling(recording)
-    parts = np.char.add(
-        np.char.add(recording.units["subject"].astype(str), "\t"),
-        recording.units["region"].astype(str),
-    )
+    parts = parts_of_units(recording)
     kernels = _kernels(data, parts)
     n_folds = len(outer_folds(data.groups, spec))
     tables = []
@@ -289,6 +286,13 @@ def encode_recording(
     table["ceiling_convention"] = np.where(table["ceiling"].isna(), UNAVAILABLE, convention)
     table["r_normalised"] = table["r"] / table["ceiling"]
     return as_table("encoding", table)
+
+
+def parts_of_units(recording: Recording) -> np.ndarray:
+    """Return the subject and region of every unit as one text, (unit,)."""
+    subject, region = (recording.units[k].astype(str) for k in ("subject", "region"))
+    parts: np.ndarray = np.char.add(np.char.add(subject, "\t"), region)
+    return parts
 
 
 def _kernels(data: Targets, parts: np.ndarray) -> list[tuple[np.ndarray, dict[str, np.ndarray]]]:
@@ -341,10 +345,18 @@ def errors_of_means(without: np.ndarray, n_folds: int, parts: np.ndarray) -> np.
     errors = np.empty(without.shape[1])
     for part in np.unique(parts):
         units = parts == part
-        means = without[:, units].mean(axis=1)
-        variance = (len(means) - 1) * means.var()
-        errors[units] = np.sqrt(variance * n_folds / (n_folds - 1))
+        errors[units] = error_of_mean(without[:, units].mean(axis=1), n_folds)
     return errors
+
+
+def error_of_mean(without: np.ndarray, n_folds: int) -> np.ndarray:
+    """Return the standard error (part,) of means (block, part) without a block of stimuli.
+
+    As :func:`errors_of_means` says; the axis of parts may be missing.
+    """
+    variance = (len(without) - 1) * without.var(axis=0)
+    error: np.ndarray = np.sqrt(variance * n_folds / (n_folds - 1))
+    return error
 
 
 def _encode(features: np.ndarray, data: Targets, spec: Encoding) -> tuple[pd.DataFrame, np.ndarray]:

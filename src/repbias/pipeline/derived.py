@@ -9,7 +9,7 @@ import pandas as pd
 
 from repbias.claims.references import compare_references
 from repbias.config.references import Reference
-from repbias.encoding.regions import region_table
+from repbias.encoding.regions import partition_table, region_table
 
 
 def derive(
@@ -22,7 +22,7 @@ def derive(
     Parameters
     ----------
     name
-        "encoding_regions" or "references".
+        "encoding_regions", "variance_partition_regions" or "references".
     tables
         The tables that it follows from, by name.
     references
@@ -30,6 +30,8 @@ def derive(
     """
     if name == "encoding_regions":
         return region_table(tables["encoding"])
+    if name == "variance_partition_regions":
+        return partition_table(tables["variance_partition"])
     if name == "references":
         return compare_references([Reference(**entry) for entry in references], dict(tables))
     raise ValueError(f"no table {name!r} follows from others")

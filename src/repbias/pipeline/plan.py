@@ -24,6 +24,7 @@ OF_RESPONSES = ("encoding", "variance_partition")
 #: Tables that follow from other tables, and from which; where a study fills those.
 DERIVED = {
     "encoding_regions": ("encoding",),
+    "variance_partition_regions": ("variance_partition",),
     "references": ("quality", "rsa_recordings", "rsa_between_recordings"),
 }
 #: Conditions of which the report shows pictures of a network, and sets of generated images that it
@@ -186,6 +187,7 @@ class Plan:
             "encoding": study.with_responses(),
             "encoding_regions": study.with_responses(),
             "variance_partition": study.with_responses() and study.encoding.partition,
+            "variance_partition_regions": study.with_responses() and study.encoding.partition,
             "reliability": study.with_responses(),
             "quality": study.recordings,
             "cautions": study.recordings,

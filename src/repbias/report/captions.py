@@ -346,9 +346,12 @@ FIGURES: dict[str, Caption] = {
         "Held-out R² of the parts of what joint models explain: all of it; what each member "
         "explains alone, or together with one other; what is unique to a member (lost without it); "
         "what is shared (all minus the unique parts); and how the joint prediction's R² is split "
-        "among its members. Means over units, with 95 % bootstrap intervals. Nothing is clipped: "
-        "parts may be negative.",
-        ("variance_partition",),
+        "among its members. As each fit is an estimate of its own, what members explain alone or "
+        "together may exceed all of it. Means over units, then over subjects. Bars, for single "
+        "networks: 95 % intervals, over subjects (of these stimuli) or, if there is one subject, "
+        "over stimuli; for several networks, over networks. None is over units. Numbers are in "
+        "tables/variance_partition_regions.csv. Nothing is clipped: parts may be negative.",
+        ("variance_partition_regions",),
     ),
 }
 

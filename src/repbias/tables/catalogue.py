@@ -39,6 +39,7 @@ TABLES: dict[str, type[Row]] = {
         encoding.Encoding,
         encoding.EncodingRegions,
         encoding.VariancePartition,
+        encoding.VariancePartitionRegions,
         recordings.Quality,
         recordings.Cautions,
         recordings.References,

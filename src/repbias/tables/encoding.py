@@ -98,4 +98,28 @@ class VariancePartition(Row):
     parts; `split B`, which sum to all; `together B + C` of three bands."""
     r2: float
     """Held-out R²; never clipped, so it may be negative."""
+    r2_error: float
+    """Standard error of the mean `r2` of the units of the same subject and region, over stimuli."""
     n_stimuli: int
+
+
+class VariancePartitionRegions(Row):
+    """A part of a joint model's prediction of a region of a recording."""
+
+    recording: str
+    region: str
+    experiment: str
+    model: str
+    """The joint model, as the configuration names it."""
+    network: str
+    snapshot: str
+    part: str
+    """As in `variance_partition`."""
+    n_subjects: int
+    n_units: int
+    """Number of units of the region."""
+    r2: float
+    """Held-out R², mean over units, then over subjects."""
+    ci_low: float
+    ci_high: float
+    interval: str

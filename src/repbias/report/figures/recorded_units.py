@@ -41,7 +41,6 @@ from repbias.report.figures.selection import (
     of_group,
     one_layer,
     over_networks,
-    summarise,
 )
 
 #: Panels of a recording; with more regions than this some are left out.
@@ -215,11 +214,14 @@ def _distribution_label(rows: pd.DataFrame, with_significance: bool) -> str:
 
 def variance_partition(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     """Draw a row per model and part of its explained variance, a column per region."""
-    table = tables["variance_partition"]
+    table = tables["variance_partition_regions"]
     keys = ["recording", "region", "experiment", "model", "part"]
-    # Units are the random factor: a model's networks are averaged within each unit first.
-    units = table.groupby([*keys, "subject", "unit"], sort=False)["r2"].mean().reset_index()
-    data = summarise(units, keys, "r2").rename(columns={"n": "n_units"})
+    data = over_networks(table, [*keys, "n_subjects", "n_units", "interval"], "r2")
+    data = data.rename(columns={"n": "n_networks"})
+    several = data["n_networks"] > 1
+    data["interval"] = data["interval"].mask(
+        several, "95 %, bootstrap of networks (these subjects and stimuli only)"
+    )
     recordings = list(data.groupby("recording", sort=False))
     if not recordings:
         return empty_figure(), data
