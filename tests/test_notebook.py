@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -92,6 +93,8 @@ def test_the_audit_finds_the_feature_that_a_score_is_made_of():
     assert set(audited.remaining["feature"]) == {"shape", "colour", "all"}
     assert len(audited.range)
     assert "shape" in audited._repr_html_() and "<table" in audited._repr_html_()
+    nothing = replace(audited, shares=audited.shares.assign(share=-1e-9))
+    assert ">0.000<" in nothing._repr_html_() and "-0.000" not in nothing._repr_html_()
     gates = audited.shares.groupby("condition")["gate"].first()
     assert gates["both"] and not gates["noise"]
 

@@ -227,7 +227,7 @@ class Audited:
         """Show the share of every feature, and what is said of it."""
         shown = self.shares[self.shares["subject"] == ""]
         columns = ["network", "layer", "score", "feature", "share", "ci_low", "ci_high"]
-        html: str = shown[columns].to_html(index=False, float_format="{:.3f}".format)
+        html: str = shown[columns].to_html(index=False, float_format="{:z.3f}".format)
         warnings = list(dict.fromkeys(chain(*(w.split("; ") for w in shown["warning"] if w))))
         return html + "".join(f"<p>{warning}</p>" for warning in warnings)
 

@@ -110,6 +110,17 @@ def test_every_question_is_answered(tables):
     assert "#audit" in places
 
 
+def test_scores_that_round_to_zero_have_no_sign(tables):
+    """Debiased scores scatter around 0."""
+    tables["audit_remaining"]["remaining"] = -0.001
+    tables["audit_range"]["range_low"] = -0.002
+    text = said(tables)
+    assert "what is left scores 0.00; with all known features out, 0.00." in text["What remains"]
+    assert "to anything from 0.00 to 0.70." in text["How far it could move"]
+    tables["audit_remaining"]["remaining"] = -0.25
+    assert "what is left scores −0.25" in said(tables)["What remains"]
+
+
 def test_what_networks_that_are_shown_images_were_trained_on_is_known(tables):
     """Entries of `networks` have the learning curves of their conditions."""
     for name in ("rsa_recordings", "audit", "audit_remaining", "audit_range"):

@@ -471,10 +471,10 @@ def contrast_of_similarities(
     if untrained:
         similarity[larger], itself = _to_untrained(evidence, larger[0], included[larger[0]])
         means = [np.nanmean(similarity[pair]) for pair in (larger, smaller)]
-        remark = "similarity to untrained networks {:.3f}, to the other task {:.3f}; ".format(
+        remark = "similarity to untrained networks {:z.3f}, to the other task {:z.3f}; ".format(
             *means
         )
-        remark += f"to itself untrained {itself:.3f}"
+        remark += f"to itself untrained {itself:z.3f}"
     estimate = contrast_estimate(similarity, larger, smaller)
     if estimate is None:
         return undecided(n_included, n_excluded, remark="some similarities are undefined")

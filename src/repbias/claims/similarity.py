@@ -198,7 +198,7 @@ def _repair(evidence: Evidence, condition: str, metric: str) -> Result:
     )
     if above_half is None or gain is None:
         return undecided(n_included, n_excluded)
-    remark = f"minus one half {above_half.value:.3f}; minus RSA {gain.value:.3f}; "
+    remark = f"minus one half {above_half.value:z.3f}; minus RSA {gain.value:z.3f}; "
     remark += _distractors(rows[rows["metric"] == metric])
     return result_of(Least([above_half, gain]), n_included, n_excluded, remark=remark)
 

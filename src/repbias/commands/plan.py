@@ -403,7 +403,7 @@ def _comparison(
     lines = [f"{n} of {n_pool} stimuli", f"{'':38}{'chosen':>10}{'random, 5 to 95 %':>22}"]
     for name, of in quality.items():
         low, high = of["random"]
-        lines.append(f"{name:38}{of['chosen']:>10.3f}{f'{low:.3f} to {high:.3f}':>22}")
+        lines.append(f"{name:38}{of['chosen']:>z10.3f}{f'{low:z.3f} to {high:z.3f}':>22}")
     for measure, share in right.items():
         name = f"right model named, {measure}"
         lines.append(f"{name:38}{percent(share['chosen']):>10}{percent(share['random']):>22}")

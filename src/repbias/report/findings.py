@@ -11,6 +11,7 @@ import pandas as pd
 
 from repbias.auditing.shares import REST
 from repbias.base.statistics import mean_interval
+from repbias.report.numbers import decimals, interval
 
 #: A difference of scores that two networks of different tasks share is worth a sentence.
 ALIKE = 0.05
@@ -140,11 +141,11 @@ def best_model(models: list[Model], scores: pd.DataFrame, tests: pd.DataFrame) -
     best = models[0]
     low, high = scores[["ceiling_low", "ceiling_high"]].iloc[0]
     kind = scores["rdm_similarity"].iloc[0]
-    text = f"{best} is most similar: {best.score:.2f} ({kind})"
+    text = f"{best} is most similar: {decimals(best.score)} ({kind})"
     if np.isfinite(low):
-        text += f", where the noise ceiling is {low:.2f} to {high:.2f}"
+        text += f", where the noise ceiling is {decimals(low)} to {decimals(high)}"
     if len(models) > 1:
-        text += f"; next is {models[1]} with {models[1].score:.2f}"
+        text += f"; next is {models[1]} with {decimals(models[1].score)}"
     return Sentence(
         "Best model", text + ".", {"figure": "#rsa_recordings", "rows": "tables/rsa_recordings.csv"}
     )
@@ -173,7 +174,7 @@ def told_apart(models: list[Model], tests: pd.DataFrame, recovery: pd.DataFrame)
     difference = f"differ by {abs(test['effect']):.2f}"
     if np.isfinite(test["ci_low"]):
         ends = sorted(np.sign(test["effect"]) * np.array([test["ci_low"], test["ci_high"]]))
-        difference += f" [{ends[0]:z.2f}, {ends[1]:z.2f}]".replace("-", "−")
+        difference += f" {interval(*ends)}"
     answer = "Yes" if test["p_fdr"] < 0.05 else "Not shown"
     text = (
         f"{answer}: {best} and {second} {difference} ({p}, corrected), tested against other "
@@ -282,9 +283,10 @@ def shares_of(model: Model, audit: pd.DataFrame) -> Sentence:
     """Say how much of the best score is which feature."""
     links = {"figure": "#audit", "rows": "tables/audit.csv"}
     rows = model.of(audit)
+    score = decimals(model.score)
     measure = f"By CKA, corrected for noise and chance (at most 1), {model} scores"
     if not rows["gate"].astype(bool).mean() >= 0.5:
-        text = f"{measure} highest, {model.score:.2f}, but this could be chance: nothing to divide."
+        text = f"{measure} highest, {score}, but this could be chance: nothing to divide."
         return Sentence(SHARES, text, links)
     shares = mean_shares(model, audit)
     features = shares.drop(index=REST)
@@ -293,7 +295,7 @@ def shares_of(model: Model, audit: pd.DataFrame) -> Sentence:
         for row in features.itertuples()
     ]
     rest = f"{percent(shares.loc[REST, 'share'])} no known feature"
-    text = f"{measure} {model.score:.2f}. In these stimuli this is {', '.join([*named, rest])}."
+    text = f"{measure} {score}. In these stimuli this is {', '.join([*named, rest])}."
     warnings = rows["warning"].str.split("; ").explode()
     passed_over = warnings.str.startswith("not audited")
     text += "".join(f" {said[0].upper()}{said[1:]}." for said in warnings[passed_over].unique())
@@ -310,7 +312,7 @@ def shares_of(model: Model, audit: pd.DataFrame) -> Sentence:
 def _interval(row: Any) -> str:
     if not np.isfinite(row.ci_low) or row.ci_high - row.ci_low < 0.01:
         return ""
-    return f" [{row.ci_low * 100:z.0f}, {row.ci_high * 100:z.0f}]".replace("-", "−")
+    return f" {interval(row.ci_low * 100, row.ci_high * 100, 0)}"
 
 
 def percent(share: float) -> str:
@@ -325,7 +327,7 @@ def percent(share: float) -> str:
         return "under 1 %"
     if 0.995 < share < 1:
         return "over 99 %"
-    return f"{share * 100:z.0f} %".replace("-", "−")
+    return f"{decimals(share * 100, 0)} %"
 
 
 def remaining_of(model: Model, audit: pd.DataFrame, remaining: pd.DataFrame) -> Sentence:
@@ -337,12 +339,12 @@ def remaining_of(model: Model, audit: pd.DataFrame, remaining: pd.DataFrame) -> 
     if len(means) > 2:
         text += f"; with all known features out, {_score(means.get('all'))}"
     links = {"rows": "tables/audit_remaining.csv"}
-    text += f". These are scores of their own, no parts of the {model.score:.2f}."
+    text += f". These are scores of their own, no parts of the {decimals(model.score)}."
     return Sentence("What remains", text, links)
 
 
 def _score(value: float | None) -> str:
-    return "nothing" if value is None or not np.isfinite(value) else f"{value:.2f}"
+    return "nothing" if value is None or not np.isfinite(value) else decimals(value)
 
 
 def range_of(model: Model, ranges: pd.DataFrame) -> Sentence:
@@ -354,7 +356,8 @@ def range_of(model: Model, ranges: pd.DataFrame) -> Sentence:
     else:
         text = (
             f"Re-weighting the features of {model}, which changes nothing that a noiseless linear "
-            f"readout can decode, could move this score to anything from {low:.2f} to {high:.2f}."
+            f"readout can decode, could move this score to anything from {decimals(low)} to "
+            f"{decimals(high)}."
         )
     return Sentence("How far it could move", text, links)
 
@@ -384,9 +387,9 @@ def alike(
             continue
         what = [" and ".join(sorted(t)) for t in (a, b)]
         text = (
-            f"Networks trained on {what[1]} score {other.score:.2f} ({other.layer}), networks "
-            f"trained on {what[0]} {best.score:.2f} ({best.layer}): within {ALIKE * 100:.0f} % of "
-            "each other."
+            f"Networks trained on {what[1]} score {decimals(other.score)} ({other.layer}), "
+            f"networks trained on {what[0]} {decimals(best.score)} ({best.layer}): within "
+            f"{ALIKE * 100:.0f} % of each other."
         )
         links = {"figure": "#audit", "rows": "tables/audit.csv"}
         return Sentence("Different networks, one score", text, links)

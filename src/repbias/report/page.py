@@ -40,6 +40,7 @@ from repbias.report.figures.audit import (
 )
 from repbias.report.findings import findings
 from repbias.report.methods import methods
+from repbias.report.numbers import decimals
 from repbias.tables import read_tables
 
 #: The only script that the page lets run.
@@ -214,8 +215,8 @@ def law_sentences(audit: pd.DataFrame) -> list[str]:
             f"{recording}: half of {len(shares)} shares are within {error.median():.2f} of what "
             f"variance and dimensions alone predict, 90 % within {error.quantile(0.9):.2f}; the "
             f"largest difference is {worst['feature']} in {worst['layer']} of "
-            f"{worst['condition']}, predicted {worst['predicted']:.2f}, measured "
-            f"{worst['share']:.2f}."
+            f"{worst['condition']}, predicted {decimals(worst['predicted'])}, measured "
+            f"{decimals(worst['share'])}."
         )
     return said
 
@@ -226,8 +227,8 @@ def law_between_networks(table: pd.DataFrame) -> list[str]:
     for experiment, shares in predicted_between_networks(table).groupby("experiment", sort=False):
         error = (shares["predicted"] - shares["share"]).abs()
         said.append(
-            f"{experiment}: R² {explained_by_law(shares):.3f} over {len(shares)} shares; half of "
-            f"them are within {error.median():.3f} of the prediction, 90 % within "
+            f"{experiment}: R² {decimals(explained_by_law(shares), 3)} over {len(shares)} shares; "
+            f"half of them are within {error.median():.3f} of the prediction, 90 % within "
             f"{error.quantile(0.9):.3f}."
         )
     return said
@@ -479,7 +480,7 @@ def number(value: Any, digits: int = 3) -> str:
         return "–"
     if 0 < abs(value) < 0.5 * 10**-digits:
         digits += 1
-    return f"{value:z.{digits}f}".replace("-", "−")
+    return decimals(value, digits)
 
 
 def sections_of(figures: list[dict[str, Any]]) -> list[dict[str, Any]]:

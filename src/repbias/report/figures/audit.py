@@ -23,6 +23,7 @@ from repbias.report.figures.drawing import (
 )
 from repbias.report.figures.names import distinct_colours, legend_label, shortened, wrapped
 from repbias.report.figures.selection import Layers, Tables, included, one_layer
+from repbias.report.numbers import decimals
 
 #: Panels and rows; further conditions are left out.
 MOST_PANELS = 12
@@ -276,7 +277,7 @@ def _against_law(means: pd.DataFrame, panel: str, audited: pd.DataFrame) -> Figu
             )
         axis.axline((0, 0), slope=1, color="0.6", lw=0.7, zorder=0)
         explained = explained_by_law(part)
-        axis.set_title(f"{name} (R² {explained:.3f})" if np.isfinite(explained) else name)
+        axis.set_title(f"{name} (R² {decimals(explained, 3)})" if np.isfinite(explained) else name)
         axis.set_xlabel("share predicted by variance")
         axis.set_ylabel("share of the score")
     legend_below(figure, _handles({f: c for f, c in colours.items() if f != REST}, "o"))

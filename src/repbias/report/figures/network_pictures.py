@@ -31,6 +31,7 @@ from repbias.report.figures.pictures import (
     save_picture,
 )
 from repbias.report.figures.sheets import Sheet, sheets_figure, small, thumbnails
+from repbias.report.numbers import decimals
 from repbias.stimuli.trifeature import COLOURS
 from repbias.tables import read_table
 
@@ -219,7 +220,10 @@ def preferred_stimuli(seen: Seen, units: pd.DataFrame | None) -> tuple[Figure, p
         sheets.append(
             Sheet(
                 feature,
-                [f"unit {u}\nR² {r2:.2f}" for u, r2 in zip(best["unit"], best["r2"], strict=True)],
+                [
+                    f"unit {u}\nR² {decimals(r2)}"
+                    for u, r2 in zip(best["unit"], best["r2"], strict=True)
+                ],
                 images.reshape(len(chosen), -1, *images.shape[1:]),
             )
         )

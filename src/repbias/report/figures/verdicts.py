@@ -14,6 +14,7 @@ from matplotlib.patches import Patch, Rectangle
 from repbias.report.figures.drawing import empty_figure, legend_below
 from repbias.report.figures.names import SNAPSHOT_NAMES
 from repbias.report.figures.selection import Layers, Tables
+from repbias.report.numbers import decimals, interval
 
 #: Pale enough for text to be read on them.
 VERDICTS = {"supported": "#8fc6ea", "not supported": "#f2a56f", "inconclusive": "#e7e7e7"}
@@ -71,8 +72,8 @@ def _effect(row: Any) -> str:
     if np.isnan(row.effect) or np.isnan([row.ci_low, row.ci_high]).all():
         return "too few networks"
     if row.n_included == 0:
-        return f"{row.effect:z.3f} (exact)".replace("-", "−")
-    return f"{row.effect:z.3f} [{row.ci_low:z.3f}, {row.ci_high:z.3f}]".replace("-", "−")
+        return f"{decimals(row.effect, 3)} (exact)"
+    return f"{decimals(row.effect, 3)} {interval(row.ci_low, row.ci_high, 3)}"
 
 
 def _separate_claims(axis: Axes, n_columns: int, rows: list[tuple[str, str]]) -> None:
