@@ -1,5 +1,6 @@
 """What a study makes: which file holds what, and what each job depends on."""
 
+import numpy as np
 import pytest
 
 from repbias.config.analyses import OF_NETWORKS
@@ -101,3 +102,18 @@ def test_every_condition_is_in_one_batch(n):
     plan = plan_of(experiments={"a": EXPERIMENT | {"conditions_per_job": n}})
     assert [c for names in plan.batches.values() for c in names] == [SLOW, MID, FAST]
     assert all(len(names) <= n for names in plan.batches.values())
+
+
+def test_spaces_and_rdms_are_the_models_none_of_whose_layers_stands_for_the_others(tmp_path):
+    (tmp_path / "images.csv").write_text("stimulus_id,size\na,1\nb,2\nc,3\nd,5\n")
+    np.save(tmp_path / "m.npy", np.ones((4, 4)) - np.eye(4))
+    file = {"path": str(tmp_path / "m.npy"), "stimuli": "set", "stimulus_ids": "sorted"}
+    plan = plan_of(
+        images={"set": {"table": str(tmp_path / "images.csv")}},
+        networks={
+            "known": {"kind": "features", "spaces": {"size": ["size"], "again": ["size"]}},
+            "net": file | {"kind": "array", "axes": ["stimulus", "unit"]},
+            "theory": file | {"kind": "rdm"},
+        },
+    )
+    assert plan.spaces() == ["set/known", "set/theory"]

@@ -120,6 +120,21 @@ def test_many_panels_layers_and_features_fit_the_page():
     assert figure.get_figheight() < 40
 
 
+def test_every_feature_space_and_the_last_layer_of_a_network_have_shares():
+    """Spaces are listed in any order: the last one does not stand for the others."""
+    rows = [
+        row
+        for condition, layers in (("known", ["category", "lowlevel"]), ("net", ["conv", "fc"]))
+        for layer in layers
+        for row in divided({"face": 0.8, "rest": 0.2}, condition=condition, layer=layer)
+    ]
+    tables = {"audit": table("audit", *rows)}
+    figure, data = audit_shares(tables, {}, spaces=["set/known"])
+    assert list(dict.fromkeys(data["layer"])) == ["category", "lowlevel", "fc"]
+    assert "known, category" in texts(figure)
+    assert list(dict.fromkeys(audit_shares(tables, {})[1]["layer"])) == ["lowlevel", "fc"]
+
+
 def test_ticks_are_of_usable_features_and_the_axis_ends_with_the_measure():
     about = ONE | {"range_low": 0.1, "range_high": 1.5}
     rows = [

@@ -132,6 +132,7 @@ rule figures:
         layers=PLAN.all_analysed_layers(),
         generators=PLAN.generators(),
         reported=lambda w: PLAN.reported_orders(),
+        spaces=PLAN.spaces(),
         code=code("figures.py"),
     message:
         "Draw the figures"

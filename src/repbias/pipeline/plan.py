@@ -32,6 +32,8 @@ DERIVED = {
 MOST_PICTURED, MOST_SETS = 12, 6
 #: Conditions of which the report shows what a transformer attends to, at most.
 MOST_ATTENDED = 6
+#: Kinds of networks whose layers have no order: none stands for the others.
+UNORDERED = ("features", "rdm")
 #: Architectures whose first layer has filters of pixels.
 WITH_FILTERS = (Convolutional, VisionTransformer)
 #: Settings of generated images that their test stimuli do not depend on, where each network has a
@@ -546,6 +548,16 @@ class Plan:
     def all_analysed_layers(self) -> dict[str, str]:
         """Return "experiment/condition" to its analysed layer."""
         return {f"{e}/{c}": spec.network.analysed for (e, c), spec in self.conditions.items()}
+
+    def spaces(self) -> list[str]:
+        """Return the models, "set of images/network", whose layers are feature spaces or RDMs."""
+        networks = self.study.networks
+        return [
+            f"{images}/{name}"
+            for images in self.study.images
+            for name in self.groups.get(images, [])
+            if networks[name].kind in UNORDERED
+        ]
 
     def generators(self) -> dict[str, dict[str, Any]]:
         """Return the layer and the network that every simulated recording is made from."""

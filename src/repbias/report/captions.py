@@ -210,10 +210,11 @@ FIGURES: dict[str, Caption] = {
     "audit_shares": Caption(
         "Scores by feature",
         "Shares of a score",
-        "Shares of the score of every condition's analysed layer (or a model's last one): every "
-        "network, their mean, and the mean of their 95 % intervals. What the intervals are about "
-        "stands in the table audit. Shares are of squared covariance: a feature with 40 % of the "
-        "variance in few dimensions can have most of a score.",
+        "Shares of the score of every condition's analysed layer, or a model's last one, and of "
+        "every feature space and model RDM: every network, their mean, and the mean of their 95 % "
+        "intervals. What the intervals are about stands in the table audit. Shares are of squared "
+        "covariance: a feature with 40 % of the variance in few dimensions can have most of a "
+        "score.",
         ("audit", "audit_remaining"),
     ),
     "energy_law": Caption(

@@ -6,7 +6,7 @@ that it needs, in :data:`repbias.report.captions.FIGURES`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -79,14 +79,20 @@ def draw_figures(
     layers: Layers,
     generators: Generators,
     reported: Reported | None = None,
+    spaces: Collection[str] = (),
     processes: int = 1,
 ) -> None:
-    """Draw the figures that the paths name; each figure's data go beside it as CSV."""
+    """Draw the figures that the paths name; each figure's data go beside it as CSV.
+
+    `spaces` are the models ("set of images/network") whose layers are feature spaces or RDMs, of
+    which none stands for the others.
+    """
     tables = of_regions(read_tables(table_paths))
     drawings = DRAWINGS | {
         "rsa_recordings": partial(rsa_recordings, generators=generators),
         "encoding": partial(encoding, generators=generators),
         "order": partial(order, reported=reported),
+        "audit_shares": partial(audit_shares, spaces=spaces),
     }
     draw = partial(_draw, drawings, tables, layers)
     if processes == 1:

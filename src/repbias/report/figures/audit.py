@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -142,14 +143,19 @@ def _bars(axis: Axes, part: pd.DataFrame, colours: dict[str, Any]) -> None:
     axis.set_xticks(range(len(order)), names, rotation=rotation, ha=side, **style)
 
 
-def audit_shares(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
-    """Draw the shares of every condition's analysed layer, with intervals, over networks."""
+def audit_shares(
+    tables: Tables, layers: Layers, spaces: Collection[str] = ()
+) -> tuple[Figure, pd.DataFrame]:
+    """Draw the shares of every condition's analysed layer, with intervals, over networks.
+
+    Of the models `spaces` ("experiment/condition"), feature spaces or RDMs, every one is drawn.
+    """
     table = tables["audit"]
     rows = of_recordings(table[table["subject"] == ""], "final")
     rows = rows[rows["share"].notna()]
     if rows.empty:
         return not_audited(table), rows
-    rows = one_layer(rows, layers)
+    rows = one_layer(rows, layers, spaces)
     colours = colours_of(rows)
     found = rows.groupby(["recording", "experiment", "condition", "layer"], sort=False)
     most = min(MOST_ROWS, max(1, MOST_LINES // len(colours)))

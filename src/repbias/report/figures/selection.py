@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -161,7 +161,7 @@ def _mean_of(part: pd.DataFrame, keys: list[str], key: Any, value: str) -> dict[
     return row | {value: mean, "ci_low": low, "ci_high": high, "n": len(part)}
 
 
-def one_layer(models: pd.DataFrame, layers: Layers) -> pd.DataFrame:
+def one_layer(models: pd.DataFrame, layers: Layers, spaces: Collection[str] = ()) -> pd.DataFrame:
     """Return the rows of one layer of every model: its analysed layer, or else its last one.
 
     Parameters
@@ -171,11 +171,15 @@ def one_layer(models: pd.DataFrame, layers: Layers) -> pd.DataFrame:
         kind of model keeps a layer.
     layers
         The analysed layers.
+    spaces
+        "experiment/condition" of models that keep all layers, as these follow from no order:
+        feature spaces and RDMs.
     """
     kinds = [c for c in ("experiment", "condition", "model") if c in models]
     last = models.groupby(kinds)["layer"].transform("last")
     names = models["experiment"] + "/" + models["condition"]
-    return models[models["layer"] == names.map(layers).astype(object).fillna(last)]
+    chosen = models["layer"] == names.map(layers).astype(object).fillna(last)
+    return models[chosen | names.isin(list(spaces))]
 
 
 def fewer_models(models: pd.DataFrame, layers: Layers, most: int) -> tuple[pd.DataFrame, str]:
