@@ -694,6 +694,10 @@ def test_a_condition_without_quotes_is_recognised_by_its_comma():
         ("pixels:pixel", "'pixels' has no layer 'pixel'; did you mean 'pixels'?"),
         ("targets=both:hidden9", "'targets=both' has no layer 'hidden9'"),
         ("labels:esy", "'labels:esy': no feature 'esy'; did you mean 'easy'?"),
+        ("pixels", "'pixels' is no band; did you mean 'pixels:pixels'? (expected 'member:layer', "),
+        ("hidden1", "'hidden1' is no band; expected 'member:layer', "),  # of two conditions
+        (":pixels", "':pixels' is no band; expected 'member:layer', "),
+        ("labels:", "'labels:' is no band; expected 'member:layer', "),
     ],
 )
 def test_a_band_that_no_network_has_is_refused(band, message, everything):

@@ -331,12 +331,6 @@ def test_settings_that_make_no_sense_are_refused(settings):
         Encoding(**settings)
 
 
-@pytest.mark.parametrize("band", ["hidden1", ":hidden1", "labels:"])
-def test_a_band_that_is_none_is_named(band):
-    with pytest.raises(ValidationError, match=f"joint: '{band}' is no band; expected 'member"):
-        Encoding(partition={"joint": [band, "labels"]})
-
-
 def test_scores_without_stimuli_are_those_of_the_others():
     """Deleted one by one, and in blocks; the fits stay."""
     x, y = data(n=40, p=20, units=3, noise=4)

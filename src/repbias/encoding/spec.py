@@ -50,11 +50,4 @@ class Encoding(Spec):
         for model, bands in partition.items():
             if not 2 <= len(set(bands)) == len(bands) <= 5:
                 raise ValueError(f"{model}: expected two to five different bands, found {bands}")
-            for band in bands:
-                before, _, behind = band.rpartition(":")
-                if band != "labels" and not (before and behind):
-                    raise ValueError(
-                        f"{model}: {band!r} is no band; expected 'member:layer', 'labels:feature', "
-                        "'labels' or 'stimuli:column'"
-                    )
         return partition

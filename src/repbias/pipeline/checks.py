@@ -240,6 +240,12 @@ def _band_problem(
 ) -> str:
     """Return what is wrong with a band, given the layers of what can be a member."""
     member, _, layer = band.rpartition(":")
+    if band != "labels" and not (member and layer):
+        owners = [name for name, layers in members.items() if band in layers]
+        expected = "expected 'member:layer', 'labels:feature', 'labels' or 'stimuli:column'"
+        if len(owners) == 1:
+            expected = f"did you mean '{owners[0]}:{band}'? ({expected})"
+        return f"{band!r} is no band; {expected}"
     if member == "stimuli":
         return ""
     if "labels" in (band, member):
