@@ -11,6 +11,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex
 
 from repbias.base.statistics import mean_interval
+from repbias.report.captions import FIGURES
 from repbias.report.figures import DRAWINGS, draw_figures
 from repbias.report.figures.model_tests import MOST_LINES, MOST_ROWS
 from repbias.report.figures.names import model_colours, model_labels, shortened
@@ -328,6 +329,12 @@ def test_parts_of_variance_have_the_intervals_of_their_table(make_tables):
     assert drawn == pytest.approx(sorted(data["r2"]))
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert labels[:2] == ["easy: all", "easy: alone easy"]
+
+
+def test_the_caption_says_what_intervals_are_over_and_that_parts_may_exceed_the_whole():
+    text = FIGURES["variance_partition"].text
+    assert "explain alone or together may exceed all of it" in text
+    assert "over subjects (of these stimuli) or, if there is one subject, over stimuli" in text
 
 
 def test_quality_counts_every_unit(make_tables):

@@ -110,6 +110,68 @@ def test_every_question_is_answered(tables):
     assert "#audit" in places
 
 
+def encoded(**about) -> list[dict]:
+    about = {"n_units": 20, "n_units_with_ceiling": 15, "ceiling": 0.8, "region": "IT"} | about
+    about |= {"interval": "95 %, t over subjects (these stimuli only)"}
+    return [
+        about | {"condition": c, "layer": layer, "r": r, "r_normalised": r + 0.1}
+        | {"ci_low": r - 0.5, "ci_high": r + 0.2}
+        for c, layer, r in (("easy", "early", 0.2), ("both", "early", 0.3), ("both", "late", 0.4))
+    ]  # fmt: skip
+
+
+def partitioned(**of_part: float) -> list[dict]:
+    about = {"model": "two", "region": "IT", "interval": "95 %, t over subjects (of these)"}
+    return [
+        about | {"part": part.replace("_", " "), "r2": r2, "ci_low": r2 - 0.2, "ci_high": r2 + 0.1}
+        for part, r2 in of_part.items()
+    ]
+
+
+PARTS = {"all": 0.5, "unique_a": 0.1, "unique_b": 0.15, "shared": 0.25}
+
+
+def test_the_best_prediction_of_units_and_what_is_unique_are_said(tables):
+    assert not {"Prediction of units", "Unique variance"} & said(tables).keys()
+    tables["encoding_regions"] = table("encoding_regions", encoded())
+    tables["variance_partition_regions"] = table("variance_partition_regions", partitioned(**PARTS))
+    text = said(tables)
+    assert text["Prediction of units"] == (
+        "both (late) predicts responses to held-out stimuli best: r = 0.40 [−0.10, 0.60] (95 %, t "
+        "over subjects, these stimuli only), mean of 20 units; next is easy (early) with 0.20. "
+        "Units whose ceiling is known (15, mean 0.80) reach 0.50 of it."
+    )
+    assert text["Unique variance"] == (
+        "The members of two explain R² = 0.50 together. The largest part that only one explains is "
+        "b's: R² = 0.15 [−0.05, 0.25] (95 %, t over subjects, of these)."
+    )
+    unknown = {"ceiling": float("nan"), "r_normalised": float("nan")}
+    tables["encoding_regions"] = tables["encoding_regions"].assign(**unknown)
+    assert said(tables)["Prediction of units"].endswith(
+        "No unit has a known ceiling, so how well they could be predicted is not known."
+    )
+
+
+def test_intervals_of_several_networks_are_over_networks(tables):
+    rows = [row | {"network": n} for n in ("seed0", "seed1", "seed2") for row in encoded()]
+    tables["encoding_regions"] = table("encoding_regions", rows)
+    expected = (
+        "r = 0.40 [0.40, 0.40] (95 %, bootstrap of networks, these subjects and stimuli only)"
+    )
+    assert expected in said(tables)["Prediction of units"]
+
+
+def test_units_without_rsa_and_regions_have_findings_of_their_own(tables):
+    """A recording of one unit has no RDM; of several regions, one may have too few units."""
+    for name in ("rsa_recordings", "rsa_tests", "audit", "audit_remaining", "audit_range"):
+        tables[name] = tables[name].assign(region="IT")
+    rows = encoded() + encoded(region="V4") + encoded(recording="single", region="")
+    tables["encoding_regions"] = table("encoding_regions", rows)
+    blocks = findings(tables, {})
+    assert [block["name"] for block in blocks] == ["it, IT", "it, V4", "single"]
+    assert [s.question for s in blocks[1]["sentences"]] == ["Prediction of units"]
+
+
 def test_scores_that_round_to_zero_have_no_sign(tables):
     """Debiased scores scatter around 0."""
     tables["audit_remaining"]["remaining"] = -0.001

@@ -11,6 +11,7 @@ import pandas as pd
 
 from repbias.auditing.shares import REST
 from repbias.base.statistics import mean_interval
+from repbias.report.figures.selection import OVER_NETWORKS, over_networks
 from repbias.report.numbers import decimals, interval
 
 #: A difference of scores that two networks of different tasks share is worth a sentence.
@@ -93,26 +94,107 @@ def findings(
         "name" of the recording and region, "recording", its "truth" if it is simulated, and
         "sentences".
     """
-    scores = tables["rsa_recordings"]
     found = []
-    for (recording, region), part in scores.groupby(["recording", "region"], sort=False):
-        first = part[part["rdm_similarity"] == part["rdm_similarity"].iloc[0]]
-        models = ranked(first, "similarity")
-        if not models:
-            continue
-        at = {
-            name: _rows(tables[name], recording, region)
-            for name in ("rsa_tests", "audit", "audit_remaining", "audit_range", "recovery")
-        }
+    for recording, region in _places(tables["rsa_recordings"], tables["encoding_regions"]):
         sentences = [
-            best_model(models, first, at["rsa_tests"]),
-            *_of_audit(at, tables, trained or {}),
+            *_of_rsa(recording, region, tables, trained or {}),
+            *_of_units(recording, region, tables),
         ]
-        sentences.append(told_apart(models, at["rsa_tests"], at["recovery"]))
-        name = ", ".join(filter(None, (recording, region)))
-        about = {"name": name, "recording": recording, "truth": truth.get(str(recording), "")}
-        found.append(about | {"sentences": sentences})
+        if sentences:
+            name = ", ".join(filter(None, (recording, region)))
+            about = {"name": name, "recording": recording, "truth": truth.get(recording, "")}
+            found.append(about | {"sentences": sentences})
     return found
+
+
+def _places(rsa: pd.DataFrame, encoding: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return every recording and region; RSA does not name the region of a recording of one."""
+    of_rsa, of_units = (
+        [tuple(row) for row in table[["recording", "region"]].drop_duplicates().to_numpy()]
+        for table in (rsa, encoding)
+    )
+    only_units = [(r, region) for r, region in of_units if (r, "") not in of_rsa]
+    places = dict.fromkeys([*of_rsa, *only_units])
+    # Regions of a recording stay together.
+    order = list(dict.fromkeys(recording for recording, _ in places))
+    return sorted(places, key=lambda place: order.index(place[0]))
+
+
+def _of_rsa(
+    recording: str, region: str, tables: Tables, trained: Mapping[str, Mapping[str, Any]]
+) -> Iterator[Sentence]:
+    """Say which model has the most similar RDM, what its score is made of, and how sure that is."""
+    part = _rows(tables["rsa_recordings"], recording, region)
+    first = part[part["rdm_similarity"].isin(part["rdm_similarity"].head(1))]
+    models = ranked(first, "similarity")
+    if not models:
+        return
+    at = {
+        name: _rows(tables[name], recording, region)
+        for name in ("rsa_tests", "audit", "audit_remaining", "audit_range", "recovery")
+    }
+    yield best_model(models, first, at["rsa_tests"])
+    yield from _of_audit(at, tables, trained)
+    yield told_apart(models, at["rsa_tests"], at["recovery"])
+
+
+def _of_units(recording: str, region: str, tables: Tables) -> Iterator[Sentence]:
+    """Say which model predicts units best, and what a member of a joint model adds to others."""
+    scores, parts = (
+        table[(table["recording"] == recording) & ((table["region"] == region) | (region == ""))]
+        for table in (tables["encoding_regions"], tables["variance_partition_regions"])
+    )
+    models = ranked(scores, "r")
+    if models:
+        yield best_prediction(models, scores)
+    if len(parts):
+        yield unique_parts(parts)
+
+
+def best_prediction(models: list[Model], scores: pd.DataFrame) -> Sentence:
+    """Say how well the best layer predicts units, and how well they could be predicted."""
+    rows = models[0].of(scores)
+    row = over_networks(rows, ["n_units", "n_units_with_ceiling"], "r").iloc[0]
+    ceiling, ratio = rows[["ceiling", "r_normalised"]].mean()
+    n, known = int(row["n_units"]), int(row["n_units_with_ceiling"])
+    text = (
+        f"{models[0]} predicts responses to held-out stimuli best: r = "
+        f"{_estimate(row, 'r', rows)}, mean of {n} unit{'s' if n > 1 else ''}"
+    )
+    if len(models) > 1:
+        text += f"; next is {models[1]} with {decimals(models[1].score)}"
+    if np.isfinite(ratio):
+        text += f". Units whose ceiling is known ({known}, mean {decimals(ceiling)}) reach "
+        text += f"{decimals(ratio)} of it"
+    else:
+        text += ". No unit has a known ceiling, so how well they could be predicted is not known"
+    links = {"figure": "#encoding_regions", "rows": "tables/encoding_regions.csv"}
+    return Sentence("Prediction of units", f"{text}.", links)
+
+
+def unique_parts(parts: pd.DataFrame) -> Sentence:
+    """Say of every joint model which member explains most that the others do not."""
+    said = []
+    for model, rows in parts.groupby("model", sort=False):
+        means = over_networks(rows, ["part"], "r2").set_index("part")
+        part = means.loc[means.index.str.startswith("unique "), "r2"].idxmax()
+        said.append(
+            f"The members of {model} explain R² = {decimals(means.loc['all', 'r2'])} together. "
+            f"The largest part that only one explains is {part.removeprefix('unique ')}'s: R² = "
+            f"{_estimate(means.loc[part], 'r2', rows)}."
+        )
+    links = {"figure": "#variance_partition", "rows": "tables/variance_partition_regions.csv"}
+    return Sentence("Unique variance", " ".join(said), links)
+
+
+def _estimate(row: pd.Series, value: str, rows: pd.DataFrame) -> str:
+    """Write a mean with its interval, and what this is about; `row` is of `over_networks`."""
+    low, high = row["ci_low"], row["ci_high"]
+    if not np.isfinite([low, high]).all():
+        return decimals(row[value])
+    about = str(rows["interval"].iloc[0]) if row["n"] == 1 else OVER_NETWORKS
+    about = about.replace(" (", ", ").removesuffix(")")
+    return f"{decimals(row[value])} {interval(low, high)} ({about})"
 
 
 def _rows(table: pd.DataFrame, recording: Any, region: Any) -> pd.DataFrame:

@@ -33,6 +33,7 @@ from repbias.report.figures.names import (
 )
 from repbias.report.figures.selection import (
     MODEL,
+    OVER_NETWORKS,
     Group,
     Layers,
     Tables,
@@ -219,9 +220,7 @@ def variance_partition(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataF
     data = over_networks(table, [*keys, "n_subjects", "n_units", "interval"], "r2")
     data = data.rename(columns={"n": "n_networks"})
     several = data["n_networks"] > 1
-    data["interval"] = data["interval"].mask(
-        several, "95 %, bootstrap of networks (these subjects and stimuli only)"
-    )
+    data["interval"] = data["interval"].mask(several, OVER_NETWORKS)
     recordings = list(data.groupby("recording", sort=False))
     if not recordings:
         return empty_figure(), data

@@ -39,6 +39,9 @@ OF_REGIONS = (
     "recovery",
 )
 
+#: What an interval of several networks is about.
+OVER_NETWORKS = "95 %, bootstrap of networks (these subjects and stimuli only)"
+
 #: An experiment of more conditions has panels of the first ones only: so many.
 MANY_CONDITIONS, MOST_SHOWN = 24, 4
 
