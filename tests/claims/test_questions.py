@@ -320,7 +320,7 @@ NO_SIDES = {"this": None, "minus": None}
         (NO_SIDES | {"trend": "layer"}, ".trend: 'layer' holds str; expected a numeric column: s"),
         (NO_SIDES | {"trend": "r2"}, ".trend: 'r2' is what is compared"),
         (NO_SIDES | {"trend": "dropout"}, ".trend: variance_explained has no column 'dropout'; "),
-        (NO_SIDES | {"trend": "training.optimizer", "where": {}}, "found no number; did you mean"),
+        (NO_SIDES | {"trend": "training.optimizer", "where": {}}, "found no number; allowed: train"),
         (NO_SIDES | {"trend": "training.dropout"}, "two numeric values or more in the condition"),
         (NO_SIDES, "give `this` and `minus` for a difference, or `trend` for a trend"),
         ({"trend": "step"}, "give `this` and `minus`, or `trend`; found both"),

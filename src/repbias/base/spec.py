@@ -167,18 +167,22 @@ MAX_OPTIONS = 100
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:
-    """Suggest the allowed word that was probably meant, and list all of them.
+    """Suggest the allowed word that was probably meant, if another one, and list all of them.
 
     Examples
     --------
     >>> nearest("optimzer", ["optimizer", "batch_size"])
     "did you mean 'optimizer'? (allowed: batch_size, optimizer)"
+    >>> nearest("optimizer", ["optimizer", "batch_size"])
+    'allowed: batch_size, optimizer'
     """
     options = sorted(map(str, allowed))
     close = difflib.get_close_matches(str(word)[:300], options, n=1)
     ellipsis = f", ... ({len(options)} in all)" if len(options) > MAX_OPTIONS else ""
     listed = ", ".join(map(visible, options[:MAX_OPTIONS])) + ellipsis or "nothing"
-    return f"did you mean {shown(close[0])}? (allowed: {listed})" if close else f"allowed: {listed}"
+    if not close or close[0] == str(word):
+        return f"allowed: {listed}"
+    return f"did you mean {shown(close[0])}? (allowed: {listed})"
 
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
