@@ -68,7 +68,7 @@ rule claims:
         claims=STUDY.claims,
         # By functions, as Snakemake fills in what stands in braces in parameters.
         questions=lambda w: {n: q.model_dump(mode="json") for n, q in STUDY.questions.items()},
-        axes=lambda w: PLAN.axes(),
+        settings=lambda w: PLAN.settings(),
         reported=lambda w: PLAN.reported_orders(),
         layers=PLAN.all_analysed_layers(),
         rdm_similarity=STUDY.geometry.rdm_similarities[0],

@@ -14,7 +14,7 @@ with job(snakemake):
         params.layers,
         params.rdm_similarity,
         {name: Question(**question) for name, question in params.questions.items()},
-        params.axes,
+        params.settings,
         params.reported,
     )
     write_table(snakemake.output[0], "claims", table)

@@ -9,7 +9,7 @@ import numpy as np
 
 from repbias.claims.catalogue import CLAIMS
 from repbias.claims.evidence import Claim, Evidence, Result, conditions_matching
-from repbias.claims.questions import answer, measure_of, snapshots_of
+from repbias.claims.questions import Settings, answer, measure_of, snapshots_of
 from repbias.tables import as_table
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def decide(
     layers: dict[str, str],
     rdm_similarity: str = "corr",
     questions: Mapping[str, Question] | None = None,
-    axes: Mapping[str, Mapping[str, float]] | None = None,
+    settings: Settings | None = None,
     reported: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> pd.DataFrame:
     """Decide the claims and questions that a study asks.
@@ -42,8 +42,8 @@ def decide(
         The RDM similarity that decides claims, and questions that name none.
     questions
         The user's own questions, as under ``questions:``.
-    axes
-        Question to the values of its axis by condition, where this is a setting.
+    settings
+        "experiment/condition" to the values of the settings that vary, by path, for questions.
     reported
         Conditions of transformers to their "task" and the "order" in which features are reported.
 
@@ -76,10 +76,10 @@ def decide(
     for name, question in (questions or {}).items():
         table = tables[question.table]
         for snapshot in snapshots_of(question, tuple(table.columns)):
-            axis = (axes or {}).get(name, {})
-            result = answer(question, table, layers, rdm_similarity, snapshot, axis)
+            known = settings or {}
+            result = answer(question, table, layers, rdm_similarity, snapshot, known)
             about = {"claim": name, "variant": "", "snapshot": snapshot or "final"}
-            about |= {"statement": question.asks, "measure": measure_of(question)}
+            about |= {"statement": question.asks, "measure": measure_of(question, known)}
             about |= {"reference": "none", "provenance": "a question of this study"}
             rows.append(about | _row(result))
     return as_table("claims", _corrected(rows))

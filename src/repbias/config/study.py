@@ -561,16 +561,28 @@ def _trained_here(experiment: Experiment) -> list[str]:
         return []
 
 
-def axis_of(path: str, study: Study) -> dict[str, float]:
-    """Return "experiment/condition" to the value of a setting, where it is a number."""
-    axis = {}
+def settings_of(study: Study) -> dict[str, dict[str, Any]]:
+    """Return "experiment/condition" to the settings that are varied there, or questions name.
+
+    Of a list or a section it is the level's name.
+    """
+    named = {c for q in study.questions.values() for c in q.named() if "." in c}
+    settings: dict[str, dict[str, Any]] = {}
     for experiment, name, condition in study.conditions():
-        value: Any = condition.model_dump()
-        for key in _paths(value).get(path, (None,)):
-            value = value[key] if key is not None else None
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            axis[f"{experiment}/{name}"] = float(value)
-    return axis
+        vary = study.experiments[experiment].vary
+        levels = dict(zip(vary, (part.partition("=")[2] for part in name.split(",")), strict=False))
+        dumped = condition.model_dump()
+        paths = _paths(dumped)
+        found: dict[str, Any] = {}
+        for path in dict.fromkeys([*vary, *sorted(named)]):
+            value: Any = dumped if path in paths else None
+            for key in paths.get(path, ()):
+                value = value[key]
+            known = isinstance(value, str | bool | int | float)
+            if known or path in levels:
+                found[path] = value if known else levels[path]
+        settings[f"{experiment}/{name}"] = found
+    return settings
 
 
 def _paths(settings: dict[str, Any], prefix: tuple[str, ...] = ()) -> dict[str, tuple[str, ...]]:

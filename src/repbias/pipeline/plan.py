@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from repbias.config.analyses import ANALYSES, BETWEEN_NETWORKS, OF_NETWORKS, OF_RECORDINGS
-from repbias.config.study import Condition, Study, axis_of
+from repbias.config.study import Condition, Study, settings_of
 from repbias.networks.convolutional import Convolutional
 from repbias.networks.spec import TrainedNetwork
 from repbias.networks.transformer import Transformer
@@ -564,13 +564,9 @@ class Plan:
         what = {"source", "layer", "seed_of_network"}
         return {name: _plain(spec, include=what) for name, spec in self.study.simulated().items()}
 
-    def axes(self) -> dict[str, dict[str, float]]:
-        """Return questions about a trend over a setting, with its value in every condition."""
-        return {
-            name: axis_of(question.trend, self.study)
-            for name, question in self.study.questions.items()
-            if question.trend and "." in question.trend
-        }
+    def settings(self) -> dict[str, dict[str, Any]]:
+        """Return what questions are told of every condition."""
+        return settings_of(self.study) if self.study.questions else {}
 
     def images_of(self, recording: str) -> dict[str, Any] | None:
         """Return the settings of the stimuli that were shown; None of generated stimuli."""

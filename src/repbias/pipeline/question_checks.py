@@ -6,10 +6,18 @@ from collections.abc import Iterable, Iterator
 
 from repbias.base.spec import nearest
 from repbias.claims.catalogue import CLAIMS
-from repbias.claims.questions import SNAPSHOTS, sides_of
+from repbias.claims.evidence import conditions_matching
+from repbias.claims.questions import (
+    SNAPSHOTS,
+    Settings,
+    accepts,
+    conditions_of,
+    is_number,
+    sides_of,
+)
 from repbias.config.analyses import ANALYSES
-from repbias.config.questions import Question, Rows
-from repbias.config.study import Study, axis_of
+from repbias.config.questions import Question, Rows, Wanted
+from repbias.config.study import Study, settings_of
 from repbias.pipeline.plan import Plan
 from repbias.tables import TABLES
 
@@ -18,7 +26,7 @@ def question_problems(study: Study) -> Iterator[str]:
     """Go through what is wrong with the questions of a study that is consistent otherwise."""
     if not study.questions:
         return
-    plan, known = Plan(study), _known_values(study)
+    plan, known, settings = Plan(study), _known_values(study), settings_of(study)
     for name, question in study.questions.items():
         where = f"questions.{name}"
         if name in CLAIMS:
@@ -30,12 +38,12 @@ def question_problems(study: Study) -> Iterator[str]:
         yield from (f"{where}.{problem}" for problem in _column_problems(question))
         for part in ("where", "this", "minus"):
             rows: Rows = getattr(question, part)
-            yield from (
-                f"{where}.{part}.{p}" for p in _filter_problems(question.table, rows, known)
-            )
-        yield from (f"{where}: {problem}" for problem in _experiment_problems(question, study))
+            wrong = _filter_problems(question.table, rows, known, settings)
+            yield from (f"{where}.{part}.{problem}" for problem in wrong)
+        problems = dict.fromkeys(_experiment_problems(question, study, settings))
+        yield from (f"{where}: {problem}" for problem in problems)
         if question.trend is not None:
-            yield from (f"{where}.trend: {p}" for p in _trend_problems(question, study))
+            yield from (f"{where}.trend: {p}" for p in _trend_problems(question, study, settings))
 
 
 def _table_problem(question: Question, plan: Plan) -> str | None:
@@ -61,12 +69,19 @@ def _column_problems(question: Question) -> Iterator[str]:
         yield f"column: {question.column!r} holds {kind}; expected one of {', '.join(numbers)}"
 
 
-def _filter_problems(table: str, rows: Rows, known: dict[str, set[str]]) -> Iterator[str]:
+def _filter_problems(
+    table: str, rows: Rows, known: dict[str, set[str]], settings: Settings
+) -> Iterator[str]:
     """Go through filters on columns that do not exist, or that no row can pass."""
     types = TABLES[table].types
+    paths = {path for about in settings.values() for path in about}
     for column, wanted in rows.items():
+        if column in paths and column not in types:
+            yield from _setting_problems(table, column, wanted, settings)
+            continue
         if column not in types:
-            yield f"{column}: {table} has no such column; {nearest(column, types)}"
+            options = [*types, *paths] if "." in column else types
+            yield f"{column}: {table} has no such column; {nearest(column, options)}"
             continue
         values = wanted if isinstance(wanted, list) else [wanted]
         if not values:
@@ -77,8 +92,27 @@ def _filter_problems(table: str, rows: Rows, known: dict[str, set[str]]) -> Iter
             fits = isinstance(value, int | float if kind is float else kind)
             if not fits or (isinstance(value, bool) and kind is not bool):
                 yield f"{column}: found {value!r}; {table}.{column} holds {kind.__name__}"
-            elif options is not None and value not in options:
+            elif options is not None and not any(accepts(column, v, value) for v in options):
+                if column.startswith("condition") and set("*?[") & set(str(value)):
+                    options = {f"*{part}*" for name in options for part in name.split(",")}
                 yield f"{column}: no row can have {value!r}; {nearest(str(value), options)}"
+
+
+def _setting_problems(table: str, path: str, wanted: Wanted, settings: Settings) -> Iterator[str]:
+    """Go through values of a setting that no condition has."""
+    if "condition" not in TABLES[table].types:
+        yield (
+            f"{path}: rows of {table} are of pairs, or of no condition; filter by the columns "
+            f"{', '.join(TABLES[table].columns)}"
+        )
+        return
+    values = wanted if isinstance(wanted, list) else [wanted]
+    if not values:
+        yield f"{path}: no value"
+    found = dict.fromkeys(about[path] for about in settings.values() if path in about)
+    for value in values:
+        if not any(accepts(path, there, value) for there in found):
+            yield f"{path}: no condition has {value!r}; {nearest(str(value), map(str, found))}"
 
 
 def _known_values(study: Study) -> dict[str, set[str]]:
@@ -112,18 +146,24 @@ def _known_values(study: Study) -> dict[str, set[str]]:
     return known
 
 
-def _experiment_problems(question: Question, study: Study) -> Iterator[str]:
+def _experiment_problems(question: Question, study: Study, settings: Settings) -> Iterator[str]:
     """Go through sides whose experiment does not have the condition, or the analysis."""
     groups = study.groups()
-    for part in (question.this, question.minus) if question.trend is None else ({},):
+    for part in question.sides():
         rows = question.where | part
         experiments = _listed(rows.get("experiment", list(groups)))
-        names = [c for c in ("condition", "condition_a", "condition_b") if c in rows]
-        for column in names:
-            conditions = {c for e in experiments for c in groups.get(e, [])}
+        if not set(experiments) <= set(groups):
+            continue  # told elsewhere
+        for column in (c for c in ("condition", "condition_a", "condition_b") if c in rows):
+            conditions = {c for e in experiments for c in groups[e]}
             for condition in _listed(rows[column]):
-                if condition not in conditions and set(experiments) <= set(groups):
-                    yield f"{' and '.join(experiments)} has no condition {condition!r}"
+                if not conditions_matching(condition, conditions):
+                    have = "have" if len(experiments) > 1 else "has"
+                    yield f"{' and '.join(experiments)} {have} no condition {condition!r}"
+        paths = {c for c in rows if any(c in about for about in settings.values())}
+        if paths and not conditions_of(rows, settings):
+            asked = ", ".join(f"{c} {rows[c]}" for c in rows if c in paths or c == "condition")
+            yield f"no condition of {' and '.join(experiments)} has all of {asked}"
         if question.table in ANALYSES and "experiment" in rows:
             for experiment in set(experiments) & set(study.experiments):
                 if question.table not in study.experiments[experiment].analyses:
@@ -135,9 +175,19 @@ def _listed(value: object) -> list[str]:
     return [str(v) for v in values]
 
 
-def _trend_problems(question: Question, study: Study) -> Iterator[str]:
+def _trend_problems(question: Question, study: Study, settings: Settings) -> Iterator[str]:
     types = TABLES[question.table].types
     axis = question.trend or ""
+    sides = [conditions_of(question.where | side, settings) for side in question.sides()]
+    if len(sides) == 2:
+        of = [{name.partition("/")[0] for name in side} for side in sides]
+        if all(of) and not of[0] & of[1]:
+            yield (
+                f"`this` is of {' and '.join(sorted(of[0]))} and `minus` of "
+                f"{' and '.join(sorted(of[1]))}, but the trend of a difference is that within "
+                "networks of one seed in one experiment; ask for two trends, or vary in one "
+                "experiment what differs"
+            )
     if axis in types:
         if types[axis] not in (int, float):
             numbers = ", ".join(c for c, kind in types.items() if kind in (int, float))
@@ -149,16 +199,15 @@ def _trend_problems(question: Question, study: Study) -> Iterator[str]:
     if "." not in axis or "condition" not in types:
         yield f"{question.table} has no column {axis!r}; " + nearest(axis, [*types, *varied])
         return
-    experiments = _listed(question.where.get("experiment", list(study.experiments)))
-    conditions = _listed(question.where.get("condition", list(_known_values(study)["condition"])))
-    values = {
-        value
-        for name, value in axis_of(axis, study).items()
-        if name.split("/", 1)[0] in experiments and name.split("/", 1)[1] in conditions
-    }
+    levels = [
+        {settings[name][axis] for name in side if is_number(settings[name].get(axis))}
+        for side in sides
+    ]
+    values = set.intersection(*levels)
     if len(values) < 2:
         found = ", ".join(map(str, sorted(values))) or "no number"
+        both = ", on both sides" if len(sides) == 2 else ""
         yield (
-            f"{axis!r} must have two numeric values or more in the conditions that are compared, "
-            f"found {found}; {nearest(axis, varied)}"
+            f"{axis!r} must have two numeric values or more in the conditions that are compared"
+            f"{both}, found {found}; {nearest(axis, varied)}"
         )

@@ -34,9 +34,10 @@ class Claims(Row):
     measure: str
     """What the effect is measured in."""
     n_included: int
-    """Number of networks that the effect rests on."""
+    """Number of networks that the effect rests on; of a question, of seeds or subjects where those
+    are what is independent, which `remark` says."""
     n_excluded: int
-    """Number of networks left out: they missed the inclusion criterion, never mastered all targets
+    """Number of these left out: they missed the inclusion criterion, never mastered all targets
     (at `mastered`), or have no value of what is measured."""
     reference: str
     """The value in the literature."""
