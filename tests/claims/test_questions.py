@@ -16,6 +16,7 @@ from repbias.config.file import ConfigError
 from repbias.config.questions import Question
 from repbias.pipeline.checks import load_study
 from repbias.pipeline.plan import Plan
+from repbias.pipeline.question_checks import question_warnings
 from repbias.tables import as_table
 
 LAYERS = {f"tasks/{c}": ANALYSED for c in ("both", "easy", "hard", "larger", "smaller", "a", "b")}
@@ -622,3 +623,34 @@ def test_the_values_of_settings_are_those_of_the_conditions():
     }
     assert settings["small/base"] == {"training.dropout": 0}
     assert "claims" in plan.tables
+
+
+# What `check` says
+
+
+@pytest.mark.parametrize(
+    ("seeds", "said"),
+    [
+        (4, "questions.mine: tasks has 4 seeds, where a verdict needs 5 and reviewers ask for 15"),
+        (5, "reviewers ask for 15: one network that is not included leaves it undecided"),
+        (6, None),
+    ],
+)
+def test_too_few_seeds_for_a_verdict_are_told_before_the_run(seeds, said):
+    config = with_question(where={"feature": "hard", "training.optimizer": "adam"})
+    config["experiments"]["tasks"]["seeds"] = seeds
+    found = list(question_warnings(load_study(config, try_networks=False)))
+    assert len(found) == bool(said)
+    assert not said or said in found[0]
+
+
+def test_what_a_question_averages_over_is_told_before_the_run():
+    config = with_question(where={})
+    (said,) = question_warnings(load_study(config, try_networks=False))
+    assert said.startswith("questions.mine: averages over all values of feature (easy, hard")
+    config = with_question(where={}, this={"feature": "easy"}, minus={"feature": "hard"})
+    assert not list(question_warnings(load_study(config, try_networks=False)))
+    config = with_question(table="steering", column="flips", where={"output": "hard"}, **NO_SIDES)
+    config["questions"]["mine"]["trend"] = "strength"
+    (said,) = question_warnings(load_study(config, try_networks=False))
+    assert "averages over all values of feature" in said

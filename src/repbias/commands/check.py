@@ -68,6 +68,7 @@ def _all_findings(config: Path, quick: bool, images: bool) -> Iterator[Findings]
 def _configuration(config: Path) -> tuple[Study | None, Findings]:
     """Return the study, unless its configuration has problems."""
     from repbias.pipeline.checks import few_networks, load_study
+    from repbias.pipeline.question_checks import question_warnings
 
     # As the Snakefile does: code of the user's is found where one is, and beside the study.
     places = [str(Path.cwd()), str(config.resolve().parent)]
@@ -88,7 +89,7 @@ def _configuration(config: Path) -> tuple[Study | None, Findings]:
             findings.facts[section] = f"{len(names)} ({some(names)})"
     for experiment in study.experiments:
         findings.facts[f"experiment {experiment}"] = _networks(study.expanded(experiment))
-    findings.warnings += few_networks(study)
+    findings.warnings += [*few_networks(study), *question_warnings(study)]
     if study.device in ("cuda", "mps"):
         from repbias.networks.device import pick_device
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from repbias.base.spec import nearest
 from repbias.claims.catalogue import CLAIMS
-from repbias.claims.evidence import conditions_matching
+from repbias.claims.evidence import ENOUGH_NETWORKS, MIN_NETWORKS, conditions_matching
 from repbias.claims.questions import (
     SNAPSHOTS,
     Settings,
@@ -20,6 +20,15 @@ from repbias.config.questions import Question, Rows, Wanted
 from repbias.config.study import Study, settings_of
 from repbias.pipeline.plan import Plan
 from repbias.tables import TABLES
+
+#: Of more values, a warning names the first.
+MOST_NAMED = 6
+#: Columns that say what a number is of; where a question does not fix them, numbers are averaged.
+OF_WHAT = {
+    *("feature", "feature_a", "feature_b", "output", "probe", "part", "strength", "n_components"),
+    *("metric", "reliability_level", "measure", "system", "recording", "region", "model", "target"),
+    *("time_s", "layer", "layer_a", "layer_b"),
+}
 
 
 def question_problems(study: Study) -> Iterator[str]:
@@ -44,6 +53,52 @@ def question_problems(study: Study) -> Iterator[str]:
         yield from (f"{where}: {problem}" for problem in problems)
         if question.trend is not None:
             yield from (f"{where}.trend: {p}" for p in _trend_problems(question, study, settings))
+
+
+def question_warnings(study: Study) -> Iterator[str]:
+    """Go through questions that too few seeds can decide, or that average over what they are of."""
+    known, settings = _known_values(study), settings_of(study)
+    for name, question in study.questions.items():
+        if question.units == "networks":
+            yield from (f"questions.{name}: {said}" for said in _few(question, study, settings))
+        fixed = {*question.where, question.trend, *(question.this.keys() & question.minus.keys())}
+        for column in TABLES[question.table].columns:
+            of = column.removesuffix("_a").removesuffix("_b")
+            options = sorted(known.get(of, set()) - {"", "all layers"})
+            by_default = column.startswith("layer") and "layer" not in question.named()
+            if column in OF_WHAT - fixed and len(options) != 1 and not by_default:
+                several = ", ".join(options[:MOST_NAMED]) + ", ..." * (len(options) > MOST_NAMED)
+                which = f" ({several})" if options else ""
+                yield (
+                    f"questions.{name}: averages over all values of {column}{which} that "
+                    f"{question.table} has; name it in `where` to choose"
+                )
+
+
+def _few(question: Question, study: Study, settings: Settings) -> Iterator[str]:
+    """Say if there are too few seeds for a verdict, or just enough."""
+    seeds = {f"{e}/{name}": condition.seeds for e, name, condition in study.conditions()}
+    counts: dict[str, int] = {}
+    for side in question.sides():
+        most: dict[str, int] = {}  # by experiment
+        for condition in conditions_of(question.where | side, settings):
+            experiment = condition.partition("/")[0]
+            if question.table not in ANALYSES or (
+                question.table in study.experiments[experiment].analyses
+            ):
+                most[experiment] = max(most.get(experiment, 0), seeds[condition])
+        for experiment, n in most.items():
+            counts[experiment] = min(counts.get(experiment, n), n)
+    experiment = min(counts, key=lambda name: counts[name], default="")
+    if not experiment or counts[experiment] > MIN_NETWORKS:
+        return
+    said = f"{experiment} has {counts[experiment]} seeds, where a verdict needs {MIN_NETWORKS} and "
+    said += f"reviewers ask for {ENOUGH_NETWORKS}"
+    if counts[experiment] == MIN_NETWORKS:
+        levels = "." in (question.trend or "")  # of which a seed needs two
+        lost = "seed without included networks" if levels else "network that is not included"
+        said += f": one {lost} leaves it undecided"
+    yield said
 
 
 def _table_problem(question: Question, plan: Plan) -> str | None:
