@@ -493,6 +493,25 @@ def test_a_question_that_says_when_is_decided_once():
     assert rows["snapshot"].tolist() == ["final"]
 
 
+def test_the_table_says_what_is_averaged_over():
+    tables, _ = grid()
+    trend = {"this": {"feature": "easy"}, "minus": {"feature": "hard"}}
+    trend |= {"table": "variance_explained", "column": "r2", "trend": "network.init_scale"}
+    questions = {
+        "all": Question(asks="?", **trend),
+        "one": Question(asks="?", where={"training.weight_decay": 0}, **trend),
+    }
+    layers = dict.fromkeys(GRID, ANALYSED)
+    rows = decide({}, tables, layers, questions=questions, settings=GRID)
+    assert rows["measure"].tolist()[::2] == [
+        "r2 of variance_explained: feature easy minus feature hard, slope over "
+        "network.init_scale, averaged over training.weight_decay",
+        "r2 of variance_explained (training.weight_decay 0): feature easy minus feature hard, "
+        "slope over network.init_scale",
+    ]
+    assert rows["n_included"].tolist() == [7] * 4
+
+
 def test_what_is_compared_is_said():
     question = Question(
         asks="?", table="steering", column="flips", trend="strength", where={"feature": ["a", "b"]}
