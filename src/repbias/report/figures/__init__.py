@@ -6,13 +6,12 @@ that it needs, in :data:`repbias.report.captions.FIGURES`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import matplotlib as mpl
-import pandas as pd
 
 from repbias.io.files import atomic
 from repbias.report.figures.audit import (
@@ -31,7 +30,7 @@ from repbias.report.figures.order import Reported, order
 from repbias.report.figures.recorded_units import encoding_regions, quality, variance_partition
 from repbias.report.figures.recordings import both_ways, encoding, rsa_recordings
 from repbias.report.figures.recovery import recovery, recovery_layers
-from repbias.report.figures.selection import Drawing, Generators, Layers, of_regions
+from repbias.report.figures.selection import Drawing, Generators, Layers, Tables, of_regions
 from repbias.report.figures.training import learning, sweeps, variance, variance_decomposition
 from repbias.report.figures.use import behaviour, probes, steering
 from repbias.report.figures.verdicts import verdicts
@@ -102,9 +101,7 @@ def draw_figures(
             list(pool.map(draw, svg_paths))
 
 
-def _draw(
-    drawings: Mapping[str, Drawing], tables: Mapping[str, pd.DataFrame], layers: Layers, svg: str
-) -> None:
+def _draw(drawings: dict[str, Drawing], tables: Tables, layers: Layers, svg: str) -> None:
     """Draw a figure, and write its data beside it."""
     path = Path(svg)
     with mpl.rc_context(STYLE):
