@@ -25,14 +25,14 @@ LAYERS = {"tasks/easy": "hidden2", "tasks/both": "hidden1"}
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def draw(folder, tables, names=tuple(FIGURES), layers=LAYERS):
+def draw(folder, tables, names=tuple(FIGURES), layers=LAYERS, processes=1):
     """Write the tables with rows, draw the figures, and return each figure's CSV."""
     paths = []
     for name, table in ((name, table) for name, table in tables.items() if len(table)):
         paths.append(folder / "tables" / f"{name}.csv")
         write_table(paths[-1], name, table)
     svgs = [folder / "figures" / f"{name}.svg" for name in names]
-    draw_figures(map(str, svgs), map(str, paths), layers, {})
+    draw_figures(map(str, svgs), map(str, paths), layers, {}, processes=processes)
     for svg in svgs:
         assert ElementTree.parse(svg).getroot().tag == f"{SVG}svg"
     return {svg.stem: pd.read_csv(svg.with_suffix(".csv")) for svg in svgs}
@@ -196,10 +196,10 @@ def test_long_names_break_after_commas(name, lines_):
 
 @pytest.mark.slow
 def test_the_same_tables_give_the_same_bytes(every_figure, make_tables, tmp_path, monkeypatch):
-    """Those of matplotlib, which draws twice."""
+    """Those of matplotlib, which draws twice, and of one process or two."""
     options = {"format": "svg", "metadata": {"Date": None}, "dpi": 144}
     monkeypatch.setattr("repbias.report.figures.save", lambda f, path: f.savefig(path, **options))
-    draw(tmp_path, make_tables(models=MODELS))
+    draw(tmp_path, make_tables(models=MODELS), processes=2)
     for name in FIGURES:
         for suffix in ("svg", "csv"):
             file = f"figures/{name}.{suffix}"
