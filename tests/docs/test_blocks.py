@@ -9,11 +9,16 @@ import shlex
 import tomllib
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 import yaml
+from left import make_results
 from pages import ROOT, blocks, fences
 from snakemake.cli import parse_args
+
+matplotlib.use("agg")
+from matplotlib import pyplot
 
 from repbias.commands.main import _parser, _WrongUsage
 from repbias.config.file import ConfigError
@@ -114,17 +119,29 @@ def small_networks(folder):
                 put_trained_activations(group, networks, stimuli, network)
 
 
+def sweep(folder):
+    """Results of the sweep that docs/notebook.md plots."""
+    features = {"easy": {"function": "bit"}, "hard": {"function": "xor_of_xors"}}
+    vary = re.search(r"`vary: (\{network.*\})`", (ROOT / "docs/notebook.md").read_text())
+    experiment = {"stimuli": {"features": features}, "vary": yaml.safe_load(vary[1]), "seeds": 3}
+    experiments = {"grid": experiment | {"analyses": ["variance_explained"]}}
+    make_results(yaml.safe_dump({"study": "gain", "experiments": experiments}))
+
+
 #: Page to what makes the files that its code reads.
-READS = {"file-formats.md": small_networks}
+READS = {"file-formats.md": small_networks, "notebook.md": sweep}
 
 
 @pytest.mark.parametrize("page", pages_of("python"))
 def test_python_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pyplot, "show", lambda: None)
     READS.get(page, lambda folder: None)(tmp_path)
     variables = {}
     for code in blocks(page, "python"):
         exec(code, variables)
+    assert page != "notebook.md" or variables["gap"].mean().shape == (9,)
+    pyplot.close("all")
 
 
 @pytest.mark.parametrize("page", pages_of("py"))

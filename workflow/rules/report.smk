@@ -97,6 +97,8 @@ rule resolved_config:
         # By a function, as Snakemake fills in what stands in braces in parameters; as text without
         # "<", as it writes them into its own report as they are.
         study=lambda w: STUDY.model_dump_json().replace("<", "\\u003c"),
+        # For its record, by which tables of an earlier configuration are known.
+        tables=PLAN.tables,
         code=code("resolved_config.py"),
     message:
         "Write the configuration with every default filled in"
