@@ -346,6 +346,7 @@ def test_the_values_of_an_axis_are_those_of_the_conditions():
     config = with_question(**NO_SIDES, trend="training.dropout", where={"experiment": "tasks"})
     plan = Plan(load_study(config, try_networks=False))
     axis = plan.axes()["mine"]
+    assert plan.settings() == {n: {"training.dropout": v} for n, v in axis.items()}
     assert axis["tasks/dropout=0.5,optimizer=sgd"] == 0.5
     assert axis["tasks/dropout=0.0,optimizer=adam"] == 0
     assert "claims" in plan.tables

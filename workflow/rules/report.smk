@@ -134,6 +134,8 @@ rule figures:
         layers=PLAN.all_analysed_layers(),
         generators=PLAN.generators(),
         reported=lambda w: PLAN.reported_orders(),
+        questions=lambda w: {n: q.model_dump(mode="json") for n, q in STUDY.questions.items()},
+        settings=lambda w: PLAN.settings(),
         code=code("figures.py"),
     message:
         "Draw the figures"
@@ -170,6 +172,7 @@ rule report_page:
         layers=PLAN.all_analysed_layers(),
         not_pictured=lambda w: PLAN.in_words(PLAN.not_pictured()),
         trained=lambda w: PLAN.shown_networks(),
+        settings=lambda w: PLAN.settings(),
         code=code("report_page.py"),
     message:
         "Write {output[0]}"

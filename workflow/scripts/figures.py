@@ -11,4 +11,6 @@ with job(snakemake):
         snakemake.params.layers,
         snakemake.params.generators,
         snakemake.params.reported,
+        snakemake.params.questions,
+        snakemake.params.settings,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,39 @@ UNITS = {
 SNAPSHOTS = ("final", "mastered")
 #: Of `left_out`: all candidates take part.
 NONE_LEFT_OUT = -1
+
+
+def axis_range(
+    question: Question, table: pd.DataFrame, settings: Mapping[str, Mapping[str, Any]]
+) -> tuple[float, float] | None:
+    """Return the lowest and the highest value of a trend's axis at which networks are included.
+
+    Parameters
+    ----------
+    question
+        The question.
+    table
+        All rows of its table.
+    settings
+        "experiment/condition" to the values of settings by path, where the axis is one.
+
+    Returns
+    -------
+    tuple of float, or None
+        None for a difference, and where there are no such networks.
+    """
+    if question.trend is None:
+        return None
+    for path in [path for path in question.named() if "." in path]:
+        names = table["experiment"] + "/" + table["condition"]
+        values = {name: about.get(path) for name, about in settings.items()}
+        table = table.assign(**{path: names.map(values)})
+    rows = table[_matching(table, question.where)]
+    if "included" not in question.named():
+        for column in (c for c in rows if c in ("included", "included_a", "included_b")):
+            rows = rows[rows[column].astype(bool)]
+    axis = rows[question.trend].dropna().astype(float)
+    return (axis.min(), axis.max()) if len(axis) else None
 
 
 def sides_of(columns: tuple[str, ...], units: str) -> list[tuple[str, ...]] | None:

@@ -443,7 +443,7 @@ class Study(Spec):
         for path, levels in spec.vary.items():
             written = spec._named_levels(path, levels, [])
             read = {
-                level: _with_numbers(value, _settings_of(first[path, level], [path])[path])
+                level: _with_numbers(value, _values_of(first[path, level], [path])[path])
                 for level, value in written.items()
             }
             if read != written:
@@ -589,58 +589,12 @@ def axis_of(path: str, study: Study) -> dict[str, float]:
     """Return "experiment/condition" to the value of a setting, where it is a number."""
     axis = {}
     for experiment, name, condition in study.conditions():
-        value = _settings_of(condition, [path])[path]
+        value: Any = condition.model_dump()
+        for key in _paths(value).get(path, (None,)):
+            value = value[key] if key is not None else None
         if isinstance(value, int | float) and not isinstance(value, bool):
             axis[f"{experiment}/{name}"] = float(value)
     return axis
-
-
-def condition_rows(study: Study) -> list[dict[str, Any]]:
-    """Return a row per condition, with what varies between conditions.
-
-    Returns
-    -------
-    list of dict
-        The "experiment", the "condition", every setting that an experiment varies by its path, the
-        analysed "layer" and the number of "seeds". Of a setting that is a list, a mapping or null,
-        the name of its level, or None in experiments that do not vary it.
-    """
-    paths = dict.fromkeys(path for spec in study.experiments.values() for path in spec.vary)
-    rows = []
-    for experiment, spec in study.experiments.items():
-        levels = spec.levels()
-        for name, condition in study.expanded(experiment).items():
-            values = {
-                path: value if isinstance(value, str | int | float) else levels[name].get(path)
-                for path, value in _settings_of(condition, paths).items()
-            }
-            about = {"layer": condition.network.analysed, "seeds": condition.seeds}
-            rows.append({"experiment": experiment, "condition": name} | values | about)
-    return rows
-
-
-def _settings_of(condition: Condition, paths: Iterable[str]) -> dict[str, Any]:
-    """Return settings of a condition by their dotted paths; None where it has none."""
-    settings = condition.model_dump()
-    keys, found = _paths(settings), {}
-    for path in paths:
-        value: Any = settings
-        for key in keys.get(path, (None,)):
-            value = value[key] if key is not None else None
-        found[path] = value
-    return found
-
-
-def _with_numbers(written: Any, read: Any) -> Any:
-    """Return what was written, with the numbers that text in it was read as."""
-    if isinstance(written, dict) and isinstance(read, dict):
-        return {key: _with_numbers(part, read.get(key)) for key, part in written.items()}
-    if isinstance(written, list) and isinstance(read, list) and len(written) == len(read):
-        return list(map(_with_numbers, written, read))
-    try:
-        return read if isinstance(written, str) and float(written) == read else written
-    except ValueError:
-        return written
 
 
 def _paths(settings: dict[str, Any], prefix: tuple[str, ...] = ()) -> dict[str, tuple[str, ...]]:
@@ -709,3 +663,51 @@ def _short_names(paths: list[str]) -> dict[str, str]:
                 break
         short[path] = ending
     return short
+
+
+def condition_rows(study: Study) -> list[dict[str, Any]]:
+    """Return a row per condition, with what varies between conditions.
+
+    Returns
+    -------
+    list of dict
+        The "experiment", the "condition", every setting that an experiment varies by its path, the
+        analysed "layer" and the number of "seeds". Of a setting that is a list, a mapping or null,
+        the name of its level, or None in experiments that do not vary it.
+    """
+    paths = dict.fromkeys(path for spec in study.experiments.values() for path in spec.vary)
+    rows = []
+    for experiment, spec in study.experiments.items():
+        levels = spec.levels()
+        for name, condition in study.expanded(experiment).items():
+            values = {
+                path: value if isinstance(value, str | int | float) else levels[name].get(path)
+                for path, value in _values_of(condition, paths).items()
+            }
+            about = {"layer": condition.network.analysed, "seeds": condition.seeds}
+            rows.append({"experiment": experiment, "condition": name} | values | about)
+    return rows
+
+
+def _values_of(condition: Condition, paths: Iterable[str]) -> dict[str, Any]:
+    """Return settings of a condition by their dotted paths; None where it has none."""
+    settings = condition.model_dump()
+    keys, found = _paths(settings), {}
+    for path in paths:
+        value: Any = settings
+        for key in keys.get(path, (None,)):
+            value = value[key] if key is not None else None
+        found[path] = value
+    return found
+
+
+def _with_numbers(written: Any, read: Any) -> Any:
+    """Return what was written, with the numbers that text in it was read as."""
+    if isinstance(written, dict) and isinstance(read, dict):
+        return {key: _with_numbers(part, read.get(key)) for key, part in written.items()}
+    if isinstance(written, list) and isinstance(read, list) and len(written) == len(read):
+        return list(map(_with_numbers, written, read))
+    try:
+        return read if isinstance(written, str) and float(written) == read else written
+    except ValueError:
+        return written

@@ -557,6 +557,14 @@ class Plan:
             if question.trend and "." in question.trend
         }
 
+    def settings(self) -> dict[str, dict[str, Any]]:
+        """Return "experiment/condition" to the values of settings that trends are over."""
+        found: dict[str, dict[str, Any]] = {}
+        for name, values in self.axes().items():
+            for condition, value in values.items():
+                found.setdefault(condition, {})[str(self.study.questions[name].trend)] = value
+        return found
+
     def images_of(self, recording: str) -> dict[str, Any] | None:
         """Return the settings of the stimuli that were shown; None of generated stimuli."""
         return self.plain_images(self.study.shown_to(recording))

@@ -6,9 +6,10 @@ that it needs, in :data:`repbias.report.captions.FIGURES`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 
@@ -77,6 +78,8 @@ def draw_figures(
     layers: Layers,
     generators: Generators,
     reported: Reported | None = None,
+    questions: Mapping[str, Mapping[str, Any]] | None = None,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
     """Draw the figures that the paths name; each figure's data go beside it as CSV."""
     tables = of_regions(read_tables(table_paths))
@@ -84,6 +87,7 @@ def draw_figures(
         "rsa_recordings": partial(rsa_recordings, generators=generators),
         "encoding": partial(encoding, generators=generators),
         "order": partial(order, reported=reported),
+        "verdicts": partial(verdicts, questions=questions, settings=settings),
     }
     for path in map(Path, svg_paths):
         with mpl.rc_context(STYLE):
