@@ -558,6 +558,29 @@ def test_environment_variables_are_expanded(everything, tmp_path):
     assert study.recordings["v4"].path == tmp_path / "r.npy"
 
 
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("network.init_scal", "did you mean 'network.init_scale'? (allowed: network.activation, "),
+        ("training.decay", "did you mean 'training.weight_decay'? (allowed: training.checkpoint"),
+        ("training.init_scale", "did you mean 'network.init_scale'? (allowed: training.batch_size"),
+        ("weight_decay", "did you mean 'training.weight_decay'? (allowed: network, readout, seeds"),
+        ("network.gain", "no setting 'network.gain'; allowed: network.activation, "),
+        ("stimuli.features.esay.gain", "did you mean 'stimuli.features.easy.gain'? (allowed: st"),
+    ],
+)
+def test_an_unknown_setting_is_compared_with_those_of_its_section(path, said):
+    with pytest.raises(ConfigError) as error:
+        load_study(configuration(vary={path: [1, 2]}))
+    (problem,) = error.value.problems
+    assert said in problem
+    listed = problem.partition("allowed: ")[2].partition(", ...")[0].split(", ")
+    assert len(listed) <= 12
+    section = path.rpartition(".")[0]
+    inside = [option.rpartition(".")[0] == section for option in listed]
+    assert all(inside) or section == "stimuli.features.esay"
+
+
 def test_a_resolved_configuration_gives_the_same_study(everything):
     study = load_study(everything)
     resolved = yaml.safe_load(yaml.safe_dump(study.model_dump(mode="json")))

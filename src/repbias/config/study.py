@@ -22,7 +22,15 @@ from pydantic import (
 
 from repbias.auditing.spec import Audit
 from repbias.base.inputs import Inputs, Task
-from repbias.base.spec import Name, Spec, kind_of, nearest, refuse_duplicates, refuse_periodic
+from repbias.base.spec import (
+    Name,
+    Spec,
+    kind_of,
+    nearest,
+    nearest_key,
+    refuse_duplicates,
+    refuse_periodic,
+)
 from repbias.bias.spec import Bias
 from repbias.config.analyses import ANALYSES, OF_OUTPUTS
 from repbias.config.explain import explain
@@ -242,7 +250,7 @@ class Experiment(Condition):
             if path.startswith(ARGUMENTS) and "arguments" in base["network"]:
                 paths[path] = ("network", "arguments", path.removeprefix(ARGUMENTS))
             if path not in paths:
-                problems.append(f"vary: no setting {path!r}; {nearest(path, paths)}")
+                problems.append(f"vary: no setting {path!r}; {nearest_key(path, paths)}")
                 continue
             named = self._named_levels(path, levels, problems)
             axes[path] = named
