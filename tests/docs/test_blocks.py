@@ -4,6 +4,7 @@
 `sh` is parsed. `py` and `yml` stand beside what a tutorial does: they are compiled and loaded.
 """
 
+import pydoc
 import re
 import shlex
 import tomllib
@@ -243,6 +244,15 @@ def test_commands_exist_and_take_what_they_are_given(page, capsys):
             check(command, page)
         except SystemExit as ended:
             assert not ended.code, f"{command}: {capsys.readouterr().err}"
+
+
+def test_the_page_of_functions_has_those_that_exist_and_the_one_of_questions():
+    page = (ROOT / "docs/api.md").read_text(encoding="utf-8")
+    named = re.findall(r"\.\. auto(?:function|method):: (\S+)", page)
+    assert all(pydoc.locate(name).__doc__ for name in named)
+    (code,) = blocks("questions.md", "python")
+    for module, name in re.findall(r"^from (repbias\S*) import (\w+)$", code, re.MULTILINE):
+        assert f"{module}.{name}" in page
 
 
 def test_checks_refuse_what_is_wrong():
