@@ -98,7 +98,7 @@ def _read(path: Path) -> dict[str, Any]:
     """Read a record."""
     try:
         facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        _ = facts["finished"], list(facts["outputs"]), dict(facts["settings"])
+        _ = facts["finished"], list(facts["outputs"])
     except (ValueError, KeyError, TypeError) as error:
         raise RepbiasError(f"{path}: not a record of provenance ({error})") from error
     return facts
@@ -110,7 +110,7 @@ def left_over(results: Path) -> list[str]:
     None where the record of the configuration is missing, or older than its list of tables.
     """
     record = results / "provenance/resolved_config.json"
-    tables = _read(record)["settings"].get("tables") if record.exists() else None
+    tables = _read(record).get("settings", {}).get("tables") if record.exists() else None
     if tables is None:
         return []
     return sorted({path.stem for path in (results / "tables").glob("*.csv")} - set(tables))
