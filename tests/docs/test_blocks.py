@@ -248,7 +248,8 @@ def test_commands_exist_and_take_what_they_are_given(page, capsys):
 
 def test_the_page_of_functions_has_those_that_exist_and_the_one_of_questions():
     page = (ROOT / "docs/api.md").read_text(encoding="utf-8")
-    named = re.findall(r"\.\. auto(?:function|method):: (\S+)", page)
+    named = re.findall(r"\.\. auto(?:function|method|class):: (\S+)", page)
+    assert "repbias.notebook.Results" in named
     assert all(pydoc.locate(name).__doc__ for name in named)
     (code,) = blocks("questions.md", "python")
     for module, name in re.findall(r"^from (repbias\S*) import (\w+)$", code, re.MULTILINE):
