@@ -72,7 +72,11 @@ VARY = f"{TASKS}.vary"
 #: Path and value of the bad setting, and what the one message must say.
 CONFIG = {
     # keys
-    "unknown key": ("stdy", 1, ["stdy: unknown key", "did you mean 'study'?", "experiments"]),
+    "unknown key": (
+        "stdy",
+        1,
+        ["stdy: unknown key", "did you mean 'study'?", ", title, ... (19 in all))"],
+    ),
     "unknown nested key": (
         f"{TASKS}.training.optimzer",
         "adam",

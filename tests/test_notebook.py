@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from left import make_results
 from pydantic import TypeAdapter
 from rsatoolbox.data import Dataset
 from rsatoolbox.rdm import calc_rdm
@@ -17,6 +19,7 @@ from repbias.base.spec import RepbiasError
 from repbias.recordings.readers import RecordingSpec, read_recording
 from repbias.recordings.reliability import split_half_reliability
 from repbias.recordings.responses import stimulus_means
+from repbias.tables import TABLES, write_table
 
 N = 30
 RNG = np.random.default_rng(0)
@@ -131,3 +134,102 @@ def test_the_import_takes_no_numerical_library():
     assert done.stdout == "False\n"
     with pytest.raises(AttributeError, match="no attribute 'audits'"):
         repbias.audits  # noqa: B018
+
+
+# Results of a study
+
+
+SWEEP = """
+study: gain
+experiments:
+  grid:
+    stimuli: {features: {easy: {function: bit}, hard: {function: parity}}}
+    network: {hidden: [8, 4]}
+    seeds: 2
+    analyses: [variance_explained]
+    vary:
+      network.init_scale: [0.5, 1]
+      training.weight_decay: [0, 1e-4]
+  tasks:
+    stimuli: {features: {easy: {function: bit}, hard: {function: parity}}}
+    analyses: []
+    vary:
+      training.targets: {easy: [easy], both: null}
+      training.optimizer: [sgd]
+"""
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    """Results of a sweep, with the records that its jobs leave."""
+    monkeypatch.chdir(tmp_path)
+    return make_results(SWEEP)
+
+
+def test_conditions_have_the_axes_of_sweeps_as_numbers(results):
+    found = repbias.load(results).conditions
+    assert list(found) == [
+        "experiment",
+        "condition",
+        "network.init_scale",
+        "training.weight_decay",
+        "training.targets",
+        "training.optimizer",
+        "layer",
+        "seeds",
+    ]
+    grid = found[found["experiment"] == "grid"]
+    assert grid["condition"].iloc[1] == "init_scale=0.5,weight_decay=1e-4"
+    assert grid["network.init_scale"].tolist() == [0.5, 0.5, 1.0, 1.0]
+    assert grid["training.weight_decay"].tolist() == [0, 1e-4, 0, 1e-4]
+    assert found["training.weight_decay"].dtype == float
+    assert grid["training.targets"].isna().all() and set(grid["training.optimizer"]) == {"adam"}
+    assert set(grid["layer"]) == {"hidden2"} and set(grid["seeds"]) == {2}
+    tasks = found[found["experiment"] == "tasks"]
+    assert tasks["training.targets"].tolist() == ["easy", "both"]
+    assert tasks["network.init_scale"].tolist() == [1.0, 1.0]
+    merged = repbias.load(results).tables["variance_explained"].merge(found)
+    assert set(merged["layer"]) == {"hidden2"}
+    assert merged["training.weight_decay"].nunique() == 2
+
+
+def test_tables_of_an_earlier_configuration_are_named_and_left_out(results):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert list(repbias.load(results).tables) == ["learning", "variance_explained"]
+    old = results / "tables/conflict.csv"
+    write_table(old, "conflict", pd.DataFrame(columns=TABLES["conflict"].columns))
+    with pytest.warns(UserWarning, match="left over from an earlier configuration.*: conflict;"):
+        found = repbias.load(results)
+    assert list(found.tables) == ["learning", "variance_explained"]
+    assert "conflict" not in found._repr_html_()
+    assert old.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "group", "said"),
+    [
+        ("no change", "grid", "no analysis of grid reads {what} from files"),
+        ("keep: [networks]", "grid", r"deletes them .* \(keep: \['networks'\]\)"),
+        ("not ended", "grid", "the study was not run to its end"),
+        ("no change", "grids", "no experiment or images 'grids'; did you mean 'grid'"),
+    ],
+)
+def test_why_there_are_no_activations_or_rdms(results, change, group, said):
+    if change == "not ended":
+        (results / "report.html").unlink()
+    elif change.startswith("keep"):
+        make_results(f"{SWEEP}\n{change}")
+    found = repbias.load(results)
+    assert found.models == {}
+    for ask, what in ((found.activations, "activations"), (found.rdms, "RDMs")):
+        with pytest.raises(RepbiasError, match=f"no {what} of 'a'; .*{said.format(what=what)}"):
+            ask(group, "a")
+
+
+def test_a_model_that_has_no_rdms_is_compared_with_those_that_have(results):
+    make = repbias.rdms({"a": RESPONSES[:, 0]})
+    (results / "rdms/grid").mkdir(parents=True)
+    make.save(str(results / "rdms/grid/init_scale=1,weight_decay=0.h5"), file_type="hdf5")
+    with pytest.raises(RepbiasError, match="did you mean 'init_scale=1,weight_decay=0'"):
+        repbias.load(results).rdms("grid", "init_scale=1")

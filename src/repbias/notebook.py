@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +22,7 @@ from repbias.base.spec import RepbiasError, nearest
 from repbias.config.file import read_config
 from repbias.geometry.distances import dissimilarities
 from repbias.geometry.spec import Distance, Geometry
+from repbias.io import provenance
 from repbias.io.activations import Activations
 from repbias.io.hdf5 import open_checked
 from repbias.io.recordings import Recording
@@ -292,15 +294,45 @@ class Results:
         if not (self.folder / "config.yaml").exists():
             raise RepbiasError(f"{folder}: no config.yaml; expected the results of a study")
         self.config: dict[str, Any] = read_config(self.folder / "config.yaml")
+        self._left_over = provenance.left_over(self.folder)
+        if self._left_over:
+            named = ", ".join(self._left_over)
+            warnings.warn(
+                f"{self.folder / 'tables'}: left over from an earlier configuration, and not in "
+                f"`tables`: {named}; read them with pandas, or delete the files",
+                stacklevel=3,
+            )
 
     @cached_property
     def tables(self) -> dict[str, pd.DataFrame]:
-        """The tables, by name."""
+        """The tables that the configuration makes, by name."""
         return {n: read_table(self._file("tables", n), n) for n in self._names("tables", ".csv")}
+
+    @cached_property
+    def conditions(self) -> pd.DataFrame:
+        """The conditions of experiments, with the values of the settings that vary.
+
+        Columns experiment, condition, the path of every varied setting, layer (the analysed one)
+        and seeds (how many). A setting that is a number, text or a truth value stands as it is; of
+        others, the name of the level.
+        """
+        # Not at the top: the import takes as long as all others.
+        from repbias.config.study import condition_rows
+        from repbias.pipeline.checks import load_study
+
+        # Without what the study reads from other files, which may be elsewhere now.
+        given = {key: self.config[key] for key in ("study", "experiments")}
+        if not given["experiments"]:
+            return pd.DataFrame(columns=["experiment", "condition", "layer", "seeds"])
+        study = load_study(given, str(self.folder / "config.yaml"), try_networks=False)
+        return pd.DataFrame(condition_rows(study))
 
     @property
     def models(self) -> dict[str, list[str]]:
-        """Experiments and sets of images, with the conditions and networks that have RDMs."""
+        """Experiments and sets of images, with the conditions and networks that have RDMs.
+
+        Empty where the study does not keep RDMs, or no analysis reads them (docs/notebook.md).
+        """
         groups = sorted(path for path in (self.folder / "rdms").glob("*") if path.is_dir())
         return {path.name: self._names(f"rdms/{path.name}") for path in groups}
 
@@ -317,7 +349,10 @@ class Results:
         group, model
             As in :attr:`models`.
         """
-        return read_rdms(self._file(f"rdms/{group}", model)).as_rsatoolbox()
+        known = self._names(f"rdms/{group}")
+        if model not in known:
+            raise self._none("rdms", group, model, known)
+        return read_rdms(self.folder / "rdms" / group / f"{model}.h5").as_rsatoolbox()
 
     def activations(self, group: str, model: str) -> Activations:
         """Open the activations of a model's networks and layers.
@@ -328,14 +363,32 @@ class Results:
             As in :attr:`models`.
         """
         folder = self.folder / "activations" / group
+        known: list[str] = []
         for file in sorted(folder.glob("*.h5")):  # a file may have several conditions
             with open_checked(file, "activations") as parts:
-                found = model in parts
-            if found:
+                known += parts
+            if model in known:
                 return Activations.open(file, model)
-        raise RepbiasError(
-            f"{folder}: no activations of {model!r}; the study may not keep them (keep:)"
-        )
+        raise self._none("activations", group, model, known)
+
+    def _none(self, kind: str, group: str, model: str, known: list[str]) -> RepbiasError:
+        """Say why there are no activations or RDMs of a model, but of others, if any."""
+        what = "RDMs" if kind == "rdms" else kind
+        groups = [*self.config["experiments"], *self.config["images"]]
+        if group not in groups:
+            why = f"no experiment or images {group!r}; {nearest(group, groups)}"
+        elif known:
+            why = nearest(model, known)
+        elif kind not in self.config["keep"]:
+            why = f"the study deletes them when its tables are made (keep: {self.config['keep']})"
+        elif not (self.folder / "report.html").exists():
+            why = "the study was not run to its end"
+        else:
+            why = (
+                f"no analysis of {group} reads {what} from files, so they were not written "
+                "(docs/notebook.md says which do, and how they are written all the same)"
+            )
+        return RepbiasError(f"{self.folder / kind / group}: no {what} of {model!r}; {why}")
 
     def recording(self, name: str) -> Recording:
         """Read a recording, with the responses of all trials."""
@@ -358,7 +411,8 @@ class Results:
         )
 
     def _names(self, folder: str, suffix: str = ".h5") -> list[str]:
-        return sorted(path.stem for path in (self.folder / folder).glob(f"*{suffix}"))
+        found = {path.stem for path in (self.folder / folder).glob(f"*{suffix}")}
+        return sorted(found.difference(self._left_over if folder == "tables" else ()))
 
     def _file(self, folder: str, name: str) -> Path:
         suffix = ".csv" if folder == "tables" else ".h5"

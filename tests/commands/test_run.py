@@ -5,12 +5,15 @@ import os
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
+from left import make_results
 
 from repbias.commands import run as command
 from repbias.commands.main import main
 from repbias.commands.snakemake import pipeline
+from repbias.tables import TABLES, write_table
 
 STUDY = {
     "study": "mine",
@@ -50,6 +53,14 @@ def test_the_pipeline_of_this_repository_is_run(folder, calls):
     assert {"--rerun-incomplete", "--scheduler=greedy", "--show-failed-logs"} <= set(words)
     # Of a profile that it has chosen, Snakemake would tell in a line.
     assert words[words.index("--workflow-profile") + 1] == "none"
+
+
+def test_claims_of_an_earlier_configuration_are_not_told(folder, calls, capsys):
+    tables = make_results(Path("config.yaml").read_text()) / "tables"
+    row = dict.fromkeys(TABLES["claims"].columns, 1) | {"snapshot": "final", "verdict": "supported"}
+    write_table(tables / "claims.csv", "claims", pd.DataFrame([row]))
+    assert main(["run"]) == 0
+    assert capsys.readouterr().out == "Report: results/mine/report.html\n"
 
 
 def test_options_say_where_and_what_is_run(folder, calls):

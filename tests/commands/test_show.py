@@ -239,6 +239,13 @@ def test_a_folder_is_summed_up(made, show):
     ]
 
 
+def test_a_folder_names_tables_of_an_earlier_configuration(made, show):
+    record = json.loads(next((made.parents[1] / "provenance").rglob("*.json")).read_text())
+    record |= {"outputs": {"config.yaml": "0"}, "settings": {"tables": ["learning"]}}
+    (made.parents[1] / "provenance/resolved_config.json").write_text(json.dumps(record))
+    assert "left over behaviour: tables of an earlier configuration" in show(made.parents[1])
+
+
 def test_a_folder_names_what_was_changed_in_it(made, show):
     made.write_text("cut sho")
     said = show(made.parents[1])

@@ -558,10 +558,55 @@ def test_environment_variables_are_expanded(everything, tmp_path):
     assert study.recordings["v4"].path == tmp_path / "r.npy"
 
 
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("network.init_scal", "did you mean 'network.init_scale'? (allowed: network.activation, "),
+        ("training.decay", "did you mean 'training.weight_decay'? (allowed: training.checkpoint"),
+        ("training.init_scale", "did you mean 'network.init_scale'? (allowed: training.batch_size"),
+        ("weight_decay", "did you mean 'training.weight_decay'? (allowed: network, readout, seeds"),
+        ("network.gain", "no setting 'network.gain'; allowed: network.activation, "),
+        ("stimuli.features.esay.gain", "did you mean 'stimuli.features.easy.gain'? (allowed: st"),
+    ],
+)
+def test_an_unknown_setting_is_compared_with_those_of_its_section(path, said):
+    with pytest.raises(ConfigError) as error:
+        load_study(configuration(vary={path: [1, 2]}))
+    (problem,) = error.value.problems
+    assert said in problem
+    listed = problem.partition("allowed: ")[2].partition(", ...")[0].split(", ")
+    assert len(listed) <= 12
+    section = path.rpartition(".")[0]
+    inside = [option.rpartition(".")[0] == section for option in listed]
+    assert all(inside) or section == "stimuli.features.esay"
+
+
 def test_a_resolved_configuration_gives_the_same_study(everything):
     study = load_study(everything)
     resolved = yaml.safe_load(yaml.safe_dump(study.model_dump(mode="json")))
     assert load_study(resolved) == study
+
+
+def test_a_resolved_configuration_has_numbers_under_the_names_that_were_written():
+    """YAML 1.1 reads 1e-3, without a dot, as text; names of conditions have it as it is."""
+    written = """
+    training.learning_rate: [1e-3, 0.01]
+    training: {slow: {weight_decay: 1e-4}, base: {}}
+    training.checkpoint_accuracies: {early: [6e-1, 0.7], late: [0.8, 0.9]}
+    network.activation: [relu, tanh]
+    """
+    study = load_study(configuration(vary=yaml.safe_load(written)))
+    resolved = yaml.safe_load(yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False))
+    assert resolved["experiments"]["tasks"]["vary"] == {
+        "training.learning_rate": {"1e-3": 0.001, "0.01": 0.01},
+        "training": {"slow": {"weight_decay": 0.0001}, "base": {}},
+        "training.checkpoint_accuracies": {"early": [0.6, 0.7], "late": [0.8, 0.9]},
+        "network.activation": ["relu", "tanh"],
+    }
+    again = load_study(resolved)
+    assert list(again.conditions()) == list(study.conditions())
+    assert "learning_rate=1e-3,training=slow" in next(iter(again.expanded("tasks")))
+    assert again.model_dump(mode="json") == study.model_dump(mode="json")
 
 
 def test_loading_changes_neither_the_configuration_nor_later_the_study(everything):

@@ -4,16 +4,22 @@
 `sh` is parsed. `py` and `yml` stand beside what a tutorial does: they are compiled and loaded.
 """
 
+import pydoc
 import re
 import shlex
 import tomllib
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 import yaml
+from left import make_results
 from pages import ROOT, blocks, fences
 from snakemake.cli import parse_args
+
+matplotlib.use("agg")
+from matplotlib import pyplot
 
 from repbias.commands.main import _parser, _WrongUsage
 from repbias.config.file import ConfigError
@@ -114,17 +120,29 @@ def small_networks(folder):
                 put_trained_activations(group, networks, stimuli, network)
 
 
+def sweep(folder):
+    """Results of the sweep that docs/notebook.md plots."""
+    features = {"easy": {"function": "bit"}, "hard": {"function": "xor_of_xors"}}
+    vary = re.search(r"`vary: (\{network.*\})`", (ROOT / "docs/notebook.md").read_text())
+    experiment = {"stimuli": {"features": features}, "vary": yaml.safe_load(vary[1]), "seeds": 3}
+    experiments = {"grid": experiment | {"analyses": ["variance_explained"]}}
+    make_results(yaml.safe_dump({"study": "gain", "experiments": experiments}))
+
+
 #: Page to what makes the files that its code reads.
-READS = {"file-formats.md": small_networks}
+READS = {"file-formats.md": small_networks, "notebook.md": sweep}
 
 
 @pytest.mark.parametrize("page", pages_of("python"))
 def test_python_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pyplot, "show", lambda: None)
     READS.get(page, lambda folder: None)(tmp_path)
     variables = {}
     for code in blocks(page, "python"):
         exec(code, variables)
+    assert page != "notebook.md" or variables["gap"].mean().shape == (9,)
+    pyplot.close("all")
 
 
 @pytest.mark.parametrize("page", pages_of("py"))
@@ -226,6 +244,16 @@ def test_commands_exist_and_take_what_they_are_given(page, capsys):
             check(command, page)
         except SystemExit as ended:
             assert not ended.code, f"{command}: {capsys.readouterr().err}"
+
+
+def test_the_page_of_functions_has_those_that_exist_and_the_one_of_questions():
+    page = (ROOT / "docs/api.md").read_text(encoding="utf-8")
+    named = re.findall(r"\.\. auto(?:function|method|class):: (\S+)", page)
+    assert "repbias.notebook.Results" in named
+    assert all(pydoc.locate(name).__doc__ for name in named)
+    (code,) = blocks("questions.md", "python")
+    for module, name in re.findall(r"^from (repbias\S*) import (\w+)$", code, re.MULTILINE):
+        assert f"{module}.{name}" in page
 
 
 def test_checks_refuse_what_is_wrong():

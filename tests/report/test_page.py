@@ -115,6 +115,17 @@ def test_equal_loss_has_a_column_where_a_claim_is_decided_then(make_tables, tmp_
     assert blocks["C1"][1][0][3] == ""
 
 
+def test_a_trend_is_shown_over_the_range_of_its_axis(make_tables, tmp_path):
+    """A slope per step of training is small, whatever grows."""
+    tables = make_tables()
+    tables["claims"].loc[4, ["claim", "effect", "ci_low", "ci_high"]] = ["grows", 2e-4, 1e-4, 3e-4]
+    question = {"asks": "grows", "table": "variance_explained", "column": "r2", "trend": "step"}
+    page = write(tmp_path, tables, figures=(), study={"questions": {"grows": question}})
+    head, ((*_, cell),) = claims_in(page)["grows"]
+    assert "not supported 0.0200 [0.0100, 0.0300]" in cell
+    assert "Effect: a difference, shown over its range, 0 to 100." in Page(head).text
+
+
 def test_only_an_effect_without_networks_is_exact(make_tables, tmp_path):
     claims = make_tables()["claims"]
     claims[["effect", "ci_low", "ci_high"]] = 0.7947

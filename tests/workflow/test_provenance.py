@@ -30,6 +30,9 @@ def test_every_output_has_a_record_of_what_it_is(tiny):
     networks = made["networks/full/base.h5"]
     assert "torch" in networks["versions"] and "torch" not in made["config.yaml"]["versions"]
     assert "3" in provenance.by_path(networks["settings"]).values()  # seeds
+    tables = {path.stem for path in (tiny.results / "tables").glob("*.csv")}
+    assert set(made["config.yaml"]["settings"]["tables"]) == tables
+    assert provenance.left_over(tiny.results) == []
 
 
 def test_every_kind_of_output_is_shown(tiny, capsys):

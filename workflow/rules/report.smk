@@ -97,6 +97,8 @@ rule resolved_config:
         # By a function, as Snakemake fills in what stands in braces in parameters; as text without
         # "<", as it writes them into its own report as they are.
         study=lambda w: STUDY.model_dump_json().replace("<", "\\u003c"),
+        # For its record, by which tables of an earlier configuration are known.
+        tables=PLAN.tables,
         code=code("resolved_config.py"),
     message:
         "Write the configuration with every default filled in"
@@ -133,6 +135,8 @@ rule figures:
         generators=PLAN.generators(),
         reported=lambda w: PLAN.reported_orders(),
         spaces=PLAN.spaces(),
+        questions=lambda w: {n: q.model_dump(mode="json") for n, q in STUDY.questions.items()},
+        settings=lambda w: PLAN.settings(),
         code=code("figures.py"),
     message:
         "Draw the figures"
@@ -169,6 +173,7 @@ rule report_page:
         layers=PLAN.all_analysed_layers(),
         not_pictured=lambda w: PLAN.in_words(PLAN.not_pictured()),
         trained=lambda w: PLAN.shown_networks(),
+        settings=lambda w: PLAN.settings(),
         code=code("report_page.py"),
     message:
         "Write {output[0]}"

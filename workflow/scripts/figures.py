@@ -12,5 +12,7 @@ with job(snakemake):
         snakemake.params.generators,
         snakemake.params.reported,
         snakemake.params.spaces,
+        snakemake.params.questions,
+        snakemake.params.settings,
         snakemake.threads,
     )

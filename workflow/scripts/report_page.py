@@ -18,4 +18,5 @@ with job(snakemake):
         layers=snakemake.params.layers,
         not_pictured=snakemake.params.not_pictured,
         trained=snakemake.params.trained,
+        settings=snakemake.params.settings,
     )

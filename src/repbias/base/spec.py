@@ -185,6 +185,44 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
     return f"did you mean {shown(close[0])}? (allowed: {listed})"
 
 
+#: At most this many keys are listed in a message: those that are most like the unknown one.
+MAX_KEYS = 12
+
+
+def nearest_key(path: str, allowed: Iterable[str]) -> str:
+    """Suggest the key that was probably meant, and list keys of its section.
+
+    A key of another section is suggested only where it is called the same, and is the only one.
+
+    Examples
+    --------
+    >>> keys = ["network.init", "network.init_scale", "training.decay"]
+    >>> nearest_key("network.scale", keys)
+    "did you mean 'network.init_scale'? (allowed: network.init, network.init_scale)"
+    >>> nearest_key("network.decay", keys)
+    "did you mean 'training.decay'? (allowed: network.init, network.init_scale)"
+    """
+    everywhere = sorted(map(str, allowed))
+    section, _, key = path.rpartition(".")
+    inside = [option for option in everywhere if option.rpartition(".")[0] == section]
+    if inside:
+        options = {option.rpartition(".")[2]: option for option in inside}
+    else:
+        key, options = path, {option: option for option in everywhere}
+    key = key[:300]
+    like = difflib.get_close_matches(key, options, n=MAX_KEYS, cutoff=0)
+    close = difflib.get_close_matches(key, options, n=1)
+    close += [name for name in options if len(key) > 3 and key in name]
+    meant = [options[name] for name in close]
+    same = [option for option in everywhere if option.rpartition(".")[2] == key]
+    meant += same if len(same) == 1 else []
+    listed = ", ".join(visible(option) for name, option in options.items() if name in like)
+    if len(options) > MAX_KEYS:
+        listed += f", ... ({len(options)} in all)"
+    listed = f"allowed: {listed or 'nothing'}"
+    return f"did you mean {shown(meant[0])}? ({listed})" if meant else listed
+
+
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 
 

@@ -29,6 +29,36 @@ SNAPSHOTS = ("final", "mastered")
 NONE_LEFT_OUT = -1
 
 
+def axis_range(
+    question: Question, table: pd.DataFrame, settings: Settings
+) -> tuple[float, float] | None:
+    """Return the lowest and the highest value of a trend's axis at which networks are included.
+
+    Parameters
+    ----------
+    question
+        The question.
+    table
+        All rows of its table.
+    settings
+        "experiment/condition" to the values of settings by path, where the axis is one.
+
+    Returns
+    -------
+    tuple of float, or None
+        None for a difference, and where there are no such networks.
+    """
+    if question.trend is None:
+        return None
+    rows = _with_settings(table, question, settings)
+    rows = rows[_matching(rows, question.where)]
+    if "included" not in question.named():
+        for column in (c for c in rows if c in ("included", "included_a", "included_b")):
+            rows = rows[rows[column].astype(bool)]
+    axis = rows[question.trend].dropna().astype(float)
+    return (axis.min(), axis.max()) if len(axis) else None
+
+
 def sides_of(columns: tuple[str, ...], units: str) -> list[tuple[str, ...]] | None:
     """Return the columns that name the one or two units of a row; None where a table has none.
 

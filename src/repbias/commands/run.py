@@ -79,7 +79,7 @@ def run(
             went = json.loads(steps.read_text()) if steps.exists() else None
     report = Path(plan.results) / "report.html"
     done = not (code or dry_run or only) and report.exists()
-    findings = list(_found(Path(plan.results) / "tables")) if done else []
+    findings = list(_found(plan)) if done else []
     if code:
         print("What is done is kept: repeat the command when the cause is mended.", file=sys.stderr)
     if done:
@@ -94,13 +94,13 @@ def run(
     }
 
 
-def _found(folder: Path) -> Iterator[str]:
+def _found(plan: Plan) -> Iterator[str]:
     """Say in a line what was found of every recording, and how many claims hold."""
     from repbias.report.findings import findings
     from repbias.report.page import claims_summary
     from repbias.tables import read_tables
 
-    tables = read_tables(folder.glob("*.csv"))
+    tables = read_tables(f"{plan.results}/tables/{name}.csv" for name in plan.tables)
     for found in findings(tables, {}):
         yield f"{found['name']}: {found['sentences'][0].text}"
     if len(tables["claims"]):
@@ -123,6 +123,7 @@ def _targets(only: Sequence[str], plan: Plan) -> list[str]:
         else:
             known = nearest(name, plan.tables)
             raise RepbiasError(f"--only {name}: no table of this study; {known}")
+    # By the record of the configuration one knows tables that are left over from another.
     return list(dict.fromkeys([*targets, f"{plan.results}/config.yaml"])) if targets else []
 
 

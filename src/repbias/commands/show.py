@@ -302,6 +302,10 @@ def _study(folder: Path) -> dict[str, Any]:
         ("outputs", f"{len(made)}: {state}{some(changed) if changed else ''}"),
         ("last", max(m["finished"] for m in made.values())),
     ]
+    left_over = provenance.left_over(folder)
+    if left_over:
+        words = f"{some(left_over, 8)}: tables of an earlier configuration"
+        rows.append(("left over", words))
     versions = summary(made)
     return {
         "lines": _aligned([*rows, *((name, "; ".join(v)) for name, v in versions.items())]),
@@ -310,6 +314,7 @@ def _study(folder: Path) -> dict[str, Any]:
         "changed": changed,
         "gone": gone,
         "last": rows[1][1],
+        "left_over": left_over,
         "versions_and_hosts": versions,
     }
 

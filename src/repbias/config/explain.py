@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from repbias.base.spec import nearest, shortened
+from repbias.base.spec import nearest, nearest_key, shortened
 
 #: Keys and analyses by the names that they had in earlier versions.
 RENAMED = {
@@ -43,8 +43,9 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
         shown = "" if isinstance(found, dict | BaseModel) else f"found {shortened(repr(found))}; "
         if item["type"] == "extra_forbidden":
             keys = container.model_fields if _is_model(container) else []
-            moved = f"it is now {MOVED[where]}" if where in MOVED else _meant(path[-1], keys)
-            shown, message = "", f"unknown key; {moved}"
+            moved = MOVED.get(where)
+            meant = f"it is now {moved}" if moved else _meant(path[-1], keys, nearest_key)
+            shown, message = "", f"unknown key; {meant}"
         elif item["type"] == "missing":
             shown, message = "", "missing"
         elif item["type"] in ("dict_type", "list_type"):
@@ -67,11 +68,11 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
     ]
 
 
-def _meant(word: str, allowed: Collection[str]) -> str:
+def _meant(word: str, allowed: Collection[str], suggest: Callable[..., str] = nearest) -> str:
     """Say what an unknown word is called now, or which of the allowed words is near."""
     if RENAMED.get(word) in allowed:
         return f"it is now called {RENAMED[word]!r}"
-    return nearest(word, allowed)
+    return suggest(word, allowed)
 
 
 def members(annotation: Any) -> list[Any]:

@@ -22,7 +22,15 @@ from pydantic import (
 
 from repbias.auditing.spec import Audit
 from repbias.base.inputs import Inputs, Task
-from repbias.base.spec import Name, Spec, kind_of, nearest, refuse_duplicates, refuse_periodic
+from repbias.base.spec import (
+    Name,
+    Spec,
+    kind_of,
+    nearest,
+    nearest_key,
+    refuse_duplicates,
+    refuse_periodic,
+)
 from repbias.bias.spec import Bias
 from repbias.config.analyses import ANALYSES, OF_OUTPUTS
 from repbias.config.explain import explain
@@ -237,28 +245,26 @@ class Experiment(Condition):
         base = self.model_dump(include=set(Condition.model_fields))
         paths = _paths(base)
         problems: list[str] = []
-        axes = []
+        axes: dict[str, dict[str, Any]] = {}
         for path, levels in self.vary.items():
             if path.startswith(ARGUMENTS) and "arguments" in base["network"]:
                 paths[path] = ("network", "arguments", path.removeprefix(ARGUMENTS))
             if path not in paths:
-                problems.append(f"vary: no setting {path!r}; {nearest(path, paths)}")
+                problems.append(f"vary: no setting {path!r}; {nearest_key(path, paths)}")
                 continue
             named = self._named_levels(path, levels, problems)
-            axes.append([(path, name, value) for name, value in named.items()])
+            axes[path] = named
             problems += self._overlaps(path, named.values())
         if problems:
             raise ConfigError("vary", problems)
-        short = _short_names(list(self.vary))
         conditions = {}
-        for combination in product(*axes):
+        for name, chosen in _crossed(axes):
             if len(problems) >= MAX_PROBLEMS:
                 break
             settings = copy.deepcopy(base)
             # A section before what is in it.
-            for path, _, value in sorted(combination, key=lambda axis: len(paths[axis[0]])):
-                _set(settings, paths[path], copy.deepcopy(value))
-            name = ",".join(f"{short[path]}={level}" for path, level, _ in combination) or "base"
+            for path in sorted(chosen, key=lambda path: len(paths[path])):
+                _set(settings, paths[path], copy.deepcopy(axes[path][chosen[path]]))
             if len(name) > 200:
                 problems.append(f"vary: the name {name!r} is too long for a file (200 characters)")
                 continue
@@ -281,6 +287,11 @@ class Experiment(Condition):
         if problems:
             raise ConfigError("vary", problems)
         return conditions
+
+    def levels(self) -> dict[str, dict[str, str]]:
+        """Return, for each condition by name, the path of every varied setting and its level."""
+        named = {p: self._named_levels(p, levels, []) for p, levels in self.vary.items()}
+        return dict(_crossed(named))
 
     def _named_levels(
         self, path: str, levels: dict[str, Any] | list[Any] | str, problems: list[str]
@@ -415,6 +426,37 @@ class Study(Spec):
     @classmethod
     def _different(cls, keep: list[str]) -> list[str]:
         return refuse_duplicates(keep)
+
+    @model_serializer(mode="wrap")
+    def _as_read(
+        self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
+        """Write levels in JSON as the numbers that they are: YAML reads 1e-4 as text."""
+        settings: dict[str, Any] = handler(self)
+        for name in self.experiments if info.mode == "json" else ():
+            settings["experiments"][name]["vary"] |= self._levels_as_read(name)
+        return settings
+
+    def _levels_as_read(self, experiment: str) -> dict[str, dict[str, Any]]:
+        """Return varied settings with levels that are numbers but text where they were written.
+
+        Each with its levels by name, since names of conditions have them as they were written.
+        """
+        spec, conditions = self.experiments[experiment], self.expanded(experiment)
+        first: dict[tuple[str, str], Condition] = {}
+        for name, chosen in spec.levels().items():
+            for level in chosen.items():
+                first.setdefault(level, conditions[name])
+        found = {}
+        for path, levels in spec.vary.items():
+            written = spec._named_levels(path, levels, [])
+            read = {
+                level: _with_numbers(value, _values_of(first[path, level], [path])[path])
+                for level, value in written.items()
+            }
+            if read != written:
+                found[path] = read
+        return found
 
     def condition(self, name: str) -> Condition:
         """Return the condition called "experiment/condition"."""
@@ -568,20 +610,15 @@ def settings_of(study: Study) -> dict[str, dict[str, Any]]:
     """
     named = {c for q in study.questions.values() for c in q.named() if "." in c}
     settings: dict[str, dict[str, Any]] = {}
-    for experiment, name, condition in study.conditions():
-        vary = study.experiments[experiment].vary
-        levels = dict(zip(vary, (part.partition("=")[2] for part in name.split(",")), strict=False))
-        dumped = condition.model_dump()
-        paths = _paths(dumped)
-        found: dict[str, Any] = {}
-        for path in dict.fromkeys([*vary, *sorted(named)]):
-            value: Any = dumped if path in paths else None
-            for key in paths.get(path, ()):
-                value = value[key]
-            known = isinstance(value, str | bool | int | float)
-            if known or path in levels:
-                found[path] = value if known else levels[path]
-        settings[f"{experiment}/{name}"] = found
+    for experiment, spec in study.experiments.items():
+        levels, paths = spec.levels(), dict.fromkeys([*spec.vary, *sorted(named)])
+        for name, condition in study.expanded(experiment).items():
+            found = {
+                path: value if isinstance(value, str | int | float) else levels[name].get(path)
+                for path, value in _values_of(condition, paths).items()
+            }
+            known = {path: value for path, value in found.items() if value is not None}
+            settings[f"{experiment}/{name}"] = known
     return settings
 
 
@@ -632,6 +669,14 @@ def _named_levels(
     return {str(name): value for name, value in levels.items()}
 
 
+def _crossed(axes: Mapping[str, Iterable[str]]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Go through the conditions: the name of each, and the level of every varied setting."""
+    short = _short_names(list(axes))
+    for levels in product(*axes.values()):
+        chosen = dict(zip(axes, levels, strict=True))
+        yield ",".join(f"{short[path]}={level}" for path, level in chosen.items()) or "base", chosen
+
+
 def _short_names(paths: list[str]) -> dict[str, str]:
     """Return the shortest endings of the paths that tell them apart."""
     short = {}
@@ -643,3 +688,51 @@ def _short_names(paths: list[str]) -> dict[str, str]:
                 break
         short[path] = ending
     return short
+
+
+def condition_rows(study: Study) -> list[dict[str, Any]]:
+    """Return a row per condition, with what varies between conditions.
+
+    Returns
+    -------
+    list of dict
+        The "experiment", the "condition", every setting that an experiment varies by its path, the
+        analysed "layer" and the number of "seeds". Of a setting that is a list, a mapping or null,
+        the name of its level, or None in experiments that do not vary it.
+    """
+    paths = dict.fromkeys(path for spec in study.experiments.values() for path in spec.vary)
+    rows = []
+    for experiment, spec in study.experiments.items():
+        levels = spec.levels()
+        for name, condition in study.expanded(experiment).items():
+            values = {
+                path: value if isinstance(value, str | int | float) else levels[name].get(path)
+                for path, value in _values_of(condition, paths).items()
+            }
+            about = {"layer": condition.network.analysed, "seeds": condition.seeds}
+            rows.append({"experiment": experiment, "condition": name} | values | about)
+    return rows
+
+
+def _values_of(condition: Condition, paths: Iterable[str]) -> dict[str, Any]:
+    """Return settings of a condition by their dotted paths; None where it has none."""
+    settings = condition.model_dump()
+    keys, found = _paths(settings), {}
+    for path in paths:
+        value: Any = settings
+        for key in keys.get(path, (None,)):
+            value = value[key] if key is not None else None
+        found[path] = value
+    return found
+
+
+def _with_numbers(written: Any, read: Any) -> Any:
+    """Return what was written, with the numbers that text in it was read as."""
+    if isinstance(written, dict) and isinstance(read, dict):
+        return {key: _with_numbers(part, read.get(key)) for key, part in written.items()}
+    if isinstance(written, list) and isinstance(read, list) and len(written) == len(read):
+        return list(map(_with_numbers, written, read))
+    try:
+        return read if isinstance(written, str) and float(written) == read else written
+    except ValueError:
+        return written

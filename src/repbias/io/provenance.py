@@ -89,15 +89,31 @@ def records(results: Path) -> dict[str, dict[str, Any]]:
     RepbiasError
         If a record is damaged.
     """
-    found = []
-    for path in sorted((results / "provenance").rglob("*.json")):
-        try:
-            facts = json.loads(path.read_text(encoding="utf-8"))
-            found.append((facts["finished"], list(facts["outputs"]), facts))
-        except (ValueError, KeyError, TypeError) as error:
-            raise RepbiasError(f"{path}: not a record of provenance ({error})") from error
-    found.sort(key=lambda entry: entry[0])
-    return {output: facts for _, outputs, facts in found for output in outputs}
+    found = [_read(path) for path in sorted((results / "provenance").rglob("*.json"))]
+    found.sort(key=lambda facts: facts["finished"])
+    return {output: facts for facts in found for output in facts["outputs"]}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Read a record."""
+    try:
+        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        _ = facts["finished"], list(facts["outputs"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise RepbiasError(f"{path}: not a record of provenance ({error})") from error
+    return facts
+
+
+def left_over(results: Path) -> list[str]:
+    """Return the tables in a study's folder that its configuration does not make.
+
+    None where the record of the configuration is missing, or older than its list of tables.
+    """
+    record = results / "provenance/resolved_config.json"
+    tables = _read(record).get("settings", {}).get("tables") if record.exists() else None
+    if tables is None:
+        return []
+    return sorted({path.stem for path in (results / "tables").glob("*.csv")} - set(tables))
 
 
 def results_of(path: Path) -> Path | None:

@@ -33,7 +33,7 @@ class MLP(Architecture):
     init: Literal["lecun", "he", "torch"] = "lecun"
     """Initial weights: normal with variance 1/n or 2/n, or PyTorch's default."""
     init_scale: float = Field(1.0, gt=0)
-    """Factor on the initial weights."""
+    """Factor on the initial weights (gain)."""
     normalisation: Literal["none", "layer"] = "none"
     """Layer normalisation (without gain and bias) before the nonlinearity."""
 

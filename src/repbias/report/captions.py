@@ -36,6 +36,8 @@ FIGURES: dict[str, Caption] = {
         "makes, at equal validation loss. Where all cells of a claim have "
         "the same colour, its verdict is the same in every variant and at both times; effects may "
         "still differ in size and, where a difference in either direction is claimed, in sign. "
+        "Of a trend, the effect is the slope times the range of its axis, which stands behind the "
+        "claim (the table has the slope). "
         "White: not decided at this time.",
         ("claims",),
     ),

@@ -38,9 +38,11 @@ from repbias.report.figures.audit import (
     predicted_between_networks,
     predicted_shares,
 )
+from repbias.report.figures.verdicts import effect_and_interval
 from repbias.report.findings import findings
 from repbias.report.methods import methods
 from repbias.report.numbers import decimals
+from repbias.report.trends import over_range
 from repbias.tables import read_tables
 
 #: The only script that the page lets run.
@@ -73,6 +75,7 @@ def write_page(
     layers: Mapping[str, str],
     not_pictured: str = "",
     trained: Mapping[str, Mapping[str, Any]] | None = None,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
     """Write the report: a single HTML file that opens without a network connection.
 
@@ -96,6 +99,8 @@ def write_page(
     trained
         Networks that are trained here and shown sets of images, to their "experiment", "condition",
         "layers", "seeds", and the "shape" of the images that they were trained on.
+    settings
+        "experiment/condition" to the values of settings that questions name, by path.
     """
     text = Path(config).read_text(encoding="utf-8")
     study, trained = yaml.safe_load(text), trained or {}
@@ -107,7 +112,14 @@ def write_page(
         study=study,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         long=LONG,
-        **_results(of_study, [_figure(Path(path)) for path in figures], study, trained, layers),
+        **_results(
+            of_study,
+            [_figure(Path(path)) for path in figures],
+            study,
+            trained,
+            layers,
+            settings or {},
+        ),
         methods=methods(study, of_study, layers, versions),
         networks=network_rows(study.get("networks", {}), trained),
         analysed=analysed_layers(layers),
@@ -134,6 +146,7 @@ def _template() -> Template:
         lstrip_blocks=True,
     )
     environment.filters["number"] = number
+    environment.filters["effect"] = effect_and_interval
     return environment.get_template("report.html.j2")
 
 
@@ -143,8 +156,10 @@ def _results(
     study: dict[str, Any],
     trained: Mapping[str, Mapping[str, Any]],
     layers: Mapping[str, str],
+    settings: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Return what the page shows of the tables and figures."""
+    questions = study.get("questions", {})
     rdm_similarity = study.get("geometry", {}).get("rdm_similarities", ["corr"])[0]
     rows = claim_rows(study.get("claims", {}), tables, layers, rdm_similarity)
     drawn = {figure["name"] for figure in figures}
@@ -162,8 +177,8 @@ def _results(
         "between": tables["rsa_between_recordings"].to_dict(orient="records"),
         "claims": [
             block | {"tables": of, "figures": figures_of(of, drawn)}
-            for block in claim_blocks(tables["claims"])
-            for of in [tables_of(block["claim"], study.get("questions", {}))]
+            for block in claim_blocks(over_range(tables, questions, settings))
+            for of in [tables_of(block["claim"], questions)]
         ],
         "claim_rows": {name: _packed_rows(part) for name, part in rows.items()},
         "titles": {name: caption.title for name, caption in FIGURES.items()},

@@ -6,10 +6,11 @@ that it needs, in :data:`repbias.report.captions.FIGURES`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 
@@ -79,6 +80,8 @@ def draw_figures(
     generators: Generators,
     reported: Reported | None = None,
     spaces: Collection[str] = (),
+    questions: Mapping[str, Mapping[str, Any]] | None = None,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
     processes: int = 1,
 ) -> None:
     """Draw the figures that the paths name; each figure's data go beside it as CSV.
@@ -92,6 +95,7 @@ def draw_figures(
         "encoding": partial(encoding, generators=generators),
         "order": partial(order, reported=reported),
         "audit_shares": partial(audit_shares, spaces=spaces),
+        "verdicts": partial(verdicts, questions=questions, settings=settings),
     }
     draw = partial(_draw, drawings, tables, layers)
     if processes == 1:

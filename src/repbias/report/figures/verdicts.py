@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterable, Mapping
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
+from matplotlib.textpath import TextPath
 
-from repbias.report.figures.drawing import empty_figure, legend_below
+from repbias.report.figures.drawing import PAGE, empty_figure, legend_below
 from repbias.report.figures.names import SNAPSHOT_NAMES
 from repbias.report.figures.selection import Layers, Tables
-from repbias.report.numbers import decimals, interval
+from repbias.report.trends import over_range
 
 #: Pale enough for text to be read on them.
 VERDICTS = {"supported": "#8fc6ea", "not supported": "#f2a56f", "inconclusive": "#e7e7e7"}
-#: Longer statements of claims are shortened: more does not fit beside the cells.
-MOST_CHARACTERS = 88
+#: Longer statements of claims are shortened, to what fits beside the cells; so many points do.
+MOST_CHARACTERS, LEAST_ROOM = 88, 200
+#: Sizes of letters: in cells and statements, of rows' names, of times.
+SMALL, NAMES, TIMES = 7, 8, 9
+#: Points around the text of a cell, and around the whole figure.
+PADDING, MARGIN = 10, 24
+#: What is smaller than this is an error of rounding.
+NOTHING = 1e-12
 #: Times in the order of the columns; the last one only where a claim is decided then.
 COLUMNS = ("mastered", "final", "matched")
 #: Columns of the table that make up the figure's data.
@@ -33,28 +41,52 @@ SHOWN = [
     "ci_high",
     "n_included",
     "statement",
+    "axis",
 ]
 
 
-def verdicts(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
+def verdicts(
+    tables: Tables,
+    layers: Layers,
+    questions: Mapping[str, Mapping[str, Any]] | None = None,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+) -> tuple[Figure, pd.DataFrame]:
     """Draw a row per claim and variant, a column per time, a colour per verdict."""
-    claims = tables["claims"][SHOWN]
+    claims = over_range(tables, questions or {}, settings or {})[SHOWN]
     if claims.empty:
         return empty_figure(), claims
-    rows = list(claims.groupby(["claim", "variant"], sort=False))
+    parts = {" ".join(k).strip(): p for k, p in claims.groupby(["claim", "variant"], sort=False)}
     columns = COLUMNS if "matched" in set(claims["snapshot"]) else COLUMNS[:-1]
-    n = len(columns)
-    figure = Figure(figsize=(9.5, 0.235 * len(rows) + 1.1))
+    cells = {
+        (columns.index(row["snapshot"]), y): (row["verdict"], _in_cell(row))
+        for y, part in enumerate(parts.values())
+        for row in part.to_dict(orient="records")
+    }
+    # Units of the axis are points, so that cells are as wide as their text.
+    widths = [
+        PADDING + max(_width(SNAPSHOT_NAMES[name], TIMES), _widest(cells, x))
+        for x, name in enumerate(columns)
+    ]
+    edges = list(accumulate(widths, initial=0.0))
+    names = max(_width(name, NAMES) for name in parts) + MARGIN
+    room = max(72 * PAGE - names - edges[-1], LEAST_ROOM)
+    statements = dict(_statements(list(parts.values()), room))
+    width = edges[-1] + PADDING + max(_width(words, SMALL) for words in statements.values())
+    figure = Figure(figsize=((names + width) / 72, 0.235 * len(parts) + 1.1))
     axis = figure.subplots()
-    for y, (_, part) in enumerate(rows):
-        for row in part.itertuples():
-            _cell(axis, columns.index(row.snapshot), y, row)
-    _separate_claims(axis, n, [(claim, part["statement"].iloc[0]) for (claim, _), part in rows])
-    axis.set_xlim(-0.5, n + 2.7)
-    axis.set_ylim(len(rows) - 0.45, -0.55)
-    axis.set_xticks(range(n), [SNAPSHOT_NAMES[snapshot] for snapshot in columns])
+    for (x, y), (verdict, words) in cells.items():
+        place = (edges[x] + 1, y - 0.46)
+        axis.add_patch(Rectangle(place, widths[x] - 2, 0.92, color=VERDICTS[verdict], lw=0))
+        axis.text(edges[x] + widths[x] / 2, y, words, ha="center", va="center", fontsize=SMALL)
+    for y, words in statements.items():
+        axis.axhline(y - 0.5, color="0.8", lw=0.6, zorder=0)
+        axis.text(edges[-1] + PADDING, y, words, va="center", fontsize=SMALL, color="0.35")
+    axis.set_xlim(0, width)
+    axis.set_ylim(len(parts) - 0.45, -0.55)
+    centres = [(left + right) / 2 for left, right in pairwise(edges)]
+    axis.set_xticks(centres, [SNAPSHOT_NAMES[name] for name in columns], fontsize=TIMES)
     axis.xaxis.tick_top()
-    axis.set_yticks(range(len(rows)), [" ".join(key).strip() for key, _ in rows], fontsize=8)
+    axis.set_yticks(range(len(parts)), list(parts), fontsize=NAMES)
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
     patches = [Patch(color=colour, label=verdict) for verdict, colour in VERDICTS.items()]
@@ -62,24 +94,63 @@ def verdicts(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     return figure, claims
 
 
-def _cell(axis: Axes, x: int, y: int, row: Any) -> None:
-    axis.add_patch(Rectangle((x - 0.49, y - 0.46), 0.98, 0.92, color=VERDICTS[row.verdict], lw=0))
-    axis.text(x, y, _effect(row), ha="center", va="center", fontsize=7)
+def _width(words: str, size: float) -> float:
+    """Return how wide words are drawn, in points."""
+    return float(TextPath((0, 0), words, size=size).get_extents().width)
 
 
-def _effect(row: Any) -> str:
-    """Write an effect and its interval; an exact effect has none."""
-    if np.isnan(row.effect) or np.isnan([row.ci_low, row.ci_high]).all():
+def _widest(cells: Mapping[tuple[int, int], tuple[str, str]], column: int) -> float:
+    return max(
+        (_width(words, SMALL) for (x, _), (_, words) in cells.items() if x == column), default=0
+    )
+
+
+def _in_cell(row: Mapping[str, Any]) -> str:
+    if np.isnan([row["ci_low"], row["ci_high"]]).all():
         return "too few networks"
-    if row.n_included == 0:
-        return f"{decimals(row.effect, 3)} (exact)"
-    return f"{decimals(row.effect, 3)} {interval(row.ci_low, row.ci_high, 3)}"
+    return effect_and_interval(row) or "too few networks"
 
 
-def _separate_claims(axis: Axes, n_columns: int, rows: list[tuple[str, str]]) -> None:
-    """Draw a thin line above a claim's first variant, and write what is claimed beside it."""
-    for y, (claim, statement) in enumerate(rows):
-        if y == 0 or claim != rows[y - 1][0]:
-            axis.axhline(y - 0.5, color="0.8", lw=0.6, zorder=0)
-            words = textwrap.shorten(statement, MOST_CHARACTERS, placeholder=" …")
-            axis.text(n_columns - 0.44, y, words, va="center", fontsize=7, color="0.35")
+def effect_and_interval(row: Mapping[str, Any]) -> str:
+    """Write the effect of a claim and its interval; nothing where there is none.
+
+    Examples
+    --------
+    >>> effect_and_interval({"effect": -25.7821, "ci_low": -109.9, "ci_high": .2, "n_included": 9})
+    '−25.8 [−110, 0.200]'
+    >>> effect_and_interval({"effect": 0.5, "ci_low": 0.5, "ci_high": 0.5, "n_included": 0})
+    '0.500 (exact)'
+    """
+    effect, low, high = (_three_digits(row[name]) for name in ("effect", "ci_low", "ci_high"))
+    if not effect:
+        return ""
+    if row["n_included"] == 0:
+        return f"{effect} (exact)"
+    return f"{effect} [{low or '–'}, {high or '–'}]" if low or high else effect
+
+
+def _three_digits(value: float) -> str:
+    """Write a number with three significant digits; nothing for NaN."""
+    if np.isnan(value):
+        return ""
+    if abs(value) < NOTHING:
+        return "0"
+    text = f"{value:#.3g}"
+    if "e" in text and abs(value) >= 1:
+        text = f"{float(text):.0f}"
+    return text.removesuffix(".").replace("-", "−")
+
+
+def _statements(parts: list[pd.DataFrame], room: float) -> Iterable[tuple[int, str]]:
+    """Return what is claimed, in the row of a claim's first variant, as far as there is room."""
+    claimed = ""
+    for y, part in enumerate(parts):
+        claim, statement, axis = part[["claim", "statement", "axis"]].iloc[0]
+        if claim != claimed:
+            behind = f" ({axis})" if axis else ""
+            for n in range(MOST_CHARACTERS, 20, -4):
+                words = textwrap.shorten(statement, n, placeholder=" …") + behind
+                if _width(words, SMALL) <= room:
+                    break
+            yield y, words
+        claimed = claim
