@@ -14,7 +14,9 @@ from repbias.io.hdf5 import create
 from repbias.networks.activations import put_trained_activations
 from repbias.networks.mlp import MLP
 from repbias.networks.model_activations import put_model_activations
-from repbias.networks.spec import PixelNetwork, TorchNetwork, Training
+from repbias.networks.own import OwnArchitecture
+from repbias.networks.pretrained import Pretrained
+from repbias.networks.spec import PixelNetwork, TextNetwork, TorchNetwork, Training
 from repbias.networks.training import train
 from repbias.networks.user_models import load_model
 from repbias.stimuli.bits import Bits
@@ -378,6 +380,27 @@ def test_a_module_that_cannot_be_imported(tmp_path, monkeypatch):
 def test_import_paths_are_checked_before_anything_runs(path, message, key):
     with pytest.raises(ValidationError, match=message):
         spec(**({"factory": "torch.nn:Identity"} | {key: path}))
+
+
+@pytest.mark.parametrize("of", [TorchNetwork, TextNetwork, OwnArchitecture, Pretrained])
+def test_a_network_depends_on_the_files_that_are_listed(of, user_model, tmp_path):
+    """Snakemake watches what ``source_files`` names, as it does the file of the factory."""
+    for name in ("trained.pt", "hub/a.bin", "hub/deep/b.bin"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    settings = {"kind": of.model_fields["kind"].annotation.__args__[0], "layers": ["conv"]}
+    settings["factory"] = "user_model:Net"
+    if of is TextNetwork:
+        settings |= {"column": "text", "tokenize": "user_model:tokenize"}
+    listed = [str(tmp_path / "trained.pt"), str(tmp_path / "hub")]
+    (own,) = of(**settings).source_files()
+    assert own.endswith("user_model.py")
+    assert of(**settings, files=listed).source_files() == [
+        own,
+        *(str(tmp_path / name) for name in ("hub/a.bin", "hub/deep/b.bin", "trained.pt")),
+    ]
+    with pytest.raises(ValidationError, match=r"no such file or folder \(looked in .*other.pt"):
+        of(**settings, files=[str(tmp_path / "other.pt")])
 
 
 def test_a_missing_device_is_refused_before_the_model_is_made(user_model, images, tmp_path):

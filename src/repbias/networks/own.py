@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import field_validator
 
-from repbias.base.imports import check_import_path, files_of_import_paths, imported, told
+from repbias.base.imports import imported, told
 from repbias.base.inputs import Inputs
-from repbias.base.spec import RepbiasError, refuse_duplicates
+from repbias.base.spec import RepbiasError
 from repbias.networks.modules import Modules
+from repbias.networks.spec import UserModule
 
 if TYPE_CHECKING:
     import torch
 
 
-class OwnArchitecture(Modules):
+class OwnArchitecture(UserModule, Modules):
     """An architecture of yours: a function that returns a PyTorch module, which is trained here."""
 
     kind: Literal["torch"] = "torch"
@@ -26,8 +27,6 @@ class OwnArchitecture(Modules):
     (stimulus, n_outputs)."""
     arguments: dict[str, Any] = {}
     """Further keyword arguments of the factory."""
-    layers: list[str] = Field(min_length=1)
-    """Names of modules (as in `model.named_modules()`), from input to output."""
 
     def build(self, inputs: Inputs, n_outputs: int) -> torch.nn.Module:
         """Call the factory."""
@@ -52,25 +51,11 @@ class OwnArchitecture(Modules):
             )
         return module
 
-    def source_files(self) -> list[str]:
-        """Return the file of the factory (not what it imports)."""
-        return files_of_import_paths([self.factory])
-
-    @field_validator("layers")
-    @classmethod
-    def _different(cls, layers: list[str]) -> list[str]:
-        return refuse_duplicates(layers)
-
     @field_validator("arguments")
     @classmethod
     def _plain(cls, arguments: dict[str, Any]) -> dict[str, Any]:
         _refuse_other_keys(arguments)
         return arguments
-
-    @field_validator("factory")
-    @classmethod
-    def _importable(cls, path: str) -> str:
-        return check_import_path(path)
 
 
 def _refuse_other_keys(value: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from repbias.base.imports import check_import_path, files_of_import_paths
-from repbias.base.spec import Name, Spec, nearest, refuse_duplicates
+from repbias.base.spec import InputPath, Name, Spec, nearest, refuse_duplicates
 from repbias.networks.heads import TwoClasses
 from repbias.networks.manipulations import Manipulations
 
@@ -99,14 +99,28 @@ class Preprocess(Spec):
 
 
 class UserModule(Spec):
-    """A PyTorch module of the user's own, which is not trained here."""
+    """A PyTorch module of the user's own."""
 
     factory: str
     """`package.module:callable`; called with `arguments`, it returns a torch.nn.Module."""
     arguments: dict[str, Any] = {}
     """Keyword arguments of the factory."""
+    files: list[InputPath] = []
+    """Files and folders that the factory reads, such as weights, and modules that its own imports.
+    An edit of one reruns what depends on the network, as an edit of the factory's file does; edits
+    of what is not listed rerun nothing."""
     layers: list[str] = Field(min_length=1)
     """Names of modules (as in `model.named_modules()`), from input to output."""
+
+    def source_files(self) -> list[str]:
+        """Return the files of the user's code (not what they import), and those that are listed."""
+        inside = (path.rglob("*") if path.is_dir() else [path] for path in self.files)
+        listed = sorted(str(file) for files in inside for file in files if file.is_file())
+        return list(dict.fromkeys([*files_of_import_paths(self.import_paths()), *listed]))
+
+    def import_paths(self) -> list[str]:
+        """Return the names of the user's functions, as `package.module:callable`."""
+        return [self.factory]
 
     @field_validator("layers")
     @classmethod
@@ -127,12 +141,9 @@ class UserModel(UserModule):
     pool: int | None = Field(7, ge=1)
     """Feature maps larger than pool x pool are average-pooled to it; null keeps every unit."""
 
-    def source_files(self) -> list[str]:
-        """Return the files of the factory and the preprocessing (not what they import)."""
-        paths = [self.factory]
-        if isinstance(self.preprocess, str):
-            paths.append(self.preprocess)
-        return files_of_import_paths(paths)
+    def import_paths(self) -> list[str]:
+        """Return the names of the factory and, if it is a function, the preprocessing."""
+        return [self.factory, *([self.preprocess] if isinstance(self.preprocess, str) else [])]
 
     @field_validator("preprocess")
     @classmethod
@@ -167,9 +178,9 @@ class TextNetwork(UserModule):
     batch_size: int = Field(32, ge=1)
     """Texts per forward pass."""
 
-    def source_files(self) -> list[str]:
-        """Return the files of the factory and the tokenizer (not what they import)."""
-        return list(dict.fromkeys(files_of_import_paths([self.factory, self.tokenize])))
+    def import_paths(self) -> list[str]:
+        """Return the names of the factory and the tokenizer."""
+        return [self.factory, self.tokenize]
 
     @field_validator("tokenize")
     @classmethod
