@@ -765,7 +765,12 @@ def test_models_are_made_and_shown_two_images(check_study, folder, monkeypatch):
     model |= {"preprocess": {"size": 4}}
     code, out = check_study(networks={"mine": model})
     assert code == 0
-    assert fact(out.split("network mine, shown shown")[1], "units") == "1 5"
+    said = out.split("network mine, shown shown")[1]
+    assert fact(said, "units") == "1 5"
+    assert fact(said, "images") == (
+        "4 x 3 pixels (the first), resized to 4 x 4 pixels, RGB, normalised by the mean and "
+        "standard deviation of ImageNet (preprocess)"
+    )
     for change, problem in (
         ({"layers": ["2"]}, "my_checked_model:build: the model has no layer '2'"),
         ({"factory": "my_checked_model:bild"}, "my_checked_model:bild: cannot be imported"),

@@ -158,6 +158,10 @@ def number(**arguments):
     return 42
 
 
+def of_grey_images():
+    return nn.Sequential(nn.Conv2d(1, 4, 3))
+
+
 def negative(image):
     red = torch.tensor(list(image.get_flattened_data(0)), dtype=torch.float32)
     return (255 - red).reshape(1, *image.size[::-1]).expand(3, -1, -1)
@@ -350,6 +354,11 @@ def test_preprocess_by_import_path(user_model, shown, images):
         ({"arguments": {"chanels": 3}}, r"cannot make the model: .*'chanels'"),
         ({"preprocess": "user_model:positive"}, r"user_model:positive.*'positive'"),
         ({"layers": ["table"]}, r"'?table'?.*dict"),
+        (
+            {"factory": "user_model:of_grey_images", "layers": ["0"]},
+            r"of_grey_images: .*1 channels?.*; it was shown \(7, 3, 8, 8\) \(image, channel, y, x\)"
+            r": images resized to 8 x 8 pixels, RGB, .*; the setting 'preprocess' changes",
+        ),
     ],
 )
 def test_what_cannot_work_gives_a_clear_error(user_model, images, tmp_path, settings, message):

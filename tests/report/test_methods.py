@@ -15,6 +15,7 @@ from repbias.geometry.similarity import METRICS
 from repbias.geometry.spec import RdmSimilarity, RecordingDistance
 from repbias.networks import architectures
 from repbias.networks.kinds import Network
+from repbias.networks.spec import Preprocess
 from repbias.report import methods as words
 from repbias.report.methods import methods
 from repbias.report.references import REFERENCES
@@ -87,6 +88,21 @@ def test_what_a_study_does_is_said_and_nothing_else(name, tables, request, monke
     assert "{" not in text and "()" not in text
     for reference in REFERENCES.values():
         assert (reference.short in text) == (reference.full in said.references)
+
+
+def test_what_a_module_is_shown_is_said(tables):
+    network = {"kind": "torch", "factory": "mine:trained"}
+    networks = {
+        "imagenet": network | {"preprocess": Preprocess().model_dump()},
+        "own": network | {"preprocess": "mine:as_tensor"},
+        "small": network | {"preprocess": {"size": 48, "mean": [0.5] * 3, "std": [0.25] * 3}},
+    }
+    said = methods({"networks": networks}, tables, {}, VERSIONS).paragraphs["Models"]
+    size, normalised = "shown images resized to", "pixels, RGB, normalised by the mean and standard"
+    assert f"imagenet (the PyTorch module mine:trained, {size} 224 × 224 {normalised}" in said
+    assert "deviation of ImageNet)" in said
+    assert "module mine:trained, shown images preprocessed by mine:as_tensor)" in said
+    assert f"{size} 48 × 48 {normalised} deviation (0.5 0.5 0.5) and (0.25 0.25 0.25))" in said
 
 
 def test_a_study_without_data_has_no_methods(tables):

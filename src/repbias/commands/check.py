@@ -112,6 +112,8 @@ def _networks(conditions: Mapping[str, Condition]) -> str:
 
 def _own_networks(study: Study) -> dict[str, str]:
     """Return conditions to what their networks are like, where these are not perceptrons."""
+    from repbias.networks.spec import UserModel, preprocessed
+
     own: dict[str, str] = {}
     for experiment, name, condition in study.conditions():
         if condition.network.stacked:
@@ -119,6 +121,8 @@ def _own_networks(study: Study) -> dict[str, str]:
         sizes = condition.sizes()
         units = ", ".join(f"{layer} {n:,}" for layer, n in sizes.units.items())
         said = f"{sizes.parameters:,} weights; units as they are read: {units}"
+        if isinstance(condition.network, UserModel):
+            said += f"; images {preprocessed(condition.network.preprocess)} (preprocess)"
         if said not in own.values():
             own[f"{experiment}/{name}"] = said
     return own

@@ -22,6 +22,7 @@ from repbias.networks.spec import (
     TextNetwork,
     TorchNetwork,
     TrainedNetwork,
+    preprocessed,
 )
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def check_network(findings: Findings, study: Study, name: str, images: Images) -
             _check_rdms(findings, spec, layers)
             units = {layer: x.shape[1] for layer, x in layers.items()}
         else:
+            _describe_shown(findings, spec, images)
             layers, seconds = _timed_layers(spec, images.first(4))
             units = {layer: x.shape[1] for layer, x in layers.items()}
         if units:
@@ -82,6 +84,20 @@ def _trained(
     findings.facts["images"] = f"resized to {width} x {height} pixels, as in training"
     # A forward pass is a third of a training step.
     return sizes.units, n * len(SNAPSHOTS) * sizes.stimulus_seconds / 3
+
+
+def _describe_shown(
+    findings: Findings, spec: TorchNetwork | TextNetwork | PixelNetwork, images: Images
+) -> None:
+    """Say what becomes of images before a network is shown them."""
+    if isinstance(spec, TextNetwork) or images.load is None:
+        return
+    if isinstance(spec, PixelNetwork):
+        done = f"resized to {spec.size} x {spec.size} pixels, RGB (size)"
+    else:
+        done = f"{preprocessed(spec.preprocess)} (preprocess)"
+    width, height = images.load(0).size
+    findings.facts["images"] = f"{width} x {height} pixels (the first), {done}"
 
 
 def _surveyed(

@@ -125,7 +125,7 @@ def in_chunks(
         try:
             result = work(chunk)
         except (RuntimeError, MemoryError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             reason = str(error).partition("\n")[0]
             if len(chunk) == 1:
@@ -145,7 +145,8 @@ def in_chunks(
         )
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
+    """Say whether it is memory that an error is about, on any device."""
     said = str(error)
     known = isinstance(error, torch.OutOfMemoryError | MemoryError)
     return known or any(words in said for words in OUT_OF_MEMORY)

@@ -97,6 +97,23 @@ class Preprocess(Spec):
     )
     """Divides RGB values after the mean is subtracted."""
 
+    @property
+    def in_words(self) -> str:
+        """What a network is shown."""
+        scales = [" ".join(map("{:g}".format, values)) for values in (self.mean, self.std)]
+        of = "of ImageNet" if (self.mean, self.std) == IMAGENET else "({}) and ({})".format(*scales)
+        size = f"{self.size} x {self.size} pixels"
+        return f"resized to {size}, RGB, normalised by the mean and standard deviation {of}"
+
+
+#: Mean and standard deviation of colours, the default.
+IMAGENET = Preprocess().mean, Preprocess().std
+
+
+def preprocessed(by: Preprocess | str) -> str:
+    """Say what becomes of images before a network is shown them."""
+    return f"preprocessed by {by}" if isinstance(by, str) else by.in_words
+
 
 class UserModule(Spec):
     """A PyTorch module of the user's own."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -12,11 +13,13 @@ from torch import Tensor, nn
 
 from repbias.base.imports import imported, told
 from repbias.base.spec import RepbiasError, nearest
-from repbias.networks.device import in_chunks, reproducible
-from repbias.networks.spec import Preprocess, TextNetwork, UserModel, UserModule
+from repbias.networks.device import in_chunks, is_out_of_memory, reproducible
+from repbias.networks.spec import Preprocess, TextNetwork, UserModel, UserModule, preprocessed
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+logger = logging.getLogger(__name__)
 
 
 def model_batches(
@@ -47,6 +50,7 @@ def model_batches(
     tuple
         Index of the first image of a batch, and layer to (image, unit).
     """
+    logger.info("%s: images are %s", spec.factory, preprocessed(spec.preprocess))
     model = model.to(device).eval()
     transform = _transform(spec.preprocess)
     hooks = _hooks(model, spec, lambda value: pooled(value, spec.pool))
@@ -55,7 +59,16 @@ def model_batches(
         def work(chunk: Sequence[int]) -> dict[str, np.ndarray]:
             batch = torch.stack([transform(load(i)) for i in chunk])
             outputs.clear()
-            model(batch.to(device))
+            try:
+                model(batch.to(device))
+            except Exception as error:
+                if isinstance(error, RepbiasError) or is_out_of_memory(error):
+                    raise
+                raise RepbiasError(
+                    f"{spec.factory}: {told(error)}; it was shown {tuple(batch.shape)} (image, "
+                    f"channel, y, x): images {preprocessed(spec.preprocess)}; the setting "
+                    "'preprocess' changes what it is shown"
+                ) from error
             _check_layers(outputs, len(batch), spec)
             return {layer: outputs[layer] for layer in spec.layers}
 

@@ -15,6 +15,7 @@ import pandas as pd
 
 from repbias.claims.evidence import MIN_NETWORKS
 from repbias.geometry.similarity import METRICS
+from repbias.networks.spec import Preprocess, preprocessed
 from repbias.report.references import REFERENCES
 
 Settings = Mapping[str, Any]
@@ -415,7 +416,7 @@ def _of_networks(study: Settings, experiments: Mapping[str, Settings]) -> Iterat
 #: Models that are not trained in an experiment, by kind; settings in braces.
 MODELS = {
     "pixels": "the pixels of the images at {size} × {size} pixels",
-    "torch": "the PyTorch module {factory}",
+    "torch": "the PyTorch module {factory}, shown images {shown}",
     "text": "the PyTorch module {factory}, which read the texts of the stimuli",
     "features": "columns of the table of stimuli",
     "array": "activations that were computed before",
@@ -427,9 +428,17 @@ MODELS = {
 def _models(networks: Mapping[str, Settings]) -> Iterator[str]:
     if networks:
         named = [
-            f"{name} ({MODELS[spec['kind']].format(**spec)})" for name, spec in networks.items()
+            f"{name} ({MODELS[spec['kind']].format(**spec, shown=_shown(spec))})"
+            for name, spec in networks.items()
         ]
         yield f"Models were {listed(named)}."
+
+
+def _shown(spec: Settings) -> str:
+    """Say what becomes of images before a module is shown them."""
+    given = spec.get("preprocess", {})
+    done = preprocessed(given if isinstance(given, str) else Preprocess(**given))
+    return done.replace(" x ", " × ")
 
 
 DISTANCES = {
