@@ -670,6 +670,33 @@ def test_what_the_audit_refuses_is_a_warning_in_the_words_of_the_run(
     assert refused_by_the_run(yaml.safe_load(Path("config.yaml").read_text())) == {warning}
 
 
+@pytest.mark.parametrize(
+    ("tuning", "coding", "warned"),
+    [
+        ("angle", {}, True),
+        ("angle", {"coding": "number"}, True),
+        ("angle", {"coding": "categories"}, False),
+        ("line", {}, False),
+        ("none", {}, False),
+    ],
+)
+def test_a_number_whose_values_are_on_no_line_is_warned_of(tuning, coding, warned, check_study):
+    rng, degrees = np.random.default_rng(5), np.arange(30) % 6 * 30
+    angle = np.deg2rad(2 * degrees)
+    position = {
+        "angle": np.stack([np.cos(angle), np.sin(angle)], axis=1),
+        "line": np.stack([degrees / 50, np.full(30, 3)], axis=1),
+        "none": np.zeros((30, 1)),
+    }[tuning]
+    signal = position @ rng.normal(size=(position.shape[1], 16))
+    np.save("r.npy", signal[:, None] + 0.5 * rng.normal(size=(30, 4, 16)))
+    sections = described(orientation=degrees)
+    code, out = check_study(**sections, audit={"features": {"orientation": coding}})
+    assert code == 0
+    said = "audit: 'orientation' is audited as a number, and a line over its values explains"
+    assert (said in out) == warned
+
+
 def test_what_every_column_of_the_stimuli_is_used_for(check_study):
     columns = {"kind": [*"abc" * 10], "size": range(30), "note": [f"n{i}" for i in range(30)]}
     sections = described(**columns, pair=sorted([*range(15)] * 2))

@@ -7,7 +7,7 @@ from math import comb, prod
 
 import numpy as np
 
-from repbias.commands.check_audit import check_audit
+from repbias.commands.check_audit import check_audit, check_lines
 from repbias.commands.description import count, some
 from repbias.commands.findings import Findings, problems_in
 from repbias.config.study import Study
@@ -73,7 +73,7 @@ def check_recording(
         _describe_rdms(findings, recording)
     else:
         _describe_responses(findings, recording)
-    _check_rsa(findings, study, name, recording)
+    parts = _check_rsa(findings, study, name, recording)
     if recording.responses is not None:
         _check_encoding(findings, study, name, recording)
     _check_references(findings, study, name, recording)
@@ -82,7 +82,9 @@ def check_recording(
         rows = np.searchsorted(known, common.stimulus_ids)
         own = {k: v for k, v in common.stimuli.items() if k != "stimulus_id"}
         of_shown = None if statistics is None else {k: v[rows] for k, v in statistics.items()}
-        check_audit(findings, study.audit, own, of_shown, groups)
+        audited = check_audit(findings, study.audit, own, of_shown, groups)
+        for region, part, rdms in parts if audited else ():
+            check_lines(findings, study.audit, part.stimuli, rdms, f"{region}: " if region else "")
     n_units, n_times = 0, 1
     values = recording.responses if recording.responses is not None else recording.rdms
     assert values is not None
@@ -243,8 +245,10 @@ def _check_reliability(findings: Findings, recording: Recording) -> None:
         findings.facts["analysed"] = f"{used.sum()} units ({said})"
 
 
-def _check_rsa(findings: Findings, study: Study, name: str, recording: Recording) -> None:
-    """Compute the RDMs, and check what further analyses of them ask for."""
+def _check_rsa(
+    findings: Findings, study: Study, name: str, recording: Recording
+) -> list[tuple[str, Recording, Rdms]]:
+    """Compute the RDMs, check what further analyses of them ask for, and return them."""
     from repbias.networks.features import columns_named
     from repbias.recordings.parts import stimulus_groups
     from repbias.rsa.cautions import cautions_table
@@ -256,12 +260,13 @@ def _check_rsa(findings: Findings, study: Study, name: str, recording: Recording
     findings.facts["RSA"] = "none"
     common = on_common_stimuli(recording, geometry.min_units)
     n_stimuli = len(common.stimulus_ids)
+    parts: list[tuple[str, Recording, Rdms]] = []
     with problems_in(findings):
-        parts = list(region_rdms(common, geometry, name))
+        parts += region_rdms(common, geometry, name)
         if not parts:
             if any(r.rdm_similarity and name in (r.recording, r.other) for r in study.references):
                 findings.problems.append("references: published numbers of RSA, but there is none")
-            return
+            return parts
         left_out = len(recording.stimulus_ids) - n_stimuli
         of = f" ({n_stimuli} of {n_stimuli + left_out})" if left_out else ""
         found = [f"{comb(n_stimuli, 2)} pairs of stimuli{of}", *_of_rdms(common, parts)]
@@ -277,6 +282,7 @@ def _check_rsa(findings: Findings, study: Study, name: str, recording: Recording
     with problems_in(findings):
         if geometry.time_resolved:
             refuse_unknown_times(name, recording)
+    return parts
 
 
 def _of_rdms(recording: Recording, parts: Sequence[tuple[str, Recording, Rdms]]) -> Iterator[str]:
