@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.io
+import torch
 import xarray
 import yaml
 from PIL import Image
@@ -547,6 +548,31 @@ def test_a_wide_table_is_called_a_guess(tmp_path, capsys):
     assert "format: wide  # a guess: 2 numeric columns, and none of units" in out
     assert "cells are separated by semicolons" in out
     assert "commas in numbers are decimal: 1,5 is 1.5" in out
+
+
+def test_a_list_of_ids_is_no_table(tmp_path, inspect):
+    path = tmp_path / "order.txt"
+    path.write_text("".join(f"grating_{i:03}.png\n" for i in range(96)))
+    text, entry = inspect(path)
+    assert f"  a list of 96 ids: stimulus_ids: {path}" in text.splitlines()
+    assert entry == {}
+    path.write_text("V1\nV4\n" * 20)
+    assert "40 names, 2 of them different (V1, V4), such as regions:" in inspect(path)[0]
+    path.write_text("image\na.png\nb.png\n")
+    assert describe(path).lines[0] == "table of 2 rows"
+
+
+def test_modules_and_their_weights_are_models(tmp_path):
+    (tmp_path / "mine.py").write_text("def trained(): ...\n")
+    torch.save({"weight": torch.ones(2)}, tmp_path / "trained.pt")
+    for name, entry in (
+        ("mine.py", "{kind: torch, factory: mine:FUNCTION, layers"),
+        ("trained.pt", "{kind: torch, factory: MODULE:FUNCTION, files: [trained.pt], layers"),
+    ):
+        with pytest.raises(RepbiasError) as error:
+            describe(tmp_path / name)
+        assert f"networks: {{NAME: {entry}" in str(error.value)
+        assert "docs/your-network.md" in str(error.value)
 
 
 def test_an_embedding_and_triplets_as_of_things(tmp_path, inspect):

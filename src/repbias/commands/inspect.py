@@ -77,6 +77,12 @@ def describe(path: Path, variable: str | None = None, as_model: bool = False) ->
     refuse_unread(path)
     ending = next((e for e in DESCRIBE if path.name.lower().endswith(e)), path.suffix)
     describe_it = _describe_folder if path.is_dir() else DESCRIBE.get(ending)
+    if describe_it is None and ending == ".py":
+        raise RepbiasError(
+            f"{path}: code, which is not looked into; a function in it that returns a "
+            f"torch.nn.Module is a model: networks: {{NAME: {{kind: torch, factory: {path.stem}:"
+            "FUNCTION, layers: [...]}} (docs/your-network.md)"
+        )
     if describe_it is None and not as_model:
         raise RepbiasError(
             f"{path}: unknown kind of file {ending!r}; expected a folder or {', '.join(DESCRIBE)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,9 @@ def describe_table(path: Path, variable: str | None) -> Description:
     if all(map(is_number, first)):
         return _describe_matrix(path, first)
     frame = read_table(path)
+    is_list = path.suffix.lower() == ".txt" and len(first) == 1
+    if is_list and first[0].lower() not in chain(*COLUMNS.values()):
+        return _describe_list(path, [*first, *frame.iloc[:, 0]])
     table = {str(name): typed(cells) for name, cells in frame.items()}
     n_rows = len(frame)
     found = Description([f"table of {count(n_rows, 'row')}", *frame.attrs.get("said", ())])
@@ -125,6 +128,15 @@ def put_stimuli(found: Description, path: Path, table: Mapping[str, Any]) -> Non
         comment = f"rename its column{which} to stimulus_id"
         found.lines.append(f"To read it, {comment}.")
     found.put("table", str(path), comment)
+
+
+def _describe_list(path: Path, names: list[str]) -> Description:
+    """Describe a text file with one name a line."""
+    n, different = len(names), len(set(names))
+    if n == different:
+        return Description([f"a list of {n} ids: stimulus_ids: {path}"])
+    few = f"{n} names, {different} of them different ({some(dict.fromkeys(names))})"
+    return Description([f"a list of {few}, such as regions: {path} of units"])
 
 
 def _describe_matrix(path: Path, first: list[str]) -> Description:

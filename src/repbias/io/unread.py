@@ -26,7 +26,10 @@ INSTEAD = {
         (
             _PICKLE,
             'import numpy as np, torch; content = torch.load("{name}", map_location="cpu")',
-            'np.savez("{stem}.npz", **{{k: v.numpy() for k, v in content.items()}})',
+            'np.savez("{stem}.npz", **{{k: v.numpy() for k, v in content.items()}})  # activations'
+            "; weights of a model are loaded by a function of yours: networks: {{NAME: {{kind: "
+            "torch, factory: MODULE:FUNCTION, files: [{name}], layers: [...]}}}} "
+            "(docs/your-network.md)",
         ),
     ),
     ".joblib": (
