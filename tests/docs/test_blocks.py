@@ -198,6 +198,7 @@ def test_yaml_is_a_study_or_a_part_of_one(page, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "studies/own")
     if page == "your-network.md":  # makes files that are looked into
         exec("".join(blocks(page, "python")), {})
+        Path("gratings.csv").write_text("stimulus_id,orientation,contrast\n")
     language = "yml" if (page, "yaml") in ELSEWHERE else "ya?ml"
     for text in blocks(page, language):
         config = completed(yaml.safe_load(text))
