@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 from pydantic import ValidationError
 
 from repbias.bias.variance import variance_explained
+from repbias.commands.main import main
 from repbias.config.analyses import ANALYSES, OF_NETWORKS, OF_OUTPUTS
 from repbias.config.study import Experiment
 from repbias.io.activations import Activations
@@ -254,3 +256,12 @@ def test_it_cannot_be_named_among_networks_that_are_trained(tmp_path):
 def test_the_preprocessing_may_be_a_function_of_the_users():
     with pytest.raises(ValidationError, match="no module named 'nothing_there'"):
         Pretrained(**NETWORK | {"preprocess": "nothing_there:f"})
+
+
+def test_check_says_what_the_network_is_shown(tmp_path, capsys):
+    (tmp_path / "s.yaml").write_text(
+        yaml.safe_dump({"study": "s", "experiments": {"e": EXPERIMENT}})
+    )
+    assert main(["check", str(tmp_path / "s.yaml")]) == 0
+    said = "units as they are read: conv 24, pool 6; images resized to 24 x 24 pixels, RGB, normal"
+    assert said in capsys.readouterr().out

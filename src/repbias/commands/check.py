@@ -112,7 +112,8 @@ def _networks(conditions: Mapping[str, Condition]) -> str:
 
 def _own_networks(study: Study) -> dict[str, str]:
     """Return conditions to what their networks are like, where these are not perceptrons."""
-    from repbias.networks.spec import UserModel, preprocessed
+    from repbias.networks.pretrained import Pretrained
+    from repbias.networks.spec import preprocessed
 
     own: dict[str, str] = {}
     for experiment, name, condition in study.conditions():
@@ -121,7 +122,7 @@ def _own_networks(study: Study) -> dict[str, str]:
         sizes = condition.sizes()
         units = ", ".join(f"{layer} {n:,}" for layer, n in sizes.units.items())
         said = f"{sizes.parameters:,} weights; units as they are read: {units}"
-        if isinstance(condition.network, UserModel):
+        if isinstance(condition.network, Pretrained):
             said += f"; images {preprocessed(condition.network.preprocess)} (preprocess)"
         if said not in own.values():
             own[f"{experiment}/{name}"] = said

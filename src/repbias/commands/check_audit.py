@@ -105,8 +105,9 @@ def check_lines(
         squares = squares**2
     for name, feature in chosen_features(spec, columns).items():
         values = columns.get(feature.column or name)
-        is_number = values is not None and values.dtype.kind in "fiu"
-        if feature.product_of or feature.coding not in ("auto", "number") or not is_number:
+        if values is None or feature.product_of or feature.coding not in ("auto", "number"):
+            continue
+        if values.dtype.kind not in "fiu":
             continue
         has = ~is_missing(values)
         line, categories, p = _line_and_categories(squares[np.ix_(has, has)], values[has])
