@@ -216,6 +216,7 @@ def test_rdms_are_correlated_as_numpy_does(table):
     assert rows["rsa_between_keys"] == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_bits_are_read_from_any_coding_and_gain():
     one, *others = (
         encryption_table("tasks", "both", make_stimuli(60, coding, gain), [0], SPEC)["value"]

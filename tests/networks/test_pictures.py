@@ -33,6 +33,7 @@ def condition(kind: str, max_steps: int) -> Condition:
     return Condition(stimuli=stimuli, network=NETWORK, training=training, seeds=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", STIMULI)
 def test_every_analysis_is_done_of_networks_that_see_images(kind):
     spec = condition(kind, 40)

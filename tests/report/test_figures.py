@@ -64,6 +64,7 @@ WITH_CEILINGS = [
 ]
 
 
+@pytest.mark.slow
 def test_figures_draw_without_ceilings(make_tables, tmp_path):
     data = draw(tmp_path, make_tables(models=MODELS, ceilings=False), WITH_CEILINGS)
     assert len(data) > 4
