@@ -331,3 +331,13 @@ def test_pages_that_code_and_messages_name_exist():
 def test_every_page_is_in_the_contents_of_the_site():
     listed = re.findall(r"^[\w-]+$", (ROOT / "docs/index.md").read_text(encoding="utf-8"), re.M)
     assert sorted(listed) == sorted({p.stem for p in ROOT.glob("docs/*.md")} - {"index"})
+
+
+def test_the_version_is_the_same_everywhere():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    released = re.findall(r"^## (\S+) \((.+)\)$", changes, re.MULTILINE)
+    assert (project["version"], str(cited["date-released"])) == released[0]
+    assert cited["version"] == project["version"]
+    assert changes.index("## Unreleased") < changes.index(f"## {project['version']}")

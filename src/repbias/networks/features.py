@@ -6,12 +6,15 @@ import re
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from repbias.base.spec import RepbiasError, nearest, refuse_duplicates
 from repbias.networks.spec import FeatureNetwork
-from repbias.stimuli.images import Images
+
+if TYPE_CHECKING:
+    from repbias.stimuli.images import Images
 
 _RANGE = re.compile(r"(?P<name>.*?)(?P<first>[0-9]+)\.\.(?P=name)(?P<last>[0-9]+)")
 
