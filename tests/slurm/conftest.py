@@ -6,7 +6,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from cluster import Cluster
-from runs import Run
+from runs import TABLES, Run
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +28,7 @@ def run(cluster, tmp_path):
 def started(tmp_path_factory):
     """The study, started on this machine without SLURM."""
     run = Run(tmp_path_factory.mktemp("local"))
-    run.start("--cores", "2", profile="default")
+    run.start(TABLES, "--cores", "2", profile="default")
     yield run
     run.kill()
 

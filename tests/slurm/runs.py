@@ -13,6 +13,8 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 SMALL = Path(__file__).parent / "study.yaml"
+#: The tables; figures and the page are drawn from them in jobs like others.
+TABLES = "results/small/tables/claims.csv"
 #: Seconds; long, since machines are shared, and only a test that fails waits for them.
 PATIENCE = 600
 

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from runs import Run
+from runs import TABLES, Run
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +30,7 @@ def disturbed(cluster, started, tmp_path_factory):
     run = Run(tmp_path_factory.mktemp("disturbed"), cluster.environment)
     together = ["--groups", "similarity=networks", "analyse_networks=networks"]
     together += ["--group-components", "networks=2"]
-    run.start(*together, "--slurm-array-jobs", "rdms")
+    run.start(TABLES, *together, "--slurm-array-jobs", "rdms")
     submitted(run, "generate_stimuli")
     run.study.write_text(run.study.read_text().replace("max_steps: 50", "max_steps: 75"))
     submitted(run, "train")
@@ -46,7 +46,7 @@ def test_every_table_is_that_of_a_local_run(disturbed, local):
 
 
 def test_jobs_are_submitted_one_by_one_or_together(disturbed):
-    for rule in ("train", "activations", "rsa_models", "analyse_recording", "figures"):
+    for rule in ("train", "activations", "rsa_models", "analyse_recording", "claims"):
         submitted(disturbed, rule)
     assert "rule_tables" not in disturbed.said
     assert len(re.findall(IN_A_GROUP, disturbed.said)) == 1
@@ -59,7 +59,7 @@ def test_nothing_is_left_to_do_here_or_there(disturbed):
     disturbed.study.write_text(
         disturbed.study.read_text().replace("max_steps: 75", "max_steps: 50")
     )
-    disturbed.finish("--cores", "1", "--dry-run", profile="default")
+    disturbed.finish(TABLES, "--cores", "1", "--dry-run", profile="default")
     assert "Nothing to be done" in disturbed.said
 
 

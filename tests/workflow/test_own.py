@@ -52,7 +52,7 @@ STUDY = {
             "seeds": 2,
             "conditions_per_job": 2,
             "analyses": EVERYTHING,
-            "vary": {"network": NETWORK},
+            "vary": {"network": {"cnn": NETWORK["cnn"]}},
         },
         "symbols": {
             "stimuli": {"kind": "symbols", "n_symbols": 3, "length": 8}
@@ -150,7 +150,7 @@ def reported(logits, n_classes):
     return logits.reshape(len(logits), -1, n_classes).argmax(-1)
 
 
-CASES = [(e, name) for e in ("bits", "symbols") for name in NETWORK]
+CASES = [("bits", "cnn"), *(("symbols", name) for name in NETWORK)]
 K = {"bits": 2, "symbols": 3}
 
 

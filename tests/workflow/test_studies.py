@@ -158,7 +158,7 @@ def test_a_model_file_beside_the_study_is_found(tmp_path):
             },
         },
     )
-    workspace.snakemake("--cores", "2")
+    workspace.snakemake("--cores", "2", "results/mine/tables/rsa_models.csv")
     table = pd.read_csv(workspace.results / "tables/rsa_models.csv")
     assert len(table) == 1  # the pair of layers
 
