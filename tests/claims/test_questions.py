@@ -11,7 +11,7 @@ from synthetic import ANALYSED, SNAPSHOTS, built, decided, table, tables_of
 
 from repbias.base.statistics import Estimate, slopes_left_out
 from repbias.claims.decide import decide
-from repbias.claims.questions import answer, measure_of
+from repbias.claims.questions import answer, axis_range, measure_of
 from repbias.config.file import ConfigError
 from repbias.config.questions import Question
 from repbias.pipeline.checks import load_study
@@ -673,3 +673,24 @@ def test_what_a_question_averages_over_is_told_before_the_run():
     config["questions"]["mine"]["trend"] = "strength"
     (said,) = question_warnings(load_study(config, try_networks=False))
     assert "averages over all values of feature" in said
+
+
+def test_the_range_of_a_trend_is_that_of_what_is_compared():
+    """Of conditions that neither side names, and of networks left out, nothing counts."""
+    settings = {f"tasks/g{g}": {"network.gain": g} for g in (1, 2, 3, 4)}
+    rows = pd.DataFrame(
+        {"experiment": "tasks", "condition": name.partition("/")[2], "seed": 0, "feature": feature}
+        | {"r2": 0.0, "included": name != "tasks/g1"}
+        for name in settings
+        for feature in ("a", "b")
+    )
+    sides = {"this": {"feature": "a"}, "minus": {"feature": "b"}}
+    question = Question(
+        asks="?",
+        table="variance_explained",
+        column="r2",
+        trend="network.gain",
+        this=sides["this"] | {"condition": ["g1", "g2", "g3"]},
+        minus=sides["minus"] | {"condition": ["g1", "g2", "g3"]},
+    )
+    assert axis_range(question, rows, settings) == (2, 3)

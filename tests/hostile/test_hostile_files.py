@@ -852,6 +852,28 @@ def test_crashes_and_timeouts_are_noticed(number, said, tmp_path, monkeypatch):
     refused(path, said, load_array)
 
 
+@pytest.mark.parametrize(
+    ("work", "said"),
+    [
+        ("while True: pass", "took too long"),
+        ("bytearray(2**34)", "does not fit into memory"),
+    ],
+)
+def test_each_file_is_tried_within_limits(work, said, tmp_path, monkeypatch):
+    """A second of processor time, and four GiB of address space."""
+    path, script = tmp_path / "x.h5", tmp_path / "works.py"
+    FORMATS["x.h5"].write(path)
+    script.write_text(
+        f"import sys\nsys.path.insert(0, {str(Path(untrusted.probe.__file__).parent)!r})\n"
+        f"import probe\n\n\ndef touch(*_):\n    {work}\n\n\n"
+        "probe.SECONDS, probe.touch_hdf5 = 1, touch\nprobe.serve()\n"
+    )
+    monkeypatch.setattr(untrusted.probe, "__file__", str(script))
+    monkeypatch.setattr(untrusted, "available_memory", lambda: 0)
+    with pytest.raises(RepbiasError, match=said):
+        untrusted.refuse_crash(path, "hdf5")
+
+
 def test_files_are_tried_where_they_are(tmp_path, monkeypatch):
     """One process tries all files, wherever it was started."""
     script = tmp_path / "looks.py"

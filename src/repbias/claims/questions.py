@@ -51,10 +51,8 @@ def axis_range(
     if question.trend is None:
         return None
     rows = _with_settings(table, question, settings)
-    rows = rows[_matching(rows, question.where)]
-    if "included" not in question.named():
-        for column in (c for c in rows if c in ("included", "included_a", "included_b")):
-            rows = rows[rows[column].astype(bool)]
+    rows = _included(question, rows[_matching(rows, question.where)])
+    rows = rows[np.logical_or.reduce([_matching(rows, side) for side in question.sides()])]
     axis = rows[question.trend].dropna().astype(float)
     return (axis.min(), axis.max()) if len(axis) else None
 
@@ -225,9 +223,7 @@ def answer(
     asked = rows
     if snapshot is not None:
         rows = rows[rows["snapshot"] == snapshot]
-    if "included" not in question.named():
-        for column in (c for c in rows if c in ("included", "included_a", "included_b")):
-            rows = rows[rows[column].astype(bool)]
+    rows = _included(question, rows)
     rows = rows[np.isfinite(rows[question.column].astype(float))]
     cells = _cells(question, rows, sides, _crossed(question, rows, settings))
     independent = [tuple(c for c in side if not c.startswith("condition")) for side in sides]
@@ -246,6 +242,14 @@ def answer(
         remark = "; ".join([*remarks, f"too few {noun}"])
         return undecided(len(units), n_excluded, remark=remark)
     return result_of(estimate, len(units), n_excluded, remark="; ".join(remarks), noun=noun)
+
+
+def _included(question: Question, rows: pd.DataFrame) -> pd.DataFrame:
+    """Leave out networks below the inclusion criterion, unless the question names it."""
+    if "included" not in question.named():
+        for column in (c for c in rows if c in ("included", "included_a", "included_b")):
+            rows = rows[rows[column].astype(bool)]
+    return rows
 
 
 def _with_settings(table: pd.DataFrame, question: Question, settings: Settings) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from matplotlib.textpath import TextPath
 from repbias.report.figures.drawing import PAGE, empty_figure, legend_below
 from repbias.report.figures.names import SNAPSHOT_NAMES
 from repbias.report.figures.selection import Layers, Tables
+from repbias.report.numbers import significant
 from repbias.report.trends import over_range
 
 #: Pale enough for text to be read on them.
@@ -26,8 +27,6 @@ MOST_CHARACTERS, LEAST_ROOM = 88, 200
 SMALL, NAMES, TIMES = 7, 8, 9
 #: Points around the text of a cell, and around the whole figure.
 PADDING, MARGIN = 10, 24
-#: What is smaller than this is an error of rounding.
-NOTHING = 1e-12
 #: Times in the order of the columns; the last one only where a claim is decided then.
 COLUMNS = ("mastered", "final", "matched")
 #: Columns of the table that make up the figure's data.
@@ -121,24 +120,12 @@ def effect_and_interval(row: Mapping[str, Any]) -> str:
     >>> effect_and_interval({"effect": 0.5, "ci_low": 0.5, "ci_high": 0.5, "n_included": 0})
     '0.500 (exact)'
     """
-    effect, low, high = (_three_digits(row[name]) for name in ("effect", "ci_low", "ci_high"))
+    effect, low, high = (significant(row[name]) for name in ("effect", "ci_low", "ci_high"))
     if not effect:
         return ""
     if row["n_included"] == 0:
         return f"{effect} (exact)"
     return f"{effect} [{low or '–'}, {high or '–'}]" if low or high else effect
-
-
-def _three_digits(value: float) -> str:
-    """Write a number with three significant digits; nothing for NaN."""
-    if np.isnan(value):
-        return ""
-    if abs(value) < NOTHING:
-        return "0"
-    text = f"{value:#.3g}"
-    if "e" in text and abs(value) >= 1:
-        text = f"{float(text):.0f}"
-    return text.removesuffix(".").replace("-", "−")
 
 
 def _statements(parts: list[pd.DataFrame], room: float) -> Iterable[tuple[int, str]]:
