@@ -122,7 +122,7 @@ def test_cells_are_as_wide_as_their_text_and_names_stand_beside_them(make_tables
         FigureCanvasAgg(figure).draw()
     (axis,) = figure.axes
     found = boxes(axis)
-    assert in_cells(axis)[0, 0].get_text() == "−25.8 [−110, 37.9]"
+    assert in_cells(axis)[0, 0].get_text() == "−26 [−110, 38]"
     for place, text in in_cells(axis).items():
         drawn, cell = text.get_window_extent(), found[place].get_window_extent()
         assert cell.x0 < drawn.x0 < drawn.x1 < cell.x1, text.get_text()
@@ -161,7 +161,7 @@ def test_the_effect_of_a_trend_is_over_the_range_of_its_axis(make_tables, change
     name = change.get("trend", "weight_decay")
     assert statements(figure.axes[0])[y].endswith(f"({name} {low:g} to {high:g})")
     if not change:
-        assert in_cells(figure.axes[0])[1, y].get_text() == "0.0476 [0.00208, 0.0973]"
+        assert in_cells(figure.axes[0])[1, y].get_text() == "0.0476 [0.0021, 0.0973]"
     assert tables["claims"].loc[4, "effect"] == 47.65, "the table stays"
     others = data["claim"] != "grows"
     assert data[others]["effect"].equals(tables["claims"]["effect"][others])

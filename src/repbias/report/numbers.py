@@ -30,19 +30,19 @@ def interval(low: float, high: float, digits: int = 2) -> str:
     return f"[{decimals(low, digits)}, {decimals(high, digits)}]"
 
 
-def significant(value: float, digits: int = 3) -> str:
-    """Write a number with so many significant digits; nothing for NaN.
+def decimals_of(*values: float, digits: int = 3) -> int:
+    """Return how many decimals some numbers need beside each other.
+
+    So many that the largest has its significant digits, and none rounds to zero: on which side of
+    zero an interval ends matters. NaN do not count; less than 1e-12 is an error of rounding.
 
     Examples
     --------
-    >>> significant(-25.7821), significant(1234.5), significant(1e-15), significant(0.2)
-    ('−25.8', '1230', '0', '0.200')
+    >>> decimals_of(-25.8, -109.9, 37.9), decimals_of(25.8, 0.21, 109.9), decimals_of(0.0123, 0.41)
+    (0, 1, 3)
     """
-    if math.isnan(value):
-        return ""
-    if abs(value) < NOTHING:
-        return "0"
-    text = f"{value:#.{digits}g}"
-    if "e" in text and abs(value) >= 1:
-        text = f"{float(text):.0f}"
-    return text.removesuffix(".").replace("-", "−")
+    sizes = [abs(value) for value in values if abs(value) > NOTHING]  # never true of NaN
+    if not sizes:
+        return 0
+    largest, smallest = (math.floor(math.log10(size)) for size in (max(sizes), min(sizes)))
+    return max(digits - 1 - largest, -smallest, 0)
