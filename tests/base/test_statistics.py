@@ -6,10 +6,28 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.optimize import brentq
 from scipy.stats import sem, skew, t, ttest_1samp, ttest_ind
 
-from repbias.base.statistics import Estimate, Greatest, Least, jackknife_interval, mean_interval
+from repbias.base.statistics import (
+    Estimate,
+    Greatest,
+    Least,
+    false_discovery_control,
+    jackknife_interval,
+    mean_interval,
+)
+
+
+@given(p=st.lists(st.floats(0, 1) | st.sampled_from([0.01, 0.04]), min_size=1, max_size=30))
+@pytest.mark.parametrize("method", ["bh", "by"])
+def test_false_discoveries_are_controlled_as_in_scipy(method, p):
+    """To the last bit."""
+    expected = scipy.stats.false_discovery_control(p, method=method)
+    np.testing.assert_array_equal(false_discovery_control(p, method), expected)
 
 
 @pytest.mark.parametrize("n", [3, 10, 40])

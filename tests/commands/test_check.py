@@ -2,15 +2,13 @@
 
 import json
 import logging
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from forked import run_module
 from PIL import Image
 
 import repbias
@@ -847,24 +845,10 @@ def test_modules_are_found_where_snakemake_finds_them(place, folder):
     }
     (study / "study.yaml").write_text(yaml.safe_dump(content))
     root = Path(repbias.__file__).parents[2]
-    python = [sys.executable, "-m"]
-    checked, planned = (
-        subprocess.run(
-            [*python, *words],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(root / "src")},
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        for words in (
-            ["repbias", "check", "studies/mine/study.yaml"],
-            [
-                *("snakemake", "--snakefile", str(root / "Snakefile"), "--dry-run", "-q", "all"),
-                *("--configfile", "studies/mine/study.yaml"),
-            ],
-        )
-    )
+    snakemake = ["snakemake", "--snakefile", str(root / "Snakefile"), "--dry-run", "-q", "all"]
+    snakemake += ["--configfile", "studies/mine/study.yaml"]
+    check = ["repbias", "check", "studies/mine/study.yaml"]
+    checked, planned = (run_module(*words, cwd=folder) for words in (check, snakemake))
     codes = (checked.returncode, planned.returncode)
     assert codes == ((0, 0) if where else (1, 1)), checked.stdout + planned.stdout
     for said in (checked.stdout, planned.stdout):

@@ -95,7 +95,7 @@ def test_a_whole_file_is_read(name, valid, tmp_path):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_damaged_file_is_read_or_refused(name, valid, tmp_path):
-    n = 4 if name.endswith(SLOW) else 20
+    n = 4 if name.endswith(SLOW) else 12
     n = int(os.environ.get("REPBIAS_FUZZ_EXAMPLES", n))
     examples = []
 

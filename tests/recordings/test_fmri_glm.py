@@ -136,21 +136,23 @@ DEFAULT = {"hrf_model": "spm", "drift_model": "cosine", "high_pass": 1 / 128, "n
     ("ours", "theirs"),
     [
         ({}, {}),
-        ({"regressors": "trial"}, {}),
-        ({"noise": "ols", "high_pass_s": 60}, {"noise_model": "ols", "high_pass": 1 / 60}),
         (
-            {"hrf": "glover", "derivatives": "time", "regressors": "trial"},
-            {"hrf_model": "glover + derivative"},
+            {"noise": "ols", "high_pass_s": 60, "regressors": "trial"},
+            {"noise_model": "ols", "high_pass": 1 / 60},
         ),
         (
-            {"derivatives": "time_and_dispersion", "drift": "polynomial", "drift_order": 2},
+            {"hrf": "glover", "derivatives": "time", "drift": "none"},
+            {"hrf_model": "glover + derivative", "drift_model": None},
+        ),
+        (
+            {"derivatives": "time_and_dispersion", "drift": "polynomial", "drift_order": 2}
+            | {"regressors": "trial"},
             {
                 "hrf_model": "spm + derivative + dispersion",
                 "drift_model": "polynomial",
                 "drift_order": 2,
             },
         ),
-        ({"drift": "none"}, {"drift_model": None}),
     ],
 )
 def test_betas_are_those_of_nilearn_called_directly(ours, theirs, tmp_path):

@@ -54,6 +54,7 @@ STUDY = {
     },
     "geometry": {"bootstraps": 100, "permutations": 100, "rdm_similarities": ["corr"]},
     "encoding": {"n_alphas": 5, "permutations": 20, "folds": 3, "inner_folds": 3},
+    "audit": {"permutations": 19},
     "recovery": {"enabled": True, "simulations": 2},
     "claims": {"C1": {"condition": "mine/base", "easy": "colour", "hard": "shape"}},
 }

@@ -1,4 +1,4 @@
-"""Architectures of a user's, on bits and on features of more classes, from YAML to report."""
+"""Architectures of a user's, on features of three classes, from YAML to report."""
 
 import json
 import re
@@ -33,29 +33,15 @@ NETWORK = {
     }
     | {"arguments": {"width": 16, "depth": 2, "heads": 2}, "readout": "token_mean"},
 }
+N_CLASSES = 3
 TRAINING = {"learning_rate": 0.005, "batch_size": 64, "max_steps": 1500, "extra_steps": 25}
 EVERYTHING = ["variance_explained", "variance_decomposition", "behaviour", "units", "sparsity"]
 EVERYTHING += ["components", "steering", "probes", "conflict", "rsa_models", "similarity"]
 STUDY = {
     "study": "own",
     "experiments": {
-        "bits": {
-            "stimuli": {
-                "features": {
-                    "easy": {"function": "bit", "bits": 4},
-                    "hard": {"function": "xor", "bits": 4},
-                },
-                "noise_bits": 4,
-                **{"n_train": 1024, "n_validation": 128, "n_test": 128},
-            },
-            "training": TRAINING | {"checkpoints": 3},
-            "seeds": 2,
-            "conditions_per_job": 2,
-            "analyses": EVERYTHING,
-            "vary": {"network": {"cnn": NETWORK["cnn"]}},
-        },
         "symbols": {
-            "stimuli": {"kind": "symbols", "n_symbols": 3, "length": 8}
+            "stimuli": {"kind": "symbols", "n_symbols": N_CLASSES, "length": 8}
             | {"n_train": 1024, "n_validation": 135, "n_test": 135},
             "training": TRAINING | {"checkpoints": 3},
             "seeds": 2,
@@ -108,9 +94,7 @@ def table(own: Workspace, name: str) -> pd.DataFrame:
     return pd.read_csv(own.results / f"tables/{name}.csv")
 
 
-def module_of(
-    own: Workspace, experiment: str, name: str, seed: int
-) -> tuple[torch.nn.Module, Stimuli]:
+def module_of(own: Workspace, name: str, seed: int) -> tuple[torch.nn.Module, Stimuli]:
     """Build a final network by the user's own code, without the package."""
     sys.path.insert(0, str(own.folder))
     try:
@@ -118,8 +102,8 @@ def module_of(
     finally:
         sys.path.remove(str(own.folder))
     condition = f"network={name}"
-    networks = Networks.read(own.results / f"networks/{experiment}/batch1.h5", condition)
-    stimuli = Stimuli.read(own.results / f"stimuli/{experiment}/batch1.h5", condition)
+    networks = Networks.read(own.results / "networks/symbols/batch1.h5", condition)
+    stimuli = Stimuli.read(own.results / "stimuli/symbols/batch1.h5", condition)
     module = factory(stimuli.inputs.shape[1:], sum(networks.heads), **NETWORK[name]["arguments"])
     state = {key: torch.as_tensor(w[-1, seed]) for key, w in networks.weights.items()}
     module.load_state_dict(state)
@@ -144,14 +128,8 @@ def run(module, layer, inputs, change=None):
     return output.numpy().astype(np.float64), logits.numpy()
 
 
-def reported(logits, n_classes):
-    if n_classes == 2:
-        return (logits > 0).astype(int)
-    return logits.reshape(len(logits), -1, n_classes).argmax(-1)
-
-
-CASES = [("bits", "cnn"), *(("symbols", name) for name in NETWORK)]
-K = {"bits": 2, "symbols": 3}
+def reported(logits):
+    return logits.reshape(len(logits), -1, N_CLASSES).argmax(-1)
 
 
 def test_the_report_is_there_and_every_table_has_every_condition(own):
@@ -159,70 +137,69 @@ def test_the_report_is_there_and_every_table_has_every_condition(own):
     for name in ["learning", *EVERYTHING]:
         rows = table(own, name)
         column = "condition_a" if "condition_a" in rows else "condition"
-        found = set(zip(rows["experiment"], rows[column], strict=True))
-        assert found == {(e, f"network={n}") for e, n in CASES}, name
+        assert set(rows[column]) == {f"network={n}" for n in NETWORK}, name
     assert set(table(own, "claims")["verdict"]) <= {"supported", "not supported", "inconclusive"}
-    learned = table(own, "learning").groupby(["experiment", "condition"])["included"].mean()
+    learned = table(own, "learning").groupby("condition")["included"].mean()
     assert (learned > 0.6).all(), learned
 
 
-@pytest.mark.parametrize(("experiment", "name"), CASES)
-def test_shares_are_those_of_hooks_by_hand(own, experiment, name):
+@pytest.mark.parametrize("name", NETWORK)
+def test_shares_are_those_of_hooks_by_hand(own, name):
     layer = LAYERS[name][-1]
-    module, stimuli = module_of(own, experiment, name, 1)
+    module, stimuli = module_of(own, name, 1)
     fit, test = (run(module, layer, stimuli.part(s)[0])[0] for s in ("validation", "test"))
     rows = table(own, "variance_explained")
-    rows = rows[(rows["experiment"] == experiment) & (rows["condition"] == f"network={name}")]
+    rows = rows[rows["condition"] == f"network={name}"]
     rows = rows[(rows["seed"] == 1) & (rows["snapshot"] == "final") & (rows["layer"] == layer)]
     for i, feature in enumerate(stimuli.features):
         y_fit, y = (stimuli.part(s)[1][:, i] for s in ("validation", "test"))
-        means = np.stack([fit[y_fit == c].mean(0) for c in range(K[experiment])])
+        means = np.stack([fit[y_fit == c].mean(0) for c in range(N_CLASSES)])
         explained = 1 - ((test - means[y]) ** 2).sum() / ((test - fit.mean(0)) ** 2).sum()
         (found,) = rows.loc[rows["feature"] == feature, "r2"]
         assert found == pytest.approx(explained, abs=1e-4)
 
 
-@pytest.mark.parametrize(("experiment", "name"), CASES)
-def test_steering_is_that_of_hooks_by_hand(own, experiment, name):
-    layer, k = LAYERS[name][-1], K[experiment]
-    module, stimuli = module_of(own, experiment, name, 0)
+@pytest.mark.parametrize("name", NETWORK)
+def test_steering_is_that_of_hooks_by_hand(own, name):
+    layer = LAYERS[name][-1]
+    module, stimuli = module_of(own, name, 0)
     inputs = stimuli.part("test")[0]
     fit, _ = run(module, layer, stimuli.part("validation")[0])
     _, logits = run(module, layer, inputs)
-    before = reported(logits, k)
+    before = reported(logits)
     rows = table(own, "steering")
-    rows = rows[(rows["experiment"] == experiment) & (rows["condition"] == f"network={name}")]
+    rows = rows[rows["condition"] == f"network={name}"]
     rows = rows[(rows["seed"] == 0) & (rows["snapshot"] == "final")]
     for i, feature in enumerate(stimuli.features):
         y_fit = stimuli.part("validation")[1][:, i]
-        means = np.stack([fit[y_fit == c].mean(0) for c in range(k)])
+        means = np.stack([fit[y_fit == c].mean(0) for c in range(N_CLASSES)])
         flips = []
-        for shift in range(1, k):
-            goal = (before[:, i] + shift) % k
+        for shift in range(1, N_CLASSES):
+            goal = (before[:, i] + shift) % N_CLASSES
             step = torch.from_numpy(0.7 * (means[goal] - means[before[:, i]])).float()
 
             def moved(output, step=step):
                 return output + (step[:, None] if output.ndim == 3 else step)
 
             _, logits = run(module, layer, inputs, moved)
-            flips.append((reported(logits, k) != before).mean(0))
+            flips.append((reported(logits) != before).mean(0))
         found = rows[(rows["feature"] == feature) & (rows["strength"] == 0.7)]
         assert list(found["output"]) == stimuli.features
         np.testing.assert_allclose(found["flips"], np.mean(flips, axis=0), atol=0.02)
     assert rows.loc[rows["feature"] == rows["output"], "flips"].max() > 0.5
 
 
-@pytest.mark.parametrize(("experiment", "name"), CASES)
-def test_reconstruction_is_that_of_hooks_by_hand(own, experiment, name):
-    layer, k = LAYERS[name][-1], K[experiment]
-    module, stimuli = module_of(own, experiment, name, 1)
+@pytest.mark.parametrize("name", NETWORK)
+def test_reconstruction_is_that_of_hooks_by_hand(own, name):
+    layer = LAYERS[name][-1]
+    module, stimuli = module_of(own, name, 1)
     inputs, labels, _ = stimuli.part("test")
     fit, _ = run(module, layer, stimuli.part("validation")[0])
     test, _ = run(module, layer, inputs)
     mean = fit.mean(0)
     _, _, axes = np.linalg.svd(fit - mean, full_matrices=False)
     rows = table(own, "components")
-    rows = rows[(rows["experiment"] == experiment) & (rows["condition"] == f"network={name}")]
+    rows = rows[rows["condition"] == f"network={name}"]
     rows = rows[(rows["seed"] == 1) & (rows["snapshot"] == "final")]
     for n in (0, 2, 5):
         rebuilt = mean + (test - mean) @ axes[:n].T @ axes[:n]
@@ -232,7 +209,7 @@ def test_reconstruction_is_that_of_hooks_by_hand(own, experiment, name):
             return output + (step[:, None] if output.ndim == 3 else step)
 
         _, logits = run(module, layer, inputs, changed)
-        expected = (reported(logits, k) == labels).mean(0)
+        expected = (reported(logits) == labels).mean(0)
         found = rows[rows["n_components"] == n]
         np.testing.assert_allclose(found["accuracy"], expected, atol=0.02)
 
@@ -253,15 +230,15 @@ def test_an_edit_of_the_users_code_trains_anew(own):
     finally:
         file.write_text(text)
     trained = sorted(job for job in jobs if job.startswith("Train"))
-    assert trained == [f"Train networks of {e}/batch1" for e in ("bits", "symbols")]
+    assert trained == ["Train networks of symbols/batch1"]
 
 
 def test_a_bad_architecture_is_refused_before_any_job(own):
     config = json.loads(json.dumps(STUDY)) | {"study": "refused"}
-    config["experiments"]["bits"]["vary"]["network"]["cnn"]["layers"] = ["relu1", "relu9"]
+    config["experiments"]["symbols"]["vary"]["network"]["cnn"]["layers"] = ["relu1", "relu9"]
     own.write(config)
     done = own.snakemake("--dry-run", check=False)
     own.write(STUDY)
     assert done.returncode
-    assert "experiments.bits, condition network=cnn" in done.stdout
+    assert "experiments.symbols, condition network=cnn" in done.stdout
     assert "no layer 'relu9'; did you mean 'relu" in done.stdout

@@ -3,7 +3,6 @@
 import copy
 import re
 import shutil
-import subprocess
 
 import pandas as pd
 import pytest
@@ -63,7 +62,7 @@ def test_disk_use_is_predicted(tiny, tiny_config):
 
 
 @pytest.fixture(scope="module")
-def resources(tiny, tmp_path_factory):
+def resources(tiny, tiny_config, tmp_path_factory):
     """Function that plans the tiny study anew: rule and benchmark file to the job's resources."""
     copied = tmp_path_factory.mktemp("repository")
     for part in ("Snakefile", "workflow", "envs", "src"):
@@ -72,19 +71,12 @@ def resources(tiny, tmp_path_factory):
     for file in (copied / "workflow/rules").iterdir():
         # Snakemake shows the resources of jobs that have no message.
         file.write_text(re.sub(r"\n +message:\n.*", "", file.read_text()))
-    command = tiny.command("--dry-run", "--forceall")
-    command[command.index("--snakefile") + 1] = str(copied / "Snakefile")
+    workspace = Workspace(tiny.folder, tiny_config, root=copied)
 
     def resources(*arguments):
-        done = subprocess.run(
-            [*command, *arguments],
-            cwd=tiny.folder,
-            text=True,
-            capture_output=True,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        done = workspace.snakemake("--dry-run", "--forceall", *arguments)
         found = {}
-        for job in re.split(r"\n(?=(?:local)?rule )", done.stdout + done.stderr):
+        for job in re.split(r"\n(?=(?:local)?rule )", done.stdout):
             if benchmark := re.search(r"benchmark: (.+)", job):
                 asked = re.search(r"resources: (.+)", job)[1].split(", ")
                 key = (re.match(r"(?:local)?rule (.+):", job)[1], benchmark[1])
@@ -110,7 +102,7 @@ def test_what_is_said_of_a_step_holds_for_its_batches(resources):
     asked = resources("--set-resources", "train:gpu=1")
     with_gpu = {file for (_, file), given in asked.items() if given.get("gpu") == "1"}
     trained = {file for rule, file in asked if rule == "train"}
-    assert with_gpu == trained and len(trained) == 5
+    assert with_gpu == trained and len(trained) == 4
 
 
 def test_files_that_are_not_kept_are_gone_and_change_no_table(tiny, tiny_config, tmp_path):
@@ -119,6 +111,7 @@ def test_files_that_are_not_kept_are_gone_and_change_no_table(tiny, tiny_config,
         "keep": [],
         "experiments": {"rates": tiny_config["experiments"]["rates"]},
         "geometry": tiny_config["geometry"],
+        "audit": tiny_config["audit"],
     }
     workspace = Workspace(tmp_path, config)
     workspace.snakemake("--cores", "2")

@@ -42,9 +42,9 @@ class Workspace:
         assert not check or done.returncode == 0, done.stdout
         return done
 
-    def jobs(self):
+    def jobs(self, *targets):
         """Return the messages of the jobs that a run would execute."""
-        return self.messages(self.snakemake("--dry-run").stdout.splitlines())
+        return self.messages(self.snakemake("--dry-run", *targets).stdout.splitlines())
 
     @staticmethod
     def messages(lines):

@@ -24,6 +24,7 @@ from repbias.auditing.shares import REST, kernel_of
 from repbias.auditing.spec import Audit
 from repbias.auditing.warnings import of_division, of_recording
 from repbias.base.spec import RepbiasError
+from repbias.base.statistics import false_discovery_control
 from repbias.geometry.spec import Geometry
 from repbias.io.recordings import Recording
 from repbias.recordings.parts import by_region, of_stimuli, stimulus_groups
@@ -348,8 +349,6 @@ def shares_table(name: str, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     rows
         They may leave out columns that do not concern them.
     """
-    from scipy.stats import false_discovery_control  # its import takes a while
-
     table = _table(name, rows)
     for _, part in table.groupby(FAMILIES[name], dropna=False):
         tested = part.index[part["p"].notna()]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from repbias.base.statistics import false_discovery_control
 from repbias.claims.catalogue import CLAIMS
 from repbias.claims.evidence import Claim, Evidence, Result, conditions_matching
 from repbias.claims.questions import Settings, answer, measure_of, snapshots_of
@@ -120,8 +121,6 @@ def _corrected(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     By Benjamini & Yekutieli (2001), which holds under any dependence: claims share networks, and
     the same networks are seen at several times.
     """
-    from scipy.stats import false_discovery_control
-
     p = np.array([row["p"] for row in rows], float)
     corrected, tested = np.full(len(p), np.nan), ~np.isnan(p)
     if tested.any():

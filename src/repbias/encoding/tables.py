@@ -11,6 +11,7 @@ import pandas as pd
 
 from repbias.base.groups import StimulusGroups
 from repbias.base.spec import RepbiasError
+from repbias.base.statistics import false_discovery_control
 from repbias.encoding.reverse import kernels_of_regions, principal_components, reverse_r2
 from repbias.encoding.ridge import (
     gram,
@@ -399,8 +400,6 @@ def _encode(features: np.ndarray, data: Targets, spec: Encoding) -> tuple[pd.Dat
     table["alpha_at_edge"] = table["at_first"] + table["at_last"]
     table["p_fdr"] = np.nan
     if spec.permutations:
-        from scipy.stats import false_discovery_control  # its import takes a while
-
         table["p_fdr"] = false_discovery_control(table["p"])
     return table, np.concatenate(without, axis=1)[:, order]
 

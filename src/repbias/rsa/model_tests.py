@@ -17,6 +17,7 @@ from scipy.special import stdtr, stdtrit
 
 from repbias.base.groups import StimulusGroups
 from repbias.base.spec import RepbiasError
+from repbias.base.statistics import false_discovery_control
 from repbias.geometry.ceilings import resampled_ceilings, subject_ceiling
 from repbias.geometry.comparison import (
     MEMORY,
@@ -478,8 +479,6 @@ def model_tests_table(
         The table rsa_tests.
     """
     recording = on_common_stimuli(recording, spec.min_units)
-    from scipy.stats import false_discovery_control  # its import takes a while
-
     info, rdms = _testable(*shown_models(name, recording, experiment, conditions))
     if info.empty:
         return as_table("rsa_tests")
