@@ -162,6 +162,17 @@ def folds(study: V4) -> Iterator[tuple[np.ndarray, np.ndarray, list]]:
         yield train, test, list(inner.split(train))
 
 
+def centred(
+    kernel: np.ndarray, train: np.ndarray, test: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the kernels of training and test stimuli, of features centred on the former."""
+    from sklearn.preprocessing import KernelCenterer
+
+    centerer = KernelCenterer()
+    k = centerer.fit_transform(kernel[np.ix_(train, train)])
+    return k, centerer.transform(kernel[np.ix_(test, train)])
+
+
 def correlations(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     """Return Pearson's correlation of every column."""
     from himalaya.scoring import correlation_score
@@ -188,7 +199,7 @@ def encoding(study: V4, part: int) -> Measured:
             for train, test, inner in folds(study):
                 fit = KernelRidgeCV(alphas=grid, kernel="precomputed", cv=inner)
                 mean = responses[train].mean(axis=0)
-                k, k_test = kernel[np.ix_(train, train)], kernel[np.ix_(test, train)]
+                k, k_test = centred(kernel, train, test)
                 fit.fit(k, responses[train] - mean)
                 of_folds.append(correlations(responses[test] - mean, fit.predict(k_test)))
                 start = time.perf_counter()
@@ -202,9 +213,9 @@ def encoding(study: V4, part: int) -> Measured:
         return r, permuting
 
     (r, permuting), b = timed(fitted)
-    rows = table.sort_values("unit", key=lambda u: u.astype(int), kind="stable")
+    rows = table.sort_values("unit", kind="stable")
     mine = {p: t["r"].to_numpy() for p, t in rows.groupby(["condition", "layer"], sort=False)}
-    difference = max(np.abs(np.sort(mine[place]) - np.sort(r[place])).max() for place in r)
+    difference = max(np.abs(mine[place] - r[place]).max() for place in r)
     return Measured(a, b - permuting + permuting * part, difference)
 
 
@@ -228,21 +239,22 @@ def partition(study: V4, part: int) -> Measured:
         for train, test, inner in folds(study):
             mean = responses[train].mean(axis=0)
             solver = {"alphas": grid, "n_iter": weights, "progress_bar": False}
+            of_fold = [centred(kernel, train, test) for kernel in kernels]
             fit = MultipleKernelRidgeCV(
                 kernels="precomputed", cv=inner, solver="random_search", solver_params=solver
-            ).fit(kernels[:, train][:, :, train], responses[train] - mean)
-            predicted = fit.predict(kernels[:, test][:, :, train])
+            ).fit(np.stack([k for k, _ in of_fold]), responses[train] - mean)
+            predicted = fit.predict(np.stack([k_test for _, k_test in of_fold]))
             error = error + ((responses[test] - mean - predicted) ** 2).sum(axis=0)
             total = total + ((responses[test] - mean) ** 2).sum(axis=0)
-            for kernel in kernels:
+            for k, k_test in of_fold:
                 alone = KernelRidgeCV(alphas=grid, kernel="precomputed", cv=inner)
-                alone.fit(kernel[np.ix_(train, train)], responses[train] - mean)
-                alone.predict(kernel[np.ix_(test, train)])
+                alone.fit(k, responses[train] - mean)
+                alone.predict(k_test)
         return 1 - error / total
 
     r2, b = timed(joint)
-    mine = table.loc[table["part"] == "all", "r2"].to_numpy()
-    return Measured(a, b, np.abs(np.sort(mine) - np.sort(r2)).max())
+    mine = table[table["part"] == "all"].sort_values("unit", kind="stable")["r2"].to_numpy()
+    return Measured(a, b, np.abs(mine - r2).max())
 
 
 #: Name, libraries, so many parts of which they do one, and what measures.

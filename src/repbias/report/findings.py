@@ -263,7 +263,7 @@ def told_apart(models: list[Model], tests: pd.DataFrame, recovery: pd.DataFrame)
         f"{test['generalises_to']}."
     )
     if test["warning"]:
-        text += f" This p is unreliable: {test['warning']}."
+        text += f" Limits of this test: {test['warning']}."
     return Sentence(question, f"{text} {simulated}".strip(), links)
 
 
