@@ -462,3 +462,10 @@ def test_what_the_model_lacks_counts_as_nothing() -> None:
     assert movable(x @ x.T, brain, both, both, 1.0).equalised == pytest.approx(1)
     lacking = movable(x @ x.T, brain, np.array([True, False]), both, 1.0)
     assert lacking.equalised == pytest.approx(0.5)
+
+
+def test_what_is_0_but_for_rounding_has_no_p():
+    """A model that consists of the features has no rest, and its rounding no sampling error."""
+    parts = np.random.default_rng(0).normal([1, 0.1, 1e-10], [0.1, 0.1, 1e-11], (8, 3))
+    *_, p = jackknifed_shares(parts.mean(axis=0), [(8 * parts.mean(axis=0) - parts) / 7])
+    assert p[0] < 0.001 and 0 < p[1] < 1 and np.isnan(p[2])

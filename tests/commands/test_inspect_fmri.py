@@ -60,6 +60,8 @@ def test_contrasts_of_fsl_are_numbered(tmp_path, inspect, read):
     for i in range(3):
         for kind in ("cope", "varcope", "zstat"):
             nifti(tmp_path / f"{kind}{i + 1}.nii.gz", VALUES[i])
+    # FSL's contrasts have the ending of recordings of KIT.
+    (tmp_path / "design.con").write_text("/ContrastName1 face\n/NumWaves 2\n/Matrix\n1 0\n")
     _, entry = inspect(tmp_path, stimuli="s")
     assert entry["images"] == "cope{stimulus}.nii.gz"
     comment = describe(tmp_path).comments["images"]

@@ -230,6 +230,16 @@ def test_trials_outside_of_the_frames_have_no_responses(folder, tmp_path, caplog
         suite2p.read(suite2p_spec(folder, frames), KNOWN)
 
 
+def test_trials_in_frames_without_a_signal_are_counted(folder, trials, caplog):
+    spikes = np.load(folder / "plane0/spks.npy")
+    spikes[:, (N_FRAMES // 2) :] = np.nan
+    np.save(folder / "plane0/spks.npy", spikes)
+    recording = suite2p.read(suite2p_spec(folder, trials, signal="spks"), KNOWN)
+    n = len(recording.trials["stimulus_id"])
+    assert 0 < n < 12
+    assert f"{12 - n} of 12 trials are NaN in all units, and left out" in caplog.text
+
+
 def test_cells_without_a_positive_baseline_have_no_dff(folder, trials, caplog):
     plane = folder / "plane0"
     dim = F.copy()

@@ -1034,3 +1034,42 @@ def test_the_documented_entries_read_their_layouts(name, tmp_path, monkeypatch):
     assert recording.stimulus_ids.tolist() == STIMULI
     assert recording.responses.shape[1] >= 20
     assert not np.isnan(recording.responses).any()
+
+
+# What a template misses.
+
+
+def test_folders_of_which_no_file_matches_are_named(tmp_path, caplog):
+    """Ids are matched whatever their case; folders and the rest of a name are not."""
+    for place, word in (("sub-1/run-1", "Obj"), ("sub-1/run-2", "obj"), ("Sub-2/run-1", "Obj")):
+        for name, volume in zip(("face", "shoe"), volumes(2), strict=True):
+            save(tmp_path / place / f"{word}_{name}.nii.gz", volume)
+    save(tmp_path / "group/run-1" / "mean.nii.gz", volumes(1)[0])
+    template = "sub-{subject}/run-{run}/Obj_{stimulus}.nii.gz"
+    found = read_betas(tmp_path, np.array(["face", "shoe"]), images=template)
+    assert len(found.trials["stimulus_id"]) == 2
+    (said,) = [r.getMessage() for r in caplog.records if "no file matches" in r.getMessage()]
+    assert said.endswith("in 2 folders, which are left out: Sub-2/run-1, sub-1/run-2")
+    caplog.clear()
+    read_betas(tmp_path / "sub-1", np.array(["face", "shoe"]), images="run-1/Obj_{stimulus}.nii.gz")
+    assert "no file matches" not in caplog.text
+
+
+def test_a_header_without_its_image_is_refused(tmp_path):
+    for name, volume in zip(("face", "shoe"), volumes(2), strict=True):
+        save(tmp_path / f"beta_{name}.img", volume)
+    (tmp_path / "beta_shoe.img").unlink()
+    with pytest.raises(ValidationError, match=r"beta_shoe\.hdr: a header without its image beta_"):
+        read_betas(tmp_path, np.array(["face", "shoe"]), images="beta_{stimulus}.img")
+
+
+def test_copies_of_trials_are_named_as_they_count_as_repeats(tmp_path, caplog):
+    """FEAT writes the analysis of a run anew beside the old one: run2+.feat."""
+    values = volumes(2)
+    for run in ("run1", "run2", "run2+"):
+        for name, volume in zip(("face", "shoe"), values + (run == "run1"), strict=True):
+            save(tmp_path / f"{run}.feat" / f"{name}.nii.gz", volume)
+    found = read_betas(tmp_path, np.array(["face", "shoe"]), images="{run}.feat/{stimulus}.nii.gz")
+    assert len(found.trials["stimulus_id"]) == 6
+    assert "2 trials hold the same numbers as another trial of their stimulus" in caplog.text
+    assert "Their stimuli: face, shoe" in caplog.text

@@ -279,6 +279,16 @@ def test_epochs_beyond_the_ends_are_left_out_and_counted(tmp_path, caplog):
         read_file(tmp_path / "eeg_raw.fif", to_s=12)
 
 
+def test_trials_after_a_recording_that_stopped_early_are_left_out(tmp_path, caplog):
+    meeg.fif(tmp_path / "eeg_raw.fif", recording([]))
+    end = 3000 / meeg.SFREQ
+    rows = [(0.1, "image0"), (1, "image1"), (end - 0.01, "image2"), (end + 5, "image3")]
+    log = table(tmp_path / "log.tsv", ["onset", "stimulus"], rows)
+    found = read_file(tmp_path / "eeg_raw.fif", events=log)
+    assert set(found.trials["stimulus_id"]) <= {"image0", "image1"}
+    assert f"1 of 4 epochs begin after its end, at {end:g} s, and are left out" in caplog.text
+
+
 def with_gap_eeglab(path):
     """EEGLAB puts a boundary between the samples 599 and 600."""
     events = [{"type": n, "latency": s + 1.0} for s, n in EVENTS]

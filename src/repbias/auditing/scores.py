@@ -27,6 +27,8 @@ Parts = Callable[[Freed, Freed, Design], np.ndarray]
 #: Subjects from which on intervals are over them; fewer say nothing of others.
 MIN_SUBJECTS = 4
 #: What intervals are about.
+#: Parts below this share of all are rounding: activations have 24 bits.
+ROUNDING = 1e-7
 NO_INTERVAL = "no interval: too few repeats of fewer than four subjects"
 NEW_SUBJECTS = "these stimuli, other subjects like these"
 THESE_SUBJECTS = "these stimuli and subjects, other repeats"
@@ -287,7 +289,8 @@ def _interval(
         errors = (by_subject - shares * by_subject.sum(axis=1, keepdims=True)) / total
         half = stdtrit(n - 1, 0.975) * errors.std(axis=0, ddof=1) / np.sqrt(n)
         t = found / (by_subject.std(axis=0, ddof=1) / np.sqrt(n))
-        return shares - half, shares + half, 2 * stdtr(n - 1, -np.abs(t)), NEW_SUBJECTS
+        p = _of_more_than_rounding(2 * stdtr(n - 1, -np.abs(t)), found)
+        return shares - half, shares + half, p, NEW_SUBJECTS
     if not brain.side.noise:
         unknown = np.full(len(shares), np.nan)
         return unknown, unknown, unknown, NO_INTERVAL
@@ -300,7 +303,16 @@ def _interval(
     )
     of_shares, of_parts = np.split(np.sqrt(variances), 2)
     half = ndtri(0.975) * of_shares
-    return shares - half, shares + half, 2 * ndtr(-np.abs(found) / of_parts), THESE_SUBJECTS
+    p = _of_more_than_rounding(2 * ndtr(-np.abs(found) / of_parts), found)
+    return shares - half, shares + half, p, THESE_SUBJECTS
+
+
+def _of_more_than_rounding(p: np.ndarray, parts: np.ndarray) -> np.ndarray:
+    """Return p values of parts; NaN of those that are 0 but for rounding, which is not noise.
+
+    Such is the rest of a model that consists of the features.
+    """
+    return np.where(np.abs(parts) > ROUNDING * np.abs(parts).sum(), p, np.nan)
 
 
 def noise_variance(
@@ -388,7 +400,7 @@ def jackknifed_shares(
     share, half = mean / mean.sum(), stdtrit(degrees, 0.975) * np.sqrt(variance)
     with np.errstate(divide="ignore", invalid="ignore"):
         p = 2 * stdtr(degrees, -np.abs(mean) / np.sqrt(of_parts))
-    return share - half, share + half, p
+    return share - half, share + half, _of_more_than_rounding(p, mean)
 
 
 def equal_cosines(shared: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -286,10 +286,18 @@ def _recordings_in(path: Path) -> list[Path]:
         if not here.parts:
             names[:] = [n for n in names if n not in OTHER_FOLDERS]
         recordings = [n for n in (*names, *files) if n.lower().endswith(endings)]
-        found += [Path(folder) / name for name in recordings]
+        found += [p for p in map(Path(folder).joinpath, recordings) if not _of_contrasts(p)]
         names[:] = [n for n in names if n not in recordings and len(here.parts) < 3]
     continues = re.compile(r"split-0*([2-9]|\d\d)|-\d+\.fif")
     return sorted(file for file in found if not continues.search(file.name))
+
+
+def _of_contrasts(path: Path) -> bool:
+    """Whether a file is FSL's text of contrasts, which ends like recordings of KIT."""
+    if path.suffix != ".con" or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(1) == b"/"
 
 
 def _entity(entity: str, file: Path) -> str | None:

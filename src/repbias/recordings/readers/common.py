@@ -39,6 +39,9 @@ from repbias.io.recordings import Recording
 from repbias.io.untrusted import refuse_size
 from repbias.recordings.spec import Preparation, trial_keys
 
+#: Responses with fewer values, such as counts of few neurons, are equal by chance.
+MANY_VALUES = 10
+
 logger = logging.getLogger(__name__)
 
 
@@ -405,10 +408,18 @@ def canonical(spec: ResponseRecording, known: np.ndarray, raw: RawResponses) -> 
     n_infinite = sum(int(np.isinf(block.values).sum()) for block in blocks_of(responses))
     if n_infinite:
         raise RepbiasError(f"{spec.path}: {n_infinite} responses are infinite")
-    used = matched.used & observed_trials(responses)
+    observed = observed_trials(responses)
+    used = matched.used & observed
     if not used.any():
         raise RepbiasError(f"{spec.path}: every response is NaN")
+    # Elsewhere NaN fills up arrays of stimuli with fewer repeats than others.
+    if "start_time" in raw.trials and not observed.all():
+        n_lost = int((~observed).sum())
+        logger.warning(
+            "%s: %d of %d trials are NaN in all units, and left out", spec.path, n_lost, len(ids)
+        )
     _warn_of_unobserved(spec, ids[matched.used], ids[used])
+    _warn_of_copies(spec, ids, responses, used)
     rows = np.flatnonzero(used)
     seen = _of_observed_subjects(spec, selected(responses, rows), units["subject"])
     unmatched = ids[~matched.used & ~matched.excluded]
@@ -450,6 +461,32 @@ def _warn_of_unobserved(spec: FileRecording, shown: np.ndarray, observed: np.nda
     if len(unobserved):
         some = ", ".join(unobserved[:5])
         logger.warning("%s: %d stimuli have no response: %s", spec.path, len(unobserved), some)
+
+
+def _warn_of_copies(
+    spec: FileRecording, ids: np.ndarray, responses: Responses, used: np.ndarray
+) -> None:
+    """Warn of trials whose responses are another's of their stimulus, to the last digit.
+
+    Files that were copied, or exported twice, would count as repeats without noise. Few units, or
+    counts, may well be equal.
+    """
+    copies: list[str] = []
+    for block in blocks_of(responses):
+        seen: set[tuple[str, int]] = set()
+        for trial, values in zip(block.trials, block.values, strict=True):
+            key = (str(ids[trial]), hash(values.tobytes()))
+            if used[trial] and key in seen and len(np.unique(values)) >= MANY_VALUES:
+                copies.append(key[0])
+            seen.add(key)
+    if copies:
+        logger.warning(
+            "%s: %d trials hold the same numbers as another trial of their stimulus, and count as "
+            "its repeats: are files or rows there twice? Their stimuli: %s",
+            spec.path,
+            len(copies),
+            ", ".join(list(dict.fromkeys(copies))[:5]),
+        )
 
 
 def _of_observed_subjects(

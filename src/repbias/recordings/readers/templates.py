@@ -67,7 +67,8 @@ def warn_of_others(
 ) -> None:
     """Name the files that would match a template if its placeholders matched any text.
 
-    Parameters are those of :func:`match`, which leaves these files out.
+    And the folders of which no file matches, though they are called as the template has it and have
+    files of that kind. Parameters are those of :func:`match`, which leaves these files out.
     """
     others = [
         path.relative_to(folder).as_posix()
@@ -82,8 +83,44 @@ def warn_of_others(
             len(others),
             folder,
             template,
-            ", ".join(others[:10]) + (", ..." if len(others) > 10 else ""),
+            _some(others),
         )
+    if without := list(_folders_without_a_match(name, folder, template, placeholders)):
+        logger.warning(
+            "%s: no file matches %r in %d folders, which are left out: %s",
+            name,
+            template,
+            len(without),
+            _some(without),
+        )
+
+
+def _some(paths: list[str]) -> str:
+    return ", ".join(paths[:10]) + (", ..." if len(paths) > 10 else "")
+
+
+def _folders_without_a_match(
+    name: str, folder: Path, template: str, placeholders: Mapping[str, str]
+) -> Iterator[str]:
+    """Yield folders that the template means but for upper case, with other files of its kind."""
+    *parents, file = template.split("/")
+    if not any("{" in part for part in parents):
+        return
+    last = re.split(r"[}*]", file)[-1]
+    ending = last[last.find(".") :] if "." in last else ""
+    meant = re.compile("/".join(map(_any_text, parents)), re.IGNORECASE)
+    matched = {
+        path.parent for path, match in _globbed(name, folder, template, placeholders) if match
+    }
+    for place in sorted(folder.glob("/".join("*" for _ in parents))):
+        below = place.relative_to(folder).as_posix()
+        if place not in matched and meant.fullmatch(below) and any(place.glob(f"*{ending}")):
+            yield below
+
+
+def _any_text(part: str) -> str:
+    """Return the regular expression of a folder's name, with any text for its placeholders."""
+    return re.sub(r"\\\{\w*\\\}|\\\*", "[^/]*", re.escape(part))
 
 
 def _globbed(

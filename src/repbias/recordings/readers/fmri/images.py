@@ -30,7 +30,7 @@ SHORTEST_TR, LONGEST_TR = 0.01, 60.0
 #: Affines that differ by less than this, in mm, describe the same grid.
 AFFINE_TOLERANCE = 1e-3
 #: What to do about NIfTI images on different grids.
-RESAMPLE = "resample labels with nilearn.image.resample_to_img(..., interpolation='nearest')"
+RESAMPLE = "resample it with nilearn.image.resample_to_img(..., interpolation='nearest')"
 
 
 class Grid(NamedTuple):
@@ -123,7 +123,8 @@ class VoxelSpace:
     def open(self, path: Path) -> Volumes:
         """Open an image, and refuse it if its grid is another."""
         image = open_image(path, self.fewest_axes, 4)
-        require_same_grid(Grid.of(path, image), self.grid)
+        found = Grid.of(path, image)
+        require_same_grid(found, self.grid, "all of a subject must have one grid: resample it")
         n = image.shape[3] if len(image.shape) > 3 else 1
         name = header_name(path, image)
         return Volumes(

@@ -251,6 +251,13 @@ class FmriRecording(ResponseRecording):
             header = scan.image.with_suffix(".hdr")
             if scan.image.suffix.lower() == ".img" and not header.is_file():
                 raise ValueError(f"{scan.image}: there is no header {header}")
+        for folder in {s.image.parent for s in scans if s.image.suffix.lower() == ".img"}:
+            for header in sorted(folder.glob("*.hdr")):
+                if not header.with_suffix(".img").is_file():
+                    raise ValueError(
+                        f"{header}: a header without its image {header.with_suffix('.img').name}; "
+                        "copy the image too, or remove the header"
+                    )
         kinds = {scan.kind: scan.image for scan in scans}
         if len(kinds) > 1:
             found = " and ".join(f"{kind} ({path.name})" for kind, path in kinds.items())

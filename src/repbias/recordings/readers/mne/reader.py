@@ -173,6 +173,19 @@ def _cut_from_raw(spec: MneRecording, source: Source, raw: Any) -> tuple[Any, Tr
     if gaps.any():
         logger.warning("%s: %d epochs span a gap and are left out", path, gaps.sum())
         trials = trials.take(~gaps)
+    # MNE leaves out epochs that end after the recording, and fails where one begins after it.
+    after = trials.rows + spec.from_s * raw.info["sfreq"] >= raw.n_times
+    if after.any():
+        logger.warning(
+            "%s: %d of %d epochs begin after its end, at %g s, and are left out",
+            path,
+            after.sum(),
+            len(after),
+            raw.n_times / raw.info["sfreq"],
+        )
+        trials = trials.take(~after)
+    if not len(trials.rows):
+        raise RepbiasError(f"{path}: no epoch is left")
     raw = _picked(spec, path, raw)
     if spec.filter_hz is not None:
         _refuse_signals(path, raw, 1, raw.n_times)
