@@ -129,6 +129,22 @@ def test_rows_that_may_belong_to_either_file_are_refused(more, settings, message
         read(spec_of(first, trials, more_files=[second], **settings), KNOWN)
 
 
+def test_names_of_sessions_and_subjects_may_differ_in_zeros_and_prefixes(tmp_path):
+    """As those of templates; but a name of its own comes first, and one must be meant."""
+    paths = [write_nwb(tmp_path / f"{i}.nwb", session=f"0{i}", subject="sub-7") for i in (1, 2)]
+    columns = shown(session="1", subject="7")
+    for name, values in shown(STARTS[:5], session="2", subject="7").items():
+        columns[name] = [*columns[name], *values]
+    trials = write_table(tmp_path / "trials.csv", columns)
+    recording = read(spec_of(paths[0], trials, more_files=[paths[1]]), KNOWN)
+    assert (recording.trials["session"] == "01").sum() == len(STARTS)
+    assert (recording.trials["session"] == "02").sum() == 5
+    columns["session"] = [*["1"] * len(STARTS), *["001"] * 5]
+    trials = write_table(tmp_path / "unclear.csv", columns)
+    with pytest.raises(RepbiasError, match=r"no trial of session '01', .* set 'session', or leave"):
+        read(spec_of(paths[0], trials), KNOWN)
+
+
 def test_a_table_of_one_file_names_its_session_and_subject(tmp_path):
     path = write_nwb(tmp_path / "a.nwb", "s1", subject=None)
     trials = write_table(tmp_path / "trials.csv", shown(session="monday", subject="m1"))

@@ -25,6 +25,7 @@ from repbias.recordings.readers.files import (
     SessionResponses,
     plain_columns,
 )
+from repbias.recordings.readers.templates import same_name
 from repbias.recordings.readers.windows import Samples, window_means
 from repbias.recordings.spec import Seconds
 
@@ -196,6 +197,8 @@ def read_trials(
 def rows_of(file: Path, table: Any, path: Path, name: str, value: str, row: str) -> Any:
     """Return the rows of a table that belong to a session or a subject.
 
+    Where none has its name, names are equal as :func:`same_name` has it, if only one is.
+
     Parameters
     ----------
     file, table
@@ -212,13 +215,16 @@ def rows_of(file: Path, table: Any, path: Path, name: str, value: str, row: str)
     RepbiasError
         If there is none.
     """
-    chosen = table[name] == value
-    if not chosen.any():
-        raise RepbiasError(
-            f"{file}: no {row} of {name} {value!r}, which {path} is; the table has "
-            f"{', '.join(map(repr, sorted(set(table[name]))[:10]))}; set {name!r}"
-        )
-    return table[chosen]
+    found = sorted(set(table[name]))
+    if value not in found:
+        equal = [cell for cell in found if same_name(name, cell, value)]
+        if len(equal) != 1:
+            raise RepbiasError(
+                f"{file}: no {row} of {name} {value!r}, which {path} is; the table has "
+                f"{', '.join(map(repr, found[:10]))}; set {name!r}, or leave the file out"
+            )
+        (value,) = equal
+    return table[table[name] == value]
 
 
 def only_value(table: Any, name: str) -> str:
