@@ -288,8 +288,8 @@ def _interval(
     if n >= MIN_SUBJECTS:
         errors = (by_subject - shares * by_subject.sum(axis=1, keepdims=True)) / total
         half = stdtrit(n - 1, 0.975) * errors.std(axis=0, ddof=1) / np.sqrt(n)
-        t = found / (by_subject.std(axis=0, ddof=1) / np.sqrt(n))
-        p = _of_more_than_rounding(2 * stdtr(n - 1, -np.abs(t)), found)
+        of_parts = by_subject.std(axis=0, ddof=1) / np.sqrt(n)
+        p = _p_values(found, of_parts, lambda t: stdtr(n - 1, t))
         return shares - half, shares + half, p, NEW_SUBJECTS
     if not brain.side.noise:
         unknown = np.full(len(shares), np.nan)
@@ -303,16 +303,22 @@ def _interval(
     )
     of_shares, of_parts = np.split(np.sqrt(variances), 2)
     half = ndtri(0.975) * of_shares
-    p = _of_more_than_rounding(2 * ndtr(-np.abs(found) / of_parts), found)
+    p = _p_values(found, of_parts, ndtr)
     return shares - half, shares + half, p, THESE_SUBJECTS
 
 
-def _of_more_than_rounding(p: np.ndarray, parts: np.ndarray) -> np.ndarray:
-    """Return p values of parts; NaN of those that are 0 but for rounding, which is not noise.
+def _p_values(
+    parts: np.ndarray, errors: np.ndarray, distribution: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """Return two-sided p values of parts, from their errors.
 
-    Such is the rest of a model that consists of the features.
+    NaN of those that are 0 but for rounding, which is not noise, such as the rest of a model that
+    consists of the features.
     """
-    return np.where(np.abs(parts) > ROUNDING * np.abs(parts).sum(), p, np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p = 2 * distribution(-np.abs(parts) / errors)
+    rounding = np.maximum(np.abs(parts), errors) <= ROUNDING * np.abs(parts).sum()
+    return np.where(rounding, np.nan, p)
 
 
 def noise_variance(
@@ -398,9 +404,8 @@ def jackknifed_shares(
         of_parts += (len(left_out) - 1) * left_out.var(axis=0)
     degrees = min(map(len, groups)) - 1
     share, half = mean / mean.sum(), stdtrit(degrees, 0.975) * np.sqrt(variance)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        p = 2 * stdtr(degrees, -np.abs(mean) / np.sqrt(of_parts))
-    return share - half, share + half, _of_more_than_rounding(p, mean)
+    p = _p_values(mean, np.sqrt(of_parts), lambda t: stdtr(degrees, t))
+    return share - half, share + half, p
 
 
 def equal_cosines(shared: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
