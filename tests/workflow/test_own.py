@@ -1,4 +1,4 @@
-"""Architectures of a user's, on features of three classes, from YAML to report."""
+"""Architectures of a user's, on features of three classes, from YAML to tables."""
 
 import json
 import re
@@ -86,7 +86,7 @@ def own(tmp_path_factory) -> Workspace:
     patch = re.findall(r"```diff\n(.*?)```", text, flags=re.DOTALL)[0]
     subprocess.run(["git", "apply", "-p1", "-"], cwd=folder, input=patch, text=True, check=True)
     workspace = Workspace(folder, STUDY, root=folder)
-    workspace.snakemake("--cores", "2")
+    workspace.snakemake("--cores", "2", "results/own/tables/claims.csv")
     return workspace
 
 
@@ -132,8 +132,7 @@ def reported(logits):
     return logits.reshape(len(logits), -1, N_CLASSES).argmax(-1)
 
 
-def test_the_report_is_there_and_every_table_has_every_condition(own):
-    assert "network=transformer" in (own.results / "report.html").read_text(encoding="utf-8")
+def test_every_table_has_every_condition(own):
     for name in ["learning", *EVERYTHING]:
         rows = table(own, name)
         column = "condition_a" if "condition_a" in rows else "condition"
