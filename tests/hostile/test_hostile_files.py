@@ -377,7 +377,12 @@ def test_a_recording_in_fif_that_declares_years_of_nothing(tmp_path):
     at = data + 16 + struct.unpack(">i", content[data + 8 : data + 12])[0]
     skip = struct.pack(">5i", FIFF.FIFF_DATA_SKIP, FIFF.FIFFT_INT, 4, 0, 2**31 - 1)
     path.write_bytes(content[:at] + skip + content[at:])
-    refused(path, "times of its samples would take", lambda p: as_recording(CUT, p), inspected)
+    refused(
+        path,
+        "samples would take|does not fit into memory",
+        lambda p: as_recording(CUT, p),
+        inspected,
+    )
 
 
 def test_a_declared_petabyte_in_npy(tmp_path):
@@ -787,7 +792,7 @@ def test_members_of_npz_that_are_not_arrays(tmp_path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x", b"not an array")
         archive.writestr("../../ids.npy", b"")
-    refused(path, "'x' is not an array", lambda p: load_array(p, "x"))
+    refused(path, "'x' is not an array|cannot be read as npz", lambda p: load_array(p, "x"))
     refused(path, "'../../ids' is not an array", lambda p: load_array(p, "../../ids"))
     assert list(tmp_path.rglob("ids*")) == []
 

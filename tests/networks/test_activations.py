@@ -108,6 +108,7 @@ def test_ensemble_file_names_the_stimuli_and_their_labels(ensemble):
 # Models of the user's own.
 
 USER_MODULE = """
+import numpy as np
 import torch
 from torch import nn
 
@@ -163,8 +164,8 @@ def of_grey_images():
 
 
 def negative(image):
-    red = torch.tensor(list(image.get_flattened_data(0)), dtype=torch.float32)
-    return (255 - red).reshape(1, *image.size[::-1]).expand(3, -1, -1)
+    red = torch.from_numpy(np.array(image)[..., 0]).float()
+    return (255 - red).expand(3, -1, -1)
 """
 
 

@@ -242,7 +242,7 @@ def _reason(log: str) -> str:
     """Return MNE's reason for dropping epochs in words."""
     if log in ("NO_DATA", "TOO_SHORT"):
         return "beyond the ends of the recording"
-    return f"overlap with {log!r}" if log.lower().startswith("bad") else "exceed reject_above"
+    return f"overlap with {str(log)!r}" if log.lower().startswith("bad") else "exceed reject_above"
 
 
 def _refuse_signals(path: Path, signals: Any, n_epochs: int, n_times: int) -> None:
