@@ -287,6 +287,10 @@ def test_trials_after_a_recording_that_stopped_early_are_left_out(tmp_path, capl
     found = read_file(tmp_path / "eeg_raw.fif", events=log)
     assert set(found.trials["stimulus_id"]) <= {"image0", "image1"}
     assert f"1 of 4 epochs begin after its end, at {end:g} s, and are left out" in caplog.text
+    with_gap_fif(tmp_path / "gap_raw.fif")
+    log = table(tmp_path / "log.tsv", ["onset", "stimulus"], [(600 / meeg.SFREQ, "image0")])
+    with pytest.raises(RepbiasError, match=r"gap_raw\.fif: no epoch is left"):
+        read_file(tmp_path / "gap_raw.fif", events=log)
 
 
 def with_gap_eeglab(path):

@@ -108,6 +108,10 @@ def test_every_question_is_answered(tables):
     places = [p for s in findings(tables, {})[0]["sentences"] for p in s.links.values()]
     assert "tables/audit.csv" in places
     assert "#audit" in places
+    tables["rsa_tests"]["warning"] = "one subject: nothing follows for others"
+    sentences = findings(tables, {})[0]["sentences"]
+    (told,) = [s.text for s in sentences if "tell them" in s.question]
+    assert told.endswith("Limits of this test: one subject: nothing follows for others.")
 
 
 def encoded(**about) -> list[dict]:

@@ -124,7 +124,7 @@ class VoxelSpace:
         """Open an image, and refuse it if its grid is another."""
         image = open_image(path, self.fewest_axes, 4)
         found = Grid.of(path, image)
-        require_same_grid(found, self.grid, "all of a subject must have one grid: resample it")
+        require_same_grid(found, self.grid, "a subject's images need one grid: resample it")
         n = image.shape[3] if len(image.shape) > 3 else 1
         name = header_name(path, image)
         return Volumes(
