@@ -6,7 +6,7 @@ import csv
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -174,12 +174,21 @@ _SEPARATED = {";": "cells are separated by semicolons", "\t": "cells are separat
 def _rows(path: Path, separator: str | None) -> Iterator[tuple[int, list[str]]]:
     """Yield the number and the cells of every line that is not blank."""
     with path.open(encoding="utf-8-sig", newline="") as file:
+        lines = _without_nul(path, file)
         if separator is None:
-            rows = ((number, line.split()) for number, line in enumerate(file, 1))
+            rows = ((number, line.split()) for number, line in enumerate(lines, 1))
         else:
-            reader = csv.reader(file, delimiter=separator)
+            reader = csv.reader(lines, delimiter=separator)
             rows = ((reader.line_num, cells) for cells in reader)
         yield from ((number, cells) for number, cells in rows if cells)
+
+
+def _without_nul(path: Path, lines: Iterable[str]) -> Iterator[str]:
+    """Yield lines; pandas 2 ends a cell at a NUL that pandas 3 refuses."""
+    for number, line in enumerate(lines, 1):
+        if "\0" in line:
+            raise RepbiasError(f"{path}: line {number} holds NUL, which is no text; export it anew")
+        yield line
 
 
 def _check_names(path: Path, names: list[str]) -> int:
