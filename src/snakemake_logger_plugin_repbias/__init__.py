@@ -29,6 +29,18 @@ STEPS = "REPBIAS_STEPS"
 UNKNOWN = 3.0
 #: What Snakemake counts besides jobs: the sum, and the rule that asks for everything.
 NO_STEPS = ("total", "all")
+#: What Snakemake gives as reasons of a step, and we say of it in a dry run; the first that is there.
+#: Of steps that only follow from others, nothing is said.
+REASONS = {
+    "Forced execution": "forced",
+    "Code has changed": "code has changed",
+    "Params have changed": "settings have changed",
+    "Set of input files has changed": "other input than before",
+    "Software environment definition has changed": "environment has changed",
+    "Updated input files": "{files} changed",
+    "Incomplete output files": "was interrupted",
+    "Missing output files": "not there yet",
+}
 #: Bytes of a failed job's log that are looked at for its last words.
 TAIL = 4000
 
@@ -142,7 +154,7 @@ class LogHandler(LogHandlerBase):
             return
         self.said[job] = record.rule_msg or rule  # type: ignore[attr-defined]
         if self.common_settings.dryrun:
-            self._print(f"  {self.said[job]}")
+            self._print(f"  {self.said[job]}{why(record.reason)}")  # type: ignore[attr-defined]
         else:
             self.progress.start(job, rule, now)
 
@@ -208,6 +220,26 @@ def clock(seconds: float) -> str:
         return f"{whole} s"
     whole, unit = (whole, "min") if whole < 3600 else (whole // 60, "h")
     return f"{whole // 60}:{whole % 60:02} {unit}"
+
+
+def why(reason: str | None) -> str:
+    """Return why a step is to be done, in brackets; nothing if it follows from other steps.
+
+    Examples
+    --------
+    >>> why("Missing output files: x.h5; Params have changed since last execution: ...")
+    ' (settings have changed)'
+    >>> why("Updated input files: brain.csv")
+    ' (brain.csv changed)'
+    >>> why("Input files updated by another job: x.h5")
+    ''
+    """
+    parts = [part.partition(": ") for part in (reason or "").split("; ")]
+    for words, said in REASONS.items():
+        for begun, _, files in parts:
+            if begun.startswith(words):
+                return f" ({said.format(files=files)})"
+    return ""
 
 
 def last_words(log: str) -> str:

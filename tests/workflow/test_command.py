@@ -145,3 +145,5 @@ def test_the_wheel_holds_all_that_a_run_needs(tmp_path):
     assert (tmp_path / "results/tiny/config.yaml").exists()
     planned = repbias_run(tmp_path, "--dry-run", source=package)
     assert planned.returncode == 0, planned.stdout
+    assert "Write the configuration" not in planned.stdout
+    assert re.search(r"Generate stimuli of \S+ \(not there yet\)", planned.stdout), planned.stdout
