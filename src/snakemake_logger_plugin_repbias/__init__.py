@@ -29,7 +29,7 @@ STEPS = "REPBIAS_STEPS"
 UNKNOWN = 3.0
 #: What Snakemake counts besides jobs: the sum, and the rule that asks for everything.
 NO_STEPS = ("total", "all")
-#: What Snakemake gives as reasons of a step, and we say of it in a dry run; the first that is there.
+#: What Snakemake gives as reasons of a step, and what a dry run says: of the first that is there.
 #: Of steps that only follow from others, nothing is said.
 REASONS = {
     "Forced execution": "forced",

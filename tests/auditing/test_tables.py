@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from repbias.auditing.features import chosen_features, complete_stimuli, regressors
 from repbias.auditing.pairs import audit_pairs
-from repbias.auditing.spec import Audit
+from repbias.auditing.spec import Audit, AuditedFeature
 from repbias.auditing.tables import audit_recording
 from repbias.auditing.warnings import serial_correlation
 from repbias.base.spec import RepbiasError
@@ -221,6 +223,39 @@ def test_features_are_coded_as_they_are_described():
     np.testing.assert_allclose(coded["both"].mean(axis=0), 0, atol=0.02)
 
 
+@given(shift=st.floats(-400, 400), turns=st.integers(-3, 3), period=st.sampled_from([1, 24, 360]))
+def test_a_circular_feature_has_no_origin_and_no_end(shift, turns, period):
+    """Angles from another origin, or whole turns away, explain the same."""
+    feature = AuditedFeature(coding="circular", period=period, df=4)
+    angle = np.random.default_rng(0).uniform(0, period, 30)
+
+    def projection(values):
+        (x,) = regressors({"angle": feature}, {"angle": values}).values()
+        x = x - x.mean(axis=0)
+        return x @ np.linalg.pinv(x)
+
+    expected = projection(angle)
+    assert np.trace(expected) == pytest.approx(4)
+    np.testing.assert_allclose(projection(angle + shift + turns * period), expected, atol=1e-8)
+
+
+def test_units_tuned_to_an_angle_are_explained_by_it_as_circular_and_not_as_a_number():
+    """Tuning curves of two cycles are four regressors exactly; a line misses nearly all."""
+    angle = np.arange(0, 180, 7.5)
+    preferred = np.random.default_rng(1).uniform(0, 180, 50)
+    difference = np.radians(2 * (angle[:, None] - preferred))
+    responses = np.cos(difference) + 0.5 * np.cos(2 * difference)
+    responses -= responses.mean(axis=0)
+
+    def explained(**settings):
+        x = regressors({"angle": AuditedFeature(**settings)}, {"angle": angle})["angle"]
+        x = x - x.mean(axis=0)
+        return np.sum((x @ np.linalg.pinv(x) @ responses) ** 2) / np.sum(responses**2)
+
+    assert explained(coding="circular", period=180, df=4) == pytest.approx(1)
+    assert explained(coding="number") < 0.3
+
+
 def test_only_columns_that_are_there_are_chosen():
     columns = {"size": np.arange(12.0)}
     spec = Audit(features=["size", "colour"])
@@ -255,6 +290,10 @@ def test_text_is_no_number():
             "no column and",
         ),
         ({"rest": {}}, "'rest' is what no feature explains"),
+        ({"a": {"coding": "circular"}}, "circular and period go together"),
+        ({"a": {"period": 180}}, "circular and period go together"),
+        ({"a": {"coding": "circular", "period": 180, "df": 5}}, "an even number"),
+        ({"a": {"coding": "spline", "df": 2}}, "4 or more for coding spline"),
     ],
 )
 def test_features_that_cannot_be_are_refused(features, problem):

@@ -142,6 +142,9 @@ def _coded(values: np.ndarray, feature: AuditedFeature) -> np.ndarray:
     x = values.astype(np.float64)[:, None]
     if coding == "number":
         return x
+    if feature.period is not None:  # of a circular one
+        cycles = 2 * np.pi / feature.period * np.arange(1, feature.df // 2 + 1)
+        return np.hstack([np.cos(x * cycles), np.sin(x * cycles)])
     from sklearn.preprocessing import SplineTransformer
 
     n_knots = feature.df - 1  # k knots make k + 2 cubic splines, of which a constant is one

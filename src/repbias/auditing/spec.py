@@ -15,12 +15,17 @@ class AuditedFeature(Spec):
     column: str | None = None
     """Column of the stimulus table, generated feature, or image statistic (`image.luminance`); by
     default the feature's name."""
-    coding: Literal["auto", "categories", "number", "spline"] = "auto"
+    coding: Literal["auto", "categories", "number", "spline", "circular"] = "auto"
     """How it is regressed on: one regressor per category; the number itself, for responses that
-    rise or fall with it; a cubic spline, for units that are tuned to values in between. `auto`
-    takes text for categories and numbers for numbers."""
-    df: int = Field(6, ge=4)
-    """Degrees of freedom of a spline."""
+    rise or fall with it; a cubic spline, for units that are tuned to values in between; cosines
+    and sines, for an angle, a hue or a time of day. `auto` takes text for categories and numbers
+    for numbers."""
+    df: int = Field(6, ge=2)
+    """Degrees of freedom of a spline (4 or more), or cosines and sines of a circular feature (an
+    even number: 2 are those of one cycle per period, 4 also those of two, and so on)."""
+    period: float | None = Field(None, gt=0)
+    """After how much a circular feature is the same again: 360 for a direction in degrees, 180
+    for an orientation."""
     product_of: list[str] = []
     """Features whose combinations this one is: every product of their regressors. What each of
     them explains alone stays theirs if they are audited too."""
@@ -42,6 +47,18 @@ class AuditedFeature(Spec):
             raise ValueError(
                 "a product has no column and coding of its own; give these to its parts"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _shape(self) -> AuditedFeature:
+        if (self.coding == "circular") != (self.period is not None):
+            raise ValueError(
+                "coding circular and period go together, such as 180 for an orientation in degrees"
+            )
+        if self.coding == "circular" and self.df % 2:
+            raise ValueError(f"df: expected an even number for coding circular, found {self.df}")
+        if self.coding == "spline" and self.df < 4:
+            raise ValueError(f"df: expected 4 or more for coding spline, found {self.df}")
         return self
 
 

@@ -116,8 +116,8 @@ def check_lines(
                 f"audit: {where}{name!r} is audited as a number, and a line over its values "
                 f"explains {max(line, 0):.0%} of how responses differ; the values as categories "
                 f"explain {categories:.0%}, as where a number is an angle, or units are tuned to "
-                "values in between; say coding: categories for it in audit.features (which lists "
-                "all that are audited)"
+                "values in between; say coding: categories for it, or coding: circular and its "
+                "period, in audit.features (which lists all that are audited)"
             )
 
 
