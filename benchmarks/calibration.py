@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.signal import lfilter
 from scipy.stats import t as student
 
 from repbias.base.groups import StimulusGroups
@@ -28,8 +29,10 @@ from repbias.encoding.tables import errors_of_means
 from repbias.geometry.distances import dissimilarities
 from repbias.geometry.spec import Geometry, RdmSimilarity
 from repbias.io.recordings import Recording
+from repbias.recordings.readers.fmri.glm import design_matrix, estimate_betas, scale_signal
+from repbias.recordings.readers.fmri.glm_settings import Glm
 from repbias.recordings.reliability import split_half_reliability
-from repbias.rsa.cautions import of_rdms, of_stimuli, of_trials
+from repbias.rsa.cautions import of_order, of_rdms, of_stimuli, of_trials
 from repbias.rsa.model_tests import (
     MIN_NETWORKS,
     MIN_STIMULI,
@@ -37,11 +40,24 @@ from repbias.rsa.model_tests import (
     ModelSet,
     similarity_tests,
 )
+from repbias.rsa.rdms import subject_rdms
 
 LEVEL = 0.05
 #: More errors, or coverage outside of this, must be warned of.
 MOST_ERRORS, COVERAGE = 0.065, (0.92, 0.98)
 PAGE = Path(__file__).parents[1] / "docs" / "calibration.md"
+
+
+#: Order of presentation, model and distance of the rows of :func:`bold`.
+BOLD = [
+    ("random", "unrelated", "correlation"),
+    ("random", "category", "correlation"),
+    ("fixed", "unrelated", "correlation"),
+    ("fixed", "position", "correlation"),
+    ("blocks", "category", "correlation"),
+    ("fixed", "position", "crossnobis"),
+    ("blocks", "category", "crossnobis"),
+]
 
 
 class World(NamedTuple):
@@ -334,6 +350,67 @@ def reliability(n_stimuli: int, seed: int) -> list[Outcome]:
     return [Outcome(row, p=0.0 if np.isfinite(value) else 1.0) for value in ceiling]
 
 
+def bold(order: str, model: str, distance: str, seed: int) -> list[Outcome]:
+    """Test a model of BOLD noise: betas of 24 stimuli, shown once in each of four runs.
+
+    The noise is autocorrelated (.5 from one volume to the next), and drifts. Categories are six
+    stimuli each.
+
+    Parameters
+    ----------
+    order
+        "random" in every run, "fixed" (the same in all runs) or "blocks" (category by category, in
+        random order).
+    model
+        "unrelated", "category" or "position" (in the first run).
+    distance
+        Of the recording.
+    seed
+        Of everything.
+    """
+    rng = np.random.default_rng([seed, len(order)])
+    n, n_runs, n_voxels, tr, interval = 24, 4, 60, 2.0, 6.0
+    category = np.arange(n) // 6
+    times = tr * (np.arange(int((n * interval + 20) / tr)) + 0.5)
+    glm, none = Glm(confounds="none"), pd.DataFrame(index=range(len(times)))
+    onsets, ids = 4 + interval * np.arange(n), np.array([f"s{i:02d}" for i in range(n)])
+    fixed, betas, shown = rng.permutation(n), [], []
+    for _ in range(n_runs):
+        shuffled = rng.permutation(n)
+        in_blocks = shuffled[np.argsort(rng.permutation(4)[category[shuffled]], kind="stable")]
+        shown.append({"random": shuffled, "fixed": fixed, "blocks": in_blocks}[order])
+        white = rng.standard_normal((len(times) + 50, n_voxels))
+        noise = lfilter([1], [1, -0.5], white, axis=0)[50:]
+        noise += 1.5 * rng.standard_normal(noise.shape).cumsum(axis=0) / np.sqrt(len(times))
+        events = pd.DataFrame({"onset": onsets, "duration": 2.0, "regressor": ids[shown[-1]]})
+        signal = scale_signal(noise, design_matrix(glm, times, none, None), glm.scale, Path("bold"))
+        design = design_matrix(glm, times, none, events)
+        betas.append(estimate_betas(signal, design, ids[shown[-1]], glm.noise))
+    recording = Recording(
+        stimuli={"stimulus_id": ids},
+        responses=np.concatenate(betas),
+        trials={
+            "stimulus_id": ids[np.concatenate(shown)],
+            "repeat": np.repeat(np.arange(n_runs), n),
+            "run": np.repeat(np.arange(n_runs), n),
+            "start_time": np.tile(onsets, n_runs),
+        },
+        units={"unit": np.arange(n_voxels).astype(str), "subject": np.full(n_voxels, "s")},
+    )
+    spec = Geometry(recording_distance=distance)
+    data = subject_rdms(recording, spec, "bold").dissimilarities
+    x = {
+        "unrelated": rng.standard_normal((n, 5)),
+        "category": (category[:, None] == np.arange(4)).astype(float),
+        "position": np.argsort(shown[0])[:, None].astype(float),
+    }[model]
+    models = ModelSet(dissimilarities(x, "squared_euclidean")[None], [np.array([0])])
+    tests = similarity_tests(models, data, "corr", 10, 199, seed, ceiling=False)
+    (p,) = tests.loc[tests["test"] == "permutation", "p"]
+    warned = bool(list(of_order(recording, data)))
+    return [Outcome("any relation (permutation)", warned, p=p)]
+
+
 def summary(outcomes: list[Outcome], n: int) -> pd.DataFrame:
     """Count rejections, coverage and warnings.
 
@@ -399,6 +476,13 @@ def main() -> None:
         (f"encoding by region, 1 subject, {n} units", partial(regions, n)) for n in (10, 300)
     ]
     studies += [(f"reliability, {s} stimuli", partial(reliability, s)) for s in (30, 100)]
+    studies += [
+        (
+            f"BOLD noise, order {order}, model {model}, {distance}",
+            partial(bold, order, model, distance),
+        )
+        for order, model, distance in BOLD
+    ]
     tables = []
     with ProcessPoolExecutor(arguments.workers) as pool:
         for name, study in studies:

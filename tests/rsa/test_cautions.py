@@ -407,6 +407,48 @@ def test_near_duplicates_are_three_times_as_near_by_squared_distance(distance, n
     assert dangers_found == ["near_duplicates"] * found
 
 
+def lasting_noise(fixed, seed=0, rho=0.8, runs=4):
+    """One subject's noise that lasts, in runs in which every stimulus is shown once."""
+    rng = RNG(seed)
+    orders = [np.arange(N) if fixed else rng.permutation(N) for _ in range(runs)]
+    noise = rng.normal(size=(runs, N, 30))
+    for t in range(1, N):
+        noise[:, t] = rho * noise[:, t - 1] + np.sqrt(1 - rho**2) * noise[:, t]
+    ids = np.array([f"s{i}" for i in RNG(1).permutation(N)])
+    return Recording(
+        stimuli={"stimulus_id": ids},
+        responses=noise.reshape(-1, 30),
+        trials={
+            "stimulus_id": ids[np.concatenate(orders)],
+            "repeat": np.repeat(np.arange(runs), N),
+            "run": np.repeat(np.arange(runs), N),
+            "start_time": np.tile(np.arange(float(N)), runs),
+        },
+        units={name: np.full(30, "") for name in ("unit", "subject", "region")},
+    )
+
+
+@pytest.mark.parametrize("distance", ["correlation", "crossnobis"])
+def test_an_order_that_was_the_same_in_all_runs_is_found_in_noise(distance):
+    found = [
+        "presentation_order" in dangers(lasting_noise(True, seed), recording_distance=distance)
+        for seed in range(10)
+    ]
+    assert sum(found) >= 8
+    never = [
+        "presentation_order" in dangers(lasting_noise(False, seed), recording_distance=distance)
+        for seed in range(10)
+    ]
+    assert sum(never) == 0
+
+
+def test_noise_that_does_not_last_has_no_order():
+    found = [
+        "presentation_order" in dangers(lasting_noise(True, seed, rho=0)) for seed in range(20)
+    ]
+    assert sum(found) <= 1
+
+
 def test_ids_are_ordered_by_the_numbers_in_them():
     ids = np.array(["im2", "im10", "im1", "b3"])
     assert list(ids[natural_order(ids)]) == ["b3", "im1", "im2", "im10"]

@@ -15,6 +15,7 @@ from repbias.auditing.shares import Freed, centred
 from repbias.base.groups import StimulusGroups
 from repbias.io.recordings import Recording
 from repbias.recordings.parts import by_subject, of_shown, of_units, repeats_of_subjects
+from repbias.recordings.presentation import presented
 from repbias.recordings.reliability import analysed_units
 from repbias.recordings.responses import (
     by_repeat,
@@ -124,11 +125,9 @@ def _uneven(recording: Recording) -> bool:
 def serial_correlation(recording: Recording) -> float:
     """Return the correlation of a trial's noise with that of the next one; NaN if unknown.
 
-    Noise is the deviation from the stimulus' mean. Trials follow each other in the order of the
-    file where they have a session, run or start time, else their order is not known.
+    Noise is the deviation from the stimulus' mean.
     """
-    ordered = {"session", "run", "start_time"} & recording.trials.keys()
-    if recording.responses is None or not ordered:
+    if recording.responses is None:
         return float("nan")
     products, squares = np.sum(
         [_products_of_noise(of_shown(part)) for *_, part in by_subject(recording)], axis=0
@@ -143,22 +142,16 @@ def _products_of_noise(recording: Recording) -> np.ndarray:
 
     [[noise of a trial times that of the next], [noise squared]], each with the count.
     """
-    responses = trial_responses(recording)
+    responses, known = trial_responses(recording), presented(recording)
     ids = recording.trials["stimulus_id"]
-    if len(np.unique(ids)) == len(ids):
+    if known is None or len(np.unique(ids)) == len(ids):
         return np.zeros((2, 2))
     means = observed_mean(by_repeat(recording), axis=1)
     position = {s: i for i, s in enumerate(recording.stimulus_ids)}
     deviations = responses - means[[position[s] for s in ids]]
-    order = np.arange(len(ids))
-    if "start_time" in recording.trials:
-        order = np.argsort(recording.trials["start_time"], kind="stable")
-    block = np.zeros(len(ids), int)
-    for column in {"session", "run"} & recording.trials.keys():
-        codes = np.unique(recording.trials[column].astype(str), return_inverse=True)[1]
-        block = block * (codes.max() + 1) + codes
-    deviations, block = np.nan_to_num(deviations[order]), block[order]
-    same = block[1:] == block[:-1]
+    order, run = known
+    deviations = np.nan_to_num(deviations[order])
+    same = run[1:] == run[:-1]
     products = deviations[1:][same] * deviations[:-1][same]
     return np.array(
         [[products.sum(), products.size], [(deviations**2).sum(), deviations.size]], float

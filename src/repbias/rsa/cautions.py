@@ -27,6 +27,7 @@ from repbias.recordings.parts import (
     repeats_of_subjects,
     stimulus_groups,
 )
+from repbias.recordings.presentation import lags
 from repbias.recordings.reliability import unit_reliability
 from repbias.recordings.responses import stimulus_means
 from repbias.rsa.common import on_common_stimuli, seen_by_subject
@@ -61,6 +62,9 @@ MOST_PAIRS = 50_000
 MOST_LEVELS = 0.5
 #: Median ratio of the squared distances to the nearest and the second nearest stimulus.
 LEAST_RATIO = 0.35
+#: Intraclass correlation of the times between two stimuli, over their presentations, from which on
+#: the order is taken for the same. Of four random orders of 24 stimuli it is below .05.
+MOST_SAME_ORDER = 0.2
 #: Units with a lower reliability have a ceiling by luck, if they have one.
 LEAST_RELIABILITY = 0.3
 
@@ -112,6 +116,7 @@ def cautions_table(
             *of_rdms(rdms.dissimilarities, rdms.dissimilarity_measure, spec),
             *of_trials(part, spec, rdms.dissimilarities),
             *of_stimuli(part, rdms.dissimilarities, rdms.dissimilarity_measure, tested),
+            *of_order(part, rdms.dissimilarities),
         ]
         rows += [{"recording": name, "region": region} | caution._asdict() for caution in found]
     return as_table("cautions", rows)
@@ -390,6 +395,50 @@ def of_stimuli(
             "Most stimuli have a near-duplicate (the nearest stimulus is "
             f"{ratio:.0%} as far as the second nearest): tests that take them for independent are "
             "too liberal; leave one of each out, or name the pairs in a column, and say 'groups'.",
+        )
+
+
+def of_order(recording: Recording, data: np.ndarray) -> Iterator[Caution]:
+    """Look for dissimilarities that follow the time between stimuli.
+
+    Noise that lasts, such as that of BOLD, makes the responses of neighbours in time alike, which
+    averages out if the order is random in every run. Cross-validated distances are 0 on average
+    where there is only noise, but those of neighbours in time are off in the same direction.
+    """
+    if recording.responses is None:
+        return
+    square = squareform(mean_rdm(data), checks=False)
+    rng, n = np.random.default_rng(0), len(square)
+    first, second = np.triu_indices(n, 1)
+    if len(first) > MOST_PAIRS:
+        some = rng.choice(len(first), MOST_PAIRS, replace=False)
+        first, second = first[some], second[some]
+    known = lags(recording, first, second)
+    if known is None or not known[1] > MOST_SAME_ORDER:
+        return
+    lag = known[0]
+    together = ~np.isnan(lag)
+    first, second, lag = first[together], second[together], lag[together] - lag[together].mean()
+
+    def related(order: np.ndarray) -> float:
+        dissimilarities = square[order[first], order[second]]
+        spread = dissimilarities.std() * lag.std()
+        return float(np.mean(dissimilarities * lag) / spread) if spread > 0 else 0.0
+
+    observed, n_permutations = related(np.arange(n)), round(1 / LEVEL) - 1
+    reached = sum(abs(related(rng.permutation(n))) >= abs(observed) for _ in range(n_permutations))
+    if (1 + reached) / (n_permutations + 1) <= LEVEL:
+        yield Caution(
+            "tests",
+            "presentation_order",
+            known[1],
+            MOST_SAME_ORDER,
+            "Dissimilarities follow the time between stimuli (correlation "
+            f"{observed:.2f}), whose order was not random in each run (agreement {known[1]:.2f}): "
+            "noise that lasts looks like structure, and a model of what was shown together, such "
+            "as categories in blocks, is related to the brain by that alone, also by "
+            "cross-validated distances; audit a column with each stimulus's place in the run "
+            "(coding: spline), and show stimuli in a new random order in every run.",
         )
 
 

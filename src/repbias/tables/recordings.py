@@ -65,8 +65,8 @@ class Cautions(Row):
     """What it concerns: `tests`, `similarity` or `encoding`."""
     danger: str
     """Its name: `heavy_tails`, `low_agreement`, `subjects_left_out`, `stimuli_left_out`,
-    `uneven_repeats`, `few_units`, `dependent_stimuli`, `serial_order`, `near_duplicates`,
-    `no_test_between_groups` or `lucky_ceilings`."""
+    `uneven_repeats`, `few_units`, `dependent_stimuli`, `serial_order`, `presentation_order`,
+    `near_duplicates`, `no_test_between_groups` or `lucky_ceilings`."""
     value: float
     """The statistic that was measured."""
     limit: float
