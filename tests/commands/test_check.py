@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from forked import run_module
@@ -16,11 +17,18 @@ from repbias.auditing.tables import audit_recording
 from repbias.commands.check import near_duplicates
 from repbias.commands.description import unfilled
 from repbias.commands.main import main
+from repbias.io.activations import Activations
+from repbias.io.hdf5 import create
+from repbias.io.recordings import Recording
+from repbias.networks.model_activations import put_model_activations
 from repbias.pipeline.checks import load_study
 from repbias.recordings.readers import read_recording
 from repbias.recordings.reliability import reliability_table, split_half_reliability
-from repbias.rsa.rdms import make_rdms
+from repbias.report.figures.pictures import draw_recording_pictures
+from repbias.rsa.rdms import make_rdms, read_rdms, write_layer_rdms
+from repbias.rsa.tables import compare_with_recording, region_rdms
 from repbias.stimuli.images import open_images
+from repbias.tables import read_table, write_table
 
 IDS = [f"im{i:02d}" for i in range(30)]
 ARRAY = {
@@ -350,6 +358,36 @@ def test_images_are_decoded_when_asked_to(check, folder):
     assert out.count("PROBLEM") == 1
     assert "im05.png is not a readable image" in out
     assert fact(out, "pixels") == "4 x 3 (29)"
+
+
+def test_ids_of_every_script_pass_and_reach_tables_and_pictures(check, folder):
+    """By the functions that the jobs of a run call, through all of the files between them."""
+    names = sorted(["café", "cafe", "caf%E9", "straße", *(f"面孔{i:02}" for i in range(26))])
+    for old, new in zip(IDS, names, strict=True):
+        (folder / "images" / f"{old}.png").rename(folder / "images" / f"{new}.png")
+    code, out = check(v4=ARRAY | {"subject": "Jürgen", "region": "前頭葉"})
+    assert code == 0, out
+    assert fact(out, "stimuli") == "30 (caf%E9, cafe, café, straße, ...)"
+
+    study = load_study(yaml.safe_load((folder / "config.yaml").read_text()))
+    images = open_images(study.images["shown"])
+    read_recording(study.recordings["v4"], np.array(images.ids)).write("v4.h5")
+    with create("pixels.h5", "activations") as file:
+        put_model_activations(
+            file.create_group("pixels"), "pixels", study.networks["pixels"], images, "cpu"
+        )
+    write_layer_rdms("rdms.h5", Activations.open("pixels.h5", "pixels"), "correlation", None)
+    recording, rdms = Recording.read("v4.h5"), read_rdms("rdms.h5")
+    table = compare_with_recording("v4", recording, "shown", {"pixels": rdms}, study.geometry)
+    write_table("t.csv", "rsa_recordings", table)
+    assert np.isfinite(read_table("t.csv", "rsa_recordings")["similarity"]).all()
+    of_regions = {region: x for region, _, x in region_rdms(recording, study.geometry, "v4")}
+    assert of_regions[""].rdm_descriptors["subject"] == ["Jürgen"]
+    of_regions["前頭葉"] = of_regions.pop("")
+    shown = {"pixels": rdms}
+    draw_recording_pictures("v4", recording, of_regions, shown, images, None, "rdm.svg", "mds.svg")
+    assert set(pd.read_csv("mds.csv")["stimulus_id"]) == set(names)
+    assert "前頭葉" in Path("rdm.svg").read_text()
 
 
 def test_a_blank_image_has_no_correlation_with_others(check_study, folder):

@@ -15,6 +15,7 @@ from scipy.spatial.distance import squareform
 from repbias.base.spec import RepbiasError
 from repbias.io.recordings import Recording
 from repbias.recordings.readers.rsatoolbox import RsatoolboxRecording, read
+from repbias.rsa.rdms import create_rdms
 
 KNOWN = np.array([f"img{i}" for i in range(12)])
 RNG = np.random.default_rng(0)
@@ -123,6 +124,18 @@ def test_numbers_and_text_beyond_ascii_may_be_ids(tmp_path):
     np.testing.assert_array_equal(
         recording.responses[recording.trials["stimulus_id"] == "c"][0], measurements[2]
     )
+
+
+def test_rdms_that_repbias_wrote_have_their_ids_outside_ascii(tmp_path):
+    ids = ["café", r"caf\xe9", "面孔01", "straße"]
+    with create_rdms(tmp_path / "rdms.h5", ids, "correlation") as file:
+        file.append([np.arange(6.0)], {"subject": "Jürgen", "session": 1})
+    spec = {"kind": "rsatoolbox", "stimuli": "set", "stimulus": "stimulus_id"}
+    spec = RsatoolboxRecording(path=tmp_path / "rdms.h5", **spec)
+    recording = read(spec, np.sort(ids))
+    assert list(recording.stimulus_ids) == sorted(ids)
+    assert list(recording.rdm_info["subject"]) == ["Jürgen"]
+    assert list(recording.rdm_info["session"]) == [1]
 
 
 IDS = ["img10", "img2", "img1", "img0"]

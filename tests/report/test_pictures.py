@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+import warnings
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -280,6 +281,15 @@ def test_pictures_without_any_image_draw_dots(tmp_path):
     assert embedded[1] == []
     for data in embedded[0]:
         Image.open(io.BytesIO(base64.b64decode(data))).verify()
+
+
+def test_letters_that_the_font_lacks_are_left_to_the_viewer(tmp_path):
+    """They would be boxes; other pictures have the same shapes of letters on every machine."""
+    for name, missing in (("café", False), ("前頭葉", True)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for svg in draw(tmp_path, name=name)[0]:
+                assert ("<text" in svg) == missing
 
 
 def test_hostile_names_are_text(tmp_path):

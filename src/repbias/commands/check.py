@@ -287,12 +287,6 @@ def _data(study: Study, decode: bool, known: Known) -> Iterator[Findings]:
                     f"{count(len(blank), 'image')} of one grey ({some(blank)}): their pixels have "
                     "no correlation distance; leave them out (exclude), or set geometry.distance"
                 )
-            not_ascii = [str(i) for i in opened[name].ids if not str(i).isascii()]
-            if not_ascii and study.groups().get(name):
-                findings.problems.append(
-                    f"{count(len(not_ascii), 'stimulus id')} with characters outside ASCII "
-                    f"({some(not_ascii)}), which RDM files cannot hold; rename them"
-                )
             statistics[name] = {}
             if name in plan.with_statistics():
                 usable = decode and not findings.problems

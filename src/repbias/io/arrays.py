@@ -307,12 +307,14 @@ def _list_hdf5(path: Path, budget: float) -> Iterator[tuple[str, Content]]:
 def _dataset(path: Path, dataset: h5py.Dataset) -> np.ndarray:
     import h5py
 
+    from repbias.io.hdf5 import text_of
+
     refuse_external_data(path, dataset)
     if dataset.shape is None:
         raise RepbiasError(f"{path}: {dataset.name.strip('/')!r} has no data")
     refuse_size(path, repr(dataset.name), dataset.shape, dataset.dtype.itemsize)
     if h5py.check_string_dtype(dataset.dtype):
-        return np.array(dataset.asstr()[()], dtype=str)
+        return text_of(dataset)
     return np.asarray(dataset[()])
 
 

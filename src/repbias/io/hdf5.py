@@ -26,6 +26,10 @@ from repbias.io.untrusted import member, refuse_external_data, refuse_size
 #: Version 3 calls `networks/kept` `included`, and `networks/acquired` `mastery_step`.
 FORMAT_VERSION = 4
 
+#: The attribute `encoding` of a dataset of ASCII in which Python's escapes stand for other
+#: characters, and so does a doubled backslash for one.
+ESCAPES = "unicode_escape"
+
 
 class _Disk(io.FileIO):
     """What HDF5 writes to; it keeps the first error, and lets HDF5 believe that all went well.
@@ -217,8 +221,16 @@ def get(group: h5py.Group, name: str, index: Any = ()) -> np.ndarray:
         shape = dataset.shape if index == () else dataset.shape[1:]
         refuse_size(group.file.filename, repr(name), shape, dataset.dtype.itemsize)
         if h5py.check_string_dtype(dataset.dtype):
-            return np.array(dataset.asstr()[index], dtype=str)
+            return text_of(dataset, index)
         return dataset[index]
+
+
+def text_of(dataset: h5py.Dataset, index: Any = ()) -> np.ndarray:
+    """Read text, or a part of it, without the escapes (:data:`ESCAPES`) that its file may need."""
+    text = np.array(dataset.asstr()[index], dtype=str)
+    if str(get_text(dataset, "encoding")) == ESCAPES:
+        text = np.char.decode(text.astype("S"), ESCAPES)
+    return text
 
 
 def put_columns(group: h5py.Group, columns: Mapping[str, Any]) -> None:

@@ -20,7 +20,7 @@ from repbias.geometry.spec import MEAN_DISTANCES, Distance, Geometry
 from repbias.geometry.streaming import stream_dissimilarities
 from repbias.geometry.trials import prepared, trial_dissimilarities, usable_units
 from repbias.io.files import StoreError
-from repbias.io.hdf5 import create_hdf5, dataset_of, part_of
+from repbias.io.hdf5 import ESCAPES, create_hdf5, dataset_of, part_of, put_text, text_of
 from repbias.io.recordings import Recording
 from repbias.io.untrusted import refuse_external_parts
 from repbias.recordings.parts import of_units
@@ -188,12 +188,6 @@ def create_rdms(
     features
         Feature name to (stimulus,) labels, which become descriptors of the patterns.
     """
-    foreign = [str(s) for s in stimulus_ids if not str(s).isascii()]
-    if foreign:
-        raise RepbiasError(
-            f"{path}: rsatoolbox's files hold ASCII only; rename {len(foreign)} stimuli "
-            f"(the first is {foreign[0]!r})"
-        )
     n = len(stimulus_ids)
     n_pairs = n * (n - 1) // 2
     with create_hdf5(path) as file:
@@ -224,15 +218,20 @@ def create_rdms(
 def _put_descriptors(file: h5py.File, name: str, descriptors: dict[str, list[Any]]) -> None:
     group = file.create_group(name)
     for key, values in descriptors.items():
-        column = np.array(values)
-        _put(group, key, column.astype("S") if column.dtype.kind == "U" else column)
+        _put(group, key, np.array(values))
     _put(group, "index", np.arange(len(next(iter(descriptors.values()), []))))
 
 
 def _put(group: h5py.Group, name: str, column: np.ndarray) -> None:
     """Write a descriptor with a checksum, which reveals later corruption."""
     checked = {"chunks": column.shape, "fletcher32": True} if column.size else {}
-    group.create_dataset(name, data=column, **checked)
+    # rsatoolbox reads text of ASCII only.
+    escaped = column.dtype.kind == "U" and not "".join(column).isascii()
+    if column.dtype.kind == "U":
+        column = np.char.encode(column, ESCAPES) if escaped else column.astype("S")
+    dataset = group.create_dataset(name, data=column, **checked)
+    if escaped:
+        put_text(dataset, "encoding", ESCAPES)
 
 
 def read_rdms(path: str | Path) -> Rdms:
@@ -263,8 +262,8 @@ def read_rdms(path: str | Path) -> Rdms:
 
 
 def _descriptors(group: h5py.Group) -> dict[str, list[Any]]:
-    columns = {name: column[:] for name, column in group.items()}
-    return {k: list(c.astype("U") if c.dtype.kind == "S" else c) for k, c in columns.items()}
+    columns = {name: text_of(c) if c.dtype.kind == "S" else c[:] for name, c in group.items()}
+    return {name: list(column) for name, column in columns.items()}
 
 
 def aligned_vectors(rdms: Rdms, stimulus_ids: np.ndarray, name: str) -> np.ndarray:

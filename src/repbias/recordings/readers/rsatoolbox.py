@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from repbias.base.identities import as_ids
 from repbias.base.spec import RepbiasError, nearest
+from repbias.io.hdf5 import text_of
 from repbias.io.recordings import Recording
 from repbias.io.untrusted import open_hdf5, readable, refuse_links
 from repbias.recordings.readers.common import (
@@ -100,8 +101,11 @@ def read(spec: RsatoolboxRecording, stimulus_ids: np.ndarray) -> Recording:
                     f"{spec.path}: neither a dataset nor RDMs of rsatoolbox; the file holds "
                     f"{', '.join(file) or 'nothing'}"
                 )
-        # With a Path, or without the type and with another suffix, rsatoolbox fails or unpickles.
-        content = (load_rdm if is_rdms else load_dataset)(str(spec.path), file_type="hdf5")
+            # With a Path, or without the type and with another suffix, it fails or unpickles.
+            content = (load_rdm if is_rdms else load_dataset)(str(spec.path), file_type="hdf5")
+            for place in ("rdm_descriptors", "pattern_descriptors") if is_rdms else ():
+                escaped = {name: c for name, c in file[place].items() if "encoding" in c.attrs}
+                getattr(content, place).update({name: text_of(c) for name, c in escaped.items()})
     return (_rdms if is_rdms else _dataset)(spec, content, stimulus_ids)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure, FigureBase, SubFigure
+from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.text import Text
 from numpy.typing import ArrayLike
 
 from repbias.report.figures.names import SNAPSHOT_NAMES
@@ -42,10 +45,21 @@ def save(figure: Figure, path: str | Path, dpi: int = 144) -> None:
     """
     figure.dpi = dpi
     FigureCanvasSVG(figure)
-    if layout := figure.get_layout_engine():
-        layout.execute(figure)
-        figure.set_layout_engine("none")
-    figure.savefig(path, format="svg", metadata={"Date": None}, dpi=dpi)
+    # Text is drawn as shapes, the same everywhere, or where the font lacks a letter, by the viewer.
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        if layout := figure.get_layout_engine():
+            layout.execute(figure)
+            figure.set_layout_engine("none")
+        with mpl.rc_context({} if _has_letters(figure) else {"svg.fonttype": "none"}):
+            figure.savefig(path, format="svg", metadata={"Date": None}, dpi=dpi)
+
+
+def _has_letters(figure: Figure) -> bool:
+    """Return whether the font has all characters of a figure's text."""
+    font = get_font(findfont(FontProperties()))
+    found = set("".join(text.get_text() for text in figure.findobj(Text)))
+    return all(font.get_char_index(ord(c)) for c in found if c.isprintable())
 
 
 # Panels
