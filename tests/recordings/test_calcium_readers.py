@@ -290,7 +290,7 @@ def test_folders_that_are_not_as_suite2p_writes_them_are_refused(
 
 def test_pickles_are_never_loaded(folder, trials):
     np.save(folder / "plane0" / "F.npy", np.array([{"a": 1}]), allow_pickle=True)
-    with pytest.raises(RepbiasError, match=r"F\.npy: cannot be read as npy"):
+    with pytest.raises(RepbiasError, match=r"F\.npy: objects in it are a pickle"):
         suite2p.read(suite2p_spec(folder, trials), KNOWN)
 
 

@@ -644,7 +644,7 @@ def test_a_file_without_trials_or_spikes_is_refused(tmp_path):
     file = add_trials(new_file())
     file.add_unit_column("quality", "")
     file.add_unit(quality="good")
-    with pytest.raises(RepbiasError, match=r"no spike_times; allowed: quality"):
+    with pytest.raises(RepbiasError, match=r"no spike_times, but quality"):
         read_file(save(file, tmp_path / "b.nwb"))
 
 

@@ -50,13 +50,35 @@ def readable(path: Path | str, what: str) -> Iterator[None]:
         raise RepbiasError(f"{path}: neither a file nor a folder, but a device or pipe")
     try:
         yield
-    except RepbiasError:
+    except (RepbiasError, NameError):  # no file causes the latter, but a mistake in the code
         raise
     except MemoryError as error:
         raise RepbiasError(f"{path}: does not fit into memory") from error
     except Exception as error:  # with damaged files, libraries raise many types of errors
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise RepbiasError(f"{path}: cannot be read as {what} ({first})") from error
+        said = _words(Path(path), error)
+        raise RepbiasError(f"{path}: cannot be read as {what} ({said}){_remedy(error)}") from error
+
+
+def _words(path: Path, error: Exception) -> str:
+    """Return what a library says of a file, in a line."""
+    if path.is_file() and path.stat().st_size == 0:
+        return "it is empty"
+    # Errors of hdmf begin with an object, whose description fills pages, and end in words.
+    about_object = len(error.args) == 2 and isinstance(error.args[0], dict)
+    text = str(error.args[1] if about_object else error).strip()
+    return (text or type(error).__name__).splitlines()[0]
+
+
+def _remedy(error: Exception) -> str:
+    """Return what to do about a file that a library cannot read."""
+    if isinstance(error, FileNotFoundError | PermissionError | ImportError):
+        return ""
+    if isinstance(error, UnicodeDecodeError):
+        return "; if it is text, save it as UTF-8"
+    return (
+        "; it may be truncated or damaged: copy it again, or write it again with the program that "
+        "made it"
+    )
 
 
 def available_memory() -> int:

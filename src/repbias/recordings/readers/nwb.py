@@ -270,7 +270,10 @@ def _count(
 ) -> np.ndarray:
     """Return spike counts of the chosen units, (trial, unit, bin)."""
     if "spike_times" not in units.colnames:
-        raise RepbiasError(f"{path}: units have no spike_times; {nearest('', units.colnames)}")
+        raise RepbiasError(
+            f"{path}: the table of units has no spike_times, but {', '.join(units.colnames)}; for "
+            "signals instead of spikes, set 'data' to a time series"
+        )
     if spec.trials is not None:
         # The recording lasts as long as it was observed, or else from the first spike to the last.
         extents = (units[n].target.data for n in ("obs_intervals", "spike_times") if n in units)

@@ -312,8 +312,15 @@ def _of_squares(path: Path, matrices: np.ndarray) -> np.ndarray:
     upper, lower = matrices[..., rows, columns], matrices[..., columns, rows]
     tolerance = _TOLERANCE * np.abs(matrices[np.isfinite(matrices)]).max(initial=0)
     with np.errstate(invalid="ignore"):
-        if (np.abs(upper - lower) > tolerance).any():
-            raise RepbiasError(f"{path}: an RDM is not symmetric")
+        differing = np.argwhere(np.abs(upper - lower) > tolerance)
+    if len(differing):
+        *_, pair = first = tuple(differing[0])
+        i, j = rows[pair] + 1, columns[pair] + 1
+        raise RepbiasError(
+            f"{path}: an RDM is not symmetric: {upper[first]:g} in row {i} and column {j}, but "
+            f"{lower[first]:g} in row {j} and column {i}; if these are two estimates of the same, "
+            "save their mean, (rdm + rdm.T) / 2"
+        )
     if not (np.abs(np.diagonal(matrices, axis1=-2, axis2=-1)) <= tolerance).all():
         raise RepbiasError(f"{path}: an RDM is not zero on its diagonal")
     return np.where(np.isnan(lower), lower, upper)

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from repbias.base.order import naturally
 from repbias.base.spec import RepbiasError
-from repbias.io.arrays import load_array
+from repbias.io.arrays import load_array, open_array
 from repbias.io.recordings import Recording
 from repbias.io.untrusted import readable
 from repbias.recordings.readers.calcium import (
@@ -142,17 +142,17 @@ def open_traces(file: Path) -> np.ndarray:
     """
     if not file.exists():
         raise RepbiasError(f"{file.parent}: expected a folder of suite2p with {file.name}")
-    with readable(file, "npy"):
-        array = np.load(file, mmap_mode="r", allow_pickle=False)
-    if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind not in "fiu":
-        raise RepbiasError(f"{file}: expected numbers (roi, frame), found {_shape(array)}")
-    if array.shape[1] < 2:
-        raise RepbiasError(f"{file}: expected two frames or more, found {_shape(array)}")
-    return array
+    with open_array(file) as (array, _):
+        assert isinstance(array, np.ndarray)  # as in every .npy file
+        if array.ndim != 2 or array.dtype.kind not in "fiu":
+            raise RepbiasError(f"{file}: expected numbers (roi, frame), found {_shape(array)}")
+        if array.shape[1] < 2:
+            raise RepbiasError(f"{file}: expected two frames or more, found {_shape(array)}")
+        return array
 
 
-def _shape(array: object) -> str:
-    return f"{getattr(array, 'dtype', 'an archive')} of shape {getattr(array, 'shape', '?')}"
+def _shape(array: np.ndarray) -> str:
+    return f"{array.dtype} of shape {array.shape}"
 
 
 def read_iscell(file: Path, n_rois: int) -> np.ndarray:

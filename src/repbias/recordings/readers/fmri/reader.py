@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -79,6 +79,7 @@ def read(spec: FmriRecording, stimulus_ids: np.ndarray) -> Recording:
     confounds = say_confounds(glm.confounds if glm else None, scans)
     for scan in scans:
         subjects.setdefault(scan.where.get("subject", spec.subject), []).append(scan)
+    _warn_of_one_hemisphere(subjects)
     read_all = (_read_subject(spec, name, of_subject) for name, of_subject in subjects.items())
     parts = [part for part in read_all if part is not None]
     if not parts:
@@ -137,6 +138,16 @@ class Run:
         }
 
 
+def _warn_of_one_hemisphere(subjects: Mapping[str, list[Scan]]) -> None:
+    """Warn of subjects without any file of a hemisphere of which others have files."""
+    sides = {
+        name: {scan.where.get("hemi", "") for scan in scans} for name, scans in subjects.items()
+    }
+    for name, of_subject in sides.items():
+        for hemi in sorted(set().union(*sides.values()) - of_subject):
+            logger.warning("subject %s: has no file of hemisphere %s, as others have", name, hemi)
+
+
 def _read_subject(spec: FmriRecording, subject: str, scans: list[Scan]) -> Part | None:
     """Return the responses of a subject, unless no run has a stimulus."""
     runs = _runs(scans)
@@ -186,12 +197,7 @@ def _refuse_incomplete(spec: FmriRecording, runs: list[Run], hemispheres: list[s
         names = {hemi: [_told_by(spec, scan) for scan in files[hemi]] for hemi in files}
         for hemi in others:
             if len(files[hemi]) != len(files[first]):
-                known = " ".join(run.where.values())
-                raise RepbiasError(
-                    f"{run.first.image}: run {known or 'without a name'}: hemisphere {first} has "
-                    f"{len(names[first])} files ({', '.join(names[first][:3])}), but {hemi} has "
-                    f"{len(names[hemi])} ({', '.join(names[hemi][:3])})"
-                )
+                _refuse_missing(spec, files, names)
             # A name that tells no stimulus matters only as the place of a file among others.
             is_placed = "stimulus" in run.first.where or len(files[first]) > 1
             for i, (a, b) in enumerate(zip(files[first], files[hemi], strict=True)):
@@ -201,6 +207,22 @@ def _refuse_incomplete(spec: FmriRecording, runs: list[Run], hemispheres: list[s
                         f"hemisphere, but {names[hemi][i]!r} is not {names[first][i]!r}; the "
                         "hemispheres of a run need files of the same names but for {hemi}"
                     )
+
+
+def _refuse_missing(
+    spec: FmriRecording, files: dict[str, list[Scan]], names: dict[str, list[str]]
+) -> NoReturn:
+    """Name the file of a hemisphere that is missing from a run."""
+    less, *_, more = sorted(files, key=lambda hemi: len(files[hemi]))
+    alone = [
+        scan for scan, name in zip(files[more], names[more], strict=True) if name not in names[less]
+    ]
+    there = (alone or files[more][len(files[less]) :])[0]
+    missing = fill("images", expand_variables(str(spec.images)), there.where | {"hemi": less})
+    raise RepbiasError(
+        f"{spec.path / missing}: there is no such file, though there is {there.image}: hemisphere "
+        f"{less} has {len(files[less])} files of this run, {more} {len(files[more])}"
+    )
 
 
 def _told_by(spec: FmriRecording, scan: Scan) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from repbias.base.spec import RepbiasError
 from repbias.io.matlab import MAX_REFERENCES
-from repbias.io.untrusted import open_hdf5, refuse_crash, refuse_links
+from repbias.io.untrusted import open_hdf5, readable, refuse_crash, refuse_links
 from repbias.recordings.readers.files import import_optional
 
 if TYPE_CHECKING:
@@ -88,11 +89,21 @@ def header_of(path: Path) -> dict[str, Any]:
     header: dict[str, Any] = content.get("EEG", content)
     header = header.get("EEG", header)  # as MNE reads them
     if "srate" not in header or "chanlocs" not in header:
-        raise RepbiasError(f"{path}: not a data set of EEGLAB, which has fields srate, chanlocs")
+        raise ValueError("without the fields srate and chanlocs of a data set of EEGLAB")
     named = header.get("data")
     if isinstance(named, str) and Path(named).name != named:
         raise RepbiasError(f"{path}: its signals are in {named!r}, expected a file of its folder")
+    if isinstance(named, str) and path.with_name(named).is_file():
+        _refuse_short(path, path.with_name(named), header)
     return {k: v for k, v in header.items() if k not in _SIGNALS}
+
+
+def _refuse_short(path: Path, signals: Path, header: Mapping[str, Any]) -> None:
+    """Refuse a file of signals, in single precision, that ends too early."""
+    with readable(signals, f"signals of {path.name}"):
+        expected = 4 * prod(int(header.get(name, 1)) for name in ("nbchan", "pnts", "trials"))
+        if (found := signals.stat().st_size) < expected:
+            raise ValueError(f"{found} bytes, expected {expected}")
 
 
 def _names_signals(path: Path) -> bool:

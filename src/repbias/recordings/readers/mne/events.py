@@ -215,7 +215,8 @@ def _onsets(
         unit = "seconds" if in_seconds else "samples"
         raise RepbiasError(
             f"{path}: {outside.sum()} of {len(onsets)} onsets are after the end of the recording, "
-            f"{raw.n_times / rate:g} s or {raw.n_times} samples; are they in {unit}?"
+            f"{raw.n_times / rate:g} s or {raw.n_times} samples; are they in {unit}, and is it "
+            "complete?"
         )
     return np.round(onsets).astype(int)
 

@@ -17,6 +17,8 @@ from repbias.recordings.readers.mne.eeglab import check_eeglab, header_of
 from repbias.recordings.readers.mne.parts import FOLDERS
 
 FIF = (".fif", ".fif.gz")
+#: Bytes of a number in the signals of BrainVision.
+_BYTES = {"INT_16": 2, "INT_32": 4, "IEEE_FLOAT_32": 4}
 #: Endings of recordings that tests write and read.
 TESTED = (*FIF, ".set", ".vhdr", ".edf", ".bdf")
 #: Endings of further recordings, which MNE reads by the same function.
@@ -116,9 +118,11 @@ def _check_tags(path: Path) -> None:
                 raise ValueError(f"the tag at byte {at} leads to byte {next_at}")
             if next_at == -1:
                 return
-            at = next_at or at + 16 + size
+            start, at = at, next_at or at + 16 + size
             refuse_size(path, "the file", (at,))
-            file.seek(at)
+            file.seek(at - 1)
+            if not file.read(1):
+                raise ValueError(f"ends in the middle of the tag that begins at byte {start}")
 
 
 def _open_eeglab(path: Path) -> Any:
@@ -136,7 +140,7 @@ def _open_eeglab(path: Path) -> Any:
 
 
 def _check_brainvision(path: Path) -> None:
-    """Refuse a header that names files in other folders."""
+    """Refuse a header that names files in other folders, or none, or signals that are cut off."""
     from mne.io.brainvision.brainvision import _aux_hdr_info
 
     _, content, section, *_ = _aux_hdr_info(str(path))
@@ -144,6 +148,20 @@ def _check_brainvision(path: Path) -> None:
         name = content.get(section, key, fallback="")
         if Path(name).name != name:
             raise RepbiasError(f"{path}: {key} is {name!r}, expected a file of its folder")
+    data = path.with_name(content.get(section, "DataFile"))
+    if not data.is_file():
+        raise RepbiasError(
+            f"{path}: DataFile is {data.name!r}, which is not in its folder; if the files were "
+            "renamed, write their names into it, as DataFile and MarkerFile"
+        )
+    n_bytes = _BYTES.get(content.get("Binary Infos", "BinaryFormat", fallback=""))
+    n_channels = content.getint(section, "NumberOfChannels")
+    with readable(data, f"signals of {path.name}"):
+        if n_bytes and (rest := data.stat().st_size % (n_channels * n_bytes)):
+            raise ValueError(
+                f"{rest} bytes at the end are no sample of {n_channels} channels, {n_bytes} bytes "
+                "each"
+            )
 
 
 def apply_channels(path: Path, recording: Any) -> None:
