@@ -1,10 +1,11 @@
-"""Files that end too early or are renamed: what is said of them.
+"""Files that end too early, are renamed or of which others are beside: what is said of them.
 
 Each is written by its field's own library, and then cut or changed.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime
 
@@ -224,6 +225,43 @@ def test_the_file_of_a_hemisphere_that_is_missing_is_named(tmp_path, caplog):
     assert "hemisphere" not in caplog.text
     assert len(read(**settings).units["unit"]) == 27
     assert "subject 1: has no file of hemisphere L, as others have" in caplog.text
+
+
+def test_parcels_are_units_by_name(tmp_path):
+    names = ["V4", "V1", "IT"]
+    places = nibabel.cifti2.ParcelsAxis.from_brain_models(
+        [(name, cortex()[4 * i : 4 * i + 4]) for i, name in enumerate(names)]
+    )
+    settings = cifti(tmp_path / "betas.pscalar.nii", places)
+    recording = read(**settings)
+    assert recording.units["unit"].tolist() == ["subject1/IT", "subject1/V1", "subject1/V4"]
+    stored = nibabel.load(settings["path"]).get_fdata()
+    np.testing.assert_array_equal(recording.responses, stored[:, [2, 1, 0]])
+    groups = {1: ("early", (1, 0, 0, 1)), 2: ("late", (0, 1, 0, 1))}
+    labels = nibabel.cifti2.LabelAxis(["level"], [groups])
+    image = nibabel.Cifti2Image(np.array([[2, 1, 2]], np.float32), header=(labels, places))
+    nibabel.save(image, tmp_path / "level.plabel.nii")
+    recording = read(**settings, regions=str(tmp_path / "level.plabel.nii"))
+    assert recording.units["region"].tolist() == ["late", "early", "late"]
+    image = nibabel.Cifti2Image(np.ones((1, 12), np.float32), header=(labels, cortex()))
+    nibabel.save(image, tmp_path / "areas.dlabel.nii")
+    with pytest.raises(RepbiasError, match=r"dlabel\.nii: .* BrainModelAxis, but .* ParcelsAxis"):
+        read(**settings, regions=str(tmp_path / "areas.dlabel.nii"))
+
+
+@pytest.mark.parametrize("response", ["mean", "glm"])
+def test_the_repetition_time_of_a_surface_is_beside_it(response, tmp_path):
+    gifti(tmp_path / "hemi-L_bold.func.gii", 100 + RNG.normal(size=(60, 9)))
+    events = table(
+        tmp_path / "events.tsv", "\t", onset=[2, 10, 18, 26], duration=[2] * 4, trial_type=IDS
+    )
+    settings = {"kind": "fmri", "content": "bold", "path": tmp_path, "response": response}
+    settings |= {"images": "hemi-{hemi}_bold.func.gii", "events": events}
+    with pytest.raises(RepbiasError, match=r"_bold\.func\.gii: .* nor RepetitionTime in a JSON"):
+        read(**settings)
+    (tmp_path / "hemi-L_bold.json").write_text(json.dumps({"RepetitionTime": 0.75}))
+    expected = read(**settings, tr_s=0.75)
+    np.testing.assert_array_equal(read(**settings).responses, expected.responses)
 
 
 @pytest.mark.parametrize(

@@ -887,7 +887,7 @@ EVENTS = pd.DataFrame(
         (EVENTS, {}, {"ignore": ["image1", "image3"]}, "holds no stimulus"),
         (EVENTS, {}, {"columns": {"run": "chunk"}}, "no column 'chunk'"),
         (EVENTS, {"unit": "unknown"}, {}, "bold.nii: no header with .* set 'tr_s'"),
-        (EVENTS, {"tr": 2000.0}, {}, "between 0.01 and 60 s; set 'tr_s'"),
+        (EVENTS, {"tr": 2000.0}, {}, "between 0.01 and 60 s, nor .*; set 'tr_s'"),
         (EVENTS, {"tr": 0.0}, {}, "set 'tr_s'"),
         (
             pd.DataFrame({"stimulus": ["image1"] * 30, "run": [1, 2, 1] * 10}),

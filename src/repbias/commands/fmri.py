@@ -428,11 +428,17 @@ def describe_cifti(path: Path, variable: str | None) -> Description:
     image, maps, places = open_cifti(path)
     image.dataobj[-1, -1]  # is the file complete?
     n_maps, n_places = image.shape
-    structures = Counter(places.name.astype(str).tolist())
-    found = Description([f"CIFTI, {count(n_maps, 'map')} of {n_places} grayordinates"])
-    found.lines += [
-        f"  {name.removeprefix('CIFTI_STRUCTURE_').lower()}: {n}" for name, n in structures.items()
-    ]
+    parts = places.name.astype(str).tolist()
+    are_parcels = not hasattr(places, "vertex")
+    what = "parcels" if are_parcels else "grayordinates"
+    found = Description([f"CIFTI, {count(n_maps, 'map')} of {n_places} {what}"])
+    if are_parcels:
+        found.lines.append(f"  {some(parts, 9)}")
+    else:
+        found.lines += [
+            f"  {name.removeprefix('CIFTI_STRUCTURE_').lower()}: {n}"
+            for name, n in Counter(parts).items()
+        ]
     names = [str(name) for name in getattr(maps, "name", [])]
     if hasattr(maps, "label"):
         labels = [name for name, _ in maps.label[0].values()]
@@ -440,7 +446,7 @@ def describe_cifti(path: Path, variable: str | None) -> Description:
         return found
     _put_content(found, path, "betas" if names else None)
     _put_maps(found, path, names or [""] * n_maps)
-    regions = sorted(path.parent.glob("*.dlabel.nii"))
+    regions = sorted(path.parent.glob("*.plabel.nii" if are_parcels else "*.dlabel.nii"))
     if len(regions) == 1:
         found.put("regions", str(regions[0]), "a guess: the only labels beside it")
     return found

@@ -17,6 +17,7 @@ from repbias.io.arrays import ARRAY_SUFFIXES
 from repbias.io.text_tables import SEPARATORS
 from repbias.io.unread import refuse_unread
 from repbias.io.untrusted import readable
+from repbias.recordings.readers.fmri.scans import SUFFIXES
 from repbias.recordings.readers.mne.files import TESTED, UNTESTED
 
 Describe = Callable[[Path, str | None], Description]
@@ -28,7 +29,7 @@ DESCRIBE: dict[str, Describe] = {
     ".nwb": nwb.describe_nwb,
     **dict.fromkeys((*TESTED, *UNTESTED), meeg.describe_meeg),
     ".nc": formats.describe_brainscore,
-    **dict.fromkeys((".dscalar.nii", ".dtseries.nii", ".dlabel.nii"), fmri.describe_cifti),
+    **dict.fromkeys((*SUFFIXES["CIFTI"], ".dlabel.nii", ".plabel.nii"), fmri.describe_cifti),
     **dict.fromkeys((".nii", ".nii.gz", ".img", ".hdr"), fmri.describe_nifti),
     ".gii": fmri.describe_gifti,
     **dict.fromkeys((".zip", ".tar", ".tar.gz", ".tgz"), formats.describe_images),

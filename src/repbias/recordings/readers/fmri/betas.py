@@ -18,7 +18,7 @@ from repbias.recordings.readers.fmri.events import (
     read_events,
     require_row_per_volume,
 )
-from repbias.recordings.readers.fmri.scans import Scan
+from repbias.recordings.readers.fmri.scans import Scan, kind_of
 from repbias.recordings.readers.fmri.settings import HEADERS, FmriRecording
 from repbias.recordings.readers.fmri.space import Volumes
 
@@ -156,7 +156,7 @@ def _named_by_headers(volumes: Sequence[Volumes]) -> pd.DataFrame:
 
 def _regressor(path: Path, name: str) -> Regressor:
     """Return what a header says; maps of surfaces have plain names."""
-    if path.name.lower().endswith((".gii", ".dscalar.nii")):
+    if kind_of(path) in ("GIFTI", "CIFTI"):
         found = parse_spm(path, name) or (Regressor(name, "", True) if name else None)
     else:
         found = parse_spm(path, name)

@@ -55,9 +55,9 @@ def open_cifti(path: Path) -> tuple[Any, Any, Any]:
                 f"{path}: damaged: its header has {len(maps)} maps of {len(places)} "
                 f"grayordinates, its data {image.shape}"
             )
-        if not isinstance(places, nibabel.cifti2.BrainModelAxis):
+        if not isinstance(places, nibabel.cifti2.BrainModelAxis | nibabel.cifti2.ParcelsAxis):
             raise RepbiasError(
-                f"{path}: expected grayordinates along the second axis, found "
+                f"{path}: expected grayordinates or parcels along the second axis, found "
                 f"{type(places).__name__}"
             )
     return image, maps, places
@@ -108,13 +108,18 @@ class GrayordinateSpace:
         image, maps, places = open_cifti(path)
         if len(maps) > 1:
             raise RepbiasError(f"{path}: expected one map, found {len(maps)}")
+        if type(places) is not type(self.places):
+            raise RepbiasError(
+                f"{path}: its second axis is a {type(places).__name__}, but that of {self.path} a "
+                f"{type(self.places).__name__}"
+            )
         for structure, n in places.nvertices.items():
             if self.places.nvertices.get(structure, n) != n:
                 raise RepbiasError(
                     f"{path}: {n} vertices of {structure}, but {self.places.nvertices[structure]} "
                     f"in {self.path}; resample one to the other"
                 )
-        if places.volume_mask.any() and self.places.volume_mask.any():
+        if _has_voxels(places) and _has_voxels(self.places):
             own = Grid(self.path, self.places.volume_shape, self.places.affine)
             other = Grid(path, places.volume_shape, places.affine)
             require_same_grid(other, own, "resample one to the other")
@@ -128,9 +133,16 @@ class GrayordinateSpace:
 
 
 def grayordinates(places: Any) -> pd.DataFrame:
-    """Return the table of grayordinates; "vertex", or "x", "y" and "z" (of a voxel), are -1."""
+    """Return the table of grayordinates; "vertex", or "x", "y" and "z" (of a voxel), are -1.
+
+    All are -1 of parcels, each of which is a structure.
+    """
     import pandas as pd
 
+    if not hasattr(places, "vertex"):
+        names = places.name.astype(str)
+        table = pd.DataFrame({"structure": names, "unit": names})
+        return table.assign(**dict.fromkeys(("vertex", "x", "y", "z"), -1))
     table = pd.DataFrame(places.voxel, columns=["x", "y", "z"]).assign(vertex=places.vertex)
     names = pd.Series(places.name.astype(str)).str.removeprefix("CIFTI_STRUCTURE_").str.lower()
     table["structure"] = names
@@ -146,6 +158,10 @@ def grayordinates(places: Any) -> pd.DataFrame:
         )
     ]
     return table
+
+
+def _has_voxels(places: Any) -> bool:
+    return hasattr(places, "volume_mask") and bool(places.volume_mask.any())
 
 
 def _header_tr(maps: Any) -> float | None:

@@ -30,6 +30,7 @@ from repbias.recordings.readers.fmri.events import is_ignored, read_events
 from repbias.recordings.readers.fmri.gifti import SurfaceSpace
 from repbias.recordings.readers.fmri.glm import describe_fit, fit_bold
 from repbias.recordings.readers.fmri.images import VoxelSpace
+from repbias.recordings.readers.fmri.runs import stated_tr
 from repbias.recordings.readers.fmri.scans import PLACEHOLDERS, Scan
 from repbias.recordings.readers.fmri.settings import FmriRecording
 from repbias.recordings.readers.fmri.space import Space, Volumes
@@ -348,7 +349,8 @@ def _read_bold(
             column += len(space.units)
         if np.isinf(values).any():
             raise RepbiasError(f"{first.path}: {np.isinf(values).sum()} values are infinite")
-        picked, table = respond(spec, run.first, values, events, spec.tr_s or first.tr)
+        tr = spec.tr_s or first.tr or stated_tr(run.first)
+        picked, table = respond(spec, run.first, values, events, tr)
         responses.append(picked)
         tables.append(table.assign(**run.where))
     return (np.concatenate(responses), pd.concat(tables, ignore_index=True)) if tables else None

@@ -10,6 +10,7 @@ import numpy as np
 
 from repbias.base.order import natural_key
 from repbias.base.spec import RepbiasError
+from repbias.io.untrusted import read_metadata
 from repbias.recordings.readers.fmri.events import is_ignored, require_row_per_volume
 from repbias.recordings.readers.fmri.images import LONGEST_TR, SHORTEST_TR
 from repbias.recordings.readers.fmri.scans import Scan
@@ -57,7 +58,8 @@ def split_runs(
     if tr is None:
         raise RepbiasError(
             f"{scan.image}: no header with seconds between volumes (TR) that have a unit and are "
-            f"between {SHORTEST_TR:g} and {LONGEST_TR:g} s; set 'tr_s'"
+            f"between {SHORTEST_TR:g} and {LONGEST_TR:g} s, nor RepetitionTime in a JSON beside "
+            "it; set 'tr_s'"
         )
     if "onset" in events:
         runs, blocks = _runs_by_length(spec, scan, n_volumes, events), events
@@ -66,6 +68,13 @@ def split_runs(
         runs, blocks = _blocks_of_labels(path, events, tr)
     blocks = blocks[~is_ignored(spec, blocks["stimulus"])]
     return runs, _with_duration(spec, path, blocks)
+
+
+def stated_tr(scan: Scan) -> float | None:
+    """Return the seconds between two volumes that metadata beside an image state, if any do."""
+    facts = read_metadata(scan.paths["sidecar"]) if "sidecar" in scan.paths else {}
+    tr = facts.get("RepetitionTime")
+    return tr if isinstance(tr, int | float) and SHORTEST_TR <= tr <= LONGEST_TR else None
 
 
 def run_of(events: pd.DataFrame) -> list[RunKey]:

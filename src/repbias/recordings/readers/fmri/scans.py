@@ -9,7 +9,7 @@ from pathlib import Path
 
 #: Suffixes of files by their kind; all others are arrays. CIFTI files end in .nii too.
 SUFFIXES = {
-    "CIFTI": (".dscalar.nii", ".dtseries.nii"),
+    "CIFTI": (".dscalar.nii", ".dtseries.nii", ".pscalar.nii", ".ptseries.nii"),
     "GIFTI": (".gii",),
     "NIfTI": (".nii", ".nii.gz", ".img"),
 }

@@ -73,8 +73,8 @@ class FmriRecording(ResponseRecording):
     kind: Literal["fmri"]
     """Functional MRI; images need `pip install 'repbias[nifti]'`."""
     path: InputPath
-    """The image (`.nii`, `.nii.gz`, `.img` with `.hdr`, `.gii`, `.dscalar.nii`, `.dtseries.nii`) or
-    array; or the folder that holds the `images`."""
+    """The image (`.nii`, `.nii.gz`, `.img` with `.hdr`, `.gii`, `.dscalar.nii`, `.dtseries.nii`,
+    `.pscalar.nii`, `.ptseries.nii`) or array; or the folder that holds the `images`."""
     content: Literal["betas", "bold"]
     """Whether a volume is the estimate of a trial (`betas`) or the signal at one time (`bold`)."""
     images: str | None = None
@@ -123,7 +123,8 @@ class FmriRecording(ResponseRecording):
     subject: str = Field("subject1", min_length=1)
     """Name of the subject, if the template has no `{subject}`."""
     tr_s: Annotated[float, Field(gt=0)] | None = None
-    """Seconds between two volumes (TR); by default as in the header."""
+    """Seconds between two volumes (TR); by default as in the header, or else `RepetitionTime` in
+    the image's `.json`."""
     response: Literal["mean", "glm"] | Glm = "mean"
     """What a response is: the mean over a window, or a weight (beta) of a general linear model:
     `glm`, or a section with its settings."""
@@ -180,7 +181,7 @@ class FmriRecording(ResponseRecording):
             for name, path in scan.paths.items():
                 if not path.is_file():
                     raise ValueError(f"{name}: there is no file {path}")
-            if glm is not None:
+            if self.content == "bold":
                 scan.paths.update(_beside(scan.image, confounds))
         return _with_masks(scans)
 
@@ -307,7 +308,7 @@ def _with_masks(scans: list[Scan]) -> list[Scan]:
 
 
 def _beside(image: Path, confounds: Confounds | str | None) -> dict[str, Path]:
-    """Return the files beside an image that a GLM reads: metadata, and fMRIPrep's confounds."""
+    """Return the files beside a series that are read: metadata, and fMRIPrep's confounds."""
     found = {}
     sidecar = image.with_name(image.name.partition(".")[0] + ".json")
     if sidecar.is_file():
