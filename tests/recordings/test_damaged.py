@@ -1,4 +1,4 @@
-"""Files that end too early, are renamed or of which others are beside: what is said of them.
+"""Files that end too early, are renamed or are of a later version: what is said of them.
 
 Each is written by its field's own library, and then cut or changed.
 """
@@ -6,6 +6,7 @@ Each is written by its field's own library, and then cut or changed.
 from __future__ import annotations
 
 import json
+import logging
 import re
 from datetime import UTC, datetime
 
@@ -262,6 +263,46 @@ def test_the_repetition_time_of_a_surface_is_beside_it(response, tmp_path):
     (tmp_path / "hemi-L_bold.json").write_text(json.dumps({"RepetitionTime": 0.75}))
     expected = read(**settings, tr_s=0.75)
     np.testing.assert_array_equal(read(**settings).responses, expected.responses)
+
+
+def later_nwb(folder):
+    settings = nwb(folder)
+    with h5py.File(folder / "a.nwb", "r+") as file:
+        file.attrs["nwb_version"] = "9.1.0"
+    return settings
+
+
+def later_cifti(folder):
+    settings = grayordinates(folder)
+    content = settings["path"].read_bytes()
+    settings["path"].write_bytes(content.replace(b'<CIFTI Version="2.0"', b'<CIFTI Version="9.1"'))
+    return settings
+
+
+def later_brainvision(folder):
+    settings = eeg("eeg.vhdr")(folder)
+    text = settings["path"].read_text()
+    settings["path"].write_text(text.replace("Header File Version 1.0", "Header File Version 9.1"))
+    return settings
+
+
+@pytest.mark.parametrize(
+    ("write", "later", "kind"),
+    [
+        (nwb, later_nwb, "NWB"),
+        (grayordinates, later_cifti, "CIFTI"),
+        (eeg("eeg.vhdr"), later_brainvision, "BrainVision"),
+    ],
+)
+def test_a_later_version_of_a_format_is_warned_of(write, later, kind, tmp_path, caplog):
+    caplog.set_level(logging.WARNING)
+    for name in ("now", "later"):
+        (tmp_path / name).mkdir()
+    expected = read(**write(tmp_path / "now"))
+    assert "version" not in caplog.text
+    found = read(**later(tmp_path / "later"))
+    assert found.responses.shape == expected.responses.shape
+    assert re.search(rf"{kind} version 9\.1(\.0)?, but tested is", caplog.text)
 
 
 @pytest.mark.parametrize(

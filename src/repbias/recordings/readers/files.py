@@ -259,6 +259,15 @@ def import_optional(name: str, what: str, extra: str) -> ModuleType:
         ) from error
 
 
+def warn_of_version(path: Path, what: str, found: str, tested: str) -> None:
+    """Warn of a version of a format that is newer than what is tested here."""
+    logger.warning(
+        "%s: %s version %s, but tested is %s and before; compare a few numbers with those of the "
+        "program that wrote it",
+        *(path, what, found, tested),
+    )
+
+
 def plain(values: Any) -> np.ndarray | None:
     """Return a column as numbers or text, or None if it does not hold a single value per row.
 

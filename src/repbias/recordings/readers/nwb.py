@@ -25,6 +25,7 @@ from repbias.recordings.readers.files import (
     plain_columns,
     read_files,
     select,
+    warn_of_version,
 )
 from repbias.recordings.readers.trials import (
     SeriesRecording,
@@ -154,6 +155,10 @@ def open_nwb(path: Path) -> Iterator[Any]:
             if len(column.shape) == 1:  # other arrays are not read as a whole
                 refuse_size(path, repr(column.name), column.shape, column.dtype.itemsize)
     with pynwb.NWBHDF5IO(path, "r", load_namespaces=True) as io:
+        known = pynwb.get_type_map().namespace_catalog.get_namespace("core")["version"]
+        stated, version = io.nwb_version
+        if version and version[:2] > tuple(map(int, known.split(".")[:2])):
+            warn_of_version(path, "NWB", stated, f"{known} (of pynwb {pynwb.__version__})")
         yield io.read()
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from repbias.base.spec import RepbiasError
 from repbias.io.untrusted import readable, refuse_size
-from repbias.recordings.readers.files import import_optional
+from repbias.recordings.readers.files import import_optional, warn_of_version
 from repbias.recordings.readers.fmri.images import (
     LONGEST_TR,
     SHORTEST_TR,
@@ -88,6 +88,8 @@ class GrayordinateSpace:
     def open(self, path: Path) -> Volumes:
         """Open a file, and refuse it if its grayordinates are others."""
         image, maps, places = open_cifti(path)
+        if image.header.version not in ("2", "2.0"):
+            warn_of_version(path, "CIFTI", image.header.version, "2")
         if places != self.places:
             raise RepbiasError(f"{path}: its grayordinates are not those of {self.path}")
         names = [str(name) for name in getattr(maps, "name", [])]

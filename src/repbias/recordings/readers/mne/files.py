@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from repbias.base.spec import RepbiasError
 from repbias.io.text_tables import find_column, is_missing, read_table
 from repbias.io.untrusted import readable, refuse_size
-from repbias.recordings.readers.files import import_optional
+from repbias.recordings.readers.files import import_optional, warn_of_version
 from repbias.recordings.readers.mne.eeglab import check_eeglab, header_of
 from repbias.recordings.readers.mne.parts import FOLDERS
 
@@ -148,6 +149,10 @@ def _check_brainvision(path: Path) -> None:
         name = content.get(section, key, fallback="")
         if Path(name).name != name:
             raise RepbiasError(f"{path}: {key} is {name!r}, expected a file of its folder")
+    with path.open("rb") as file:
+        version = re.search(rb"Version (\d[\d.]*)", file.readline(200))
+    if version and version[1] not in (b"1.0", b"2.0"):
+        warn_of_version(path, "BrainVision", version[1].decode(), "2.0")
     data = path.with_name(content.get(section, "DataFile"))
     if not data.is_file():
         raise RepbiasError(
