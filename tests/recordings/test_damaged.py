@@ -318,6 +318,17 @@ def test_the_remedy_is_that_of_the_error(error, message):
         raise error
 
 
+def test_text_of_a_spreadsheet_in_another_encoding_is_to_be_saved_as_utf_8(tmp_path):
+    (tmp_path / "ids.txt").write_text("café\nb\nc\nd\n", encoding="cp1252")
+    settings = npz(tmp_path) | {"stimulus_ids": str(tmp_path / "ids.txt")}
+    message = r"ids\.txt: cannot be read as a text file \(.*0xe9.*\); .* save it as UTF-8"
+    with pytest.raises(RepbiasError, match=message):
+        read(**settings)
+    settings = npz(tmp_path) | {"rename": tmp_path / "ids.txt"}
+    with pytest.raises(RepbiasError, match=message):
+        read(**settings)
+
+
 def test_a_mistake_in_the_code_is_not_blamed_on_the_file():
     with pytest.raises(NameError), readable("x", "a thing"):
         undefined  # type: ignore[name-defined]  # noqa: B018, F821

@@ -36,7 +36,7 @@ from repbias.io.blocks import (
     selected,
 )
 from repbias.io.recordings import Recording
-from repbias.io.untrusted import refuse_size
+from repbias.io.untrusted import readable, refuse_size
 from repbias.recordings.spec import Preparation, trial_keys
 
 #: Responses with fewer values, such as counts of few neurons, are equal by chance.
@@ -209,11 +209,9 @@ class RawResponses:
 
 def read_lines(path: Path) -> list[str]:
     """Return the non-blank lines of a text file, without surrounding white space."""
-    try:
+    with readable(path, "a text file"):
         lines = path.read_text(encoding="utf-8-sig").splitlines()
         return [line.strip() for line in lines if line.strip()]
-    except UnicodeDecodeError as error:
-        raise RepbiasError(f"{path}: not a text file ({error})") from error
 
 
 def load_named_axes(spec: NamedAxes, axes: Sequence[str]) -> np.ndarray:
@@ -361,11 +359,8 @@ def match_stimuli(spec: FileRecording, ids: np.ndarray, known: np.ndarray) -> Ma
 
 def _read_names(path: Path) -> dict[str, str]:
     """Read a file of two columns: the names of stimuli in a recording, and their ids."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
-    except UnicodeDecodeError as error:
-        raise RepbiasError(f"{path}: not a text file ({error})") from error
+    with readable(path, "a text file"), path.open(encoding="utf-8-sig", newline="") as file:
+        rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
     for number, row in enumerate(rows, 1):
         if len(row) != 2:
             raise RepbiasError(f"{path}: line {number} has {len(row)} columns, expected 2")
