@@ -793,7 +793,11 @@ def test_members_of_npz_that_are_not_arrays(tmp_path):
         archive.writestr("x", b"not an array")
         archive.writestr("../../ids.npy", b"")
     refused(path, "'x' is not an array|cannot be read as npz", lambda p: load_array(p, "x"))
-    refused(path, "'../../ids' is not an array", lambda p: load_array(p, "../../ids"))
+    refused(
+        path,
+        "'../../ids' is not an array|cannot be read as npz",
+        lambda p: load_array(p, "../../ids"),
+    )
     assert list(tmp_path.rglob("ids*")) == []
 
 
