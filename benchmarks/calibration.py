@@ -57,6 +57,7 @@ BOLD = [
     ("blocks", "category", "correlation"),
     ("fixed", "position", "crossnobis"),
     ("blocks", "category", "crossnobis"),
+    ("fixed", "position", "crossnobis without noise normalisation"),
 ]
 
 
@@ -397,7 +398,8 @@ def bold(order: str, model: str, distance: str, seed: int) -> list[Outcome]:
         },
         units={"unit": np.arange(n_voxels).astype(str), "subject": np.full(n_voxels, "s")},
     )
-    spec = Geometry(recording_distance=distance)
+    distance, _, plain = distance.partition(" ")
+    spec = Geometry(recording_distance=distance, noise="none" if plain else "shrinkage")
     data = subject_rdms(recording, spec, "bold").dissimilarities
     x = {
         "unrelated": rng.standard_normal((n, 5)),

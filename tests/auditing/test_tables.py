@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from repbias.auditing.design import Design
 from repbias.auditing.features import chosen_features, complete_stimuli, regressors
 from repbias.auditing.pairs import audit_pairs
 from repbias.auditing.spec import Audit, AuditedFeature
@@ -241,6 +242,21 @@ def test_a_circular_feature_has_no_origin_and_no_end(shift, turns, period):
     expected = projection(angle)
     assert np.trace(expected) == pytest.approx(4)
     np.testing.assert_allclose(projection(angle + shift + turns * period), expected, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("angles", "period", "df", "rank"),
+    [
+        (np.arange(8) * 45.0, 180, 6, 3),  # directions of four orientations
+        (np.arange(4) * 90.0, 180, 2, 1),
+        (np.arange(5) * 45.0, 180, 6, 3),  # 180 is 0 again
+        (np.arange(12) * 15.0, 180, 6, 6),
+    ],
+)
+def test_rounding_is_no_regressor_of_an_angle(angles, period, df, rank):
+    feature = AuditedFeature(coding="circular", period=period, df=df)
+    design = Design.of(regressors({"angle": feature}, {"angle": np.repeat(angles, 8)}))
+    assert design.dimensions.tolist() == [rank]
 
 
 def test_units_tuned_to_an_angle_are_explained_by_it_as_circular_and_not_as_a_number():

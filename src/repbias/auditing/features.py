@@ -144,7 +144,8 @@ def _coded(values: np.ndarray, feature: AuditedFeature) -> np.ndarray:
         return x
     if feature.period is not None:  # of a circular one
         cycles = 2 * np.pi / feature.period * np.arange(1, feature.df // 2 + 1)
-        return np.hstack([np.cos(x * cycles), np.sin(x * cycles)])
+        # Of few angles a sine may be 0 but for rounding, which would be a regressor.
+        return np.round(np.hstack([np.cos(x * cycles), np.sin(x * cycles)]), 9)
     from sklearn.preprocessing import SplineTransformer
 
     n_knots = feature.df - 1  # k knots make k + 2 cubic splines, of which a constant is one

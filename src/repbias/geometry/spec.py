@@ -52,7 +52,8 @@ class Geometry(Spec):
     recording_distance: RecordingDistance = "correlation"
     """Dissimilarity between two stimuli in a recording's responses. `mahalanobis` and `crossnobis`
     need repeats; `crossnobis` and `poisson_cv` are cross-validated over sessions, runs or repeats:
-    noise does not raise them, and 0 means no difference. `poisson` is of counts."""
+    noise does not raise them, and 0 means no difference (of `crossnobis` exactly with `noise: none`
+    only; docs/calibration.md). `poisson` is of counts."""
     noise: Noise = "shrinkage"
     """How `mahalanobis` and `crossnobis` normalise noise, which is estimated from differences
     between repeats: its covariance between units, shrunk towards the diagonal; each unit's

@@ -36,10 +36,13 @@ def presented(recording: Recording) -> tuple[np.ndarray, np.ndarray] | None:
     return order, run[order]
 
 
-def lags(
+def closeness(
     recording: Recording, first: np.ndarray, second: np.ndarray
 ) -> tuple[np.ndarray, float] | None:
-    """Return how far apart pairs of stimuli were shown, and whether always alike.
+    """Return how soon after each other pairs of stimuli were shown, and whether always alike.
+
+    Two stimuli that are d trials apart in a presentation have the closeness exp(-d / 2), which
+    tells neighbours from all others; a presentation are the nth trials of all stimuli in a run.
 
     Parameters
     ----------
@@ -50,12 +53,13 @@ def lags(
 
     Returns
     -------
-    lags : numpy.ndarray
-        (pair,), the share of a run's trials that lie between the two, mean over presentations; NaN
-        for two that were never shown in the same run.
+    closeness : numpy.ndarray
+        (pair,), mean over presentations of all subjects; NaN for two that were never shown in the
+        same run.
     agreement : float
-        Intraclass correlation of the lags of a pair: 1 if the order was always the same, or every
-        pair was shown once, and about 0 if the order was random.
+        Intraclass correlation, ICC(1), of a pair's closeness over presentations: 1 if the order was
+        always the same, and about 0 if it was random. It is 1 also where most pairs have a single
+        presentation.
 
     None if the trials have no start times.
     """
@@ -70,25 +74,30 @@ def lags(
         order, run = known
         ids = part.trials["stimulus_id"][order]
         trials = pd.DataFrame({"stimulus": [position[s] for s in ids], "run": run})
-        runs = trials.groupby("run")["stimulus"]
-        trials["place"] = runs.cumcount() / runs.transform("size")
-        # The nth trials of all stimuli in a run are a presentation of them.
+        trials["place"] = trials.groupby("run").cumcount()
         trials["nth"] = trials.groupby(["run", "stimulus"]).cumcount()
         for _, shown in trials.groupby(["run", "nth"]):
             place = np.full(len(position), np.nan)
             place[shown["stimulus"]] = shown["place"]
-            lag = np.abs(place[first] - place[second])
-            together = ~np.isnan(lag)
-            total[together] += lag[together]
-            squares[together] += lag[together] ** 2
+            close = np.exp(-np.abs(place[first] - place[second]) / 2)
+            together = ~np.isnan(close)
+            total[together] += close[together]
+            squares[together] += close[together] ** 2
             count += together
-    known_pairs = count > 0
     mean = np.full(len(first), np.nan)
-    mean[known_pairs] = total[known_pairs] / count[known_pairs]
-    if known_pairs.sum() < 2:
-        return mean, np.nan
-    variance = squares.sum() / count.sum() - (total.sum() / count.sum()) ** 2
-    by_chance = np.mean(1 / count[known_pairs])
-    if by_chance == 1 or variance == 0:
-        return mean, 1.0
-    return mean, float((mean[known_pairs].var() / variance - by_chance) / (1 - by_chance))
+    mean[count > 0] = total[count > 0] / count[count > 0]
+    return mean, _agreement(total, squares, count)
+
+
+def _agreement(total: np.ndarray, squares: np.ndarray, count: np.ndarray) -> float:
+    """Return ICC(1) of values of which each pair has a sum, a sum of squares and a number."""
+    again = count > 1
+    if again.sum() < max(2, (count > 0).sum() / 2):
+        return 1.0
+    total, squares, count = total[again], squares[again], count[again]
+    n, n_all = len(count), count.sum()
+    between = np.sum((total - count * total.sum() / n_all) ** 2 / count) / (n - 1)
+    within = np.sum(np.maximum(squares - total**2 / count, 0)) / (n_all - n)
+    size = (n_all - np.sum(count**2) / n_all) / (n - 1)
+    spread = between + (size - 1) * within
+    return float((between - within) / spread) if spread > 0 else 1.0

@@ -27,7 +27,7 @@ from repbias.recordings.parts import (
     repeats_of_subjects,
     stimulus_groups,
 )
-from repbias.recordings.presentation import lags
+from repbias.recordings.presentation import closeness
 from repbias.recordings.reliability import unit_reliability
 from repbias.recordings.responses import stimulus_means
 from repbias.rsa.common import on_common_stimuli, seen_by_subject
@@ -62,8 +62,9 @@ MOST_PAIRS = 50_000
 MOST_LEVELS = 0.5
 #: Median ratio of the squared distances to the nearest and the second nearest stimulus.
 LEAST_RATIO = 0.35
-#: Intraclass correlation of the times between two stimuli, over their presentations, from which on
-#: the order is taken for the same. Of four random orders of 24 stimuli it is below .05.
+#: Intraclass correlation of the closeness in time of two stimuli, over their presentations, from
+#: which on the order is no longer random. Of four random orders it is below .15, and above .3 where
+#: stimuli come in blocks of two and more, whose order is random.
 MOST_SAME_ORDER = 0.2
 #: Units with a lower reliability have a ceiling by luck, if they have one.
 LEAST_RELIABILITY = 0.3
@@ -399,11 +400,10 @@ def of_stimuli(
 
 
 def of_order(recording: Recording, data: np.ndarray) -> Iterator[Caution]:
-    """Look for dissimilarities that follow the time between stimuli.
+    """Look for dissimilarities that follow how soon after each other stimuli were shown.
 
-    Noise that lasts, such as that of BOLD, makes the responses of neighbours in time alike, which
-    averages out if the order is random in every run. Cross-validated distances are 0 on average
-    where there is only noise, but those of neighbours in time are off in the same direction.
+    Neighbours in time have noise in common, such as that of BOLD, which averages out only where the
+    order is random in every run.
     """
     if recording.responses is None:
         return
@@ -413,17 +413,18 @@ def of_order(recording: Recording, data: np.ndarray) -> Iterator[Caution]:
     if len(first) > MOST_PAIRS:
         some = rng.choice(len(first), MOST_PAIRS, replace=False)
         first, second = first[some], second[some]
-    known = lags(recording, first, second)
-    if known is None or not known[1] > MOST_SAME_ORDER:
+    known = closeness(recording, first, second)
+    if known is None or known[1] <= MOST_SAME_ORDER:
         return
-    lag = known[0]
-    together = ~np.isnan(lag)
-    first, second, lag = first[together], second[together], lag[together] - lag[together].mean()
+    close, agreement = known
+    together = ~np.isnan(close)
+    first, second, close = first[together], second[together], close[together]
 
     def related(order: np.ndarray) -> float:
         dissimilarities = square[order[first], order[second]]
-        spread = dissimilarities.std() * lag.std()
-        return float(np.mean(dissimilarities * lag) / spread) if spread > 0 else 0.0
+        spread = dissimilarities.std() * close.std()
+        centred = dissimilarities * (close - close.mean())
+        return float(centred.mean() / spread) if spread > 0 else 0.0
 
     observed, n_permutations = related(np.arange(n)), round(1 / LEVEL) - 1
     reached = sum(abs(related(rng.permutation(n))) >= abs(observed) for _ in range(n_permutations))
@@ -431,14 +432,14 @@ def of_order(recording: Recording, data: np.ndarray) -> Iterator[Caution]:
         yield Caution(
             "tests",
             "presentation_order",
-            known[1],
+            agreement,
             MOST_SAME_ORDER,
-            "Dissimilarities follow the time between stimuli (correlation "
-            f"{observed:.2f}), whose order was not random in each run (agreement {known[1]:.2f}): "
-            "noise that lasts looks like structure, and a model of what was shown together, such "
-            "as categories in blocks, is related to the brain by that alone, also by "
-            "cross-validated distances; audit a column with each stimulus's place in the run "
-            "(coding: spline), and show stimuli in a new random order in every run.",
+            "Dissimilarities follow how soon after each other stimuli were shown (correlation with "
+            f"closeness in time {observed:.2f}), and that was not random in each run (agreement "
+            f"{agreement:.2f}). Noise that neighbours in time share looks like structure, and a "
+            "model of what was shown together, such as categories in blocks, cannot be told from "
+            "it; no distance mends that, but scores of the audit, which are of different repeats, "
+            "have no such noise on average. Show stimuli in a new random order in every run.",
         )
 
 
