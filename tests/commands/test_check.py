@@ -706,12 +706,24 @@ def test_what_the_audit_refuses_is_a_warning_in_the_words_of_the_run(
     assert refused_by_the_run(yaml.safe_load(Path("config.yaml").read_text())) == {warning}
 
 
+@pytest.mark.parametrize(("unit", "warned"), [(1, False), (np.pi / 180, True)])
+def test_a_period_in_another_unit_than_the_values_is_warned_of(unit, warned, check_study):
+    np.save("r.npy", np.random.default_rng(0).normal(size=(30, 4, 16)))
+    circular = {"orientation": {"coding": "circular", "period": 180, "df": 4}}
+    sections = described(orientation=np.arange(30) % 6 * 30 * unit)
+    code, out = check_study(**sections, audit={"features": circular})
+    assert code == 0
+    said = "'orientation' is audited as circular with a period of 180, but its values, 0 to 2.61799"
+    assert (said in out) == warned
+
+
 @pytest.mark.parametrize(
     ("tuning", "coding", "warned"),
     [
         ("angle", {}, True),
         ("angle", {"coding": "number"}, True),
         ("angle", {"coding": "categories"}, False),
+        ("angle", {"coding": "circular", "period": 180}, False),
         ("line", {}, False),
         ("none", {}, False),
     ],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -74,12 +74,28 @@ def check_audit(
         findings.warnings.append(str(error))
         return False
     findings.warnings += [f"audit: {sentence}" for sentence in known.passed_over]
+    findings.warnings += _part_of_a_period(spec, {**columns, **statistics})
     names = known.design.names
     findings.facts["audit"] = (
         f"{count(len(names), 'feature')} ({some(names)}) of {known.design.n_stimuli} stimuli: "
         f"{count(known.design.basis.shape[1], 'dimension')}, {known.design.n_rest} for the rest"
     )
     return True
+
+
+def _part_of_a_period(spec: Audit, columns: Mapping[str, np.ndarray]) -> Iterator[str]:
+    """Say of which circular features the values are too near to each other for their period."""
+    for name, feature in chosen_features(spec, columns).items():
+        if feature.period is None:
+            continue
+        values = columns[feature.column or name]
+        low, high = np.nanmin(values), np.nanmax(values)
+        if high - low < feature.period / 2:
+            yield (
+                f"audit: {name!r} is audited as circular with a period of {feature.period:g}, but "
+                f"its values, {low:g} to {high:g}, are within less than half of one; is the period "
+                "in the same unit?"
+            )
 
 
 def check_lines(
