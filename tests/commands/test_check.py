@@ -970,3 +970,24 @@ def test_recordings_of_one_set_are_said_to_share_stimuli_or_not(check):
     assert "  few, v4        3 common stimuli of 3 and 30\n" in said
     assert "warning: few and v4 have 3 stimuli in common; they are not compared" in said
     assert "warning: few and it have 2 stimuli in common; they are not compared" in said
+
+
+def test_what_an_entry_leaves_out_is_a_fact(check, folder):
+    """A subject whose betas have no table of events, and trials that were aborted."""
+    for subject in ("01", "02", "03"):
+        np.save(folder / f"sub-{subject}.npy", responses().reshape(120, 16))
+    rows = [f"{name},{int(repeat < 3)}" for name in IDS for repeat in range(4)]
+    for subject in ("01", "03"):
+        Path(f"events-{subject}.csv").write_text("\n".join(["stimulus,completed", *rows]))
+    entry = {"kind": "fmri", "path": ".", "content": "betas", "stimuli": "shown"}
+    entry |= {"images": "sub-{subject}.npy", "events": "events-{subject}.csv"}
+    code, out = check(betas=entry)
+    assert code == 1
+    assert "there is no file events-02.csv; to leave it out: leave_out: [{subject: '02'}]" in out
+    code, out = check(
+        betas=entry | {"leave_out": [{"subject": "02"}], "trials_where": {"completed": 1}}
+    )
+    assert code == 0
+    assert fact(out, "left out") == "1 file (leave_out): sub-02.npy; 60 trials (trials_where)"
+    assert fact(out, "trials") == "180; 3 per stimulus"
+    assert fact(out, "subjects") == "2 (01, 03)"

@@ -239,3 +239,11 @@ def test_a_missing_library_is_reported_with_its_extra(name, tmp_path, monkeypatc
     message = rf"needs {name}: pip install 'repbias\[brainscore\]'"
     with pytest.raises(RepbiasError, match=message):
         read_file(path)
+
+
+def test_presentations_are_selected_by_their_coordinates(tmp_path):
+    path = save(assembly(), tmp_path / "a.nc")
+    found = read_file(path, trials_where={"object_name": "face"}, where={"region": "IT"})
+    assert (found.trials["number"] % 2 == 0).all()
+    np.testing.assert_array_equal(found.responses, DATA[found.trials["number"]][:, 1:])
+    assert found.info["trials_left_out"] == 7

@@ -591,3 +591,24 @@ def test_missing_nilearn_is_reported_with_its_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "nilearn.glm.first_level", None)
     with pytest.raises(RepbiasError, match=r"pip install 'repbias\[glm\]'"):
         read_folder(tmp_path)
+
+
+@pytest.mark.parametrize("regressors", ["stimulus", "trial"])
+def test_events_that_are_left_out_are_modelled_as_others_are(regressors, tmp_path):
+    """As if they were of a further stimulus, which `exclude` names."""
+    done = np.array([1, 1, 0, 1, 1, 0, 1, 1])
+    late = pd.DataFrame({"onset": [500.0, 43.0], "duration": 4.0, "trial_type": "n/a", "done": 0})
+    write_run(tmp_path / "a", events=EVENTS)
+    write_run(tmp_path / "b", events=EVENTS)
+    name = tmp_path / "{}/sub-01/func/sub-01_task-x_run-1_events.tsv"
+    whole = pd.concat([EVENTS.assign(done=done), late])  # one after the end, one listed twice
+    whole.to_csv(str(name).format("a"), sep="\t", index=False)
+    renamed = EVENTS.assign(trial_type=EVENTS["trial_type"].where(done == 1, "aborted"))
+    renamed.to_csv(str(name).format("b"), sep="\t", index=False)
+    settings = {"response": {"regressors": regressors}}
+    found = read_folder(tmp_path / "a", trials_where={"done": 1}, **settings)
+    expected = read_folder(tmp_path / "b", exclude=["aborted"], **settings)
+    np.testing.assert_allclose(found.responses, expected.responses, rtol=1e-9)
+    for column in ("stimulus_id", "start_time", "n_events"):
+        assert found.trials[column].tolist() == expected.trials[column].tolist()
+    assert found.info["trials_left_out"] == 4

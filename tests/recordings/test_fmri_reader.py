@@ -22,6 +22,7 @@ from sklearn.svm import SVC
 
 from repbias.base.spec import RepbiasError
 from repbias.io.recordings import Recording
+from repbias.recordings.readers import read_recording
 from repbias.recordings.readers.fmri import FmriRecording, read
 from repbias.recordings.readers.fmri.bold import prepare_run
 
@@ -994,3 +995,105 @@ def test_missing_nibabel_is_reported_with_its_extra(files, monkeypatch):
     monkeypatch.setitem(sys.modules, "nibabel", None)
     with pytest.raises(RepbiasError, match=r"NIfTI needs nibabel: pip install 'repbias\[nifti\]'"):
         read_spec(path=files / "betas.nii.gz", content="betas", events=str(files / "events.csv"))
+
+
+# What is left out.
+
+SHOWN = BIDS.dropna(subset=["trial_type"])
+
+
+def cohort(folder, lacking=()):
+    """Write two subjects with three runs each, some without events; return the settings."""
+    for subject in ("01", "02"):
+        for run in ("1", "2", "3"):
+            name = f"sub-{subject}/run-{run}"
+            nifti(folder / f"{name}_bold.nii.gz", bold(seed=int(subject + run)))
+            if (subject, run) not in lacking:
+                table(folder / f"{name}_events.tsv", SHOWN)
+    return {
+        "path": folder,
+        "content": "bold",
+        "images": "sub-{subject}/run-{run}_bold.nii.gz",
+        "events": "sub-{subject}/run-{run}_events.tsv",
+        "columns": {"stimulus": "stim_file"},
+    }
+
+
+def test_a_run_without_events_is_named_and_can_be_left_out(tmp_path):
+    settings = cohort(tmp_path / "a", lacking=[("01", "2"), ("02", "3")])
+    remedy = r"leave_out: \[\{subject: '01', run: '2'\}, \{subject: '02', run: '3'\}\]"
+    with pytest.raises(ValidationError, match=rf"there is no file .*, nor 1 more; .*{remedy}"):
+        read_spec(**settings)
+    settings["leave_out"] = [{"subject": "02", "run": 3}, {"subject": 1, "run": ["1", "2"]}]
+    spec = FmriRecording(kind="fmri", stimuli="set", **settings)
+    recording = read_recording(spec, KNOWN)
+    assert recording.info["files_left_out"] == [
+        "sub-01/run-1_bold.nii.gz",
+        "sub-01/run-2_bold.nii.gz",
+        "sub-02/run-3_bold.nii.gz",
+    ]
+    settings = cohort(tmp_path / "b")
+    for left_out in recording.info["files_left_out"]:
+        (tmp_path / "b" / left_out).unlink()
+    assert_same(read(spec, KNOWN), read_spec(**settings), info=False)
+
+
+@pytest.mark.parametrize(
+    ("leave_out", "message"),
+    [
+        ([{"session": "1"}], r"leave_out: \{session\} is not in 'images'; allowed: run, subject"),
+        ([{"subject": "03"}], r"leave_out: .*no file of subject '03'; .*allowed: 01, 02"),
+        ([{"run": ["1", "7"]}], r"no file of run '7'; .*allowed: 1, 2, 3"),
+        ([{"subject": ["01", "02"]}], "leave_out: names all 6 files"),
+    ],
+)
+def test_what_is_to_be_left_out_must_be_there(leave_out, message, tmp_path):
+    with pytest.raises(ValidationError, match=message):
+        read_spec(**cohort(tmp_path), leave_out=leave_out)
+
+
+def test_the_runs_of_one_subject_are_those_that_can_be_left_out(tmp_path):
+    settings = cohort(tmp_path)
+    (tmp_path / "sub-01/run-3_bold.nii.gz").unlink()
+    with pytest.raises(ValidationError, match=r"no file of run '3'; .*allowed: 1, 2 "):
+        read_spec(**settings, leave_out=[{"subject": "01", "run": "3"}])
+
+
+def test_events_that_trials_where_does_not_select_have_no_response(tmp_path):
+    """Their stimulus, onset and duration may be missing."""
+    columns = {"stimulus": "stim_file"}
+    kept = SHOWN.iloc[[0, 2]].assign(done="yes")
+    aborted = pd.DataFrame({"onset": [12.0, np.nan], "duration": [4.0, np.nan], "done": "no"})
+    expected = read_spec(**runs_of_bids(tmp_path / "a", [kept]), columns=columns)
+    settings = runs_of_bids(tmp_path / "b", [pd.concat([aborted, kept])]) | {"columns": columns}
+    found = read_spec(**settings, trials_where={"done": "yes"})
+    assert_same(found, expected, info=False)
+    assert found.info["trials_left_out"] == 2
+    with pytest.raises(RepbiasError, match=r"holds no stimulus where \{'done': 'maybe'\}, nor"):
+        read_spec(**settings, trials_where={"done": "maybe"})
+    with pytest.raises(RepbiasError, match="trials_where: no column 'doen'; did you mean 'done'"):
+        read_spec(**settings, trials_where={"doen": "yes"})
+
+
+def test_a_run_without_a_selected_event_is_left_out(tmp_path, caplog):
+    settings = runs_of_bids(tmp_path, [SHOWN.assign(done=0), SHOWN.assign(done=1)])
+    settings["columns"] = {"stimulus": "stim_file"}
+    found = read_spec(**settings, trials_where={"done": 1})
+    assert set(found.trials["run"]) == {2}
+    assert "no trial where {'done': 1.0}; done is 0" in caplog.text
+    assert found.info["trials_left_out"] == 3
+
+
+def test_betas_that_trials_where_does_not_select_are_left_out(tmp_path):
+    values, events = betas()
+    done = np.arange(12) % 3 > 0
+    path = nifti(tmp_path / "betas.nii.gz", values)
+    whole = table(tmp_path / "events.csv", events.assign(done=done))
+    settings = {"path": path, "content": "betas"}
+    found = read_spec(**settings, events=whole, trials_where={"done": True})
+    part = table(tmp_path / "part.csv", events[done])
+    path = nifti(tmp_path / "part.nii.gz", values[..., done])
+    assert_same(found, read_spec(path=path, content="betas", events=part), info=False)
+    assert found.info["trials_left_out"] == 4
+    with pytest.raises(ValidationError, match="trials_where: needs 'events', a table"):
+        read_spec(**settings, events="headers", trials_where={"done": True})

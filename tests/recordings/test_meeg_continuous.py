@@ -448,3 +448,67 @@ def test_settings_that_do_not_fit_are_refused(settings, message, path):
 def test_settings_that_contradict_themselves_are_refused(settings, message, path):
     with pytest.raises(ValidationError, match=message):
         read_file(path, **settings)
+
+
+# What is left out.
+
+
+def cohort(folder, lacking=()):
+    """Write two sessions of two subjects as BIDS has them, some without events."""
+    for name in ("sub-01_ses-1", "sub-01_ses-2", "sub-02_ses-1", "sub-02_ses-2"):
+        (folder / name).mkdir(parents=True)
+        meeg.brainvision(folder / name / f"{name}_eeg.vhdr", recording())
+        if name not in lacking:
+            rows = [(s / SFREQ, image, int(i != 2)) for i, (s, image) in enumerate(EVENTS)]
+            columns = ["onset", "stimulus", "completed"]
+            table(folder / name / f"{name}_events.tsv", columns, rows)
+    stem = "sub-{subject}_ses-{session}/sub-{subject}_ses-{session}"
+    return {"template": f"{stem}_eeg.vhdr", "events": f"{stem}_events.tsv"}
+
+
+def test_a_session_without_events_is_named_and_can_be_left_out(tmp_path):
+    settings = cohort(tmp_path, lacking=["sub-02_ses-1"])
+    remedy = r"leave_out: \[\{subject: '02', session: '1'\}\]"
+    with pytest.raises(ValidationError, match=rf"events: there is no file .*; .*{remedy}"):
+        read_file(tmp_path, **settings)
+    settings["leave_out"] = [{"subject": "sub-02", "session": "01"}]
+    spec = MneRecording(kind="mne", path=tmp_path, stimuli="set", **WINDOW, **settings)
+    sessions = [(source.where["subject"], source.where["session"]) for source in spec.sources()]
+    assert sessions == [("01", "1"), ("01", "2"), ("02", "2")]
+    assert spec.left_out() == [tmp_path / "sub-02_ses-1/sub-02_ses-1_eeg.vhdr"]
+    assert not any("sub-02_ses-1" in file for file in spec.input_files())
+    with pytest.raises(ValidationError, match=r"leave_out: .*no file of session '3'; allowed: 1"):
+        read_file(tmp_path, **settings | {"leave_out": [{"session": 3}]})
+    with pytest.raises(ValidationError, match="leave_out: expected values of the placeholders"):
+        read_file(tmp_path, **settings | {"leave_out": ["sub-02_ses-1/*"]})
+
+
+def test_files_of_more_files_are_left_out_by_path(path, tmp_path):
+    for name in ("b", "c"):
+        meeg.brainvision(tmp_path / f"{name}.vhdr", recording())
+    settings = {"more_files": [str(tmp_path / "*.vhdr")], "leave_out": [str(tmp_path / "b*")]}
+    spec = MneRecording(kind="mne", path=path, stimuli="set", **settings)
+    assert spec.files() == [path, tmp_path / "c.vhdr"]
+    assert spec.left_out() == [tmp_path / "b.vhdr"]
+
+
+def test_trials_are_selected_by_columns_of_a_table(path, tmp_path):
+    rows = [(s / SFREQ, name, i % 3) for i, (s, name) in enumerate(EVENTS)]
+    aborted = [("n/a", "image0", 5), (rows[1][0], "image3", 5)]  # without onset, or at the same one
+    columns = ["onset", "stimulus", "block"]
+    events = table(tmp_path / "all.tsv", columns, [*rows, *aborted])
+    found = read_file(path, events=events, trials_where={"block": [0, 1]})
+    kept = [row for row in rows if row[2] in (0, 1)]
+    expected = read_file(path, events=table(tmp_path / "kept.tsv", columns, kept))
+    np.testing.assert_array_equal(found.responses, expected.responses)
+    assert found.trials["block"].tolist() == expected.trials["block"].tolist()
+    assert found.info["trials_left_out"] == len(rows) + 2 - len(kept)
+    assert "trials_left_out" not in expected.info
+    # A log without onsets belongs to the markers in their order, also where rows are left out.
+    log = table(tmp_path / "log.tsv", columns[1:], [row[1:] for row in rows])
+    in_order = read_file(path, events=log, trials_where={"block": [0, 1]})
+    np.testing.assert_array_equal(in_order.responses, expected.responses)
+    with pytest.raises(RepbiasError, match=r"trials_where: no trial where .*7.0}; block is 0"):
+        read_file(path, events=events, trials_where={"block": 7})
+    with pytest.raises(RepbiasError, match="trials_where: markers have no columns; set 'events'"):
+        read_file(path, trials_where={"block": 7})

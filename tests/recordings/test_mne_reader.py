@@ -303,3 +303,13 @@ def test_missing_mne_is_reported_with_its_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "mne", None)
     with pytest.raises(RepbiasError, match=r"needs mne: pip install 'repbias\[mne\]'"):
         read_file(path)
+
+
+def test_epochs_are_selected_by_their_metadata(tmp_path):
+    metadata = pd.DataFrame({"outcome": ["correct", "aborted", "wrong"] * 4})
+    path = write(tmp_path / "sub-01-epo.fif", metadata=metadata)
+    found = read_file(path, trials_where={"outcome": ["correct", "wrong"]})
+    assert sorted(written(found)) == [i for i in range(N_TRIALS) if i % 3 != 1]
+    assert found.info["trials_left_out"] == 4
+    with pytest.raises(RepbiasError, match="trials_where: no column 'rt'; allowed: outcome"):
+        read_file(path, trials_where={"rt": 1})

@@ -676,3 +676,14 @@ def test_columns_of_text_numbers_and_nothing_else_are_kept():
         "days": ["2020-01-01", "", "2020-01-02"],
         "a_b": [1, 2, 3],
     }
+
+
+def test_trials_where_keeps_trials_by_their_columns(units_file):
+    found = read_file(units_file, trials_where={"correct": True, "picture": ["image1", "image3"]})
+    kept = [t for t in TRIALS if t["correct"] and t["picture"] in ("image1", "image3")]
+    times = sorted(found.trials["onset"].tolist())
+    assert times == [trial["onset"] for trial in kept]
+    assert found.info["trials_left_out"] == N_TRIALS - len(kept)
+    whole = read_file(units_file)
+    rows = np.flatnonzero(np.isin(whole.trials["onset"], times))
+    np.testing.assert_array_equal(found.responses, np.asarray(whole.responses)[rows])

@@ -346,3 +346,51 @@ def test_lists_have_one_value_per_folder(folder, trials):
         spec_of(folder, trials, sampling_rate=[RATE, RATE])
     with pytest.raises(ValidationError, match="trials"):
         PhyRecording(kind="phy", path=folder, stimuli="s", stimulus="stim", from_s=0, to_s=1)
+
+
+def test_trials_that_were_aborted_are_left_out(folder, tmp_path):
+    """Their times may be missing, or beyond the recording, where those of most are."""
+    completed = [int(i < 6) for i in range(15)]
+    starts = ["" if i == 6 else start + 1000 * (i > 6) for i, start in enumerate(STARTS)]
+    whole = write_trials(tmp_path / "whole.csv", starts, completed=completed)
+    found = read(spec_of(folder, whole, trials_where={"completed": 1}), KNOWN)
+    part = write_trials(tmp_path / "part.csv", STARTS[:6], SHOWN[:6], completed=completed[:6])
+    expected = read(spec_of(folder, part), KNOWN)
+    np.testing.assert_array_equal(found.responses, expected.responses)
+    assert found.trials.keys() == expected.trials.keys()
+    assert found.info == expected.info | {"trials_left_out": 9}
+
+
+def test_a_session_that_is_left_out_needs_no_trials(folder, tmp_path):
+    for session in ("tuesday", "wednesday"):
+        write_curated(tmp_path / session / "kilosort4")
+    rows = {"session": ["monday"] * 15 + ["wednesday"] * 15, "subject": "m"}
+    rows["subject"] = ["m"] * 30
+    trials = write_trials(tmp_path / "t.csv", [*STARTS, *STARTS], [*SHOWN, *SHOWN], **rows)
+    more = {"more_files": [str(tmp_path / "*/kilosort4")], "subject": "m"}
+    with pytest.raises(RepbiasError, match=r"no trial of session 'tuesday'.*\(leave_out\)"):
+        read(spec_of(folder, trials, **more), KNOWN)
+    spec = spec_of(folder, trials, **more, leave_out=[str(tmp_path / "tuesday/*")])
+    assert set(read(spec, KNOWN).trials["session"]) == {"monday", "wednesday"}
+    assert spec.left_out() == [tmp_path / "tuesday/kilosort4"]
+    assert not any("tuesday" in file for file in spec.input_files())
+    for left_out, message in (
+        (str(tmp_path / "*/kilosort4"), "names 'path'; set 'path' to another file"),
+        (str(tmp_path / "friday*"), "names none of more_files; .*allowed: .*tuesday/kilosort4"),
+        ({"session": "tuesday"}, "expected paths of more_files, or patterns of them"),
+    ):
+        with pytest.raises(ValidationError, match=f"leave_out: .*{message}"):
+            spec_of(folder, trials, **more, leave_out=[left_out])
+
+
+def test_a_session_without_a_selected_trial_is_left_out(folder, tmp_path, caplog):
+    write_curated(tmp_path / "tuesday" / "kilosort4")
+    rows = {"session": ["monday"] * 15 + ["tuesday"] * 15, "ok": [1] * 15 + [0] * 15}
+    rows["subject"] = ["m"] * 30
+    trials = write_trials(tmp_path / "t.csv", [*STARTS, *STARTS], [*SHOWN, *SHOWN], **rows)
+    settings = {"more_files": [tmp_path / "tuesday/kilosort4"], "subject": "m"}
+    found = read(spec_of(folder, trials, **settings, trials_where={"ok": 1}), KNOWN)
+    assert set(found.trials["session"]) == {"monday"}
+    assert "no trial where {'ok': 1.0}; ok is 0; the file is left out" in caplog.text
+    with pytest.raises(RepbiasError, match=r"trials_where: no trial where .*2.0}; ok is 1"):
+        read(spec_of(folder, trials, **settings, trials_where={"ok": 2}), KNOWN)

@@ -299,3 +299,12 @@ def test_truncated_and_other_files_are_refused(tmp_path):
         file["x"] = 1
     with pytest.raises(RepbiasError, match=r"neither a dataset nor RDMs .* the file holds x"):
         read_file(tmp_path / "other.h5")
+
+
+def test_observations_are_selected_by_their_descriptors(tmp_path):
+    content, measurements = dataset()
+    path = saved(content, tmp_path)
+    found = read_file(path, unit="name", trials_where={"session": 2})
+    assert found.trials["stimulus_id"].tolist() == ["img0", "img10", "img2"]
+    np.testing.assert_array_equal(found.responses, measurements[[5, 4, 3]][:, [1, 0, 2]])
+    assert found.info["trials_left_out"] == 3

@@ -402,3 +402,26 @@ def test_line_numbers_are_those_of_the_file(tmp_path):
     table = read_table(tmp_path / "x.txt", header=["label", "run"])
     assert table.to_dict("list") == {"label": ["rest", "face"], "run": ["0", "1"]}
     assert list(table.index) == [1, 3]
+
+
+def test_rows_are_selected_by_their_columns(tmp_path):
+    """A column of numbers that selects trials is no unit."""
+    wide = pd.DataFrame(
+        {
+            "stimulus": ["cat", "dog", "cat"],
+            "completed": [1, 0, 1],
+            "a": [1.0, 2.0, 3.0],
+            "b": [4.0, 5.0, 6.0],
+        }
+    )
+    long = wide.melt(["stimulus", "completed"], var_name="unit", value_name="response")
+    for format_, frame in (("wide", wide), ("long", long)):
+        found = read_frame(frame, tmp_path, format=format_, trials_where={"completed": 1})
+        assert found.trials["stimulus_id"].tolist() == ["cat", "cat"]
+        assert found.units["unit"].tolist() == ["a", "b"]
+        assert np.sort(found.responses, axis=0).tolist() == [[1, 4], [3, 6]]
+        assert found.info["trials_left_out"] == len(frame) // 3
+    yes_or_no = wide.assign(completed=["TRUE", "False", "true"])
+    for wanted in (True, "TRUE"):
+        found = read_frame(yes_or_no, tmp_path, format="wide", trials_where={"completed": wanted})
+        assert len(found.responses) == (2 if wanted is True else 1)

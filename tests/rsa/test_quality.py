@@ -447,9 +447,13 @@ def test_categories_in_ventral_temporal_cortex(test_data):
 def test_trials_that_were_left_out_are_counted_and_named():
     recording = recording_of(responses())
     recording.info |= {"unmatched_trials": 6, "unmatched_ids": ["cat", "dog"]}
-    row = measured(recording).loc["trials_unmatched"]
+    recording.info |= {"files_left_out": ["run-2.nii"], "trials_left_out": 3}
+    rows = measured(recording)
+    row = rows.loc["trials_unmatched"]
     assert row["value"] == 6
     assert "'cat', 'dog'" in row["method"]
+    assert rows["value"][["files_left_out", "trials_left_out"]].tolist() == [1, 3]
+    assert "run-2.nii" in rows["method"]["files_left_out"]
 
 
 @pytest.mark.parametrize("n_subjects", [2, 3])

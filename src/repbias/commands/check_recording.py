@@ -67,6 +67,8 @@ def check_recording(
     missing = f"; never shown: {some(never)}" if len(never) else ""
     left_out = f"; left out: {some(excluded)}" if excluded else ""
     findings.facts["stimuli"] = f"{len(shown)} of {len(known)}{missing}{left_out}"
+    if said := _left_out(recording):
+        findings.facts["left out"] = said
     if "matched" in recording.info:
         findings.facts["ids"] = "; ".join(recording.info["matched"])
     if recording.responses is None:
@@ -93,6 +95,16 @@ def check_recording(
         n_times = of_time[0] if of_time else 1
     n_bytes = 8 * prod(values.shape)
     return RecordingSize(len(shown), n_units, n_times, n_bytes), common.stimulus_ids
+
+
+def _left_out(recording: Recording) -> str:
+    """Say how many files and trials the entry leaves out; empty if it leaves out none."""
+    files = recording.info.get("files_left_out", [])
+    parts = [f"{count(len(files), 'file')} (leave_out): {some(files)}"] if files else []
+    n_trials = recording.info.get("trials_left_out")
+    if n_trials is not None:
+        parts.append(f"{count(n_trials, 'trial')} (trials_where)")
+    return "; ".join(parts)
 
 
 def _describe_responses(findings: Findings, recording: Recording) -> None:

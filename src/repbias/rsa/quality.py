@@ -93,6 +93,7 @@ def quality_table(name: str, recording: Recording, spec: Geometry) -> pd.DataFra
         whole["stimuli_excluded"] = _count(
             len(excluded), f"stimuli left out: {', '.join(excluded)}"
         )
+    whole |= _left_out(recording)
     if "stimuli_in_set" in recording.info:
         missing = recording.info["stimuli_in_set"] - len(recording.stimulus_ids)
         whole["stimuli_not_shown"] = _count(missing, "stimuli of the set, never shown")
@@ -131,6 +132,17 @@ def _unmatched(recording: Recording) -> Measures:
     examples = ", ".join(map(repr, ids[:5])) + (", ..." if len(ids) > 5 else "")
     what = f"trials left out, of {len(ids)} stimuli that are not in the set: {examples}"
     return {"trials_unmatched": _count(recording.info["unmatched_trials"], what)}
+
+
+def _left_out(recording: Recording) -> Measures:
+    """Count the files and trials that the entry leaves out, if it leaves out any."""
+    found = {}
+    if files := recording.info.get("files_left_out"):
+        found["files_left_out"] = _count(len(files), f"files left out: {', '.join(files)}")
+    if "trials_left_out" in recording.info:
+        what = "trials that trials_where leaves out"
+        found["trials_left_out"] = _count(recording.info["trials_left_out"], what)
+    return found
 
 
 def _trials(recording: Recording) -> Measures:

@@ -8,6 +8,7 @@ function ``read(spec, stimulus_ids) -> Recording``; then register both in :data:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -95,6 +96,12 @@ def read_recording(
             for values in columns_of.values():
                 if np.asarray(values).dtype.kind in "UO":
                     "".join(np.asarray(values).astype(str).flat).encode()  # HDF5's text is UTF-8
+    if left_out := spec.left_out():
+        folder = spec.path if spec.path.is_dir() else Path()
+        recording.info["files_left_out"] = [
+            (file.relative_to(folder) if file.is_relative_to(folder) else file).as_posix()
+            for file in left_out
+        ]
     excluded = np.isin(stimulus_ids, recording.info["excluded_ids"])
     recording.info["stimuli_in_set"] = int((~excluded).sum())
     rows = np.searchsorted(stimulus_ids, recording.stimulus_ids)

@@ -12,14 +12,20 @@ import numpy as np
 from repbias.base.spec import RepbiasError, nearest
 from repbias.io.recordings import Recording
 from repbias.io.untrusted import open_hdf5, readable, refuse_size
-from repbias.recordings.readers.common import RawResponses, ResponseRecording, canonical
-from repbias.recordings.readers.files import Where, import_optional, plain_columns, select
+from repbias.recordings.readers.common import RawResponses, Where, WithTrials, canonical
+from repbias.recordings.readers.files import (
+    import_optional,
+    plain_columns,
+    select,
+    select_trials,
+    trials_left_out,
+)
 
 #: Coordinates that may name a neuroid's subject; the first one that exists is used.
 SUBJECT_COORDINATES = ("animal", "subject")
 
 
-class BrainscoreRecording(ResponseRecording):
+class BrainscoreRecording(WithTrials):
     """A Brain-Score NeuroidAssembly saved as netCDF (`.nc`).
 
     Its dimensions are presentations (or averages, one for each stimulus), neuroids and, optionally,
@@ -74,12 +80,16 @@ def read(spec: BrainscoreRecording, stimulus_ids: np.ndarray) -> Recording:
     columns = plain_columns(trials)
     if "repetition" in columns:
         columns.setdefault("repeat", columns["repetition"])
+    selected = select_trials(spec, path, columns, len(responses))
     raw = RawResponses(
-        stimulus=trials[spec.stimulus],
-        responses=responses[:, chosen],
-        trials=columns,
+        stimulus=trials[spec.stimulus][selected],
+        responses=responses[np.ix_(selected, chosen)],
+        trials={name: values[selected] for name, values in columns.items()},
         units={name: values[chosen] for name, values in units.items()},
-        info={"times_s": _centres(spec, coordinates)} if times else {},
+        info={
+            **({"times_s": _centres(spec, coordinates)} if times else {}),
+            **trials_left_out(spec, int((~selected).sum())),
+        },
     )
     return canonical(spec, stimulus_ids, raw)
 

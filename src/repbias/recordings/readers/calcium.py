@@ -13,8 +13,8 @@ from pydantic import Field, model_validator
 
 from repbias.base.spec import InputPath, RepbiasError
 from repbias.io.arrays import ARRAY_SUFFIXES, load_array
-from repbias.recordings.readers.common import read_lines
-from repbias.recordings.readers.files import SessionResponses, Where, plain_columns, select
+from repbias.recordings.readers.common import Where, read_lines
+from repbias.recordings.readers.files import SessionResponses, plain_columns, select
 from repbias.recordings.readers.trials import (
     SeriesRecording,
     average,
@@ -106,7 +106,7 @@ def read_session(
     ------
     RepbiasError
         If the frames have other times than the trials.
-    NoUnits
+    NothingSelected
         If no cell is selected.
     """
     trials = read_trials(spec, path, session)

@@ -80,6 +80,10 @@ class FileRecording(StimulusFile):
     """The regions that are analysed, each by itself; by default all. A mapping joins several under
     a new name: `{ventral: [V4, IT]}`; no region may be in two."""
 
+    def left_out(self) -> list[Path]:
+        """Return the files that a setting `leave_out` names: they are not read."""
+        return []
+
     @field_validator("exclude", "analyse_subjects")
     @classmethod
     def _different(cls, ids: list[str] | None) -> list[str] | None:
@@ -109,6 +113,18 @@ class ResponseRecording(FileRecording, Preparation):
     def input_files(self) -> list[str]:
         """Return all files that the recording is read from; changing one reruns what uses it."""
         return [*super().input_files(), *([str(self.rename)] if self.rename else [])]
+
+
+#: Which rows of a table are meant: columns, and the value or values that each must have.
+Where = dict[str, str | bool | float | list[str | bool | float]]
+
+
+class WithTrials(ResponseRecording):
+    """Settings of every recording whose trials are rows of a table."""
+
+    trials_where: Where = {}
+    """Trials to keep: columns of the table of trials, or events, and the value or list of values
+    that each must have, for example `{completed: 1}`; by default all."""
 
 
 #: How an axis that follows the ids of the whole set is sorted: what a user writes, and the order,

@@ -20,11 +20,8 @@ from repbias.base.order import naturally
 from repbias.base.spec import InputPath, RepbiasError, expand_variables, nearest
 from repbias.io.blocks import Block, Blocks
 from repbias.io.recordings import Recording
-from repbias.recordings.readers.common import (
-    RawResponses,
-    ResponseRecording,
-    canonical,
-)
+from repbias.io.text_tables import typed
+from repbias.recordings.readers.common import RawResponses, Where, WithTrials, canonical
 
 logger = logging.getLogger(__name__)
 
@@ -33,21 +30,21 @@ T = TypeVar("T")
 #: Times closer than this are equal: far above rounding, far below a sampling interval.
 TOLERANCE_S = 1e-6
 
-#: Which units to keep: columns, and the value or values that each must have.
-Where = dict[str, str | float | list[str | float]]
+
+class NothingSelected(RepbiasError):
+    """A file that has none of the selected units or trials."""
 
 
-class NoUnits(RepbiasError):
-    """A file that has none of the selected units."""
-
-
-class MultiFileRecording(ResponseRecording):
+class MultiFileRecording(WithTrials):
     """Further settings of recordings that may span several files."""
 
     more_files: list[InputPath] = []
     """Further files, of other sessions or subjects, or patterns of their paths such as
     `sub-*/*.nwb` (`**` is any number of folders; `path` itself is not read twice). Units that are
     missing from a file count as not observed in its trials."""
+    leave_out: list[str | Where] = []
+    """Files of `more_files` that are not read, such as that of an aborted session: their paths, or
+    patterns of them. Lists with one value per file have none for these."""
     subject: str | list[str] | None = None
     """Name of the subject, or a list with one name per file; by default as stated in the files."""
 
@@ -55,12 +52,13 @@ class MultiFileRecording(ResponseRecording):
     PER_FILE: ClassVar[tuple[str, ...]] = ()
 
     def files(self) -> list[Path]:
-        """Return all files, `path` first."""
-        return [self.path, *self.more_files]
+        """Return all files that are read, `path` first."""
+        left_out = self.left_out()
+        return [self.path, *(path for path in self.more_files if path not in left_out)]
 
     def input_files(self) -> list[str]:
         """Return all files that the recording is read from; changing one reruns what uses it."""
-        return [*super().input_files(), *chain(*map(self.parts_of, self.more_files))]
+        return [*super().input_files(), *chain(*map(self.parts_of, self.files()[1:]))]
 
     @field_validator("more_files", mode="before")
     @classmethod
@@ -81,6 +79,29 @@ class MultiFileRecording(ResponseRecording):
         if len({path.resolve() for path in self.files()}) < n_files:
             raise ValueError("path and more_files contain a file twice")
         return self
+
+    def left_out(self) -> list[Path]:
+        """Return the files that are not read, as `leave_out` names them."""
+        known = {path.resolve(): path for path in self.more_files}
+        found: list[Path] = []
+        for entry in self.leave_out:
+            if not isinstance(entry, str):
+                raise ValueError(
+                    f"leave_out: expected paths of more_files, or patterns of them, found {entry}"
+                )
+            text = expand_variables(entry)
+            globbed = glob.glob(text, recursive=True)  # noqa: PTH207 (Path.glob: only relative)
+            matched = [Path(file).resolve() for file in globbed or [text]]
+            if self.path.resolve() in matched:
+                raise ValueError(f"leave_out: {entry!r} names 'path'; set 'path' to another file")
+            named = [known[path] for path in matched if path in known]
+            if not named:
+                raise ValueError(
+                    f"leave_out: {entry!r} names none of more_files; "
+                    f"{nearest(entry, map(str, self.more_files))}"
+                )
+            found += named
+        return found
 
     def value_for(self, path: Path, values: T | Sequence[T]) -> T:
         """Return a setting's value for a file: its own of a list with one per file."""
@@ -121,9 +142,11 @@ class SessionResponses(RawResponses):
     Attributes
     ----------
     session : name of the session, unique among those of its subject
+    left_out : how many trials `trials_where` does not select
     """
 
     session: str
+    left_out: int = 0
 
 
 def read_files(
@@ -140,7 +163,8 @@ def read_files(
     known
         Sorted ids of the stimulus set.
     read_file
-        Reads one file; may raise :class:`NoUnits`, which is an error only if it does for all files.
+        Reads one file; may raise :class:`NothingSelected`, which is an error only if it does for
+        all files.
 
     Raises
     ------
@@ -167,7 +191,11 @@ def read_files(
         responses=Blocks((sum(sizes), len(names), *example.responses.shape[2:]), blocks),
         trials=_stacked([session.trials for session in sessions.values()]),
         units={name: values[first] for name, values in units.items()},
-        info={**example.info, "file": ", ".join(path.name for path in sessions)},
+        info={
+            **example.info,
+            "file": ", ".join(path.name for path in sessions),
+            **trials_left_out(spec, sum(session.left_out for session in sessions.values())),
+        },
     )
     return canonical(spec, known, joined)
 
@@ -175,13 +203,13 @@ def read_files(
 def _read_sessions(
     spec: MultiFileRecording, read_file: Callable[[Any, Path], SessionResponses]
 ) -> dict[Path, SessionResponses]:
-    """Read every file that has any of the selected units."""
+    """Read every file that has any of the selected units and trials."""
     sessions: dict[Path, SessionResponses] = {}
-    errors: list[NoUnits] = []
+    errors: list[NothingSelected] = []
     for path in spec.files():
         try:
             session = read_file(spec, path)
-        except NoUnits as error:
+        except NothingSelected as error:
             logger.warning("%s; the file is left out", error)
             errors.append(error)
             continue
@@ -308,30 +336,74 @@ def select(path: Path, where: Where, units: Mapping[str, np.ndarray]) -> np.ndar
     ------
     RepbiasError
         If a column does not exist, or holds numbers where text is wanted.
-    NoUnits
+    NothingSelected
         If no unit is selected.
     """
-    chosen = np.ones(len(units["unit"]), bool)
-    if not len(chosen):
-        raise NoUnits(f"{path}: has no units")
+    if not len(units["unit"]):
+        raise NothingSelected(f"{path}: has no units")
+    return _rows_where(path, "where", where, units, len(units["unit"]))
+
+
+def select_trials(spec: WithTrials, path: Path, columns: Mapping[str, Any], n: int) -> np.ndarray:
+    """Return which trials have the values that the entry wants, (trial,) bool; say how many.
+
+    Parameters
+    ----------
+    spec
+        The entry of ``recordings:``.
+    path
+        The table of trials, or the file that holds it.
+    columns
+        All of its columns: of a text table, or typed.
+    n
+        Number of trials.
+
+    Raises
+    ------
+    RepbiasError
+        If a column does not exist, or holds numbers where text is wanted.
+    NothingSelected
+        If no trial is selected.
+    """
+    if not spec.trials_where or not n:
+        return np.ones(n, bool)
+    named = {
+        str(name): typed(cells) if np.asarray(cells).dtype.kind in "OU" else np.asarray(cells)
+        for name, cells in columns.items()
+    }
+    return _rows_where(path, "trials_where", spec.trials_where, named, n)
+
+
+def trials_left_out(spec: WithTrials, n: int) -> dict[str, int]:
+    """Return what a recording's `info` says of the trials that `trials_where` leaves out."""
+    return {"trials_left_out": n} if spec.trials_where else {}
+
+
+def _rows_where(
+    path: Path, key: str, where: Where, columns: Mapping[str, np.ndarray], n: int
+) -> np.ndarray:
+    """Return which rows have the wanted values in every wanted column, (row,) bool."""
+    chosen = np.ones(n, bool)
     for name, wanted in where.items():
-        if name not in units:
-            raise RepbiasError(f"{path}: where: no column {name!r}; {nearest(name, units)}")
+        if name not in columns:
+            raise RepbiasError(f"{path}: {key}: no column {name!r}; {nearest(name, columns)}")
         options = wanted if isinstance(wanted, list) else [wanted]
-        values = units[name]
+        values = columns[name]
         if values.dtype.kind in "fiub":
             try:
                 chosen &= np.isin(values.astype(float), np.array(options, float))
             except ValueError as error:
                 raise RepbiasError(
-                    f"{path}: where: {name!r} holds numbers, found {wanted!r}"
+                    f"{path}: {key}: {name!r} holds numbers, found {wanted!r}"
                 ) from error
         else:
-            chosen &= np.isin(values, as_ids(options))
+            yes_or_no = [str(option).lower() for option in options if isinstance(option, bool)]
+            chosen &= np.isin(values, as_ids(options)) | np.isin(np.char.lower(values), yes_or_no)
     if not chosen.any():
-        existing = {name: np.unique(units[name]).tolist() for name in where}
+        existing = {name: np.unique(columns[name]).tolist() for name in where}
         found = "; ".join(
             f"{name} is {', '.join(map(str, values[:10]))}" for name, values in existing.items()
         )
-        raise NoUnits(f"{path}: no unit where {where}; {found}")
+        what = "no unit" if key == "where" else f"{key}: no trial"
+        raise NothingSelected(f"{path}: {what} where {where}; {found}")
     return chosen

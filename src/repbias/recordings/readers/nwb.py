@@ -17,14 +17,15 @@ from repbias.io.recordings import Recording
 from repbias.io.text_tables import is_missing
 from repbias.io.untrusted import open_hdf5, readable, refuse_size
 from repbias.io.zarr import METADATA, is_zarr, open_nwb_zarr
+from repbias.recordings.readers.common import Where
 from repbias.recordings.readers.files import (
     SessionResponses,
-    Where,
     import_optional,
     plain,
     plain_columns,
     read_files,
     select,
+    select_trials,
     warn_of_version,
 )
 from repbias.recordings.readers.trials import (
@@ -169,24 +170,29 @@ def _trials(spec: NwbRecording, path: Path, file: Any) -> Trials:
     if spec.trials is not None:
         return read_trials(spec, path, session, subject)
     tables = {**(file.intervals or {}), **(file.events or {})}
+    other = "; or leave the file out (leave_out)" if spec.more_files else ""
     if spec.table not in tables:
-        raise RepbiasError(f"{path}: no table {spec.table!r}; {nearest(spec.table, tables)}")
+        raise RepbiasError(f"{path}: no table {spec.table!r}; {nearest(spec.table, tables)}{other}")
     table = tables[spec.table]
     shown = _column(path, table, "stimulus", spec.stimulus)
     align = _column(path, table, "align", spec.align)
     if align.dtype.kind not in "fiu":
         raise RepbiasError(f"{path}: align: the column {spec.align!r} does not hold times")
     if not len(align):
-        raise RepbiasError(f"{path}: the table {spec.table!r} is empty")
+        raise RepbiasError(f"{path}: the table {spec.table!r} is empty{other}")
+    columns = _plain(table)
+    selected = select_trials(spec, path, columns, len(align))
+    shown, align = shown[selected], align[selected]
     named = ~is_missing(as_ids(shown))
     where = f"{path}: table {spec.table!r}"
-    check_times(spec, where, "row", np.flatnonzero(named), align[named].astype(float))
+    check_times(spec, where, "row", np.flatnonzero(selected)[named], align[named].astype(float))
     return Trials(
         subject=spec.subject_of(path, subject),
         session=spec.value_for(path, spec.session) or session,
         stimulus=shown,
         align=align.astype(float),
-        columns=_plain(table),
+        columns={name: values[selected] for name, values in columns.items()},
+        left_out=int((~selected).sum()),
     )
 
 

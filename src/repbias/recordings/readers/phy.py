@@ -17,9 +17,9 @@ from repbias.io.arrays import load_array
 from repbias.io.recordings import Recording
 from repbias.io.text_tables import find_column, is_missing, read_table, typed
 from repbias.io.untrusted import readable
+from repbias.recordings.readers.common import Where
 from repbias.recordings.readers.files import (
     SessionResponses,
-    Where,
     plain_columns,
     read_files,
     select,

@@ -15,15 +15,20 @@ from repbias.io.recordings import Recording
 from repbias.io.untrusted import open_hdf5, readable, refuse_links
 from repbias.recordings.readers.common import (
     RawResponses,
-    ResponseRecording,
+    WithTrials,
     canonical,
 )
-from repbias.recordings.readers.files import plain, plain_columns
+from repbias.recordings.readers.files import (
+    plain,
+    plain_columns,
+    select_trials,
+    trials_left_out,
+)
 from repbias.recordings.readers.rdms import canonical_rdms
 from repbias.recordings.spec import Preparation
 
 
-class RsatoolboxRecording(ResponseRecording):
+class RsatoolboxRecording(WithTrials):
     """HDF5 files of rsatoolbox: a `Dataset`, a `TemporalDataset` or `RDMs`.
 
     Descriptors with one number or text per observation, channel or RDM are kept. Pickled files are
@@ -129,23 +134,26 @@ def _dataset(spec: RsatoolboxRecording, data: Any, known: np.ndarray) -> Recordi
         names = [f"{who}/{name}" for who, name in zip(subject, names, strict=True)]
     session = spec.named("session_descriptor", data.obs_descriptors)
     sessions = {} if session is None else {"session": plain(session)}
+    columns = plain_columns(data.obs_descriptors | sessions)
+    stimulus = _names(spec, spec.named("stimulus", data.obs_descriptors), "observation")
+    selected = select_trials(spec, spec.path, columns, len(stimulus))
     raw = RawResponses(
-        stimulus=_names(spec, spec.named("stimulus", data.obs_descriptors), "observation"),
-        responses=data.measurements,
-        trials=plain_columns(data.obs_descriptors | sessions),
+        stimulus=stimulus[selected],
+        responses=data.measurements if selected.all() else data.measurements[selected],
+        trials={name: values[selected] for name, values in columns.items()},
         units={
             **plain_columns(channels),
             "unit": np.array(names),
             "subject": subject,
             "region": _texts(spec, "region", (channels, whole), n_units),
         },
-        info=times,
+        info=times | trials_left_out(spec, int((~selected).sum())),
     )
     return canonical(spec, known, raw)
 
 
 def _rdms(spec: RsatoolboxRecording, rdms: Any, known: np.ndarray) -> Recording:
-    unused = set(Preparation.model_fields) | {"unit", "time_unit"}
+    unused = set(Preparation.model_fields) | {"unit", "time_unit", "trials_where"}
     inapplicable = sorted(unused & spec.given())
     if inapplicable:
         raise RepbiasError(f"{spec.path}: holds RDMs, which have no {', '.join(inapplicable)}")

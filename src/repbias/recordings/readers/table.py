@@ -13,8 +13,8 @@ from pydantic import Field, model_validator
 from repbias.base.spec import RepbiasError, Spec
 from repbias.io.recordings import Recording
 from repbias.io.text_tables import find_column, is_missing, numbers, read_table, texts, typed
-from repbias.recordings.readers.common import RawResponses, ResponseRecording, canonical
-from repbias.recordings.readers.files import plain_columns
+from repbias.recordings.readers.common import RawResponses, WithTrials, canonical
+from repbias.recordings.readers.files import plain_columns, select_trials, trials_left_out
 from repbias.recordings.spec import ORDER_COLUMNS
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class TableColumns(Spec):
     """Long format: centre of the time bin in seconds; absent if there is one response per trial."""
 
 
-class TableRecording(ResponseRecording):
+class TableRecording(WithTrials):
     """A text table, separated by commas (`.csv`), tabs (`.tsv`) or white space (`.txt`).
 
     Long format: one row per response of a unit. Rows with the same subject and unit are one unit;
@@ -70,7 +70,7 @@ class TableRecording(ResponseRecording):
     """Names of the columns, where they differ from the defaults."""
     units: list[str] | Literal["numeric others"] = "numeric others"
     """Wide format: the columns that are units; by default all numeric columns that are neither
-    named in `columns` or `trial_columns` nor called `run` or `start_time`."""
+    named in `columns`, `trial_columns` or `trials_where` nor called `run` or `start_time`."""
     trial_columns: list[str] = []
     """Wide format: numeric columns that describe the trial instead of being units."""
     subject: str = Field("subject1", min_length=1)
@@ -117,7 +117,11 @@ def read(spec: TableRecording, stimulus_ids: np.ndarray) -> Recording:
     table = read_table(spec.path)
     if not len(table):
         raise RepbiasError(f"{spec.path}: holds no rows below the header")
-    return (_long if spec.format == "long" else _wide)(spec, table, stimulus_ids)
+    selected = select_trials(spec, spec.path, table, len(table))
+    read_rows = _long if spec.format == "long" else _wide
+    recording = read_rows(spec, table[selected], stimulus_ids)
+    recording.info |= trials_left_out(spec, int((~selected).sum()))
+    return recording
 
 
 def _long(spec: TableRecording, table: pd.DataFrame, stimulus_ids: np.ndarray) -> Recording:
@@ -266,6 +270,7 @@ def _wide(spec: TableRecording, table: pd.DataFrame, stimulus_ids: np.ndarray) -
     subject = _only_subject(spec, table, called.pop("subject"))
     described = {find_column(spec.path, table, name) for name in spec.trial_columns}
     reserved = {stimulus, spec.columns.subject, *called.values(), *ORDER_COLUMNS} | described
+    reserved |= spec.trials_where.keys()
     units = _unit_columns(spec, table, reserved)
     kept = {name: name for name in table if name not in units and name != spec.columns.subject}
     kept |= {name: column for name, column in called.items() if column}

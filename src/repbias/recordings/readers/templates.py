@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from repbias.base.identities import as_ids
 from repbias.base.spec import RepbiasError, Spec, nearest
 from repbias.io.text_tables import find_column, is_missing
+from repbias.recordings.readers.common import Where
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +36,11 @@ class FileColumns(Spec):
 
 
 def match(
-    name: str, folder: Path, template: str, placeholders: Mapping[str, str] = PLACEHOLDERS
+    name: str,
+    folder: Path,
+    template: str,
+    placeholders: Mapping[str, str] = PLACEHOLDERS,
+    leave_out: Sequence[Where] = (),
 ) -> Iterator[tuple[Path, dict[str, str]]]:
     """Yield the files and folders that match a template, and the values of its placeholders.
 
@@ -49,17 +56,77 @@ def match(
         The template.
     placeholders
         Those that it may have, and the regular expression of what each matches.
+    leave_out
+        Files that are not meant: each entry has the value or values of some placeholders.
 
     Raises
     ------
     ValueError
-        If nothing matches, a placeholder is unknown, or the template is an absolute path.
+        If nothing matches, a placeholder is unknown, the template is an absolute path, or an entry
+        of `leave_out` names no file.
     """
-    found = [(p, m) for p, m in _globbed(name, folder, template, placeholders) if m]
+    globbed = _globbed(name, folder, template, placeholders)
+    found = {path: matched.groupdict() for path, matched in globbed if matched}
     if not found:
         raise ValueError(f"{name}: no file in {folder} matches {template!r}")
-    for path, matched in found:
-        yield path, matched.groupdict()
+    left_out = set(chain(*(_named_by(entry, found, name) for entry in leave_out)))
+    if len(left_out) == len(found):
+        raise ValueError(f"leave_out: names all {len(found)} files that match {template!r}")
+    yield from ((path, where) for path, where in found.items() if path not in left_out)
+
+
+def _named_by(
+    entry: Where, files: Mapping[Path, Mapping[str, str]], name: str
+) -> Mapping[Path, Mapping[str, str]]:
+    """Return the files that an entry of `leave_out` names by the values of their placeholders."""
+    for placeholder, wanted in entry.items():
+        if placeholder not in next(iter(files.values())):
+            known = nearest(placeholder, next(iter(files.values())))
+            raise ValueError(f"leave_out: {{{placeholder}}} is not in {name!r}; {known}")
+        values = {where[placeholder] for where in files.values()}
+        meant: set[str] = set()
+        for value in as_ids(wanted if isinstance(wanted, list) else [wanted]).tolist():
+            equal = {value} & values or {v for v in values if same_name(placeholder, v, value)}
+            if not equal:
+                raise ValueError(
+                    f"leave_out: {entry}: no file of {placeholder} {value!r}; "
+                    f"{nearest(value, values)}"
+                )
+            meant |= equal
+        files = {path: where for path, where in files.items() if where[placeholder] in meant}
+    return files
+
+
+def or_left_out(*files: Mapping[str, str]) -> str:
+    """Return the end of a message about files: how to leave them out, by their placeholders.
+
+    Examples
+    --------
+    >>> or_left_out({"subject": "03", "run": "2"})
+    "; to leave it out: leave_out: [{subject: '03', run: '2'}]"
+    """
+    named = [", ".join(f"{name}: {value!r}" for name, value in where.items()) for where in files]
+    entries = _some([f"{{{entry}}}" for entry in dict.fromkeys(named) if entry])
+    return f"; to leave {'it' if len(files) == 1 else 'them'} out: leave_out: [{entries}]" * bool(
+        entries
+    )
+
+
+def refuse_missing(name: str, files: Sequence[tuple[Path, Mapping[str, str]]]) -> None:
+    """Refuse files that belong to those of a template if one does not exist.
+
+    Parameters
+    ----------
+    name
+        The setting that names them.
+    files
+        Each, and the values of the placeholders of the file that it belongs to.
+    """
+    missing = [(path, where) for path, where in files if not path.is_file()]
+    if missing:
+        others = f", nor {len(missing) - 1} more" if len(missing) > 1 else ""
+        remedy = or_left_out(*(where for _, where in missing)) if len(missing) < len(files) else ""
+        raise ValueError(f"{name}: there is no file {missing[0][0]}{others}{remedy}")
 
 
 def warn_of_others(
@@ -68,7 +135,7 @@ def warn_of_others(
     """Name the files that would match a template if its placeholders matched any text.
 
     And the folders of which no file matches, though they are called as the template has it and have
-    files of that kind. Parameters are those of :func:`match`, which leaves these files out.
+    files of that kind. Parameters are those of :func:`match`, which does not yield these files.
     """
     others = [
         path.relative_to(folder).as_posix()

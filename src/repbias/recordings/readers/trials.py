@@ -24,6 +24,7 @@ from repbias.recordings.readers.files import (
     MultiFileRecording,
     SessionResponses,
     plain_columns,
+    select_trials,
 )
 from repbias.recordings.readers.templates import same_name
 from repbias.recordings.readers.windows import Samples, window_means
@@ -119,6 +120,7 @@ class Trials:
     stimulus : (trial,) what was shown
     align : (trial,) times of 0 s, in seconds of the recording's clock; NaN if there is none
     columns : all columns of the table, each (trial,)
+    left_out : how many others `trials_where` does not select
     """
 
     subject: str
@@ -126,6 +128,7 @@ class Trials:
     stimulus: np.ndarray
     align: np.ndarray
     columns: Mapping[str, np.ndarray]
+    left_out: int = 0
 
 
 def session_name(path: Path) -> str:
@@ -178,7 +181,8 @@ def read_trials(
         if own and only and not given[name]:
             names[name] = only
         table = rows_of(file, table, path, name, names[name], "trial")
-    table = _with_stimulus(spec, file, table)
+    selected = select_trials(spec, file, table, len(table))
+    table = _with_stimulus(spec, file, table[selected])
     align = numbers(file, table, find_column(file, table, spec.align))
     check_times(spec, f"{file}", "line", table.index.to_numpy(), align)
     align = align + spec.value_for(path, spec.offset_s)
@@ -191,6 +195,7 @@ def read_trials(
         align=align,
         # The column that orders the trials of a stimulus.
         columns=columns | {"start_time": align},
+        left_out=int((~selected).sum()),
     )
 
 
@@ -221,7 +226,8 @@ def rows_of(file: Path, table: Any, path: Path, name: str, value: str, row: str)
         if len(equal) != 1:
             raise RepbiasError(
                 f"{file}: no {row} of {name} {value!r}, which {path} is; the table has "
-                f"{', '.join(map(repr, found[:10]))}; set {name!r}, or leave the file out"
+                f"{', '.join(map(repr, found[:10]))}; set {name!r}, or leave the file out "
+                "(leave_out)"
             )
         (value,) = equal
     return table[table[name] == value]
@@ -366,6 +372,7 @@ def session_responses(
     n_trials = len(trials.stimulus)
     return SessionResponses(
         session=trials.session,
+        left_out=trials.left_out,
         stimulus=trials.stimulus,
         responses=responses if spec.bin_s else responses[:, :, 0],
         trials={**trials.columns, "session": np.full(n_trials, trials.session)},

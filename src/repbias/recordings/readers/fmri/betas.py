@@ -14,9 +14,10 @@ from repbias.base.order import natural_key
 from repbias.base.spec import RepbiasError
 from repbias.io.text_tables import read_table, texts
 from repbias.recordings.readers.fmri.events import (
-    is_ignored,
+    LEFT_OUT,
     read_events,
     require_row_per_volume,
+    shows_stimulus,
 )
 from repbias.recordings.readers.fmri.scans import Scan, kind_of
 from repbias.recordings.readers.fmri.settings import HEADERS, FmriRecording
@@ -108,7 +109,8 @@ def trials_of_betas(
     -------
     pandas.DataFrame
         One row per volume: "stimulus", empty where a volume is no response to a stimulus, and
-        "session", "run" and "start_time" as far as they are known.
+        "left_out", whether that is for `trials_where`, and "session", "run" and "start_time" as far
+        as they are known.
 
     Raises
     ------
@@ -129,7 +131,8 @@ def trials_of_betas(
         trials = trials.drop(columns=[name for name in scans[0].where if name in trials])
     else:
         trials = _listed_in_events(spec, scans, volumes, of_run)
-    trials.loc[is_ignored(spec, trials["stimulus"]), "stimulus"] = ""
+    trials["left_out"] = trials["stimulus"] == LEFT_OUT
+    trials.loc[~shows_stimulus(spec, trials["stimulus"]), "stimulus"] = ""
     _refuse_nuisance(volumes, trials["stimulus"].tolist())
     return trials
 

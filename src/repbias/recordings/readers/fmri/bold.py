@@ -11,6 +11,7 @@ import numpy as np
 
 from repbias.base.spec import RepbiasError
 from repbias.recordings.readers.fmri.betas import blank_unobserved
+from repbias.recordings.readers.fmri.events import LEFT_OUT
 from repbias.recordings.readers.fmri.runs import RunKey, run_of, split_runs
 from repbias.recordings.readers.fmri.scans import Scan
 from repbias.recordings.readers.fmri.settings import FmriRecording
@@ -33,6 +34,7 @@ def average_bold(
     """
     path, skip = scan.paths["events"], spec.skip_volumes
     runs, blocks = split_runs(spec, scan, len(values), events, tr)
+    blocks = blocks[blocks["stimulus"] != LEFT_OUT]
     assert tr is not None  # or the runs would have been refused
     for start, stop in runs.values():
         blank_unobserved(values[start:stop])  # such voxels are outside the run's field of view

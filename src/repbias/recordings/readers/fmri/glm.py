@@ -17,6 +17,7 @@ from repbias.recordings.readers.files import import_optional
 from repbias.recordings.readers.fmri.betas import blank_unobserved
 from repbias.recordings.readers.fmri.bold import ROUNDING, warn_of_cuts
 from repbias.recordings.readers.fmri.confounds import read_confounds
+from repbias.recordings.readers.fmri.events import LEFT_OUT
 from repbias.recordings.readers.fmri.glm_settings import Confounds, Glm
 from repbias.recordings.readers.fmri.runs import run_of, split_runs
 from repbias.recordings.readers.fmri.scans import Scan
@@ -79,13 +80,14 @@ def fit_bold(
     if isinstance(glm.confounds, Confounds):
         confounds, used = read_confounds(glm.confounds, scan, len(values))
     fits, keys = [], run_of(blocks)
-    for run in dict.fromkeys(keys):
+    # Events that are left out evoked a response too, and are modelled as others are.
+    for run in dict.fromkeys(run_of(blocks[blocks["stimulus"] != LEFT_OUT])):
         of_file = slice(*runs[run])
         steady = used[of_file].copy()
         steady[: spec.skip_volumes] = False
         times = tr * (np.arange(len(steady)) + moment)
         regressors = _regressors(glm, scan.paths["events"], blocks[[key == run for key in keys]])
-        _check_times(scan.paths["events"], regressors, times, steady)
+        regressors = _measured(scan.paths["events"], regressors, times, steady)
         make_design = partial(
             design_matrix, glm, times, _standardised(confounds.iloc[of_file], steady)
         )
@@ -95,7 +97,8 @@ def fit_bold(
         models = (
             (names, make_design(labelled)[steady]) for names, labelled in _models(glm, regressors)
         )
-        fits.append(_fit_run(glm, scan, signal, regressors, models))
+        responses = regressors[regressors["stimulus"] != LEFT_OUT]
+        fits.append(_fit_run(glm, scan, signal, responses, models))
     betas, tables = zip(*fits, strict=True)
     return np.concatenate(betas), pd.concat(tables, ignore_index=True)
 
@@ -103,6 +106,7 @@ def fit_bold(
 def _regressors(glm: Glm, path: Path, events: pd.DataFrame) -> pd.DataFrame:
     """Return the events of a run with the regressor that each belongs to."""
     twice = events.duplicated(["stimulus", "onset"])
+    events, twice = (x[~twice | (events["stimulus"] != LEFT_OUT)] for x in (events, twice))
     if twice.any():
         line = events.index[twice][0]
         raise RepbiasError(f"{path}: line {line}: this event is listed twice; a GLM counts it once")
@@ -119,7 +123,7 @@ def _models(glm: Glm, events: pd.DataFrame) -> Iterator[tuple[list[str], pd.Data
     Least squares all is one model, least squares separate one for each regressor, with the others
     as one (Mumford et al. 2012, NeuroImage 59:2636).
     """
-    names = events["regressor"].unique().tolist()
+    names = events["regressor"][events["stimulus"] != LEFT_OUT].unique().tolist()
     if glm.least_squares == "all":
         yield names, events
         return
@@ -132,20 +136,29 @@ def _models(glm: Glm, events: pd.DataFrame) -> Iterator[tuple[list[str], pd.Data
         )
 
 
-def _check_times(path: Path, events: pd.DataFrame, times: np.ndarray, steady: np.ndarray) -> None:
-    """Refuse events whose response was not measured; warn of those measured in part."""
+def _measured(
+    path: Path, events: pd.DataFrame, times: np.ndarray, steady: np.ndarray
+) -> pd.DataFrame:
+    """Refuse events whose response was not measured, or drop them if they are left out anyway.
+
+    Warn of those measured in part.
+    """
     if not steady.any():
         raise RepbiasError(f"{path}: no volume of the run is in a steady state; see skip_volumes")
     first, last = times[steady][[0, -1]]
     onsets, stops = events["onset"].to_numpy(), (events["onset"] + events["duration"]).to_numpy()
     outside = (onsets >= last) | (stops + OVER_S <= first)
-    if outside.any():
+    is_left_out = (events["stimulus"] == LEFT_OUT).to_numpy()
+    if (outside & ~is_left_out).any():
+        outside &= ~is_left_out
         line, onset = events.index[outside][0], onsets[outside][0]
         raise RepbiasError(
             f"{path}: line {line}: no volume measures the response to the event at {onset:g} s; "
             f"the run has steady volumes from {first:g} to {last:g} s"
         )
-    warn_of_cuts(path, int((onsets < first - times[0]).sum()), int((stops + PEAK_S > last).sum()))
+    cut = ((onsets < first - times[0]) & ~is_left_out, (stops + PEAK_S > last) & ~is_left_out)
+    warn_of_cuts(path, *(int(some.sum()) for some in cut))
+    return events[~outside]
 
 
 def _standardised(confounds: pd.DataFrame, steady: np.ndarray) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from repbias.io.recordings import Recording
 from repbias.io.text_tables import typed
 from repbias.io.untrusted import refuse_size
 from repbias.recordings.readers.common import RawResponses, canonical
+from repbias.recordings.readers.files import trials_left_out
 from repbias.recordings.readers.fmri.arrays import ArraySpace
 from repbias.recordings.readers.fmri.betas import (
     blank_unobserved,
@@ -26,7 +27,7 @@ from repbias.recordings.readers.fmri.betas import (
 from repbias.recordings.readers.fmri.bold import average_bold
 from repbias.recordings.readers.fmri.cifti import GrayordinateSpace
 from repbias.recordings.readers.fmri.confounds import say_confounds
-from repbias.recordings.readers.fmri.events import is_ignored, read_events
+from repbias.recordings.readers.fmri.events import LEFT_OUT, read_events, shows_stimulus
 from repbias.recordings.readers.fmri.gifti import SurfaceSpace
 from repbias.recordings.readers.fmri.glm import describe_fit, fit_bold
 from repbias.recordings.readers.fmri.images import VoxelSpace
@@ -39,8 +40,12 @@ from repbias.recordings.readers.templates import fill, warn_of_others
 if TYPE_CHECKING:
     import pandas as pd
 
-    #: Responses (trial, unit) of a subject, the table of trials and that of units.
-    Part = tuple[np.ndarray, pd.DataFrame, pd.DataFrame]
+    #: Responses (trial, unit) of a subject, the table of trials, and how many others
+    #: `trials_where` leaves out.
+    Responses = tuple[np.ndarray, pd.DataFrame, int]
+    #: Responses (trial, unit) of a subject, the table of trials and that of units, and how many
+    #: trials `trials_where` leaves out.
+    Part = tuple[np.ndarray, pd.DataFrame, pd.DataFrame, int]
 
 logger = logging.getLogger(__name__)
 
@@ -84,18 +89,25 @@ def read(spec: FmriRecording, stimulus_ids: np.ndarray) -> Recording:
     read_all = (_read_subject(spec, name, of_subject) for name, of_subject in subjects.items())
     parts = [part for part in read_all if part is not None]
     if not parts:
-        raise RepbiasError(f"{scans[0].paths['events']}: holds no stimulus, nor do the others")
-    trials = pd.concat([trials for _, trials, _ in parts], ignore_index=True)
-    units = pd.concat([units for _, _, units in parts], ignore_index=True)
+        where = f" where {spec.trials_where}" if spec.trials_where else ""
+        raise RepbiasError(
+            f"{scans[0].paths['events']}: holds no stimulus{where}, nor do the others"
+        )
+    trials = pd.concat([trials for _, trials, _, _ in parts], ignore_index=True)
+    units = pd.concat([units for _, _, units, _ in parts], ignore_index=True)
     raw = RawResponses(
         stimulus=trials["stimulus"].to_numpy(dtype=str),
-        responses=Blocks.diagonal([values for values, _, _ in parts]),
+        responses=Blocks.diagonal([values for values, *_ in parts]),
         trials={
             name: column.to_numpy(float) if name == "start_time" else typed(column)
             for name, column in trials.drop(columns="stimulus").items()
         },
         units={n: c.to_numpy(int if n in PLACES else str) for n, c in units.items()},
-        info={"content": spec.content} | _processing(spec, confounds, parts),
+        info={
+            "content": spec.content,
+            **_processing(spec, confounds, parts),
+            **trials_left_out(spec, sum(n for *_, n in parts)),
+        },
     )
     return canonical(spec, stimulus_ids, raw)
 
@@ -105,7 +117,7 @@ def _processing(spec: FmriRecording, confounds: str, parts: list[Part]) -> dict[
     if spec.content == "betas":
         return {}
     if (glm := spec.glm()) is not None:
-        fit = describe_fit(glm, confounds, [trials for _, trials, _ in parts])
+        fit = describe_fit(glm, confounds, [trials for _, trials, _, _ in parts])
         unit = {"response_unit": spec.response_unit} if spec.response_unit else {}
         return {"skip_volumes": spec.skip_volumes, **fit, **unit}
     return {
@@ -162,7 +174,7 @@ def _read_subject(spec: FmriRecording, subject: str, scans: list[Scan]) -> Part 
     found = read_runs(spec, spaces, runs)
     if found is None:
         return None
-    responses, trials = found
+    responses, trials, n_left_out = found
     logger.info("subject %s: %d files, %d trials", subject, len(scans), len(trials))
     units = _units(subject, spaces)
     is_betas = spec.content == "betas"
@@ -178,7 +190,7 @@ def _read_subject(spec: FmriRecording, subject: str, scans: list[Scan]) -> Part 
             len(missing),
         )
         responses, units = responses[:, ~missing], units[~missing]
-    return responses, trials, units
+    return responses, trials, units, n_left_out
 
 
 def _runs(scans: list[Scan]) -> list[Run]:
@@ -247,23 +259,28 @@ def _units(subject: str, spaces: dict[str, Space]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def _read_betas(
-    spec: FmriRecording, spaces: dict[str, Space], runs: list[Run]
-) -> tuple[np.ndarray, pd.DataFrame]:
-    """Return one response per trial, read straight into the array that is returned."""
+def _read_betas(spec: FmriRecording, spaces: dict[str, Space], runs: list[Run]) -> Responses | None:
+    """Return one response per trial, read straight into the array that is returned.
+
+    None if `trials_where` leaves all out.
+    """
     import pandas as pd
 
-    opened, tables = [], []
+    opened, tables, n_left_out = [], [], 0
     for run in runs:
         volumes = {h: [spaces[h].open(s.image) for s in run.scans[h]] for h in spaces}
         _refuse_unequal(volumes)
         of_run = [scan for scans in run.scans.values() for scan in scans]
         trials_of = {h: trials_of_betas(spec, run.scans[h], volumes[h], of_run) for h in spaces}
+        *_, n = (int(trials.pop("left_out").sum()) for trials in trials_of.values())
+        n_left_out += n
         _refuse_other_trials(volumes, trials_of)
         tables.append(trials_of[next(iter(spaces))].assign(**run.where))
         opened.append(volumes)
     trials = pd.concat(tables, ignore_index=True)
     used = (trials["stimulus"] != "").to_numpy()
+    if n_left_out and not used.any():
+        return None
     if not used.any():
         raise RepbiasError(f"{spec.path}: no image is the response to a stimulus")
     shape = len(trials), sum(len(space.units) for space in spaces.values())
@@ -279,7 +296,9 @@ def _read_betas(
         row += sum(file.n for file in volumes[hemi])
     if spec.scale is not None:
         responses /= spec.scale
-    return (responses, trials) if used.all() else (responses[used], trials[used])
+    if not used.all():
+        responses, trials = responses[used], trials[used]
+    return responses, trials, n_left_out
 
 
 def _read_files(files: list[Volumes], out: np.ndarray) -> None:
@@ -326,18 +345,19 @@ def _say(trial: dict[str, str]) -> str:
     return ", ".join([repr(trial["stimulus"]) if trial["stimulus"] else "no stimulus", *others])
 
 
-def _read_bold(
-    spec: FmriRecording, spaces: dict[str, Space], runs: list[Run]
-) -> tuple[np.ndarray, pd.DataFrame] | None:
+def _read_bold(spec: FmriRecording, spaces: dict[str, Space], runs: list[Run]) -> Responses | None:
     """Return the response to each block or event; None if there are none."""
     import pandas as pd
 
     respond = average_bold if spec.glm() is None else fit_bold
-    responses, tables = [], []
+    responses, tables, n_left_out = [], [], 0
     for run in runs:
         events = read_events(spec, run.first)
-        if is_ignored(spec, events["stimulus"]).all():
-            logger.warning("%s: holds no stimulus; it is left out", run.first.paths["events"])
+        n = int((events["stimulus"] == LEFT_OUT).sum())
+        n_left_out += n
+        if not shows_stimulus(spec, events["stimulus"]).any():
+            if not n:  # or trials_where was said to select none
+                logger.warning("%s: holds no stimulus; it is left out", run.first.paths["events"])
             continue
         files = {hemi: [spaces[hemi].open(run.scans[hemi][0].image)] for hemi in spaces}
         _refuse_unequal(files)
@@ -353,4 +373,6 @@ def _read_bold(
         picked, table = respond(spec, run.first, values, events, tr)
         responses.append(picked)
         tables.append(table.assign(**run.where))
-    return (np.concatenate(responses), pd.concat(tables, ignore_index=True)) if tables else None
+    if not tables:
+        return None
+    return np.concatenate(responses), pd.concat(tables, ignore_index=True), n_left_out

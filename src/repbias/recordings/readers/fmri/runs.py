@@ -11,7 +11,11 @@ import numpy as np
 from repbias.base.order import natural_key
 from repbias.base.spec import RepbiasError
 from repbias.io.untrusted import read_metadata
-from repbias.recordings.readers.fmri.events import is_ignored, require_row_per_volume
+from repbias.recordings.readers.fmri.events import (
+    LEFT_OUT,
+    is_ignored,
+    require_row_per_volume,
+)
 from repbias.recordings.readers.fmri.images import LONGEST_TR, SHORTEST_TR
 from repbias.recordings.readers.fmri.scans import Scan
 from repbias.recordings.readers.fmri.settings import FmriRecording
@@ -47,7 +51,8 @@ def split_runs(
         The first volume of each run, and the one after its last.
     blocks : pandas.DataFrame
         Columns "stimulus", "onset" and "duration", in seconds from the start of the run; indexed by
-        lines of the file. Ignored labels are left out.
+        lines of the file. Ignored labels are left out, but not those that `trials_where` does not
+        select.
 
     Raises
     ------
@@ -142,13 +147,15 @@ def _blocks_of_labels(
 
 
 def _with_duration(spec: FmriRecording, path: Path, blocks: pd.DataFrame) -> pd.DataFrame:
-    """Return the blocks, all of which have an onset and a duration."""
+    """Return the blocks, all of which have an onset and a duration, or are left out."""
     if spec.duration_s is None and "duration" not in blocks:
         raise RepbiasError(
             f"{path}: no column {spec.columns.duration!r}; name it in 'columns', or set "
             "'duration_s'"
         )
     blocks = blocks if spec.duration_s is None else blocks.assign(duration=spec.duration_s)
+    known = np.isfinite(blocks["onset"]) & np.isfinite(blocks["duration"])
+    blocks = blocks[known | (blocks["stimulus"] != LEFT_OUT)]  # no aborted trial need have both
     for name in ("onset", "duration"):
         unknown = blocks.index[~np.isfinite(blocks[name])]
         if len(unknown):

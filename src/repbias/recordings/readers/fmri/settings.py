@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,11 +11,11 @@ from pydantic import Field, model_validator
 
 from repbias.base.spec import InputPath, expand_variables
 from repbias.io.arrays import ARRAY_SUFFIXES
-from repbias.recordings.readers.common import ResponseRecording
+from repbias.recordings.readers.common import Where, WithTrials
 from repbias.recordings.readers.fmri.confounds import find_confounds
 from repbias.recordings.readers.fmri.glm_settings import Confounds, Glm
 from repbias.recordings.readers.fmri.scans import PLACEHOLDERS, SUFFIXES, Scan, fill
-from repbias.recordings.readers.templates import FileColumns, match
+from repbias.recordings.readers.templates import FileColumns, match, or_left_out, refuse_missing
 
 #: Value of `events` for stimuli that are named in the headers of the images.
 HEADERS = "headers"
@@ -48,7 +49,7 @@ class EventColumns(FileColumns):
     sorted names."""
 
 
-class FmriRecording(ResponseRecording):
+class FmriRecording(WithTrials):
     """Functional MRI: NIfTI, GIFTI or CIFTI images, or arrays of volumes and voxels.
 
     `content: betas` takes one volume per trial, such as the estimates of a general linear model
@@ -79,12 +80,19 @@ class FmriRecording(ResponseRecording):
     """Whether a volume is the estimate of a trial (`betas`) or the signal at one time (`bold`)."""
     images: str | None = None
     """Template of the images or arrays, if `path` is a folder."""
+    leave_out: list[Where] = []
+    """Images that are not read, such as those of an aborted run, by the values of the placeholders
+    of `images`, as in `[{subject: "03", run: "2"}]`."""
     events: str | None = None
     """Table (`.csv`, `.tsv`, `.txt`) with one row per volume, or with onsets; or its template, with
     `{subject}`, `{session}` and `{run}` as in `images`. Of a table for all sessions or runs, the
     rows of the image's are taken. `headers` takes the names of betas from SPM's descriptions of
     images, or from the names of the maps in GIFTI and CIFTI files. Not needed if `images` has
     `{stimulus}`."""
+    trials_where: Where = {}
+    """Events, or betas, to keep: columns of the table of events, and the value or list of values
+    that each must have, for example `{completed: 1}`; by default all. A GLM models the others too,
+    as one more stimulus whose responses are left out, but for those without onset or duration."""
     columns: EventColumns = EventColumns()
     """Names of the columns of the events, where they differ from the defaults."""
     header: list[str] | None = None
@@ -173,17 +181,26 @@ class FmriRecording(ResponseRecording):
         if self.images is None:
             scans = [Scan(self.path, {name: Path(value) for name, value in templates.items()}, {})]
         else:
-            template = expand_variables(self.images)
-            for image, where in match("images", self.path, template, PLACEHOLDERS):
+            for image, where in self._matched(self.leave_out):
                 paths = {n: self.path / fill(n, t, where) for n, t in templates.items()}
                 scans.append(Scan(image, paths, where))
-        for scan in scans:
-            for name, path in scan.paths.items():
-                if not path.is_file():
-                    raise ValueError(f"{name}: there is no file {path}")
-            if self.content == "bold":
-                scan.paths.update(_beside(scan.image, confounds))
+        for name in templates:
+            refuse_missing(name, [(scan.paths[name], scan.where) for scan in scans])
+        for scan in scans if self.content == "bold" else ():
+            scan.paths.update(_beside(scan, confounds))
         return _with_masks(scans)
+
+    def _matched(self, leave_out: Sequence[Where]) -> Iterator[tuple[Path, dict[str, str]]]:
+        """Yield the images of the template but for some, and the values of its placeholders."""
+        template = expand_variables(str(self.images))
+        return match("images", self.path, template, PLACEHOLDERS, leave_out)
+
+    def left_out(self) -> list[Path]:
+        """Return the images that are not read, as `leave_out` names them."""
+        if not self.leave_out:
+            return []
+        kept = {image for image, _ in self._matched(self.leave_out)}
+        return [image for image, _ in self._matched([]) if image not in kept]
 
     def input_files(self) -> list[str]:
         """Return all files that the recording is read from; changing one reruns what uses it."""
@@ -199,6 +216,8 @@ class FmriRecording(ResponseRecording):
             raise ValueError(f"path: {self.path} is a folder; set 'images' to a template for it")
         if not self.path.is_dir() and self.images is not None:
             raise ValueError(f"images: needs a folder, but path is {self.path}")
+        if self.leave_out and self.images is None:
+            raise ValueError("leave_out: needs 'images', whose placeholders it names")
         return self
 
     @model_validator(mode="after")
@@ -283,6 +302,8 @@ class FmriRecording(ResponseRecording):
                 "events: missing; name a table, or put {stimulus} into 'images' where the names of "
                 f"files tell the stimulus, or set it to '{HEADERS}' where headers do"
             )
+        if self.trials_where and self.events in (None, HEADERS):
+            raise ValueError("trials_where: needs 'events', a table, whose columns it names")
         if self.events == HEADERS and (self.content == "bold" or scans[0].is_array):
             raise ValueError(f"events: '{HEADERS}' is for betas in images")
         in_file = [
@@ -307,9 +328,9 @@ def _with_masks(scans: list[Scan]) -> list[Scan]:
     ]
 
 
-def _beside(image: Path, confounds: Confounds | str | None) -> dict[str, Path]:
+def _beside(scan: Scan, confounds: Confounds | str | None) -> dict[str, Path]:
     """Return the files beside a series that are read: metadata, and fMRIPrep's confounds."""
-    found = {}
+    found, image = {}, scan.image
     sidecar = image.with_name(image.name.partition(".")[0] + ".json")
     if sidecar.is_file():
         found["sidecar"] = sidecar
@@ -318,7 +339,7 @@ def _beside(image: Path, confounds: Confounds | str | None) -> dict[str, Path]:
         if table is None:
             raise ValueError(
                 "response.confounds: there is no *_desc-confounds_timeseries.tsv beside "
-                f"{image}; set 'file' to a table of your own"
+                f"{image}; set 'file' to a table of your own{or_left_out(scan.where)}"
             )
         found["confounds"] = table
     return found

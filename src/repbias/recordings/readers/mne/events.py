@@ -6,7 +6,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -17,10 +17,10 @@ import numpy as np
 from repbias.base.identities import as_ids
 from repbias.base.spec import RepbiasError, nearest
 from repbias.io.text_tables import find_column, is_missing, numbers, read_header, read_table, typed
-from repbias.recordings.readers.files import plain, plain_columns
+from repbias.recordings.readers.files import plain, plain_columns, select_trials
 from repbias.recordings.readers.mne.eeglab import header_of, locked_events
 from repbias.recordings.readers.mne.settings import MneRecording, Source
-from repbias.recordings.readers.templates import rows_of_file
+from repbias.recordings.readers.templates import or_left_out, rows_of_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,16 +45,23 @@ class Trials:
     rows : (trial,) the sample of its onset, from the first one of a continuous recording; or its
         epoch
     columns : further columns, (trial,) each
+    left_out : how many others `trials_where` does not select
     """
 
     stimulus: np.ndarray
     rows: np.ndarray
     columns: dict[str, np.ndarray] = field(default_factory=dict)
+    left_out: int = 0
 
     def take(self, which: np.ndarray) -> Trials:
         """Return some of the trials, by their indices or bool."""
         columns = {name: values[which] for name, values in self.columns.items()}
-        return Trials(self.stimulus[which], self.rows[which], columns)
+        return Trials(self.stimulus[which], self.rows[which], columns, self.left_out)
+
+    def selected(self, spec: MneRecording, path: Path) -> Trials:
+        """Return the trials that `trials_where` selects by their columns."""
+        kept = select_trials(spec, path, self.columns, len(self.rows))
+        return replace(self.take(kept), left_out=int((~kept).sum()))
 
 
 def chosen(spec: MneRecording, path: Path, names: Sequence[str]) -> np.ndarray:
@@ -101,11 +108,15 @@ def trials_of_raw(spec: MneRecording, source: Source, raw: Any) -> Trials:
                 f"{source.path}: stimulus: markers have no columns; leave 'stimulus' out to use "
                 "their names, or set 'events' to a table"
             )
-        trials = marked_trials(spec, source.path, raw)
+        if spec.trials_where:
+            raise RepbiasError(
+                f"{source.path}: trials_where: markers have no columns; set 'events' to a table"
+            )
+        trials = marked_trials(spec, source, raw)
     else:
         trials = _timed_by_table(spec, source, raw)
     if not len(trials.stimulus):
-        raise RepbiasError(f"{source.path}: no stimulus was shown")
+        raise RepbiasError(f"{source.path}: no stimulus was shown{or_left_out(source.where)}")
     trials = trials.take(np.argsort(trials.rows, kind="stable"))
     same = np.flatnonzero(np.diff(trials.rows) == 0)
     if len(same):
@@ -118,14 +129,15 @@ def trials_of_raw(spec: MneRecording, source: Source, raw: Any) -> Trials:
     return trials
 
 
-def marked_trials(spec: MneRecording, path: Path, raw: Any) -> Trials:
+def marked_trials(spec: MneRecording, source: Source, raw: Any) -> Trials:
     """Return a trial for every marker of a stimulus: an annotation, or a code of a channel."""
     import mne
 
+    path = source.path
     if spec.stim_channel is None:
         names = list(dict.fromkeys(raw.annotations.description.tolist()))
         if not names:
-            _refuse_no_annotations(path, raw)
+            _refuse_no_annotations(source, raw)
         wanted = [name for name, use in zip(names, chosen(spec, path, names), strict=True) if use]
         codes = {name: code for code, name in enumerate(wanted)}
         # The function of MNE that knows what onsets of annotations are relative to.
@@ -161,11 +173,12 @@ def marked_trials(spec: MneRecording, path: Path, raw: Any) -> Trials:
     return Trials(shown, events[:, 0] - raw.first_samp)
 
 
-def _refuse_no_annotations(path: Path, raw: Any) -> None:
+def _refuse_no_annotations(source: Source, raw: Any) -> None:
     triggers = [raw.ch_names[i] for i, kind in enumerate(raw.get_channel_types()) if kind == "stim"]
     has = f"trigger channels: {', '.join(triggers)}" if triggers else "no trigger channel"
     raise RepbiasError(
-        f"{path}: has no annotations; set 'stim_channel' ({has}), or 'events' to a table"
+        f"{source.path}: has no annotations; set 'stim_channel' ({has}), or 'events' to a "
+        f"table{or_left_out(source.where)}"
     )
 
 
@@ -179,7 +192,7 @@ def _timed_by_table(spec: MneRecording, source: Source, raw: Any) -> Trials:
     if not names:
         for name in {"onset", "sample"} & spec.columns.given():
             find_column(path, table, getattr(spec.columns, name))
-        marked = marked_trials(spec, source.path, raw)
+        marked = marked_trials(spec, source, raw)
         if len(marked.rows) != len(table):
             raise RepbiasError(
                 f"{path}: has {len(table)} rows and no column {spec.columns.onset!r} or "
@@ -189,8 +202,11 @@ def _timed_by_table(spec: MneRecording, source: Source, raw: Any) -> Trials:
         return _shown_in(spec, path, table, marked.rows)
     if spec.markers or spec.stim_channel:
         raise RepbiasError(f"{path}: has onsets; leave 'markers' and 'stim_channel' out")
+    selected = select_trials(spec, path, table, len(table))
+    table = table[selected]
     table = table[_names_stimulus(spec, path, table)]  # other rows need no onset
-    return _shown_in(spec, path, table, _onsets(spec, path, table, raw, names[0] == "onset"))
+    rows = _onsets(spec, path, table, raw, names[0] == "onset")
+    return replace(_shown_in(spec, path, table, rows), left_out=int((~selected).sum()))
 
 
 def _rows_of_file(spec: MneRecording, source: Source, may_mix: tuple[str, ...]) -> pd.DataFrame:
@@ -222,10 +238,13 @@ def _onsets(
 
 
 def _shown_in(spec: MneRecording, path: Path, table: pd.DataFrame, rows: np.ndarray) -> Trials:
-    """Return the trials of the rows of a table that name a stimulus."""
+    """Return the trials of the rows of a table that are selected and name a stimulus."""
+    selected = select_trials(spec, path, table, len(table))
+    table, rows = table[selected], rows[selected]
     columns = plain_columns({name: typed(cells) for name, cells in table.items()})
     shown = table[_stimulus_column(spec, path, table)].to_numpy(dtype=str)
-    return Trials(shown, rows, columns).take(_names_stimulus(spec, path, table))
+    trials = Trials(shown, rows, columns, int((~selected).sum()))
+    return trials.take(_names_stimulus(spec, path, table))
 
 
 def _names_stimulus(spec: MneRecording, path: Path, table: pd.DataFrame) -> np.ndarray:
@@ -280,7 +299,7 @@ def trials_of_epochs(spec: MneRecording, source: Source, epochs: Any) -> Trials:
     if "events" in source.tables:
         return _of_rows(spec, source, epochs)
     if path.suffix.lower() == ".set":
-        return _locked_in_eeglab(spec, path)
+        return _locked_in_eeglab(spec, path).selected(spec, path)
     columns = {} if epochs.metadata is None else plain_columns(epochs.metadata)
     if spec.stimulus is None or spec.markers is not None:
         names = {code: name for name, code in epochs.event_id.items()}
@@ -289,7 +308,9 @@ def trials_of_epochs(spec: MneRecording, source: Source, epochs: Any) -> Trials:
         events = np.array([names[code] for code in epochs.events[:, 2].tolist()])
     shown = events if spec.stimulus is None else _in_metadata(spec.stimulus, path, epochs)
     trials = Trials(shown, np.arange(len(epochs)), columns)
-    return trials if spec.markers is None else trials.take(chosen(spec, path, events.tolist()))
+    if spec.markers is not None:
+        trials = trials.take(chosen(spec, path, events.tolist()))
+    return trials.selected(spec, path)
 
 
 def _in_metadata(column: str, path: Path, epochs: Any) -> np.ndarray:

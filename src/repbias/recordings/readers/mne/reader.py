@@ -24,7 +24,7 @@ from repbias.recordings.readers.mne.events import (
 )
 from repbias.recordings.readers.mne.files import apply_channels, open_file
 from repbias.recordings.readers.mne.settings import MneRecording, Source
-from repbias.recordings.readers.templates import same_name, warn_of_others
+from repbias.recordings.readers.templates import or_left_out, same_name, warn_of_others
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +89,7 @@ def _responses(
     n_channels = len(epochs.ch_names)
     return SessionResponses(
         session=session,
+        left_out=trials.left_out,
         stimulus=trials.stimulus,
         responses=responses,
         trials={
@@ -145,7 +146,7 @@ def _cut_from_epochs(
         raise RepbiasError(f"{path}: has no epochs")
     trials = trials_of_epochs(spec, source, epochs)
     if not len(trials.rows):
-        raise RepbiasError(f"{path}: no stimulus was shown")
+        raise RepbiasError(f"{path}: no stimulus was shown{or_left_out(source.where)}")
     gone = [log for log in epochs.drop_log if log and log != ("IGNORED",)]
     if gone:
         logger.info("%s: %d epochs had been dropped before it was saved", path, len(gone))
@@ -185,7 +186,7 @@ def _cut_from_raw(spec: MneRecording, source: Source, raw: Any) -> tuple[Any, Tr
         )
         trials = trials.take(~after)
     if not len(trials.rows):
-        raise RepbiasError(f"{path}: no epoch is left")
+        raise RepbiasError(f"{path}: no epoch is left{or_left_out(source.where)}")
     raw = _picked(spec, path, raw)
     if spec.filter_hz is not None:
         _refuse_signals(path, raw, 1, raw.n_times)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,9 +10,10 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from repbias.base.spec import InputPath, expand_variables
+from repbias.recordings.readers.common import Where
 from repbias.recordings.readers.files import MultiFileRecording
 from repbias.recordings.readers.mne.parts import parts_of
-from repbias.recordings.readers.templates import FileColumns, fill, match
+from repbias.recordings.readers.templates import FileColumns, fill, match, refuse_missing
 from repbias.recordings.spec import Seconds
 
 Hertz = Annotated[float, Field(gt=0)]
@@ -47,6 +48,9 @@ class MneRecording(MultiFileRecording):
     """Template of the files, if `path` is a folder of several. The placeholders `{subject}`,
     `{session}` and `{run}` match any text without `/` and `_`, and `*` matches anything, as in
     `sub-{subject}/eeg/*_run-{run}_eeg.vhdr`."""
+    leave_out: list[str | Where] = []
+    """Files that are not read, such as those of an aborted session: of `template` by the values of
+    its placeholders, as in `[{subject: "03", session: "2"}]`; of `more_files` by path."""
     events: str | None = None
     """Table of events (`.csv`, `.tsv`, `.txt`), such as BIDS's `*_events.tsv`; or its template, as
     that of the files. Without a column of onsets or samples, its rows are the markers of the file,
@@ -107,20 +111,39 @@ class MneRecording(MultiFileRecording):
         templates = {k: expand_variables(v) for k, v in named.items() if v is not None}
         if self.template is None:
             tables = {name: Path(template) for name, template in templates.items()}
-            sources = [Source(path, tables, {}) for path in (self.path, *self.more_files)]
+            sources = [Source(path, tables, {}) for path in super().files()]
         elif not self.path.is_dir():
             raise ValueError(f"template: needs a folder, but path is {self.path}")
         else:
             sources = [
                 Source(p, {k: self.path / fill(k, v, where) for k, v in templates.items()}, where)
-                for p, where in match("template", self.path, expand_variables(self.template))
+                for p, where in self._matched(self.leave_out)
             ]
             _refuse_same(sources)
-        for source in sources:
-            for name, path in source.tables.items():
-                if not path.is_file():
-                    raise ValueError(f"{name}: there is no file {path}")
+        for name in templates:
+            refuse_missing(name, [(source.tables[name], source.where) for source in sources])
         return sources
+
+    def _matched(self, leave_out: Sequence[str | Where]) -> Iterator[tuple[Path, dict[str, str]]]:
+        """Yield the files of the template but for some, and the values of its placeholders."""
+        template = expand_variables(str(self.template))
+        for entry in leave_out:
+            if isinstance(entry, str):
+                raise ValueError(
+                    "leave_out: expected values of the placeholders of 'template', as in "
+                    f"{{subject: '01'}}, found {entry!r}"
+                )
+        named = [entry for entry in leave_out if isinstance(entry, dict)]
+        return match("template", self.path, template, leave_out=named)
+
+    def left_out(self) -> list[Path]:
+        """Return the files that are not read, as `leave_out` names them."""
+        if self.template is None:
+            return super().left_out()
+        if not self.leave_out:
+            return []
+        kept = {path for path, _ in self._matched(self.leave_out)}
+        return [path for path, _ in self._matched([]) if path not in kept]
 
     def files(self) -> list[Path]:
         """Return all files."""
