@@ -199,3 +199,19 @@ def test_a_new_study_of_derivatives_reads_them(tmp_path, read, capsys):
     assert entry["path"] == "../derivatives/fmriprep"
     found = read(entry | {"path": str(tmp_path / "study" / entry["path"])}, IDS)
     assert len(found.responses) == 2
+
+
+def test_runs_without_events_are_left_out(tmp_path, inspect, read):
+    for subject in ("1", "2"):
+        for run in ("1", "2"):
+            write_scan(tmp_path, subject, run)
+    folder = tmp_path / "derivatives/fmriprep"
+    describe_dataset(folder, GeneratedBy=[{"Name": "fMRIPrep", "Version": "23.2.1"}])
+    (tmp_path / "sub-1/func/sub-1_task-look_run-1_events.tsv").unlink()
+    text, entry = inspect(folder, stimuli="shown")
+    assert "3 of 4 have events; not: sub-1_task-look_run-1_space-T1w_desc-preproc_bold" in text
+    assert entry["leave_out"] == [{"subject": "1", "run": "1"}]
+    found = read(entry, set(SHOWN))
+    assert len(found.info["files_left_out"]) == 1
+    runs = zip(found.units["subject"], np.isnan(found.responses).T.tolist(), strict=True)
+    assert {subject: row.count(False) for subject, row in runs} == {"1": 2, "2": 4}

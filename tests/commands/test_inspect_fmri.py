@@ -325,3 +325,107 @@ def test_folders_of_other_things_are_no_betas(tmp_path, inspect):
     nifti(tmp_path / "a.nii", VALUES)
     nifti(tmp_path / "b.nii", VALUES[0])
     assert describe_folder(tmp_path) is None
+
+
+# Cohorts.
+
+
+def feat(folder, n=3, mask=True):
+    """Write what FEAT leaves of a run; the images in its folder and in reg are no betas."""
+    for i in range(n):
+        for kind in ("cope", "varcope", "pe", "zstat"):
+            nifti(folder / f"stats/{kind}{i + 1}.nii.gz", VALUES[i])
+        nifti(folder / f"thresh_zstat{i + 1}.nii.gz", VALUES[i])
+    nifti(folder / "example_func.nii.gz", VALUES[0])
+    nifti(folder / "reg/example_func2standard.nii.gz", VALUES[0])
+    if mask:
+        nifti(folder / "mask.nii.gz", np.ones(SHAPE, np.uint8))
+
+
+def test_a_cohort_of_feat_folders_is_read_but_for_unfinished_runs(tmp_path, inspect, read):
+    for subject in ("01", "02"):
+        for run in ("1", "2"):
+            feat(tmp_path / f"sub-{subject}/run-{run}.feat")
+    feat(tmp_path / "sub-02/run-3.feat", n=2, mask=False)
+    (tmp_path / "sub-01/run-3.feat").mkdir()
+    text, entry = inspect(tmp_path, stimuli="s")
+    assert entry["images"] == "sub-{subject}/run-{run}.feat/stats/cope{stimulus}.nii.gz"
+    assert entry["mask"] == "sub-{subject}/run-{run}.feat/mask.nii.gz"
+    assert entry["leave_out"] == [{"subject": "02", "run": "3"}]
+    assert "folders that images fits: 5" in text
+    assert "folders that it does not fit, and that are not read: sub-01/run-3.feat" in text
+    assert "fewer than 3 images, as most have: sub-02/run-3.feat/stats (2)" in text
+    assert "folders without mask: sub-02/run-3.feat/stats" in text
+    recording = read(entry, ["1", "2", "3"])
+    assert sorted(set(recording.units["subject"])) == ["01", "02"]
+    assert len(recording.trials["stimulus_id"]) == 2 * 2 * 3
+    assert recording.info["files_left_out"][0].startswith("sub-02/run-3.feat/stats")
+
+
+@pytest.mark.parametrize(
+    ("names", "images", "leave_out"),
+    [
+        (["run-01", "run-02"], "run-{run}.feat", None),
+        (["run01", "run02", "run02+"], "run{run}.feat", [{"run": "02+"}]),
+        (["run1", "run2", "localizer"], "run{run}.feat", None),
+    ],
+)
+def test_runs_of_one_subject_are_no_subjects(names, images, leave_out, tmp_path, inspect, read):
+    for name in names:
+        feat(tmp_path / f"{name}.feat")
+    text, entry = inspect(tmp_path, stimuli="s")
+    assert entry["images"] == f"{images}/stats/cope{{stimulus}}.nii.gz"
+    assert entry.get("leave_out") == leave_out
+    assert ("not read: localizer.feat/stats" in text) == ("localizer" in names)
+    recording = read(entry, ["1", "2", "3"])
+    assert set(recording.units["subject"]) == {"subject1"}
+    assert len(set(recording.trials["run"])) == 2
+
+
+def test_masks_regions_and_events_above_the_betas(tmp_path, inspect, read):
+    """Betas of two sessions, in the folders of which some have one condition only."""
+    root = tmp_path / "betas"
+    for subject in ("01", "02"):
+        for session in ("monday", "tuesday"):
+            for i, x in enumerate(VALUES):
+                name = f"trial{i:02d}.nii.gz"
+                nifti(root / f"sub-{subject}" / session / name, x)
+        frame = pd.DataFrame({"stimulus": IDS, "order": [1, 2, 3]})
+        frame.to_csv(root / f"sub-{subject}" / "trials.csv", index=False)
+        nifti(tmp_path / f"masks/sub-{subject}_mask.nii.gz", np.ones(SHAPE, np.uint8))
+    nifti(tmp_path / "atlas.nii.gz", np.ones(SHAPE, np.uint8))
+    text, entry = inspect(root, stimuli="s")
+    assert entry["images"] == "sub-{subject}/{session}/trial*.nii.gz"
+    assert entry["mask"] == "../masks/sub-{subject}_mask.nii.gz"
+    assert entry["regions"] == "../atlas.nii.gz"
+    assert entry["events"] == "sub-{subject}/trials.csv"
+    recording = read(entry, IDS)
+    assert set(recording.units["region"]) == {"1"}
+    assert set(recording.trials["session"]) == {"monday", "tuesday"}
+    (root / "sub-02/trials.csv").unlink()
+    text, entry = inspect(root, stimuli="s")
+    assert "folders without events: sub-02/monday, sub-02/tuesday" in text
+    assert entry["leave_out"] == [{"subject": "02", "session": s} for s in ("monday", "tuesday")]
+    assert set(read(entry, IDS).units["subject"]) == {"01"}
+
+
+def test_names_of_images_are_compared_over_folders(tmp_path, inspect, read):
+    for subject in ("01", "02"):
+        for run, kind in ((1, "face"), (2, "house")):
+            for i in range(3):
+                path = tmp_path / f"sub-{subject}/run-{run}/{kind}_{i}_beta.nii.gz"
+                nifti(path, VALUES[i])
+    _, entry = inspect(tmp_path, stimuli="s")
+    assert entry["images"] == "sub-{subject}/run-{run}/{stimulus}_beta.nii.gz"
+    ids = [f"{kind}_{i}" for kind in ("face", "house") for i in range(3)]
+    assert read(entry, ids).stimulus_ids.tolist() == ids
+
+
+def test_a_folder_is_not_looked_at_without_end(tmp_path, inspect, monkeypatch):
+    monkeypatch.setattr("repbias.commands.cohorts.MOST_ENTRIES", 8)
+    for subject in range(1, 7):
+        for name, x in zip(IDS, VALUES, strict=True):
+            nifti(tmp_path / f"S{subject}/{name}.nii.gz", x)
+    text, entry = inspect(tmp_path, stimuli="s")
+    assert entry["images"] == "S{subject}/{stimulus}.nii.gz"
+    assert "Only the first 100000 files and folders were looked at." in text

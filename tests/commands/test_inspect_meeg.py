@@ -135,11 +135,32 @@ def test_a_folder_of_bids(runs, tmp_path, inspect, read, capsys):
     assert "a guess; or sub-{subject}/eeg/sub-{subject}_task-rest_eeg" in capsys.readouterr().out
 
 
-def test_subjects_without_events_are_mentioned(tmp_path, inspect):
+def test_subjects_without_events_are_left_out(tmp_path, inspect, read):
     write_bids(tmp_path, "01")
     write_bids(tmp_path, "02", events=False)
-    text, _ = inspect(tmp_path, stimuli="set")
-    assert "Only 1 of 2 have events.tsv." in text
+    write_bids(tmp_path, "00", events=False)
+    text, entry = inspect(tmp_path, stimuli="set")
+    assert "Only 1 of 3 have events.tsv; without: sub-00/eeg/sub-00_task-rsvp_eeg.vhdr, " in text
+    assert entry["leave_out"] == [{"subject": "00"}, {"subject": "02"}]
+    assert set(read(entry, IDS).units["subject"]) == {"01"}
+
+
+def test_tables_beside_files_of_other_names(tmp_path, inspect, read):
+    """Recordings in folders of days, whose tables are called after them; one has none."""
+    for place in ("A/day1", "A/day2", "B/day1", "B/day2"):
+        (tmp_path / place).mkdir(parents=True)
+        meeg.brainvision(tmp_path / place / "eeg.vhdr", recording())
+        if place != "A/day1":
+            rows = [f"{sample / SFREQ}\t{name}" for sample, name in EVENTS]
+            text = "\n".join(["onset\tstimulus", *rows])
+            (tmp_path / place / "eeg_events.tsv").write_text(text)
+    text, entry = inspect(tmp_path, stimuli="set")
+    assert entry["template"] == "{subject}/day{session}/eeg.vhdr"
+    assert entry["events"] == "{subject}/day{session}/eeg_events.tsv"
+    assert entry["leave_out"] == [{"subject": "A", "session": "1"}]
+    found = read(entry, IDS)
+    assert set(found.trials["session"]) == {"1", "2"}
+    assert set(found.units["subject"]) == {"A", "B"}
 
 
 def write_epochs(path, his_id=None):

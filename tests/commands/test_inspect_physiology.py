@@ -219,3 +219,52 @@ def test_a_study_is_started_from_a_folder(tmp_path, monkeypatch, capsys):
     text = (tmp_path / "study" / "study.yaml").read_text()
     assert "path: ../data/monday/phy" in text
     assert "trials: ../data/monday/trials.csv" in text
+
+
+# Cohorts.
+
+
+def test_a_root_of_suite2p_is_read_by_a_pattern(tmp_path, inspect, read):
+    """One session has no trials, and one folder another name."""
+    for place in ("M12/monday", "M12/tuesday", "M13/monday", "M13/tuesday"):
+        write_suite2p(tmp_path / place / "suite2p" / "plane0")
+        if place != "M13/tuesday":
+            write_trials(tmp_path / place / "trials.csv", ("stim", "onset"))
+    write_suite2p(tmp_path / "pilot/suite2p/plane0")
+    fill = {"stimuli": "shown", "frame_rate": 10.0, **WINDOW}
+    text, entry = inspect(tmp_path, **fill)
+    assert "3 folders: M12/monday/suite2p, M12/tuesday/suite2p, M13/monday/suite2p" in text
+    assert "folders of another name, which are not read: pilot/suite2p" in text
+    assert "folders without a table of trials, not read: M13/tuesday/suite2p" in text
+    assert entry["more_files"] == [str(tmp_path / "M*/*/suite2p")]
+    assert entry["leave_out"] == [str(tmp_path / "M13/tuesday/suite2p")]
+    assert entry["subject"] == ["M12", "M12", "M13"]
+    recording = read(entry | {"signal": "f"}, IDS)
+    owners = {unit.split("/plane")[0] for unit in recording.units["unit"]}
+    assert owners == {"M12/monday", "M12/tuesday", "M13/monday"}
+    assert recording.info["files_left_out"] == entry["leave_out"]
+
+
+def test_sessions_of_one_animal_are_no_subjects(tmp_path, inspect, read):
+    for place in ("2024-05-11/1", "2024-05-12/1"):
+        write_phy(tmp_path / place / "kilosort4")
+        write_trials(tmp_path / place / "trials.csv")
+    _, entry = inspect(tmp_path, stimuli="shown", subject="M12", **WINDOW)
+    assert entry["more_files"] == [str(tmp_path / "*/1/kilosort4")]
+    assert entry["session"] == ["2024-05-11", "2024-05-12"]
+    assert entry["trials"] == [str(tmp_path / f"{d}/1/trials.csv") for d in entry["session"]]
+    recording = read(entry, IDS)
+    assert set(recording.trials["session"]) == {"2024-05-11", "2024-05-12"}
+
+
+def test_one_table_of_trials_for_a_cohort(tmp_path, inspect, read):
+    for subject in ("sub-1", "sub-2"):
+        write_phy(tmp_path / subject / "kilosort4")
+    rows = "".join(
+        f"{IDS[i % 6]},{t},sub-{s},sub-{s}\n" for s in (1, 2) for i, t in enumerate(STARTS)
+    )
+    (tmp_path / "trials.csv").write_text(f"image,stim_on,session,subject\n{rows}")
+    _, entry = inspect(tmp_path, stimuli="shown", **WINDOW)
+    assert entry["trials"] == str(tmp_path / "trials.csv")
+    assert entry["subject"] == ["sub-1", "sub-2"]
+    assert set(read(entry, IDS).units["subject"]) == {"sub-1", "sub-2"}

@@ -205,10 +205,19 @@ def _put_events(found: Description, path: Path, images: Sequence[Image]) -> None
     for root in (place.parent.parent, place.parent, place):
         for name in _names_of_events(images[0]):
             template = os.path.relpath(root / name, place)
-            files = _existing(path, template, images)
-            if files:
+            files = [path / fill("events", template, image.where()) for image in images]
+            there = [file for file in files if file.is_file()]
+            if there:
                 found.put("events", template)
-                _put_stimulus(found, files)
+                lacking = [
+                    image for image, file in zip(images, files, strict=True) if not file.is_file()
+                ]
+                if lacking:
+                    names = some((image.path.name for image in lacking), 8)
+                    found.lines.append(f"{len(there)} of {len(images)} have events; not: {names}")
+                    entries = [image.where() for image in lacking]
+                    found.put("leave_out", entries, "a guess: those without events")
+                _put_stimulus(found, there)
                 return
     name = next(_names_of_events(images[0]))
     found.put("events", FILL_IN, f"relative to path: the raw dataset's {name}, of every run")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice, product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,23 +14,38 @@ from repbias.base.order import natural_key, naturally, orders
 from repbias.base.spec import RepbiasError
 from repbias.commands.arrays import describe_arrays
 from repbias.commands.bids import with_placeholders
+from repbias.commands.cohorts import (
+    MOST_ENTRIES,
+    Template,
+    folders_below,
+    guess_of,
+    shared_end,
+    shared_start,
+    template_of,
+)
 from repbias.commands.description import FILL_IN, STIMULI, Description, count, some
 from repbias.commands.formats import refuse_variable
 from repbias.commands.hdf5 import describe_hdf5
 from repbias.io.arrays import list_arrays
 from repbias.io.text_tables import SEPARATORS, read_header, read_table
-from repbias.recordings.readers.fmri.scans import SUFFIXES, kind_of
+from repbias.recordings.readers.fmri.scans import PLACEHOLDERS, SUFFIXES, fill, kind_of
+from repbias.recordings.readers.templates import match
 
 #: Groups of numbered images in the folders of SPM and FSL; the first that exists is described.
 NUMBERED = ("beta_#", "cope#", "con_#", "pe#")
 #: What the files of GLMsingle's models begin with, the last model first.
 GLMSINGLE = ("TYPED", "TYPEC", "TYPEB")
 #: Parts of names of images that are no betas.
-NO_BETAS = ("mask", "anat", "t1", "mean", "std", "var", "rpv", "resms", "roi", "label", "atlas")
+NO_BETAS = re.compile("anat|t1|mean|std|var|rpv|resms|example_func|thresh_zstat", re.I)
 #: Names of the two hemispheres in names of files.
 HEMISPHERES = (("hemi-L", "hemi-R"), ("lh.", "rh."), (".L.", ".R."), ("_L_", "_R_"))
-#: Folders whose images are opened, to see whether they are betas.
+#: Folders whose images are opened, to see whether they are betas, or whose names are compared.
 MAX_FOLDERS = 20
+#: Names of images, or of folders of them, that are no betas but belong to them.
+CALLED = {
+    "mask": re.compile("mask", re.I),
+    "regions": re.compile("region|roi|atlas|parcel|label|aparc|dseg", re.I),
+}
 #: Tables beside a file whose rows are counted.
 MAX_TABLES = 20
 
@@ -65,7 +81,7 @@ def describe_nifti(path: Path, variable: str | None) -> Description:
     # Named as in BIDS.
     name = path.name[: len(_stem(path))].removesuffix("bold")
     _put_events(found, path, expected=path.with_name(f"{name}events.tsv"))
-    _put_mask(found, path.parent, image.shape[:3], str)
+    _put_image(found, "mask", path.parent, image.shape[:3], str)
     return found
 
 
@@ -87,11 +103,21 @@ def _put_content(found: Description, path: Path, content: str | None) -> None:
 
 
 def _put_events(
-    found: Description, path: Path, n: int | None = None, expected: Path | None = None
+    found: Description,
+    path: Path,
+    n: int | None = None,
+    expected: Path | None = None,
+    places: Sequence[Path] = (),
 ) -> None:
-    """Write the table of events: the expected one, or the only one with a row for n volumes."""
-    tables = [p for p in sorted(path.parent.iterdir()) if p.suffix in SEPARATORS]
-    fitting = [p for p in tables[:MAX_TABLES] if n is not None and _n_rows(p) == n]
+    """Write the table of events: the expected one, or the only one with a row for n volumes.
+
+    It is looked for beside the file, or in some places, of which the first that has one counts.
+    """
+    for place in places or [path.parent]:
+        tables = [p for p in sorted(place.iterdir()) if p.suffix in SEPARATORS]
+        fitting = [p for p in tables[:MAX_TABLES] if n is not None and _n_rows(p) == n]
+        if fitting:
+            break
     known, guess = None, ""
     if expected is not None and expected.is_file():
         known = str(expected)
@@ -115,11 +141,31 @@ def _n_rows(path: Path) -> int:
         return 0
 
 
-def _put_mask(found: Description, folder: Path, shape: Sequence[int], name: Any) -> None:
-    """Write the mask, if one image of a folder is called so and has the shape."""
-    masks = [p for p in sorted(folder.glob("*mask*.nii*")) if _shape(p) == tuple(shape)]
-    if len(masks) == 1:
-        found.put("mask", name(masks[0]), "a guess from its name and shape")
+def _put_image(
+    found: Description, key: str, folder: Path, shape: Sequence[int], name: Any, beta: str = ""
+) -> None:
+    """Write the mask or the regions, if one image of a folder is called so and has the shape.
+
+    Of images that name a subject, it is that of the beta.
+    """
+    subjects = (None, _subject_in(beta))
+    images = [p for p in _called(folder, CALLED[key]) if _subject_in(p.name) in subjects]
+    fitting = [p for p in images if _shape(p) == tuple(shape)]
+    if len(fitting) == 1:
+        found.put(key, name(fitting[0]), "a guess from its name and shape")
+
+
+def _called(folder: Path, word: re.Pattern[str]) -> Iterator[Path]:
+    """Yield the images in a folder that are called so, and those in a folder that is."""
+    yield from (path for path in sorted(folder.glob("*.nii*")) if word.search(path.name))
+    for below in sorted(path for path in folder.iterdir() if word.search(path.name)):
+        yield from sorted(below.glob("*.nii*"))
+
+
+def _subject_in(name: str) -> str | None:
+    """Return the subject that BIDS names in a path."""
+    found = re.search(r"(?<![A-Za-z0-9])sub-([^/_.]+)", name)
+    return found and found[1]
 
 
 def _shape(path: Path) -> tuple[int, ...] | None:
@@ -137,51 +183,115 @@ def _shape(path: Path) -> tuple[int, ...] | None:
 
 def describe_folder(path: Path) -> Description | None:
     """Describe a folder with an image for each beta, or of folders, of subjects and their runs."""
-    found = _describe_betas(path, path)
+    found = _describe_betas(path, [path])
     if found is not None:
         return found
-    for level in ("*/", "*/*/"):  # folders only
-        alike: dict[str, list[Path]] = {}
-        for name in naturally(str(p) for p in path.glob(level)):
-            folder = Path(name).relative_to(path)
-            if not any(part.startswith(".") for part in folder.parts) and _images(path / folder):
-                alike.setdefault(with_placeholders(folder.as_posix()), []).append(folder)
-        for template, folders in islice(alike.items(), MAX_FOLDERS):
-            found = _describe_betas(path, path / folders[0])
-            if found is not None:
-                if "{" not in template:  # those with images called alike
-                    others = [folder for some_ in alike.values() for folder in some_]
-                    called = _template(path / folders[0])
-                    folders = [folder for folder in others if _template(path / folder) == called]
-                return _of_folders(found, folders)
+    folders, is_cut = folders_below(path)
+    with_images = [folder for folder in folders if _images(folder)]
+    levels: dict[int, dict[str, list[Path]]] = {}
+    for folder in with_images:
+        name = folder.relative_to(path).as_posix()
+        of_level = levels.setdefault(name.count("/"), {})
+        of_level.setdefault(with_placeholders(name), []).append(folder)
+    for alike in levels.values():
+        for members in islice(alike.values(), MAX_FOLDERS):
+            if _describe_betas(path, members) is None:
+                continue
+            called = _template(members[0])
+            chosen = [
+                folder
+                for of_name in alike.values()
+                for folder in of_name
+                if of_name is members or _template(folder) == called
+            ]
+            names = [folder.relative_to(path).as_posix() for folder in chosen]
+            template = template_of(names)
+            chosen = [path / name for name in (*template.fits, *template.others)]
+            found = _describe_betas(path, chosen)
+            assert found is not None
+            return _of_folders(found, path, chosen, is_cut)
     return None
 
 
-def _of_folders(found: Description, folders: list[Path]) -> Description:
-    """Let the entry of the betas in the first of some folders read those in all of them."""
-    first = folders[0].parts
-    template: list[str] = []
-    for values in zip(*(folder.parts for folder in folders), strict=True):
-        part = with_placeholders(values[0])
-        if {with_placeholders(value) for value in values} != {part}:
-            prefix = re.sub(r"\d+$", "", _shared_start(values))
-            if any("_" in value.removeprefix(prefix) for value in values):
-                return found  # no placeholder matches these
-            name = "session" if any("{subject}" in before for before in template) else "subject"
-            part = f"{prefix}{{{name}}}"
-            found.comments["images"] += f"; {{{name}}} is a guess, it may be {{run}}"
-        template.append(part)
-    for key in {"images", "mask", "events"} & found.entry.keys():
+def _of_folders(
+    found: Description, root: Path, folders: Sequence[Path], is_cut: bool = False
+) -> Description:
+    """Let the entry of the files in the first of some folders read those in all that fit."""
+    names = [folder.relative_to(root).as_posix() for folder in folders]
+    template = template_of(names)
+    if names[0] in template.others:
+        return found
+    old, new = names[0].split("/"), template.text.split("/")
+    for key in ("images", "mask", "regions", "events"):
+        if key not in found.entry:
+            continue
         parts = found.entry[key].split("/")
-        for i, (old, new) in enumerate(zip(first, template, strict=True)):
-            if parts[: i + 1] == [*template[:i], old]:
-                parts[i] = new
-        found.entry[key] = "/".join(parts)
+        n = next((i for i, (a, b) in enumerate(zip(parts, old, strict=False)) if a != b), len(old))
+        *rest, last = parts[n:]
+        named = with_placeholders(last)
+        known = set(re.findall(r"{\w+}", named)) <= set(re.findall(r"{\w+}", found.entry["images"]))
+        found.entry[key] = "/".join([*new[:n], *rest, named if known else last])
+    found.comments["images"] += guess_of(template)
     if len(folders) > 1:
-        names = some(folder.as_posix() for folder in folders)
-        found.lines.insert(0, f"{count(len(folders), 'folder')}: {names}")
-        found.lines.insert(1, f"The first one, {folders[0].as_posix()}:")
+        found.lines.insert(0, f"{count(len(folders), 'folder')}: {some(names)}")
+        found.lines.insert(1, f"The first one, {names[0]}:")
+    found.lines += _fit(found, root, template)
+    if is_cut:
+        found.lines.append(f"Only the first {MOST_ENTRIES} files and folders were looked at.")
     return found
+
+
+def _fit(found: Description, root: Path, template: Template) -> Iterator[str]:
+    """Yield what the entry reads, and which folders it does not read or should leave out."""
+    images = found.entry["images"]
+    try:
+        matched = list(match("images", root, images, PLACEHOLDERS))
+    except ValueError:
+        return
+    read = Counter(image.parent.relative_to(root).as_posix() for image, _ in matched)
+    where = {image.parent.relative_to(root).as_posix(): w for image, w in matched}
+    if len(template.fits) + len(template.others) > 1:
+        yield f"folders that images fits: {len(read)}"
+    others = [name for name in template.others if name not in read] + _without(root, images, read)
+    if others:
+        yield f"folders that it does not fit, and that are not read: {some(others, 8)}"
+    usual, _ = Counter(read.values()).most_common(1)[0]
+    few = [f"{name} ({n})" for name, n in read.items() if n < usual]
+    if few:
+        yield f"folders with fewer than {count(usual, 'image')}, as most have: {some(few, 8)}"
+    odd = {name: f"another name: {name}" for name in template.others if name in read}
+    for key in ("mask", "regions", "events"):
+        of_key = found.entry.get(key, "")
+        if "{" not in of_key:
+            continue
+        try:
+            files = {name: root / fill(key, of_key, w) for name, w in where.items()}
+        except ValueError as error:  # regions are those of all runs
+            del found.entry[key]
+            yield f"no {key}: {error}"
+            continue
+        lacking = [name for name, file in files.items() if not file.is_file()]
+        if lacking:
+            yield f"folders without {key}: {some(lacking, 8)}"
+            odd |= {name: f"no {key}: {name}" for name in lacking}
+    if odd and len(odd) < len(read):
+        placeholders = [name for name in where[next(iter(odd))] if name in template.values]
+        entries = [{name: where[folder][name] for name in placeholders} for folder in odd]
+        found.put("leave_out", entries, f"a guess: {some(odd.values())}")
+
+
+def _without(root: Path, images: str, read: Collection[str]) -> list[str]:
+    """Return the folders that are called as a template has it, but have none of its images."""
+    parts = images.split("/")[:-1]
+    n = max((i for i, part in enumerate(parts, 1) if "{" in part), default=0)
+    pattern = "/".join(re.sub(r"\{\w+\}", "*", part) for part in parts[:n])
+    found = (
+        naturally(p.relative_to(root).as_posix() for p in root.glob(pattern) if p.is_dir())
+        if n
+        else []
+    )
+    rest = "".join(f"/{part}" for part in parts[n:])
+    return [name for name in found if name + rest not in read and not name.startswith(".")]
 
 
 class Betas(NamedTuple):
@@ -204,14 +314,14 @@ def _images(folder: Path) -> list[Path]:
         for path in folder.iterdir()
         if kind_of(path) != "array"
         and path.is_file()
-        and not any(part in path.name.lower() for part in NO_BETAS)
+        and not any(word.search(path.name) for word in (NO_BETAS, *CALLED.values()))
     ]
     return sorted(paths, key=lambda path: natural_key(path.name))
 
 
-def _find_betas(folder: Path) -> Betas | None:
-    """Return the images of a kind, or those that differ in a number only."""
-    images = _images(folder)
+def _find_betas(folders: Sequence[Path]) -> Betas | None:
+    """Return the images of a kind in some folders, or those that differ in a number only."""
+    images = [image for folder in folders[:MAX_FOLDERS] for image in _images(folder)]
     groups: dict[str, list[Path]] = {}
     for path in images:
         groups.setdefault(re.sub(r"\d+", "#", with_placeholders(path.name)), []).append(path)
@@ -225,7 +335,7 @@ def _find_betas(folder: Path) -> Betas | None:
     of_numbers = [key for key in groups if "#" in key]
     if len(of_numbers) == 1 and len(numbered.get(of_numbers[0], ())) > len(images) / 2:
         paths = numbered[of_numbers[0]]
-        prefix = _shared_start(_names(paths)).rstrip("0123456789")
+        prefix = shared_start(_names(paths)).rstrip("0123456789")
         return Betas(paths, f"{prefix}*{_ending(paths)}")
     kinds = Counter(map(kind_of, images))
     if not kinds:
@@ -236,7 +346,7 @@ def _find_betas(folder: Path) -> Betas | None:
 
 
 def _template(folder: Path) -> str | None:
-    betas = _find_betas(folder)
+    betas = _find_betas([folder])
     return betas and betas.template
 
 
@@ -248,47 +358,44 @@ def _names(paths: Iterable[Path]) -> list[str]:
 def _named(paths: Sequence[Path]) -> str:
     """Return a template in which the part of a name that differs is the stimulus."""
     # Up to a separator: face and fruit share a letter by chance.
-    prefix = re.sub(r"[^-_.]*$", "", _shared_start(_names(paths)))
+    prefix = re.sub(r"[^-_.]*$", "", shared_start(_names(paths)))
     return f"{prefix}{{stimulus}}{_ending(paths)}"
-
-
-def _shared_start(names: Sequence[str]) -> str:
-    """Return the characters that all names begin with."""
-    alike = [len(set(letters)) == 1 for letters in zip(*names, strict=False)]
-    return names[0][: [*alike, False].index(False)]
-
-
-def _shared_end(names: Sequence[str]) -> str:
-    return _shared_start([name[::-1] for name in names])[::-1]
 
 
 def _ending(paths: Iterable[Path]) -> str:
     """Return the end that all names share, from a separator on."""
-    ending = _shared_end(_names(paths))
+    ending = shared_end(_names(paths))
     return re.sub(r"^[^-_.]*", "", ending)
 
 
-def _describe_betas(root: Path, folder: Path) -> Description | None:
-    """Describe the betas in a folder; paths in the entry are relative to its root."""
-    betas = _find_betas(folder)
+def _describe_betas(root: Path, folders: Sequence[Path]) -> Description | None:
+    """Describe the betas in the first of some folders; paths in the entry are relative to a root.
+
+    The template of their names is that of all folders.
+    """
+    betas = _find_betas(folders)
     if betas is None:
         return None
-    kind = kind_of(betas.paths[0])
+    folder = folders[0]
+    paths = [path for path in betas.paths if path.parent == folder]
+    if not paths:
+        return None
+    kind = kind_of(paths[0])
     if kind == "NIfTI":
-        shapes = Counter(shape for path in betas.paths if (shape := _shape(path)) is not None)
+        shapes = Counter(shape for path in paths if (shape := _shape(path)) is not None)
         if len(shapes) != 1 or len(next(iter(shapes))) != 3:
             return None
-    names = [path.name for path in betas.paths]
+    names = [path.name for path in paths]
     found = Description([f"{count(len(names), 'image')} ({kind}): {some(names)}"])
     _put_content(found, root, "betas")
 
     def relative(path: Path) -> str:
-        return path.relative_to(root).as_posix()
+        return Path(os.path.relpath(path, root)).as_posix()
 
     template = betas.template
     if kind == "GIFTI":
         template = _with_hemispheres(template, _names(betas.paths))
-    headers = _spm_names(found, betas.paths) if kind == "NIfTI" else []
+    headers = _spm_names(found, paths) if kind == "NIfTI" else []
     where = f"{folder.relative_to(root).as_posix()}/" if folder != root else ""
     if headers:
         found.put("images", where + template.replace("{stimulus}", "*"), some(names))
@@ -300,7 +407,7 @@ def _describe_betas(root: Path, folder: Path) -> Description | None:
         found.put("images", where + template, comment)
     else:
         found.put("images", where + template, some(names))
-        _put_events(found, betas.paths[0], len(names))
+        _put_events(found, paths[0], len(names), places=_places(root, folder))
         if found.entry["events"] == FILL_IN:
             instead = f"or {where}{_named(betas.paths)} and no events, if names tell the stimulus"
             found.comments["images"] += f"; {instead}"
@@ -309,10 +416,18 @@ def _describe_betas(root: Path, folder: Path) -> Description | None:
         if len(orders(names)) > 1:
             found.lines.append("Names sort in several ways: the table needs a column file.")
     if kind == "NIfTI":
-        for place in (folder, *folder.parents):
-            if "mask" not in found.entry and place.is_relative_to(root):
-                _put_mask(found, place, next(iter(shapes)), relative)
+        for key, place in product(CALLED, _places(root, folder)):
+            if key not in found.entry:
+                beta = relative(paths[0])
+                _put_image(found, key, place, next(iter(shapes)), relative, beta)
     return found
+
+
+def _places(root: Path, folder: Path) -> list[Path]:
+    """Return the folders that may hold what belongs to the images in one, the nearest first."""
+    above = [place for place in folder.parents if place.is_relative_to(root)]
+    beside = root.absolute().parent
+    return list(dict.fromkeys([folder, *above, *[beside] * os.access(beside, os.R_OK)]))
 
 
 def _with_hemispheres(template: str, names: list[str]) -> str:
@@ -322,8 +437,8 @@ def _with_hemispheres(template: str, names: list[str]) -> str:
             side = left.replace("L", "{hemi}").replace("lh", "{hemi}")
             split = [name.split(left, 1) for name in names if left in name]
             before, rest = split[0][0], [rest for _, rest in split]
-            start = re.sub(r"[^-_.]*$", "", _shared_start(rest))
-            end = re.sub(r"^[^-_.]*", "", _shared_end(rest))
+            start = re.sub(r"[^-_.]*$", "", shared_start(rest))
+            end = re.sub(r"^[^-_.]*", "", shared_end(rest))
             return f"{before}{side}{start}{{stimulus}}{end}"
     return template
 
@@ -493,7 +608,7 @@ def describe_glmsingle(path: Path) -> Description | None:
         found.entry = begin | {"images": first.as_posix()} | entry
         found.comments["images"] = f"the betas of type {kind[-1]}, the last of GLMsingle's models"
         alike = [file.parent.relative_to(path) for file in files if file.name == first.name]
-        return _of_folders(found, alike)
+        return _of_folders(found, path, [path / folder for folder in alike])
     return None
 
 
@@ -516,7 +631,7 @@ def _glmsingle(path: Path, name: str, shape: tuple[int, ...]) -> Description:
     found.put("axes", axes)
     _put_events(found, path, n_trials)
     if "x" in axes:
-        _put_mask(found, path.parent, shape[:3], str)
+        _put_image(found, "mask", path.parent, shape[:3], str)
     return found
 
 

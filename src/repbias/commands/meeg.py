@@ -6,13 +6,14 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from repbias.base.identities import as_ids
 from repbias.commands.bids import with_placeholders
+from repbias.commands.cohorts import guess_of, shared_end, shared_start, template_of
 from repbias.commands.description import FILL_IN, STIMULI, Description, count, some
 from repbias.commands.formats import examples, put_stimulus, refuse_variable
 from repbias.io.text_tables import is_missing, read_table, typed
@@ -22,7 +23,7 @@ from repbias.recordings.readers.mne.eeglab import check_eeglab, header_of, locke
 from repbias.recordings.readers.mne.events import BOUNDARIES, NO_STIMULI, field_columns
 from repbias.recordings.readers.mne.files import TESTED, UNTESTED, open_file
 from repbias.recordings.readers.mne.parts import FOLDERS
-from repbias.recordings.readers.templates import match
+from repbias.recordings.readers.templates import fill, match
 
 #: Columns of a table of events that probably name the stimulus, the likeliest first.
 LIKELY = ("stim_file", "stimulus", "stim_id", "image", "image_name", "trial_type")
@@ -204,9 +205,9 @@ def _put_continuous(found: Description, overview: Overview, path: Path) -> None:
 
 def _beside(path: Path, name: str) -> Path | None:
     """Return the table of BIDS beside a recording, if there is one."""
-    stem, _, _ = path.name.rpartition("_")
-    table = path.with_name(f"{stem}_{name}.tsv")
-    return table if stem and table.is_file() else None
+    stems = filter(None, (path.name.rpartition("_")[0], path.name.partition(".")[0]))
+    tables = [path.with_name(f"{stem}_{name}.tsv") for stem in stems]
+    return next((table for table in tables if table.is_file()), None)
 
 
 def _put_markers(found: Description, names: Sequence[str]) -> None:
@@ -260,7 +261,8 @@ def describe_meeg_folder(path: Path) -> Description | None:
         lines.append(f"  {template}: {len(members)}, {count(len(subjects), 'subject')}")
     # A recording at rest has no events.
     chosen = min(templates, key=lambda t: (-_tables(templates[t], "events"), -len(templates[t]), t))
-    members = templates[chosen]
+    # The tables of one that has events are those of the others.
+    members = sorted(templates[chosen], key=lambda file: _beside(file, "events") is None)
     found = describe_meeg(members[0], None)
     found.lines = [*lines, f"{members[0].relative_to(path)}:", *(f"  {x}" for x in found.lines)]
     others = [template for template in templates if template != chosen]
@@ -268,12 +270,28 @@ def describe_meeg_folder(path: Path) -> Description | None:
     _point_to(found, path, chosen, guess)
     stem = chosen.rpartition("_")[0]
     for name in ("events", "channels"):
-        n_tables = _tables(members, name)
-        if 0 < n_tables < len(members):
-            found.lines.append(f"Only {n_tables} of {len(members)} have {name}.tsv.")
         if name in found.entry and found.entry[name] != FILL_IN:
             found.entry[name] = f"{stem}_{name}.tsv"
+            _say_without(found, path, name)
     return found
+
+
+def _say_without(found: Description, path: Path, name: str) -> None:
+    """Say which files of a template have no table of their own; leave out those without events."""
+    files = list(match("template", path, found.entry["template"]))
+    table = found.entry[name]
+    lacking = {
+        file: where for file, where in files if not (path / fill(name, table, where)).is_file()
+    }
+    if not lacking:
+        return
+    names = some((file.relative_to(path) for file in lacking), 8)
+    n = len(files) - len(lacking)
+    found.lines.append(f"Only {n} of {len(files)} have {name}.tsv; without: {names}")
+    if name == "events":
+        found.put("leave_out", [*lacking.values()], f"a guess: those without {name}")
+    else:
+        del found.entry[name]
 
 
 def _recordings_in(path: Path) -> list[Path]:
@@ -322,29 +340,50 @@ def _point_to(found: Description, path: Path, template: str, comment: str) -> No
 
 def _describe_unnamed(path: Path, files: list[Path]) -> Description:
     """Describe recordings whose names are their own: one per subject, probably."""
-    found = describe_meeg(files[0], None)
     names = [file.relative_to(path).as_posix() for file in files]
+    template, guess, others = _template_of_unnamed(path, names)
+    # The tables of one that has events are those of the others.
+    fitting = [file for file, name in zip(files, names, strict=True) if name not in others]
+    first = min(fitting, key=lambda file: _beside(file, "events") is None)
+    found = describe_meeg(first, None)
     found.lines = [f"{count(len(files), 'recording')}: {some(names)}", *found.lines]
     if len(files) == 1:
         return found
-    # Subjects are whole words: of P1 and P10, the first is not "" and the second not 0.
-    before = re.sub(r"[^\W_]+$", "", _same_start(names))
-    after = re.sub(r"^[^\W_]+", "", _same_start([name[::-1] for name in names])[::-1])
-    template = f"{before}{{subject}}{after}"
-    try:
-        matched = [file for file, _ in match("template", path, template)]
-    except ValueError:
-        matched = []
-    if matched == files:
-        subjects = [name[len(before) : len(name) - len(after)] for name in names]
-        _point_to(found, path, template, f"a guess: these are subjects {some(subjects)}")
-    else:
-        found.put("more_files", [str(file) for file in files[1:]])
-        found.put("subject", names, "a name for each file: a guess, that each is a subject")
+    if not template:
+        found.put("more_files", [str(file) for file in files if file != first])
+        ordered = [first, *(file for file in files if file != first)]
+        subjects = [file.relative_to(path).as_posix() for file in ordered]
+        found.put("subject", subjects, "a name for each file: a guess, that each is a subject")
+        return found
+    if others:
+        found.lines.append(f"files that template does not fit, not read: {some(others, 8)}")
+    _point_to(found, path, template, guess)
+    own = first.relative_to(path).as_posix()
+    for name in ("events", "channels"):
+        if found.entry.get(name, FILL_IN) == FILL_IN:
+            continue
+        table = Path(found.entry[name]).relative_to(path).as_posix()
+        ending = own[len(shared_start([own, table])) :]
+        if template.endswith(ending):  # the name of the table goes on as that of the file does not
+            found.entry[name] = template.removesuffix(ending) + table[len(own) - len(ending) :]
+            _say_without(found, path, name)
     return found
 
 
-def _same_start(names: Sequence[str]) -> str:
-    """Return the text that all names begin with."""
-    letters = takewhile(lambda column: len(set(column)) == 1, zip(*names, strict=False))
-    return "".join(column[0] for column in letters)
+def _template_of_unnamed(path: Path, names: list[str]) -> tuple[str, str, list[str]]:
+    """Return a template of files, what to say of it, and the files that it does not fit.
+
+    The template is empty if there is none.
+    """
+    # Subjects are whole words: of P1 and P10, the first is not "" and the second not 0.
+    before = re.sub(r"[^\W_]+$", "", shared_start(names))
+    after = re.sub(r"^[^\W_]+", "", shared_end(names))
+    template = f"{before}{{subject}}{after}"
+    with suppress(ValueError):
+        if len(list(match("template", path, template))) == len(names):
+            subjects = [name[len(before) : len(name) - len(after)] for name in names]
+            return template, f"a guess: these are subjects {some(subjects)}", []
+    found = template_of(names)
+    if len(found.fits) > max(1, len(found.others)):
+        return found.text, f"a guess{guess_of(found)}", found.others
+    return "", "", []

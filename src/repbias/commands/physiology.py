@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import glob
+import re
 from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from repbias.base.order import naturally
 from repbias.base.spec import RepbiasError
+from repbias.commands.cohorts import MOST_ENTRIES, Template, folders_below, template_of
 from repbias.commands.description import FILL_IN, STIMULI, Description, count, some
 from repbias.commands.formats import REGIONS, examples
-from repbias.commands.trials import put_trials, put_window
+from repbias.commands.trials import put_trials, put_window, table_near
 from repbias.io.untrusted import member
+from repbias.recordings.readers.trials import session_name
 
 if TYPE_CHECKING:
     import h5py
@@ -23,10 +28,10 @@ def describe_phy(path: Path) -> Description | None:
     """Describe a folder of kilosort or phy."""
     from repbias.recordings.readers import phy
 
-    folders = _with_file(path, "spike_times.npy")
-    if not folders:
+    cohort = _cohort(path, lambda folder: (folder / "spike_times.npy").exists())
+    if cohort is None:
         return None
-    folder = folders[0]
+    folder = cohort.folders[0]
     samples, clusters = phy.read_spikes(folder)
     rate = phy.sampling_rate(folder)
     ids, n_spikes = np.unique(clusters, return_counts=True)
@@ -45,8 +50,7 @@ def describe_phy(path: Path) -> Description | None:
     if assignment == "spike_templates.npy":
         found.lines.append(f"It has no spike_clusters.npy: {phy.NOT_CURATED}.")
     found.lines += [f"  {name}: {examples(cells.values())}" for name, cells in columns.items()]
-    _say_others(found, folders)
-    _put_trial_entry(found, "phy", folder, duration)
+    _put_trial_entry(found, "phy", cohort, duration)
     if rate is None:
         found.put("sampling_rate", FILL_IN, "samples per second; there is none in params.py")
     _put_groups(found, [str(i) for i in ids.tolist()], columns)
@@ -74,15 +78,13 @@ def _put_groups(
 
 
 def describe_suite2p(path: Path) -> Description | None:
-    """Describe a folder of suite2p: of all planes, of one, or the folders up to three above."""
+    """Describe a folder of suite2p: of all planes, of one, or the folders above, of a cohort."""
     from repbias.recordings.readers.suite2p import open_traces, planes_of, read_iscell
 
-    below = (path.glob(level) for level in ("suite2p", "*/suite2p", "*/*/suite2p"))
-    folders = [Path(name) for level in below for name in naturally(map(str, level))]
-    folders = [folder for folder in (path, *folders) if planes_of(folder)]
-    if not folders:
+    cohort = _cohort(path, lambda folder: bool(planes_of(folder)))
+    if cohort is None:
         return None
-    folder = folders[0]
+    folder = cohort.folders[0]
     planes = planes_of(folder)
     found = Description([f"a folder of suite2p: {folder}"])
     signals = {"f": ("F.npy", "Fneu.npy"), "spks": ("spks.npy",)}
@@ -94,8 +96,7 @@ def describe_suite2p(path: Path) -> Description | None:
             f"{plane.name}: {count(n_rois, 'ROI')}, of which {count(n_cells, 'cell')}; "
             f"{count(n_frames, 'frame')}"
         )
-    _say_others(found, folders)
-    _put_trial_entry(found, "suite2p", folder, None)
+    _put_trial_entry(found, "suite2p", cohort, None)
     choices = {
         "f": "dff (ΔF/F, with suite2p's baseline), f (fluorescence without 0.7 of the neuropil)",
         "spks": "spks (deconvolved)",
@@ -127,7 +128,7 @@ def describe_caiman(path: Path, file: h5py.File) -> Description:
         f"{count(n_components, 'component')}, of which {len(kept)} are accepted; "
         f"{count(n_frames, 'frame')}"
     )
-    _put_trial_entry(found, "caiman", path, None)
+    _put_trial_entry(found, "caiman", _alone(path), None)
     meaning = "dff: ΔF/F; c: denoised; s: deconvolved"
     found.put("signal", next(iter(shapes)), f"found: {', '.join(shapes)} ({meaning})")
     rate = _frame_rate(path, file)
@@ -150,35 +151,115 @@ def _frame_rate(path: Path, file: h5py.File) -> float | None:
     return float(rate) if np.shape(rate) == () and np.asarray(rate).dtype.kind in "fiu" else None
 
 
-def _with_file(path: Path, name: str) -> list[Path]:
-    """Return the folders that hold a file: this one, or those up to two levels below."""
-    for pattern in (name, f"*/{name}", f"*/*/{name}"):
-        found = naturally(str(file.parent) for file in path.glob(pattern))
-        if found:
-            return [Path(folder) for folder in found]
-    return []
+class Cohort(NamedTuple):
+    """Folders of several sessions or subjects.
+
+    Attributes
+    ----------
+    folders : those that are called alike and have a table of trials, in natural order
+    tables : the table of trials of each, as far as its name and place tell
+    pattern : of their paths, as `more_files` has it
+    subjects, sessions : the names of each; empty where they are not known, or needed
+    left_out : others that match the pattern
+    lines : what to tell the user
+    """
+
+    folders: list[Path]
+    tables: list[Path | None]
+    pattern: str = ""
+    subjects: Sequence[str] = ()
+    sessions: Sequence[str] = ()
+    left_out: Sequence[Path] = ()
+    lines: Sequence[str] = ()
 
 
-def _say_others(found: Description, folders: list[Path]) -> None:
-    if len(folders) > 1:
-        others = some([str(folder) for folder in folders[1:]])
-        found.lines.append(f"There are {len(folders) - 1} more: {others}. See more_files.")
+def _alone(path: Path) -> Cohort:
+    return Cohort([path], [table_near(path)])
 
 
-def _put_trial_entry(found: Description, kind: str, path: Path, duration: float | None) -> None:
+def _cohort(path: Path, is_meant: Callable[[Path], bool]) -> Cohort | None:
+    """Return the folders of a kind: this one, or else those below that are called alike."""
+    if is_meant(path):
+        return _alone(path)
+    below, is_cut = folders_below(path)
+    found = [folder for folder in below if is_meant(folder)]
+    found = [folder for folder in found if folder.parent not in found]  # a plane has its parent
+    if not found:
+        return None
+    if len(found) == 1:
+        return _alone(found[0])
+    template = template_of(naturally(folder.relative_to(path).as_posix() for folder in found))
+    tables = {name: table_near(path / name, path) for name in template.fits}
+    names = [name for name in template.fits if tables[name]] or template.fits
+    without = [name for name in template.fits if name not in names]
+    lines = [f"{count(len(names), 'folder')}: {some(names)}"]
+    if template.others:
+        lines.append(f"folders of another name, which are not read: {some(template.others, 8)}")
+    if without:
+        lines.append(f"folders without a table of trials, not read: {some(without, 8)}")
+    if is_cut:
+        lines.append(f"Only the first {MOST_ENTRIES} files and folders were looked at.")
+    folders = [path / name for name in names]
+    pattern = str(Path(glob.escape(str(path))) / re.sub("{[a-z]+}", "*", template.text))
+    matched = map(Path, naturally(glob.glob(pattern)))  # noqa: PTH207 (as more_files does)
+    subjects, sessions = _named(template, names)
+    by_default = {*zip(subjects or [""] * len(names), map(session_name, folders), strict=True)}
+    return Cohort(
+        folders,
+        [tables[name] for name in names],
+        pattern,
+        subjects,
+        sessions if len(by_default) < len(names) else [],
+        [folder for folder in matched if folder not in folders],
+        lines,
+    )
+
+
+def _named(template: Template, names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return what the parts of paths that differ call the subject, if they do, and the session.
+
+    Where nothing but one part differs, and it is not called so, it is no subject, but a session.
+    """
+    parts, split = re.split("[/_]", template.text), [re.split("[/_]", name) for name in names]
+    differs = [i for i, part in enumerate(parts) if "{" in part]
+    is_subject = [i for i in differs if "{subject}" in parts[i]]
+    if template.guessed == ["subject"] and len(template.values) == 1:
+        is_subject = []
+    subjects = [part[is_subject[0]] for part in split] if is_subject else []
+    others = [i for i in differs if i not in is_subject]
+    return subjects, ["_".join(part[i] for i in others) for part in split]
+
+
+def _put_trial_entry(found: Description, kind: str, cohort: Cohort, duration: float | None) -> None:
     """Begin an entry with the keys of the trials and of the window of the responses.
 
     Parameters
     ----------
     found
         Gets the keys.
-    kind, path
-        The first keys.
+    kind
+        The first key.
+    cohort
+        The folders that are read.
     duration
-        Seconds of the recording, if that is known.
+        Seconds of the recording of the first one, if that is known.
     """
+    n = len(cohort.folders)
+    found.lines[:0] = cohort.lines
     found.put("kind", kind)
-    found.put("path", str(path))
+    found.put("path", str(cohort.folders[0]))
+    if n > 1:
+        found.put("more_files", [cohort.pattern], f"with path, all {n}")
+        if cohort.left_out:
+            left_out = [str(folder) for folder in cohort.left_out]
+            found.put("leave_out", left_out, "a guess: of another name, or without trials")
+        one_each = f"a name for each of {n}: a guess"
+        if cohort.subjects:
+            found.put("subject", list(cohort.subjects), one_each)
+        else:
+            found.put("subject", FILL_IN, "a name for all, or a list with one for each")
+        if cohort.sessions:
+            found.put("session", list(cohort.sessions), one_each)
     found.put("stimuli", FILL_IN, STIMULI)
-    put_trials(found, path, duration)
+    put_trials(found, cohort.folders[0], duration, cohort.tables)
     put_window(found)

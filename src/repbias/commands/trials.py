@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,13 @@ from repbias.commands.formats import ROWS, examples, put_stimulus
 from repbias.commands.tables import COLUMNS
 
 #: Words in the names of tables of trials, the surest first.
-TRIALS = (re.compile("trial", re.I), re.compile("presentation|event|onset|stim", re.I))
+TRIALS = (
+    re.compile("trial", re.I),
+    re.compile("presentation|event|onset|stim", re.I),
+    re.compile("log|behav", re.I),
+)
+#: Words in the names of columns that say whether a trial counts.
+COUNTS = re.compile("complet|abort|outcome|valid", re.I)
 #: Common names of the column with the time of a trial.
 ONSETS = (
     "start_time",
@@ -30,10 +37,27 @@ ONSETS = (
 )
 
 
-def put_trials(found: Description, path: Path, duration: float | None) -> None:
-    """Add the keys of a table of trials, which is guessed from its name and place."""
+def put_trials(
+    found: Description,
+    path: Path,
+    duration: float | None,
+    of_files: Sequence[Path | None] = (),
+) -> None:
+    """Add the keys of a table of trials, which is guessed from its name and place.
+
+    Parameters
+    ----------
+    found
+        Gets the keys.
+    path
+        The recording, or the first of several.
+    duration
+        Its seconds, if they are known.
+    of_files
+        The tables of several recordings; one for all, or one for each.
+    """
     tables = _tables_near(path)
-    likely = _likely(tables)
+    likely = of_files[0] if of_files else _likely(tables)
     columns = None if likely is None else _columns_of(likely)
     names = some([str(table) for table in tables]) or "none"
     if likely is None or columns is None:
@@ -45,7 +69,14 @@ def put_trials(found: Description, path: Path, duration: float | None) -> None:
         return
     found.lines.append(f"table {likely}:")
     found.lines += [f"  {name}: {examples(values[:ROWS])}" for name, values in columns.items()]
-    found.put("trials", str(likely), "a guess from its name; one row per presentation")
+    for name in filter(COUNTS.search, columns):
+        found.lines.append(
+            f"Where not all trials count, trials_where keeps those of some values of {name}: "
+            f"{examples(columns[name])}"
+        )
+    each = [str(table) for table in of_files]
+    trials = each if len(set(each)) > 1 else str(likely)
+    found.put("trials", trials, "a guess from its name; one row per presentation")
     lowered = {name.lower(): name for name in columns}
     stimulus = next((lowered[name] for name in COLUMNS["stimulus"] if name in lowered), None)
     if stimulus is None:
@@ -67,9 +98,18 @@ def put_trials(found: Description, path: Path, duration: float | None) -> None:
         )
 
 
-def _tables_near(path: Path) -> list[Path]:
-    """Return tables in a folder and the two above, the nearest first, but for those of phy."""
+def table_near(path: Path, root: Path | None = None) -> Path | None:
+    """Return the table of trials near a recording, if one is called so.
+
+    It is looked for in the folder and those above, up to the root of several recordings, or two.
+    """
+    return _likely(_tables_near(path, root))
+
+
+def _tables_near(path: Path, root: Path | None = None) -> list[Path]:
+    """Return tables in a folder and those above, the nearest first, but for those of phy."""
     folders = [path, path.parent, path.parent.parent] if path.is_dir() else [path.parent]
+    folders += [] if root is None else [f for f in path.parents if f.is_relative_to(root)]
     return [
         file
         for folder in dict.fromkeys(folders)
