@@ -227,3 +227,18 @@ def test_signals_are_not_read(name, tmp_path):
     signals = path.with_suffix(".fdt") if name == "beside.set" else signals
     blocks = 4_000_000 * name.endswith((".edf", ".bdf"))  # in which MNE looks for annotations
     assert peak < 2 * signals.stat().st_size + blocks
+
+
+@pytest.mark.parametrize("name", ["eeg.vhdr", "sub-01_task-x_eeg.set"])
+def test_a_table_of_events_leads_to_its_recording(name, tmp_path, inspect, read):
+    path = tmp_path / name
+    meeg.CONTINUOUS[f"eeg{path.suffix}"](path, recording())
+    events = tmp_path / f"{path.stem.removesuffix('_eeg')}_events.tsv"
+    rows = [f"{sample / SFREQ}\t0.1\t{image}" for sample, image in EVENTS]
+    events.write_text("\n".join(["onset\tduration\tstimulus", *rows]))
+    text, entry = inspect(events, stimuli="set")
+    assert f"These are the events of {name}, beside them; the block reads both." in text
+    assert (entry["path"], entry["events"]) == (str(path), str(events))
+    assert len(read(entry, IDS).responses) == len(EVENTS)
+    path.rename(path.with_stem("other"))
+    assert "These are fMRI events" in inspect(events)[0]

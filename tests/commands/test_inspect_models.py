@@ -317,3 +317,42 @@ def test_an_rdm_is_no_band_of_a_joint_model(check):
     code, out = check(recordings={"v4": recording}, **partition)
     assert code == 1
     assert "'theories:size' is no band: of this model only RDMs are known" in out
+
+
+@pytest.mark.parametrize("array", ["of_{}", "features"])
+def test_a_file_for_each_layer_beside_other_files(array, tmp_path, proposed):
+    """Tables and lists are no layers; the name of a file's only array does not matter."""
+    folder = tmp_path / "features"
+    folder.mkdir()
+    for name, values in IN_FILE.items():
+        ids = {} if "{" in array else {"names": NAMES}
+        np.savez(folder / f"{name}.npz", **{array.format(name): values}, **ids)
+    (folder / "ids.txt").write_text("\n".join(NAMES))
+    np.save(folder / "names.npy", NAMES)
+    (folder / "translated.csv").write_text("a,im0\nb,im1\n")
+    printed, spec = proposed(folder, "--as", "model")
+    assert "not read as a layer: " in printed
+    assert "translated.csv: line 2, column 'im0': expected a number" in printed
+    assert "names.npy: expected numbers" in printed
+    assert spec.stimulus_ids == (str(folder / "ids.txt") if "{" in array else "variable:names")
+    assert_reads(spec, tmp_path)
+
+
+def test_a_file_for_each_model(tmp_path, proposed):
+    folder = tmp_path / "features"
+    folder.mkdir()
+    np.savez(folder / "alexnet.npz", **IN_FILE, names=NAMES)
+    np.savez(folder / "vgg.npz", **IN_FILE, conv2=IN_FILE["fc"], names=NAMES)
+    printed, spec = proposed(folder, "--as", "model")
+    assert "Each has layers of its own: a model each." in printed
+    assert "differs in path, and perhaps in layers: vgg.npz" in printed
+    assert spec.path == folder / "alexnet.npz"
+    assert_reads(spec, tmp_path)
+
+
+def test_files_that_share_no_array_are_named(tmp_path, capsys):
+    for name in "ab":
+        np.savez(tmp_path / f"{name}.npz", **{f"{name}1": np.eye(5), f"{name}2": np.eye(5)})
+    assert main(["inspect", str(tmp_path), "--as", "model"]) == 1
+    said = capsys.readouterr().err
+    assert "no array is in all files: a.npz has a1, a2; b.npz has b1, b2; inspect them" in said

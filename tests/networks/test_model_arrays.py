@@ -469,3 +469,27 @@ def test_truncated_files_are_refused_by_name(kind, tmp_path):
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises((ValidationError, RepbiasError), match=f"features.{kind}"):
         read(path)
+
+
+@pytest.mark.parametrize("listed", [FILE, FILE[:3]])
+def test_ids_are_renamed_as_those_of_recordings_are(listed, tmp_path):
+    """Those that are not listed stay as they are."""
+    own = {name: f"stim_{name}" for name in listed}
+    path = in_file("npz", tmp_path, ids=[own.get(name, name) for name in FILE])
+    names = tmp_path / "names.csv"
+    names.write_text("".join(f"{old}.png,{new}\n" for new, old in own.items()))
+    settings = {"stimulus_ids": "variable:names", "layers": list(LAYERS)}
+    assert_layers(read(path, **settings, rename=str(names)))
+    assert str(names) in spec_of(path, **settings, rename=str(names)).input_files()
+    with pytest.raises(RepbiasError, match=r"'shown' are missing: .*; 'rename' gives them the ids"):
+        read(path, **settings)
+
+
+def test_the_file_of_new_names_is_no_layer(tmp_path):
+    folder = tmp_path / "features"
+    folder.mkdir()
+    for name, values in LAYERS.items():
+        np.save(folder / f"{name}.npy", values)
+    (folder / "names.csv").write_text("old3,im3\n")
+    ids = ["old3", *FILE[1:]]
+    assert_layers(read(folder, stimulus_ids=ids, rename=str(folder / "names.csv")))

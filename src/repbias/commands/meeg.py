@@ -89,6 +89,21 @@ def describe_meeg(path: Path, variable: str | None) -> Description:
     return found
 
 
+def describe_events(path: Path) -> Description | None:
+    """Describe the recording that a table of events belongs to; None if none is beside it."""
+    if not path.stem.endswith("_events"):
+        return None
+    files = [p for p in sorted(path.parent.iterdir()) if p.name.lower().endswith(tuple(TESTED))]
+    file = next((p for p in files if _beside(p, "events") == path), None)
+    if file is None:
+        return None
+    found = describe_meeg(file, None)
+    found.lines.insert(
+        0, f"These are the events of {file.name}, beside them; the block reads both."
+    )
+    return found
+
+
 def _of_opened(path: Path) -> Overview:
     """Return what MNE says of a file whose signals it does not read."""
     opened = open_file(path)

@@ -38,6 +38,8 @@ LAYER_NAME = re.compile(
     r"\d*([./_-]|$)",
     re.IGNORECASE,
 )
+#: So many files that are no layers are named.
+MOST_UNREAD = 4
 #: Larger arrays are not looked at to see whether they are RDMs.
 MOST_ELEMENTS = 2**24
 #: What axes may be, by their number; the order is that of PyTorch.
@@ -217,34 +219,82 @@ def _per_stimulus(
 
 
 def _describe_folder(path: Path, variable: str | None) -> Description:
-    files = _files(path)
+    shapes_of: dict[Path, dict[str, tuple[int, ...]]] = {}
+    unread: list[str] = []
+    for file in _files(path):
+        try:
+            shapes_of[file] = _shapes(file)
+        except RepbiasError as error:
+            unread.append(f"not read as a layer: {error}")
+    files = [*shapes_of]
     if not files:
-        raise RepbiasError(f"{path}: no file of a layer; expected {', '.join(LAYER_SUFFIXES)}")
+        raise RepbiasError(
+            f"{path}: no file of a layer; expected {', '.join(LAYER_SUFFIXES)}"
+            + "".join(f"; {line}" for line in unread[:1])
+        )
     found = Description([f"{count(len(files), 'file')}: {some(str(f.name) for f in files)}"])
-    first = _shapes(files[0])
+    found.lines += unread[:MOST_UNREAD]
+    first = shapes_of[files[0]]
     found.lines += [f"  in the first: {n or 'an array'}, {_times(s)}" for n, s in first.items()]
     stems = [file.stem for file in files]
     if len(first) > 1 and all(map(_is_image, stems)):
         return _per_stimulus(found, path, {n: {"": s} for n, s in first.items()}, "files")
+    are_models = len(files) > 1 and all(map(_has_layers, shapes_of.values()))
+    if variable is None and are_models and _ids_in(files[0]):  # else each may be a stimulus
+        return _of_first(found, files)
     names = file_names(path, files)
     if _of_stimuli(first):
-        shapes_of = {name: _shapes(file) for name, file in zip(names, files, strict=True)}
-        return _per_stimulus(found, path, shapes_of, "arrays")
-    chosen = variable or (next(iter(first)) if len(first) == 1 else None)
-    if chosen is None:
-        longest = max(first, key=lambda name: prod(first[name]))
-        found.lines.append(f"The block reads {longest!r} of all; --variable chooses another.")
-        chosen = longest
-    places = {name: _place(file, chosen) for name, file in zip(names, files, strict=True)}
+        by_name = dict(zip(names, shapes_of.values(), strict=True))
+        return _per_stimulus(found, path, by_name, "arrays")
+    ids = _ids_in(files[0])
+    # The reader takes a file's only array, whatever it is called.
+    is_alone = all(len(of) == 1 for of in shapes_of.values()) and not ids
+    chosen = variable or ("" if is_alone else _in_all(path, found, shapes_of))
+    places = {
+        name: _place(file, chosen or next(iter(shapes_of[file])))
+        for name, file in zip(names, files, strict=True)
+    }
     shapes = {}
     for name, place in places.items():
         with opened(place, _id_column(place.path)) as array:
             shapes[name] = tuple(array.shape)
     texts = {str(f): _lines(f) for f in sorted(path.rglob("*.txt")) if f not in files}
-    ids = _ids_in(files[0]) | texts
-    if len(first) > 1:
+    if chosen:
         found.put("variable", chosen)
-    return _put(found, path, places, shapes, ids)
+    return _put(found, path, places, shapes, ids | texts)
+
+
+def _has_layers(shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    """Whether several arrays of a file are called as layers are."""
+    return sum(bool(LAYER_NAME.search(name)) for name, s in shapes.items() if len(s) > 1) > 1
+
+
+def _of_first(found: Description, files: Sequence[Path]) -> Description:
+    """Describe the first of several files, each of which has the layers of a model."""
+    first = describe_model(files[0])
+    names = some((file.name for file in files[1:]), 8)
+    first.lines = [
+        *found.lines[:1],
+        "Each has layers of its own: a model each. The block is of the first; an entry for each of "
+        f"the others differs in path, and perhaps in layers: {names}",
+        *(f"  {line}" for line in first.lines),
+    ]
+    return first
+
+
+def _in_all(
+    path: Path, found: Description, shapes_of: Mapping[Path, Mapping[str, tuple[int, ...]]]
+) -> str:
+    """Return the array to read of files with several: the largest that all of them have."""
+    first, *others = shapes_of.values()
+    common = [name for name in first if all(name in shapes for shapes in others)]
+    if not common:
+        held = "; ".join(f"{file.name} has {some(of)}" for file, of in shapes_of.items())
+        raise RepbiasError(f"{path}: no array is in all files: {held}; inspect them one by one")
+    chosen = max(common, key=lambda name: prod(first[name]))
+    if len(common) > 1:
+        found.lines.append(f"The block reads {chosen!r} of all; --variable chooses another.")
+    return chosen
 
 
 def _lines(path: Path) -> list[str]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from repbias.commands.description import FILL_IN, STIMULI, Description, count, some
 from repbias.commands.formats import ROWS, examples, refuse_variable
+from repbias.commands.meeg import describe_events
 from repbias.io.text_tables import first_line, id_columns, is_number, read_table, typed
 
 #: Common names of columns, by what they hold.
@@ -43,6 +44,8 @@ def describe_table(path: Path, variable: str | None) -> Description:
     if all(map(is_number, first)):
         return _describe_matrix(path, first)
     frame = read_table(path)
+    if of_recording := describe_events(path):
+        return of_recording
     is_list = path.suffix.lower() == ".txt" and len(first) == 1
     if is_list and first[0].lower() not in chain(*COLUMNS.values()):
         return _describe_list(path, [*first, *frame.iloc[:, 0]])

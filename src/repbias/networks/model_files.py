@@ -26,7 +26,7 @@ from repbias.networks.layer_files import (
     shapes_in,
     suffix_of,
 )
-from repbias.recordings.readers.common import StimulusAxis, resolve_ids
+from repbias.recordings.readers.common import StimulusAxis, renamed, resolve_ids
 
 if TYPE_CHECKING:
     from typing import Self
@@ -55,6 +55,9 @@ class ModelFile(StimulusAxis):
     every stimulus is a file of the folder, `arrays` if it is an array of the file. Names of image
     files, with folders and endings, are ids as well. All stimuli of the set must be there; others
     are left out."""
+    rename: InputPath | None = None
+    """CSV file with two columns and no header: the id of a stimulus in the files, and that in the
+    stimulus set. Ids that are not listed stay as they are."""
     if TYPE_CHECKING:
         axes: list[Any]
         layers: Any
@@ -64,6 +67,10 @@ class ModelFile(StimulusAxis):
         if not self.path.is_dir():
             return super().input_files()
         return [*map(str, data_files(self, every=is_zarr(self.path))), *self.id_files()]
+
+    def id_files(self) -> list[str]:
+        """Return the text file of the ids, and that of their new names, if there are any."""
+        return [*super().id_files(), *([str(self.rename)] if self.rename else [])]
 
     def least_axes(self) -> int:
         """Return the number of axes from which on an array can be a layer."""
@@ -227,11 +234,22 @@ def rows_of(spec: ModelFile, ids: Sequence[str] | np.ndarray, known: Sequence[st
         If a stimulus of the set is missing, an id occurs twice, as those of `cat.npz` and `cat.mat`
         do, or could be of several.
     """
-    return _rows(spec.path, spec.stimuli, tuple(map(str, ids)), tuple(known))
+    return _rows(spec.path, spec.stimuli, tuple(map(str, ids)), tuple(known), spec.rename)
 
 
 @lru_cache(maxsize=16)  # of all layers the same is asked, and said once
-def _rows(path: Path, stimuli: str, ids: tuple[str, ...], known: tuple[str, ...]) -> np.ndarray:
+def _rows(
+    path: Path,
+    stimuli: str,
+    ids: tuple[str, ...],
+    known: tuple[str, ...],
+    rename: Path | None,
+) -> np.ndarray:
+    if rename is not None:
+        new, said = renamed(path, rename, np.array(ids))
+        ids = tuple(new.tolist())
+        for sentence in said:
+            logger.info("%s: %s", path, sentence)
     refuse_duplicate_ids(np.array(ids), str(path))
     found = join(ids, known)
     found.refuse_unclear(str(path), repr(stimuli))
@@ -242,6 +260,7 @@ def _rows(path: Path, stimuli: str, ids: tuple[str, ...], known: tuple[str, ...]
         raise RepbiasError(
             f"{path}: {len(missing)} of {len(known)} stimuli of {stimuli!r} are missing: "
             f"{listed(missing, ids)} (the file has ids like {shown(ids[0])})"
+            + ("; 'rename' gives them the ids of the set" if rename is None else "")
         )
     if found.said:
         logger.info("%s: matched %s", path, found.said)

@@ -344,12 +344,7 @@ def match_stimuli(spec: FileRecording, ids: np.ndarray, known: np.ndarray) -> Ma
     """
     said: dict[str, int] = {}
     if isinstance(spec, ResponseRecording) and spec.rename is not None:
-        names = _read_names(spec.rename)
-        renaming = join(ids, names)
-        renaming.refuse_unclear(str(spec.path), str(spec.rename))
-        said |= {f"renamed {renaming.said}": len(renaming.ignored)} if renaming.said else {}
-        new = {old: names[name] for old, name in renaming.pairs.items()}
-        ids = np.array([new.get(name, name) for name in ids.tolist()], dtype=str)
+        ids, said = renamed(spec.path, spec.rename, ids)
     left_out = excluded(spec.exclude, np.unique(ids), str(spec.path))
     is_left_out = np.isin(ids, left_out)
     joined = join(ids[~is_left_out], known)
@@ -371,6 +366,38 @@ def match_stimuli(spec: FileRecording, ids: np.ndarray, known: np.ndarray) -> Ma
         excluded=is_left_out,
         info={"excluded_ids": names_of_set} | ({"matched": said} if said else {}),
     )
+
+
+def renamed(path: Path, rename: Path, ids: np.ndarray) -> tuple[np.ndarray, dict[str, int]]:
+    """Return ids with the names that a file gives them; those that it does not list are the same.
+
+    Parameters
+    ----------
+    path
+        The file that has the ids, for messages.
+    rename
+        A file of two columns: a name, and what it becomes.
+    ids
+        (stimulus,) or (trial,).
+
+    Returns
+    -------
+    ids : numpy.ndarray
+        As given.
+    said : dict
+        What was ignored of their form, in words, and of how many; empty if nothing was.
+
+    Raises
+    ------
+    RepbiasError
+        If it is no file of two columns, or a name could be one or another.
+    """
+    names = _read_names(rename)
+    renaming = join(ids, names)
+    renaming.refuse_unclear(str(path), str(rename))
+    new = {old: names[name] for old, name in renaming.pairs.items()}
+    said = {f"renamed {renaming.said}": len(renaming.ignored)} if renaming.said else {}
+    return np.array([new.get(name, name) for name in ids.tolist()], dtype=str), said
 
 
 def _read_names(path: Path) -> dict[str, str]:

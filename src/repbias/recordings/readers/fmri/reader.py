@@ -178,7 +178,8 @@ def _read_subject(spec: FmriRecording, subject: str, scans: list[Scan]) -> Part 
     logger.info("subject %s: %d files, %d trials", subject, len(scans), len(trials))
     units = _units(subject, spaces)
     is_betas = spec.content == "betas"
-    missing = unobserved(responses) if is_betas else np.isnan(responses).all(axis=0)
+    absent = unobserved(responses) if is_betas else np.isnan(responses).all(axis=0)
+    missing = np.asarray(absent)
     if missing.any() and not missing.all():
         is_selected = spec.mask is not None or spec.regions is not None
         is_many = missing.mean() > FEW_UNOBSERVED
