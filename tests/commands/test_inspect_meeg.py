@@ -9,6 +9,7 @@ import mne
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from meeg import CHANNELS, EVENTS, SFREQ, recording, structure
 
 from repbias.commands.inspect import describe
@@ -242,3 +243,13 @@ def test_a_table_of_events_leads_to_its_recording(name, tmp_path, inspect, read)
     assert len(read(entry, IDS).responses) == len(EVENTS)
     path.rename(path.with_stem("other"))
     assert "These are fMRI events" in inspect(events)[0]
+
+
+def test_a_study_is_started_from_a_folder_of_bids(tmp_path):
+    """The templates of events are relative to the folder, not to the study."""
+    write_bids(tmp_path / "data", "01")
+    assert main(["init", str(tmp_path / "study"), "--recording", str(tmp_path / "data")]) == 0
+    content = yaml.safe_load((tmp_path / "study/study.yaml").read_text())
+    (entry,) = content["recordings"].values()
+    assert entry["path"] == "../data"
+    assert entry["events"] == "sub-{subject}/eeg/sub-{subject}_task-rsvp_events.tsv"

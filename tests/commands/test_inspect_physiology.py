@@ -13,6 +13,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import yaml
 from hdmf_zarr.nwb import NWBZarrIO
 from pynwb import NWBHDF5IO, NWBFile
 from pynwb.file import Subject
@@ -268,3 +269,20 @@ def test_one_table_of_trials_for_a_cohort(tmp_path, inspect, read):
     assert entry["trials"] == str(tmp_path / "trials.csv")
     assert entry["subject"] == ["sub-1", "sub-2"]
     assert set(read(entry, IDS).units["subject"]) == {"sub-1", "sub-2"}
+
+
+def test_a_study_is_started_from_a_cohort(tmp_path, monkeypatch, read):
+    """Paths and patterns are relative to the study."""
+    for place in ("M12/monday", "M12/tuesday", "M13/monday"):
+        write_suite2p(tmp_path / "data" / place / "suite2p" / "plane0")
+        if place != "M12/tuesday":
+            write_trials(tmp_path / "data" / place / "trials.csv", ("stim", "onset"))
+    monkeypatch.chdir(tmp_path)
+    assert main(["init", "study", "--recording", "data"]) == 0
+    monkeypatch.chdir(tmp_path / "study")
+    (entry,) = yaml.safe_load(Path("study.yaml").read_text())["recordings"].values()
+    assert entry["more_files"] == ["../data/M*/*/suite2p"]
+    assert entry["leave_out"] == ["../data/M12/tuesday/suite2p"]
+    assert entry["trials"] == [f"../data/M{i}/monday/trials.csv" for i in (12, 13)]
+    found = read(entry | {"stimuli": "s", "frame_rate": 10.0, **WINDOW}, IDS)
+    assert set(found.units["subject"]) == {"M12", "M13"}

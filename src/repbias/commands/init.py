@@ -55,6 +55,8 @@ The report will be `results/{name}/report.html`.
 TO_FILL_IN = f"* Replace every {FILL_IN} in `study.yaml`.\n"
 #: Studies to start from; that of a recording is written here.
 TEMPLATES = Path(__file__).parent / "templates"
+#: Keys of a recording that are paths.
+FILES = ("path", "more_files", "leave_out", "trials", "events", "channels", "mask", "regions")
 GITIGNORE = "results/\n.snakemake/\n"
 
 
@@ -148,12 +150,13 @@ def _recordings(folder: Path, recording: Path) -> str:
         raise RepbiasError(f"{recording}: no recording; {hint}")
     entry = found.entry
     # Templates are relative to the path.
-    paths = {"path"} if "images" in entry else {"path", "events", "mask", "trials"}
+    paths = {"path"} if {"images", "template"} & entry.keys() else set(FILES)
     for key in paths & entry.keys():
-        if entry[key] != FILL_IN:
-            entry[key] = _relative(folder, Path(entry[key]))
-    if "more_files" in entry:
-        entry["more_files"] = [_relative(folder, Path(file)) for file in entry["more_files"]]
+        value = entry[key]
+        if isinstance(value, list):
+            entry[key] = [_relative(folder, Path(file)) for file in value]
+        elif value not in (FILL_IN, "headers"):
+            entry[key] = _relative(folder, Path(value))
     entry["stimuli"], found.stimuli = SHOWN, None
     found.comments.pop("stimuli", None)
     return found.block(name_of(recording))

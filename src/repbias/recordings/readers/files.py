@@ -101,7 +101,7 @@ class MultiFileRecording(WithTrials):
                     f"{nearest(entry, map(str, self.more_files))}"
                 )
             found += named
-        return found
+        return list(dict.fromkeys(found))
 
     def value_for(self, path: Path, values: T | Sequence[T]) -> T:
         """Return a setting's value for a file: its own of a list with one per file."""
