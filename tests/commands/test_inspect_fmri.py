@@ -429,3 +429,13 @@ def test_a_folder_is_not_looked_at_without_end(tmp_path, inspect, monkeypatch):
     text, entry = inspect(tmp_path, stimuli="s")
     assert entry["images"] == "S{subject}/{stimulus}.nii.gz"
     assert "Only the first 100000 files and folders were looked at." in text
+
+
+def test_betas_of_subjects_come_before_those_of_a_group(tmp_path, inspect, read):
+    for subject in ("01", "02"):
+        spm(tmp_path / f"sub-{subject}/1stlevel", runs=1)
+    spm(tmp_path / "group", runs=1)
+    text, entry = inspect(tmp_path, stimuli="s")
+    assert "2 folders: sub-01/1stlevel, sub-02/1stlevel" in text
+    assert entry["images"] == "sub-{subject}/1stlevel/beta_*.nii"
+    assert sorted(set(read(entry, IDS).units["subject"])) == ["01", "02"]

@@ -18,7 +18,7 @@ DEPTH, MOST_ENTRIES = 4, 100_000
 WORDS = {
     "subject": ("sub", "subj", "subject", "participant", "s", "p", "vp", "m", "mouse", "monkey"),
     "session": ("ses", "sess", "session", "day", "visit", "date"),
-    "run": ("run", "scan", "block"),
+    "run": ("run", "r", "scan", "block"),
 }
 #: An entity of BIDS, as in `run-1.feat`.
 _ENTITY = re.compile(r"(sub|ses|run)-[^.]+")
@@ -46,7 +46,7 @@ class Template(NamedTuple):
 def folders_below(root: Path) -> tuple[list[Path], bool]:
     """Return the folders up to some levels below one, level by level, and whether any is missing.
 
-    Each level is in natural order. Those that begin with a dot are left out.
+    Each level is in natural order. Those that begin with a dot, or may not be read, are left out.
     """
     found: list[Path] = []
     level, n = [root], 0
@@ -58,7 +58,8 @@ def folders_below(root: Path) -> tuple[list[Path], bool]:
                     n += 1
                     if n > MOST_ENTRIES:
                         return [*found, *map(Path, naturally(below))], True
-                    if not entry.name.startswith(".") and entry.is_dir():
+                    is_read = not entry.name.startswith(".") and entry.is_dir()
+                    if is_read and os.access(entry.path, os.R_OK | os.X_OK):
                         below.append(entry.path)
         level = [Path(name) for name in naturally(below)]
         found += level
@@ -102,6 +103,17 @@ def _form(name: str) -> str:
     """Return a name with a sign for its number or what an entity of BIDS says."""
     entity = _ENTITY.sub(lambda match: f"{match[1]}-#", name)
     return entity if entity != name else re.sub(r"\d+", "#", name)
+
+
+def form_of(path: str) -> str:
+    """Return a path with a sign for every number, and for what an entity of BIDS says.
+
+    Examples
+    --------
+    >>> form_of("sub-anna/run02.feat/stats")
+    'sub-#/run#.feat/stats'
+    """
+    return "/".join("_".join(map(_form, part.split("_"))) for part in path.split("/"))
 
 
 def _usual(names: Sequence[str]) -> str:

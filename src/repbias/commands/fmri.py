@@ -6,7 +6,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import islice, product
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from repbias.commands.cohorts import (
     MOST_ENTRIES,
     Template,
     folders_below,
+    form_of,
     guess_of,
     shared_end,
     shared_start,
@@ -187,29 +188,28 @@ def describe_folder(path: Path) -> Description | None:
     if found is not None:
         return found
     folders, is_cut = folders_below(path)
-    with_images = [folder for folder in folders if _images(folder)]
-    levels: dict[int, dict[str, list[Path]]] = {}
-    for folder in with_images:
-        name = folder.relative_to(path).as_posix()
-        of_level = levels.setdefault(name.count("/"), {})
-        of_level.setdefault(with_placeholders(name), []).append(folder)
-    for alike in levels.values():
-        for members in islice(alike.values(), MAX_FOLDERS):
-            if _describe_betas(path, members) is None:
-                continue
-            called = _template(members[0])
-            chosen = [
-                folder
-                for of_name in alike.values()
-                for folder in of_name
-                if of_name is members or _template(folder) == called
-            ]
-            names = [folder.relative_to(path).as_posix() for folder in chosen]
-            template = template_of(names)
-            chosen = [path / name for name in (*template.fits, *template.others)]
-            found = _describe_betas(path, chosen)
-            assert found is not None
-            return _of_folders(found, path, chosen, is_cut)
+    alike: dict[str, list[Path]] = {}
+    for folder in folders:
+        if _images(folder):
+            alike.setdefault(form_of(folder.relative_to(path).as_posix()), []).append(folder)
+    # Of many subjects and runs rather than of a group analysis; at the same number, the nearest.
+    groups = sorted(alike.values(), key=lambda members: -len(members))
+    for members in groups[:MAX_FOLDERS]:
+        if _describe_betas(path, members) is None:
+            continue
+        called, level = _template(members[0]), len(members[0].parts)
+        others = [
+            folder
+            for group in groups
+            for folder in group
+            if group is not members and len(folder.parts) == level and _template(folder) == called
+        ]
+        names = naturally(p.relative_to(path).as_posix() for p in (*members, *others))
+        template = template_of(names)
+        chosen = [path / name for name in (*template.fits, *template.others)]
+        found = _describe_betas(path, chosen)
+        assert found is not None
+        return _of_folders(found, path, chosen, is_cut)
     return None
 
 

@@ -79,6 +79,7 @@ def _named_by(
     entry: Where, files: Mapping[Path, Mapping[str, str]], name: str
 ) -> Mapping[Path, Mapping[str, str]]:
     """Return the files that an entry of `leave_out` names by the values of their placeholders."""
+    chosen: dict[str, str] = {}
     for placeholder, wanted in entry.items():
         if placeholder not in next(iter(files.values())):
             known = nearest(placeholder, next(iter(files.values())))
@@ -88,11 +89,13 @@ def _named_by(
         for value in as_ids(wanted if isinstance(wanted, list) else [wanted]).tolist():
             equal = {value} & values or {v for v in values if same_name(placeholder, v, value)}
             if not equal:
+                named = [f"{name} {known}" for name, known in chosen.items()]
                 raise ValueError(
-                    f"leave_out: {entry}: no file of {placeholder} {value!r}; "
+                    f"leave_out: no file of {' and '.join([*named, f'{placeholder} {value!r}'])}; "
                     f"{nearest(value, values)}"
                 )
             meant |= equal
+        chosen[placeholder] = ", ".join(sorted(map(repr, meant)))
         files = {path: where for path, where in files.items() if where[placeholder] in meant}
     return files
 
