@@ -184,6 +184,7 @@ def test_glmsingle(name, tmp_path, inspect, read):
         ("", "TYPED.hdf5"),
         ("sub-1", "sub-{subject}/TYPED.hdf5"),
         ("a/S1", "a/S{subject}/TYPED.hdf5"),
+        ("a/S1/ses-1/glm", "a/S{subject}/ses-{session}/glm/TYPED.hdf5"),
     ],
 )
 def test_folders_of_glmsingle(place, template, tmp_path, inspect, read):
@@ -439,3 +440,23 @@ def test_betas_of_subjects_come_before_those_of_a_group(tmp_path, inspect, read)
     assert "2 folders: sub-01/1stlevel, sub-02/1stlevel" in text
     assert entry["images"] == "sub-{subject}/1stlevel/beta_*.nii"
     assert sorted(set(read(entry, IDS).units["subject"])) == ["01", "02"]
+
+
+def test_masks_regions_and_events_above_one_file(tmp_path, inspect, read):
+    folder = tmp_path / "sub-01/run"
+    nifti(folder / "sub-01_run-1_bold.nii.gz", np.repeat(VALUES[0][..., None], 8, axis=3))
+    nifti(tmp_path / "sub-01/sub-01_mask.nii.gz", np.ones(SHAPE, np.uint8))
+    nifti(tmp_path / "sub-01/sub-02_mask.nii.gz", np.ones(SHAPE, np.uint8))
+    nifti(tmp_path / "sub-01/rois/visual.nii.gz", np.ones(SHAPE, np.uint8))
+    events = tmp_path / "sub-01/sub-01_run-1_events.tsv"
+    events.write_text("onset\tduration\ttrial_type\n0\t2\tface\n")
+    _, entry = inspect(folder / "sub-01_run-1_bold.nii.gz", stimuli="s")
+    assert entry["mask"] == str(tmp_path / "sub-01/sub-01_mask.nii.gz")
+    assert entry["regions"] == str(tmp_path / "sub-01/rois/visual.nii.gz")
+    assert entry["events"] == str(events)
+    with h5py.File(folder / "TYPED.hdf5", "w") as file:
+        file["betasmd"] = VALUES.transpose(1, 2, 3, 0)
+    pd.DataFrame({"stimulus": IDS}).to_csv(tmp_path / "sub-01/trials.csv", index=False)
+    _, entry = inspect(folder, stimuli="s")
+    assert (entry["mask"], entry["events"]) == ("../sub-01_mask.nii.gz", "../trials.csv")
+    assert set(read(entry, IDS).units["region"]) == {"1"}

@@ -6,7 +6,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -81,8 +81,11 @@ def describe_nifti(path: Path, variable: str | None) -> Description:
     _put_content(found, path, "bold" if _stem(path).endswith("bold") else None)
     # Named as in BIDS.
     name = path.name[: len(_stem(path))].removesuffix("bold")
-    _put_events(found, path, expected=path.with_name(f"{name}events.tsv"))
-    _put_image(found, "mask", path.parent, image.shape[:3], str)
+    places = _places(path.parent, path.parent)
+    expected = [place / f"{name}events.tsv" for place in places]
+    there = next((table for table in expected if table.is_file()), None)
+    _put_events(found, path, expected=there, places=places)
+    _put_images(found, places, image.shape[:3], str, path.name)
     return found
 
 
@@ -114,11 +117,12 @@ def _put_events(
 
     It is looked for beside the file, or in some places, of which the first that has one counts.
     """
-    for place in places or [path.parent]:
-        tables = [p for p in sorted(place.iterdir()) if p.suffix in SEPARATORS]
-        fitting = [p for p in tables[:MAX_TABLES] if n is not None and _n_rows(p) == n]
-        if fitting:
-            break
+    tables = [
+        [p for p in sorted(place.iterdir()) if p.suffix in SEPARATORS]
+        for place in places or [path.parent]
+    ]
+    counted = ([p for p in near[:MAX_TABLES] if n and _n_rows(p) == n] for near in tables)
+    fitting = next(filter(None, counted), [])
     known, guess = None, ""
     if expected is not None and expected.is_file():
         known = str(expected)
@@ -128,7 +132,7 @@ def _put_events(
         "events",
         known or FILL_IN,
         f"{guess}table with one row per volume, or with onsets; if its first line has no names, "
-        f"add header: [stimulus, run]; found: {some([p.name for p in tables]) or 'none'}",
+        f"add header: [stimulus, run]; found: {some(p.name for p in chain(*tables)) or 'none'}",
     )
     columns = read_header(Path(known)) if known and guess else []
     if columns and not {"stimulus", "trial_type"} & set(columns):
@@ -142,18 +146,30 @@ def _n_rows(path: Path) -> int:
         return 0
 
 
-def _put_image(
-    found: Description, key: str, folder: Path, shape: Sequence[int], name: Any, beta: str = ""
+def _put_images(
+    found: Description, places: Sequence[Path], shape: Sequence[int], name: Any, of: str
 ) -> None:
-    """Write the mask or the regions, if one image of a folder is called so and has the shape.
+    """Write the mask and the regions, if one image of a folder is called so and has the shape.
 
-    Of images that name a subject, it is that of the beta.
+    Parameters
+    ----------
+    found
+        Gets the keys.
+    places
+        The folders, of which the first that has one counts.
+    shape
+        That of the recording.
+    name
+        Function that returns what the entry calls a file.
+    of
+        Path of a file of the recording: images that name a subject are of its.
     """
-    subjects = (None, _subject_in(beta))
-    images = [p for p in _called(folder, CALLED[key]) if _subject_in(p.name) in subjects]
-    fitting = [p for p in images if _shape(p) == tuple(shape)]
-    if len(fitting) == 1:
-        found.put(key, name(fitting[0]), "a guess from its name and shape")
+    subjects = (None, _subject_in(of))
+    for key, place in product(CALLED, places):
+        images = [p for p in _called(place, CALLED[key]) if _subject_in(p.name) in subjects]
+        fitting = [p for p in images if _shape(p) == tuple(shape)]
+        if len(fitting) == 1 and key not in found.entry:
+            found.put(key, name(fitting[0]), "a guess from its name and shape")
 
 
 def _called(folder: Path, word: re.Pattern[str]) -> Iterator[Path]:
@@ -416,10 +432,8 @@ def _describe_betas(root: Path, folders: Sequence[Path]) -> Description | None:
         if len(orders(names)) > 1:
             found.lines.append("Names sort in several ways: the table needs a column file.")
     if kind == "NIfTI":
-        for key, place in product(CALLED, _places(root, folder)):
-            if key not in found.entry:
-                beta = relative(paths[0])
-                _put_image(found, key, place, next(iter(shapes)), relative, beta)
+        places = _places(root, folder)
+        _put_images(found, places, next(iter(shapes)), relative, relative(paths[0]))
     return found
 
 
@@ -592,23 +606,27 @@ def _describe_betas_array(path: Path) -> Description | None:
 
 
 def describe_glmsingle(path: Path) -> Description | None:
-    """Describe GLMsingle's betas in a folder, or in those of subjects up to two levels below."""
-    for level, kind in product(("", "*/", "*/*/"), GLMSINGLE):
-        names = naturally(str(p) for p in path.glob(f"{level}{kind}*.*"))
+    """Describe GLMsingle's betas in a folder, or in those of subjects and runs below."""
+    folders, is_cut = folders_below(path)
+    levels: dict[int, list[Path]] = {}
+    for folder in (path, *folders):
+        levels.setdefault(len(folder.parts), []).append(folder)
+    for level, kind in product(levels.values(), GLMSINGLE):
+        names = naturally(str(p) for folder in level for p in folder.glob(f"{kind}*.*"))
         files = [Path(name) for name in names if name.lower().endswith((".hdf5", ".h5", ".mat"))]
         found = _describe_betas_array(files[0]) if files else None
         if found is None:
             continue
         first = files[0].relative_to(path)
         entry = found.entry | {"path": str(path)}
-        for key in ("mask", "events"):
+        for key in ("mask", "regions", "events"):
             if entry.get(key, FILL_IN) != FILL_IN:
-                entry[key] = Path(entry[key]).relative_to(path).as_posix()
+                entry[key] = Path(os.path.relpath(entry[key], path)).as_posix()
         begin = {key: entry[key] for key in ("kind", "path", "stimuli", "content")}
         found.entry = begin | {"images": first.as_posix()} | entry
         found.comments["images"] = f"the betas of type {kind[-1]}, the last of GLMsingle's models"
         alike = [file.parent.relative_to(path) for file in files if file.name == first.name]
-        return _of_folders(found, path, [path / folder for folder in alike])
+        return _of_folders(found, path, [path / folder for folder in alike], is_cut)
     return None
 
 
@@ -629,9 +647,10 @@ def _glmsingle(path: Path, name: str, shape: tuple[int, ...]) -> Description:
     found.comments.pop("content")
     found.put("variable", name)
     found.put("axes", axes)
-    _put_events(found, path, n_trials)
+    places = _places(path.parent, path.parent)
+    _put_events(found, path, n_trials, places=places)
     if "x" in axes:
-        _put_image(found, "mask", path.parent, shape[:3], str)
+        _put_images(found, places, shape[:3], str, path.as_posix())
     return found
 
 
