@@ -353,7 +353,7 @@ def test_a_cohort_of_feat_folders_is_read_but_for_unfinished_runs(tmp_path, insp
     assert entry["images"] == "sub-{subject}/run-{run}.feat/stats/cope{stimulus}.nii.gz"
     assert entry["mask"] == "sub-{subject}/run-{run}.feat/mask.nii.gz"
     assert entry["leave_out"] == [{"subject": "02", "run": "3"}]
-    assert "folders that images fits: 5" in text
+    assert "folders that the template fits: 5" in text
     assert "folders that it does not fit, and that are not read: sub-01/run-3.feat" in text
     assert "fewer than 3 images, as most have: sub-02/run-3.feat/stats (2)" in text
     assert "folders without mask: sub-02/run-3.feat/stats" in text
@@ -460,3 +460,26 @@ def test_masks_regions_and_events_above_one_file(tmp_path, inspect, read):
     _, entry = inspect(folder, stimuli="s")
     assert (entry["mask"], entry["events"]) == ("../sub-01_mask.nii.gz", "../trials.csv")
     assert set(read(entry, IDS).units["region"]) == {"1"}
+
+
+def test_images_of_runs_with_events_beside_them(tmp_path, inspect, read):
+    """Of one run there are no events; an image of another name is not of them."""
+    series = np.random.default_rng(0).normal(size=(*SHAPE, 12)).astype(np.float32)
+    for subject in ("S1", "S2"):
+        for run in ("run1", "run2"):
+            nifti(tmp_path / subject / f"{run}.nii.gz", series)
+            rows = "".join(f"{6 * i}\t4\t{name}\n" for i, name in enumerate(IDS))
+            if (subject, run) != ("S2", "run1"):
+                events = tmp_path / subject / f"{run}_events.tsv"
+                events.write_text(f"onset\tduration\ttrial_type\n{rows}")
+        nifti(tmp_path / subject / "mask.nii.gz", np.ones(SHAPE, np.uint8))
+    nifti(tmp_path / "S1/rest.nii.gz", series)
+    text, entry = inspect(tmp_path, stimuli="s", content="bold")
+    assert "4 images: S1/run1.nii.gz, S1/run2.nii.gz, S2/run1.nii.gz, S2/run2.nii.gz" in text
+    assert entry["images"] == "S{subject}/run{run}.nii.gz"
+    assert entry["events"] == "S{subject}/run{run}_events.tsv"
+    assert entry["mask"] == "S{subject}/mask.nii.gz"
+    assert "images without events: S2/run1.nii.gz" in text
+    assert entry["leave_out"] == [{"subject": "2", "run": "1"}]
+    found = read(entry | {"tr_s": 2.0}, IDS)
+    assert sorted(found.trials["run"].tolist()) == [1] * 3 + [2] * 6

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import chain, product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,6 +47,8 @@ CALLED = {
     "mask": re.compile("mask", re.I),
     "regions": re.compile("region|roi|atlas|parcel|label|aparc|dseg", re.I),
 }
+#: What is said of a folder that is too large.
+_CUT = f"Only the first {MOST_ENTRIES} files and folders were looked at."
 #: Tables beside a file whose rows are counted.
 MAX_TABLES = 20
 
@@ -82,7 +84,8 @@ def describe_nifti(path: Path, variable: str | None) -> Description:
     # Named as in BIDS.
     name = path.name[: len(_stem(path))].removesuffix("bold")
     places = _places(path.parent, path.parent)
-    expected = [place / f"{name}events.tsv" for place in places]
+    called = (f"{name}events.tsv", f"{_stem(path)}_events.tsv")
+    expected = [place / table for place in places for table in called]
     there = next((table for table in expected if table.is_file()), None)
     _put_events(found, path, expected=there, places=places)
     _put_images(found, places, image.shape[:3], str, path.name)
@@ -226,7 +229,52 @@ def describe_folder(path: Path) -> Description | None:
         found = _describe_betas(path, chosen)
         assert found is not None
         return _of_folders(found, path, chosen, is_cut)
+    return _describe_runs(path, [path, *folders], is_cut)
+
+
+def _describe_runs(root: Path, folders: Sequence[Path], is_cut: bool) -> Description | None:
+    """Describe images of several volumes that are called alike, such as one for each run."""
+    alike: dict[str, list[str]] = {}
+    for image in (image for folder in folders for image in _images(folder)):
+        name = image.relative_to(root).as_posix()
+        if kind_of(image) == "NIfTI":
+            alike.setdefault(form_of(name), []).append(name)
+    for names in sorted(alike.values(), key=lambda names: -len(names))[:MAX_FOLDERS]:
+        template = template_of(naturally(names))
+        first = root / template.fits[0]
+        if len(template.fits) < 2 or len(_shape(first) or ()) != 4:
+            continue
+        found = describe_nifti(first, None)
+        lines = [
+            f"{count(len(names), 'image')}: {some(names)}",
+            f"The first one, {template.fits[0]}:",
+        ]
+        found.lines[:0] = lines
+        entry = {"kind": "fmri", "path": str(root)}
+        entry |= {key: found.entry[key] for key in ("stimuli", "content")}
+        entry["images"] = template.text
+        found.comments["images"] = f"a guess{guess_of(template)}"
+        for key in ("events", "mask", "regions"):
+            if (value := found.entry.get(key)) is not None:
+                near = value == FILL_IN or Path(os.path.relpath(value, root)).as_posix()
+                entry[key] = FILL_IN if near is True else _alike(near, template)
+        found.entry = entry
+        found.lines += _fit(found, root, template, lambda image: image)
+        found.lines += [_CUT] * is_cut
+        return found
     return None
+
+
+def _alike(path: str, template: Template) -> str:
+    """Put the placeholders of a template into the path of what belongs to its first file."""
+    known: dict[str, str] = {}
+    for old, new in zip(
+        *(re.split("[/_]", x) for x in (template.fits[0], template.text)), strict=True
+    ):
+        ending = new.partition("}")[2]
+        known |= {old: new, old.removesuffix(ending): new.removesuffix(ending)}
+    parts = (part.split("_") for part in path.split("/"))
+    return "/".join("_".join(known.get(name, name) for name in part) for part in parts)
 
 
 def _of_folders(
@@ -251,26 +299,41 @@ def _of_folders(
     if len(folders) > 1:
         found.lines.insert(0, f"{count(len(folders), 'folder')}: {some(names)}")
         found.lines.insert(1, f"The first one, {names[0]}:")
-    found.lines += _fit(found, root, template)
-    if is_cut:
-        found.lines.append(f"Only the first {MOST_ENTRIES} files and folders were looked at.")
+    found.lines += _fit(found, root, template, lambda image: image.parent)
+    found.lines += [_CUT] * is_cut
     return found
 
 
-def _fit(found: Description, root: Path, template: Template) -> Iterator[str]:
-    """Yield what the entry reads, and which folders it does not read or should leave out."""
+def _fit(
+    found: Description, root: Path, template: Template, place_of: Callable[[Path], Path]
+) -> Iterator[str]:
+    """Yield what the entry reads, and which places it does not read or should leave out.
+
+    Parameters
+    ----------
+    found
+        Has the entry, and gets `leave_out`.
+    root
+        The folder that the entry names.
+    template
+        Of the places.
+    place_of
+        Function that returns the place of an image: its folder, or itself.
+    """
     images = found.entry["images"]
     try:
         matched = list(match("images", root, images, PLACEHOLDERS))
     except ValueError:
         return
-    read = Counter(image.parent.relative_to(root).as_posix() for image, _ in matched)
-    where = {image.parent.relative_to(root).as_posix(): w for image, w in matched}
+    names = [place_of(image).relative_to(root).as_posix() for image, _ in matched]
+    read, where = Counter(names), dict(zip(names, (w for _, w in matched), strict=True))
+    places = "images" if names and (root / names[0]).is_file() else "folders"
     if len(template.fits) + len(template.others) > 1:
-        yield f"folders that images fits: {len(read)}"
-    others = [name for name in template.others if name not in read] + _without(root, images, read)
+        yield f"{places} that the template fits: {len(read)}"
+    others = [name for name in template.others if name not in read]
+    others += _without(root, images, read) if places == "folders" else []
     if others:
-        yield f"folders that it does not fit, and that are not read: {some(others, 8)}"
+        yield f"{places} that it does not fit, and that are not read: {some(others, 8)}"
     usual, _ = Counter(read.values()).most_common(1)[0]
     few = [f"{name} ({n})" for name, n in read.items() if n < usual]
     if few:
@@ -288,7 +351,7 @@ def _fit(found: Description, root: Path, template: Template) -> Iterator[str]:
             continue
         lacking = [name for name, file in files.items() if not file.is_file()]
         if lacking:
-            yield f"folders without {key}: {some(lacking, 8)}"
+            yield f"{places} without {key}: {some(lacking, 8)}"
             odd |= {name: f"no {key}: {name}" for name in lacking}
     if odd and len(odd) < len(read):
         placeholders = [name for name in where[next(iter(odd))] if name in template.values]
