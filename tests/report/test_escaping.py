@@ -182,6 +182,13 @@ def test_nothing_runs_in_a_browser(browser, make_tables, tmp_path):
     images = browser.execute_script(shown)
     assert len(images) == len(FIGURES)
     assert all(drawn for _, drawn in images), images
+    # Drawn in their place, figures run nothing either.
+    browser.execute_script(
+        "for (const i of [...document.images]) i.dispatchEvent(new PointerEvent('pointerenter'))"
+    )
+    drawn = "return [...document.querySelectorAll('.drawing')].map(d => d.shadowRoot.innerHTML)"
+    assert any("&lt;script" in svg for svg in browser.execute_script(drawn))
+    assert browser.title.endswith(" · repbias"), browser.title
 
 
 def test_groups_of_stimuli_have_names_that_can_be_drawn():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from reports import write
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -91,6 +92,19 @@ def test_a_figure_is_saved_from_the_page_under_a_name_that_says_what_it_is(page,
     saved = tmp_path / "quick_variance.svg"
     WebDriverWait(page, 10).until(lambda _: saved.is_file())
     assert saved.read_bytes() == (folder / "figures" / "variance.svg").read_bytes()
+
+
+def test_marks_of_a_figure_say_what_they_are_when_the_pointer_comes(page):
+    """Images have no tooltips, so the figure is drawn in its place, of the same size."""
+    image = page.find_element(By.CSS_SELECTOR, "#variance img")
+    WebDriverWait(page, 10).until(lambda _: image.get_attribute("src"))
+    size, words = image.size, image.get_attribute("alt")
+    ActionChains(page).move_to_element(image).perform()
+    drawing = page.find_element(By.CSS_SELECTOR, "#variance .drawing")
+    assert (drawing.size, drawing.accessible_name) == (size, words)
+    titles = "return [...arguments[0].querySelectorAll('use title')].map((t) => t.textContent)"
+    said = page.execute_script(titles, drawing.shadow_root)
+    assert any(text.startswith("tasks, both, hidden2, seed 0, feature easy") for text in said)
 
 
 @pytest.fixture

@@ -4,13 +4,32 @@ function unpack(packed) {
   return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip")));
 }
 
+/**
+ * Put a figure in the place of its image, so that its marks say what they are of. Only once the
+ * pointer is on it: a page of many drawn figures opens slowly.
+ */
+function drawInPlace(image, svg) {
+  const drawing = new DOMParser().parseFromString(svg, "image/svg+xml").documentElement;
+  const place = document.createElement("div");
+  place.className = "drawing";
+  place.style.width = `${image.getAttribute("width")}px`;
+  place.setAttribute("role", "img");
+  place.setAttribute("aria-label", image.alt);
+  drawing.style.cssText = "display: block; width: 100%; height: auto";
+  // The ids and styles of a figure are its own.
+  place.attachShadow({ mode: "open" }).append(drawing);
+  image.replaceWith(place);
+  widths.observe(place);
+}
+
 for (const image of document.querySelectorAll("img[data-svgz]")) {
   unpack(image.dataset.svgz)
-    .arrayBuffer()
+    .text()
     .then((svg) => {
       image.src = URL.createObjectURL(new Blob([svg], { type: "image/svg+xml" }));
       image.removeAttribute("data-svgz");
       image.closest("figure").querySelector("a[download]").href = image.src;
+      if (svg.includes("<title>")) image.onpointerenter = () => drawInPlace(image, svg);
     });
 }
 
@@ -123,6 +142,7 @@ for (const table of document.querySelectorAll("table:not([data-rowsz])")) enlive
 const widths = new ResizeObserver((changes) => {
   for (const { target } of changes) {
     const area = target.closest(".scroll");
+    if (!area) continue; // an image that gave its place to a drawing
     if (area.scrollWidth > area.clientWidth) area.tabIndex = 0;
     else area.removeAttribute("tabindex");
   }

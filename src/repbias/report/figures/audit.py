@@ -14,6 +14,7 @@ from matplotlib.patches import Patch
 
 from repbias.auditing.shares import REST
 from repbias.report.figures.drawing import (
+    LINE,
     empty_figure,
     in_first_column,
     legend_below,
@@ -24,6 +25,7 @@ from repbias.report.figures.drawing import (
 )
 from repbias.report.figures.names import distinct_colours, legend_label, shortened, wrapped
 from repbias.report.figures.selection import Layers, Tables, included, one_layer
+from repbias.report.figures.tips import name_line, name_marks
 from repbias.report.numbers import decimals
 
 #: Panels and rows; further conditions are left out.
@@ -126,7 +128,10 @@ def _bars(axis: Axes, part: pd.DataFrame, colours: dict[str, Any]) -> None:
         rows = part[part["feature"] == feature].set_index("layer").reindex(order)
         values = rows["part"].fillna(0).to_numpy(float)
         bottom = np.where(values >= 0, up, down)
-        axis.bar(range(len(order)), values, bottom=bottom, color=colour, width=0.8)
+        bars = axis.bar(range(len(order)), values, bottom=bottom, color=colour, width=0.8)
+        for bar, layer in zip(bars, order, strict=True):
+            if not np.isnan(rows.at[layer, "part"]):
+                name_marks(bar, rows.loc[[layer]].assign(layer=layer), "part")
         up, down = up + np.maximum(values, 0), down + np.minimum(values, 0)
     gate = part.groupby("layer", sort=False)["gate"].first().reindex(order)
     for x in np.flatnonzero(gate.to_numpy(float) < 0.5):
@@ -172,8 +177,11 @@ def audit_shares(
         for i, (feature, colour) in enumerate(colours.items()):
             of_feature = part[part["feature"] == feature]
             at = y + 0.6 * ((i + 0.5) / len(colours) - 0.5)
-            axis.plot(of_feature["share"], np.full(len(of_feature), at), ".", ms=3, color=colour)
-            axis.plot(of_feature["share"].mean(), at, "o", ms=5, color=colour)
+            along = np.full(len(of_feature), at)
+            (dots,) = axis.plot(of_feature["share"], along, ".", ms=3, color=colour)
+            name_marks(dots, of_feature, "share")
+            (circle,) = axis.plot(of_feature["share"].mean(), at, "o", ms=5, color=colour)
+            name_line(circle, of_feature, LINE)
             low, high = of_feature["ci_low"].mean(), of_feature["ci_high"].mean()
             if np.isfinite(low):
                 axis.plot([low, high], [at, at], "-", lw=1, color=colour)
@@ -211,8 +219,10 @@ def audit_range(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
         first = part.iloc[0]
         axis.plot([first["range_low"], first["range_high"]], [y, y], "-", lw=5, color="0.85")
         for row in part.itertuples():
-            axis.plot(row.alone, y, "|", ms=8, mew=2, color=colours[row.feature])
-        axis.plot(first["score"], y, "o", ms=5, color="black")
+            (tick,) = axis.plot(row.alone, y, "|", ms=8, mew=2, color=colours[row.feature])
+            name_marks(tick, part.loc[[row.Index]], "alone")
+        (dot,) = axis.plot(first["score"], y, "o", ms=5, color="black")
+        name_marks(dot, part.iloc[[0]].drop(columns="feature"), "score")
     axis.axvline(0, color="0.6", lw=0.6, zorder=0)
     axis.set_xlim(right=min(HIGHEST, axis.get_xlim()[1]))
     axis.set_xlabel("score (debiased CKA)")
@@ -278,9 +288,10 @@ def _against_law(means: pd.DataFrame, panel: str, audited: pd.DataFrame) -> Figu
     figure, axes = panels(len(parts), sharey=False)
     for axis, (name, part) in zip(axes, parts, strict=True):
         for feature, of_feature in part.groupby("feature", sort=False):
-            axis.plot(
+            (drawn,) = axis.plot(
                 of_feature["predicted"], of_feature["share"], "o", ms=4, color=colours[feature]
             )
+            name_marks(drawn, of_feature, "share")
         axis.axline((0, 0), slope=1, color="0.6", lw=0.7, zorder=0)
         explained = explained_by_law(part)
         axis.set_title(f"{name} (R² {decimals(explained, 3)})" if np.isfinite(explained) else name)
@@ -317,7 +328,8 @@ def audit_networks(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame
         values = part.set_index("feature")["part"]
         for feature, colour in colours.items():
             value = float(values.get(feature, 0.0))
-            axis.barh(y, value, left=right if value >= 0 else left, color=colour, height=0.7)
+            (bar,) = axis.barh(y, value, 0.7, right if value >= 0 else left, color=colour)
+            name_marks(bar, part[part["feature"] == feature], "part")
             right, left = right + max(value, 0), left + min(value, 0)
     axis.axvline(0, color="0.4", lw=0.6)
     axis.set_xlabel("similarity (debiased CKA)")

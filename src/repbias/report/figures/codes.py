@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 
 from repbias.report.figures.drawing import (
+    LINE,
     PAGE,
     curve,
     empty_figure,
@@ -38,6 +39,7 @@ from repbias.report.figures.selection import (
     summarise,
     targets_of,
 )
+from repbias.report.figures.tips import name_line, name_marks
 
 #: What is measured of an encrypted system, in words.
 MEASURES = {
@@ -59,7 +61,7 @@ def units(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
         for name in ("units", "sparsity")
     )
     shares = _shares_of_units(by_unit)
-    mean_shares = summarise(shares, ["experiment", "condition", "feature", "r2"], "value")
+    mean_shares = summarise(shares, ["experiment", "condition", "layer", "feature", "r2"], "value")
     evenness = _mean_evenness(sparsity)
     data = pd.concat([mean_shares.assign(quantity="share_of_units"), evenness], ignore_index=True)
     if not groups:
@@ -83,7 +85,7 @@ def units(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
 
 def _mean_evenness(sparsity: pd.DataFrame) -> pd.DataFrame:
     """Return the mean Gini coefficients and participation ratios, one below the other."""
-    keys = ["experiment", "condition", "feature", "snapshot"]
+    keys = ["experiment", "condition", "layer", "feature", "snapshot"]
     return pd.concat(
         summarise(sparsity, keys, measure)
         .rename(columns={measure: "value"})
@@ -95,7 +97,7 @@ def _mean_evenness(sparsity: pd.DataFrame) -> pd.DataFrame:
 def _shares_of_units(table: pd.DataFrame) -> pd.DataFrame:
     """Return, for every network, the share of units whose R² exceeds each of 51 thresholds."""
     levels = np.linspace(0, 1, 51)
-    keys = ["experiment", "condition", "feature", "network"]
+    keys = ["experiment", "condition", "layer", "feature", "network", "seed"]
     parts = [
         pd.DataFrame(
             {
@@ -114,9 +116,11 @@ def _survival(
 ) -> None:
     """Draw the share of units above every threshold: networks thin, their means thick."""
     for (feature, _), share in shares.groupby(["feature", "network"], sort=False):
-        axis.plot(share["r2"], share["value"], color=colours[feature], lw=0.5, alpha=0.4)
+        (drawn,) = axis.plot(share["r2"], share["value"], color=colours[feature], lw=0.5, alpha=0.4)
+        name_line(drawn, share, (*LINE, "seed"))
     for feature, mean in means.groupby("feature", sort=False):
-        axis.plot(mean["r2"], mean["value"], color=colours[feature], lw=1.8)
+        (drawn,) = axis.plot(mean["r2"], mean["value"], color=colours[feature], lw=1.8)
+        name_line(drawn, mean, LINE)
     axis.set_xlim(0, 1)
     axis.set_ylim(-0.03, 1.03)
     if shares.empty:
@@ -148,7 +152,7 @@ def _evenness(
 def components(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     """Draw the accuracy that the top components alone support, and what each one carries."""
     table = included(analysed(tables["components"], layers), "final")
-    keys = ["experiment", "condition", "feature", "n_components", "chance"]
+    keys = ["experiment", "condition", "layer", "feature", "n_components", "chance"]
     accuracy, r2 = (
         summarise(table, keys, quantity).rename(columns={quantity: "value"})
         for quantity in ("accuracy", "r2")
@@ -232,7 +236,8 @@ def _measured(
         shift = space * (features.index(feature) - (len(features) - 1) / 2) if feature else 0
         dots = keys[keys["feature"] == feature]
         y, y_mean = (t["measure"].map(order.index) + shift for t in (dots, part))
-        axis.plot(dots["value"], y, ".", ms=3, color=colours[feature], alpha=0.5)
+        (drawn,) = axis.plot(dots["value"], y, ".", ms=3, color=colours[feature], alpha=0.5)
+        name_marks(drawn, dots, "value")
         error_bars(axis, part, "value", y_mean, color=colours[feature])
     axis.set_ylim(len(order) - 0.5, -0.5)
     axis.set_xlim(-0.3, 1.05)

@@ -28,6 +28,7 @@ from repbias.report.figures.drawing import (
 )
 from repbias.report.figures.names import COLOURS, SNAPSHOT_NAMES, wrapped
 from repbias.report.figures.selection import Layers, Tables, analysed, included, outputs_of
+from repbias.report.figures.tips import ENDS, name_marks
 from repbias.stimuli.manipulations import LABEL
 
 N_BOOTSTRAPS = 1000
@@ -418,7 +419,8 @@ def _against_reliability(axis: Axes, summary: pd.DataFrame, metrics: list[str]) 
         # Shifted a little, so that the bars at one level do not hide each other.
         x = part["reliability_level"] * 1.02 ** (i - len(metrics) / 2)
         bars = bar_lengths(part, "top1")
-        axis.errorbar(x, part["top1"], bars, marker="o", ms=3, elinewidth=0.7, **style)
+        drawn = axis.errorbar(x, part["top1"], bars, marker="o", ms=3, elinewidth=0.7, **style)
+        name_marks(drawn.lines[0], part, "top1", *ENDS)
         ends[metric] = (part["top1"].iloc[-1], style["color"])
     axis.set_xscale("log")
     axis.set_xticks(levels, [f"{level:g}" for level in levels])

@@ -19,6 +19,7 @@ from matplotlib.text import Text
 from numpy.typing import ArrayLike
 
 from repbias.report.figures.names import SNAPSHOT_NAMES
+from repbias.report.figures.tips import ENDS, name_line, name_marks, write_titles
 
 STYLE: dict[Any, Any] = {
     "svg.hashsalt": "repbias",  # the same figure is the same file
@@ -32,6 +33,8 @@ STYLE: dict[Any, Any] = {
 }
 #: Why a panel is empty, most of the time.
 NONE_INCLUDED = "no network met the\ninclusion criterion"
+#: What a line of means is of, by columns; those that its rows do not have are left out.
+LINE = ("recording", "experiment", "condition", "layer", "feature", "output", "snapshot")
 #: The width of the report's page, in inches: wider figures would be shrunk.
 PAGE = 11.0
 #: Characters of a legend that fit into an inch.
@@ -53,6 +56,7 @@ def save(figure: Figure, path: str | Path, dpi: int = 144) -> None:
             figure.set_layout_engine("none")
         with mpl.rc_context({} if _has_letters(figure) else {"svg.fonttype": "none"}):
             figure.savefig(path, format="svg", metadata={"Date": None}, dpi=dpi)
+    write_titles(path)
 
 
 def _has_letters(figure: Figure) -> bool:
@@ -174,14 +178,19 @@ def curve(
     axis: Axes, x: ArrayLike, summary: pd.DataFrame, value: str, colour: object, **style: Any
 ) -> None:
     """Draw means as a line, and their intervals as a band."""
-    axis.plot(x, summary[value], color=colour, **{"lw": 1.4} | style)
+    (drawn,) = axis.plot(x, summary[value], color=colour, **{"lw": 1.4} | style)
+    if "marker" in style:
+        name_marks(drawn, summary, value, *ENDS)
+    else:
+        name_line(drawn, summary, LINE)
     axis.fill_between(x, summary["ci_low"], summary["ci_high"], color=colour, alpha=0.15, lw=0)
 
 
 def error_bars(axis: Axes, summary: pd.DataFrame, value: str, y: ArrayLike, **style: Any) -> None:
     """Draw means as markers, with horizontal intervals."""
     defaults: dict[str, Any] = {"fmt": "o", "ms": 4, "lw": 1, "capsize": 0}
-    axis.errorbar(summary[value], y, xerr=bar_lengths(summary, value), **defaults | style)
+    drawn = axis.errorbar(summary[value], y, xerr=bar_lengths(summary, value), **defaults | style)
+    name_marks(drawn.lines[0], summary, value, *ENDS)
 
 
 def forest(

@@ -21,6 +21,7 @@ from repbias.report.figures.drawing import (
     striped_rows,
 )
 from repbias.report.figures.selection import Layers, Tables, analysed
+from repbias.report.figures.tips import name_marks
 
 #: Snapshots of all networks, whenever training ended, and what the figure calls them.
 STAGES = {"initial": "untrained", "mastered": "mastered", "final": "end"}
@@ -115,7 +116,8 @@ def _effects(axis: Axes, slopes: pd.DataFrame, means: pd.DataFrame, experiments:
     """Draw tasks as dots, their mean with its interval, a row for each experiment."""
     striped_rows(axis, experiments)
     rows = slopes["networks"].map(experiments.index)
-    axis.plot(slopes["fall"], rows + 0.15, ".", color="0.5", ms=4, alpha=0.7)
+    (dots,) = axis.plot(slopes["fall"], rows + 0.15, ".", color="0.5", ms=4, alpha=0.7)
+    name_marks(dots, slopes, "fall")
     error_bars(axis, means, "fall", means["networks"].map(experiments.index) - 0.15, color="k")
     axis.axvline(0, color="0.5", lw=0.7, zorder=0)
     axis.set_xlabel("fall of R² from one answer to the next (dots: tasks)")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from repbias.report.figures.drawing import (
     save,
 )
 from repbias.report.figures.names import COLOURS, shortened
+from repbias.report.figures.tips import say
 from repbias.rsa.rdms import Rdms, aligned_vectors
 from repbias.stimuli.images import Images
 
@@ -410,10 +411,12 @@ def draw_map(
     colours: object,
     thumbnails: list[np.ndarray | None],
     space: float = 1.1,
+    names: Sequence[str] = (),
 ) -> None:
     """Draw stimuli as thumbnails framed in their colours, or as dots where there are none.
 
-    Many thumbnails get smaller, so that the square of `space` is their share of a quarter.
+    Dots have names, if these are given. Many thumbnails get smaller, so that the square of `space`
+    is their share of a quarter.
     """
     axis.set_xticks([])
     axis.set_yticks([])
@@ -425,7 +428,9 @@ def draw_map(
     bare = np.array([thumbnail is None for thumbnail in shown])
     each = np.array([colours] * len(points)) if isinstance(colours, str) else np.array(colours)
     along, up = points[bare].T
-    axis.scatter(along, up, s=9 if len(points) <= 200 else 4, c=list(each[bare]), lw=0)
+    dots = axis.scatter(along, up, s=9 if len(points) <= 200 else 4, c=list(each[bare]), lw=0)
+    if len(names):
+        say(dots, np.asarray(names)[bare])
     side = radius * min(0.16, space / np.sqrt(len(points)))
     for (x, y), colour, thumbnail in zip(points, each, shown, strict=True):
         if thumbnail is None:

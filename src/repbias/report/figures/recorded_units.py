@@ -43,6 +43,7 @@ from repbias.report.figures.selection import (
     one_layer,
     over_networks,
 )
+from repbias.report.figures.tips import ENDS, name_marks
 
 #: Panels of a recording; with more regions than this some are left out.
 MOST_REGIONS = 6
@@ -136,14 +137,14 @@ def _profiles(axis: Axes, part: pd.DataFrame, colours: dict[Any, Any]) -> None:
         rows = of_group(part, group)
         depth = list(rows["layer"].unique())
         for snapshot, networks in rows.groupby("snapshot", sort=False):
-            means = over_networks(networks, ["layer"], "r")
+            means = over_networks(networks, ["region", *MODEL], "r")
             x = np.array([(order if named else depth).index(layer) for layer in means["layer"]])
             if named:
                 x = x + 0.05 * (i - (len(colours) - 1) / 2)  # bars must not hide each other
             else:
                 x = x / (len(depth) - 1) if len(depth) > 1 else x + 0.5
             shade = UNTRAINED if snapshot == "initial" else colour
-            axis.errorbar(
+            drawn = axis.errorbar(
                 x,
                 means["r"],
                 bar_lengths(means, "r"),
@@ -154,6 +155,7 @@ def _profiles(axis: Axes, part: pd.DataFrame, colours: dict[Any, Any]) -> None:
                 color=shade,
                 mfc="white" if snapshot == "initial" else shade,
             )
+            name_marks(drawn.lines[0], means, "r", *ENDS)
     ceiling = part["ceiling"].mean()
     if np.isfinite(ceiling):
         axis.axhline(ceiling, color="0.5", ls=":")

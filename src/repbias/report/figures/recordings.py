@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 
 from repbias.report.figures.drawing import CHARACTERS_PER_INCH, empty_figure, panels
 from repbias.report.figures.names import COLOURS, legend_label
-from repbias.report.figures.selection import Generators, Layers, Tables, of_group
+from repbias.report.figures.selection import MODEL, Generators, Layers, Tables, of_group
+from repbias.report.figures.tips import name_marks
 
 
 def rsa_recordings(
@@ -102,11 +103,12 @@ def _layer_profile(axis: Axes, part: pd.DataFrame, value: str, intervals: bool =
     for (condition, snapshot), line in part.groupby(["condition", "snapshot"], sort=False):
         untrained = snapshot == "initial"
         colour = "0.55" if untrained else COLOURS[conditions.index(condition) % len(COLOURS)]
-        means = line.groupby("layer", sort=False)[value].mean()
-        x = [order.index(layer) for layer in means.index]
-        axis.plot(
+        keys = ["recording", "region", *MODEL]
+        means = line.groupby(keys, sort=False)[value].mean().reset_index()
+        x = [order.index(layer) for layer in means["layer"]]
+        (drawn,) = axis.plot(
             x,
-            means,
+            means[value],
             marker="o",
             ms=4,
             color=colour,
@@ -114,13 +116,15 @@ def _layer_profile(axis: Axes, part: pd.DataFrame, value: str, intervals: bool =
             mfc="white" if untrained else colour,
             label="untrained" if untrained else legend_label(condition),
         )
+        name_marks(drawn, means, value)
         if line["network"].nunique() == 1 and not intervals:
             continue
         if line["network"].nunique() == 1:
             axis.vlines(x, line["ci_low"], line["ci_high"], color=colour, lw=1)
         else:
             x = [order.index(layer) for layer in line["layer"]]
-            axis.plot(x, line[value], ".", ms=2, color=colour, alpha=0.4)
+            (dots,) = axis.plot(x, line[value], ".", ms=2, color=colour, alpha=0.4)
+            name_marks(dots, line, value)
     axis.axhline(0, color="0.7", lw=0.6, zorder=0)
     long = sum(map(len, order)) > 40
     rotation, side = (60, "right") if long else (0, "center")

@@ -45,6 +45,7 @@ from repbias.report.figures.selection import (
     summarise,
     targets_of,
 )
+from repbias.report.figures.tips import ENDS, name_line, name_marks
 
 #: With more conditions, what is drawn per network is rasterised: files would reach megabytes.
 MANY = 12
@@ -95,7 +96,7 @@ def _learning_curves(
     """Draw a line per network and feature."""
     axis.set_axis_on()
     for (feature, _), curve in table.groupby(["feature", "network"], sort=False):
-        axis.plot(
+        (drawn,) = axis.plot(
             curve["step"],
             curve["value"],
             color=colours[feature],
@@ -103,6 +104,7 @@ def _learning_curves(
             alpha=0.6,
             rasterized=rasterised,
         )
+        name_line(drawn, curve, ("experiment", "condition", "layer", "seed", "feature"))
 
 
 def variance(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
@@ -111,7 +113,7 @@ def variance(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     groups = shown_groups(tables["variance_explained"])
     all_colours = feature_colours(tables)
     colours = {f: c for f, c in all_colours.items() if f in set(table["feature"])}
-    summary = summarise(table, ["experiment", "condition", "feature", "snapshot"], "r2")
+    summary = summarise(table, ["experiment", "condition", "layer", "feature", "snapshot"], "r2")
     figure, axes = panels(len(groups), 2.7, 2.8, columns=4 if len(groups) > 6 else 3)
     for axis, group in zip(axes, groups, strict=True):
         many = len(groups) > MANY
@@ -139,10 +141,14 @@ def _three_times(
         dots = table[table["feature"] == feature]
         means = summary[summary["feature"] == feature]
         x, x_mean = (t["snapshot"].map(SNAPSHOTS.index) + shift for t in (dots, means))
-        axis.plot(x, dots["r2"], ".", ms=3, color=colour, alpha=0.4, rasterized=rasterised)
+        (drawn,) = axis.plot(
+            x, dots["r2"], ".", ms=3, color=colour, alpha=0.4, rasterized=rasterised
+        )
+        name_marks(drawn, dots, "r2")
         bars = bar_lengths(means, "r2")
         x_mean = x_mean + space / 3
-        axis.errorbar(x_mean, means["r2"], bars, fmt="o", ms=4, color=colour, capsize=2)
+        circles = axis.errorbar(x_mean, means["r2"], bars, fmt="o", ms=4, color=colour, capsize=2)
+        name_marks(circles.lines[0], means, "r2", *ENDS)
     names = ["untrained", "first\nmastery", "end"]
     if set(table["snapshot"]) == {"final"}:
         names = ["", "", "not trained\nhere"]
@@ -197,7 +203,7 @@ def _mean_r2(tables: Tables, layers: Layers, experiments: list[str]) -> pd.DataF
     """Return mean R² of the features with an output, at first mastery and at the end."""
     table = included(analysed(tables["variance_explained"], layers), "mastered", "final")
     table = of_outputs(table, tables)
-    keys = ["experiment", "condition", "feature", "snapshot"]
+    keys = ["experiment", "condition", "layer", "feature", "snapshot"]
     return summarise(table[table["experiment"].isin(experiments)], keys, "r2")
 
 
@@ -236,7 +242,7 @@ def _one_condition_each() -> Figure:
 def variance_decomposition(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     """Draw the shares of the variance: a stacked bar per condition and snapshot."""
     table = analysed(tables["variance_decomposition"], layers)
-    keys = ["experiment", "condition", "snapshot", "part"]
+    keys = ["experiment", "condition", "layer", "snapshot", "part"]
     summary = summarise(included(table, *SNAPSHOTS), keys, "share")
     if summary.empty:
         return empty_figure(), summary
@@ -266,14 +272,17 @@ def _stacked_bars(
     for row, condition in enumerate(names):
         part = summary[summary["condition"] == condition]
         for i, snapshot in enumerate(SNAPSHOTS):
-            shares = part[part["snapshot"] == snapshot].set_index("part")["share"]
-            if shares.empty:
+            found = part[part["snapshot"] == snapshot].set_index("part", drop=False)
+            if found.empty:
                 continue
-            widths = shares.reindex(list(colours)).fillna(0).clip(lower=0)
+            widths = found["share"].reindex(list(colours)).fillna(0).clip(lower=0)
             y = row + 0.29 * (i - 1)
             rows = np.full(len(widths), y)
             starts = widths.cumsum() - widths
-            axis.barh(rows, widths, 0.26, left=starts, color=list(colours.values()))
+            bars = axis.barh(rows, widths, 0.26, left=starts, color=list(colours.values()))
+            for bar, name in zip(bars, colours, strict=True):
+                if name in found.index:
+                    name_marks(bar, found.loc[[name]], "share", *ENDS)
             axis.text(1.01, y, SNAPSHOT_NAMES[snapshot], **name_style)
         if part.empty:
             axis.text(0.01, row, "no network met the inclusion criterion", va="center", fontsize=7)

@@ -45,6 +45,7 @@ from repbias.report.figures.selection import (
     summarise,
     targets_of,
 )
+from repbias.report.figures.tips import ENDS, name_marks
 
 #: The columns that identify a pair of features in conflict.
 PAIR = ["experiment", "condition", "feature_a", "feature_b"]
@@ -78,7 +79,7 @@ def steering(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
 def _mean_flips(table: pd.DataFrame, tables: Tables) -> pd.DataFrame:
     """Return the mean flips by steered target, output and strength, with the mean step length."""
     targets = targets_of(tables)
-    keys = ["experiment", "condition", "feature", "output", "strength"]
+    keys = ["experiment", "condition", "feature", "output", "layer", "strength"]
     rewarded = [
         {feature, output} <= set(targets.get((experiment, condition), ()))
         for experiment, condition, feature, output in table[keys[:4]].itertuples(
@@ -111,7 +112,7 @@ def probes(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     conflict = included(analysed(tables["conflict"], layers), "mastered", "final")
     conflicts = summarise(
         conflict.assign(follows_a=preference(conflict["follows_a"], conflict["follows_b"])),
-        [*PAIR, "snapshot"],
+        [*PAIR, "layer", "snapshot"],
         "follows_a",
     )
     data = pd.concat(
@@ -254,7 +255,7 @@ def _follows(
     for (feature, snapshot), part in summary.groupby(["feature", "snapshot"], sort=False):
         final = snapshot == "final"
         shift = 0.08 * (shown.index(feature) - (len(shown) - 1) / 2)
-        axis.errorbar(
+        drawn = axis.errorbar(
             part["condition"].map(names.index) + shift,
             part["agreement"],
             bar_lengths(part, "agreement"),
@@ -265,6 +266,7 @@ def _follows(
             ls="-" if final else ":",
             mfc=colours[feature] if final else "white",
         )
+        name_marks(drawn.lines[0], part, "agreement", *ENDS)
     mark_chance(axis, summary)
     axis.set_ylim(-0.03, 1.05)
     axis.set_xlim(-0.5, len(names) - 0.5)

@@ -1,0 +1,111 @@
+"""What a browser says of a mark of a figure when the pointer is on it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+
+from repbias.base.spec import printable
+from repbias.report.figures.names import SNAPSHOT_NAMES
+from repbias.report.numbers import decimals, interval
+
+#: Columns that say what a mark is of, in this order, and how; "/" joins them to the one before.
+SAID = {
+    "recording": "{}",
+    "region": "{}",
+    "subject": "subject {}",
+    "experiment": "{}",
+    "condition": "{}",
+    "a": "{}",
+    "b": "with {}",
+    "condition_a": "{}",
+    "layer_a": "{}",
+    "condition_b": "with {}",
+    "layer_b": "{}",
+    "networks": "{}",
+    "task": "task {}",
+    "system": "{}",
+    "model": "{}",
+    "layer": "{}",
+    "seed": "seed {}",
+    "metric": "{}",
+    "part": "{}",
+    "feature": "feature {}",
+    "output": "output {}",
+    "snapshot": "{}",
+    "n": "n = {}",
+}
+#: The columns of intervals.
+ENDS = ("ci_low", "ci_high")
+#: Begins the ids of groups of marks that have words, in a figure as matplotlib writes it.
+PREFIX = "said:"
+#: A group of marks with its words, up to the next group that has an id.
+GROUP = re.compile(
+    rf"""<g id=(?P<quote>["']){PREFIX}(?P<words>.*?)(?P=quote)>(?P<marks>.*?)(?=<g id=|\Z)""",
+    flags=re.DOTALL,
+)
+MARK = re.compile("(<use [^>]*)/>")
+
+
+def say(artist: Artist, words: Iterable[str]) -> None:
+    """Have a browser say words of an artist, or of each of its marks if there are several."""
+    # As an id, which is all of an artist that matplotlib writes into the file.
+    artist.set_gid(PREFIX + "\n".join(" ".join(printable(w).split()) for w in words))
+
+
+def name_marks(artist: Artist, rows: pd.DataFrame, value: str, *ends: str) -> None:
+    """Have a browser say of every mark what it is of, and its value; marks are of rows.
+
+    `ends` are the columns of its interval.
+    """
+    rows = rows[np.isfinite(rows[value].to_numpy(float))]
+    say(artist, [words_of(row, value, *ends) for row in rows.to_dict(orient="records")])
+
+
+def name_line(artist: Artist, rows: pd.DataFrame, columns: Iterable[str]) -> None:
+    """Have a browser say what a line is of: what its rows have in common, by these columns."""
+    if len(rows):
+        say(artist, [words_of({c: rows[c].iloc[0] for c in columns if c in rows})])
+
+
+def words_of(row: Mapping[str, Any], value: str = "", *ends: str) -> str:
+    """Say what a row is of, its value, and the ends of its interval.
+
+    Examples
+    --------
+    >>> words_of({"condition": "easy", "seed": 3, "snapshot": "final", "r2": 0.51}, "r2")
+    'easy, seed 3, end of training: 0.510'
+    """
+    parts = [
+        words.format(SNAPSHOT_NAMES.get(row[column], row[column]))
+        for column, words in SAID.items()
+        if column in row and column != value and row[column] == row[column] and row[column] != ""
+    ]
+    if not value:
+        return ", ".join(parts)
+    said = f"{', '.join(parts)}: {decimals(row[value], 3)}"
+    low_and_high = [row[end] for end in ends]
+    return f"{said} {interval(*low_and_high, 3)}" if np.isfinite(low_and_high).any() else said
+
+
+def write_titles(path: str | Path) -> None:
+    """Turn the words of a figure's marks into the elements that browsers know."""
+    svg = Path(path).read_text(encoding="utf-8")
+    Path(path).write_text(GROUP.sub(_titled, svg), encoding="utf-8")
+
+
+def _titled(group: re.Match[str]) -> str:
+    # Words were escaped as an attribute, so they are escaped as text.
+    words, marks = group["words"].split("\n"), group["marks"]
+    if len(words) == 1:
+        return f"<g><title>{words[0]}</title>{marks}"
+    if len(MARK.findall(marks)) != len(words):
+        return f"<g>{marks}"  # some lie outside of the figure: which is not known
+    titles = iter(words)
+    return "<g>" + MARK.sub(lambda mark: f"{mark[1]}><title>{next(titles)}</title></use>", marks)
