@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex
+from matplotlib.patches import Rectangle
 
 from repbias.base.statistics import mean_interval
 from repbias.report.captions import FIGURES
@@ -16,7 +17,7 @@ from repbias.report.figures import DRAWINGS, draw_figures
 from repbias.report.figures.model_tests import MOST_LINES, MOST_ROWS
 from repbias.report.figures.names import model_colours, model_labels, shortened
 from repbias.report.figures.recorded_units import MOST_REGIONS
-from repbias.report.figures.selection import MODEL, fewer_models
+from repbias.report.figures.selection import MODEL, fewer_models, groups_of
 from repbias.tables import write_table
 
 LAYERS = {"tasks/easy": "hidden2", "tasks/both": "hidden1"}
@@ -371,3 +372,21 @@ def test_names_with_dollar_signs_are_text(make_tables, make_models, tmp_path):
     svgs = [tmp_path / f"{name}.svg" for name in (*names, "variance_partition")]
     draw_figures(map(str, svgs), map(str, paths), {}, {})
     assert [svg.name for svg in svgs if r"\bad{" not in svg.read_text()] == []
+
+
+@pytest.mark.parametrize("name", ["rsa_recordings", "encoding", "both_ways", "encoding_regions"])
+def test_spaces_of_features_have_bars_and_no_line(make_tables, make_models, name):
+    """Which of them comes first says nothing, so a line would be misleading."""
+    tables = make_tables(conditions=(), models=make_models(["size", "animate"]))
+    (space,) = {f"{e}/{c}" for e, c in groups_of(tables["encoding_regions"])}
+    drawing = DRAWINGS[name]
+    for spaces, n_bars in (((), 0), ([space], 2)):
+        figure, _ = drawing(tables, {}, spaces=spaces)
+        axis = figure.axes[0]
+        bars = [b for b in axis.patches if isinstance(b, Rectangle) and b.get_width() == 0.6]
+        assert len(bars) == n_bars
+        joined = [a for a in axis.lines if len(a.get_xdata()) == 2 and a.get_linestyle() == "-"]
+        assert [a for a in joined if a.get_marker() == "o"] == [] or not n_bars
+        if n_bars:
+            low, high = axis.get_xlim()
+            assert low < -0.5 and high > 1.5, "few bars do not fill the panel"

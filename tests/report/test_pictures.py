@@ -305,10 +305,18 @@ def test_categories_are_found_among_the_stimuli():
     columns = {
         "stimulus_id": ids,
         "name": ids,
-        "size": np.arange(30.0),
         "same": np.full(30, "x"),
     }
     assert groups_of_stimuli(Recording(stimuli=columns)) is None
+    columns["size"] = np.arange(30.0)[::-1]
+    quarters = ["size 0 to 7", "size 8 to 14", "size 15 to 21", "size 22 to 29"]
+    assert list(groups_of_stimuli(Recording(stimuli=columns)).categories) == quarters
+    assert groups_of_stimuli(Recording(stimuli=columns))[0] == quarters[-1]
+    for animate in (np.array([10, 9] * 15), np.array(["1", "0"] * 15)):
+        columns["animate"] = animate
+        assert list(groups_of_stimuli(Recording(stimuli=columns))) == [
+            f"animate {value}" for value in animate
+        ]
     columns["colour"] = colour
     assert list(groups_of_stimuli(Recording(stimuli=columns))) == list(colour)
     columns["Category_name"] = category
@@ -330,6 +338,24 @@ def test_one_layer_of_final_included_networks_is_shown():
     assert list(shown["net, conv1"].dissimilarities[:, 0]) == [3, 4]
     assert list(shown["conv2"].dissimilarities[:, 0]) == [9, 10]
     assert models_shown({"net": rdms}, {"net": "absent"}) == {}
+    spaces = models_shown({"net": rdms}, {"net": "conv2"}, ["net"])
+    assert list(spaces) == ["net, conv1", "net, conv2"], "of which none stands for the others"
+
+
+def test_stimuli_are_sorted_by_their_groups_and_then_by_their_other_features(tmp_path):
+    """Numbers as numbers, and groups in their own order; names of files say nothing."""
+    stimuli = {"stimulus_id": ids_of(6), "file": np.array([f"{i}.png" for i in range(6)])}
+    stimuli |= {"size": np.array([10, 9, 2, 10, 9, 2]), "alive": np.array([1, 1, 1, 0, 0, 0])}
+    recording = Recording(stimuli=stimuli)
+    paths = [tmp_path / "rdms.svg", tmp_path / "mds.svg"]
+    for groups, order in (
+        (pd.Categorical(["b", "a"] * 3, ["b", "a"]), [2, 4, 0, 5, 1, 3]),
+        (None, [5, 2, 4, 1, 3, 0]),
+    ):
+        draw_recording_pictures("v4", recording, {"v4": some_rdms(6)}, {}, None, groups, *paths)
+        shown = pd.read_csv(paths[1].with_suffix(".csv"))["stimulus_id"]
+        assert list(shown) == [f"s{i:03d}" for i in order]
+        assert f"<title>s{order[0]:03d}</title>" in paths[1].read_text()
 
 
 def test_a_picture_is_known_by_its_name():

@@ -163,6 +163,7 @@ rule recording_pictures:
         images=lambda w: PLAN.images_of(w.recording),
         members=lambda w: PLAN.groups.get(STUDY.shown_to(w.recording), []),
         layers=lambda w: PLAN.analysed_layers(STUDY.shown_to(w.recording)),
+        spaces=lambda w: PLAN.spaces_of(STUDY.shown_to(w.recording)),
         geometry=PLAN.recording_geometry(),
         code=code("recording_pictures.py"),
     message:

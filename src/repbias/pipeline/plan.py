@@ -551,13 +551,13 @@ class Plan:
 
     def spaces(self) -> list[str]:
         """Return the models, "set of images/network", whose layers are feature spaces or RDMs."""
+        return [f"{images}/{n}" for images in self.study.images for n in self.spaces_of(images)]
+
+    def spaces_of(self, group: str) -> list[str]:
+        """Return the networks of a group whose layers are feature spaces or RDMs."""
         networks = self.study.networks
-        return [
-            f"{images}/{name}"
-            for images in self.study.images
-            for name in self.groups.get(images, [])
-            if networks[name].kind in UNORDERED
-        ]
+        members = self.groups.get(group, [])
+        return [name for name in members if name in networks and networks[name].kind in UNORDERED]
 
     def generators(self) -> dict[str, dict[str, Any]]:
         """Return the layer and the network that every simulated recording is made from."""

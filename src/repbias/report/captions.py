@@ -288,10 +288,10 @@ FIGURES: dict[str, Caption] = {
         "Models and recordings",
         "Networks compared with recordings: RSA",
         "RDM similarity, mean over subjects, of networks that met the inclusion criterion. Lines: "
-        "means over networks; small dots: single networks. Of a simulated recording, stars: the "
-        "network that generated it; vertical line: the layer. Where a condition has one network, "
-        "bars are its 95 % interval (the table says what it generalises to). Grey band: noise "
-        "ceiling, where it could be estimated.",
+        "means over networks (bars of spaces of features, which have no order); small dots: single "
+        "networks. Of a simulated recording, stars: the network that generated it; vertical line: "
+        "the layer. Where a condition has one network, thin lines are its 95 % interval (the table "
+        "says what it generalises to). Grey band: noise ceiling, where it could be estimated.",
         ("rsa_recordings",),
     ),
     "rsa_fitted": Caption(
@@ -366,7 +366,8 @@ PICTURES: dict[str, Caption] = {
         "RDMs",
         "Dissimilarity of every pair of stimuli, as a percentile within its RDM: of the recording "
         "(mean over subjects), and of one layer of every model (the analysed or last one; mean "
-        "over networks). Lines separate groups of stimuli.",
+        "over networks) and every feature space. Stimuli are sorted by a column of theirs that "
+        "has a few values (or by quarters of its range), which lines separate, then by the others.",
         (),
     ),
     "mds": Caption(
@@ -374,7 +375,8 @@ PICTURES: dict[str, Caption] = {
         "Multidimensional scaling",
         "Stimuli with similar responses lie close together: classical multidimensional scaling of "
         "the same RDMs. Percentages are the share of variance in the two dimensions shown; where "
-        "it is low, distances in the map are misleading.",
+        "it is low, distances in the map are misleading. Colours: the groups of stimuli that sort "
+        "the RDMs.",
         (),
     ),
 }

@@ -91,8 +91,10 @@ def draw_figures(
     """
     tables = of_regions(read_tables(table_paths))
     drawings = DRAWINGS | {
-        "rsa_recordings": partial(rsa_recordings, generators=generators),
-        "encoding": partial(encoding, generators=generators),
+        "rsa_recordings": partial(rsa_recordings, generators=generators, spaces=spaces),
+        "encoding": partial(encoding, generators=generators, spaces=spaces),
+        "both_ways": partial(both_ways, spaces=spaces),
+        "encoding_regions": partial(encoding_regions, spaces=spaces),
         "order": partial(order, reported=reported),
         "audit_shares": partial(audit_shares, spaces=spaces),
         "verdicts": partial(verdicts, questions=questions, settings=settings),

@@ -241,6 +241,21 @@ def forest(
         say_why_empty(axis)
 
 
+def space_bars(
+    axis: Axes, x: Sequence[float], rows: pd.DataFrame, value: str, colour: object, label: str
+) -> None:
+    """Draw a bar per row, for spaces of features and RDMs, which have no order."""
+    bars = axis.bar(x, rows[value], 0.6, color=colour, alpha=0.6, label=label)
+    for i, bar in enumerate(bars):
+        name_marks(bar, rows.iloc[[i]], value, *(end for end in ENDS if end in rows))
+
+
+def make_room_for_bars(axis: Axes, n: int) -> None:
+    """Show n places on the horizontal axis, of which some have bars; few do not fill the panel."""
+    room = max(0, 3 - n) / 2
+    axis.set_xlim(-0.5 - room, n - 0.5 + room)
+
+
 # Legends
 
 

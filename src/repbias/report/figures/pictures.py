@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ def draw_recording_pictures(
     rdms: Mapping[str, Rdms],
     models: Mapping[str, Rdms],
     images: Images | None,
-    groups: np.ndarray | None,
+    groups: np.ndarray | pd.Categorical | None,
     rdms_path: str | Path,
     mds_path: str | Path,
 ) -> None:
@@ -85,7 +85,8 @@ def draw_recording_pictures(
         :data:`MOST_THUMBNAILS` stimuli.
     groups
         (stimulus,) labels that sort and colour the stimuli, in the order of
-        `recording.stimulus_ids`, as from :func:`groups_of_stimuli`.
+        `recording.stimulus_ids`, as from :func:`groups_of_stimuli`. Within groups, the recording's
+        other columns of stimuli sort them.
     rdms_path, mds_path
         SVG files; their data get the same name, with the ending .csv.
 
@@ -97,8 +98,8 @@ def draw_recording_pictures(
     ids = recording.stimulus_ids
     if groups is not None and len(groups) != len(ids):
         raise RepbiasError(f"recording '{name}': {len(groups)} groups for {len(ids)} stimuli")
-    order = _shown_stimuli(len(ids), groups)
-    shown, labels = ids[order], None if groups is None else groups[order]
+    order = _shown_stimuli(recording, groups)
+    shown, labels = ids[order], None if groups is None else np.asarray(groups)[order]
     if not rdms:
         for path in (rdms_path, mds_path):
             save_picture(
@@ -128,14 +129,25 @@ def draw_recording_pictures(
     with mpl.rc_context(STYLE):
         for path, figure, data in (
             (rdms_path, rdm_figure(vectors, labels, thumbnails, words), rdm_data(vectors, shown)),
-            (mds_path, map_figure(maps, labels, thumbnails, words), map_data(maps, shown, labels)),
+            (
+                mds_path,
+                map_figure(maps, labels, thumbnails, words, shown),
+                map_data(maps, shown, labels),
+            ),
         ):
             save_picture(path, figure, data, dpi=100 if thumbnails else 80)
 
 
-def _shown_stimuli(n: int, groups: np.ndarray | None) -> np.ndarray:
-    """Return the indices of the stimuli that are shown, sorted by group."""
-    order = np.arange(n) if groups is None else np.argsort(groups, kind="stable")
+def _shown_stimuli(recording: Recording, groups: np.ndarray | pd.Categorical | None) -> np.ndarray:
+    """Return the indices of the stimuli that are shown, sorted by group and by their features."""
+    n = len(recording.stimulus_ids)
+    keys = [] if groups is None else [pd.Categorical(groups).codes]
+    for column, values in recording.stimuli.items():
+        codes = pd.factorize(np.asarray(values), sort=True)[0]
+        # What is different for every stimulus says nothing, if it is text, such as a file's name.
+        if column != "stimulus_id" and (_is_number(values) or 0 < codes.max() < n - 1):
+            keys.append(codes)
+    order = np.lexsort(keys[::-1]) if keys else np.arange(n)
     if n <= MOST_STIMULI:
         return order
     return order[np.linspace(0, n - 1, MOST_STIMULI).round().astype(int)]
@@ -147,7 +159,9 @@ def _what_is_shown(n_shown: int, n_stimuli: int, n_models: int) -> str:
     return f"{counted} stimuli" + (f"; {left_out} models are not shown" if left_out else "")
 
 
-def models_shown(files: Mapping[str, Rdms], layers: Mapping[str, str]) -> dict[str, Rdms]:
+def models_shown(
+    files: Mapping[str, Rdms], layers: Mapping[str, str], spaces: Collection[str] = ()
+) -> dict[str, Rdms]:
     """Return the RDMs of one layer of every model, of included networks after training.
 
     Parameters
@@ -156,6 +170,8 @@ def models_shown(files: Mapping[str, Rdms], layers: Mapping[str, str]) -> dict[s
         Condition or network to the RDMs of all its layers and snapshots.
     layers
         Condition or network to the layer that is shown.
+    spaces
+        Networks of which every layer is shown, as none follows from another: feature spaces, RDMs.
 
     Returns
     -------
@@ -165,32 +181,51 @@ def models_shown(files: Mapping[str, Rdms], layers: Mapping[str, str]) -> dict[s
     shown = {}
     for name, rdms in files.items():
         info = rdms.rdm_descriptors
-        rows = [
-            i
-            for i, (layer, snapshot, included) in enumerate(
-                zip(info["layer"], info["snapshot"], info["included"], strict=True)
-            )
-            if layer == layers[name] and snapshot == "final" and included
-        ]
-        if rows:
-            label = ", ".join(dict.fromkeys((name, layers[name])))
-            shown[label] = rdms.subset(rows)
+        rows: dict[str, list[int]] = {}
+        for i, (layer, snapshot, included) in enumerate(
+            zip(info["layer"], info["snapshot"], info["included"], strict=True)
+        ):
+            if (name in spaces or layer == layers[name]) and snapshot == "final" and included:
+                rows.setdefault(layer, []).append(i)
+        for layer, of_layer in rows.items():
+            shown[", ".join(dict.fromkeys((name, layer)))] = rdms.subset(of_layer)
     return shown
 
 
-def groups_of_stimuli(recording: Recording) -> np.ndarray | None:
-    """Return the first column of text that divides a recording's stimuli into a few groups.
+def groups_of_stimuli(recording: Recording) -> pd.Categorical | None:
+    """Return the first column that divides a recording's stimuli into a few groups.
 
-    The column that groups them in analyses comes first, then those whose name contains "category".
-    None if no column has between 2 and :data:`MOST_GROUPS` values.
+    The column that groups them in analyses comes first, then those whose name contains "category",
+    then text, then numbers with few values, and last quarters of the range of other numbers. None
+    if no column has between 2 and :data:`MOST_GROUPS` values, and none has numbers.
     """
     columns = {k: v for k, v in recording.stimuli.items() if k != "stimulus_id"}
     named = recording.info.get("groups")
-    for column in sorted(columns, key=lambda k: (k != named, "category" not in k.lower())):
-        values = np.asarray(columns[column])
-        if values.dtype.kind in "UO" and 2 <= len(set(values)) <= min(MOST_GROUPS, len(values) - 1):
-            return np.array([printable(text) for text in values.astype(str)])
+
+    def says_nothing(column: str) -> bool:
+        """Whether values are numbers, also of classes that are written as text."""
+        return _is_number(columns[column]) or all(str(v).isdecimal() for v in columns[column])
+
+    def rank(column: str) -> tuple[bool, bool, bool]:
+        return column != named, "category" not in column.lower(), says_nothing(column)
+
+    few = [c for c in columns if 2 <= len(set(columns[c])) <= min(MOST_GROUPS, len(columns[c]) - 1)]
+    if few:
+        column = min(few, key=rank)
+        kind = pd.Categorical(columns[column])
+        before = f"{column} " if says_nothing(column) else ""
+        return kind.rename_categories([printable(f"{before}{name}") for name in kind.categories])
+    for column, values in columns.items():
+        if _is_number(values) and len(set(values)) > MOST_GROUPS and np.isfinite(values).all():
+            quarters = pd.qcut(values, 4, labels=False, duplicates="drop")
+            parts = [values[quarters == i] for i in np.unique(quarters)]
+            names = [printable(f"{column} {min(part):g} to {max(part):g}") for part in parts]
+            return pd.Categorical.from_codes(quarters, names)
     return None
+
+
+def _is_number(values: np.ndarray) -> bool:
+    return np.asarray(values).dtype.kind in "iufb"
 
 
 def classical_mds(squared: np.ndarray) -> tuple[np.ndarray, float]:
@@ -303,6 +338,7 @@ def map_figure(
     groups: np.ndarray | None,
     thumbnails: list[np.ndarray | None],
     words: str,
+    names: Sequence[str] = (),
 ) -> Figure:
     """Draw the first map of the stimuli large, with thumbnails, and the others small.
 
@@ -316,15 +352,17 @@ def map_figure(
         From :func:`load_thumbnails`; empty for none.
     words
         What is shown, as a note below.
+    names
+        Of the stimuli, in browsers.
     """
     (name, (first, share)), *others = maps.items()
     axis, small, figure = _large_and_small(len(others))
     colours = group_colours(groups)
     dots = "0.3" if groups is None else [colours[g] for g in groups]
-    draw_map(axis, first, dots, thumbnails)
+    draw_map(axis, first, dots, thumbnails, names=names)
     axis.set_title(f"{shortened(name, 60)}: {share:.0%} of the variance")
     for other, (label, (points, its_share)) in zip(small, others, strict=True):
-        draw_map(other, points, dots, [])
+        draw_map(other, points, dots, [], names=names)
         other.set_title(f"{shortened(label, 24)}\n{its_share:.0%}", fontsize=7)
     if colours:
         legend_below(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,10 @@ from repbias.report.figures.drawing import (
     grid,
     legend_below,
     line,
+    make_room_for_bars,
     note_below,
     panels,
+    space_bars,
     stack,
     striped_rows,
 )
@@ -59,7 +62,9 @@ PARTS = dict(zip(("all", "alone", "together", "unique", "shared", "split"), VIVI
 NORMALISED = (-0.5, 1.5)
 
 
-def encoding_regions(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
+def encoding_regions(
+    tables: Tables, layers: Layers, spaces: Collection[str] = ()
+) -> tuple[Figure, pd.DataFrame]:
     """Draw every region's layer profiles, and how the units' scores are distributed."""
     table = included(tables["encoding_regions"], "initial", "final")
     recordings = list(table.groupby("recording", sort=False))
@@ -72,7 +77,7 @@ def encoding_regions(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFra
     units = included(tables["encoding"], "final")
     for subfigure, (recording, part) in zip(stack(figure, heights), recordings, strict=True):
         of_recording = units[units["recording"] == recording]
-        _draw_regions(subfigure, recording, part, of_recording, colours, layers)
+        _draw_regions(subfigure, recording, part, of_recording, colours, layers, spaces)
     legend_below(figure, _models_in_legend(table, colours))
     return figure, table
 
@@ -93,13 +98,14 @@ def _draw_regions(
     units: pd.DataFrame,
     colours: dict[Group, str],
     layers: Layers,
+    spaces: Collection[str],
 ) -> None:
     """Draw one recording: layer profiles by region, then the distributions over all units."""
     names = list(part["region"].unique())
     n = min(len(names), MOST_REGIONS)
     axes = grid(figure, n + 2, _columns(n), sharey=False)
     for axis, region in zip(axes[:n], names, strict=False):
-        _profiles(axis, part[part["region"] == region], colours)
+        _profiles(axis, part[part["region"] == region], colours, spaces)
         axis.set_title(": ".join(filter(None, (recording, region))))
         axis.set_ylabel("held-out r, mean over units")
     bottom = min(axis.get_ylim()[0] for axis in axes[:n])
@@ -129,7 +135,9 @@ def _models_in_legend(table: pd.DataFrame, colours: dict[Group, str]) -> list[An
     return handles
 
 
-def _profiles(axis: Axes, part: pd.DataFrame, colours: dict[Any, Any]) -> None:
+def _profiles(
+    axis: Axes, part: pd.DataFrame, colours: dict[Any, Any], spaces: Collection[str]
+) -> None:
     """Draw scores against layers: by name if these are few, else by relative depth."""
     order = list(part["layer"].unique())
     named = len(order) <= MOST_LAYERS
@@ -144,10 +152,14 @@ def _profiles(axis: Axes, part: pd.DataFrame, colours: dict[Any, Any]) -> None:
             else:
                 x = x / (len(depth) - 1) if len(depth) > 1 else x + 0.5
             shade = UNTRAINED if snapshot == "initial" else colour
+            is_space = "/".join(group) in spaces
+            if is_space:
+                space_bars(axis, x, means, "r", shade, "_")
             drawn = axis.errorbar(
                 x,
                 means["r"],
                 bar_lengths(means, "r"),
+                ls="none" if is_space else "-",
                 marker="o",
                 ms=3,
                 lw=1.2,
@@ -162,6 +174,8 @@ def _profiles(axis: Axes, part: pd.DataFrame, colours: dict[Any, Any]) -> None:
     axis.axhline(0, color="0.7", lw=0.6, zorder=0)
     if named:
         _name_layers(axis, order)
+        if set(part["experiment"] + "/" + part["condition"]) & set(spaces):
+            make_room_for_bars(axis, len(order))
     else:
         axis.set_xticks([0, 1], ["first layer", "last layer"], fontsize=7)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,14 +10,23 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from repbias.report.figures.drawing import CHARACTERS_PER_INCH, empty_figure, panels
+from repbias.report.figures.drawing import (
+    CHARACTERS_PER_INCH,
+    empty_figure,
+    make_room_for_bars,
+    panels,
+    space_bars,
+)
 from repbias.report.figures.names import COLOURS, legend_label
 from repbias.report.figures.selection import MODEL, Generators, Layers, Tables, of_group
 from repbias.report.figures.tips import name_marks
 
 
 def rsa_recordings(
-    tables: Tables, layers: Layers, generators: Generators | None = None
+    tables: Tables,
+    layers: Layers,
+    generators: Generators | None = None,
+    spaces: Collection[str] = (),
 ) -> tuple[Figure, pd.DataFrame]:
     """Draw the RDM similarity of every layer with every recording, and noise ceilings."""
     table = tables["rsa_recordings"]
@@ -25,7 +34,7 @@ def rsa_recordings(
     parts = list(table.groupby(["recording", "rdm_similarity"], sort=False))
     figure, axes = panels(len(parts))
     for axis, ((recording, rdm_similarity), part) in zip(axes, parts, strict=True):
-        _layer_profile(axis, part, "similarity")
+        _layer_profile(axis, part, "similarity", spaces)
         _mark_generator(axis, part, "similarity", (generators or {}).get(recording))
         low, high = part[["ceiling_low", "ceiling_high"]].iloc[0]
         if np.isfinite(low):
@@ -40,7 +49,10 @@ def rsa_recordings(
 
 
 def encoding(
-    tables: Tables, layers: Layers, generators: Generators | None = None
+    tables: Tables,
+    layers: Layers,
+    generators: Generators | None = None,
+    spaces: Collection[str] = (),
 ) -> tuple[Figure, pd.DataFrame]:
     """Draw how well every layer predicts responses to held-out stimuli, and ceilings."""
     table = tables["encoding_regions"]
@@ -48,7 +60,7 @@ def encoding(
     parts = list(table.groupby(["recording", "region"], sort=False))
     figure, axes = panels(len(parts))
     for axis, ((recording, region), part) in zip(axes, parts, strict=True):
-        _layer_profile(axis, part, "r")
+        _layer_profile(axis, part, "r", spaces)
         _mark_generator(axis, part, "r", (generators or {}).get(recording))
         ceiling = part["ceiling"].iloc[0]
         if np.isfinite(ceiling):
@@ -70,7 +82,9 @@ WAYS = {
 }
 
 
-def both_ways(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
+def both_ways(
+    tables: Tables, layers: Layers, spaces: Collection[str] = ()
+) -> tuple[Figure, pd.DataFrame]:
     """Draw how well layers predict regions, regions layers, and the smaller of the two."""
     table = tables["encoding_regions"]
     table = table[table["included"].astype(bool)]
@@ -82,7 +96,7 @@ def both_ways(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
         low, high = part[list(WAYS)].min(axis=None), part[list(WAYS)].max(axis=None)
         row = axes[len(WAYS) * i : len(WAYS) * (i + 1)]
         for axis, (value, label) in zip(row, WAYS.items(), strict=True):
-            _layer_profile(axis, part, value, intervals=False)
+            _layer_profile(axis, part, value, spaces, intervals=False)
             axis.set_title(f"{': '.join(filter(None, (recording, region)))}\n{label}")
             axis.set_ylim(min(0, low) - 0.02, high + 0.02)
         row[0].set_ylabel("held-out R²")
@@ -96,8 +110,17 @@ def _within_reach(axis: Axes) -> None:
     axis.set_ylim(max(low, -1.05), min(high, 1.05))
 
 
-def _layer_profile(axis: Axes, part: pd.DataFrame, value: str, intervals: bool = True) -> None:
-    """Draw scores against layers: a line per condition, the mean over its included networks."""
+def _layer_profile(
+    axis: Axes,
+    part: pd.DataFrame,
+    value: str,
+    spaces: Collection[str],
+    intervals: bool = True,
+) -> None:
+    """Draw scores against layers: a line per condition, the mean over its included networks.
+
+    Feature spaces and RDMs (`spaces`) have bars, as none follows from another.
+    """
     order = list(dict.fromkeys(part["layer"]))
     conditions = list(dict.fromkeys(part["condition"]))
     for (condition, snapshot), line in part.groupby(["condition", "snapshot"], sort=False):
@@ -106,17 +129,21 @@ def _layer_profile(axis: Axes, part: pd.DataFrame, value: str, intervals: bool =
         keys = ["recording", "region", *MODEL]
         means = line.groupby(keys, sort=False)[value].mean().reset_index()
         x = [order.index(layer) for layer in means["layer"]]
-        (drawn,) = axis.plot(
-            x,
-            means[value],
-            marker="o",
-            ms=4,
-            color=colour,
-            ls="--" if untrained else "-",
-            mfc="white" if untrained else colour,
-            label="untrained" if untrained else legend_label(condition),
-        )
-        name_marks(drawn, means, value)
+        if f"{line['experiment'].iloc[0]}/{condition}" in spaces:
+            space_bars(axis, x, means, value, colour, legend_label(condition))
+            colour = "0.2"
+        else:
+            (drawn,) = axis.plot(
+                x,
+                means[value],
+                marker="o",
+                ms=4,
+                color=colour,
+                ls="--" if untrained else "-",
+                mfc="white" if untrained else colour,
+                label="untrained" if untrained else legend_label(condition),
+            )
+            name_marks(drawn, means, value)
         if line["network"].nunique() == 1 and not intervals:
             continue
         if line["network"].nunique() == 1:
@@ -126,6 +153,8 @@ def _layer_profile(axis: Axes, part: pd.DataFrame, value: str, intervals: bool =
             (dots,) = axis.plot(x, line[value], ".", ms=2, color=colour, alpha=0.4)
             name_marks(dots, line, value)
     axis.axhline(0, color="0.7", lw=0.6, zorder=0)
+    if set(part["experiment"] + "/" + part["condition"]) & set(spaces):
+        make_room_for_bars(axis, len(order))
     long = sum(map(len, order)) > 40
     rotation, side = (60, "right") if long else (0, "center")
     axis.set_xticks(range(len(order)), order, rotation=rotation, ha=side)
