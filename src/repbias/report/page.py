@@ -42,6 +42,7 @@ from repbias.report.figures.verdicts import effect_and_interval
 from repbias.report.findings import findings
 from repbias.report.methods import methods
 from repbias.report.numbers import decimals
+from repbias.report.quality import mark_of, words_of
 from repbias.report.trends import over_range
 from repbias.tables import read_tables
 
@@ -396,6 +397,14 @@ def recording_blocks(
 def quality_rows(quality: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
     """Separate measures of a whole recording from those of its regions and subjects."""
     whole = (quality["subject"] == "") & (quality["region"] == "")
+    parts = ["subject", "region"]
+    units = quality[quality["measure"] == "units"].set_index(parts)["value"].to_dict()
+    of = quality[parts].itertuples(index=False, name=None)
+    marks = [
+        mark_of(row, units.get(part, 0))
+        for row, part in zip(quality.to_dict(orient="records"), of, strict=True)
+    ]
+    quality = quality.assign(words=quality["measure"].map(words_of), mark=marks)
     return {
         "quality": quality[whole].to_dict(orient="records"),
         "quality_of_parts": quality[~whole].to_dict(orient="records"),
