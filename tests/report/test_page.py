@@ -14,6 +14,7 @@ import yaml
 from reports import SECTIONS, Page, write
 
 from repbias.recovery.words import sentences
+from repbias.report.alternatives import NUMBERS
 from repbias.report.captions import FIGURES, NETWORK_PICTURES, PICTURES
 from repbias.report.page import (
     claims_summary,
@@ -575,3 +576,24 @@ def test_networks_that_see_have_pictures_and_studies_of_bits_have_none(page, mak
         assert f'href="#{part}"' in seen
         assert f'id="{part}"' not in page
         assert f'href="#{part}"' not in page
+
+
+def test_figures_are_told_to_those_who_cannot_see_them(page, folder):
+    """The smallest and the largest number, and what they are of, or what the verdicts are."""
+    told = {image["alt"].partition(": ")[0]: image["alt"] for image in Page(page).all("img")}
+    data = pd.read_csv(folder / "figures" / "variance.csv")
+    data = data[data["snapshot"] == "final"]
+    low, high = (data.loc[i] for i in (data["r2"].idxmin(), data["r2"].idxmax()))
+    ends = (
+        f"{end['r2']:.2f} (tasks, {end['condition']}, {end['layer']}, feature {end['feature']}, "
+        f"end of training, n = {end['n']})".replace("-", "−")
+        for end in (low, high)
+    )
+    assert told["Variance explained by feature"].endswith(": R² from {} to {}".format(*ends))
+    verdicts = told["Claims at a glance"]
+    assert verdicts.endswith(" at the end of training")
+    for counted in ("1 supported", "1 not supported", "1 inconclusive"):
+        assert counted in verdicts
+    without = {FIGURES[name].title for name in FIGURES if name not in NUMBERS}
+    assert without == {"Claims at a glance"}
+    assert sum(":" in words for words in told.values()) > 0.9 * len(told)

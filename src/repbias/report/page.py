@@ -24,6 +24,7 @@ import repbias
 from repbias.io.files import atomic
 from repbias.io.provenance import host
 from repbias.recovery.words import sentences
+from repbias.report.alternatives import alternative
 from repbias.report.captions import (
     FIGURES,
     PICTURES,
@@ -528,13 +529,16 @@ def _figure(path: Path) -> dict[str, Any]:
     size = re.search(rb'<svg[^>]* width="([0-9.]+)pt" height="([0-9.]+)pt"', svg)
     assert size is not None
     width, height = map(float, size.groups())
+    title = f"{caption.title}: {of_recording[1]}" if of_recording else caption.title
+    kind = of_recording[0] if of_recording else path.stem
     return {
         "name": "/".join(of_network) if of_network else path.stem,
         "recording": of_recording[1] if of_recording else None,
         "condition": of_network[1] if of_network else None,
         "section": caption.section,
         "tall": height > TALL and path.stem != "sweeps",
-        "title": f"{caption.title}: {of_recording[1]}" if of_recording else caption.title,
+        "title": title,
+        "alternative": alternative(title, kind, path.with_suffix(".csv")),
         "caption": caption.text,
         "width": round(width * PIXELS),
         "height": round(height * PIXELS),

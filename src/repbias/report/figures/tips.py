@@ -38,7 +38,9 @@ SAID = {
     "part": "{}",
     "feature": "feature {}",
     "output": "output {}",
+    "true_name": "brains of {}",
     "snapshot": "{}",
+    "snapshot_a": "{}",
     "n": "n = {}",
 }
 #: The columns of intervals.
@@ -85,7 +87,8 @@ def words_of(row: Mapping[str, Any], value: str = "", *ends: str) -> str:
     parts = [
         words.format(SNAPSHOT_NAMES.get(row[column], row[column]))
         for column, words in SAID.items()
-        if column in row and column != value and row[column] == row[column] and row[column] != ""
+        # Numbers such as parts of a score are values, and NaN is nothing.
+        if column in row and row[column] != "" and not isinstance(row[column], float)
     ]
     if not value:
         return ", ".join(parts)
