@@ -51,6 +51,10 @@ the study's settings, with fewer or more stimuli, repeats, subjects, units or no
 of an option is planned; each further one is tried with the first of all others. With --choose,
 stimuli are chosen of those that the models saw. Starts from the models' RDMs and activations in the
 results of the study (docs/planning.md)."""
+FIGURES = """\
+Draw figures of a study again for a paper, from its tables: as PDF, whose text can be edited, or as
+PNG, of a width in millimetres. Letters, lines and marks are made smaller or larger together;
+--font-size says how large the labels of axes are instead, and the panels get narrower or wider."""
 DIFF = """\
 Compare two runs of a study, given by their results folders, or two result files: settings, tables
 (rows on one side only; the largest difference in every column) and HDF5 files. Versions and
@@ -189,6 +193,23 @@ def _add_show(commands: Commands) -> None:
     show.add_argument("file", type=Path, metavar="FILE", help="a result, or a folder of results")
 
 
+def _add_figures(commands: Commands) -> None:
+    example = "repbias figures results/quickstart variance sweeps --width 85 --format pdf"
+    figures = _add(commands, "figures", "draw figures for a paper", FIGURES, example)
+    figures.add_argument("folder", type=Path, metavar="FOLDER", help="the results of a study")
+    figures.add_argument("names", nargs="*", metavar="FIGURE", help="names of figures (all)")
+    figures.add_argument("--format", choices=["pdf", "png"], default="pdf", help="default: pdf")
+    figures.add_argument("--width", type=float, default=180, metavar="MM", help="default: 180 mm")
+    figures.add_argument(
+        "--font-size",
+        type=float,
+        metavar="PT",
+        help="of axis labels (default: as --width makes it)",
+    )
+    figures.add_argument("--dpi", type=int, default=300, metavar="N", help="of pixels (300)")
+    figures.add_argument("--out", type=Path, metavar="FOLDER", help="default: figures/ in FOLDER")
+
+
 def _add_diff(commands: Commands) -> None:
     example = "repbias diff results/before results/after"
     diff = _add(commands, "diff", "compare two runs, or two results", DIFF, example)
@@ -206,6 +227,7 @@ COMMANDS = {
     "run": _add_run,
     "plan": _add_plan,
     "show": _add_show,
+    "figures": _add_figures,
     "diff": _add_diff,
 }
 

@@ -6,13 +6,14 @@ that it needs, in :data:`repbias.report.captions.FIGURES`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.figure import Figure
 
 from repbias.io.files import atomic
 from repbias.report.figures.audit import (
@@ -83,11 +84,12 @@ def draw_figures(
     questions: Mapping[str, Mapping[str, Any]] | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     processes: int = 1,
+    write: Callable[[Figure, Path], None] = save,
 ) -> None:
-    """Draw the figures that the paths name; each figure's data go beside it as CSV.
+    """Draw the figures that the paths name; the data of SVG files go beside them as CSV.
 
     `spaces` are the models ("set of images/network") whose layers are feature spaces or RDMs, of
-    which none stands for the others.
+    which none stands for the others. `write` writes a figure to a file.
     """
     tables = of_regions(read_tables(table_paths))
     drawings = DRAWINGS | {
@@ -99,7 +101,7 @@ def draw_figures(
         "audit_shares": partial(audit_shares, spaces=spaces),
         "verdicts": partial(verdicts, questions=questions, settings=settings),
     }
-    draw = partial(_draw, drawings, tables, layers)
+    draw = partial(_draw, drawings, tables, layers, write)
     if processes == 1:
         list(map(draw, svg_paths))
     else:
@@ -107,12 +109,20 @@ def draw_figures(
             list(pool.map(draw, svg_paths))
 
 
-def _draw(drawings: dict[str, Drawing], tables: Tables, layers: Layers, svg: str) -> None:
+def _draw(
+    drawings: dict[str, Drawing],
+    tables: Tables,
+    layers: Layers,
+    write: Callable[[Figure, Path], None],
+    file: str,
+) -> None:
     """Draw a figure, and write its data beside it."""
-    path = Path(svg)
+    path = Path(file)
     with mpl.rc_context(STYLE):
         figure, data = drawings[path.stem](tables, layers)
         with atomic(path) as temporary:
-            save(figure, temporary)
+            write(figure, temporary)
+    if path.suffix != ".svg":
+        return
     with atomic(path.with_suffix(".csv")) as temporary:
         data.to_csv(temporary, index=False, float_format="%.9g")

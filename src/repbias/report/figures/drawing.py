@@ -42,21 +42,23 @@ CHARACTERS_PER_INCH = 14
 
 
 def save(figure: Figure, path: str | Path, dpi: int = 144) -> None:
-    """Write a figure as SVG; `dpi` is of pixels in it, if any.
-
-    Matplotlib draws a figure twice, the first time for its layout, which needs no drawing.
-    """
+    """Write a figure as SVG; `dpi` is of pixels in it, if any."""
     figure.dpi = dpi
-    FigureCanvasSVG(figure)
     # Text is drawn as shapes, the same everywhere, or where the font lacks a letter, by the viewer.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        if layout := figure.get_layout_engine():
-            layout.execute(figure)
-            figure.set_layout_engine("none")
+        lay_out(figure)
         with mpl.rc_context({} if _has_letters(figure) else {"svg.fonttype": "none"}):
             figure.savefig(path, format="svg", metadata={"Date": None}, dpi=dpi)
     write_titles(path)
+
+
+def lay_out(figure: Figure) -> None:
+    """Lay out a figure, once: matplotlib draws it twice, though its layout needs no drawing."""
+    FigureCanvasSVG(figure)
+    if layout := figure.get_layout_engine():
+        layout.execute(figure)
+        figure.set_layout_engine("none")
 
 
 def _has_letters(figure: Figure) -> bool:
