@@ -184,6 +184,15 @@ def test_features_have_one_colour_and_their_components_a_lighter_shade(make_tabl
         assert shade[1] < hue[1]
 
 
+def test_no_two_of_many_features_have_the_same_colour(make_tables):
+    tables = make_tables()
+    row = tables["learning"].iloc[:1]
+    more = [row.assign(feature=f"more{i}") for i in range(12)]
+    tables["learning"] = pd.concat([tables["learning"], *more], ignore_index=True)
+    colours = [to_hex(colour) for colour in feature_colours(tables).values()]
+    assert len(set(colours)) == len(colours)
+
+
 @pytest.mark.parametrize(
     ("name", "lines_"),
     [
@@ -199,8 +208,7 @@ def test_long_names_break_after_commas(name, lines_):
 @pytest.mark.slow
 def test_the_same_tables_give_the_same_bytes(every_figure, make_tables, tmp_path, monkeypatch):
     """Those of matplotlib, which draws twice, and of one process or two; of every other figure."""
-    options = {"format": "svg", "metadata": {"Date": None}, "dpi": 144}
-    monkeypatch.setattr("repbias.report.figures.save", lambda f, path: f.savefig(path, **options))
+    monkeypatch.setattr("repbias.report.figures.drawing.lay_out", lambda figure: None)
     names = list(FIGURES)[::2]
     draw(tmp_path, make_tables(models=MODELS), names, processes=2)
     for name in names:

@@ -390,3 +390,20 @@ def test_spaces_of_features_have_bars_and_no_line(make_tables, make_models, name
         if n_bars:
             low, high = axis.get_xlim()
             assert low < -0.5 and high > 1.5, "few bars do not fill the panel"
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "value"),
+    [("rsa_recordings", "rsa_recordings", "similarity"), ("encoding", "encoding_regions", "r")],
+)
+def test_no_panel_is_cut_where_another_has_lower_scores(make_tables, name, table, value):
+    """They share their axis."""
+    tables = make_tables()
+    low = tables[table].assign(**{value: 0.1, "ci_low": 0.05, "ci_high": 0.15})
+    low = low.assign(**{end: 0.2 for end in low if end.startswith("ceiling") and end[-1] != "n"})
+    high = low.assign(recording="high", **{value: 0.9})
+    tables[table] = pd.concat([low, high], ignore_index=True)
+    figure, _ = DRAWINGS[name](tables, LAYERS)
+    assert len([axis for axis in figure.axes if axis.get_title()]) > 1
+    for axis in figure.axes:
+        assert axis.get_ylim()[1] > 0.9

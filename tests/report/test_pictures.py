@@ -312,7 +312,11 @@ def test_categories_are_found_among_the_stimuli():
     quarters = ["size 0 to 7", "size 8 to 14", "size 15 to 21", "size 22 to 29"]
     assert list(groups_of_stimuli(Recording(stimuli=columns)).categories) == quarters
     assert groups_of_stimuli(Recording(stimuli=columns))[0] == quarters[-1]
-    for animate in (np.array([10, 9] * 15), np.array(["1", "0"] * 15)):
+    for animate in (
+        np.array([10, 9] * 15),
+        np.array(["1", "0"] * 15),
+        np.array(["yes", "no"] * 15),
+    ):
         columns["animate"] = animate
         assert list(groups_of_stimuli(Recording(stimuli=columns))) == [
             f"animate {value}" for value in animate

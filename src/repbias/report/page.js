@@ -12,7 +12,7 @@ function drawInPlace(image, svg) {
   const drawing = new DOMParser().parseFromString(svg, "image/svg+xml").documentElement;
   const place = document.createElement("div");
   place.className = "drawing";
-  place.style.width = `${image.getAttribute("width")}px`;
+  place.style.cssText = `${image.style.cssText}; width: var(--width)`;
   place.setAttribute("role", "img");
   place.setAttribute("aria-label", image.alt);
   drawing.style.cssText = "display: block; width: 100%; height: auto";

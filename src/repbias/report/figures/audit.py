@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Collection
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -43,14 +44,19 @@ LAYER_WIDTH = 22
 REASON_WIDTH = 90
 #: Scores and parts of them are drawn up to here; estimates of cosines may exceed 1.
 HIGHEST = 1.1
+#: Tables by whose order of features these have their colours.
+WITH_FEATURES = ("learning", "audit", "audit_range", "audit_networks")
 #: What identifies a bar.
 BAR = ["recording", "experiment", "condition", "snapshot", "layer"]
 
 
-def colours_of(table: pd.DataFrame) -> dict[str, Any]:
-    """Give every feature a colour; the rest is grey."""
-    names = [name for name in dict.fromkeys(table["feature"]) if name not in (REST, "")]
-    return dict(zip(names, distinct_colours(len(names)), strict=True)) | {REST: OF_REST}
+def colours_of(table: pd.DataFrame, tables: Tables) -> dict[str, Any]:
+    """Give every feature of a table a colour, the same in all figures; the rest is grey."""
+    of = [tables[name]["feature"] for name in WITH_FEATURES if name in tables]
+    names = [name for name in dict.fromkeys(chain(*of)) if name not in (REST, "")]
+    shown = set(table["feature"])
+    colours = dict(zip(names, distinct_colours(len(names)), strict=True))
+    return {name: colour for name, colour in colours.items() if name in shown} | {REST: OF_REST}
 
 
 def not_audited(table: pd.DataFrame) -> Figure:
@@ -106,7 +112,7 @@ def audit(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     table = mean_parts(tables["audit"])
     if table.empty:
         return not_audited(tables["audit"]), table
-    colours = colours_of(table)
+    colours = colours_of(table, tables)
     trained = table[table["snapshot"] == "final"]
     shown = list(trained.groupby(["recording", "experiment", "condition"], sort=False))
     figure, axes = panels(min(len(shown), MOST_PANELS))
@@ -161,7 +167,7 @@ def audit_shares(
     if rows.empty:
         return not_audited(table), rows
     rows = one_layer(rows, layers, spaces)
-    colours = colours_of(rows)
+    colours = colours_of(rows, tables)
     found = rows.groupby(["recording", "experiment", "condition", "layer"], sort=False)
     most = min(MOST_ROWS, max(1, MOST_LINES // len(colours)))
     groups = list(found)[:most]
@@ -205,7 +211,7 @@ def audit_range(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     means = rows.groupby([*keys, "feature"], sort=False)[values].mean().reset_index()
     if means["range_low"].notna().sum() == 0:
         return not_audited(table), means
-    colours = colours_of(means)
+    colours = colours_of(means, tables)
     groups = list(means.groupby(keys, sort=False))
     labels = [
         f"{r}: {shortened(c, 30)}{', untrained' if s == 'initial' else ''}, "
@@ -255,13 +261,13 @@ def predicted_shares(audit: pd.DataFrame) -> pd.DataFrame:
 def energy_law(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     """Draw measured shares against those that variance and participation ratios predict."""
     means = predicted_shares(tables["audit"])
-    return _against_law(means, "recording", tables["audit"]), means
+    return _against_law(means, "recording", tables, "audit"), means
 
 
 def energy_law_networks(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     """Draw shares of similarities between networks against those that variance predicts."""
     rows = predicted_between_networks(tables["audit_networks"])
-    return _against_law(rows, "experiment", tables["audit_networks"]), rows
+    return _against_law(rows, "experiment", tables, "audit_networks"), rows
 
 
 def predicted_between_networks(table: pd.DataFrame) -> pd.DataFrame:
@@ -279,11 +285,11 @@ def explained_by_law(rows: pd.DataFrame) -> float:
     return float(1 - error / total) if total else float("nan")
 
 
-def _against_law(means: pd.DataFrame, panel: str, audited: pd.DataFrame) -> Figure:
+def _against_law(means: pd.DataFrame, panel: str, tables: Tables, audited: str) -> Figure:
     """Draw shares, measured against predicted, with a panel for every value of a column."""
     if means.empty:
-        return not_audited(audited)
-    colours = colours_of(means)
+        return not_audited(tables[audited])
+    colours = colours_of(means, tables)
     parts = list(means.groupby(panel, sort=False))[:MOST_PANELS]
     figure, axes = panels(len(parts), sharey=False)
     for axis, (name, part) in zip(axes, parts, strict=True):
@@ -308,7 +314,7 @@ def audit_networks(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame
     rows = rows[rows["share"].notna() & rows["score"].notna()]
     if rows.empty:
         return not_audited(table), rows
-    colours = colours_of(rows)
+    colours = colours_of(rows, tables)
     rows = rows.assign(part=rows["share"] * rows["score"])
     keys = ["experiment", "condition_a", "layer_a", "condition_b", "layer_b"]
     found = rows.groupby(keys, sort=False)

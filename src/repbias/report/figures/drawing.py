@@ -103,7 +103,7 @@ def in_first_column(axis: Axes) -> bool:
 
 def empty_figure(why: str = NONE_INCLUDED) -> Figure:
     """Return a figure that says why there is nothing in it."""
-    figure, (axis,) = panels(1, height=1.4)
+    figure, (axis,) = panels(1, height=0.15 * why.count("\n"))
     axis.set_axis_off()
     say_why_empty(axis, why)
     return figure

@@ -32,14 +32,17 @@ def feature_colours(tables: Tables) -> dict[str, Any]:
     names = dict.fromkeys(outputs_of(tables))
     for table in ("variance_explained", "units", "probes"):
         names |= dict.fromkeys(sorted(set(tables[table]["feature"]) - names.keys()))
-    colours: dict[str, Any] = {}
     families: dict[str, list[str]] = {}
+    features: list[str] = []
     for name in names:
         family = name.rpartition(".")[0]
-        if family in colours:
+        if family in features:
             families.setdefault(family, []).append(name)
         else:
-            colours[name] = COLOURS[len(colours) % len(COLOURS)]
+            features.append(name)
+    n = len(features)
+    palette = COLOURS[:n] if n <= len(COLOURS) else distinct_colours(n)
+    colours: dict[str, Any] = dict(zip(features, palette, strict=True))
     for family, members in families.items():
         whites = np.linspace(0.35, 0.65, len(members))
         for member, white in zip(members, whites, strict=True):

@@ -41,6 +41,8 @@ MOST_STIMULI = 400
 MOST_MODELS = 9
 #: A column of stimuli groups them if it has between two values and so many.
 MOST_GROUPS = 12
+#: Values that say nothing without the name of their column.
+YES_NO = {"yes", "no", "true", "false"}
 #: Bytes that all thumbnails of a picture may take, before compression.
 THUMBNAIL_BYTES = 500_000
 #: Pixels that a thumbnail has at most along its longer side.
@@ -203,8 +205,9 @@ def groups_of_stimuli(recording: Recording) -> pd.Categorical | None:
     named = recording.info.get("groups")
 
     def says_nothing(column: str) -> bool:
-        """Whether values are numbers, also of classes that are written as text."""
-        return _is_number(columns[column]) or all(str(v).isdecimal() for v in columns[column])
+        """Whether values are numbers, also of classes that are written as text, or yes and no."""
+        values = {str(value).lower() for value in columns[column]}
+        return _is_number(columns[column]) or all(v.isdecimal() or v in YES_NO for v in values)
 
     def rank(column: str) -> tuple[bool, bool, bool]:
         return column != named, "category" not in column.lower(), says_nothing(column)

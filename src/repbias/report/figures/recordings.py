@@ -41,7 +41,7 @@ def rsa_recordings(
             axis.axhspan(low, high, color="0.85", zorder=0, label="noise ceiling")
         axis.set_title(f"{recording} ({rdm_similarity})")
         axis.set_ylabel("RDM similarity")
-        _within_reach(axis)
+    _within_reach(axes)
     if not parts:
         figure = empty_figure()
     _shared_legend(figure, axes)
@@ -67,7 +67,7 @@ def encoding(
             axis.axhline(ceiling, color="0.5", ls=":", label="ceiling (mean over units)")
         axis.set_title(": ".join(filter(None, (recording, region))))
         axis.set_ylabel("held-out r, mean over units")
-        _within_reach(axis)
+    _within_reach(axes)
     if not parts:
         figure = empty_figure()
     _shared_legend(figure, axes)
@@ -104,10 +104,14 @@ def both_ways(
     return figure, table
 
 
-def _within_reach(axis: Axes) -> None:
-    """Cut the axis where correlations end: intervals of two subjects can go further."""
-    low, high = axis.get_ylim()
-    axis.set_ylim(max(low, -1.05), min(high, 1.05))
+def _within_reach(axes: list[Axes]) -> None:
+    """Cut axes where correlations end: intervals of two subjects can go further.
+
+    Panels share their axis, so all of them must have been drawn.
+    """
+    for axis in axes:
+        low, high = axis.get_ylim()
+        axis.set_ylim(max(low, -1.05), min(high, 1.05))
 
 
 def _layer_profile(
