@@ -160,3 +160,19 @@ def test_the_residual_is_the_last_part_of_a_bar(make_tables):
     (legend,) = figure.legends
     labels = [text.get_text() for text in legend.get_texts()]
     assert labels == ["hard", "easy", "input", "residual"]
+
+
+@pytest.mark.parametrize("name", ["learning", "variance"])
+def test_pixels_are_drawn_of_very_many_networks_only(make_tables, monkeypatch, name):
+    """Of fewer, pixels make a larger file than shapes do, and say nothing to the pointer."""
+    tables = make_tables(conditions=("easy",))
+    for table in ("learning", "variance_explained"):
+        copies = [tables[table].assign(condition=f"easy{i}") for i in range(13)]
+        tables[table] = pd.concat(copies, ignore_index=True)
+    layers = {f"tasks/easy{i}": "hidden2" for i in range(13)}
+    for most, some in ((None, False), (10, True)):
+        if most:
+            monkeypatch.setattr("repbias.report.figures.training.MANY", most)
+        figure, _ = DRAWINGS[name](tables, layers)
+        drawn = [line for axis in figure.axes for line in axis.lines]
+        assert any(line.get_rasterized() for line in drawn) == some

@@ -47,8 +47,9 @@ from repbias.report.figures.selection import (
 )
 from repbias.report.figures.tips import ENDS, name_line, name_marks
 
-#: With more conditions, what is drawn per network is rasterised: files would reach megabytes.
-MANY = 12
+#: With more rows, what is drawn per network is rasterised, panel by panel, which is slow, and of
+#: fewer rows makes files larger.
+MANY = 100_000
 #: Parts of the variance decomposition that are not features.
 PART_COLOURS = {
     "interaction": "#9467a0",
@@ -76,7 +77,7 @@ def learning(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
         block, column = divmod(i, n_columns)
         top, bottom = axes[2 * block : 2 * block + 2, column]
         for axis, table in ((top, accuracy), (bottom, variance)):
-            _learning_curves(axis, of_group(table, group), colours, len(groups) > MANY)
+            _learning_curves(axis, of_group(table, group), colours, len(accuracy) > MANY)
         top.set(title=title_of(group, groups), ylim=(0, 1.03))
         bottom.set_xlabel("training step")
         if column == 0:
@@ -116,8 +117,8 @@ def variance(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     summary = summarise(table, ["experiment", "condition", "layer", "feature", "snapshot"], "r2")
     figure, axes = panels(len(groups), 2.7, 2.8, columns=4 if len(groups) > 6 else 3)
     for axis, group in zip(axes, groups, strict=True):
-        many = len(groups) > MANY
-        _three_times(axis, of_group(table, group), of_group(summary, group), colours, many)
+        parts = of_group(table, group), of_group(summary, group)
+        _three_times(axis, *parts, colours, len(table) > MANY)
         axis.set_title(title_of(group, groups))
         show_means(axis, "y", summary, "r2")
         if in_first_column(axis):
