@@ -17,7 +17,7 @@ from repbias.base.statistics import mean_interval
 from repbias.report.captions import FIGURES
 from repbias.report.figures import DRAWINGS, draw_figures
 from repbias.report.figures.drawing import bar_lengths
-from repbias.report.figures.names import feature_colours, wrapped
+from repbias.report.figures.names import COLOURS, feature_colours, wrapped
 from repbias.report.figures.selection import groups_of
 from repbias.tables import write_table
 
@@ -184,13 +184,17 @@ def test_features_have_one_colour_and_their_components_a_lighter_shade(make_tabl
         assert shade[1] < hue[1]
 
 
-def test_no_two_of_many_features_have_the_same_colour(make_tables):
+def test_no_two_of_many_features_of_an_experiment_have_the_same_colour(make_tables):
     tables = make_tables()
     row = tables["learning"].iloc[:1]
     more = [row.assign(feature=f"more{i}") for i in range(12)]
-    tables["learning"] = pd.concat([tables["learning"], *more], ignore_index=True)
-    colours = [to_hex(colour) for colour in feature_colours(tables).values()]
-    assert len(set(colours)) == len(colours)
+    others = [row.assign(experiment="others", feature=f) for f in ("one", "two")]
+    tables["learning"] = pd.concat([tables["learning"], *more, *others], ignore_index=True)
+    colours = {feature: to_hex(colour) for feature, colour in feature_colours(tables).items()}
+    of_others = [colours.pop("one"), colours.pop("two")]
+    assert len(set(colours.values())) == len(colours)
+    vivid = [to_hex(colour) for colour in COLOURS]
+    assert len(set(of_others)) == 2 and set(of_others) <= set(vivid), "told apart, and not pale"
 
 
 @pytest.mark.parametrize(

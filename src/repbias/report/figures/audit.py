@@ -45,7 +45,7 @@ REASON_WIDTH = 90
 #: Scores and parts of them are drawn up to here; estimates of cosines may exceed 1.
 HIGHEST = 1.1
 #: Tables by whose order of features these have their colours.
-WITH_FEATURES = ("learning", "audit", "audit_range", "audit_networks")
+WITH_FEATURES = ("audit", "audit_range", "audit_networks")
 #: What identifies a bar.
 BAR = ["recording", "experiment", "condition", "snapshot", "layer"]
 

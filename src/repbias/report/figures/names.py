@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import matplotlib as mpl
@@ -40,13 +41,27 @@ def feature_colours(tables: Tables) -> dict[str, Any]:
             families.setdefault(family, []).append(name)
         else:
             features.append(name)
-    n = len(features)
-    palette = COLOURS[:n] if n <= len(COLOURS) else distinct_colours(n)
-    colours: dict[str, Any] = dict(zip(features, palette, strict=True))
+    colours = _told_apart(features, tables["learning"])
     for family, members in families.items():
         whites = np.linspace(0.35, 0.65, len(members))
         for member, white in zip(members, whites, strict=True):
             colours[member] = _lighter(colours[family], white)
+    return colours
+
+
+def _told_apart(features: list[str], learning: pd.DataFrame) -> dict[str, Any]:
+    """Give features colours; with many, those of different experiments may have the same one."""
+    together: dict[str, set[str]] = {}
+    for _, part in learning.groupby("experiment", sort=False)["feature"]:
+        for feature in set(part):
+            together.setdefault(feature, set()).update(part)
+    colours: dict[str, Any] = {}
+    for feature in features:
+        others = together.get(feature, set(features))
+        taken = {colours[other] for other in others if other in colours}
+        free = [c for c in COLOURS if c not in taken]
+        free = free or [c for c in distinct_colours(len(features)) if c not in taken]
+        colours[feature] = min(free, key=Counter(colours.values()).__getitem__)
     return colours
 
 
