@@ -244,7 +244,7 @@ def forest(
 
 
 def space_bars(
-    axis: Axes, x: Sequence[float], rows: pd.DataFrame, value: str, colour: object, label: str
+    axis: Axes, x: ArrayLike, rows: pd.DataFrame, value: str, colour: Any, label: str
 ) -> None:
     """Draw a bar per row, for spaces of features and RDMs, which have no order."""
     bars = axis.bar(x, rows[value], 0.6, color=colour, alpha=0.6, label=label)

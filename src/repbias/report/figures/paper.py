@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import matplotlib as mpl
-from matplotlib.backend_bases import FigureCanvasBase
+from matplotlib.backend_bases import FigureCanvasBase, RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_mixed import MixedModeRenderer
 from matplotlib.backends.backend_pdf import Op, PdfFile, RendererPdf
@@ -57,7 +58,7 @@ def _fold_legends(figure: Figure) -> None:
     """Put legends into as many columns as now fit."""
     for legend in list(figure.legends):
         with mpl.rc_context(STYLE):
-            handles = legend.legend_handles
+            handles = [handle for handle in legend.legend_handles if handle is not None]
             for handle, text in zip(handles, legend.get_texts(), strict=True):
                 handle.set_label(text.get_text())
             legend.remove()
@@ -77,7 +78,7 @@ def _write_pdf(figure: Figure, path: str | Path, scale: float, dpi: int) -> None
             file.output(scale, 0, 0, scale, 0, 0, Op.concat_matrix)
             pdf = RendererPdf(file, scale * dpi, height, width)
             renderer = MixedModeRenderer(figure, width, height, scale * dpi, pdf)
-            figure.draw(renderer)
+            figure.draw(cast(RendererBase, renderer))
             renderer.finalize()
             file.finalize()
         finally:

@@ -93,8 +93,10 @@ def words_of(row: Mapping[str, Any], value: str = "", *ends: str) -> str:
     if not value:
         return ", ".join(parts)
     said = f"{', '.join(parts)}: {decimals(row[value], 3)}"
-    low_and_high = [row[end] for end in ends]
-    return f"{said} {interval(*low_and_high, 3)}" if np.isfinite(low_and_high).any() else said
+    if not np.isfinite([row[end] for end in ends]).any():
+        return said
+    low, high = (row[end] for end in ends)
+    return f"{said} {interval(low, high, 3)}"
 
 
 def write_titles(path: str | Path) -> None:
