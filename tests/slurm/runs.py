@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import yaml
+from forked import prepared_python
 
 ROOT = Path(__file__).parents[2]
 SMALL = Path(__file__).parent / "study.yaml"
@@ -35,8 +36,9 @@ class Run:
 
     def start(self, *arguments, profile="slurm"):
         """Start Snakemake; what it says is in `said`."""
+        python = sys.executable if profile == "slurm" else prepared_python()
         command = [
-            *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")),
+            *(python, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")),
             *("--configfile", self.study.name),
             *("--workflow-profile", str(ROOT / "workflow/profiles" / profile), *arguments),
         ]
