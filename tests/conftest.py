@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
 import shutil
@@ -78,6 +79,25 @@ def make_activations(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., 
         return Activations.open(path)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Function that gives a folder of a name, filled by the first worker that asks for it."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def made_once(name: str, fill: Callable[[Path], object]) -> Path:
+        folder = base / name
+        with folder.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                (part := folder.with_suffix(".part")).mkdir()
+                fill(part)
+                part.rename(folder)
+        return folder
+
+    return made_once
 
 
 @pytest.fixture(scope="session")

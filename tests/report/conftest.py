@@ -15,6 +15,8 @@ from repbias.tables import TABLES, as_table
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from reports import draw
+
 LAYERS = ["hidden1", "hidden2"]
 FEATURES = ("easy", "hard")
 WARNINGS = "one subject: nothing follows; fewer than 20 stimuli"
@@ -427,6 +429,12 @@ def make_models() -> Callable[..., list[dict]]:
 def make_tests() -> Callable[..., pd.DataFrame]:
     """Function that gives the tests of models with a recording."""
     return tested
+
+
+@pytest.fixture(scope="session")
+def every_figure(made_once, make_tables) -> Path:
+    """Folder of the figures of all tables, to be read only."""
+    return made_once("every-figure", lambda folder: draw(folder, make_tables()))
 
 
 @pytest.fixture(scope="session")

@@ -57,14 +57,20 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-def write(folder, tables, figures=tuple(FIGURES), study=None, pictures=(), not_pictured=""):
+def draw(folder, tables, figures=tuple(FIGURES), layers=LAYERS, processes=1):
+    """Write tables, and draw the figures that are not there; return the paths of both."""
     paths = []
     for name, table in tables.items():
         paths.append(folder / "tables" / f"{name}.csv")
         write_table(paths[-1], name, table)
     svgs = [folder / "figures" / f"{name}.svg" for name in figures]
-    if svgs:
-        draw_figures(map(str, svgs), map(str, paths), LAYERS, {})
+    if missing := [str(svg) for svg in svgs if not svg.exists()]:
+        draw_figures(missing, map(str, paths), layers, {}, processes=processes)
+    return paths, svgs
+
+
+def write(folder, tables, figures=tuple(FIGURES), study=None, pictures=(), not_pictured=""):
+    paths, svgs = draw(folder, tables, figures)
     config = folder / "config.yaml"
     config.write_text(
         yaml.safe_dump(SECTIONS | {"study": "quick", "title": "A title"} | (study or {}))

@@ -6,6 +6,7 @@ import base64
 import gzip
 import hashlib
 import re
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -35,7 +36,8 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def page(make_tables, folder):
+def page(every_figure, make_tables, folder):
+    shutil.copytree(every_figure, folder, dirs_exist_ok=True)
     return write(folder, make_tables())
 
 

@@ -1,5 +1,3 @@
-import fcntl
-import os
 import shutil
 import subprocess
 import sys
@@ -19,17 +17,15 @@ def tiny_config():
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory, tiny_config):
+def tiny(made_once, tmp_path_factory, tiny_config):
     """The tiny study after a run with two cores; every worker of `pytest -n` has a copy of it.
 
     Snakemake and the scripts are processes of their own here, which import what they need.
     """
-    base = tmp_path_factory.getbasetemp()
-    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "tiny-of-all"
-    with shared.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (shared / "results/tiny/report.html").exists():
-            shared.mkdir()
-            command = Workspace(shared, tiny_config).command("--cores", "2")
-            subprocess.run(command, cwd=shared, check=True)
+
+    def run(folder):
+        command = Workspace(folder, tiny_config).command("--cores", "2")
+        subprocess.run(command, cwd=folder, check=True)
+
+    shared = made_once("tiny", run)
     return Workspace(shutil.copytree(shared, tmp_path_factory.mktemp("tiny") / "copy"), tiny_config)
