@@ -24,9 +24,12 @@ from pathlib import Path
 _OF_COMMANDS = ("snakemake.cli", "pandas", "pydantic", "h5py")
 _OF_SCRIPTS = ("torch", "matplotlib.figure", "scipy.optimize", "scipy.spatial", "scipy.stats")
 
-#: A Python that asks the process at an address to run what it is given in a fork of itself.
+#: A Python that asks the process at an address to run what it is given in a fork of itself, unless
+#: there are options.
 _ASK = """#!{python} -IS
 import json, os, socket, sys
+if sys.argv[1].startswith("-") and sys.argv[1] != "-m":
+    os.execv({python!r}, [{python!r}, *sys.argv[1:]])
 with socket.socket(socket.AF_UNIX) as server:
     server.connect({address!r})
     socket.send_fds(server, [b" "], [0, 1, 2])
@@ -36,12 +39,16 @@ with socket.socket(socket.AF_UNIX) as server:
 """
 
 
-def run_module(module, *arguments, cwd, timeout=900):
+def run_module(module, *arguments, cwd, timeout=900, **environment):
     """Do as `python -m module arguments`; return its exit status and all that it said."""
     return subprocess.run(
         [prepared_python(), "-m", module, *arguments],
-        **{"cwd": cwd, "timeout": timeout, "text": True},
-        **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT},
+        cwd=cwd,
+        env=os.environ | environment,
+        timeout=timeout,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
 
 
@@ -55,9 +62,9 @@ def prepared_python():
 
 @functools.cache
 def _prepared():
-    """Return the Python, and the process that it asks."""
-    folder = Path(tempfile.mkdtemp())
-    python, address = folder / "python", folder / "address"
+    """Return the Python, the process that it asks, and their folder, which goes with the tests."""
+    folder = tempfile.TemporaryDirectory()
+    python, address = Path(folder.name, "python"), Path(folder.name, "address")
     python.write_text(_ASK.format(python=sys.executable, address=str(address)))
     python.chmod(0o700)
     with socket.socket(socket.AF_UNIX) as listener:
@@ -66,7 +73,7 @@ def _prepared():
         # It ends with its standard input, which is with the tests.
         command = [sys.executable, "-P", __file__, str(listener.fileno())]
         pass_on = {"stdin": subprocess.PIPE, "pass_fds": [listener.fileno()]}
-        return str(python), subprocess.Popen(command, cwd="/", **pass_on)
+        return str(python), subprocess.Popen(command, cwd="/", **pass_on), folder
 
 
 def _serve(listener):
@@ -104,6 +111,7 @@ def _run(files, arguments, folder, environment, python):
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
+    sys.stdin = os.fdopen(0, closefd=False)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)

@@ -7,7 +7,7 @@ import textwrap
 from collections import Counter
 from pathlib import Path
 
-from forked import run_module
+from forked import prepared_python, run_module
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,7 +60,7 @@ def follow(document: str, folder: Path) -> dict[str, str]:
     for command in "".join(blocks(document, "sh")).splitlines():
         program, *arguments = command.split()
         if program == "python":
-            subprocess.run([sys.executable, *arguments], cwd=folder, check=True)
+            subprocess.run([prepared_python(), *arguments], cwd=folder, check=True)
             continue
         done = run_module(program, *arguments, cwd=folder)
         assert not done.returncode, f"{command}\n{done.stdout}"

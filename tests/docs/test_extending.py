@@ -4,11 +4,11 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from forked import prepared_python
 from pages import ROOT, blocks
 
 pytestmark = pytest.mark.slow
@@ -59,8 +59,9 @@ print("\\n" + json.dumps(failed))
 
 def run(copy: Path, codes: dict[str, str]) -> dict[str, str | None]:
     """Run in one process, which imports the copy; return every code's traceback."""
+    (copy / "run.py").write_text(RUN)
     done = subprocess.run(
-        [sys.executable, "-c", RUN],
+        [prepared_python(), "run.py"],
         cwd=copy,
         env={"PYTHONPATH": str(copy / "src"), "OMP_NUM_THREADS": "1", "PATH": ""},
         input=json.dumps(codes),

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from forked import run_module
 from workspace import ROOT
 
 pytestmark = pytest.mark.slow
@@ -23,15 +24,7 @@ def command(*words):
 
 
 def repbias_run(folder, *words, source=ROOT / "src"):
-    return subprocess.run(
-        command(*words),
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(source)},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=600,
-    )
+    return run_module(*command(*words)[2:], cwd=folder, PYTHONPATH=str(source))
 
 
 def test_a_table_that_is_gone_is_made_with_a_line_for_its_step(tiny):
