@@ -19,7 +19,7 @@ from repbias.report.captions import FIGURES
 from repbias.report.figures import DRAWINGS
 from repbias.report.figures.drawing import bar_lengths
 from repbias.report.figures.names import COLOURS, feature_colours, wrapped
-from repbias.report.figures.selection import groups_of
+from repbias.report.selection import groups_of
 
 LAYERS = {"tasks/easy": "hidden2", "tasks/both": "hidden1"}
 SVG = "{http://www.w3.org/2000/svg}"

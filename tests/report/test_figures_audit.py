@@ -15,7 +15,7 @@ from repbias.report.figures.audit import (
 )
 from repbias.report.figures.drawing import STYLE
 from repbias.report.figures.names import VIVID, distinct_colours
-from repbias.report.figures.selection import of_regions
+from repbias.report.selection import of_regions
 from repbias.tables import TABLES, as_table
 
 

@@ -17,7 +17,7 @@ from repbias.report.figures import DRAWINGS, draw_figures
 from repbias.report.figures.model_tests import MOST_LINES, MOST_ROWS
 from repbias.report.figures.names import model_colours, model_labels, shortened
 from repbias.report.figures.recorded_units import MOST_REGIONS
-from repbias.report.figures.selection import MODEL, fewer_models, groups_of
+from repbias.report.selection import MODEL, fewer_models, groups_of
 from repbias.tables import write_table
 
 LAYERS = {"tasks/easy": "hidden2", "tasks/both": "hidden1"}

@@ -9,7 +9,7 @@ from scipy.stats import t
 
 from repbias.report.captions import FIGURES
 from repbias.report.figures import DRAWINGS
-from repbias.report.figures.selection import over_networks, summarise
+from repbias.report.selection import over_networks, summarise
 
 LAYERS = {"tasks/easy": "hidden2", "tasks/both": "hidden1"}
 

@@ -161,13 +161,15 @@ def test_jobs_that_read_rdms_start_without_libraries_that_they_do_not_need(tmp_p
     save(tmp_path / "rdms.h5", np.ones((1, 6)), list("abcd"), "correlation", {"layer": ["one"]})
     code = f"""
 import sys
-import repbias.rsa.tables, repbias.auditing.tables, repbias.report.page
+import repbias.report.page
+print(*{{"matplotlib", "scipy"}} & {{*sys.modules}})
+import repbias.rsa.tables, repbias.auditing.tables
 repbias.rsa.tables.rdm_table("c", repbias.rsa.rdms.read_rdms({str(tmp_path / "rdms.h5")!r}))
 late = {{"rsatoolbox", "scipy.stats", "scipy.optimize", "sklearn", "torch"}}
 print(*late & {{*sys.modules}})
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (done.stdout, done.stderr) == ("\n", "")
+    assert (done.stdout, done.stderr) == ("\n\n", "")
 
 
 def test_rdms_of_fewer_stimuli_than_are_named_are_refused(tmp_path):

@@ -11,8 +11,8 @@ import pandas as pd
 
 from repbias.auditing.shares import REST
 from repbias.base.statistics import mean_interval
-from repbias.report.figures.selection import OVER_NETWORKS, over_networks
 from repbias.report.numbers import decimals, interval
+from repbias.report.selection import OVER_NETWORKS, over_networks
 
 #: A difference of scores that two networks of different tasks share is worth a sentence.
 ALIKE = 0.05

@@ -14,7 +14,6 @@ from typing import Any
 import pandas as pd
 
 from repbias.claims.evidence import MIN_NETWORKS
-from repbias.geometry.similarity import METRICS
 from repbias.networks.spec import Preprocess, preprocessed
 from repbias.report.references import REFERENCES
 
@@ -383,6 +382,8 @@ PROPOSED = {
 
 def _measures(names: Iterable[str], cited: Container[str] = ()) -> str:
     """List measures, with the papers that proposed them where these are not cited already."""
+    from repbias.geometry.similarity import METRICS  # imports SciPy, which most pages do not need
+
     return listed(
         METRICS[name].label + f" {{{PROPOSED[name]}}}" * (name not in cited) for name in names
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import pandas as pd
 from matplotlib.figure import Figure
 
 from repbias.io.files import atomic
@@ -32,11 +33,14 @@ from repbias.report.figures.order import Reported, order
 from repbias.report.figures.recorded_units import encoding_regions, quality, variance_partition
 from repbias.report.figures.recordings import both_ways, encoding, rsa_recordings
 from repbias.report.figures.recovery import recovery, recovery_layers
-from repbias.report.figures.selection import Drawing, Generators, Layers, Tables, of_regions
 from repbias.report.figures.training import learning, sweeps, variance, variance_decomposition
 from repbias.report.figures.use import behaviour, probes, steering
 from repbias.report.figures.verdicts import verdicts
+from repbias.report.selection import Generators, Layers, Tables, of_regions
 from repbias.tables import read_tables
+
+#: A figure: the tables and the analysed layers to the drawing and the numbers behind it.
+Drawing = Callable[[Tables, Layers], tuple[Figure, pd.DataFrame]]
 
 DRAWINGS: dict[str, Drawing] = {
     "verdicts": verdicts,

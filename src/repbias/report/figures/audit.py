@@ -25,9 +25,15 @@ from repbias.report.figures.drawing import (
     striped_rows,
 )
 from repbias.report.figures.names import distinct_colours, legend_label, shortened, wrapped
-from repbias.report.figures.selection import Layers, Tables, included, one_layer
 from repbias.report.figures.tips import name_line, name_marks
+from repbias.report.law import (
+    explained_by_law,
+    of_recordings,
+    predicted_between_networks,
+    predicted_shares,
+)
 from repbias.report.numbers import decimals
+from repbias.report.selection import Layers, Tables, one_layer
 
 #: Panels and rows; further conditions are left out.
 MOST_PANELS = 12
@@ -73,12 +79,6 @@ def not_audited(table: pd.DataFrame) -> Figure:
 def _left_out(n: int, most: int) -> str:
     """Say how many of n things are shown."""
     return f"shown: the first {most} of {n}; all are in the data" if n > most else ""
-
-
-def of_recordings(table: pd.DataFrame, *snapshots: str) -> pd.DataFrame:
-    """Return rows of included networks with recordings, in their window."""
-    rows = table[table["time_s"].isna() & (table["recording_b"] == "")]
-    return included(rows, *snapshots)
 
 
 def _handles(colours: dict[str, Any], marker: str = "", suffix: str = "") -> list[Any]:
@@ -249,15 +249,6 @@ def _of_best_layer(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.merge(best[[*model, "layer"]], on=[*model, "layer"])
 
 
-def predicted_shares(audit: pd.DataFrame) -> pd.DataFrame:
-    """Return shares of trained networks' scores, predicted and measured, means over networks."""
-    rows = of_recordings(audit[audit["subject"] == ""], "final")
-    rows = rows[rows["share"].notna() & rows["predicted"].notna() & rows["gate"].astype(bool)]
-    rows = rows[rows["feature"] != REST]
-    keys = ["recording", "experiment", "condition", "layer", "feature"]
-    return rows.groupby(keys, sort=False)[["predicted", "share"]].mean().reset_index()
-
-
 def energy_law(tables: Tables, layers: Layers) -> tuple[Figure, pd.DataFrame]:
     """Draw measured shares against those that variance and participation ratios predict."""
     means = predicted_shares(tables["audit"])
@@ -268,21 +259,6 @@ def energy_law_networks(tables: Tables, layers: Layers) -> tuple[Figure, pd.Data
     """Draw shares of similarities between networks against those that variance predicts."""
     rows = predicted_between_networks(tables["audit_networks"])
     return _against_law(rows, "experiment", tables, "audit_networks"), rows
-
-
-def predicted_between_networks(table: pd.DataFrame) -> pd.DataFrame:
-    """Return shares of similarities between trained networks, predicted and measured."""
-    rows = table[(table["snapshot"] == "final") & table["gate"].astype(bool)]
-    rows = rows[rows["share"].notna() & rows["predicted"].notna() & (rows["feature"] != REST)]
-    keys = ["experiment", "condition_a", "layer_a", "condition_b", "layer_b", "feature"]
-    return rows[[*keys, "predicted", "share"]].reset_index(drop=True)
-
-
-def explained_by_law(rows: pd.DataFrame) -> float:
-    """Return the share of the variance of shares that the law explains, which has no parameters."""
-    error = ((rows["share"] - rows["predicted"]) ** 2).sum()
-    total = ((rows["share"] - rows["share"].mean()) ** 2).sum()
-    return float(1 - error / total) if total else float("nan")
 
 
 def _against_law(means: pd.DataFrame, panel: str, tables: Tables, audited: str) -> Figure:

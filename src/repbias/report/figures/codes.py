@@ -27,7 +27,8 @@ from repbias.report.figures.drawing import (
     stack,
 )
 from repbias.report.figures.names import feature_colours, output_colours, title_of
-from repbias.report.figures.selection import (
+from repbias.report.figures.tips import name_line, name_marks
+from repbias.report.selection import (
     Group,
     Layers,
     Tables,
@@ -39,7 +40,6 @@ from repbias.report.figures.selection import (
     summarise,
     targets_of,
 )
-from repbias.report.figures.tips import name_line, name_marks
 
 #: What is measured of an encrypted system, in words.
 MEASURES = {

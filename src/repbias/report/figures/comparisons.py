@@ -27,8 +27,8 @@ from repbias.report.figures.drawing import (
     stack,
 )
 from repbias.report.figures.names import COLOURS, SNAPSHOT_NAMES, wrapped
-from repbias.report.figures.selection import Layers, Tables, analysed, included, outputs_of
 from repbias.report.figures.tips import ENDS, name_marks
+from repbias.report.selection import Layers, Tables, analysed, included, outputs_of
 from repbias.stimuli.manipulations import LABEL
 
 N_BOOTSTRAPS = 1000

@@ -210,7 +210,7 @@ def forest(
     axis
         The panel.
     summary
-        From :func:`~repbias.report.figures.selection.summarise`, with columns feature, snapshot
+        From :func:`~repbias.report.selection.summarise`, with columns feature, snapshot
         and `keys`.
     value
         The column of means.

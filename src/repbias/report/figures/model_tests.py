@@ -26,7 +26,7 @@ from repbias.report.figures.drawing import (
     striped_rows,
 )
 from repbias.report.figures.names import COLOURS, model_colours, model_labels
-from repbias.report.figures.selection import (
+from repbias.report.selection import (
     MODEL,
     Layers,
     Tables,

@@ -9,7 +9,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
-from repbias.report.figures.selection import Group, Tables, groups_of, of_group, outputs_of
+from repbias.report.selection import Group, Tables, groups_of, of_group, outputs_of
 
 #: Okabe & Ito's colours, which colour-blind readers can tell apart.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442"]

@@ -20,8 +20,8 @@ from repbias.report.figures.drawing import (
     stack,
     striped_rows,
 )
-from repbias.report.figures.selection import Layers, Tables, analysed
 from repbias.report.figures.tips import name_marks
+from repbias.report.selection import Layers, Tables, analysed
 
 #: Snapshots of all networks, whenever training ended, and what the figure calls them.
 STAGES = {"initial": "untrained", "mastered": "mastered", "final": "end"}

@@ -34,7 +34,8 @@ from repbias.report.figures.names import (
     model_labels,
     shortened,
 )
-from repbias.report.figures.selection import (
+from repbias.report.figures.tips import ENDS, name_marks
+from repbias.report.selection import (
     MODEL,
     OVER_NETWORKS,
     Group,
@@ -46,7 +47,6 @@ from repbias.report.figures.selection import (
     one_layer,
     over_networks,
 )
-from repbias.report.figures.tips import ENDS, name_marks
 
 #: Panels of a recording; with more regions than this some are left out.
 MOST_REGIONS = 6

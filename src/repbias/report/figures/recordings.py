@@ -18,8 +18,8 @@ from repbias.report.figures.drawing import (
     space_bars,
 )
 from repbias.report.figures.names import COLOURS, legend_label
-from repbias.report.figures.selection import MODEL, Generators, Layers, Tables, of_group
 from repbias.report.figures.tips import name_marks
+from repbias.report.selection import MODEL, Generators, Layers, Tables, of_group
 
 
 def rsa_recordings(

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from repbias.report.figures.drawing import empty_figure, note_below
 from repbias.report.figures.names import shortened
-from repbias.report.figures.selection import Layers, Tables
+from repbias.report.selection import Layers, Tables
 
 #: Recordings; further ones are left out.
 MOST_RECORDINGS = 6

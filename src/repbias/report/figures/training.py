@@ -32,7 +32,8 @@ from repbias.report.figures.names import (
     title_of,
     wrapped,
 )
-from repbias.report.figures.selection import (
+from repbias.report.figures.tips import ENDS, name_line, name_marks
+from repbias.report.selection import (
     MANY_CONDITIONS,
     SNAPSHOTS,
     Layers,
@@ -45,7 +46,6 @@ from repbias.report.figures.selection import (
     summarise,
     targets_of,
 )
-from repbias.report.figures.tips import ENDS, name_line, name_marks
 
 #: With more rows, what is drawn per network is rasterised, panel by panel, which is slow, and of
 #: fewer rows makes files larger.

@@ -33,7 +33,8 @@ from repbias.report.figures.names import (
     title_of,
     wrapped,
 )
-from repbias.report.figures.selection import (
+from repbias.report.figures.tips import ENDS, name_marks
+from repbias.report.selection import (
     Group,
     Layers,
     Tables,
@@ -45,7 +46,6 @@ from repbias.report.figures.selection import (
     summarise,
     targets_of,
 )
-from repbias.report.figures.tips import ENDS, name_marks
 
 #: The columns that identify a pair of features in conflict.
 PAIR = ["experiment", "condition", "feature_a", "feature_b"]

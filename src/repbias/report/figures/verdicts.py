@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.textpath import TextPath
 
+from repbias.report.claim_rows import effect_and_interval
 from repbias.report.figures.drawing import PAGE, empty_figure, legend_below
 from repbias.report.figures.names import SNAPSHOT_NAMES
-from repbias.report.figures.selection import Layers, Tables
-from repbias.report.numbers import decimals, decimals_of
+from repbias.report.selection import Layers, Tables
 from repbias.report.trends import over_range
 
 #: Pale enough for text to be read on them.
@@ -108,28 +108,6 @@ def _in_cell(row: Mapping[str, Any]) -> str:
     if np.isnan([row["ci_low"], row["ci_high"]]).all():
         return "too few networks"
     return effect_and_interval(row) or "too few networks"
-
-
-def effect_and_interval(row: Mapping[str, Any]) -> str:
-    """Write the effect of a claim and its interval; nothing where there is none.
-
-    Examples
-    --------
-    >>> effect_and_interval({"effect": -25.7821, "ci_low": -109.9, "ci_high": .2, "n_included": 9})
-    '−25.8 [−109.9, 0.2]'
-    >>> effect_and_interval({"effect": 0.5, "ci_low": 0.5, "ci_high": 0.5, "n_included": 0})
-    '0.500 (exact)'
-    """
-    effect, low, high = (row[name] for name in ("effect", "ci_low", "ci_high"))
-    if np.isnan(effect):
-        return ""
-    digits = decimals_of(effect, low, high)
-    if row["n_included"] == 0:
-        return f"{decimals(effect, digits)} (exact)"
-    if np.isnan([low, high]).all():
-        return decimals(effect, digits)
-    ends = ("–" if np.isnan(end) else decimals(end, digits) for end in (low, high))
-    return f"{decimals(effect, digits)} [{', '.join(ends)}]"
 
 
 def _statements(parts: list[pd.DataFrame], room: float) -> Iterable[tuple[int, str]]:

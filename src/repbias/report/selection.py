@@ -1,13 +1,15 @@
-"""Which rows of the tables a figure shows, and their means with intervals."""
+"""Which rows of the tables a figure shows, and their means with intervals.
+
+Kept apart from the drawing, as the report's page needs no matplotlib.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from repbias.base.statistics import mean_interval
 
@@ -54,8 +56,6 @@ Layers = dict[str, str]
 Generators = Mapping[str, Mapping[str, Any]]
 #: (experiment, condition).
 Group = tuple[str, str]
-#: A figure: the tables and the analysed layers to the drawing and the numbers behind it.
-Drawing = Callable[[Tables, Layers], tuple[Figure, pd.DataFrame]]
 
 
 def of_regions(tables: Tables) -> Tables:
