@@ -22,7 +22,7 @@ from pathlib import Path
 
 #: What commands import, and what scripts of the workflow import besides.
 _OF_COMMANDS = ("snakemake.cli", "pandas", "pydantic", "h5py")
-_OF_SCRIPTS = ("torch", "matplotlib.figure", "scipy.optimize", "scipy.spatial", "scipy.stats")
+_OF_SCRIPTS = ("torch", "matplotlib.figure", "scipy.spatial", "himalaya.kernel_ridge", "jinja2")
 
 #: A Python that asks the process at an address to run what it is given in a fork of itself, unless
 #: there are options.

@@ -28,17 +28,26 @@ pytestmark = pytest.mark.slow
 
 #: Texts that would do something if they were not escaped, or that matplotlib reads as formulas.
 HOSTILE = {
-    "script": "<script>document.title='ran'</script>",
-    "attribute": "\" onmouseover=\"document.title='ran'\" x='",
+    "link, entity, script": (
+        "javascript:document.title='ran' &lt;b&gt;&amp;amp;&#60;"
+        "<script>document.title='ran'</script>"
+    ),
     "end of a comment": "--><script>document.title='ran'</script><!-- ελ 脳 😀 é",
-    "end of data": "]]></style></title><svg onload=\"document.title='ran'\">",
-    "link, entity": "javascript:document.title='ran' &lt;b&gt;&amp;amp;&#60;",
     "template, formula": "{{ 7 * 7 }} {% raw %} {# x #} $\\frac{x^{$ \\alpha _^ %",
-    "hidden label, control characters": "_a\x00b\x1b[31m\rc\x7f\ufffe",
-    "spreadsheet, image": "=cmd|' /C calc'!A0 <img src=x onerror=\"document.title='ran'\">",
+    "hidden label, control characters, attribute": (
+        "_a\x00b\x1b[31m\rc\x7f\ufffe\" onmouseover=\"document.title='ran'\" x='"
+    ),
+    "spreadsheet, image, end of data": (
+        "=cmd|' /C calc'!A0 <img src=x onerror=\"document.title='ran'\">"
+        "]]></style></title><svg onload=\"document.title='ran'\">"
+    ),
 }
 #: How they are shown, where that is not as they were written.
-SHOWN = {"hidden label, control characters": r"_a\x00b\x1b[31m\rc\x7f\ufffe"}
+SHOWN = {
+    "hidden label, control characters, attribute": (
+        r"_a\x00b\x1b[31m\rc\x7f\ufffe" "\" onmouseover=\"document.title='ran'\" x='"
+    )
+}
 #: Columns of text that names and sentences of the user's or of files come from.
 NAMES = {
     "claims": ("statement", "measure", "reference", "provenance"),
