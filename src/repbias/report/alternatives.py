@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from repbias.report.figures.tips import words_of
 from repbias.report.numbers import decimals
+from repbias.report.words import words_of
 
 
 class Shown(NamedTuple):

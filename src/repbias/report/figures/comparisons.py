@@ -26,9 +26,10 @@ from repbias.report.figures.drawing import (
     snapshot_markers,
     stack,
 )
-from repbias.report.figures.names import COLOURS, SNAPSHOT_NAMES, wrapped
+from repbias.report.figures.names import COLOURS, wrapped
 from repbias.report.figures.tips import ENDS, name_marks
 from repbias.report.selection import Layers, Tables, analysed, included, outputs_of
+from repbias.report.words import SNAPSHOT_NAMES
 from repbias.stimuli.manipulations import LABEL
 
 N_BOOTSTRAPS = 1000

@@ -18,8 +18,8 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.text import Text
 from numpy.typing import ArrayLike
 
-from repbias.report.figures.names import SNAPSHOT_NAMES
 from repbias.report.figures.tips import ENDS, name_line, name_marks, write_titles
+from repbias.report.words import SNAPSHOT_NAMES
 
 STYLE: dict[Any, Any] = {
     "svg.hashsalt": "repbias",  # the same figure is the same file

@@ -17,12 +17,6 @@ COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 VIVID = COLOURS[:-1]
 #: The colour of untrained networks.
 UNTRAINED = "0.55"
-SNAPSHOT_NAMES = {
-    "initial": "untrained",
-    "mastered": "first mastery",
-    "matched": "equal loss",
-    "final": "end of training",
-}
 
 
 def feature_colours(tables: Tables) -> dict[str, Any]:

@@ -3,46 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 
 from repbias.base.spec import printable
-from repbias.report.figures.names import SNAPSHOT_NAMES
-from repbias.report.numbers import decimals, interval
+from repbias.report.words import words_of
 
-#: Columns that say what a mark is of, in this order, and how; "/" joins them to the one before.
-SAID = {
-    "recording": "{}",
-    "region": "{}",
-    "subject": "subject {}",
-    "experiment": "{}",
-    "condition": "{}",
-    "a": "{}",
-    "b": "with {}",
-    "condition_a": "{}",
-    "layer_a": "{}",
-    "condition_b": "with {}",
-    "layer_b": "{}",
-    "networks": "{}",
-    "task": "task {}",
-    "system": "{}",
-    "model": "{}",
-    "layer": "{}",
-    "seed": "seed {}",
-    "metric": "{}",
-    "part": "{}",
-    "feature": "feature {}",
-    "output": "output {}",
-    "true_name": "brains of {}",
-    "snapshot": "{}",
-    "snapshot_a": "{}",
-    "n": "n = {}",
-}
 #: The columns of intervals.
 ENDS = ("ci_low", "ci_high")
 #: Begins the ids of groups of marks that have words, in a figure as matplotlib writes it.
@@ -74,29 +44,6 @@ def name_line(artist: Artist, rows: pd.DataFrame, columns: Iterable[str]) -> Non
     """Have a browser say what a line is of: what its rows have in common, by these columns."""
     if len(rows):
         say(artist, [words_of({c: rows[c].iloc[0] for c in columns if c in rows})])
-
-
-def words_of(row: Mapping[str, Any], value: str = "", *ends: str) -> str:
-    """Say what a row is of, its value, and the ends of its interval.
-
-    Examples
-    --------
-    >>> words_of({"condition": "easy", "seed": 3, "snapshot": "final", "r2": 0.51}, "r2")
-    'easy, seed 3, end of training: 0.510'
-    """
-    parts = [
-        words.format(SNAPSHOT_NAMES.get(row[column], row[column]))
-        for column, words in SAID.items()
-        # Numbers such as parts of a score are values, and NaN is nothing.
-        if column in row and row[column] != "" and not isinstance(row[column], float)
-    ]
-    if not value:
-        return ", ".join(parts)
-    said = f"{', '.join(parts)}: {decimals(row[value], 3)}"
-    if not np.isfinite([row[end] for end in ends]).any():
-        return said
-    low, high = (row[end] for end in ends)
-    return f"{said} {interval(low, high, 3)}"
 
 
 def write_titles(path: str | Path) -> None:

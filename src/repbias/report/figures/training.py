@@ -26,7 +26,6 @@ from repbias.report.figures.drawing import (
     snapshot_markers,
 )
 from repbias.report.figures.names import (
-    SNAPSHOT_NAMES,
     feature_colours,
     output_colours,
     title_of,
@@ -46,6 +45,7 @@ from repbias.report.selection import (
     summarise,
     targets_of,
 )
+from repbias.report.words import SNAPSHOT_NAMES
 
 #: With more rows, what is drawn per network is rasterised, panel by panel, which is slow, and of
 #: fewer rows makes files larger.

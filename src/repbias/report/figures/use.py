@@ -27,7 +27,6 @@ from repbias.report.figures.drawing import (
     stack,
 )
 from repbias.report.figures.names import (
-    SNAPSHOT_NAMES,
     feature_colours,
     output_colours,
     title_of,
@@ -46,6 +45,7 @@ from repbias.report.selection import (
     summarise,
     targets_of,
 )
+from repbias.report.words import SNAPSHOT_NAMES
 
 #: The columns that identify a pair of features in conflict.
 PAIR = ["experiment", "condition", "feature_a", "feature_b"]

@@ -15,9 +15,9 @@ from matplotlib.textpath import TextPath
 
 from repbias.report.claim_rows import effect_and_interval
 from repbias.report.figures.drawing import PAGE, empty_figure, legend_below
-from repbias.report.figures.names import SNAPSHOT_NAMES
 from repbias.report.selection import Layers, Tables
 from repbias.report.trends import over_range
+from repbias.report.words import SNAPSHOT_NAMES
 
 #: Pale enough for text to be read on them.
 VERDICTS = {"supported": "#8fc6ea", "not supported": "#f2a56f", "inconclusive": "#e7e7e7"}
