@@ -112,6 +112,7 @@ def _run(files, arguments, folder, environment, python):
         os.dup2(file, number)
         os.close(file)
     sys.stdin = os.fdopen(0, closefd=False)
+    sys.stdout, sys.stderr = (os.fdopen(n, "w", buffering=1, closefd=False) for n in (1, 2))
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)

@@ -34,7 +34,7 @@ NO_STEPS = ("total", "all")
 REASONS = {
     "Forced execution": "forced",
     "Code has changed": "code has changed",
-    "Params have changed": "settings have changed",
+    "Params have changed": "settings or code have changed",
     "Set of input files has changed": "other input than before",
     "Software environment definition has changed": "environment has changed",
     "Updated input files": "{files} changed",
@@ -228,7 +228,7 @@ def why(reason: str | None) -> str:
     Examples
     --------
     >>> why("Missing output files: x.h5; Params have changed since last execution: ...")
-    ' (settings have changed)'
+    ' (settings or code have changed)'
     >>> why("Updated input files: brain.csv")
     ' (brain.csv changed)'
     >>> why("Input files updated by another job: x.h5")

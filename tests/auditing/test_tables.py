@@ -276,6 +276,20 @@ def test_units_tuned_to_an_angle_are_explained_by_it_as_circular_and_not_as_a_nu
     assert explained(coding="number") < 0.3
 
 
+@pytest.mark.parametrize(("coding", "warned"), [("auto", True), ("circular", False)])
+def test_the_report_says_that_an_angle_is_no_line(coding, warned, rng):
+    angle = np.arange(N) % 6 * 30.0
+    tuned = 4 * np.stack([np.cos(np.radians(2 * angle)), np.sin(np.radians(2 * angle))], axis=1)
+    latent = np.hstack([tuned, rng.standard_normal((N, 6))])
+    recording = recorded(latent, rng, orientation=angle)
+    settings = {"coding": coding} | ({"period": 180, "df": 4} if coding == "circular" else {})
+    spec = Audit(features={"orientation": settings}, permutations=99)
+    shares = audited(recording, networks(latent, rng), spec)["audit"]
+    said = "'orientation' is audited as a number, and a line over its values explains"
+    assert shares["warning"].str.contains(said, regex=False).all() == warned
+    assert shares["warning"].str.contains(said, regex=False).any() == warned
+
+
 def test_only_columns_that_are_there_are_chosen():
     columns = {"size": np.arange(12.0)}
     spec = Audit(features=["size", "colour"])

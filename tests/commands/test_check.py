@@ -2,7 +2,10 @@
 
 import json
 import logging
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -704,6 +707,18 @@ def test_what_the_audit_refuses_is_a_warning_in_the_words_of_the_run(
     assert problem in warning
     assert fact(out, "audit") == "none"
     assert refused_by_the_run(yaml.safe_load(Path("config.yaml").read_text())) == {warning}
+
+
+def test_a_terminal_without_the_letters_of_ids_gets_their_escapes(tmp_path):
+    np.savez(tmp_path / "x.npz", responses=np.eye(3), ids=np.array(["café", "面孔", "b"]))
+    done = subprocess.run(
+        [sys.executable, "-m", "repbias", "inspect", str(tmp_path / "x.npz")],
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "caf\\xe9" in done.stdout
 
 
 @pytest.mark.parametrize(("unit", "warned"), [(1, False), (np.pi / 180, True)])

@@ -68,7 +68,8 @@ class Design:
             raise RepbiasError(
                 f"audit: the features ({', '.join(centred)}) have {dimensions} dimensions "
                 f"together and there are {n} stimuli, which leaves {n - 1 - dimensions} to what "
-                f"is not known; expected at least {MIN_REST}: audit fewer features, or coarser ones"
+                f"is not known; expected at least {MIN_REST}: audit fewer features, coarser ones "
+                "(a lower df), or more stimuli"
             )
         blocks = tuple(basis.T @ values for values in centred.values())
         return cls(tuple(centred), basis, _shapley(blocks, seed), blocks)

@@ -153,6 +153,18 @@ def _coded(values: np.ndarray, feature: AuditedFeature) -> np.ndarray:
     return SplineTransformer(knots=knots, extrapolation="linear").fit_transform(x)
 
 
+def as_lines(
+    features: Mapping[str, AuditedFeature], columns: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Return the values of the features that are regressed on as the numbers they are."""
+    found = {
+        name: columns[feature.column or name]
+        for name, feature in features.items()
+        if not feature.product_of and feature.coding in ("auto", "number")
+    }
+    return {name: values for name, values in found.items() if values.dtype.kind in "fiu"}
+
+
 def _product(parts: list[np.ndarray]) -> np.ndarray:
     """Return all products of regressors of different features, each centred before."""
     product = np.ones((len(parts[0]), 1))

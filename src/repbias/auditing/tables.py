@@ -12,6 +12,7 @@ import pandas as pd
 
 from repbias.auditing.design import Design
 from repbias.auditing.features import (
+    as_lines,
     chosen_features,
     complete_stimuli,
     not_audited,
@@ -22,7 +23,7 @@ from repbias.auditing.kernels import squared, subject_kernels
 from repbias.auditing.scores import Brain, Division, Remainder, Side, divisions, movable
 from repbias.auditing.shares import REST, kernel_of
 from repbias.auditing.spec import Audit
-from repbias.auditing.warnings import of_division, of_recording
+from repbias.auditing.warnings import of_division, of_lines, of_recording
 from repbias.base.spec import RepbiasError
 from repbias.base.statistics import false_discovery_control
 from repbias.geometry.spec import Geometry
@@ -49,6 +50,7 @@ class Known:
     design : their features
     without : of every feature the design of it alone, and under "all" that of all
     said : what the study says of every feature: columns "role" and "reliability"
+    lines : the values of features that are audited as numbers
     passed_over : in words, columns that are not audited though they group stimuli
     """
 
@@ -56,6 +58,7 @@ class Known:
     design: Design
     without: dict[str, Design]
     said: dict[str, dict[str, Any]]
+    lines: dict[str, np.ndarray]
     passed_over: Sequence[str] = ()
 
     @classmethod
@@ -70,14 +73,16 @@ class Known:
         if not features:
             return None
         rows = complete_stimuli(spec, features, columns)
-        coded = regressors(features, {name: values[rows] for name, values in columns.items()})
+        columns = {name: values[rows] for name, values in columns.items()}
+        coded = regressors(features, columns)
         design = Design.of(coded, spec.seed)
         without = {name: Design.of({name: values}) for name, values in coded.items()}
         said = {
             name: {"role": feature.role or "", "reliability": feature.reliability}
             for name, feature in features.items()
         }
-        return cls(rows, design, without | {"all": design}, said, passed_over)
+        lines = as_lines(features, columns)
+        return cls(rows, design, without | {"all": design}, said, lines, passed_over)
 
 
 def audit_recording(
@@ -241,7 +246,11 @@ def _audit_part(
     without = {name: Remainder.of(side, design) for name, design in known.without.items()}
     measure = str(recording.info.get("distance")) if recording.rdms is not None else None
     measure = measure or geometry.recording_distance
-    general = [*known.passed_over, *of_recording(recording, side, known.design, measure, groups)]
+    general = [
+        *known.passed_over,
+        *of_lines(side.of_means.mean(axis=0), known.lines),
+        *of_recording(recording, side, known.design, measure, groups),
+    ]
     gate_p = permutation_p(kernels, side.mean, groups, spec.permutations, spec.seed)
     of_brain = np.append(
         has_features(side.mean, brain.orthogonal, N_LABELS, spec.seed),

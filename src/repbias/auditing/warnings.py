@@ -5,9 +5,10 @@ Every limit is beyond what 95 % of simulated recordings without the danger give 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
+from scipy.special import fdtrc
 
 from repbias.auditing.design import Design
 from repbias.auditing.scores import Division, Side
@@ -37,6 +38,10 @@ MOST_SERIAL = 0.1
 MOST_WITHIN = 0.1
 #: Leverage of a stimulus.
 MOST_LEVERAGE = 0.5
+#: A number with more values is not compared with categories.
+MOST_VALUES = 12
+#: p of the test that responses follow a number as a line.
+LEVEL = 0.05
 #: Units that are named.
 NAMED = 4
 
@@ -94,6 +99,57 @@ def of_recording(
                 f"stimuli of the same {groups.name} are alike beyond the features (correlation "
                 f"{within:.2f}), which goes to the rest; audit {groups.name} as a feature"
             )
+
+
+def of_lines(kernel: np.ndarray, lines: Mapping[str, np.ndarray]) -> Iterator[str]:
+    """Look at features that are audited as numbers, such as angles, and are on no line.
+
+    Parameters
+    ----------
+    kernel
+        (stimulus, stimulus), of mean responses; not centred, and of any scale.
+    lines
+        Feature to (stimulus,) numbers.
+    """
+    for name, values in lines.items():
+        line, categories, p = _line_and_categories(kernel, values)
+        if p <= LEVEL and line < categories / 2:
+            yield (
+                f"{name!r} is audited as a number, and a line over its values explains "
+                f"{max(line, 0):.0%} of how responses differ; the values as categories explain "
+                f"{categories:.0%}, as where a number is an angle, or units are tuned to values in "
+                "between; say coding: categories for it, or coding: circular and its period, in "
+                "audit.features (which lists all that are audited)"
+            )
+
+
+def _line_and_categories(kernel: np.ndarray, values: np.ndarray) -> tuple[float, float, float]:
+    """Return which shares of variance a number explains, as a line and as categories.
+
+    Returns
+    -------
+    line, categories : float
+        The shares, corrected for the number of regressors as adjusted R² is.
+    p : float
+        Of the F test that there is no more than a line, which is conservative in more dimensions
+        than one; 1 for numbers of less than three values, or too many, or of a single stimulus.
+    """
+    levels, counts = np.unique(values, return_counts=True)
+    n, k = len(values), len(levels)
+    if not 2 < k <= MOST_VALUES or counts.min() < 2:
+        return 0.0, 0.0, 1.0
+    centring = np.eye(n) - 1 / n
+    kernel = centring @ kernel @ centring
+    of_line, of_categories = (
+        float(np.sum(x @ np.linalg.pinv(x) * kernel))
+        for x in (centring @ values[:, None], centring @ (values[:, None] == levels))
+    )
+    total = float(np.trace(kernel))
+    noise = (total - of_categories) / (n - k)
+    if noise <= 0:  # distances that can be negative
+        return 0.0, 0.0, 1.0
+    p = fdtrc(k - 2, n - k, max((of_categories - of_line) / (k - 2) / noise, 0.0))
+    return (of_line - noise) / total, (of_categories - (k - 1) * noise) / total, float(p)
 
 
 def _few_repeats(recording: Recording) -> str:

@@ -6,24 +6,21 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import stats
 from scipy.spatial.distance import squareform
 
-from repbias.auditing.features import chosen_features, is_missing
+from repbias.auditing.features import as_lines, chosen_features, is_missing
 from repbias.auditing.spec import Audit
+from repbias.auditing.warnings import of_lines
 from repbias.base.spec import RepbiasError
 from repbias.commands.description import count, some
 from repbias.commands.findings import Findings
-from repbias.rsa.cautions import LEVEL, mean_rdm
+from repbias.rsa.cautions import mean_rdm
 from repbias.stimuli.spec import STATISTIC
 from repbias.stimuli.statistics import image_statistics
 
 if TYPE_CHECKING:
     from repbias.rsa.rdms import Rdms
     from repbias.stimuli.images import Images
-
-#: A number with more values is not compared with categories.
-MOST_VALUES = 12
 
 
 def statistics_of(images: Images) -> dict[str, np.ndarray]:
@@ -116,51 +113,11 @@ def check_lines(
     where
         The region, if there are several.
     """
-    squares = squareform(mean_rdm(rdms.dissimilarities), checks=False)
+    squares = squareform(mean_rdm(rdms.dissimilarities))
     if rdms.dissimilarity_measure == "euclidean":
         squares = squares**2
-    for name, feature in chosen_features(spec, columns).items():
-        values = columns.get(feature.column or name)
-        if values is None or feature.product_of or feature.coding not in ("auto", "number"):
-            continue
-        if values.dtype.kind not in "fiu":
-            continue
+    lines = as_lines(chosen_features(spec, columns), columns)
+    for name, values in lines.items():
         has = ~is_missing(values)
-        line, categories, p = _line_and_categories(squares[np.ix_(has, has)], values[has])
-        if p <= LEVEL and line < categories / 2:
-            findings.warnings.append(
-                f"audit: {where}{name!r} is audited as a number, and a line over its values "
-                f"explains {max(line, 0):.0%} of how responses differ; the values as categories "
-                f"explain {categories:.0%}, as where a number is an angle, or units are tuned to "
-                "values in between; say coding: categories for it, or coding: circular and its "
-                "period, in audit.features (which lists all that are audited)"
-            )
-
-
-def _line_and_categories(squares: np.ndarray, values: np.ndarray) -> tuple[float, float, float]:
-    """Return which shares of squared distances a number explains, as a line and as categories.
-
-    Returns
-    -------
-    line, categories : float
-        The shares, corrected for the number of regressors as adjusted R² is.
-    p : float
-        Of the F test that there is no more than a line, which is conservative in more dimensions
-        than one; 1 for numbers of less than three values, or too many, or of a single stimulus.
-    """
-    levels, counts = np.unique(values, return_counts=True)
-    n, k = len(values), len(levels)
-    if not 2 < k <= MOST_VALUES or counts.min() < 2:
-        return 0.0, 0.0, 1.0
-    centring = np.eye(n) - 1 / n
-    kernel = -centring @ squares @ centring
-    of_line, of_categories = (
-        float(np.sum(x @ np.linalg.pinv(x) * kernel))
-        for x in (centring @ values[:, None], centring @ (values[:, None] == levels))
-    )
-    total = float(np.trace(kernel))
-    noise = (total - of_categories) / (n - k)
-    if noise <= 0:  # distances that can be negative
-        return 0.0, 0.0, 1.0
-    p = stats.f.sf((of_categories - of_line) / (k - 2) / noise, k - 2, n - k)
-    return (of_line - noise) / total, (of_categories - (k - 1) * noise) / total, float(p)
+        for sentence in of_lines(-squares[np.ix_(has, has)], {name: values[has]}):
+            findings.warnings.append(f"audit: {where}{sentence}")

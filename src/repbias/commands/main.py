@@ -7,6 +7,7 @@ usage, 141 nobody reads the output.
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import sys
@@ -302,6 +303,9 @@ def main(argv: list[str] | None = None) -> int:
     argv
         The arguments; by default those of the process.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal need not have all letters of ids
+            stream.reconfigure(errors="backslashreplace")
     try:
         try:
             return _answer(sys.argv[1:] if argv is None else argv)

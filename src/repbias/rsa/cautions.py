@@ -361,8 +361,8 @@ def of_stimuli(
             so = (
                 f". It has {levels[column]} values and is {why}: intervals and tests over stimuli "
                 f"are about new stimuli of these {levels[column]}, and any model that tells them "
-                "apart is related to the brain by that alone; the audit of "
-                f"{column} says how much of a score that is."
+                "apart is related to the brain by that alone; audit "
+                f"{column} to see how much of a score that is."
             )
         yield Caution(
             "tests",
