@@ -1064,11 +1064,12 @@ def test_events_that_trials_where_does_not_select_have_no_response(tmp_path):
     columns = {"stimulus": "stim_file"}
     kept = SHOWN.iloc[[0, 2]].assign(done="yes")
     aborted = pd.DataFrame({"onset": [12.0, np.nan], "duration": [4.0, np.nan], "done": "no"})
+    aborted["stim_file"] = ["n/a", SHOWN["stim_file"].iloc[0]]  # the first one is no trial
     expected = read_spec(**runs_of_bids(tmp_path / "a", [kept]), columns=columns)
     settings = runs_of_bids(tmp_path / "b", [pd.concat([aborted, kept])]) | {"columns": columns}
     found = read_spec(**settings, trials_where={"done": "yes"})
     assert_same(found, expected, info=False)
-    assert found.info["trials_left_out"] == 2
+    assert found.info["trials_left_out"] == 1
     with pytest.raises(RepbiasError, match=r"holds no stimulus where \{'done': 'maybe'\}, nor"):
         read_spec(**settings, trials_where={"done": "maybe"})
     with pytest.raises(RepbiasError, match="trials_where: no column 'doen'; did you mean 'done'"):

@@ -496,7 +496,8 @@ def test_trials_are_selected_by_columns_of_a_table(path, tmp_path):
     rows = [(s / SFREQ, name, i % 3) for i, (s, name) in enumerate(EVENTS)]
     aborted = [("n/a", "image0", 5), (rows[1][0], "image3", 5)]  # without onset, or at the same one
     columns = ["onset", "stimulus", "block"]
-    events = table(tmp_path / "all.tsv", columns, [*rows, *aborted])
+    pressed = (0.5, "n/a", 5)  # a button: no trial
+    events = table(tmp_path / "all.tsv", columns, [*rows, *aborted, pressed])
     found = read_file(path, events=events, trials_where={"block": [0, 1]})
     kept = [row for row in rows if row[2] in (0, 1)]
     expected = read_file(path, events=table(tmp_path / "kept.tsv", columns, kept))

@@ -14,6 +14,7 @@ from repbias.io.recordings import Recording
 from repbias.io.untrusted import open_hdf5, readable, refuse_size
 from repbias.recordings.readers.common import RawResponses, Where, WithTrials, canonical
 from repbias.recordings.readers.files import (
+    count_left_out,
     import_optional,
     plain_columns,
     select,
@@ -88,7 +89,7 @@ def read(spec: BrainscoreRecording, stimulus_ids: np.ndarray) -> Recording:
         units={name: values[chosen] for name, values in units.items()},
         info={
             **({"times_s": _centres(spec, coordinates)} if times else {}),
-            **trials_left_out(spec, int((~selected).sum())),
+            **trials_left_out(spec, count_left_out(selected, trials[spec.stimulus])),
         },
     )
     return canonical(spec, stimulus_ids, raw)

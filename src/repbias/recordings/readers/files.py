@@ -20,7 +20,7 @@ from repbias.base.order import naturally
 from repbias.base.spec import InputPath, RepbiasError, expand_variables, nearest
 from repbias.io.blocks import Block, Blocks
 from repbias.io.recordings import Recording
-from repbias.io.text_tables import typed
+from repbias.io.text_tables import is_missing, typed
 from repbias.recordings.readers.common import RawResponses, Where, WithTrials, canonical
 
 logger = logging.getLogger(__name__)
@@ -372,6 +372,19 @@ def select_trials(spec: WithTrials, path: Path, columns: Mapping[str, Any], n: i
         for name, cells in columns.items()
     }
     return _rows_where(path, "trials_where", spec.trials_where, named, n)
+
+
+def count_left_out(selected: np.ndarray, stimulus: Any) -> int:
+    """Return how many trials are not selected; rows without a stimulus are no trials.
+
+    Parameters
+    ----------
+    selected
+        (row,) bool, from :func:`select_trials`.
+    stimulus
+        (row,) ids.
+    """
+    return int((~selected & ~is_missing(as_ids(stimulus))).sum())
 
 
 def trials_left_out(spec: WithTrials, n: int) -> dict[str, int]:

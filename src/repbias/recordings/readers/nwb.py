@@ -20,6 +20,7 @@ from repbias.io.zarr import METADATA, is_zarr, open_nwb_zarr
 from repbias.recordings.readers.common import Where
 from repbias.recordings.readers.files import (
     SessionResponses,
+    count_left_out,
     import_optional,
     plain,
     plain_columns,
@@ -182,6 +183,7 @@ def _trials(spec: NwbRecording, path: Path, file: Any) -> Trials:
         raise RepbiasError(f"{path}: the table {spec.table!r} is empty{other}")
     columns = _plain(table)
     selected = select_trials(spec, path, columns, len(align))
+    left_out = count_left_out(selected, shown)
     shown, align = shown[selected], align[selected]
     named = ~is_missing(as_ids(shown))
     where = f"{path}: table {spec.table!r}"
@@ -192,7 +194,7 @@ def _trials(spec: NwbRecording, path: Path, file: Any) -> Trials:
         stimulus=shown,
         align=align.astype(float),
         columns={name: values[selected] for name, values in columns.items()},
-        left_out=int((~selected).sum()),
+        left_out=left_out,
     )
 
 

@@ -19,6 +19,7 @@ from repbias.recordings.readers.common import (
     canonical,
 )
 from repbias.recordings.readers.files import (
+    count_left_out,
     plain,
     plain_columns,
     select_trials,
@@ -147,7 +148,7 @@ def _dataset(spec: RsatoolboxRecording, data: Any, known: np.ndarray) -> Recordi
             "subject": subject,
             "region": _texts(spec, "region", (channels, whole), n_units),
         },
-        info=times | trials_left_out(spec, int((~selected).sum())),
+        info=times | trials_left_out(spec, count_left_out(selected, stimulus)),
     )
     return canonical(spec, known, raw)
 

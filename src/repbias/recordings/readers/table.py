@@ -14,7 +14,12 @@ from repbias.base.spec import RepbiasError, Spec
 from repbias.io.recordings import Recording
 from repbias.io.text_tables import find_column, is_missing, numbers, read_table, texts, typed
 from repbias.recordings.readers.common import RawResponses, WithTrials, canonical
-from repbias.recordings.readers.files import plain_columns, select_trials, trials_left_out
+from repbias.recordings.readers.files import (
+    count_left_out,
+    plain_columns,
+    select_trials,
+    trials_left_out,
+)
 from repbias.recordings.spec import ORDER_COLUMNS
 
 if TYPE_CHECKING:
@@ -120,7 +125,8 @@ def read(spec: TableRecording, stimulus_ids: np.ndarray) -> Recording:
     selected = select_trials(spec, spec.path, table, len(table))
     read_rows = _long if spec.format == "long" else _wide
     recording = read_rows(spec, table[selected], stimulus_ids)
-    recording.info |= trials_left_out(spec, int((~selected).sum()))
+    stimulus = table[find_column(spec.path, table, spec.columns.stimulus)]
+    recording.info |= trials_left_out(spec, count_left_out(selected, stimulus))
     return recording
 
 

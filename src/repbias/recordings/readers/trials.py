@@ -23,6 +23,7 @@ from repbias.recordings.readers.files import (
     TOLERANCE_S,
     MultiFileRecording,
     SessionResponses,
+    count_left_out,
     plain_columns,
     select_trials,
 )
@@ -182,6 +183,7 @@ def read_trials(
             names[name] = only
         table = rows_of(file, table, path, name, names[name], "trial")
     selected = select_trials(spec, file, table, len(table))
+    left_out = count_left_out(selected, table[find_column(file, table, spec.stimulus)])
     table = _with_stimulus(spec, file, table[selected])
     align = numbers(file, table, find_column(file, table, spec.align))
     check_times(spec, f"{file}", "line", table.index.to_numpy(), align)
@@ -195,7 +197,7 @@ def read_trials(
         align=align,
         # The column that orders the trials of a stimulus.
         columns=columns | {"start_time": align},
-        left_out=int((~selected).sum()),
+        left_out=left_out,
     )
 
 

@@ -14,7 +14,6 @@ from repbias.base.order import natural_key
 from repbias.base.spec import RepbiasError
 from repbias.io.text_tables import read_table, texts
 from repbias.recordings.readers.fmri.events import (
-    LEFT_OUT,
     read_events,
     require_row_per_volume,
     shows_stimulus,
@@ -131,7 +130,8 @@ def trials_of_betas(
         trials = trials.drop(columns=[name for name in scans[0].where if name in trials])
     else:
         trials = _listed_in_events(spec, scans, volumes, of_run)
-    trials["left_out"] = trials["stimulus"] == LEFT_OUT
+    if "left_out" not in trials:
+        trials["left_out"] = False
     trials.loc[~shows_stimulus(spec, trials["stimulus"]), "stimulus"] = ""
     _refuse_nuisance(volumes, trials["stimulus"].tolist())
     return trials
@@ -179,7 +179,9 @@ def _listed_in_events(
     events = events.rename(columns={"onset": "start_time"})
     files = _files_of_rows(spec, scans[0], events)
     if files is not None:
-        events = events.reindex(_rows_of(scans, files, of_run)).fillna({"stimulus": ""})
+        events = events.reindex(_rows_of(scans, files, of_run)).fillna(
+            {"stimulus": "", "left_out": False}
+        )
     else:
         _refuse_two_orders(scans)
     n = sum(file.n for file in volumes)

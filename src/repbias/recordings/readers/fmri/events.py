@@ -27,10 +27,11 @@ LEFT_OUT = "\0left out"
 
 
 def read_events(spec: FmriRecording, scan: Scan) -> pd.DataFrame:
-    """Return the events: a column "stimulus", and run, session, onset and duration if present.
+    """Return the events: "stimulus", "left_out", and run, session, onset and duration if present.
 
     Of a table for several subjects, sessions or runs, only the rows of the scan's are returned. The
-    stimulus of those that `trials_where` does not select is :data:`LEFT_OUT`.
+    stimulus of those that `trials_where` does not select is :data:`LEFT_OUT`; they are "left_out",
+    as trials, if they name a stimulus.
 
     Raises
     ------
@@ -63,6 +64,7 @@ def read_events(spec: FmriRecording, scan: Scan) -> pd.DataFrame:
         needed = ~(ignored & np.any([is_missing(table[name]) for name in runs], axis=0))
         table, shown = table[needed], shown[needed]
     events = pd.DataFrame({"stimulus": shown}, index=table.index)
+    events["left_out"] = (shown == LEFT_OUT) & ~is_missing(table[stimulus])
     for name, column in called.items():
         events[name] = (texts if name in SCAN else numbers)(path, table, column)
     return events

@@ -27,7 +27,7 @@ from repbias.recordings.readers.fmri.betas import (
 from repbias.recordings.readers.fmri.bold import average_bold
 from repbias.recordings.readers.fmri.cifti import GrayordinateSpace
 from repbias.recordings.readers.fmri.confounds import say_confounds
-from repbias.recordings.readers.fmri.events import LEFT_OUT, read_events, shows_stimulus
+from repbias.recordings.readers.fmri.events import read_events, shows_stimulus
 from repbias.recordings.readers.fmri.gifti import SurfaceSpace
 from repbias.recordings.readers.fmri.glm import describe_fit, fit_bold
 from repbias.recordings.readers.fmri.images import VoxelSpace
@@ -354,7 +354,7 @@ def _read_bold(spec: FmriRecording, spaces: dict[str, Space], runs: list[Run]) -
     responses, tables, n_left_out = [], [], 0
     for run in runs:
         events = read_events(spec, run.first)
-        n = int((events["stimulus"] == LEFT_OUT).sum())
+        n = int(events.pop("left_out").sum())
         n_left_out += n
         if not shows_stimulus(spec, events["stimulus"]).any():
             if not n:  # or trials_where was said to select none

@@ -17,7 +17,7 @@ import numpy as np
 from repbias.base.identities import as_ids
 from repbias.base.spec import RepbiasError, nearest
 from repbias.io.text_tables import find_column, is_missing, numbers, read_header, read_table, typed
-from repbias.recordings.readers.files import plain, plain_columns, select_trials
+from repbias.recordings.readers.files import count_left_out, plain, plain_columns, select_trials
 from repbias.recordings.readers.mne.eeglab import header_of, locked_events
 from repbias.recordings.readers.mne.settings import MneRecording, Source
 from repbias.recordings.readers.templates import or_left_out, rows_of_file
@@ -61,7 +61,7 @@ class Trials:
     def selected(self, spec: MneRecording, path: Path) -> Trials:
         """Return the trials that `trials_where` selects by their columns."""
         kept = select_trials(spec, path, self.columns, len(self.rows))
-        return replace(self.take(kept), left_out=int((~kept).sum()))
+        return replace(self.take(kept), left_out=count_left_out(kept, self.stimulus))
 
 
 def chosen(spec: MneRecording, path: Path, names: Sequence[str]) -> np.ndarray:
@@ -203,10 +203,11 @@ def _timed_by_table(spec: MneRecording, source: Source, raw: Any) -> Trials:
     if spec.markers or spec.stim_channel:
         raise RepbiasError(f"{path}: has onsets; leave 'markers' and 'stim_channel' out")
     selected = select_trials(spec, path, table, len(table))
+    left_out = count_left_out(selected, table[_stimulus_column(spec, path, table)])
     table = table[selected]
     table = table[_names_stimulus(spec, path, table)]  # other rows need no onset
     rows = _onsets(spec, path, table, raw, names[0] == "onset")
-    return replace(_shown_in(spec, path, table, rows), left_out=int((~selected).sum()))
+    return replace(_shown_in(spec, path, table, rows), left_out=left_out)
 
 
 def _rows_of_file(spec: MneRecording, source: Source, may_mix: tuple[str, ...]) -> pd.DataFrame:
@@ -240,10 +241,11 @@ def _onsets(
 def _shown_in(spec: MneRecording, path: Path, table: pd.DataFrame, rows: np.ndarray) -> Trials:
     """Return the trials of the rows of a table that are selected and name a stimulus."""
     selected = select_trials(spec, path, table, len(table))
+    shown = table[_stimulus_column(spec, path, table)].to_numpy(dtype=str)
+    left_out = count_left_out(selected, shown)
     table, rows = table[selected], rows[selected]
     columns = plain_columns({name: typed(cells) for name, cells in table.items()})
-    shown = table[_stimulus_column(spec, path, table)].to_numpy(dtype=str)
-    trials = Trials(shown, rows, columns, int((~selected).sum()))
+    trials = Trials(shown[selected], rows, columns, left_out)
     return trials.take(_names_stimulus(spec, path, table))
 
 
