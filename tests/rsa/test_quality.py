@@ -89,6 +89,18 @@ def test_counts():
     assert "stimuli_not_shown" not in measured(recording).index
 
 
+def test_the_share_of_unobserved_responses_is_of_each_subjects_trials():
+    """Units of a subject with more trials count more."""
+    tensor = responses()
+    tensor[:, 2:, :2] = np.nan  # m1 has half as many trials
+    tensor[0, 1:, 2] = np.nan
+    recording = recording_of(tensor, subjects=["m1"] * 2 + ["m2"] * 6)
+    expected = {"m1": 0, "m2": 3 / (48 * 6), "": 3 / (24 * 2 + 48 * 6)}
+    for subject, share in expected.items():
+        value = measured(recording, subject=subject)["value"]["unobserved"]
+        assert value == pytest.approx(share)
+
+
 def test_reliabilities_are_means_over_units():
     tensor = responses(noise=1.5)
     tensor[:, :, 7] = 1

@@ -218,7 +218,7 @@ class _Units(NamedTuple):
     silent : bool, whether all its responses are 0
     constant : bool, whether its mean responses to all stimuli are the same
     incomplete : bool, whether it was not observed for every stimulus that its subject saw
-    unobserved : share of its subject's trials in which it was not observed
+    trials, unobserved : how many its subject has, and in which share of them it was not observed
     half, full : reliability from random halves of the repeats: of half of them, and of all
     noise_ceiling : reliability from variances
     ncsnr : noise ceiling signal-to-noise ratio
@@ -231,6 +231,7 @@ class _Units(NamedTuple):
     silent: np.ndarray
     constant: np.ndarray
     incomplete: np.ndarray
+    trials: np.ndarray
     unobserved: np.ndarray
     half: np.ndarray
     full: np.ndarray
@@ -244,7 +245,7 @@ class _Units(NamedTuple):
         responses = trial_responses(recording)
         missing = np.isnan(responses)
         silent = ((responses == 0) | missing).all(axis=0) & ~missing.all(axis=0)
-        unobserved = missing.mean(axis=0)
+        n_trials, unobserved = len(missing), missing.mean(axis=0)
         del responses, missing
         halves = split_half_reliability(recording)
         # Without repeats, from standard errors if there are any.
@@ -260,6 +261,7 @@ class _Units(NamedTuple):
             silent=silent,
             constant=_constant(means),
             incomplete=np.isnan(means).any(axis=0),
+            trials=np.full(len(unobserved), n_trials),
             unobserved=unobserved,
             half=halves.half,
             full=halves.full,
@@ -300,7 +302,8 @@ class _Units(NamedTuple):
                 self.incomplete.sum(), "units not observed for every stimulus"
             ),
             "unobserved": Measured(
-                float(self.unobserved.mean()), "share of trials x units not observed"
+                float(np.average(self.unobserved, weights=self.trials)),
+                "share of trials x units not observed, of the trials of each unit's subject",
             ),
         }
         if self.few.any():
