@@ -246,6 +246,29 @@ def test_a_root_of_suite2p_is_read_by_a_pattern(tmp_path, inspect, read):
     assert recording.info["files_left_out"] == entry["leave_out"]
 
 
+@pytest.mark.parametrize("repeats", [1, 2])
+@pytest.mark.parametrize("place", ["", "data"])
+def test_a_table_above_sessions_with_their_own_is_not_of_another(place, repeats, tmp_path, inspect):
+    """It may list the stimuli, but need not."""
+    for day in ("monday", "tuesday", "friday"):
+        write_suite2p(tmp_path / "data" / day / "suite2p" / "plane0")
+    for day in ("monday", "tuesday"):
+        write_trials(tmp_path / "data" / day / "trials.csv", ("stim", "onset"))
+    rows = "".join(f"{name},{i % 4}\n" for i, name in enumerate(IDS)) * repeats
+    (tmp_path / place / "stimuli.csv").write_text(f"stimulus_id,contrast\n{rows}")
+    _, entry = inspect(tmp_path, stimuli="shown", subject="M12", frame_rate=10.0, **WINDOW)
+    assert entry["leave_out"] == [str(tmp_path / "data/friday/suite2p")]
+    assert entry["trials"] == [str(tmp_path / f"data/{d}day/trials.csv") for d in ("mon", "tues")]
+
+
+def test_a_table_of_stimuli_is_no_table_of_trials(tmp_path, capsys):
+    write_suite2p(tmp_path / "suite2p" / "plane0")
+    rows = "".join(f"{name},{i % 4}\n" for i, name in enumerate(IDS))
+    (tmp_path / "stimuli.csv").write_text(f"stimulus_id,contrast\n{rows}")
+    assert main(["inspect", str(tmp_path)]) == 0
+    assert "trials: FILL_IN" in capsys.readouterr().out
+
+
 def test_sessions_of_one_animal_are_no_subjects(tmp_path, inspect, read):
     for place in ("2024-05-11/1", "2024-05-12/1"):
         write_phy(tmp_path / place / "kilosort4")

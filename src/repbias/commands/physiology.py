@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -190,6 +191,10 @@ def _cohort(path: Path, is_meant: Callable[[Path], bool]) -> Cohort | None:
         return _alone(found[0])
     template = template_of(naturally(folder.relative_to(path).as_posix() for folder in found))
     tables = {name: table_near(path / name, path) for name in template.fits}
+    # Where sessions have tables of their own, one above all of them is of none.
+    shared = Path(os.path.commonpath([path / name for name in template.fits]))
+    own = {n: table for n, table in tables.items() if table and shared in table.parent.parents}
+    tables = {name: own.get(name) for name in tables} if own else tables
     names = [name for name in template.fits if tables[name]] or template.fits
     without = [name for name in template.fits if name not in names]
     lines = [f"{count(len(names), 'folder')}: {some(names)}"]

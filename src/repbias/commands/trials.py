@@ -122,11 +122,21 @@ def _tables_near(path: Path, root: Path | None = None) -> list[Path]:
 def _likely(tables: list[Path]) -> Path | None:
     """Return the only table that is called one of trials, in the folder nearest to the data."""
     for word in TRIALS:
-        found = [table for table in tables if word.search(table.name)]
+        found = [t for t in tables if word.search(t.name) and not _lists_stimuli(t)]
         nearest = [table for table in found if table.parent == found[0].parent]
         if nearest:
             return nearest[0] if len(nearest) == 1 else None
     return None
+
+
+def _lists_stimuli(file: Path) -> bool:
+    """Whether a table has a row per stimulus, and no other numbers that ascend as times do."""
+    columns = _columns_of(file) or {}
+    ids = [name for name in columns if name.lower() in COLUMNS["stimulus"]]
+    numeric = [x for name, x in columns.items() if name not in ids and x.dtype.kind in "if"]
+    return any(len(np.unique(columns[name])) == len(columns[name]) for name in ids) and not any(
+        (np.diff(x[np.isfinite(x)]) > 0).all() for x in numeric
+    )
 
 
 def _columns_of(file: Path) -> dict[str, Any] | None:
