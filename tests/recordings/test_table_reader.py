@@ -425,3 +425,28 @@ def test_rows_are_selected_by_their_columns(tmp_path):
     for wanted in (True, "TRUE"):
         found = read_frame(yes_or_no, tmp_path, format="wide", trials_where={"completed": wanted})
         assert len(found.responses) == (2 if wanted is True else 1)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kept"), [(1, ["cat"]), (0, ["dog"]), ([0, True], ["cat", "dog"])]
+)
+def test_1_and_0_select_true_and_false(wanted, kept, tmp_path):
+    frame = pd.DataFrame(
+        {"stimulus": ["cat", "dog", "owl"], "completed": ["True", "false", "n/a"], "a": [1.0, 2, 3]}
+    )
+    where = {"format": "wide", "trials_where": {"completed": wanted}}
+    found = read_frame(frame, tmp_path, **where)
+    assert found.trials["stimulus_id"].tolist() == kept
+    others = frame.assign(completed=["true", "aborted", "false"])  # other words, so 1 is none
+    where["trials_where"] = {"completed": 1}
+    with pytest.raises(RepbiasError, match=r"no trial where .* completed is aborted, false, true"):
+        read_frame(others, tmp_path, **where)
+
+
+def test_a_value_that_selects_nothing_is_answered_with_the_nearest(tmp_path):
+    frame = pd.DataFrame({"stimulus": ["cat", "dog"], "outcome": ["ok", "aborted"], "a": [1.0, 2]})
+    with pytest.raises(RepbiasError, match=r"outcome is aborted, ok; did you mean 'ok'\?"):
+        read_frame(frame, tmp_path, format="wide", trials_where={"outcome": "OK"})
+    numbers = frame.assign(outcome=[1, 2])
+    with pytest.raises(RepbiasError, match=r"outcome is 1, 2$"):
+        read_frame(numbers, tmp_path, format="wide", trials_where={"outcome": "3"})

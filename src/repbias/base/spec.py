@@ -10,7 +10,7 @@ import difflib
 import os
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args
 
@@ -177,12 +177,26 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
     'allowed: batch_size, optimizer'
     """
     options = sorted(map(str, allowed))
-    close = difflib.get_close_matches(str(word)[:300], options, n=1)
+    close = closest(word, options)
     ellipsis = f", ... ({len(options)} in all)" if len(options) > MAX_OPTIONS else ""
     listed = ", ".join(map(visible, options[:MAX_OPTIONS])) + ellipsis or "nothing"
-    if not close or close[0] == str(word):
+    if close is None:
         return f"allowed: {listed}"
-    return f"did you mean {shown(close[0])}? (allowed: {listed})"
+    return f"did you mean {shown(close)}? (allowed: {listed})"
+
+
+def closest(word: str, options: Sequence[str]) -> str | None:
+    """Return the word that was probably meant, None if there is none, or it is the word itself.
+
+    Examples
+    --------
+    >>> closest("OK", ["aborted", "ok"]), closest("ok", ["aborted", "ok"])
+    ('ok', None)
+    """
+    if str(word) in options:
+        return None
+    same = [option for option in options if option.lower() == str(word).lower()]
+    return next(iter(same or difflib.get_close_matches(str(word)[:300], options, n=1)), None)
 
 
 #: At most this many keys are listed in a message: those that are most like the unknown one.

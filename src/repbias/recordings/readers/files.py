@@ -17,10 +17,10 @@ from pydantic import ValidationInfo, field_validator, model_validator
 
 from repbias.base.identities import as_ids, refuse_duplicate_ids
 from repbias.base.order import naturally
-from repbias.base.spec import InputPath, RepbiasError, expand_variables, nearest
+from repbias.base.spec import InputPath, RepbiasError, closest, expand_variables, nearest, shown
 from repbias.io.blocks import Block, Blocks
 from repbias.io.recordings import Recording
-from repbias.io.text_tables import is_missing, typed
+from repbias.io.text_tables import MISSING, is_missing, typed
 from repbias.recordings.readers.common import RawResponses, Where, WithTrials, canonical
 
 logger = logging.getLogger(__name__)
@@ -410,13 +410,26 @@ def _rows_where(
                     f"{path}: {key}: {name!r} holds numbers, found {wanted!r}"
                 ) from error
         else:
-            yes_or_no = [str(option).lower() for option in options if isinstance(option, bool)]
-            chosen &= np.isin(values, as_ids(options)) | np.isin(np.char.lower(values), yes_or_no)
+            lower = np.char.lower(values)
+            # 1 and 0 are true and false, as they are in columns that programs typed.
+            taken = {True, False} if np.isin(lower, ["true", "false", *MISSING]).all() else set()
+            yes_or_no = [
+                str(bool(option)).lower()
+                for option in options
+                if isinstance(option, bool) or option in taken
+            ]
+            chosen &= np.isin(values, as_ids(options)) | np.isin(lower, yes_or_no)
     if not chosen.any():
-        existing = {name: np.unique(columns[name]).tolist() for name in where}
+        existing = {name: [*map(str, np.unique(columns[name]).tolist())] for name in where}
         found = "; ".join(
-            f"{name} is {', '.join(map(str, values[:10]))}" for name, values in existing.items()
+            f"{name} is {', '.join(values[:10])}" for name, values in existing.items()
         )
+        meant = [
+            f"; did you mean {shown(near)}?"
+            for name, wanted in where.items()
+            for option in (wanted if isinstance(wanted, list) else [wanted])
+            if isinstance(option, str) and (near := closest(option, existing[name]))
+        ]
         what = "no unit" if key == "where" else f"{key}: no trial"
-        raise NothingSelected(f"{path}: {what} where {where}; {found}")
+        raise NothingSelected(f"{path}: {what} where {where}; {found}{''.join(meant)}")
     return chosen
