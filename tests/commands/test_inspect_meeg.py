@@ -114,6 +114,21 @@ def test_a_file_of_bids(tmp_path, inspect, read):
     assert found.units["unit"].tolist() == ["01/Fz"], "the others are bad, or of the eyes"
 
 
+def test_the_column_of_stimuli_is_preferred_to_the_type_of_trial(tmp_path, inspect, capsys):
+    write_bids(tmp_path, "01")
+    (events,) = tmp_path.rglob("*events.tsv")
+    lines = [line.split("\t") for line in events.read_text().splitlines()]
+    for column, chosen in (("stim", "stim"), ("word", "trial_type")):
+        rows = [[*row[:2], "response" if row[2] == "n/a" else "shown", row[2]] for row in lines[1:]]
+        header = ["onset", "duration", "trial_type", column]
+        events.write_text("\n".join("\t".join(row) for row in [header, *rows]))
+        assert inspect(tmp_path, stimuli="set")[1]["stimulus"] == chosen
+    main(["inspect", str(tmp_path)])
+    assert (
+        "a guess (2 values: shown, response); or word (5 values: image0" in capsys.readouterr().out
+    )
+
+
 @pytest.mark.parametrize("runs", [[None], ["1", "2"]])
 def test_a_folder_of_bids(runs, tmp_path, inspect, read, capsys):
     """At rest there are no events, and a copy of the first subject is among the derivatives."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from repbias.base.order import naturally
 from repbias.commands.description import FILL_IN, STIMULI, Description, count, some
-from repbias.commands.formats import examples
+from repbias.commands.formats import EVENT_STIMULUS, examples, may_be_stimulus
 from repbias.io.text_tables import is_missing, read_header, read_table
 from repbias.io.untrusted import read_metadata
 from repbias.recordings.readers.fmri.confounds import find_confounds
@@ -27,8 +27,6 @@ PREPROCESSED, RAW = "desc-preproc_bold.nii*", "bold.nii*"
 PLACEHOLDERS = {"sub": "subject", "ses": "session", "run": "run"}
 #: Entities that preprocessing adds to a name.
 DERIVED = ("space", "res", "den", "cohort", "desc")
-#: Columns of events that may name the stimulus, the likeliest first.
-STIMULUS = ("stim_file", "stimulus", "stim_id", "image", "trial_type")
 #: Labels that usually are not stimuli.
 NO_STIMULUS = ("rest", "fixation", "baseline", "blank", "null", "iti", "isi")
 #: Confounds that are proposed: motion, its derivatives and their squares, and mean signals.
@@ -240,13 +238,13 @@ def _put_stimulus(found: Description, files: Sequence[Path]) -> None:
     columns = {name: np.concatenate([table[name] for table in tables]) for name in shared}
     found.lines.append("events:")
     found.lines += [f"  {name}: {examples(values)}" for name, values in columns.items()]
-    named = [name for name in STIMULUS if name in columns]
+    named = [name for name in EVENT_STIMULUS if name in columns]
     if not named:
         found.put("columns", {"stimulus": FILL_IN}, "the column that names the stimulus")
         return
     labels = columns[named[0]]
-    others = f"; or {some(named[1:])}" if named[1:] else ""
-    found.put("columns", {"stimulus": named[0]}, f"a guess{others}")
+    others = may_be_stimulus({name: x for name, x in columns.items() if name != named[0]})
+    found.put("columns", {"stimulus": named[0]}, f"a guess{others and f'; or {others}'}")
     ignored = [label for label in np.unique(labels).tolist() if label.lower() in NO_STIMULUS]
     ignored += ["n/a"] if is_missing(labels).any() else []
     if ignored:

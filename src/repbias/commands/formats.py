@@ -15,6 +15,11 @@ from repbias.commands.description import FILL_IN, STIMULI, Description, count, s
 
 #: Columns that often hold the region of a unit.
 REGIONS = ("region", "area", "brain_area", "location", "ecephys_structure_acronym")
+#: Columns of a table of events that probably name the stimulus, the likeliest first.
+EVENT_STIMULUS = (
+    *("stim_file", "stimulus", "stimulus_id", "stim", "stim_id"),
+    *("image", "image_id", "image_name", "trial_type"),
+)
 #: Rows of a table that are read for examples.
 ROWS = 10_000
 
@@ -61,9 +66,16 @@ def describe_images(path: Path, variable: str | None) -> Description:
 
 def put_stimulus(found: Description, columns: Mapping[str, Any]) -> None:
     """Add the key `stimulus`, with the columns that may hold the ids of the stimuli."""
-    likely = [f"{name} ({examples(x)})" for name, x in columns.items() if _may_name_stimuli(x)]
-    comment = f"the column that names the stimulus: {', or '.join(likely) or 'none seems to'}"
-    found.put("stimulus", FILL_IN, comment)
+    likely = may_be_stimulus(columns) or "none seems to"
+    found.put("stimulus", FILL_IN, f"the column that names the stimulus: {likely}")
+
+
+def may_be_stimulus(columns: Mapping[str, Any]) -> str:
+    """Return the columns that may hold the ids of the stimuli, in words; empty if none may."""
+    others = {n: x for n, x in columns.items() if n not in ("onset", "duration", "sample")}
+    return ", or ".join(
+        f"{name} ({examples(x)})" for name, x in others.items() if _may_name_stimuli(x)
+    )
 
 
 def _may_name_stimuli(values: Any) -> bool:

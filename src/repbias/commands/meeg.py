@@ -15,7 +15,13 @@ from repbias.base.identities import as_ids
 from repbias.commands.bids import with_placeholders
 from repbias.commands.cohorts import guess_of, shared_end, shared_start, template_of
 from repbias.commands.description import FILL_IN, STIMULI, Description, count, some
-from repbias.commands.formats import examples, put_stimulus, refuse_variable
+from repbias.commands.formats import (
+    EVENT_STIMULUS,
+    examples,
+    may_be_stimulus,
+    put_stimulus,
+    refuse_variable,
+)
 from repbias.io.text_tables import is_missing, read_table, typed
 from repbias.io.untrusted import readable
 from repbias.recordings.readers.files import import_optional
@@ -25,8 +31,6 @@ from repbias.recordings.readers.mne.files import TESTED, UNTESTED, open_file
 from repbias.recordings.readers.mne.parts import FOLDERS
 from repbias.recordings.readers.templates import fill, match
 
-#: Columns of a table of events that probably name the stimulus, the likeliest first.
-LIKELY = ("stim_file", "stimulus", "stim_id", "image", "image_name", "trial_type")
 #: Columns of events of EEGLAB that name nothing that was shown.
 PLACES = ("latency", "duration", "epoch", "urevent", "init_index", "init_time")
 #: Where folders of BIDS keep what was derived from recordings, or came before them.
@@ -244,13 +248,13 @@ def _put_table(found: Description, path: Path, overview: Overview) -> None:
     found.put(
         "events", str(path), f"{n_rows} rows; the file itself has {len(overview.names)} markers"
     )
-    shown = [name for name in LIKELY if name in table and not is_missing(table[name]).all()]
+    shown = [name for name in EVENT_STIMULUS if name in table and not is_missing(table[name]).all()]
     if not shown:
-        put_stimulus(found, {n: x for n, x in table.items() if n not in ("onset", "duration")})
+        put_stimulus(found, table)
         return
     named = table[shown[0]][~is_missing(table[shown[0]])]
-    others = [name for name in table if name not in (shown[0], "onset", "duration", "sample")]
-    guess = f"a guess ({examples(named)}); other columns: {some(others, 8) or 'none'}"
+    others = may_be_stimulus({name: x for name, x in table.items() if name != shown[0]})
+    guess = f"a guess ({examples(named)}){others and f'; or {others}'}"
     found.put("stimulus", shown[0], guess)
 
 
