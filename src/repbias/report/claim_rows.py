@@ -6,13 +6,11 @@ from collections.abc import Container, Iterable, Mapping
 from itertools import product
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from repbias.claims.catalogue import CLAIMS
 from repbias.claims.evidence import conditions_matching
 from repbias.report.captions import FIGURES
-from repbias.report.numbers import decimals, decimals_of
 
 #: Tables that a figure shows beside the one that it is about.
 ALSO_SHOWN = {"sparsity": "units", "conflict": "probes"}
@@ -120,25 +118,3 @@ def _telling(rows: pd.DataFrame) -> pd.DataFrame:
     first = ["claims", *(f"{c}{side}" for side, c in product(sides, ("condition", "seed")))]
     others = rows.columns.difference([*first, *LEFT_OUT], sort=False)
     return rows[[*first, *(c for c in others if rows[c].nunique(dropna=False) > 1)]]
-
-
-def effect_and_interval(row: Mapping[str, Any]) -> str:
-    """Write the effect of a claim and its interval; nothing where there is none.
-
-    Examples
-    --------
-    >>> effect_and_interval({"effect": -25.7821, "ci_low": -109.9, "ci_high": .2, "n_included": 9})
-    '−25.8 [−109.9, 0.2]'
-    >>> effect_and_interval({"effect": 0.5, "ci_low": 0.5, "ci_high": 0.5, "n_included": 0})
-    '0.500 (exact)'
-    """
-    effect, low, high = (row[name] for name in ("effect", "ci_low", "ci_high"))
-    if np.isnan(effect):
-        return ""
-    digits = decimals_of(effect, low, high)
-    if row["n_included"] == 0:
-        return f"{decimals(effect, digits)} (exact)"
-    if np.isnan([low, high]).all():
-        return decimals(effect, digits)
-    ends = ("–" if np.isnan(end) else decimals(end, digits) for end in (low, high))
-    return f"{decimals(effect, digits)} [{', '.join(ends)}]"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 #: What is smaller than this is an error of rounding.
 NOTHING = 1e-12
@@ -46,3 +48,25 @@ def decimals_of(*values: float, digits: int = 3) -> int:
         return 0
     largest, smallest = (math.floor(math.log10(size)) for size in (max(sizes), min(sizes)))
     return max(digits - 1 - largest, -smallest, 0)
+
+
+def effect_and_interval(row: Mapping[str, Any]) -> str:
+    """Write the effect of a claim and its interval; nothing where there is none.
+
+    Examples
+    --------
+    >>> effect_and_interval({"effect": -25.7821, "ci_low": -109.9, "ci_high": .2, "n_included": 9})
+    '−25.8 [−109.9, 0.2]'
+    >>> effect_and_interval({"effect": 0.5, "ci_low": 0.5, "ci_high": 0.5, "n_included": 0})
+    '0.500 (exact)'
+    """
+    effect, low, high = (row[name] for name in ("effect", "ci_low", "ci_high"))
+    if math.isnan(effect):
+        return ""
+    digits = decimals_of(effect, low, high)
+    if row["n_included"] == 0:
+        return f"{decimals(effect, digits)} (exact)"
+    if math.isnan(low) and math.isnan(high):
+        return decimals(effect, digits)
+    ends = ("–" if math.isnan(end) else decimals(end, digits) for end in (low, high))
+    return f"{decimals(effect, digits)} [{', '.join(ends)}]"

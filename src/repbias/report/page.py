@@ -33,11 +33,11 @@ from repbias.report.captions import (
     network_picture_of,
     picture_of,
 )
-from repbias.report.claim_rows import claim_rows, effect_and_interval, figures_of, tables_of
+from repbias.report.claim_rows import claim_rows, figures_of, tables_of
 from repbias.report.findings import findings
 from repbias.report.law import explained_by_law, predicted_between_networks, predicted_shares
 from repbias.report.methods import methods
-from repbias.report.numbers import decimals
+from repbias.report.numbers import decimals, effect_and_interval
 from repbias.report.quality import mark_of, words_of
 from repbias.report.trends import over_range
 from repbias.tables import read_tables

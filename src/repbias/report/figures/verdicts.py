@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.textpath import TextPath
 
-from repbias.report.claim_rows import effect_and_interval
 from repbias.report.figures.drawing import PAGE, empty_figure, legend_below
+from repbias.report.numbers import effect_and_interval
 from repbias.report.selection import Layers, Tables
 from repbias.report.trends import over_range
 from repbias.report.words import SNAPSHOT_NAMES
