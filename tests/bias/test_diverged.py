@@ -70,6 +70,7 @@ def assert_same(found, expected):
     )
 
 
+@pytest.mark.slow
 @analyses
 def test_the_others_are_measured_as_without_it(analysis, networks, stimuli):
     """Whether all weights are gone or a single one."""

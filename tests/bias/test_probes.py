@@ -53,6 +53,7 @@ def test_the_linear_probe_is_logistic_regression_on_standardised_units():
         assert (decoded[n, :, label] == expected).mean() >= 0.995
 
 
+@pytest.mark.slow
 def test_the_nonlinear_probe_is_a_perceptron_trained_by_adamw():
     fit, y_fit, test, _ = noisy_case(1)
     steps = 30

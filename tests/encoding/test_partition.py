@@ -157,6 +157,7 @@ def test_parts_are_sums_and_differences_of_cross_validated_fits(opened):
     np.testing.assert_allclose(split, parts["all"], atol=1e-12)
 
 
+@pytest.mark.slow
 def test_errors_are_jackknifed_over_the_stimuli_of_a_region(opened):
     """Against parts from scratch, without a stimulus; himalaya splits r2, units are averaged."""
     spaces, y = three(n=30, units=4)

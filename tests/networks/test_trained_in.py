@@ -76,6 +76,7 @@ def test_nothing_is_trained_twice():
     assert together.sources_of_batch("others", "batch1") == files
 
 
+@pytest.mark.slow
 def test_networks_are_those_of_the_other_condition_and_see_these_stimuli(tmp_path):
     plan, files = Plan(study()), {}
     for experiment, batch in plan.batches:

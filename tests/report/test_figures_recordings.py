@@ -359,6 +359,7 @@ def test_units_of_unknown_quality_draw(columns, make_tables):
     assert words_of(figure).count("not available") == 3
 
 
+@pytest.mark.slow
 def test_names_with_dollar_signs_are_text(make_tables, make_models, tmp_path):
     """Matplotlib would take what is between two of them for a formula, and refuse a bad one."""
     tables = make_tables(conditions=(), models=make_models((r"$\bad{$", r"$\frac$")))

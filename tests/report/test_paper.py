@@ -94,6 +94,7 @@ def results(make_tables, tmp_path, monkeypatch):
     return folder
 
 
+@pytest.mark.slow
 def test_the_command_draws_figures_of_a_study(results, capsys):
     options = ["--width", "85", "--font-size", "7"]
     assert main(["figures", str(results), "learning", *options]) == 0

@@ -283,6 +283,7 @@ def test_pictures_without_any_image_draw_dots(tmp_path):
         Image.open(io.BytesIO(base64.b64decode(data))).verify()
 
 
+@pytest.mark.slow
 def test_letters_that_the_font_lacks_are_left_to_the_viewer(tmp_path):
     """They would be boxes; other pictures have the same shapes of letters on every machine."""
     for name, missing in (("café", False), ("前頭葉", True)):

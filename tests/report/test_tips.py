@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
+import pytest
 from matplotlib.figure import Figure
 from test_figures import LAYERS, SVG, draw
 
@@ -59,6 +60,7 @@ def test_words_are_escaped_and_of_no_mark_where_marks_are_not_drawn(tmp_path):
     assert not list(ElementTree.parse(tmp_path / "x.svg").iter(f"{SVG}script"))
 
 
+@pytest.mark.slow
 def test_networks_in_figures_are_named_by_condition_layer_seed_and_feature(make_tables, tmp_path):
     tables = make_tables()
     draw(tmp_path, tables, ("variance", "learning", "sweeps"))

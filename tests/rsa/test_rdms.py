@@ -211,6 +211,7 @@ IDS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(ids=st.lists(IDS, min_size=4, max_size=6, unique=True))
 def test_ids_of_every_script_are_read_back(ids, tmp_path_factory):
     """By repbias as they are; rsatoolbox shows escapes, unless all are ASCII."""
